@@ -1,0 +1,38 @@
+# `make help` says everything.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+help:  ## Show what each target does
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Leadline needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d: say `make PYTHON=python3.11 $(MAKECMDGOALS)`." % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[embedded,test]'
+	@touch $(STAMP)
+
+setup: $(STAMP)  ## Create the environment and install everything into it
+
+models: $(STAMP)  ## Fetch and verify the model files (once, about 1.2 GB)
+	$(BIN)/leadline models fetch
+
+run: $(STAMP)  ## Start the service on http://127.0.0.1:8000 (sets up and fetches models first)
+	$(BIN)/leadline up
+
+test: $(STAMP)  ## Run every test (sets up and fetches models first)
+	$(BIN)/leadline models fetch
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## Lint, format, types, import rules, packaging: what CI runs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/unit/test_packaging.py
+
+.PHONY: help setup models run test check

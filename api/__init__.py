@@ -1,0 +1,1 @@
+"""The edges people and programs touch: REST and the command line."""

@@ -1,0 +1,36 @@
+"""Who is asking: the API key of a request, and the services behind the application."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from api.problems import UnauthorizedError
+from api.services import Services
+from ingest.catalog.keys import ApiKey
+
+_bearer = HTTPBearer(auto_error=False, description="An API key made with `leadline keys create`.")
+
+
+def services(request: Request) -> Services:
+    """The one set of services of this process."""
+    found: Services = request.app.state.services
+    return found
+
+
+Served = Annotated[Services, Depends(services)]
+
+
+def caller(
+    served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> ApiKey:
+    """The key of this request. Raises `UnauthorizedError`, with the same words for every reason but a missing key."""
+    if credentials is None:
+        raise UnauthorizedError("This needs an API key.")
+    key = served.keys.check(credentials.credentials)
+    if key is None:
+        raise UnauthorizedError("The API key is not valid.")
+    return key
+
+
+Caller = Annotated[ApiKey, Depends(caller)]

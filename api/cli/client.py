@@ -1,0 +1,146 @@
+"""The command line's way to a service: over HTTP to one that runs, or to a private one inside this process."""
+
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from api.embedded import open_embedded
+from api.main import create_app
+from api.services import DEFAULT_TENANT, Services
+from api.settings import Settings
+from ingest.errors import LeadlineError
+
+_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+_POLL_SECONDS = 0.5
+
+
+class ServiceError(LeadlineError):
+    """What a service answered instead of a result, in its own words."""
+
+    code = "service_error"
+
+
+class Client:
+    """A thin client of the REST API that turns problems into `ServiceError`."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self.http = http
+
+    def get(self, path: str, **params: Any) -> Any:  # noqa: ANN401 - JSON
+        return self._json(self.http.get(path, params={k: v for k, v in params.items() if v is not None}))
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        return self._json(self.http.post(path, json=body))
+
+    def upload(self, path: Path, *, name: str, collection: str) -> Any:  # noqa: ANN401 - JSON
+        """Streams the file; the answer is the document, with `duplicate`."""
+        with path.open("rb") as file:
+            return self._json(
+                self.http.post("/v1/documents", params={"name": name, "collection": collection}, content=file)
+            )
+
+    def events(self, path: str, body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Server-sent events as `(name, data)`."""
+        with self.http.stream("POST", path, json=body) as response:
+            if response.status_code >= 400:
+                response.read()
+                self._json(response)
+            name = ""
+            for line in response.iter_lines():
+                if line.startswith("event: "):
+                    name = line[7:]
+                elif line.startswith("data: "):
+                    yield name, json.loads(line[6:])
+
+    def wait_for_language_model(self) -> Iterator[dict[str, Any]]:
+        """The language model's state, until it is no longer loading."""
+        while True:
+            state: dict[str, Any] = self.get("/health/ready")["parts"]["language_model"]
+            yield state
+            if state["state"] != "loading":
+                return
+            time.sleep(_POLL_SECONDS)
+
+    def _json(self, response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
+        if response.status_code < 400:
+            return response.json()
+        try:
+            problem = response.json()
+            raise ServiceError(problem["detail"], hint=problem.get("hint", ""))
+        except (ValueError, KeyError) as error:
+            raise ServiceError(f"The service answered {response.status_code}.") from error
+
+
+@contextmanager
+def connect(settings: Settings) -> Iterator[Client]:
+    """The running service of the data folder or of `LEADLINE_URL`; without one, a private service on the folder."""
+    url = os.environ.get("LEADLINE_URL") or running_url(settings.home)
+    if url is None:
+        with open_embedded(settings) as services, private(services) as client:
+            yield client
+        return
+    key = os.environ.get("LEADLINE_API_KEY")
+    if not key:
+        raise ServiceError(
+            f"A Leadline service runs at {url}.",
+            hint="Set LEADLINE_API_KEY to one of its keys; `leadline keys create` makes one.",
+        )
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=_TIMEOUT) as http:
+        try:
+            yield Client(http)
+        except httpx.TransportError as error:
+            raise ServiceError(
+                f"The service at {url} did not answer: {error}", hint="Is it running? Start it with `leadline up`."
+            ) from error
+
+
+@contextmanager
+def private(services: Services) -> Iterator[Client]:
+    """A client of services in this process, over a real server on a socket that only this user can reach."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))
+        socket = str(Path(folder) / "api")
+        server = uvicorn.Server(uvicorn.Config(create_app(services), uds=socket, log_level="error", lifespan="off"))
+        thread = threading.Thread(target=server.run, name="private-api", daemon=True)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(lambda: setattr(server, "should_exit", True))
+        while not server.started:
+            time.sleep(0.01)
+        key, text = services.keys.issue(DEFAULT_TENANT, "one command on this machine")
+        stack.callback(services.keys.revoke, DEFAULT_TENANT, key.id)
+        http = httpx.Client(
+            base_url="http://leadline",
+            headers={"Authorization": f"Bearer {text}"},
+            transport=httpx.HTTPTransport(uds=socket),
+            timeout=_TIMEOUT,
+        )
+        yield Client(stack.enter_context(http))
+
+
+def announce(home: Path, url: str) -> None:
+    """Tell commands on this machine where the folder's service listens."""
+    (home / "service.json").write_text(json.dumps({"url": url, "pid": os.getpid()}))
+
+
+def retract(home: Path) -> None:
+    (home / "service.json").unlink(missing_ok=True)
+
+
+def running_url(home: Path) -> str | None:
+    """The address of the folder's running service; a note left by a killed one does not count."""
+    try:
+        note = json.loads((home / "service.json").read_text())
+        os.kill(note["pid"], 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return str(note["url"])

@@ -1,0 +1,153 @@
+"""The embedded deployment's composition root: opens every part in one process, and closes them in order."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from api.language_model import open_language_model
+from api.services import DEFAULT_TENANT, Services
+from api.settings import Settings
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.keys import ApiKeys
+from ingest.errors import DataFolderBusyError
+from ingest.intake import Intake
+from ingest.parsing.sandbox import ParserSandbox
+from ingest.texts import Texts
+from retrieval import build
+from retrieval.errors import IndexMismatchError
+from retrieval.models.store import ModelStore
+from retrieval.search import Searcher
+from rlm.answering import Answering
+from workers.enqueue import Doorbell
+from workers.reconcile import reconcile
+from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
+from workers.threads import WorkerThreads
+
+log = structlog.get_logger(__name__)
+
+_ENCODER_FACT = "encoder"
+
+
+@contextmanager
+def open_embedded(settings: Settings) -> Iterator[Services]:
+    """All parts on one data folder. Raises what keeps a service from starting, in words.
+
+    The folder is this process's alone until the block ends.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(owned(settings.home))
+        services, workers = _assemble(settings, stack)
+        workers.start()
+        try:
+            yield services
+        finally:
+            services.accepting = False
+            workers.stop()
+
+
+def open_catalog(home: Path) -> tuple[Catalog, ApiKeys]:
+    """The catalog alone, beside a running service if there is one: for making and revoking keys."""
+    home.mkdir(parents=True, exist_ok=True)
+    engine = open_database(sqlite_url(home / "catalog.sqlite"))
+    catalog = Catalog(engine)
+    catalog.ensure_tenant(DEFAULT_TENANT)
+    return catalog, ApiKeys(engine)
+
+
+@contextmanager
+def owned(home: Path) -> Iterator[None]:
+    """Holds the data folder's lock. Raises `DataFolderBusyError` while another process has it."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataFolderBusyError(f"Leadline process {_owner(lock)} has the data folder {home} open.") from error
+        lock.truncate(0)
+        lock.write(json.dumps({"pid": os.getpid()}))
+        lock.flush()
+        yield
+
+
+def _assemble(settings: Settings, stack: ExitStack) -> tuple[Services, WorkerThreads]:
+    home = settings.home
+    engine = open_database(sqlite_url(home / "catalog.sqlite"))
+    stack.callback(engine.dispose)
+    catalog, jobs, keys = Catalog(engine), Jobs(engine), ApiKeys(engine)
+    catalog.ensure_tenant(DEFAULT_TENANT)
+    blobs = DirectoryBlobs(home / "blobs", min_free_bytes=settings.min_free_bytes)
+    blobs.discard_unfinished()
+    texts = Texts(blobs)
+
+    models = ModelStore(settings.models)
+    embedder = build.embedded_encoder(models)
+    stack.callback(embedder.close)
+    sparse = build.sparse_encoder()
+    _require_same_encoder(catalog, f"{embedder.fingerprint} {sparse.fingerprint}")
+    index = build.embedded_index(home)
+    stack.callback(index.close)
+    stack.enter_context(_marked_unclean(home, lambda: reconcile(catalog, jobs, index)))
+    recovered = jobs.recover(all_running=True)
+    if recovered:
+        log.info("jobs queued again after the last process ended", jobs=recovered)
+
+    parser = ParserSandbox()
+    stack.callback(parser.close)
+    shop = Workshop(catalog, jobs, blobs, texts, index, sparse, embedder, blobs.path)
+    collect = CollectTask(shop)
+    doorbell = Doorbell()
+    workers = WorkerThreads(jobs, [IngestTask(shop, parser)], EmbedTask(shop), collect, doorbell)
+    searcher = Searcher(index, sparse, embedder, catalog, texts)
+    language_model = open_language_model(settings, models)
+    stack.callback(language_model.close)
+    services = Services(
+        settings=settings,
+        catalog=catalog,
+        jobs=jobs,
+        keys=keys,
+        blobs=blobs,
+        texts=texts,
+        intake=Intake(catalog, blobs, max_bytes=settings.max_upload_bytes),
+        searcher=searcher,
+        answering=Answering(searcher, language_model),
+        doorbell=doorbell,
+        remove=collect.remove,
+    )
+    return services, workers
+
+
+def _require_same_encoder(catalog: Catalog, fingerprint: str) -> None:
+    known = catalog.fact(_ENCODER_FACT)
+    if known is None:
+        catalog.remember(_ENCODER_FACT, fingerprint)
+    elif known != fingerprint:
+        raise IndexMismatchError(f"The index was built with {known}, and this release encodes with {fingerprint}.")
+
+
+@contextmanager
+def _marked_unclean(home: Path, after_crash: Callable[[], list[str]]) -> Iterator[None]:
+    """A marker file that only an orderly end removes; finding it at the start means a crash."""
+    marker = home / "unclean"
+    if marker.exists():
+        behind = after_crash()
+        log.info("the last process ended without closing", versions_indexed_again=len(behind))
+    marker.touch()
+    yield
+    marker.unlink()
+
+
+def _owner(lock: IO[str]) -> str:
+    lock.seek(0)
+    try:
+        return str(json.loads(lock.read())["pid"])
+    except (ValueError, KeyError):
+        return "(starting)"

@@ -1,0 +1,24 @@
+"""The REST application, made from services; and the embedded service as a server process."""
+
+from fastapi import FastAPI
+
+from api import problems
+from api.middleware import RequestContext
+from api.routes import answers, documents, health, search
+from api.services import Services
+
+DESCRIPTION = """Ask a body of documents and get answers whose citations a machine has checked.
+
+Every request but `/health` needs `Authorization: Bearer <key>`. Every error is `application/problem+json`
+([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `code` is stable, `hint` says what to do next."""
+
+
+def create_app(services: Services) -> FastAPI:
+    """The application over one set of services, which the caller opens and closes."""
+    app = FastAPI(title="Leadline", version="0.1.0", description=DESCRIPTION)
+    app.state.services = services
+    app.add_middleware(RequestContext)
+    problems.install(app)
+    for route in (documents, search, answers, health):
+        app.include_router(route.router)
+    return app

@@ -1,0 +1,71 @@
+"""What happens around every request: a request id, a log line, and a problem for what nobody caught."""
+
+import re
+import secrets
+import time
+from typing import Any
+
+import structlog
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import problems
+
+log = structlog.get_logger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SAFE_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class RequestContext:
+    """Pure ASGI, so that streams pass through unbuffered.
+
+    A client's own `X-Request-Id` is kept when it is plain; the id comes back in the answer and stands in the log.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope["request_id"] = request_id
+        status, begun = 0, time.perf_counter()
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                present = {name for name, _ in headers}
+                message["headers"] = headers + [header for header in _SAFE_HEADERS if header[0] not in present]
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, answer)
+            # The last boundary of a request: a defect must reach the log whole and the client as a problem.
+            except Exception:
+                log.exception("request failed", path=scope["path"])
+                if status:
+                    raise  # half an answer is out: the connection must break, not end as if complete
+                request = Request(scope)
+                await problems.response(request, problems.internal(request_id))(scope, receive, answer)
+            finally:
+                _log(scope, status, begun)
+
+
+def _request_id(scope: dict[str, Any]) -> str:
+    given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+    return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _log(scope: dict[str, Any], status: int, begun: float) -> None:
+    level = log.debug if scope["path"].startswith("/health") else log.info
+    milliseconds = round((time.perf_counter() - begun) * 1000, 1)
+    level("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)

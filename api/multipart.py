@@ -1,0 +1,182 @@
+"""Uploads as they arrive: multipart forms and bare bodies, written to disk block by block, never whole in memory."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+
+from api.problems import BadRequestError
+from ingest.catalog.catalog import Accepted
+from ingest.errors import UploadError
+from ingest.intake import Upload, UploadRequest
+
+_MAX_FIELD_BYTES = 64 * 1024
+_MAX_PARTS = 1000
+
+Receive = Callable[[UploadRequest], AbstractContextManager[Upload]]
+
+
+@dataclass
+class Received:
+    """What became of the files of one request, in their order. A refused file never stops the others."""
+
+    outcomes: list[tuple[str, Accepted | UploadError]] = field(default_factory=list)
+
+
+async def receive_body(stream: AsyncIterator[bytes], request: UploadRequest, receive: Receive) -> Received:
+    """The whole body is one file. Raises the `UploadError`s."""
+    with ExitStack() as stack:
+        upload = await run_in_threadpool(stack.enter_context, receive(request))
+        async for block in stream:
+            if block:
+                await run_in_threadpool(upload.write, block)
+        return Received([(request.name, await run_in_threadpool(upload.accept))])
+
+
+async def receive_form(
+    stream: AsyncIterator[bytes], content_type: str, request: UploadRequest, receive: Receive
+) -> Received:
+    """Every part with a file name is a document; fields `collection` and `metadata` apply to the files after them.
+
+    Raises `BadRequestError` for a form that cannot be read; files before the fault are kept.
+    """
+    _, options = parse_options_header(content_type)
+    boundary = options.get(b"boundary")
+    if not boundary:
+        raise BadRequestError("The multipart form names no boundary.", hint="Let the HTTP client set Content-Type.")
+    form = _Form(request, receive)
+    try:
+        parser = MultipartParser(boundary, form.callbacks())
+        async for block in stream:
+            if block:
+                # The parser calls back into disk writes, so it runs where waiting is allowed.
+                await run_in_threadpool(parser.write, block)
+        await run_in_threadpool(parser.finalize)
+    except FormParserError as error:
+        raise BadRequestError(f"The multipart form is broken: {error}", hint="Send it again.") from error
+    finally:
+        await run_in_threadpool(form.close)
+    if not form.received.outcomes:
+        raise BadRequestError("The form holds no file.", hint="Send at least one part with a file name.")
+    return form.received
+
+
+class _Form:
+    """The parser's callbacks. They run one at a time, each in some worker thread."""
+
+    def __init__(self, request: UploadRequest, receive: Receive) -> None:
+        self.received = Received()
+        self._request = request
+        self._receive = receive
+        self._parts = 0
+        self._header_name = b""
+        self._header_value = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._field_name: str | None = None
+        self._field = b""
+        self._stack = ExitStack()
+        self._upload: Upload | None = None
+        self._file: UploadRequest | None = None
+
+    def callbacks(self) -> Any:  # noqa: ANN401 - the parser's own TypedDict of optional callbacks
+        return {
+            "on_part_begin": self._part_begin,
+            "on_header_field": self._on_header_field,
+            "on_header_value": self._on_header_value,
+            "on_header_end": self._header_end,
+            "on_headers_finished": self._headers_finished,
+            "on_part_data": self._part_data,
+            "on_part_end": self._part_end,
+        }
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _part_begin(self) -> None:
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            raise BadRequestError(f"The form has over {_MAX_PARTS} parts.", hint="Send the files in several requests.")
+        self._headers, self._field_name, self._field, self._file = {}, None, b"", None
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _header_end(self) -> None:
+        self._headers[self._header_name.lower()] = self._header_value
+        self._header_name = self._header_value = b""
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
+        name = options.get(b"filename*") or options.get(b"filename")
+        if name is None:
+            self._field_name = options.get(b"name", b"").decode("utf-8", "replace")
+            return
+        declared = self._headers.get(b"content-type", b"").decode("latin-1") or None
+        self._file = replace(self._request, name=name.decode("utf-8", "replace"), declared_type=declared)
+        self._guard(lambda: setattr(self, "_upload", self._stack.enter_context(self._receive(self._file))))  # type: ignore[arg-type]
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._field_name is not None:
+            self._field += data[start:end]
+            if len(self._field) > _MAX_FIELD_BYTES:
+                raise BadRequestError(f"The field {self._field_name!r} is too long.")
+        elif self._upload is not None:
+            upload = self._upload
+            self._guard(lambda: upload.write(data[start:end]))
+
+    def _part_end(self) -> None:
+        if self._field_name is not None:
+            self._take_field(self._field_name, self._field.decode("utf-8", "replace"))
+        elif self._upload is not None and self._file is not None:
+            upload, name = self._upload, self._file.name
+            self._guard(lambda: self.received.outcomes.append((name, upload.accept())))
+            self._leave()
+
+    def _take_field(self, name: str, value: str) -> None:
+        if name == "collection":
+            self._request = replace(self._request, collection=value)
+        elif name == "metadata":
+            self._request = replace(self._request, attributes=metadata(value))
+        else:
+            raise BadRequestError(f"The form has an unknown field {name!r}.", hint="Known: collection, metadata, files.")
+
+    def _guard(self, step: Callable[[], object]) -> None:
+        """A refused file is an outcome; the parts after it go on."""
+        try:
+            step()
+        except UploadError as error:
+            name = self._file.name if self._file else ""
+            self.received.outcomes.append((name, error))
+            self._leave()
+
+    def _leave(self) -> None:
+        self._upload = None
+        self._stack.close()
+
+
+def metadata(text: str) -> dict[str, Any]:
+    """User metadata: a JSON object of plain values. Raises `BadRequestError`."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise BadRequestError(f"metadata is not JSON: {error}", hint='Send an object such as {"year": 1815}.') from error
+    if not isinstance(value, dict) or not all(_plain(member) for member in value.values()):
+        raise BadRequestError(
+            "metadata must be an object whose values are texts, numbers, booleans or lists of them.",
+            hint='Send an object such as {"year": 1815}.',
+        )
+    return value
+
+
+def _plain(value: object) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(member, str | int | float | bool) for member in value)
+    return isinstance(value, str | int | float | bool)

@@ -1,0 +1,147 @@
+"""Every error a client can get is an RFC 9457 problem: the one table from our exceptions to status codes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from ingest import errors as ingest
+from ingest.errors import LeadlineError
+from retrieval import errors as retrieval
+from rlm import errors as rlm
+from rlm.questions import QuestionError
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+_BUSY_SECONDS = 5
+
+# The nearest listed class of an exception decides; a test walks the class tree and finds each one here.
+STATUS: Mapping[type[LeadlineError], int] = {
+    ingest.EmptyUploadError: 422,
+    ingest.UploadTooLargeError: 413,
+    ingest.StorageFullError: 507,
+    ingest.UnsupportedTypeError: 415,
+    ingest.UploadError: 422,
+    ingest.ParseError: 422,
+    ingest.DocumentNotFoundError: 404,
+    ingest.DocumentStateError: 409,
+    ingest.LeaseLostError: 409,
+    ingest.CatalogSchemaError: 503,
+    ingest.DataFolderBusyError: 503,
+    ingest.CatalogError: 500,
+    ingest.IngestError: 500,
+    retrieval.QueryError: 422,
+    retrieval.IndexUnavailableError: 503,
+    retrieval.IndexMismatchError: 503,
+    retrieval.ModelFileError: 503,
+    retrieval.EncoderError: 500,
+    retrieval.RetrievalError: 500,
+    QuestionError: 422,
+    rlm.ContextTooLongError: 422,
+    rlm.LanguageModelUnavailableError: 503,
+    rlm.LanguageModelTimeoutError: 504,
+    rlm.LanguageModelOutputError: 502,
+    rlm.LanguageModelError: 502,
+    rlm.AnswerError: 500,
+}
+
+
+class ApiError(LeadlineError):
+    """An error of the edge itself: its class carries the status, because the core never sees it."""
+
+    status = 400
+
+
+class UnauthorizedError(ApiError):
+    """No API key, or one that is not valid."""
+
+    code = "unauthorized"
+    status = 401
+    default_hint = "Send `Authorization: Bearer <key>`; make a key with `leadline keys create`."
+
+
+class BadRequestError(ApiError):
+    """The request cannot be read."""
+
+    code = "bad_request"
+
+
+def status_of(error: LeadlineError) -> int:
+    """The HTTP status of one of our errors."""
+    if isinstance(error, ApiError):
+        return error.status
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def problem(error: LeadlineError) -> dict[str, Any]:
+    """The members of an error's problem, without those that belong to one request."""
+    return {
+        "type": f"/problems/{error.code}",
+        "title": error.code.replace("_", " ").capitalize(),
+        "status": status_of(error),
+        "code": error.code,
+        "detail": error.detail,
+        "hint": error.hint,
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Make the application answer every error with a problem."""
+
+    @app.exception_handler(LeadlineError)
+    async def ours(request: Request, error: LeadlineError) -> JSONResponse:
+        return response(request, problem(error), _headers(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        where = [{"at": ".".join(str(part) for part in e["loc"]), "problem": e["msg"]} for e in error.errors()]
+        detail = "; ".join(f"{entry['at']}: {entry['problem']}" for entry in where[:5])
+        body = _plain(422, "invalid_request", detail, "Correct the named fields; /docs describes each.")
+        return response(request, {**body, "errors": where})
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+        hint = "See /docs for what this service answers." if error.status_code in (404, 405) else ""
+        return response(
+            request, _plain(error.status_code, code, str(error.detail), hint), dict(error.headers or {})
+        )
+
+
+def internal(request_id: str) -> dict[str, Any]:
+    """What a client learns of a defect: its number in the log, and nothing else."""
+    return _plain(
+        500, "internal_error", "Leadline failed on this request.", f"Report it with the request id {request_id}."
+    )
+
+
+def response(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A problem as the answer to a request."""
+    members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
+    return JSONResponse(members, body["status"], dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def _headers(error: LeadlineError) -> dict[str, str]:
+    if isinstance(error, UnauthorizedError):
+        return {"WWW-Authenticate": "Bearer"}
+    if status_of(error) in (429, 503, 507):
+        wait = getattr(error, "retry_after_seconds", None) or _BUSY_SECONDS
+        return {"Retry-After": str(max(1, round(wait)))}
+    return {}
+
+
+def _plain(status: int, code: str, detail: str, hint: str) -> dict[str, Any]:
+    title = code.replace("_", " ").capitalize()
+    return {
+        "type": f"/problems/{code}",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "hint": hint,
+    }

@@ -1,0 +1,145 @@
+"""`/v1/documents`: upload, list, look at, read and delete."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+
+from api import multipart
+from api.access import Caller, Served
+from api.problems import BadRequestError, problem
+from api.schemas import (
+    DeletedOut,
+    DocumentOut,
+    DocumentPage,
+    RejectedOut,
+    UploadedOut,
+    UploadsOut,
+    decode_cursor,
+    encode_cursor,
+)
+from ingest.catalog.catalog import Accepted
+from ingest.documents import SEARCHABLE_STATES, VersionState
+from ingest.errors import DocumentStateError, UploadError
+from ingest.intake import UploadRequest
+
+router = APIRouter(prefix="/v1/documents", tags=["documents"])
+
+Collection = Annotated[str, Query(min_length=1, max_length=128, pattern=r"^[\w.-]+$")]
+
+
+@router.post("", status_code=202, response_model=UploadedOut | UploadsOut)
+async def upload(
+    request: Request,
+    caller: Caller,
+    served: Served,
+    collection: Collection = "default",
+    name: Annotated[str, Query(max_length=1024)] = "unnamed",
+) -> JSONResponse:
+    """Upload one file or many.
+
+    `multipart/form-data`: every part with a file name is a document; fields `collection` and `metadata` (a JSON
+    object) apply to the files after them. Any other content type: the body is one file, called `name`.
+    `202` means the bytes are on disk and the job is recorded; `200` that the same bytes were already there.
+    """
+    base = UploadRequest(caller.tenant_id, collection, name)
+    content_type = request.headers.get("content-type", "")
+    if content_type.startswith("multipart/form-data"):
+        received = await multipart.receive_form(request.stream(), content_type, base, served.intake.receive)
+    else:
+        received = await multipart.receive_body(request.stream(), base, served.intake.receive)
+    served.doorbell.ring()
+    if len(received.outcomes) == 1:
+        return _one(*received.outcomes[0])
+    return _many(received.outcomes)
+
+
+@router.get("")
+def listing(
+    caller: Caller,
+    served: Served,
+    collection: Collection | None = None,
+    state: Annotated[list[VersionState] | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: str | None = None,
+) -> DocumentPage:
+    """Documents in order of arrival, a page at a time."""
+    found = served.catalog.documents(
+        caller.tenant_id, collection=collection, states=state or (), after=decode_cursor(cursor), limit=limit + 1
+    )
+    page = found[:limit]
+    more = encode_cursor(page[-1].sequence) if len(found) > limit else None
+    return DocumentPage(documents=[DocumentOut.of(document) for document in page], next_cursor=more)
+
+
+@router.get("/{document_id}")
+def one(document_id: str, caller: Caller, served: Served) -> DocumentOut:
+    """A document: its state, progress, and the reason if it failed."""
+    return DocumentOut.of(served.catalog.document(caller.tenant_id, document_id))
+
+
+@router.delete("/{document_id}")
+def delete(document_id: str, caller: Caller, served: Served) -> DeletedOut:
+    """Delete a document; when this answers, no search or answer can show anything of it."""
+    versions = served.catalog.delete(caller.tenant_id, document_id, grace_seconds=served.jobs.lease_seconds)
+    removed = [served.collect.remove(version) for version in versions]
+    served.doorbell.ring()
+    return DeletedOut(
+        id=document_id,
+        versions=len(versions),
+        chunks_removed=sum(chunks for chunks, _ in removed),
+        bytes_removed=sum(size for _, size in removed),
+    )
+
+
+@router.get("/{document_id}/content", response_class=PlainTextResponse)
+def content(
+    document_id: str,
+    caller: Caller,
+    served: Served,
+    start: Annotated[int, Query(ge=0)] = 0,
+    end: Annotated[int | None, Query(ge=0)] = None,
+) -> Response:
+    """The normalized text, or the code points from `start` to before `end`: what every citation's span counts in."""
+    document = served.catalog.document(caller.tenant_id, document_id)
+    if document.version.state not in SEARCHABLE_STATES:
+        raise DocumentStateError(
+            f"The document is {document.version.state}, so it has no text to show.",
+            hint="Wait until it is searchable, or get /original.",
+        )
+    text = served.texts.read(document.version.id, start, end)
+    return PlainTextResponse(text, headers={"ETag": f'"{document.version.id}"'})
+
+
+@router.get("/{document_id}/original", response_class=FileResponse)
+def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
+    """The bytes that were uploaded, as a download."""
+    document = served.catalog.document(caller.tenant_id, document_id)
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(document.name)}"}
+    path = served.blobs.path(document.version.blob_key)
+    return FileResponse(path, media_type="application/octet-stream", headers=headers)
+
+
+def _one(name: str, outcome: Accepted | UploadError) -> JSONResponse:
+    if isinstance(outcome, UploadError):
+        raise outcome
+    location = {"Location": f"/v1/documents/{outcome.document.id}"}
+    return JSONResponse(_uploaded(outcome), 202 if outcome.created else 200, location)
+
+
+def _many(outcomes: list[tuple[str, Accepted | UploadError]]) -> JSONResponse:
+    """`202` when anything was accepted; each refused file carries the problem it would have had alone."""
+    refused = [(name, outcome) for name, outcome in outcomes if isinstance(outcome, UploadError)]
+    accepted = [outcome for _, outcome in outcomes if isinstance(outcome, Accepted)]
+    rejected = [RejectedOut(name=name, problem=problem(error)) for name, error in refused]
+    if not accepted:
+        names = ", ".join(name for name, _ in refused[:5])
+        raise BadRequestError(f"None of the {len(refused)} files was accepted ({names}).", hint=refused[0][1].hint)
+    body = {"documents": [_uploaded(outcome) for outcome in accepted], "rejected": [r.model_dump() for r in rejected]}
+    return JSONResponse(body, 202)
+
+
+def _uploaded(accepted: Accepted) -> dict[str, Any]:
+    document = DocumentOut.of(accepted.document)
+    return UploadedOut(**document.model_dump(), duplicate=not accepted.created).model_dump(mode="json")

@@ -1,0 +1,46 @@
+"""`/health`, `/v1/status` and `/problems`: is it alive, is it ready, what is going on, and what does a problem mean."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from api.access import Caller, Served
+from api.problems import STATUS
+from api.schemas import StatusOut
+from ingest.errors import LeadlineError
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health/live")
+def live() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "alive"}
+
+
+@router.get("/health/ready")
+def ready(served: Served, response: Response) -> dict[str, Any]:
+    """`200` when uploads and searches work; `parts` says what is still coming, such as a loading language model."""
+    parts = served.parts()
+    status = "ready" if served.accepting else "stopping"
+    response.status_code = 200 if served.accepting else 503
+    return {"status": status, "parts": parts}
+
+
+@router.get("/v1/status")
+def status(caller: Caller, served: Served, collection: str | None = None) -> StatusOut:
+    """How many of the caller's documents are in each state."""
+    return StatusOut.of(served.catalog.totals(caller.tenant_id, collection))
+
+
+@router.get("/problems/{code}")
+def explain(code: str) -> dict[str, Any]:
+    """What a problem's `type` means and what to do about it."""
+    for kind, status in _kinds():
+        if kind.code == code:
+            return {"code": code, "status": status, "meaning": (kind.__doc__ or "").strip(), "hint": kind.default_hint}
+    return {"code": code, "meaning": "This release has no such problem.", "hint": "See /docs."}
+
+
+def _kinds() -> list[tuple[type[LeadlineError], int]]:
+    return list(STATUS.items())

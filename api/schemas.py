@@ -1,0 +1,252 @@
+"""What crosses the wire: Pydantic models of requests and answers, made from the core's records."""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.problems import BadRequestError
+from ingest.catalog.catalog import Total
+from ingest.documents import Document, VersionState
+from retrieval.search import MAX_QUERY_CHARS, MAX_TOP_K, Hit, Mode, SearchResult
+
+
+class Wire(BaseModel):
+    """Unknown members of a request are refused, so that a misspelt one is noticed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Reason(Wire):
+    """Why a document failed, and what to do."""
+
+    code: str
+    detail: str
+    hint: str
+
+
+class Progress(Wire):
+    """How far a document is. `fraction` runs from 0 to 1 over the whole of its ingest."""
+
+    fraction: float
+    chunks: int | None
+    chunks_embedded: int
+
+
+class DocumentOut(Wire):
+    """A document and the state of its newest version."""
+
+    id: str
+    collection: str
+    name: str
+    title: str | None
+    media_type: str
+    size_bytes: int
+    state: VersionState
+    progress: Progress
+    failure: Reason | None
+    pages: int | None
+    characters: int | None
+    tokens: int | None
+    version: str
+    metadata: dict[str, Any]
+    created_at: datetime
+    searchable_at: datetime | None
+    ready_at: datetime | None
+
+    @classmethod
+    def of(cls, document: Document) -> "DocumentOut":
+        version = document.version
+        failure = version.failure
+        return cls(
+            id=document.id,
+            collection=document.collection,
+            name=document.name,
+            title=document.title,
+            media_type=document.media_type,
+            size_bytes=version.size_bytes,
+            state=version.state,
+            progress=Progress(
+                fraction=_fraction(document), chunks=version.chunks, chunks_embedded=version.chunks_embedded
+            ),
+            failure=failure and Reason(code=failure.code, detail=failure.detail, hint=failure.hint),
+            pages=version.pages,
+            characters=version.characters,
+            tokens=version.tokens or None,
+            version=version.id,
+            metadata=document.attributes,
+            created_at=_instant(document.created_at),
+            searchable_at=version.searchable_at and _instant(version.searchable_at),
+            ready_at=version.ready_at and _instant(version.ready_at),
+        )
+
+
+class DocumentPage(Wire):
+    """A page of documents in order of arrival; `next_cursor` is None on the last one."""
+
+    documents: list[DocumentOut]
+    next_cursor: str | None
+
+
+class UploadedOut(DocumentOut):
+    """`duplicate` says that these bytes were already there."""
+
+    duplicate: bool
+
+
+class RejectedOut(Wire):
+    """A file of a form that was not accepted, with its problem."""
+
+    name: str
+    problem: dict[str, Any]
+
+
+class UploadsOut(Wire):
+    """What became of each file of a form with several."""
+
+    documents: list[UploadedOut]
+    rejected: list[RejectedOut]
+
+
+class DeletedOut(Wire):
+    """The receipt of a deletion: what was removed before this answer was sent."""
+
+    id: str
+    versions: int
+    chunks_removed: int
+    bytes_removed: int
+
+
+class StatusOut(Wire):
+    """How many of the caller's documents are in each state, and sums over all of them as far as they are known."""
+
+    documents: dict[VersionState, int]
+    chunks: int
+    chunks_embedded: int
+    tokens: int
+
+    @classmethod
+    def of(cls, totals: Mapping[VersionState, Total]) -> "StatusOut":
+        return cls(
+            documents={state: total.documents for state, total in totals.items()},
+            chunks=sum(total.chunks for total in totals.values()),
+            chunks_embedded=sum(total.chunks_embedded for total in totals.values()),
+            tokens=sum(total.tokens for total in totals.values()),
+        )
+
+
+class SearchIn(Wire):
+    """A search. `per_document` caps the hits of one document."""
+
+    query: str = Field(max_length=MAX_QUERY_CHARS)
+    mode: Mode = Mode.HYBRID
+    top_k: int = Field(10, ge=1, le=MAX_TOP_K)
+    per_document: int | None = Field(None, ge=1)
+    collections: list[str] = Field(default_factory=list, max_length=100)
+    documents: list[str] = Field(default_factory=list, max_length=1000)
+
+
+class WhyOut(Wire):
+    """A retriever's own rank, from 1, and score."""
+
+    rank: int
+    score: float
+
+
+class HitOut(Wire):
+    """A passage; `start` and `end` are code points of the document's normalized text."""
+
+    rank: int
+    score: float
+    document: str
+    version: str
+    chunk: str
+    collection: str
+    title: str
+    heading_path: list[str]
+    page: int | None
+    start: int
+    end: int
+    text: str
+    why: dict[str, WhyOut]
+
+    @classmethod
+    def of(cls, hit: Hit) -> "HitOut":
+        passage = hit.passage
+        return cls(
+            rank=passage.rank,
+            score=passage.score,
+            document=passage.document_id,
+            version=passage.version_id,
+            chunk=hit.chunk_id,
+            collection=hit.collection,
+            title=passage.title,
+            heading_path=list(passage.heading_path),
+            page=passage.page,
+            start=passage.start,
+            end=passage.end,
+            text=passage.text,
+            why={name: WhyOut(rank=why.rank, score=why.score) for name, why in hit.why.items()},
+        )
+
+
+class SearchOut(Wire):
+    """Hits, best first, and what each stage took."""
+
+    hits: list[HitOut]
+    timings_ms: dict[str, float]
+
+    @classmethod
+    def of(cls, result: SearchResult) -> "SearchOut":
+        return cls(hits=[HitOut.of(hit) for hit in result.hits], timings_ms=dict(result.timings_ms))
+
+
+class QuestionIn(Wire):
+    """A question. `stream` answers with server-sent events instead of one JSON."""
+
+    question: str
+    collections: list[str] = Field(default_factory=list, max_length=100)
+    documents: list[str] = Field(default_factory=list, max_length=1000)
+    strategy: Literal["direct"] = "direct"
+    stream: bool = False
+
+
+def encode_cursor(sequence: int) -> str:
+    """Opaque to clients: what it means may change."""
+    return base64.urlsafe_b64encode(str(sequence).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None) -> int:
+    """Raises `BadRequestError` for a cursor that no listing gave out."""
+    if cursor is None:
+        return 0
+    try:
+        return int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, binascii.Error) as error:
+        raise BadRequestError(
+            f"The cursor {cursor!r} is not valid.", hint="Use `next_cursor` of the page before, or leave it out."
+        ) from error
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _fraction(document: Document) -> float:
+    """Lexical indexing is counted as the first twentieth, the embedding as the rest: about their share of time."""
+    version = document.version
+    fixed = {
+        VersionState.ACCEPTED: 0.0,
+        VersionState.PARSING: 0.01,
+        VersionState.CHUNKING: 0.02,
+        VersionState.INDEXING: 0.03,
+        VersionState.READY: 1.0,
+        VersionState.FAILED: 1.0,
+        VersionState.DELETED: 1.0,
+    }
+    if version.state in fixed:
+        return fixed[version.state]
+    return round(0.05 + 0.95 * version.chunks_embedded / max(1, version.chunks or 1), 4)

@@ -1,0 +1,56 @@
+"""Settings: environment variables that begin with `LEADLINE_`, read once by a composition root."""
+
+from pathlib import Path
+from typing import Literal
+
+from platformdirs import user_cache_path, user_data_path
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. `leadline doctor` prints what is in force."""
+
+    model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True)
+
+    home: Path = Field(
+        default_factory=lambda: user_data_path("leadline"),
+        description="The data folder: catalog, blobs and index. Move it as a whole while the service is stopped.",
+    )
+    models: Path = Field(
+        default_factory=lambda: user_cache_path("leadline") / "models",
+        description="Where model files are kept; several data folders can share it.",
+    )
+    host: str = Field("127.0.0.1", description="The address the service listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port the service listens on; 0 takes a free one.")
+    llm: str = Field(
+        "local",
+        description="`local`, `none`, or `URL MODEL` of any OpenAI-compatible server, such as "
+        "`http://gpu:8000/v1 Qwen/Qwen3-8B`.",
+    )
+    llm_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
+    llm_context_tokens: int = Field(32_768, ge=2_048, description="The window of that server's model.")
+    max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="The largest file that is accepted.")
+    min_free_bytes: int = Field(256 * 1024**2, ge=0, description="Uploads are refused below this much free disk.")
+    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+
+    @field_validator("llm")
+    @classmethod
+    def _llm(cls, value: str) -> str:
+        if value in ("local", "none"):
+            return value
+        url, _, model = value.partition(" ")
+        if not url.startswith(("http://", "https://")) or not model.strip():
+            raise ValueError(
+                "LEADLINE_LLM must be `local`, `none`, or a base URL and a model name with a space between them, "
+                "such as `http://gpu:8000/v1 Qwen/Qwen3-8B`"
+            )
+        return f"{url} {model.strip()}"
+
+    @property
+    def remote_llm(self) -> tuple[str, str] | None:
+        """Base URL and model name, or None for `local` and `none`."""
+        if self.llm in ("local", "none"):
+            return None
+        url, _, model = self.llm.partition(" ")
+        return url, model

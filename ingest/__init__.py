@@ -1,0 +1,1 @@
+"""Documents in: receive, parse, normalize, chunk, and keep them (catalog and blobs)."""

@@ -1,0 +1,161 @@
+"""Bytes by key: uploaded originals, normalized texts and their maps.
+
+The port is `Blobs`; `DirectoryBlobs` keeps each key in a file under one folder that can be moved.
+"""
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from ingest.errors import EmptyUploadError, StorageFullError, UploadTooLargeError
+
+_OUT_OF_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Blobs(Protocol):
+    """Write once, read whole or in ranges, delete. Keys are relative paths made by us, never by a user."""
+
+    def put(self, key: str, content: bytes) -> None:
+        """Durable when it returns; replaces what was there in one step. Raises `StorageFullError`."""
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        """`length` bytes from `start`, or to the end. Raises `KeyError` when there is no such key."""
+
+    def delete(self, key: str) -> int:
+        """Bytes freed; 0 when there was nothing."""
+
+
+@dataclass
+class Incoming:
+    """An upload on its way to disk: counted, hashed and bounded as it arrives."""
+
+    path: Path
+    max_bytes: int
+    _file: BinaryIO
+    size: int = 0
+    _digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+
+    def write(self, block: bytes) -> None:
+        """Raises `UploadTooLargeError` at the limit and `StorageFullError` when the disk is full."""
+        self.size += len(block)
+        if self.size > self.max_bytes:
+            raise UploadTooLargeError(f"The file is larger than the limit of {self.max_bytes:,} bytes.")
+        with out_of_room_is_ours():
+            self._file.write(block)
+        self._digest.update(block)
+
+    def finish(self) -> str:
+        """Fsync and return the SHA-256 in hex. Raises `EmptyUploadError` when nothing was written."""
+        if self.size == 0:
+            raise EmptyUploadError("The file is empty.")
+        with out_of_room_is_ours():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        return self._digest.hexdigest()
+
+
+class DirectoryBlobs:
+    """Blobs as files. Every write goes to a temporary name, is fsynced and renamed."""
+
+    def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
+        self._root = root
+        self._incoming = root / "incoming"
+        self._min_free_bytes = min_free_bytes
+        self._incoming.mkdir(parents=True, exist_ok=True)
+
+    def path(self, key: str) -> Path:
+        """The file that holds `key`, for parsers that read by path."""
+        return self._root / key
+
+    def require_room(self, size: int = 0) -> None:
+        """Raises `StorageFullError` when taking `size` bytes would go below the free-space watermark."""
+        free = shutil.disk_usage(self._root).free
+        if free - size < self._min_free_bytes:
+            raise StorageFullError(
+                f"The disk has {free:,} bytes free, and {self._min_free_bytes:,} are kept in reserve."
+            )
+
+    @contextmanager
+    def receive(self, *, max_bytes: int) -> Iterator[Incoming]:
+        """A file to stream an upload into; it is gone at the end of the block unless `keep` took it."""
+        self.require_room()
+        path = self._incoming / secrets.token_hex(16)
+        try:
+            with out_of_room_is_ours(), path.open("xb") as file:
+                yield Incoming(path, max_bytes, file)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def keep(self, incoming: Incoming, key: str) -> None:
+        """Give a finished upload its key, durably. Call inside the `receive` block, after `finish`."""
+        self._rename(incoming.path, key)
+
+    def put(self, key: str, content: bytes) -> None:
+        path = self._incoming / secrets.token_hex(16)
+        try:
+            with out_of_room_is_ours(), path.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            self._rename(path, key)
+        finally:
+            path.unlink(missing_ok=True)
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        try:
+            with self.path(key).open("rb") as file:
+                file.seek(start)
+                return file.read() if length is None else file.read(length)
+        except FileNotFoundError as error:
+            raise KeyError(key) from error
+
+    def delete(self, key: str) -> int:
+        path = self.path(key)
+        try:
+            size = path.stat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return 0
+        with suppress(OSError):  # another blob still lives in the folder
+            path.parent.rmdir()
+        return size
+
+    def discard_unfinished(self) -> int:
+        """Remove what uploads left behind when the process was killed; returns how many. Call before serving."""
+        left = list(self._incoming.iterdir())
+        for path in left:
+            path.unlink(missing_ok=True)
+        return len(left)
+
+    def _rename(self, path: Path, key: str) -> None:
+        target = self.path(key)
+        with out_of_room_is_ours():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+            _fsync_directory(target.parent)
+
+
+@contextmanager
+def out_of_room_is_ours() -> Iterator[None]:
+    """Turns the operating system's "no space" into `StorageFullError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _OUT_OF_ROOM:
+            raise StorageFullError("The disk is full.") from error
+        raise
+
+
+def _fsync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,126 @@
+"""The tables, the same for SQLite and PostgreSQL. `migrations/` creates them; a test keeps the two in step."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Instants are seconds since the epoch (UTC): both databases compare and add them alike.
+_BIG = BigInteger().with_variant(Integer, "sqlite")
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("created_at", Float, nullable=False),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+)
+
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("sequence", _BIG, nullable=False, unique=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("collection", String(128), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("title", Text),
+    Column("media_type", String(128), nullable=False),
+    Column("attributes", JSON, nullable=False),
+    Column("content_sha256", String(64), nullable=False),
+    Column("latest_version_id", String(36), nullable=False),
+    Column("active_version_id", String(36)),
+    Column("created_at", Float, nullable=False),
+    Column("deleted_at", Float),
+    Index(None, "tenant_id", "collection", "content_sha256"),
+    Index(None, "tenant_id", "sequence"),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("document_id", ForeignKey("documents.id"), nullable=False),
+    Column("tenant_id", String(64), nullable=False),
+    Column("content_sha256", String(64), nullable=False),
+    Column("size_bytes", _BIG, nullable=False),
+    Column("blob_key", String(160), nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    # Points may be in the index that no search may see: the version is staged, or its document is deleted.
+    Column("hidden", Boolean, nullable=False),
+    Column("pages", Integer),
+    Column("characters", _BIG),
+    Column("tokens", _BIG),
+    Column("chunks", Integer),
+    Column("chunks_embedded", Integer, nullable=False),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+    Column("error_hint", Text),
+    Column("created_at", Float, nullable=False),
+    Column("searchable_at", Float),
+    Column("ready_at", Float),
+    Index(None, "document_id"),
+    Index(None, "tenant_id", "hidden"),
+    Index(None, "tenant_id", "state"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", _BIG, primary_key=True, autoincrement=True),
+    Column("kind", String(16), nullable=False),
+    Column("tenant_id", String(64), nullable=False),
+    Column("document_id", String(36), nullable=False),
+    Column("version_id", String(36), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    # Times the job was handed back because its process ended, which says nothing about the document.
+    Column("interruptions", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("lease_until", Float),
+    Column("not_before", Float, nullable=False),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    UniqueConstraint("kind", "version_id"),
+    Index(None, "state", "kind", "not_before", "id"),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+)

@@ -1,0 +1,114 @@
+"""What the catalog knows of a document: frozen records, states, and ids that come from content."""
+
+import uuid
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+_NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
+
+
+class VersionState(StrEnum):
+    """The life of a version: `accepted → parsing → chunking → indexing → searchable → embedding → ready`, or an end."""
+
+    ACCEPTED = "accepted"
+    PARSING = "parsing"
+    CHUNKING = "chunking"
+    INDEXING = "indexing"
+    SEARCHABLE = "searchable"  # BM25 finds it; vectors are still to come
+    EMBEDDING = "embedding"
+    READY = "ready"
+    FAILED = "failed"
+    DELETED = "deleted"
+
+
+IN_PROGRESS = frozenset(VersionState) - {VersionState.READY, VersionState.FAILED, VersionState.DELETED}
+SEARCHABLE_STATES = frozenset({VersionState.SEARCHABLE, VersionState.EMBEDDING, VersionState.READY})
+
+
+class JobKind(StrEnum):
+    """What a worker does: make a version searchable, give it vectors, or collect what a deletion left."""
+
+    INGEST = "ingest"
+    EMBED = "embed"
+    COLLECT = "collect"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a version failed: a stable code, what happened, and what to do next."""
+
+    code: str
+    detail: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One content of a document. Counts are None until the stage that finds them has ended."""
+
+    id: str
+    document_id: str
+    tenant_id: str
+    content_sha256: str
+    size_bytes: int
+    blob_key: str
+    state: VersionState
+    pages: int | None = None
+    characters: int | None = None
+    tokens: int | None = None
+    chunks: int | None = None
+    chunks_embedded: int = 0
+    failure: Failure | None = None
+    created_at: float = 0.0
+    searchable_at: float | None = None
+    ready_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a user sees. `sequence` orders documents by arrival and is the cursor of listings."""
+
+    id: str
+    sequence: int
+    tenant_id: str
+    collection: str
+    name: str
+    title: str | None
+    media_type: str
+    version: Version
+    active_version_id: str | None
+    created_at: float
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A claimed job. Every commit made for it names `fence`, so a worker that lost its lease cannot commit."""
+
+    id: int
+    kind: JobKind
+    tenant_id: str
+    document_id: str
+    version_id: str
+    attempt: int
+    fence: int
+
+
+def document_id(tenant_id: str, collection: str, content_sha256: str, generation: int) -> str:
+    """`generation` counts earlier, deleted documents of the same content: a deleted id never comes back."""
+    return _derive("document", tenant_id, collection, content_sha256, str(generation))
+
+
+def version_id(document: str, content_sha256: str, fingerprint: str) -> str:
+    """`fingerprint` names the parser and the chunker: other spans are another version."""
+    return _derive("version", document, content_sha256, fingerprint)
+
+
+def chunk_id(version: str, start: int, end: int) -> str:
+    """The point id in the index: indexing a chunk twice writes one point."""
+    return _derive("chunk", version, str(start), str(end))
+
+
+def _derive(*parts: str) -> str:
+    return str(uuid.uuid5(_NAMESPACE, "\x1f".join(parts)))

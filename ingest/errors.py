@@ -1,0 +1,143 @@
+"""The root of every error Leadline raises on purpose.
+
+LeadlineError
+├── ingest.errors       IngestError, and what a document, an upload or the catalog can do wrong
+├── retrieval.errors    RetrievalError, and what the index, the encoder or a model file can do wrong
+└── rlm.errors          AnswerError, and what the language model or a question can do wrong
+
+The core knows no HTTP: `api.problems` holds the one table from these classes to status codes, and a test walks the
+class tree so that none is missing from it.
+"""
+
+from typing import ClassVar
+
+
+class LeadlineError(Exception):
+    """An error whose text says what happened and, in `hint`, what to do next.
+
+    `code` is stable and machine-readable (`snake_case`); `detail` is for people and may name the document.
+    """
+
+    code: ClassVar[str] = "leadline_error"
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, detail: str, *, hint: str | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.hint = self.default_hint if hint is None else hint
+
+    def __str__(self) -> str:
+        return f"{self.detail} {self.hint}".strip()
+
+
+class IngestError(LeadlineError):
+    """Anything that receiving, parsing, chunking or recording a document can raise."""
+
+    code = "ingest_error"
+
+
+class UploadError(IngestError):
+    """The upload was refused before it was accepted; nothing of it was kept."""
+
+    code = "upload_refused"
+
+
+class EmptyUploadError(UploadError):
+    """The file has no bytes."""
+
+    code = "empty_file"
+    default_hint = "Check that the file was saved, and upload it again."
+
+
+class UploadTooLargeError(UploadError):
+    """The file is larger than the configured limit."""
+
+    code = "file_too_large"
+    default_hint = "Split the document, or raise LEADLINE_MAX_UPLOAD_BYTES."
+
+
+class StorageFullError(UploadError):
+    """The disk has less room than the watermark, or ran out while writing."""
+
+    code = "storage_full"
+    default_hint = "Free space on the disk that holds the data folder, then upload again; nothing was kept."
+
+
+class UnsupportedTypeError(UploadError):
+    """The content is of a type no parser reads."""
+
+    code = "unsupported_type"
+    default_hint = "Upload text, Markdown, HTML or PDF."
+
+
+class ParseError(IngestError):
+    """The document was accepted but cannot be turned into text. Trying again gives the same result."""
+
+    code = "parse_failed"
+    default_hint = "Open the file in its own program and export it again."
+
+
+class EncryptedDocumentError(ParseError):
+    """The document asks for a password."""
+
+    code = "document_encrypted"
+    default_hint = "Save a copy without a password and upload that."
+
+
+class DamagedDocumentError(ParseError):
+    """The document is truncated or otherwise not readable as its type."""
+
+    code = "document_damaged"
+
+
+class NoTextError(ParseError):
+    """The document holds no text, only pictures or nothing."""
+
+    code = "no_text"
+    default_hint = "If it is a scan, run text recognition (OCR) on it first and upload the result."
+
+
+class ParserLimitError(ParseError):
+    """Parsing ran into its time, memory, CPU or output limit and was stopped."""
+
+    code = "parser_limit"
+    default_hint = "Split the document into smaller files."
+
+
+class CatalogError(IngestError):
+    """The catalog refused a change."""
+
+    code = "catalog_error"
+
+
+class DocumentNotFoundError(CatalogError):
+    """No such document for this tenant."""
+
+    code = "document_not_found"
+    default_hint = "List the documents with GET /v1/documents."
+
+
+class DocumentStateError(CatalogError):
+    """The document is in a state in which this cannot be done."""
+
+    code = "document_state"
+
+
+class LeaseLostError(CatalogError):
+    """Another worker has the job now; whatever this one did must not be committed."""
+
+    code = "lease_lost"
+
+
+class CatalogSchemaError(CatalogError):
+    """The catalog was written by another release."""
+
+    code = "catalog_schema"
+    default_hint = "Start the release that wrote it, or restore the backup."
+
+
+class DataFolderBusyError(CatalogError):
+    """Another process has the data folder open."""
+
+    code = "data_folder_busy"
+    default_hint = "Stop the other Leadline, or choose another folder with LEADLINE_HOME."

@@ -1,0 +1,104 @@
+"""Receiving an upload: streamed to disk, sniffed, hashed, fsynced and committed; only then is it accepted."""
+
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingest.blobs import DirectoryBlobs, Incoming
+from ingest.catalog.catalog import Accepted, Arrival, Catalog
+from ingest.chunking import chunker_fingerprint
+from ingest.parsing.sniff import sniff
+from ingest.parsing.types import PARSER_FINGERPRINT
+
+_HEAD_BYTES = 8192
+_NAME_CHARS = 255
+
+
+@dataclass(frozen=True)
+class UploadRequest:
+    """Whose upload it is and what its sender says of it. The name is for display; content decides the type."""
+
+    tenant_id: str
+    collection: str
+    name: str
+    declared_type: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Intake:
+    """The only way into the catalog for new bytes."""
+
+    def __init__(self, catalog: Catalog, blobs: DirectoryBlobs, *, max_bytes: int) -> None:
+        self._catalog = catalog
+        self._blobs = blobs
+        self._max_bytes = max_bytes
+        self.fingerprint = f"{PARSER_FINGERPRINT}+{chunker_fingerprint()}"
+
+    @contextmanager
+    def receive(self, request: UploadRequest) -> Iterator["Upload"]:
+        """An upload to write blocks to and then `accept`; leaving without that keeps nothing.
+
+        Raises the `UploadError`s.
+        """
+        with self._blobs.receive(max_bytes=self._max_bytes) as incoming:
+            yield Upload(self, request, incoming)
+
+    def accept(self, request: UploadRequest, incoming: Incoming, media_type: str) -> Accepted:
+        """Commit a finished upload. Each one has a blob of its own, so deleting a document needs no counting."""
+        content_sha256 = incoming.finish()
+        token = secrets.token_hex(16)
+        key = f"original/{token[:2]}/{token}"
+        size = incoming.size
+        self._blobs.keep(incoming, key)
+        accepted = self._catalog.accept(
+            Arrival(
+                tenant_id=request.tenant_id,
+                collection=request.collection,
+                name=display_name(request.name),
+                media_type=media_type,
+                content_sha256=content_sha256,
+                size_bytes=size,
+                blob_key=key,
+                fingerprint=self.fingerprint,
+                attributes=request.attributes,
+            )
+        )
+        if not accepted.created:
+            self._blobs.delete(key)
+        return accepted
+
+
+class Upload:
+    """One upload as it arrives, in blocks of any size."""
+
+    def __init__(self, intake: Intake, request: UploadRequest, incoming: Incoming) -> None:
+        self._intake = intake
+        self._request = request
+        self._incoming = incoming
+        self._head = b""
+        self._media_type: str | None = None
+
+    def write(self, block: bytes) -> None:
+        """An unknown type is refused as soon as the head has arrived, not at the end of a long upload."""
+        self._incoming.write(block)
+        if self._media_type is None:
+            self._head += block[: _HEAD_BYTES - len(self._head)]
+            if len(self._head) == _HEAD_BYTES:
+                self._sniff()
+
+    def accept(self) -> Accepted:
+        """Durable when it returns."""
+        if self._media_type is None and self._head:
+            self._sniff()
+        return self._intake.accept(self._request, self._incoming, self._media_type or "")
+
+    def _sniff(self) -> None:
+        self._media_type = sniff(self._head, self._request.name, self._request.declared_type)
+
+
+def display_name(name: str) -> str:
+    """The last path component without control characters, at most 255 characters, never empty."""
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return "".join(character for character in last if character.isprintable())[:_NAME_CHARS].strip() or "unnamed"

@@ -1,0 +1,92 @@
+"""Normalized text: the one form of a document's text that every span of the product counts code points in.
+
+A character is dropped when a reader cannot see it and a model can: controls, bidirectional overrides, tags, fillers.
+The exceptions are U+200C and U+200D, which shape words in Arabic and Indic scripts and join emoji; they stay between two
+characters of those scripts or two pictographs and go everywhere else, where they could only hide or split a word.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+PAGE_BREAK = "\n\n"
+_TITLE_CHARS = 300
+
+_ASCII = {code: None for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: None, 0x0B: "\n", 0x0C: "\n", 0x0D: "\n"}
+_LINE_ENDS = "\r\v\f\x85\u2028\u2029"
+_SURROGATES = "\ud800-\udfff"
+_INVISIBLE = "".join(
+    (
+        "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f",  # controls
+        "\xad\u034f",  # soft hyphen, grapheme joiner
+        "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069",  # direction
+        "\u200b\u2060-\u2065\u206a-\u206f\ufeff",  # widthless spaces and operators, byte order mark
+        "\u115f\u1160\u17b4\u17b5\u3164\uffa0",  # fillers
+        "\ufff0-\ufffb\ufffe\uffff",  # annotation marks, what is no character
+        "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a",  # shorthand and music formatting
+        "\U000e0000-\U000e0fff",  # tags; selectors of ideograph variants, which bytes can be hidden in
+    )
+)
+# Arabic to Vedic without Hangul Jamo; arrows and symbols without the two brackets that NFC replaces; emoji.
+_JOINING = (
+    "\u0600-\u10ff\u1200-\u1cff\u2190-\u2328\u232b-\u2bff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc"
+    "\U00010a00-\U00011fff\U0001f000-\U0001faff"
+)
+
+_suspect = re.compile(f"[{_LINE_ENDS}{_INVISIBLE}{_SURROGATES}\u200c\u200d\ufe00-\ufe0f]")
+_line_ends = re.compile(f"[{_LINE_ENDS}]")
+_invisible = re.compile(f"[{_INVISIBLE}]+")
+_surrogates = re.compile(f"[{_SURROGATES}]")
+_stray_joiners = re.compile(f"(?<![{_JOINING}\ufe0f])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
+_second_selectors = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+")
+_blank_lines = re.compile(r"\n{4,}")
+_TOO_MANY_LINE_ENDS = "\n" * 4
+
+
+def normalize(text: str) -> str:
+    r"""`text` in NFC, lines ended by `\n`, without invisible characters; doing it twice changes nothing.
+
+    Line, paragraph and form feeds, alone or in pairs, end a line. Lone surrogates become U+FFFD. White space at the end
+    of a line goes, more than two blank lines in a row become two, and there are none at either end.
+    """
+    text = text.replace("\r\n", "\n")
+    text = text.translate(_ASCII) if text.isascii() else _normalize_unicode(text)
+    text = "\n".join([line.rstrip() for line in text.split("\n")])
+    if _TOO_MANY_LINE_ENDS in text:
+        text = _blank_lines.sub("\n\n\n", text)
+    return text.strip("\n")
+
+
+def normalize_pages(pages: Iterable[str]) -> tuple[str, tuple[int, ...]]:
+    """The normalized text of all pages, and the code point at which each starts.
+
+    Pages are set apart by a blank line; one without text takes no room and starts where the text before it ends.
+    """
+    texts: list[str] = []
+    starts: list[int] = []
+    length = 0
+    for page in pages:
+        text = normalize(page)
+        if text and length:
+            length += len(PAGE_BREAK)
+        starts.append(length)
+        if text:
+            texts.append(text)
+            length += len(text)
+    return PAGE_BREAK.join(texts), tuple(starts)
+
+
+def normalize_title(text: str | None) -> str | None:
+    """A title on one line, at most 300 characters; None when nothing is left of it."""
+    return " ".join(normalize(text or "").split())[:_TITLE_CHARS].rstrip() or None
+
+
+def _normalize_unicode(text: str) -> str:
+    if not _suspect.search(text):
+        return unicodedata.normalize("NFC", text)
+    text = _line_ends.sub("\n", text)
+    text = _invisible.sub("", text)
+    text = unicodedata.normalize("NFC", _surrogates.sub("\ufffd", text))
+    text = _second_selectors.sub("", _stray_joiners.sub("", text))
+    # What stood apart may now compose: "e", joiner, acute accent.
+    return unicodedata.normalize("NFC", text)

@@ -1,0 +1,134 @@
+"""Normalized texts, read by code-point span without loading the whole text, and the chunk map of each version.
+
+A text is stored as UTF-8. Because a code point takes one to four bytes, its map keeps the byte offset of every
+1,024th code point, so any span costs one short read however long the text is.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ingest.blobs import Blobs
+from ingest.chunking import Chunk
+
+_STRIDE = 1024
+
+
+@dataclass(frozen=True)
+class TextMap:
+    """What is known of a version's text without reading it.
+
+    `marks[i]` is the byte offset of code point `1024 * i`; it is empty when the text is ASCII and offsets coincide.
+    `pages[i]` is the code point at which page `i + 1` starts.
+    """
+
+    characters: int
+    size_bytes: int
+    title: str | None
+    pages: tuple[int, ...]
+    chunks: tuple[Chunk, ...]
+    marks: tuple[int, ...]
+
+
+class Texts:
+    """Normalized texts and their maps, by version id, in blobs."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._map = lru_cache(maxsize=64)(self._load_map)
+
+    def save(
+        self, version_id: str, text: str, *, title: str | None, pages: Sequence[int], chunks: Iterable[Chunk]
+    ) -> TextMap:
+        """Durable when it returns; saving the same again changes nothing."""
+        encoded = text.encode("utf-8")
+        marks = () if len(encoded) == len(text) else tuple(_marks(text))
+        entry = TextMap(len(text), len(encoded), title, tuple(pages), tuple(chunks), marks)
+        self._blobs.put(_text_key(version_id), encoded)
+        self._blobs.put(_map_key(version_id), _dump(entry))
+        return entry
+
+    def map(self, version_id: str) -> TextMap:
+        """Raises `KeyError` for a version without text."""
+        return self._map(version_id)
+
+    def read(self, version_id: str, start: int = 0, end: int | None = None) -> str:
+        """The text between two code points; `end` past the last one means the last one."""
+        entry = self.map(version_id)
+        end = entry.characters if end is None else min(end, entry.characters)
+        if start >= end:
+            return ""
+        if not entry.marks:
+            return self._blobs.read(_text_key(version_id), start, end - start).decode("ascii")
+        first, last = start // _STRIDE, -(-end // _STRIDE)
+        begin = entry.marks[first]
+        stop = entry.marks[last] if last < len(entry.marks) else entry.size_bytes
+        window = self._blobs.read(_text_key(version_id), begin, stop - begin).decode("utf-8")
+        return window[start - first * _STRIDE : end - first * _STRIDE]
+
+    def read_bytes(self, version_id: str, byte_start: int, byte_end: int) -> str:
+        """The text between two byte offsets that fall on code-point boundaries, as the index keeps them."""
+        return self._blobs.read(_text_key(version_id), byte_start, byte_end - byte_start).decode("utf-8")
+
+    def delete(self, version_id: str) -> int:
+        """Bytes freed."""
+        self._map.cache_clear()
+        return self._blobs.delete(_text_key(version_id)) + self._blobs.delete(_map_key(version_id))
+
+    def _load_map(self, version_id: str) -> TextMap:
+        return _load(self._blobs.read(_map_key(version_id)))
+
+
+def byte_spans(text: str, chunks: Sequence[Chunk]) -> list[tuple[int, int]]:
+    """UTF-8 byte span of each chunk of `text`, for chunks in reading order."""
+    spans: list[tuple[int, int]] = []
+    position = offset = 0
+    for chunk in chunks:
+        offset += len(text[position : chunk.start].encode("utf-8"))
+        size = len(text[chunk.start : chunk.end].encode("utf-8"))
+        spans.append((offset, offset + size))
+        position, offset = chunk.end, offset + size
+    return spans
+
+
+def _marks(text: str) -> Iterator[int]:
+    offset = 0
+    for start in range(0, len(text), _STRIDE):
+        yield offset
+        offset += len(text[start : start + _STRIDE].encode("utf-8"))
+
+
+def _text_key(version_id: str) -> str:
+    return f"text/{version_id[:2]}/{version_id}.txt"
+
+
+def _map_key(version_id: str) -> str:
+    return f"text/{version_id[:2]}/{version_id}.json"
+
+
+def _dump(entry: TextMap) -> bytes:
+    """JSON in columns; a heading path is written once and referred to by number."""
+    paths = list(dict.fromkeys(chunk.heading_path for chunk in entry.chunks))
+    number = {path: index for index, path in enumerate(paths)}
+    return json.dumps(
+        {
+            "characters": entry.characters,
+            "size_bytes": entry.size_bytes,
+            "title": entry.title,
+            "pages": entry.pages,
+            "marks": entry.marks,
+            "heading_paths": paths,
+            "chunks": [(c.start, c.end, number[c.heading_path], c.page) for c in entry.chunks],
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def _load(content: bytes) -> TextMap:
+    raw = json.loads(content)
+    paths = [tuple(path) for path in raw["heading_paths"]]
+    chunks = tuple(
+        Chunk(ordinal, start, end, paths[path], page) for ordinal, (start, end, path, page) in enumerate(raw["chunks"])
+    )
+    return TextMap(raw["characters"], raw["size_bytes"], raw["title"], tuple(raw["pages"]), chunks, tuple(raw["marks"]))

@@ -1,0 +1,1 @@
+"""Passages out: embed, index, search, fuse, and read spans of documents."""

@@ -1,0 +1,62 @@
+"""The port of the bi-encoder: text in, unit vectors out, with query and document apart."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from retrieval.index import DenseVector
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Unit vectors, one row per text in the order given, and how many tokens of each text the encoder read."""
+
+    vectors: DenseVector
+    token_counts: tuple[int, ...]
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.token_counts)
+
+
+class Embedder(Protocol):
+    """`fingerprint` names model, revision, precision, prompt and dimension: vectors of two are never mixed."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def documents(self, texts: Sequence[str]) -> Embedded:
+        """Raises `EncoderError`. Texts past the encoder's window are cut."""
+
+    def query(self, text: str) -> DenseVector:
+        """One unit vector of shape `(dimension,)`; quick, and not held up by `documents` in another thread."""
+
+    def close(self) -> None: ...
+
+
+class HashingEmbedder:
+    """A bag of hashed words: different texts get different vectors and shared words bring them near. For tests."""
+
+    def __init__(self, dimension: int = 64) -> None:
+        self.dimension = dimension
+        self.fingerprint = f"hashing-words/{dimension}"
+
+    def documents(self, texts: Sequence[str]) -> Embedded:
+        vectors = np.stack([self.query(text) for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
+        return Embedded(vectors, tuple(len(text.split()) for text in texts))
+
+    def query(self, text: str) -> DenseVector:
+        vector = np.full(self.dimension, 1e-3, np.float32)
+        for word in text.casefold().split():
+            digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
+            vector[int.from_bytes(digest[:4], "little") % self.dimension] += 1 if digest[4] % 2 else -1
+        return vector / np.float32(np.linalg.norm(vector))
+
+    def close(self) -> None:
+        return None

@@ -1,0 +1,100 @@
+"""What searching, encoding, measuring and keeping model files can do wrong.
+
+RetrievalError
+├── IndexUnavailableError   the index cannot be opened or does not answer
+├── IndexMismatchError      the index was built with another encoder or chunker
+├── QueryError              the question cannot be searched for as it is
+├── EncoderError            the embedding model failed
+├── EvaluationDataError     a file of judged questions is not in BEIR's format
+└── ModelFileError          a model's file
+    ├── ModelMissingError   it is not in the models folder
+    ├── ModelHashError      it is there, or arrived, with other bytes
+    └── ModelSourceError    no source delivered it
+"""
+
+from collections.abc import Sequence
+
+from ingest.errors import LeadlineError
+
+
+class RetrievalError(LeadlineError):
+    """Anything that the index, the encoder or a model file can raise."""
+
+    code = "retrieval_error"
+
+
+class IndexUnavailableError(RetrievalError):
+    """The index cannot be opened, or does not answer."""
+
+    code = "index_unavailable"
+    default_hint = "Try again in a moment; if it persists, see that the vector engine runs and its folder is readable."
+
+
+class IndexMismatchError(RetrievalError):
+    """The index carries the fingerprint of another encoder or chunker, so its scores would mean nothing."""
+
+    code = "index_mismatch"
+    default_hint = "Start with the settings the index was built with, or index the documents again."
+
+
+class QueryError(RetrievalError):
+    """The query is empty, too long or otherwise not searchable."""
+
+    code = "query_invalid"
+    default_hint = "Ask with at least one word."
+
+
+class EncoderError(RetrievalError):
+    """The embedding model did not load, or failed on an input."""
+
+    code = "encoder_failed"
+    default_hint = "Check the model's files with `leadline models verify --full`."
+
+
+class EvaluationDataError(RetrievalError):
+    """A file of judged questions is missing or not in BEIR's format; the text names the file and the line."""
+
+    code = "evaluation_data"
+    default_hint = "BEIR's format is corpus.jsonl, queries.jsonl and qrels/test.tsv; see retrieval/evaluation/beir.py."
+
+
+class ModelFileError(RetrievalError):
+    """A model's file is not usable as it is."""
+
+    code = "model_file"
+    default_hint = "Run `leadline models fetch`."
+
+
+class ModelMissingError(ModelFileError):
+    """The file is not in the models folder, or is there with another size."""
+
+    code = "model_missing"
+
+
+class ModelHashError(ModelFileError):
+    """The bytes of a file, or of the piece of one that `file` describes, are not the ones the manifest names."""
+
+    code = "model_hash"
+    default_hint = "Run `leadline models fetch`: it replaces the file."
+
+    def __init__(self, file: str, *, expected: str, got: str, hint: str | None = None) -> None:
+        super().__init__(f"{file} has SHA-256 {got}, and the manifest names {expected}.", hint=hint)
+        self.file = file
+        self.expected = expected
+        self.got = got
+
+
+class ModelSourceError(ModelFileError):
+    """No source delivered the file; `failures` holds each source's name and its reason, in the order tried."""
+
+    code = "model_source"
+    default_hint = (
+        "Run `leadline models fetch` again: it goes on where it stopped. "
+        "On a machine without a network, copy the files into the models folder."
+    )
+
+    def __init__(self, file: str, failures: Sequence[tuple[str, str]], *, hint: str | None = None) -> None:
+        reasons = "; ".join(f"{source}: {reason.rstrip('.')}" for source, reason in failures) or "it names no source"
+        super().__init__(f"{file} could not be fetched: {reasons}.", hint=hint)
+        self.file = file
+        self.failures = tuple(failures)

@@ -1,0 +1,102 @@
+"""The port of the vector index, and the types that cross it. Embedded and server index run one contract suite."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+DenseVector = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SparseVector:
+    """Term ids with their weights, each id once."""
+
+    indices: tuple[int, ...]
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class IndexedChunk:
+    """A chunk as the index keeps it: where it stands, not what it says.
+
+    `start` and `end` are code points of the version's normalized text; `byte_start` and `byte_end` are the same span
+    in its UTF-8 form, so that a passage is one short read.
+    """
+
+    id: str
+    tenant_id: str
+    collection: str
+    document_id: str
+    version_id: str
+    ordinal: int
+    start: int
+    end: int
+    byte_start: int
+    byte_end: int
+    page: int | None
+    heading_path: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Whose chunks a query may see. Every query carries one; there is no query without a tenant."""
+
+    tenant_id: str
+    collections: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
+    hidden_versions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A chunk id with one retriever's score, higher is better."""
+
+    id: str
+    score: float
+
+
+class IndexWriter(Protocol):
+    """What workers do to the index. Every write can be done twice: ids come from content."""
+
+    def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
+        """Write chunks with their BM25 weights; a chunk's dense vector, if it had one, is gone."""
+
+    def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
+        """Give existing chunks their embeddings; `vectors` has one row for each id. Unknown ids are an error."""
+
+    def delete_version(self, tenant_id: str, version_id: str) -> int:
+        """Remove every chunk of a version; returns how many there were."""
+
+    def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
+        """Chunks of a version, or those of them that have a dense vector."""
+
+
+class IndexReader(Protocol):
+    """What searches do to the index."""
+
+    def search(
+        self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+    ) -> tuple[list[Scored], list[Scored]]:
+        """Best chunks by BM25 and by cosine, best first, in one engine call; empty for a query not given.
+
+        Equal scores are in the order of their ids, so results repeat.
+        """
+
+    def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
+        """Run the engine's own hybrid query, payloads included, and return how many hits: for comparing costs."""
+
+    def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
+        """Those of `chunk_ids` that are inside `scope`, by id."""
+
+
+class Index(IndexWriter, IndexReader, Protocol):
+    """The whole index, with its life: opened by a build function, flushed, closed."""
+
+    def flush(self) -> None:
+        """Everything written so far survives a power cut."""
+
+    def close(self) -> None:
+        """Flush and release the index; no other method may follow."""

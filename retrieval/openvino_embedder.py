@@ -1,0 +1,138 @@
+"""all-MiniLM-L6-v2 in int8 on OpenVINO: the embedded deployment's bi-encoder.
+
+Documents go through an asynchronous queue of small batches of like length, so that little is spent on padding and
+every core is busy; queries have a compiled model of their own, so that they do not wait behind documents.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as op
+from numpy.typing import NDArray
+from tokenizers import Encoding, Tokenizer
+
+from retrieval.embedding import Embedded
+from retrieval.errors import EncoderError
+from retrieval.index import DenseVector
+
+DIMENSION = 384
+MAX_TOKENS = 256  # the model's own max_seq_length
+# Measured on two cores: 4 texts a request 31,600 tokens/s, 1 text 29,900, 8 texts 29,700; sorted by length.
+_TEXTS_PER_REQUEST = 4
+
+
+class OpenVinoEmbedder:
+    """Mean-pooled, L2-normalized sentence embeddings; the pooling is part of the compiled graph."""
+
+    def __init__(self, model: Path, tokenizer: Path, *, streams: int | None = None) -> None:
+        """Reads an ONNX BERT with outputs of shape `[batch, tokens, 384]` and its `tokenizer.json`."""
+        self._tokenizer = Tokenizer.from_file(str(tokenizer))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        core = ov.Core()
+        graph = _with_pooling(core.read_model(str(model)))
+        self._for_queries = core.compile_model(graph, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+        self._for_documents = core.compile_model(graph, "CPU", _bulk_settings(streams))
+        self._query_request = self._for_queries.create_infer_request()
+        self._queue = ov.AsyncInferQueue(self._for_documents)
+        self._queue.set_callback(_on_result)
+        self._query_lock = threading.Lock()
+        self._queue_lock = threading.Lock()
+        self.fingerprint = f"all-MiniLM-L6-v2/int8-onnx/mean/{MAX_TOKENS}/{DIMENSION}"
+        self.dimension = DIMENSION
+
+    def documents(self, texts: Sequence[str]) -> Embedded:
+        if not texts:
+            return Embedded(np.zeros((0, DIMENSION), np.float32), ())
+        encodings = self._tokenizer.encode_batch(list(texts))
+        batch = _Batch(len(texts))
+        order = sorted(range(len(texts)), key=lambda index: len(encodings[index].ids))
+        for at in range(0, len(order), _TEXTS_PER_REQUEST):
+            rows = order[at : at + _TEXTS_PER_REQUEST]
+            inputs = _inputs([encodings[row] for row in rows])
+            batch.expect()
+            with self._queue_lock:  # the queue is made for one submitting thread
+                self._queue.start_async(inputs, (batch, rows))
+        return Embedded(batch.result(), tuple(len(encoding.ids) for encoding in encodings))
+
+    def query(self, text: str) -> DenseVector:
+        inputs = _inputs([self._tokenizer.encode(text)])
+        with self._query_lock:
+            try:
+                self._query_request.infer(inputs)
+            except RuntimeError as error:
+                raise EncoderError(f"The encoder failed: {error}") from error
+            vector: DenseVector = self._query_request.get_output_tensor().data[0].copy()
+        return vector
+
+    def close(self) -> None:
+        with self._queue_lock:
+            self._queue.wait_all()
+
+
+class _Batch:
+    """Collects the rows of one `documents` call from callbacks that run in OpenVINO's threads."""
+
+    def __init__(self, size: int) -> None:
+        self._vectors: NDArray[np.float32] = np.empty((size, DIMENSION), np.float32)
+        self._outstanding = 1  # the submitting thread itself
+        self._failure: RuntimeError | None = None
+        self._change = threading.Condition()
+
+    def expect(self) -> None:
+        with self._change:
+            self._outstanding += 1
+
+    def deliver(self, rows: Sequence[int], request: Any) -> None:  # noqa: ANN401 - OpenVINO's request
+        try:
+            self._vectors[rows] = request.get_output_tensor().data
+        except RuntimeError as error:
+            self._failure = error
+        finally:
+            self._settle()
+
+    def result(self) -> DenseVector:
+        self._settle()
+        with self._change:
+            self._change.wait_for(lambda: self._outstanding == 0)
+        if self._failure is not None:
+            raise EncoderError(f"The encoder failed: {self._failure}") from self._failure
+        return self._vectors
+
+    def _settle(self) -> None:
+        with self._change:
+            self._outstanding -= 1
+            self._change.notify_all()
+
+
+def _on_result(request: Any, user: tuple[_Batch, list[int]]) -> None:  # noqa: ANN401 - OpenVINO's request
+    batch, rows = user
+    batch.deliver(rows, request)
+
+
+def _bulk_settings(streams: int | None) -> dict[str, str]:
+    return {"PERFORMANCE_HINT": "THROUGHPUT"} if streams is None else {"NUM_STREAMS": str(streams)}
+
+
+def _inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
+    width = max(len(encoding.ids) for encoding in encodings)
+    ids = np.zeros((len(encodings), width), np.int64)
+    mask = np.zeros_like(ids)
+    for row, encoding in enumerate(encodings):
+        ids[row, : len(encoding.ids)] = encoding.ids
+        mask[row, : len(encoding.ids)] = 1
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+
+
+def _with_pooling(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
+    """The model with mean pooling over the attention mask and L2 normalization as its only output."""
+    hidden = model.output(0).get_node().input_value(0)
+    mask = next(node for node in model.inputs if node.any_name == "attention_mask").get_node()
+    weights = op.unsqueeze(op.convert(mask, "f32"), op.constant(2, np.int32))
+    axis = op.constant([1], np.int32)
+    mean = op.divide(op.reduce_sum(op.multiply(hidden, weights), axis), op.reduce_sum(weights, axis))
+    return ov.Model([op.result(op.normalize_l2(mean, axis, 1e-12, "add"))], model.get_parameters(), "sentence")

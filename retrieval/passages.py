@@ -1,0 +1,24 @@
+"""What a model reads: a span of one version's normalized text, with where it stands and how it was found."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Text of one version between two code points; `text == normalized_text[start:end]`.
+
+    `page` counts from 1 and is None where the format has no pages. `rank` counts from 1, best first. `cosine` is the
+    best similarity of question and passage by the bi-encoder, in [-1, 1], or None where it was not compared.
+    """
+
+    document_id: str
+    version_id: str
+    title: str
+    heading_path: tuple[str, ...]
+    start: int
+    end: int
+    page: int | None
+    text: str
+    rank: int
+    score: float
+    cosine: float | None = None

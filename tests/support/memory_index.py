@@ -1,0 +1,94 @@
+"""The index in dictionaries: exact, slow, and for faults and units only. It runs the contract suite of the real one."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from retrieval.errors import IndexUnavailableError
+from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
+
+
+class MemoryIndex:
+    """`fault`, when set, is called with each method's name before it does anything, and may raise."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, IndexedChunk] = {}
+        self.sparse: dict[str, SparseVector] = {}
+        self.dense: dict[str, DenseVector] = {}
+        self.fault: Callable[[str], None] = lambda _: None
+
+    def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
+        self.fault("upsert")
+        for chunk, vector in zip(chunks, sparse, strict=True):
+            self.kept[chunk.id] = chunk
+            self.sparse[chunk.id] = vector
+            self.dense.pop(chunk.id, None)
+
+    def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
+        self.fault("set_dense")
+        for identifier, vector in zip(chunk_ids, vectors, strict=True):
+            if identifier not in self.kept:
+                raise IndexUnavailableError(f"There is no point {identifier}.")
+            self.dense[identifier] = vector
+
+    def delete_version(self, tenant_id: str, version_id: str) -> int:
+        self.fault("delete_version")
+        gone = [c.id for c in self.kept.values() if (c.tenant_id, c.version_id) == (tenant_id, version_id)]
+        for identifier in gone:
+            del self.kept[identifier], self.sparse[identifier]
+            self.dense.pop(identifier, None)
+        return len(gone)
+
+    def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
+        return sum(
+            (c.tenant_id, c.version_id) == (tenant_id, version_id) and (not embedded_only or c.id in self.dense)
+            for c in self.kept.values()
+        )
+
+    def search(
+        self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+    ) -> tuple[list[Scored], list[Scored]]:
+        self.fault("search")
+        by_bm25 = self._by_bm25(scope, sparse) if sparse is not None else []
+        by_dense = []
+        if dense is not None:
+            by_dense = [Scored(i, float(np.dot(dense, v))) for i, v in self.dense.items() if self._in(scope, i)]
+        return _best(by_bm25, limit), _best(by_dense, limit)
+
+    def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
+        by_bm25, by_dense = self.search(scope, sparse=sparse, dense=dense, limit=depth)
+        return min(limit, len({hit.id for hit in (*by_bm25, *by_dense)}))
+
+    def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
+        return {i: self.kept[i] for i in chunk_ids if i in self.kept and self._in(scope, i)}
+
+    def flush(self) -> None:
+        self.fault("flush")
+
+    def close(self) -> None:
+        return None
+
+    def _in(self, scope: Scope, identifier: str) -> bool:
+        chunk = self.kept[identifier]
+        return (
+            chunk.tenant_id == scope.tenant_id
+            and chunk.version_id not in scope.hidden_versions
+            and (not scope.collections or chunk.collection in scope.collections)
+            and (not scope.documents or chunk.document_id in scope.documents)
+        )
+
+    def _by_bm25(self, scope: Scope, query: SparseVector) -> list[Scored]:
+        documents = {i: dict(zip(v.indices, v.values, strict=True)) for i, v in self.sparse.items()}
+        frequency = {term: sum(term in weights for weights in documents.values()) for term in query.indices}
+        scores: list[Scored] = []
+        for identifier, weights in documents.items():
+            matched = [(term, weight) for term, weight in zip(query.indices, query.values, strict=True) if term in weights]
+            if matched and self._in(scope, identifier):
+                idf = {term: math.log1p((len(documents) - frequency[term] + 0.5) / (frequency[term] + 0.5)) for term, _ in matched}
+                scores.append(Scored(identifier, sum(weight * idf[term] * weights[term] for term, weight in matched)))
+        return scores
+
+
+def _best(hits: list[Scored], limit: int) -> list[Scored]:
+    return sorted(hits, key=lambda hit: (-hit.score, hit.id))[:limit]

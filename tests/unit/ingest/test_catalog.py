@@ -1,0 +1,263 @@
+"""The catalog on SQLite: documents, jobs, keys, and the schema itself."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, text, update
+
+from ingest.catalog.catalog import Arrival, Catalog
+from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
+from ingest.catalog.keys import ApiKeys
+from ingest.catalog.tables import jobs as job_table
+from ingest.catalog.tables import metadata
+from ingest.documents import Document, Failure, Job, JobKind, VersionState
+from ingest.errors import CatalogSchemaError, DocumentNotFoundError, LeaseLostError
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(sqlite_url(tmp_path / "catalog.sqlite"))
+    catalog = Catalog(engine)
+    catalog.ensure_tenant("ann")
+    catalog.ensure_tenant("bob")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def catalog(engine: Engine) -> Catalog:
+    return Catalog(engine)
+
+
+@pytest.fixture
+def jobs(engine: Engine) -> Jobs:
+    return Jobs(engine)
+
+
+def arrive(catalog: Catalog, content: str = "a", *, tenant: str = "ann", collection: str = "default") -> Document:
+    arrival = Arrival(tenant, collection, f"{content}.txt", "text/plain", content * 64, 3, f"blob-{content}", "p1", {})
+    return catalog.accept(arrival).document
+
+
+def searchable(jobs: Jobs) -> Job:
+    (job,) = jobs.claim(JobKind.INGEST)
+    jobs.finish_ingest(job, title="Title", pages=None, characters=10, chunks=2)
+    return job
+
+
+def test_the_migrations_make_exactly_the_tables(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_catalog_of_a_later_release_is_refused_in_words(tmp_path: Path) -> None:
+    url = sqlite_url(tmp_path / "later.sqlite")
+    engine = open_database(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(CatalogSchemaError, match="9999"):
+        open_database(url)
+
+
+def test_the_same_bytes_twice_are_one_document(catalog: Catalog) -> None:
+    first = arrive(catalog)
+    again = catalog.accept(Arrival("ann", "default", "b.txt", "text/plain", "a" * 64, 3, "blob-2", "p1", {}))
+    assert (again.document.id, again.created) == (first.id, False)
+    assert again.document.version.blob_key == "blob-a"
+
+
+def test_the_same_bytes_in_another_collection_or_tenant_are_other_documents(catalog: Catalog) -> None:
+    ids = {arrive(catalog).id, arrive(catalog, collection="other").id, arrive(catalog, tenant="bob").id}
+    assert len(ids) == 3
+
+
+def test_ids_come_from_content(catalog: Catalog, tmp_path: Path) -> None:
+    elsewhere = Catalog(open_database(sqlite_url(tmp_path / "elsewhere.sqlite")))
+    elsewhere.ensure_tenant("ann")
+    arrive(elsewhere, "b")
+    here, there = arrive(catalog), arrive(elsewhere)
+    assert (here.id, here.version.id) == (there.id, there.version.id)
+
+
+def test_another_tenants_document_is_not_found(catalog: Catalog) -> None:
+    document = arrive(catalog)
+    with pytest.raises(DocumentNotFoundError):
+        catalog.document("bob", document.id)
+    with pytest.raises(DocumentNotFoundError):
+        catalog.delete("bob", document.id, grace_seconds=0)
+    assert catalog.documents("bob") == []
+
+
+def test_a_version_is_visible_from_its_activation_to_its_deletion(catalog: Catalog, jobs: Jobs) -> None:
+    document = arrive(catalog)
+    version = document.version.id
+    assert catalog.visible("ann", [version]) == {}
+    searchable(jobs)
+    assert catalog.visible("ann", [version])[version].title == "Title"
+    assert catalog.visible("bob", [version]) == {}
+    catalog.delete("ann", document.id, grace_seconds=0)
+    assert catalog.visible("ann", [version]) == {}
+    assert catalog.hidden_versions("ann") == [version]
+    (collect,) = jobs.claim(JobKind.COLLECT)
+    jobs.finish_collect(collect)
+    assert catalog.hidden_versions("ann") == []
+
+
+def test_a_deleted_documents_id_never_comes_back(catalog: Catalog) -> None:
+    first = arrive(catalog)
+    catalog.delete("ann", first.id, grace_seconds=0)
+    assert arrive(catalog).id != first.id
+
+
+def test_deleting_under_a_worker_takes_its_lease_and_waits_out_its_grace(catalog: Catalog, jobs: Jobs) -> None:
+    document = arrive(catalog)
+    (job,) = jobs.claim(JobKind.INGEST)
+    catalog.delete("ann", document.id, grace_seconds=60)
+    with pytest.raises(LeaseLostError):
+        jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=1)
+    assert catalog.visible("ann", [document.version.id]) == {}
+    assert jobs.claim(JobKind.COLLECT) == []
+
+
+def test_a_job_is_claimed_by_one_worker_only(catalog: Catalog, jobs: Jobs) -> None:
+    for content in "abcdefgh":
+        arrive(catalog, content)
+    claimed: list[int] = []
+    lock = threading.Lock()
+
+    def work() -> None:
+        while found := jobs.claim(JobKind.INGEST):
+            with lock:
+                claimed.extend(job.id for job in found)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == len(set(claimed)) == 8
+
+
+def test_a_worker_whose_lease_was_taken_cannot_commit_anything(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
+    document = arrive(catalog)
+    (slow,) = jobs.claim(JobKind.INGEST)
+    with engine.begin() as connection:
+        connection.execute(update(job_table).values(lease_until=0.0))
+    assert jobs.recover(all_running=False) == 1
+    (quick,) = jobs.claim(JobKind.INGEST)
+    for attempt in (
+        lambda: jobs.progress(slow, VersionState.INDEXING),
+        lambda: jobs.finish_ingest(slow, title=None, pages=None, characters=1, chunks=1),
+        lambda: jobs.fail(slow, Failure("x", "y")),
+        lambda: jobs.hand_back(slow),
+        lambda: jobs.extend(slow),
+    ):
+        with pytest.raises(LeaseLostError):
+            attempt()
+    assert catalog.document("ann", document.id).version.state is VersionState.ACCEPTED
+    jobs.finish_ingest(quick, title=None, pages=None, characters=1, chunks=1)
+    assert catalog.document("ann", document.id).version.state is VersionState.SEARCHABLE
+
+
+def test_a_living_lease_is_not_recovered(catalog: Catalog, jobs: Jobs) -> None:
+    arrive(catalog)
+    jobs.claim(JobKind.INGEST)
+    assert jobs.recover(all_running=False) == 0
+
+
+def test_searchable_queues_the_embedding_and_embedding_ends_ready(catalog: Catalog, jobs: Jobs) -> None:
+    document = arrive(catalog)
+    searchable(jobs)
+    (embed,) = jobs.claim(JobKind.EMBED)
+    jobs.progress(embed, VersionState.EMBEDDING, chunks_embedded=1, tokens=5)
+    assert jobs.finish_embed([(embed, 12)]) == []
+    version = catalog.document("ann", document.id).version
+    assert (version.state, version.tokens, version.chunks_embedded) == (VersionState.READY, 12, 2)
+    assert jobs.waiting() == {}
+
+
+def test_attempts_end_after_the_limit(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
+    document = arrive(catalog)
+    reason = Failure("index_unavailable", "It refused.", "Wait.")
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        with engine.begin() as connection:
+            connection.execute(update(job_table).values(not_before=0.0))
+        (job,) = jobs.claim(JobKind.INGEST)
+        assert job.attempt == attempt
+        assert jobs.retry(job, reason) is (attempt < MAX_ATTEMPTS)
+    jobs.fail(job, reason)
+    version = catalog.document("ann", document.id).version
+    assert (version.state, version.failure) == (VersionState.FAILED, reason)
+
+
+def test_uploading_a_failed_document_again_tries_it_again(catalog: Catalog, jobs: Jobs) -> None:
+    document = arrive(catalog)
+    (job,) = jobs.claim(JobKind.INGEST)
+    jobs.fail(job, Failure("parser_limit", "Too slow."))
+    assert arrive(catalog).id == document.id
+    (again,) = jobs.claim(JobKind.INGEST)
+    assert (again.document_id, again.attempt) == (document.id, 1)
+    assert catalog.document("ann", document.id).version.failure is None
+
+
+def test_a_killed_process_costs_a_document_no_attempt(catalog: Catalog, jobs: Jobs) -> None:
+    arrive(catalog)
+    for _ in range(MAX_ATTEMPTS + 2):
+        (job,) = jobs.claim(JobKind.INGEST)
+        assert job.attempt == 1
+        assert jobs.recover(all_running=True) == 1
+
+
+def test_a_document_that_kills_its_process_every_time_runs_out_of_patience(catalog: Catalog, jobs: Jobs) -> None:
+    arrive(catalog)
+    for _ in range(30):
+        (job,) = jobs.claim(JobKind.INGEST)
+        jobs.recover(all_running=True)
+    assert job.attempt > MAX_ATTEMPTS
+
+
+def test_listing_goes_on_after_a_sequence_and_filters(catalog: Catalog, jobs: Jobs) -> None:
+    for content in "abcde":
+        arrive(catalog, content)
+    searchable(jobs)
+    first = catalog.documents("ann", limit=2)
+    rest = catalog.documents("ann", after=first[-1].sequence)
+    assert [d.name[0] for d in (*first, *rest)] == list("abcde")
+    assert [d.name for d in catalog.documents("ann", states=[VersionState.SEARCHABLE])] == ["a.txt"]
+    assert catalog.documents("ann", collection="none") == []
+
+
+def test_totals_count_documents_chunks_and_tokens_by_state(catalog: Catalog, jobs: Jobs) -> None:
+    arrive(catalog, "a")
+    arrive(catalog, "b")
+    searchable(jobs)
+    totals = catalog.totals("ann")
+    assert totals[VersionState.SEARCHABLE].documents == totals[VersionState.ACCEPTED].documents == 1
+    assert totals[VersionState.SEARCHABLE].chunks == 2
+    assert catalog.totals("bob") == {}
+
+
+def test_a_key_opens_only_with_its_whole_secret_and_only_until_it_is_revoked(engine: Engine) -> None:
+    keys = ApiKeys(engine)
+    key, presented = keys.issue("ann", "laptop")
+    found = keys.check(presented)
+    assert found is not None
+    assert (found.id, found.tenant_id) == (key.id, "ann")
+    for wrong in (presented[:-1], presented + "x", f"ll_{key.id}_", f"ll_unknown_{presented[20:]}", "", "ll_"):
+        assert keys.check(wrong) is None
+    assert keys.revoke("bob", key.id) is False
+    assert keys.revoke("ann", key.id) is True
+    assert keys.check(presented) is None
+
+
+def test_no_secret_is_in_the_database(engine: Engine, tmp_path: Path) -> None:
+    _, presented = ApiKeys(engine).issue("ann", "laptop")
+    secret = presented.split("_", 2)[2].encode()
+    engine.dispose()
+    assert all(secret not in path.read_bytes() for path in tmp_path.glob("catalog.sqlite*"))

@@ -1,0 +1,78 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.blobs import DirectoryBlobs
+from ingest.chunking import Chunk, chunk_text
+from ingest.texts import Texts, byte_spans
+
+TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50).flatmap(
+    lambda text: st.integers(1, 200).map(lambda times: text * times)
+)
+
+
+class MemoryBlobs:
+    """Blobs in a dictionary, counting what a read returns."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.bytes_read = 0
+
+    def put(self, key: str, content: bytes) -> None:
+        self.kept[key] = content
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        content = self.kept[key][start:] if length is None else self.kept[key][start : start + length]
+        self.bytes_read += len(content)
+        return content
+
+    def delete(self, key: str) -> int:
+        return len(self.kept.pop(key, b""))
+
+
+@given(TEXTS, st.data())
+def test_any_span_reads_as_the_same_slice_of_the_text(text: str, data: st.DataObject) -> None:
+    texts = Texts(MemoryBlobs())
+    texts.save("v1", text, title=None, pages=(), chunks=())
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(0, len(text) + 5))
+    assert texts.read("v1", start, end) == text[start:end]
+    assert texts.read("v1") == text
+
+
+@given(TEXTS)
+def test_byte_spans_of_chunks_read_as_their_code_point_spans(text: str) -> None:
+    texts = Texts(MemoryBlobs())
+    chunks = chunk_text(text, markdown=False, max_chars=50)
+    texts.save("v1", text, title=None, pages=(), chunks=chunks)
+    for chunk, (byte_start, byte_end) in zip(chunks, byte_spans(text, chunks), strict=True):
+        assert texts.read_bytes("v1", byte_start, byte_end) == text[chunk.start : chunk.end]
+
+
+def test_a_short_span_of_a_long_text_costs_a_short_read() -> None:
+    blobs = MemoryBlobs()
+    texts = Texts(blobs)
+    texts.save("v1", "é" * 1_000_000, title=None, pages=(), chunks=())
+    texts.map("v1")
+    blobs.bytes_read = 0
+    assert texts.read("v1", 500_000, 500_010) == "é" * 10
+    assert blobs.bytes_read < 10_000
+
+
+def test_the_map_keeps_title_pages_and_chunks(tmp_path: Path) -> None:
+    chunks = [Chunk(0, 0, 3, ("A", "B"), 1), Chunk(1, 4, 7, ("A", "B"), 2)]
+    Texts(DirectoryBlobs(tmp_path)).save("v1", "one two", title="T", pages=(0, 4), chunks=chunks)
+    found = Texts(DirectoryBlobs(tmp_path)).map("v1")
+    assert (found.title, found.pages, list(found.chunks), found.characters) == ("T", (0, 4), chunks, 7)
+
+
+def test_a_deleted_text_is_gone_also_from_memory(tmp_path: Path) -> None:
+    texts = Texts(DirectoryBlobs(tmp_path))
+    texts.save("v1", "text", title=None, pages=(), chunks=())
+    texts.map("v1")
+    assert texts.delete("v1") > 0
+    with pytest.raises(KeyError):
+        texts.read("v1")
+    assert texts.delete("v1") == 0

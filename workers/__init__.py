@@ -1,0 +1,1 @@
+"""Background work: jobs claimed from the catalog and carried through their stages."""
