@@ -23,10 +23,11 @@ from ingest.intake import Intake
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.texts import Texts
 from retrieval import build
+from retrieval.embedding import Embedder
 from retrieval.errors import IndexMismatchError
 from retrieval.models.store import ModelStore
 from retrieval.search import Searcher
-from rlm.answering import Answering
+from rlm.answering import Answering, LanguageModel
 from workers.enqueue import Doorbell
 from workers.reconcile import reconcile
 from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
@@ -38,14 +39,22 @@ _ENCODER_FACT = "encoder"
 
 
 @contextmanager
-def open_embedded(settings: Settings) -> Iterator[Services]:
+def open_embedded(
+    settings: Settings, *, encoder: Embedder | None = None, language_model: LanguageModel | None = None
+) -> Iterator[Services]:
     """All parts on one data folder. Raises what keeps a service from starting, in words.
 
-    The folder is this process's alone until the block ends.
+    The folder is this process's alone until the block ends. An encoder or a language model may be given instead of
+    those the settings name; they are closed with the rest.
     """
     with ExitStack() as stack:
         stack.enter_context(owned(settings.home))
-        services, workers = _assemble(settings, stack)
+        models = ModelStore(settings.models)
+        encoder = encoder or build.embedded_encoder(models)
+        stack.callback(encoder.close)
+        language_model = language_model or open_language_model(settings, models)
+        stack.callback(language_model.close)
+        services, workers = _assemble(settings, encoder, language_model, stack)
         workers.start()
         try:
             yield services
@@ -78,7 +87,9 @@ def owned(home: Path) -> Iterator[None]:
         yield
 
 
-def _assemble(settings: Settings, stack: ExitStack) -> tuple[Services, WorkerThreads]:
+def _assemble(
+    settings: Settings, encoder: Embedder, language_model: LanguageModel, stack: ExitStack
+) -> tuple[Services, WorkerThreads]:
     home = settings.home
     engine = open_database(sqlite_url(home / "catalog.sqlite"))
     stack.callback(engine.dispose)
@@ -88,12 +99,9 @@ def _assemble(settings: Settings, stack: ExitStack) -> tuple[Services, WorkerThr
     blobs.discard_unfinished()
     texts = Texts(blobs)
 
-    models = ModelStore(settings.models)
-    embedder = build.embedded_encoder(models)
-    stack.callback(embedder.close)
     sparse = build.sparse_encoder()
-    _require_same_encoder(catalog, f"{embedder.fingerprint} {sparse.fingerprint}")
-    index = build.embedded_index(home)
+    _require_same_encoder(catalog, f"{encoder.fingerprint} {sparse.fingerprint}")
+    index = build.embedded_index(home, encoder.dimension)
     stack.callback(index.close)
     stack.enter_context(_marked_unclean(home, lambda: reconcile(catalog, jobs, index)))
     recovered = jobs.recover(all_running=True)
@@ -102,13 +110,11 @@ def _assemble(settings: Settings, stack: ExitStack) -> tuple[Services, WorkerThr
 
     parser = ParserSandbox()
     stack.callback(parser.close)
-    shop = Workshop(catalog, jobs, blobs, texts, index, sparse, embedder, blobs.path)
+    shop = Workshop(catalog, jobs, blobs, texts, index, sparse, encoder, blobs.path)
     collect = CollectTask(shop)
     doorbell = Doorbell()
     workers = WorkerThreads(jobs, [IngestTask(shop, parser)], EmbedTask(shop), collect, doorbell)
-    searcher = Searcher(index, sparse, embedder, catalog, texts)
-    language_model = open_language_model(settings, models)
-    stack.callback(language_model.close)
+    searcher = Searcher(index, sparse, encoder, catalog, texts)
     services = Services(
         settings=settings,
         catalog=catalog,

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from api.problems import BadRequestError
 from ingest.catalog.catalog import Total
 from ingest.documents import Document, VersionState
 from retrieval.search import MAX_QUERY_CHARS, MAX_TOP_K, Hit, Mode, SearchResult
+from rlm.answers import Answer, AnswerStatus
 
 
 class Wire(BaseModel):
@@ -250,3 +252,71 @@ def _fraction(document: Document) -> float:
     if version.state in fixed:
         return fixed[version.state]
     return round(0.05 + 0.95 * version.chunks_embedded / max(1, version.chunks or 1), 4)
+
+
+class CitationOut(Wire):
+    """A quotation and where it stands: `text[start:end]` of the version's normalized text, found there by code."""
+
+    number: int
+    document_id: str
+    version_id: str
+    title: str
+    heading_path: list[str]
+    page: int | None
+    start: int
+    end: int
+    quote: str
+    verified: bool
+
+
+class ClaimOut(Wire):
+    """A statement, the numbers of its citations, and whether they support it."""
+
+    text: str
+    citations: list[int]
+    supported: bool
+    reason: str
+
+
+class SearchedDocumentOut(Wire):
+    """A document that was looked at."""
+
+    document_id: str
+    title: str
+    passages: int
+    read: int
+
+
+class SearchedOut(Wire):
+    """What was searched and how much of it a language model read."""
+
+    passages: int
+    read: int
+    documents: list[SearchedDocumentOut]
+
+
+class UsageOut(Wire):
+    """What the language model was asked to do."""
+
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class AnswerOut(Wire):
+    """An answer. `text` carries the markers `[1]` of `citations`."""
+
+    status: AnswerStatus
+    text: str
+    claims: list[ClaimOut]
+    citations: list[CitationOut]
+    strategy: str
+    model: str | None
+    searched: SearchedOut
+    reasons: list[str]
+    usage: UsageOut
+    timings_ms: dict[str, float]
+
+    @classmethod
+    def of(cls, answer: Answer) -> "AnswerOut":
+        return cls(**asdict(answer))

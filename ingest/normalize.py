@@ -1,8 +1,8 @@
 """Normalized text: the one form of a document's text that every span of the product counts code points in.
 
 A character is dropped when a reader cannot see it and a model can: controls, bidirectional overrides, tags, fillers.
-The exceptions are U+200C and U+200D, which shape words in Arabic and Indic scripts and join emoji; they stay between two
-characters of those scripts or two pictographs and go everywhere else, where they could only hide or split a word.
+The exceptions are U+200C and U+200D, which shape words in Arabic and Indic scripts and join emoji: they stay between
+two characters of those scripts or two pictographs, and go elsewhere, where they could only hide or split a word.
 """
 
 import re
@@ -12,7 +12,10 @@ from collections.abc import Iterable
 PAGE_BREAK = "\n\n"
 _TITLE_CHARS = 300
 
-_ASCII = {code: None for code in range(0x20) if chr(code) not in "\t\n"} | {0x7F: None, 0x0B: "\n", 0x0C: "\n", 0x0D: "\n"}
+_ASCII: dict[int, str | None] = {
+    **{code: None for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n"},
+    **dict.fromkeys(map(ord, "\r\v\f"), "\n"),
+}
 _LINE_ENDS = "\r\v\f\x85\u2028\u2029"
 _SURROGATES = "\ud800-\udfff"
 _INVISIBLE = "".join(

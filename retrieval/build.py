@@ -7,16 +7,16 @@ from retrieval.embedding import Embedder
 from retrieval.index import Index
 from retrieval.models.manifest import model_file
 from retrieval.models.store import ModelStore
-from retrieval.openvino_embedder import DIMENSION, OpenVinoEmbedder
+from retrieval.openvino_embedder import OpenVinoEmbedder
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 
 _ENCODER = "all-MiniLM-L6-v2-int8.onnx"
 _TOKENIZER = "all-MiniLM-L6-v2-tokenizer.json"
 
 
-def embedded_index(home: Path) -> Index:
+def embedded_index(home: Path, dimension: int) -> Index:
     """The shard in the data folder, made when it is not there yet."""
-    return QdrantEdgeIndex(home / "index", dimension=DIMENSION)
+    return QdrantEdgeIndex(home / "index", dimension=dimension)
 
 
 def embedded_encoder(models: ModelStore) -> Embedder:

@@ -83,7 +83,7 @@ def one(document_id: str, caller: Caller, served: Served) -> DocumentOut:
 def delete(document_id: str, caller: Caller, served: Served) -> DeletedOut:
     """Delete a document; when this answers, no search or answer can show anything of it."""
     versions = served.catalog.delete(caller.tenant_id, document_id, grace_seconds=served.jobs.lease_seconds)
-    removed = [served.collect.remove(version) for version in versions]
+    removed = [served.remove(version) for version in versions]
     served.doorbell.ring()
     return DeletedOut(
         id=document_id,

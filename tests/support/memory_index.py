@@ -83,9 +83,14 @@ class MemoryIndex:
         frequency = {term: sum(term in weights for weights in documents.values()) for term in query.indices}
         scores: list[Scored] = []
         for identifier, weights in documents.items():
-            matched = [(term, weight) for term, weight in zip(query.indices, query.values, strict=True) if term in weights]
+            matched = [
+                (term, weight) for term, weight in zip(query.indices, query.values, strict=True) if term in weights
+            ]
             if matched and self._in(scope, identifier):
-                idf = {term: math.log1p((len(documents) - frequency[term] + 0.5) / (frequency[term] + 0.5)) for term, _ in matched}
+                idf = {
+                    term: math.log1p((len(documents) - frequency[term] + 0.5) / (frequency[term] + 0.5))
+                    for term, _ in matched
+                }
                 scores.append(Scored(identifier, sum(weight * idf[term] * weights[term] for term, weight in matched)))
         return scores
 

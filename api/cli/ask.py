@@ -1,0 +1,101 @@
+"""`leadline ask` and `leadline search`."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from api.cli.client import Client, ServiceError, connect
+from api.cli.up import read_settings
+from retrieval.search import Mode
+
+_SNIPPET_CHARS = 300
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know.")],
+    collection: Annotated[list[str] | None, typer.Option(help="Only these collections.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+) -> None:
+    """Ask a question; the answer's citations are checked against the documents."""
+    console = Console(stderr=True)
+    with connect(read_settings()) as client, console.status("Asking …") as status:
+        for state in client.wait_for_language_model():
+            if state["state"] == "loading":
+                status.update("The language model is loading …")
+        answer: dict[str, Any] | None = None
+        body = {"question": question, "collections": collection or [], "stream": True}
+        for name, data in client.events("/v1/answers", body):
+            if name == "error":
+                raise ServiceError(data["detail"], hint=data.get("hint", ""))
+            if name == "retrieved":
+                status.update(f"Reading {data['passages']} passages …")
+            elif name == "completed":
+                answer = data
+    if answer is None:
+        raise ServiceError("The answer ended before it was complete.", hint="Ask again.")
+    if as_json:
+        print(json.dumps(answer, ensure_ascii=False))
+    else:
+        print_answer(Console(), answer)
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="Words to look for.")],
+    top_k: Annotated[int, typer.Option(help="How many passages.", min=1, max=200)] = 5,
+    mode: Annotated[Mode, typer.Option(help="Which retrievers take part.")] = Mode.HYBRID,
+    collection: Annotated[list[str] | None, typer.Option(help="Only these collections.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Find passages without asking a language model."""
+    with connect(read_settings()) as client:
+        result = _search(client, query, top_k, mode, collection or [])
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    console = Console()
+    for hit in result["hits"]:
+        found = ", ".join(f"{name} #{why['rank']}" for name, why in hit["why"].items())
+        console.print(f"\n[bold]{hit['rank']}. {escape(_place(hit))}[/bold]  ({found})", highlight=False)
+        text = " ".join(hit["text"].split())
+        console.print(escape(text[:_SNIPPET_CHARS] + ("…" if len(text) > _SNIPPET_CHARS else "")), highlight=False)
+    if not result["hits"]:
+        console.print("Nothing found.")
+
+
+def _search(client: Client, query: str, top_k: int, mode: Mode, collections: list[str]) -> dict[str, Any]:
+    body = {"query": query, "top_k": top_k, "mode": mode.value, "collections": collections}
+    result: dict[str, Any] = client.post("/v1/search", body)
+    return result
+
+
+def print_answer(console: Console, answer: dict[str, Any]) -> None:
+    """The answer, then each source with the quote that was found at its span."""
+    console.print(f"\n{escape(answer['text'])}\n", highlight=False)
+    for claim in answer["claims"]:
+        if not claim["supported"]:
+            console.print(f"[yellow]Not supported by its source:[/yellow] {escape(claim['text'])}", highlight=False)
+            console.print(f"  {escape(claim['reason'])}", highlight=False)
+    if answer["citations"]:
+        table = Table("", "source", "quote", "checked", show_lines=True)
+        for citation in answer["citations"]:
+            quote = " ".join(citation["quote"].split())
+            table.add_row(
+                f"[{citation['number']}]".replace("[", r"\["),
+                escape(_place(citation)),
+                escape(quote),
+                "found" if citation["verified"] else "[red]not found[/red]",
+            )
+        console.print(table)
+    timings = answer["timings_ms"]
+    seconds = sum(timings.values()) / 1000
+    console.print(f"{answer['status']} · {answer['strategy']} · {answer['model']} · {seconds:.1f} s", style="dim")
+
+
+def _place(entry: dict[str, Any]) -> str:
+    page = f", page {entry['page']}" if entry.get("page") else ""
+    headings = " > ".join(entry.get("heading_path", [])[-1:])
+    return f"{entry['title']}{page}" + (f" ({headings})" if headings else "")

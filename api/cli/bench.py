@@ -1,0 +1,192 @@
+"""`leadline bench`: speed, always as a ratio to the bare parts, measured in the same run."""
+
+import json
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api.cli.client import private
+from api.cli.fetching import fetch_needed
+from api.cli.ingest import find_files, run
+from api.cli.up import read_settings
+from api.embedded import open_embedded
+from api.services import DEFAULT_TENANT, Services
+from api.settings import Settings
+from ingest.chunking import chunk_text, context_line
+from ingest.documents import VersionState
+from retrieval.build import embedded_encoder
+from retrieval.errors import QueryError
+from retrieval.index import Scope
+from retrieval.models.store import ModelStore
+from retrieval.search import SearchRequest
+
+app = typer.Typer(help="Measure speed against the bare parts.", no_args_is_help=True)
+
+_BARE_BATCH = 256
+_QUERY_WORDS = 9
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
+
+@app.command()
+def ingest(
+    folder: Annotated[Path, typer.Argument(help="A folder of documents.")],
+    bare_chunks: Annotated[int, typer.Option(help="Chunks to time the bare encoder on.", min=512)] = 6144,
+    as_json: AsJson = False,
+) -> None:
+    """Ingest a folder into an empty service, and compare its tokens per second with the bare encoder's.
+
+    The bare encoder embeds a sample of the same folder's chunks, half before the ingest and half after it; its figure
+    is the median over batches. The pipeline's figure is all tokens by the time from the first upload to `ready`.
+    """
+    settings = read_settings(llm="none")
+    fetch_needed(settings)
+    console = Console(stderr=True)
+    files = list(find_files([folder]))
+    sample = _sample(files, bare_chunks)
+    half = len(sample) // 2
+    with console.status("The bare encoder …"):
+        bare = _bare_rates(settings, sample[:half])
+    with tempfile.TemporaryDirectory(prefix="leadline-bench-") as home, console.status("Ingesting …") as status:
+        own = Settings(**{**settings.model_dump(), "home": Path(home)})
+        with open_embedded(own) as services, private(services) as client:
+            report = run(client, files, collection="default", wait="ready", watch=lambda stage, done, total: (
+                status.update(f"Until {stage}: {done:,} of {total:,}")
+            ))
+    peak = _peak_mib()
+    with console.status("The bare encoder again …"):
+        bare += _bare_rates(settings, sample[half:])
+    pipeline = report.tokens / (report.ready_seconds or 1.0)
+    _print(
+        {
+            "files": report.files,
+            "failed": len(report.failed) + len(report.rejected),
+            "chunks": report.chunks,
+            "tokens": report.tokens,
+            "searchable_seconds": report.searchable_seconds,
+            "ready_seconds": report.ready_seconds,
+            "tokens_per_second": round(pipeline),
+            "bare_tokens_per_second": round(statistics.median(bare)),
+            "ratio": round(pipeline / statistics.median(bare), 4),
+            "resident_peak_mib": peak,
+        },
+        as_json,
+    )
+
+
+@app.command()
+def search(
+    queries: Annotated[int, typer.Option(help="How many queries.", min=10)] = 200,
+    seed: Annotated[int, typer.Option(help="Chooses the queries.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Hybrid search over the data folder, next to the bare cost of embedding the query plus the engine's own query.
+
+    Queries are runs of words from the documents. For each query the three ways run one after the other, in an order
+    that turns. Stop the service first: the folder's index has one owner.
+    """
+    settings = read_settings(llm="none")
+    fetch_needed(settings)
+    ways: dict[str, list[float]] = {"service": [], "rest": [], "bare": []}
+    with open_embedded(settings) as services, private(services) as client:
+        texts = _query_texts(services, queries, seed)
+
+        def service(text: str) -> None:
+            services.searcher.search(SearchRequest(DEFAULT_TENANT, text))
+
+        def rest(text: str) -> None:
+            client.post("/v1/search", {"query": text})
+
+        def bare(text: str) -> None:
+            services.searcher.bare(Scope(DEFAULT_TENANT), text, limit=10)
+
+        runs = {"service": service, "rest": rest, "bare": bare}
+        for text in texts[:10]:  # first calls pay for caches and lazy parts
+            for call in runs.values():
+                call(text)
+        order = list(runs)
+        for text in texts:
+            for name in order:
+                begun = time.perf_counter()
+                runs[name](text)
+                ways[name].append((time.perf_counter() - begun) * 1000)
+            order.append(order.pop(0))
+        chunks = sum(total.chunks for total in services.catalog.totals(DEFAULT_TENANT).values())
+    figures: dict[str, Any] = {"queries": len(texts), "chunks": chunks}
+    for name, times in ways.items():
+        prefix = "" if name == "service" else f"{name}_"
+        figures[f"{prefix}p50_ms"] = round(float(np.percentile(times, 50)), 2)
+        figures[f"{prefix}p95_ms"] = round(float(np.percentile(times, 95)), 2)
+    for quantile in ("p50", "p95"):
+        figures[f"{quantile}_ratio"] = round(figures[f"{quantile}_ms"] / figures[f"bare_{quantile}_ms"], 3)
+    figures["ratio"] = figures["p50_ratio"]
+    _print(figures, as_json)
+
+
+def _sample(files: Sequence[tuple[str, Path]], size: int) -> list[str]:
+    """Chunks spread evenly over the folder's text files, as the pipeline would give them to the encoder."""
+    texts: list[str] = []
+    for name, path in files:
+        body = path.read_bytes().decode("utf-8", "replace")
+        texts += [
+            f"{context_line(name, chunk.heading_path)}\n{body[chunk.start : chunk.end]}"
+            for chunk in chunk_text(body, markdown=True)
+        ]
+    chosen = np.random.default_rng(0).permutation(len(texts))[:size]
+    return [texts[index] for index in chosen]
+
+
+def _bare_rates(settings: Settings, texts: Sequence[str]) -> list[float]:
+    """Tokens per second of the encoder alone, batch by batch."""
+    encoder = embedded_encoder(ModelStore(settings.models))
+    encoder.documents(texts[:_BARE_BATCH])  # the first batch pays for memory
+    rates: list[float] = []
+    for at in range(0, len(texts) - _BARE_BATCH + 1, _BARE_BATCH):
+        begun = time.perf_counter()
+        embedded = encoder.documents(texts[at : at + _BARE_BATCH])
+        rates.append(embedded.tokens / (time.perf_counter() - begun))
+    encoder.close()
+    return rates
+
+
+def _query_texts(services: Services, count: int, seed: int) -> list[str]:
+    """Runs of words out of the documents, each from another place."""
+    documents = services.catalog.documents(DEFAULT_TENANT, states=[VersionState.READY], limit=500)
+    if not documents:
+        raise QueryError(
+            f"There is no ready document in {services.settings.home}.", hint="Run `leadline ingest FOLDER` first."
+        )
+    random = np.random.default_rng(seed)
+    texts: list[str] = []
+    while len(texts) < count:
+        document = documents[random.integers(len(documents))]
+        characters = document.version.characters or 0
+        start = int(random.integers(max(1, characters - 400)))
+        words = services.texts.read(document.version.id, start, start + 400).split()[1:-1]
+        if len(words) >= _QUERY_WORDS:
+            texts.append(" ".join(words[:_QUERY_WORDS]))
+    return texts
+
+
+def _peak_mib() -> int:
+    """The most memory this process ever had resident; Linux counts in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _print(figures: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(figures))
+        return
+    table = Table("figure", "value")
+    for name, value in figures.items():
+        table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
+    Console().print(table)

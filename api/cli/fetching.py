@@ -1,0 +1,23 @@
+"""What a start needs fetched, and fetching it with a progress bar."""
+
+from api.cli.progress import download_progress
+from api.settings import Settings
+from retrieval.models.build import model_sources
+from retrieval.models.fetch import fetch
+from retrieval.models.manifest import ModelFile
+from retrieval.models.store import ModelStore
+
+
+def needed(settings: Settings, store: ModelStore) -> list[ModelFile]:
+    """The files that these settings use: without the local language model, only the encoder's."""
+    return [file for file in store.files if settings.llm == "local" or not file.name.endswith(".gguf")]
+
+
+def fetch_needed(settings: Settings) -> None:
+    """Bring what is missing; quick and silent when nothing is. Raises the `ModelFileError`s."""
+    store = ModelStore(settings.models)
+    missing = set(store.missing())
+    wanted = [file for file in needed(settings, store) if file in missing]
+    if wanted:
+        with download_progress() as progress:
+            fetch(wanted, store, model_sources(), progress)

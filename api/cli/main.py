@@ -1,0 +1,67 @@
+"""`leadline`: start the service, put documents in, ask, and measure."""
+
+import logging
+import sys
+from typing import Annotated
+
+import structlog
+import typer
+from rich.console import Console
+
+from api.cli import ask, bench, doctor, evaluate, ingest, keys, models, up
+from ingest.errors import LeadlineError
+
+app = typer.Typer(
+    name="leadline",
+    help="Ask a body of documents, and get answers whose citations a machine has checked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(up.up)
+app.command()(ingest.ingest)
+app.command()(ask.ask)
+app.command()(ask.search)
+app.command()(doctor.doctor)
+app.add_typer(evaluate.app, name="eval")
+app.add_typer(bench.app, name="bench")
+app.add_typer(keys.app, name="keys")
+app.add_typer(models.models, name="models")
+
+
+@app.callback()
+def configure(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens, to standard error.")] = False,
+) -> None:
+    """Leadline. Settings are environment variables that begin with LEADLINE_; `leadline doctor` shows them."""
+    configure_logging(logging.INFO if verbose else logging.WARNING)
+
+
+def configure_logging(level: int, *, as_json: bool = False) -> None:
+    """Log lines on standard error, so that standard output is only results."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            *([structlog.processors.format_exc_info, structlog.processors.JSONRenderer()] if as_json else []),
+            *([] if as_json else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+def main() -> None:
+    """The entry point: an error of ours is a sentence and the next step, not a traceback."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except LeadlineError as error:
+        Console(stderr=True).print(f"[red]Error:[/red] {error.detail}", highlight=False)
+        if error.hint:
+            Console(stderr=True).print(f"{error.hint}", highlight=False)
+        sys.exit(1)

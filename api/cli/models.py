@@ -1,0 +1,74 @@
+"""`leadline models`: which model files are here, fetch them, verify them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+
+from api.cli.progress import download_progress
+from retrieval.models.build import model_sources
+from retrieval.models.fetch import fetch as fetch_files
+from retrieval.models.store import FileState, ModelStore, Verification, default_models_directory
+
+models = typer.Typer(help="The model files: list, fetch and verify them.", no_args_is_help=True)
+
+Directory = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="LEADLINE_MODELS",
+        help="The folder of the model files; leadline/models in the user's cache folder if not given.",
+    ),
+]
+
+
+@models.command("list")
+def list_models(directory: Directory = None) -> None:
+    """Show each file with its size, licence and state."""
+    store = _store(directory)
+    _print_table(store, store.verify())
+
+
+@models.command()
+def fetch(directory: Directory = None) -> None:
+    """Bring the files that are missing; an interrupted fetch goes on where it stopped."""
+    store = _store(directory)
+    with download_progress() as progress:
+        fetch_files(store.files, store, model_sources(), progress)
+    typer.echo(f"All {len(store.files)} model files are in {store.directory}.")
+
+
+@models.command()
+def verify(
+    directory: Directory = None,
+    full: Annotated[bool, typer.Option("--full", help="Hash every byte again, also of files verified before.")] = False,
+) -> None:
+    """Check size and SHA-256 of each file; ends with status 1 if one is missing or wrong."""
+    store = _store(directory)
+    found = store.verify(full=full)
+    _print_table(store, found)
+    wrong = [verification for verification in found if verification.state is not FileState.VERIFIED]
+    for verification in wrong:
+        typer.echo(verification.detail, err=True)
+    if wrong:
+        typer.echo("Run `leadline models fetch`.", err=True)
+        raise typer.Exit(1)
+
+
+def _store(directory: Path | None) -> ModelStore:
+    return ModelStore(default_models_directory() if directory is None else directory)
+
+
+def _print_table(store: ModelStore, found: list[Verification]) -> None:
+    # Plain columns: every name is readable, and can be copied, in 80 characters.
+    table = Table(title=str(store.directory), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("File", overflow="fold")
+    table.add_column("Size", justify="right", no_wrap=True)
+    table.add_column("Licence", no_wrap=True)
+    table.add_column("State", no_wrap=True)
+    for verification in found:
+        file = verification.file
+        table.add_row(file.name, decimal(file.size_bytes), file.licence, verification.state)
+    Console().print(table)

@@ -1,0 +1,74 @@
+"""How a fetch shows on a terminal, and in a log."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import Progress as Bars
+
+from retrieval.models.manifest import ModelFile
+from retrieval.models.source import Progress
+
+_LINE_EVERY_PERCENT = 10
+
+
+@contextmanager
+def download_progress(console: Console | None = None) -> Iterator[Progress]:
+    """Bars with bytes, speed and time left on a terminal; elsewhere a line for every tenth of a file."""
+    shown = console or Console()
+    if not shown.is_terminal:
+        yield _Lines(shown)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=shown) as bars:
+        yield _Drawn(bars)
+
+
+class _Drawn:
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, tuple[TaskID, str]] = {}
+
+    def advanced(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
+        task, known_source = self._tasks.get(file.name, (None, ""))
+        if task is None:
+            task = self._bars.add_task(f"{file.name} ({source})", total=total_bytes, completed=done_bytes)
+        elif known_source != source:
+            # What came from the source before says nothing about the speed of this one.
+            self._bars.reset(task, description=f"{file.name} ({source})", completed=done_bytes)
+        self._tasks[file.name] = (task, source)
+        self._bars.update(task, completed=done_bytes)
+
+    def notice(self, text: str) -> None:
+        self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class _Lines:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._last: tuple[str, str, int] | None = None
+
+    def advanced(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
+        percent = 100 * done_bytes // total_bytes
+        line = (file.name, source, percent - percent % _LINE_EVERY_PERCENT)
+        if line != self._last:
+            self._last = line
+            self.notice(f"{file.name} from {source}: {percent} % of {decimal(total_bytes)}")
+
+    def notice(self, text: str) -> None:
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)

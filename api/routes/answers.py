@@ -1,0 +1,94 @@
+"""`/v1/answers`: ask, and get an answer whose citations were checked; whole, or as server-sent events."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from api.access import Caller, Served
+from api.problems import internal, problem
+from api.schemas import AnswerOut, QuestionIn
+from ingest.errors import LeadlineError
+from rlm.answering import AnswerScope
+from rlm.questions import check_question
+from rlm.strategies import Completed, Delta, Event, Reading, Retrieved, complete
+
+log = structlog.get_logger(__name__)
+
+router = APIRouter(prefix="/v1/answers", tags=["answers"])
+
+_HEARTBEAT_SECONDS = 10.0
+
+
+@router.post("", response_model=AnswerOut, responses={200: {"content": {"text/event-stream": {}}}})
+async def ask(body: QuestionIn, request: Request, caller: Caller, served: Served) -> Response | AnswerOut:
+    """Ask a question of your documents.
+
+    With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen: `retrieved`,
+    `reading`, `delta` (a piece of the text, checked before it is sent), and last `completed` with the whole answer or
+    `error` with a problem. Closing the connection ends the work.
+    """
+    question = check_question(body.question)
+    scope = AnswerScope(caller.tenant_id, tuple(body.collections), tuple(body.documents))
+    stop = threading.Event()
+    events = served.answering.stream(question, scope, cancelled=stop.is_set)
+    if body.stream or request.headers.get("accept") == "text/event-stream":
+        return StreamingResponse(_sse(request, events, stop), media_type="text/event-stream")
+    return AnswerOut.of(await run_in_threadpool(complete, events))
+
+
+async def _sse(request: Request, events: Iterator[Event], stop: threading.Event) -> AsyncIterator[str]:
+    """The events of a generator that runs in a thread; a heartbeat while it is silent, and an end when nobody listens."""
+    queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def produce() -> None:
+        try:
+            for event in events:
+                loop.call_soon_threadsafe(queue.put_nowait, _wire(event))
+        except LeadlineError as error:
+            loop.call_soon_threadsafe(queue.put_nowait, ("error", problem(error)))
+        # The last boundary of a stream: its status went out long ago, so a defect becomes its last event.
+        except Exception:
+            log.exception("answer failed")
+            loop.call_soon_threadsafe(queue.put_nowait, ("error", internal(request.scope.get("request_id", ""))))
+        finally:
+            loop.call_soon_threadsafe(queue.put_nowait, None)
+
+    producer = loop.run_in_executor(None, produce)
+    try:
+        number = 0
+        while True:
+            try:
+                entry = await asyncio.wait_for(queue.get(), _HEARTBEAT_SECONDS)
+            except TimeoutError:
+                yield ": still at it\n\n"
+                continue
+            if entry is None:
+                break
+            number += 1
+            name, data = entry
+            yield f"id: {number}\nevent: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+        await producer
+    finally:
+        stop.set()
+
+
+def _wire(event: Event) -> tuple[str, dict[str, Any]]:
+    match event:
+        case Retrieved(passages):
+            titles = list(dict.fromkeys(passage.title for passage in passages))
+            return "retrieved", {"passages": len(passages), "titles": titles}
+        case Reading(call, passages):
+            return "reading", {"call": call, "titles": [passage.title for passage in passages]}
+        case Delta(text):
+            return "delta", {"text": text}
+        case Completed(answer):
+            return "completed", AnswerOut.of(answer).model_dump(mode="json")

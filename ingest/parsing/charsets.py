@@ -1,0 +1,101 @@
+"""Bytes to text: which bytes are text at all, and which character set they are in."""
+
+import codecs
+import re
+
+# The longer mark first: UTF-32 little-endian starts as UTF-16 does.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_TEXT_CONTROLS = b"\b\t\n\v\f\r\x1b"  # the escape colours logs
+_CONTROLS = bytes(set(range(0x20)) - set(_TEXT_CONTROLS)) + b"\x7f"
+_NOT_CONTROLS = bytes(set(range(0x100)) - set(_CONTROLS))
+_ASCII = bytes(range(0x80))
+_ASCII_LETTERS = re.compile(rb"[A-Za-z]+")
+_HIGH = re.compile(rb"[\x80-\xff]")
+
+_MAX_BINARY_SHARE = 0.02
+_MAX_BROKEN_SHARE = 0.05
+_FOREIGN_SHARE = 0.4
+_SAMPLE_BYTES = 32_768
+_WESTERN = "cp1252"
+# Guessed between only where most letters are outside ASCII. Among Latin code pages a guess is wrong more often than
+# the commonest one.
+_FOREIGN = ("cp1251", "koi8_r", "cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1253", "cp1255", "cp1256")
+# Labels of the Encoding Standard (WHATWG) to codecs. Python has codecs under other names that are no character sets.
+_LABELS = {
+    **dict.fromkeys(("windows-1252", "cp1252", "iso-8859-1", "latin1", "us-ascii", "ascii"), "cp1252"),
+    **{f"windows-125{digit}": f"cp125{digit}" for digit in range(9) if digit != 2},
+    **{f"iso-8859-{part}": f"iso8859_{part}" for part in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)},
+    **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis", "windows-31j"), "cp932"),
+    **dict.fromkeys(("gb2312", "gbk", "gb18030"), "gb18030"),
+    **dict.fromkeys(("euc-kr", "ks_c_5601-1987", "windows-949"), "cp949"),
+    **{"iso-8859-9": "cp1254", "euc-jp": "euc_jp", "big5": "big5hkscs", "koi8-r": "koi8_r", "koi8-u": "koi8_u"},
+}
+
+
+def looks_like_text(head: bytes) -> bool:
+    """Whether the first bytes of a file are text in some character set; UTF-16 and UTF-32 need their mark."""
+    charset, start = _marked(head)
+    if charset is not None:
+        return not _is_binary(head[start:].decode(charset, "replace").encode("utf-8", "replace"))
+    return b"\0" not in head and not _is_binary(head)
+
+
+def turns_binary(content: bytes) -> bool:
+    """Whether a whole file whose head looks like text is binary further on; a few stray bytes are forgiven."""
+    return _marked(content)[0] is None and _is_binary(content)
+
+
+def decode(content: bytes, declared: str | None = None) -> str:
+    """`content` as text; what its character set cannot read becomes U+FFFD.
+
+    In this order: a byte order mark; UTF-8 where it is valid; the character set the document declares; UTF-8 with a few
+    broken characters; a guess where most letters are outside ASCII; Windows-1252.
+    """
+    charset, start = _marked(content)
+    if charset is not None:
+        return content[start:].decode(charset, "replace")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode(_LABELS.get((declared or "").lower()) or _best_charset(content), "replace")
+
+
+def _is_binary(content: bytes) -> bool:
+    return len(content.translate(None, _NOT_CONTROLS)) > _MAX_BINARY_SHARE * len(content)
+
+
+def _marked(content: bytes) -> tuple[str | None, int]:
+    for mark, charset in _MARKS:
+        if content.startswith(mark):
+            return charset, len(mark)
+    return None, 0
+
+
+def _best_charset(content: bytes) -> str:
+    high = len(content.translate(None, _ASCII))
+    if content.decode("utf-8", "replace").count("\ufffd") <= high * _MAX_BROKEN_SHARE:
+        return "utf-8"
+    sample = _sample(content)
+    sample_high = len(sample.translate(None, _ASCII))
+    letters = sum(map(len, _ASCII_LETTERS.findall(sample)))
+    if sample_high < _FOREIGN_SHARE * (sample_high + letters):
+        return _WESTERN
+    from charset_normalizer import from_bytes  # only here: most documents never need it
+
+    best = from_bytes(sample, cp_isolation=list(_FOREIGN)).best()
+    return best.encoding if best else _WESTERN
+
+
+def _sample(content: bytes) -> bytes:
+    """From the first byte outside ASCII, cut at a line's end where there is one: half a character rules out its set."""
+    first = _HIGH.search(content)
+    start = first.start() if first else 0
+    sample = content[start : start + _SAMPLE_BYTES]
+    end = sample.rfind(b"\n") if len(sample) == _SAMPLE_BYTES else -1
+    return sample[:end] if end > 0 else sample

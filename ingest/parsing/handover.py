@@ -1,0 +1,66 @@
+"""A parsed document between the child and its parent: two files in a folder, read as what a stranger wrote."""
+
+import json
+import os
+import stat
+from pathlib import Path
+
+from ingest.errors import ParserLimitError
+from ingest.parsing.types import ParsedDocument
+
+TEXT_FILE = "text"
+RECORD_FILE = "document.json"
+
+_RECORD_BYTES = 64_000_000  # a page's offset takes ten bytes
+
+
+class HandoverError(ValueError):
+    """The files are not what `write_document` writes."""
+
+
+def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) -> None:
+    """Raises `ParserLimitError` when the text, in UTF-8, is longer than `max_text_bytes`."""
+    content = document.text.encode("utf-8")
+    if len(content) > max_text_bytes:
+        raise too_much_text(max_text_bytes)
+    record = {"title": document.title, "pages": document.pages, "parser": document.parser}
+    (folder / TEXT_FILE).write_bytes(content)
+    (folder / RECORD_FILE).write_text(json.dumps(record), encoding="utf-8")
+
+
+def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
+    """Raises `HandoverError`; reads no more than the limits, and nothing but these two files."""
+    try:
+        text = _read(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
+        record = json.loads(_read(folder / RECORD_FILE, _RECORD_BYTES))
+        title, pages, parser = record["title"], tuple(record["pages"]), record["parser"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise HandoverError("The files cannot be read.") from error
+    if not (title is None or isinstance(title, str)) or not isinstance(parser, str):
+        raise HandoverError("The record is of another shape.")
+    if not all(type(page) is int for page in pages) or list(pages) != sorted(pages):
+        raise HandoverError("The pages are not offsets in order.")
+    if pages and not 0 <= pages[0] <= pages[-1] <= len(text):
+        raise HandoverError("A page starts outside the text.")
+    return ParsedDocument(text, pages, title, parser)
+
+
+def discard_document(folder: Path) -> None:
+    """Removes what the last document left, so that it cannot be taken for the next one."""
+    for name in (TEXT_FILE, RECORD_FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def too_much_text(max_text_bytes: int) -> ParserLimitError:
+    """The error of a document whose text passes the limit, wherever that is noticed."""
+    return ParserLimitError(f"The document gives more than {max_text_bytes:,} bytes of text.")
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    """A link would lead to other files, and a pipe would keep us waiting."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+            raise HandoverError("The file is not a plain one, or too long.")
+        return file.read(max_bytes)

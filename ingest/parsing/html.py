@@ -1,0 +1,30 @@
+"""HTML, as the Markdown that a reader of the page would write down."""
+
+import re
+from pathlib import Path
+
+from ingest.errors import NoTextError
+from ingest.normalize import normalize, normalize_title
+from ingest.parsing.charsets import decode
+from ingest.parsing.text import NO_TEXT_HINT, read_text_bytes
+from ingest.parsing.types import ParsedDocument
+
+HTML_PARSER = "html-1"
+
+_CHARSET_WITHIN = 4096
+_charset = re.compile(
+    rb"<(?:meta|\?xml)\b[^>]{0,1000}?(?:charset|encoding)\s*=\s*[\"']?\s*(?P<label>[\w.:-]{1,40})", re.IGNORECASE
+)
+
+
+def parse_html(path: Path) -> ParsedDocument:
+    """Raises `DamagedDocumentError`, `ParserLimitError` for nesting that no page has, and `NoTextError`."""
+    from ingest.parsing.html_markdown import markdown_of  # only here: importing this module loads no parser
+
+    content = read_text_bytes(path)
+    declared = _charset.search(content[:_CHARSET_WITHIN])
+    title, markdown = markdown_of(decode(content, declared["label"].decode("ascii") if declared else None))
+    text = normalize(markdown)
+    if not text.strip():
+        raise NoTextError("The page holds no text, only markup.", hint=NO_TEXT_HINT)
+    return ParsedDocument(text, (), normalize_title(title), HTML_PARSER)

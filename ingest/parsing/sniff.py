@@ -1,0 +1,83 @@
+"""A file's media type from its first bytes; the name only chooses between kinds of text, where an error is harmless."""
+
+import re
+from pathlib import PurePath
+
+import filetype
+
+from ingest.errors import UnsupportedTypeError
+from ingest.parsing.charsets import decode, looks_like_text
+
+HEAD_BYTES = 8192  # enough of a file to decide
+PDF = "application/pdf"
+HTML = "text/html"
+MARKDOWN = "text/markdown"
+TEXT = "text/plain"
+
+_PDF_MARK = b"%PDF-"
+_PDF_MARK_WITHIN = 1024  # readers accept this much before it (ISO 32000-1, annex H.3)
+_SUFFIXES = {
+    **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), MARKDOWN),
+    **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
+    **dict.fromkeys((".txt", ".text"), TEXT),
+}
+_DECLARED = {"application/xhtml+xml": HTML, "text/x-markdown": MARKDOWN}
+_BEFORE_MARKUP = r"(?:\s|<!--(?:[^-]|-(?!->))*+-->|<\?[^>]*+>)*+"
+_PIECES = "title|meta|script|style|h[1-6]|div|p|table|ul|ol|article|section|main|header|nav|span|a|br"
+_html_document = re.compile(rf"{_BEFORE_MARKUP}<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_html_piece = re.compile(rf"{_BEFORE_MARKUP}<(?:{_PIECES})\b", re.IGNORECASE)
+_tag = re.compile(r"<[a-z!/]", re.IGNORECASE)
+# Text to a computer, but not to a reader.
+_WRITTEN_FORMATS = ((b"{\\rtf", "an RTF file"), (b"%!PS", "a PostScript file"))
+_KINDS = {"image": "image", "audio": "recording", "video": "video"}
+_ARCHIVES = frozenset({"zip", "tar", "rar", "gz", "bz2", "7z", "xz", "lz", "lzo", "lz4", "zst", "br", "Z", "cab", "ar"})
+_SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX8"
+
+
+def sniff(head: bytes, name: str, declared: str | None) -> str:
+    """The media type of the file that starts with `head` (its first `HEAD_BYTES`, or all of it).
+
+    Raises `UnsupportedTypeError`, which says what the content looks like.
+    """
+    if _is_pdf(head):
+        return PDF
+    kind = unreadable_kind(head)
+    if kind is not None:
+        raise UnsupportedTypeError(f"The content looks like {kind}, which Leadline does not read.")
+    return _kind_of_text(decode(head), name, declared)
+
+
+def unreadable_kind(head: bytes) -> str | None:
+    """What content that is not text looks like, in words ("a PNG image"); None for text."""
+    for mark, words in _WRITTEN_FORMATS:
+        if head.startswith(mark):
+            return words
+    # Only what is not text is asked about: many formats' marks, "BM" among them, are words too.
+    if looks_like_text(head):
+        return None
+    found = filetype.guess(head)
+    return "binary data" if found is None else _in_words(found.mime, found.extension)
+
+
+def _is_pdf(head: bytes) -> bool:
+    """At the start; or a little later, unless what stands before it is a text about PDF."""
+    at = head.find(_PDF_MARK, 0, _PDF_MARK_WITHIN + len(_PDF_MARK))
+    return at == 0 or (at > 0 and (not head[:at].strip(b"\0\t\n\f\r \xef\xbb\xbf") or not looks_like_text(head)))
+
+
+def _kind_of_text(text: str, name: str, declared: str | None) -> str:
+    if _html_document.match(text):
+        return HTML
+    declared_type = (declared or "").partition(";")[0].strip().lower()
+    expected = _SUFFIXES.get(PurePath(name).suffix.lower()) or _DECLARED.get(declared_type, declared_type)
+    if expected == HTML:
+        return HTML if _tag.search(text) else TEXT
+    if expected in {MARKDOWN, TEXT}:
+        return expected
+    return HTML if _html_piece.match(text) else TEXT
+
+
+def _in_words(mime: str, extension: str) -> str:
+    label = extension.upper()
+    noun = _KINDS.get(mime.partition("/")[0]) or ("archive" if extension in _ARCHIVES else "file")
+    return f"{'an' if label[0] in _SPOKEN_WITH_A_VOWEL else 'a'} {label} {noun}"

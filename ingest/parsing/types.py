@@ -1,0 +1,52 @@
+"""What parsing gives, the port it is asked through, and the bounds it works in."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+# Every parser's name and version, as their modules state them; other spans are another version of a document.
+PARSER_FINGERPRINT = "html-1,markdown-1,pdf-1,text-1"
+
+
+@dataclass(frozen=True)
+class ParsedDocument:
+    """A document's normalized text; every span of the product is a half-open span of code points in `text`.
+
+    `pages[i]` is the code point at which page `i + 1` starts; empty where the format has no pages. `parser` is the name
+    and version of what made it.
+    """
+
+    text: str
+    pages: tuple[int, ...]
+    title: str | None
+    parser: str
+
+    def page_of(self, offset: int) -> int | None:
+        """The page, from 1, that holds the code point at `offset`; None where the format has no pages."""
+        return bisect_right(self.pages, offset) or None
+
+
+class Parser(Protocol):
+    """Turns an accepted file into text."""
+
+    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        """`name` is for messages only. Raises the `ParseError`s, and `UnsupportedTypeError` for an unknown type."""
+
+
+@dataclass(frozen=True)
+class ParserLimits:
+    """What one document may cost. Memory is address space; `text_bytes` bounds the UTF-8 text and any file written.
+
+    A parser that has served `documents_per_child` documents is replaced, which bounds what a leak or one document's
+    damage can reach.
+    """
+
+    memory_bytes: int = 1_500_000_000
+    cpu_seconds: int = 120
+    wall_seconds: float = 180.0
+    text_bytes: int = 200_000_000
+    documents_per_child: int = 200
+
+
+DEFAULT_LIMITS = ParserLimits()

@@ -1,0 +1,90 @@
+"""The figures that retrieval is judged by, as pure functions of one query's ranking and judgements.
+
+A ranking is document ids, best first, each once (another time is a `ValueError`: it would be counted twice).
+Judgements are grades by document id; a positive grade is relevant, and an unjudged document counts as not relevant.
+The functions agree with trec_eval and with BEIR, which calls it: trec_eval's measure is named beside each. A query
+without a relevant document scores 0; queries without judgements are not to be averaged over at all.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+Grades = Mapping[str, int]
+
+
+def ndcg_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
+    """Normalized discounted cumulative gain of the first k, in [0, 1]; trec_eval's ndcg_cut_k.
+
+    DCG@k = sum over ranks i = 1..k of grade(i) / log2(i + 1): the gain is linear, not 2^grade - 1. nDCG@k divides it
+    by the DCG@k of the ideal ranking, which is all positive judgements, highest first, found or not.
+    Source: Järvelin & Kekäläinen, TOIS 20(4), 2002; its discount log_b(i) begins at rank b, trec_eval's log2(i + 1)
+    at rank 2, and it is trec_eval's that is used here and in BEIR's tables.
+    """
+    ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
+    if not ideal:
+        return 0.0
+    gains = [max(grades.get(document, 0), 0) for document in _first(ranking, k)]
+    return _dcg(gains) / _dcg(ideal[:k])
+
+
+def recall_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
+    """The share of all relevant documents that is among the first k; trec_eval's recall_k."""
+    relevant = {document for document, grade in grades.items() if grade > 0}
+    if not relevant:
+        return 0.0
+    return len(relevant.intersection(_first(ranking, k))) / len(relevant)
+
+
+def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int | None = None) -> float:
+    """1 / the rank of the first relevant document, from 1; 0 if there is none among the first k.
+
+    Without k it is trec_eval's recip_rank; with k = 10, its mean is the MRR@10 of MS MARCO.
+    Source: Voorhees, TREC-8 Question Answering Track Report, 1999.
+    """
+    for rank, document in enumerate(_first(ranking, k), start=1):
+        if grades.get(document, 0) > 0:
+            return 1.0 / rank
+    return 0.0
+
+
+def mean(values: Sequence[float]) -> float:
+    """The average over queries. Raises `ValueError` when there are none."""
+    if not values:
+        raise ValueError("no queries to average over")
+    return math.fsum(values) / len(values)
+
+
+def bootstrap_interval(
+    values: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    """The percentile bootstrap interval of the mean over queries; the same seed gives the same interval.
+
+    `values` holds one figure a query. To compare two systems give the differences query by query: they differ if the
+    interval leaves out 0. Two intervals that overlap do not say that the systems are alike.
+    Sources: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13; Sakai, SIGIR 2006.
+    """
+    if not values:
+        raise ValueError("no queries to average over")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence lies between 0 and 1, not {confidence}")
+    sample = np.asarray(values, dtype=np.float64)
+    generator = np.random.default_rng(seed)
+    means = [generator.choice(sample, sample.size).mean() for _ in range(resamples)]
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _first(ranking: Sequence[str], k: int | None) -> Sequence[str]:
+    if k is not None and k < 1:
+        raise ValueError(f"k counts from 1, not {k}")
+    first = ranking[:k]
+    if len(set(first)) != len(first):
+        raise ValueError("the ranking holds a document twice")
+    return first
+
+
+def _dcg(gains: Sequence[int]) -> float:
+    return math.fsum(gain / math.log2(rank + 1) for rank, gain in enumerate(gains, start=1))

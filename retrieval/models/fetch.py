@@ -1,0 +1,137 @@
+"""Bring missing model files into the store: first source that answers, resumed, verified, one process at a time."""
+
+import errno
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from retrieval.errors import ModelFileError, ModelHashError, ModelSourceError
+from retrieval.models.manifest import Address, ModelFile
+from retrieval.models.source import NoProgress, Progress, Source
+from retrieval.models.store import FileState, ModelStore
+
+_OUT_OF_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def fetch(
+    files: Sequence[ModelFile],
+    store: ModelStore,
+    sources: Sequence[Source],
+    progress: Progress | None = None,
+    *,
+    free_bytes: Callable[[Path], int] | None = None,
+) -> list[Path]:
+    """Fetch what the store lacks of `files`; returns all their paths, in order.
+
+    Each file's addresses are tried in the manifest's order. A fetch that was interrupted, also by Ctrl-C, goes on
+    where it stopped. Raises `ModelHashError` when a source delivered other bytes and no other source had the right
+    ones, `ModelSourceError` when none answered, and `ModelFileError` when the disk lacks room or cannot be written.
+    """
+    shown = progress or NoProgress()
+    if _absent(files, store):
+        with _disk_errors_are_ours(store.directory):
+            store.directory.mkdir(parents=True, exist_ok=True)
+            with _only_process(store.directory, shown):
+                absent = _absent(files, store)
+                _require_room(absent, store, sources, free_bytes or _free_bytes)
+                for file in absent:
+                    _fetch_one(file, store, sources, shown)
+    return [store.path(file) for file in files]
+
+
+def _absent(files: Sequence[ModelFile], store: ModelStore) -> list[ModelFile]:
+    return [file for file in files if store.check(file).state is not FileState.VERIFIED]
+
+
+def _fetch_one(file: ModelFile, store: ModelStore, sources: Sequence[Source], shown: Progress) -> None:
+    failures: list[tuple[str, str]] = []
+    wrong: ModelHashError | None = None
+    for source, address in _offers(file, sources):
+        try:
+            _deliver(file, address, source, store, shown)
+        except ModelHashError as error:
+            wrong = error
+            failures.append((source.name, f"delivered {error.detail.rstrip('.')}"))
+        except ModelSourceError as error:
+            failures.extend(error.failures)
+        else:
+            return
+        shown.notice(f"{file.name}: {failures[-1][0]}: {failures[-1][1]}.")
+    if wrong is None:
+        raise ModelSourceError(file.name, failures)
+    reasons = "; ".join(f"{name}: {reason}" for name, reason in failures)
+    raise ModelHashError(
+        wrong.file,
+        expected=wrong.expected,
+        got=wrong.got,
+        hint=f"It was not kept ({reasons}). Run `leadline models fetch` again, or copy the file with "
+        f"SHA-256 {file.sha256} to {store.directory / file.name}.",
+    ) from wrong
+
+
+def _deliver(file: ModelFile, address: Address, source: Source, store: ModelStore, shown: Progress) -> None:
+    def arrived(done_bytes: int) -> None:
+        shown.advanced(file, done_bytes, file.size_bytes, source.name)
+
+    source.deliver(file, address, store.part(file), arrived)
+    store.install(file)
+
+
+def _offers(file: ModelFile, sources: Sequence[Source]) -> Iterator[tuple[Source, Address]]:
+    for address in file.addresses:
+        yield from ((source, address) for source in sources if source.opens(address))
+
+
+def _require_room(
+    files: Sequence[ModelFile], store: ModelStore, sources: Sequence[Source], free_bytes: Callable[[Path], int]
+) -> None:
+    """The whole fetch must fit before its first byte is asked for."""
+    to_write = sum(file.size_bytes - _allocated_bytes(store.part(file)) for file in files)
+    scratch = (source.scratch_bytes(address) for file in files for source, address in _offers(file, sources))
+    needed, free = to_write + max(scratch, default=0), free_bytes(store.directory)
+    if needed > free:
+        raise _no_room(store.directory, f"fetching needs {needed:,} bytes and {free:,} are free")
+
+
+def _allocated_bytes(part: Path) -> int:
+    # A part with holes is as long as the file and takes less of the disk.
+    return part.stat().st_blocks * 512 if part.exists() else 0
+
+
+def _free_bytes(directory: Path) -> int:
+    return shutil.disk_usage(directory).free
+
+
+def _no_room(directory: Path, reason: str) -> ModelFileError:
+    return ModelFileError(
+        f"The disk of {directory} has too little room for the models: {reason}.",
+        hint="Free space there, or set LEADLINE_MODELS to a folder on a larger disk, and run "
+        "`leadline models fetch` again.",
+    )
+
+
+@contextmanager
+def _only_process(directory: Path, shown: Progress) -> Iterator[None]:
+    """Holds the folder's lock, which the operating system lets go of when the process dies."""
+    with (directory / "fetch.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            shown.notice(f"Another process is fetching into {directory}; waiting until it is done.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _disk_errors_are_ours(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _OUT_OF_ROOM:
+            raise _no_room(directory, "it ran full; what has arrived is kept") from error
+        raise ModelFileError(
+            f"{directory} cannot be written: {error.strerror}.",
+            hint="Check its permissions, or set LEADLINE_MODELS to another folder.",
+        ) from error

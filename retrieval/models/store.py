@@ -1,0 +1,156 @@
+"""The folder that holds model files, and the check that each is the file the manifest names."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from retrieval.errors import ModelFileError, ModelHashError, ModelMissingError
+from retrieval.models.manifest import ModelFile, model_files
+
+
+class FileState(StrEnum):
+    """What the folder holds in a file's place."""
+
+    VERIFIED = "verified"
+    MISSING = "missing"
+    WRONG_SIZE = "wrong size"
+    WRONG_HASH = "wrong hash"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True)
+class Verification:
+    """A file and what was found; `detail` says how it differs, and is empty where it does not."""
+
+    file: ModelFile
+    state: FileState
+    detail: str = ""
+
+
+class ModelStore:
+    """Model files in one folder, which need not exist yet.
+
+    A file is hashed once: `<name>.verified` beside it records the size, modification time and hash, and counts as
+    long as all three hold. That saves time and is no defence against someone who can write to the folder;
+    `verify(full=True)` reads every byte.
+    """
+
+    def __init__(self, directory: Path, files: Sequence[ModelFile] | None = None) -> None:
+        self.directory = directory
+        self.files = model_files() if files is None else tuple(files)
+
+    def path(self, file: ModelFile, *, full: bool = False) -> Path:
+        """Where the verified file is; with `full`, hash it anew.
+
+        Raises `ModelMissingError`, `ModelHashError`, or `ModelFileError` where it cannot be read.
+        """
+        path = self.directory / file.name
+        try:
+            size = path.stat().st_size
+            if size != file.size_bytes:
+                raise ModelMissingError(f"{path} has {size:,} bytes, and the manifest names {file.size_bytes:,}.")
+            if full or not self._recorded(file):
+                self._require_hash(file, path)
+                self._record(file)
+        except FileNotFoundError as error:
+            raise ModelMissingError(f"{file.name} is not in {self.directory}.") from error
+        except OSError as error:
+            raise ModelFileError(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
+        return path
+
+    def missing(self) -> list[ModelFile]:
+        """The files that `path` would refuse, in the manifest's order."""
+        return [found.file for found in self.verify() if found.state is not FileState.VERIFIED]
+
+    def verify(self, *, full: bool = False) -> list[Verification]:
+        """Look at every file; with `full`, hash each anew."""
+        return [self.check(file, full=full) for file in self.files]
+
+    def check(self, file: ModelFile, *, full: bool = False) -> Verification:
+        """Look at one file; with `full`, hash it anew."""
+        try:
+            self.path(file, full=full)
+        except ModelMissingError as error:
+            state = FileState.WRONG_SIZE if (self.directory / file.name).exists() else FileState.MISSING
+            return Verification(file, state, error.detail)
+        except ModelHashError as error:
+            return Verification(file, FileState.WRONG_HASH, error.detail)
+        except ModelFileError as error:
+            return Verification(file, FileState.UNREADABLE, error.detail)
+        return Verification(file, FileState.VERIFIED)
+
+    def part(self, file: ModelFile) -> Path:
+        """Where the file's bytes gather until all are there."""
+        return self.directory / f"{file.name}.part"
+
+    def install(self, file: ModelFile) -> Path:
+        """Verify the part and put it in the file's place, durably and in one step.
+
+        Raises `ModelHashError` and deletes the part when its bytes are not the manifest's.
+        """
+        part, path = self.part(file), self.directory / file.name
+        try:
+            self._require_hash(file, part)
+        except ModelHashError:
+            part.unlink()
+            raise
+        with part.open("rb+") as written:
+            os.fsync(written.fileno())
+        part.replace(path)
+        _fsync_directory(self.directory)
+        self._record(file)
+        return path
+
+    def _require_hash(self, file: ModelFile, path: Path) -> None:
+        with path.open("rb") as opened:
+            got = hashlib.file_digest(opened, "sha256").hexdigest()
+        if got != file.sha256:
+            raise ModelHashError(file.name, expected=file.sha256, got=got)
+
+    def _recorded(self, file: ModelFile) -> bool:
+        try:
+            record = json.loads(self._sidecar(file).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return bool(record == self._facts(file))
+
+    def _record(self, file: ModelFile) -> None:
+        # A folder that is mounted read-only cannot keep the record: then each start hashes.
+        with suppress(OSError):
+            self._sidecar(file).write_text(json.dumps(self._facts(file)), encoding="utf-8")
+
+    def _facts(self, file: ModelFile) -> dict[str, int | str]:
+        stat = (self.directory / file.name).stat()
+        return {"size_bytes": stat.st_size, "modified_ns": stat.st_mtime_ns, "sha256": file.sha256}
+
+    def _sidecar(self, file: ModelFile) -> Path:
+        return self.directory / f"{file.name}.verified"
+
+
+def default_models_directory() -> Path:
+    """`$XDG_CACHE_HOME/leadline/models`, or `~/.cache/leadline/models`; a relative XDG_CACHE_HOME is ignored.
+
+    Source: XDG Base Directory Specification 0.8. Raises `ModelFileError` where the user has no home folder.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not cache.is_absolute():
+        try:
+            cache = Path.home() / ".cache"
+        except RuntimeError as error:
+            raise ModelFileError(
+                "This user has no home folder to keep models in.", hint="Set LEADLINE_MODELS to a folder."
+            ) from error
+    return cache / "leadline" / "models"
+
+
+def _fsync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

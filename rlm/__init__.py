@@ -1,0 +1,1 @@
+"""Answers: read passages with a language model and check every citation by machine."""

@@ -1,0 +1,149 @@
+"""An answer: claims that cite spans of documents, what was searched for them, and what it cost."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from retrieval.passages import Passage
+
+
+class AnswerStatus(StrEnum):
+    """How far the documents answer the question."""
+
+    ANSWERED = "answered"
+    PARTIAL = "partial"
+    NOT_FOUND = "not_found"
+    EXTRACTIVE = "extractive"
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A span of one version's normalized text that a claim rests on; `number` counts from 1 within an answer.
+
+    `start` and `end` are code points of the version's text, and `quote` is that span as the document has it, never as
+    a model wrote it. `verified` says that code found the quotation there.
+    """
+
+    number: int
+    document_id: str
+    version_id: str
+    title: str
+    heading_path: tuple[str, ...]
+    page: int | None
+    start: int
+    end: int
+    quote: str
+    verified: bool
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement of the answer and the numbers of its citations; `reason` says in words why it is not supported."""
+
+    text: str
+    citations: tuple[int, ...]
+    supported: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class SearchedDocument:
+    """A document among whose passages an answer was looked for; `read` of its `passages` went to the model."""
+
+    document_id: str
+    title: str
+    passages: int
+    read: int
+
+
+@dataclass(frozen=True)
+class Searched:
+    """How many passages were found, how many of them a language model read, and their documents, best first."""
+
+    passages: int
+    read: int
+    documents: tuple[SearchedDocument, ...]
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the language model was asked to do, in tokens of its own counting; 0 where it does not count."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the caller gets. `text` carries the markers `[1]` of `citations`; `reasons` say how the status was decided.
+
+    `model` is None where no language model took part. `timings_ms` is keyed by stage and ends with `total`.
+    """
+
+    status: AnswerStatus
+    text: str
+    claims: tuple[Claim, ...]
+    citations: tuple[Citation, ...]
+    strategy: str
+    model: str | None
+    searched: Searched
+    reasons: tuple[str, ...] = ()
+    usage: Usage = Usage()
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+class CitationList:
+    """Gives each cited span its number, once: the same span asked for again keeps the one it has."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, int, int], int] = {}
+        self._citations: list[Citation] = []
+
+    def cite(self, passage: Passage, start: int, end: int) -> int:
+        """The number of the verified quotation `passage.text[start:end]`."""
+        key = (passage.version_id, passage.start + start, passage.start + end)
+        if key not in self._numbers:
+            number = self._numbers[key] = len(self._citations) + 1
+            self._citations.append(
+                Citation(
+                    number=number,
+                    document_id=passage.document_id,
+                    version_id=passage.version_id,
+                    title=passage.title,
+                    heading_path=passage.heading_path,
+                    page=passage.page,
+                    start=key[1],
+                    end=key[2],
+                    quote=passage.text[start:end],
+                    verified=True,
+                )
+            )
+        return self._numbers[key]
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """Every citation so far, by number."""
+        return tuple(self._citations)
+
+
+def searched(passages: Sequence[Passage], read: Sequence[Passage] = ()) -> Searched:
+    """Sums up what was found and what of it was read; the documents stand in the order of their best passage."""
+    titles = {passage.document_id: passage.title for passage in passages}
+    documents = tuple(
+        SearchedDocument(
+            document_id,
+            title,
+            sum(passage.document_id == document_id for passage in passages),
+            sum(passage.document_id == document_id for passage in read),
+        )
+        for document_id, title in titles.items()
+    )
+    return Searched(len(passages), len(read), documents)

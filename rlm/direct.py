@@ -1,0 +1,166 @@
+"""The direct strategy: retrieve, decide whether it is worth reading, read quote first, verify, answer.
+
+The language model proposes and code disposes: a quotation counts once it was located, an answer once its quotation
+supports it, and "the documents do not say" is decided from the passages' own evidence. The model is called
+`max_calls` times at most for an answer, each time over the most promising passages not read yet.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from langchain_core.language_models import BaseChatModel
+
+from retrieval.passages import Passage
+from rlm.answerability import THRESHOLD, Decision, Weighed, before_reading, weigh
+from rlm.answers import Answer, Usage, searched
+from rlm.composing import compose, not_found
+from rlm.errors import LanguageModelOutputError
+from rlm.profiles import ModelProfile
+from rlm.questions import check_question
+from rlm.reader import Reader
+from rlm.strategies import Completed, Delta, Event, Reading, Retrieved, Retriever, StageClock, complete, never
+from rlm.verification import Finding, verify
+
+
+class DirectStrategy:
+    """Answers from the passages that a retriever finds.
+
+    `passages_per_call` is 1 for small models, which read one passage better than five: TABLE. A larger model may be
+    given as many as fit its window.
+    """
+
+    name = "direct"
+
+    def __init__(
+        self,
+        retrieve: Retriever,
+        model: BaseChatModel,
+        profile: ModelProfile,
+        *,
+        passages_per_call: int = 1,
+        max_calls: int = 3,
+    ) -> None:
+        if passages_per_call < 1 or max_calls < 1:
+            raise ValueError("passages_per_call and max_calls must be at least 1")
+        self._retrieve = retrieve
+        self._reader = Reader(model, profile)
+        self._model_name = profile.name
+        self._passages_per_call = passages_per_call
+        self._max_calls = max_calls
+
+    def answer(self, question: str) -> Answer:
+        """The answer that `stream` ends with."""
+        return complete(self.stream(question))
+
+    def stream(self, question: str, *, cancelled: Callable[[], bool] = never) -> Iterator[Event]:
+        """Events as they happen. Raises `QuestionError` before the first, and what the retriever or the model raises.
+
+        A reply that cannot be read is no error, for the next passage may be; `LanguageModelOutputError` is raised when
+        every call ended in it.
+        """
+        question = check_question(question)
+        clock = StageClock()
+        passages = tuple(self._retrieve(question))
+        clock.lap("retrieve")
+        yield Retrieved(passages)
+        attempt = _Attempt(weigh(question, passages))
+        decision = before_reading(attempt.weighed)
+        clock.lap("decide")
+        if decision.answerable:
+            for look in self._looks(question, attempt):
+                if cancelled():
+                    return
+                yield Reading(attempt.calls + 1, tuple(each.passage for each in look.passages))
+                self._read(question, look, attempt)
+                clock.lap("read")
+        if cancelled():
+            return
+        answer, parts = self._conclude(attempt, decision, passages)
+        clock.lap("conclude")
+        yield from map(Delta, parts)
+        yield Completed(replace(answer, timings_ms=clock.laps()))
+
+    def _looks(self, question: str, attempt: "_Attempt") -> Iterator["_Look"]:
+        """The next call to make, until the answer is settled or the calls are spent.
+
+        A passage under the threshold is read only beside one that is over it: alone it would not be believed. When
+        nothing that was quoted stood anywhere, the most promising passage is read once more.
+        """
+        left = attempt.weighed
+        while left and left[0].score >= THRESHOLD and not attempt.settled and attempt.calls < self._max_calls:
+            group = left[: self._passages_per_call]
+            count = self._reader.fitting(question, [each.passage for each in group])
+            yield _Look(group[:count])
+            left = left[count:]
+        if not attempt.located and attempt.calls < self._max_calls:
+            yield _Look(attempt.weighed[:1], again=True)
+
+    def _read(self, question: str, look: "_Look", attempt: "_Attempt") -> None:
+        attempt.calls += 1
+        attempt.read.extend(each.passage for each in look.passages if each.passage not in attempt.read)
+        try:
+            read = self._reader.read(question, [each.passage for each in look.passages], again=look.again)
+        except LanguageModelOutputError as error:
+            attempt.unreadable.append(error)
+            return
+        attempt.usage += read.usage
+        attempt.findings.append(verify(read.reply, look.passages, attempt.weighed))
+
+    def _conclude(
+        self, attempt: "_Attempt", decision: Decision, passages: Sequence[Passage]
+    ) -> tuple[Answer, tuple[str, ...]]:
+        if attempt.unreadable and not attempt.findings:
+            raise attempt.unreadable[-1]
+        scope = searched(passages, attempt.read)
+        best = attempt.best
+        composed = compose(best.claims) if best and best.decision.answerable else not_found(scope)
+        return Answer(
+            status=composed.status,
+            text=composed.text,
+            claims=composed.claims,
+            citations=composed.citations,
+            strategy=self.name,
+            model=self._model_name,
+            searched=scope,
+            reasons=best.decision.reasons if best else decision.reasons,
+            usage=replace(attempt.usage, calls=attempt.calls),
+        ), composed.parts
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One call of the model: what it reads, and whether it is told that what it quoted before stands nowhere."""
+
+    passages: Sequence[Weighed]
+    again: bool = False
+
+
+@dataclass
+class _Attempt:
+    """What is known so far of one question; `weighed` is best first."""
+
+    weighed: Sequence[Weighed]
+    read: list[Passage] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    unreadable: list[LanguageModelOutputError] = field(default_factory=list)
+    calls: int = 0
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def settled(self) -> bool:
+        """Whether a finding may be shown as it is, so that reading on is not worth its time."""
+        return any(finding.decision.answerable and finding.supported for finding in self.findings)
+
+    @property
+    def located(self) -> bool:
+        """Whether anything that was quoted stands somewhere."""
+        return any(finding.claims for finding in self.findings)
+
+    @property
+    def best(self) -> Finding | None:
+        """The finding to show: one that may be shown before one that may not, supported before not, then by score."""
+        return max(self.findings, key=_worth, default=None)
+
+
+def _worth(finding: Finding) -> tuple[bool, bool, float]:
+    return finding.decision.answerable, finding.supported, finding.decision.score

@@ -1,0 +1,80 @@
+"""What answering can do wrong.
+
+AnswerError
+└── LanguageModelError
+    ├── LanguageModelUnavailableError   still loading, away, died or too busy: the same question may work later
+    ├── LanguageModelTimeoutError       it was reached and did not answer in time
+    ├── LanguageModelRefusedError       it will not take such requests at all: key, model name, parameter
+    ├── ContextTooLongError             this prompt does not fit the model's window
+    └── LanguageModelOutputError        it answered, but not in the shape that was asked for
+"""
+
+from typing import ClassVar
+
+from ingest.errors import LeadlineError
+
+
+class AnswerError(LeadlineError):
+    """Anything that answering a question can raise."""
+
+    code: ClassVar[str] = "answer_error"
+
+
+class LanguageModelError(AnswerError):
+    """The language model could not do what was asked of it."""
+
+    code = "language_model_error"
+
+
+class LanguageModelUnavailableError(LanguageModelError):
+    """No language model takes the request now; `retry_after_seconds` is its own estimate, or None."""
+
+    code = "language_model_unavailable"
+    default_hint = "Try again shortly; if it stays away, look at the language model's log."
+
+    def __init__(self, detail: str, *, hint: str | None = None, retry_after_seconds: float | None = None) -> None:
+        super().__init__(detail, hint=hint)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class LanguageModelTimeoutError(LanguageModelError):
+    """The language model was reached but sent nothing for too long."""
+
+    code = "language_model_timeout"
+    default_hint = "Ask for less at once, or wait until fewer questions are being answered."
+
+
+class LanguageModelRefusedError(LanguageModelError):
+    """The server understood the request and refuses its kind. Trying again gives the same result."""
+
+    code = "language_model_refused"
+    default_hint = "Check the language model's address, name and API key in the settings."
+
+
+class ContextTooLongError(LanguageModelError):
+    """The prompt and the answer asked for do not fit the model's window; nothing was cut silently.
+
+    `prompt_tokens` and `limit_tokens` are None where the server did not say.
+    """
+
+    code = "context_too_long"
+    default_hint = "Send fewer or shorter passages, or use a model with a larger window."
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        hint: str | None = None,
+        prompt_tokens: int | None = None,
+        limit_tokens: int | None = None,
+    ) -> None:
+        super().__init__(detail, hint=hint)
+        self.prompt_tokens = prompt_tokens
+        self.limit_tokens = limit_tokens
+
+
+class LanguageModelOutputError(LanguageModelError):
+    """The language model's answer is not of the shape that was asked for: broken JSON, or cut off by the token limit."""
+
+    code = "language_model_output"
+    default_hint = "Allow more output tokens, or ask again; a larger model keeps to a schema more often."

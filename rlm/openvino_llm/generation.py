@@ -1,0 +1,94 @@
+"""What is asked of the engine and what it sends back."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from rlm.errors import LanguageModelError
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length"]
+
+ANY_JSON_OBJECT = '{"type": "object"}'
+
+
+@dataclass(frozen=True)
+class ChatMessage:
+    """One turn of a conversation. `content` is data: control tokens written in it are read as plain text."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """A prompt and how to continue it.
+
+    `max_tokens` None means the engine's default, or what is left of the window. `temperature` 0 is greedy and repeats;
+    above 0 a `seed` makes it repeat. `stop` strings end the answer and are not part of it. `json_schema` is JSON text
+    that constrains decoding.
+    """
+
+    messages: Sequence[ChatMessage]
+    max_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    json_schema: str | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens read and written by one request."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True)
+class TextDelta:
+    """The next piece of the answer: whole characters, never part of a stop string."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The last event of an answer that ended by itself."""
+
+    reason: FinishReason
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The last event of a request the engine could not complete."""
+
+    error: LanguageModelError
+
+
+Event = TextDelta | Finished | Failed
+Emit = Callable[[Event], None]
+
+
+class Ticket(Protocol):
+    """A request the engine has accepted."""
+
+    def cancel(self) -> None:
+        """Send no more events and free the slot as soon as that is safe. Doing it twice, or too late, is harmless."""
+
+
+class Engine(Protocol):
+    """What the server needs of an engine; events come from the engine's own thread, in order, ending with
+    `Finished` or `Failed` unless the request was cancelled."""
+
+    def submit(self, request: GenerationRequest, emit: Emit) -> Ticket:
+        """Queue the request.
+
+        Raises ContextTooLongError when prompt and answer do not fit, LanguageModelUnavailableError when the queue is
+        full or the engine has stopped.
+        """
+
+    def close(self) -> None:
+        """Stop after the step in progress; requests that are not finished fail."""

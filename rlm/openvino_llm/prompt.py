@@ -1,0 +1,88 @@
+"""From messages to token ids, with nothing cut and no authority for control tokens written in a message."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rlm.errors import ContextTooLongError
+from rlm.openvino_llm.generation import ChatMessage
+
+TokenIds = npt.NDArray[np.int64]
+
+# A noncharacter: Unicode reserves it for a program's own use, so no text may rely on it.
+_SEAM = "\ufdd0"
+_REPLACEMENT = "\ufffd"
+# Every token stands for at least one byte of UTF-8, so a piece of this many bytes is never cut by the tokenizer.
+_SAFE_PIECE_BYTES = 8_000
+_LONGEST_UTF8_CHARACTER = 4
+
+
+class ChatTokenizer(Protocol):
+    """The vendor's tokenizer; `encode` may cut its input at `encode_limit` tokens without saying so."""
+
+    @property
+    def encode_limit(self) -> int: ...
+
+    @property
+    def control_tokens(self) -> Sequence[str]: ...
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str: ...
+
+    def encode(self, text: str) -> TokenIds: ...
+
+
+class PromptEncoder:
+    """Renders messages with the model's chat template and tokenizes them.
+
+    A message that contains a control token such as `<|im_start|>` could otherwise end its own turn and speak as the
+    system. The text is kept as written, but tokenized in two pieces there, so that the model reads ordinary letters.
+    """
+
+    def __init__(self, tokenizer: ChatTokenizer, *, context_tokens: int) -> None:
+        self._tokenizer = tokenizer
+        self._limit = min(context_tokens, tokenizer.encode_limit)
+        self._seams = [(token, token[:1] + _SEAM + token[1:]) for token in tokenizer.control_tokens]
+
+    def encode(self, messages: Sequence[ChatMessage], *, answer_tokens: int) -> TokenIds:
+        """Token ids of the prompt; raises ContextTooLongError unless `answer_tokens` more fit the window after it."""
+        rendered = self._tokenizer.render(
+            [{"role": message.role, "content": self._defused(message.content)} for message in messages]
+        )
+        pieces = rendered.split(_SEAM)
+        encoded = [self._tokenizer.encode(piece) for piece in pieces if piece]
+        # A piece that fills the tokenizer's limit may have been cut there; counting it again in smaller pieces tells.
+        cut = any(len(ids) >= self._tokenizer.encode_limit for ids in encoded)
+        count = self._count(pieces) if cut else sum(len(ids) for ids in encoded)
+        if count + answer_tokens > self._limit:
+            raise ContextTooLongError(
+                f"The prompt has {count:,} tokens and {answer_tokens:,} more are kept for the answer; "
+                f"the model's window is {self._limit:,} tokens.",
+                prompt_tokens=count,
+                limit_tokens=self._limit,
+            )
+        return np.concatenate(encoded)
+
+    def _defused(self, content: str) -> str:
+        text = content.encode("utf-8", "replace").decode().replace(_SEAM, _REPLACEMENT)
+        for token, parted in self._seams:
+            text = text.replace(token, parted)
+        return text
+
+    def _count(self, pieces: Sequence[str]) -> int:
+        return sum(len(self._tokenizer.encode(part)) for piece in pieces for part in _short_parts(piece))
+
+
+def _short_parts(text: str) -> list[str]:
+    """Split so that no part reaches the tokenizer's limit, at spaces where there are any (there the count is exact)."""
+    size = _SAFE_PIECE_BYTES // _LONGEST_UTF8_CHARACTER
+    parts: list[str] = []
+    start = 0
+    while start < len(text):
+        end = start + size
+        space = text.rfind(" ", start + 1, end) if end < len(text) else -1
+        end = space if space > start else end
+        parts.append(text[start:end])
+        start = end
+    return parts

@@ -1,0 +1,192 @@
+"""Find a quotation in its source, verbatim up to how it is typed.
+
+A language model copies words well and typography badly, so both sides are folded before they are compared: white space
+and table bars, Unicode compatibility forms, case, dashes; quotation marks, apostrophes, Markdown emphasis and invisible
+characters are left out. Words, their order, digits and all other punctuation must agree. What is located is a span of
+the source, and the source's own characters are what a reader is shown.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+Span = tuple[int, int]
+
+# How far apart two parts joined by "..." may stand, in folded code points: about three sentences.
+MAX_ELLIPSIS_GAP = 400
+_MAX_PARTS = 6
+_MIN_PART_CHARS = 4
+_MAX_CHAIN_STARTS = 32
+
+_ELLIPSIS = re.compile(r" ?[\[(]?(?:\. ?){3,}[\])]? ?")
+_EDGES = " .,;:!?()[]{}<>-"
+_LEFT_OUT = frozenset(
+    "*_`\\\"'\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2035\u02bc\u00ab\u00bb\u2039\u203a"
+)
+_LIKE_DASHES = frozenset("\u2212\u2043\u2500")
+
+
+@dataclass(frozen=True)
+class _Folded:
+    """`text[i]` was folded from the source's code points `starts[i]` to `ends[i]`, one character with its marks."""
+
+    text: str
+    starts: Sequence[int]
+    ends: Sequence[int]
+
+    def is_whole(self, start: int, end: int) -> bool:
+        """Whether a match takes in each character it touches entirely, and cuts no word or number."""
+        text = self.text
+        opens = start == 0 or text[start - 1] == " " or self.starts[start - 1] != self.starts[start]
+        closes = end == len(text) or text[end] == " " or self.starts[end] != self.starts[end - 1]
+        return opens and closes and not _cuts(text, start) and not _cuts(text, end)
+
+
+def fold(text: str) -> str:
+    """What `locate` compares; folding twice changes nothing that matters to it."""
+    return _fold(text).text
+
+
+def locate(quote: str, text: str) -> Span | None:
+    """The first place where `quote` stands in `text`, as code points of `text`; None when it does not.
+
+    An exact copy is preferred. A quotation never begins or ends inside a word or a number. Parts joined by an ellipsis
+    must follow each other within `MAX_ELLIPSIS_GAP`, and the span takes in what was left out between them. Punctuation
+    at the quotation's ends is ignored when nothing else fits. Time is linear in both arguments.
+    """
+    exact = quote.strip()
+    if not exact:
+        return None
+    found = _find(exact, text, 0, lambda start, end: not _cuts(text, start) and not _cuts(text, end))
+    if found is not None:
+        return found
+    source, wanted = _fold(text), fold(quote)
+    for parts in ([wanted], [wanted.strip(_EDGES)], _parts(wanted)):
+        span = _find_in_order(parts, source)
+        if span is not None:
+            return source.starts[span[0]], source.ends[span[1] - 1]
+    return None
+
+
+def _parts(wanted: str) -> list[str]:
+    """The parts around each ellipsis, or none where a part is too short to mean one place."""
+    parts = [part.strip(_EDGES) for part in _ELLIPSIS.split(wanted)]
+    parts = [part for part in parts if part]
+    return parts if len(parts) <= _MAX_PARTS and all(len(part) >= _MIN_PART_CHARS for part in parts) else []
+
+
+def _find_in_order(parts: Sequence[str], source: _Folded) -> Span | None:
+    if not parts or not parts[0]:
+        return None
+    at = 0
+    for _ in range(_MAX_CHAIN_STARTS):
+        first = _find(parts[0], source.text, at, source.is_whole)
+        if first is None:
+            return None
+        end = _end_of_rest(parts[1:], source, first[1])
+        if end is not None:
+            return first[0], end
+        at = first[0] + 1
+    return None
+
+
+def _end_of_rest(parts: Sequence[str], source: _Folded, end: int) -> int | None:
+    """Where the last of `parts` ends, each near the end of the one before."""
+    for part in parts:
+        found = _find(part, source.text, end, source.is_whole)
+        if found is None or found[0] - end > MAX_ELLIPSIS_GAP:
+            return None
+        end = found[1]
+    return end
+
+
+def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> Span | None:
+    """The first fitting occurrence; the number of misfits looked at is bounded so that the work stays linear."""
+    for _ in range(max(16, 2 * len(text) // len(wanted))):
+        start = text.find(wanted, at)
+        if start < 0:
+            return None
+        if fits(start, start + len(wanted)):
+            return start, start + len(wanted)
+        at = start + 1
+    return None
+
+
+def _cuts(text: str, at: int) -> bool:
+    """Whether a cut before `text[at]` falls inside a word of a script with cases, a number, or an accented letter."""
+    if not 0 < at < len(text):
+        return False
+    before, after = text[at - 1], text[at]
+    if unicodedata.combining(after):
+        return True
+    if before in ".," and after.isdigit():
+        return at > 1 and text[at - 2].isdigit()
+    if before.isdigit() and after in ".,":
+        return at + 1 < len(text) and text[at + 1].isdigit()
+    return _in_word(before) and _in_word(after)
+
+
+def _in_word(char: str) -> bool:
+    return char.isdigit() or char.lower() != char.upper()
+
+
+def _fold(text: str) -> _Folded:
+    chars: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    space = False
+    start = 0
+    while start < len(text):
+        end = start + 1
+        while end < len(text) and _joins(text[end]):
+            end += 1
+        for char in _spelled(text[start:end]) if end - start > 1 else _spelled_char(text[start]):
+            if char == " ":
+                space = True
+                continue
+            if char == "-":
+                space = False
+                if chars and chars[-1] == "-":
+                    ends[-1] = end
+                    continue
+            if space and chars and chars[-1] != "-":
+                chars.append(" ")
+                starts.append(start)
+                ends.append(start)
+            space = False
+            chars.append(char)
+            starts.append(start)
+            ends.append(end)
+        start = end
+    return _Folded("".join(chars), starts, ends)
+
+
+def _joins(char: str) -> bool:
+    """Whether the character is a mark on the one before it, so that normalizing may reorder or merge the two."""
+    return char >= "\u0300" and _starts_with_mark(char)
+
+
+@lru_cache(maxsize=4096)
+def _starts_with_mark(char: str) -> bool:
+    return unicodedata.combining(unicodedata.normalize("NFKD", char)[0]) != 0
+
+
+@lru_cache(maxsize=4096)
+def _spelled_char(char: str) -> str:
+    return _spelled(char)
+
+
+def _spelled(cluster: str) -> str:
+    bare = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", cluster).casefold())
+    return "".join(map(_plain, bare))
+
+
+def _plain(char: str) -> str:
+    if char.isspace() or char == "|":
+        return " "
+    category = unicodedata.category(char)
+    if char in _LEFT_OUT or category in ("Cf", "Cc"):
+        return ""
+    return "-" if category == "Pd" or char in _LIKE_DASHES else char

@@ -1,0 +1,83 @@
+"""One call of a language model that reads passages: the prompt fitted to the window, the reply made sense of."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from langchain_core.language_models import BaseChatModel
+
+from retrieval.passages import Passage
+from rlm.answers import Usage
+from rlm.profiles import ModelProfile
+from rlm.prompts import new_nonce, reading_prompt, reading_schema
+from rlm.replies import Reply, read_reply
+
+# A quoted sentence or two and a short answer take 40 to 80 tokens; a reply past this has lost its thread.
+MAX_REPLY_TOKENS = 256
+# Instructions, the chat template and the marks around one passage.
+_PROMPT_TOKENS = 220
+_PASSAGE_TOKENS = 60
+_CHARS_PER_TOKEN = 3.5
+_WORDY = re.compile(r"[A-Za-z ]")
+
+
+@dataclass(frozen=True)
+class Read:
+    """A reply and what it cost."""
+
+    reply: Reply
+    usage: Usage
+
+
+class Reader:
+    """Asks a model to quote and answer from passages; raises what the model raises."""
+
+    def __init__(self, model: BaseChatModel, profile: ModelProfile) -> None:
+        self._model = model
+        self._profile = profile
+        self._reply_tokens = min(MAX_REPLY_TOKENS, profile.max_output_tokens)
+
+    def fitting(self, question: str, passages: Sequence[Passage]) -> int:
+        """How many of `passages`, taken in order, fit the window with the question; the first always counts."""
+        room = self._room(question)
+        for count, passage in enumerate(passages):
+            room -= estimated_tokens(passage.text) + _PASSAGE_TOKENS
+            if room < 0:
+                return max(1, count)
+        return len(passages)
+
+    def read(self, question: str, passages: Sequence[Passage], *, again: bool = False) -> Read:
+        """Reads `passages` in one call; a single passage longer than the window is cut at its end."""
+        schema = {"name": "reading", "schema": reading_schema(len(passages)), "strict": True}
+        asked = self._model.bind(
+            response_format={"type": "json_schema", "json_schema": schema}, max_tokens=self._reply_tokens
+        )
+        prompt = reading_prompt(
+            question, passages, nonce=new_nonce(), again=again, max_chars=self._longest(question, passages)
+        )
+        message = asked.invoke(prompt)
+        counted = message.usage_metadata
+        usage = Usage(1, counted["input_tokens"], counted["output_tokens"]) if counted else Usage(1)
+        return Read(read_reply(message.text), usage)
+
+    def _room(self, question: str) -> int:
+        """Tokens left for passages."""
+        used = _PROMPT_TOKENS + estimated_tokens(question) + self._reply_tokens
+        return self._profile.context_tokens - used
+
+    def _longest(self, question: str, passages: Sequence[Passage]) -> int | None:
+        if self.fitting(question, passages) == len(passages) and self._fits_alone(question, passages[0]):
+            return None
+        return max(200, self._room(question) - _PASSAGE_TOKENS)
+
+    def _fits_alone(self, question: str, passage: Passage) -> bool:
+        return estimated_tokens(passage.text) + _PASSAGE_TOKENS <= self._room(question)
+
+
+def estimated_tokens(text: str) -> int:
+    """A careful guess that needs no tokenizer: 3.5 English letters a token, and one for any other character.
+
+    Tokenizers of this family spell numbers digit by digit, and other scripts in up to a token a character.
+    """
+    wordy = len(_WORDY.findall(text))
+    return int(wordy / _CHARS_PER_TOKEN) + len(text) - wordy

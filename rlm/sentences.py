@@ -1,0 +1,46 @@
+"""Where sentences begin and end, well enough to quote one."""
+
+import re
+from collections.abc import Iterator
+
+_END = re.compile(r"[.!?][\"'”’)\]*_]*\s+|[。！？][”’」』）]*\s*|\n[ \t]*(?:\n\s*|(?=(?:[-*+>|#]|\d+[.)])))")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Nr|Fig|Vol|pp?|ca?|approx|al|e\.g|i\.e|Inc|Ltd|Co|U\.S|z\.B))\.$"
+)
+_LONGEST_ABBREVIATION = 8
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Half-open spans of the sentences, list items and headings of `text`, in order, without white space around them.
+
+    A full stop ends a sentence unless an abbreviation or an initial stands before it or a small letter follows; a line
+    break alone ends none, for extracted text is often broken where a page's lines were.
+    """
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for end, following in _ends(text):
+        spans.append((start, end))
+        start = following
+    spans.append((start, len(text)))
+    return [(first, last) for first, last in (_stripped(text, *span) for span in spans) if first < last]
+
+
+def sentence_around(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span of the sentences that `text[start:end]` touches."""
+    touched = [span for span in sentence_spans(text) if span[0] < end and start < span[1]]
+    return (min(start, touched[0][0]), max(end, touched[-1][1])) if touched else (start, end)
+
+
+def _ends(text: str) -> Iterator[tuple[int, int]]:
+    for match in _END.finditer(text):
+        if match[0][0] == "." and "\n" not in match[0]:
+            if text[match.end() : match.end() + 1].islower():
+                continue
+            if _ABBREVIATION.search(text, max(0, match.start() + 1 - _LONGEST_ABBREVIATION), match.start() + 1):
+                continue
+        yield match.end(), match.end()
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    piece = text[start:end]
+    return start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())

@@ -1,0 +1,133 @@
+"""From what a reader said to what may be shown: quotations located, claims judged, a decision with its reasons."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from rlm.answerability import Decision, Weighed, after_reading
+from rlm.quotes import locate
+from rlm.replies import Quotation, Reply
+from rlm.sentences import sentence_around, sentence_spans
+from rlm.support import Support, judge
+
+_MAX_CLAIMS = 12
+
+
+@dataclass(frozen=True)
+class Located:
+    """A quotation where it stands: `source.passage.text[start:end]`."""
+
+    source: Weighed
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.source.passage.text[self.start : self.end]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A sentence of the reply, the quotations it rests on and whether they support it."""
+
+    text: str
+    evidence: tuple[Located, ...]
+    support: Support
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one reading came to. `claims` may be shown only when `decision.answerable`."""
+
+    claims: tuple[Judged, ...]
+    decision: Decision
+
+    @property
+    def supported(self) -> bool:
+        """Whether every claim is."""
+        return bool(self.claims) and all(claim.support.supported for claim in self.claims)
+
+
+def verify(reply: Reply, read: Sequence[Weighed], known: Sequence[Weighed]) -> Finding:
+    """Locates and judges a reply to a prompt that held `read`, numbered from 1, out of all passages `known`.
+
+    A quotation with a wrong number is looked for in the other passages. An answer whose quotations stand nowhere, or
+    lack it, is itself looked for in what was read, and the sentence around it quoted instead.
+    """
+    evidence = _unique(_locate(quotation, read, known) for quotation in reply.quotations)
+    claims = _claims(reply.answer, evidence)
+    if not claims or not all(claim.support.supported for claim in claims):
+        holding = _holding(reply.answer, [located.source for located in evidence] or read)
+        if holding is not None:
+            better = _claims(reply.answer, _unique([*evidence, holding]))
+            if sum(claim.support.supported for claim in better) > sum(claim.support.supported for claim in claims):
+                claims = better
+    if reply.declines and not any(claim.support.supported for claim in claims):
+        return Finding((), Decision(False, 0.0, ("The model found no answer in what it read.",)))
+    return Finding(claims, _decide(claims))
+
+
+def _decide(claims: Sequence[Judged]) -> Decision:
+    cited = [located.source for claim in claims for located in claim.evidence]
+    if not cited:
+        return after_reading(None, None)
+    weakest = min(claims, key=lambda claim: (claim.support.supported, claim.support.share))
+    return after_reading(max(cited, key=lambda source: source.score), weakest.support)
+
+
+def _locate(quotation: Quotation, read: Sequence[Weighed], known: Sequence[Weighed]) -> Located | None:
+    given = quotation.passage
+    first = [read[given - 1]] if given is not None and 1 <= given <= len(read) else []
+    for source in (*first, *read, *known):
+        span = locate(quotation.text, source.passage.text)
+        if span is not None:
+            return Located(source, *span)
+    return None
+
+
+def _holding(answer: str, sources: Sequence[Weighed]) -> Located | None:
+    """The sentence of `sources` in which the answer's own words stand."""
+    for source in sources:
+        span = locate(answer, source.passage.text)
+        if span is not None:
+            return Located(source, *sentence_around(source.passage.text, *span))
+    return None
+
+
+def _claims(answer: str, evidence: Sequence[Located]) -> tuple[Judged, ...]:
+    """The answer's sentences, each with its evidence; the quotations themselves where the reply has no answer."""
+    if not evidence:
+        return ()
+    sentences = [answer[start:end] for start, end in sentence_spans(answer)] if any(map(str.isalnum, answer)) else []
+    if not sentences:
+        return tuple(Judged(located.text, (located,), Support(True, 1.0)) for located in evidence)
+    return tuple(_judge(sentence, evidence) for sentence in sentences[:_MAX_CLAIMS])
+
+
+def _judge(claim: str, evidence: Sequence[Located]) -> Judged:
+    """The smallest part of the evidence that supports the claim: one quotation if one does, else all of them."""
+    each = [((located,), _support(claim, (located,))) for located in evidence]
+    chosen, support = max(each, key=lambda pair: (pair[1].supported, pair[1].share))
+    if not support.supported and len(evidence) > 1:
+        together = _support(claim, evidence)
+        if together.supported:
+            return Judged(claim, tuple(evidence), together)
+    return Judged(claim, chosen, support)
+
+
+def _support(claim: str, evidence: Sequence[Located]) -> Support:
+    around = [part for located in evidence for part in _surroundings(located)]
+    return judge(claim, [located.text for located in evidence], around)
+
+
+def _surroundings(located: Located) -> Iterator[str]:
+    passage = located.source.passage
+    yield from (passage.title, *passage.heading_path, passage.text)
+
+
+def _unique(found: "Iterator[Located | None] | Sequence[Located | None]") -> list[Located]:
+    kept: dict[tuple[str, int, int], Located] = {}
+    for located in found:
+        if located is not None:
+            passage = located.source.passage
+            kept.setdefault((passage.version_id, passage.start + located.start, passage.start + located.end), located)
+    return list(kept.values())
