@@ -21,9 +21,7 @@ def services(request: Request) -> Services:
 Served = Annotated[Services, Depends(services)]
 
 
-def caller(
-    served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> ApiKey:
+def caller(served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> ApiKey:
     """The key of this request. Raises `UnauthorizedError`, with the same words for every reason but a missing key."""
     if credentials is None:
         raise UnauthorizedError("This needs an API key.")

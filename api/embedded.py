@@ -113,7 +113,9 @@ def _assemble(
     shop = Workshop(catalog, jobs, blobs, texts, index, sparse, encoder, blobs.path)
     collect = CollectTask(shop)
     doorbell = Doorbell()
-    workers = WorkerThreads(jobs, [IngestTask(shop, parser)], EmbedTask(shop), collect, doorbell)
+    workers = WorkerThreads(
+        jobs, [IngestTask(shop, parser)], EmbedTask(shop), collect, doorbell, has_room=blobs.has_room_to_work
+    )
     searcher = Searcher(index, sparse, encoder, catalog, texts)
     services = Services(
         settings=settings,

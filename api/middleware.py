@@ -3,7 +3,6 @@
 import re
 import secrets
 import time
-from typing import Any
 
 import structlog
 from starlette.requests import Request
@@ -60,12 +59,12 @@ class RequestContext:
                 _log(scope, status, begun)
 
 
-def _request_id(scope: dict[str, Any]) -> str:
+def _request_id(scope: Scope) -> str:
     given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
     return given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def _log(scope: dict[str, Any], status: int, begun: float) -> None:
+def _log(scope: Scope, status: int, begun: float) -> None:
     level = log.debug if scope["path"].startswith("/health") else log.info
     milliseconds = round((time.perf_counter() - begun) * 1000, 1)
     level("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)

@@ -146,7 +146,9 @@ class _Form:
         elif name == "metadata":
             self._request = replace(self._request, attributes=metadata(value))
         else:
-            raise BadRequestError(f"The form has an unknown field {name!r}.", hint="Known: collection, metadata, files.")
+            raise BadRequestError(
+                f"The form has an unknown field {name!r}.", hint="Known: collection, metadata, files."
+            )
 
     def _guard(self, step: Callable[[], object]) -> None:
         """A refused file is an outcome; the parts after it go on."""
@@ -167,7 +169,9 @@ def metadata(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise BadRequestError(f"metadata is not JSON: {error}", hint='Send an object such as {"year": 1815}.') from error
+        raise BadRequestError(
+            f"metadata is not JSON: {error}", hint='Send an object such as {"year": 1815}.'
+        ) from error
     if not isinstance(value, dict) or not all(_plain(member) for member in value.values()):
         raise BadRequestError(
             "metadata must be an object whose values are texts, numbers, booleans or lists of them.",

@@ -108,9 +108,7 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
         hint = "See /docs for what this service answers." if error.status_code in (404, 405) else ""
-        return response(
-            request, _plain(error.status_code, code, str(error.detail), hint), dict(error.headers or {})
-        )
+        return response(request, _plain(error.status_code, code, str(error.detail), hint), dict(error.headers or {}))
 
 
 def internal(request_id: str) -> dict[str, Any]:

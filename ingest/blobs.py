@@ -82,6 +82,10 @@ class DirectoryBlobs:
                 f"The disk has {free:,} bytes free, and {self._min_free_bytes:,} are kept in reserve."
             )
 
+    def has_room_to_work(self) -> bool:
+        """Work on what was accepted goes on inside the reserve that uploads may not touch, down to a quarter of it."""
+        return shutil.disk_usage(self._root).free >= self._min_free_bytes // 4
+
     @contextmanager
     def receive(self, *, max_bytes: int) -> Iterator[Incoming]:
         """A file to stream an upload into; it is gone at the end of the block unless `keep` took it."""

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 RRF_K = 60
 
 
-def reciprocal_rank_fusion(
-    rankings: Sequence[Sequence[str]], *, k: int = RRF_K
-) -> list[tuple[str, float]]:
+def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K) -> list[tuple[str, float]]:
     """Fuse rankings of ids, best first; ties break by id, so results repeat.
 
     score(d) = sum over rankings of 1 / (k + rank(d)), ranks from 1; an absent document adds nothing.

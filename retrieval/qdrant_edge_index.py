@@ -116,8 +116,9 @@ class QdrantEdgeIndex:
             Query.Nearest(dense.astype(np.float32).tolist(), using=_DENSE),
             Query.Nearest(_edge_sparse(sparse), using=_SPARSE),
         )
+        fusion: Any = Fusion.Rrf(RRF_K + 1)  # the stubs call it a type of its own
         prefetches = [Prefetch(query=query, limit=depth, filter=where) for query in queries]
-        request = QueryRequest(prefetches=prefetches, query=Fusion.Rrf(RRF_K + 1), limit=limit, with_payload=True)
+        request = QueryRequest(prefetches=prefetches, query=fusion, limit=limit, with_payload=True)
         with _engine_errors():
             return len(self._shard.query(request))
 
@@ -198,12 +199,12 @@ def _version_filter(tenant_id: str, version_id: str, more: Sequence[Any] = ()) -
 
 
 def _scope_filter(scope: Scope) -> Filter:
-    must = [_equals("tenant", scope.tenant_id)]
+    must: list[Any] = [_equals("tenant", scope.tenant_id)]
     if scope.collections:
         must.append(FieldCondition(key="collection", match=MatchAny(list(scope.collections))))
     if scope.documents:
         must.append(FieldCondition(key="document", match=MatchAny(list(scope.documents))))
-    must_not = []
+    must_not: list[Any] = []
     if scope.hidden_versions:
         must_not.append(FieldCondition(key="version", match=MatchAny(list(scope.hidden_versions))))
     return Filter(must=must, must_not=must_not)
@@ -235,14 +236,18 @@ def _payload(chunk: IndexedChunk) -> dict[str, Any]:
 def _chunk(identifier: str, payload: dict[str, Any] | None) -> IndexedChunk:
     if payload is None:
         raise IndexUnavailableError(f"Point {identifier} has no payload.")
+    start, end, byte_start, byte_end = payload["span"]
     return IndexedChunk(
-        identifier,
-        payload["tenant"],
-        payload["collection"],
-        payload["document"],
-        payload["version"],
-        payload["ordinal"],
-        *payload["span"],
+        id=identifier,
+        tenant_id=payload["tenant"],
+        collection=payload["collection"],
+        document_id=payload["document"],
+        version_id=payload["version"],
+        ordinal=payload["ordinal"],
+        start=start,
+        end=end,
+        byte_start=byte_start,
+        byte_end=byte_end,
         page=payload["page"],
         heading_path=tuple(payload["headings"]),
     )

@@ -5,7 +5,7 @@ checked against the catalog → per-document cap → text.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -77,7 +77,7 @@ class Visibility(Protocol):
 
     def hidden_versions(self, tenant_id: str) -> list[str]: ...
 
-    def visible(self, tenant_id: str, version_ids: Iterable[str]) -> dict[str, Visible]: ...
+    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]: ...
 
 
 class Searcher:
@@ -144,19 +144,16 @@ class Searcher:
             shown = self._visibility.visible(request.tenant_id, {chunk.version_id for chunk in chunks.values()})
             for identifier, score in some:
                 chunk = chunks.get(identifier)
-                visible = chunk and shown.get(chunk.version_id)
-                if chunk is None or visible is None:
+                if chunk is None or chunk.version_id not in shown:
                     continue
                 taken[chunk.document_id] = taken.get(chunk.document_id, 0) + 1
                 if request.per_document is None or taken[chunk.document_id] <= request.per_document:
-                    chosen.append((chunk, visible, score))
+                    chosen.append((chunk, shown[chunk.version_id], score))
                 if len(chosen) == request.top_k:
                     return chosen
         return chosen
 
-    def _passage(
-        self, chunk: IndexedChunk, visible: Visible, rank: int, score: float, cosine: float | None
-    ) -> Passage:
+    def _passage(self, chunk: IndexedChunk, visible: Visible, rank: int, score: float, cosine: float | None) -> Passage:
         return Passage(
             document_id=chunk.document_id,
             version_id=chunk.version_id,

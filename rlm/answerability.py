@@ -84,7 +84,8 @@ def after_reading(cited: Weighed | None, support: Support | None) -> Decision:
 def question_words(question: str) -> Words:
     """The words of a question that a passage answering it should have."""
     found = words(question)
-    return Words(found.stems - _FRAMING_STEMS, found.numbers, found.names)
+    stems = {root: written for root, written in found.stems.items() if root not in _FRAMING_STEMS}
+    return Words(stems, found.numbers, found.names)
 
 
 def _evidence(weighed: Weighed) -> str:
@@ -102,5 +103,5 @@ def _weigh(wanted: Words, passage: Passage, assumed: float) -> Weighed:
     share = coverage(wanted, given)
     values = given.values
     missing = [number for number, meant in wanted.numbers.items() if meant.isdisjoint(values)]
-    missing += sorted(wanted.stems - given.stems)
+    missing += [written for root, written in wanted.stems.items() if root not in given.stems]
     return Weighed(passage, cosine + share, cosine, share, tuple(missing))

@@ -74,7 +74,7 @@ class ContextTooLongError(LanguageModelError):
 
 
 class LanguageModelOutputError(LanguageModelError):
-    """The language model's answer is not of the shape that was asked for: broken JSON, or cut off by the token limit."""
+    """The answer is not of the shape that was asked for: broken JSON, another schema, or cut off by the token limit."""
 
     code = "language_model_output"
     default_hint = "Allow more output tokens, or ask again; a larger model keeps to a schema more often."

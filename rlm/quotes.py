@@ -38,10 +38,15 @@ class _Folded:
 
     def is_whole(self, start: int, end: int) -> bool:
         """Whether a match takes in each character it touches entirely, and cuts no word or number."""
-        text = self.text
-        opens = start == 0 or text[start - 1] == " " or self.starts[start - 1] != self.starts[start]
-        closes = end == len(text) or text[end] == " " or self.starts[end] != self.starts[end - 1]
-        return opens and closes and not _cuts(text, start) and not _cuts(text, end)
+        return self._is_edge(start) and self._is_edge(end)
+
+    def _is_edge(self, at: int) -> bool:
+        if at in (0, len(self.text)) or " " in self.text[at - 1 : at + 1]:
+            return True
+        # Where something was left out, as the apostrophe of a genitive, a quotation may end.
+        return self.starts[at] != self.starts[at - 1] and (
+            self.starts[at] != self.ends[at - 1] or not _cuts(self.text, at)
+        )
 
 
 def fold(text: str) -> str:
@@ -52,12 +57,13 @@ def fold(text: str) -> str:
 def locate(quote: str, text: str) -> Span | None:
     """The first place where `quote` stands in `text`, as code points of `text`; None when it does not.
 
-    An exact copy is preferred. A quotation never begins or ends inside a word or a number. Parts joined by an ellipsis
-    must follow each other within `MAX_ELLIPSIS_GAP`, and the span takes in what was left out between them. Punctuation
-    at the quotation's ends is ignored when nothing else fits. Time is linear in both arguments.
+    An exact copy is preferred. A quotation has a letter or a digit, and never begins or ends inside a word or a number.
+    Parts joined by an ellipsis must follow each other within `MAX_ELLIPSIS_GAP`, and the span takes in what was left
+    out between them. Punctuation at the quotation's ends is ignored when nothing else fits. Time is linear in both
+    arguments.
     """
     exact = quote.strip()
-    if not exact:
+    if not any(map(str.isalnum, exact)):
         return None
     found = _find(exact, text, 0, lambda start, end: not _cuts(text, start) and not _cuts(text, end))
     if found is not None:

@@ -17,6 +17,7 @@ _STRING = r'"((?:[^"\\]|\\.)*)(?:"|\\?$)'
 _QUOTES_KEY = re.compile(r'"quotes?"\s*:', re.IGNORECASE)
 _ANSWER = re.compile(r'"answer"\s*:\s*' + _STRING, re.IGNORECASE | re.DOTALL)
 _QUOTE_STRING = re.compile(_STRING, re.DOTALL)
+_IN_MARKS = re.compile(r"[\"“]([^\"“”]+)[\"”]")
 _MARKER = re.compile(r" ?\[\d{1,3}\]")
 _DECLINES = re.compile(
     r"\b(?:not|isn't|never) (?:\w+ ){0,2}(?:mentioned|specified|stated|provided|given|found|available|known|clear)\b"
@@ -95,9 +96,10 @@ def _from_fragment(content: str) -> Reply | None:
 
 
 def _from_prose(content: str) -> Reply:
-    """Each sentence may be a quotation; which are, is found out by locating them."""
+    """What stands in quotation marks, and each sentence, may be a quotation; locating them tells."""
+    marked = [match[1] for match in _IN_MARKS.finditer(content)]
     sentences = [content[start:end] for start, end in sentence_spans(content)]
-    return Reply(tuple(Quotation(text) for text in sentences if len(text.split()) > 2), "")
+    return Reply(tuple(Quotation(text) for text in (*marked, *sentences) if len(text.split()) > 2), "")
 
 
 def _unescaped(text: str) -> str:

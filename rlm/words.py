@@ -8,10 +8,15 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 
-_WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*")
-_SENTENCE_END = re.compile(r"[.!?:;。！？\n][\"'”’)\]*_]*\s*$|^\s*$")
+# Letters, and the marks by which Hebrew, Arabic, Indic and Thai words are spelled, which `\w` leaves out.
+_LETTERS = (
+    r"(?:[^\W\d_]|[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0971-\u0dff\u0e31-\u0e4e])+"
+)
+_WORD = re.compile(rf"\d+(?:[.,]\d+)*|{_LETTERS}(?:['’]{_LETTERS})*")
+_SENTENCE_END = re.compile(r"[.!?:;。！？\n][\"'”’)\]*_]*\s*$")
 _FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 _POSSESSIVE = re.compile(r"['’]s?$")
@@ -28,25 +33,28 @@ _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _NUMBER_WORDS = {word: value for value, word in enumerate(_SMALL_NUMBERS.split())} | {
     word: 10 * value for value, word in enumerate(_TENS.split(), start=2)
 }
+# Longer runs of digits are identifiers, compared as written.
+_LONGEST_NUMBER = 24
 _MAGNITUDES = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a text says, as sets: stems of its content words, its numbers, its names.
+    """What a text says: stems of its content words, its numbers, its names.
 
     `numbers` maps each number as written to the values it may mean ("1.308" is 1.308 or 1308; "3 million" is 3000000).
     `names` maps each capitalised word as written to its stem; a sentence's first word is none unless another follows.
+    `stems` maps each stem to the word as first written.
     """
 
-    stems: frozenset[str]
+    stems: dict[str, str]
     numbers: dict[str, frozenset[str]]
     names: dict[str, str]
 
     @property
     def values(self) -> frozenset[str]:
-        """Every value that any of the numbers may mean."""
-        return frozenset().union(*self.numbers.values())
+        """Every value that any of the numbers may mean, with and without a "million" after it."""
+        return frozenset().union(*self.numbers.values(), *map(_written_values, self.numbers))
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ def words(text: str) -> Words:
     """The words of `text`; time is linear."""
     text = unicodedata.normalize("NFKC", _FRACTION.sub(" ", text))
     tokens = list(_tokens(text))
-    stems: set[str] = set()
+    stems: dict[str, str] = {}
     numbers: dict[str, frozenset[str]] = {}
     names: dict[str, str] = {}
     for index, token in enumerate(tokens):
@@ -70,13 +78,14 @@ def words(text: str) -> Words:
             numbers[token.written] = numbers.get(token.written, frozenset()) | values
         elif token.folded in _STOP_WORDS:
             continue
-        elif unspaced := _UNSPACED.findall(token.folded):
-            stems.update(pair for run in unspaced for pair in _pairs(run))
+        elif _UNSPACED.search(token.folded):
+            stems.update((part, part) for part in _parts(token.folded))
         else:
-            stems.add(stem(token.folded))
+            root = stem(token.folded)
+            stems.setdefault(root, token.written)
             if _is_name(token, following):
-                names[token.written] = stem(token.folded)
-    return Words(frozenset(stems), numbers, names)
+                names[token.written] = root
+    return Words(stems, numbers, names)
 
 
 def coverage(wanted: Words, given: Words) -> float:
@@ -86,7 +95,9 @@ def coverage(wanted: Words, given: Words) -> float:
     """
     total = len(wanted.stems) + 2 * len(wanted.numbers)
     values = given.values
-    found = len(wanted.stems & given.stems) + 2 * sum(not meant.isdisjoint(values) for meant in wanted.numbers.values())
+    found = len(wanted.stems.keys() & given.stems.keys()) + 2 * sum(
+        not meant.isdisjoint(values) for meant in wanted.numbers.values()
+    )
     return found / total if total else 1.0
 
 
@@ -123,27 +134,33 @@ def _tokens(text: str) -> Iterator[_Token]:
 def _values(token: _Token, following: _Token | None) -> frozenset[str]:
     """The values a number may mean; empty for a word that is no number."""
     magnitude = _MAGNITUDES.get(following.folded, 1) if following else 1
-    if token.folded in _NUMBER_WORDS and token.folded != "one":
-        return frozenset({_plain(float(_NUMBER_WORDS[token.folded] * magnitude))})
-    if not token.written[0].isdigit():
+    # "One" is a pronoun more often than a number.
+    return _written_values(token.folded, magnitude) if token.folded != "one" else frozenset()
+
+
+@lru_cache(maxsize=4096)
+def _written_values(number: str, magnitude: int = 1) -> frozenset[str]:
+    word = _NUMBER_WORDS.get(number.casefold())
+    if word is not None:
+        return frozenset({_canonical(Decimal(word * magnitude))})
+    if not number[0].isdecimal():
         return frozenset()
-    return frozenset(_plain(value * magnitude) for value in _readings(token.written))
+    if len(number) > _LONGEST_NUMBER:
+        return frozenset({number})
+    return frozenset(_canonical(value * magnitude) for value in _readings(number))
 
 
-def _readings(number: str) -> Iterator[float]:
+def _readings(number: str) -> Iterator[Decimal]:
     """English and continental readings of separators: 1,308 and 1.308 may both be 1308."""
-    whole = re.sub(r"[.,]", "", number)
-    if re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+", number):
-        yield float(whole)
     parts = re.split(r"[.,]", number)
-    if len(parts) == 1:
-        yield float(whole)
-    else:
-        yield float("".join(parts[:-1]) + "." + parts[-1])
+    if len(parts) == 1 or re.fullmatch(r"\d{1,3}(?:[.,]\d{3})+", number):
+        yield Decimal("".join(parts))
+    if len(parts) > 1:
+        yield Decimal("".join(parts[:-1]) + "." + parts[-1])
 
 
-def _plain(value: float) -> str:
-    return f"{value:.15g}"
+def _canonical(value: Decimal) -> str:
+    return str(value.normalize())
 
 
 def _is_name(token: _Token, following: _Token | None) -> bool:
@@ -154,5 +171,8 @@ def _is_name(token: _Token, following: _Token | None) -> bool:
     return bool(following and following.written[0].isupper() and following.folded not in _STOP_WORDS)
 
 
-def _pairs(run: str) -> Iterator[str]:
-    yield from (run[at : at + 2] for at in range(max(1, len(run) - 1)))
+def _parts(word: str) -> Iterator[str]:
+    """Pairs of neighbouring characters of the parts without spaces, and the other parts whole."""
+    for run in _UNSPACED.findall(word):
+        yield from (run[at : at + 2] for at in range(max(1, len(run) - 1)))
+    yield from map(stem, _UNSPACED.sub(" ", word).split())

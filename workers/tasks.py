@@ -25,7 +25,7 @@ _EMBED_BATCH = 256
 _MARKDOWN = frozenset({"text/markdown", "text/html"})  # HTML is parsed to Markdown
 
 
-class Stopping(Exception):  # noqa: N818 - not an error: the process was asked to end
+class Stopping(Exception):
     """The worker is shutting down; the job goes back unharmed."""
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -42,9 +43,18 @@ class WorkerThreads:
     """
 
     def __init__(
-        self, jobs: Jobs, ingest: Sequence[IngestTask], embed: EmbedTask, collect: CollectTask, doorbell: Doorbell
+        self,
+        jobs: Jobs,
+        ingest: Sequence[IngestTask],
+        embed: EmbedTask,
+        collect: CollectTask,
+        doorbell: Doorbell,
+        *,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
+        """While `has_room` is false nothing is claimed but deletions: on a full disk documents wait and do not fail."""
         self._jobs = jobs
+        self._has_room = has_room
         self._ingest = tuple(ingest)
         self._embed = embed
         self._collect = collect
@@ -57,7 +67,7 @@ class WorkerThreads:
 
     def start(self) -> None:
         for number, task in enumerate(self._ingest):
-            self._spawn(f"ingest-{number}", self._bells[number], lambda task=task: self._ingest_once(task))
+            self._spawn(f"ingest-{number}", self._bells[number], partial(self._ingest_once, task))
         self._spawn("embed", self._bells[-2], self._embed_once)
         self._spawn("collect", self._bells[-1], self._collect_once)
         heartbeat = threading.Thread(target=self._heartbeat, name="leases", daemon=True)
@@ -84,15 +94,19 @@ class WorkerThreads:
         self._threads.append(thread)
 
     def _ingest_once(self, task: IngestTask) -> bool:
+        if not self._has_room():
+            return False
         claimed = self._jobs.claim(JobKind.INGEST)
         for job in claimed:
-            self._carry([job], lambda job=job: task.run(job, self._stop.is_set))
+            self._carry([job], partial(task.run, job, self._stop.is_set))
             self._bells[-2].ring()
         return bool(claimed)
 
     def _embed_once(self) -> bool:
         impatient = time.monotonic() - self._last_embed > _EMBED_PATIENCE_SECONDS
         if not impatient and self._jobs.waiting().get(JobKind.INGEST):
+            return False
+        if not self._has_room():
             return False
         claimed = self._jobs.claim(JobKind.EMBED, limit=_EMBED_CLAIM)
         if claimed:
@@ -103,7 +117,7 @@ class WorkerThreads:
     def _collect_once(self) -> bool:
         claimed = self._jobs.claim(JobKind.COLLECT)
         for job in claimed:
-            self._carry([job], lambda job=job: self._collect.run(job))
+            self._carry([job], partial(self._collect.run, job))
         return bool(claimed)
 
     def _carry(self, held: Sequence[Job], work: Callable[[], None]) -> None:
@@ -126,7 +140,7 @@ class WorkerThreads:
             self._each(held, self._jobs.hand_back)
         elif len(held) > 1:  # one bad document must not fail its batch
             for job in held:
-                self._carry([job], lambda job=job: self._embed.run([job], self._stop.is_set))
+                self._carry([job], partial(self._embed.run, [job], self._stop.is_set))
         elif outcome(error) is not Outcome.ABANDON:
             reason = failure(error)
             if outcome(error) is Outcome.FAIL or not self._jobs.retry(held[0], reason):

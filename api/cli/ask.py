@@ -1,11 +1,13 @@
 """`leadline ask` and `leadline search`."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 
 from api.cli.client import Client, ServiceError, connect
@@ -23,20 +25,8 @@ def ask(
     """Ask a question; the answer's citations are checked against the documents."""
     console = Console(stderr=True)
     with connect(read_settings()) as client, console.status("Asking …") as status:
-        for state in client.wait_for_language_model():
-            if state["state"] == "loading":
-                status.update("The language model is loading …")
-        answer: dict[str, Any] | None = None
-        body = {"question": question, "collections": collection or [], "stream": True}
-        for name, data in client.events("/v1/answers", body):
-            if name == "error":
-                raise ServiceError(data["detail"], hint=data.get("hint", ""))
-            if name == "retrieved":
-                status.update(f"Reading {data['passages']} passages …")
-            elif name == "completed":
-                answer = data
-    if answer is None:
-        raise ServiceError("The answer ended before it was complete.", hint="Ask again.")
+        wait_for_language_model(client, status)
+        answer = ask_once(client, question, collections=collection or [], status=status)
     if as_json:
         print(json.dumps(answer, ensure_ascii=False))
     else:
@@ -66,6 +56,29 @@ def search(
         console.print("Nothing found.")
 
 
+def wait_for_language_model(client: Client, status: Status) -> None:
+    """Until it is loaded; the first answer would otherwise be refused."""
+    for state in client.wait_for_language_model():
+        if state["state"] == "loading":
+            status.update("The language model is loading …")
+
+
+def ask_once(
+    client: Client, question: str, *, collections: Sequence[str] = (), status: Status | None = None
+) -> dict[str, Any]:
+    """The whole answer; what is being read is shown while it is made. Raises `ServiceError`."""
+    body = {"question": question, "collections": list(collections), "stream": True}
+    for name, data in client.events("/v1/answers", body):
+        if name == "error":
+            raise ServiceError(data["detail"], hint=data.get("hint", ""))
+        if name == "completed":
+            answer: dict[str, Any] = data
+            return answer
+        if status and name == "reading":
+            status.update(f"Reading {', '.join(dict.fromkeys(data['titles']))} …")
+    raise ServiceError("The answer ended before it was complete.", hint="Ask again.")
+
+
 def _search(client: Client, query: str, top_k: int, mode: Mode, collections: list[str]) -> dict[str, Any]:
     body = {"query": query, "top_k": top_k, "mode": mode.value, "collections": collections}
     result: dict[str, Any] = client.post("/v1/search", body)
@@ -90,9 +103,9 @@ def print_answer(console: Console, answer: dict[str, Any]) -> None:
                 "found" if citation["verified"] else "[red]not found[/red]",
             )
         console.print(table)
-    timings = answer["timings_ms"]
-    seconds = sum(timings.values()) / 1000
-    console.print(f"{answer['status']} · {answer['strategy']} · {answer['model']} · {seconds:.1f} s", style="dim")
+    seconds = answer["timings_ms"]["total"] / 1000
+    model = answer["model"] or "no language model"
+    console.print(f"{answer['status']} · {answer['strategy']} · {model} · {seconds:.1f} s", style="dim")
 
 
 def _place(entry: dict[str, Any]) -> str:

@@ -59,9 +59,13 @@ def ingest(
     with tempfile.TemporaryDirectory(prefix="leadline-bench-") as home, console.status("Ingesting …") as status:
         own = Settings(**{**settings.model_dump(), "home": Path(home)})
         with open_embedded(own) as services, private(services) as client:
-            report = run(client, files, collection="default", wait="ready", watch=lambda stage, done, total: (
-                status.update(f"Until {stage}: {done:,} of {total:,}")
-            ))
+            report = run(
+                client,
+                files,
+                collection="default",
+                wait="ready",
+                watch=lambda stage, done, total: status.update(f"Until {stage}: {done:,} of {total:,}"),
+            )
     peak = _peak_mib()
     with console.status("The bare encoder again …"):
         bare += _bare_rates(settings, sample[half:])

@@ -5,9 +5,11 @@ import platform
 import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module, metadata
+from pathlib import Path
 
 import httpx
 import typer
@@ -105,15 +107,15 @@ def _encoder(settings: Settings) -> Iterator[Finding]:
 
 
 def _parser(_: Settings) -> Iterator[Finding]:
-    parser = ParserSandbox()
-    try:
-        parser.check()
-    except LeadlineError as error:
-        yield Finding("parser process", error.detail, error.hint)
-    else:
-        yield Finding("parser process", "parses")
-    finally:
-        parser.close()
+    with tempfile.TemporaryDirectory() as folder, ParserSandbox() as parser:
+        sample = Path(folder) / "sample.html"
+        sample.write_text("<h1>Does it work?</h1>")
+        try:
+            parser.parse(sample, "text/html", name=sample.name)
+        except LeadlineError as error:
+            yield Finding("parser process", error.detail, error.hint)
+        else:
+            yield Finding("parser process", "parses, within its limits")
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

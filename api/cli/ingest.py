@@ -42,7 +42,9 @@ class Report:
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders are read with all below them.")],
     collection: Annotated[str, typer.Option(help="The collection to put them in.")] = "default",
-    wait: Annotated[str, typer.Option(help="Wait until documents are `searchable`, `ready`, or do not: `no`.")] = "ready",
+    wait: Annotated[
+        str, typer.Option(help="Wait until documents are `searchable`, `ready`, or do not: `no`.")
+    ] = "ready",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Upload documents, and wait until they are searchable (BM25) and ready (vectors too)."""
@@ -125,9 +127,7 @@ def list_documents(client: Client, collection: str, state: VersionState) -> Iter
             return
 
 
-def _until(
-    client: Client, unfinished: Sequence[str], begun: float, stage: str, watch: Watch, collection: str
-) -> float:
+def _until(client: Client, unfinished: Sequence[str], begun: float, stage: str, watch: Watch, collection: str) -> float:
     while True:
         status = client.get("/v1/status", collection=collection)
         counts = status["documents"]
@@ -165,7 +165,6 @@ class _Bars:
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage)
         self._progress.update(self._tasks[stage], completed=done, total=total)
-
 
 
 def _tell(console: Console, report: Report) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import structlog
 import typer
 from rich.console import Console
+from structlog.typing import Processor
 
 from api.cli import ask, bench, doctor, evaluate, ingest, keys, models, up
 from ingest.errors import LeadlineError
@@ -39,13 +40,18 @@ def configure(
 
 def configure_logging(level: int, *, as_json: bool = False) -> None:
     """Log lines on standard error, so that standard output is only results."""
+    # No renderer prints local variables: they may hold keys and documents.
+    renderers: list[Processor] = [
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    ]
+    if as_json:
+        renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
-            *([structlog.processors.format_exc_info, structlog.processors.JSONRenderer()] if as_json else []),
-            *([] if as_json else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)]),
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 import uvicorn
+from pydantic import ValidationError
 from rich.console import Console
-
 
 from api.cli.client import announce, retract
 from api.cli.fetching import fetch_needed
@@ -15,7 +15,7 @@ from api.embedded import open_embedded
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
-from ingest.errors import DataFolderBusyError
+from ingest.errors import DataFolderBusyError, LeadlineError
 
 _DRAIN_SECONDS = 20
 
@@ -46,8 +46,19 @@ def up(
 
 
 def read_settings(**changes: object) -> Settings:
-    """Settings from the environment, with the options that were given on top."""
-    return Settings(**{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+    """Settings from the environment, with the options that were given on top. Raises `SettingsError`."""
+    try:
+        return Settings(**{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        wrong = "; ".join(f"LEADLINE_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors())
+        raise SettingsError(wrong) from error
+
+
+class SettingsError(LeadlineError):
+    """An environment variable has a value that cannot be used."""
+
+    code = "settings_invalid"
+    default_hint = "Correct it in the environment and start again."
 
 
 class _Server(uvicorn.Server):
@@ -92,7 +103,7 @@ def _greet(services: Services, url: str, console: Console) -> None:
     header = f'-H "Authorization: Bearer {key}"'
     for line in (
         f"  curl {header} -F file=@README.md {url}/v1/documents",
-        f"  curl {header} --json '{{\"question\": \"What is Leadline?\"}}' {url}/v1/answers",
+        f'  curl {header} --json \'{{"question": "What is Leadline?"}}\' {url}/v1/answers',
         "  leadline ingest FOLDER        leadline ask 'a question'",
     ):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
@@ -102,7 +113,5 @@ def _greet(services: Services, url: str, console: Console) -> None:
 def _language_model(services: Services) -> str:
     state = services.answering.state()
     if state["state"] == "loading":
-        return f"The language model loads in the background: GET /health/ready says when it is ready."
+        return "The language model loads in the background: GET /health/ready says when it is ready."
     return f"Language model: {state['model']}."
-
-

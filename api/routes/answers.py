@@ -45,7 +45,7 @@ async def ask(body: QuestionIn, request: Request, caller: Caller, served: Served
 
 
 async def _sse(request: Request, events: Iterator[Event], stop: threading.Event) -> AsyncIterator[str]:
-    """The events of a generator that runs in a thread; a heartbeat while it is silent, and an end when nobody listens."""
+    """The events of a generator that runs in a thread, heartbeats in its silences, and an end when nobody listens."""
     queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 

@@ -25,6 +25,7 @@ from ingest.parsing.registry import ParserFunction, parser_for
 from ingest.parsing.types import ParserLimits
 
 _OPEN_FILES = 64
+_MESSAGE_CHARS = 1_000
 _PARENT_CHECK_SECONDS = 1.0
 
 
@@ -60,7 +61,7 @@ def answer(request: dict[str, Any], find_parser: Callable[[str], ParserFunction]
         failure = DamagedDocumentError(f"The parser failed on this file ({type(error).__name__}).")
     else:
         return {}
-    return {"code": failure.code, "detail": failure.detail, "hint": failure.hint}
+    return {"code": failure.code, "detail": failure.detail[:_MESSAGE_CHARS], "hint": failure.hint[:_MESSAGE_CHARS]}
 
 
 def restrict(limits: ParserLimits) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 PDF_PARSER = "pdf-1"
 
 _TAIL_BYTES = 65_536
-_END_WITHIN = 1024  # readers look for the end mark in the last bytes only (ISO 32000-1, annex H.3)
 _PASSWORD_ERRORS = frozenset({4, 5})  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
 # PDFium puts this control where a word is divided at a line's end, and leaves the line's end out.
 _DIVISION = "\x02"
@@ -39,13 +38,17 @@ def parse_pdf(path: Path) -> ParsedDocument:
 
 
 def _require_end(path: Path) -> None:
-    """PDFium mends a file that was cut off by leaving out what is missing; we would not know that pages are gone."""
+    """PDFium mends a file that was cut off by leaving out what is missing; we would not know that pages are gone.
+
+    Other bytes may follow the end mark, as servers append some, but no objects: those are of an update that was cut.
+    """
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _TAIL_BYTES))
-        tail = file.read().rstrip(b"\0\t\n\f\r ")
-    if b"%%EOF" not in tail[-_END_WITHIN:] and b"startxref" not in tail[-_END_WITHIN:]:
-        raise DamagedDocumentError("The PDF is cut off: its end mark is missing.", hint="Upload the complete file.")
+        tail = file.read()
+    end = max(tail.rfind(b"startxref"), tail.rfind(b"%%EOF"))
+    if end < 0 or b" obj" in tail[end:]:
+        raise DamagedDocumentError("The PDF is cut off: its end is missing.", hint="Upload the complete file.")
 
 
 def _read(path: Path) -> tuple[str | None, list[str]]:

@@ -36,6 +36,7 @@ _KNOWN: dict[str, type[LeadlineError]] = {
         UnsupportedTypeError,
     )
 }
+_DOUBTFUL = (DamagedDocumentError, ParserLimitError)  # memory that others left taken looks like these
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class ParserSandbox:
 
     The child is started when it is first needed, and replaced after any failure and after
     `limits.documents_per_child` documents. It gets nothing of our environment, and it ends with this process. A
-    document that fails in a child which has served others is tried once more in a fresh one: the verdict is on it alone.
+    document on which a used child fails is tried once more in a fresh one, so that the verdict is on it alone.
     """
 
     def __init__(
@@ -106,11 +107,12 @@ class ParserSandbox:
         try:
             answer = child.ask(request, self._limits.wall_seconds)
             if "code" in answer:
-                outcome = _Refusal(_error_in(answer), used)
+                error = _error_in(answer)
+                outcome = _Refusal(error, used and isinstance(error, _DOUBTFUL))
             else:
                 outcome = read_document(folder, self._limits.text_bytes)
         except TimeoutError:
-            outcome = _Refusal(_too_slow(name, f"{self._limits.wall_seconds:g} seconds"), in_doubt=False)
+            outcome = _Refusal(_too_slow(name, f"{self._limits.wall_seconds:g} s"), in_doubt=False)
         except ChildEndedError:
             outcome = self._refusal_of_the_dead(child, name, used)
         except (BadAnswerError, HandoverError):
@@ -135,7 +137,7 @@ class ParserSandbox:
     def _refusal_of_the_dead(self, child: ParserProcess, name: str, used: bool) -> _Refusal:
         status = child.status_of_its_own()
         if status == -signal.SIGXCPU:
-            return _Refusal(_too_slow(name, f"{self._limits.cpu_seconds} seconds of processor time"), in_doubt=False)
+            return _Refusal(_too_slow(name, f"{self._limits.cpu_seconds} s of processor time"), in_doubt=False)
         if status == -signal.SIGKILL:
             killed = f"Parsing {_shown(name)} was killed by the system, most likely for its memory."
             return _Refusal(ParserLimitError(killed), used)

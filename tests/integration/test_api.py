@@ -65,7 +65,9 @@ def test_a_document_goes_from_accepted_to_ready_and_is_found_by_words_and_by_mea
     assert (done["state"], done["title"], done["media_type"]) == ("ready", "The Whale", "text/markdown")
     assert done["progress"] == {"fraction": 1.0, "chunks": 1, "chunks_embedded": 1}
     for mode in ("bm25", "dense", "hybrid"):
-        hits = client.post("/v1/search", {"query": "crooked jaw of the whale", "mode": mode, "collections": ["life"]})["hits"]
+        hits = client.post("/v1/search", {"query": "crooked jaw of the whale", "mode": mode, "collections": ["life"]})[
+            "hits"
+        ]
         assert hits[0]["document"] == document["id"]
         text = client.http.get(f"/v1/documents/{document['id']}/content").text
         assert hits[0]["text"] == text[hits[0]["start"] : hits[0]["end"]]
@@ -80,7 +82,7 @@ def test_the_same_bytes_twice_are_one_document(client: Client) -> None:
 
 
 def test_a_form_takes_many_files_and_a_refused_one_does_not_stop_the_rest(client: Client) -> None:
-    files = [
+    files: Any = [
         ("metadata", (None, '{"year": 1851}')),
         ("collection", (None, "mixed")),
         ("files", ("ship.md", SHIP)),
@@ -100,7 +102,9 @@ def test_a_form_takes_many_files_and_a_refused_one_does_not_stop_the_rest(client
     assert body["documents"][0]["collection"] == "mixed"
 
 
-def test_a_deleted_document_is_not_retrievable_and_leaves_a_receipt(client: Client, service: tuple[Services, Client]) -> None:
+def test_a_deleted_document_is_not_retrievable_and_leaves_a_receipt(
+    client: Client, service: tuple[Services, Client]
+) -> None:
     document = upload(client, b"The kraken sleeps beneath the thunders.").json()["id"]
     ready(client, document)
     receipt = client._json(client.http.delete(f"/v1/documents/{document}"))
@@ -205,7 +209,9 @@ def test_a_bad_search_gets_a_problem(client: Client, body: dict[str, Any], code:
     problem(client.http.post("/v1/search", json=body), 422, code)
 
 
-@pytest.mark.parametrize("query", ["the of and", "?!...", "\U0001f600\U0001f40b", "何でも", "\x00", "a" * 8000, "%_'\"\\;--"])
+@pytest.mark.parametrize(
+    "query", ["the of and", "?!...", "\U0001f600\U0001f40b", "何でも", "\x00", "a" * 8000, "%_'\"\\;--"]
+)
 def test_an_odd_search_is_answered(client: Client, query: str) -> None:
     assert client.http.post("/v1/search", json={"query": query}).status_code == 200
 
@@ -239,8 +245,16 @@ def test_a_streamed_answer_ends_with_the_same_answer(client: Client) -> None:
 def test_unknown_routes_methods_and_bad_json_are_problems_too(client: Client) -> None:
     problem(client.http.get("/v1/nothing"), 404, "not_found")
     problem(client.http.put("/v1/search"), 405, "method_not_allowed")
-    problem(client.http.post("/v1/search", content=b"{", headers={"content-type": "application/json"}), 422, "invalid_request")
-    problem(client.http.post("/v1/documents", content=b"--x", headers={"content-type": "multipart/form-data"}), 400, "bad_request")
+    problem(
+        client.http.post("/v1/search", content=b"{", headers={"content-type": "application/json"}),
+        422,
+        "invalid_request",
+    )
+    problem(
+        client.http.post("/v1/documents", content=b"--x", headers={"content-type": "multipart/form-data"}),
+        400,
+        "bad_request",
+    )
 
 
 def test_the_type_of_a_problem_can_be_looked_up(client: Client) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from api.cli.client import Client, private
 from api.embedded import open_embedded
@@ -15,13 +14,13 @@ from rlm.answering import LanguageModel
 
 
 @contextmanager
-def running(home: Path, *, language_model: LanguageModel | None = None, **settings: Any) -> Iterator[tuple[Services, Client]]:
+def running(
+    home: Path, *, language_model: LanguageModel | None = None, **settings: object
+) -> Iterator[tuple[Services, Client]]:
     """Services on `home` with a client that holds a key of the default tenant."""
-    made = Settings(home=home, llm="none", **{"min_free_bytes": 0, **settings})
+    made = Settings.model_validate({"home": home, "llm": "none", "min_free_bytes": 0, **settings})
     with (
-        open_embedded(
-            made, encoder=HashingEmbedder(), language_model=language_model or NoLanguageModel()
-        ) as services,
+        open_embedded(made, encoder=HashingEmbedder(), language_model=language_model or NoLanguageModel()) as services,
         private(services) as client,
     ):
         yield services, client

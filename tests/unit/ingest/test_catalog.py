@@ -1,7 +1,7 @@
 """The catalog on SQLite: documents, jobs, keys, and the schema itself."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -151,13 +151,14 @@ def test_a_worker_whose_lease_was_taken_cannot_commit_anything(catalog: Catalog,
         connection.execute(update(job_table).values(lease_until=0.0))
     assert jobs.recover(all_running=False) == 1
     (quick,) = jobs.claim(JobKind.INGEST)
-    for attempt in (
+    attempts: list[Callable[[], object]] = [
         lambda: jobs.progress(slow, VersionState.INDEXING),
         lambda: jobs.finish_ingest(slow, title=None, pages=None, characters=1, chunks=1),
         lambda: jobs.fail(slow, Failure("x", "y")),
         lambda: jobs.hand_back(slow),
         lambda: jobs.extend(slow),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(LeaseLostError):
             attempt()
     assert catalog.document("ann", document.id).version.state is VersionState.ACCEPTED

@@ -7,11 +7,28 @@ from hypothesis import strategies as st
 from ingest.chunking import Chunk, chunk_text, context_line
 
 LINES = st.sampled_from(
-    ["# One", "## Two ##", "###### Six", "```", "~~~~", "| a | b |", "- item. Another sentence", "", " ", "word " * 40,
-     "x" * 300, "Ein Satz. Noch einer! 三つ目。", "\u2028 e\u0301 \U0001f600", "#not a heading", "\t"]
+    [
+        "# One",
+        "## Two ##",
+        "###### Six",
+        "```",
+        "~~~~",
+        "| a | b |",
+        "- item. Another sentence",
+        "",
+        " ",
+        "word " * 40,
+        "x" * 300,
+        "Ein Satz. Noch einer! 三つ目。",
+        "\u2028 e\u0301 \U0001f600",
+        "#not a heading",
+        "\t",
+    ]
 )
 TEXTS = st.one_of(
-    st.lists(LINES, max_size=40).map("\n".join), st.text(max_size=600), st.text(alphabet=string.whitespace + "a.", max_size=300)
+    st.lists(LINES, max_size=40).map("\n".join),
+    st.text(max_size=600),
+    st.text(alphabet=string.whitespace + "a.", max_size=300),
 )
 
 

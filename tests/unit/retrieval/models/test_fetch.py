@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -199,12 +200,14 @@ def test_a_second_process_waits_and_then_finds_the_file_there(store: ModelStore)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdin is not None
         assert other.stdout is not None
+        stdin: IO[str] = other.stdin
         assert other.stdout.readline() == "delivering\n"
 
         class LetsTheOtherGoOn(Heard):
             def notice(self, text: str) -> None:
                 super().notice(text)
-                other.communicate("go on\n")
+                stdin.write("go on\n")
+                stdin.flush()
 
         heard = LetsTheOtherGoOn()
         fetch([FILE], store, [hub], heard)

@@ -1,0 +1,246 @@
+"""OpenVINO GenAI as an engine: one pipeline, one thread that steps it, many requests at once.
+
+What release 2026.4.1 does that this module contains, each with a test on the real model:
+
+* The tokenizer inside a GGUF file cuts its input at 8,192 tokens and does not say so: `PromptEncoder` counts.
+* Cancelling a request during its prefill, while another decodes, leaves a half-filled block in the prefix cache, and
+  the next prompt that begins alike is answered "!!!!": cancelling waits for the first token.
+* A JSON schema that cannot be compiled makes `step()` raise. With nothing else running the request can be dropped;
+  with others running, the pipeline never steps again: a schema's first request is started alone.
+* `step()` holds the GIL: the engine has a process to itself, and between steps lets that process's other threads run.
+* A step computes whole prompts if it may, and decoding waits for it: `batch_tokens` bounds a step.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openvino
+import openvino_genai
+
+from rlm.errors import LanguageModelError, LanguageModelRefusedError, LanguageModelUnavailableError
+from rlm.openvino_llm.generation import Emit, EngineLimits, FinishReason, GenerationRequest
+from rlm.openvino_llm.gguf_tokenizer import GGUFTokenizer
+from rlm.openvino_llm.in_flight import InFlight
+from rlm.openvino_llm.prompt import PromptEncoder, TokenIds
+
+log = logging.getLogger(__name__)
+
+_RUNNING = openvino_genai.GenerationStatus.RUNNING
+_IGNORED = openvino_genai.GenerationStatus.IGNORED
+_LENGTH = openvino_genai.GenerationFinishReason.LENGTH
+
+_PROVEN_SCHEMAS_KEPT = 1_000
+_SCHEMA_HINT = "Use types, properties, enums, arrays and local references."
+_SEEDS = 2**63
+
+
+class OpenVINOEngine:
+    """Continuous batching with prefix caching over one model. Building it loads the model, for 10 to 20 seconds.
+
+    `on_broken` is called, from the stepping thread, if the pipeline can no longer be used and the process must restart.
+    """
+
+    def __init__(
+        self,
+        model_path: Path,
+        limits: EngineLimits | None = None,
+        *,
+        on_broken: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._limits = limits or EngineLimits()
+        self._on_broken = on_broken
+        self._pipeline = _load(model_path, self._limits)
+        tokenizer = GGUFTokenizer(self._pipeline.get_tokenizer())
+        self._token_bytes = tokenizer.token_bytes
+        self._encoder = PromptEncoder(tokenizer, context_tokens=self._limits.context_tokens)
+        self._waiting: deque[InFlight] = deque()
+        self._running: list[InFlight] = []
+        self._proven_schemas: set[str] = set()
+        self._request_ids = 0
+        self._changed = threading.Condition()
+        self._closed = False
+        self._warm_up()
+        self._stepper = threading.Thread(target=self._run, name="openvino-stepper", daemon=True)
+        self._stepper.start()
+
+    def submit(self, request: GenerationRequest, emit: Emit) -> InFlight:
+        """Queue the request; see `rlm.openvino_llm.generation.Engine`."""
+        prompt = self._encoder.encode(request.messages, answer_tokens=request.max_tokens or 1)
+        generation = InFlight(request, prompt, emit)
+        with self._changed:
+            if self._closed:
+                raise LanguageModelUnavailableError("The language model has stopped.")
+            if len(self._waiting) >= self._limits.max_waiting:
+                raise LanguageModelUnavailableError(
+                    f"{len(self._waiting)} requests are waiting for the language model already.",
+                    hint="Try again in a few seconds.",
+                    retry_after_seconds=5,
+                )
+            self._waiting.append(generation)
+            self._changed.notify()
+        return generation
+
+    def close(self) -> None:
+        """Stop after the step in progress; requests that are not finished fail."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if threading.current_thread() is not self._stepper:
+            self._stepper.join()
+
+    def _warm_up(self) -> None:
+        # The first inference packs the weights for this processor, for about 4 seconds; no user should wait for that.
+        ids = np.zeros(1, dtype=np.int64)
+        self._pipeline.add_request(0, _tensor(ids), self._generation_config(GenerationRequest((), max_tokens=2), 1))
+        while self._pipeline.has_non_finished_requests():
+            self._pipeline.step()
+
+    def _run(self) -> None:
+        error = LanguageModelUnavailableError("The language model was stopped before it had answered.")
+        try:
+            while self._wait_for_work():
+                self._drop_cancelled()
+                self._admit()
+                self._step()
+                self._running = [each for each in self._running if self._still_running(each)]
+                # The step held the GIL; give the threads that receive and send their turn before the next one.
+                time.sleep(self._limits.pause_seconds)
+        except Exception:  # The thread's last boundary: whatever it was, nobody would be answered any more.
+            log.exception("The pipeline is broken; this process has to be replaced.")
+            error = LanguageModelUnavailableError("The language model broke down while answering.")
+            self._on_broken()
+        finally:
+            self._fail_all(error)
+
+    def _wait_for_work(self) -> bool:
+        with self._changed:
+            while not (self._closed or self._waiting or self._pipeline.has_non_finished_requests()):
+                self._changed.wait()
+            return not self._closed
+
+    def _drop_cancelled(self) -> None:
+        with self._changed:
+            self._waiting = deque(generation for generation in self._waiting if not generation.cancelled)
+        for generation in self._running:
+            if generation.cancelled and generation.started:
+                generation.handle.cancel()
+        self._running = [each for each in self._running if not (each.cancelled and each.started)]
+
+    def _admit(self) -> None:
+        while len(self._running) < self._limits.max_running and (generation := self._next()):
+            self._request_ids += 1
+            config = self._generation_config(generation.request, len(generation.prompt))
+            try:
+                generation.handle = self._pipeline.add_request(self._request_ids, _tensor(generation.prompt), config)
+            except RuntimeError as error:
+                generation.fail(LanguageModelRefusedError(f"The request is not valid: {_reason(error)}", hint=""))
+                continue
+            self._running.append(generation)
+            if self._unproven(generation):
+                return
+
+    def _next(self) -> InFlight | None:
+        with self._changed:
+            if not self._waiting:
+                return None
+            if self._unproven(self._waiting[0]) and self._pipeline.has_non_finished_requests():
+                return None
+            return self._waiting.popleft()
+
+    def _unproven(self, generation: InFlight) -> bool:
+        schema = generation.request.json_schema
+        return schema is not None and schema not in self._proven_schemas
+
+    def _step(self) -> None:
+        probing = self._running[0] if self._running and self._unproven(self._running[0]) else None
+        try:
+            self._pipeline.step()
+        except RuntimeError as error:
+            if probing is None:
+                raise
+            probing.handle.cancel()
+            self._running.remove(probing)
+            probing.fail(
+                LanguageModelRefusedError(f"The JSON schema cannot be used: {_reason(error)}", hint=_SCHEMA_HINT)
+            )
+            return
+        if probing is not None and probing.request.json_schema is not None:
+            if len(self._proven_schemas) >= _PROVEN_SCHEMAS_KEPT:
+                self._proven_schemas.clear()
+            self._proven_schemas.add(probing.request.json_schema)
+
+    def _still_running(self, generation: InFlight) -> bool:
+        handle = generation.handle
+        # The order matters: what is read after the status was seen is complete.
+        status = handle.get_status()
+        reason: FinishReason = "stop"
+        while handle.can_read():
+            (output,) = handle.read().values()
+            reason = "length" if output.finish_reason == _LENGTH else "stop"
+            ended = generation.take([self._token_bytes[token] for token in output.generated_ids])
+            if ended is not None:
+                handle.stop()
+                generation.finish(ended)
+                return False
+        if status == _RUNNING:
+            return True
+        if status == _IGNORED:
+            generation.fail(LanguageModelUnavailableError("The language model's cache is full.", retry_after_seconds=5))
+        else:
+            generation.finish(reason)
+        return False
+
+    def _fail_all(self, error: LanguageModelError) -> None:
+        with self._changed:
+            self._closed = True
+            unfinished = [*self._running, *self._waiting]
+            self._waiting.clear()
+        self._running = []
+        for generation in unfinished:
+            generation.fail(error)
+
+    def _generation_config(self, request: GenerationRequest, prompt_tokens: int) -> openvino_genai.GenerationConfig:
+        config = self._pipeline.get_config()
+        config.apply_chat_template = False
+        room = self._limits.context_tokens - prompt_tokens
+        config.max_new_tokens = request.max_tokens or min(self._limits.default_answer_tokens, room)
+        if request.temperature > 0:
+            config.do_sample = True
+            config.temperature = request.temperature
+            config.top_p = request.top_p
+            # Without this the pipeline starts every request from the same seed.
+            config.rng_seed = (time.monotonic_ns() if request.seed is None else request.seed) % _SEEDS
+        if request.json_schema is not None:
+            config.structured_output_config = openvino_genai.StructuredOutputConfig(json_schema=request.json_schema)
+        return config
+
+
+def _load(model_path: Path, limits: EngineLimits) -> openvino_genai.ContinuousBatchingPipeline:
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size = limits.cache_gigabytes
+    scheduler.max_num_batched_tokens = limits.batch_tokens
+    scheduler.max_num_seqs = limits.max_running
+    scheduler.enable_prefix_caching = True
+    try:
+        return openvino_genai.ContinuousBatchingPipeline(str(model_path), scheduler, "CPU", {})
+    except RuntimeError as error:
+        raise LanguageModelUnavailableError(
+            f"The model file {model_path.name} cannot be loaded: {_reason(error)}",
+            hint="Fetch it again with `leadline models fetch`.",
+        ) from error
+
+
+def _tensor(ids: TokenIds) -> openvino.Tensor:
+    return openvino.Tensor(ids.reshape(1, -1))
+
+
+def _reason(error: RuntimeError) -> str:
+    """What the vendor says, without the address of the line in its build that says it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return re.sub(r"^(\[[\d:]+\] )?\S+:\d+: ", "", lines[-1]) if lines else type(error).__name__

@@ -1,0 +1,37 @@
+"""Fixtures for the whole suite: the real model files, and the folder of public data."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from api.settings import Settings
+from retrieval.models.manifest import ModelFile
+from retrieval.models.store import ModelStore
+
+
+def _require(files: list[ModelFile], store: ModelStore) -> Path:
+    missing = [file.name for file in store.missing() if file in files]
+    if missing:
+        pytest.fail(f"{', '.join(missing)} not in {store.directory}: run `leadline models fetch`, or `make test`.")
+    return store.directory
+
+
+@pytest.fixture(scope="session")
+def model_store() -> ModelStore:
+    return ModelStore(Settings().models)
+
+
+@pytest.fixture(scope="session")
+def encoder_files(model_store: ModelStore) -> Path:
+    """The models folder, with the encoder in it."""
+    return _require([file for file in model_store.files if not file.name.endswith(".gguf")], model_store)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Public test collections: a folder that holds `scifact` and others in BEIR format, named by LEADLINE_DATA."""
+    folder = os.environ.get("LEADLINE_DATA")
+    if not folder:
+        pytest.skip("LEADLINE_DATA names no folder of public test collections (scifact, xquad, …)")
+    return Path(folder)

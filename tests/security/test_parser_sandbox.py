@@ -1,0 +1,187 @@
+"""Parsers that run wild in the real child process, with limits small enough to be met."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ingest.errors import (
+    DamagedDocumentError,
+    IngestError,
+    LeadlineError,
+    ParseError,
+    ParserLimitError,
+    UnsupportedTypeError,
+)
+from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.types import ParserLimits
+from tests.support.hostile_parsers import COMMAND, SLEEPER
+from tests.support.parsing import assert_still_parses, parse_as
+
+LIMITS = ParserLimits(memory_bytes=400_000_000, cpu_seconds=1, wall_seconds=10, text_bytes=2_000_000)
+
+
+@pytest.fixture
+def bounded(tmp_path: Path) -> Iterator[ParserSandbox]:
+    """With small limits and hostile parsers."""
+    with ParserSandbox(LIMITS, command=COMMAND, scratch=tmp_path) as sandbox:
+        yield sandbox
+
+
+@pytest.mark.parametrize(
+    ("media_type", "error", "says"),
+    [
+        ("test/spin", ParserLimitError, "1 s of processor time"),
+        ("test/eat-memory", ParserLimitError, "400,000,000 bytes of memory"),
+        ("test/write-a-large-file", ParserLimitError, "2,000,000 bytes of text"),
+        ("test/long-text", ParserLimitError, "2,000,000 bytes of text"),
+        ("test/end-quietly", DamagedDocumentError, "without an answer"),
+        ("test/crash", DamagedDocumentError, "SIGSEGV"),
+        ("test/be-killed", ParserLimitError, "killed by the system"),
+        ("test/recurse", DamagedDocumentError, "RecursionError"),
+        ("test/complain-at-length", ParserLimitError, "x"),
+        ("test/unknown", UnsupportedTypeError, "no parser for test/unknown"),
+    ],
+)
+def test_a_parser_that_runs_wild_is_stopped_and_replaced(
+    bounded: ParserSandbox, tmp_path: Path, media_type: str, error: type[LeadlineError], says: str
+) -> None:
+    with pytest.raises(error, match=says):
+        parse_as(bounded, tmp_path, media_type)
+    assert_still_parses(bounded, tmp_path)
+
+
+@pytest.mark.parametrize("media_type", ["test/sleep", "test/sleep-beside-a-child-of-its-own"])
+def test_a_parser_that_hangs_is_killed_with_all_it_started(tmp_path: Path, media_type: str) -> None:
+    limits = replace(LIMITS, wall_seconds=1)
+    with ParserSandbox(limits, command=COMMAND, scratch=tmp_path) as sandbox:
+        with pytest.raises((ParserLimitError, DamagedDocumentError)):
+            parse_as(sandbox, tmp_path, media_type)
+        assert _running(SLEEPER) == []
+        assert_still_parses(sandbox, tmp_path)
+
+
+def _running(command: Sequence[str]) -> list[int]:
+    """The live processes with this command line, whoever their parent is."""
+    wanted = "".join(f"{word}\0" for word in command).encode()
+    pids = [int(folder.name) for folder in Path("/proc").iterdir() if folder.name.isdigit()]
+    return [pid for pid in pids if _command_line(pid) == wanted and _is_alive(pid)]
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def test_what_a_parser_prints_is_not_taken_for_an_answer(bounded: ParserSandbox, tmp_path: Path) -> None:
+    assert parse_as(bounded, tmp_path, "test/chatter").text == "test/chatter did as it pleased"
+    assert_still_parses(bounded, tmp_path)
+
+
+def test_a_parser_sees_nothing_of_our_environment(
+    bounded: ParserSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADLINE_SECRET", "sesame")
+    names = {line.partition("=")[0] for line in parse_as(bounded, tmp_path, "test/environment").text.splitlines()}
+    assert names - {"LC_CTYPE"} <= {"LANG", "TMPDIR", "MALLOC_ARENA_MAX", "LD_LIBRARY_PATH"}
+
+
+def test_a_parser_writes_no_core_starts_nothing_and_opens_few_files(bounded: ParserSandbox, tmp_path: Path) -> None:
+    limits = json.loads(parse_as(bounded, tmp_path, "test/limits").text)
+    assert limits == {"RLIMIT_CORE": [0, 0], "RLIMIT_NOFILE": [64, 64], "RLIMIT_NPROC": [0, 0]}
+
+
+def test_a_parser_is_replaced_after_its_share_of_documents(tmp_path: Path) -> None:
+    limits = replace(LIMITS, documents_per_child=3)
+    with ParserSandbox(limits, command=COMMAND, scratch=tmp_path) as sandbox:
+        served = [parse_as(sandbox, tmp_path, "test/process").text for _ in range(7)]
+    assert len(set(served[:3])) == len(set(served[3:6])) == 1
+    assert len({served[0], served[3], served[6]}) == 3
+
+
+def test_a_document_is_not_blamed_for_the_memory_that_others_left_taken(bounded: ParserSandbox, tmp_path: Path) -> None:
+    assert [parse_as(bounded, tmp_path, "test/keeper").text for _ in range(5)] == ["kept"] * 5
+
+
+def test_processor_time_is_counted_for_each_document(tmp_path: Path) -> None:
+    limits = replace(LIMITS, cpu_seconds=2)
+    with ParserSandbox(limits, command=COMMAND, scratch=tmp_path) as sandbox:
+        served = {parse_as(sandbox, tmp_path, "test/busy").text for _ in range(4)}
+    assert len(served) == 1, "one child did four times one second of work"
+
+
+def test_a_file_that_is_gone_is_not_the_parsers_fault(bounded: ParserSandbox, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        bounded.parse(tmp_path / "gone", "text/plain", name="gone")
+
+
+def test_a_child_that_cannot_start_is_not_the_documents_fault(tmp_path: Path) -> None:
+    broken = (sys.executable, "-c", "raise SystemExit(1)")
+    with ParserSandbox(command=broken, scratch=tmp_path) as sandbox, pytest.raises(IngestError) as raised:
+        parse_as(sandbox, tmp_path, "text/plain")
+    assert not isinstance(raised.value, ParseError | UnsupportedTypeError)
+    assert "could not be started" in raised.value.detail
+
+
+def test_a_child_that_died_while_idle_is_replaced_without_a_failure(bounded: ParserSandbox, tmp_path: Path) -> None:
+    child = int(parse_as(bounded, tmp_path, "test/process").text)
+    os.kill(child, signal.SIGKILL)
+    _wait_until(lambda: not _is_alive(child))
+    assert_still_parses(bounded, tmp_path)
+
+
+def test_closing_ends_the_child_and_leaves_no_file(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    sandbox = ParserSandbox(LIMITS, command=COMMAND, scratch=scratch)
+    child = int(parse_as(sandbox, tmp_path, "test/process").text)
+    sandbox.close()
+    assert not _is_alive(child)
+    assert list(scratch.iterdir()) == []
+
+
+_PARENT = """
+import sys
+from pathlib import Path
+from ingest.parsing.sandbox import ParserSandbox
+from tests.support.hostile_parsers import COMMAND, SLEEPER
+sandbox = ParserSandbox(command=COMMAND, scratch=Path(sys.argv[1]))
+print(sandbox.parse(Path(sys.argv[1]) / "file", "test/process", name="file").text, flush=True)
+sandbox.parse(Path(sys.argv[1]) / "file", "test/sleep", name="file")
+"""
+
+
+def test_a_child_in_the_middle_of_a_document_ends_with_its_parent(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("any")
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", _PARENT, tmp_path], stdout=subprocess.PIPE, cwd=root) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert _is_alive(child)
+        parent.send_signal(signal.SIGKILL)
+    # The parser would sleep for 20 seconds.
+    _wait_until(lambda: not _is_alive(child))
+
+
+def _is_alive(pid: int) -> bool:
+    """False too for a process that has ended and is not yet buried."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)

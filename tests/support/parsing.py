@@ -1,0 +1,23 @@
+"""Files on their way through a parser, as uploads go."""
+
+from pathlib import Path
+
+from ingest.parsing.sniff import HEAD_BYTES, sniff
+from ingest.parsing.types import ParsedDocument, Parser
+
+
+def parse(parser: Parser, folder: Path, name: str, content: bytes) -> ParsedDocument:
+    """As an upload goes: sniffed first, then parsed."""
+    path = folder / name
+    path.write_bytes(content)
+    return parser.parse(path, sniff(content[:HEAD_BYTES], name, None), name=name)
+
+
+def parse_as(parser: Parser, folder: Path, media_type: str, content: bytes = b"any") -> ParsedDocument:
+    path = folder / "file"
+    path.write_bytes(content)
+    return parser.parse(path, media_type, name="file")
+
+
+def assert_still_parses(parser: Parser, folder: Path) -> None:
+    assert parse(parser, folder, "good.md", b"# Good\n\nAs ever.").text == "# Good\n\nAs ever."

@@ -1,0 +1,59 @@
+import pytest
+
+from ingest.parsing.charsets import decode, looks_like_text, turns_binary
+
+_RUSSIAN = "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему. "
+_JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。"
+_CHINESE = "道可道，非常道。名可名，非常名。无名天地之始；有名万物之母。"
+_KOREAN = "모든 행복한 가정은 서로 닮았고 불행한 가정은 제각각 나름으로 불행하다. "
+_FRENCH = "Les élèves étaient déjà arrivés à l’école, où le maître les attendait. "
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_unicode_is_read_with_and_without_its_mark(charset: str) -> None:
+    assert decode((_RUSSIAN + "😀").encode(charset)) == _RUSSIAN + "😀"
+
+
+@pytest.mark.parametrize(
+    ("text", "charset"),
+    [
+        (_FRENCH, "cp1252"),
+        ("café", "latin-1"),
+        ("It’s “quoted” – once.", "cp1252"),
+        (_RUSSIAN, "cp1251"),
+        (_RUSSIAN, "koi8-r"),
+        (_JAPANESE, "shift_jis"),
+        (_CHINESE, "gb18030"),
+        (_KOREAN, "euc-kr"),
+    ],
+)
+def test_older_character_sets_are_told_apart(text: str, charset: str) -> None:
+    assert decode((text * 3).encode(charset)) == text * 3
+
+
+def test_a_long_text_is_told_by_a_part_of_it() -> None:
+    text = "ASCII first.\n" * 10_000 + (_JAPANESE * 10 + "\n") * 500
+    assert decode(text.encode("shift_jis")) == text
+
+
+def test_a_declared_character_set_beats_a_guess_but_not_the_bytes() -> None:
+    assert decode("zażółć".encode("cp1250"), "windows-1250") == "zażółć"
+    assert decode("zażółć".encode(), "windows-1250") == "zażółć"
+
+
+@pytest.mark.parametrize("label", ["unicode_escape", "idna", "zip_codec", "rot13", "no-such", "utf-7"])
+def test_a_codec_that_is_no_character_set_is_not_used(label: str) -> None:
+    assert decode(b"caf\xe9 \\u0041 +AEE-", label) == "café \\u0041 +AEE-"
+
+
+def test_a_few_broken_characters_do_not_turn_utf8_into_another_set() -> None:
+    broken = _RUSSIAN.encode() * 20 + b"\xd0"
+    assert decode(broken) == _RUSSIAN * 20 + "\ufffd"
+
+
+def test_binary_is_told_from_text_at_the_head_and_further_on() -> None:
+    assert looks_like_text(b"plain\ttext\r\n\x0c")
+    assert not looks_like_text(b"with a \x00 nul")
+    assert not looks_like_text(b"\x01\x02\x03\x04 mostly controls")
+    assert not turns_binary(b"long text " * 1_000 + b"\x00")
+    assert turns_binary(b"long text " * 10 + bytes(range(256)))

@@ -1,0 +1,81 @@
+import gzip
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.errors import UnsupportedTypeError
+from ingest.parsing.registry import FORMATS
+from ingest.parsing.sniff import sniff
+
+_DOCTYPE = b"<!DOCTYPE html>\n<title>t</title>"
+
+
+@pytest.mark.parametrize(
+    ("head", "name", "declared", "media_type"),
+    [
+        (b"%PDF-1.7\n", "a.txt", "text/plain", "application/pdf"),
+        (b"\xef\xbb\xbf\r\n%PDF-1.7\n", "a", None, "application/pdf"),
+        (b"\x00\x01\x02junk\n%PDF-1.7\n", "a", None, "application/pdf"),
+        (b"A PDF file starts with\n%PDF-1.7\n", "a.txt", None, "text/plain"),
+        (_DOCTYPE, "a.txt", "text/plain", "text/html"),
+        (b"\xef\xbb\xbf  <!-- saved --> " + _DOCTYPE.lower(), "a", None, "text/html"),
+        (b'<?xml version="1.0"?>\n<html xmlns="http://www.w3.org/1999/xhtml">', "a.xml", None, "text/html"),
+        (_DOCTYPE.decode().encode("utf-16"), "a", None, "text/html"),
+        (b"<p>A piece.</p>", "a", None, "text/html"),
+        (b'<p align="center">A logo</p>\n\n# Title', "README.md", None, "text/markdown"),
+        (b"<p>A piece.</p>", "a.txt", None, "text/plain"),
+        (b"Just words <b>here</b>", "a.html", None, "text/html"),
+        (b"Just words here, 1 < 2", "a.html", None, "text/plain"),
+        (b"# Title", "a.md", None, "text/markdown"),
+        (b"# Title", "a.MARKDOWN", None, "text/markdown"),
+        (b"# Title", "a", "text/markdown; charset=utf-8", "text/markdown"),
+        (b"# a comment", "a.py", "text/x-python", "text/plain"),
+        (b"<note><to>x</to></note>", "a.xml", "application/xml", "text/plain"),
+        (b"BM25 is a ranking function.", "a.txt", None, "text/plain"),
+        (b"MZ is short for something.", "a.txt", None, "text/plain"),
+        (b"\x1b[31mred\x1b[0m log line", "a.log", None, "text/plain"),
+        ("Größe".encode("latin-1"), "a.txt", None, "text/plain"),
+        ("Größe".encode("utf-16"), "a.txt", None, "text/plain"),
+        (b"", "a.md", None, "text/markdown"),
+    ],
+)
+def test_the_content_decides_and_the_name_only_between_kinds_of_text(
+    head: bytes, name: str, declared: str | None, media_type: str
+) -> None:
+    assert sniff(head, name, declared) == media_type
+
+
+@pytest.mark.parametrize(
+    ("head", "looks_like"),
+    [
+        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "a PNG image"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "a JPG image"),
+        (b"PK\x03\x04\x14\x00\x00\x00", "a ZIP archive"),
+        (gzip.compress(b"text"), "a GZ archive"),
+        (b"MZ\x90\x00\x03\x00\x00\x00", "an EXE file"),
+        (b"ID3\x03\x00\x00\x00\x00", "an MP3 recording"),
+        (b"{\\rtf1\\ansi Hello}", "an RTF file"),
+        (b"%!PS-Adobe-3.0\n", "a PostScript file"),
+        (bytes(100), "binary data"),
+        (b"text, and then\x00", "binary data"),
+        (b"\xff\xfe" + "\x01\x02\x03".encode("utf-16-le") * 9, "binary data"),
+    ],
+)
+def test_what_is_not_text_is_refused_by_what_it_looks_like(head: bytes, looks_like: str) -> None:
+    with pytest.raises(UnsupportedTypeError, match=looks_like) as raised:
+        sniff(head, "notes.txt", "text/plain")
+    assert raised.value.hint
+
+
+@given(st.binary(max_size=300), st.text(max_size=20), st.none() | st.text(max_size=20))
+def test_any_bytes_are_of_a_type_with_a_parser_or_refused(head: bytes, name: str, declared: str | None) -> None:
+    try:
+        assert sniff(head, name, declared) in FORMATS
+    except UnsupportedTypeError as error:
+        assert "looks like" in error.detail
+
+
+@given(st.text(min_size=1, max_size=300).filter(lambda text: text.isprintable()))
+def test_printable_text_is_never_refused(text: str) -> None:
+    assert sniff(text.encode(), "a.txt", None) in FORMATS

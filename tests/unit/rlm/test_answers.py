@@ -1,0 +1,38 @@
+from rlm.answers import CitationList, SearchedDocument, Usage, searched
+from tests.fakes.passages import passage
+
+
+def test_citations_are_numbered_from_one_and_keep_their_numbers() -> None:
+    citations = CitationList()
+    one = passage("First sentence. Second sentence.", start=100)
+    assert [citations.cite(one, 0, 15), citations.cite(one, 16, 32), citations.cite(one, 0, 15)] == [1, 2, 1]
+    assert [citation.number for citation in citations.citations] == [1, 2]
+
+
+def test_a_citation_gives_the_span_in_its_version_and_the_words_that_stand_there() -> None:
+    citations = CitationList()
+    text = "Überall gilt: Zürich."
+    citations.cite(passage(text, start=100, page=7, heading_path=("Orte",)), 14, 20)
+    (citation,) = citations.citations
+    assert (citation.start, citation.end, citation.quote) == (114, 120, "Zürich")
+    assert (citation.page, citation.heading_path, citation.verified) == (7, ("Orte",), True)
+
+
+def test_the_same_span_read_in_two_passages_is_one_citation() -> None:
+    citations = CitationList()
+    assert citations.cite(passage("abc def", start=10), 4, 7) == citations.cite(passage("def", start=14), 0, 3)
+
+
+def test_what_was_searched_is_counted_by_document_best_first() -> None:
+    found = [
+        passage("a", document="two", title="Two"),
+        passage("b", document="one", title="One"),
+        passage("c", document="two", title="Two"),
+    ]
+    scope = searched(found, read=found[:1])
+    assert (scope.passages, scope.read) == (3, 1)
+    assert scope.documents == (SearchedDocument("two", "Two", 2, 1), SearchedDocument("one", "One", 1, 0))
+
+
+def test_usage_adds_up() -> None:
+    assert Usage(1, 20, 3) + Usage(1, 5, 1) == Usage(2, 25, 4)

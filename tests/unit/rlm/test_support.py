@@ -1,0 +1,61 @@
+import pytest
+
+from rlm.support import judge
+
+QUOTE = "The Panthers defense gave up just 308 points in 2015, and Josh Norman had four interceptions."
+PASSAGE = "Carolina led the league. " + QUOTE + " Kurt Coleman added seven more."
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        "308",
+        "Josh Norman",
+        "The defense of the Panthers gave up 308 points.",
+        "Norman had 4 interceptions.",
+        "Carolina's defense gave up 308 points.",
+    ],
+)
+def test_what_the_quotation_says_is_supported(claim: str) -> None:
+    support = judge(claim, [QUOTE], [PASSAGE])
+    assert support.supported, support.reason
+    assert support.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("claim", "reason"),
+    [
+        ("They gave up 309 points.", "What it cites does not have the number 309."),
+        (
+            "The Panthers gave up 308 points to Denver and Von Miller.",
+            "What it cites does not have the names Denver, Von, Miller.",
+        ),
+        ("The Panthers defense did not give up 308 points.", "It denies something, and what it cites denies nothing."),
+        ("Coleman added seven.", "Only 50% of its words stand in what it cites."),
+        ("Yes.", "Only 0% of its words stand in what it cites."),
+        ("It is what it is", "It has no word that could be compared with what it cites."),
+    ],
+)
+def test_what_it_does_not_say_is_refused_in_words(claim: str, reason: str) -> None:
+    support = judge(claim, [QUOTE], [PASSAGE])
+    assert not support.supported
+    assert support.reason == reason
+
+
+def test_a_claim_without_quotations_is_not_supported_by_its_passage() -> None:
+    assert judge("308 points", [], [PASSAGE]).reason == "It cites nothing."
+
+
+def test_a_denial_is_supported_by_a_quotation_that_denies() -> None:
+    assert judge("The fee is not refunded.", ["Once paid, the fee isn't refunded."]).supported
+
+
+def test_the_passage_around_counts_half() -> None:
+    assert judge("seven interceptions", [QUOTE], [PASSAGE]).share == pytest.approx(2 / 3)
+
+
+def test_several_quotations_support_a_claim_together() -> None:
+    both = ["Revenue was 12 million euros.", "Costs were 9 million euros."]
+    claim = "Revenue was 12 million and costs were 9 million"
+    assert judge(claim, both).supported
+    assert not judge(claim, both[:1]).supported

@@ -1,0 +1,49 @@
+from collections.abc import Iterator
+
+import api.cli.client  # noqa: F401 - defines errors of the edge
+from api.problems import STATUS, ApiError
+from ingest.errors import DamagedDocumentError, LeadlineError, LeaseLostError, StorageFullError
+from retrieval.errors import IndexUnavailableError
+from workers.errors import OUTCOMES, Outcome, failure, outcome
+
+
+def core_errors(kind: type[LeadlineError] = LeadlineError) -> Iterator[type[LeadlineError]]:
+    """Every class below the root that the core defines."""
+    for below in kind.__subclasses__():
+        if below.__module__.split(".")[0] in ("ingest", "retrieval", "rlm"):
+            yield below
+        yield from core_errors(below)
+
+
+def test_every_error_of_the_core_has_a_status() -> None:
+    import rlm.questions
+    import rlm.strategies
+
+    missing = [kind for kind in core_errors() if not any(base in STATUS for base in kind.__mro__)]
+    assert missing == []
+    assert len(list(core_errors())) > 25
+    assert rlm.questions
+    assert rlm.strategies
+
+
+def test_every_error_that_ingest_can_meet_has_an_outcome() -> None:
+    relevant = [kind for kind in core_errors() if kind.__module__.split(".")[0] in ("ingest", "retrieval")]
+    assert [kind for kind in relevant if not any(base in OUTCOMES for base in kind.__mro__)] == []
+
+
+def test_an_error_of_the_edge_carries_its_own_status() -> None:
+    assert all(400 <= kind.status < 500 for kind in ApiError.__subclasses__())
+
+
+def test_a_bad_document_fails_at_once_and_a_bad_moment_is_tried_again() -> None:
+    assert outcome(DamagedDocumentError("x")) is Outcome.FAIL
+    assert outcome(IndexUnavailableError("x")) is Outcome.RETRY
+    assert outcome(StorageFullError("x")) is Outcome.RETRY
+    assert outcome(LeaseLostError("x")) is Outcome.ABANDON
+    assert outcome(ZeroDivisionError()) is Outcome.RETRY
+
+
+def test_the_reason_of_a_defect_names_no_internals() -> None:
+    reason = failure(RuntimeError("/secret/path"))
+    assert "/secret" not in f"{reason.detail}{reason.hint}"
+    assert reason.hint
