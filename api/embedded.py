@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
@@ -101,9 +101,12 @@ def _assemble(
 
     sparse = build.sparse_encoder()
     _require_same_encoder(catalog, f"{encoder.fingerprint} {sparse.fingerprint}")
+    crashed = _mark_unclean(home, stack)
     index = build.embedded_index(home, encoder.dimension)
     stack.callback(index.close)
-    stack.enter_context(_marked_unclean(home, lambda: reconcile(catalog, jobs, index)))
+    if crashed:
+        behind = reconcile(catalog, jobs, index)
+        log.info("the last process ended without closing", versions_indexed_again=len(behind))
     recovered = jobs.recover(all_running=True)
     if recovered:
         log.info("jobs queued again after the last process ended", jobs=recovered)
@@ -141,16 +144,21 @@ def _require_same_encoder(catalog: Catalog, fingerprint: str) -> None:
         raise IndexMismatchError(f"The index was built with {known}, and this release encodes with {fingerprint}.")
 
 
-@contextmanager
-def _marked_unclean(home: Path, after_crash: Callable[[], list[str]]) -> Iterator[None]:
-    """A marker file that only an orderly end removes; finding it at the start means a crash."""
+def _mark_unclean(home: Path, stack: ExitStack) -> bool:
+    """Leave a marker that only an orderly end removes, once all that is opened after it was closed well.
+
+    Returns whether there was one already, which means a crash.
+    """
     marker = home / "unclean"
-    if marker.exists():
-        behind = after_crash()
-        log.info("the last process ended without closing", versions_indexed_again=len(behind))
+    crashed = marker.exists()
     marker.touch()
-    yield
-    marker.unlink()
+
+    def remove(kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            marker.unlink()
+
+    stack.push(remove)
+    return crashed
 
 
 def _owner(lock: IO[str]) -> str:

@@ -73,13 +73,18 @@ class ExtractiveStrategy:
             for each in weighed[:_MAX_PASSAGES]
             if each.score >= THRESHOLD
             for start, end in sentence_spans(each.passage.text)
-            if len(each.passage.text[start:end].split()) >= _MIN_WORDS or not each.passage.text.isascii()
+            if _says_something(each.passage.text[start:end])
         ][:_MAX_CANDIDATES]
         scores = self._similarity(question, [candidate.text for candidate in candidates])
         ranked = sorted(
             zip(candidates, scores, strict=True), key=lambda pair: (-pair[1], -pair[0].source.score, pair[0].start)
         )
         return [candidate for candidate, _ in ranked[: self._max_sentences]]
+
+
+def _says_something(sentence: str) -> bool:
+    """Not a heading, and not a scrap; scripts without spaces have no words to count."""
+    return not sentence.startswith("#") and (len(sentence.split()) >= _MIN_WORDS or not sentence.isascii())
 
 
 def _overlap(question: str, texts: Sequence[str]) -> list[float]:

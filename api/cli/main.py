@@ -61,11 +61,7 @@ def configure_logging(level: int, *, as_json: bool = False) -> None:
 def main() -> None:
     """The entry point: an error of ours is a sentence and the next step, not a traceback."""
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
-        sys.exit(130)
+        app()
     except LeadlineError as error:
         Console(stderr=True).print(f"[red]Error:[/red] {error.detail}", highlight=False)
         if error.hint:

@@ -1,7 +1,9 @@
 """`leadline up`: the embedded service on one machine."""
 
 import logging
-from contextlib import ExitStack
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
 import typer
@@ -80,6 +82,19 @@ class _Server(uvicorn.Server):
         self._services = services
         self._console = console
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM end the server and nothing more: the caller then closes everything in order.
+
+        The base class raises the signal again afterwards, which would end the process before that.
+        """
+        handlers = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         await super().startup(sockets)  # type: ignore[arg-type]
         if self.started:
@@ -94,7 +109,9 @@ class _Server(uvicorn.Server):
 def _greet(services: Services, url: str, console: Console) -> None:
     announce(services.settings.home, url)
     key = "$LEADLINE_API_KEY"
-    console.print(f"\nLeadline listens on [bold]{url}[/bold]; its API is described at {url}/docs", highlight=False)
+    console.print(
+        f"\nLeadline listens on [bold]{url}[/bold]; its API is described at {url}/docs", highlight=False, soft_wrap=True
+    )
     if not services.keys.keys(DEFAULT_TENANT):
         _, key = services.keys.issue(DEFAULT_TENANT, "first key")
         console.print("\nYour API key, shown this once (make more with `leadline keys create`):", highlight=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 from ingest.errors import NoTextError
 from ingest.normalize import normalize, normalize_title
 from ingest.parsing.charsets import decode
-from ingest.parsing.text import NO_TEXT_HINT, read_text_bytes
+from ingest.parsing.text import NO_TEXT_HINT, first_heading, read_text_bytes
 from ingest.parsing.types import ParsedDocument
 
 HTML_PARSER = "html-1"
@@ -18,7 +18,9 @@ _charset = re.compile(
 
 
 def parse_html(path: Path) -> ParsedDocument:
-    """Raises `DamagedDocumentError`, `ParserLimitError` for nesting that no page has, and `NoTextError`."""
+    """Titled by its `<title>`, or else by its first heading of level one.
+
+    Raises `DamagedDocumentError`, `ParserLimitError` for nesting that no page has, and `NoTextError`."""
     from ingest.parsing.html_markdown import markdown_of  # only here: importing this module loads no parser
 
     content = read_text_bytes(path)
@@ -27,4 +29,4 @@ def parse_html(path: Path) -> ParsedDocument:
     text = normalize(markdown)
     if not text.strip():
         raise NoTextError("The page holds no text, only markup.", hint=NO_TEXT_HINT)
-    return ParsedDocument(text, (), normalize_title(title), HTML_PARSER)
+    return ParsedDocument(text, (), normalize_title(title) or first_heading(text), HTML_PARSER)

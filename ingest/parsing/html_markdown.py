@@ -41,14 +41,14 @@ _NUMBERS = {"td": "colspan", "th": "colspan", "li": "value"}
 
 
 def markdown_of(html: str) -> tuple[str | None, str]:
-    """The title, from `<title>` or the first `<h1>`, and the body as Markdown; both empty for a page without content.
+    """The content of `<title>`, and the body as Markdown; None and nothing for a page without content.
 
     Raises `ParserLimitError` where the nesting passes what libxml2 reads (2,048), and `DamagedDocumentError`.
     """
     root = _parse(html)
     if root is None:
         return None, ""
-    title = root.findtext("head/title") or _text_of(root.find(".//h1"))
+    title = root.findtext("head/title")
     etree.strip_elements(root, *_UNSEEN, with_tail=False)
     _flatten(root)
     _reduce(root)
@@ -73,10 +73,6 @@ def _parse(html: str) -> etree._Element | None:
     return root
 
 
-def _text_of(element: etree._Element) -> str | None:
-    return None if element is None else " ".join(element.itertext())
-
-
 def _flatten(root: etree._Element) -> None:
     """Elements below `_MAX_DEPTH` become their text."""
     depth = 0
@@ -86,7 +82,7 @@ def _flatten(root: etree._Element) -> None:
         if event == "start" and depth == _MAX_DEPTH and len(element):
             deep.append(element)
     for element in deep:
-        text = _text_of(element)
+        text = " ".join(element.itertext())
         element.clear(keep_tail=True)
         element.text = text
 

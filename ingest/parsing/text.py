@@ -29,7 +29,7 @@ def parse_text(path: Path) -> ParsedDocument:
 def parse_markdown(path: Path) -> ParsedDocument:
     """The source itself, titled by its front matter or else by its first heading of level one."""
     text = _normalized(path)
-    return ParsedDocument(text, (), normalize_title(_front_matter_title(text) or _first_heading(text)), MARKDOWN_PARSER)
+    return ParsedDocument(text, (), normalize_title(_front_matter_title(text) or first_heading(text)), MARKDOWN_PARSER)
 
 
 def read_text_bytes(path: Path) -> bytes:
@@ -57,7 +57,8 @@ def _front_matter_title(text: str) -> str | None:
     return title["title"].strip().strip("\"'") if title else None
 
 
-def _first_heading(text: str) -> str | None:
+def first_heading(text: str) -> str | None:
+    """The text of the first Markdown heading of level one outside code."""
     fence = ""
     for found in _fence_or_heading.finditer(text):
         mark = found["fence"]

@@ -12,6 +12,7 @@ What release 2026.4.1 does that this module contains, each with a test on the re
 """
 
 import logging
+import queue
 import re
 import threading
 import time
@@ -24,7 +25,7 @@ import openvino
 import openvino_genai
 
 from rlm.errors import LanguageModelError, LanguageModelRefusedError, LanguageModelUnavailableError
-from rlm.openvino_llm.generation import Emit, EngineLimits, FinishReason, GenerationRequest
+from rlm.openvino_llm.generation import Emit, EngineLimits, Event, Failed, FinishReason, GenerationRequest, TextDelta
 from rlm.openvino_llm.gguf_tokenizer import GGUFTokenizer
 from rlm.openvino_llm.in_flight import InFlight
 from rlm.openvino_llm.prompt import PromptEncoder, TokenIds
@@ -65,14 +66,26 @@ class OpenVINOEngine:
         self._request_ids = 0
         self._changed = threading.Condition()
         self._closed = False
-        self._warm_up()
         self._stepper = threading.Thread(target=self._run, name="openvino-stepper", daemon=True)
         self._stepper.start()
+        self._warm_up()
 
     def submit(self, request: GenerationRequest, emit: Emit) -> InFlight:
         """Queue the request; see `rlm.openvino_llm.generation.Engine`."""
         prompt = self._encoder.encode(request.messages, answer_tokens=request.max_tokens or 1)
         generation = InFlight(request, prompt, emit)
+        self._enqueue(generation)
+        return generation
+
+    def close(self) -> None:
+        """Stop after the step in progress; requests that are not finished fail."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if threading.current_thread() is not self._stepper:
+            self._stepper.join()
+
+    def _enqueue(self, generation: InFlight) -> None:
         with self._changed:
             if self._closed:
                 raise LanguageModelUnavailableError("The language model has stopped.")
@@ -84,22 +97,17 @@ class OpenVINOEngine:
                 )
             self._waiting.append(generation)
             self._changed.notify()
-        return generation
-
-    def close(self) -> None:
-        """Stop after the step in progress; requests that are not finished fail."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        if threading.current_thread() is not self._stepper:
-            self._stepper.join()
 
     def _warm_up(self) -> None:
-        # The first inference packs the weights for this processor, for about 4 seconds; no user should wait for that.
-        ids = np.zeros(1, dtype=np.int64)
-        self._pipeline.add_request(0, _tensor(ids), self._generation_config(GenerationRequest((), max_tokens=2), 1))
-        while self._pipeline.has_non_finished_requests():
-            self._pipeline.step()
+        # The first inference packs the weights for this processor, for the thread that asks, and takes seconds; no user
+        # should wait for that. A full batch and two tokens more is a prefill and a decoding step.
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        prompt = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
+        self._enqueue(InFlight(GenerationRequest((), max_tokens=2), prompt, events.put))
+        while isinstance(event := events.get(), TextDelta):
+            pass
+        if isinstance(event, Failed):
+            raise event.error
 
     def _run(self) -> None:
         error = LanguageModelUnavailableError("The language model was stopped before it had answered.")

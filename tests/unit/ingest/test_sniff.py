@@ -71,9 +71,10 @@ def test_what_is_not_text_is_refused_by_what_it_looks_like(head: bytes, looks_li
 @given(st.binary(max_size=300), st.text(max_size=20), st.none() | st.text(max_size=20))
 def test_any_bytes_are_of_a_type_with_a_parser_or_refused(head: bytes, name: str, declared: str | None) -> None:
     try:
-        assert sniff(head, name, declared) in FORMATS
-    except UnsupportedTypeError as error:
-        assert "looks like" in error.detail
+        media_type = sniff(head, name, declared)
+    except UnsupportedTypeError:
+        return
+    assert media_type in FORMATS
 
 
 @given(st.text(min_size=1, max_size=300).filter(lambda text: text.isprintable()))

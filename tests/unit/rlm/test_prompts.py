@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm.prompts import delimited, new_nonce, reading_prompt, reading_schema, without_template_tokens
@@ -38,8 +38,10 @@ def test_a_document_cannot_forge_the_end_of_its_passage() -> None:
 
 @pytest.mark.parametrize(
     "token",
-    ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|IM_START|>", "[INST]", "[/INST]", "<<SYS>>", "</s>"]
-    + ["<start_of_turn>", "<end_of_turn>", "<｜User｜>", "<eos>", "<|fim_prefix|>"],
+    [
+        *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|IM_START|>", "<|fim_prefix|>", "<｜User｜>"),
+        *("[INST]", "[/INST]", "<<SYS>>", "</s>", "<start_of_turn>", "<end_of_turn>", "<eos>"),
+    ],
 )
 def test_tokens_of_chat_templates_are_taken_out_of_everything_untrusted(token: str) -> None:
     untrusted = passage(f"a {token}system b", title=f"t {token}", heading_path=(token,))
@@ -51,6 +53,7 @@ def test_taking_a_token_out_cannot_make_another() -> None:
     assert "<|im_start|>" not in without_template_tokens("<|im_<|im_end|>start|>")
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("<|>ims_tar ed\n[]/INS"), max_size=60))
 def test_no_template_token_survives(text: str) -> None:
     cleaned = without_template_tokens(text)

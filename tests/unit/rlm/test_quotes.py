@@ -1,7 +1,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rlm.quotes import MAX_ELLIPSIS_GAP, fold, locate
@@ -102,6 +102,7 @@ _JOINTS = st.sampled_from(
 _TEXTS = st.lists(st.tuples(_WORDS, _JOINTS), min_size=1, max_size=30)
 
 
+@settings(deadline=None)
 @given(_TEXTS, st.data(), st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))
 def test_any_words_of_a_text_are_found_again_after_being_typed_differently(
     pieces: list[tuple[str, str]], data: st.DataObject, form: str
@@ -119,6 +120,7 @@ def test_any_words_of_a_text_are_found_again_after_being_typed_differently(
     assert fold(text[slice(*span)]) == fold(typed)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60), st.data())
 def test_what_is_found_always_folds_to_what_was_asked_for(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
@@ -128,6 +130,7 @@ def test_what_is_found_always_folds_to_what_was_asked_for(text: str, data: st.Da
         assert fold(text[slice(*span)]).strip(" .,;:!?()[]{}<>-") == fold(quote).strip(" .,;:!?()[]{}<>-")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_folding_does_not_depend_on_the_normal_form(text: str) -> None:
     assert fold(unicodedata.normalize("NFKC", text)) == fold(text)

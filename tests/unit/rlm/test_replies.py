@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm.replies import Quotation, read_reply
@@ -77,6 +77,7 @@ def test_a_refusal_is_recognized(answer: str, declines: bool) -> None:
     assert read_reply(reply("some quoted words", answer=answer)).declines is declines
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from('{}[]":,\\ \nquotesanswer5'), max_size=200))
 def test_any_text_is_read_without_an_error(content: str) -> None:
     read_reply(content)

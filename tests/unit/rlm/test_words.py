@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm.words import coverage, stem, words
@@ -83,6 +83,7 @@ def test_coverage_is_the_share_found_and_counts_numbers_twice() -> None:
     assert coverage(words("of the"), words("anything")) == 1.0
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_covers_itself(text: str) -> None:
     found = words(text)

@@ -1,0 +1,25 @@
+"""Published figures that a correct implementation reproduces, through the whole service."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# SciFact, nDCG@10: BM25 0.679 to 0.692, all-MiniLM-L6-v2 0.645 to 0.647, their reciprocal rank fusion 0.715 to 0.7185.
+FLOORS = {"bm25": 0.68, "dense": 0.645, "hybrid": 0.715}
+
+
+def test_scifact_reaches_the_published_figures(data_folder: Path, encoder_files: Path) -> None:
+    command = [sys.executable, "-c", "from api.cli.main import main; main()"]
+    done = subprocess.run(
+        [*command, "eval", "retrieval", str(data_folder / "scifact"), "--json"],
+        env={**os.environ, "LEADLINE_MODELS": str(encoder_files)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    figures = json.loads(done.stdout)
+    measured = {mode: round(figures[mode]["ndcg@10"], 4) for mode in FLOORS}
+    assert {mode: value for mode, value in measured.items() if value < FLOORS[mode]} == {}, measured
+    assert min(figures[mode]["recall@100"] for mode in FLOORS) > 0.9

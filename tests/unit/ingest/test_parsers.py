@@ -1,0 +1,228 @@
+from pathlib import Path
+
+import pytest
+
+from ingest.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, UnsupportedTypeError
+from ingest.normalize import normalize
+from ingest.parsing.html import parse_html
+from ingest.parsing.pdf import parse_pdf
+from ingest.parsing.registry import FORMATS, parser_for
+from ingest.parsing.text import parse_markdown, parse_text
+from ingest.parsing.types import PARSER_FINGERPRINT, ParsedDocument
+from tests.support.pdf_files import pdf
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "file"
+
+
+def _html(file: Path, body: str, head: str = "") -> ParsedDocument:
+    file.write_text(f"<!doctype html><html><head>{head}</head><body>{body}</body></html>", encoding="utf-8")
+    return parse_html(file)
+
+
+def test_the_fingerprint_names_every_parser() -> None:
+    assert sorted(row.fingerprint for row in FORMATS.values()) == PARSER_FINGERPRINT.split(",")
+
+
+@pytest.mark.parametrize("media_type", FORMATS)
+def test_a_parser_signs_what_it_made(file: Path, media_type: str) -> None:
+    file.write_bytes(pdf([["Words."]]) if media_type == "application/pdf" else b"<p>Words.</p>")
+    assert parser_for(media_type)(file).parser == FORMATS[media_type].fingerprint
+
+
+def test_a_type_without_a_parser_is_refused() -> None:
+    with pytest.raises(UnsupportedTypeError, match="image/png"):
+        parser_for("image/png")
+
+
+def test_plain_text_is_normalized_and_has_no_pages(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf# Not a title\r\n\r\nWords. \r\n")
+    document = parse_text(file)
+    assert document.text == "# Not a title\n\nWords."
+    assert (document.title, document.pages, document.page_of(3)) == (None, (), None)
+
+
+@pytest.mark.parametrize("content", [b" \n\t\n", b"\xef\xbb\xbf", "\u200b\u202e".encode(), b""])
+def test_a_text_of_nothing_visible_is_no_text(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    for parse in (parse_text, parse_markdown):
+        with pytest.raises(NoTextError):
+            parse(file)
+
+
+def test_text_that_is_binary_after_all_is_damaged(file: Path) -> None:
+    file.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR")
+    with pytest.raises(DamagedDocumentError, match="a PNG image"):
+        parse_text(file)
+
+
+@pytest.mark.parametrize(
+    ("source", "title"),
+    [
+        ("# First #\n\n# Second", "First"),
+        ("intro\n\n## Two\n\n# One", "One"),
+        ("Underlined\n==========\n\ntext", "Underlined"),
+        ("```sh\n# a comment\n```\n\n# Title", "Title"),
+        ("~~~~\n```\n# inside\n~~~~\n\n# Title", "Title"),
+        ("---\nauthor: A\ntitle: 'From the front'\n---\n\n# Heading", "From the front"),
+        ("---\nauthor: A\n---\n\n# Heading", "Heading"),
+        ("Rule\n\n---\ntitle: not front matter\n---\n", None),
+        ("#no heading\n\n## Only two", None),
+    ],
+)
+def test_markdown_is_kept_and_titled(file: Path, source: str, title: str | None) -> None:
+    file.write_text(source)
+    document = parse_markdown(file)
+    assert document.text == normalize(source)
+    assert document.title == title
+
+
+def test_html_becomes_the_markdown_a_reader_would_write(file: Path) -> None:
+    document = _html(
+        file,
+        """<h1>A <em>heading</em></h1>
+        <p>A <b>b</b>old
+        word and <a href="https://elsewhere.invalid/?q=1">a link</a>.<br>Next line, snake_case * 2.</p>
+        <ul><li>one<ul><li>nested</li></ul></li><li>two</li></ul>
+        <ol start="3"><li>three</li><li>four</li><li value="9">nine</li></ol>
+        <table><tr><th>Name</th><th>Size</th></tr><tr><td>keel</td><td>3 m</td></tr></table>
+        <pre><code>if x:\n    y()</code></pre>
+        <blockquote><p>Quoted.</p></blockquote>
+        <aside>left</aside><aside>right</aside>""",
+    )
+    assert document.text == (
+        "# A heading\n\n"
+        "A bold word and a link.\nNext line, snake_case * 2.\n\n"
+        "- one\n  - nested\n- two\n\n"
+        "3. three\n4. four\n9. nine\n\n"
+        "| Name | Size |\n| --- | --- |\n| keel | 3 m |\n\n"
+        "```\nif x:\n    y()\n```\n\n"
+        "> Quoted.\n\n"
+        "left\n\nright"
+    )
+
+
+def test_what_a_reader_of_html_does_not_see_is_dropped_and_the_text_around_it_kept(file: Path) -> None:
+    document = _html(
+        file,
+        "a<script>1</script>b<style>2</style>c<!-- 3 -->d<noscript>4</noscript>e<template>5</template>"
+        "f<svg><text>6</text></svg>g<iframe>7</iframe>h<button>8</button>i<select><option>9</option></select>"
+        "j<textarea>10</textarea>k<?php 11 ?>l",
+        "<title>T</title><style>12</style>",
+    )
+    assert document.text == "abcdefghijkl"
+
+
+def test_an_image_leaves_its_description_and_no_address(file: Path) -> None:
+    text = _html(file, '<p>See<img src="https://elsewhere.invalid/x.png" alt="a lead line">here.</p>').text
+    assert text.split() == ["See", "a", "lead", "line", "here."]
+
+
+def test_code_that_holds_a_fence_is_fenced_by_a_longer_one(file: Path) -> None:
+    assert _html(file, "<pre>```\n# no heading\n```</pre>").text == "````\n```\n# no heading\n```\n````"
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "title"),
+    [
+        ("<title> The\n title </title>", "<h1>Heading</h1>", "The title"),
+        ("", "<svg><title>drawing</title></svg><h1>Head<i>ing</i> one</h1>", "Heading one"),
+        ("<title> </title>", "<h1>Heading</h1>", "Heading"),
+        ("", "words", None),
+    ],
+)
+def test_html_is_titled_by_its_title_or_first_heading(file: Path, head: str, body: str, title: str | None) -> None:
+    assert _html(file, body + "<p>words", head).title == title
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ('<meta charset="windows-1251"><p>Привет'.encode("cp1251"), "Привет"),
+        ('<meta http-equiv="Content-Type" content="text/html; charset=Shift_JIS"><p>猫'.encode("cp932"), "猫"),
+        ('<?xml version="1.0" encoding="iso-8859-1"?><html><body>été'.encode("latin-1"), "été"),
+        ('<meta charset="windows-1251"><p>utf-8 after all: Привет'.encode(), "utf-8 after all: Привет"),
+        ("<p>sans déclaration".encode("cp1252"), "sans déclaration"),
+        ("<p>wide".encode("utf-16"), "wide"),
+        (b"<p>" + b" " * 9_000 + b"a\x00b", "ab"),
+    ],
+)
+def test_html_is_read_in_the_character_set_it_declares(file: Path, content: bytes, text: str) -> None:
+    file.write_bytes(content)
+    assert parse_html(file).text == text
+
+
+@pytest.mark.parametrize(
+    "content", [b"<html><body><!-- x --><script>y</script></body>", b"<!-- x -->", b"<p>&#8203;</p>"]
+)
+def test_html_without_words_is_no_text(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(NoTextError):
+        parse_html(file)
+
+
+def test_long_lists_and_lines_of_html_are_whole(file: Path) -> None:
+    assert _html(file, f"<ol>{'<li>x</li>' * 3_000}</ol>").text.endswith("\n3000. x")
+    assert len(_html(file, "word " * 2_500_000).text) == 12_499_999
+
+
+def test_a_pdf_gives_text_pages_and_title(file: Path) -> None:
+    file.write_bytes(pdf([["First (one)", "second line"], [], ["“Third” page"]], title="Über 😀"))
+    document = parse_pdf(file)
+    assert document.text == "First (one)\nsecond line\n\n“Third” page"
+    assert document.title == "Über 😀"
+    third = document.text.index("“Third”")
+    assert document.pages == (0, third - 2, third)
+    assert [document.page_of(offset) for offset in (0, third - 3, third, len(document.text) - 1)] == [1, 1, 3, 3]
+
+
+def test_a_word_divided_at_a_lines_end_is_joined_only_where_the_document_has_it_whole(file: Path) -> None:
+    file.write_bytes(pdf([["An exam-", "ple is well-", "known."], ["Another Example."]]))
+    assert parse_pdf(file).text == "An example is well-\nknown.\n\nAnother Example."
+
+
+@pytest.mark.parametrize("title", [None, "", " \u200b"])
+def test_a_pdf_without_a_title_has_none(file: Path, title: str | None) -> None:
+    file.write_bytes(pdf([["words"]], title=title))
+    assert parse_pdf(file).title is None
+
+
+def test_a_pdf_title_that_is_not_text_is_none(file: Path) -> None:
+    file.write_bytes(pdf([["words"]], title="x").replace(b"<feff0078>", b"<feffd800>"))
+    assert parse_pdf(file).title is None
+
+
+def test_a_pdf_that_only_restricts_its_reader_is_read(file: Path) -> None:
+    file.write_bytes(pdf([["Not for printing."]], password=""))
+    assert parse_pdf(file).text == "Not for printing."
+
+
+def test_a_pdf_that_asks_for_a_password_says_so(file: Path) -> None:
+    file.write_bytes(pdf([["Secret."]], password="sesame"))
+    with pytest.raises(EncryptedDocumentError):
+        parse_pdf(file)
+
+
+def test_a_pdf_of_pictures_says_how_many_pages_and_what_to_do(file: Path) -> None:
+    file.write_bytes(pdf([[], []]))
+    with pytest.raises(NoTextError, match="2 pages") as raised:
+        parse_pdf(file)
+    assert "OCR" in raised.value.hint
+
+
+def test_bytes_after_the_end_of_a_pdf_do_no_harm_but_a_cut_update_does(file: Path) -> None:
+    whole = pdf([["words"]])
+    file.write_bytes(whole + b"<!-- served in 3 ms -->" * 100)
+    assert parse_pdf(file).text == "words"
+    file.write_bytes(whole + b"5 0 obj\n<< /Length 9 >>\nstream\n")
+    with pytest.raises(DamagedDocumentError, match="cut off"):
+        parse_pdf(file)
+
+
+@pytest.mark.parametrize("cut", [100, 400, -60, -30])
+def test_a_pdf_that_was_cut_off_is_damaged(file: Path, cut: int) -> None:
+    file.write_bytes(pdf([["words"]] * 3)[:cut])
+    with pytest.raises(DamagedDocumentError):
+        parse_pdf(file)

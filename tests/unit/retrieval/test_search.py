@@ -1,0 +1,160 @@
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.catalog import Visible
+from ingest.chunking import Chunk
+from ingest.texts import Texts, byte_spans
+from retrieval.bm25 import Bm25Encoder
+from retrieval.embedding import HashingEmbedder
+from retrieval.errors import QueryError
+from retrieval.index import DenseVector, IndexedChunk
+from retrieval.search import Mode, Searcher, SearchRequest
+from tests.support.memory_index import MemoryIndex
+
+
+class Shown:
+    """Says which versions are shown, and which it would hide if it had noticed them in time."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, str] = {}
+        self.hidden: list[str] = []
+
+    def hidden_versions(self, tenant_id: str) -> list[str]:
+        return self.hidden
+
+    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
+        return {
+            version: Visible(version, f"doc-{version}", "default", f"Title {version}", {})
+            for version in version_ids
+            if self.shown.get(version) == tenant_id
+        }
+
+
+class Shelf:
+    """A searcher over texts that are put in one by one, each a version of its own with a chunk a line."""
+
+    def __init__(self, folder: Path, embedder: HashingEmbedder | None = None) -> None:
+        self.index, self.shown = MemoryIndex(), Shown()
+        self.embedder = embedder or HashingEmbedder()
+        self.texts = Texts(DirectoryBlobs(folder))
+        self.searcher = Searcher(self.index, Bm25Encoder(), self.embedder, self.shown, self.texts)
+
+    def put(self, version: str, text: str, *, tenant: str = "ann", dense: bool = True) -> None:
+        chunks: list[Chunk] = []
+        position = 0
+        for line in text.split("\n"):
+            chunks.append(Chunk(len(chunks), position, position + len(line), (), None))
+            position += len(line) + 1
+        self.texts.save(version, text, title=None, pages=(), chunks=chunks)
+        indexed = [
+            IndexedChunk(
+                f"{version}-{c.ordinal}", tenant, "default", f"doc-{version}", version, c.ordinal, c.start, c.end,
+                *span,
+                page=None, heading_path=(),
+            )
+            for c, span in zip(chunks, byte_spans(text, chunks), strict=True)
+        ]  # fmt: skip
+        lines = [text[c.start : c.end] for c in chunks]
+        self.index.upsert(indexed, [Bm25Encoder().document(line) for line in lines])
+        if dense:
+            self.index.set_dense([c.id for c in indexed], self.embedder.documents(lines).vectors)
+        self.shown.shown[version] = tenant
+
+    def find(self, query: str, **options: object) -> list[str]:
+        request = SearchRequest("ann", query, **options)  # type: ignore[arg-type]
+        return [hit.chunk_id for hit in self.searcher.search(request).hits]
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(tmp_path)
+
+
+def test_hits_carry_text_span_title_and_the_ranks_of_each_retriever(shelf: Shelf) -> None:
+    shelf.put("v1", "naïve whales swim\nships sail")
+    (hit, *_) = shelf.searcher.search(SearchRequest("ann", "naïve whales")).hits
+    assert (hit.passage.text, hit.passage.start, hit.passage.end) == ("naïve whales swim", 0, 17)
+    assert (hit.passage.title, hit.passage.rank) == ("Title v1", 1)
+    assert {name: why.rank for name, why in hit.why.items()} == {"bm25": 1, "dense": 1}
+    assert hit.passage.cosine == pytest.approx(hit.why["dense"].score)
+
+
+def test_a_version_that_the_catalog_does_not_show_is_never_shown_whatever_the_index_holds(shelf: Shelf) -> None:
+    shelf.put("v1", "whales swim")
+    shelf.put("v2", "whales swim far")
+    del shelf.shown.shown["v2"]
+    for mode in Mode:
+        assert shelf.find("whales swim far", mode=mode) == ["v1-0"]
+
+
+def test_hidden_hits_make_room_for_those_behind_them(shelf: Shelf) -> None:
+    for number in range(30):
+        shelf.put(f"gone{number}", "whales whales whales")
+        del shelf.shown.shown[f"gone{number}"]
+    shelf.put("here", "whales and other fish")
+    assert shelf.find("whales", top_k=3) == ["here-0"]
+
+
+def test_another_tenants_words_are_not_found(shelf: Shelf) -> None:
+    shelf.put("theirs", "whales swim", tenant="bob")
+    assert shelf.find("whales swim") == []
+
+
+def test_the_cap_per_document_lets_other_documents_through(shelf: Shelf) -> None:
+    shelf.put("long", "\n".join(f"whales swim {n}" for n in range(20)))
+    shelf.put("short", "whales")
+    assert len([hit for hit in shelf.find("whales swim", top_k=5) if hit.startswith("long")]) >= 4
+    found = shelf.find("whales swim", top_k=5, per_document=1)
+    assert sorted(hit.partition("-")[0] for hit in found) == ["long", "short"]
+
+
+def test_a_document_without_vectors_yet_is_found_beside_one_with_them(shelf: Shelf) -> None:
+    shelf.put("old", "whales swim")
+    shelf.put("new", "whales dive", dense=False)
+    assert set(shelf.find("whales")) == {"old-0", "new-0"}
+    assert shelf.find("whales", mode=Mode.DENSE) == ["old-0"]
+
+
+def test_hybrid_ranks_what_both_retrievers_find_first(shelf: Shelf) -> None:
+    shelf.put("both", "the white whale")
+    shelf.put("one", "white paint")
+    assert shelf.find("white whale")[0] == "both-0"
+
+
+def test_one_mode_asks_only_its_own_retriever(tmp_path: Path) -> None:
+    class Counting(HashingEmbedder):
+        asked = 0
+
+        def query(self, text: str) -> DenseVector:
+            self.asked += 1
+            return super().query(text)
+
+    embedder = Counting()
+    shelf = Shelf(tmp_path, embedder)
+    shelf.put("v1", "whales swim")
+    embedder.asked = 0
+    shelf.find("whales", mode=Mode.BM25)
+    assert embedder.asked == 0
+    shelf.find("whales", mode=Mode.HYBRID)
+    assert embedder.asked == 1
+
+
+@pytest.mark.parametrize(
+    "options", [{"query": " \n"}, {"query": "x" * 8001}, {"top_k": 0}, {"top_k": 201}, {"per_document": 0}]
+)
+def test_a_search_that_cannot_be_done_says_why(shelf: Shelf, options: dict[str, object]) -> None:
+    with pytest.raises(QueryError) as caught:
+        shelf.searcher.search(SearchRequest("ann", **{"query": "x", **options}))  # type: ignore[arg-type]
+    assert caught.value.hint
+
+
+def test_stages_are_timed_and_sum_to_the_total(shelf: Shelf) -> None:
+    shelf.put("v1", "whales swim")
+    timings = dict(shelf.searcher.search(SearchRequest("ann", "whales")).timings_ms)
+    total = timings.pop("total")
+    assert set(timings) == {"embed", "engine", "fuse", "read"}
+    assert np.isclose(sum(timings.values()), total, atol=0.01)

@@ -1,0 +1,80 @@
+import pytest
+
+from rlm.answerability import THRESHOLD, after_reading, before_reading, question_words, weigh
+from rlm.support import Support
+from tests.fakes.passages import passage
+
+QUESTION = "How many points did the Panthers defense give up in 2015?"
+ANSWERING = "In 2015 the Panthers defense gave up just 308 points, and many give it credit."
+BESIDE = "The league has thirty-two teams and a long history."
+
+
+def test_a_passage_near_the_question_that_has_its_words_can_answer() -> None:
+    decision = before_reading(weigh(QUESTION, [passage(ANSWERING, cosine=0.6)]))
+    assert decision.answerable
+    assert decision.score == pytest.approx(1.6)
+
+
+def test_a_passage_of_the_same_field_without_the_words_cannot() -> None:
+    decision = before_reading(weigh(QUESTION, [passage(BESIDE, cosine=0.4)]))
+    assert not decision.answerable
+    assert "lacks 2015, points, Panthers, defense" in decision.reasons[0]
+    assert f"{THRESHOLD:.2f}" in decision.reasons[1]
+
+
+def test_nothing_found_cannot_answer_and_says_so() -> None:
+    assert before_reading(weigh(QUESTION, [])).reasons == ("No passage was found.",)
+
+
+def test_a_question_in_other_words_needs_a_nearer_passage() -> None:
+    refund = "Refunds are issued within fourteen days."
+    assert not before_reading(weigh("How do I get my money back?", [passage(refund, cosine=0.6)])).answerable
+    assert before_reading(weigh("How long until refunds arrive?", [passage(refund, cosine=0.7)])).answerable
+
+
+def test_words_that_only_frame_a_question_are_not_looked_for() -> None:
+    assert set(question_words("What is the name of the type of engine mentioned?").stems.values()) == {"engine"}
+
+
+def test_title_and_headings_count_as_the_passages_words() -> None:
+    found = passage("They gave up 308.", title="Panthers", heading_path=("Defense", "2015"))
+    bare = passage("They gave up 308.", title="")
+    assert weigh(QUESTION, [found])[0].score > weigh(QUESTION, [bare])[0].score + 0.5
+
+
+def test_the_best_evidence_comes_first_and_ties_keep_the_order_of_retrieval() -> None:
+    ranked = weigh(QUESTION, [passage(BESIDE, rank=1), passage(ANSWERING, rank=3), passage(ANSWERING, rank=2)])
+    assert [each.passage.rank for each in ranked] == [2, 3, 1]
+
+
+class TestUnknownCosine:
+    def test_where_none_was_compared_the_words_decide(self) -> None:
+        assert before_reading(weigh(QUESTION, [passage(ANSWERING, cosine=None)])).answerable
+        assert not before_reading(weigh(QUESTION, [passage(BESIDE, cosine=None)])).answerable
+
+    def test_a_hit_found_by_words_only_is_no_nearer_than_those_that_were_compared(self) -> None:
+        weighed = weigh(QUESTION, [passage(BESIDE, cosine=0.2), passage(ANSWERING, cosine=None)])
+        assert {each.cosine for each in weighed} == {0.2}
+
+
+class TestAfterReading:
+    def test_a_located_and_supporting_quotation_in_a_good_passage_may_be_shown(self) -> None:
+        (weighed,) = weigh(QUESTION, [passage(ANSWERING)])
+        decision = after_reading(weighed, Support(True, 1.0))
+        assert decision.answerable
+        assert "supports" in decision.reasons[-1]
+
+    def test_nothing_located_may_not(self) -> None:
+        assert not after_reading(None, None).answerable
+
+    def test_a_quotation_from_a_passage_that_scores_too_low_may_not(self) -> None:
+        (weighed,) = weigh(QUESTION, [passage(BESIDE, cosine=0.3)])
+        decision = after_reading(weighed, Support(True, 1.0))
+        assert not decision.answerable
+        assert "not enough" in decision.reasons[-1]
+
+    def test_an_unsupported_answer_may_be_shown_with_its_reason(self) -> None:
+        (weighed,) = weigh(QUESTION, [passage(ANSWERING)])
+        decision = after_reading(weighed, Support(False, 0.1, "It denies."))
+        assert decision.answerable
+        assert decision.reasons[-1] == "It denies."
