@@ -1,18 +1,25 @@
-"""Which language model the settings ask for."""
+"""Which language model the settings ask for: a local process, a server elsewhere, or none."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from api.settings import Settings
+from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore
 from rlm.answering import ChatModel, LanguageModel
+from rlm.chat_models import local_chat_model, remote_chat_model
+from rlm.errors import LanguageModelUnavailableError
+from rlm.openvino_llm.process import LocalModelProcess
+from rlm.profiles import LOCAL_QWEN, ModelProfile
+
+_REMOTE_ANSWER_TOKENS = 1024
 
 
 class NoLanguageModel:
     """Switched off: answers are extractive and say so."""
 
     def state(self) -> Mapping[str, Any]:
-        return {"state": "none", "model": "none", "detail": "Answers are quotations: LEADLINE_LLM is `none`."}
+        return {"state": "none", "model": "none", "detail": "Answers are quotations, because LEADLINE_LLM is `none`."}
 
     def acquire(self) -> ChatModel | None:
         return None
@@ -21,5 +28,62 @@ class NoLanguageModel:
         return None
 
 
+class LocalLanguageModel:
+    """The small model in a process of its own; it loads while the service already answers searches."""
+
+    def __init__(self, process: LocalModelProcess, profile: ModelProfile = LOCAL_QWEN) -> None:
+        self._process = process
+        self._profile = profile
+        self._chat = local_chat_model(process.socket, profile)
+
+    def state(self) -> Mapping[str, Any]:
+        now = self._process.state()
+        found: dict[str, Any] = {"state": now.state, "model": self._profile.name, "seconds": now.seconds}
+        return {**found, "detail": now.reason, "hint": now.hint} if now.reason else found
+
+    def acquire(self) -> ChatModel | None:
+        now = self._process.state()
+        if now.state == "loading":
+            raise LanguageModelUnavailableError(
+                "The language model is still loading.",
+                hint="Ask again in some seconds; /health/ready says when it is there. Searches work already.",
+                retry_after_seconds=5,
+            )
+        if now.state != "ready":
+            raise LanguageModelUnavailableError(now.reason or "The language model is stopping.", hint=now.hint)
+        return ChatModel(self._chat, self._profile)
+
+    def close(self) -> None:
+        self._process.close()
+
+
+class RemoteLanguageModel:
+    """A model behind an OpenAI-compatible URL; whether it is there shows when it is asked."""
+
+    def __init__(self, url: str, profile: ModelProfile, chat: ChatModel) -> None:
+        self._url = url
+        self._profile = profile
+        self._chat = chat
+
+    def state(self) -> Mapping[str, Any]:
+        return {"state": "ready", "model": self._profile.name, "url": self._url}
+
+    def acquire(self) -> ChatModel | None:
+        return self._chat
+
+    def close(self) -> None:
+        return None
+
+
 def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel:
-    return NoLanguageModel()
+    """Raises `ModelMissingError` when the local model's file has not been fetched."""
+    if settings.llm == "none":
+        return NoLanguageModel()
+    if settings.remote_llm is None:
+        model = models.path(model_file(LANGUAGE_GGUF))
+        return LocalLanguageModel(LocalModelProcess(model, settings.home / "language-model.log"))
+    url, name = settings.remote_llm
+    answer_tokens = min(_REMOTE_ANSWER_TOKENS, settings.llm_context_tokens // 2)
+    profile = ModelProfile(name, settings.llm_context_tokens, answer_tokens)
+    chat = remote_chat_model(url, profile, api_key=settings.llm_api_key)
+    return RemoteLanguageModel(url, profile, ChatModel(chat, profile))

@@ -106,8 +106,8 @@ def answers(
         )
     Console().print(table)
     Console().print(
-        f"{sums['right']} of {sums['questions']} right; {sums['quotes_at_their_span']} of {sums['citations']} quotations "
-        f"at their spans; median {sums['seconds_median']} s.",
+        f"{sums['right']} of {sums['questions']} right; "
+        f"{sums['quotes_at_their_span']} of {sums['citations']} quotations at their spans; median {sums['seconds_median']} s.",
         highlight=False,
     )
 

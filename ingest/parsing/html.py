@@ -20,7 +20,8 @@ _charset = re.compile(
 def parse_html(path: Path) -> ParsedDocument:
     """Titled by its `<title>`, or else by its first heading of level one.
 
-    Raises `DamagedDocumentError`, `ParserLimitError` for nesting that no page has, and `NoTextError`."""
+    Raises `DamagedDocumentError`, `ParserLimitError` for nesting that no page has, and `NoTextError`.
+    """
     from ingest.parsing.html_markdown import markdown_of  # only here: importing this module loads no parser
 
     content = read_text_bytes(path)

@@ -62,6 +62,8 @@ def _parse(html: str) -> etree._Element | None:
     try:
         root = etree.fromstring(html.replace("\0", "").encode("utf-8"), parser)
     except etree.XMLSyntaxError as error:
+        if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError from error
         raise DamagedDocumentError("The HTML cannot be read.") from error
     # After a fatal error the tree ends early, and there is no exception.
     for entry in parser.error_log.filter_from_fatals():

@@ -142,13 +142,21 @@ class ParserSandbox:
             killed = f"Parsing {_shown(name)} was killed by the system, most likely for its memory."
             return _Refusal(ParserLimitError(killed), used)
         if status < 0:
-            crash = f"The parser crashed on {_shown(name)} ({signal.Signals(-status).name})."
-            return _Refusal(DamagedDocumentError(crash), used)
+            return _Refusal(_crash(name, signal.Signals(-status).name, self._limits.memory_bytes), used)
         return _Refusal(DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer."), used)
 
 
 def _too_slow(name: str, allowance: str) -> ParserLimitError:
     return ParserLimitError(f"Parsing {_shown(name)} took more than {allowance} and was stopped.")
+
+
+def _crash(name: str, signal_name: str, memory_bytes: int) -> DamagedDocumentError:
+    """Libraries in C crash on damage, and many also when memory runs out; from outside the two look the same."""
+    return DamagedDocumentError(
+        f"The parser crashed on {_shown(name)} ({signal_name}): it is damaged, or needs more than {memory_bytes:,} bytes "
+        "of memory.",
+        hint="Export it again from its own program, or split it into smaller files.",
+    )
 
 
 def _error_in(answer: dict[str, Any]) -> LeadlineError:

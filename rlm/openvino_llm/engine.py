@@ -12,7 +12,6 @@ What release 2026.4.1 does that this module contains, each with a test on the re
 """
 
 import logging
-import queue
 import re
 import threading
 import time
@@ -25,7 +24,7 @@ import openvino
 import openvino_genai
 
 from rlm.errors import LanguageModelError, LanguageModelRefusedError, LanguageModelUnavailableError
-from rlm.openvino_llm.generation import Emit, EngineLimits, Event, Failed, FinishReason, GenerationRequest, TextDelta
+from rlm.openvino_llm.generation import Emit, EngineLimits, FinishReason, GenerationRequest
 from rlm.openvino_llm.gguf_tokenizer import GGUFTokenizer
 from rlm.openvino_llm.in_flight import InFlight
 from rlm.openvino_llm.prompt import PromptEncoder, TokenIds
@@ -39,6 +38,7 @@ _LENGTH = openvino_genai.GenerationFinishReason.LENGTH
 _PROVEN_SCHEMAS_KEPT = 1_000
 _SCHEMA_HINT = "Use types, properties, enums, arrays and local references."
 _SEEDS = 2**63
+_FULL_RETRY_SECONDS = 5.0
 
 
 class OpenVINOEngine:
@@ -66,15 +66,28 @@ class OpenVINOEngine:
         self._request_ids = 0
         self._changed = threading.Condition()
         self._closed = False
+        self._warm = threading.Event()
         self._stepper = threading.Thread(target=self._run, name="openvino-stepper", daemon=True)
         self._stepper.start()
-        self._warm_up()
+        self._warm.wait()
+        if self._closed:
+            raise LanguageModelUnavailableError("The language model was loaded, but its first inference failed.")
 
     def submit(self, request: GenerationRequest, emit: Emit) -> InFlight:
         """Queue the request; see `rlm.openvino_llm.generation.Engine`."""
         prompt = self._encoder.encode(request.messages, answer_tokens=request.max_tokens or 1)
         generation = InFlight(request, prompt, emit)
-        self._enqueue(generation)
+        with self._changed:
+            if self._closed:
+                raise LanguageModelUnavailableError("The language model has stopped.")
+            if len(self._waiting) >= self._limits.max_waiting:
+                raise LanguageModelUnavailableError(
+                    f"{len(self._waiting)} requests are waiting for the language model already.",
+                    hint="Try again in a few seconds.",
+                    retry_after_seconds=_FULL_RETRY_SECONDS,
+                )
+            self._waiting.append(generation)
+            self._changed.notify()
         return generation
 
     def close(self) -> None:
@@ -85,33 +98,19 @@ class OpenVINOEngine:
         if threading.current_thread() is not self._stepper:
             self._stepper.join()
 
-    def _enqueue(self, generation: InFlight) -> None:
-        with self._changed:
-            if self._closed:
-                raise LanguageModelUnavailableError("The language model has stopped.")
-            if len(self._waiting) >= self._limits.max_waiting:
-                raise LanguageModelUnavailableError(
-                    f"{len(self._waiting)} requests are waiting for the language model already.",
-                    hint="Try again in a few seconds.",
-                    retry_after_seconds=5,
-                )
-            self._waiting.append(generation)
-            self._changed.notify()
-
     def _warm_up(self) -> None:
-        # The first inference packs the weights for this processor, for the thread that asks, and takes seconds; no user
-        # should wait for that. A full batch and two tokens more is a prefill and a decoding step.
-        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        prompt = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
-        self._enqueue(InFlight(GenerationRequest((), max_tokens=2), prompt, events.put))
-        while isinstance(event := events.get(), TextDelta):
-            pass
-        if isinstance(event, Failed):
-            raise event.error
+        # The first inference packs the weights for the thread that asks, which takes seconds; no user should wait for
+        # that. A full batch and two tokens more are a prefill and a decoding step. Unlike `step`, `generate` lets go of
+        # the GIL, so the server answers meanwhile.
+        ids = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
+        config = self._generation_config(GenerationRequest((), max_tokens=2), len(ids))
+        self._pipeline.generate([_tensor(ids)], [config])
 
     def _run(self) -> None:
         error = LanguageModelUnavailableError("The language model was stopped before it had answered.")
         try:
+            self._warm_up()
+            self._warm.set()
             while self._wait_for_work():
                 self._drop_cancelled()
                 self._admit()
@@ -125,6 +124,7 @@ class OpenVINOEngine:
             self._on_broken()
         finally:
             self._fail_all(error)
+            self._warm.set()
 
     def _wait_for_work(self) -> bool:
         with self._changed:
@@ -199,7 +199,11 @@ class OpenVINOEngine:
         if status == _RUNNING:
             return True
         if status == _IGNORED:
-            generation.fail(LanguageModelUnavailableError("The language model's cache is full.", retry_after_seconds=5))
+            generation.fail(
+                LanguageModelUnavailableError(
+                    "The language model's cache is full.", retry_after_seconds=_FULL_RETRY_SECONDS
+                )
+            )
         else:
             generation.finish(reason)
         return False

@@ -202,9 +202,10 @@ class TestErrors:
             DirectStrategy(retrieve, ScriptedChat(script=[]), LOCAL_QWEN).answer("why " * 25_000)
 
     def test_limits_below_one_are_refused(self) -> None:
-        for options in ({"passages_per_call": 0}, {"max_calls": 0}):
-            with pytest.raises(ValueError, match="at least 1"):
-                strategy(ScriptedChat(script=[]), **options)
+        with pytest.raises(ValueError, match="at least 1"):
+            strategy(ScriptedChat(script=[]), passages_per_call=0)
+        with pytest.raises(ValueError, match="at least 1"):
+            strategy(ScriptedChat(script=[]), max_calls=0)
 
 
 class TestStream:

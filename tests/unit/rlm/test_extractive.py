@@ -17,8 +17,8 @@ SECOND = passage("The Broncos defense gave up 296 points. The Panthers give them
 FAR = passage("Tickets are sold at the gate every day.", document="far", rank=3, cosine=0.1)
 
 
-def extractive(found: Sequence[Passage], **options: int) -> ExtractiveStrategy:
-    return ExtractiveStrategy(lambda question: found, **options)
+def extractive(found: Sequence[Passage], max_sentences: int = 3) -> ExtractiveStrategy:
+    return ExtractiveStrategy(lambda question: found, max_sentences=max_sentences)
 
 
 def test_the_nearest_sentences_are_quoted_cited_and_labelled() -> None:

@@ -1,4 +1,5 @@
 import unicodedata
+from typing import Literal
 
 import pytest
 from hypothesis import assume, given, settings
@@ -91,6 +92,8 @@ class TestEllipsis:
         assert locate("in ... was", SOURCE) is None
 
 
+Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
+_FORMS: list[Form] = ["NFC", "NFD", "NFKC", "NFKD"]
 _WORDS = st.text(
     st.sampled_from("abcdefgé ß ñ Ｗ ﬁ 12 Ⅷ 中 文 ¾ ö İ".replace(" ", "") + "e\u0301a\u0308\u0323"),
     min_size=1,
@@ -103,9 +106,9 @@ _TEXTS = st.lists(st.tuples(_WORDS, _JOINTS), min_size=1, max_size=30)
 
 
 @settings(deadline=None)
-@given(_TEXTS, st.data(), st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))
+@given(_TEXTS, st.data(), st.sampled_from(_FORMS))
 def test_any_words_of_a_text_are_found_again_after_being_typed_differently(
-    pieces: list[tuple[str, str]], data: st.DataObject, form: str
+    pieces: list[tuple[str, str]], data: st.DataObject, form: Form
 ) -> None:
     text = "".join(word + joint for word, joint in pieces)
     first = data.draw(st.integers(0, len(pieces) - 1))

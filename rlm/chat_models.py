@@ -1,0 +1,120 @@
+"""Chat models of OpenAI-compatible servers, local and remote, as LangChain chat models that raise our errors."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from rlm.errors import (
+    ContextTooLongError,
+    LanguageModelError,
+    LanguageModelOutputError,
+    LanguageModelRefusedError,
+    LanguageModelTimeoutError,
+    LanguageModelUnavailableError,
+)
+from rlm.profiles import ModelProfile
+
+# Connecting is quick or hopeless. Reading waits for the next byte: a streamed token, or a whole answer that is not
+# streamed, which takes a small model on two cores up to a few minutes.
+_TIMEOUT = httpx.Timeout(300.0, connect=2.0)
+_RETRIES = 1
+_CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
+
+
+class OpenAIChatModel(ChatOpenAI):
+    """`ChatOpenAI` whose errors are `LanguageModelError`s."""
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401 - LangChain's own signature
+        with openai_errors():
+            return super()._generate(*args, **kwargs)
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:  # noqa: ANN401
+        with openai_errors():
+            yield from super()._stream(*args, **kwargs)
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401
+        with openai_errors():
+            return await super()._agenerate(*args, **kwargs)
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:  # noqa: ANN401
+        with openai_errors():
+            async for chunk in super()._astream(*args, **kwargs):
+                yield chunk
+
+
+def remote_chat_model(base_url: str, profile: ModelProfile, *, api_key: SecretStr | None = None) -> OpenAIChatModel:
+    """A model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
+    # The client insists on a key; servers without keys ignore it.
+    return OpenAIChatModel(
+        base_url=base_url,
+        api_key=api_key or SecretStr("none"),
+        model=profile.name,
+        temperature=0,
+        timeout=_TIMEOUT,
+        max_retries=_RETRIES,
+        stream_usage=True,
+    )
+
+
+def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
+    """The model of the process that listens on a Unix socket."""
+    return OpenAIChatModel(
+        base_url="http://leadline-language-model/v1",
+        api_key=SecretStr("none"),
+        model=profile.name,
+        temperature=0,
+        max_retries=0,
+        stream_usage=True,
+        http_client=httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
+        http_async_client=httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
+    )
+
+
+@contextmanager
+def openai_errors() -> Iterator[None]:
+    """Turns what the OpenAI client and its transport raise into ours."""
+    try:
+        yield
+    except (openai.OpenAIError, httpx.HTTPError) as error:
+        raise translated(error) from error
+
+
+def translated(error: openai.OpenAIError | httpx.HTTPError) -> LanguageModelError:
+    """Our error for one of the client's: by its kind first, then by what the server said."""
+    match error:
+        case openai.APITimeoutError() | httpx.TimeoutException():
+            return LanguageModelTimeoutError("The language model did not answer in time.")
+        case openai.APIConnectionError() | httpx.HTTPError():
+            return LanguageModelUnavailableError("The language model cannot be reached, or broke off its answer.")
+        case openai.BadRequestError() if error.code in _CONTEXT_CODES:
+            return ContextTooLongError(f"The prompt is too long for the language model: {_said(error)}")
+        case openai.RateLimitError() | openai.InternalServerError():
+            return LanguageModelUnavailableError(
+                f"The language model is not available: {_said(error)}", retry_after_seconds=_retry_after(error)
+            )
+        case openai.APIStatusError():
+            return LanguageModelRefusedError(f"The language model's server refused: {_said(error)}")
+        case openai.APIError() if not isinstance(error, openai.APIResponseValidationError):
+            return LanguageModelUnavailableError(f"The language model broke off: {_said(error)}")
+        case _:
+            return LanguageModelOutputError("The language model's answer cannot be used as it is.")
+
+
+def _said(error: openai.APIError) -> str:
+    """The server's own sentence, at most a line of it: it may be any server."""
+    body = error.body if isinstance(error.body, dict) else {}
+    return str(body.get("message") or error.message).split("\n", 1)[0][:300]
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    try:
+        return float(error.response.headers.get("retry-after", ""))
+    except ValueError:
+        return None
