@@ -17,6 +17,7 @@ from rlm.support import Support
 from rlm.words import Words, coverage, stem, words
 
 THRESHOLD = 0.95
+WORTH_READING = 0.35
 
 # What a passage that was never compared with the question is taken to have: the value between the medians of passages
 # that answer (0.58) and of the best of those that do not (0.40).
@@ -61,24 +62,31 @@ def weigh(question: str, passages: Sequence[Passage]) -> list[Weighed]:
 
 
 def before_reading(weighed: Sequence[Weighed]) -> Decision:
-    """Whether reading is worth its tokens: no passage under the threshold is believed afterwards."""
+    """Whether reading is worth its tokens; a passage may say in other words what the question asks."""
     if not weighed:
         return Decision(False, 0.0, ("No passage was found.",))
     best = weighed[0]
-    if best.score >= THRESHOLD:
+    if best.score >= WORTH_READING:
         return Decision(True, best.score, (_evidence(best),))
-    return Decision(False, best.score, (_evidence(best), f"That is under the threshold of {THRESHOLD:.2f}."))
+    return Decision(False, best.score, (_evidence(best), f"Under {WORTH_READING:.2f} nothing is read."))
 
 
-def after_reading(cited: Weighed | None, support: Support | None) -> Decision:
-    """Whether what the reader gave may be shown: its quotation was located and stands in a passage that scores."""
+def after_reading(cited: Weighed | None, support: Support | None, *, confirmed: bool | None = None) -> Decision:
+    """Whether what the reader gave may be shown.
+
+    Its quotation must have been located in a passage. That passage must be over the threshold, or else the answer both
+    supported and `confirmed` by a second reading; None means that there was none.
+    """
     if cited is None or support is None:
         return Decision(False, 0.0, ("Nothing the model quoted stands in the passages.",))
-    if cited.score < THRESHOLD:
-        return Decision(False, cited.score, (_evidence(cited), "The quotation stands in it, which is not enough."))
-    if not support.supported:
-        return Decision(True, cited.score, (_evidence(cited), support.reason))
-    return Decision(True, cited.score, (_evidence(cited), "The quotation was located and supports the answer."))
+    reasons = (_evidence(cited), support.reason or "The quotation was located and supports the answer.")
+    if cited.score >= THRESHOLD:
+        return Decision(True, cited.score, reasons)
+    doubt = f"That is under {THRESHOLD:.2f}, and "
+    if not support.supported or confirmed is None:
+        return Decision(False, cited.score, (*reasons, doubt + "no second reading confirmed the answer."))
+    verdict = "a second reading confirmed the answer." if confirmed else "a second reading found the answer wrong."
+    return Decision(confirmed, cited.score, (*reasons, doubt + verdict))
 
 
 def question_words(question: str) -> Words:

@@ -1,11 +1,12 @@
 """Chat models of OpenAI-compatible servers, local and remote, as LangChain chat models that raise our errors."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import openai
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
@@ -23,7 +24,7 @@ from rlm.profiles import ModelProfile
 
 # Connecting is quick or hopeless. Reading waits for the next byte: a streamed token, or a whole answer that is not
 # streamed, which takes a small model on two cores up to a few minutes.
-_TIMEOUT = httpx.Timeout(300.0, connect=2.0)
+_TIMEOUT = httpx2.Timeout(300.0, connect=2.0)
 _RETRIES = 1
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
 
@@ -31,13 +32,22 @@ _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
 class OpenAIChatModel(ChatOpenAI):
     """`ChatOpenAI` whose errors are `LanguageModelError`s."""
 
+    def close(self) -> None:
+        """Close the connections of a model that was given a client of its own."""
+        if isinstance(self.http_client, httpx2.Client):
+            self.http_client.close()
+
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401 - LangChain's own signature
         with openai_errors():
             return super()._generate(*args, **kwargs)
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:  # noqa: ANN401
         with openai_errors():
-            yield from super()._stream(*args, **kwargs)
+            ended = False
+            for chunk in super()._stream(*args, **kwargs):
+                ended = ended or _ends(chunk)
+                yield chunk
+            _require_end(ended)
 
     async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401
         with openai_errors():
@@ -45,11 +55,21 @@ class OpenAIChatModel(ChatOpenAI):
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:  # noqa: ANN401
         with openai_errors():
+            ended = False
             async for chunk in super()._astream(*args, **kwargs):
+                ended = ended or _ends(chunk)
                 yield chunk
+            _require_end(ended)
 
 
-def remote_chat_model(base_url: str, profile: ModelProfile, *, api_key: SecretStr | None = None) -> OpenAIChatModel:
+def remote_chat_model(
+    base_url: str,
+    profile: ModelProfile,
+    *,
+    api_key: SecretStr | None = None,
+    timeout: httpx2.Timeout = _TIMEOUT,
+    max_retries: int = _RETRIES,
+) -> OpenAIChatModel:
     """A model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
     # The client insists on a key; servers without keys ignore it.
     return OpenAIChatModel(
@@ -57,8 +77,8 @@ def remote_chat_model(base_url: str, profile: ModelProfile, *, api_key: SecretSt
         api_key=api_key or SecretStr("none"),
         model=profile.name,
         temperature=0,
-        timeout=_TIMEOUT,
-        max_retries=_RETRIES,
+        timeout=timeout,
+        max_retries=max_retries,
         stream_usage=True,
     )
 
@@ -72,8 +92,8 @@ def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
         temperature=0,
         max_retries=0,
         stream_usage=True,
-        http_client=httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
-        http_async_client=httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
+        http_client=httpx2.Client(transport=httpx2.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
+        http_async_client=httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
     )
 
 
@@ -82,16 +102,26 @@ def openai_errors() -> Iterator[None]:
     """Turns what the OpenAI client and its transport raise into ours."""
     try:
         yield
-    except (openai.OpenAIError, httpx.HTTPError) as error:
+    except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError) as error:
         raise translated(error) from error
 
 
-def translated(error: openai.OpenAIError | httpx.HTTPError) -> LanguageModelError:
+def _ends(chunk: ChatGenerationChunk) -> bool:
+    return bool((chunk.generation_info or {}).get("finish_reason"))
+
+
+def _require_end(ended: bool) -> None:
+    """A connection that is cut cleanly looks like the end of a stream; only a finish reason is one."""
+    if not ended:
+        raise LanguageModelUnavailableError("The language model broke off its answer.", hint="Ask again.")
+
+
+def translated(error: Exception) -> LanguageModelError:
     """Our error for one of the client's: by its kind first, then by what the server said."""
     match error:
-        case openai.APITimeoutError() | httpx.TimeoutException():
+        case openai.APITimeoutError() | httpx2.TimeoutException():
             return LanguageModelTimeoutError("The language model did not answer in time.")
-        case openai.APIConnectionError() | httpx.HTTPError():
+        case openai.APIConnectionError() | httpx2.HTTPError():
             return LanguageModelUnavailableError("The language model cannot be reached, or broke off its answer.")
         case openai.BadRequestError() if error.code in _CONTEXT_CODES:
             return ContextTooLongError(f"The prompt is too long for the language model: {_said(error)}")

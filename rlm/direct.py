@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from langchain_core.language_models import BaseChatModel
 
 from retrieval.passages import Passage
-from rlm.answerability import THRESHOLD, Decision, Weighed, before_reading, weigh
+from rlm.answerability import THRESHOLD, WORTH_READING, Decision, Weighed, before_reading, weigh
 from rlm.answers import Answer, Usage, searched
 from rlm.composing import compose, not_found
 from rlm.errors import LanguageModelOutputError
@@ -66,45 +66,69 @@ class DirectStrategy:
         attempt = _Attempt(weigh(question, passages))
         decision = before_reading(attempt.weighed)
         clock.lap("decide")
-        if decision.answerable:
-            for look in self._looks(question, attempt):
-                if cancelled():
-                    return
-                yield Reading(attempt.calls + 1, tuple(each.passage for each in look.passages))
-                self._read(question, look, attempt)
-                clock.lap("read")
+        for reading in self._reading(question, attempt) if decision.answerable else ():
+            if cancelled():
+                return
+            yield reading
         if cancelled():
             return
+        clock.lap("read")
         answer, parts = self._conclude(attempt, decision, passages)
         clock.lap("conclude")
         yield from map(Delta, parts)
         yield Completed(replace(answer, timings_ms=clock.laps()))
 
-    def _looks(self, question: str, attempt: "_Attempt") -> Iterator["_Look"]:
-        """The next call to make, until the answer is settled or the calls are spent.
+    def _reading(self, question: str, attempt: "_Attempt") -> Iterator[Reading]:
+        """Each call of the model, announced before it is made."""
+        for look in self._looks(question, attempt):
+            yield Reading(attempt.calls + 1, tuple(each.passage for each in look.passages))
+            finding = self._read(question, look, attempt)
+            doubtful = finding.doubtful if finding else None
+            if finding and doubtful and attempt.calls < self._max_calls:
+                yield Reading(attempt.calls + 1, (doubtful.passage,))
+                self._check(question, finding, doubtful, attempt)
 
-        A passage under the threshold is read only beside one that is over it: alone it would not be believed. When
-        nothing that was quoted stood anywhere, the most promising passage is read once more.
+    def _looks(self, question: str, attempt: "_Attempt") -> Iterator["_Look"]:
+        """What to read next, until the answer is settled or the calls are spent.
+
+        When nothing that was quoted stood anywhere, the most promising passage is read once more.
         """
         left = attempt.weighed
-        while left and left[0].score >= THRESHOLD and not attempt.settled and attempt.calls < self._max_calls:
+        while left and not attempt.settled and self._affords(left[0], attempt):
             group = left[: self._passages_per_call]
             count = self._reader.fitting(question, [each.passage for each in group])
             yield _Look(group[:count])
             left = left[count:]
-        if not attempt.located and attempt.calls < self._max_calls:
+        if not attempt.located and self._affords(attempt.weighed[0], attempt):
             yield _Look(attempt.weighed[:1], again=True)
 
-    def _read(self, question: str, look: "_Look", attempt: "_Attempt") -> None:
+    def _affords(self, best: Weighed, attempt: "_Attempt") -> bool:
+        """Whether reading can still lead to an answer: under the threshold it takes a second call to confirm it."""
+        needed = 1 if best.score >= THRESHOLD else 2
+        return best.score >= WORTH_READING and attempt.calls + needed <= self._max_calls
+
+    def _read(self, question: str, look: "_Look", attempt: "_Attempt") -> Finding | None:
         attempt.calls += 1
         attempt.read.extend(each.passage for each in look.passages if each.passage not in attempt.read)
         try:
             read = self._reader.read(question, [each.passage for each in look.passages], again=look.again)
         except LanguageModelOutputError as error:
             attempt.unreadable.append(error)
-            return
+            return None
         attempt.usage += read.usage
-        attempt.findings.append(verify(read.reply, look.passages, attempt.weighed))
+        finding = verify(read.reply, look.passages, attempt.weighed)
+        attempt.findings.append(finding)
+        return finding
+
+    def _check(self, question: str, finding: Finding, source: Weighed, attempt: "_Attempt") -> None:
+        attempt.calls += 1
+        try:
+            verdict = self._reader.confirms(question, finding.answer, source.passage)
+        except LanguageModelOutputError as error:
+            attempt.unreadable.append(error)
+            return
+        attempt.usage += verdict.usage
+        attempt.findings[-1] = finding.checked(verdict.confirmed)
 
     def _conclude(
         self, attempt: "_Attempt", decision: Decision, passages: Sequence[Passage]

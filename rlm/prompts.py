@@ -26,6 +26,11 @@ Reply as JSON:
 "quotes": the sentence that holds the answer, copied word for word (a second one only if the answer needs both){where},
 "answer": the answer in as few words as possible."""
 READING_WHERE = ', each with the number of the "passage" it stands in'
+CHECKING_TASK = """Question: {question}
+Proposed answer: {answer}
+
+Is the proposed answer what the question asks for, and does the passage say so? Reply as JSON:
+"verdict": "right" or "wrong"."""
 READING_AGAIN = """
 An earlier reply quoted words that stand in no passage. Copy a whole sentence exactly as it is written above."""
 
@@ -51,7 +56,7 @@ def without_template_tokens(text: str) -> str:
 def delimited(number: int, passage: Passage, nonce: str, *, max_chars: int | None = None) -> str:
     """A passage between its marks, its title and headings on the first line; `max_chars` cuts the text's end off."""
     context = _LINE_ENDS.sub(" ", context_line(passage.title, passage.heading_path))
-    body = without_template_tokens(f"{context}\n{passage.text[:max_chars]}").replace(nonce, " ").strip()
+    body = _plain(f"{context}\n{passage.text[:max_chars]}", nonce)
     return f"BEGIN passage {number} {nonce}\n{body}\nEND passage {number} {nonce}"
 
 
@@ -64,13 +69,29 @@ def reading_prompt(
     """
     blocks = [delimited(number, passage, nonce, max_chars=max_chars) for number, passage in enumerate(passages, 1)]
     task = READING_TASK.format(
-        question=without_template_tokens(question).replace(nonce, " "),
+        question=_plain(question, nonce),
         where=READING_WHERE if len(passages) > 1 else "",
     )
     return [
         SystemMessage(READING_SYSTEM),
         HumanMessage("\n".join(blocks) + "\n\n" + task + (READING_AGAIN if again else "")),
     ]
+
+
+def checking_prompt(
+    question: str, answer: str, passage: Passage, *, nonce: str, max_chars: int | None = None
+) -> list[BaseMessage]:
+    """Asks whether an answer is the passage's answer to the question."""
+    task = CHECKING_TASK.format(question=_plain(question, nonce), answer=_plain(answer, nonce))
+    return [
+        SystemMessage(READING_SYSTEM),
+        HumanMessage(f"{delimited(1, passage, nonce, max_chars=max_chars)}\n\n{task}"),
+    ]
+
+
+def checking_schema() -> dict[str, object]:
+    """The JSON schema of a verdict."""
+    return _object(verdict={"type": "string", "enum": ["right", "wrong"]})
 
 
 def reading_schema(passages: int) -> dict[str, object]:
@@ -81,6 +102,10 @@ def reading_schema(passages: int) -> dict[str, object]:
     return _object(
         quotes={"type": "array", "items": quote, "minItems": 1, "maxItems": MAX_QUOTES}, answer={"type": "string"}
     )
+
+
+def _plain(text: str, nonce: str) -> str:
+    return without_template_tokens(text).replace(nonce, " ").strip()
 
 
 def _object(**properties: object) -> dict[str, object]:

@@ -5,15 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
 
 from retrieval.passages import Passage
 from rlm.answers import Usage
 from rlm.profiles import ModelProfile
-from rlm.prompts import new_nonce, reading_prompt, reading_schema
-from rlm.replies import Reply, read_reply
+from rlm.prompts import checking_prompt, checking_schema, new_nonce, reading_prompt, reading_schema
+from rlm.replies import Reply, read_reply, read_verdict
 
 # A quoted sentence or two and a short answer take 40 to 80 tokens; a reply past this has lost its thread.
 MAX_REPLY_TOKENS = 256
+_VERDICT_TOKENS = 32
 # Instructions, the chat template and the marks around one passage.
 _PROMPT_TOKENS = 220
 _PASSAGE_TOKENS = 60
@@ -29,8 +31,16 @@ class Read:
     usage: Usage
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an answer was confirmed, and what asking cost."""
+
+    confirmed: bool
+    usage: Usage
+
+
 class Reader:
-    """Asks a model to quote and answer from passages; raises what the model raises."""
+    """Asks a model to quote and answer from passages, and to check an answer; raises what the model raises."""
 
     def __init__(self, model: BaseChatModel, profile: ModelProfile) -> None:
         self._model = model
@@ -48,17 +58,22 @@ class Reader:
 
     def read(self, question: str, passages: Sequence[Passage], *, again: bool = False) -> Read:
         """Reads `passages` in one call; a single passage longer than the window is cut at its end."""
-        schema = {"name": "reading", "schema": reading_schema(len(passages)), "strict": True}
-        asked = self._model.bind(
-            response_format={"type": "json_schema", "json_schema": schema}, max_tokens=self._reply_tokens
-        )
         prompt = reading_prompt(
             question, passages, nonce=new_nonce(), again=again, max_chars=self._longest(question, passages)
         )
-        message = asked.invoke(prompt)
-        counted = message.usage_metadata
-        usage = Usage(1, counted["input_tokens"], counted["output_tokens"]) if counted else Usage(1)
-        return Read(read_reply(message.text), usage)
+        message = self._ask(prompt, "reading", reading_schema(len(passages)), self._reply_tokens)
+        return Read(read_reply(message.text), _usage(message))
+
+    def confirms(self, question: str, answer: str, passage: Passage) -> Verdict:
+        """Whether the model, shown an answer, finds it right; a reply that says neither does not confirm."""
+        longest = self._longest(question + answer, [passage])
+        prompt = checking_prompt(question, answer, passage, nonce=new_nonce(), max_chars=longest)
+        message = self._ask(prompt, "checking", checking_schema(), _VERDICT_TOKENS)
+        return Verdict(read_verdict(message.text), _usage(message))
+
+    def _ask(self, prompt: list[BaseMessage], name: str, schema: dict[str, object], max_tokens: int) -> AIMessage:
+        response_format = {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
+        return self._model.bind(response_format=response_format, max_tokens=max_tokens).invoke(prompt)
 
     def _room(self, question: str) -> int:
         """Tokens left for passages."""
@@ -72,6 +87,11 @@ class Reader:
 
     def _fits_alone(self, question: str, passage: Passage) -> bool:
         return estimated_tokens(passage.text) + _PASSAGE_TOKENS <= self._room(question)
+
+
+def _usage(message: AIMessage) -> Usage:
+    counted = message.usage_metadata
+    return Usage(1, counted["input_tokens"], counted["output_tokens"]) if counted else Usage(1)
 
 
 def estimated_tokens(text: str) -> int:

@@ -55,6 +55,12 @@ def read_reply(content: str) -> Reply:
     return Reply(found.quotations[:_MAX_QUOTES], _MARKER.sub("", found.answer).strip())
 
 
+def read_verdict(content: str) -> bool:
+    """Whether a checker's reply says "right" and does not say "wrong"; never raises."""
+    said = set(re.findall(r"\w+", content[:_MAX_REPLY_CHARS].casefold()))
+    return "right" in said and said.isdisjoint({"wrong", "not"})
+
+
 def _first_object(content: str) -> dict[str, object]:
     start = content.find("{")
     if start < 0:

@@ -1,7 +1,7 @@
 """From what a reader said to what may be shown: quotations located, claims judged, a decision with its reasons."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rlm.answerability import Decision, Weighed, after_reading
 from rlm.quotes import locate
@@ -46,6 +46,20 @@ class Finding:
         """Whether every claim is."""
         return bool(self.claims) and all(claim.support.supported for claim in self.claims)
 
+    @property
+    def answer(self) -> str:
+        """The claims as one text."""
+        return " ".join(claim.text for claim in self.claims)
+
+    @property
+    def doubtful(self) -> Weighed | None:
+        """The passage of an answer that is supported, and would be shown if a second reading confirmed it."""
+        return _best_source(self.claims) if self.supported and not self.decision.answerable else None
+
+    def checked(self, confirmed: bool) -> "Finding":
+        """The same after a second reading said whether the answer is right."""
+        return replace(self, decision=_decide(self.claims, confirmed))
+
 
 def verify(reply: Reply, read: Sequence[Weighed], known: Sequence[Weighed]) -> Finding:
     """Locates and judges a reply to a prompt that held `read`, numbered from 1, out of all passages `known`.
@@ -66,12 +80,14 @@ def verify(reply: Reply, read: Sequence[Weighed], known: Sequence[Weighed]) -> F
     return Finding(claims, _decide(claims))
 
 
-def _decide(claims: Sequence[Judged]) -> Decision:
+def _decide(claims: Sequence[Judged], confirmed: bool | None = None) -> Decision:
+    weakest = min(claims, key=lambda claim: (claim.support.supported, claim.support.share), default=None)
+    return after_reading(_best_source(claims), weakest.support if weakest else None, confirmed=confirmed)
+
+
+def _best_source(claims: Sequence[Judged]) -> Weighed | None:
     cited = [located.source for claim in claims for located in claim.evidence]
-    if not cited:
-        return after_reading(None, None)
-    weakest = min(claims, key=lambda claim: (claim.support.supported, claim.support.share))
-    return after_reading(max(cited, key=lambda source: source.score), weakest.support)
+    return max(cited, key=lambda source: source.score, default=None)
 
 
 def _locate(quotation: Quotation, read: Sequence[Weighed], known: Sequence[Weighed]) -> Located | None:

@@ -1,13 +1,15 @@
 """Fixtures for the whole suite: the real model files, and the folder of public data."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from api.settings import Settings
-from retrieval.models.manifest import ModelFile
+from retrieval.models.manifest import LANGUAGE_GGUF, ModelFile
 from retrieval.models.store import ModelStore
+from rlm.openvino_llm.process import LocalModelProcess
 
 
 def _require(files: list[ModelFile], store: ModelStore) -> Path:
@@ -26,6 +28,18 @@ def model_store() -> ModelStore:
 def encoder_files(model_store: ModelStore) -> Path:
     """The models folder, with the encoder in it."""
     return _require([file for file in model_store.files if not file.name.endswith(".gguf")], model_store)
+
+
+@pytest.fixture(scope="session")
+def local_model(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalModelProcess]:
+    """The real small language model, loaded once for the whole run."""
+    folder = _require(list(model_store.files), model_store)
+    log = tmp_path_factory.mktemp("llm") / "log"
+    process = LocalModelProcess(folder / LANGUAGE_GGUF, log)
+    state = process.wait_ready(300)
+    assert state.state == "ready", f"{state} {log.read_text()[-2000:]}"
+    yield process
+    process.close()
 
 
 @pytest.fixture(scope="session")

@@ -107,7 +107,8 @@ def answers(
     Console().print(table)
     Console().print(
         f"{sums['right']} of {sums['questions']} right; "
-        f"{sums['quotes_at_their_span']} of {sums['citations']} quotations at their spans; median {sums['seconds_median']} s.",
+        f"{sums['quotes_at_their_span']} of {sums['citations']} quotations at their spans; "
+        f"median {sums['seconds_median']} s.",
         highlight=False,
     )
 

@@ -3,6 +3,8 @@
 import codecs
 import re
 
+HEAD_BYTES = 8192  # enough of a file to tell what it is
+
 # The longer mark first: UTF-32 little-endian starts as UTF-16 does.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),

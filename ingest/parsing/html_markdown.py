@@ -4,11 +4,15 @@ Kept: headings, paragraphs, lists, tables, quotations, code, and the text of lin
 a reader does not see, and emphasis, whose marks would stand inside words that are searched for and quoted.
 """
 
-from bs4 import Tag
+from typing import TYPE_CHECKING
+
 from lxml import etree
 from markdownify import MarkdownConverter
 
 from ingest.errors import DamagedDocumentError, ParserLimitError
+
+if TYPE_CHECKING:
+    from bs4 import Tag
 
 # The converter calls itself three frames a level, so 1,000 frames bound it at about 300; real pages stay under 60.
 _MAX_DEPTH = 100
@@ -124,12 +128,12 @@ def _number_in(text: str | None) -> int | None:
 
 
 class _Markdown(MarkdownConverter):
-    def convert_li(self, element: Tag, text: str, parent_tags: set[str]) -> str:
+    def convert_li(self, element: "Tag", text: str, parent_tags: set[str]) -> str:
         ordered = element.parent is not None and element.parent.name == "ol"
         mark = f"{element.get('value', '1')}. " if ordered else "- "
         return mark + text.strip().replace("\n", "\n" + " " * len(mark)) + "\n"
 
-    def convert_pre(self, element: Tag, text: str, parent_tags: set[str]) -> str:
+    def convert_pre(self, element: "Tag", text: str, parent_tags: set[str]) -> str:
         fence = "```"
         while fence in text:
             fence += "`"

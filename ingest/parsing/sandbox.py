@@ -142,7 +142,7 @@ class ParserSandbox:
             killed = f"Parsing {_shown(name)} was killed by the system, most likely for its memory."
             return _Refusal(ParserLimitError(killed), used)
         if status < 0:
-            return _Refusal(_crash(name, signal.Signals(-status).name, self._limits.memory_bytes), used)
+            return _Refusal(_crash(name, -status, self._limits.memory_bytes), used)
         return _Refusal(DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer."), used)
 
 
@@ -150,10 +150,11 @@ def _too_slow(name: str, allowance: str) -> ParserLimitError:
     return ParserLimitError(f"Parsing {_shown(name)} took more than {allowance} and was stopped.")
 
 
-def _crash(name: str, signal_name: str, memory_bytes: int) -> DamagedDocumentError:
+def _crash(name: str, number: int, memory_bytes: int) -> DamagedDocumentError:
     """Libraries in C crash on damage, and many also when memory runs out; from outside the two look the same."""
+    reason = signal.strsignal(number) or f"signal {number}"
     return DamagedDocumentError(
-        f"The parser crashed on {_shown(name)} ({signal_name}): it is damaged, or needs more than {memory_bytes:,} bytes "
+        f"The parser crashed on {_shown(name)} ({reason}): it is damaged, or needs more than {memory_bytes:,} bytes "
         "of memory.",
         hint="Export it again from its own program, or split it into smaller files.",
     )

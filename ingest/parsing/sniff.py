@@ -8,7 +8,6 @@ import filetype
 from ingest.errors import UnsupportedTypeError
 from ingest.parsing.charsets import decode, looks_like_text
 
-HEAD_BYTES = 8192  # enough of a file to decide
 PDF = "application/pdf"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
@@ -35,7 +34,7 @@ _SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX8"
 
 
 def sniff(head: bytes, name: str, declared: str | None) -> str:
-    """The media type of the file that starts with `head` (its first `HEAD_BYTES`, or all of it).
+    """The media type of the file that starts with `head` (its first `charsets.HEAD_BYTES`, or all of it).
 
     Raises `UnsupportedTypeError`, which says what the content looks like.
     """

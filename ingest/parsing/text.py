@@ -5,14 +5,13 @@ from pathlib import Path
 
 from ingest.errors import DamagedDocumentError, NoTextError
 from ingest.normalize import normalize, normalize_title
-from ingest.parsing.charsets import decode, looks_like_text, turns_binary
+from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text, turns_binary
 from ingest.parsing.types import ParsedDocument
 
 TEXT_PARSER = "text-1"
 MARKDOWN_PARSER = "markdown-1"
 NO_TEXT_HINT = "Check that the file was saved completely, and upload it again."
 
-_HEAD_BYTES = 8192
 _front_matter = re.compile(r"---\n(?P<fields>.*?)^(?:---|\.\.\.)$", re.DOTALL | re.MULTILINE)
 _title_field = re.compile(r"^title:[ \t]*(?P<title>\S.*)$", re.MULTILINE | re.IGNORECASE)
 _fence_or_heading = re.compile(
@@ -35,10 +34,10 @@ def parse_markdown(path: Path) -> ParsedDocument:
 def read_text_bytes(path: Path) -> bytes:
     """The bytes of a file that is text to its end. Raises `DamagedDocumentError` for one that is not."""
     content = path.read_bytes()
-    if not looks_like_text(content[:_HEAD_BYTES]):
+    if not looks_like_text(content[:HEAD_BYTES]):
         from ingest.parsing.sniff import unreadable_kind  # only here: the tables of signatures take time to load
 
-        raise DamagedDocumentError(f"The content looks like {unreadable_kind(content[:_HEAD_BYTES])}, not text.")
+        raise DamagedDocumentError(f"The content looks like {unreadable_kind(content[:HEAD_BYTES])}, not text.")
     if turns_binary(content):
         raise DamagedDocumentError("The file begins as text and goes on as binary data.")
     return content

@@ -1,7 +1,6 @@
 """The HTTP face of an engine: health, the list of one model, and chat completions."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
@@ -25,14 +24,21 @@ from rlm.openvino_llm.wire import (
 _CLIENT_GONE = 499
 """What nginx logs for a client that hung up; nobody receives it."""
 
+_KEEP_ALIVE = b": still working\n\n"
+
 Result = TypeVar("Result")
 
 
-def create_app(host: EngineHost, model_name: str) -> FastAPI:
-    """The application; `host` may still be loading."""
+class _ClientGoneError(Exception):
+    """The client hung up before there was anything to send."""
+
+
+def create_app(host: EngineHost, model_name: str, *, keep_alive_seconds: float = 10.0) -> FastAPI:
+    """The application; `host` may still be loading. A stream is never silent for longer than `keep_alive_seconds`."""
     app = FastAPI(title="Leadline local language model", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(LanguageModelError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_body)
+    app.add_exception_handler(_ClientGoneError, _no_answer)
 
     @app.get("/health")
     async def health() -> JSONResponse:
@@ -50,7 +56,7 @@ def create_app(host: EngineHost, model_name: str) -> FastAPI:
             detail = f"There is no model {body.model!r} here, only {model_name!r}."
             error = error_object(detail, code="model_not_found", kind="invalid_request_error", param="model")
             return JSONResponse(error, status_code=404)
-        events = _Events()
+        events = _Events(keep_alive_seconds)
         ticket = host.engine().submit(body.to_generation_request(), events.put)
         writer = CompletionWriter(model_name)
         if body.stream:
@@ -63,16 +69,20 @@ def create_app(host: EngineHost, model_name: str) -> FastAPI:
 class _Events:
     """Events from the engine's thread, for the loop that made this object."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_alive_seconds: float) -> None:
+        self._keep_alive_seconds = keep_alive_seconds
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
 
     def put(self, event: Event) -> None:
         self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
 
-    async def next(self) -> Event:
-        """The next event; raises what the engine failed with."""
-        event = await self._queue.get()
+    async def next(self) -> Event | None:
+        """The next event, or None when there is none for a while; raises what the engine failed with."""
+        try:
+            event = await asyncio.wait_for(self._queue.get(), self._keep_alive_seconds)
+        except TimeoutError:
+            return None
         if isinstance(event, Failed):
             raise event.error
         return event
@@ -81,48 +91,41 @@ class _Events:
 async def _whole(ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request) -> Response:
     async def collect() -> dict[str, Any]:
         text = ""
-        while isinstance(event := await events.next(), TextDelta):
-            text += event.text
-        assert isinstance(event, Finished)
+        while not isinstance(event := await events.next(), Finished):
+            text += event.text if isinstance(event, TextDelta) else ""
         return writer.completion(text, event.reason, event.usage)
 
     try:
-        completion = await _unless_gone(request, collect())
+        return JSONResponse(await _unless_gone(request, collect()))
     finally:
         ticket.cancel()
-    return Response(status_code=_CLIENT_GONE) if completion is None else JSONResponse(completion)
 
 
 async def _streamed(
     ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request, *, wants_usage: bool
 ) -> Response:
-    # The status line waits for the first event, so that a request the engine refuses is answered with an error status.
-    started = False
+    # The status line waits a little for the first event, so that what the engine refuses has an error status.
     try:
         first = await _unless_gone(request, events.next())
-        if first is None:
-            return Response(status_code=_CLIENT_GONE)
-        response = _TicketedStream(ticket, _stream(first, events, writer, wants_usage=wants_usage))
-        started = True
-        return response
-    finally:
-        if not started:
-            ticket.cancel()
+    except BaseException:
+        ticket.cancel()
+        raise
+    return _TicketedStream(ticket, _stream(first, events, writer, wants_usage=wants_usage))
 
 
 async def _stream(
-    first: Event, events: _Events, writer: CompletionWriter, *, wants_usage: bool
+    first: Event | None, events: _Events, writer: CompletionWriter, *, wants_usage: bool
 ) -> AsyncIterator[bytes]:
-    event = first
     yield writer.delta("", first=True)
+    event = first
     try:
-        while isinstance(event, TextDelta):
-            yield writer.delta(event.text, first=False)
+        while not isinstance(event, Finished):
+            # Prefill and the queue may take minutes; a client's read timeout is there to notice a dead server.
+            yield writer.delta(event.text, first=False) if isinstance(event, TextDelta) else _KEEP_ALIVE
             event = await events.next()
     except LanguageModelError as error:
         yield server_sent_event(error_status(error)[1])
         return
-    assert isinstance(event, Finished)
     yield writer.end(event.reason)
     if wants_usage:
         yield writer.usage(event.usage)
@@ -143,23 +146,28 @@ class _TicketedStream(StreamingResponse):
             self._ticket.cancel()
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:
-    """The result of `work`, or None when the client hangs up first."""
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of `work`; raises _ClientGoneError when the client hangs up first."""
     working = asyncio.ensure_future(work)
     hanging_up = asyncio.ensure_future(_hang_up(request))
     try:
         await asyncio.wait({working, hanging_up}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
+        if working.done():
+            return working.result()
+        raise _ClientGoneError
     finally:
         for task in (working, hanging_up):
             task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, LanguageModelError):
-                await task
+        await asyncio.gather(working, hanging_up, return_exceptions=True)
 
 
 async def _hang_up(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+async def _no_answer(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=_CLIENT_GONE)
 
 
 async def _refuse(_request: Request, error: Exception) -> JSONResponse:

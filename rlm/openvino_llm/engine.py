@@ -65,12 +65,12 @@ class OpenVINOEngine:
         self._proven_schemas: set[str] = set()
         self._request_ids = 0
         self._changed = threading.Condition()
-        self._closed = False
+        self._broken = False
         self._warm = threading.Event()
         self._stepper = threading.Thread(target=self._run, name="openvino-stepper", daemon=True)
         self._stepper.start()
         self._warm.wait()
-        if self._closed:
+        if self._broken:
             raise LanguageModelUnavailableError("The language model was loaded, but its first inference failed.")
 
     def submit(self, request: GenerationRequest, emit: Emit) -> InFlight:
@@ -78,8 +78,8 @@ class OpenVINOEngine:
         prompt = self._encoder.encode(request.messages, answer_tokens=request.max_tokens or 1)
         generation = InFlight(request, prompt, emit)
         with self._changed:
-            if self._closed:
-                raise LanguageModelUnavailableError("The language model has stopped.")
+            if self._broken:
+                raise LanguageModelUnavailableError("The language model broke down.")
             if len(self._waiting) >= self._limits.max_waiting:
                 raise LanguageModelUnavailableError(
                     f"{len(self._waiting)} requests are waiting for the language model already.",
@@ -90,14 +90,6 @@ class OpenVINOEngine:
             self._changed.notify()
         return generation
 
-    def close(self) -> None:
-        """Stop after the step in progress; requests that are not finished fail."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
-        if threading.current_thread() is not self._stepper:
-            self._stepper.join()
-
     def _warm_up(self) -> None:
         # The first inference packs the weights for the thread that asks, which takes seconds; no user should wait for
         # that. A full batch and two tokens more are a prefill and a decoding step. Unlike `step`, `generate` lets go of
@@ -107,11 +99,11 @@ class OpenVINOEngine:
         self._pipeline.generate([_tensor(ids)], [config])
 
     def _run(self) -> None:
-        error = LanguageModelUnavailableError("The language model was stopped before it had answered.")
         try:
             self._warm_up()
             self._warm.set()
-            while self._wait_for_work():
+            while True:
+                self._wait_for_work()
                 self._drop_cancelled()
                 self._admit()
                 self._step()
@@ -120,17 +112,14 @@ class OpenVINOEngine:
                 time.sleep(self._limits.pause_seconds)
         except Exception:  # The thread's last boundary: whatever it was, nobody would be answered any more.
             log.exception("The pipeline is broken; this process has to be replaced.")
-            error = LanguageModelUnavailableError("The language model broke down while answering.")
-            self._on_broken()
-        finally:
-            self._fail_all(error)
+            self._fail_all(LanguageModelUnavailableError("The language model broke down while answering."))
             self._warm.set()
+            self._on_broken()
 
-    def _wait_for_work(self) -> bool:
+    def _wait_for_work(self) -> None:
         with self._changed:
-            while not (self._closed or self._waiting or self._pipeline.has_non_finished_requests()):
+            while not (self._waiting or self._pipeline.has_non_finished_requests()):
                 self._changed.wait()
-            return not self._closed
 
     def _drop_cancelled(self) -> None:
         with self._changed:
@@ -210,7 +199,7 @@ class OpenVINOEngine:
 
     def _fail_all(self, error: LanguageModelError) -> None:
         with self._changed:
-            self._closed = True
+            self._broken = True
             unfinished = [*self._running, *self._waiting]
             self._waiting.clear()
         self._running = []
@@ -241,7 +230,7 @@ def _load(model_path: Path, limits: EngineLimits) -> openvino_genai.ContinuousBa
     scheduler.enable_prefix_caching = True
     try:
         return openvino_genai.ContinuousBatchingPipeline(str(model_path), scheduler, "CPU", {})
-    except RuntimeError as error:
+    except (RuntimeError, IndexError) as error:  # a header without the expected keys is an IndexError
         raise LanguageModelUnavailableError(
             f"The model file {model_path.name} cannot be loaded: {_reason(error)}",
             hint="Fetch it again with `leadline models fetch`.",
@@ -252,7 +241,7 @@ def _tensor(ids: TokenIds) -> openvino.Tensor:
     return openvino.Tensor(ids.reshape(1, -1))
 
 
-def _reason(error: RuntimeError) -> str:
+def _reason(error: Exception) -> str:
     """What the vendor says, without the address of the line in its build that says it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.sub(r"^(\[[\d:]+\] )?\S+:\d+: ", "", lines[-1]) if lines else type(error).__name__

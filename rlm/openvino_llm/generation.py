@@ -103,8 +103,5 @@ class Engine(Protocol):
         """Queue the request.
 
         Raises ContextTooLongError when prompt and answer do not fit, LanguageModelUnavailableError when the queue is
-        full or the engine has stopped.
+        full or the engine is broken.
         """
-
-    def close(self) -> None:
-        """Stop after the step in progress; requests that are not finished fail."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -103,7 +104,10 @@ class LocalModelProcess:
                     return
 
     def _ask(self, client: httpx.Client) -> None:
-        # Not listening yet, or one long step of the engine: the next look will tell.
+        # Knock first: a refused connection leaves httpx's transport with an open socket.
+        if not _listens(self.socket):
+            return
+        # One long step of the engine, or a child that just died: the next look will tell.
         with contextlib.suppress(httpx.HTTPError, ValueError):
             health = client.get("/health", timeout=_HEALTH_TIMEOUT_SECONDS).json()
             if health["status"] != "loading":
@@ -113,6 +117,15 @@ class LocalModelProcess:
         with self._changed:
             self._state, self._since = ProcessState(state, 0.0, reason, hint), time.monotonic()
             self._changed.notify_all()
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:

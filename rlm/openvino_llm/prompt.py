@@ -1,6 +1,6 @@
 """From messages to token ids, with nothing cut and no authority for control tokens written in a message."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,8 +14,6 @@ TokenIds = npt.NDArray[np.int64]
 # A noncharacter: Unicode reserves it for a program's own use, so no text may rely on it.
 _SEAM = "\ufdd0"
 _REPLACEMENT = "\ufffd"
-# Every token stands for at least one byte of UTF-8, so a piece of this many bytes is never cut by the tokenizer.
-_SAFE_PIECE_BYTES = 8_000
 _LONGEST_UTF8_CHARACTER = 4
 
 
@@ -71,18 +69,17 @@ class PromptEncoder:
         return text
 
     def _count(self, pieces: Sequence[str]) -> int:
-        return sum(len(self._tokenizer.encode(part)) for piece in pieces for part in _short_parts(piece))
+        # Every token stands for at least one byte, so text with fewer bytes than the limit is never cut.
+        size = (self._tokenizer.encode_limit - 1) // _LONGEST_UTF8_CHARACTER
+        return sum(len(self._tokenizer.encode(part)) for piece in pieces for part in _parts(piece, size))
 
 
-def _short_parts(text: str) -> list[str]:
-    """Split so that no part reaches the tokenizer's limit; before a space where there is one, as tokens begin there."""
-    size = _SAFE_PIECE_BYTES // _LONGEST_UTF8_CHARACTER
-    parts: list[str] = []
+def _parts(text: str, size: int) -> Iterator[str]:
+    """The text in parts of at most `size` characters, cut before a space where there is one, as tokens begin there."""
     start = 0
     while start < len(text):
         end = start + size
         space = text.rfind(" ", start + 1, end) if end < len(text) else -1
         end = space if space > start else end
-        parts.append(text[start:end])
+        yield text[start:end]
         start = end
-    return parts

@@ -176,6 +176,7 @@ def error_status(error: LanguageModelError) -> tuple[int, dict[str, Any]]:
             body = error_object(
                 error.detail, code="context_length_exceeded", kind="invalid_request_error", param="messages"
             )
+            body["error"] |= {"prompt_tokens": error.prompt_tokens, "limit_tokens": error.limit_tokens}
             return 400, body
         case LanguageModelRefusedError():
             return 400, error_object(str(error), code=error.code, kind="invalid_request_error")

@@ -13,10 +13,12 @@ from ingest.errors import (
     EncryptedDocumentError,
     LeadlineError,
     NoTextError,
+    ParseError,
     ParserLimitError,
     UnsupportedTypeError,
 )
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.types import ParserLimits
 from tests.support.parsing import assert_still_parses, parse, parse_as
 from tests.support.pdf_files import pdf
 
@@ -150,6 +152,29 @@ def test_twenty_megabytes_of_blanks_hold_no_text(sandbox: ParserSandbox, tmp_pat
     with pytest.raises(NoTextError):
         parse(sandbox, tmp_path, "blank.txt", b" " * 10_000_000 + b"\n" * 10_000_000)
     assert_still_parses(sandbox, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("large.html", b"<html><body>" + b"<p>word <b>x</b> and more</p>" * 100_000),
+        ("large.txt", b"word " * 20_000_000),
+        ("large.pdf", pdf([["word " * 15] * 200_000])),
+    ],
+    ids=["html", "text", "pdf"],
+)
+def test_a_file_that_needs_too_much_memory_is_refused_for_that(tmp_path: Path, name: str, content: bytes) -> None:
+    with ParserSandbox(ParserLimits(memory_bytes=80_000_000)) as sandbox:
+        with pytest.raises(ParseError, match="80,000,000 bytes of memory"):
+            parse(sandbox, tmp_path, name, content)
+        assert_still_parses(sandbox, tmp_path)
+
+
+def test_marks_that_take_for_ever_to_put_in_order_run_into_the_limit(tmp_path: Path) -> None:
+    with ParserSandbox(ParserLimits(cpu_seconds=1)) as sandbox:
+        with pytest.raises(ParserLimitError, match="processor time"):
+            parse(sandbox, tmp_path, "marks.txt", ("a" + "\u0315\u0300" * 100_000).encode())
+        assert_still_parses(sandbox, tmp_path)
 
 
 def test_text_in_other_character_sets_is_read(sandbox: ParserSandbox, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def bounded(tmp_path: Path) -> Iterator[ParserSandbox]:
         ("test/write-a-large-file", ParserLimitError, "2,000,000 bytes of text"),
         ("test/long-text", ParserLimitError, "2,000,000 bytes of text"),
         ("test/end-quietly", DamagedDocumentError, "without an answer"),
-        ("test/crash", DamagedDocumentError, "SIGSEGV"),
+        ("test/crash", DamagedDocumentError, "Segmentation fault"),
         ("test/be-killed", ParserLimitError, "killed by the system"),
         ("test/recurse", DamagedDocumentError, "RecursionError"),
         ("test/complain-at-length", ParserLimitError, "x"),
@@ -64,7 +64,7 @@ def test_a_parser_that_hangs_is_killed_with_all_it_started(tmp_path: Path, media
     with ParserSandbox(limits, command=COMMAND, scratch=tmp_path) as sandbox:
         with pytest.raises((ParserLimitError, DamagedDocumentError)):
             parse_as(sandbox, tmp_path, media_type)
-        assert _running(SLEEPER) == []
+        _wait_until(lambda: _running(SLEEPER) == [])
         assert_still_parses(sandbox, tmp_path)
 
 
@@ -84,6 +84,15 @@ def _command_line(pid: int) -> bytes:
 
 def test_what_a_parser_prints_is_not_taken_for_an_answer(bounded: ParserSandbox, tmp_path: Path) -> None:
     assert parse_as(bounded, tmp_path, "test/chatter").text == "test/chatter did as it pleased"
+    assert_still_parses(bounded, tmp_path)
+
+
+def test_a_child_that_was_taken_over_cannot_pass_off_the_last_text_as_the_next(
+    bounded: ParserSandbox, tmp_path: Path
+) -> None:
+    assert_still_parses(bounded, tmp_path)
+    with pytest.raises(DamagedDocumentError, match="no usable answer"):
+        parse_as(bounded, tmp_path, "test/take-over")
     assert_still_parses(bounded, tmp_path)
 
 

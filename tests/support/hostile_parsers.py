@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ingest.errors import ParserLimitError
-from ingest.parsing.child import main
+from ingest.parsing import child
 from ingest.parsing.registry import ParserFunction, parser_for
 from ingest.parsing.types import ParsedDocument
 
@@ -72,6 +72,11 @@ def chatter() -> None:
     os.read(0, 1_000)
 
 
+def take_over() -> None:
+    """From now on the child claims to have written texts and writes none."""
+    vars(child)["write_document"] = lambda *_: None
+
+
 def complain_at_length() -> None:
     raise ParserLimitError("x" * 100_000)
 
@@ -89,6 +94,7 @@ HOSTILE: dict[str, Callable[[], None]] = {
         be_killed,
         recurse,
         chatter,
+        take_over,
         complain_at_length,
     )
 }
@@ -150,4 +156,4 @@ def find_parser(media_type: str) -> ParserFunction:
 
 
 if __name__ == "__main__":
-    main(find_parser)
+    child.main(find_parser)

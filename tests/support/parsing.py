@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from ingest.parsing.sniff import HEAD_BYTES, sniff
+from ingest.parsing.charsets import HEAD_BYTES
+from ingest.parsing.sniff import sniff
 from ingest.parsing.types import ParsedDocument, Parser
 
 

@@ -29,12 +29,18 @@ def test_a_document_arrives_as_it_was_sent(tmp_path: Path) -> None:
 
 
 def test_a_text_past_the_limit_is_neither_sent_nor_read(tmp_path: Path) -> None:
-    size = len(DOCUMENT.text.encode())
+    document = ParsedDocument("x" * 100, (), None, "text-1")
     with pytest.raises(ParserLimitError):
-        write_document(DOCUMENT, tmp_path, size - 1)
-    write_document(DOCUMENT, tmp_path, size)
+        write_document(document, tmp_path, 99)
+    write_document(document, tmp_path, 100)
+    assert read_document(tmp_path, 100) == document
     with pytest.raises(HandoverError):
-        read_document(tmp_path, size - 1)
+        read_document(tmp_path, 99)
+
+
+def test_the_limit_counts_bytes_and_not_characters(tmp_path: Path) -> None:
+    with pytest.raises(ParserLimitError):
+        write_document(DOCUMENT, tmp_path, len(DOCUMENT.text))
 
 
 def test_nothing_is_left_for_the_next_document(tmp_path: Path) -> None:

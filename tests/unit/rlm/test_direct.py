@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from retrieval.passages import Passage
-from rlm.answers import AnswerStatus
+from rlm.answers import AnswerStatus, Usage
 from rlm.direct import DirectStrategy
 from rlm.errors import LanguageModelOutputError, LanguageModelTimeoutError, LanguageModelUnavailableError
 from rlm.profiles import LOCAL_QWEN
@@ -101,6 +101,51 @@ class TestSecondLook:
         chat = ScriptedChat(script=[INVENTED] * 10)
         strategy(chat, max_calls=1).answer(QUESTION)
         assert len(chat.prompts) == 1
+
+
+class TestOtherWords:
+    """A passage that shares few words with the question is believed only when a second reading confirms it."""
+
+    ASKED = "How do I get my money back?"
+    REFUNDS = passage("Refunds are issued within 14 days of the return.", title="Returns", cosine=0.41)
+    READ = reply("Refunds are issued within 14 days of the return.", answer="within 14 days")
+
+    def test_a_confirmed_answer_is_given(self) -> None:
+        chat = ScriptedChat(script=[self.READ, '{"verdict": "right"}'])
+        events = list(strategy(chat, [self.REFUNDS]).stream(self.ASKED))
+        assert "Proposed answer: within 14 days" in chat.prompt_text(1)
+        assert [event for event in events if isinstance(event, Reading)] == [
+            Reading(1, (self.REFUNDS,)),
+            Reading(2, (self.REFUNDS,)),
+        ]
+        assert isinstance(events[-1], Completed)
+        assert events[-1].answer.status is AnswerStatus.ANSWERED
+        assert events[-1].answer.usage == Usage(2, 200, 20)
+
+    def test_an_answer_found_wrong_is_not_given(self) -> None:
+        chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}'])
+        answer = strategy(chat, [self.REFUNDS]).answer(self.ASKED)
+        assert answer.status is AnswerStatus.NOT_FOUND
+        assert "found the answer wrong" in answer.reasons[-1]
+
+    def test_an_unreadable_verdict_confirms_nothing(self) -> None:
+        chat = ScriptedChat(script=[self.READ, LanguageModelOutputError("Cut off.")])
+        assert strategy(chat, [self.REFUNDS]).answer(self.ASKED).status is AnswerStatus.NOT_FOUND
+
+    def test_an_unsupported_answer_is_not_even_checked(self) -> None:
+        chat = ScriptedChat(script=[reply("Refunds are issued within 14 days", answer="never"), "!!", "!!"])
+        assert strategy(chat, [self.REFUNDS]).answer(self.ASKED).status is AnswerStatus.NOT_FOUND
+        assert not any("Proposed answer" in chat.prompt_text(call) for call in range(len(chat.prompts)))
+
+    def test_nothing_is_read_that_could_not_be_confirmed_any_more(self) -> None:
+        chat = ScriptedChat(script=[self.READ])
+        assert strategy(chat, [self.REFUNDS], max_calls=1).answer(self.ASKED).status is AnswerStatus.NOT_FOUND
+        assert not chat.prompts
+
+    def test_checks_count_as_calls(self) -> None:
+        chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}', self.READ, self.READ])
+        answer = strategy(chat, [self.REFUNDS] * 5).answer(self.ASKED)
+        assert answer.usage.calls == len(chat.prompts) <= 3
 
 
 class TestNotFound:

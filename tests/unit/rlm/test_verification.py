@@ -92,8 +92,21 @@ def test_the_same_words_quoted_twice_are_one_piece_of_evidence() -> None:
     assert len(found.claims) == 1
 
 
-def test_a_quotation_in_a_passage_that_cannot_answer_is_not_shown() -> None:
-    far = weigh(QUESTION, [passage("The league has 32 teams.", cosine=0.1)])
-    found = verify(Reply((Quotation("The league has 32 teams."),), "32"), far, far)
-    assert found.supported
-    assert not found.decision.answerable
+class TestDoubtful:
+    FAR = weigh(QUESTION, [passage("The league has 32 teams.", cosine=0.5)])
+
+    def test_a_supported_answer_from_a_passage_under_the_threshold_waits_for_a_second_reading(self) -> None:
+        found = verify(Reply((Quotation("The league has 32 teams."),), "32"), self.FAR, self.FAR)
+        assert found.supported
+        assert not found.decision.answerable
+        assert found.doubtful is self.FAR[0]
+        assert found.answer == "32"
+        assert found.checked(True).decision.answerable
+        assert not found.checked(False).decision.answerable
+
+    def test_an_unsupported_one_does_not(self) -> None:
+        found = verify(Reply((Quotation("The league has 32 teams."),), "33"), self.FAR, self.FAR)
+        assert found.doubtful is None
+
+    def test_nor_does_one_that_is_sure(self) -> None:
+        assert verify(Reply((Quotation("gave up 308 points"),), "308"), KNOWN[:1], KNOWN).doubtful is None

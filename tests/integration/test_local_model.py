@@ -1,0 +1,151 @@
+"""The local language model's process and the traps of its engine, each seen in the release that is pinned."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+
+from rlm.chat_models import local_chat_model
+from rlm.errors import ContextTooLongError, LanguageModelRefusedError
+from rlm.openvino_llm.process import LocalModelProcess
+from rlm.profiles import LOCAL_QWEN
+
+# A stand-in for the server: says it is ready, and prints its environment; dies when the file `die` is there.
+CHILD = """
+import http.server, os, pathlib, socketserver, sys, threading
+socket, folder = sys.argv[sys.argv.index("--uds") + 1], pathlib.Path(sys.argv[1])
+print(dict(os.environ), flush=True)
+(folder / "starts").open("a").write("x")
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_): pass
+    def address_string(self): return ""
+    def do_GET(self):
+        body = b'{"status": "ready", "seconds": 1}'
+        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
+        self.wfile.write(body)
+pathlib.Path(socket).unlink(missing_ok=True)
+server = socketserver.ThreadingUnixStreamServer(socket, Handler)
+def watch():
+    import time
+    while not (folder / "die").exists(): time.sleep(0.02)
+    os._exit(3)
+threading.Thread(target=watch, daemon=True).start()
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def model(local_model: LocalModelProcess) -> Iterator[BaseChatModel]:
+    made = local_chat_model(local_model.socket, LOCAL_QWEN)
+    yield made
+    made.close()
+
+
+def stand_in(folder: Path) -> LocalModelProcess:
+    return LocalModelProcess(Path("unused"), folder / "log", command=[sys.executable, "-c", CHILD, str(folder)])
+
+
+def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
+    process = stand_in(tmp_path)
+    assert process.wait_ready(30).state == "ready"
+    (tmp_path / "die").touch()
+    while process.state().state == "ready":
+        time.sleep(0.02)
+    (tmp_path / "die").unlink()
+    assert process.wait_ready(30).state == "ready"
+    assert (tmp_path / "starts").read_text() >= "xx"
+    process.close()
+    assert process.state().state == "stopped"
+
+
+def test_a_child_gets_no_secret_of_our_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_LLM_API_KEY", "sk-very-secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "sk-other")
+    process = stand_in(tmp_path)
+    assert process.wait_ready(30).state == "ready"
+    process.close()
+    log = (tmp_path / "log").read_text()
+    assert "PATH" in log
+    assert "sk-" not in log
+
+
+def test_a_file_that_is_no_model_fails_with_its_reason(tmp_path: Path) -> None:
+    model = tmp_path / "broken.gguf"
+    model.write_bytes(b"GGUF" + bytes(100))
+    process = LocalModelProcess(model, tmp_path / "log")
+    state = process.wait_ready(60)
+    process.close()
+    assert state.state == "failed"
+    assert "models" in state.hint
+
+
+def test_the_server_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from rlm.openvino_llm.process import LocalModelProcess\n"
+        f"process = LocalModelProcess(Path('none.gguf'), Path({str(tmp_path / 'log')!r}))\n"
+        "while process._child is None: time.sleep(0.01)\n"
+        "print(process._child.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{child}").exists()
+
+
+def test_a_prompt_past_the_tokenizers_silent_cut_is_refused_with_its_length(model: BaseChatModel) -> None:
+    with pytest.raises(ContextTooLongError):
+        model.invoke("sail " * 8200 + "What was the first word?")
+
+
+def test_a_request_given_up_during_its_prefill_does_not_poison_the_cache(model: BaseChatModel) -> None:
+    prompt = (
+        "The log says: "
+        + "the wind was fair and the sea was calm. " * 150
+        + "\nName the colour of a clear sky in one word."
+    )
+    decoding = threading.Thread(target=lambda: list(model.bind(max_tokens=60).stream("Write about the sea.")))
+    decoding.start()
+    for delay in (0.1, 0.4, 0.8):
+        stream = model.bind(max_tokens=5, timeout=delay)
+        with pytest.raises(Exception, match="time"):
+            stream.invoke(prompt)
+    decoding.join()
+    assert "blue" in model.bind(max_tokens=10).invoke(prompt).text.casefold()
+
+
+def test_a_schema_that_cannot_be_compiled_is_refused_and_harms_nobody(model: BaseChatModel) -> None:
+    bad = {"name": "bad", "schema": {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}}
+    with pytest.raises(LanguageModelRefusedError):
+        model.bind(response_format={"type": "json_schema", "json_schema": bad}).invoke("Fill it in.")
+    assert model.bind(max_tokens=5).invoke("Say hello.").text
+
+
+def test_several_at_once_all_get_their_own_answer(model: BaseChatModel) -> None:
+    words = ["anchor", "rudder", "lantern", "compass", "hammock", "barrel"]
+    found: dict[str, str] = {}
+
+    def repeat(word: str) -> None:
+        found[word] = model.bind(max_tokens=8).invoke(f"Reply with this one word and nothing else: {word}").text
+
+    threads = [threading.Thread(target=repeat, args=(word,)) for word in words]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {word: word in found[word].casefold() for word in words} == dict.fromkeys(words, True)
+
+
+def test_the_socket_is_this_users_alone(local_model: LocalModelProcess) -> None:
+    assert local_model.socket.parent.stat().st_mode & 0o077 == 0
+    assert local_model.socket.stat().st_uid == os.getuid()

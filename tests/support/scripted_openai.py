@@ -1,0 +1,160 @@
+"""A small OpenAI-compatible server whose model counts, and which misbehaves when told to."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+
+Fault = Literal["", "busy", "down", "hang", "cut", "not_json", "unauthorized", "too_long"]
+
+WINDOW = 8192
+
+
+class ScriptedOpenAI(ThreadingHTTPServer):
+    """Answers every prompt with the numbers from one to nine; `fault` changes how. `dropped` counts lost clients."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.fault: Fault = ""
+        self.dropped = 0
+        self.requests: list[dict[str, Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's signature
+        self.dropped += 1
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ScriptedOpenAI
+
+    def log_message(self, *_: object) -> None:
+        return None
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.requests.append(body)
+        refusals: dict[Fault, tuple[int, str]] = {
+            "busy": (429, "rate_limit_exceeded"),
+            "down": (503, "unavailable"),
+            "unauthorized": (401, "invalid_api_key"),
+            "too_long": (400, "context_length_exceeded"),
+        }
+        prompt = sum(len(message["content"]) for message in body["messages"]) // 2
+        fault = "too_long" if prompt > WINDOW else self.server.fault
+        if fault in refusals:
+            status, code = refusals[fault]
+            self._json(status, {"error": {"message": f"It is {code}.", "code": code}}, {"Retry-After": "7"})
+        elif fault == "hang":
+            time.sleep(30)
+        elif fault == "not_json":
+            self._send(200, b"<html>Bad gateway</html>", {"Content-Type": "application/json"})
+        else:
+            self._answer(body, prompt)
+
+    def _answer(self, body: dict[str, Any], prompt: int) -> None:
+        text, reason = _answer(body)
+        usage = {
+            "prompt_tokens": prompt + 1,
+            "completion_tokens": len(text.split()),
+            "total_tokens": prompt + 1 + len(text.split()),
+        }
+        if not body.get("stream"):
+            message = {"role": "assistant", "content": text}
+            choices = [{"index": 0, "message": message, "finish_reason": reason}]
+            self._json(
+                200,
+                {
+                    "id": "x",
+                    "object": "chat.completion",
+                    "created": 0,
+                    "model": body["model"],
+                    "choices": choices,
+                    "usage": usage,
+                },
+            )
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for number, piece in enumerate(_pieces(text)):
+            if self.server.fault == "cut" and number == 2:
+                return
+            self._event(body, {"index": 0, "delta": {"role": "assistant", "content": piece}, "finish_reason": None})
+        self._event(body, {"index": 0, "delta": {}, "finish_reason": reason})
+        self._event(body, None, usage)
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def _event(self, body: dict[str, Any], choice: dict[str, Any] | None, usage: dict[str, int] | None = None) -> None:
+        chunk = {
+            "id": "x",
+            "object": "chat.completion.chunk",
+            "created": 0,
+            "model": body["model"],
+            "choices": [choice] if choice else [],
+            "usage": usage,
+        }
+        self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+        self.wfile.flush()
+
+    def _json(self, status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> None:
+        self._send(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+    def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+
+def _answer(body: dict[str, Any]) -> tuple[str, str]:
+    """The text and the finish reason, with `stop`, `max_tokens` and `response_format` obeyed."""
+    schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
+    text = json.dumps(_instance(schema)) if schema else "1, 2, 3, 4, 5, 6, 7, 8, 9."
+    for stop in body.get("stop") or []:
+        text = text.split(stop, 1)[0]
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    pieces = list(_pieces(text))
+    if limit and len(pieces) > limit:
+        return "".join(pieces[:limit]), "length"
+    return text, "stop"
+
+
+def _instance(schema: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema.get("type"):
+        case "object":
+            return {name: _instance(member) for name, member in schema.get("properties", {}).items()}
+        case "array":
+            return [_instance(schema["items"])]
+        case "integer" | "number":
+            return schema.get("minimum", 1)
+        case "boolean":
+            return True
+        case _:
+            return "text"
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for number, word in enumerate(text.split(" ")):
+        yield word if number == 0 else f" {word}"
+
+
+@contextmanager
+def scripted_openai() -> Iterator[ScriptedOpenAI]:
+    """A server on loopback for the length of the block."""
+    with ScriptedOpenAI() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()

@@ -1,0 +1,92 @@
+import inspect
+from collections.abc import Iterator
+
+import httpx2
+import openai
+import pytest
+
+from rlm.chat_models import remote_chat_model, translated
+from rlm.errors import (
+    ContextTooLongError,
+    LanguageModelError,
+    LanguageModelOutputError,
+    LanguageModelRefusedError,
+    LanguageModelTimeoutError,
+    LanguageModelUnavailableError,
+)
+from rlm.profiles import ModelProfile
+from tests.support.scripted_openai import Fault, ScriptedOpenAI, scripted_openai
+
+REQUEST = httpx2.Request("POST", "http://llm/v1/chat/completions")
+PROFILE = ModelProfile("any", 8192, 512)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedOpenAI]:
+    with scripted_openai() as made:
+        yield made
+
+
+def vendor_errors() -> list[type[Exception]]:
+    found = [kind for _, kind in inspect.getmembers(openai, inspect.isclass) if issubclass(kind, openai.OpenAIError)]
+    return [*found, httpx2.ConnectError, httpx2.ReadTimeout, httpx2.RemoteProtocolError]
+
+
+@pytest.mark.parametrize("kind", vendor_errors(), ids=lambda kind: kind.__name__)
+def test_every_error_of_the_client_becomes_one_of_ours(kind: type[Exception]) -> None:
+    error = kind.__new__(kind)
+    error.args = ("secret detail",)
+    response = httpx2.Response(500, request=REQUEST)
+    for name, value in {
+        "message": "It broke.",
+        "body": None,
+        "code": None,
+        "request": REQUEST,
+        "response": response,
+    }.items():
+        try:
+            setattr(error, name, value)
+        except AttributeError:
+            continue
+    ours = translated(error)
+    assert isinstance(ours, LanguageModelError)
+    assert type(ours) is not LanguageModelError
+    assert ours.hint
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("busy", LanguageModelUnavailableError),
+        ("down", LanguageModelUnavailableError),
+        ("cut", LanguageModelUnavailableError),
+        ("unauthorized", LanguageModelRefusedError),
+        ("too_long", ContextTooLongError),
+        ("hang", LanguageModelTimeoutError),
+    ],
+)
+def test_a_servers_faults_are_typed(server: ScriptedOpenAI, fault: Fault, kind: type[LanguageModelError]) -> None:
+    server.fault = fault
+    model = remote_chat_model(server.url, PROFILE, timeout=httpx2.Timeout(2.0), max_retries=0)
+    with pytest.raises(kind) as caught:
+        list(model.stream("Count."))
+    if fault in ("busy", "down"):
+        assert caught.value.retry_after_seconds == 7  # type: ignore[attr-defined]
+
+
+def test_a_body_that_is_not_json_is_typed(server: ScriptedOpenAI) -> None:
+    server.fault = "not_json"
+    with pytest.raises((LanguageModelOutputError, LanguageModelUnavailableError)):
+        remote_chat_model(server.url, PROFILE, max_retries=0).invoke("Count.")
+
+
+def test_nobody_at_the_address_is_unavailable() -> None:
+    with pytest.raises(LanguageModelUnavailableError):
+        remote_chat_model("http://127.0.0.1:9/v1", PROFILE, max_retries=0).invoke("Count.")
+
+
+def test_a_busy_server_is_asked_once_more(server: ScriptedOpenAI) -> None:
+    server.fault = "down"
+    with pytest.raises(LanguageModelUnavailableError):
+        remote_chat_model(server.url, PROFILE, max_retries=1).invoke("Count.")
+    assert len(server.requests) == 2
