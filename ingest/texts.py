@@ -5,6 +5,7 @@ A text is stored as UTF-8. Because a code point takes one to four bytes, its map
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -29,6 +30,10 @@ class TextMap:
     pages: tuple[int, ...]
     chunks: tuple[Chunk, ...]
     marks: tuple[int, ...]
+
+    def page_of(self, offset: int) -> int | None:
+        """The page, from 1, that holds a code point; None where the format has no pages."""
+        return bisect_right(self.pages, offset) or None
 
 
 class Texts:

@@ -125,6 +125,10 @@ class Searcher:
         clock.lap("read")
         return SearchResult(hits, clock.laps())
 
+    def page_of(self, version_id: str, offset: int) -> int | None:
+        """The page of a code point: a passage may begin on one page and be quoted on the next."""
+        return self._texts.map(version_id).page_of(offset)
+
     def bare(self, scope: Scope, query: str, *, limit: int) -> int:
         """Only the encoder's and the engine's own work for a hybrid query, the yardstick of `leadline bench search`."""
         return self._index.fused(

@@ -1,17 +1,18 @@
 """Answering a question within a caller's scope: which strategy, with which model, over which passages."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from langchain_core.language_models import BaseChatModel
 
 from retrieval.passages import Passage
 from retrieval.search import MAX_QUERY_CHARS, Searcher, SearchRequest
+from rlm.answers import Answer
 from rlm.direct import DirectStrategy
 from rlm.extractive import ExtractiveStrategy
 from rlm.profiles import ModelProfile
-from rlm.strategies import Event, Strategy, never
+from rlm.strategies import Completed, Event, Strategy, never
 
 # Passages looked at for one question: recall grows little past ten, and each one costs a reader time.
 _PASSAGES = 10
@@ -58,8 +59,23 @@ class Answering:
         return self._language_model.state()
 
     def stream(self, question: str, scope: AnswerScope, *, cancelled: Callable[[], bool] = never) -> Iterator[Event]:
-        """Events of the answer as they happen, as `Strategy.stream`."""
-        return self._strategy(scope).stream(question, cancelled=cancelled)
+        """Events of the answer as they happen, as `Strategy.stream`.
+
+        Raises `LanguageModelUnavailableError` at once, not at the first event, so that an edge can still refuse.
+        """
+        return self._events(self._strategy(scope).stream(question, cancelled=cancelled))
+
+    def _events(self, events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            yield Completed(self._with_pages(event.answer)) if isinstance(event, Completed) else event
+
+    def _with_pages(self, answer: Answer) -> Answer:
+        """Each citation with the page of its quotation, where it had that of its passage's beginning."""
+        citations = tuple(
+            replace(each, page=each.page and self._searcher.page_of(each.version_id, each.start))
+            for each in answer.citations
+        )
+        return replace(answer, citations=citations)
 
     def _strategy(self, scope: AnswerScope) -> Strategy:
         def retrieve(question: str) -> Sequence[Passage]:

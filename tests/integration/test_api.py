@@ -11,6 +11,7 @@ import pytest
 
 from api.cli.client import Client
 from api.services import Services
+from tests.support.pdf_files import pdf
 from tests.support.service import running
 
 WHALE = b"# The Whale\n\nThe white whale was seen off the coast of Japan in 1819. It had a crooked jaw.\n"
@@ -230,6 +231,15 @@ def test_without_a_language_model_an_answer_is_extractive_and_says_so(client: Cl
     for citation in answer["citations"]:
         text = client.http.get(f"/v1/documents/{citation['document_id']}/content").text
         assert text[citation["start"] : citation["end"]] == citation["quote"]
+
+
+def test_a_citation_names_the_page_its_quotation_stands_on(client: Client) -> None:
+    pages = [["The first page tells of brass bells."], ["The second page tells of the walrus Ottokar, who sang."]]
+    document = ready(client, upload(client, pdf(pages), "two.pdf").json()["id"])
+    assert document["pages"] == 2
+    answer = client.post("/v1/answers", {"question": "Who is the walrus that sang?", "documents": [document["id"]]})
+    sang = [citation for citation in answer["citations"] if "Ottokar" in citation["quote"]]
+    assert [citation["page"] for citation in sang] == [2]
 
 
 def test_a_streamed_answer_ends_with_the_same_answer(client: Client) -> None:

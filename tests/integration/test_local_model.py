@@ -1,4 +1,4 @@
-"""The local language model's process and the traps of its engine, each seen in the release that is pinned."""
+"""The local language model's process: its life, its secrets, and several who ask at once."""
 
 import os
 import subprocess
@@ -12,7 +12,6 @@ import pytest
 from langchain_core.language_models import BaseChatModel
 
 from rlm.chat_models import local_chat_model
-from rlm.errors import ContextTooLongError, LanguageModelRefusedError
 from rlm.openvino_llm.process import LocalModelProcess
 from rlm.profiles import LOCAL_QWEN
 
@@ -101,34 +100,6 @@ def test_the_server_ends_when_the_process_that_started_it_is_killed(tmp_path: Pa
     while Path(f"/proc/{child}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{child}").exists()
-
-
-def test_a_prompt_past_the_tokenizers_silent_cut_is_refused_with_its_length(model: BaseChatModel) -> None:
-    with pytest.raises(ContextTooLongError):
-        model.invoke("sail " * 8200 + "What was the first word?")
-
-
-def test_a_request_given_up_during_its_prefill_does_not_poison_the_cache(model: BaseChatModel) -> None:
-    prompt = (
-        "The log says: "
-        + "the wind was fair and the sea was calm. " * 150
-        + "\nName the colour of a clear sky in one word."
-    )
-    decoding = threading.Thread(target=lambda: list(model.bind(max_tokens=60).stream("Write about the sea.")))
-    decoding.start()
-    for delay in (0.1, 0.4, 0.8):
-        stream = model.bind(max_tokens=5, timeout=delay)
-        with pytest.raises(Exception, match="time"):
-            stream.invoke(prompt)
-    decoding.join()
-    assert "blue" in model.bind(max_tokens=10).invoke(prompt).text.casefold()
-
-
-def test_a_schema_that_cannot_be_compiled_is_refused_and_harms_nobody(model: BaseChatModel) -> None:
-    bad = {"name": "bad", "schema": {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}}
-    with pytest.raises(LanguageModelRefusedError):
-        model.bind(response_format={"type": "json_schema", "json_schema": bad}).invoke("Fill it in.")
-    assert model.bind(max_tokens=5).invoke("Say hello.").text
 
 
 def test_several_at_once_all_get_their_own_answer(model: BaseChatModel) -> None:
