@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -111,7 +112,10 @@ def _assemble(
     if recovered:
         log.info("jobs queued again after the last process ended", jobs=recovered)
 
-    parser = ParserSandbox()
+    scratch = home / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)  # what a killed process left
+    scratch.mkdir()
+    parser = ParserSandbox(scratch=scratch)
     stack.callback(parser.close)
     shop = Workshop(catalog, jobs, blobs, texts, index, sparse, encoder, blobs.path)
     collect = CollectTask(shop)

@@ -9,10 +9,10 @@ from typing import Any
 from ingest.blobs import DirectoryBlobs, Incoming
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.chunking import chunker_fingerprint
+from ingest.parsing.charsets import HEAD_BYTES
+from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff
-from ingest.parsing.types import PARSER_FINGERPRINT
 
-_HEAD_BYTES = 8192
 _NAME_CHARS = 255
 
 
@@ -34,7 +34,6 @@ class Intake:
         self._catalog = catalog
         self._blobs = blobs
         self._max_bytes = max_bytes
-        self.fingerprint = f"{PARSER_FINGERPRINT}+{chunker_fingerprint()}"
 
     @contextmanager
     def receive(self, request: UploadRequest) -> Iterator["Upload"]:
@@ -61,7 +60,7 @@ class Intake:
                 content_sha256=content_sha256,
                 size_bytes=size,
                 blob_key=key,
-                fingerprint=self.fingerprint,
+                fingerprint=f"{FORMATS[media_type].fingerprint}+{chunker_fingerprint()}",
                 attributes=request.attributes,
             )
         )
@@ -84,8 +83,8 @@ class Upload:
         """An unknown type is refused as soon as the head has arrived, not at the end of a long upload."""
         self._incoming.write(block)
         if self._media_type is None:
-            self._head += block[: _HEAD_BYTES - len(self._head)]
-            if len(self._head) == _HEAD_BYTES:
+            self._head += block[: HEAD_BYTES - len(self._head)]
+            if len(self._head) == HEAD_BYTES:
                 self._sniff()
 
     def accept(self) -> Accepted:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 PAGE_BREAK = "\n\n"
 _TITLE_CHARS = 300
+_JOINER_PASSES = 4  # real text needs two; a text made to need one for each joiner loses them all
 
 _ASCII: dict[int, str | None] = {
     **{code: None for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n"},
@@ -35,12 +36,15 @@ _JOINING = (
     "\u0600-\u10ff\u1200-\u1cff\u2190-\u2328\u232b-\u2bff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc"
     "\U00010a00-\U00011fff\U0001f000-\U0001faff"
 )
+_SHAPING = "\u200c\u200d\ufe00-\ufe0f"
 
-_suspect = re.compile(f"[{_LINE_ENDS}{_INVISIBLE}{_SURROGATES}\u200c\u200d\ufe00-\ufe0f]")
+_suspect = re.compile(f"[{_LINE_ENDS}{_INVISIBLE}{_SURROGATES}{_SHAPING}]")
+_shaping = re.compile(f"[{_SHAPING}]")
 _line_ends = re.compile(f"[{_LINE_ENDS}]")
 _invisible = re.compile(f"[{_INVISIBLE}]+")
 _surrogates = re.compile(f"[{_SURROGATES}]")
-_stray_joiners = re.compile(f"(?<![{_JOINING}\ufe0f])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
+_stray_joiners = re.compile(f"(?<![{_JOINING}\ufe00-\ufe0f])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
+_joiners = re.compile("[\u200c\u200d]")
 _second_selectors = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+")
 _blank_lines = re.compile(r"\n{4,}")
 _TOO_MANY_LINE_ENDS = "\n" * 4
@@ -90,6 +94,16 @@ def _normalize_unicode(text: str) -> str:
     text = _line_ends.sub("\n", text)
     text = _invisible.sub("", text)
     text = unicodedata.normalize("NFC", _surrogates.sub("\ufffd", text))
-    text = _second_selectors.sub("", _stray_joiners.sub("", text))
-    # What stood apart may now compose: "e", joiner, acute accent.
-    return unicodedata.normalize("NFC", text)
+    if not _shaping.search(text):
+        return text
+    # What stood apart may now compose or change places ("e", joiner, acute accent), and so leave a joiner astray.
+    for _ in range(_JOINER_PASSES):
+        visible = _compose_without(_stray_joiners, text)
+        if visible == text:
+            return text
+        text = visible
+    return _compose_without(_joiners, text)
+
+
+def _compose_without(joiners: re.Pattern[str], text: str) -> str:
+    return unicodedata.normalize("NFC", _second_selectors.sub("", joiners.sub("", text)))

@@ -17,7 +17,7 @@ from rlm.support import Support
 from rlm.words import Words, coverage, stem, words
 
 THRESHOLD = 0.95
-WORTH_READING = 0.35
+WORTH_READING = 0.25
 
 # What a passage that was never compared with the question is taken to have: the value between the medians of passages
 # that answer (0.58) and of the best of those that do not (0.40).

@@ -116,7 +116,7 @@ class DirectStrategy:
             attempt.unreadable.append(error)
             return None
         attempt.usage += read.usage
-        finding = verify(read.reply, look.passages, attempt.weighed)
+        finding = verify(question, read.reply, look.passages, attempt.weighed)
         attempt.findings.append(finding)
         return finding
 

@@ -15,6 +15,8 @@ THRESHOLD = 0.6
 
 _SURROUNDING_WEIGHT = 0.5
 _SHOWN = 4
+# A question that offers its answers ("the pear or the apple?") is answered with one of them.
+_CHOICE = re.compile(r"\bor\b", re.IGNORECASE)
 _DENIAL = re.compile(r"\b(?:no|not|never|none|nobody|nothing|neither|nor|without|cannot|\w+n['’]t)\b", re.IGNORECASE)
 
 
@@ -27,23 +29,40 @@ class Support:
     reason: str = ""
 
 
-def judge(claim: str, quotes: Sequence[str], surroundings: Sequence[str] = ()) -> Support:
+def judge(claim: str, quotes: Sequence[str], surroundings: Sequence[str] = (), *, question: str = "") -> Support:
     """Whether `quotes`, read with the passages and headings around them, say what `claim` says.
 
-    Words are compared, not meanings: a claim that only rearranges the quotation's words is taken as supported.
+    Words are compared, not meanings: a claim that only rearranges the quotation's words is taken as supported. Words
+    that the claim repeats from the question need no support, except names and numbers.
     """
     if not quotes:
         return Support(False, 0.0, "It cites nothing.")
     said, quoted = words(claim), words("\n".join(quotes))
     if not said.stems and not said.numbers:
         return Support(False, 0.0, "It has no word that could be compared with what it cites.")
+    asked = words(question)
+    if _repeats(said, asked) and not _CHOICE.search(question):
+        return Support(False, 0.0, "It only repeats the question.")
     around = words("\n".join((*quotes, *surroundings)))
-    near = coverage(said, quoted)
-    share = near + _SURROUNDING_WEIGHT * (coverage(said, around) - near)
+    news = _news(said, asked)
+    near = coverage(news, quoted)
+    share = near + _SURROUNDING_WEIGHT * (coverage(news, around) - near)
     reason = _contradiction(claim, said, quotes, around)
     if not reason and share < THRESHOLD:
         reason = f"Only {share:.0%} of its words stand in what it cites."
     return Support(not reason, share, reason)
+
+
+def _repeats(said: Words, asked: Words) -> bool:
+    """Whether every word of a claim is the question's: "Captain Ahab's ship" names no ship."""
+    return said.stems.keys() <= asked.stems.keys() and said.values <= asked.values
+
+
+def _news(said: Words, asked: Words) -> Words:
+    """What a claim says beyond the question's words; all of it where nothing is left."""
+    names = set(said.names.values())
+    stems = {root: written for root, written in said.stems.items() if root in names or root not in asked.stems}
+    return Words(stems, said.numbers, said.names) if stems or said.numbers else said
 
 
 def _contradiction(claim: str, said: Words, quotes: Sequence[str], around: Words) -> str:

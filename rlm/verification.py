@@ -61,18 +61,18 @@ class Finding:
         return replace(self, decision=_decide(self.claims, confirmed))
 
 
-def verify(reply: Reply, read: Sequence[Weighed], known: Sequence[Weighed]) -> Finding:
+def verify(question: str, reply: Reply, read: Sequence[Weighed], known: Sequence[Weighed]) -> Finding:
     """Locates and judges a reply to a prompt that held `read`, numbered from 1, out of all passages `known`.
 
     A quotation with a wrong number is looked for in the other passages. An answer whose quotations stand nowhere, or
     lack it, is itself looked for in what was read, and the sentence around it quoted instead.
     """
     evidence = _unique(_locate(quotation, read, known) for quotation in reply.quotations)
-    claims = _claims(reply.answer, evidence)
+    claims = _claims(question, reply.answer, evidence)
     if not claims or not all(claim.support.supported for claim in claims):
         holding = _holding(reply.answer, [located.source for located in evidence] or read)
         if holding is not None:
-            better = _claims(reply.answer, _unique([*evidence, holding]))
+            better = _claims(question, reply.answer, _unique([*evidence, holding]))
             if sum(claim.support.supported for claim in better) > sum(claim.support.supported for claim in claims):
                 claims = better
     if reply.declines and not any(claim.support.supported for claim in claims):
@@ -109,30 +109,30 @@ def _holding(answer: str, sources: Sequence[Weighed]) -> Located | None:
     return None
 
 
-def _claims(answer: str, evidence: Sequence[Located]) -> tuple[Judged, ...]:
+def _claims(question: str, answer: str, evidence: Sequence[Located]) -> tuple[Judged, ...]:
     """The answer's sentences, each with its evidence; the quotations themselves where the reply has no answer."""
     if not evidence:
         return ()
     sentences = [answer[start:end] for start, end in sentence_spans(answer)] if any(map(str.isalnum, answer)) else []
     if not sentences:
         return tuple(Judged(located.text, (located,), Support(True, 1.0)) for located in evidence)
-    return tuple(_judge(sentence, evidence) for sentence in sentences[:_MAX_CLAIMS])
+    return tuple(_judge(question, sentence, evidence) for sentence in sentences[:_MAX_CLAIMS])
 
 
-def _judge(claim: str, evidence: Sequence[Located]) -> Judged:
+def _judge(question: str, claim: str, evidence: Sequence[Located]) -> Judged:
     """The smallest part of the evidence that supports the claim: one quotation if one does, else all of them."""
-    each = [((located,), _support(claim, (located,))) for located in evidence]
+    each = [((located,), _support(question, claim, (located,))) for located in evidence]
     chosen, support = max(each, key=lambda pair: (pair[1].supported, pair[1].share))
     if not support.supported and len(evidence) > 1:
-        together = _support(claim, evidence)
+        together = _support(question, claim, evidence)
         if together.supported:
             return Judged(claim, tuple(evidence), together)
     return Judged(claim, chosen, support)
 
 
-def _support(claim: str, evidence: Sequence[Located]) -> Support:
+def _support(question: str, claim: str, evidence: Sequence[Located]) -> Support:
     around = [part for located in evidence for part in _surroundings(located)]
-    return judge(claim, [located.text for located in evidence], around)
+    return judge(claim, [located.text for located in evidence], around, question=question)
 
 
 def _surroundings(located: Located) -> Iterator[str]:

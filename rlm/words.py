@@ -25,7 +25,7 @@ _STOP = """a about after all also an and any are as at be because been before be
     does doing during each either for from further had has have having he her hers him his how i if in into is it its
     itself just me more most much my no nor not of off on one only or other our out over own same she should so some
     such than that the their them then there these they this those through to too under until up upon very was we were
-    what when where which while who whom whose why will with within without would you your s t"""
+    what when where which while who whom whose why will with within without would yes you your s t"""
 _STOP_WORDS = frozenset(_STOP.split())
 _SMALL_NUMBERS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen
     sixteen seventeen eighteen nineteen twenty"""

@@ -19,8 +19,6 @@ CHILD_COMMAND = (sys.executable, "-I", "-m", "ingest.parsing.child")
 
 _ANSWER_BYTES = 65_536
 _START_SECONDS = 60.0
-_LAST_WORDS_SECONDS = 5.0
-_STEP_SECONDS = 0.005
 
 
 class ChildEndedError(Exception):
@@ -67,26 +65,19 @@ class ParserProcess:
             raise ChildEndedError from error
         return self._read_answer(self.requests, deadline)
 
-    def end(self, *, last_words_seconds: float = 0.0) -> int:
+    def end(self) -> int:
         """Kill the child and whatever it started; its exit status, negative for a signal.
 
-        A child that is on its way out gets `last_words_seconds` to do so by itself, so that the status is its own.
+        A child that closed its answers by dying has its status already, which the signal does not change.
         """
         process = self._process
-        deadline = time.monotonic() + last_words_seconds
-        # Without reaping it: as long as the child is there, dead or alive, its group's number is nobody else's.
-        while time.monotonic() < deadline and not _has_ended(process.pid):
-            time.sleep(_STEP_SECONDS)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        if process.returncode is None:  # not reaped yet, so its group's number is nobody else's
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
         return process.wait()
-
-    def status_of_its_own(self) -> int:
-        """The exit status of a child that has closed its answers."""
-        return self.end(last_words_seconds=_LAST_WORDS_SECONDS)
 
     def _read_answer(self, number: int, deadline: float) -> dict[str, Any]:
         try:
@@ -122,7 +113,3 @@ def _environment(folder: Path) -> dict[str, str]:
     if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library through it
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
     return environment
-
-
-def _has_ended(pid: int) -> bool:
-    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

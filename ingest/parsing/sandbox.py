@@ -135,7 +135,7 @@ class ParserSandbox:
             child.end()
 
     def _refusal_of_the_dead(self, child: ParserProcess, name: str, used: bool) -> _Refusal:
-        status = child.status_of_its_own()
+        status = child.end()
         if status == -signal.SIGXCPU:
             return _Refusal(_too_slow(name, f"{self._limits.cpu_seconds} s of processor time"), in_doubt=False)
         if status == -signal.SIGKILL:

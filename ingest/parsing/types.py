@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-# Every parser's name and version, as their modules state them; other spans are another version of a document.
-PARSER_FINGERPRINT = "html-1,markdown-1,pdf-1,text-1"
-
 
 @dataclass(frozen=True)
 class ParsedDocument:

@@ -163,6 +163,8 @@ class OpenVINOEngine:
                 raise
             probing.handle.cancel()
             self._running.remove(probing)
+            # The pipeline forgets a cancelled request in a step of its own; beside another it would raise again.
+            self._pipeline.step()
             probing.fail(
                 LanguageModelRefusedError(f"The JSON schema cannot be used: {_reason(error)}", hint=_SCHEMA_HINT)
             )

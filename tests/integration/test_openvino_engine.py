@@ -46,8 +46,8 @@ def text_of(completion: dict[str, Any]) -> str:
 
 
 def long_prompt(first_day: int) -> str:
-    """About a thousand tokens, unlike any other that begins with another day."""
-    log = "".join(LOG_LINE.format(day) for day in range(first_day, first_day + 50))
+    """About six hundred tokens, ten steps of the engine, unlike any other that begins with another day."""
+    log = "".join(LOG_LINE.format(day) for day in range(first_day, first_day + 30))
     return f"{log}\nWhat colour is a clear sky at noon? Answer in one word."
 
 
@@ -116,10 +116,10 @@ def test_a_request_given_up_in_its_prefill_leaves_the_prefix_usable(
     prompt = long_prompt(100)
     with counting(client) as numbers:
         given_up = start(local_model, body(prompt, stream=True))
-        for _ in range(6):
+        for _ in range(5):
             next(numbers)
         given_up.close()
-        for _ in range(3):
+        for _ in range(2):
             next(numbers)
         answer = text_of(ask(client, prompt))
     assert "blue" in answer.casefold()
@@ -127,13 +127,13 @@ def test_a_request_given_up_in_its_prefill_leaves_the_prefix_usable(
 
 def test_decoding_goes_on_beside_a_long_prefill(client: httpx.Client) -> None:
     with counting(client) as numbers:
-        assert numbers_until_answered(client, numbers, long_prompt(300)) >= 8
+        assert numbers_until_answered(client, numbers, long_prompt(300)) >= 6
 
 
 def test_a_prompt_read_before_is_not_read_again(client: httpx.Client) -> None:
     ask(client, long_prompt(500), max_tokens=1)
     with counting(client) as numbers:
-        assert numbers_until_answered(client, numbers, long_prompt(500)) <= 5
+        assert numbers_until_answered(client, numbers, long_prompt(500)) <= 4
 
 
 def test_a_schema_that_cannot_be_compiled_harms_nobody_beside_it(
@@ -162,9 +162,14 @@ def test_a_full_queue_refuses_and_is_empty_again_when_the_clients_have_gone(
         refused = client.post(PATH, json=body("Hello."))
         for connection in taken:
             connection.close()
+        # Those in mid-prefill leave at its end; none writes its story first.
+        patience = 60
+        while client.post(PATH, json=body("Hello.", max_tokens=1)).status_code == 503 and patience:
+            next(numbers)
+            patience -= 1
     assert refused.status_code == 503
     assert refused.headers["retry-after"] == "5"
-    assert ask(client, "Say hello.")["usage"]["completion_tokens"] > 0
+    assert patience
 
 
 def test_control_tokens_in_a_message_are_letters_to_the_model(client: httpx.Client) -> None:
@@ -175,11 +180,10 @@ def test_control_tokens_in_a_message_are_letters_to_the_model(client: httpx.Clie
 
 
 def test_characters_of_several_tokens_arrive_whole(client: httpx.Client) -> None:
-    asked = "Repeat exactly, and nothing else: 𝔘𝔫𝔦𝔠𝔬𝔡𝔢 🦜🏴‍☠️ 鷗"
-    with words(client, asked, max_tokens=60) as answer:
+    with words(client, "Say hello in Japanese and add an emoji 😀", max_tokens=40) as answer:
         pieces = list(answer)
     assert not any("\ufffd" in piece for piece in pieces)
-    assert "🦜" in "".join(pieces)
+    assert any(ord(character) > 0xFFFF for character in "".join(pieces))
 
 
 def test_a_seed_makes_sampling_repeat_and_its_absence_does_not(client: httpx.Client) -> None:

@@ -175,7 +175,7 @@ def test_a_child_in_the_middle_of_a_document_ends_with_its_parent(tmp_path: Path
     with subprocess.Popen([sys.executable, "-c", _PARENT, tmp_path], stdout=subprocess.PIPE, cwd=root) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert _is_alive(child)
+        _wait_until(lambda: any(tmp_path.glob("*/asleep")))
         parent.send_signal(signal.SIGKILL)
     # The parser would sleep for 20 seconds.
     _wait_until(lambda: not _is_alive(child))

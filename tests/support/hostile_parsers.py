@@ -30,6 +30,8 @@ def spin() -> None:
 
 
 def sleep() -> None:
+    """The file in the working folder says that it has begun."""
+    Path("asleep").touch()
     time.sleep(20)
 
 

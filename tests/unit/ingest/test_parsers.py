@@ -8,7 +8,7 @@ from ingest.parsing.html import parse_html
 from ingest.parsing.pdf import parse_pdf
 from ingest.parsing.registry import FORMATS, parser_for
 from ingest.parsing.text import parse_markdown, parse_text
-from ingest.parsing.types import PARSER_FINGERPRINT, ParsedDocument
+from ingest.parsing.types import ParsedDocument
 from tests.support.pdf_files import pdf
 
 
@@ -22,8 +22,8 @@ def _html(file: Path, body: str, head: str = "") -> ParsedDocument:
     return parse_html(file)
 
 
-def test_the_fingerprint_names_every_parser() -> None:
-    assert sorted(row.fingerprint for row in FORMATS.values()) == PARSER_FINGERPRINT.split(",")
+def test_each_format_has_a_fingerprint_of_its_own() -> None:
+    assert len({row.fingerprint for row in FORMATS.values()}) == len(FORMATS)
 
 
 @pytest.mark.parametrize("media_type", FORMATS)

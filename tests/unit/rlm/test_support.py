@@ -32,7 +32,7 @@ def test_what_the_quotation_says_is_supported(claim: str) -> None:
         ),
         ("The Panthers defense did not give up 308 points.", "It denies something, and what it cites denies nothing."),
         ("Coleman added seven.", "Only 50% of its words stand in what it cites."),
-        ("Yes.", "Only 0% of its words stand in what it cites."),
+        ("Yes.", "It has no word that could be compared with what it cites."),
         ("It is what it is", "It has no word that could be compared with what it cites."),
     ],
 )
@@ -59,3 +59,33 @@ def test_several_quotations_support_a_claim_together() -> None:
     claim = "Revenue was 12 million and costs were 9 million"
     assert judge(claim, both).supported
     assert not judge(claim, both[:1]).supported
+
+
+class TestQuestion:
+    QUESTION = "How do I get my money back from Denver?"
+    REFUND = "Refunds are issued within 14 days."
+
+    def test_its_words_need_no_support(self) -> None:
+        claim = "You get money back within 14 days"
+        assert judge(claim, [self.REFUND], question=self.QUESTION).supported
+        assert not judge(claim, [self.REFUND]).supported
+
+    def test_its_names_and_numbers_do(self) -> None:
+        support = judge("You get money back from Denver within 14 days", [self.REFUND], question=self.QUESTION)
+        assert support.reason == "What it cites does not have the name Denver."
+
+    def test_a_claim_that_only_repeats_it_must_be_supported_all_the_same(self) -> None:
+        assert not judge("You get money back.", [self.REFUND], question=self.QUESTION).supported
+
+
+def test_an_answer_that_only_repeats_the_question_says_nothing() -> None:
+    quote = "Captain Ahab's ship lay at anchor."
+    echoed = judge("Captain Ahab's ship", [quote], question="What is the name of Captain Ahab's ship?")
+    assert not echoed.supported
+    assert "repeats the question" in echoed.reason
+    assert judge("Captain Ahab's ship", [quote], question="What lay at anchor?").supported
+
+
+def test_a_question_that_offers_its_answers_may_be_answered_with_one() -> None:
+    quote = "The pear tree is older than the apple tree."
+    assert judge("the pear tree", [quote], question="Is the pear tree or the apple tree older?").supported

@@ -15,54 +15,54 @@ def quoted(found: object) -> list[tuple[str, str]]:
 
 
 def test_a_quotation_is_located_and_its_answer_supported() -> None:
-    found = verify(Reply((Quotation("the panthers defense gave up 308 points"),), "308"), KNOWN[:1], KNOWN)
+    found = verify(QUESTION, Reply((Quotation("the panthers defense gave up 308 points"),), "308"), KNOWN[:1], KNOWN)
     assert quoted(found) == [("one", "The Panthers defense gave up 308 points")]
     assert found.supported
     assert found.decision.answerable
 
 
 def test_a_wrong_passage_number_is_put_right() -> None:
-    found = verify(Reply((Quotation("gave up 296 points", passage=1),), "296"), KNOWN, KNOWN)
+    found = verify(QUESTION, Reply((Quotation("gave up 296 points", passage=1),), "296"), KNOWN, KNOWN)
     assert quoted(found) == [("two", "gave up 296 points")]
 
 
 def test_a_number_out_of_range_is_ignored() -> None:
     for number in (0, -1, 99):
-        assert verify(Reply((Quotation("gave up 296 points", number),), "296"), KNOWN, KNOWN).supported
+        assert verify(QUESTION, Reply((Quotation("gave up 296 points", number),), "296"), KNOWN, KNOWN).supported
 
 
 def test_a_quotation_from_a_passage_that_was_not_read_is_still_found() -> None:
-    found = verify(Reply((Quotation("gave up 296 points"),), "296"), KNOWN[:1], KNOWN)
+    found = verify(QUESTION, Reply((Quotation("gave up 296 points"),), "296"), KNOWN[:1], KNOWN)
     assert quoted(found) == [("two", "gave up 296 points")]
 
 
 def test_an_invented_quotation_is_worth_nothing() -> None:
-    found = verify(Reply((Quotation("The Panthers gave up 17 points."),), "17"), KNOWN[:1], KNOWN)
+    found = verify(QUESTION, Reply((Quotation("The Panthers gave up 17 points."),), "17"), KNOWN[:1], KNOWN)
     assert not found.claims
     assert not found.decision.answerable
 
 
 def test_an_answer_whose_quotation_stands_nowhere_is_looked_up_itself() -> None:
-    found = verify(Reply((Quotation("Panthers points: 308."),), "308 points"), KNOWN[:1], KNOWN)
+    found = verify(QUESTION, Reply((Quotation("Panthers points: 308."),), "308 points"), KNOWN[:1], KNOWN)
     assert quoted(found) == [("one", "The Panthers defense gave up 308 points.")]
     assert found.supported
 
 
 def test_a_quotation_without_the_answer_is_joined_by_the_sentence_that_has_it() -> None:
-    found = verify(Reply((Quotation("Others gave up more."),), "308"), KNOWN[:1], KNOWN)
+    found = verify(QUESTION, Reply((Quotation("Others gave up more."),), "308"), KNOWN[:1], KNOWN)
     assert ("one", "The Panthers defense gave up 308 points.") in quoted(found)
     assert found.supported
 
 
 def test_an_answer_that_its_quotation_does_not_hold_is_not_supported() -> None:
-    found = verify(Reply((Quotation("The Panthers defense gave up 308 points."),), "309"), KNOWN[:1], KNOWN)
+    found = verify(QUESTION, Reply((Quotation("The Panthers defense gave up 308 points."),), "309"), KNOWN[:1], KNOWN)
     assert not found.supported
     assert "309" in found.claims[0].support.reason
     assert found.decision.answerable
 
 
 def test_without_an_answer_the_quotation_speaks_for_itself() -> None:
-    found = verify(Reply((Quotation("gave up 308 points"),), ""), KNOWN[:1], KNOWN)
+    found = verify(QUESTION, Reply((Quotation("gave up 308 points"),), ""), KNOWN[:1], KNOWN)
     assert [claim.text for claim in found.claims] == ["gave up 308 points"]
     assert found.supported
 
@@ -72,23 +72,25 @@ def test_each_sentence_of_an_answer_rests_on_the_quotation_that_holds_it() -> No
         (Quotation("gave up 308 points"), Quotation("gave up 296 points")),
         "The Panthers gave up 308 points. The Broncos gave up 296 points.",
     )
-    found = verify(reply, KNOWN, KNOWN)
+    found = verify(QUESTION, reply, KNOWN, KNOWN)
     assert quoted(found) == [("one", "gave up 308 points"), ("two", "gave up 296 points")]
 
 
 def test_a_claim_over_two_quotations_cites_both() -> None:
     reply = Reply((Quotation("gave up 308 points"), Quotation("gave up 296 points")), "308 points and 296 points")
-    assert [document for document, _ in quoted(verify(reply, KNOWN, KNOWN))] == ["one", "two"]
+    assert [document for document, _ in quoted(verify(QUESTION, reply, KNOWN, KNOWN))] == ["one", "two"]
 
 
 def test_a_refusal_of_the_model_is_no_finding() -> None:
-    found = verify(Reply((Quotation("Others gave up more."),), "It is not stated."), KNOWN[:1], KNOWN)
+    found = verify(QUESTION, Reply((Quotation("Others gave up more."),), "It is not stated."), KNOWN[:1], KNOWN)
     assert not found.claims
     assert not found.decision.answerable
 
 
 def test_the_same_words_quoted_twice_are_one_piece_of_evidence() -> None:
-    found = verify(Reply((Quotation("gave up 308 points"), Quotation("Gave up 308 POINTS")), ""), KNOWN[:1], KNOWN)
+    found = verify(
+        QUESTION, Reply((Quotation("gave up 308 points"), Quotation("Gave up 308 POINTS")), ""), KNOWN[:1], KNOWN
+    )
     assert len(found.claims) == 1
 
 
@@ -96,7 +98,7 @@ class TestDoubtful:
     FAR = weigh(QUESTION, [passage("The league has 32 teams.", cosine=0.5)])
 
     def test_a_supported_answer_from_a_passage_under_the_threshold_waits_for_a_second_reading(self) -> None:
-        found = verify(Reply((Quotation("The league has 32 teams."),), "32"), self.FAR, self.FAR)
+        found = verify(QUESTION, Reply((Quotation("The league has 32 teams."),), "32"), self.FAR, self.FAR)
         assert found.supported
         assert not found.decision.answerable
         assert found.doubtful is self.FAR[0]
@@ -105,8 +107,8 @@ class TestDoubtful:
         assert not found.checked(False).decision.answerable
 
     def test_an_unsupported_one_does_not(self) -> None:
-        found = verify(Reply((Quotation("The league has 32 teams."),), "33"), self.FAR, self.FAR)
+        found = verify(QUESTION, Reply((Quotation("The league has 32 teams."),), "33"), self.FAR, self.FAR)
         assert found.doubtful is None
 
     def test_nor_does_one_that_is_sure(self) -> None:
-        assert verify(Reply((Quotation("gave up 308 points"),), "308"), KNOWN[:1], KNOWN).doubtful is None
+        assert verify(QUESTION, Reply((Quotation("gave up 308 points"),), "308"), KNOWN[:1], KNOWN).doubtful is None
