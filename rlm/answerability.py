@@ -16,7 +16,11 @@ from retrieval.passages import Passage
 from rlm.support import Support
 from rlm.words import Words, coverage, stem, words
 
+# On XQuAD with five passages 6 % of the questions whose paragraph is among them score under this, and 79 % of those
+# whose paragraph is not (ROC AUC 0.949). Its questions borrow their paragraph's words, so an answer under the threshold
+# is not refused but must be confirmed by a second reading.
 THRESHOLD = 0.95
+# Questions in other words than their passage score 0.28 to 0.6; those about something else entirely 0 to 0.2.
 WORTH_READING = 0.25
 
 # What a passage that was never compared with the question is taken to have: the value between the medians of passages

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from rlm.words import Words, coverage, words
 
-THRESHOLD = 0.6
+# Of true XQuAD answers with their sentence 99 % are supported, put as statements 89 %; the nearest sentence of another
+# paragraph supports 3 % and 2 %, another question's answer 0 % and 2 %. At 0.6 twice as many wrong statements are.
+THRESHOLD = 0.7
 
 _SURROUNDING_WEIGHT = 0.5
 _SHOWN = 4

@@ -8,6 +8,7 @@ from rlm.quotes import locate
 from rlm.replies import Quotation, Reply
 from rlm.sentences import sentence_around, sentence_spans
 from rlm.support import Support, judge
+from rlm.words import words
 
 _MAX_CLAIMS = 12
 
@@ -110,12 +111,15 @@ def _holding(answer: str, sources: Sequence[Weighed]) -> Located | None:
 
 
 def _claims(question: str, answer: str, evidence: Sequence[Located]) -> tuple[Judged, ...]:
-    """The answer's sentences, each with its evidence; the quotations themselves where the reply has no answer."""
-    if not evidence:
-        return ()
-    sentences = [answer[start:end] for start, end in sentence_spans(answer)] if any(map(str.isalnum, answer)) else []
-    if not sentences:
+    """The answer's sentences, each with its evidence.
+
+    Where the reply has no answer, or one without a word that could be checked ("No."), the quotations speak for
+    themselves.
+    """
+    said = words(answer)
+    if not said.stems and not said.numbers:
         return tuple(Judged(located.text, (located,), Support(True, 1.0)) for located in evidence)
+    sentences = [answer[start:end] for start, end in sentence_spans(answer)] if evidence else []
     return tuple(_judge(question, sentence, evidence) for sentence in sentences[:_MAX_CLAIMS])
 
 

@@ -1,3 +1,5 @@
+import pytest
+
 from rlm.answerability import weigh
 from rlm.replies import Quotation, Reply
 from rlm.verification import verify
@@ -65,6 +67,12 @@ def test_without_an_answer_the_quotation_speaks_for_itself() -> None:
     found = verify(QUESTION, Reply((Quotation("gave up 308 points"),), ""), KNOWN[:1], KNOWN)
     assert [claim.text for claim in found.claims] == ["gave up 308 points"]
     assert found.supported
+
+
+@pytest.mark.parametrize("answer", ["Yes.", "no", "It is not", "?!"])
+def test_a_bare_yes_or_no_gives_way_to_the_words_it_rests_on(answer: str) -> None:
+    found = verify(QUESTION, Reply((Quotation("gave up 308 points"),), answer), KNOWN[:1], KNOWN)
+    assert [claim.text for claim in found.claims] == ["gave up 308 points"]
 
 
 def test_each_sentence_of_an_answer_rests_on_the_quotation_that_holds_it() -> None:
