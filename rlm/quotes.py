@@ -69,7 +69,7 @@ def locate(quote: str, text: str) -> Span | None:
     if found is not None:
         return found
     source, wanted = _fold(text), fold(quote)
-    for parts in ([wanted], [wanted.strip(_EDGES)], _parts(wanted)):
+    for parts in ([wanted], _parts(wanted)):
         span = _find_in_order(parts, source)
         if span is not None:
             return source.starts[span[0]], source.ends[span[1] - 1]
@@ -77,10 +77,11 @@ def locate(quote: str, text: str) -> Span | None:
 
 
 def _parts(wanted: str) -> list[str]:
-    """The parts around each ellipsis, or none where a part is too short to mean one place."""
+    """The parts around each ellipsis, without punctuation at their ends; none where one is too short to mean one."""
     parts = [part.strip(_EDGES) for part in _ELLIPSIS.split(wanted)]
     parts = [part for part in parts if part]
-    return parts if len(parts) <= _MAX_PARTS and all(len(part) >= _MIN_PART_CHARS for part in parts) else []
+    shortest = _MIN_PART_CHARS if len(parts) > 1 else 1
+    return parts if len(parts) <= _MAX_PARTS and all(len(part) >= shortest for part in parts) else []
 
 
 def _find_in_order(parts: Sequence[str], source: _Folded) -> Span | None:

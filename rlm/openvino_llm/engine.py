@@ -41,23 +41,40 @@ _SEEDS = 2**63
 _FULL_RETRY_SECONDS = 5.0
 
 
-class OpenVINOEngine:
-    """Continuous batching with prefix caching over one model. Building it loads the model, for 10 to 20 seconds.
+def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.ContinuousBatchingPipeline:
+    """The model in memory, after 10 to 15 seconds; raises LanguageModelUnavailableError if the file is no model."""
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size = limits.cache_gigabytes
+    scheduler.max_num_batched_tokens = limits.batch_tokens
+    scheduler.max_num_seqs = limits.max_running
+    scheduler.enable_prefix_caching = True
+    try:
+        return openvino_genai.ContinuousBatchingPipeline(str(model_path), scheduler, "CPU", {})
+    except (RuntimeError, IndexError) as error:  # a header without the expected keys is an IndexError
+        raise LanguageModelUnavailableError(
+            f"The model file {model_path.name} cannot be loaded: {_reason(error)}",
+            hint="Fetch it again with `leadline models fetch`.",
+        ) from error
 
-    `on_broken` is called, from the stepping thread, if the pipeline can no longer be used and the process must restart.
+
+class OpenVINOEngine:
+    """Continuous batching over one pipeline, which nobody else may step.
+
+    Building it takes a first inference, of seconds; LanguageModelUnavailableError if that fails. `on_broken` is called,
+    from the stepping thread, when the pipeline can no longer be used and the process must be replaced.
     """
 
     def __init__(
         self,
-        model_path: Path,
-        limits: EngineLimits | None = None,
+        pipeline: openvino_genai.ContinuousBatchingPipeline,
+        limits: EngineLimits,
         *,
-        on_broken: Callable[[], None] = lambda: None,
+        on_broken: Callable[[], None],
     ) -> None:
-        self._limits = limits or EngineLimits()
+        self._limits = limits
         self._on_broken = on_broken
-        self._pipeline = _load(model_path, self._limits)
-        tokenizer = GGUFTokenizer(self._pipeline.get_tokenizer())
+        self._pipeline = pipeline
+        tokenizer = GGUFTokenizer(pipeline.get_tokenizer())
         self._token_bytes = tokenizer.token_bytes
         self._encoder = PromptEncoder(tokenizer, context_tokens=self._limits.context_tokens)
         self._waiting: deque[InFlight] = deque()
@@ -222,21 +239,6 @@ class OpenVINOEngine:
         if request.json_schema is not None:
             config.structured_output_config = openvino_genai.StructuredOutputConfig(json_schema=request.json_schema)
         return config
-
-
-def _load(model_path: Path, limits: EngineLimits) -> openvino_genai.ContinuousBatchingPipeline:
-    scheduler = openvino_genai.SchedulerConfig()
-    scheduler.cache_size = limits.cache_gigabytes
-    scheduler.max_num_batched_tokens = limits.batch_tokens
-    scheduler.max_num_seqs = limits.max_running
-    scheduler.enable_prefix_caching = True
-    try:
-        return openvino_genai.ContinuousBatchingPipeline(str(model_path), scheduler, "CPU", {})
-    except (RuntimeError, IndexError) as error:  # a header without the expected keys is an IndexError
-        raise LanguageModelUnavailableError(
-            f"The model file {model_path.name} cannot be loaded: {_reason(error)}",
-            hint="Fetch it again with `leadline models fetch`.",
-        ) from error
 
 
 def _tensor(ids: TokenIds) -> openvino.Tensor:

@@ -46,12 +46,13 @@ def main(arguments: Sequence[str]) -> int:
     def load() -> Engine:
         # Importing the vendor's libraries takes a second; the server answers meanwhile.
         try:
-            from rlm.openvino_llm.engine import OpenVINOEngine
+            from rlm.openvino_llm.engine import OpenVINOEngine, load_pipeline
         except ImportError as error:
             raise LanguageModelUnavailableError(
                 f"OpenVINO GenAI cannot be imported: {error}", hint="Install it: pip install 'leadline[embedded]'."
             ) from error
-        return OpenVINOEngine(options.model, _limits(options), on_broken=stop_serving)
+        limits = _limits(options)
+        return OpenVINOEngine(load_pipeline(options.model, limits), limits, on_broken=stop_serving)
 
     host = EngineHost(load)
     config = uvicorn.Config(

@@ -116,18 +116,18 @@ def test_a_request_given_up_in_its_prefill_leaves_the_prefix_usable(
 ) -> None:
     # Whatever is lost from the cache cannot be copied: digits cannot be guessed.
     digits = random.Random(3)
-    numbers = ", ".join(str(digits.randrange(10_000, 100_000)) for _ in range(30))
+    numbers = " ".join(str(digits.randrange(10**9, 10**10)) for _ in range(30))
     prompt = f"Copy these numbers in the same order, and say nothing else: {numbers}"
     with counting(client) as company:
         given_up = start(local_model, body(prompt, stream=True))
-        for _ in range(3):
+        for _ in range(4):
             next(company)
         given_up.close()
-        for _ in range(3):
+        for _ in range(4):
             next(company)
-    copied = text_of(ask(client, prompt, max_tokens=160))
+    copied = text_of(ask(client, prompt, max_tokens=220))
     assert copied == numbers[: len(copied)]
-    assert len(copied) > 140
+    assert len(copied) > 200
 
 
 def test_decoding_goes_on_beside_a_long_prefill(client: httpx.Client) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rlm.quotes import MAX_ELLIPSIS_GAP, fold, locate
+from rlm.quotes import fold, locate
 
 SOURCE = (
     "The Panthers’ defense gave up just **308 points**, ranking sixth in the league — its best year.\n"
@@ -71,12 +71,20 @@ def test_an_accent_of_its_own_is_not_torn_from_its_letter() -> None:
     assert locate("cafe", "one cafe\u0301 here") is None
 
 
+def test_a_name_is_found_before_the_apostrophe_of_its_genitive() -> None:
+    assert locate("the book of john", "The book of John’s sister") == (0, 16)
+
+
+def test_a_short_number_is_found_without_the_full_stop_that_ended_it() -> None:
+    assert locate("«7».", "It was 7 or eight.") == (7, 8)
+
+
 class TestEllipsis:
     def test_joins_parts_that_follow_each_other(self) -> None:
         assert shown("The Panthers' defense ... ranking sixth") == SOURCE[: SOURCE.index(" in the league")]
 
     def test_takes_the_nearest_pair(self) -> None:
-        text = "red apples. " + "x " * MAX_ELLIPSIS_GAP + "red apples and green pears"
+        text = "red apples. " + "x " * 400 + "red apples and green pears"
         assert shown("red apples … green pears", text) == "red apples and green pears"
 
     def test_leaves_out_an_ellipsis_at_either_end(self) -> None:
@@ -86,7 +94,8 @@ class TestEllipsis:
         assert locate("ranking sixth ... The Panthers' defense", SOURCE) is None
 
     def test_wants_the_parts_near_each_other(self) -> None:
-        assert locate("first part ... second part", "first part" + " x" * MAX_ELLIPSIS_GAP + " second part") is None
+        assert locate("first part ... second part", "first part" + " x" * 190 + " second part") is not None
+        assert locate("first part ... second part", "first part" + " x" * 210 + " second part") is None
 
     def test_wants_parts_long_enough_to_mean_a_place(self) -> None:
         assert locate("in ... was", SOURCE) is None
