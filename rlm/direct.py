@@ -25,7 +25,7 @@ from rlm.verification import Finding, verify
 class DirectStrategy:
     """Answers from the passages that a retriever finds.
 
-    `passages_per_call` is 1 for small models, which read one passage better than five: TABLE. A larger model may be
+    `passages_per_call` is 1 for small models, which read one passage better than five. A larger model may be
     given as many as fit its window.
     """
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from rlm.words import Words, coverage, words
 
-# Of true XQuAD answers with their sentence 99 % are supported, as statements 90 %; by the nearest sentence of another
-# paragraph 3 % and 2 %; another question's answer 0 %. At 0.6 another sentence of the paragraph supports twice as many.
+# Of true XQuAD answers with their sentence 99 % are supported, put as statements 90 %; by the nearest sentence of
+# another paragraph 3 % and 2 %; another question's answer 0 %. At 0.6 another sentence of the same paragraph supports
+# half as many again (11 % for 7 %).
 THRESHOLD = 0.7
 
 _SURROUNDING_WEIGHT = 0.5
