@@ -1,6 +1,7 @@
 """Chat models of OpenAI-compatible servers, local and remote, as LangChain chat models that raise our errors."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +27,10 @@ from rlm.profiles import ModelProfile
 # streamed, which takes a small model on two cores up to a few minutes.
 _TIMEOUT = httpx2.Timeout(300.0, connect=2.0)
 _RETRIES = 1
+# OpenAI and our own server say it with a code, vLLM in words: "This model's maximum context length is …", "The prompt
+# (length …) is longer than the maximum model length".
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
+_CONTEXT_WORDS = re.compile(r"maximum (context|model) length|context window")
 
 
 class OpenAIChatModel(ChatOpenAI):
@@ -80,6 +84,7 @@ def remote_chat_model(
         timeout=timeout,
         max_retries=max_retries,
         stream_usage=True,
+        stream_chunk_timeout=None,  # LangChain's, for async streams only; `_TIMEOUT` is there for both.
     )
 
 
@@ -92,6 +97,7 @@ def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
         temperature=0,
         max_retries=0,
         stream_usage=True,
+        stream_chunk_timeout=None,  # LangChain's, for async streams only; `_TIMEOUT` is there for both.
         http_client=httpx2.Client(transport=httpx2.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
         http_async_client=httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
     )
@@ -123,14 +129,21 @@ def translated(error: Exception) -> LanguageModelError:
             return LanguageModelTimeoutError("The language model did not answer in time.")
         case openai.APIConnectionError() | httpx2.HTTPError():
             return LanguageModelUnavailableError("The language model cannot be reached, or broke off its answer.")
-        case openai.BadRequestError() if error.code in _CONTEXT_CODES:
-            return ContextTooLongError(f"The prompt is too long for the language model: {_said(error)}")
+        case openai.APIError() if error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(_said(error)):
+            return ContextTooLongError(
+                f"The prompt is too long for the language model: {_said(error)}",
+                prompt_tokens=_number(error, "prompt_tokens"),
+                limit_tokens=_number(error, "limit_tokens"),
+            )
         case openai.RateLimitError() | openai.InternalServerError():
             return LanguageModelUnavailableError(
                 f"The language model is not available: {_said(error)}", retry_after_seconds=_retry_after(error)
             )
         case openai.APIStatusError():
             return LanguageModelRefusedError(f"The language model's server refused: {_said(error)}")
+        case openai.APIError(code=LanguageModelRefusedError.code):
+            # Our own server found out when the stream had begun.
+            return LanguageModelRefusedError(_said(error))
         case openai.APIError() if not isinstance(error, openai.APIResponseValidationError):
             return LanguageModelUnavailableError(f"The language model broke off: {_said(error)}")
         case _:
@@ -141,6 +154,12 @@ def _said(error: openai.APIError) -> str:
     """The server's own sentence, at most a line of it: it may be any server."""
     body = error.body if isinstance(error.body, dict) else {}
     return str(body.get("message") or error.message).split("\n", 1)[0][:300]
+
+
+def _number(error: openai.APIError, name: str) -> int | None:
+    """What our own server adds to its errors; None from any other."""
+    found = error.body.get(name) if isinstance(error.body, dict) else None
+    return found if isinstance(found, int) else None
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:

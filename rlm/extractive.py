@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from rlm.answerability import THRESHOLD, Weighed, before_reading, question_words, weigh
+from rlm.answerability import UNREAD_THRESHOLD, Weighed, before_reading, question_words, weigh
 from rlm.answers import Answer, searched
 from rlm.composing import extracts, not_found
 from rlm.questions import check_question
@@ -71,7 +71,7 @@ class ExtractiveStrategy:
         candidates = [
             Located(each, start, end)
             for each in weighed[:_MAX_PASSAGES]
-            if each.score >= THRESHOLD
+            if each.score >= UNREAD_THRESHOLD
             for start, end in sentence_spans(each.passage.text)
             if _says_something(each.passage.text[start:end])
         ][:_MAX_CANDIDATES]

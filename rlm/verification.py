@@ -11,6 +11,8 @@ from rlm.support import Support, judge
 from rlm.words import words
 
 _MAX_CLAIMS = 12
+_MAX_DROPPED_WORDS = 4
+_MIN_SHORTENED_WORDS = 6
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,24 @@ def _best_source(claims: Sequence[Judged]) -> Weighed | None:
 
 
 def _locate(quotation: Quotation, read: Sequence[Weighed], known: Sequence[Weighed]) -> Located | None:
+    """Where the quotation stands, whole or else without a few words at one end."""
     given = quotation.passage
     first = [read[given - 1]] if given is not None and 1 <= given <= len(read) else []
-    for source in (*first, *read, *known):
-        span = locate(quotation.text, source.passage.text)
-        if span is not None:
-            return Located(source, *span)
+    for text in _shortened(quotation.text):
+        for source in (*first, *read, *known):
+            span = locate(text, source.passage.text)
+            if span is not None:
+                return Located(source, *span)
     return None
+
+
+def _shortened(quotation: str) -> Iterator[str]:
+    """The quotation, then with up to four words fewer: models put a name for a sentence's first pronoun."""
+    yield quotation
+    said = quotation.split()
+    for dropped in range(1, min(_MAX_DROPPED_WORDS, len(said) - _MIN_SHORTENED_WORDS) + 1):
+        yield " ".join(said[dropped:])
+        yield " ".join(said[:-dropped])
 
 
 def _holding(answer: str, sources: Sequence[Weighed]) -> Located | None:

@@ -3,8 +3,8 @@
 What release 2026.4.1 does that this module contains, each with a test on the real model:
 
 * The tokenizer inside a GGUF file cuts its input at 8,192 tokens and does not say so: `PromptEncoder` counts.
-* Cancelling a request during its prefill, while another decodes, leaves a half-filled block in the prefix cache, and
-  the next prompt that begins alike is answered "!!!!": cancelling waits for the first token.
+* Cancelling a request during its prefill, while another decodes, leaves a half-filled block in the prefix cache. The
+  next prompt that begins alike loses those tokens, or is answered "!!!!": cancelling waits for the first token.
 * A JSON schema that cannot be compiled makes `step()` raise. With nothing else running the request can be dropped;
   with others running, the pipeline never steps again: a schema's first request is started alone.
 * `step()` holds the GIL: the engine has a process to itself, and between steps lets that process's other threads run.

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,8 @@ _POLL_SECONDS = 0.5
 _HEALTH_TIMEOUT_SECONDS = 10.0
 _TERMINATE_SECONDS = 8.0
 # A crash on one odd prompt is worth a restart; a model that dies every time is not worth loading for ever.
-_RESTARTS = 5
+_RESTART_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+_STEADY_SECONDS = 600.0
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
 
 
@@ -41,8 +43,19 @@ class LocalModelProcess:
     It gets no variable of our environment that could hold a secret. `socket` stays the same over restarts.
     """
 
-    def __init__(self, model: Path, log: Path, *, command: Sequence[str] | None = None) -> None:
-        """Starts at once and returns before the model is loaded; `command` is for tests and gets `--uds SOCKET`."""
+    def __init__(
+        self,
+        model: Path,
+        log: Path,
+        *,
+        command: Sequence[str] | None = None,
+        restart_delays: Sequence[float] = _RESTART_DELAYS_SECONDS,
+    ) -> None:
+        """Starts at once and returns before the model is loaded; `command` is for tests and gets `--uds SOCKET`.
+
+        `restart_delays` are the seconds before each restart in a row; one crash more and it gives up.
+        """
+        self._restart_delays = restart_delays
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-llm-")
         self.socket = Path(self._folder.name) / "socket"
         self._command = command or (sys.executable, "-m", "rlm.openvino_llm.server", "--model", str(model))
@@ -74,17 +87,35 @@ class LocalModelProcess:
         self._folder.cleanup()
 
     def _run(self) -> None:
-        for attempt in range(_RESTARTS + 1):
-            self._become("loading")
+        try:
+            self._supervise()
+        except OSError as error:
+            self._become(
+                "failed", f"The language model's process cannot be started: {error}.", "Check its log's folder."
+            )
+
+    def _supervise(self) -> None:
+        crashes = 0
+        while not self._closing.is_set():
+            begun = time.monotonic()
             with self._log.open("ab") as log:
                 self._child = self._start(log)
                 self._follow(self._child)
-            if self._closing.wait(min(30.0, 2.0**attempt)):
-                self._become("stopped")
+            if self._closing.is_set():
+                break
+            crashes = 1 if time.monotonic() - begun > _STEADY_SECONDS else crashes + 1
+            if crashes > len(self._restart_delays):
+                self._give_up(crashes, self._child.returncode)
                 return
-        self._become(
-            "failed", f"The language model's process ended {_RESTARTS + 1} times.", f"See {self._log} for the reason."
-        )
+            # At once, not only when the next child is started: until then nobody listens.
+            self._become("loading")
+            self._closing.wait(self._restart_delays[crashes - 1])
+        self._become("stopped")
+
+    def _give_up(self, crashes: int, status: int) -> None:
+        reason = f"The language model's process ended {crashes} times in a row, at last with status {status}."
+        killed = "It was killed, as it is when memory runs out: it needs 4 GB. " if status == -signal.SIGKILL else ""
+        self._become("failed", reason, f"{killed}See {self._log} for the reason.")
 
     def _start(self, log: IO[bytes]) -> "subprocess.Popen[bytes]":
         command = [*self._command, "--uds", str(self.socket), "--parent-pid", str(os.getpid())]

@@ -54,6 +54,38 @@ def test_every_error_of_the_client_becomes_one_of_ours(kind: type[Exception]) ->
     assert ours.hint
 
 
+def refused(status: int, error: dict[str, object]) -> openai.BadRequestError:
+    response = httpx2.Response(status, request=REQUEST, json={"error": error})
+    return openai.BadRequestError(str(error["message"]), response=response, body=error)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.",
+        "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+    ],
+)
+def test_vllms_words_for_a_prompt_that_is_too_long_are_understood(message: str) -> None:
+    ours = translated(refused(400, {"message": message, "type": "BadRequestError", "code": 400}))
+    assert isinstance(ours, ContextTooLongError)
+    assert ours.prompt_tokens is None
+
+
+def test_the_local_servers_counts_are_kept() -> None:
+    body = {"message": "Long.", "code": "context_length_exceeded", "prompt_tokens": 9000, "limit_tokens": 8192}
+    ours = translated(refused(400, body))
+    assert isinstance(ours, ContextTooLongError)
+    assert (ours.prompt_tokens, ours.limit_tokens) == (9000, 8192)
+
+
+def test_a_refusal_after_a_stream_began_is_still_a_refusal() -> None:
+    body = {"message": "The JSON schema cannot be used.", "code": "language_model_refused"}
+    ours = translated(openai.APIError("x", request=REQUEST, body=body))
+    assert isinstance(ours, LanguageModelRefusedError)
+    assert "schema" in ours.detail
+
+
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [

@@ -44,6 +44,22 @@ def test_an_invented_quotation_is_worth_nothing() -> None:
     assert not found.decision.answerable
 
 
+@pytest.mark.parametrize(
+    ("said", "stands"),
+    [
+        ("The team's great Panthers defense gave up 308 points.", "Panthers defense gave up 308 points."),
+        ("The Panthers defense gave up 308 points. They lost.", "The Panthers defense gave up 308 points."),
+    ],
+)
+def test_a_quotation_with_some_words_of_the_models_at_one_end_counts_without_them(said: str, stands: str) -> None:
+    assert quoted(verify(QUESTION, Reply((Quotation(said),), ""), KNOWN[:1], KNOWN)) == [("one", stands)]
+
+
+def test_few_words_in_common_are_no_quotation() -> None:
+    for said in ("A better defense gave up 308 points.", "x y z u v w The Panthers defense gave up 308 points."):
+        assert not verify(QUESTION, Reply((Quotation(said),), ""), KNOWN[:1], KNOWN).claims
+
+
 def test_an_answer_whose_quotation_stands_nowhere_is_looked_up_itself() -> None:
     found = verify(QUESTION, Reply((Quotation("Panthers points: 308."),), "308 points"), KNOWN[:1], KNOWN)
     assert quoted(found) == [("one", "The Panthers defense gave up 308 points.")]
