@@ -25,8 +25,8 @@ from rlm.verification import Finding, verify
 class DirectStrategy:
     """Answers from the passages that a retriever finds.
 
-    `passages_per_call` is 1 for small models: of the same XQuAD questions a 1.5B model answers 23 of 29 reading one at a
-    time, with 300 tokens of prompt, and 21 reading five at once, with 1,100 (of 20 questions, 15 against 11 in pairs).
+    `passages_per_call` is 1 for small models: of the same XQuAD questions a 1.5B model answers 23 of 29 reading one at
+    a time, with prompts of 300 tokens, and 21 reading five at once, with 1,100; in pairs 11 of 20, singly 15.
     A larger model may be given as many as fit its window.
     """
 
