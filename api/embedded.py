@@ -25,18 +25,16 @@ from ingest.parsing.sandbox import ParserSandbox
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.embedding import Embedder
-from retrieval.errors import IndexMismatchError
+from retrieval.encoder_fact import require_same_encoder
 from retrieval.models.store import ModelStore
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
-from workers.enqueue import Doorbell
+from workers.enqueue import ThreadDoorbell
 from workers.reconcile import reconcile
-from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
+from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop, remove_version
 from workers.threads import WorkerThreads
 
 log = structlog.get_logger(__name__)
-
-_ENCODER_FACT = "encoder"
 
 
 @contextmanager
@@ -101,7 +99,7 @@ def _assemble(
     texts = Texts(blobs)
 
     sparse = build.sparse_encoder()
-    _require_same_encoder(catalog, f"{encoder.fingerprint} {sparse.fingerprint}")
+    require_same_encoder(catalog, encoder, sparse)
     crashed = _mark_unclean(home, stack)
     index = build.embedded_index(home, encoder.dimension)
     stack.callback(index.close)
@@ -118,10 +116,9 @@ def _assemble(
     parser = ParserSandbox(scratch=scratch)
     stack.callback(parser.close)
     shop = Workshop(catalog, jobs, blobs, texts, index, sparse, encoder, blobs.path)
-    collect = CollectTask(shop)
-    doorbell = Doorbell()
+    doorbell = ThreadDoorbell()
     workers = WorkerThreads(
-        jobs, [IngestTask(shop, parser)], EmbedTask(shop), collect, doorbell, has_room=blobs.has_room_to_work
+        jobs, [IngestTask(shop, parser)], EmbedTask(shop), CollectTask(shop), doorbell, has_room=blobs.has_room_to_work
     )
     searcher = Searcher(index, sparse, encoder, catalog, texts)
     services = Services(
@@ -135,17 +132,9 @@ def _assemble(
         searcher=searcher,
         answering=Answering(searcher, language_model),
         doorbell=doorbell,
-        remove=collect.remove,
+        remove=lambda version: remove_version(index, texts, blobs, version),
     )
     return services, workers
-
-
-def _require_same_encoder(catalog: Catalog, fingerprint: str) -> None:
-    known = catalog.fact(_ENCODER_FACT)
-    if known is None:
-        catalog.remember(_ENCODER_FACT, fingerprint)
-    elif known != fingerprint:
-        raise IndexMismatchError(f"The index was built with {known}, and this release encodes with {fingerprint}.")
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 from ingest.blobs import DirectoryBlobs, Incoming
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.chunking import chunker_fingerprint
+from ingest.faultpoints import reach
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff
@@ -47,10 +48,12 @@ class Intake:
     def accept(self, request: UploadRequest, incoming: Incoming, media_type: str) -> Accepted:
         """Commit a finished upload. Each one has a blob of its own, so deleting a document needs no counting."""
         content_sha256 = incoming.finish()
+        reach("upload.synced")
         token = secrets.token_hex(16)
         key = f"original/{token[:2]}/{token}"
         size = incoming.size
         self._blobs.keep(incoming, key)
+        reach("upload.kept")
         accepted = self._catalog.accept(
             Arrival(
                 tenant_id=request.tenant_id,
@@ -64,6 +67,7 @@ class Intake:
                 attributes=request.attributes,
             )
         )
+        reach("upload.accepted")
         if not accepted.created:
             self._blobs.delete(key)
         return accepted

@@ -14,6 +14,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.chunking import Chunk, chunk_text, context_line
 from ingest.documents import Document, Job, Version, VersionState, chunk_id
 from ingest.errors import LeaseLostError
+from ingest.faultpoints import reach
 from ingest.parsing.types import Parser
 from ingest.texts import Texts, byte_spans
 from retrieval.bm25 import SparseEncoder
@@ -57,12 +58,15 @@ class IngestTask:
         shop.jobs.progress(job, VersionState.PARSING)
         path = shop.path_of(document.version.blob_key)
         parsed = self._parser.parse(path, document.media_type, name=document.name)
+        reach("ingest.parsed")
         shop.jobs.progress(job, VersionState.CHUNKING, pages=len(parsed.pages) or None, characters=len(parsed.text))
         chunks = chunk_text(parsed.text, markdown=document.media_type in _MARKDOWN, pages=parsed.pages)
         shop.texts.save(job.version_id, parsed.text, title=parsed.title, pages=parsed.pages, chunks=chunks)
+        reach("ingest.text_saved")
         shop.jobs.progress(job, VersionState.INDEXING, chunks=len(chunks))
         try:
             self._index(job, document, parsed.text, parsed.title, chunks, stopping)
+            reach("ingest.indexed")
             shop.jobs.finish_ingest(
                 job,
                 title=parsed.title,
@@ -70,6 +74,7 @@ class IngestTask:
                 characters=len(parsed.text),
                 chunks=len(chunks),
             )
+            reach("ingest.committed")
         except LeaseLostError:
             self._undo_if_deleted(job)
             raise
@@ -94,6 +99,7 @@ class IngestTask:
                 for chunk in some
             ]
             shop.index.upsert(indexed[at : at + _INDEX_BATCH], sparse)
+            reach("ingest.half_indexed")
 
     def _undo_if_deleted(self, job: Job) -> None:
         if self._shop.catalog.version(job.version_id).state is VersionState.DELETED:
@@ -155,12 +161,15 @@ class EmbedTask:
                 ids.append(chunk_id(version.id, chunk.start, chunk.end))
                 texts.append(_with_context(title, chunk, body[chunk.start - offset : chunk.end - offset]))
         embedded = shop.embedder.documents(texts)
+        reach("embed.encoded")
         shop.index.set_dense(ids, embedded.vectors)
+        reach("embed.written")
         counts = iter(embedded.token_counts)
         return [sum(next(counts) for _ in chunks) for _, _, chunks in batch]
 
     def _finish(self, finished: Sequence[tuple[Job, int]]) -> None:
         lost = self._shop.jobs.finish_embed(finished)
+        reach("embed.committed")
         if lost and len(finished) == 1:
             raise LeaseLostError(f"Job {lost[0].id} was taken over.")
 
@@ -171,14 +180,17 @@ class CollectTask:
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
 
-    def remove(self, version: Version) -> tuple[int, int]:
-        """Chunks removed from the index, and bytes freed. Doing it again removes nothing."""
-        chunks = self._shop.index.delete_version(version.tenant_id, version.id)
-        return chunks, self._shop.texts.delete(version.id) + self._shop.blobs.delete(version.blob_key)
-
     def run(self, job: Job) -> None:
-        self.remove(self._shop.catalog.version(job.version_id))
-        self._shop.jobs.finish_collect(job)
+        shop = self._shop
+        remove_version(shop.index, shop.texts, shop.blobs, shop.catalog.version(job.version_id))
+        shop.jobs.finish_collect(job)
+
+
+def remove_version(index: IndexWriter, texts: Texts, blobs: Blobs, version: Version) -> tuple[int, int]:
+    """Chunks removed from the index, and bytes freed. Doing it again removes nothing."""
+    chunks = index.delete_version(version.tenant_id, version.id)
+    reach("delete.points_removed")
+    return chunks, texts.delete(version.id) + blobs.delete(version.blob_key)
 
 
 def _with_context(title: str, chunk: Chunk, text: str) -> str:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from structlog.typing import Processor
 
-from api.cli import ask, bench, doctor, evaluate, ingest, keys, models, up
+from api.cli import ask, bench, cluster, doctor, evaluate, ingest, keys, models, up
 from ingest.errors import LeadlineError
 
 app = typer.Typer(
@@ -20,6 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(up.up)
+app.command()(cluster.api)
+app.command()(cluster.worker)
+app.command()(cluster.beat)
 app.command()(ingest.ingest)
 app.command()(ask.ask)
 app.command()(ask.search)

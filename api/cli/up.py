@@ -1,25 +1,23 @@
 """`leadline up`: the embedded service on one machine."""
 
 import logging
-import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Annotated
+from contextlib import ExitStack
+from typing import Annotated, Any, TypeVar
 
 import typer
-import uvicorn
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings
 from rich.console import Console
 
 from api.cli.client import announce, retract
 from api.cli.fetching import fetch_needed
+from api.cli.serving import serve
 from api.embedded import open_embedded
-from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
-from ingest.errors import DataFolderBusyError, LeadlineError
+from ingest.errors import LeadlineError
 
-_DRAIN_SECONDS = 20
+AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
 def up(
@@ -37,20 +35,20 @@ def up(
         console.print(f"Opening {settings.home} …", highlight=False)
         services = stack.enter_context(open_embedded(settings))
         stack.callback(retract, settings.home)
-        server = _Server(services, console)
-        server.run()
+        serve(services, lambda url: _greet(services, url, console))
         console.print("Stopping: unfinished documents go on at the next start.")
-    if not server.started:
-        raise DataFolderBusyError(
-            f"Cannot listen on {settings.host}:{settings.port}.",
-            hint="Another program has the port: stop it, or start with `--port 8001`.",
-        )
 
 
 def read_settings(**changes: object) -> Settings:
     """Settings from the environment, with the options that were given on top. Raises `SettingsError`."""
+    given = {name: value for name, value in changes.items() if value is not None}
+    return from_environment(Settings, **given)
+
+
+def from_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
+    """Settings of a kind. Raises `SettingsError`, which names every variable that is wrong or missing."""
     try:
-        return Settings(**{name: value for name, value in changes.items() if value is not None})  # type: ignore[arg-type]
+        return kind(**given)
     except ValidationError as error:
         wrong = "; ".join(f"LEADLINE_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors())
         raise SettingsError(wrong) from error
@@ -61,49 +59,6 @@ class SettingsError(LeadlineError):
 
     code = "settings_invalid"
     default_hint = "Correct it in the environment and start again."
-
-
-class _Server(uvicorn.Server):
-    """Says where to find the service once it listens."""
-
-    def __init__(self, services: Services, console: Console) -> None:
-        settings = services.settings
-        super().__init__(
-            uvicorn.Config(
-                create_app(services),
-                host=settings.host,
-                port=settings.port,
-                log_level="warning",
-                access_log=False,
-                lifespan="off",
-                timeout_graceful_shutdown=_DRAIN_SECONDS,
-            )
-        )
-        self._services = services
-        self._console = console
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the server and nothing more: the caller then closes everything in order.
-
-        The base class raises the signal again afterwards, which would end the process before that.
-        """
-        handlers = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-
-    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        await super().startup(sockets)  # type: ignore[arg-type]
-        if self.started:
-            port = self.servers[0].sockets[0].getsockname()[1]
-            _greet(self._services, f"http://{self._services.settings.host}:{port}", self._console)
-
-    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
-        self._services.accepting = False
-        await super().shutdown(sockets)  # type: ignore[arg-type]
 
 
 def _greet(services: Services, url: str, console: Console) -> None:

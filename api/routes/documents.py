@@ -20,8 +20,9 @@ from api.schemas import (
     encode_cursor,
 )
 from ingest.catalog.catalog import Accepted
-from ingest.documents import SEARCHABLE_STATES, VersionState
+from ingest.documents import SEARCHABLE_STATES, JobKind, VersionState
 from ingest.errors import DocumentStateError, UploadError
+from ingest.faultpoints import reach
 from ingest.intake import UploadRequest
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
@@ -49,7 +50,8 @@ async def upload(
         received = await multipart.receive_form(request.stream(), content_type, base, served.intake.receive)
     else:
         received = await multipart.receive_body(request.stream(), base, served.intake.receive)
-    served.doorbell.ring()
+    served.doorbell.ring(JobKind.INGEST)
+    reach("upload.answering")
     if len(received.outcomes) == 1:
         return _one(*received.outcomes[0])
     return _many(received.outcomes)
@@ -83,8 +85,9 @@ def one(document_id: str, caller: Caller, served: Served) -> DocumentOut:
 def delete(document_id: str, caller: Caller, served: Served) -> DeletedOut:
     """Delete a document; when this answers, no search or answer can show anything of it."""
     versions = served.catalog.delete(caller.tenant_id, document_id, grace_seconds=served.jobs.lease_seconds)
+    reach("delete.committed")
     removed = [served.remove(version) for version in versions]
-    served.doorbell.ring()
+    served.doorbell.ring(JobKind.COLLECT)
     return DeletedOut(
         id=document_id,
         versions=len(versions),

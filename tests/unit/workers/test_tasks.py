@@ -22,9 +22,9 @@ from retrieval.embedding import HashingEmbedder
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book
 from tests.support.memory_index import MemoryIndex
-from workers.enqueue import Doorbell
+from workers.enqueue import ThreadDoorbell
 from workers.reconcile import reconcile
-from workers.tasks import CollectTask, EmbedTask, IngestTask, Stopping, Workshop
+from workers.tasks import CollectTask, EmbedTask, IngestTask, Stopping, Workshop, remove_version
 from workers.threads import WorkerThreads
 
 
@@ -158,7 +158,7 @@ def test_what_a_worker_wrote_for_a_document_deleted_under_it_is_removed_again(ha
         if method == "upsert":
             harbour.index.fault = lambda _: None
             for version in harbour.catalog.delete("ann", document.id, grace_seconds=60):
-                harbour.collect.remove(version)
+                remove_version(harbour.index, harbour.texts, harbour.blobs, version)
 
     harbour.index.fault = delete_during
     with pytest.raises(LeaseLostError):
@@ -262,7 +262,7 @@ def test_without_room_documents_wait_and_do_not_fail(harbour: Harbour) -> None:
 
 def work(harbour: Harbour, done: Callable[[], bool], *, has_room: Callable[[], bool] = lambda: True) -> None:
     """Run worker threads until `done`."""
-    doorbell = Doorbell()
+    doorbell = ThreadDoorbell()
     threads = WorkerThreads(harbour.jobs, [harbour.ingest], harbour.embed, harbour.collect, doorbell, has_room=has_room)
     threads.start()
     try:
@@ -270,7 +270,7 @@ def work(harbour: Harbour, done: Callable[[], bool], *, has_room: Callable[[], b
         for _ in range(1500):
             if done():
                 return
-            doorbell.ring()
+            doorbell.ring_all()
             waited.wait(0.02)
         raise AssertionError("the workers did not get there")
     finally:

@@ -1,0 +1,85 @@
+"""`leadline api`, `worker` and `beat`: the processes of a cluster, on servers that the environment names."""
+
+import logging
+import os
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from api.cli.serving import serve
+from api.cli.up import SettingsError, from_environment, read_settings
+from api.embedded import open_catalog
+from api.services import DEFAULT_TENANT
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.database import open_database
+from ingest.catalog.keys import ApiKeys
+
+_DATABASE = "LEADLINE_DATABASE_URL"
+_ALL_QUEUES = "ingest,embed,upkeep"
+
+
+def api(
+    host: Annotated[str | None, typer.Option(help="Listen on this address instead of LEADLINE_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Listen on this port instead of LEADLINE_PORT.")] = None,
+) -> None:
+    """Start one API process of a cluster. Needs LEADLINE_DATABASE_URL, _REDIS_URL, _QDRANT_URL and _HOME."""
+    from api.cluster import open_cluster
+    from workers.settings import ClusterSettings
+
+    settings = read_settings(host=host, port=port)
+    cluster = from_environment(ClusterSettings)
+    _log(settings.log_format)
+    console = Console()
+    with ExitStack() as stack:
+        services = stack.enter_context(open_cluster(settings, cluster))
+        if not services.keys.keys(DEFAULT_TENANT):
+            console.print("There is no API key yet: make one with `leadline keys create`.", highlight=False)
+        serve(services, lambda url: console.print(f"Leadline listens on {url}", highlight=False))
+
+
+def worker(
+    queues: Annotated[str, typer.Option(help="Which queues to serve, with commas between.")] = _ALL_QUEUES,
+    concurrency: Annotated[int, typer.Option(help="Processes; each has an encoder of its own.", min=1)] = 1,
+    name: Annotated[str, typer.Option(help="A name that no other worker on this machine has.")] = "leadline",
+) -> None:
+    """Start one Celery worker of a cluster; any number of them may run, each on one queue or all."""
+    from workers.enqueue.celery_app import QUEUE_NAMES
+    from workers.main import run_worker
+    from workers.settings import ClusterSettings
+
+    chosen = [queue.strip() for queue in queues.split(",") if queue.strip()]
+    unknown = set(chosen) - set(QUEUE_NAMES)
+    if unknown or not chosen:
+        names = ", ".join(sorted(unknown)) or "without a name"
+        raise SettingsError(f"There is no queue {names}.", hint=f"The queues are {', '.join(QUEUE_NAMES)}.")
+    cluster = from_environment(ClusterSettings)
+    _log(read_settings().log_format)
+    run_worker(cluster, queues=chosen, concurrency=concurrency, name=name)
+
+
+def beat() -> None:
+    """Start the clock that has lost and forgotten jobs looked for. One is enough; two do no harm."""
+    from workers.main import run_beat
+    from workers.settings import ClusterSettings
+
+    cluster = from_environment(ClusterSettings)
+    _log(read_settings().log_format)
+    run_beat(cluster)
+
+
+def open_keys() -> ApiKeys:
+    """The keys of the cluster whose catalog the environment names, or else of the data folder."""
+    url = os.environ.get(_DATABASE)
+    if not url:
+        return open_catalog(read_settings().home)[1]
+    engine = open_database(url)
+    Catalog(engine).ensure_tenant(DEFAULT_TENANT)
+    return ApiKeys(engine)
+
+
+def _log(log_format: str) -> None:
+    from api.cli.main import configure_logging
+
+    configure_logging(logging.INFO, as_json=log_format == "json")

@@ -1,0 +1,68 @@
+"""Serving HTTP from the command line, with an orderly end."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from api.main import create_app
+from api.services import Services
+from ingest.errors import DataFolderBusyError
+
+_DRAIN_SECONDS = 20
+
+
+def serve(services: Services, greet: Callable[[str], None]) -> None:
+    """Serve until a signal. Raises when the port cannot be had, in words."""
+    server = Server(services, greet)
+    server.run()
+    if not server.started:
+        settings = services.settings
+        raise DataFolderBusyError(
+            f"Cannot listen on {settings.host}:{settings.port}.",
+            hint="Another program has the port: stop it, or start with `--port 8001`.",
+        )
+
+
+class Server(uvicorn.Server):
+    """Calls `greet` with its address once it listens; a signal drains it and then lets the caller close the rest."""
+
+    def __init__(self, services: Services, greet: Callable[[str], None]) -> None:
+        settings = services.settings
+        super().__init__(
+            uvicorn.Config(
+                create_app(services),
+                host=settings.host,
+                port=settings.port,
+                log_level="warning",
+                access_log=False,
+                lifespan="off",
+                timeout_graceful_shutdown=_DRAIN_SECONDS,
+            )
+        )
+        self._services = services
+        self._greet = greet
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM end the server and nothing more: the caller then closes everything in order.
+
+        The base class raises the signal again afterwards, which would end the process before that.
+        """
+        handlers = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            port = self.servers[0].sockets[0].getsockname()[1]
+            self._greet(f"http://{self._services.settings.host}:{port}")
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        self._services.accepting = False
+        await super().shutdown(sockets)  # type: ignore[arg-type]

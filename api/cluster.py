@@ -1,0 +1,56 @@
+"""The cluster's API composition root: opens catalog, index and doorbell on their servers. Workers run elsewhere."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from api.language_model import open_language_model
+from api.services import DEFAULT_TENANT, Services
+from api.settings import Settings
+from ingest.intake import Intake
+from retrieval.models.store import ModelStore
+from retrieval.search import Searcher
+from rlm.answering import Answering, LanguageModel
+from workers.cluster import OpenEncoder, local_encoder, open_parts
+from workers.enqueue.celery_app import make_app
+from workers.enqueue.celery_doorbell import CeleryDoorbell
+from workers.settings import ClusterSettings
+from workers.tasks import remove_version
+
+
+@contextmanager
+def open_cluster(
+    settings: Settings,
+    cluster: ClusterSettings,
+    *,
+    open_encoder: OpenEncoder = local_encoder,
+    language_model: LanguageModel | None = None,
+) -> Iterator[Services]:
+    """Services for one API process; any number of them may run on the same servers.
+
+    Raises what keeps it from starting, in words. The broker may be away: uploads are accepted all the same.
+    """
+    with ExitStack() as stack:
+        parts = stack.enter_context(open_parts(cluster, open_encoder=open_encoder))
+        parts.catalog.ensure_tenant(DEFAULT_TENANT)
+        language_model = language_model or open_language_model(settings, ModelStore(settings.models))
+        stack.callback(language_model.close)
+        doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
+        stack.callback(doorbell.close)
+        searcher = Searcher(parts.index, parts.sparse, parts.encoder, parts.catalog, parts.texts)
+        services = Services(
+            settings=settings,
+            catalog=parts.catalog,
+            jobs=parts.jobs,
+            keys=parts.keys,
+            blobs=parts.blobs,
+            texts=parts.texts,
+            intake=Intake(parts.catalog, parts.blobs, max_bytes=settings.max_upload_bytes),
+            searcher=searcher,
+            answering=Answering(searcher, language_model),
+            doorbell=doorbell,
+            remove=lambda version: remove_version(parts.index, parts.texts, parts.blobs, version),
+        )
+        try:
+            yield services
+        finally:
+            services.accepting = False

@@ -1,0 +1,42 @@
+"""Named places in the code path where a test may make the process die, wait or fail. Off unless a test arms them.
+
+A fault point stands where a crash leaves something half done: between a write and the commit that makes it count.
+`FAULT_POINTS` names them all, so that a test which visits every one cannot forget a new one.
+"""
+
+from collections.abc import Callable
+
+FAULT_POINTS: dict[str, str] = {
+    "upload.synced": "the bytes are on the disk under a temporary name",
+    "upload.kept": "the bytes have their key, and no row names it",
+    "upload.accepted": "the row is committed, and the sender has no answer yet",
+    "upload.answering": "the doorbell was rung, and the sender has no answer yet",
+    "ingest.claimed": "a worker holds the job and has done nothing",
+    "ingest.parsed": "the text is in memory only",
+    "ingest.text_saved": "text and map are kept, and the index has nothing",
+    "ingest.half_indexed": "some of the chunks are in the index",
+    "ingest.indexed": "all chunks are in the index, and the version is not active",
+    "ingest.committed": "the version is active, and nobody was told to embed it",
+    "embed.claimed": "a worker holds the job and has encoded nothing",
+    "embed.encoded": "the vectors are in memory only",
+    "embed.written": "the vectors are in the index, and no row says so",
+    "embed.committed": "the version is ready, and the worker has not gone on",
+    "delete.committed": "the document is gone for readers, and its points are there",
+    "delete.points_removed": "the points are gone, and text and bytes are there",
+    "collect.claimed": "a worker holds the collection and has removed nothing",
+    "sweep.recovered": "lost jobs are queued again, and nobody was told",
+}
+
+_hook: Callable[[str], None] | None = None
+
+
+def reach(point: str) -> None:
+    """Say that `point` was reached; without a test this costs one comparison."""
+    if _hook is not None:
+        _hook(point)
+
+
+def arm(hook: Callable[[str], None] | None) -> None:
+    """Have `hook` called with the name of each point as it is reached; None ends that. For tests only."""
+    global _hook
+    _hook = hook

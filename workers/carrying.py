@@ -1,0 +1,111 @@
+"""Claimed jobs, carried to an end: done, failed, queued again, or no longer ours. The same in threads and in Celery."""
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
+
+from ingest.catalog.jobs import Jobs
+from ingest.documents import Job, JobKind
+from ingest.errors import LeadlineError, LeaseLostError
+from ingest.faultpoints import reach
+from workers.errors import Outcome, failure, outcome
+from workers.tasks import CollectTask, EmbedTask, IngestTask, Stopping
+
+# Small documents are embedded together. A worker takes no more of them at once than another could do meanwhile.
+CLAIM_LIMITS = {JobKind.INGEST: 1, JobKind.EMBED: 64, JobKind.COLLECT: 16}
+
+log = structlog.get_logger(__name__)
+
+
+class Carrier:
+    """Claims jobs for one worker and runs its tasks on them; whatever a task raises ends in the job's row.
+
+    `stopping` tells the tasks to hand back what they hold at the next good moment, because the process ends;
+    `slice_over` tells only those that lose nothing by it, so that others get a turn. `keep_leases` must be called
+    from another thread well within each lease.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        ingest: IngestTask,
+        embed: EmbedTask,
+        collect: CollectTask,
+        *,
+        stopping: Callable[[], bool],
+        slice_over: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._jobs = jobs
+        self._ingest = ingest
+        self._embed = embed
+        self._collect = collect
+        self._stopping = stopping
+        self._pausing = lambda: stopping() or slice_over()
+        self._held: dict[int, Job] = {}
+        self._lock = threading.Lock()
+
+    def once(self, kind: JobKind, *, limit: int | None = None) -> int:
+        """Claim what waits next, up to `limit` jobs, and carry it; how many jobs that were."""
+        claimed = self._jobs.claim(kind, limit=CLAIM_LIMITS[kind] if limit is None else limit)
+        if not claimed:
+            return 0
+        with self._lock:
+            self._held.update({job.id: job for job in claimed})
+        try:
+            reach(f"{kind}.claimed")
+            if kind is JobKind.EMBED:
+                self._carry(claimed, lambda: self._embed.run(claimed, self._pausing))
+            else:
+                for job in claimed:
+                    self._carry([job], partial(self._run_one, job))
+        finally:
+            with self._lock:
+                for job in claimed:
+                    self._held.pop(job.id, None)
+        return len(claimed)
+
+    def keep_leases(self) -> None:
+        """Extend the lease of every job that is being carried."""
+        with self._lock:
+            held = list(self._held.values())
+        self._each(held, self._jobs.extend)
+
+    def _run_one(self, job: Job) -> None:
+        if job.kind is JobKind.INGEST:
+            self._ingest.run(job, self._stopping)
+        else:
+            self._collect.run(job)
+
+    def _carry(self, held: Sequence[Job], work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Stopping:
+            self._each(held, self._jobs.hand_back)
+        # The last boundary of a worker: whatever a task raises must end in the job's row, not in the worker.
+        except Exception as error:
+            log.warning("job failed", jobs=[job.id for job in held], error=repr(error), exc_info=_is_defect(error))
+            self._after(held, error)
+
+    def _after(self, held: Sequence[Job], error: Exception) -> None:
+        if self._stopping():  # the failure may be the shutdown's own doing
+            self._each(held, self._jobs.hand_back)
+        elif len(held) > 1:  # one bad document must not fail its batch
+            for job in held:
+                self._carry([job], partial(self._embed.run, [job], self._pausing))
+        elif outcome(error) is not Outcome.ABANDON:
+            reason = failure(error)
+            if outcome(error) is Outcome.FAIL or not self._jobs.retry(held[0], reason):
+                self._each(held, lambda job: self._jobs.fail(job, reason))
+
+    def _each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:
+        for job in held:
+            try:
+                settle(job)
+            except LeaseLostError:
+                log.info("job was taken over", job=job.id)
+
+
+def _is_defect(error: Exception) -> bool:
+    return not isinstance(error, LeadlineError)

@@ -1,0 +1,166 @@
+"""The parts that every process of a cluster opens, and what one worker process does with them."""
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.database import open_database
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.keys import ApiKeys
+from ingest.documents import JobKind
+from ingest.parsing.sandbox import ParserSandbox
+from ingest.texts import Texts
+from retrieval import build
+from retrieval.bm25 import SparseEncoder
+from retrieval.embedding import Embedder
+from retrieval.encoder_fact import require_same_encoder
+from retrieval.index import Index
+from retrieval.models.store import ModelStore
+from workers.carrying import Carrier
+from workers.settings import ClusterSettings
+from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
+
+log = structlog.get_logger(__name__)
+
+OpenEncoder = Callable[[ClusterSettings], Embedder]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What API and workers share, opened on the cluster's servers."""
+
+    catalog: Catalog
+    jobs: Jobs
+    keys: ApiKeys
+    blobs: DirectoryBlobs
+    texts: Texts
+    index: Index
+    sparse: SparseEncoder
+    encoder: Embedder
+
+
+def local_encoder(settings: ClusterSettings) -> Embedder:
+    """The encoder that runs on this machine's processor."""
+    return build.embedded_encoder(ModelStore(settings.models))
+
+
+@contextmanager
+def open_parts(settings: ClusterSettings, *, open_encoder: OpenEncoder = local_encoder) -> Iterator[Parts]:
+    """Raises what keeps a process from starting, in words: a server that is away, an index of another encoder."""
+    with ExitStack() as stack:
+        engine = open_database(settings.database_url.get_secret_value())
+        stack.callback(engine.dispose)
+        catalog = Catalog(engine)
+        encoder = open_encoder(settings)
+        stack.callback(encoder.close)
+        sparse = build.sparse_encoder()
+        require_same_encoder(catalog, encoder, sparse)
+        key = settings.qdrant_api_key
+        index = build.server_index(settings.qdrant_url, encoder.dimension, api_key=key and key.get_secret_value())
+        stack.callback(index.close)
+        blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
+        jobs = Jobs(engine, lease_seconds=settings.lease_seconds)
+        yield Parts(catalog, jobs, ApiKeys(engine), blobs, Texts(blobs), index, sparse, encoder)
+
+
+class Station:
+    """One worker process: its tasks, the leases it keeps alive, and the slices in which it works."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        scratch: Path,
+        *,
+        stopping: Callable[[], bool],
+        ring: Callable[[JobKind], None],
+        slice_seconds: float,
+    ) -> None:
+        self._parts = parts
+        self._stopping = stopping
+        self._ring = ring
+        self._slice_seconds = slice_seconds
+        self._slice_end = 0.0
+        self._parser = ParserSandbox(scratch=scratch)
+        shop = Workshop(
+            parts.catalog,
+            parts.jobs,
+            parts.blobs,
+            parts.texts,
+            parts.index,
+            parts.sparse,
+            parts.encoder,
+            parts.blobs.path,
+        )
+        self._carrier = Carrier(
+            parts.jobs,
+            IngestTask(shop, self._parser),
+            EmbedTask(shop),
+            CollectTask(shop),
+            stopping=stopping,
+            slice_over=lambda: time.monotonic() > self._slice_end,
+        )
+        self._closing = threading.Event()
+        self._heartbeat = threading.Thread(target=self._keep_leases, name="leases", daemon=True)
+        self._heartbeat.start()
+
+    @property
+    def jobs(self) -> Jobs:
+        return self._parts.jobs
+
+    def look(self, kind: JobKind) -> int:
+        """Carry jobs of a kind until none waits, the slice is over or the worker stops; returns how many."""
+        self._slice_end = time.monotonic() + self._slice_seconds
+        carried = 0
+        while not self._stopping():
+            if kind is not JobKind.COLLECT and not self._parts.blobs.has_room_to_work():
+                log.warning("the disk is nearly full; jobs wait", kind=kind)
+                break
+            if not (count := self._carrier.once(kind)):
+                break
+            carried += count
+            if kind is JobKind.INGEST:
+                self._ring(JobKind.EMBED)
+            if time.monotonic() > self._slice_end:
+                self._ring(kind)
+                break
+        return carried
+
+    def close(self) -> None:
+        self._closing.set()
+        self._heartbeat.join(timeout=2.0)
+        self._parser.close()
+
+    def _keep_leases(self) -> None:
+        while not self._closing.wait(self.jobs.lease_seconds / 3):
+            try:
+                self._carrier.keep_leases()
+            # The database may be away for a while; the next beat may get through before the lease has run out.
+            except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
+                log.warning("leases were not extended", error=repr(error))
+
+
+@contextmanager
+def open_station(
+    settings: ClusterSettings,
+    *,
+    stopping: Callable[[], bool],
+    ring: Callable[[JobKind], None],
+    slice_seconds: float,
+    open_encoder: OpenEncoder = local_encoder,
+) -> Iterator[Station]:
+    with ExitStack() as stack:
+        parts = stack.enter_context(open_parts(settings, open_encoder=open_encoder))
+        scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        station = Station(parts, scratch, stopping=stopping, ring=ring, slice_seconds=slice_seconds)
+        stack.callback(station.close)
+        yield station

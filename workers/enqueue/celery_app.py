@@ -1,0 +1,94 @@
+"""The Celery application, the same for those who ring and those who answer: queues, and settings with their reasons.
+
+The broker is a doorbell. A message says "look at the jobs of this kind" and may name one; what is to be done, by whom
+and how often is in the catalog's rows. So the broker may lose, repeat, delay or reorder anything.
+"""
+
+from typing import Any
+
+from celery import Celery
+from kombu.entity import Queue
+
+from ingest.documents import JobKind
+
+LOOK = "leadline.look"
+SWEEP = "leadline.sweep"
+UPKEEP = "upkeep"
+# One queue a kind, so that each can have workers of its own; collection is upkeep.
+QUEUES = {JobKind.INGEST: "ingest", JobKind.EMBED: "embed", JobKind.COLLECT: UPKEEP}
+QUEUE_NAMES = ("ingest", "embed", UPKEEP)
+
+# A task works in slices of this length and then rings for the next, so no message is held for long.
+SLICE_SECONDS = 240
+_TIME_LIMIT_SECONDS = 900
+_VISIBILITY_SECONDS = 1_800
+_RING_EXPIRES_SECONDS = 600
+
+
+def make_app(broker_url: str) -> Celery:
+    """An application without tasks: enough to ring. `workers.main` adds the tasks. Connects to nothing yet."""
+    app = Celery("leadline", broker=broker_url, set_as_current=False)
+    app.conf.update(_SETTINGS)
+    return app
+
+
+_SETTINGS: dict[str, Any] = {
+    # JSON only: a broker that was broken into must not be able to run code in a worker, as pickle would let it.
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    # Results are rows. A result backend would be a second truth, and chords wait on it for ever when it forgets.
+    "task_ignore_result": True,
+    "result_backend": None,
+    # A message is acknowledged when its slice has ended, and comes back when the child or the worker was killed. With
+    # the early acknowledgement that is Celery's default either loses it, and only the next sweep would notice.
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    # A task that failed or ran out of time is not rung again by the broker: the row's lease and attempts decide.
+    "task_acks_on_failure_or_timeout": True,
+    # Take a message only when there is a process for it, so that a busy worker keeps none from an idle one.
+    "worker_prefetch_multiplier": 1,
+    # A hung task is killed; its lease runs out and the row counts the attempt. Longer than a slice with its longest
+    # single step (parsing one document), and shorter than the visibility timeout.
+    "task_time_limit": _TIME_LIMIT_SECONDS,
+    # Memory that a native library keeps is given back between tasks.
+    "worker_max_memory_per_child": 3_000_000,
+    "worker_max_tasks_per_child": 1_000,
+    # The broker may be down when a worker starts or at any time after; it comes back and so do we.
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    # Ringing must not wait for a broker that is away: the sweep will ring instead.
+    "task_publish_retry": False,
+    # Workers need not talk to each other, and remote control would let a broker stop them.
+    "worker_enable_remote_control": False,
+    "worker_send_task_events": False,
+    "task_default_queue": UPKEEP,
+    "task_queues": [Queue(name) for name in QUEUE_NAMES],
+    "task_create_missing_queues": False,
+    "task_routes": {SWEEP: {"queue": UPKEEP}},
+    "broker_transport_options": {
+        # Unacknowledged messages come back after this. A task that outlived it would be handed out a second time
+        # while the first still ran, so it is above the time limit of a task.
+        "visibility_timeout": _VISIBILITY_SECONDS,
+        # By default the scan for such messages runs only every 100 s or so; these make it every 10 s.
+        "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 1,
+        "socket_connect_timeout": 2,
+        "socket_timeout": 10,
+        "socket_keepalive": True,
+        # A consumer that hangs on a dead connection is dropped and connects again.
+        "health_check_interval": 10,
+    },
+    "worker_hijack_root_logger": False,
+}
+
+
+def ring(app: Celery, kind: JobKind, job_id: int | None = None) -> None:
+    """Send one message, which is worth nothing and expires when nobody took it. Raises the transport's errors."""
+    app.send_task(LOOK, kwargs={"kind": kind.value, "job": job_id}, queue=QUEUES[kind], expires=_RING_EXPIRES_SECONDS)
+
+
+def waiting_messages(app: Celery) -> dict[str, int]:
+    """How many messages each queue holds, those being worked on not counted. Raises the transport's errors."""
+    with app.connection_for_read() as connection, connection.channel() as channel:
+        return {name: channel.client.llen(name) for name in QUEUE_NAMES}

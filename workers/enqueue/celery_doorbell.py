@@ -1,0 +1,55 @@
+"""Rings Celery workers through the broker."""
+
+import queue
+import threading
+import time
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from ingest.documents import JobKind
+from workers.enqueue.celery_app import ring
+
+_KEPT = 1_000
+_AWAY_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class CeleryDoorbell:
+    """Sends rings from a thread of its own, so that no request waits for the broker.
+
+    While the broker is away, and when more rings wait than are worth keeping, rings are dropped: the sweep rings for
+    every row that still waits.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._rings: queue.Queue[JobKind | None] = queue.Queue(_KEPT)
+        self._away_until = 0.0
+        self._thread = threading.Thread(target=self._send, name="doorbell", daemon=True)
+        self._thread.start()
+
+    def ring(self, kind: JobKind) -> None:
+        try:
+            self._rings.put_nowait(kind)
+        except queue.Full:
+            log.debug("ring dropped", kind=kind)
+
+    def close(self) -> None:
+        try:
+            self._rings.put(None, timeout=1.0)
+        except queue.Full:
+            return
+        self._thread.join(timeout=3.0)
+
+    def _send(self) -> None:
+        while (kind := self._rings.get()) is not None:
+            if time.monotonic() < self._away_until:
+                continue
+            try:
+                ring(self._app, kind)
+            except (OperationalError, OSError) as error:
+                self._away_until = time.monotonic() + _AWAY_SECONDS
+                log.warning("the broker is away; workers will find the work at the next sweep", error=repr(error))

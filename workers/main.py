@@ -1,0 +1,128 @@
+"""Celery workers and beat: the composition root of the cluster's background work.
+
+A worker process opens its parts at its first task, after the fork, because neither database connections nor the
+encoder's threads survive one.
+"""
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+import structlog
+from celery import Celery, signals
+from celery.exceptions import Reject
+from kombu.exceptions import OperationalError
+
+from ingest.documents import JobKind
+from ingest.errors import LeadlineError
+from workers.cluster import OpenEncoder, Station, local_encoder, open_station
+from workers.enqueue.celery_app import LOOK, QUEUES, SLICE_SECONDS, SWEEP, make_app, ring, waiting_messages
+from workers.settings import ClusterSettings
+from workers.sweep import sweep
+
+log = structlog.get_logger(__name__)
+
+
+def run_worker(
+    settings: ClusterSettings,
+    *,
+    queues: Sequence[str],
+    concurrency: int,
+    name: str,
+    open_encoder: OpenEncoder = local_encoder,
+    at_child_start: Callable[[], None] = lambda: None,
+) -> None:
+    """Work until SIGTERM or Ctrl-C: then hand back what is held, and return. Signals go to Celery."""
+    app = make_app(settings.redis_url.get_secret_value())
+    _add_tasks(app, _Worker(app, settings, open_encoder, at_child_start))
+    app.worker_main(
+        [
+            "worker",
+            f"--queues={','.join(queues)}",
+            f"--concurrency={concurrency}",
+            f"--hostname={name}@%h",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel=WARNING",
+        ]
+    )
+
+
+def run_beat(settings: ClusterSettings) -> None:
+    """Ring for a sweep every few seconds until a signal. Keeps nothing on disk, and two of them do no harm."""
+    app = make_app(settings.redis_url.get_secret_value())
+    every = settings.sweep_seconds
+    # A sweep nobody had time for is worth nothing once the next one is due.
+    app.conf.beat_schedule = {"sweep": {"task": SWEEP, "schedule": every, "options": {"expires": 3 * every}}}
+    app.Beat(scheduler="celery.beat:Scheduler", loglevel="WARNING", quiet=True, max_interval=every).run()
+
+
+class _Worker:
+    """One Celery worker: in its processes, the station; in the main process, the signal to stop."""
+
+    def __init__(
+        self, app: Celery, settings: ClusterSettings, open_encoder: OpenEncoder, at_child_start: Callable[[], None]
+    ) -> None:
+        self._app = app
+        self._settings = settings
+        self._open_encoder = open_encoder
+        self._stopping = multiprocessing.Event()  # shared with the processes that are forked later
+        self._stack = ExitStack()
+        self._station: Station | None = None
+        self._at_child_start = at_child_start
+        signals.worker_shutting_down.connect(self._stop, weak=False)
+        signals.worker_process_init.connect(self._start_child, weak=False)
+        signals.worker_process_shutdown.connect(self._close, weak=False)
+
+    def look(self, kind: str, job: int | None = None) -> None:
+        station = self._open()
+        carried = station.look(JobKind(kind))
+        log.debug("looked", kind=kind, rung_for=job, carried=carried)
+
+    def sweep(self) -> None:
+        station = self._open()
+        lengths = waiting_messages(self._app)
+        unanswered = {kind: lengths[queue] for kind, queue in QUEUES.items()}
+        sweep(station.jobs, unanswered=unanswered, ring=lambda kind, job: ring(self._app, kind, job))
+
+    def _open(self) -> Station:
+        """The process's station, opened when it is first needed; a server that is away is tried at the next ring."""
+        if self._station is None:
+            try:
+                self._station = self._stack.enter_context(
+                    open_station(
+                        self._settings,
+                        stopping=self._stopping.is_set,
+                        ring=self._ring,
+                        slice_seconds=SLICE_SECONDS,
+                        open_encoder=self._open_encoder,
+                    )
+                )
+            except LeadlineError as error:
+                log.error("a worker cannot open its parts", code=error.code, detail=str(error))
+                raise Reject(str(error), requeue=False) from error
+        return self._station
+
+    def _ring(self, kind: JobKind) -> None:
+        try:
+            ring(self._app, kind)
+        except (OperationalError, OSError) as error:
+            log.warning("the broker is away; the next sweep will ring", error=repr(error))
+
+    def _start_child(self, **_: object) -> None:
+        self._at_child_start()
+
+    def _stop(self, **_: object) -> None:
+        self._stopping.set()
+
+    def _close(self, **_: object) -> None:
+        self._station = None
+        self._stack.close()
+
+
+def _add_tasks(app: Celery, worker: _Worker) -> None:
+    def look(kind: str, job: int | None = None) -> None:
+        worker.look(kind, job)
+
+    app.task(look, name=LOOK)
+    app.task(worker.sweep, name=SWEEP)
