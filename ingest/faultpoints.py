@@ -14,6 +14,7 @@ FAULT_POINTS: dict[str, str] = {
     "ingest.claimed": "a worker holds the job and has done nothing",
     "ingest.parsed": "the text is in memory only",
     "ingest.text_saved": "text and map are kept, and the index has nothing",
+    "ingest.writing": "a worker is about to write chunks, and may have lost its lease since it last looked",
     "ingest.half_indexed": "some of the chunks are in the index",
     "ingest.indexed": "all chunks are in the index, and the version is not active",
     "ingest.committed": "the version is active, and nobody was told to embed it",

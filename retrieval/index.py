@@ -62,7 +62,11 @@ class IndexWriter(Protocol):
     """What workers do to the index. Every write can be done twice: ids come from content."""
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
-        """Write chunks with their BM25 weights; a chunk's dense vector, if it had one, is gone."""
+        """Write chunks with their BM25 weights; one that is there already stays as it is, with its dense vector.
+
+        Ids come from content, so there is nothing to change in it. A worker that was overtaken may write late, and
+        must not take away what the other one has added.
+        """
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         """Give existing chunks their embeddings; `vectors` has one row for each id. Unknown ids are an error."""

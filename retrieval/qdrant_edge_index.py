@@ -35,6 +35,7 @@ from qdrant_edge import (
     QueryBatchRequest,
     QueryRequest,
     ScrollRequest,
+    UpdateMode,
     UpdateOperation,
 )
 from qdrant_edge import SparseVector as EdgeSparseVector
@@ -65,7 +66,7 @@ class QdrantEdgeIndex:
                 Point(chunk.id, {_SPARSE: _edge_sparse(vector)}, _payload(chunk))
                 for chunk, vector in zip(chunks[at : at + _BATCH], sparse[at : at + _BATCH], strict=True)
             ]
-            self._update(UpdateOperation.upsert_points(points))
+            self._update(UpdateOperation.upsert_points(points, update_mode=UpdateMode.InsertOnly))
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         if len(chunk_ids) != len(vectors):

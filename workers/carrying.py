@@ -95,9 +95,12 @@ class Carrier:
             for job in held:
                 self._carry([job], partial(self._embed.run, [job], self._pausing))
         elif outcome(error) is not Outcome.ABANDON:
-            reason = failure(error)
-            if outcome(error) is Outcome.FAIL or not self._jobs.retry(held[0], reason):
-                self._each(held, lambda job: self._jobs.fail(job, reason))
+            self._each(held, partial(self._try_again_or_fail, error))
+
+    def _try_again_or_fail(self, error: Exception, job: Job) -> None:
+        reason = failure(error)
+        if outcome(error) is Outcome.FAIL or not self._jobs.retry(job, reason):
+            self._jobs.fail(job, reason)
 
     def _each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:
         for job in held:

@@ -47,9 +47,10 @@ class Workshop:
 class IngestTask:
     """Parse, normalize, chunk and index one version: from here BM25 finds it."""
 
-    def __init__(self, shop: Workshop, parser: Parser) -> None:
+    def __init__(self, shop: Workshop, parser: Parser, *, batch_chunks: int = _INDEX_BATCH) -> None:
         self._shop = shop
         self._parser = parser
+        self._batch_chunks = batch_chunks
 
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
         """Raises the `ParseError`s, `LeaseLostError` and `Stopping`."""
@@ -90,15 +91,16 @@ class IngestTask:
     ) -> None:
         shop = self._shop
         indexed = list(_indexed(document, text, chunks))
-        for at in range(0, len(chunks), _INDEX_BATCH):
+        for at in range(0, len(chunks), self._batch_chunks):
             if stopping():
                 raise Stopping
-            some = chunks[at : at + _INDEX_BATCH]
+            some = chunks[at : at + self._batch_chunks]
             sparse = [
                 shop.sparse.document(_with_context(title or document.name, chunk, text[chunk.start : chunk.end]))
                 for chunk in some
             ]
-            shop.index.upsert(indexed[at : at + _INDEX_BATCH], sparse)
+            reach("ingest.writing")
+            shop.index.upsert(indexed[at : at + self._batch_chunks], sparse)
             reach("ingest.half_indexed")
 
     def _undo_if_deleted(self, job: Job) -> None:
@@ -110,15 +112,16 @@ class IngestTask:
 class EmbedTask:
     """Give versions their vectors: from here dense retrieval finds them too."""
 
-    def __init__(self, shop: Workshop) -> None:
+    def __init__(self, shop: Workshop, *, batch_chunks: int = _EMBED_BATCH) -> None:
         self._shop = shop
+        self._batch_chunks = batch_chunks
 
     def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
         """Small versions share batches; a long one is recorded batch by batch and resumed where it was."""
         small: list[tuple[Job, Version]] = []
         for job in jobs:
             version = self._shop.catalog.version(job.version_id)
-            if (version.chunks or 0) > _EMBED_BATCH // 2:
+            if (version.chunks or 0) > self._batch_chunks // 2:
                 self._run_long(job, version, stopping)
             else:
                 small.append((job, version))
@@ -133,7 +136,7 @@ class EmbedTask:
         while done < len(chunks):
             if stopping():
                 raise Stopping
-            some = chunks[done : done + _EMBED_BATCH]
+            some = chunks[done : done + self._batch_chunks]
             tokens += self._embed([(version, document, some)])[0]
             done += len(some)
             shop.jobs.progress(job, VersionState.EMBEDDING, chunks_embedded=done, tokens=tokens)

@@ -102,6 +102,13 @@ def test_writing_twice_is_writing_once(index: Index) -> None:
     assert (index.count("ann", "v1"), index.count("ann", "v1", embedded_only=True)) == (3, 3)
 
 
+def test_writing_a_chunk_late_leaves_its_vector(index: Index) -> None:
+    texts = {chunk(name): f"word {name}" for name in "abc"}
+    put(index, texts)
+    put(index, texts, dense=False)
+    assert index.count("ann", "v1", embedded_only=True) == 3
+
+
 def test_deleting_a_version_removes_all_of_it_and_then_nothing(index: Index) -> None:
     kept = chunk("k", version="v2")
     put(index, {**{chunk(name): "same words" for name in "abc"}, kept: "same words"})

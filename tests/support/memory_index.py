@@ -21,9 +21,8 @@ class MemoryIndex:
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         self.fault("upsert")
         for chunk, vector in zip(chunks, sparse, strict=True):
-            self.kept[chunk.id] = chunk
-            self.sparse[chunk.id] = vector
-            self.dense.pop(chunk.id, None)
+            self.kept.setdefault(chunk.id, chunk)
+            self.sparse.setdefault(chunk.id, vector)
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         self.fault("set_dense")

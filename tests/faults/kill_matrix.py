@@ -1,0 +1,186 @@
+"""The kill matrix: at every fault point something dies, and nothing that was accepted may be lost or come back.
+
+    python -m tests.faults.kill_matrix --seeds 25        every point, that many seeds each
+    python -m tests.faults.kill_matrix --point embed.written --seeds 1 --first-seed 7     one run again
+
+A run uploads documents, replaces some uploads by their retries and deletes one, stops at the point, kills what the
+seed chose, starts it again, waits until no work is left, and compares catalog, index and blobs with what an
+undisturbed run would have left.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ingest.faultpoints import FAULT_POINTS
+from tests.support.books import book
+from tests.support.cluster import Cluster, running_cluster, wait_until
+from tests.support.cluster_truth import Truth
+from tests.support.postgres import fresh_database
+
+# What dies while a process stands at the point: that process itself most often, because there the work is half done.
+VICTIMS = ("itself", "itself", "its worker", "api", "beat", "valkey", "valkey, emptied", "qdrant", "all at once")
+RECOVERY_SECONDS = 60.0
+_REACH_SECONDS = 40.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What happened at one point with one seed; `violations` must be empty."""
+
+    point: str
+    seed: int
+    victim: str
+    recovery_seconds: float
+    violations: tuple[str, ...]
+
+
+class Scenario:
+    """The uploads, retries and deletion of one seed, made in a thread so that they can be stopped in the middle."""
+
+    def __init__(self, cluster: Cluster, seed: int) -> None:
+        self._cluster = cluster
+        source = random.Random(seed)
+        self.texts = {
+            f"{seed}-{n}.md": f"# Seed {seed}, number {n}\n\n" + book(seed * 100 + n, chapters=source.randint(1, 4))
+            for n in range(4)
+        }
+        self.accepted: dict[str, str] = {}
+        self.deleted: set[str] = set()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(source,), daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self) -> None:
+        self._thread.join(RECOVERY_SECONDS)
+        if self._thread.is_alive():
+            raise AssertionError("the client did not get its answers")
+        if self._error is not None:
+            raise self._error
+
+    def _run(self, source: random.Random) -> None:
+        try:
+            for name, text in self.texts.items():
+                self.accepted[name] = self._cluster.upload(text, name)
+            again, gone = source.sample(sorted(self.texts), 2)
+            assert self._cluster.upload(self.texts[again], again) == self.accepted[again]
+            time.sleep(source.random() * 0.5)
+            self._cluster.delete(self.accepted[gone])
+            self.deleted.add(self.accepted[gone])
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+            self._error = error
+
+
+def run_once(cluster: Cluster, point: str, seed: int) -> Run:
+    """One cell of the matrix on a running cluster, which is whole again afterwards."""
+    source = random.Random(f"{point}/{seed}")
+    victim = source.choice(VICTIMS)
+    scenario = Scenario(cluster, _number(point, seed))
+    cluster.faults.arm(point, skip=source.choice((0, 0, 1)) if point not in _ONCE else 0)
+    scenario.start()
+    if point == "sweep.recovered":
+        pass  # the next tick of the clock gets there
+    wait_until(lambda: cluster.faults.reached(point) is not None, seconds=_REACH_SECONDS, what=f"{point} is reached")
+    start = time.monotonic()
+    _kill(cluster, victim, cluster.faults.reached(point) or 0)
+    cluster.faults.release()
+    scenario.finish()
+    truth = Truth(cluster)
+    with suppress(AssertionError):
+        wait_until(
+            lambda: cluster.settled() and not truth.violations(scenario.texts, scenario.accepted, scenario.deleted),
+            seconds=RECOVERY_SECONDS,
+            what="all work is done",
+        )
+    violations = list(truth.violations(scenario.texts, scenario.accepted, scenario.deleted))
+    if not cluster.settled():
+        violations.append(f"not settled within {RECOVERY_SECONDS:.0f} s: {cluster.jobs.waiting()}")
+    return Run(point, seed, victim, time.monotonic() - start, tuple(violations))
+
+
+# Points that one scenario passes only once or so.
+_ONCE = {"delete.committed", "delete.points_removed", "collect.claimed", "embed.claimed", "embed.committed"}
+
+
+def _number(point: str, seed: int) -> int:
+    """Texts differ between cells, so that no cell finds its documents there already."""
+    return list(FAULT_POINTS).index(point) * 1_000 + seed
+
+
+def _kill(cluster: Cluster, victim: str, pid: int) -> None:
+    in_api = pid == cluster.api.pid
+    if victim == "itself":
+        if in_api:
+            cluster.api.restart()
+        else:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    elif victim == "its worker":
+        (cluster.api if in_api else cluster.workers[0]).restart()
+    elif victim == "api":
+        cluster.api.restart()
+    elif victim == "beat":
+        cluster.beat.restart()
+    elif victim == "valkey":
+        cluster.valkey.restart()
+    elif victim == "valkey, emptied":
+        cluster.valkey.flush()
+        cluster.valkey.restart()
+    elif victim == "qdrant":
+        cluster.qdrant.restart()
+    else:
+        for part in (cluster.api, cluster.beat, *cluster.workers):
+            part.kill()
+        cluster.valkey.restart()
+        cluster.qdrant.restart()
+        for part in (cluster.api, cluster.beat, *cluster.workers):
+            part.start()
+
+
+@contextmanager
+def matrix_cluster(folder: Path) -> Iterator[Cluster]:
+    with ExitStack() as stack:
+        url = stack.enter_context(fresh_database())
+        yield stack.enter_context(running_cluster(folder, url))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=25)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--point", action="append", choices=list(FAULT_POINTS), help="only these")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each run")
+    chosen = parser.parse_args(arguments)
+    runs: list[Run] = []
+    with tempfile.TemporaryDirectory() as folder, matrix_cluster(Path(folder)) as cluster:
+        for point in chosen.point or FAULT_POINTS:
+            for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds):
+                run = run_once(cluster, point, seed)
+                runs.append(run)
+                if chosen.json or run.violations:
+                    print(json.dumps(asdict(run)), flush=True)
+            mine = [run for run in runs if run.point == point]
+            slowest = max(run.recovery_seconds for run in mine)
+            bad = sum(bool(run.violations) for run in mine)
+            print(f"{point:24} {len(mine):4} runs {bad:3} violated, slowest recovery {slowest:5.1f} s", flush=True)
+    victims = Counter(run.victim for run in runs)
+    bad = sum(bool(run.violations) for run in runs)
+    print(f"{len(runs)} runs, {bad} violated; killed: {dict(victims)}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,367 @@
+"""A simulation of catalog, queue and index in one thread: crashes, lost, repeated and reordered rings, slow workers.
+
+    python -m tests.faults.simulation --runs 10000 --seed 1           a failing run prints its steps; its seed replays it
+    python -m tests.faults.simulation --runs 2000 --without fence     shows that a planted bug is found
+
+The catalog is the real one on SQLite and the tasks are the real ones. Each actor (an upload, a deletion, a worker's
+look, a sweep) is a greenlet that stops at every fault point; Hypothesis decides who goes on, who dies where it stands,
+and what becomes of the rings. A killed actor is left as it is, so that nothing cleans up after it.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from greenlet import GreenletExit, getcurrent, greenlet
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from sqlalchemy import update
+
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.tables import jobs as job_rows
+from ingest.chunking import chunk_text
+from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState, chunk_id
+from ingest.errors import DocumentNotFoundError
+from ingest.faultpoints import arm, reach
+from ingest.intake import Intake, UploadRequest
+from ingest.normalize import normalize
+from ingest.parsing.text import parse_markdown
+from ingest.parsing.types import ParsedDocument
+from ingest.texts import Texts
+from retrieval.bm25 import SparseEncoder
+from retrieval.embedding import HashingEmbedder
+from retrieval.index import SparseVector
+from tests.support.memory_index import MemoryIndex
+from workers.carrying import Carrier
+from workers.sweep import sweep
+from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop, remove_version
+
+_TENANT = "ann"
+_LEASE_SECONDS = 30.0
+_CONTENTS = tuple(f"# Log {n}\n\n" + f"The {n}th day at sea, and no land. " * (4 + 60 * n) for n in range(2))
+_ACTORS = 5
+_HEALING_ROUNDS = 400
+# How far an actor gets before another has its turn: a point or two, or to its end.
+_STEPS = st.sampled_from((0, 1, 2, 3, 100))
+
+
+class Simulation:
+    """One world: its clock, its rings, and the actors that are under way."""
+
+    def __init__(self, folder: Path, *, jobs: type[Jobs] = Jobs) -> None:
+        self.now = 1_000_000.0
+        self.rings: list[JobKind] = []
+        self.actors: list[greenlet] = []
+        self.dead: list[greenlet] = []
+        self.crashes = 0
+        self.acknowledged: dict[str, int] = {}
+        self.deleting: set[str] = set()
+        self.deleted: set[str] = set()
+        self.engine = open_database(sqlite_url(folder / "catalog.sqlite"))
+        self.catalog = Catalog(self.engine, clock=self._clock)
+        self.jobs = jobs(self.engine, lease_seconds=_LEASE_SECONDS, clock=self._clock)
+        self.index = MemoryIndex()
+        blobs = DirectoryBlobs(folder / "blobs")
+        self.texts = Texts(blobs)
+        self.blobs = blobs
+        self.intake = Intake(self.catalog, blobs, max_bytes=1_000_000)
+        self._shop = Workshop(
+            self.catalog, self.jobs, blobs, self.texts, self.index, _WordCounts(), HashingEmbedder(16), blobs.path
+        )
+        arm(self._stand)
+
+    def upload(self, content: int) -> None:
+        with self.intake.receive(UploadRequest(_TENANT, "default", f"{content}.md")) as upload:
+            upload.write(_CONTENTS[content].encode())
+            document = upload.accept().document
+        self.rings.append(JobKind.INGEST)
+        reach("upload.answering")
+        self.acknowledged[document.id] = content
+
+    def delete(self, document: str) -> None:
+        self.deleting.add(document)
+        versions = self.catalog.delete(_TENANT, document, grace_seconds=_LEASE_SECONDS)
+        reach("delete.committed")
+        for version in versions:
+            remove_version(self.index, self.texts, self.blobs, version)
+        self.rings.append(JobKind.COLLECT)
+        self.deleted.add(document)
+
+    def look(self, kind: JobKind) -> None:
+        """A worker answers one ring."""
+        carrier = Carrier(
+            self.jobs,
+            IngestTask(self._shop, _Markdown(), batch_chunks=2),
+            EmbedTask(self._shop, batch_chunks=4),
+            CollectTask(self._shop),
+            stopping=lambda: False,
+        )
+        if carrier.once(kind) and kind is JobKind.INGEST:
+            self.rings.append(JobKind.EMBED)
+
+    def sweep(self) -> None:
+        unanswered = {kind: self.rings.count(kind) for kind in JobKind}
+        sweep(self.jobs, unanswered=unanswered, ring=lambda kind, _: self.rings.append(kind))
+
+    def begin(self, work: Callable[[], None]) -> None:
+        """A new actor, at its first fault point or already at its end."""
+        actor = greenlet(work)
+        self.actors.append(actor)
+        self.step(actor)
+
+    def step(self, actor: greenlet) -> None:
+        actor.switch()
+        if actor.dead:
+            self.actors.remove(actor)
+
+    def crash(self, actor: greenlet) -> None:
+        self.actors.remove(actor)
+        self.dead.append(actor)
+        self.crashes += 1
+
+    def heal(self) -> None:
+        """No more faults: everybody goes on, time passes, and the sweep comes by until no work is left."""
+        for _ in range(_HEALING_ROUNDS):
+            while self.actors:
+                self.step(self.actors[0])
+            if not self.jobs.waiting():
+                return
+            self.now += _LEASE_SECONDS + 1
+            self.take_over()
+        raise AssertionError(f"work is left after {_HEALING_ROUNDS} rounds: {self.jobs.waiting()}")
+
+    def take_over(self) -> None:
+        """A sweep, and healthy workers that answer every ring, while all other actors stand still."""
+        _run(self.sweep)
+        while self.rings:
+            kind = self.rings.pop()
+            _run(lambda kind=kind: self.look(kind))  # type: ignore[misc]
+
+    def check_now(self) -> None:
+        """What must hold at every moment, whatever is under way."""
+        for document in self.catalog.documents(_TENANT, limit=500):
+            version = document.version
+            assert document.id not in self.deleted, f"{document.id} was deleted and is in the catalog"
+            if version.state in SEARCHABLE_STATES:
+                present = self.index.count(_TENANT, version.id)
+                assert present == version.chunks, f"{version.state} with {present} of {version.chunks} chunks"
+            if version.state is VersionState.READY:
+                embedded = self.index.count(_TENANT, version.id, embedded_only=True)
+                assert embedded == version.chunks, f"ready with {embedded} of {version.chunks} vectors"
+
+    def check_end(self) -> None:
+        """What must hold when no work is left."""
+        self.check_now()
+        live: set[str] = set()
+        contents: list[str] = []
+        for document in self.catalog.documents(_TENANT, limit=500):
+            version = document.version
+            contents.append(version.content_sha256)
+            if version.state is VersionState.FAILED:
+                assert self.crashes >= 3, f"{document.id} failed: {version.failure}"
+                continue
+            assert version.state is VersionState.READY, f"{document.id} stays {version.state}"
+            text = self.texts.read(version.id)
+            live |= {chunk_id(version.id, c.start, c.end) for c in chunk_text(text, markdown=True, pages=())}
+        assert len(contents) == len(set(contents)), "two documents have the same content"
+        for document_id in self.acknowledged.keys() - self.deleting:
+            self.catalog.document(_TENANT, document_id)  # raises when it was lost
+        orphans = {c.version_id for c in self.index.kept.values() if c.id not in live} - self._failed()
+        assert not orphans, f"points of no live document: {orphans}"
+        assert live <= set(self.index.kept), "chunks are missing"
+
+    def close(self) -> None:
+        arm(None)
+        for actor in (*self.dead, *self.actors):
+            if not actor.dead:
+                actor.throw(GreenletExit)
+        self.engine.dispose()
+
+    def _failed(self) -> set[str]:
+        documents = self.catalog.documents(_TENANT, states=[VersionState.FAILED], limit=500)
+        return {document.version.id for document in documents}
+
+    def _clock(self) -> float:
+        return self.now
+
+    def _stand(self, point: str) -> None:
+        here = getcurrent()
+        if here.parent is not None:
+            here.parent.switch(point)
+
+
+def _run(work: Callable[[], None]) -> None:
+    actor = greenlet(work)
+    while not actor.dead:
+        actor.switch()
+
+
+class UnfencedJobs(Jobs):
+    """The planted bug: whoever has had a job may commit for it, though another worker has it now."""
+
+    def _hold(self, connection: Any, job: Job, **values: Any) -> None:  # noqa: ANN401 - as the method it breaks
+        connection.execute(update(job_rows).where(job_rows.c.id == job.id).values(**values))
+
+
+class _Markdown:
+    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        return parse_markdown(path)
+
+
+class _WordCounts(SparseEncoder):
+    """BM25's place is taken by something quick: what matters here is which points there are."""
+
+    fingerprint = "words"
+
+    def document(self, text: str) -> SparseVector:
+        return SparseVector((len(text),), (1.0,))
+
+    def query(self, text: str) -> SparseVector:
+        return SparseVector((len(text),), (1.0,))
+
+
+def machine(template: Path, *, jobs: type[Jobs] = Jobs) -> type[RuleBasedStateMachine]:
+    """The state machine whose runs are simulations, each on a copy of an empty catalog."""
+
+    class Machine(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self._folder = Path(tempfile.mkdtemp(dir=template.parent))
+            shutil.copy(template, self._folder / "catalog.sqlite")
+            self.world = Simulation(self._folder, jobs=jobs)
+
+        @precondition(lambda self: len(self.world.actors) < _ACTORS)
+        @rule(content=st.integers(0, len(_CONTENTS) - 1), steps=_STEPS)
+        def upload(self, content: int, steps: int) -> None:
+            self.world.begin(lambda: self.world.upload(content))
+            self._go_on(self.world.actors[-1:], steps)
+
+        @precondition(lambda self: self.world.acknowledged and len(self.world.actors) < _ACTORS)
+        @rule(which=st.integers(0, 9))
+        def delete(self, which: int) -> None:
+            document = sorted(self.world.acknowledged)[which % len(self.world.acknowledged)]
+            self.world.begin(lambda: self._delete(document))
+
+        @precondition(lambda self: self.world.rings and len(self.world.actors) < _ACTORS)
+        @rule(which=st.integers(0, 9), again=st.booleans(), steps=_STEPS)
+        def deliver(self, which: int, again: bool, steps: int) -> None:
+            at = which % len(self.world.rings)
+            kind = self.world.rings[at] if again else self.world.rings.pop(at)
+            self.world.begin(lambda: self.world.look(kind))
+            self._go_on(self.world.actors[-1:], steps)
+
+        @precondition(lambda self: self.world.rings)
+        @rule()
+        def lose_all_rings(self) -> None:
+            self.world.rings.clear()
+
+        @precondition(lambda self: self.world.actors)
+        @rule(which=st.integers(0, _ACTORS - 1), steps=_STEPS)
+        def go_on(self, which: int, steps: int) -> None:
+            at = which % len(self.world.actors)
+            self._go_on(self.world.actors[at : at + 1], 1 + steps)
+
+        @precondition(lambda self: self.world.actors)
+        @rule(which=st.integers(0, _ACTORS - 1))
+        def crash(self, which: int) -> None:
+            self.world.crash(self.world.actors[which % len(self.world.actors)])
+
+        @precondition(lambda self: self.world.actors)
+        @rule(seconds=st.sampled_from((1.0, 12.0)))
+        def wait(self, seconds: float) -> None:
+            self.world.now += seconds
+
+        @precondition(lambda self: self.world.actors)
+        @rule()
+        def others_take_over(self) -> None:
+            """Everybody here stands still for longer than a lease, and healthy workers elsewhere do all the work."""
+            self.world.now += _LEASE_SECONDS + 1
+            self.world.take_over()
+
+        @precondition(lambda self: self.world.acknowledged and len(self.world.actors) < _ACTORS)
+        @rule(steps=_STEPS)
+        def sweep(self, steps: int) -> None:
+            self.world.begin(self.world.sweep)
+            self._go_on(self.world.actors[-1:], steps)
+
+        @invariant()
+        def holds(self) -> None:
+            self.world.check_now()
+
+        def teardown(self) -> None:
+            try:
+                self.world.heal()
+                self.world.check_end()
+            finally:
+                self.world.close()
+                shutil.rmtree(self._folder)
+
+        def _go_on(self, actors: list[greenlet], steps: int) -> None:
+            for actor in actors:
+                for _ in range(steps):
+                    if not actor.dead:
+                        self.world.step(actor)
+
+        def _delete(self, document: str) -> None:
+            try:
+                self.world.delete(document)
+            except DocumentNotFoundError:
+                self.world.deleted.add(document)
+
+    return Machine
+
+
+def simulate(runs: int, *, first_seed: int, jobs: type[Jobs] = Jobs, steps: int = 40) -> None:
+    """Raises the first violation, with the steps that lead to it, shrunk."""
+    with _template() as template:
+        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            seed(first_seed)(machine(template, jobs=jobs)),
+            settings=settings(
+                max_examples=runs,
+                stateful_step_count=steps,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+                phases=[Phase.generate, Phase.shrink],
+            ),
+        )
+
+
+@contextmanager
+def _template() -> Iterator[Path]:
+    """An empty catalog, in memory where the system has a folder for that."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+        path = Path(folder) / "empty.sqlite"
+        engine = open_database(sqlite_url(path))
+        Catalog(engine).ensure_tenant(_TENANT)
+        engine.dispose()
+        yield path
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--without", choices=["fence"], help="plant a bug: the simulation must find it")
+    chosen = parser.parse_args()
+    try:
+        simulate(chosen.runs, first_seed=chosen.seed, jobs=UnfencedJobs if chosen.without == "fence" else Jobs)
+    except AssertionError as error:
+        print(f"violation: {error}", *getattr(error, "__notes__", ()), sep="\n")
+        return 1
+    print(f"{chosen.runs} runs from seed {chosen.seed}: 0 violations")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""A whole cluster on this machine for tests: real Valkey, PostgreSQL and Celery, API and workers as processes.
+
+The index is the Qdrant double over the real engine. Every process can be killed and is started again by the test, as
+a supervisor would do it.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from api.services import DEFAULT_TENANT
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.database import open_database
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.keys import ApiKeys
+from tests.support.fault_folder import VARIABLE, FaultFolder
+from tests.support.qdrant_double import QdrantDouble
+from tests.support.valkey import Valkey
+
+_START_SECONDS = 60.0
+
+
+class Part:
+    """One process of the cluster, in a process group of its own."""
+
+    def __init__(self, arguments: Sequence[str], environment: dict[str, str], log: Path) -> None:
+        self._command = [sys.executable, "-m", "tests.support.cluster_process", *arguments]
+        self._environment = environment
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL to the process and all its children."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def stop(self, *, timeout_seconds: float = 30.0) -> int:
+        """SIGTERM, and the exit code."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+        return self._process.wait(timeout_seconds)
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+
+@dataclass
+class Cluster:
+    """The parts, and the truth as the catalog has it."""
+
+    valkey: Valkey
+    qdrant: QdrantDouble
+    api: Part
+    beat: Part
+    workers: list[Part]
+    faults: FaultFolder
+    catalog: Catalog
+    jobs: Jobs
+    home: Path
+    url: str
+    key: str
+    _http: httpx.Client = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._http = httpx.Client(
+            base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=httpx.Timeout(40.0, connect=2.0)
+        )
+
+    def request(self, method: str, path: str, *, give_up_after: float = 60.0, **options: object) -> httpx.Response:
+        """Sent again while the API is away or has too much to do, as a careful client would."""
+        deadline = time.monotonic() + give_up_after
+        while True:
+            try:
+                response = self._http.request(method, path, **options)  # type: ignore[arg-type]
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                if response.status_code not in (429, 503) or time.monotonic() > deadline:
+                    return response
+            time.sleep(0.1)
+
+    def upload(self, text: str, name: str) -> str:
+        """The id of the document that the text became, once the API has said that it is accepted."""
+        response = self.request("POST", "/v1/documents", params={"name": name}, content=text.encode())
+        assert response.status_code in (200, 202), response.text
+        return str(response.json()["id"])
+
+    def delete(self, document: str) -> None:
+        """Until the API has said that it is gone; after a lost answer it may say that there is no such document."""
+        response = self.request("DELETE", f"/v1/documents/{document}")
+        assert response.status_code in (200, 404), response.text
+
+    def wait_for_api(self) -> None:
+        wait_until(lambda: self._alive(), seconds=_START_SECONDS, what="the API answers")
+
+    def settled(self) -> bool:
+        """No job is queued or running."""
+        return not self.jobs.waiting()
+
+    def log(self) -> str:
+        return "\n".join(f"== {path.name}\n{path.read_text()[-4000:]}" for path in sorted(self.home.glob("*.log")))
+
+    def _alive(self) -> bool:
+        try:
+            return self._http.get("/health/live").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+@contextmanager
+def running_cluster(
+    home: Path,
+    database_url: str,
+    *,
+    workers: int = 1,
+    concurrency: int = 1,
+    lease_seconds: float = 3.0,
+    sweep_seconds: float = 1.0,
+    persistent_valkey: bool = True,
+) -> Iterator[Cluster]:
+    """All parts started and answering; killed at the end."""
+    home.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        valkey = stack.enter_context(Valkey.started(home / "valkey", appendonly=persistent_valkey))
+        qdrant = stack.enter_context(QdrantDouble.started(home / "qdrant"))
+        engine = open_database(database_url)
+        stack.callback(engine.dispose)
+        catalog = Catalog(engine)
+        catalog.ensure_tenant(DEFAULT_TENANT)
+        _, key = ApiKeys(engine).issue(DEFAULT_TENANT, "tests")
+        port = free_port()
+        faults = FaultFolder(home / "faults")
+        environment = {
+            **os.environ,
+            "LEADLINE_DATABASE_URL": database_url,
+            "LEADLINE_REDIS_URL": valkey.url,
+            "LEADLINE_QDRANT_URL": qdrant.url,
+            "LEADLINE_HOME": str(home / "shared"),
+            "LEADLINE_PORT": str(port),
+            "LEADLINE_LLM": "none",
+            "LEADLINE_MIN_FREE_BYTES": "0",
+            "LEADLINE_LEASE_SECONDS": str(lease_seconds),
+            "LEADLINE_SWEEP_SECONDS": str(sweep_seconds),
+            VARIABLE: str(faults.folder),
+        }
+        (home / "shared").mkdir(exist_ok=True)
+
+        def part(*arguments: str, name: str) -> Part:
+            made = Part(arguments, environment, home / f"{name}.log")
+            stack.callback(made.kill)
+            made.start()
+            return made
+
+        api = part("api", name="api")
+        staff = [
+            part("worker", "--name", f"w{n}", "--concurrency", str(concurrency), name=f"worker-{n}")
+            for n in range(workers)
+        ]
+        beat = part("beat", name="beat")
+        cluster = Cluster(
+            valkey=valkey,
+            qdrant=qdrant,
+            api=api,
+            beat=beat,
+            workers=staff,
+            faults=faults,
+            catalog=catalog,
+            jobs=Jobs(engine, lease_seconds=lease_seconds),
+            home=home,
+            url=f"http://127.0.0.1:{port}",
+            key=key,
+        )
+        try:
+            cluster.wait_for_api()
+            yield cluster
+        except BaseException as error:
+            error.add_note(cluster.log())
+            raise
+
+
+def wait_until(true: Callable[[], bool], *, seconds: float, what: str) -> float:
+    """Seconds it took. Fails with `what` was waited for."""
+    start = time.monotonic()
+    while not true():
+        if time.monotonic() - start > seconds:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.05)
+    return time.monotonic() - start
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

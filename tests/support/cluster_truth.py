@@ -1,0 +1,73 @@
+"""What must be true of a cluster once no work is left: computed from the texts that were sent, not from its catalog."""
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
+
+from ingest.chunking import chunk_text
+from ingest.documents import VersionState, chunk_id
+from ingest.errors import DocumentNotFoundError
+from ingest.normalize import normalize
+from tests.support.cluster import Cluster
+
+_TENANT = "default"
+
+
+class Truth:
+    """Compares catalog, index and blobs with the texts."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def violations(self, texts: Mapping[str, str], accepted: Mapping[str, str], deleted: Collection[str]) -> list[str]:
+        """In words, each with the document it is about; `accepted` maps names of `texts` to document ids."""
+        found: list[str] = []
+        for name, identifier in accepted.items():
+            found += self._deleted(identifier) if identifier in deleted else self._ready(texts[name], identifier)
+        return found + list(self._orphans())
+
+    def _ready(self, text: str, identifier: str) -> Iterator[str]:
+        try:
+            document = self._cluster.catalog.document(_TENANT, identifier)
+        except DocumentNotFoundError:
+            yield f"lost: {identifier} was accepted and is not in the catalog"
+            return
+        version = document.version
+        if version.state is not VersionState.READY or document.active_version_id != version.id:
+            yield f"not ready: {identifier} is {version.state} {version.failure}"
+            return
+        index = self._cluster.index
+        present = {(c.id, c.start, c.end) for c in index.points(_TENANT, version.id)}
+        wanted = {(chunk_id(version.id, start, end), start, end) for start, end in _spans(text)}
+        if present != wanted:
+            yield f"chunks differ: {identifier} has {len(present)} and should have {len(wanted)}"
+        if index.count(_TENANT, version.id, embedded_only=True) != len(wanted):
+            yield f"vectors missing: {identifier}"
+
+    def _deleted(self, identifier: str) -> Iterator[str]:
+        try:
+            self._cluster.catalog.document(_TENANT, identifier)
+            yield f"resurrected: {identifier} was deleted and is in the catalog"
+        except DocumentNotFoundError:
+            return
+
+    def _orphans(self) -> Iterator[str]:
+        """Points of versions that no live document has, and documents that are there twice."""
+        documents = list(self._documents())
+        live = {version for document in documents for version in (document.version.id, document.active_version_id)}
+        for (tenant, version), count in self._cluster.index.versions().items():
+            if version not in live:
+                yield f"orphans: {count} points of version {version} of {tenant}"
+        contents = [(document.collection, document.version.content_sha256) for document in documents]
+        if len(set(contents)) != len(contents):
+            yield "duplicate: two documents have the same content"
+
+    def _documents(self) -> Iterator[object]:
+        after = 0
+        while page := self._cluster.catalog.documents(_TENANT, after=after, limit=500):
+            yield from page
+            after = page[-1].sequence
+
+
+@lru_cache(maxsize=1024)
+def _spans(text: str) -> tuple[tuple[int, int], ...]:
+    return tuple((chunk.start, chunk.end) for chunk in chunk_text(normalize(text), markdown=True, pages=()))
