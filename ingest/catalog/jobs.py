@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
-from ingest.catalog.catalog import new_job
-from ingest.catalog.database import write
+from ingest.catalog.arrivals import new_job
+from ingest.catalog.database import read, write
+from ingest.catalog.locking import lock_documents
 from ingest.catalog.tables import documents, jobs, versions
 from ingest.documents import Failure, Job, JobKind, VersionState
 from ingest.errors import LeaseLostError
@@ -28,15 +29,16 @@ class Jobs:
         """Up to `limit` of the oldest waiting jobs of a kind, now leased to the caller."""
         now = time.time()
         with write(self._engine) as connection:
-            waiting = (
+            waiting = connection.execute(
                 select(jobs.c.id)
                 .where(jobs.c.kind == kind, jobs.c.state == "queued", jobs.c.not_before <= now)
                 .order_by(jobs.c.id)
                 .limit(limit)
-            )
+                .with_for_update(skip_locked=True)
+            ).scalars()
             rows = connection.execute(
                 update(jobs)
-                .where(jobs.c.id.in_(waiting))
+                .where(jobs.c.id.in_(waiting.all()))
                 .values(
                     state="running",
                     attempt=jobs.c.attempt + 1,
@@ -71,6 +73,7 @@ class Jobs:
         """Activate the version and queue its embedding in one commit: from here on searches find it."""
         now = time.time()
         with write(self._engine) as connection:
+            lock_documents(connection, [job.document_id])
             self._end(connection, job, "done")
             connection.execute(
                 update(versions)
@@ -97,7 +100,8 @@ class Jobs:
         """Mark versions ready, each with its token count, in one commit; returns the jobs whose lease was lost."""
         lost: list[Job] = []
         with write(self._engine) as connection:
-            for job, tokens in finished:
+            lock_documents(connection, {job.document_id for job, _ in finished})
+            for job, tokens in sorted(finished, key=lambda entry: entry[0].id):
                 try:
                     self._end(connection, job, "done")
                 except LeaseLostError:
@@ -194,7 +198,7 @@ class Jobs:
     def waiting(self) -> dict[JobKind, int]:
         """How many jobs of each kind are queued or running."""
         query = select(jobs.c.kind, func.count()).where(jobs.c.state.in_(["queued", "running"])).group_by(jobs.c.kind)
-        with self._engine.connect() as connection:
+        with read(self._engine) as connection:
             return {JobKind(kind): count for kind, count in connection.execute(query).all()}
 
     def _end(self, connection: Connection, job: Job, state: str, failure: Failure | None = None) -> None:

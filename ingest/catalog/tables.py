@@ -50,7 +50,7 @@ documents = Table(
     "documents",
     metadata,
     Column("id", String(36), primary_key=True),
-    Column("sequence", _BIG, nullable=False, unique=True),
+    Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("collection", String(128), nullable=False),
     Column("name", Text, nullable=False),
@@ -63,7 +63,7 @@ documents = Table(
     Column("created_at", Float, nullable=False),
     Column("deleted_at", Float),
     Index(None, "tenant_id", "collection", "content_sha256"),
-    Index(None, "tenant_id", "sequence"),
+    Index(None, "tenant_id", "sequence", unique=True),
 )
 
 versions = Table(

@@ -103,6 +103,12 @@ def test_a_form_takes_many_files_and_a_refused_one_does_not_stop_the_rest(client
     assert body["documents"][0]["collection"] == "mixed"
 
 
+@pytest.mark.parametrize("collection", ["", "two words", "nul\0", "x" * 129])
+def test_a_form_cannot_name_a_collection_that_a_query_could_not(client: Client, collection: str) -> None:
+    files: Any = [("collection", (None, collection)), ("files", ("ship.md", SHIP))]
+    problem(client.http.post("/v1/documents", files=files), 400, "bad_request")
+
+
 def test_a_deleted_document_is_not_retrievable_and_leaves_a_receipt(
     client: Client, service: tuple[Services, Client]
 ) -> None:
