@@ -52,51 +52,51 @@ class IngestTask:
 
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
         """Raises the `ParseError`s, `LeaseLostError` and `Stopping`."""
+        try:
+            self._make_searchable(job, stopping)
+        except Exception:
+            self._undo_if_withdrawn(job)
+            self._shop.jobs.check(job)  # what goes wrong with a version that was withdrawn is no fault of it
+            raise
+
+    def _make_searchable(self, job: Job, stopping: Callable[[], bool]) -> None:
         shop = self._shop
         document = shop.catalog.document(job.tenant_id, job.document_id)
+        version = shop.catalog.version(job.version_id)  # not always the document's latest
         shop.jobs.progress(job, VersionState.PARSING)
-        path = shop.path_of(document.version.blob_key)
-        parsed = self._parser.parse(path, document.media_type, name=document.name)
-        shop.jobs.progress(job, VersionState.CHUNKING, pages=len(parsed.pages) or None, characters=len(parsed.text))
-        chunks = chunk_text(parsed.text, markdown=document.media_type in _MARKDOWN, pages=parsed.pages)
+        parsed = self._parser.parse(shop.path_of(version.blob_key), version.media_type, name=version.name)
+        pages, characters = len(parsed.pages) or None, len(parsed.text)
+        shop.jobs.progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
+        chunks = chunk_text(parsed.text, markdown=version.media_type in _MARKDOWN, pages=parsed.pages)
         shop.texts.save(job.version_id, parsed.text, title=parsed.title, pages=parsed.pages, chunks=chunks)
         shop.jobs.progress(job, VersionState.INDEXING, chunks=len(chunks))
-        try:
-            self._index(job, document, parsed.text, parsed.title, chunks, stopping)
-            shop.jobs.finish_ingest(
-                job,
-                title=parsed.title,
-                pages=len(parsed.pages) or None,
-                characters=len(parsed.text),
-                chunks=len(chunks),
-            )
-        except LeaseLostError:
-            self._undo_if_deleted(job)
-            raise
+        self._index(job, document, version, parsed.text, parsed.title or version.name, chunks, stopping)
+        shop.jobs.finish_ingest(job, title=parsed.title, pages=pages, characters=characters, chunks=len(chunks))
 
     def _index(
         self,
         job: Job,
         document: Document,
+        version: Version,
         text: str,
-        title: str | None,
+        title: str,
         chunks: Sequence[Chunk],
         stopping: Callable[[], bool],
     ) -> None:
         shop = self._shop
-        indexed = list(_indexed(document, text, chunks))
+        indexed = list(_indexed(document, version, text, chunks))
         for at in range(0, len(chunks), _INDEX_BATCH):
             if stopping():
                 raise Stopping
             some = chunks[at : at + _INDEX_BATCH]
             sparse = [
-                shop.sparse.document(_with_context(title or document.name, chunk, text[chunk.start : chunk.end]))
-                for chunk in some
+                shop.sparse.document(_with_context(title, chunk, text[chunk.start : chunk.end])) for chunk in some
             ]
+            shop.jobs.check(job)  # what is written after a withdrawal must be found by its collection
             shop.index.upsert(indexed[at : at + _INDEX_BATCH], sparse)
 
-    def _undo_if_deleted(self, job: Job) -> None:
-        if self._shop.catalog.version(job.version_id).state is VersionState.DELETED:
+    def _undo_if_withdrawn(self, job: Job) -> None:
+        if self._shop.catalog.leaving(job.version_id) is not None:
             self._shop.index.delete_version(job.tenant_id, job.version_id)
             self._shop.texts.delete(job.version_id)
 
@@ -109,6 +109,14 @@ class EmbedTask:
 
     def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
         """Small versions share batches; a long one is recorded batch by batch and resumed where it was."""
+        try:
+            self._give_vectors(jobs, stopping)
+        except Exception:
+            if len(jobs) == 1:
+                self._shop.jobs.check(jobs[0])  # what goes wrong with a version that was withdrawn is no fault of it
+            raise
+
+    def _give_vectors(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
         small: list[tuple[Job, Version]] = []
         for job in jobs:
             version = self._shop.catalog.version(job.version_id)
@@ -121,34 +129,30 @@ class EmbedTask:
 
     def _run_long(self, job: Job, version: Version, stopping: Callable[[], bool]) -> None:
         shop = self._shop
-        document = shop.catalog.document(job.tenant_id, job.document_id)
         chunks = shop.texts.map(version.id).chunks
         done, tokens = version.chunks_embedded, version.tokens or 0
         while done < len(chunks):
             if stopping():
                 raise Stopping
             some = chunks[done : done + _EMBED_BATCH]
-            tokens += self._embed([(version, document, some)])[0]
+            tokens += self._embed([(version, some)])[0]
             done += len(some)
             shop.jobs.progress(job, VersionState.EMBEDDING, chunks_embedded=done, tokens=tokens)
         self._finish([(job, tokens)])
 
     def _run_small(self, work: Sequence[tuple[Job, Version]]) -> None:
         shop = self._shop
-        batch: list[tuple[Version, Document, Sequence[Chunk]]] = [
-            (version, shop.catalog.document(job.tenant_id, job.document_id), shop.texts.map(version.id).chunks)
-            for job, version in work
-        ]
+        batch = [(version, shop.texts.map(version.id).chunks) for _, version in work]
         tokens = self._embed(batch)
         self._finish([(job, count) for (job, _), count in zip(work, tokens, strict=True)])
 
-    def _embed(self, batch: Sequence[tuple[Version, Document, Sequence[Chunk]]]) -> list[int]:
+    def _embed(self, batch: Sequence[tuple[Version, Sequence[Chunk]]]) -> list[int]:
         """Encode and write the chunks of several versions together; returns the tokens of each version."""
         shop = self._shop
         ids: list[str] = []
         texts: list[str] = []
-        for version, document, chunks in batch:
-            title = document.title or document.name
+        for version, chunks in batch:
+            title = version.title or version.name
             body = shop.texts.read(version.id, chunks[0].start, chunks[-1].end) if chunks else ""
             for chunk in chunks:
                 offset = chunks[0].start
@@ -157,7 +161,7 @@ class EmbedTask:
         embedded = shop.embedder.documents(texts)
         shop.index.set_dense(ids, embedded.vectors)
         counts = iter(embedded.token_counts)
-        return [sum(next(counts) for _ in chunks) for _, _, chunks in batch]
+        return [sum(next(counts) for _ in chunks) for _, chunks in batch]
 
     def _finish(self, finished: Sequence[tuple[Job, int]]) -> None:
         lost = self._shop.jobs.finish_embed(finished)
@@ -166,15 +170,24 @@ class EmbedTask:
 
 
 class CollectTask:
-    """Remove what a deleted version left in the index and the blobs."""
+    """Remove what a withdrawn or failed version left in the index and the blobs."""
 
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
 
     def remove(self, version: Version) -> tuple[int, int]:
-        """Chunks removed from the index, and bytes freed. Doing it again removes nothing."""
-        chunks = self._shop.index.delete_version(version.tenant_id, version.id)
-        return chunks, self._shop.texts.delete(version.id) + self._shop.blobs.delete(version.blob_key)
+        """Chunks removed from the index, and bytes freed; nothing of a version that is in use, and nothing again.
+
+        The original of a failed version stays, to be looked at, until its document is replaced or deleted.
+        """
+        leaving = self._shop.catalog.leaving(version.id)
+        if leaving is None:
+            return 0, 0
+        chunks = self._shop.index.delete_version(leaving.tenant_id, leaving.id)
+        size = self._shop.texts.delete(leaving.id)
+        if leaving.state is not VersionState.FAILED:
+            size += self._shop.blobs.delete(leaving.blob_key)
+        return chunks, size
 
     def run(self, job: Job) -> None:
         self.remove(self._shop.catalog.version(job.version_id))
@@ -185,14 +198,14 @@ def _with_context(title: str, chunk: Chunk, text: str) -> str:
     return f"{context_line(title, chunk.heading_path)}\n{text}"
 
 
-def _indexed(document: Document, text: str, chunks: Sequence[Chunk]) -> Iterator[IndexedChunk]:
+def _indexed(document: Document, version: Version, text: str, chunks: Sequence[Chunk]) -> Iterator[IndexedChunk]:
     for chunk, (byte_start, byte_end) in zip(chunks, byte_spans(text, chunks), strict=True):
         yield IndexedChunk(
-            id=chunk_id(document.version.id, chunk.start, chunk.end),
+            id=chunk_id(version.id, chunk.start, chunk.end),
             tenant_id=document.tenant_id,
             collection=document.collection,
             document_id=document.id,
-            version_id=document.version.id,
+            version_id=version.id,
             ordinal=chunk.ordinal,
             start=chunk.start,
             end=chunk.end,

@@ -3,10 +3,9 @@
 import time
 from collections.abc import Collection
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, func, select, update
 
-from ingest.catalog import arrivals
-from ingest.catalog.arrivals import new_job
+from ingest.catalog import arrivals, withdrawals
 from ingest.catalog.database import insert_new, put, read, write
 from ingest.catalog.locking import lock_documents
 from ingest.catalog.records import (
@@ -19,8 +18,9 @@ from ingest.catalog.records import (
     read_document,
     version_of,
 )
-from ingest.catalog.tables import documents, facts, jobs, tenants, versions
-from ingest.documents import SEARCHABLE_STATES, Document, JobKind, Version, VersionState
+from ingest.catalog.tables import documents, facts, tenants, versions
+from ingest.catalog.withdrawals import withdraw
+from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Document, Version, VersionState
 from ingest.errors import DocumentNotFoundError
 
 __all__ = ["Accepted", "Arrival", "Catalog", "Total", "Visible"]
@@ -41,7 +41,7 @@ class Catalog:
     def accept(self, arrival: Arrival) -> Accepted:
         """Record an upload and queue its ingest in one commit; the same bytes twice is one document.
 
-        A version that had failed is queued again.
+        Of a document that had failed or was cancelled, the same bytes are a new version, made from the start.
         """
         with write(self._engine) as connection:
             return arrivals.accept(connection, arrival)
@@ -108,23 +108,21 @@ class Catalog:
         with write(self._engine) as connection:
             lock_documents(connection, [identifier])
             document = read_document(connection, tenant_id, identifier)
+            rows = connection.execute(select(versions).where(versions.c.document_id == document.id)).all()
+            found = [version_of(row) for row in rows]
+            withdraw(connection, document, found, VersionState.DELETED, grace_seconds=grace_seconds)
             connection.execute(
                 update(documents).where(documents.c.id == document.id).values(deleted_at=now, active_version_id=None)
             )
-            ended = connection.execute(
-                update(jobs)
-                .where(jobs.c.document_id == document.id, jobs.c.state.in_(["queued", "running"]))
-                .values(state="cancelled", fence=jobs.c.fence + 1, updated_at=now)
-                .returning(jobs.c.lease_until)
-            ).all()
-            of_document = versions.c.document_id == document.id
-            found = [version_of(row) for row in connection.execute(select(versions).where(of_document)).all()]
-            connection.execute(update(versions).where(of_document).values(state=VersionState.DELETED, hidden=True))
-            not_before = now + grace_seconds if any(lease is not None for (lease,) in ended) else now
-            for version in found:
-                job = new_job(JobKind.COLLECT, tenant_id, document.id, version.id)
-                connection.execute(insert(jobs).values(**{**job, "not_before": not_before}))
         return found
+
+    def cancel(self, tenant_id: str, identifier: str, *, grace_seconds: float) -> Document:
+        """Stop what is being made of a document's latest bytes; uploading the same again starts over.
+
+        Raises `DocumentNotFoundError`, and `DocumentStateError` when nothing is under way. `grace_seconds` is a lease.
+        """
+        with write(self._engine) as connection:
+            return withdrawals.cancel(connection, tenant_id, identifier, grace_seconds=grace_seconds)
 
     def hidden_versions(self, tenant_id: str) -> list[str]:
         """Versions that may have points which no search may show; at most a few hundred.
@@ -136,7 +134,6 @@ class Catalog:
             .where(
                 versions.c.tenant_id == tenant_id,
                 versions.c.hidden.is_(True),
-                versions.c.state.in_([VersionState.INDEXING, VersionState.DELETED]),
             )
             .limit(_HIDDEN_LIMIT)
         )
@@ -167,6 +164,24 @@ class Catalog:
         with read(self._engine) as connection:
             rows = connection.execute(query).all()
         return {row[0]: Visible(row[0], row[1], row[2], row[3] or row[4], row[5]) for row in rows}
+
+    def leaving(self, version_id: str) -> Version | None:
+        """The version, if what index and blobs keep of it is to be removed; None for one that is in use.
+
+        It is failed, cancelled, retired or deleted, and not its document's active one. None of these comes back to use.
+        """
+        query = (
+            select(versions)
+            .join(documents, documents.c.id == versions.c.document_id)
+            .where(
+                versions.c.id == version_id,
+                versions.c.state.in_(COLLECTABLE_STATES),
+                documents.c.active_version_id.is_distinct_from(versions.c.id),
+            )
+        )
+        with read(self._engine) as connection:
+            row = connection.execute(query).first()
+        return None if row is None else version_of(row)
 
     def indexed_versions(self) -> list[Version]:
         """Every tenant's versions that should be in the index, for comparing the two."""

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select
 
 from ingest.catalog.tables import documents, versions
-from ingest.documents import Document, Failure, Version, VersionState
+from ingest.documents import Document, Failure, Priority, Version, VersionState
 from ingest.errors import DocumentNotFoundError
 
 
@@ -24,11 +24,12 @@ class Arrival:
     blob_key: str
     fingerprint: str
     attributes: Mapping[str, Any]
+    priority: Priority = Priority.INTERACTIVE
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """`created` is false when the same bytes were already there; then `document` is that one."""
+    """`created` is false when the same bytes were already there; then `document` is that one, and the blob unused."""
 
     document: Document
     created: bool
@@ -99,6 +100,9 @@ def version_of(row: Row[Any]) -> Version:
         id=values[versions.c.id],
         document_id=values[versions.c.document_id],
         tenant_id=values[versions.c.tenant_id],
+        name=values[versions.c.name],
+        title=values[versions.c.title],
+        media_type=values[versions.c.media_type],
         content_sha256=values[versions.c.content_sha256],
         size_bytes=values[versions.c.size_bytes],
         blob_key=values[versions.c.blob_key],

@@ -1,20 +1,18 @@
 """What the catalog must do on each database it may live in: SQLite and a real PostgreSQL run the same suite."""
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine
 
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.tables import jobs as job_table
 from ingest.documents import Failure, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
-from tests.support.catalogs import accept, arrive, searchable
+from tests.support.catalogs import accept, arrive, lapse, searchable, wake
 from tests.support.postgres import disposed
 
 
@@ -79,30 +77,10 @@ def test_deleting_under_a_worker_takes_its_lease_and_waits_out_its_grace(catalog
     assert jobs.claim(JobKind.COLLECT) == []
 
 
-def test_a_job_is_claimed_by_one_worker_only(catalog: Catalog, jobs: Jobs) -> None:
-    for content in "abcdefgh":
-        arrive(catalog, content)
-    claimed: list[int] = []
-    lock = threading.Lock()
-
-    def work() -> None:
-        while found := jobs.claim(JobKind.INGEST):
-            with lock:
-                claimed.extend(job.id for job in found)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(claimed) == len(set(claimed)) == 8
-
-
 def test_a_worker_whose_lease_was_taken_cannot_commit_anything(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
     document = arrive(catalog)
     (slow,) = jobs.claim(JobKind.INGEST)
-    with engine.begin() as connection:
-        connection.execute(update(job_table).values(lease_until=0.0))
+    lapse(engine)
     assert jobs.recover(all_running=False) == 1
     (quick,) = jobs.claim(JobKind.INGEST)
     attempts: list[Callable[[], object]] = [
@@ -111,6 +89,8 @@ def test_a_worker_whose_lease_was_taken_cannot_commit_anything(catalog: Catalog,
         lambda: jobs.fail(slow, Failure("x", "y")),
         lambda: jobs.hand_back(slow),
         lambda: jobs.extend(slow),
+        lambda: jobs.check(slow),
+        lambda: jobs.retry(slow, Failure("x", "y")),
     ]
     for attempt in attempts:
         with pytest.raises(LeaseLostError):
@@ -141,24 +121,13 @@ def test_attempts_end_after_the_limit(catalog: Catalog, jobs: Jobs, engine: Engi
     document = arrive(catalog)
     reason = Failure("index_unavailable", "It refused.", "Wait.")
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        with engine.begin() as connection:
-            connection.execute(update(job_table).values(not_before=0.0))
+        wake(engine)
         (job,) = jobs.claim(JobKind.INGEST)
         assert job.attempt == attempt
         assert jobs.retry(job, reason) is (attempt < MAX_ATTEMPTS)
     jobs.fail(job, reason)
     version = catalog.document("ann", document.id).version
     assert (version.state, version.failure) == (VersionState.FAILED, reason)
-
-
-def test_uploading_a_failed_document_again_tries_it_again(catalog: Catalog, jobs: Jobs) -> None:
-    document = arrive(catalog)
-    (job,) = jobs.claim(JobKind.INGEST)
-    jobs.fail(job, Failure("parser_limit", "Too slow."))
-    assert arrive(catalog).id == document.id
-    (again,) = jobs.claim(JobKind.INGEST)
-    assert (again.document_id, again.attempt) == (document.id, 1)
-    assert catalog.document("ann", document.id).version.failure is None
 
 
 def test_a_killed_process_costs_a_document_no_attempt(catalog: Catalog, jobs: Jobs) -> None:
