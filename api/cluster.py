@@ -48,7 +48,7 @@ def open_cluster(
             searcher=searcher,
             answering=Answering(searcher, language_model),
             doorbell=doorbell,
-            remove=lambda version: remove_version(parts.index, parts.texts, parts.blobs, version),
+            remove=lambda version: remove_version(parts.catalog, parts.index, parts.texts, parts.blobs, version),
         )
         try:
             yield services

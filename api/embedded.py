@@ -132,7 +132,7 @@ def _assemble(
         searcher=searcher,
         answering=Answering(searcher, language_model),
         doorbell=doorbell,
-        remove=lambda version: remove_version(index, texts, blobs, version),
+        remove=lambda version: remove_version(catalog, index, texts, blobs, version),
     )
     return services, workers
 

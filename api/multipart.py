@@ -1,6 +1,7 @@
 """Uploads as they arrive: multipart forms and bare bodies, written to disk block by block, never whole in memory."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from ingest.intake import Upload, UploadRequest
 
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 1000
+COLLECTION = re.compile(r"[\w.-]{1,128}")
 
 Receive = Callable[[UploadRequest], AbstractContextManager[Upload]]
 
@@ -142,6 +144,11 @@ class _Form:
 
     def _take_field(self, name: str, value: str) -> None:
         if name == "collection":
+            if not COLLECTION.fullmatch(value):
+                raise BadRequestError(
+                    f"{value[:40]!r} is no name for a collection.",
+                    hint="Use 1 to 128 letters, digits, dots, hyphens and underscores.",
+                )
             self._request = replace(self._request, collection=value)
         elif name == "metadata":
             self._request = replace(self._request, attributes=metadata(value))

@@ -32,6 +32,8 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.DocumentStateError: 409,
     ingest.LeaseLostError: 409,
     ingest.CatalogSchemaError: 503,
+    ingest.CatalogAccessError: 503,
+    ingest.CatalogUnavailableError: 503,
     ingest.DataFolderBusyError: 503,
     ingest.CatalogError: 500,
     ingest.IngestError: 500,

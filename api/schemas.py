@@ -247,6 +247,8 @@ def _fraction(document: Document) -> float:
         VersionState.INDEXING: 0.03,
         VersionState.READY: 1.0,
         VersionState.FAILED: 1.0,
+        VersionState.CANCELLED: 1.0,
+        VersionState.RETIRED: 1.0,
         VersionState.DELETED: 1.0,
     }
     if version.state in fixed:

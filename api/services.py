@@ -9,7 +9,6 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.documents import Version
 from ingest.intake import Intake
 from ingest.texts import Texts
 from retrieval.search import Searcher
@@ -21,7 +20,7 @@ DEFAULT_TENANT = "default"
 
 @dataclass
 class Services:
-    """`remove` takes a deleted version out of index and blobs, and returns chunks removed and bytes freed.
+    """`remove` takes a deleted version, by its id, out of index and blobs, and returns chunks removed and bytes freed.
 
     `accepting` turns false when the process begins to stop.
     """
@@ -36,7 +35,7 @@ class Services:
     searcher: Searcher
     answering: Answering
     doorbell: Doorbell
-    remove: Callable[[Version], tuple[int, int]]
+    remove: Callable[[str], tuple[int, int]]
     accepting: bool = True
 
     def parts(self) -> dict[str, Any]:

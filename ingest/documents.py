@@ -2,14 +2,18 @@
 
 import uuid
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 _NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
 
 
 class VersionState(StrEnum):
-    """The life of a version: `accepted → parsing → chunking → indexing → searchable → embedding → ready`, or an end."""
+    """The life of a version: `accepted → parsing → chunking → indexing → searchable → embedding → ready`, or an end.
+
+    A version that is to replace another is never `searchable`: it goes from `indexing` to `embedding`, and is found
+    when it is `ready`.
+    """
 
     ACCEPTED = "accepted"
     PARSING = "parsing"
@@ -19,19 +23,32 @@ class VersionState(StrEnum):
     EMBEDDING = "embedding"
     READY = "ready"
     FAILED = "failed"
+    CANCELLED = "cancelled"  # stopped before it was ready
+    RETIRED = "retired"  # another version took its place
     DELETED = "deleted"
 
 
-IN_PROGRESS = frozenset(VersionState) - {VersionState.READY, VersionState.FAILED, VersionState.DELETED}
 SEARCHABLE_STATES = frozenset({VersionState.SEARCHABLE, VersionState.EMBEDDING, VersionState.READY})
+# What the index and the blobs keep of these is to be removed, unless the version is still its document's active one.
+COLLECTABLE_STATES = frozenset(
+    {VersionState.FAILED, VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}
+)
+IN_PROGRESS = frozenset(VersionState) - COLLECTABLE_STATES - {VersionState.READY}
 
 
 class JobKind(StrEnum):
-    """What a worker does: make a version searchable, give it vectors, or collect what a deletion left."""
+    """What a worker does: make a version searchable, give it vectors, or collect what a withdrawn one left."""
 
     INGEST = "ingest"
     EMBED = "embed"
     COLLECT = "collect"
+
+
+class Priority(IntEnum):
+    """Which of a tenant's own jobs come first. It takes nothing from other tenants."""
+
+    BULK = 0
+    INTERACTIVE = 10
 
 
 @dataclass(frozen=True)
@@ -50,10 +67,13 @@ class Version:
     id: str
     document_id: str
     tenant_id: str
+    name: str
+    media_type: str
     content_sha256: str
     size_bytes: int
     blob_key: str
     state: VersionState
+    title: str | None = None
     pages: int | None = None
     characters: int | None = None
     tokens: int | None = None
@@ -100,9 +120,13 @@ def document_id(tenant_id: str, collection: str, content_sha256: str, generation
     return _derive("document", tenant_id, collection, content_sha256, str(generation))
 
 
-def version_id(document: str, content_sha256: str, fingerprint: str) -> str:
-    """`fingerprint` names the parser and the chunker: other spans are another version."""
-    return _derive("version", document, content_sha256, fingerprint)
+def version_id(document: str, content_sha256: str, fingerprint: str, generation: int = 0) -> str:
+    """`fingerprint` names the parser and the chunker: other spans are another version.
+
+    `generation` counts the document's earlier versions that had both the same: what is left of those never mixes with
+    a new one.
+    """
+    return _derive("version", document, content_sha256, fingerprint, *([str(generation)] if generation else []))
 
 
 def chunk_id(version: str, start: int, end: int) -> str:

@@ -136,6 +136,23 @@ class CatalogSchemaError(CatalogError):
     default_hint = "Start the release that wrote it, or restore the backup."
 
 
+class CatalogAccessError(CatalogError):
+    """The catalog's database refused the connection: the URL, user, password or database name is wrong."""
+
+    code = "catalog_access"
+    default_hint = (
+        "Check the user, the password and the name of the database in the catalog's URL, such as "
+        "postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE."
+    )
+
+
+class CatalogUnavailableError(CatalogError):
+    """The catalog's database does not answer, or is too busy to."""
+
+    code = "catalog_unavailable"
+    default_hint = "Try again in a moment; if it persists, see that the database server runs and can be reached."
+
+
 class DataFolderBusyError(CatalogError):
     """Another process has the data folder open."""
 

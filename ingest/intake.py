@@ -9,6 +9,7 @@ from typing import Any
 from ingest.blobs import DirectoryBlobs, Incoming
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.chunking import chunker_fingerprint
+from ingest.documents import Priority
 from ingest.faultpoints import reach
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.registry import FORMATS
@@ -26,6 +27,7 @@ class UploadRequest:
     name: str
     declared_type: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    priority: Priority = Priority.INTERACTIVE
 
 
 class Intake:
@@ -65,6 +67,7 @@ class Intake:
                 blob_key=key,
                 fingerprint=f"{FORMATS[media_type].fingerprint}+{chunker_fingerprint()}",
                 attributes=request.attributes,
+                priority=request.priority,
             )
         )
         reach("upload.accepted")

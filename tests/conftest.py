@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from api.settings import Settings
+from ingest.catalog.database import sqlite_url
 from retrieval.models.manifest import LANGUAGE_GGUF, ModelFile
 from retrieval.models.store import ModelStore
 from rlm.openvino_llm.process import LocalModelProcess
+from tests.support.postgres import Postgres, running_postgres
 
 
 def _require(files: list[ModelFile], store: ModelStore) -> Path:
@@ -40,6 +42,25 @@ def local_model(model_store: ModelStore, tmp_path_factory: pytest.TempPathFactor
     assert state.state == "ready", f"{state} {log.read_text()[-2000:]}"
     yield process
     process.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL, started once for the whole run."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh catalog's URL, on each database in turn."""
+    if request.param == "sqlite":
+        yield sqlite_url(tmp_path / "catalog.sqlite")
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.catalog_database()
+    yield url
+    server.drop(url)
 
 
 @pytest.fixture(scope="session")

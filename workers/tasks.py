@@ -54,57 +54,57 @@ class IngestTask:
 
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
         """Raises the `ParseError`s, `LeaseLostError` and `Stopping`."""
+        try:
+            self._make_searchable(job, stopping)
+        except Exception:
+            self._undo_if_withdrawn(job)
+            self._shop.jobs.check(job)  # what goes wrong with a version that was withdrawn is no fault of it
+            raise
+
+    def _make_searchable(self, job: Job, stopping: Callable[[], bool]) -> None:
         shop = self._shop
         document = shop.catalog.document(job.tenant_id, job.document_id)
+        version = shop.catalog.version(job.version_id)  # not always the document's latest
         shop.jobs.progress(job, VersionState.PARSING)
-        path = shop.path_of(document.version.blob_key)
-        parsed = self._parser.parse(path, document.media_type, name=document.name)
+        parsed = self._parser.parse(shop.path_of(version.blob_key), version.media_type, name=version.name)
         reach("ingest.parsed")
-        shop.jobs.progress(job, VersionState.CHUNKING, pages=len(parsed.pages) or None, characters=len(parsed.text))
-        chunks = chunk_text(parsed.text, markdown=document.media_type in _MARKDOWN, pages=parsed.pages)
+        pages, characters = len(parsed.pages) or None, len(parsed.text)
+        shop.jobs.progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
+        chunks = chunk_text(parsed.text, markdown=version.media_type in _MARKDOWN, pages=parsed.pages)
         shop.texts.save(job.version_id, parsed.text, title=parsed.title, pages=parsed.pages, chunks=chunks)
         reach("ingest.text_saved")
         shop.jobs.progress(job, VersionState.INDEXING, chunks=len(chunks))
-        try:
-            self._index(job, document, parsed.text, parsed.title, chunks, stopping)
-            reach("ingest.indexed")
-            shop.jobs.finish_ingest(
-                job,
-                title=parsed.title,
-                pages=len(parsed.pages) or None,
-                characters=len(parsed.text),
-                chunks=len(chunks),
-            )
-            reach("ingest.committed")
-        except LeaseLostError:
-            self._undo_if_deleted(job)
-            raise
+        self._index(job, document, version, parsed.text, parsed.title or version.name, chunks, stopping)
+        reach("ingest.indexed")
+        shop.jobs.finish_ingest(job, title=parsed.title, pages=pages, characters=characters, chunks=len(chunks))
+        reach("ingest.committed")
 
     def _index(
         self,
         job: Job,
         document: Document,
+        version: Version,
         text: str,
-        title: str | None,
+        title: str,
         chunks: Sequence[Chunk],
         stopping: Callable[[], bool],
     ) -> None:
         shop = self._shop
-        indexed = list(_indexed(document, text, chunks))
+        indexed = list(_indexed(document, version, text, chunks))
         for at in range(0, len(chunks), self._batch_chunks):
             if stopping():
                 raise Stopping
             some = chunks[at : at + self._batch_chunks]
             sparse = [
-                shop.sparse.document(_with_context(title or document.name, chunk, text[chunk.start : chunk.end]))
-                for chunk in some
+                shop.sparse.document(_with_context(title, chunk, text[chunk.start : chunk.end])) for chunk in some
             ]
+            shop.jobs.check(job)  # what is written after a withdrawal must be found by its collection
             reach("ingest.writing")
             shop.index.upsert(indexed[at : at + self._batch_chunks], sparse)
             reach("ingest.half_indexed")
 
-    def _undo_if_deleted(self, job: Job) -> None:
-        if self._shop.catalog.version(job.version_id).state is VersionState.DELETED:
+    def _undo_if_withdrawn(self, job: Job) -> None:
+        if self._shop.catalog.leaving(job.version_id) is not None:
             self._shop.index.delete_version(job.tenant_id, job.version_id)
             self._shop.texts.delete(job.version_id)
 
@@ -118,6 +118,14 @@ class EmbedTask:
 
     def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
         """Small versions share batches; a long one is recorded batch by batch and resumed where it was."""
+        try:
+            self._give_vectors(jobs, stopping)
+        except Exception:
+            if len(jobs) == 1:
+                self._shop.jobs.check(jobs[0])  # what goes wrong with a version that was withdrawn is no fault of it
+            raise
+
+    def _give_vectors(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
         small: list[tuple[Job, Version]] = []
         for job in jobs:
             version = self._shop.catalog.version(job.version_id)
@@ -130,34 +138,30 @@ class EmbedTask:
 
     def _run_long(self, job: Job, version: Version, stopping: Callable[[], bool]) -> None:
         shop = self._shop
-        document = shop.catalog.document(job.tenant_id, job.document_id)
         chunks = shop.texts.map(version.id).chunks
         done, tokens = version.chunks_embedded, version.tokens or 0
         while done < len(chunks):
             if stopping():
                 raise Stopping
             some = chunks[done : done + self._batch_chunks]
-            tokens += self._embed([(version, document, some)])[0]
+            tokens += self._embed([(version, some)])[0]
             done += len(some)
             shop.jobs.progress(job, VersionState.EMBEDDING, chunks_embedded=done, tokens=tokens)
         self._finish([(job, tokens)])
 
     def _run_small(self, work: Sequence[tuple[Job, Version]]) -> None:
         shop = self._shop
-        batch: list[tuple[Version, Document, Sequence[Chunk]]] = [
-            (version, shop.catalog.document(job.tenant_id, job.document_id), shop.texts.map(version.id).chunks)
-            for job, version in work
-        ]
+        batch = [(version, shop.texts.map(version.id).chunks) for _, version in work]
         tokens = self._embed(batch)
         self._finish([(job, count) for (job, _), count in zip(work, tokens, strict=True)])
 
-    def _embed(self, batch: Sequence[tuple[Version, Document, Sequence[Chunk]]]) -> list[int]:
+    def _embed(self, batch: Sequence[tuple[Version, Sequence[Chunk]]]) -> list[int]:
         """Encode and write the chunks of several versions together; returns the tokens of each version."""
         shop = self._shop
         ids: list[str] = []
         texts: list[str] = []
-        for version, document, chunks in batch:
-            title = document.title or document.name
+        for version, chunks in batch:
+            title = version.title or version.name
             body = shop.texts.read(version.id, chunks[0].start, chunks[-1].end) if chunks else ""
             for chunk in chunks:
                 offset = chunks[0].start
@@ -168,7 +172,7 @@ class EmbedTask:
         shop.index.set_dense(ids, embedded.vectors)
         reach("embed.written")
         counts = iter(embedded.token_counts)
-        return [sum(next(counts) for _ in chunks) for _, _, chunks in batch]
+        return [sum(next(counts) for _ in chunks) for _, chunks in batch]
 
     def _finish(self, finished: Sequence[tuple[Job, int]]) -> None:
         lost = self._shop.jobs.finish_embed(finished)
@@ -178,36 +182,47 @@ class EmbedTask:
 
 
 class CollectTask:
-    """Remove what a deleted version left in the index and the blobs."""
+    """Remove what a withdrawn or failed version left in the index and the blobs."""
 
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
 
     def run(self, job: Job) -> None:
         shop = self._shop
-        remove_version(shop.index, shop.texts, shop.blobs, shop.catalog.version(job.version_id))
+        remove_version(shop.catalog, shop.index, shop.texts, shop.blobs, job.version_id)
         shop.jobs.finish_collect(job)
 
 
-def remove_version(index: IndexWriter, texts: Texts, blobs: Blobs, version: Version) -> tuple[int, int]:
-    """Chunks removed from the index, and bytes freed. Doing it again removes nothing."""
-    chunks = index.delete_version(version.tenant_id, version.id)
+def remove_version(
+    catalog: Catalog, index: IndexWriter, texts: Texts, blobs: Blobs, version_id: str
+) -> tuple[int, int]:
+    """Chunks removed from the index, and bytes freed; nothing of a version that is in use, and nothing again.
+
+    The original of a failed version stays, to be looked at, until its document is replaced or deleted.
+    """
+    leaving = catalog.leaving(version_id)
+    if leaving is None:
+        return 0, 0
+    chunks = index.delete_version(leaving.tenant_id, leaving.id)
     reach("delete.points_removed")
-    return chunks, texts.delete(version.id) + blobs.delete(version.blob_key)
+    size = texts.delete(leaving.id)
+    if leaving.state is not VersionState.FAILED:
+        size += blobs.delete(leaving.blob_key)
+    return chunks, size
 
 
 def _with_context(title: str, chunk: Chunk, text: str) -> str:
     return f"{context_line(title, chunk.heading_path)}\n{text}"
 
 
-def _indexed(document: Document, text: str, chunks: Sequence[Chunk]) -> Iterator[IndexedChunk]:
+def _indexed(document: Document, version: Version, text: str, chunks: Sequence[Chunk]) -> Iterator[IndexedChunk]:
     for chunk, (byte_start, byte_end) in zip(chunks, byte_spans(text, chunks), strict=True):
         yield IndexedChunk(
-            id=chunk_id(document.version.id, chunk.start, chunk.end),
+            id=chunk_id(version.id, chunk.start, chunk.end),
             tenant_id=document.tenant_id,
             collection=document.collection,
             document_id=document.id,
-            version_id=document.version.id,
+            version_id=version.id,
             ordinal=chunk.ordinal,
             start=chunk.start,
             end=chunk.end,

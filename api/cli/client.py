@@ -41,12 +41,11 @@ class Client:
     def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
         return self._json(self.http.post(path, json=body))
 
-    def upload(self, path: Path, *, name: str, collection: str) -> Any:  # noqa: ANN401 - JSON
+    def upload(self, path: Path, *, name: str, collection: str, priority: str = "interactive") -> Any:  # noqa: ANN401 - JSON
         """Streams the file; the answer is the document, with `duplicate`."""
+        params = {"name": name, "collection": collection, "priority": priority}
         with path.open("rb") as file:
-            return self._json(
-                self.http.post("/v1/documents", params={"name": name, "collection": collection}, content=file)
-            )
+            return self._json(self.http.post("/v1/documents", params=params, content=file))
 
     def events(self, path: str, body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """Server-sent events as `(name, data)`."""

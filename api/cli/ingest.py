@@ -70,11 +70,12 @@ def run(
     """Upload `(name, path)` pairs, a few at once, and wait as asked."""
     report = Report(files=len(files))
     begun = time.monotonic()
+    priority = "bulk" if len(files) > 1 else "interactive"
 
     def send(entry: tuple[str, Path]) -> dict[str, Any]:
         name, path = entry
         try:
-            result: dict[str, Any] = client.upload(path, name=name, collection=collection)
+            result: dict[str, Any] = client.upload(path, name=name, collection=collection, priority=priority)
         except ServiceError as error:
             return {"rejected": {"name": name, "detail": error.detail, "hint": error.hint}}
         return result

@@ -1,6 +1,6 @@
 """`/v1/documents`: upload, list, look at, read and delete."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
@@ -20,7 +20,7 @@ from api.schemas import (
     encode_cursor,
 )
 from ingest.catalog.catalog import Accepted
-from ingest.documents import SEARCHABLE_STATES, JobKind, VersionState
+from ingest.documents import SEARCHABLE_STATES, JobKind, Priority, VersionState
 from ingest.errors import DocumentStateError, UploadError
 from ingest.faultpoints import reach
 from ingest.intake import UploadRequest
@@ -37,14 +37,16 @@ async def upload(
     served: Served,
     collection: Collection = "default",
     name: Annotated[str, Query(max_length=1024)] = "unnamed",
+    priority: Literal["interactive", "bulk"] = "interactive",
 ) -> JSONResponse:
     """Upload one file or many.
 
     `multipart/form-data`: every part with a file name is a document; fields `collection` and `metadata` (a JSON
     object) apply to the files after them. Any other content type: the body is one file, called `name`.
-    `202` means the bytes are on disk and the job is recorded; `200` that the same bytes were already there.
+    `202` means the bytes are on disk and the job is recorded; `200` that the same bytes were already there. What is
+    sent as `bulk` lets the caller's other uploads go first.
     """
-    base = UploadRequest(caller.tenant_id, collection, name)
+    base = UploadRequest(caller.tenant_id, collection, name, priority=Priority[priority.upper()])
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         received = await multipart.receive_form(request.stream(), content_type, base, served.intake.receive)
@@ -86,7 +88,7 @@ def delete(document_id: str, caller: Caller, served: Served) -> DeletedOut:
     """Delete a document; when this answers, no search or answer can show anything of it."""
     versions = served.catalog.delete(caller.tenant_id, document_id, grace_seconds=served.jobs.lease_seconds)
     reach("delete.committed")
-    removed = [served.remove(version) for version in versions]
+    removed = [served.remove(version.id) for version in versions]
     served.doorbell.ring(JobKind.COLLECT)
     return DeletedOut(
         id=document_id,
@@ -94,6 +96,17 @@ def delete(document_id: str, caller: Caller, served: Served) -> DeletedOut:
         chunks_removed=sum(chunks for chunks, _ in removed),
         bytes_removed=sum(size for _, size in removed),
     )
+
+
+@router.post("/{document_id}/cancel")
+def cancel(document_id: str, caller: Caller, served: Served) -> DocumentOut:
+    """Stop what is being made of a document's newest bytes: a new one is `cancelled`, a replaced one stays as it was.
+
+    `409` when nothing is under way. Uploading the same bytes again starts over.
+    """
+    document = served.catalog.cancel(caller.tenant_id, document_id, grace_seconds=served.jobs.lease_seconds)
+    served.doorbell.ring(JobKind.COLLECT)
+    return DocumentOut.of(document)
 
 
 @router.get("/{document_id}/content", response_class=PlainTextResponse)
@@ -119,6 +132,8 @@ def content(
 def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
     """The bytes that were uploaded, as a download."""
     document = served.catalog.document(caller.tenant_id, document_id)
+    if document.version.state is VersionState.CANCELLED:
+        raise DocumentStateError("The document was cancelled, and its bytes are gone.", hint="Upload it again.")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(document.name)}"}
     path = served.blobs.path(document.version.blob_key)
     return FileResponse(path, media_type="application/octet-stream", headers=headers)

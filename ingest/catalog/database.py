@@ -1,6 +1,11 @@
-"""Open the catalog's database and bring it to this release's schema."""
+"""Open the catalog's database and bring it to this release's schema; its transactions, and what its errors mean.
 
-from collections.abc import Iterator
+SQLite is for one machine, PostgreSQL for several. On SQLite a `write` holds the database's only write lock from its
+start. On PostgreSQL transactions run side by side at READ COMMITTED, so whoever decides by what it read locks those
+rows first, in the order that `ingest.catalog.locking` gives.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,19 +15,49 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from ingest.errors import CatalogSchemaError
+from ingest.errors import (
+    CatalogAccessError,
+    CatalogError,
+    CatalogSchemaError,
+    CatalogUnavailableError,
+    LeadlineError,
+    StorageFullError,
+)
 
 _BUSY_SECONDS = 30
+_DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
+_MIGRATION_LOCK = 0x6C656164  # an advisory lock's number: any, as long as every release takes the same
+
+# How libpq words a refusal that trying again will not change; it gives no code for a failed connection.
+_REFUSALS = (
+    "password authentication failed",
+    "no password supplied",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "not permitted to log in",
+    "permission denied",
+)
 
 
-def open_database(url: str) -> Engine:
-    """An engine on a database whose schema is current. Raises `CatalogSchemaError` for one of a later release."""
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        _configure_sqlite(engine)
-    migrate(engine)
+def open_database(url: str, *, pool_size: int = 10) -> Engine:
+    """An engine on a database whose schema is current: `sqlite:///PATH` or `postgresql+psycopg://…`.
+
+    `pool_size` is how many connections a process of a PostgreSQL catalog holds; as many again are opened at a peak.
+    A process that forks opens its own afterwards. Raises `CatalogAccessError` for a URL, user, password or database
+    name that is wrong, `CatalogUnavailableError` when nothing answers, and `CatalogSchemaError` for the schema of a
+    later release.
+    """
+    engine = _engine(url, pool_size)
+    try:
+        migrate(engine)
+    except LeadlineError:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -35,7 +70,7 @@ def migrate(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     script = ScriptDirectory.from_config(config)
-    with write(engine) as connection:
+    with _migrating(engine) as connection:
         current = MigrationContext.configure(connection).get_current_revision()
         if current == script.get_current_head():
             return
@@ -47,13 +82,130 @@ def migrate(engine: Engine) -> None:
 
 
 @contextmanager
+def read(engine: Engine) -> Iterator[Connection]:
+    """A connection for questions. Raises `CatalogUnavailableError`."""
+    with _driver_errors(engine), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
 def write(engine: Engine) -> Iterator[Connection]:
-    """A transaction that holds the write lock from its start, so that what it read stays true until it commits."""
-    with engine.connect() as connection:
+    """A transaction, committed at the end of the block. Raises `CatalogUnavailableError` and `StorageFullError`.
+
+    On SQLite it holds the write lock from its start, so that what it read stays true until it commits.
+    """
+    with _driver_errors(engine), engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.execution_options(leadline_immediate=True)
         with connection.begin():
             yield connection
+
+
+def insert_new(connection: Connection, table: Table, **values: Any) -> bool:  # noqa: ANN401 - columns of the table
+    """Insert a row unless its key is taken; false when it was, also by a transaction that commits meanwhile."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    return connection.execute(insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1
+
+
+def put(connection: Connection, table: Table, key: Sequence[str], **values: Any) -> None:  # noqa: ANN401 - columns
+    """Insert a row, or overwrite the one with the same `key` columns."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    changed = {name: value for name, value in values.items() if name not in key}
+    connection.execute(insert(table).values(**values).on_conflict_do_update(index_elements=key, set_=changed))
+
+
+def _engine(url: str, pool_size: int) -> Engine:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise CatalogAccessError("The catalog's URL cannot be read.") from error
+    if parsed.drivername not in _DRIVERS:
+        raise CatalogAccessError(f"The catalog cannot be kept in {parsed.drivername!r}.")
+    if parsed.get_backend_name() == "sqlite":
+        engine = create_engine(parsed)
+        _configure_sqlite(engine)
+        return engine
+    return create_engine(
+        parsed,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,  # a connection that a restarted server has forgotten is replaced, not handed out
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=10,
+        pool_recycle=1800,
+        connect_args=_connect_arguments(parsed),
+    )
+
+
+def _connect_arguments(url: URL) -> Mapping[str, Any]:
+    """What the URL's own query does not say; a server that is gone is noticed in half a minute."""
+    defaults = {
+        "connect_timeout": 5,
+        "application_name": "leadline",
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
+        "options": f"-c lock_timeout={_BUSY_SECONDS}s -c idle_in_transaction_session_timeout=60s",
+    }
+    return {name: value for name, value in defaults.items() if name not in url.query}
+
+
+@contextmanager
+def _migrating(engine: Engine) -> Iterator[Connection]:
+    """A transaction that no other migration runs beside."""
+    if engine.dialect.name == "postgresql":
+        with write(engine) as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+            yield connection
+        return
+    with _driver_errors(engine), engine.connect() as connection:
+        # SQLite changes a table by making it anew, which drops rows that others refer to; the switch works only
+        # outside a transaction, and what it let through is checked before the commit.
+        driver = connection.connection.cursor()
+        driver.execute("PRAGMA foreign_keys = OFF")
+        connection.execution_options(leadline_immediate=True)
+        try:
+            with connection.begin():
+                yield connection
+                if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                    raise CatalogSchemaError("A migration left rows that refer to nothing; it was undone.")
+        finally:
+            driver.execute("PRAGMA foreign_keys = ON")
+            driver.close()
+
+
+@contextmanager
+def _driver_errors(engine: Engine) -> Iterator[None]:
+    """Turns what a database or its driver says about itself into ours; an error in a statement of ours passes."""
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise CatalogUnavailableError("All connections to the catalog's database are busy.") from error
+    except (OperationalError, InterfaceError) as error:
+        raise (
+            _sqlite_error(error) or error if engine.dialect.name == "sqlite" else _postgres_error(engine, error)
+        ) from error
+
+
+def _sqlite_error(error: DBAPIError) -> LeadlineError | None:
+    name = getattr(error.orig, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        return StorageFullError("The disk is full.")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return CatalogUnavailableError(f"The catalog was locked for over {_BUSY_SECONDS} seconds.")
+    if name.startswith("SQLITE_CANTOPEN"):
+        return CatalogAccessError("The catalog's file cannot be opened.", hint="Check that its folder is writable.")
+    return None
+
+
+def _postgres_error(engine: Engine, error: DBAPIError) -> CatalogError:
+    """Only the server's own words: the statement and its values belong in no message."""
+    said = " ".join(str(error.orig).split())
+    where = engine.url.render_as_string(hide_password=True)
+    if getattr(error.orig, "sqlstate", None) is None and any(refusal in said for refusal in _REFUSALS):
+        return CatalogAccessError(f"The catalog's database at {where} refused: {said}.")
+    return CatalogUnavailableError(f"The catalog's database at {where} does not answer: {said}.")
 
 
 def _configure_sqlite(engine: Engine) -> None:
@@ -61,10 +213,10 @@ def _configure_sqlite(engine: Engine) -> None:
     def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
         connection.isolation_level = None  # the driver would begin transactions by itself, and too late
         cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
         cursor.execute("PRAGMA journal_mode = WAL")
         cursor.execute("PRAGMA synchronous = FULL")  # a commit that returned is on the disk
         cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
         cursor.close()
 
     @event.listens_for(engine, "begin")

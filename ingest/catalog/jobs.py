@@ -4,17 +4,21 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
-from ingest.catalog.catalog import new_job
-from ingest.catalog.database import write
-from ingest.catalog.tables import documents, jobs, versions
-from ingest.documents import Failure, Job, JobKind, VersionState
+from ingest.catalog import claims, waiting
+from ingest.catalog.database import insert_new, read, write
+from ingest.catalog.failures import fail_version
+from ingest.catalog.locking import lock_documents
+from ingest.catalog.queued import queue_job
+from ingest.catalog.recovery import recover_killed, recover_lapsed
+from ingest.catalog.tables import documents, jobs, pauses, versions
+from ingest.documents import SEARCHABLE_STATES, Failure, Job, JobKind, VersionState
 from ingest.errors import LeaseLostError
 
 MAX_ATTEMPTS = 3
-_MAX_INTERRUPTIONS = 20
 _RETRY_SECONDS = (0.0, 5.0, 30.0)
+_COLLECT_PAUSE_SECONDS = 600.0
 
 
 class Jobs:
@@ -25,36 +29,35 @@ class Jobs:
         self.lease_seconds = lease_seconds
 
     def claim(self, kind: JobKind, *, limit: int = 1) -> list[Job]:
-        """Up to `limit` of the oldest waiting jobs of a kind, now leased to the caller."""
-        now = time.time()
+        """Up to `limit` waiting jobs of a kind, now leased to the caller: see `ingest.catalog.claims` for whose."""
         with write(self._engine) as connection:
-            waiting = (
-                select(jobs.c.id)
-                .where(jobs.c.kind == kind, jobs.c.state == "queued", jobs.c.not_before <= now)
-                .order_by(jobs.c.id)
-                .limit(limit)
-            )
-            rows = connection.execute(
-                update(jobs)
-                .where(jobs.c.id.in_(waiting))
-                .values(
-                    state="running",
-                    attempt=jobs.c.attempt + 1,
-                    fence=jobs.c.fence + 1,
-                    lease_until=now + self.lease_seconds,
-                    updated_at=now,
-                )
-                .returning(
-                    jobs.c.id,
-                    jobs.c.kind,
-                    jobs.c.tenant_id,
-                    jobs.c.document_id,
-                    jobs.c.version_id,
-                    jobs.c.attempt,
-                    jobs.c.fence,
-                )
-            ).all()
-        return sorted((Job(row[0], JobKind(row[1]), *row[2:]) for row in rows), key=lambda job: job.id)
+            return claims.claim(connection, kind, limit=limit, lease_seconds=self.lease_seconds)
+
+    def claimable(self, kind: JobKind, limit: int) -> list[int]:
+        """Ids of the oldest jobs that could be claimed now: as many bells are worth ringing."""
+        with read(self._engine) as connection:
+            return claims.claimable(connection, kind, limit)
+
+    def pause(self, kind: JobKind) -> None:
+        """Let nobody claim jobs of a kind; those that run go on."""
+        with write(self._engine) as connection:
+            insert_new(connection, pauses, kind=kind, since=time.time())
+
+    def resume(self, kind: JobKind) -> None:
+        with write(self._engine) as connection:
+            connection.execute(delete(pauses).where(pauses.c.kind == kind))
+
+    def paused(self) -> dict[JobKind, float]:
+        """Kinds that are paused, each with the instant since when."""
+        with read(self._engine) as connection:
+            return waiting.paused(connection)
+
+    def check(self, job: Job) -> None:
+        """Raises `LeaseLostError` when the job is no longer held: to be asked before each write to the index."""
+        query = select(jobs.c.id).where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
+        with read(self._engine) as connection:
+            if connection.execute(query).first() is None:
+                raise _lost(job)
 
     def extend(self, job: Job) -> None:
         """Keep a lease alive; long stages call it as they go."""
@@ -63,21 +66,35 @@ class Jobs:
 
     def progress(self, job: Job, state: VersionState, **counts: Any) -> None:  # noqa: ANN401 - columns of `versions`
         """Record the stage a version is in, and what is known of it so far; also extends the lease."""
+        changed: dict[str, Any] = {"state": state, **counts}
+        if state is VersionState.INDEXING:  # from now on there may be points of it, which only an active one may show
+            active = documents.c.active_version_id == job.version_id
+            changed["hidden"] = ~select(documents.c.id).where(documents.c.id == job.document_id, active).exists()
         with write(self._engine) as connection:
             self._hold(connection, job, lease_until=time.time() + self.lease_seconds)
-            connection.execute(update(versions).where(versions.c.id == job.version_id).values(state=state, **counts))
+            connection.execute(update(versions).where(versions.c.id == job.version_id).values(**changed))
 
     def finish_ingest(self, job: Job, *, title: str | None, pages: int | None, characters: int, chunks: int) -> None:
         """Activate the version and queue its embedding in one commit: from here on searches find it."""
         now = time.time()
         with write(self._engine) as connection:
-            self._end(connection, job, "done")
+            lock_documents(connection, [job.document_id])
+            priority = self._end(connection, job, "done")
+            queue_job(
+                connection,
+                JobKind.EMBED,
+                tenant_id=job.tenant_id,
+                document_id=job.document_id,
+                version_id=job.version_id,
+                priority=priority,
+            )
             connection.execute(
                 update(versions)
                 .where(versions.c.id == job.version_id)
                 .values(
                     state=VersionState.SEARCHABLE,
                     hidden=False,
+                    title=title,
                     pages=pages,
                     characters=characters,
                     chunks=chunks,
@@ -91,13 +108,13 @@ class Jobs:
                 .where(documents.c.id == job.document_id)
                 .values(active_version_id=job.version_id, title=title)
             )
-            _queue_again(connection, JobKind.EMBED, job)
 
     def finish_embed(self, finished: Sequence[tuple[Job, int]]) -> list[Job]:
         """Mark versions ready, each with its token count, in one commit; returns the jobs whose lease was lost."""
         lost: list[Job] = []
         with write(self._engine) as connection:
-            for job, tokens in finished:
+            lock_documents(connection, {job.document_id for job, _ in finished})
+            for job, tokens in sorted(finished, key=lambda entry: entry[0].id):
                 try:
                     self._end(connection, job, "done")
                 except LeaseLostError:
@@ -116,7 +133,7 @@ class Jobs:
         return lost
 
     def finish_collect(self, job: Job) -> None:
-        """The deleted version has nothing left in the index or the blobs."""
+        """The withdrawn version has nothing left in the index or the blobs."""
         with write(self._engine) as connection:
             self._end(connection, job, "done")
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(hidden=False))
@@ -125,28 +142,26 @@ class Jobs:
         """End the version as failed with its reason."""
         with write(self._engine) as connection:
             self._end(connection, job, "failed", failure)
-            connection.execute(
-                update(versions)
-                .where(versions.c.id == job.version_id)
-                .values(
-                    state=VersionState.FAILED,
-                    error_code=failure.code,
-                    error_detail=failure.detail,
-                    error_hint=failure.hint,
-                )
-            )
+            if job.kind is not JobKind.COLLECT:  # what it was to collect is no longer anybody's version
+                fail_version(connection, job, failure)
 
     def retry(self, job: Job, failure: Failure) -> bool:
-        """Queue a job again after a pause; false when its attempts are used up, and nothing was changed."""
-        if job.attempt >= MAX_ATTEMPTS:
+        """Queue a job again after a pause; false when its attempts are used up, and nothing was changed.
+
+        A collection has no last attempt: what it removes must go, however long the index is away.
+        """
+        if job.kind is not JobKind.COLLECT and job.attempt >= MAX_ATTEMPTS:
             return False
+        pause = _RETRY_SECONDS[-1] * 2 ** min(job.attempt - len(_RETRY_SECONDS) + 1, 10)
+        if job.attempt < len(_RETRY_SECONDS):
+            pause = _RETRY_SECONDS[job.attempt]
         with write(self._engine) as connection:
             self._hold(
                 connection,
                 job,
                 state="queued",
                 lease_until=None,
-                not_before=time.time() + _RETRY_SECONDS[min(job.attempt, len(_RETRY_SECONDS) - 1)],
+                not_before=time.time() + min(pause, _COLLECT_PAUSE_SECONDS),
                 error_code=failure.code,
                 error_detail=failure.detail,
             )
@@ -158,33 +173,27 @@ class Jobs:
             self._hold(connection, job, state="queued", lease_until=None, attempt=job.attempt - 1)
 
     def recover(self, *, all_running: bool) -> int:
-        """Queue again what lost its worker; returns how many.
+        """Queue again what lost its worker, in one transaction; returns how many.
 
         With `all_running`, every running job, whatever its lease: right only when no other process can hold one, as
         at the start of an embedded service. The attempt is given back, since a killed process says nothing about the
-        document, but not without end.
+        document, but not without end. Otherwise the jobs whose lease has run out: in a cluster that counts as an
+        attempt, and a document whose last one ends so fails with `worker_lost`, lest it ends worker after worker.
         """
-        now = time.time()
-        lost = jobs.c.state == "running"
-        if not all_running:
-            lost &= jobs.c.lease_until < now
         with write(self._engine) as connection:
-            return connection.execute(
-                update(jobs)
-                .where(lost)
-                .values(
-                    state="queued",
-                    lease_until=None,
-                    fence=jobs.c.fence + 1,
-                    interruptions=jobs.c.interruptions + 1,
-                    attempt=jobs.c.attempt - (jobs.c.interruptions < _MAX_INTERRUPTIONS).cast(jobs.c.attempt.type),
-                    updated_at=now,
-                )
-            ).rowcount
+            if all_running:
+                return recover_killed(connection)
+            return recover_lapsed(connection, max_attempts=MAX_ATTEMPTS, grace_seconds=self.lease_seconds)
 
     def reindex(self, version_id: str) -> None:
         """Queue a version's ingest again because the index lacks some of it."""
         with write(self._engine) as connection:
+            of_version = versions.c.id == version_id
+            document = connection.execute(select(versions.c.document_id).where(of_version)).scalar_one()
+            lock_documents(connection, [document])
+            state = connection.execute(select(versions.c.state).where(of_version)).scalar_one()
+            if state not in SEARCHABLE_STATES:
+                return
             connection.execute(
                 update(jobs)
                 .where(jobs.c.version_id == version_id, jobs.c.kind == JobKind.INGEST, jobs.c.state == "done")
@@ -193,11 +202,26 @@ class Jobs:
 
     def waiting(self) -> dict[JobKind, int]:
         """How many jobs of each kind are queued or running."""
-        query = select(jobs.c.kind, func.count()).where(jobs.c.state.in_(["queued", "running"])).group_by(jobs.c.kind)
-        with self._engine.connect() as connection:
-            return {JobKind(kind): count for kind, count in connection.execute(query).all()}
+        with read(self._engine) as connection:
+            return waiting.unfinished(connection)
 
-    def _end(self, connection: Connection, job: Job, state: str, failure: Failure | None = None) -> None:
+    def waiting_by_tenant(self, kind: JobKind) -> dict[str, int]:
+        """How many jobs of a kind are queued, of each tenant that has any."""
+        with read(self._engine) as connection:
+            return waiting.waiting_by_tenant(connection, kind)
+
+    def backlog(self, tenant_id: str) -> int:
+        """How many of a tenant's documents wait to become searchable: a figure to refuse more by."""
+        with read(self._engine) as connection:
+            return waiting.backlog(connection, tenant_id)
+
+    def position(self, version_id: str) -> int | None:
+        """About how many jobs come before the one this version waits for; None when it waits for none."""
+        with read(self._engine) as connection:
+            return waiting.position(connection, version_id)
+
+    def _end(self, connection: Connection, job: Job, state: str, failure: Failure | None = None) -> int:
+        """The job's priority, for the next stage."""
         self._hold(
             connection,
             job,
@@ -206,6 +230,8 @@ class Jobs:
             error_code=failure and failure.code,
             error_detail=failure and failure.detail,
         )
+        priority: int = connection.execute(select(jobs.c.priority).where(jobs.c.id == job.id)).scalar_one()
+        return priority
 
     def _hold(self, connection: Connection, job: Job, **values: Any) -> None:  # noqa: ANN401 - columns of `jobs`
         """Change the job's row if this worker still holds it; otherwise the transaction must not commit."""
@@ -215,15 +241,8 @@ class Jobs:
             .values(updated_at=time.time(), **values)
         ).rowcount
         if changed != 1:
-            raise LeaseLostError(f"Job {job.id} is no longer held under fence {job.fence}.")
+            raise _lost(job)
 
 
-def _queue_again(connection: Connection, kind: JobKind, job: Job) -> None:
-    """The next stage of a version; queued afresh when an earlier run of the stage had ended."""
-    again = connection.execute(
-        update(jobs)
-        .where(jobs.c.kind == kind, jobs.c.version_id == job.version_id)
-        .values(state="queued", attempt=0, not_before=0.0, fence=jobs.c.fence + 1, updated_at=time.time())
-    ).rowcount
-    if not again:
-        connection.execute(insert(jobs).values(**new_job(kind, job.tenant_id, job.document_id, job.version_id)))
+def _lost(job: Job) -> LeaseLostError:
+    return LeaseLostError(f"Job {job.id} is no longer held under fence {job.fence}.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Engine, insert, select, update
 
-from ingest.catalog.database import write
+from ingest.catalog.database import read, write
 from ingest.catalog.tables import api_keys
 
 _PREFIX = "ll"
@@ -53,7 +53,7 @@ class ApiKeys:
         identifier, _, secret = rest.partition("_")
         if prefix != _PREFIX or not secret:
             return None
-        with self._engine.connect() as connection:
+        with read(self._engine) as connection:
             row = connection.execute(select(api_keys).where(api_keys.c.id == identifier)).first()
         # An unknown id costs the same comparison as a wrong secret.
         expected = _sha256("") if row is None else row.secret_sha256
@@ -64,7 +64,7 @@ class ApiKeys:
     def keys(self, tenant_id: str) -> list[ApiKey]:
         """Oldest first, revoked ones too."""
         query = select(api_keys).where(api_keys.c.tenant_id == tenant_id).order_by(api_keys.c.created_at)
-        with self._engine.connect() as connection:
+        with read(self._engine) as connection:
             return [
                 ApiKey(row.id, row.tenant_id, row.name, row.created_at, row.revoked_at)
                 for row in connection.execute(query).all()

@@ -50,20 +50,21 @@ documents = Table(
     "documents",
     metadata,
     Column("id", String(36), primary_key=True),
-    Column("sequence", _BIG, nullable=False, unique=True),
+    Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("collection", String(128), nullable=False),
     Column("name", Text, nullable=False),
     Column("title", Text),
     Column("media_type", String(128), nullable=False),
     Column("attributes", JSON, nullable=False),
+    # Of its first content: with how often that was uploaded it makes the id. What it has now, its versions say.
     Column("content_sha256", String(64), nullable=False),
     Column("latest_version_id", String(36), nullable=False),
     Column("active_version_id", String(36)),
     Column("created_at", Float, nullable=False),
     Column("deleted_at", Float),
     Index(None, "tenant_id", "collection", "content_sha256"),
-    Index(None, "tenant_id", "sequence"),
+    Index(None, "tenant_id", "sequence", unique=True),
 )
 
 versions = Table(
@@ -72,12 +73,15 @@ versions = Table(
     Column("id", String(36), primary_key=True),
     Column("document_id", ForeignKey("documents.id"), nullable=False),
     Column("tenant_id", String(64), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("title", Text),
+    Column("media_type", String(128), nullable=False),
     Column("content_sha256", String(64), nullable=False),
     Column("size_bytes", _BIG, nullable=False),
     Column("blob_key", String(160), nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("state", String(16), nullable=False),
-    # Points may be in the index that no search may see: the version is staged, or its document is deleted.
+    # Points may be in the index that no search may see: the version is staged, or was withdrawn and not yet collected.
     Column("hidden", Boolean, nullable=False),
     Column("pages", Integer),
     Column("characters", _BIG),
@@ -93,6 +97,7 @@ versions = Table(
     Index(None, "document_id"),
     Index(None, "tenant_id", "hidden"),
     Index(None, "tenant_id", "state"),
+    Index(None, "tenant_id", "content_sha256"),
 )
 
 jobs = Table(
@@ -104,8 +109,9 @@ jobs = Table(
     Column("document_id", String(36), nullable=False),
     Column("version_id", String(36), nullable=False),
     Column("state", String(16), nullable=False),
+    Column("priority", Integer, nullable=False),  # higher first, among the jobs of one tenant
     Column("attempt", Integer, nullable=False),
-    # Times the job was handed back because its process ended, which says nothing about the document.
+    # Times the job lost its worker: the process ended, or let the lease run out.
     Column("interruptions", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("lease_until", Float),
@@ -115,7 +121,26 @@ jobs = Table(
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     UniqueConstraint("kind", "version_id"),
-    Index(None, "state", "kind", "not_before", "id"),
+    Index(None, "document_id"),
+)
+# One range of it holds a tenant's waiting jobs of a kind in the order in which they are claimed.
+Index("ix_jobs_claim", jobs.c.state, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority.desc(), jobs.c.id)
+
+# When a job of a kind was last claimed for a tenant: among equals, who waited longest is next.
+turns = Table(
+    "turns",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("tenant_id", String(64), primary_key=True),
+    Column("served_at", Float, nullable=False),
+)
+
+# Kinds of jobs that nobody may claim for now.
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("since", Float, nullable=False),
 )
 
 facts = Table(

@@ -19,7 +19,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,10 +27,13 @@ from ingest.faultpoints import FAULT_POINTS
 from tests.support.books import book
 from tests.support.cluster import Cluster, running_cluster, wait_until
 from tests.support.cluster_truth import Truth
-from tests.support.postgres import fresh_database
+from tests.support.postgres import running_postgres
 
 # What dies while a process stands at the point: that process itself most often, because there the work is half done.
-VICTIMS = ("itself", "itself", "its worker", "api", "beat", "valkey", "valkey, emptied", "qdrant", "all at once")
+VICTIMS = (
+    *("itself", "itself", "its worker", "api", "beat", "valkey", "valkey, emptied", "qdrant", "all at once"),
+    "nobody, but late",
+)
 RECOVERY_SECONDS = 60.0
 _REACH_SECONDS = 40.0
 
@@ -91,8 +94,6 @@ def run_once(cluster: Cluster, point: str, seed: int) -> Run:
     scenario = Scenario(cluster, _number(point, seed))
     cluster.faults.arm(point, skip=source.choice((0, 0, 1)) if point not in _ONCE else 0)
     scenario.start()
-    if point == "sweep.recovered":
-        pass  # the next tick of the clock gets there
     wait_until(lambda: cluster.faults.reached(point) is not None, seconds=_REACH_SECONDS, what=f"{point} is reached")
     start = time.monotonic()
     _kill(cluster, victim, cluster.faults.reached(point) or 0)
@@ -121,40 +122,48 @@ def _number(point: str, seed: int) -> int:
 
 
 def _kill(cluster: Cluster, victim: str, pid: int) -> None:
-    in_api = pid == cluster.api.pid
-    if victim == "itself":
-        if in_api:
-            cluster.api.restart()
-        else:
+    """Kill and start again, as a supervisor would. "itself" and "its worker" are the API where that is at the point."""
+    if victim in ("itself", "its worker") and pid == cluster.api.pid:
+        victim = "api"
+    match victim:
+        case "itself":
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    elif victim == "its worker":
-        (cluster.api if in_api else cluster.workers[0]).restart()
-    elif victim == "api":
-        cluster.api.restart()
-    elif victim == "beat":
-        cluster.beat.restart()
-    elif victim == "valkey":
-        cluster.valkey.restart()
-    elif victim == "valkey, emptied":
-        cluster.valkey.flush()
-        cluster.valkey.restart()
-    elif victim == "qdrant":
-        cluster.qdrant.restart()
-    else:
-        for part in (cluster.api, cluster.beat, *cluster.workers):
-            part.kill()
-        cluster.valkey.restart()
-        cluster.qdrant.restart()
-        for part in (cluster.api, cluster.beat, *cluster.workers):
-            part.start()
+        case "its worker":
+            cluster.workers[0].restart()
+        case "api":
+            cluster.api.restart()
+        case "beat":
+            cluster.beat.restart()
+        case "valkey":
+            cluster.valkey.restart()
+        case "valkey, emptied":
+            cluster.valkey.flush()
+            cluster.valkey.restart()
+        case "qdrant":
+            cluster.qdrant.kill()
+            cluster.qdrant.start()
+        case "nobody, but late":
+            time.sleep(2 * cluster.jobs.lease_seconds)
+        case _:
+            _kill_all(cluster)
+
+
+def _kill_all(cluster: Cluster) -> None:
+    parts = (cluster.api, cluster.beat, *cluster.workers)
+    for part in parts:
+        part.kill()
+    cluster.valkey.restart()
+    cluster.qdrant.kill()
+    cluster.qdrant.start()
+    for part in parts:
+        part.start()
 
 
 @contextmanager
 def matrix_cluster(folder: Path) -> Iterator[Cluster]:
-    with ExitStack() as stack:
-        url = stack.enter_context(fresh_database())
-        yield stack.enter_context(running_cluster(folder, url))
+    with running_postgres() as postgres, running_cluster(folder, postgres.catalog_database()) as cluster:
+        yield cluster
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

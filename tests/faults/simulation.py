@@ -1,7 +1,7 @@
 """A simulation of catalog, queue and index in one thread: crashes, lost, repeated and reordered rings, slow workers.
 
-    python -m tests.faults.simulation --runs 10000 --seed 1           a failing run prints its steps; its seed replays it
-    python -m tests.faults.simulation --runs 2000 --without fence     shows that a planted bug is found
+    python -m tests.faults.simulation --runs 10000 --seed 1         prints the steps of a failing run; its seed replays it
+    python -m tests.faults.simulation --runs 2000 --without fence   shows that a planted bug is found
 
 The catalog is the real one on SQLite and the tasks are the real ones. Each actor (an upload, a deletion, a worker's
 look, a sweep) is a greenlet that stops at every fault point; Hypothesis decides who goes on, who dies where it stands,
@@ -12,10 +12,11 @@ import argparse
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -33,7 +34,6 @@ from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState, chun
 from ingest.errors import DocumentNotFoundError
 from ingest.faultpoints import arm, reach
 from ingest.intake import Intake, UploadRequest
-from ingest.normalize import normalize
 from ingest.parsing.text import parse_markdown
 from ingest.parsing.types import ParsedDocument
 from ingest.texts import Texts
@@ -67,8 +67,8 @@ class Simulation:
         self.deleting: set[str] = set()
         self.deleted: set[str] = set()
         self.engine = open_database(sqlite_url(folder / "catalog.sqlite"))
-        self.catalog = Catalog(self.engine, clock=self._clock)
-        self.jobs = jobs(self.engine, lease_seconds=_LEASE_SECONDS, clock=self._clock)
+        self.catalog = Catalog(self.engine)
+        self.jobs = jobs(self.engine, lease_seconds=_LEASE_SECONDS)
         self.index = MemoryIndex()
         blobs = DirectoryBlobs(folder / "blobs")
         self.texts = Texts(blobs)
@@ -77,6 +77,8 @@ class Simulation:
         self._shop = Workshop(
             self.catalog, self.jobs, blobs, self.texts, self.index, _WordCounts(), HashingEmbedder(16), blobs.path
         )
+        self._real_time = time.time
+        time.time = self._clock  # leases and pauses go by this world's clock
         arm(self._stand)
 
     def upload(self, content: int) -> None:
@@ -92,7 +94,7 @@ class Simulation:
         versions = self.catalog.delete(_TENANT, document, grace_seconds=_LEASE_SECONDS)
         reach("delete.committed")
         for version in versions:
-            remove_version(self.index, self.texts, self.blobs, version)
+            remove_version(self.catalog, self.index, self.texts, self.blobs, version.id)
         self.rings.append(JobKind.COLLECT)
         self.deleted.add(document)
 
@@ -181,6 +183,7 @@ class Simulation:
 
     def close(self) -> None:
         arm(None)
+        time.time = self._real_time
         for actor in (*self.dead, *self.actors):
             if not actor.dead:
                 actor.throw(GreenletExit)
@@ -229,102 +232,102 @@ class _WordCounts(SparseEncoder):
         return SparseVector((len(text),), (1.0,))
 
 
-def machine(template: Path, *, jobs: type[Jobs] = Jobs) -> type[RuleBasedStateMachine]:
-    """The state machine whose runs are simulations, each on a copy of an empty catalog."""
+class Machine(RuleBasedStateMachine):
+    """Each run is a simulation on a copy of an empty catalog."""
 
-    class Machine(RuleBasedStateMachine):
-        def __init__(self) -> None:
-            super().__init__()
-            self._folder = Path(tempfile.mkdtemp(dir=template.parent))
-            shutil.copy(template, self._folder / "catalog.sqlite")
-            self.world = Simulation(self._folder, jobs=jobs)
+    template: ClassVar[Path]
+    jobs: ClassVar[type[Jobs]] = Jobs
 
-        @precondition(lambda self: len(self.world.actors) < _ACTORS)
-        @rule(content=st.integers(0, len(_CONTENTS) - 1), steps=_STEPS)
-        def upload(self, content: int, steps: int) -> None:
-            self.world.begin(lambda: self.world.upload(content))
-            self._go_on(self.world.actors[-1:], steps)
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = Path(tempfile.mkdtemp(dir=self.template.parent))
+        shutil.copy(self.template, self._folder / "catalog.sqlite")
+        self.world = Simulation(self._folder, jobs=self.jobs)
 
-        @precondition(lambda self: self.world.acknowledged and len(self.world.actors) < _ACTORS)
-        @rule(which=st.integers(0, 9))
-        def delete(self, which: int) -> None:
-            document = sorted(self.world.acknowledged)[which % len(self.world.acknowledged)]
-            self.world.begin(lambda: self._delete(document))
+    @precondition(lambda self: len(self.world.actors) < _ACTORS)
+    @rule(content=st.integers(0, len(_CONTENTS) - 1), steps=_STEPS)
+    def upload(self, content: int, steps: int) -> None:
+        self.world.begin(lambda: self.world.upload(content))
+        self._go_on(self.world.actors[-1:], steps)
 
-        @precondition(lambda self: self.world.rings and len(self.world.actors) < _ACTORS)
-        @rule(which=st.integers(0, 9), again=st.booleans(), steps=_STEPS)
-        def deliver(self, which: int, again: bool, steps: int) -> None:
-            at = which % len(self.world.rings)
-            kind = self.world.rings[at] if again else self.world.rings.pop(at)
-            self.world.begin(lambda: self.world.look(kind))
-            self._go_on(self.world.actors[-1:], steps)
+    @precondition(lambda self: self.world.acknowledged and len(self.world.actors) < _ACTORS)
+    @rule(which=st.integers(0, 9))
+    def delete(self, which: int) -> None:
+        document = sorted(self.world.acknowledged)[which % len(self.world.acknowledged)]
+        self.world.begin(lambda: self._delete(document))
 
-        @precondition(lambda self: self.world.rings)
-        @rule()
-        def lose_all_rings(self) -> None:
-            self.world.rings.clear()
+    @precondition(lambda self: self.world.rings and len(self.world.actors) < _ACTORS)
+    @rule(which=st.integers(0, 9), again=st.booleans(), steps=_STEPS)
+    def deliver(self, which: int, again: bool, steps: int) -> None:
+        at = which % len(self.world.rings)
+        kind = self.world.rings[at] if again else self.world.rings.pop(at)
+        self.world.begin(lambda: self.world.look(kind))
+        self._go_on(self.world.actors[-1:], steps)
 
-        @precondition(lambda self: self.world.actors)
-        @rule(which=st.integers(0, _ACTORS - 1), steps=_STEPS)
-        def go_on(self, which: int, steps: int) -> None:
-            at = which % len(self.world.actors)
-            self._go_on(self.world.actors[at : at + 1], 1 + steps)
+    @precondition(lambda self: self.world.rings)
+    @rule()
+    def lose_all_rings(self) -> None:
+        self.world.rings.clear()
 
-        @precondition(lambda self: self.world.actors)
-        @rule(which=st.integers(0, _ACTORS - 1))
-        def crash(self, which: int) -> None:
-            self.world.crash(self.world.actors[which % len(self.world.actors)])
+    @precondition(lambda self: self.world.actors)
+    @rule(which=st.integers(0, _ACTORS - 1), steps=_STEPS)
+    def go_on(self, which: int, steps: int) -> None:
+        at = which % len(self.world.actors)
+        self._go_on(self.world.actors[at : at + 1], 1 + steps)
 
-        @precondition(lambda self: self.world.actors)
-        @rule(seconds=st.sampled_from((1.0, 12.0)))
-        def wait(self, seconds: float) -> None:
-            self.world.now += seconds
+    @precondition(lambda self: self.world.actors)
+    @rule(which=st.integers(0, _ACTORS - 1))
+    def crash(self, which: int) -> None:
+        self.world.crash(self.world.actors[which % len(self.world.actors)])
 
-        @precondition(lambda self: self.world.actors)
-        @rule()
-        def others_take_over(self) -> None:
-            """Everybody here stands still for longer than a lease, and healthy workers elsewhere do all the work."""
-            self.world.now += _LEASE_SECONDS + 1
-            self.world.take_over()
+    @precondition(lambda self: self.world.actors)
+    @rule(seconds=st.sampled_from((1.0, 12.0)))
+    def wait(self, seconds: float) -> None:
+        self.world.now += seconds
 
-        @precondition(lambda self: self.world.acknowledged and len(self.world.actors) < _ACTORS)
-        @rule(steps=_STEPS)
-        def sweep(self, steps: int) -> None:
-            self.world.begin(self.world.sweep)
-            self._go_on(self.world.actors[-1:], steps)
+    @precondition(lambda self: self.world.actors)
+    @rule()
+    def others_take_over(self) -> None:
+        """Everybody here stands still for longer than a lease, and healthy workers elsewhere do all the work."""
+        self.world.now += _LEASE_SECONDS + 1
+        self.world.take_over()
 
-        @invariant()
-        def holds(self) -> None:
-            self.world.check_now()
+    @precondition(lambda self: self.world.acknowledged and len(self.world.actors) < _ACTORS)
+    @rule(steps=_STEPS)
+    def sweep(self, steps: int) -> None:
+        self.world.begin(self.world.sweep)
+        self._go_on(self.world.actors[-1:], steps)
 
-        def teardown(self) -> None:
-            try:
-                self.world.heal()
-                self.world.check_end()
-            finally:
-                self.world.close()
-                shutil.rmtree(self._folder)
+    @invariant()
+    def holds(self) -> None:
+        self.world.check_now()
 
-        def _go_on(self, actors: list[greenlet], steps: int) -> None:
-            for actor in actors:
-                for _ in range(steps):
-                    if not actor.dead:
-                        self.world.step(actor)
+    def teardown(self) -> None:
+        try:
+            self.world.heal()
+            self.world.check_end()
+        finally:
+            self.world.close()
+            shutil.rmtree(self._folder)
 
-        def _delete(self, document: str) -> None:
-            try:
-                self.world.delete(document)
-            except DocumentNotFoundError:
-                self.world.deleted.add(document)
+    def _go_on(self, actors: list[greenlet], steps: int) -> None:
+        for actor in actors:
+            for _ in range(steps):
+                if not actor.dead:
+                    self.world.step(actor)
 
-    return Machine
+    def _delete(self, document: str) -> None:
+        try:
+            self.world.delete(document)
+        except DocumentNotFoundError:
+            self.world.deleted.add(document)
 
 
 def simulate(runs: int, *, first_seed: int, jobs: type[Jobs] = Jobs, steps: int = 40) -> None:
     """Raises the first violation, with the steps that lead to it, shrunk."""
     with _template() as template:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
-            seed(first_seed)(machine(template, jobs=jobs)),
+        run_state_machine_as_test(
+            seed(first_seed)(type("Machine", (Machine,), {"template": template, "jobs": jobs})),
             settings=settings(
                 max_examples=runs,
                 stateful_step_count=steps,

@@ -11,6 +11,7 @@ import pytest
 
 from api.cli.client import Client
 from api.services import Services
+from ingest.documents import JobKind
 from tests.support.pdf_files import pdf
 from tests.support.service import running
 
@@ -103,6 +104,12 @@ def test_a_form_takes_many_files_and_a_refused_one_does_not_stop_the_rest(client
     assert body["documents"][0]["collection"] == "mixed"
 
 
+@pytest.mark.parametrize("collection", ["", "two words", "nul\0", "x" * 129])
+def test_a_form_cannot_name_a_collection_that_a_query_could_not(client: Client, collection: str) -> None:
+    files: Any = [("collection", (None, collection)), ("files", ("ship.md", SHIP))]
+    problem(client.http.post("/v1/documents", files=files), 400, "bad_request")
+
+
 def test_a_deleted_document_is_not_retrievable_and_leaves_a_receipt(
     client: Client, service: tuple[Services, Client]
 ) -> None:
@@ -115,6 +122,25 @@ def test_a_deleted_document_is_not_retrievable_and_leaves_a_receipt(
     problem(client.http.get(f"/v1/documents/{document}"), 404, "document_not_found")
     problem(client.http.get(f"/v1/documents/{document}/content"), 404, "document_not_found")
     assert upload(client, b"The kraken sleeps beneath the thunders.").json()["id"] != document
+
+
+def test_a_document_is_cancelled_while_it_waits_and_the_same_bytes_start_over(
+    client: Client, service: tuple[Services, Client]
+) -> None:
+    service[0].jobs.pause(JobKind.INGEST)
+    document = upload(client, b"Second thoughts about the anchor.").json()["id"]
+    cancelled = client.post(f"/v1/documents/{document}/cancel", {})
+    assert (cancelled["id"], cancelled["state"]) == (document, "cancelled")
+    problem(client.http.post(f"/v1/documents/{document}/cancel"), 409, "document_state")
+    problem(client.http.post("/v1/documents/unknown/cancel"), 404, "document_not_found")
+    for part in ("content", "original"):
+        problem(client.http.get(f"/v1/documents/{document}/{part}"), 409, "document_state")
+    again = upload(client, b"Second thoughts about the anchor.", priority="bulk")
+    assert (again.status_code, again.json()["id"], again.json()["duplicate"]) == (202, document, False)
+    service[0].jobs.resume(JobKind.INGEST)
+    service[0].doorbell.ring()
+    assert ready(client, document)["state"] == "ready"
+    problem(client.http.post(f"/v1/documents/{document}/cancel"), 409, "document_state")
 
 
 def test_content_is_read_by_code_points_and_the_original_by_bytes(client: Client) -> None:

@@ -22,11 +22,15 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from retrieval import build
+from retrieval.embedding import HashingEmbedder
+from retrieval.qdrant_server_index import QdrantServerIndex
 from tests.support.fault_folder import VARIABLE, FaultFolder
-from tests.support.qdrant_double import QdrantDouble
-from tests.support.valkey import Valkey
+from tests.support.qdrant_double import QdrantDouble, qdrant_double
+from tests.support.valkey import Valkey, running_valkey
 
 _START_SECONDS = 60.0
+_VALKEY: dict[bool, dict[str, str]] = {True: {"appendonly": "yes", "appendfsync": "always"}, False: {}}
 
 
 class Part:
@@ -79,6 +83,7 @@ class Cluster:
     faults: FaultFolder
     catalog: Catalog
     jobs: Jobs
+    index: QdrantServerIndex
     home: Path
     url: str
     key: str
@@ -145,13 +150,15 @@ def running_cluster(
     """All parts started and answering; killed at the end."""
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        valkey = stack.enter_context(Valkey.started(home / "valkey", appendonly=persistent_valkey))
-        qdrant = stack.enter_context(QdrantDouble.started(home / "qdrant"))
+        valkey = stack.enter_context(running_valkey(home / "valkey", **_VALKEY[persistent_valkey]))
+        qdrant = stack.enter_context(qdrant_double(home / "qdrant"))
         engine = open_database(database_url)
         stack.callback(engine.dispose)
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
         _, key = ApiKeys(engine).issue(DEFAULT_TENANT, "tests")
+        index = build.server_index(qdrant.url, HashingEmbedder().dimension)
+        stack.callback(index.close)
         port = free_port()
         faults = FaultFolder(home / "faults")
         environment = {
@@ -190,6 +197,7 @@ def running_cluster(
             faults=faults,
             catalog=catalog,
             jobs=Jobs(engine, lease_seconds=lease_seconds),
+            index=index,
             home=home,
             url=f"http://127.0.0.1:{port}",
             key=key,

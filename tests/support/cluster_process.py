@@ -1,4 +1,4 @@
-"""One process of a test cluster: what `leadline api`, `worker` and `beat` start, with an encoder that needs no model."""
+"""One process of a test cluster: as `leadline api`, `worker` and `beat`, with an encoder that needs no model."""
 
 import argparse
 import logging

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 
 from ingest.chunking import chunk_text
-from ingest.documents import VersionState, chunk_id
+from ingest.documents import Document, VersionState, chunk_id
 from ingest.errors import DocumentNotFoundError
 from ingest.normalize import normalize
 from tests.support.cluster import Cluster
@@ -61,7 +61,7 @@ class Truth:
         if len(set(contents)) != len(contents):
             yield "duplicate: two documents have the same content"
 
-    def _documents(self) -> Iterator[object]:
+    def _documents(self) -> Iterator[Document]:
         after = 0
         while page := self._cluster.catalog.documents(_TENANT, after=after, limit=500):
             yield from page

@@ -158,7 +158,7 @@ def test_what_a_worker_wrote_for_a_document_deleted_under_it_is_removed_again(ha
         if method == "upsert":
             harbour.index.fault = lambda _: None
             for version in harbour.catalog.delete("ann", document.id, grace_seconds=60):
-                remove_version(harbour.index, harbour.texts, harbour.blobs, version)
+                remove_version(harbour.catalog, harbour.index, harbour.texts, harbour.blobs, version.id)
 
     harbour.index.fault = delete_during
     with pytest.raises(LeaseLostError):

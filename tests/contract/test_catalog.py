@@ -1,73 +1,24 @@
-"""The catalog on SQLite: documents, jobs, keys, and the schema itself."""
+"""What the catalog must do on each database it may live in: SQLite and a real PostgreSQL run the same suite."""
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine, text, update
+from sqlalchemy import Engine
 
-from ingest.catalog.catalog import Arrival, Catalog
+from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.tables import jobs as job_table
-from ingest.catalog.tables import metadata
-from ingest.documents import Document, Failure, Job, JobKind, VersionState
-from ingest.errors import CatalogSchemaError, DocumentNotFoundError, LeaseLostError
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(sqlite_url(tmp_path / "catalog.sqlite"))
-    catalog = Catalog(engine)
-    catalog.ensure_tenant("ann")
-    catalog.ensure_tenant("bob")
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def catalog(engine: Engine) -> Catalog:
-    return Catalog(engine)
-
-
-@pytest.fixture
-def jobs(engine: Engine) -> Jobs:
-    return Jobs(engine)
-
-
-def arrive(catalog: Catalog, content: str = "a", *, tenant: str = "ann", collection: str = "default") -> Document:
-    arrival = Arrival(tenant, collection, f"{content}.txt", "text/plain", content * 64, 3, f"blob-{content}", "p1", {})
-    return catalog.accept(arrival).document
-
-
-def searchable(jobs: Jobs) -> Job:
-    (job,) = jobs.claim(JobKind.INGEST)
-    jobs.finish_ingest(job, title="Title", pages=None, characters=10, chunks=2)
-    return job
-
-
-def test_the_migrations_make_exactly_the_tables(engine: Engine) -> None:
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-
-
-def test_a_catalog_of_a_later_release_is_refused_in_words(tmp_path: Path) -> None:
-    url = sqlite_url(tmp_path / "later.sqlite")
-    engine = open_database(url)
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    engine.dispose()
-    with pytest.raises(CatalogSchemaError, match="9999"):
-        open_database(url)
+from ingest.documents import Failure, JobKind, VersionState
+from ingest.errors import DocumentNotFoundError, LeaseLostError
+from tests.support.catalogs import accept, arrive, lapse, searchable, wake
+from tests.support.postgres import disposed
 
 
 def test_the_same_bytes_twice_are_one_document(catalog: Catalog) -> None:
     first = arrive(catalog)
-    again = catalog.accept(Arrival("ann", "default", "b.txt", "text/plain", "a" * 64, 3, "blob-2", "p1", {}))
+    again = accept(catalog, blob="blob-2")
     assert (again.document.id, again.created) == (first.id, False)
     assert again.document.version.blob_key == "blob-a"
 
@@ -78,10 +29,11 @@ def test_the_same_bytes_in_another_collection_or_tenant_are_other_documents(cata
 
 
 def test_ids_come_from_content(catalog: Catalog, tmp_path: Path) -> None:
-    elsewhere = Catalog(open_database(sqlite_url(tmp_path / "elsewhere.sqlite")))
-    elsewhere.ensure_tenant("ann")
-    arrive(elsewhere, "b")
-    here, there = arrive(catalog), arrive(elsewhere)
+    with disposed(open_database(sqlite_url(tmp_path / "elsewhere.sqlite"))) as engine:
+        elsewhere = Catalog(engine)
+        elsewhere.ensure_tenant("ann")
+        arrive(elsewhere, "b")
+        here, there = arrive(catalog), arrive(elsewhere)
     assert (here.id, here.version.id) == (there.id, there.version.id)
 
 
@@ -125,30 +77,10 @@ def test_deleting_under_a_worker_takes_its_lease_and_waits_out_its_grace(catalog
     assert jobs.claim(JobKind.COLLECT) == []
 
 
-def test_a_job_is_claimed_by_one_worker_only(catalog: Catalog, jobs: Jobs) -> None:
-    for content in "abcdefgh":
-        arrive(catalog, content)
-    claimed: list[int] = []
-    lock = threading.Lock()
-
-    def work() -> None:
-        while found := jobs.claim(JobKind.INGEST):
-            with lock:
-                claimed.extend(job.id for job in found)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(claimed) == len(set(claimed)) == 8
-
-
 def test_a_worker_whose_lease_was_taken_cannot_commit_anything(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
     document = arrive(catalog)
     (slow,) = jobs.claim(JobKind.INGEST)
-    with engine.begin() as connection:
-        connection.execute(update(job_table).values(lease_until=0.0))
+    lapse(engine)
     assert jobs.recover(all_running=False) == 1
     (quick,) = jobs.claim(JobKind.INGEST)
     attempts: list[Callable[[], object]] = [
@@ -157,6 +89,8 @@ def test_a_worker_whose_lease_was_taken_cannot_commit_anything(catalog: Catalog,
         lambda: jobs.fail(slow, Failure("x", "y")),
         lambda: jobs.hand_back(slow),
         lambda: jobs.extend(slow),
+        lambda: jobs.check(slow),
+        lambda: jobs.retry(slow, Failure("x", "y")),
     ]
     for attempt in attempts:
         with pytest.raises(LeaseLostError):
@@ -187,24 +121,13 @@ def test_attempts_end_after_the_limit(catalog: Catalog, jobs: Jobs, engine: Engi
     document = arrive(catalog)
     reason = Failure("index_unavailable", "It refused.", "Wait.")
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        with engine.begin() as connection:
-            connection.execute(update(job_table).values(not_before=0.0))
+        wake(engine)
         (job,) = jobs.claim(JobKind.INGEST)
         assert job.attempt == attempt
         assert jobs.retry(job, reason) is (attempt < MAX_ATTEMPTS)
     jobs.fail(job, reason)
     version = catalog.document("ann", document.id).version
     assert (version.state, version.failure) == (VersionState.FAILED, reason)
-
-
-def test_uploading_a_failed_document_again_tries_it_again(catalog: Catalog, jobs: Jobs) -> None:
-    document = arrive(catalog)
-    (job,) = jobs.claim(JobKind.INGEST)
-    jobs.fail(job, Failure("parser_limit", "Too slow."))
-    assert arrive(catalog).id == document.id
-    (again,) = jobs.claim(JobKind.INGEST)
-    assert (again.document_id, again.attempt) == (document.id, 1)
-    assert catalog.document("ann", document.id).version.failure is None
 
 
 def test_a_killed_process_costs_a_document_no_attempt(catalog: Catalog, jobs: Jobs) -> None:
@@ -255,10 +178,3 @@ def test_a_key_opens_only_with_its_whole_secret_and_only_until_it_is_revoked(eng
     assert keys.revoke("bob", key.id) is False
     assert keys.revoke("ann", key.id) is True
     assert keys.check(presented) is None
-
-
-def test_no_secret_is_in_the_database(engine: Engine, tmp_path: Path) -> None:
-    _, presented = ApiKeys(engine).issue("ann", "laptop")
-    secret = presented.split("_", 2)[2].encode()
-    engine.dispose()
-    assert all(secret not in path.read_bytes() for path in tmp_path.glob("catalog.sqlite*"))

@@ -1,0 +1,34 @@
+"""A version that fails says why, and leaves nothing in the index unless it is being searched."""
+
+import time
+
+from sqlalchemy import Connection, select, update
+
+from ingest.catalog.queued import queue_job
+from ingest.catalog.tables import versions
+from ingest.documents import Failure, Job, JobKind, VersionState
+
+
+def fail_version(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
+    """The version of a job that has ended. What it wrote is collected after `grace_seconds`, in which a worker that was
+    given up for lost may still be writing."""
+    of_version = versions.c.id == job.version_id
+    if connection.execute(select(versions.c.hidden).where(of_version)).scalar_one():
+        queue_job(
+            connection,
+            JobKind.COLLECT,
+            tenant_id=job.tenant_id,
+            document_id=job.document_id,
+            version_id=job.version_id,
+            not_before=time.time() + grace_seconds,
+        )
+    connection.execute(
+        update(versions)
+        .where(of_version)
+        .values(
+            state=VersionState.FAILED,
+            error_code=failure.code,
+            error_detail=failure.detail,
+            error_hint=failure.hint,
+        )
+    )

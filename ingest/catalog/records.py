@@ -1,0 +1,119 @@
+"""What goes into the catalog and comes out of it, and how rows become the records of `ingest.documents`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, select
+
+from ingest.catalog.tables import documents, versions
+from ingest.documents import Document, Failure, Priority, Version, VersionState
+from ingest.errors import DocumentNotFoundError
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An upload whose bytes are safe on disk, about to be accepted. `fingerprint` names the parser and the chunker."""
+
+    tenant_id: str
+    collection: str
+    name: str
+    media_type: str
+    content_sha256: str
+    size_bytes: int
+    blob_key: str
+    fingerprint: str
+    attributes: Mapping[str, Any]
+    priority: Priority = Priority.INTERACTIVE
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """`created` is false when the same bytes were already there; then `document` is that one, and the blob unused."""
+
+    document: Document
+    created: bool
+
+
+@dataclass(frozen=True)
+class Visible:
+    """What a search may show of a version: it is the active one of a document that is not deleted."""
+
+    version_id: str
+    document_id: str
+    collection: str
+    title: str
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Total:
+    """Sums over documents; chunks and tokens count what is known so far."""
+
+    documents: int = 0
+    chunks: int = 0
+    chunks_embedded: int = 0
+    tokens: int = 0
+
+
+def document_query() -> Select[Any]:
+    """Documents that are not deleted, each with its latest version."""
+    return (
+        select(documents, versions)
+        .join(versions, versions.c.id == documents.c.latest_version_id)
+        .where(documents.c.deleted_at.is_(None))
+    )
+
+
+def read_document(connection: Connection, tenant_id: str, identifier: str) -> Document:
+    """Raises `DocumentNotFoundError`."""
+    query = document_query().where(documents.c.tenant_id == tenant_id, documents.c.id == identifier)
+    row = connection.execute(query).first()
+    if row is None:
+        raise DocumentNotFoundError(f"There is no document {identifier!r}.")
+    return document_of(row)
+
+
+def document_of(row: Row[Any]) -> Document:
+    """A row of `document_query`."""
+    values = row._mapping
+    return Document(
+        id=values[documents.c.id],
+        sequence=values[documents.c.sequence],
+        tenant_id=values[documents.c.tenant_id],
+        collection=values[documents.c.collection],
+        name=values[documents.c.name],
+        title=values[documents.c.title],
+        media_type=values[documents.c.media_type],
+        version=version_of(row),
+        active_version_id=values[documents.c.active_version_id],
+        created_at=values[documents.c.created_at],
+        attributes=values[documents.c.attributes],
+    )
+
+
+def version_of(row: Row[Any]) -> Version:
+    """A row that has the columns of `versions`."""
+    values = row._mapping
+    code = values[versions.c.error_code]
+    return Version(
+        id=values[versions.c.id],
+        document_id=values[versions.c.document_id],
+        tenant_id=values[versions.c.tenant_id],
+        name=values[versions.c.name],
+        title=values[versions.c.title],
+        media_type=values[versions.c.media_type],
+        content_sha256=values[versions.c.content_sha256],
+        size_bytes=values[versions.c.size_bytes],
+        blob_key=values[versions.c.blob_key],
+        state=VersionState(values[versions.c.state]),
+        pages=values[versions.c.pages],
+        characters=values[versions.c.characters],
+        tokens=values[versions.c.tokens],
+        chunks=values[versions.c.chunks],
+        chunks_embedded=values[versions.c.chunks_embedded],
+        failure=code and Failure(code, values[versions.c.error_detail] or "", values[versions.c.error_hint] or ""),
+        created_at=values[versions.c.created_at],
+        searchable_at=values[versions.c.searchable_at],
+        ready_at=values[versions.c.ready_at],
+    )

