@@ -64,8 +64,8 @@ def open_parts(settings: ClusterSettings, *, open_encoder: OpenEncoder = local_e
         stack.callback(encoder.close)
         sparse = build.sparse_encoder()
         require_same_encoder(catalog, encoder, sparse)
-        key = settings.qdrant_api_key
-        index = build.server_index(settings.qdrant_url, encoder.dimension, api_key=key and key.get_secret_value())
+        key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+        index = build.server_index(settings.qdrant_url, encoder.dimension, api_key=key)
         stack.callback(index.close)
         blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
         jobs = Jobs(engine, lease_seconds=settings.lease_seconds)

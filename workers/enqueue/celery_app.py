@@ -7,7 +7,7 @@ and how often is in the catalog's rows. So the broker may lose, repeat, delay or
 from typing import Any
 
 from celery import Celery
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 
 from ingest.documents import JobKind
 
@@ -63,7 +63,7 @@ _SETTINGS: dict[str, Any] = {
     "worker_enable_remote_control": False,
     "worker_send_task_events": False,
     "task_default_queue": UPKEEP,
-    "task_queues": [Queue(name) for name in QUEUE_NAMES],
+    "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUE_NAMES],
     "task_create_missing_queues": False,
     "task_routes": {SWEEP: {"queue": UPKEEP}},
     "broker_transport_options": {
