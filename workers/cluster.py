@@ -32,6 +32,10 @@ from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
 log = structlog.get_logger(__name__)
 
 OpenEncoder = Callable[[ClusterSettings], Embedder]
+OpenParser = Callable[[Path], ParserSandbox]
+
+# A task works for this share of its time limit and then rings for the next, so that no step comes near the limit.
+_SLICE = 0.25
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,10 @@ class Parts:
 def local_encoder(settings: ClusterSettings) -> Embedder:
     """The encoder that runs on this machine's processor."""
     return build.embedded_encoder(ModelStore(settings.models))
+
+
+def sandboxed_parser(scratch: Path) -> ParserSandbox:
+    return ParserSandbox(scratch=scratch)
 
 
 @contextmanager
@@ -78,7 +86,7 @@ class Station:
     def __init__(
         self,
         parts: Parts,
-        scratch: Path,
+        parser: ParserSandbox,
         *,
         stopping: Callable[[], bool],
         ring: Callable[[JobKind], None],
@@ -89,7 +97,6 @@ class Station:
         self._ring = ring
         self._slice_seconds = slice_seconds
         self._slice_end = 0.0
-        self._parser = ParserSandbox(scratch=scratch)
         shop = Workshop(
             parts.catalog,
             parts.jobs,
@@ -102,7 +109,7 @@ class Station:
         )
         self._carrier = Carrier(
             parts.jobs,
-            IngestTask(shop, self._parser),
+            IngestTask(shop, parser),
             EmbedTask(shop),
             CollectTask(shop),
             stopping=stopping,
@@ -137,7 +144,6 @@ class Station:
     def close(self) -> None:
         self._closing.set()
         self._heartbeat.join(timeout=2.0)
-        self._parser.close()
 
     def _keep_leases(self) -> None:
         while not self._closing.wait(self.jobs.lease_seconds / 3):
@@ -154,13 +160,15 @@ def open_station(
     *,
     stopping: Callable[[], bool],
     ring: Callable[[JobKind], None],
-    slice_seconds: float,
     open_encoder: OpenEncoder = local_encoder,
+    open_parser: OpenParser = sandboxed_parser,
 ) -> Iterator[Station]:
     with ExitStack() as stack:
         parts = stack.enter_context(open_parts(settings, open_encoder=open_encoder))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        station = Station(parts, scratch, stopping=stopping, ring=ring, slice_seconds=slice_seconds)
+        parser = open_parser(scratch)
+        stack.callback(parser.close)
+        station = Station(parts, parser, stopping=stopping, ring=ring, slice_seconds=_SLICE * settings.task_seconds)
         stack.callback(station.close)
         yield station

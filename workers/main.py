@@ -15,8 +15,8 @@ from kombu.exceptions import OperationalError
 
 from ingest.documents import JobKind
 from ingest.errors import LeadlineError
-from workers.cluster import OpenEncoder, Station, local_encoder, open_station
-from workers.enqueue.celery_app import LOOK, QUEUES, SLICE_SECONDS, SWEEP, make_app, ring, waiting_messages
+from workers.cluster import OpenEncoder, OpenParser, Station, local_encoder, open_station, sandboxed_parser
+from workers.enqueue.celery_app import LOOK, QUEUES, SWEEP, make_app, ring, waiting_messages
 from workers.settings import ClusterSettings
 from workers.sweep import sweep
 
@@ -30,11 +30,12 @@ def run_worker(
     concurrency: int,
     name: str,
     open_encoder: OpenEncoder = local_encoder,
+    open_parser: OpenParser = sandboxed_parser,
     at_child_start: Callable[[], None] = lambda: None,
 ) -> None:
     """Work until SIGTERM or Ctrl-C: then hand back what is held, and return. Signals go to Celery."""
-    app = make_app(settings.redis_url.get_secret_value())
-    _add_tasks(app, _Worker(app, settings, open_encoder, at_child_start))
+    app = make_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
+    _add_tasks(app, _Worker(app, settings, open_encoder, open_parser, at_child_start))
     app.worker_main(
         [
             "worker",
@@ -61,11 +62,17 @@ class _Worker:
     """One Celery worker: in its processes, the station; in the main process, the signal to stop."""
 
     def __init__(
-        self, app: Celery, settings: ClusterSettings, open_encoder: OpenEncoder, at_child_start: Callable[[], None]
+        self,
+        app: Celery,
+        settings: ClusterSettings,
+        open_encoder: OpenEncoder,
+        open_parser: OpenParser,
+        at_child_start: Callable[[], None],
     ) -> None:
         self._app = app
         self._settings = settings
         self._open_encoder = open_encoder
+        self._open_parser = open_parser
         self._stopping = multiprocessing.Event()  # shared with the processes that are forked later
         self._stack = ExitStack()
         self._station: Station | None = None
@@ -94,8 +101,8 @@ class _Worker:
                         self._settings,
                         stopping=self._stopping.is_set,
                         ring=self._ring,
-                        slice_seconds=SLICE_SECONDS,
                         open_encoder=self._open_encoder,
+                        open_parser=self._open_parser,
                     )
                 )
             except LeadlineError as error:

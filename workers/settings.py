@@ -28,4 +28,9 @@ class ClusterSettings(BaseSettings):
     lease_seconds: float = Field(
         30.0, gt=0, description="A worker that was not heard of for this long loses its job to another."
     )
+    task_seconds: float = Field(
+        900.0,
+        gt=0,
+        description="A worker process that is at one step for this long is killed; parsing has limits of its own below it.",
+    )
     sweep_seconds: float = Field(5.0, gt=0, description="How often lost and forgotten jobs are looked for.")

@@ -142,10 +142,10 @@ def running_cluster(
     database_url: str,
     *,
     workers: int = 1,
-    concurrency: int = 1,
     lease_seconds: float = 3.0,
     sweep_seconds: float = 1.0,
     persistent_valkey: bool = True,
+    start_workers: bool = True,
 ) -> Iterator[Cluster]:
     """All parts started and answering; killed at the end."""
     home.mkdir(parents=True, exist_ok=True)
@@ -172,19 +172,21 @@ def running_cluster(
             "LEADLINE_MIN_FREE_BYTES": "0",
             "LEADLINE_LEASE_SECONDS": str(lease_seconds),
             "LEADLINE_SWEEP_SECONDS": str(sweep_seconds),
+            "LEADLINE_TASK_SECONDS": "12",
             VARIABLE: str(faults.folder),
         }
         (home / "shared").mkdir(exist_ok=True)
 
-        def part(*arguments: str, name: str) -> Part:
+        def part(*arguments: str, name: str, start: bool = True) -> Part:
             made = Part(arguments, environment, home / f"{name}.log")
             stack.callback(made.kill)
-            made.start()
+            if start:
+                made.start()
             return made
 
         api = part("api", name="api")
         staff = [
-            part("worker", "--name", f"w{n}", "--concurrency", str(concurrency), name=f"worker-{n}")
+            part("worker", "--name", f"w{n}", "--concurrency", "1", name=f"worker-{n}", start=start_workers)
             for n in range(workers)
         ]
         beat = part("beat", name="beat")

@@ -10,6 +10,7 @@ from api.language_model import NoLanguageModel
 from api.settings import Settings
 from retrieval.embedding import HashingEmbedder
 from tests.support.fault_folder import arm_from_environment
+from tests.support.poison import PoisonedEncoder, limit_memory, poisoned_parser
 from workers.main import run_beat, run_worker
 from workers.settings import ClusterSettings
 
@@ -35,11 +36,17 @@ def main() -> None:
             queues=arguments.queues.split(","),
             concurrency=arguments.concurrency,
             name=arguments.name,
-            open_encoder=_hashing_encoder,
-            at_child_start=arm_from_environment,
+            open_encoder=lambda _: PoisonedEncoder(),
+            open_parser=poisoned_parser,
+            at_child_start=_start_child,
         )
     else:
         run_beat(cluster)
+
+
+def _start_child() -> None:
+    limit_memory()
+    arm_from_environment()
 
 
 def _hashing_encoder(_: ClusterSettings) -> HashingEmbedder:

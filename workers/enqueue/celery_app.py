@@ -18,18 +18,32 @@ UPKEEP = "upkeep"
 QUEUES = {JobKind.INGEST: "ingest", JobKind.EMBED: "embed", JobKind.COLLECT: UPKEEP}
 QUEUE_NAMES = ("ingest", "embed", UPKEEP)
 
-# A task works in slices of this length and then rings for the next, so no message is held for long.
-SLICE_SECONDS = 240
-_TIME_LIMIT_SECONDS = 900
-_VISIBILITY_SECONDS = 1_800
+TASK_SECONDS = 900.0
 _RING_EXPIRES_SECONDS = 600
 
 
-def make_app(broker_url: str) -> Celery:
+def make_app(broker_url: str, *, task_seconds: float = TASK_SECONDS) -> Celery:
     """An application without tasks: enough to ring. `workers.main` adds the tasks. Connects to nothing yet."""
     app = Celery("leadline", broker=broker_url, set_as_current=False)
     app.conf.update(_SETTINGS)
+    # A hung task is killed; its lease runs out and the row counts the attempt.
+    app.conf.task_time_limit = task_seconds
+    # Unacknowledged messages come back after this. A task that outlived it would be handed out a second time while
+    # the first still ran, so it is above the time limit of a task.
+    app.conf.broker_transport_options = {**_TRANSPORT, "visibility_timeout": 2 * task_seconds}
     return app
+
+
+_TRANSPORT = {
+    # By default the scan for messages that come back runs only every 100 s or so; these make it every 10 s.
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+    "socket_connect_timeout": 2,
+    "socket_timeout": 10,
+    "socket_keepalive": True,
+    # A consumer that hangs on a dead connection is dropped and connects again.
+    "health_check_interval": 10,
+}
 
 
 _SETTINGS: dict[str, Any] = {
@@ -47,9 +61,6 @@ _SETTINGS: dict[str, Any] = {
     "task_acks_on_failure_or_timeout": True,
     # Take a message only when there is a process for it, so that a busy worker keeps none from an idle one.
     "worker_prefetch_multiplier": 1,
-    # A hung task is killed; its lease runs out and the row counts the attempt. Longer than a slice with its longest
-    # single step (parsing one document), and shorter than the visibility timeout.
-    "task_time_limit": _TIME_LIMIT_SECONDS,
     # Memory that a native library keeps is given back between tasks.
     "worker_max_memory_per_child": 3_000_000,
     "worker_max_tasks_per_child": 1_000,
@@ -66,19 +77,6 @@ _SETTINGS: dict[str, Any] = {
     "task_queues": [Queue(name, Exchange(name), routing_key=name) for name in QUEUE_NAMES],
     "task_create_missing_queues": False,
     "task_routes": {SWEEP: {"queue": UPKEEP}},
-    "broker_transport_options": {
-        # Unacknowledged messages come back after this. A task that outlived it would be handed out a second time
-        # while the first still ran, so it is above the time limit of a task.
-        "visibility_timeout": _VISIBILITY_SECONDS,
-        # By default the scan for such messages runs only every 100 s or so; these make it every 10 s.
-        "unacked_restore_interval": 10,
-        "unacked_restore_throttle": 1,
-        "socket_connect_timeout": 2,
-        "socket_timeout": 10,
-        "socket_keepalive": True,
-        # A consumer that hangs on a dead connection is dropped and connects again.
-        "health_check_interval": 10,
-    },
     "worker_hijack_root_logger": False,
 }
 

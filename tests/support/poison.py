@@ -1,0 +1,73 @@
+"""Documents that harm whoever handles them: the parser's child, or the worker that encodes them.
+
+`poisoned_parser` and `PoisonedEncoder` are the product's own, which obey what such a document says.
+"""
+
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingest.parsing import child
+from ingest.parsing.registry import ParserFunction, parser_for
+from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.types import ParsedDocument, ParserLimits
+from retrieval.embedding import Embedded, HashingEmbedder
+
+HARMS = ("kill", "hang", "memory")
+_PARSER, _ENCODER = "POISON for the parser:", "POISON for the encoder:"
+_LIMITS = ParserLimits(memory_bytes=400_000_000, cpu_seconds=20, wall_seconds=3.0)
+
+
+def poison(number: int) -> str:
+    """The text of the `number`-th poisoned document: every harm, for parser and encoder in turn."""
+    whom = (_PARSER, _ENCODER)[number % 2]
+    return f"# Poison {number}\n\nSome innocent words before it.\n\n{whom} {HARMS[number // 2 % len(HARMS)]}\n"
+
+
+def poisoned_parser(scratch: Path) -> ParserSandbox:
+    return ParserSandbox(_LIMITS, command=(sys.executable, "-I", str(Path(__file__))), scratch=scratch)
+
+
+class PoisonedEncoder(HashingEmbedder):
+    """Harms its own process, the worker."""
+
+    def documents(self, texts: Sequence[str]) -> Embedded:
+        for text in texts:
+            _obey(text, _ENCODER)
+        return super().documents(texts)
+
+
+def limit_memory(spare_bytes: int = 500_000_000) -> None:
+    """Let this process take only so much more: a worker that eats memory must not take the machine with it."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + spare_bytes, resource.RLIM_INFINITY))
+
+
+def _obey(text: str, whom: str) -> None:
+    _, found, rest = text.partition(whom)
+    match rest.split()[0] if found else "":
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hang":
+            time.sleep(3_600)
+        case "memory":
+            kept = [bytes(50_000_000) for _ in range(1_000)]
+            del kept
+        case _:
+            return
+
+
+def _find_parser(media_type: str) -> ParserFunction:
+    def parse(path: Path) -> ParsedDocument:
+        _obey(path.read_text(), _PARSER)
+        return parser_for(media_type)(path)
+
+    return parse
+
+
+if __name__ == "__main__":
+    child.main(_find_parser)
