@@ -1,21 +1,29 @@
-"""What every vector index must do: the embedded engine and the fake run the same suite."""
+"""What every vector index must do: the embedded engine, the server and the fake run the same suite.
+
+The server is the test double, which reads each request with the client's own models and refuses what they do not
+describe; so whatever passes here was a request in Qdrant's own terms.
+"""
 
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
+from retrieval import build
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.errors import IndexUnavailableError
 from retrieval.index import Index, IndexedChunk, Scope, Scored
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.qdrant_server_settings import QdrantServerSettings
 from tests.support.index_chunks import indexed_chunk as chunk
 from tests.support.index_chunks import put_words
 from tests.support.memory_index import MemoryIndex
+from tests.support.qdrant_double import QdrantDouble, qdrant_double
 
 DIMENSION = 64
 ENCODER, EMBEDDER = Bm25Encoder(), HashingEmbedder(DIMENSION)
@@ -29,16 +37,26 @@ SENTENCES = (
 )
 
 
-def make(kind: str, tmp_path: Path) -> Index:
+@pytest.fixture(scope="module")
+def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantDouble]:
+    with qdrant_double(tmp_path_factory.mktemp("qdrant") / "data") as running:
+        yield running
+
+
+def make(kind: str, tmp_path: Path, double: QdrantDouble) -> Index:
     """An empty index of a kind."""
     if kind == "memory":
         return MemoryIndex()
-    return QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION)
+    if kind == "edge":
+        return QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION)
+    quantization: Literal["none", "int8"] = "int8" if kind == "server, int8" else "none"
+    settings = QdrantServerSettings(collection=uuid.uuid4().hex, quantization=quantization)
+    return build.server_index(double.url, DIMENSION, settings=settings)
 
 
-@pytest.fixture(params=["edge", "memory"])
-def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
-    made = make(request.param, tmp_path)
+@pytest.fixture(params=["edge", "memory", "server"])
+def index(request: pytest.FixtureRequest, tmp_path: Path, double: QdrantDouble) -> Iterator[Index]:
+    made = make(request.param, tmp_path, double)
     yield made
     made.close()
 
@@ -208,17 +226,17 @@ def test_each_chunk_needs_its_vectors(index: Index) -> None:
         index.set_dense([chunk("a").id], np.ones((0, DIMENSION), np.float32))
 
 
-def test_all_indexes_agree(tmp_path: Path) -> None:
+def test_all_indexes_agree(tmp_path: Path, double: QdrantDouble) -> None:
     texts = {chunk(str(number)): text for number, text in enumerate(SENTENCES)}
     found = {}
-    for kind in ("edge", "memory"):
-        index = make(kind, tmp_path)
+    for kind in ("edge", "memory", "server", "server, int8"):
+        index = make(kind, tmp_path, double)
         put(index, texts)
         found[kind] = [
             index.search(ANN, sparse=ENCODER.query(text), dense=EMBEDDER.query(text), limit=20) for text in SENTENCES
         ]
         index.close()
-    for kind in ("memory",):
+    for kind in ("memory", "server", "server, int8"):
         for mine, edge in zip(found[kind], found["edge"], strict=True):
             for retriever in (0, 1):
                 assert scores(mine[retriever]) == pytest.approx(scores(edge[retriever]), rel=1e-5, abs=1e-6)
