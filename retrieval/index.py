@@ -1,6 +1,6 @@
 """The port of the vector index, and the types that cross it. Embedded and server index run one contract suite."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -96,7 +96,23 @@ class IndexReader(Protocol):
         """Those of `chunk_ids` that are inside `scope`, by id."""
 
 
-class Index(IndexWriter, IndexReader, Protocol):
+class IndexInventory(Protocol):
+    """What is in the index, whoever's it is: for workers and upkeep, never for answers."""
+
+    def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
+        """Every chunk of a version, in the order of ids: for comparing index and catalog."""
+
+    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+        """The embeddings of those chunks that have one, by id, scaled to length 1: for keeping what did not change."""
+
+    def versions(self) -> dict[tuple[str, str], int]:
+        """How many chunks there are of each (tenant, version) in the whole index: for finding what nobody owns.
+
+        Counted piece by piece: a version written or deleted meanwhile may be in it or not.
+        """
+
+
+class Index(IndexWriter, IndexReader, IndexInventory, Protocol):
     """The whole index, with its life: opened by a build function, flushed, closed."""
 
     def flush(self) -> None:

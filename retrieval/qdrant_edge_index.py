@@ -19,6 +19,7 @@ from qdrant_edge import (
     EdgeShard,
     EdgeSparseVectorParams,
     EdgeVectorParams,
+    FacetRequest,
     FieldCondition,
     Filter,
     Fusion,
@@ -43,10 +44,24 @@ from qdrant_edge import SparseVector as EdgeSparseVector
 from retrieval.errors import IndexUnavailableError
 from retrieval.fusion import RRF_K
 from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
+from retrieval.points import (
+    BATCH,
+    COLLECTION,
+    DENSE,
+    DOCUMENT,
+    KEYWORDS,
+    PAGE,
+    SPARSE,
+    TENANT,
+    VERSION,
+    chunk_of,
+    inside,
+    payload_of,
+    ranked,
+)
 
-_DENSE, _SPARSE = "dense", "bm25"
-_BATCH = 256
-_KEYWORDS = ("tenant", "collection", "document", "version")
+# More values of one field than any shard holds: a facet without a limit.
+_EVERY = 2**40
 
 
 class QdrantEdgeIndex:
@@ -61,21 +76,21 @@ class QdrantEdgeIndex:
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         if len(chunks) != len(sparse):
             raise ValueError("each chunk needs its sparse vector")
-        for at in range(0, len(chunks), _BATCH):
+        for at in range(0, len(chunks), BATCH):
             points = [
-                Point(chunk.id, {_SPARSE: _edge_sparse(vector)}, _payload(chunk))
-                for chunk, vector in zip(chunks[at : at + _BATCH], sparse[at : at + _BATCH], strict=True)
+                Point(chunk.id, {SPARSE: _edge_sparse(vector)}, payload_of(chunk))
+                for chunk, vector in zip(chunks[at : at + BATCH], sparse[at : at + BATCH], strict=True)
             ]
             self._update(UpdateOperation.upsert_points(points, update_mode=UpdateMode.InsertOnly))
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         if len(chunk_ids) != len(vectors):
             raise ValueError("each chunk needs its dense vector")
-        for at in range(0, len(chunk_ids), _BATCH):
-            rows = vectors[at : at + _BATCH].astype(np.float32).tolist()
+        for at in range(0, len(chunk_ids), BATCH):
+            rows = vectors[at : at + BATCH].astype(np.float32).tolist()
             points = [
-                PointVectors(identifier, {_DENSE: row})
-                for identifier, row in zip(chunk_ids[at : at + _BATCH], rows, strict=True)
+                PointVectors(identifier, {DENSE: row})
+                for identifier, row in zip(chunk_ids[at : at + BATCH], rows, strict=True)
             ]
             self._update(UpdateOperation.update_vectors(points))
 
@@ -86,7 +101,7 @@ class QdrantEdgeIndex:
         return present
 
     def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
-        condition = [HasVectorCondition(_DENSE)] if embedded_only else []
+        condition = [HasVectorCondition(DENSE)] if embedded_only else []
         with _engine_errors():
             return self._shard.count(CountRequest(exact=True, filter=_version_filter(tenant_id, version_id, condition)))
 
@@ -95,9 +110,9 @@ class QdrantEdgeIndex:
     ) -> tuple[list[Scored], list[Scored]]:
         wanted: list[tuple[int, Any]] = []
         if sparse is not None and sparse.indices:
-            wanted.append((0, Query.Nearest(_edge_sparse(sparse), using=_SPARSE)))
+            wanted.append((0, Query.Nearest(_edge_sparse(sparse), using=SPARSE)))
         if dense is not None:
-            wanted.append((1, Query.Nearest(dense.astype(np.float32).tolist(), using=_DENSE)))
+            wanted.append((1, Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE)))
         found: tuple[list[Scored], list[Scored]] = ([], [])
         if not wanted:
             return found
@@ -106,16 +121,14 @@ class QdrantEdgeIndex:
         with _engine_errors():
             answers = self._shard.query_batch(QueryBatchRequest(requests))
         for (position, _), points in zip(wanted, answers, strict=True):
-            hits = [Scored(str(point.id), point.score) for point in points]
-            # The engine leaves ties in no fixed order.
-            found[position].extend(sorted(hits, key=lambda hit: (-hit.score, hit.id)))
+            found[position].extend(ranked(Scored(str(point.id), point.score) for point in points))
         return found
 
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
         where = _scope_filter(scope)
         queries = (
-            Query.Nearest(dense.astype(np.float32).tolist(), using=_DENSE),
-            Query.Nearest(_edge_sparse(sparse), using=_SPARSE),
+            Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE),
+            Query.Nearest(_edge_sparse(sparse), using=SPARSE),
         )
         fusion: Any = Fusion.Rrf(RRF_K + 1)  # the stubs call it a type of its own
         prefetches = [Prefetch(query=query, limit=depth, filter=where) for query in queries]
@@ -128,22 +141,36 @@ class QdrantEdgeIndex:
             return {}
         with _engine_errors():
             records = self._shard.retrieve(list(chunk_ids), with_payload=True, with_vector=False)
-        found = (_chunk(str(record.id), record.payload) for record in records)
-        return {chunk.id: chunk for chunk in found if _inside(scope, chunk)}
+        found = (chunk_of(str(record.id), record.payload) for record in records)
+        return {chunk.id: chunk for chunk in found if inside(scope, chunk)}
 
     def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
-        """Every chunk of a version, in the order of ids: for comparing index and catalog."""
         offset: Any = None
         where = _version_filter(tenant_id, version_id)
         while True:
             with _engine_errors():
                 records, offset = self._shard.scroll(
-                    ScrollRequest(filter=where, limit=1000, offset=offset, with_payload=True, with_vector=False)
+                    ScrollRequest(filter=where, limit=PAGE, offset=offset, with_payload=True, with_vector=False)
                 )
             for record in records:
-                yield _chunk(str(record.id), record.payload)
+                yield chunk_of(str(record.id), record.payload)
             if offset is None:
                 return
+
+    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+        if not chunk_ids:
+            return {}
+        with _engine_errors():
+            records = self._shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[DENSE])
+        named = ((str(record.id), record.vector) for record in records)
+        return {i: np.asarray(v[DENSE], np.float32) for i, v in named if isinstance(v, dict) and DENSE in v}
+
+    def versions(self) -> dict[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        for tenant in self._facet(TENANT, None):
+            versions = self._facet(VERSION, Filter(must=[_equals(TENANT, tenant)]))
+            found.update({(tenant, version): count for version, count in versions.items()})
+        return found
 
     def flush(self) -> None:
         with self._writing, _engine_errors():
@@ -154,6 +181,11 @@ class QdrantEdgeIndex:
             self._shard.flush()
             self._shard.close()
 
+    def _facet(self, field: str, where: Filter | None) -> dict[str, int]:
+        with _engine_errors():
+            hits = self._shard.facet(FacetRequest(field, _EVERY, exact=True, filter=where)).hits
+        return {str(hit.value): hit.count for hit in hits}
+
     def _update(self, operation: Any) -> None:  # noqa: ANN401 - the engine's own operation type
         with self._writing, _engine_errors():
             self._shard.update(operation)
@@ -161,8 +193,8 @@ class QdrantEdgeIndex:
 
 def _open(folder: Path, dimension: int) -> EdgeShard:
     config = EdgeConfig(
-        vectors={_DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine, memory=Memory.Cold)},
-        sparse_vectors={_SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf)},
+        vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine, memory=Memory.Cold)},
+        sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf)},
         payload_memory=Memory.Cold,
     )
     with _engine_errors():
@@ -170,8 +202,8 @@ def _open(folder: Path, dimension: int) -> EdgeShard:
             return EdgeShard.load(str(folder), config)
         folder.mkdir(parents=True, exist_ok=True)
         shard = EdgeShard.create(str(folder), config)
-        for field in _KEYWORDS:
-            shard.update(UpdateOperation.create_field_index(field, KeywordIndexParams(is_tenant=field == "tenant")))
+        for field in KEYWORDS:
+            shard.update(UpdateOperation.create_field_index(field, KeywordIndexParams(is_tenant=field == TENANT)))
         return shard
 
 
@@ -196,59 +228,16 @@ def _equals(field: str, value: str) -> FieldCondition:
 
 
 def _version_filter(tenant_id: str, version_id: str, more: Sequence[Any] = ()) -> Filter:
-    return Filter(must=[_equals("tenant", tenant_id), _equals("version", version_id), *more])
+    return Filter(must=[_equals(TENANT, tenant_id), _equals(VERSION, version_id), *more])
 
 
 def _scope_filter(scope: Scope) -> Filter:
-    must: list[Any] = [_equals("tenant", scope.tenant_id)]
+    must: list[Any] = [_equals(TENANT, scope.tenant_id)]
     if scope.collections:
-        must.append(FieldCondition(key="collection", match=MatchAny(list(scope.collections))))
+        must.append(FieldCondition(key=COLLECTION, match=MatchAny(list(scope.collections))))
     if scope.documents:
-        must.append(FieldCondition(key="document", match=MatchAny(list(scope.documents))))
+        must.append(FieldCondition(key=DOCUMENT, match=MatchAny(list(scope.documents))))
     must_not: list[Any] = []
     if scope.hidden_versions:
-        must_not.append(FieldCondition(key="version", match=MatchAny(list(scope.hidden_versions))))
+        must_not.append(FieldCondition(key=VERSION, match=MatchAny(list(scope.hidden_versions))))
     return Filter(must=must, must_not=must_not)
-
-
-def _inside(scope: Scope, chunk: IndexedChunk) -> bool:
-    """The same filter for chunks asked for by id."""
-    return (
-        chunk.tenant_id == scope.tenant_id
-        and (not scope.collections or chunk.collection in scope.collections)
-        and (not scope.documents or chunk.document_id in scope.documents)
-        and chunk.version_id not in scope.hidden_versions
-    )
-
-
-def _payload(chunk: IndexedChunk) -> dict[str, Any]:
-    return {
-        "tenant": chunk.tenant_id,
-        "collection": chunk.collection,
-        "document": chunk.document_id,
-        "version": chunk.version_id,
-        "ordinal": chunk.ordinal,
-        "span": [chunk.start, chunk.end, chunk.byte_start, chunk.byte_end],
-        "page": chunk.page,
-        "headings": list(chunk.heading_path),
-    }
-
-
-def _chunk(identifier: str, payload: dict[str, Any] | None) -> IndexedChunk:
-    if payload is None:
-        raise IndexUnavailableError(f"Point {identifier} has no payload.")
-    start, end, byte_start, byte_end = payload["span"]
-    return IndexedChunk(
-        id=identifier,
-        tenant_id=payload["tenant"],
-        collection=payload["collection"],
-        document_id=payload["document"],
-        version_id=payload["version"],
-        ordinal=payload["ordinal"],
-        start=start,
-        end=end,
-        byte_start=byte_start,
-        byte_end=byte_end,
-        page=payload["page"],
-        heading_path=tuple(payload["headings"]),
-    )

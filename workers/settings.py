@@ -31,6 +31,6 @@ class ClusterSettings(BaseSettings):
     task_seconds: float = Field(
         900.0,
         gt=0,
-        description="A worker process that is at one step for this long is killed; parsing has limits of its own below it.",
+        description="A worker process that is at one step for this long is killed; parsing ends sooner.",
     )
     sweep_seconds: float = Field(5.0, gt=0, description="How often lost and forgotten jobs are looked for.")

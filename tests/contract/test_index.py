@@ -1,42 +1,68 @@
-"""What every vector index must do: the embedded engine and the fake run the same suite."""
+"""What every vector index must do: the embedded engine, the server and the fake run the same suite.
+
+The server is the test double, which reads each request with the client's own models and refuses what they do not
+describe; so whatever passes here was a request in Qdrant's own terms.
+"""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
+from retrieval import build
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.errors import IndexUnavailableError
-from retrieval.index import Index, IndexedChunk, Scope
+from retrieval.index import Index, IndexedChunk, Scope, Scored
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.qdrant_server_settings import QdrantServerSettings
+from tests.support.index_chunks import indexed_chunk as chunk
+from tests.support.index_chunks import put_words
 from tests.support.memory_index import MemoryIndex
+from tests.support.qdrant_double import QdrantDouble, qdrant_double
 
 DIMENSION = 64
 ENCODER, EMBEDDER = Bm25Encoder(), HashingEmbedder(DIMENSION)
 ANN = Scope("ann")
+SENTENCES = (
+    "the white whale swims in the sea",
+    "a ship with three masts sails the sea at night",
+    "the captain hates the white whale",
+    "a harpoon is forged for the captain of the ship",
+    "night falls over the harbour and the ship is gone",
+)
 
-Make = Callable[[], Index]
+
+@pytest.fixture(scope="module")
+def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantDouble]:
+    with qdrant_double(tmp_path_factory.mktemp("qdrant") / "data") as running:
+        yield running
 
 
-@pytest.fixture(params=["edge", "memory"])
-def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
-    made: Index = MemoryIndex() if request.param == "memory" else QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION)
+def make(kind: str, tmp_path: Path, double: QdrantDouble) -> Index:
+    """An empty index of a kind."""
+    if kind == "memory":
+        return MemoryIndex()
+    if kind == "edge":
+        return QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION)
+    quantization: Literal["none", "int8"] = "int8" if kind == "server, int8" else "none"
+    settings = QdrantServerSettings(collection=uuid.uuid4().hex, quantization=quantization)
+    return build.server_index(double.url, DIMENSION, settings=settings)
+
+
+@pytest.fixture(params=["edge", "memory", "server"])
+def index(request: pytest.FixtureRequest, tmp_path: Path, double: QdrantDouble) -> Iterator[Index]:
+    made = make(request.param, tmp_path, double)
     yield made
     made.close()
 
 
-def chunk(name: str, *, tenant: str = "ann", version: str = "v1", collection: str = "default") -> IndexedChunk:
-    identifier = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{tenant}/{version}/{name}"))
-    return IndexedChunk(
-        identifier, tenant, collection, f"doc-{version}", version, 3, 10, 20, 11, 22, 7, ("Part", "Chapter")
-    )
-
-
 def put(index: Index, texts: dict[IndexedChunk, str], *, dense: bool = True) -> None:
-    index.upsert(list(texts), [ENCODER.document(text) for text in texts.values()])
+    put_words(index, texts)
     if dense:
         index.set_dense([c.id for c in texts], EMBEDDER.documents(list(texts.values())).vectors)
 
@@ -50,6 +76,12 @@ def test_a_chunk_comes_back_as_it_was_written(index: Index) -> None:
     written = chunk("a")
     put(index, {written: "whales swim"})
     assert index.chunks(ANN, [written.id, str(uuid.uuid4())]) == {written.id: written}
+
+
+def test_a_chunk_without_page_and_headings_comes_back_too(index: Index) -> None:
+    written = replace(chunk("a"), page=None, heading_path=())
+    put(index, {written: "whales swim"})
+    assert index.chunks(ANN, [written.id]) == {written.id: written}
 
 
 def test_both_retrievers_rank_the_matching_chunk_first(index: Index) -> None:
@@ -138,6 +170,87 @@ def test_the_engines_own_fusion_returns_as_many_as_asked(index: Index) -> None:
     put(index, {chunk(str(number)): f"words {number}" for number in range(20)})
     sparse, dense = ENCODER.query("words"), EMBEDDER.query("words")
     assert index.fused(ANN, sparse=sparse, dense=dense, limit=5, depth=20) == 5
+
+
+def test_asking_for_nothing_finds_nothing(index: Index) -> None:
+    put(index, {chunk("a"): "the whale"})
+    assert index.search(ANN, sparse=None, dense=None, limit=5) == ([], [])
+    assert (index.chunks(ANN, []), index.dense([])) == ({}, {})
+
+
+def test_all_points_of_a_version_are_listed_in_the_order_of_their_ids(index: Index) -> None:
+    texts = {chunk(str(number)): "same words" for number in range(2_100)}
+    put(index, {**texts, chunk("x", version="v2"): "same words", chunk("y", tenant="bob"): "same words"}, dense=False)
+    assert list(index.points("ann", "v1")) == sorted(texts, key=lambda c: c.id)
+    assert list(index.points("ann", "v3")) == []
+
+
+def test_vectors_come_back_as_they_were_given(index: Index) -> None:
+    embedded, bare = chunk("a"), chunk("b")
+    index.upsert([embedded, bare], [ENCODER.document("whale"), ENCODER.document("ship")])
+    given = EMBEDDER.documents(["the white whale"]).vectors
+    index.set_dense([embedded.id], given)
+    kept = index.dense([embedded.id, bare.id, str(uuid.uuid4())])
+    assert list(kept) == [embedded.id]
+    assert kept[embedded.id].dtype == np.float32
+    np.testing.assert_allclose(kept[embedded.id], given[0], rtol=1e-6)
+
+
+def test_a_vector_is_kept_with_length_one(index: Index) -> None:
+    written = chunk("a")
+    index.upsert([written], [ENCODER.document("whale")])
+    index.set_dense([written.id], np.full((1, DIMENSION), 3.0, np.float32))
+    np.testing.assert_allclose(index.dense([written.id])[written.id], np.full(DIMENSION, DIMENSION**-0.5), rtol=1e-6)
+
+
+def test_writing_a_chunk_again_takes_its_vector(index: Index) -> None:
+    written = chunk("a")
+    put(index, {written: "whale"})
+    put(index, {written: "whale"}, dense=False)
+    assert index.dense([written.id]) == {}
+
+
+def test_versions_are_counted_tenant_by_tenant(index: Index) -> None:
+    assert index.versions() == {}
+    put(index, {chunk(name): "words" for name in "abc"}, dense=False)
+    put(index, {chunk("a", version="v2"): "words", chunk("a", tenant="bob"): "words"}, dense=False)
+    assert index.versions() == {("ann", "v1"): 3, ("ann", "v2"): 1, ("bob", "v1"): 1}
+    index.delete_version("ann", "v1")
+    assert index.versions() == {("ann", "v2"): 1, ("bob", "v1"): 1}
+
+
+def test_more_chunks_than_a_batch_are_written_and_embedded(index: Index) -> None:
+    texts = {chunk(str(number)): f"words {number}" for number in range(600)}
+    put(index, texts)
+    assert index.count("ann", "v1", embedded_only=True) == 600
+    assert len(index.dense([c.id for c in texts])) == 600
+
+
+def test_each_chunk_needs_its_vectors(index: Index) -> None:
+    with pytest.raises(ValueError, match="sparse vector"):
+        index.upsert([chunk("a")], [])
+    with pytest.raises(ValueError, match="dense vector"):
+        index.set_dense([chunk("a").id], np.ones((0, DIMENSION), np.float32))
+
+
+def test_all_indexes_agree(tmp_path: Path, double: QdrantDouble) -> None:
+    texts = {chunk(str(number)): text for number, text in enumerate(SENTENCES)}
+    found = {}
+    for kind in ("edge", "memory", "server", "server, int8"):
+        index = make(kind, tmp_path, double)
+        put(index, texts)
+        found[kind] = [
+            index.search(ANN, sparse=ENCODER.query(text), dense=EMBEDDER.query(text), limit=20) for text in SENTENCES
+        ]
+        index.close()
+    for kind in ("memory", "server", "server, int8"):
+        for mine, edge in zip(found[kind], found["edge"], strict=True):
+            for retriever in (0, 1):
+                assert scores(mine[retriever]) == pytest.approx(scores(edge[retriever]), rel=1e-5, abs=1e-6)
+
+
+def scores(hits: list[Scored]) -> dict[str, float]:
+    return {hit.id: hit.score for hit in hits}
 
 
 def test_the_embedded_index_survives_being_closed(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_document_is_cancelled_while_it_waits_and_the_same_bytes_start_over(
     again = upload(client, b"Second thoughts about the anchor.", priority="bulk")
     assert (again.status_code, again.json()["id"], again.json()["duplicate"]) == (202, document, False)
     service[0].jobs.resume(JobKind.INGEST)
-    service[0].doorbell.ring()
+    service[0].doorbell.ring(JobKind.INGEST)
     assert ready(client, document)["state"] == "ready"
     problem(client.http.post(f"/v1/documents/{document}/cancel"), 409, "document_state")
 

@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from sqlalchemy import Engine, func, select
 
 from api.services import DEFAULT_TENANT
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from ingest.catalog.tables import jobs as job_rows
 from retrieval import build
 from retrieval.embedding import HashingEmbedder
 from retrieval.qdrant_server_index import QdrantServerIndex
@@ -82,6 +84,7 @@ class Cluster:
     workers: list[Part]
     faults: FaultFolder
     catalog: Catalog
+    engine: Engine
     jobs: Jobs
     index: QdrantServerIndex
     home: Path
@@ -125,6 +128,12 @@ class Cluster:
     def settled(self) -> bool:
         """No job is queued or running."""
         return not self.jobs.waiting()
+
+    def attempts(self, version_id: str) -> int:
+        """The most attempts that any job of a version has had."""
+        query = select(func.max(job_rows.c.attempt)).where(job_rows.c.version_id == version_id)
+        with self.engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def log(self) -> str:
         return "\n".join(f"== {path.name}\n{path.read_text()[-4000:]}" for path in sorted(self.home.glob("*.log")))
@@ -198,6 +207,7 @@ def running_cluster(
             workers=staff,
             faults=faults,
             catalog=catalog,
+            engine=engine,
             jobs=Jobs(engine, lease_seconds=lease_seconds),
             index=index,
             home=home,

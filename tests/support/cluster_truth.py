@@ -18,12 +18,22 @@ class Truth:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    def violations(self, texts: Mapping[str, str], accepted: Mapping[str, str], deleted: Collection[str]) -> list[str]:
-        """In words, each with the document it is about; `accepted` maps names of `texts` to document ids."""
+    def violations(
+        self,
+        texts: Mapping[str, str],
+        accepted: Mapping[str, str],
+        deleted: Collection[str],
+        *,
+        failed: Collection[str] = (),
+    ) -> list[str]:
+        """In words, each with the document it is about; `accepted` maps names of `texts` to document ids.
+
+        Versions that are `failed` should be so, and leave no points.
+        """
         found: list[str] = []
         for name, identifier in accepted.items():
             found += self._deleted(identifier) if identifier in deleted else self._ready(texts[name], identifier)
-        return found + list(self._orphans())
+        return found + list(self._orphans(failed))
 
     def _ready(self, text: str, identifier: str) -> Iterator[str]:
         try:
@@ -50,10 +60,11 @@ class Truth:
         except DocumentNotFoundError:
             return
 
-    def _orphans(self) -> Iterator[str]:
+    def _orphans(self, failed: Collection[str]) -> Iterator[str]:
         """Points of versions that no live document has, and documents that are there twice."""
         documents = list(self._documents())
         live = {version for document in documents for version in (document.version.id, document.active_version_id)}
+        live -= set(failed)
         for (tenant, version), count in self._cluster.index.versions().items():
             if version not in live:
                 yield f"orphans: {count} points of version {version} of {tenant}"

@@ -1,12 +1,14 @@
 """The index in dictionaries: exact, slow, and for faults and units only. It runs the contract suite of the real one."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from retrieval.errors import IndexUnavailableError
 from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
+from retrieval.points import inside, ranked
 
 
 class MemoryIndex:
@@ -15,33 +17,38 @@ class MemoryIndex:
     def __init__(self) -> None:
         self.kept: dict[str, IndexedChunk] = {}
         self.sparse: dict[str, SparseVector] = {}
-        self.dense: dict[str, DenseVector] = {}
+        self.embeddings: dict[str, DenseVector] = {}
         self.fault: Callable[[str], None] = lambda _: None
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         self.fault("upsert")
+        if len(chunks) != len(sparse):
+            raise ValueError("each chunk needs its sparse vector")
         for chunk, vector in zip(chunks, sparse, strict=True):
             self.kept.setdefault(chunk.id, chunk)
             self.sparse.setdefault(chunk.id, vector)
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         self.fault("set_dense")
+        if len(chunk_ids) != len(vectors):
+            raise ValueError("each chunk needs its dense vector")
         for identifier, vector in zip(chunk_ids, vectors, strict=True):
             if identifier not in self.kept:
                 raise IndexUnavailableError(f"There is no point {identifier}.")
-            self.dense[identifier] = vector
+            # Cosine is the product of vectors of length 1, and so the engine keeps them.
+            self.embeddings[identifier] = (vector / (np.linalg.norm(vector) or 1)).astype(np.float32)
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         self.fault("delete_version")
         gone = [c.id for c in self.kept.values() if (c.tenant_id, c.version_id) == (tenant_id, version_id)]
         for identifier in gone:
             del self.kept[identifier], self.sparse[identifier]
-            self.dense.pop(identifier, None)
+            self.embeddings.pop(identifier, None)
         return len(gone)
 
     def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
         return sum(
-            (c.tenant_id, c.version_id) == (tenant_id, version_id) and (not embedded_only or c.id in self.dense)
+            (c.tenant_id, c.version_id) == (tenant_id, version_id) and (not embedded_only or c.id in self.embeddings)
             for c in self.kept.values()
         )
 
@@ -52,8 +59,8 @@ class MemoryIndex:
         by_bm25 = self._by_bm25(scope, sparse) if sparse is not None else []
         by_dense = []
         if dense is not None:
-            by_dense = [Scored(i, float(np.dot(dense, v))) for i, v in self.dense.items() if self._in(scope, i)]
-        return _best(by_bm25, limit), _best(by_dense, limit)
+            by_dense = [Scored(i, float(np.dot(dense, v))) for i, v in self.embeddings.items() if self._in(scope, i)]
+        return ranked(by_bm25)[:limit], ranked(by_dense)[:limit]
 
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
         by_bm25, by_dense = self.search(scope, sparse=sparse, dense=dense, limit=depth)
@@ -62,6 +69,17 @@ class MemoryIndex:
     def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         return {i: self.kept[i] for i in chunk_ids if i in self.kept and self._in(scope, i)}
 
+    def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
+        for _, chunk in sorted(self.kept.items()):
+            if (chunk.tenant_id, chunk.version_id) == (tenant_id, version_id):
+                yield chunk
+
+    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+        return {i: self.embeddings[i] for i in chunk_ids if i in self.embeddings}
+
+    def versions(self) -> dict[tuple[str, str], int]:
+        return dict(Counter((c.tenant_id, c.version_id) for c in self.kept.values()))
+
     def flush(self) -> None:
         self.fault("flush")
 
@@ -69,13 +87,7 @@ class MemoryIndex:
         return None
 
     def _in(self, scope: Scope, identifier: str) -> bool:
-        chunk = self.kept[identifier]
-        return (
-            chunk.tenant_id == scope.tenant_id
-            and chunk.version_id not in scope.hidden_versions
-            and (not scope.collections or chunk.collection in scope.collections)
-            and (not scope.documents or chunk.document_id in scope.documents)
-        )
+        return inside(scope, self.kept[identifier])
 
     def _by_bm25(self, scope: Scope, query: SparseVector) -> list[Scored]:
         documents = {i: dict(zip(v.indices, v.values, strict=True)) for i, v in self.sparse.items()}
@@ -92,7 +104,3 @@ class MemoryIndex:
                 }
                 scores.append(Scored(identifier, sum(weight * idf[term] * weights[term] for term, weight in matched)))
         return scores
-
-
-def _best(hits: list[Scored], limit: int) -> list[Scored]:
-    return sorted(hits, key=lambda hit: (-hit.score, hit.id))[:limit]

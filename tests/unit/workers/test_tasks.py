@@ -183,9 +183,11 @@ def test_what_the_index_lost_is_found_and_indexed_again(harbour: Harbour) -> Non
     work(harbour, lambda: {harbour.state(d) for d in (kept, lost, half)} == {VersionState.READY})
     before = dict(harbour.index.kept)
     harbour.index.delete_version("ann", lost.version.id)
-    harbour.index.dense = {i: v for i, v in harbour.index.dense.items() if before[i].version_id != half.version.id}
+    harbour.index.embeddings = {
+        i: v for i, v in harbour.index.embeddings.items() if before[i].version_id != half.version.id
+    }
     assert set(reconcile(harbour.catalog, harbour.jobs, harbour.index)) == {lost.version.id, half.version.id}
-    work(harbour, lambda: len(harbour.index.dense) == len(before) and not harbour.jobs.waiting())
+    work(harbour, lambda: len(harbour.index.embeddings) == len(before) and not harbour.jobs.waiting())
     assert harbour.index.kept == before
     assert reconcile(harbour.catalog, harbour.jobs, harbour.index) == []
 

@@ -1,0 +1,67 @@
+"""How a chunk is kept as a point of the vector engine: what the embedded and the server adapter have in common."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from retrieval.errors import IndexUnavailableError
+from retrieval.index import IndexedChunk, Scope, Scored
+
+# The names of a point's two vectors.
+DENSE, SPARSE = "dense", "bm25"
+# The payload fields that filters name; each has a keyword index.
+TENANT, COLLECTION, DOCUMENT, VERSION = "tenant", "collection", "document", "version"
+KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION)
+# Points a write carries: within the 64 to 256 that the engine's makers recommend.
+BATCH = 256
+# Points a page carries when a whole version is read.
+PAGE = 1000
+
+
+def payload_of(chunk: IndexedChunk) -> dict[str, Any]:
+    """What is kept of a chunk beside its id and its vectors."""
+    return {
+        TENANT: chunk.tenant_id,
+        COLLECTION: chunk.collection,
+        DOCUMENT: chunk.document_id,
+        VERSION: chunk.version_id,
+        "ordinal": chunk.ordinal,
+        "span": [chunk.start, chunk.end, chunk.byte_start, chunk.byte_end],
+        "page": chunk.page,
+        "headings": list(chunk.heading_path),
+    }
+
+
+def chunk_of(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk:
+    """The chunk that `payload_of` was made from; a page that is not there is None."""
+    if payload is None:
+        raise IndexUnavailableError(f"Point {identifier} has no payload.")
+    start, end, byte_start, byte_end = payload["span"]
+    return IndexedChunk(
+        id=identifier,
+        tenant_id=payload[TENANT],
+        collection=payload[COLLECTION],
+        document_id=payload[DOCUMENT],
+        version_id=payload[VERSION],
+        ordinal=payload["ordinal"],
+        start=start,
+        end=end,
+        byte_start=byte_start,
+        byte_end=byte_end,
+        page=payload.get("page"),
+        heading_path=tuple(payload["headings"]),
+    )
+
+
+def inside(scope: Scope, chunk: IndexedChunk) -> bool:
+    """The same filter as a query's, for chunks asked for by id."""
+    return (
+        chunk.tenant_id == scope.tenant_id
+        and (not scope.collections or chunk.collection in scope.collections)
+        and (not scope.documents or chunk.document_id in scope.documents)
+        and chunk.version_id not in scope.hidden_versions
+    )
+
+
+def ranked(hits: Iterable[Scored]) -> list[Scored]:
+    """Best first, equal scores by id: the engine leaves ties in no fixed order."""
+    return sorted(hits, key=lambda hit: (-hit.score, hit.id))

@@ -1,0 +1,187 @@
+"""The collection of a Qdrant server: made if it is not there, and found to fit if it is."""
+
+from functools import partial
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from retrieval.errors import IndexMismatchError, IndexUnavailableError
+from retrieval.points import BATCH, DENSE, KEYWORDS, PAGE, SPARSE, TENANT
+from retrieval.qdrant_server_connection import QdrantConnection
+from retrieval.qdrant_server_settings import QdrantServerSettings
+
+# Before it: a critical fault of the write-ahead log, and no k for the fusion of ranks.
+_OLDEST_SERVER = (1, 16, 2)
+# On another node of a cluster a new collection is not there for a moment.
+_NOT_YET = frozenset({404})
+
+
+def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServerSettings) -> None:
+    """Make the collection, or see that it fits. Processes that do it at once, or again, end with the same one.
+
+    Whoever dies halfway leaves what the next one completes: a collection without some of its indexes, or one whose
+    bulk load never ended. Raises `IndexMismatchError` when it holds vectors of another size or distance.
+    """
+    _require_version(connection, settings)
+    info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
+    if info is None:
+        connection.call(lambda client: _create(client, dimension, settings), settings.work_retries)
+        info = connection.call(
+            lambda client: client.get_collection(settings.collection), settings.work_retries, again_on=_NOT_YET
+        )
+    _require_fit(info, dimension, settings.collection)
+    for field in KEYWORDS:
+        if not _is_indexed(info, field):
+            connection.call(partial(_create_index, field=field, settings=settings), settings.work_retries)
+    _put_back_limits(connection, info, settings)
+
+
+def set_indexing_threshold(client: QdrantClient, settings: QdrantServerSettings, threshold_kb: int) -> None:
+    """How large a segment grows before a graph is built over it; 0 is for ever."""
+    client.update_collection(
+        settings.collection,
+        optimizers_config=models.OptimizersConfigDiff(indexing_threshold=threshold_kb),
+        timeout=settings.write_timeout_seconds,
+    )
+
+
+def _require_version(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+    version = connection.call(lambda client: client.info().version, settings.work_retries)
+    try:
+        known = tuple(int(part) for part in version.split("-")[0].split("."))
+    except ValueError:
+        known = ()
+    if known < _OLDEST_SERVER:
+        oldest = ".".join(str(part) for part in _OLDEST_SERVER)
+        raise IndexUnavailableError(
+            f"The vector server at {connection.url} is Qdrant {version}, and the oldest that can be used is {oldest}.",
+            hint="Upgrade it, one minor release after the other, as its makers advise.",
+        )
+
+
+def _found(client: QdrantClient, collection: str) -> models.CollectionInfo | None:
+    try:
+        return client.get_collection(collection)
+    except UnexpectedResponse as error:
+        if error.status_code != 404:
+            raise
+        return None
+
+
+def _create(client: QdrantClient, dimension: int, settings: QdrantServerSettings) -> None:
+    """Does nothing when another process was faster, or an attempt of ours whose answer was lost."""
+    try:
+        client.create_collection(
+            settings.collection,
+            # `on_disk`, not its successor `memory`, which servers before 1.19 do not know.
+            vectors_config={
+                DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE, on_disk=True),
+            },
+            sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            on_disk_payload=True,
+            shard_number=settings.shard_number,
+            replication_factor=settings.replication_factor,
+            write_consistency_factor=settings.write_consistency_factor,
+            hnsw_config=_graph(settings),
+            quantization_config=_quantization(settings),
+            optimizers_config=models.OptimizersConfigDiff(indexing_threshold=settings.indexing_threshold_kb),
+            strict_mode_config=_limits(settings),
+            timeout=settings.write_timeout_seconds,
+        )
+    except UnexpectedResponse as error:
+        if error.status_code != 409:
+            raise
+
+
+def _graph(settings: QdrantServerSettings) -> models.HnswConfigDiff:
+    """A graph for each tenant and none over all of them (m = 0): no query is without a tenant.
+
+    So a tenant's neighbours are linked however few of all points are the tenant's, and one too small for a graph is
+    compared exactly. 16 is the engine's usual number of links.
+    """
+    return models.HnswConfigDiff(m=0, payload_m=16, ef_construct=settings.ef_construct)
+
+
+def _quantization(settings: QdrantServerSettings) -> models.ScalarQuantization | None:
+    if settings.quantization == "none":
+        return None
+    # The outermost hundredth of values is clipped, as the engine's makers advise.
+    int8 = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
+    return models.ScalarQuantization(scalar=int8)
+
+
+def _limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
+    """What no request of ours comes near: a defect, or another client, is refused before it slows everyone.
+
+    Exact searches stay allowed, since strict mode takes exact counts for them.
+    """
+    return models.StrictModeConfig(
+        enabled=True,
+        max_query_limit=max(10 * PAGE, settings.facet_values),
+        max_timeout=max(settings.read_timeout_seconds, settings.write_timeout_seconds),
+        unindexed_filtering_retrieve=False,
+        unindexed_filtering_update=False,
+        upsert_max_batchsize=4 * BATCH,
+        search_max_batchsize=8,
+        search_max_oversampling=4.0,
+        filter_max_conditions=16,
+        condition_max_size=10_000,
+        max_payload_index_count=16,
+    )
+
+
+def _create_index(client: QdrantClient, field: str, settings: QdrantServerSettings) -> None:
+    client.create_payload_index(
+        settings.collection,
+        field,
+        # Links along the other fields would cost memory for blocks of many tenants, which no query asks for.
+        models.KeywordIndexParams(
+            type=models.KeywordIndexType.KEYWORD, is_tenant=field == TENANT, enable_hnsw=field == TENANT
+        ),
+        wait=True,
+        timeout=settings.write_timeout_seconds,
+    )
+
+
+def _is_indexed(info: models.CollectionInfo, field: str) -> bool:
+    index = info.payload_schema.get(field)
+    if index is None or not isinstance(index.params, models.KeywordIndexParams):
+        return False
+    return bool(index.params.is_tenant) == (field == TENANT)
+
+
+def _require_fit(info: models.CollectionInfo, dimension: int, collection: str) -> None:
+    vectors, sparse = info.config.params.vectors, info.config.params.sparse_vectors or {}
+    dense = vectors.get(DENSE) if isinstance(vectors, dict) else None
+    if dense is None or SPARSE not in sparse:
+        raise IndexMismatchError(
+            f"The collection {collection} holds other vectors than ours, {DENSE} and {SPARSE}.",
+            hint="It is another program's: choose another collection.",
+        )
+    if (dense.size, dense.distance) != (dimension, models.Distance.COSINE):
+        raise IndexMismatchError(
+            f"The collection {collection} holds vectors of {dense.size} numbers compared by {dense.distance.value}, "
+            f"and the encoder makes {dimension} for {models.Distance.COSINE.value}."
+        )
+    if sparse[SPARSE].modifier is not models.Modifier.IDF:
+        raise IndexMismatchError(f"The collection {collection} does not weigh {SPARSE} by idf, so BM25 would be wrong.")
+
+
+def _put_back_limits(connection: QdrantConnection, info: models.CollectionInfo, settings: QdrantServerSettings) -> None:
+    """End a bulk load whose process died, and give an older collection this release's limits."""
+    if info.config.optimizer_config.indexing_threshold != settings.indexing_threshold_kb:
+        connection.call(
+            lambda client: set_indexing_threshold(client, settings, settings.indexing_threshold_kb),
+            settings.work_retries,
+        )
+    wanted = _limits(settings)
+    have = info.config.strict_mode_config
+    if have is None or any(
+        getattr(have, name) != value for name, value in wanted.model_dump(exclude_none=True).items()
+    ):
+        connection.call(
+            lambda client: client.update_collection(
+                settings.collection, strict_mode_config=wanted, timeout=settings.write_timeout_seconds
+            ),
+            settings.work_retries,
+        )

@@ -1,0 +1,296 @@
+"""The index of a cluster: one collection of a Qdrant server for all tenants, over REST.
+
+Every write waits until it is applied, carries ids made from content, and is sent again when its answer was lost; so
+doing it twice, or being killed between, leaves what doing it once leaves.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+
+import numpy as np
+from qdrant_client import QdrantClient, models
+
+from retrieval.errors import IndexUnavailableError
+from retrieval.fusion import RRF_K
+from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
+from retrieval.points import (
+    BATCH,
+    COLLECTION,
+    DENSE,
+    DOCUMENT,
+    PAGE,
+    SPARSE,
+    TENANT,
+    VERSION,
+    chunk_of,
+    inside,
+    payload_of,
+    ranked,
+)
+from retrieval.qdrant_server_collection import prepare, set_indexing_threshold
+from retrieval.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
+from retrieval.qdrant_server_settings import QdrantServerSettings
+from retrieval.retries import RetryPolicy
+
+# Replicas apply writes to a point in the same order, whichever node they came through.
+_ORDERING = models.WriteOrdering.MEDIUM
+# Candidates from the int8 copies for each hit wanted; the originals decide among them.
+_OVERSAMPLING = 2.0
+
+
+class QdrantServerIndex:
+    """Every query is filtered by tenant here and nowhere else. Threads may share it; a forked child may not."""
+
+    def __init__(self, url: str, *, dimension: int, api_key: str | None, settings: QdrantServerSettings) -> None:
+        """Makes the collection when it is not there yet.
+
+        Raises `IndexUnavailableError` when the server stays away or is too old, `IndexMismatchError` when the
+        collection was made for another encoder.
+        """
+        self._settings = settings
+        self._name = settings.collection
+        self._connection = QdrantConnection(url, api_key=api_key, timeout_seconds=settings.read_timeout_seconds)
+        try:
+            prepare(self._connection, dimension, settings)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
+        if len(chunks) != len(sparse):
+            raise ValueError("each chunk needs its sparse vector")
+        for at in range(0, len(chunks), BATCH):
+            points = [
+                models.PointStruct(id=chunk.id, vector={SPARSE: _sparse(vector)}, payload=payload_of(chunk))
+                for chunk, vector in zip(chunks[at : at + BATCH], sparse[at : at + BATCH], strict=True)
+            ]
+            self._write(partial(QdrantClient.upsert, points=points, update_mode=models.UpdateMode.INSERT_ONLY))
+
+    def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
+        if len(chunk_ids) != len(vectors):
+            raise ValueError("each chunk needs its dense vector")
+        for at in range(0, len(chunk_ids), BATCH):
+            ids = list(chunk_ids[at : at + BATCH])
+            rows = vectors[at : at + BATCH].astype(np.float32).tolist()
+            points = [models.PointVectors(id=i, vector={DENSE: row}) for i, row in zip(ids, rows, strict=True)]
+            self._write(partial(QdrantClient.update_vectors, points=points))
+            self._require_embedded(ids)
+
+    def delete_version(self, tenant_id: str, version_id: str) -> int:
+        present = self.count(tenant_id, version_id)
+        # Sent even if nothing was counted: the count may have come from a replica that is behind.
+        where = models.FilterSelector(filter=_version_filter(tenant_id, version_id))
+        self._write(partial(QdrantClient.delete, points_selector=where))
+        return present
+
+    def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
+        embedded = [models.HasVectorCondition(has_vector=DENSE)] if embedded_only else []
+        return self._count(_version_filter(tenant_id, version_id, embedded))
+
+    def search(
+        self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
+    ) -> tuple[list[Scored], list[Scored]]:
+        where = _scope_filter(scope)
+        wanted: list[tuple[int, models.QueryRequest]] = []
+        if sparse is not None and sparse.indices:
+            wanted.append((0, models.QueryRequest(query=_sparse(sparse), using=SPARSE, filter=where, limit=limit)))
+        if dense is not None:
+            query, params = _row(dense), self._params()
+            wanted.append((1, models.QueryRequest(query=query, using=DENSE, filter=where, params=params, limit=limit)))
+        found: tuple[list[Scored], list[Scored]] = ([], [])
+        if not wanted:
+            return found
+        requests = [request for _, request in wanted]
+        answers = self._search(partial(QdrantClient.query_batch_points, requests=requests))
+        for (position, _), answer in zip(wanted, answers, strict=True):
+            found[position].extend(ranked(Scored(str(point.id), point.score) for point in answer.points))
+        return found
+
+    def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
+        where = _scope_filter(scope)
+        prefetches = [
+            models.Prefetch(query=_row(dense), using=DENSE, filter=where, params=self._params(), limit=depth),
+            models.Prefetch(query=_sparse(sparse), using=SPARSE, filter=where, limit=depth),
+        ]
+        # The server counts ranks from 0, we and the paper from 1.
+        fusion = models.RrfQuery(rrf=models.Rrf(k=RRF_K + 1))
+        hybrid = partial(QdrantClient.query_points, query=fusion, prefetch=prefetches, limit=limit, with_payload=True)
+        return len(self._search(hybrid).points)
+
+    def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
+        by_id = partial(QdrantClient.retrieve, with_payload=True, with_vectors=False)
+        records = chain.from_iterable(self._search(partial(by_id, ids=ids)) for ids in _pages(chunk_ids))
+        found = (chunk_of(str(record.id), record.payload) for record in records)
+        return {chunk.id: chunk for chunk in found if inside(scope, chunk)}
+
+    def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
+        for record in self._scroll(_version_filter(tenant_id, version_id), with_payload=True):
+            yield chunk_of(str(record.id), record.payload)
+
+    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+        found: dict[str, DenseVector] = {}
+        by_id = partial(QdrantClient.retrieve, with_payload=False, with_vectors=[DENSE])
+        for record in chain.from_iterable(self._read(partial(by_id, ids=ids)) for ids in _pages(chunk_ids)):
+            vector = record.vector.get(DENSE) if isinstance(record.vector, dict) else None
+            if vector is not None:
+                found[str(record.id)] = np.asarray(vector, np.float32)
+        return found
+
+    def versions(self) -> dict[tuple[str, str], int]:
+        tenants = self._facet(TENANT, None)
+        if tenants is None:
+            return self._versions_read(None)
+        found: dict[tuple[str, str], int] = {}
+        for tenant in tenants:
+            where = models.Filter(must=[_equals(TENANT, tenant)])
+            versions = self._facet(VERSION, where)
+            if versions is None:
+                found.update(self._versions_read(where))
+            else:
+                found.update({(tenant, version): count for version, count in versions.items()})
+        return found
+
+    @contextmanager
+    def bulk_load(self) -> Iterator[None]:
+        """Build no graphs inside the block: for filling a collection or moving to another encoder, not for serving.
+
+        Meanwhile searches compare whatever is new exactly, and graphs are built once at the end instead of again and
+        again. The workers' everyday writes do without it. It holds for the whole collection: when two loads overlap,
+        the first to end ends both, which costs time and nothing else; when the process dies, the next start ends it.
+        """
+        self._bulk(0)
+        try:
+            yield
+        finally:
+            self._bulk(self._settings.indexing_threshold_kb)
+
+    def require_ready(self) -> None:
+        """Ask once whether the server answers and has the collection, for a readiness probe.
+
+        Raises `IndexUnavailableError` with the reason.
+        """
+        info = self._connection.call_once(lambda client: client.get_collection(self._name))
+        if info.status is models.CollectionStatus.RED:
+            raise IndexUnavailableError(
+                f"Qdrant reports the collection {self._name} as red: {info.optimizer_status}.",
+                hint="An optimization failed and was not made good: read the vector server's log, and see to its disk.",
+            )
+
+    def flush(self) -> None:
+        """Nothing to send: each write was applied and in the server's log before it was answered.
+
+        The server syncs to disk at intervals of its own and on no request of ours. What a power cut there may take is
+        found by comparing with the catalog, and a second replica keeps it.
+        """
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _write(self, request: Callable[..., models.UpdateResult]) -> None:
+        """`request` is a method of the client with its own arguments; the common ones are added here."""
+        seconds = self._settings.write_timeout_seconds
+
+        def once(client: QdrantClient) -> None:
+            result = request(client, collection_name=self._name, wait=True, ordering=_ORDERING, timeout=seconds)
+            if not result or result.status is not models.UpdateStatus.COMPLETED:
+                raise UnfinishedWriteError
+
+        self._connection.call(once, self._settings.work_retries)
+
+    def _read(self, request: Callable[..., T], *, retries: RetryPolicy | None = None) -> T:
+        """The same for what reads."""
+        seconds = self._settings.read_timeout_seconds
+        return self._connection.call(
+            lambda client: request(client, collection_name=self._name, timeout=seconds),
+            retries or self._settings.work_retries,
+        )
+
+    def _search(self, request: Callable[..., T]) -> T:
+        """A read that someone waits for."""
+        return self._read(request, retries=self._settings.search_retries)
+
+    def _bulk(self, threshold_kb: int) -> None:
+        self._connection.call(
+            lambda client: set_indexing_threshold(client, self._settings, threshold_kb), self._settings.work_retries
+        )
+
+    def _require_embedded(self, ids: list[str]) -> None:
+        """The server refuses a vector for an unknown id; this holds if one ever lets it pass."""
+        where = models.Filter(
+            must=[models.HasIdCondition(has_id=list(ids)), models.HasVectorCondition(has_vector=DENSE)]
+        )
+        missing = len(set(ids)) - self._count(where)
+        if missing:
+            raise IndexUnavailableError(
+                f"{missing} of {len(ids)} chunks did not get their vectors: they are not in the index.",
+                hint="Their document was deleted meanwhile, or never indexed: index it again.",
+            )
+
+    def _count(self, where: models.Filter) -> int:
+        return self._read(partial(QdrantClient.count, count_filter=where, exact=True)).count
+
+    def _scroll(self, where: models.Filter | None, *, with_payload: bool | list[str]) -> Iterator[models.Record]:
+        page = partial(QdrantClient.scroll, scroll_filter=where, limit=PAGE, with_payload=with_payload)
+        offset: models.ExtendedPointId | None = None
+        while True:
+            records, offset = self._read(partial(page, offset=offset))
+            yield from records
+            if offset is None:
+                return
+
+    def _facet(self, field: str, where: models.Filter | None) -> dict[str, int] | None:
+        """How many points have each value; None when there may be more values than one request counts."""
+        limit = self._settings.facet_values
+        hits = self._read(partial(QdrantClient.facet, key=field, facet_filter=where, limit=limit, exact=True)).hits
+        return None if len(hits) >= limit else {str(hit.value): hit.count for hit in hits if hit.count}
+
+    def _versions_read(self, where: models.Filter | None) -> dict[tuple[str, str], int]:
+        payloads = (record.payload or {} for record in self._scroll(where, with_payload=[TENANT, VERSION]))
+        return dict(Counter((payload[TENANT], payload[VERSION]) for payload in payloads))
+
+    def _params(self) -> models.SearchParams | None:
+        if self._settings.quantization == "none":
+            return None
+        rescore = models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
+        return models.SearchParams(quantization=rescore)
+
+
+def _pages(chunk_ids: Sequence[str]) -> Iterator[list[str]]:
+    for at in range(0, len(chunk_ids), PAGE):
+        yield list(chunk_ids[at : at + PAGE])
+
+
+def _row(vector: DenseVector) -> list[float]:
+    row: list[float] = vector.astype(np.float32).tolist()
+    return row
+
+
+def _sparse(vector: SparseVector) -> models.SparseVector:
+    return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
+
+
+def _equals(field: str, value: str) -> models.FieldCondition:
+    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
+
+
+def _any_of(field: str, values: Sequence[str]) -> models.FieldCondition:
+    return models.FieldCondition(key=field, match=models.MatchAny(any=list(values)))
+
+
+def _version_filter(tenant_id: str, version_id: str, more: Sequence[models.Condition] = ()) -> models.Filter:
+    return models.Filter(must=[_equals(TENANT, tenant_id), _equals(VERSION, version_id), *more])
+
+
+def _scope_filter(scope: Scope) -> models.Filter:
+    must: list[models.Condition] = [_equals(TENANT, scope.tenant_id)]
+    if scope.collections:
+        must.append(_any_of(COLLECTION, scope.collections))
+    if scope.documents:
+        must.append(_any_of(DOCUMENT, scope.documents))
+    must_not: list[models.Condition] = []
+    if scope.hidden_versions:
+        must_not.append(_any_of(VERSION, scope.hidden_versions))
+    return models.Filter(must=must, must_not=must_not or None)

@@ -1,0 +1,35 @@
+"""One double for the tests of a module, a collection's name for each test, and what stands beside or between."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from qdrant_client import QdrantClient
+
+from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
+from tests.support.qdrant_double import QdrantDouble, qdrant_double
+
+
+@pytest.fixture(scope="module")
+def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantDouble]:
+    with qdrant_double(tmp_path_factory.mktemp("qdrant") / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def name() -> str:
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def client(double: QdrantDouble) -> Iterator[QdrantClient]:
+    """The vendor's client beside ours, for looking at what ours did."""
+    plain = QdrantClient(url=double.url, check_compatibility=False)
+    yield plain
+    plain.close()
+
+
+@pytest.fixture
+def proxy(double: QdrantDouble) -> Iterator[FaultyProxy]:
+    with faulty_proxy(double.url) as between:
+        yield between

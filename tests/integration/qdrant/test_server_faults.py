@@ -1,0 +1,239 @@
+"""The server adapter when answers are lost, servers are busy, away, killed, or not Qdrant at all."""
+
+import json
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient, models
+
+from retrieval.errors import IndexUnavailableError
+from retrieval.retries import RetryPolicy
+from tests.support.faulty_proxy import ANSWER_LOST, CUT, Fault, FaultyProxy, faulty_proxy
+from tests.support.index_chunks import indexed_chunk, put_words
+from tests.support.qdrant_double import QdrantDouble, qdrant_double
+from tests.support.qdrant_server import ANN, DIMENSION, PATIENTLY, SOON, opened
+
+
+def qdrant(result: object, *, status: object = "ok") -> bytes:
+    return json.dumps({"result": result, "status": status, "time": 0.0}).encode()
+
+
+def in_thread(work: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    while not true():
+        time.sleep(0.01)
+
+
+def test_a_write_whose_answer_is_lost_is_sent_again_and_written_once(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+    proxy.faults = {
+        f"PUT /collections/{name}/points": [ANSWER_LOST, CUT],
+        f"PUT /collections/{name}/points/vectors": [ANSWER_LOST],
+        f"POST /collections/{name}/points/delete": [ANSWER_LOST],
+    }
+    chunks = [indexed_chunk(str(number)) for number in range(3)]
+    put_words(index, {chunk: "whale" for chunk in chunks})
+    index.set_dense([chunk.id for chunk in chunks], np.eye(3, DIMENSION, dtype=np.float32))
+    assert (index.count("ann", "v1"), index.count("ann", "v1", embedded_only=True)) == (3, 3)
+    assert proxy.seen.count(f"PUT /collections/{name}/points") == 3
+    assert index.delete_version("ann", "v1") == 3
+    assert index.count("ann", "v1") == 0
+    index.close()
+
+
+def test_setting_up_goes_on_when_its_answers_are_lost(proxy: FaultyProxy, name: str) -> None:
+    proxy.faults = {
+        f"PUT /collections/{name}": [ANSWER_LOST],
+        f"PUT /collections/{name}/index": [ANSWER_LOST, CUT],
+        f"GET /collections/{name}": [CUT],
+    }
+    opened(proxy.url, name).close()
+    assert not any(proxy.faults.values())
+
+
+def test_a_node_that_has_not_heard_of_the_new_collection_is_asked_again(proxy: FaultyProxy, name: str) -> None:
+    unknown = Fault(status=404, body=qdrant(None, status={"error": "Not found: Collection doesn't exist!"}))
+    proxy.faults[f"GET /collections/{name}"] = [unknown, unknown]
+    opened(proxy.url, name).close()
+    assert proxy.seen.count(f"GET /collections/{name}") == 3
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_a_busy_server_is_asked_again(proxy: FaultyProxy, name: str, status: int) -> None:
+    index = opened(proxy.url, name)
+    busy = Fault(status=status, body=qdrant(None, status={"error": "busy"}))
+    proxy.faults[f"POST /collections/{name}/points/count"] = [busy, busy]
+    assert index.count("ann", "v1") == 0
+    index.close()
+
+
+def test_a_search_is_given_up_sooner_than_a_workers_read(proxy: FaultyProxy, name: str) -> None:
+    once = RetryPolicy(attempts=1, first_wait_seconds=0.01, longest_wait_seconds=0.01)
+    index = opened(proxy.url, name, search_retries=once)
+    proxy.faults = {
+        f"POST /collections/{name}/points/query/batch": [CUT],
+        f"POST /collections/{name}/points": [CUT, CUT],
+        f"POST /collections/{name}/points/count": [CUT],
+    }
+    with pytest.raises(IndexUnavailableError):
+        index.search(ANN, sparse=None, dense=np.ones(DIMENSION, np.float32), limit=5)
+    with pytest.raises(IndexUnavailableError):
+        index.chunks(ANN, [str(uuid.uuid4())])
+    assert index.dense([str(uuid.uuid4())]) == {}
+    assert index.count("ann", "v1") == 0
+    index.close()
+
+
+def test_the_server_may_say_how_long_to_wait(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+    limited = Fault(status=429, headers={"Retry-After": "60"}, body=qdrant(None, status={"error": "rate limit"}))
+    counting = f"POST /collections/{name}/points/count"
+    proxy.faults[counting] = [limited]
+    assert index.count("ann", "v1") == 0
+    proxy.faults[counting] = [limited] * SOON.attempts
+    with pytest.raises(IndexUnavailableError, match="takes no more requests now: rate limit"):
+        index.count("ann", "v1")
+    index.close()
+
+
+def test_a_write_that_was_only_acknowledged_is_not_taken_for_done(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+    writing = f"PUT /collections/{name}/points"
+    acknowledged = Fault(status=200, body=qdrant({"operation_id": 1, "status": "acknowledged"}))
+    proxy.faults[writing] = [acknowledged]
+    put_words(index, {indexed_chunk("a"): "whale"})
+    assert index.count("ann", "v1") == 1
+    proxy.faults[writing] = [acknowledged] * SOON.attempts
+    with pytest.raises(IndexUnavailableError, match="has not applied a write yet"):
+        put_words(index, {indexed_chunk("b"): "whale"})
+    index.close()
+
+
+def test_a_vector_that_the_server_let_pass_for_an_unknown_chunk_is_an_error(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+    done = Fault(status=200, body=qdrant({"operation_id": 1, "status": "completed"}))
+    proxy.faults[f"PUT /collections/{name}/points/vectors"] = [done]
+    with pytest.raises(IndexUnavailableError, match="1 of 1 chunks did not get their vectors"):
+        index.set_dense([str(uuid.uuid4())], np.ones((1, DIMENSION), np.float32))
+    index.close()
+
+
+def test_a_refusal_is_told_in_the_servers_words_and_not_repeated(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+    proxy.seen.clear()
+    with pytest.raises(IndexUnavailableError, match='answered 400: Bad request: Limit exceeded 20000 > 10000 for "li'):
+        index.search(ANN, sparse=None, dense=np.ones(DIMENSION, np.float32), limit=20_000)
+    assert proxy.seen == [f"POST /collections/{name}/points/query/batch"]
+    index.close()
+
+
+@pytest.mark.parametrize("body", [b"<html>Welcome to nginx!</html>", b'{"result": {"points": 3}}', b'{"status": "ok"}'])
+def test_what_does_not_answer_like_qdrant_is_told_apart(proxy: FaultyProxy, name: str, body: bytes) -> None:
+    index = opened(proxy.url, name)
+    proxy.faults[f"POST /collections/{name}/points/count"] = [Fault(status=200, body=body)]
+    with pytest.raises(IndexUnavailableError, match=r"does not answer as a Qdrant server does.*REST port"):
+        index.count("ann", "v1")
+    index.close()
+
+
+def test_a_full_disk_of_the_server_is_told(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+    full = Fault(status=507, body=qdrant(None, status={"error": "No space left on device: WAL buffer size exceeds"}))
+    proxy.faults[f"PUT /collections/{name}/points"] = [full]
+    with pytest.raises(IndexUnavailableError, match=r"No space left.*Free or add disk"):
+        put_words(index, {indexed_chunk("a"): "whale"})
+    index.close()
+
+
+def test_a_server_that_stays_away_is_named(name: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(IndexUnavailableError) as raised:
+            opened(url, name)
+    assert url in raised.value.detail
+    assert f"curl {url}/readyz" in raised.value.hint
+
+
+def test_readiness_is_asked_once_and_says_what_is_wrong(
+    double: QdrantDouble, client: QdrantClient, proxy: FaultyProxy, name: str
+) -> None:
+    index = opened(proxy.url, name)
+    index.require_ready()
+    proxy.seen.clear()
+    proxy.faults[f"GET /collections/{name}"] = [CUT]
+    with pytest.raises(IndexUnavailableError, match="does not answer"):
+        index.require_ready()
+    assert len(proxy.seen) == 1
+    red = client.get_collection(name).model_copy(update={"status": models.CollectionStatus.RED}).model_dump(mode="json")
+    proxy.faults[f"GET /collections/{name}"] = [Fault(status=200, body=qdrant(red))]
+    with pytest.raises(IndexUnavailableError, match="as red"):
+        index.require_ready()
+    client.delete_collection(name)
+    with pytest.raises(IndexUnavailableError, match=r"404.*start again"):
+        index.require_ready()
+    index.close()
+
+
+def test_the_key_is_sent_and_a_wrong_one_is_told(tmp_path: Path, name: str) -> None:
+    with qdrant_double(tmp_path / "data", api_key="right") as guarded:
+        opened(guarded.url, name, api_key="right").close()
+        for wrong in (None, "wrong"):
+            with pytest.raises(IndexUnavailableError, match=r"401.*Check LEADLINE_QDRANT_API_KEY"):
+                opened(guarded.url, name, api_key=wrong)
+
+
+# Kills
+
+
+def test_a_server_that_hangs_is_given_up(tmp_path: Path, name: str) -> None:
+    with qdrant_double(tmp_path / "data") as server:
+        opened(server.url, name).close()
+        index = opened(server.url, name, read_timeout_seconds=1)
+        server.pause()
+        with pytest.raises(IndexUnavailableError, match=r"does not answer \(ReadTimeout"):
+            index.require_ready()
+        with pytest.raises(IndexUnavailableError, match=r"does not answer \(ReadTimeout"):
+            index.count("ann", "v1")
+        server.kill()
+        index.close()
+
+
+def test_a_write_in_flight_while_the_server_is_killed_ends_well(tmp_path: Path, name: str) -> None:
+    with qdrant_double(tmp_path / "data") as server, faulty_proxy(server.url) as between:
+        index = opened(between.url, name, retries=PATIENTLY)
+        server.pause()
+        written = indexed_chunk("a")
+        writing = in_thread(lambda: put_words(index, {written: "whale"}))
+        wait_until(lambda: f"PUT /collections/{name}/points" in between.seen)
+        server.kill()
+        server.restart()
+        writing.join()
+        assert index.chunks(ANN, [written.id]) == {written.id: written}
+        index.close()
+
+
+def test_a_long_write_survives_kills_of_the_server(tmp_path: Path, name: str) -> None:
+    texts = {indexed_chunk(str(number)): f"whale {number}" for number in range(12_800)}
+    with qdrant_double(tmp_path / "data") as server:
+        index = opened(server.url, name, retries=PATIENTLY)
+        writing = in_thread(lambda: put_words(index, texts))
+        for reached in (1, 4_000):
+            wait_until(lambda reached=reached: index.count("ann", "v1") >= reached)  # type: ignore[misc]
+            assert writing.is_alive()
+            server.kill()
+            server.restart()
+        writing.join()
+        assert {chunk.id for chunk in index.points("ann", "v1")} == {chunk.id for chunk in texts}
+        index.close()

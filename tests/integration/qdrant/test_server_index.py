@@ -1,0 +1,223 @@
+"""The server adapter over a process of its own: how it sets up, and what it sends."""
+
+import json
+import multiprocessing
+import uuid
+from multiprocessing.synchronize import Barrier
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient, models
+
+from retrieval.errors import IndexMismatchError, IndexUnavailableError
+from retrieval.fusion import RRF_K
+from retrieval.index import SparseVector
+from retrieval.qdrant_server_index import QdrantServerIndex
+from retrieval.qdrant_server_settings import QdrantServerSettings
+from tests.support.faulty_proxy import Fault, FaultyProxy
+from tests.support.index_chunks import indexed_chunk, put_words
+from tests.support.qdrant_double import QdrantDouble
+from tests.support.qdrant_server import ANN, DIMENSION, opened
+
+
+def test_the_collection_is_made_for_many_tenants(double: QdrantDouble, client: QdrantClient, name: str) -> None:
+    opened(double.url, name).close()
+    config, schema = client.get_collection(name).config, client.get_collection(name).payload_schema
+    assert config.params.vectors == {
+        "dense": models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE, on_disk=True)
+    }
+    assert config.params.sparse_vectors == {"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)}
+    assert (config.hnsw_config.m, config.hnsw_config.payload_m) == (0, 16)
+    params = {field: index.params for field, index in schema.items()}
+    assert all(isinstance(found, models.KeywordIndexParams) for found in params.values())
+    tenant_flags = {field: found.is_tenant for field, found in params.items() if found}  # type: ignore[union-attr]
+    assert tenant_flags == {"tenant": True, "collection": False, "document": False, "version": False}
+    assert config.strict_mode_config is not None
+    assert config.strict_mode_config.enabled
+    assert config.strict_mode_config.unindexed_filtering_retrieve is False
+
+
+def test_what_a_deployment_chooses_is_what_the_collection_is_made_with(
+    double: QdrantDouble, client: QdrantClient, name: str
+) -> None:
+    chosen = QdrantServerSettings(
+        collection=name,
+        shard_number=6,
+        replication_factor=2,
+        write_consistency_factor=2,
+        quantization="int8",
+        ef_construct=200,
+        indexing_threshold_kb=5_000,
+    )
+    QdrantServerIndex(double.url, dimension=DIMENSION, api_key=None, settings=chosen).close()
+    config = client.get_collection(name).config
+    assert (config.params.shard_number, config.params.replication_factor) == (6, 2)
+    assert config.params.write_consistency_factor == 2
+    assert config.hnsw_config.ef_construct == 200
+    assert config.optimizer_config.indexing_threshold == 5_000
+    int8 = models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
+    assert config.quantization_config == models.ScalarQuantization(scalar=int8)
+
+
+def test_opening_again_finds_what_was_written(double: QdrantDouble, name: str) -> None:
+    first, second = opened(double.url, name), opened(double.url, name)
+    written = indexed_chunk("a")
+    put_words(first, {written: "whale"})
+    assert second.chunks(ANN, [written.id]) == {written.id: written}
+    first.close()
+    second.close()
+
+
+def test_processes_that_make_the_collection_at_once_all_get_it(double: QdrantDouble, client: QdrantClient) -> None:
+    names = [uuid.uuid4().hex for _ in range(6)]
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(3)
+    racers = [spawn.Process(target=_race, args=(double.url, names, barrier)) for _ in range(3)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    assert [racer.exitcode for racer in racers] == [0, 0, 0]
+    assert all(len(client.get_collection(name).payload_schema) == 4 for name in names)
+
+
+def _race(url: str, names: list[str], barrier: Barrier) -> None:
+    for name in names:
+        barrier.wait(60)
+        opened(url, name).close()
+
+
+def test_the_next_start_completes_a_collection_half_made(double: QdrantDouble, client: QdrantClient, name: str) -> None:
+    client.create_collection(
+        name,
+        {"dense": models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)},
+        sparse_vectors_config={"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)},
+    )
+    client.create_payload_index(name, "tenant", models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD))
+    opened(double.url, name).close()
+    info = client.get_collection(name)
+    assert set(info.payload_schema) == {"tenant", "collection", "document", "version"}
+    assert info.payload_schema["tenant"].params == models.KeywordIndexParams(
+        type=models.KeywordIndexType.KEYWORD, is_tenant=True, enable_hnsw=True
+    )
+    assert info.config.strict_mode_config is not None
+    assert info.config.strict_mode_config.enabled
+
+
+def test_a_collection_of_another_encoder_is_refused_in_words(double: QdrantDouble, name: str) -> None:
+    opened(double.url, name).close()
+    with pytest.raises(IndexMismatchError, match=r"vectors of 8 numbers compared by Cosine.*makes 16"):
+        opened(double.url, name, dimension=16)
+
+
+@pytest.mark.parametrize(
+    ("distance", "modifier", "words"),
+    [
+        (models.Distance.DOT, models.Modifier.IDF, "compared by Dot"),
+        (models.Distance.COSINE, None, "does not weigh bm25 by idf"),
+    ],
+)
+def test_a_collection_that_would_score_otherwise_is_refused(
+    double: QdrantDouble,
+    client: QdrantClient,
+    name: str,
+    distance: models.Distance,
+    modifier: models.Modifier | None,
+    words: str,
+) -> None:
+    client.create_collection(
+        name,
+        {"dense": models.VectorParams(size=DIMENSION, distance=distance)},
+        sparse_vectors_config={"bm25": models.SparseVectorParams(modifier=modifier)},
+    )
+    with pytest.raises(IndexMismatchError, match=words):
+        opened(double.url, name)
+
+
+def test_another_programs_collection_is_refused(double: QdrantDouble, client: QdrantClient, name: str) -> None:
+    client.create_collection(name, {"image": models.VectorParams(size=3, distance=models.Distance.DOT)})
+    with pytest.raises(IndexMismatchError, match="another program's"):
+        opened(double.url, name)
+
+
+def test_a_server_that_is_too_old_is_refused(proxy: FaultyProxy, name: str) -> None:
+    proxy.faults["GET /"] = [Fault(status=200, body=json.dumps({"title": "qdrant", "version": "1.15.4"}).encode())]
+    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.15\.4, and the oldest that can be used is 1\.16\.2"):
+        opened(proxy.url, name)
+    assert proxy.seen == ["GET /"]
+
+
+# What is sent
+
+
+def test_writes_wait_until_they_are_applied_in_one_order(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+    put_words(index, {indexed_chunk("a"): "whale"})
+    query, _ = proxy.last[f"PUT /collections/{name}/points"]
+    assert set(query.split("&")) == {"wait=true", "ordering=medium", "timeout=60"}
+    index.close()
+
+
+def test_the_engines_fusion_has_the_papers_constant(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+    words = SparseVector((1,), (1.0,))
+    assert index.fused(ANN, sparse=words, dense=np.ones(DIMENSION, np.float32), limit=5, depth=10) == 0
+    body = json.loads(proxy.last[f"POST /collections/{name}/points/query"][1])
+    # Qdrant counts ranks from 0: its 61 is the paper's 60, and ours.
+    assert (body["query"], RRF_K) == ({"rrf": {"k": 61}}, 60)
+    index.close()
+
+
+def test_quantized_candidates_are_rescored_with_the_originals(proxy: FaultyProxy, name: str) -> None:
+    settings = QdrantServerSettings(collection=name, quantization="int8")
+    index = QdrantServerIndex(proxy.url, dimension=DIMENSION, api_key=None, settings=settings)
+    index.search(ANN, sparse=SparseVector((1,), (1.0,)), dense=np.ones(DIMENSION, np.float32), limit=5)
+    words, meaning = json.loads(proxy.last[f"POST /collections/{name}/points/query/batch"][1])["searches"]
+    assert "params" not in words
+    assert meaning["params"]["quantization"] == {"rescore": True, "oversampling": 2.0}
+    index.close()
+
+
+# Bulk loads
+
+
+def threshold(client: QdrantClient, name: str) -> int | None:
+    return client.get_collection(name).config.optimizer_config.indexing_threshold
+
+
+def test_a_bulk_load_puts_graphs_off_until_its_end(double: QdrantDouble, client: QdrantClient, name: str) -> None:
+    index = opened(double.url, name)
+    usual = threshold(client, name)
+    with index.bulk_load():
+        assert threshold(client, name) == 0
+        put_words(index, {indexed_chunk("a"): "whale"})
+    assert threshold(client, name) == usual
+    with pytest.raises(ZeroDivisionError), index.bulk_load():
+        raise ZeroDivisionError
+    assert threshold(client, name) == usual
+    index.close()
+
+
+def test_a_bulk_load_whose_process_died_ends_with_the_next_start(
+    double: QdrantDouble, client: QdrantClient, name: str
+) -> None:
+    opened(double.url, name).close()
+    usual = threshold(client, name)
+    client.update_collection(name, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0))
+    opened(double.url, name).close()
+    assert threshold(client, name) == usual
+
+
+# Counting
+
+
+def test_more_versions_than_a_request_counts_are_counted_by_reading(double: QdrantDouble, name: str) -> None:
+    index = opened(double.url, name, facet_values=3)
+    for tenant, versions in (("ann", 5), ("bob", 2)):
+        chunks = [indexed_chunk("x", tenant=tenant, version=f"v{number}") for number in range(versions)]
+        put_words(index, {chunk: "words" for chunk in chunks})
+    expected = {("ann", f"v{number}"): 1 for number in range(5)} | {("bob", "v0"): 1, ("bob", "v1"): 1}
+    assert index.versions() == expected
+    put_words(index, {indexed_chunk("x", tenant="eve"): "words"})
+    assert index.versions() == expected | {("eve", "v1"): 1}
+    index.close()

