@@ -39,6 +39,8 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.IngestError: 500,
     retrieval.QueryError: 422,
     retrieval.IndexUnavailableError: 503,
+    retrieval.IndexRefusedError: 500,
+    retrieval.ChunksMissingError: 500,
     retrieval.IndexMismatchError: 503,
     retrieval.ModelFileError: 503,
     retrieval.EncoderError: 500,

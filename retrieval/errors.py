@@ -2,6 +2,8 @@
 
 RetrievalError
 ├── IndexUnavailableError   the index cannot be opened or does not answer
+│   └── IndexRefusedError   it answers, and refuses this request; sent again it would be refused again
+├── ChunksMissingError      vectors came for chunks that are not there
 ├── IndexMismatchError      the index was built with another encoder or chunker
 ├── QueryError              the question cannot be searched for as it is
 ├── EncoderError            the embedding model failed
@@ -28,6 +30,20 @@ class IndexUnavailableError(RetrievalError):
 
     code = "index_unavailable"
     default_hint = "Try again in a moment; if it persists, see that the vector engine runs and its folder is readable."
+
+
+class IndexRefusedError(IndexUnavailableError):
+    """The index answers, and refuses the request; sent again it would be refused again."""
+
+    code = "index_refused"
+    default_hint = "See the log of the vector engine; if it says nothing of help, report it with this text."
+
+
+class ChunksMissingError(RetrievalError):
+    """Vectors were given for chunks that the index does not hold."""
+
+    code = "chunks_missing"
+    default_hint = "The document was deleted meanwhile, or the index has lost some of it: have it indexed again."
 
 
 class IndexMismatchError(RetrievalError):

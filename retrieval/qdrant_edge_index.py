@@ -41,7 +41,7 @@ from qdrant_edge import (
 )
 from qdrant_edge import SparseVector as EdgeSparseVector
 
-from retrieval.errors import IndexUnavailableError
+from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from retrieval.fusion import RRF_K
 from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
 from retrieval.points import (
@@ -213,10 +213,11 @@ def _engine_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        hint = ""
+        detail = f"The vector index refused: {error}"
         if "WouldBlock" in str(error):
             hint = "Another process has this index open: stop it, or choose another folder with LEADLINE_HOME."
-        raise IndexUnavailableError(f"The vector index refused: {error}", hint=hint) from error
+            raise IndexUnavailableError(detail, hint=hint) from error
+        raise IndexRefusedError(detail) from error
 
 
 def _edge_sparse(vector: SparseVector) -> EdgeSparseVector:

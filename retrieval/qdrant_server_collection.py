@@ -11,7 +11,8 @@ from retrieval.qdrant_server_connection import QdrantConnection
 from retrieval.qdrant_server_settings import QdrantServerSettings
 
 # Before it: a critical fault of the write-ahead log, and no k for the fusion of ranks.
-_OLDEST_SERVER = (1, 16, 2)
+# Writes that leave a point that is there as it is (`insert_only`) are of this release.
+_OLDEST_SERVER = (1, 17, 0)
 # On another node of a cluster a new collection is not there for a moment.
 _NOT_YET = frozenset({404})
 

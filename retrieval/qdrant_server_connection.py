@@ -9,7 +9,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from retrieval.errors import IndexUnavailableError
+from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from retrieval.retries import RetryPolicy
 
 T = TypeVar("T")
@@ -18,6 +18,7 @@ T = TypeVar("T")
 # AssertionError for an answer without a result.
 _CLIENT_ERRORS = (ApiException, QdrantException, ValueError, AssertionError)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_OPERATORS = frozenset({401, 403})  # a wrong key says nothing of the request
 _LOST = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 _DETAIL_CHARS = 500
 
@@ -90,7 +91,10 @@ class QdrantConnection:
     def _ours(self, error: Exception) -> IndexUnavailableError:
         if isinstance(error, UnexpectedResponse):
             detail = f"The vector server at {self.url} answered {error.status_code}: {_said(error)}"
-            return IndexUnavailableError(detail, hint=self._hint(error.status_code or 0))
+            status = error.status_code or 0
+            refused = 400 <= status < 500 and status not in _BUSY | _OPERATORS
+            kind = IndexRefusedError if refused else IndexUnavailableError
+            return kind(detail, hint=self._hint(status))
         if isinstance(error, ResourceExhaustedResponse):
             return IndexUnavailableError(f"The vector server at {self.url} takes no more requests now: {error}")
         cause = error.source if isinstance(error, ResponseHandlingException) else error

@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 from qdrant_client import QdrantClient, models
 
-from retrieval.errors import IndexUnavailableError
+from retrieval.errors import ChunksMissingError, IndexUnavailableError
 from retrieval.fusion import RRF_K
 from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
 from retrieval.points import (
@@ -224,10 +224,7 @@ class QdrantServerIndex:
         )
         missing = len(set(ids)) - self._count(where)
         if missing:
-            raise IndexUnavailableError(
-                f"{missing} of {len(ids)} chunks did not get their vectors: they are not in the index.",
-                hint="Their document was deleted meanwhile, or never indexed: index it again.",
-            )
+            raise ChunksMissingError(f"{missing} of {len(ids)} chunks did not get their vectors: they are not there.")
 
     def _count(self, where: models.Filter) -> int:
         return self._read(partial(QdrantClient.count, count_filter=where, exact=True)).count

@@ -99,7 +99,9 @@ class Carrier:
 
     def _try_again_or_fail(self, error: Exception, job: Job) -> None:
         reason = failure(error)
-        if outcome(error) is Outcome.FAIL or not self._jobs.retry(job, reason):
+        if outcome(error) is Outcome.WAIT:
+            self._jobs.postpone(job, reason)
+        elif outcome(error) is Outcome.FAIL or not self._jobs.retry(job, reason):
             self._jobs.fail(job, reason)
 
     def _each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:

@@ -3,8 +3,16 @@
 from enum import Enum
 
 from ingest.documents import Failure
-from ingest.errors import DocumentNotFoundError, IngestError, LeadlineError, LeaseLostError, ParseError, UploadError
-from retrieval.errors import RetrievalError
+from ingest.errors import (
+    DocumentNotFoundError,
+    IngestError,
+    LeadlineError,
+    LeaseLostError,
+    ParseError,
+    StorageFullError,
+    UploadError,
+)
+from retrieval.errors import IndexRefusedError, IndexUnavailableError, RetrievalError
 
 
 class Outcome(Enum):
@@ -12,6 +20,7 @@ class Outcome(Enum):
 
     FAIL = "the document is at fault: the same again would fail again"
     RETRY = "something around it is at fault: try again, up to the limit of attempts"
+    WAIT = "something it needs is away: try again until it is back; the attempt does not count"
     ABANDON = "the job is no longer this worker's, or its document is gone"
 
 
@@ -19,8 +28,11 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     LeaseLostError: Outcome.ABANDON,
     DocumentNotFoundError: Outcome.ABANDON,
     ParseError: Outcome.FAIL,
-    UploadError: Outcome.RETRY,  # a full disk, while artifacts are written
+    StorageFullError: Outcome.WAIT,  # while artifacts are written
+    UploadError: Outcome.RETRY,
     IngestError: Outcome.RETRY,
+    IndexUnavailableError: Outcome.WAIT,
+    IndexRefusedError: Outcome.RETRY,
     RetrievalError: Outcome.RETRY,
 }
 

@@ -17,6 +17,7 @@ from ingest.documents import SEARCHABLE_STATES, Failure, Job, JobKind, VersionSt
 from ingest.errors import LeaseLostError
 
 MAX_ATTEMPTS = 3
+_AWAY_SECONDS = 5.0
 _RETRY_SECONDS = (0.0, 5.0, 30.0)
 _COLLECT_PAUSE_SECONDS = 600.0
 
@@ -166,6 +167,20 @@ class Jobs:
                 error_detail=failure.detail,
             )
         return True
+
+    def postpone(self, job: Job, failure: Failure) -> None:
+        """Queue a job again after a pause because something it needs is away; its attempt does not count."""
+        with write(self._engine) as connection:
+            self._hold(
+                connection,
+                job,
+                state="queued",
+                lease_until=None,
+                attempt=job.attempt - 1,
+                not_before=time.time() + _AWAY_SECONDS,
+                error_code=failure.code,
+                error_detail=failure.detail,
+            )
 
     def hand_back(self, job: Job) -> None:
         """Give up a job unharmed, as when the process is stopping: the attempt does not count."""

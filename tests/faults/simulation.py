@@ -1,6 +1,6 @@
 """A simulation of catalog, queue and index in one thread: crashes, lost, repeated and reordered rings, slow workers.
 
-    python -m tests.faults.simulation --runs 10000 --seed 1         prints the steps of a failing run; its seed replays it
+    python -m tests.faults.simulation --runs 10000 --seed 1         prints the steps of a failing run
     python -m tests.faults.simulation --runs 2000 --without fence   shows that a planted bug is found
 
 The catalog is the real one on SQLite and the tasks are the real ones. Each actor (an upload, a deletion, a worker's

@@ -23,17 +23,12 @@ class Truth:
         texts: Mapping[str, str],
         accepted: Mapping[str, str],
         deleted: Collection[str],
-        *,
-        failed: Collection[str] = (),
     ) -> list[str]:
-        """In words, each with the document it is about; `accepted` maps names of `texts` to document ids.
-
-        Versions that are `failed` should be so, and leave no points.
-        """
+        """In words, each with the document it is about; `accepted` maps names of `texts` to document ids."""
         found: list[str] = []
         for name, identifier in accepted.items():
             found += self._deleted(identifier) if identifier in deleted else self._ready(texts[name], identifier)
-        return found + list(self._orphans(failed))
+        return found + list(self._orphans())
 
     def _ready(self, text: str, identifier: str) -> Iterator[str]:
         try:
@@ -60,11 +55,11 @@ class Truth:
         except DocumentNotFoundError:
             return
 
-    def _orphans(self, failed: Collection[str]) -> Iterator[str]:
+    def _orphans(self) -> Iterator[str]:
         """Points of versions that no live document has, and documents that are there twice."""
         documents = list(self._documents())
-        live = {version for document in documents for version in (document.version.id, document.active_version_id)}
-        live -= set(failed)
+        live = {document.active_version_id for document in documents}
+        live |= {document.version.id for document in documents if document.version.state is not VersionState.FAILED}
         for (tenant, version), count in self._cluster.index.versions().items():
             if version not in live:
                 yield f"orphans: {count} points of version {version} of {tenant}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from retrieval.errors import IndexUnavailableError
+from retrieval.errors import ChunksMissingError
 from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
 from retrieval.points import inside, ranked
 
@@ -34,7 +34,7 @@ class MemoryIndex:
             raise ValueError("each chunk needs its dense vector")
         for identifier, vector in zip(chunk_ids, vectors, strict=True):
             if identifier not in self.kept:
-                raise IndexUnavailableError(f"There is no point {identifier}.")
+                raise ChunksMissingError(f"There is no point {identifier}.")
             # Cosine is the product of vectors of length 1, and so the engine keeps them.
             self.embeddings[identifier] = (vector / (np.linalg.norm(vector) or 1)).astype(np.float32)
 

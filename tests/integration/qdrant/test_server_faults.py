@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from retrieval.errors import IndexUnavailableError
+from retrieval.errors import ChunksMissingError, IndexUnavailableError
 from retrieval.retries import RetryPolicy
 from tests.support.faulty_proxy import ANSWER_LOST, CUT, Fault, FaultyProxy, faulty_proxy
 from tests.support.index_chunks import indexed_chunk, put_words
@@ -124,7 +124,7 @@ def test_a_vector_that_the_server_let_pass_for_an_unknown_chunk_is_an_error(prox
     index = opened(proxy.url, name)
     done = Fault(status=200, body=qdrant({"operation_id": 1, "status": "completed"}))
     proxy.faults[f"PUT /collections/{name}/points/vectors"] = [done]
-    with pytest.raises(IndexUnavailableError, match="1 of 1 chunks did not get their vectors"):
+    with pytest.raises(ChunksMissingError, match="1 of 1 chunks did not get their vectors"):
         index.set_dense([str(uuid.uuid4())], np.ones((1, DIMENSION), np.float32))
     index.close()
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import api.cli.client  # noqa: F401 - defines errors of the edge
 from api.problems import STATUS, ApiError
 from ingest.errors import DamagedDocumentError, LeadlineError, LeaseLostError, StorageFullError
-from retrieval.errors import IndexUnavailableError
+from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from workers.errors import OUTCOMES, Outcome, failure, outcome
 
 
@@ -37,8 +37,9 @@ def test_an_error_of_the_edge_carries_its_own_status() -> None:
 
 def test_a_bad_document_fails_at_once_and_a_bad_moment_is_tried_again() -> None:
     assert outcome(DamagedDocumentError("x")) is Outcome.FAIL
-    assert outcome(IndexUnavailableError("x")) is Outcome.RETRY
-    assert outcome(StorageFullError("x")) is Outcome.RETRY
+    assert outcome(IndexUnavailableError("x")) is Outcome.WAIT
+    assert outcome(IndexRefusedError("x")) is Outcome.RETRY
+    assert outcome(StorageFullError("x")) is Outcome.WAIT
     assert outcome(LeaseLostError("x")) is Outcome.ABANDON
     assert outcome(ZeroDivisionError()) is Outcome.RETRY
 

@@ -19,7 +19,7 @@ from ingest.parsing.types import ParsedDocument
 from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
-from retrieval.errors import IndexUnavailableError
+from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from tests.support.books import book
 from tests.support.memory_index import MemoryIndex
 from workers.enqueue import ThreadDoorbell
@@ -203,7 +203,7 @@ def test_one_damaged_document_fails_with_its_reason_and_stops_no_other(harbour: 
     assert (failed.state, failed.failure.code) == (VersionState.FAILED, "document_damaged")
 
 
-def test_an_index_that_stays_away_fails_the_document_after_three_attempts(harbour: Harbour) -> None:
+def test_an_index_that_refuses_a_document_fails_it_after_three_attempts(harbour: Harbour) -> None:
     document = harbour.upload("# A\n\nWords.")
     attempts: list[str] = []
 
@@ -212,7 +212,7 @@ def test_an_index_that_stays_away_fails_the_document_after_three_attempts(harbou
             attempts.append(method)
             with harbour.engine.begin() as connection:
                 connection.execute(update(job_table).values(not_before=0.0))
-            raise IndexUnavailableError("away")
+            raise IndexRefusedError("away")
 
     harbour.index.fault = away
     stop = threading.Event()
@@ -228,6 +228,26 @@ def test_an_index_that_stays_away_fails_the_document_after_three_attempts(harbou
     stop.set()
     helper.join()
     assert len(attempts) == 3
+
+
+def test_an_index_that_stays_away_costs_the_document_no_attempt(harbour: Harbour) -> None:
+    document = harbour.upload("# A\n\nWords.")
+    away: list[str] = []
+
+    def fault(method: str) -> None:
+        if method == "upsert" and len(away) < 5:
+            away.append(method)
+            raise IndexUnavailableError("away")
+
+    harbour.index.fault = fault
+
+    def ready() -> bool:  # the pauses between attempts are real; nobody wants to wait for them here
+        with harbour.engine.begin() as connection:
+            connection.execute(update(job_table).values(not_before=0.0))
+        return harbour.state(document) is VersionState.READY
+
+    work(harbour, ready)
+    assert len(away) == 5
 
 
 def test_one_bad_vector_write_does_not_fail_the_batch_it_came_with(harbour: Harbour) -> None:
