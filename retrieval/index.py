@@ -73,6 +73,9 @@ class IndexWriter(Protocol):
     def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
         """Chunks of a version, or those of them that have a dense vector."""
 
+    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+        """The embeddings of those chunks that have one, by id, scaled to length 1: for keeping what did not change."""
+
 
 class IndexReader(Protocol):
     """What searches do to the index."""

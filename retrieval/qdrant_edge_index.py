@@ -89,6 +89,14 @@ class QdrantEdgeIndex:
         with _engine_errors():
             return self._shard.count(CountRequest(exact=True, filter=_version_filter(tenant_id, version_id, condition)))
 
+    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+        if not chunk_ids:
+            return {}
+        with _engine_errors():
+            records = self._shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[_DENSE])
+        named = ((str(record.id), record.vector) for record in records)
+        return {i: np.asarray(v[_DENSE], np.float32) for i, v in named if isinstance(v, dict) and _DENSE in v}
+
     def search(
         self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
     ) -> tuple[list[Scored], list[Scored]]:

@@ -15,7 +15,7 @@ class MemoryIndex:
     def __init__(self) -> None:
         self.kept: dict[str, IndexedChunk] = {}
         self.sparse: dict[str, SparseVector] = {}
-        self.dense: dict[str, DenseVector] = {}
+        self.embeddings: dict[str, DenseVector] = {}
         self.fault: Callable[[str], None] = lambda _: None
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
@@ -23,26 +23,27 @@ class MemoryIndex:
         for chunk, vector in zip(chunks, sparse, strict=True):
             self.kept[chunk.id] = chunk
             self.sparse[chunk.id] = vector
-            self.dense.pop(chunk.id, None)
+            self.embeddings.pop(chunk.id, None)
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         self.fault("set_dense")
         for identifier, vector in zip(chunk_ids, vectors, strict=True):
             if identifier not in self.kept:
                 raise IndexUnavailableError(f"There is no point {identifier}.")
-            self.dense[identifier] = vector
+            self.embeddings[identifier] = vector
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         self.fault("delete_version")
         gone = [c.id for c in self.kept.values() if (c.tenant_id, c.version_id) == (tenant_id, version_id)]
         for identifier in gone:
             del self.kept[identifier], self.sparse[identifier]
-            self.dense.pop(identifier, None)
+            self.embeddings.pop(identifier, None)
         return len(gone)
 
     def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
+        self.fault("count")
         return sum(
-            (c.tenant_id, c.version_id) == (tenant_id, version_id) and (not embedded_only or c.id in self.dense)
+            (c.tenant_id, c.version_id) == (tenant_id, version_id) and (not embedded_only or c.id in self.embeddings)
             for c in self.kept.values()
         )
 
@@ -53,7 +54,7 @@ class MemoryIndex:
         by_bm25 = self._by_bm25(scope, sparse) if sparse is not None else []
         by_dense = []
         if dense is not None:
-            by_dense = [Scored(i, float(np.dot(dense, v))) for i, v in self.dense.items() if self._in(scope, i)]
+            by_dense = [Scored(i, float(np.dot(dense, v))) for i, v in self.embeddings.items() if self._in(scope, i)]
         return _best(by_bm25, limit), _best(by_dense, limit)
 
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
@@ -62,6 +63,10 @@ class MemoryIndex:
 
     def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         return {i: self.kept[i] for i in chunk_ids if i in self.kept and self._in(scope, i)}
+
+    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+        self.fault("dense")
+        return {i: self.embeddings[i] for i in chunk_ids if i in self.embeddings}
 
     def flush(self) -> None:
         self.fault("flush")
