@@ -30,6 +30,8 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.ParseError: 422,
     ingest.DocumentNotFoundError: 404,
     ingest.DocumentStateError: 409,
+    ingest.PreconditionFailedError: 412,
+    ingest.IncompleteVersionError: 500,
     ingest.LeaseLostError: 409,
     ingest.CatalogSchemaError: 503,
     ingest.CatalogAccessError: 503,
@@ -73,6 +75,14 @@ class BadRequestError(ApiError):
     """The request cannot be read."""
 
     code = "bad_request"
+
+
+class PreconditionRequiredError(ApiError):
+    """The request changes what others may have changed, and does not say which state it means."""
+
+    code = "precondition_required"
+    status = 428
+    default_hint = "Get the document, and send its ETag in If-Match; `If-Match: *` replaces it whatever it is."
 
 
 def status_of(error: LeadlineError) -> int:

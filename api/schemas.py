@@ -39,7 +39,11 @@ class Progress(Wire):
 
 
 class DocumentOut(Wire):
-    """A document and the state of its newest version."""
+    """A document and the state of its newest version.
+
+    `active_version` is the one that searches find: not `version` while a replacement is under way, or when it failed.
+    `chunks_reused` counts the chunks of `version` whose vectors were taken from the version before.
+    """
 
     id: str
     collection: str
@@ -54,6 +58,8 @@ class DocumentOut(Wire):
     characters: int | None
     tokens: int | None
     version: str
+    active_version: str | None
+    chunks_reused: int
     metadata: dict[str, Any]
     created_at: datetime
     searchable_at: datetime | None
@@ -79,6 +85,8 @@ class DocumentOut(Wire):
             characters=version.characters,
             tokens=version.tokens or None,
             version=version.id,
+            active_version=document.active_version_id,
+            chunks_reused=version.chunks_reused,
             metadata=document.attributes,
             created_at=_instant(document.created_at),
             searchable_at=version.searchable_at and _instant(version.searchable_at),

@@ -62,7 +62,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Version:
-    """One content of a document. Counts are None until the stage that finds them has ended."""
+    """One content of a document. Counts are None until the stage that finds them has ended.
+
+    `chunks_reused` are those whose vectors were taken from the version before, because their text is the same.
+    """
 
     id: str
     document_id: str
@@ -79,6 +82,7 @@ class Version:
     tokens: int | None = None
     chunks: int | None = None
     chunks_embedded: int = 0
+    chunks_reused: int = 0
     failure: Failure | None = None
     created_at: float = 0.0
     searchable_at: float | None = None
@@ -87,7 +91,11 @@ class Version:
 
 @dataclass(frozen=True)
 class Document:
-    """What a user sees. `sequence` orders documents by arrival and is the cursor of listings."""
+    """What a user sees. `sequence` orders documents by arrival and is the cursor of listings.
+
+    `version` is the latest one, `active_version_id` the one that searches find; name, title and media type are the
+    active one's, or the latest's while there is none.
+    """
 
     id: str
     sequence: int
@@ -113,6 +121,19 @@ class Job:
     version_id: str
     attempt: int
     fence: int
+
+
+@dataclass(frozen=True)
+class EmbedReport:
+    """A version's embedding that has ended: the tokens of its chunks, and how many of those took an old vector.
+
+    `chunks_indexed` is what the index then counted with vectors; a version that replaces another must say it.
+    """
+
+    job: Job
+    tokens: int
+    chunks_reused: int = 0
+    chunks_indexed: int | None = None
 
 
 def document_id(tenant_id: str, collection: str, content_sha256: str, generation: int) -> str:

@@ -123,6 +123,20 @@ class DocumentStateError(CatalogError):
     code = "document_state"
 
 
+class PreconditionFailedError(CatalogError):
+    """The document has changed since the caller last saw it."""
+
+    code = "precondition_failed"
+    default_hint = "Get the document again, look at what changed, and send its new ETag in If-Match."
+
+
+class IncompleteVersionError(CatalogError):
+    """The index lacks some of a version that was to take another one's place, which therefore keeps it."""
+
+    code = "version_incomplete"
+    default_hint = "Replace the document again; if it persists, see that the vector index keeps what is written to it."
+
+
 class LeaseLostError(CatalogError):
     """Another worker has the job now; whatever this one did must not be committed."""
 

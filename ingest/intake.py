@@ -10,6 +10,7 @@ from ingest.blobs import DirectoryBlobs, Incoming
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.chunking import chunker_fingerprint
 from ingest.documents import Priority
+from ingest.errors import DocumentNotFoundError, PreconditionFailedError
 from ingest.faultpoints import reach
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.registry import FORMATS
@@ -19,8 +20,19 @@ _NAME_CHARS = 255
 
 
 @dataclass(frozen=True)
+class Replaces:
+    """The document that an upload replaces, if its latest version is one of `if_match` (None: whichever it is)."""
+
+    document_id: str
+    if_match: frozenset[str] | None
+
+
+@dataclass(frozen=True)
 class UploadRequest:
-    """Whose upload it is and what its sender says of it. The name is for display; content decides the type."""
+    """Whose upload it is and what its sender says of it. The name is for display; content decides the type.
+
+    A replacement stays in its document's collection and keeps its attributes.
+    """
 
     tenant_id: str
     collection: str
@@ -28,6 +40,7 @@ class UploadRequest:
     declared_type: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     priority: Priority = Priority.INTERACTIVE
+    replaces: Replaces | None = None
 
 
 class Intake:
@@ -56,24 +69,32 @@ class Intake:
         size = incoming.size
         self._blobs.keep(incoming, key)
         reach("upload.kept")
-        accepted = self._catalog.accept(
-            Arrival(
-                tenant_id=request.tenant_id,
-                collection=request.collection,
-                name=display_name(request.name),
-                media_type=media_type,
-                content_sha256=content_sha256,
-                size_bytes=size,
-                blob_key=key,
-                fingerprint=f"{FORMATS[media_type].fingerprint}+{chunker_fingerprint()}",
-                attributes=request.attributes,
-                priority=request.priority,
-            )
+        arrival = Arrival(
+            tenant_id=request.tenant_id,
+            collection=request.collection,
+            name=display_name(request.name),
+            media_type=media_type,
+            content_sha256=content_sha256,
+            size_bytes=size,
+            blob_key=key,
+            fingerprint=f"{FORMATS[media_type].fingerprint}+{chunker_fingerprint()}",
+            attributes=request.attributes,
+            priority=request.priority,
         )
+        try:
+            accepted = self._record(arrival, request.replaces)
+        except (DocumentNotFoundError, PreconditionFailedError):
+            self._blobs.delete(key)  # only where it is certain that no row names it
+            raise
         reach("upload.accepted")
         if not accepted.created:
             self._blobs.delete(key)
         return accepted
+
+    def _record(self, arrival: Arrival, replaces: Replaces | None) -> Accepted:
+        if replaces is None:
+            return self._catalog.accept(arrival)
+        return self._catalog.replace(arrival, replaces.document_id, replaces.if_match)
 
 
 class Upload:

@@ -77,6 +77,9 @@ class IndexWriter(Protocol):
     def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
         """Chunks of a version, or those of them that have a dense vector."""
 
+    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+        """The embeddings of those chunks that have one, by id, scaled to length 1: for keeping what did not change."""
+
 
 class IndexReader(Protocol):
     """What searches do to the index."""
@@ -101,9 +104,6 @@ class IndexInventory(Protocol):
 
     def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
         """Every chunk of a version, in the order of ids: for comparing index and catalog."""
-
-    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
-        """The embeddings of those chunks that have one, by id, scaled to length 1: for keeping what did not change."""
 
     def versions(self) -> dict[tuple[str, str], int]:
         """How many chunks there are of each (tenant, version) in the whole index: for finding what nobody owns.

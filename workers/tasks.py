@@ -5,14 +5,16 @@ the lease lost because the document was deleted, what was written is removed aga
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from ingest.blobs import Blobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
-from ingest.chunking import Chunk, chunk_text, context_line
-from ingest.documents import Document, Job, Version, VersionState, chunk_id
+from ingest.chunking import Chunk, chunk_text
+from ingest.documents import Document, EmbedReport, Job, Version, VersionState, chunk_id
 from ingest.errors import LeaseLostError
 from ingest.faultpoints import reach
 from ingest.parsing.types import Parser
@@ -20,6 +22,7 @@ from ingest.texts import Texts, byte_spans
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.index import IndexedChunk, IndexWriter
+from workers.vectors import KeptVectors, chunk_texts, with_context
 
 _INDEX_BATCH = 512
 _EMBED_BATCH = 256
@@ -95,9 +98,7 @@ class IngestTask:
             if stopping():
                 raise Stopping
             some = chunks[at : at + self._batch_chunks]
-            sparse = [
-                shop.sparse.document(_with_context(title, chunk, text[chunk.start : chunk.end])) for chunk in some
-            ]
+            sparse = [shop.sparse.document(with_context(title, chunk, text[chunk.start : chunk.end])) for chunk in some]
             shop.jobs.check(job)  # what is written after a withdrawal must be found by its collection
             reach("ingest.writing")
             shop.index.upsert(indexed[at : at + self._batch_chunks], sparse)
@@ -126,59 +127,104 @@ class EmbedTask:
             raise
 
     def _give_vectors(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
-        small: list[tuple[Job, Version]] = []
+        replaced = self._shop.catalog.replaced_by([job.version_id for job in jobs])
+        small: list[tuple[Job, _Portion]] = []
         for job in jobs:
             version = self._shop.catalog.version(job.version_id)
-            if (version.chunks or 0) > self._batch_chunks // 2:
-                self._run_long(job, version, stopping)
+            chunks = self._shop.texts.map(version.id).chunks
+            old = replaced.get(version.id)
+            kept = KeptVectors(self._shop.texts, self._shop.index, old) if old else None
+            portion = _Portion(version, chunks, kept)
+            if len(chunks) > self._batch_chunks // 2:
+                self._run_long(job, portion, stopping)
             else:
-                small.append((job, version))
+                small.append((job, portion))
         if small:
-            self._run_small(small)
+            written = self._write([portion for _, portion in small])
+            self._finish([self._report(job, portion, w) for (job, portion), w in zip(small, written, strict=True)])
 
-    def _run_long(self, job: Job, version: Version, stopping: Callable[[], bool]) -> None:
-        shop = self._shop
-        chunks = shop.texts.map(version.id).chunks
-        done, tokens = version.chunks_embedded, version.tokens or 0
-        while done < len(chunks):
+    def _run_long(self, job: Job, whole: "_Portion", stopping: Callable[[], bool]) -> None:
+        shop, version = self._shop, whole.version
+        done, total = version.chunks_embedded, _Written(version.tokens or 0, version.chunks_reused)
+        if done and shop.index.count(version.tenant_id, version.id, embedded_only=True) < done:
+            done, total = 0, _Written(0, 0)  # the index lost some of what was recorded
+        while done < len(whole.chunks):
             if stopping():
                 raise Stopping
-            some = chunks[done : done + self._batch_chunks]
-            tokens += self._embed([(version, some)])[0]
-            done += len(some)
-            shop.jobs.progress(job, VersionState.EMBEDDING, chunks_embedded=done, tokens=tokens)
-        self._finish([(job, tokens)])
+            some = replace(whole, chunks=whole.chunks[done : done + self._batch_chunks])
+            total += self._write([some])[0]
+            done += len(some.chunks)
+            shop.jobs.progress(
+                job,
+                VersionState.EMBEDDING,
+                chunks_embedded=done,
+                chunks_reused=total.reused,
+                tokens=total.tokens,
+            )
+        self._finish([self._report(job, whole, total)])
 
-    def _run_small(self, work: Sequence[tuple[Job, Version]]) -> None:
+    def _write(self, portions: Sequence["_Portion"]) -> list["_Written"]:
+        """Give the chunks of several versions their vectors, the new ones encoded together."""
         shop = self._shop
-        batch = [(version, shop.texts.map(version.id).chunks) for _, version in work]
-        tokens = self._embed(batch)
-        self._finish([(job, count) for (job, _), count in zip(work, tokens, strict=True)])
+        texts = [list(chunk_texts(shop.texts, portion.version, portion.chunks)) for portion in portions]
+        kept = [
+            portion.kept.find([text for _, text in part]) if portion.kept else {}
+            for portion, part in zip(portions, texts, strict=True)
+        ]
+        old = [(i, known[text]) for part, known in zip(texts, kept, strict=True) for i, text in part if text in known]
+        new = [(i, text) for part, known in zip(texts, kept, strict=True) for i, text in part if text not in known]
+        if old:
+            shop.index.set_dense([i for i, _ in old], np.stack([vector for _, vector in old]))
+        counts: dict[str, int] = {}
+        if new:
+            embedded = shop.embedder.documents([text for _, text in new])
+            reach("embed.encoded")
+            shop.index.set_dense([i for i, _ in new], embedded.vectors)
+            reach("embed.written")
+            counts = dict(zip((i for i, _ in new), embedded.token_counts, strict=True))
+        return [
+            _Written(
+                round(sum(counts[i] if i in counts else portion.tokens(text) for i, text in part)),
+                sum(i not in counts for i, _ in part),
+            )
+            for portion, part in zip(portions, texts, strict=True)
+        ]
 
-    def _embed(self, batch: Sequence[tuple[Version, Sequence[Chunk]]]) -> list[int]:
-        """Encode and write the chunks of several versions together; returns the tokens of each version."""
-        shop = self._shop
-        ids: list[str] = []
-        texts: list[str] = []
-        for version, chunks in batch:
-            title = version.title or version.name
-            body = shop.texts.read(version.id, chunks[0].start, chunks[-1].end) if chunks else ""
-            for chunk in chunks:
-                offset = chunks[0].start
-                ids.append(chunk_id(version.id, chunk.start, chunk.end))
-                texts.append(_with_context(title, chunk, body[chunk.start - offset : chunk.end - offset]))
-        embedded = shop.embedder.documents(texts)
-        reach("embed.encoded")
-        shop.index.set_dense(ids, embedded.vectors)
-        reach("embed.written")
-        counts = iter(embedded.token_counts)
-        return [sum(next(counts) for _ in chunks) for _, chunks in batch]
+    def _report(self, job: Job, portion: "_Portion", written: "_Written") -> EmbedReport:
+        version = portion.version
+        indexed = None
+        if portion.kept:  # a replacement is swapped in only when the index has all of it
+            indexed = self._shop.index.count(version.tenant_id, version.id, embedded_only=True)
+        return EmbedReport(job, written.tokens, written.reused, indexed)
 
-    def _finish(self, finished: Sequence[tuple[Job, int]]) -> None:
+    def _finish(self, finished: Sequence[EmbedReport]) -> None:
         lost = self._shop.jobs.finish_embed(finished)
         reach("embed.committed")
         if lost and len(finished) == 1:
             raise LeaseLostError(f"Job {lost[0].id} was taken over.")
+
+
+@dataclass(frozen=True)
+class _Portion:
+    """Chunks of a version that get their vectors together; `kept` are those of the version that it replaces."""
+
+    version: Version
+    chunks: Sequence[Chunk]
+    kept: KeptVectors | None
+
+    def tokens(self, text: str) -> float:
+        return self.kept.tokens(text) if self.kept else 0.0
+
+
+@dataclass(frozen=True)
+class _Written:
+    """Tokens of chunks that have their vectors, and how many of these vectors are old ones."""
+
+    tokens: int
+    reused: int
+
+    def __add__(self, other: "_Written") -> "_Written":
+        return _Written(self.tokens + other.tokens, self.reused + other.reused)
 
 
 class CollectTask:
@@ -209,10 +255,6 @@ def remove_version(
     if leaving.state is not VersionState.FAILED:
         size += blobs.delete(leaving.blob_key)
     return chunks, size
-
-
-def _with_context(title: str, chunk: Chunk, text: str) -> str:
-    return f"{context_line(title, chunk.heading_path)}\n{text}"
 
 
 def _indexed(document: Document, version: Version, text: str, chunks: Sequence[Chunk]) -> Iterator[IndexedChunk]:

@@ -1,13 +1,15 @@
-"""`/v1/documents`: upload, list, look at, read and delete."""
+"""`/v1/documents`: upload, list, look at, read, replace, cancel and delete."""
 
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from starlette.concurrency import run_in_threadpool
 
 from api import multipart
 from api.access import Caller, Served
+from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
 from api.schemas import (
     DeletedOut,
@@ -20,14 +22,16 @@ from api.schemas import (
     encode_cursor,
 )
 from ingest.catalog.catalog import Accepted
-from ingest.documents import SEARCHABLE_STATES, JobKind, Priority, VersionState
+from ingest.catalog.replacements import require_match
+from ingest.documents import JobKind, Priority, VersionState
 from ingest.errors import DocumentStateError, UploadError
 from ingest.faultpoints import reach
-from ingest.intake import UploadRequest
+from ingest.intake import Replaces, UploadRequest
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 Collection = Annotated[str, Query(min_length=1, max_length=128, pattern=r"^[\w.-]+$")]
+Urgency = Literal["interactive", "bulk"]
 
 
 @router.post("", status_code=202, response_model=UploadedOut | UploadsOut)
@@ -37,7 +41,7 @@ async def upload(
     served: Served,
     collection: Collection = "default",
     name: Annotated[str, Query(max_length=1024)] = "unnamed",
-    priority: Literal["interactive", "bulk"] = "interactive",
+    priority: Urgency = "interactive",
 ) -> JSONResponse:
     """Upload one file or many.
 
@@ -78,15 +82,50 @@ def listing(
 
 
 @router.get("/{document_id}")
-def one(document_id: str, caller: Caller, served: Served) -> DocumentOut:
-    """A document: its state, progress, and the reason if it failed."""
-    return DocumentOut.of(served.catalog.document(caller.tenant_id, document_id))
+def one(document_id: str, caller: Caller, served: Served, response: Response) -> DocumentOut:
+    """A document: its state, progress, and the reason if it failed. `ETag` is what `If-Match` wants."""
+    document = served.catalog.document(caller.tenant_id, document_id)
+    response.headers.update(etag(document))
+    return DocumentOut.of(document)
+
+
+@router.put("/{document_id}", status_code=202, response_model=UploadedOut)
+async def replace(
+    document_id: str,
+    request: Request,
+    caller: Caller,
+    served: Served,
+    if_match: Annotated[str | None, Header()] = None,
+    name: Annotated[str | None, Query(max_length=1024)] = None,
+    priority: Urgency = "interactive",
+) -> JSONResponse:
+    """Replace a document's content; the body is the new file, called `name` or as before.
+
+    Searches go on finding the old content until the new one is `ready`, and then find that. A replacement that fails
+    changes nothing but the state that is shown. `If-Match` carries the document's `ETag`: `428` without it, `412` when
+    the document has changed since. `200` means that these bytes are there already; `duplicate` says the same.
+    """
+    admitted = matching(if_match)
+    document = await run_in_threadpool(served.catalog.document, caller.tenant_id, document_id)
+    require_match(document, admitted)  # before the bytes are sent, and again when they are recorded
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise BadRequestError("A document is replaced by one file.", hint="Send the file itself as the body.")
+    replacement = UploadRequest(
+        caller.tenant_id,
+        document.collection,
+        name or document.name,
+        priority=Priority[priority.upper()],
+        replaces=Replaces(document_id, admitted),
+    )
+    received = await multipart.receive_body(request.stream(), replacement, served.intake.receive)
+    served.doorbell.ring(JobKind.INGEST)
+    return _one(*received.outcomes[0])
 
 
 @router.delete("/{document_id}")
 def delete(document_id: str, caller: Caller, served: Served) -> DeletedOut:
     """Delete a document; when this answers, no search or answer can show anything of it."""
-    versions = served.catalog.delete(caller.tenant_id, document_id, grace_seconds=served.jobs.lease_seconds)
+    versions = served.catalog.delete(caller.tenant_id, document_id)
     reach("delete.committed")
     removed = [served.remove(version.id) for version in versions]
     served.doorbell.ring(JobKind.COLLECT)
@@ -99,13 +138,14 @@ def delete(document_id: str, caller: Caller, served: Served) -> DeletedOut:
 
 
 @router.post("/{document_id}/cancel")
-def cancel(document_id: str, caller: Caller, served: Served) -> DocumentOut:
+def cancel(document_id: str, caller: Caller, served: Served, response: Response) -> DocumentOut:
     """Stop what is being made of a document's newest bytes: a new one is `cancelled`, a replaced one stays as it was.
 
     `409` when nothing is under way. Uploading the same bytes again starts over.
     """
-    document = served.catalog.cancel(caller.tenant_id, document_id, grace_seconds=served.jobs.lease_seconds)
+    document = served.catalog.cancel(caller.tenant_id, document_id)
     served.doorbell.ring(JobKind.COLLECT)
+    response.headers.update(etag(document))
     return DocumentOut.of(document)
 
 
@@ -119,31 +159,34 @@ def content(
 ) -> Response:
     """The normalized text, or the code points from `start` to before `end`: what every citation's span counts in."""
     document = served.catalog.document(caller.tenant_id, document_id)
-    if document.version.state not in SEARCHABLE_STATES:
+    if document.active_version_id is None:
         raise DocumentStateError(
             f"The document is {document.version.state}, so it has no text to show.",
             hint="Wait until it is searchable, or get /original.",
         )
-    text = served.texts.read(document.version.id, start, end)
-    return PlainTextResponse(text, headers={"ETag": f'"{document.version.id}"'})
+    text = served.texts.read(document.active_version_id, start, end)
+    return PlainTextResponse(text, headers={"ETag": f'"{document.active_version_id}"'})
 
 
 @router.get("/{document_id}/original", response_class=FileResponse)
 def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
-    """The bytes that were uploaded, as a download."""
+    """The bytes of what searches find, or of the latest upload while they find nothing, as a download."""
     document = served.catalog.document(caller.tenant_id, document_id)
-    if document.version.state is VersionState.CANCELLED:
+    version = document.version
+    if document.active_version_id not in (None, version.id):
+        version = served.catalog.version(str(document.active_version_id))
+    if version.state is VersionState.CANCELLED:
         raise DocumentStateError("The document was cancelled, and its bytes are gone.", hint="Upload it again.")
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(document.name)}"}
-    path = served.blobs.path(document.version.blob_key)
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(version.name)}"}
+    path = served.blobs.path(version.blob_key)
     return FileResponse(path, media_type="application/octet-stream", headers=headers)
 
 
 def _one(name: str, outcome: Accepted | UploadError) -> JSONResponse:
     if isinstance(outcome, UploadError):
         raise outcome
-    location = {"Location": f"/v1/documents/{outcome.document.id}"}
-    return JSONResponse(_uploaded(outcome), 202 if outcome.created else 200, location)
+    headers = {"Location": f"/v1/documents/{outcome.document.id}", **etag(outcome.document)}
+    return JSONResponse(_uploaded(outcome), 202 if outcome.created else 200, headers)
 
 
 def _many(outcomes: list[tuple[str, Accepted | UploadError]]) -> JSONResponse:

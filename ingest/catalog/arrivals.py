@@ -11,7 +11,7 @@ from ingest.catalog.tables import documents, versions
 from ingest.catalog.withdrawals import withdraw
 from ingest.documents import Document, JobKind, VersionState, document_id, version_id
 
-_UNFINISHED_ENDS = frozenset({VersionState.FAILED, VersionState.CANCELLED})
+UNFINISHED_ENDS = frozenset({VersionState.FAILED, VersionState.CANCELLED})
 
 
 def accept(connection: Connection, arrival: Arrival) -> Accepted:
@@ -24,7 +24,7 @@ def accept(connection: Connection, arrival: Arrival) -> Accepted:
     known = _same_content(connection, arrival)
     if known is None:
         return Accepted(_new_document(connection, arrival), created=True)
-    if known.version.state in _UNFINISHED_ENDS:
+    if known.version.state in UNFINISHED_ENDS:
         return Accepted(add_version(connection, known, arrival), created=True)
     return Accepted(known, created=False)
 
@@ -42,7 +42,7 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
     replaced = document.version
     if replaced.state is VersionState.FAILED and replaced.id != document.active_version_id:
         # Its worker may have been given up for lost and still be writing, but not to the new version.
-        withdraw(connection, document, [replaced], VersionState.RETIRED, grace_seconds=0)
+        withdraw(connection, document, [replaced], VersionState.RETIRED)
     _queue_ingest(connection, arrival, document.id, identifier)
     _insert_version(connection, arrival, document.id, identifier)
     changed: dict[str, str | None] = {"latest_version_id": identifier}
@@ -133,6 +133,7 @@ def _insert_version(connection: Connection, arrival: Arrival, document: str, ver
             state=VersionState.ACCEPTED,
             hidden=False,
             chunks_embedded=0,
+            chunks_reused=0,
             created_at=time.time(),
         )
     )

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Engine, func, select, update
 
-from ingest.catalog import arrivals, withdrawals
+from ingest.catalog import arrivals, replacements, withdrawals
 from ingest.catalog.database import insert_new, put, read, write
 from ingest.catalog.locking import lock_documents
 from ingest.catalog.records import (
@@ -16,12 +16,12 @@ from ingest.catalog.records import (
     document_of,
     document_query,
     read_document,
+    read_version,
     version_of,
 )
 from ingest.catalog.tables import documents, facts, tenants, versions
 from ingest.catalog.withdrawals import withdraw
 from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Document, Version, VersionState
-from ingest.errors import DocumentNotFoundError
 
 __all__ = ["Accepted", "Arrival", "Catalog", "Total", "Visible"]
 
@@ -46,6 +46,15 @@ class Catalog:
         with write(self._engine) as connection:
             return arrivals.accept(connection, arrival)
 
+    def replace(self, arrival: Arrival, identifier: str, if_match: Collection[str] | None) -> Accepted:
+        """Record new bytes of a document, to be searched in place of the old ones when they are ready, in one commit.
+
+        `if_match` are the ids of versions that the caller takes for the latest; None means whichever it is. The bytes
+        that the document has already change nothing. Raises `DocumentNotFoundError` and `PreconditionFailedError`.
+        """
+        with write(self._engine) as connection:
+            return replacements.replace(connection, arrival, identifier, if_match)
+
     def document(self, tenant_id: str, identifier: str) -> Document:
         """Raises `DocumentNotFoundError`, also for a deleted one and for another tenant's."""
         with read(self._engine) as connection:
@@ -54,10 +63,7 @@ class Catalog:
     def version(self, identifier: str) -> Version:
         """Any tenant's version, deleted or not: for workers, which hold a job for it."""
         with read(self._engine) as connection:
-            row = connection.execute(select(versions).where(versions.c.id == identifier)).first()
-        if row is None:
-            raise DocumentNotFoundError(f"There is no version {identifier!r}.")
-        return version_of(row)
+            return read_version(connection, identifier)
 
     def documents(
         self,
@@ -98,11 +104,11 @@ class Catalog:
             # PostgreSQL sums big integers as decimals.
             return {VersionState(row[0]): Total(*map(int, row[1:])) for row in connection.execute(query).all()}
 
-    def delete(self, tenant_id: str, identifier: str, *, grace_seconds: float) -> list[Version]:
+    def delete(self, tenant_id: str, identifier: str) -> list[Version]:
         """Make a document unfindable and queue the collection of what it left; returns its versions.
 
         From this commit on no search shows it: `visible` and `hidden_versions` are what searches go by. When a worker
-        is at it, collection waits `grace_seconds` (a lease), so that nothing written late is left behind.
+        is at it, collection waits until its lease would have run out, so that nothing written late is left behind.
         """
         now = time.time()
         with write(self._engine) as connection:
@@ -110,19 +116,19 @@ class Catalog:
             document = read_document(connection, tenant_id, identifier)
             rows = connection.execute(select(versions).where(versions.c.document_id == document.id)).all()
             found = [version_of(row) for row in rows]
-            withdraw(connection, document, found, VersionState.DELETED, grace_seconds=grace_seconds)
+            withdraw(connection, document, found, VersionState.DELETED)
             connection.execute(
                 update(documents).where(documents.c.id == document.id).values(deleted_at=now, active_version_id=None)
             )
         return found
 
-    def cancel(self, tenant_id: str, identifier: str, *, grace_seconds: float) -> Document:
+    def cancel(self, tenant_id: str, identifier: str) -> Document:
         """Stop what is being made of a document's latest bytes; uploading the same again starts over.
 
-        Raises `DocumentNotFoundError`, and `DocumentStateError` when nothing is under way. `grace_seconds` is a lease.
+        Raises `DocumentNotFoundError`, and `DocumentStateError` when nothing is under way.
         """
         with write(self._engine) as connection:
-            return withdrawals.cancel(connection, tenant_id, identifier, grace_seconds=grace_seconds)
+            return withdrawals.cancel(connection, tenant_id, identifier)
 
     def hidden_versions(self, tenant_id: str) -> list[str]:
         """Versions that may have points which no search may show; at most a few hundred.
@@ -182,6 +188,18 @@ class Catalog:
         with read(self._engine) as connection:
             row = connection.execute(query).first()
         return None if row is None else version_of(row)
+
+    def replaced_by(self, version_ids: Collection[str]) -> dict[str, Version]:
+        """For each of these versions that is staged, the one that searches find until it is ready, by its id."""
+        staged = versions.alias("staged")
+        query = (
+            select(staged.c.id.label("staged_id"), versions)
+            .join(documents, documents.c.id == staged.c.document_id)
+            .join(versions, versions.c.id == documents.c.active_version_id)
+            .where(staged.c.id.in_(list(version_ids)), staged.c.id != versions.c.id)
+        )
+        with read(self._engine) as connection:
+            return {row.staged_id: version_of(row) for row in connection.execute(query).all()}
 
     def indexed_versions(self) -> list[Version]:
         """Every tenant's versions that should be in the index, for comparing the two."""

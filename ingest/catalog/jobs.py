@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import Connection, Engine, delete, select, update
 
 from ingest.catalog import claims, waiting
 from ingest.catalog.database import insert_new, read, write
@@ -12,8 +12,9 @@ from ingest.catalog.failures import fail_version
 from ingest.catalog.locking import lock_documents
 from ingest.catalog.queued import queue_job
 from ingest.catalog.recovery import recover_killed, recover_lapsed
+from ingest.catalog.replacements import make_ready, make_searchable
 from ingest.catalog.tables import documents, jobs, pauses, versions
-from ingest.documents import SEARCHABLE_STATES, Failure, Job, JobKind, VersionState
+from ingest.documents import SEARCHABLE_STATES, EmbedReport, Failure, Job, JobKind, VersionState
 from ingest.errors import LeaseLostError
 
 MAX_ATTEMPTS = 3
@@ -76,8 +77,7 @@ class Jobs:
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(**changed))
 
     def finish_ingest(self, job: Job, *, title: str | None, pages: int | None, characters: int, chunks: int) -> None:
-        """Activate the version and queue its embedding in one commit: from here on searches find it."""
-        now = time.time()
+        """Queue the version's embedding and, unless it is to replace another, activate it, in one commit."""
         with write(self._engine) as connection:
             lock_documents(connection, [job.document_id])
             priority = self._end(connection, job, "done")
@@ -89,48 +89,23 @@ class Jobs:
                 version_id=job.version_id,
                 priority=priority,
             )
-            connection.execute(
-                update(versions)
-                .where(versions.c.id == job.version_id)
-                .values(
-                    state=VersionState.SEARCHABLE,
-                    hidden=False,
-                    title=title,
-                    pages=pages,
-                    characters=characters,
-                    chunks=chunks,
-                    chunks_embedded=0,
-                    tokens=0,
-                    searchable_at=func.coalesce(versions.c.searchable_at, now),
-                )
-            )
-            connection.execute(
-                update(documents)
-                .where(documents.c.id == job.document_id)
-                .values(active_version_id=job.version_id, title=title)
-            )
+            make_searchable(connection, job, title=title, pages=pages, characters=characters, chunks=chunks)
 
-    def finish_embed(self, finished: Sequence[tuple[Job, int]]) -> list[Job]:
-        """Mark versions ready, each with its token count, in one commit; returns the jobs whose lease was lost."""
+    def finish_embed(self, finished: Sequence[EmbedReport]) -> list[Job]:
+        """Mark versions ready, each in the place of the one it replaces, in one commit; returns the jobs it lost.
+
+        Raises `IncompleteVersionError`, and then nothing of it is done.
+        """
         lost: list[Job] = []
         with write(self._engine) as connection:
-            lock_documents(connection, {job.document_id for job, _ in finished})
-            for job, tokens in sorted(finished, key=lambda entry: entry[0].id):
+            lock_documents(connection, {report.job.document_id for report in finished})
+            for report in sorted(finished, key=lambda report: report.job.id):
                 try:
-                    self._end(connection, job, "done")
+                    self._end(connection, report.job, "done")
                 except LeaseLostError:
-                    lost.append(job)
+                    lost.append(report.job)
                     continue
-                connection.execute(
-                    update(versions)
-                    .where(versions.c.id == job.version_id)
-                    .values(
-                        state=VersionState.READY,
-                        tokens=tokens,
-                        chunks_embedded=versions.c.chunks,
-                        ready_at=time.time(),
-                    )
-                )
+                make_ready(connection, report)
         return lost
 
     def finish_collect(self, job: Job) -> None:

@@ -74,6 +74,14 @@ def read_document(connection: Connection, tenant_id: str, identifier: str) -> Do
     return document_of(row)
 
 
+def read_version(connection: Connection, identifier: str) -> Version:
+    """Raises `DocumentNotFoundError`."""
+    row = connection.execute(select(versions).where(versions.c.id == identifier)).first()
+    if row is None:
+        raise DocumentNotFoundError(f"There is no version {identifier!r}.")
+    return version_of(row)
+
+
 def document_of(row: Row[Any]) -> Document:
     """A row of `document_query`."""
     values = row._mapping
@@ -112,6 +120,7 @@ def version_of(row: Row[Any]) -> Version:
         tokens=values[versions.c.tokens],
         chunks=values[versions.c.chunks],
         chunks_embedded=values[versions.c.chunks_embedded],
+        chunks_reused=values[versions.c.chunks_reused],
         failure=code and Failure(code, values[versions.c.error_detail] or "", values[versions.c.error_hint] or ""),
         created_at=values[versions.c.created_at],
         searchable_at=values[versions.c.searchable_at],

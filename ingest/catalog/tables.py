@@ -88,6 +88,7 @@ versions = Table(
     Column("tokens", _BIG),
     Column("chunks", Integer),
     Column("chunks_embedded", Integer, nullable=False),
+    Column("chunks_reused", Integer, nullable=False),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("error_hint", Text),

@@ -12,8 +12,11 @@ from ingest.catalog.tables import documents, jobs, versions
 from ingest.documents import IN_PROGRESS, Document, JobKind, Version, VersionState
 from ingest.errors import DocumentStateError
 
+# A worker's clock may be behind ours, and its last write takes a moment to arrive.
+_MARGIN_SECONDS = 10.0
 
-def cancel(connection: Connection, tenant_id: str, identifier: str, *, grace_seconds: float) -> Document:
+
+def cancel(connection: Connection, tenant_id: str, identifier: str) -> Document:
     """Stop what is being made of a document's latest bytes.
 
     A document that had another version before keeps that one, as if the replacement had never been sent. Otherwise
@@ -26,7 +29,7 @@ def cancel(connection: Connection, tenant_id: str, identifier: str, *, grace_sec
         raise DocumentStateError(
             f"The document is {version.state}: there is nothing to cancel.", hint="Delete it if you don't want it."
         )
-    withdraw(connection, document, [version], VersionState.CANCELLED, grace_seconds=grace_seconds)
+    withdraw(connection, document, [version], VersionState.CANCELLED)
     before = document.active_version_id if document.active_version_id != version.id else None
     connection.execute(
         update(documents)
@@ -42,12 +45,12 @@ def withdraw(
     leaving: Sequence[Version],
     state: VersionState,
     *,
-    grace_seconds: float,
+    wait_seconds: float = 0.0,
 ) -> None:
-    """Take versions of a locked document out of use, in `state` from here on.
+    """Take versions of a locked document out of use, in `state` from here on; collect them after `wait_seconds`.
 
-    Their workers lose their leases. One that is in the middle of a write may not have noticed, so where there is one,
-    collection waits `grace_seconds`: that is a lease, after which it has noticed or is dead.
+    Their workers lose their leases. One that is in the middle of a write has not noticed yet, so where there is one,
+    collection waits until the lease would have run out: by then it has noticed or is dead.
     """
     now = time.time()
     ids = [version.id for version in leaving]
@@ -62,7 +65,7 @@ def withdraw(
         .values(state="cancelled", fence=jobs.c.fence + 1, updated_at=now)
         .returning(jobs.c.version_id, jobs.c.lease_until)
     ).all()
-    worked_on = {version for version, lease_until in ended if lease_until is not None}
+    leases = {version: lease_until + _MARGIN_SECONDS for version, lease_until in ended if lease_until is not None}
     for version in leaving:
         queue_job(
             connection,
@@ -70,6 +73,6 @@ def withdraw(
             tenant_id=document.tenant_id,
             document_id=document.id,
             version_id=version.id,
-            not_before=now + grace_seconds if version.id in worked_on else now,
+            not_before=max(now + wait_seconds, leases.get(version.id, now)),
         )
     connection.execute(update(versions).where(versions.c.id.in_(ids)).values(state=state, hidden=True))

@@ -10,7 +10,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.documents import Failure, JobKind, VersionState
+from ingest.documents import EmbedReport, Failure, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.catalogs import accept, arrive, lapse, searchable, wake
 from tests.support.postgres import disposed
@@ -42,7 +42,7 @@ def test_another_tenants_document_is_not_found(catalog: Catalog) -> None:
     with pytest.raises(DocumentNotFoundError):
         catalog.document("bob", document.id)
     with pytest.raises(DocumentNotFoundError):
-        catalog.delete("bob", document.id, grace_seconds=0)
+        catalog.delete("bob", document.id)
     assert catalog.documents("bob") == []
 
 
@@ -53,7 +53,7 @@ def test_a_version_is_visible_from_its_activation_to_its_deletion(catalog: Catal
     searchable(jobs)
     assert catalog.visible("ann", [version])[version].title == "Title"
     assert catalog.visible("bob", [version]) == {}
-    catalog.delete("ann", document.id, grace_seconds=0)
+    catalog.delete("ann", document.id)
     assert catalog.visible("ann", [version]) == {}
     assert catalog.hidden_versions("ann") == [version]
     (collect,) = jobs.claim(JobKind.COLLECT)
@@ -63,14 +63,14 @@ def test_a_version_is_visible_from_its_activation_to_its_deletion(catalog: Catal
 
 def test_a_deleted_documents_id_never_comes_back(catalog: Catalog) -> None:
     first = arrive(catalog)
-    catalog.delete("ann", first.id, grace_seconds=0)
+    catalog.delete("ann", first.id)
     assert arrive(catalog).id != first.id
 
 
 def test_deleting_under_a_worker_takes_its_lease_and_waits_out_its_grace(catalog: Catalog, jobs: Jobs) -> None:
     document = arrive(catalog)
     (job,) = jobs.claim(JobKind.INGEST)
-    catalog.delete("ann", document.id, grace_seconds=60)
+    catalog.delete("ann", document.id)
     with pytest.raises(LeaseLostError):
         jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=1)
     assert catalog.visible("ann", [document.version.id]) == {}
@@ -111,7 +111,7 @@ def test_searchable_queues_the_embedding_and_embedding_ends_ready(catalog: Catal
     searchable(jobs)
     (embed,) = jobs.claim(JobKind.EMBED)
     jobs.progress(embed, VersionState.EMBEDDING, chunks_embedded=1, tokens=5)
-    assert jobs.finish_embed([(embed, 12)]) == []
+    assert jobs.finish_embed([EmbedReport(embed, 12)]) == []
     version = catalog.document("ann", document.id).version
     assert (version.state, version.tokens, version.chunks_embedded) == (VersionState.READY, 12, 2)
     assert jobs.waiting() == {}

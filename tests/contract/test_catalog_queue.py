@@ -195,7 +195,7 @@ def test_a_lapsed_lease_costs_an_attempt_and_a_stopped_service_does_not(
 
 def test_a_collection_is_tried_until_it_is_done(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
     document = arrive(catalog)
-    catalog.delete("ann", document.id, grace_seconds=0)
+    catalog.delete("ann", document.id)
     for _ in range(MAX_ATTEMPTS + 2):
         wake(engine)
         (job,) = jobs.claim(JobKind.COLLECT)
@@ -209,7 +209,7 @@ def test_a_collection_is_tried_until_it_is_done(catalog: Catalog, jobs: Jobs, en
 
 def test_a_collection_that_cannot_be_done_leaves_the_version_deleted_and_hidden(catalog: Catalog, jobs: Jobs) -> None:
     document = arrive(catalog)
-    catalog.delete("ann", document.id, grace_seconds=0)
+    catalog.delete("ann", document.id)
     (job,) = jobs.claim(JobKind.COLLECT)
     jobs.fail(job, AWAY)
     assert catalog.version(document.version.id).state is VersionState.DELETED

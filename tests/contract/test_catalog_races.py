@@ -10,7 +10,7 @@ import pytest
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
-from ingest.documents import JobKind, VersionState
+from ingest.documents import EmbedReport, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.catalogs import accept, arrive, at_once
 from tests.support.postgres import disposed
@@ -119,7 +119,7 @@ def test_a_document_deleted_while_its_ingest_ends_stays_deleted(catalog: Catalog
         document = arrive(catalog, f"{number}")
         (job,) = jobs.claim(JobKind.INGEST)
         deleted, finished, moved = at_once(
-            partial(catalog.delete, "ann", document.id, grace_seconds=0),
+            partial(catalog.delete, "ann", document.id),
             partial(jobs.finish_ingest, job, title=None, pages=None, characters=1, chunks=1),
             partial(jobs.progress, job, VersionState.INDEXING, chunks=1),
         )
@@ -140,8 +140,8 @@ def test_documents_deleted_while_a_batch_of_them_is_embedded_stay_deleted(catalo
         held = jobs.claim(JobKind.EMBED, limit=4)
         assert len(held) == 4
         *deleted, finished = at_once(
-            *[partial(catalog.delete, "ann", document, grace_seconds=0) for document in (documents[3], documents[1])],
-            partial(jobs.finish_embed, [(job, 1) for job in reversed(held)]),
+            *[partial(catalog.delete, "ann", document) for document in (documents[3], documents[1])],
+            partial(jobs.finish_embed, [EmbedReport(job, 1) for job in reversed(held)]),
         )
         assert not any(isinstance(end, Exception) for end in (*deleted, finished)), (deleted, finished)
         states = [catalog.version(version).state for version in versions]
@@ -151,9 +151,7 @@ def test_documents_deleted_while_a_batch_of_them_is_embedded_stay_deleted(catalo
 def test_bytes_uploaded_while_their_document_is_deleted_are_there_or_were_there(catalog: Catalog) -> None:
     for number in range(ROUNDS):
         document = arrive(catalog, f"{number}")
-        deleted, accepted = at_once(
-            partial(catalog.delete, "ann", document.id, grace_seconds=0), partial(accept, catalog, f"{number}")
-        )
+        deleted, accepted = at_once(partial(catalog.delete, "ann", document.id), partial(accept, catalog, f"{number}"))
         assert not isinstance(deleted, Exception), deleted
         assert isinstance(accepted, Accepted), accepted
         if accepted.created:

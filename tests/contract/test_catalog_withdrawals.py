@@ -7,21 +7,20 @@ from sqlalchemy import Engine
 
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
-from ingest.documents import Failure, JobKind, VersionState
+from ingest.documents import EmbedReport, Failure, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, DocumentStateError, LeaseLostError
 from tests.support.catalogs import accept, arrive, at_once, embedded, lapse, searchable, wake
 
 REASON = Failure("parser_limit", "Too slow.")
-GRACE = 60.0
 
 
 def cancel(catalog: Catalog, document: str, tenant: str = "ann") -> None:
-    catalog.cancel(tenant, document, grace_seconds=GRACE)
+    catalog.cancel(tenant, document)
 
 
 def test_a_cancelled_document_is_neither_made_nor_found_and_says_so(catalog: Catalog, jobs: Jobs) -> None:
     document = arrive(catalog)
-    cancelled = catalog.cancel("ann", document.id, grace_seconds=GRACE)
+    cancelled = catalog.cancel("ann", document.id)
     assert (cancelled.id, cancelled.version.state) == (document.id, VersionState.CANCELLED)
     assert jobs.claim(JobKind.INGEST) == []
     assert catalog.document("ann", document.id).version.state is VersionState.CANCELLED
@@ -45,7 +44,7 @@ def test_a_document_cancelled_while_it_is_embedded_is_no_longer_found(catalog: C
     (embed,) = jobs.claim(JobKind.EMBED)
     cancel(catalog, document.id)
     assert catalog.visible("ann", [document.version.id]) == {}
-    assert jobs.finish_embed([(embed, 1)]) == [embed]
+    assert jobs.finish_embed([EmbedReport(embed, 1)]) == [embed]
     assert catalog.document("ann", document.id).active_version_id is None
 
 

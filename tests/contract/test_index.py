@@ -141,6 +141,16 @@ def test_writing_a_chunk_late_leaves_its_vector(index: Index) -> None:
     assert index.count("ann", "v1", embedded_only=True) == 3
 
 
+def test_the_vectors_of_chunks_come_back_for_those_that_have_one(index: Index) -> None:
+    embedded, bare = chunk("embedded"), chunk("bare")
+    put(index, {bare: "masts"}, dense=False)
+    put(index, {embedded: "whales swim"})
+    found = index.dense([embedded.id, bare.id, str(uuid.uuid4())])
+    assert list(found) == [embedded.id]
+    np.testing.assert_allclose(found[embedded.id], EMBEDDER.query("whales swim"), rtol=1e-5)
+    assert index.dense([]) == {}
+
+
 def test_deleting_a_version_removes_all_of_it_and_then_nothing(index: Index) -> None:
     kept = chunk("k", version="v2")
     put(index, {**{chunk(name): "same words" for name in "abc"}, kept: "same words"})

@@ -91,7 +91,7 @@ class Simulation:
 
     def delete(self, document: str) -> None:
         self.deleting.add(document)
-        versions = self.catalog.delete(_TENANT, document, grace_seconds=_LEASE_SECONDS)
+        versions = self.catalog.delete(_TENANT, document)
         reach("delete.committed")
         for version in versions:
             remove_version(self.catalog, self.index, self.texts, self.blobs, version.id)

@@ -143,6 +143,65 @@ def test_a_document_is_cancelled_while_it_waits_and_the_same_bytes_start_over(
     problem(client.http.post(f"/v1/documents/{document}/cancel"), 409, "document_state")
 
 
+def put(client: Client, document: str, content: bytes, tag: str | None, **params: str) -> httpx.Response:
+    headers = {} if tag is None else {"If-Match": tag}
+    return client.http.put(f"/v1/documents/{document}", params=params, headers=headers, content=content)
+
+
+def test_a_document_is_replaced_by_who_has_seen_its_latest_version(
+    client: Client, service: tuple[Services, Client]
+) -> None:
+    created = upload(client, b"# Log\n\nThe albatross followed the ship.", "log.md", collection="logs")
+    document = created.json()["id"]
+    done = ready(client, document)
+    tag = client.http.get(f"/v1/documents/{document}").headers["etag"]
+    assert (tag, done["active_version"]) == (created.headers["etag"], done["version"])
+    service[0].jobs.pause(JobKind.EMBED)
+    replaced = put(client, document, b"# Log\n\nThe petrel left the ship.", tag, name="log-2.md")
+    assert (replaced.status_code, replaced.json()["duplicate"], replaced.json()["id"]) == (202, False, document)
+    assert replaced.headers["etag"] not in (tag, "")
+    assert [hit["document"] for hit in found(client, "albatross")] == [document]
+    assert "albatross" in client.http.get(f"/v1/documents/{document}/content").text
+    service[0].jobs.resume(JobKind.EMBED)
+    service[0].doorbell.ring(JobKind.INGEST)
+    done = ready(client, document)
+    assert (done["state"], done["name"], done["active_version"]) == ("ready", "log-2.md", done["version"])
+    assert [hit["version"] for hit in found(client, "petrel")] == [done["version"]]
+    assert found(client, "albatross") == []
+    content = client.http.get(f"/v1/documents/{document}/content")
+    assert "petrel" in content.text
+    assert content.headers["etag"] == replaced.headers["etag"]
+    assert client.http.get(f"/v1/documents/{document}/original").content.endswith(b"petrel left the ship.")
+    assert put(client, document, b"# Log\n\nThe petrel left the ship.", replaced.headers["etag"]).status_code == 200
+
+
+def found(client: Client, query: str) -> list[dict[str, Any]]:
+    body = {"query": query, "collections": ["logs"], "mode": "bm25"}
+    hits: list[dict[str, Any]] = client.post("/v1/search", body)["hits"]
+    return hits
+
+
+def test_replacing_without_or_with_an_old_tag_is_refused_and_changes_nothing(
+    client: Client, service: tuple[Services, Client]
+) -> None:
+    created = upload(client, b"The first mate's list.", collection="logs")
+    document, tag = created.json()["id"], created.headers["etag"]
+    ready(client, document)
+    problem(put(client, document, b"new", None), 428, "precondition_required")
+    for old in ('"another"', f"W/{tag}", '"x", "y"'):
+        problem(put(client, document, b"new", old), 412, "precondition_failed")
+    problem(put(client, document, b"new", "no quotes"), 400, "bad_request")
+    problem(put(client, document, b"", tag), 422, "empty_file")
+    problem(put(client, "unknown", b"new", "*"), 404, "document_not_found")
+    other = other_tenant(*service)
+    theirs = client.http.put(f"/v1/documents/{document}", content=b"new", headers={"If-Match": "*", **other})
+    problem(theirs, 404, "document_not_found")
+    form = client.http.put(f"/v1/documents/{document}", files={"f": b"new"}, headers={"If-Match": "*"})
+    problem(form, 400, "bad_request")
+    assert client.http.get(f"/v1/documents/{document}").headers["etag"] == tag
+    assert put(client, document, b"Any state of the list will do.", "*").status_code == 202
+
+
 def test_content_is_read_by_code_points_and_the_original_by_bytes(client: Client) -> None:
     document = upload(client, "Élan vital, naïve façade.\r\nSecond line".encode(), "é.txt").json()["id"]
     ready(client, document)

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, update
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.tables import jobs as jobs_table
-from ingest.documents import Document, Job, JobKind, Priority
+from ingest.documents import Document, EmbedReport, Job, JobKind, Priority
 
 
 def arrival(
@@ -43,7 +43,7 @@ def searchable(jobs: Jobs, *, chunks: int = 2) -> Job:
 def embedded(jobs: Jobs) -> Job:
     """Carry the next embedding to its end."""
     (job,) = jobs.claim(JobKind.EMBED)
-    jobs.finish_embed([(job, 12)])
+    jobs.finish_embed([EmbedReport(job, 12, chunks_indexed=2)])
     return job
 
 

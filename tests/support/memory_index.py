@@ -47,6 +47,7 @@ class MemoryIndex:
         return len(gone)
 
     def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
+        self.fault("count")
         return sum(
             (c.tenant_id, c.version_id) == (tenant_id, version_id) and (not embedded_only or c.id in self.embeddings)
             for c in self.kept.values()
@@ -75,6 +76,7 @@ class MemoryIndex:
                 yield chunk
 
     def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+        self.fault("dense")
         return {i: self.embeddings[i] for i in chunk_ids if i in self.embeddings}
 
     def versions(self) -> dict[tuple[str, str], int]:

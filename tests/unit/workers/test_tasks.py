@@ -7,75 +7,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from ingest.blobs import DirectoryBlobs
-from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import open_database, sqlite_url
-from ingest.catalog.jobs import Jobs
 from ingest.catalog.tables import jobs as job_table
-from ingest.documents import Document, JobKind, VersionState
-from ingest.errors import DamagedDocumentError, LeaseLostError
-from ingest.intake import Intake, UploadRequest
-from ingest.parsing.types import ParsedDocument
-from ingest.texts import Texts
-from retrieval.bm25 import Bm25Encoder
-from retrieval.embedding import HashingEmbedder
+from ingest.documents import JobKind, VersionState
+from ingest.errors import LeaseLostError
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from tests.support.books import book
-from tests.support.memory_index import MemoryIndex
+from tests.support.harbour import Harbour, no
 from workers.enqueue import ThreadDoorbell
 from workers.reconcile import reconcile
-from workers.tasks import CollectTask, EmbedTask, IngestTask, Stopping, Workshop, remove_version
+from workers.tasks import Stopping, remove_version
 from workers.threads import WorkerThreads
-
-
-class PlainParser:
-    """Reads UTF-8; a text that begins with `damaged` is damaged."""
-
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
-        text = path.read_text()
-        if text.startswith("damaged"):
-            raise DamagedDocumentError(f"{name} is damaged.")
-        return ParsedDocument(text, (), name.partition(".")[0], "plain")
-
-
-def no() -> bool:
-    return False
-
-
-class Harbour:
-    """Everything a worker needs, and the three tasks."""
-
-    def __init__(self, home: Path) -> None:
-        engine = open_database(sqlite_url(home / "catalog.sqlite"))
-        self.engine = engine
-        self.catalog, self.jobs, self.index = Catalog(engine), Jobs(engine), MemoryIndex()
-        self.catalog.ensure_tenant("ann")
-        self.blobs = DirectoryBlobs(home / "blobs")
-        self.texts = Texts(self.blobs)
-        self.shop = Workshop(
-            self.catalog,
-            self.jobs,
-            self.blobs,
-            self.texts,
-            self.index,
-            Bm25Encoder(),
-            HashingEmbedder(),
-            self.blobs.path,
-        )
-        self.ingest, self.embed, self.collect = (
-            IngestTask(self.shop, PlainParser()),
-            EmbedTask(self.shop),
-            CollectTask(self.shop),
-        )
-        self.intake = Intake(self.catalog, self.blobs, max_bytes=10_000_000)
-
-    def upload(self, text: str, name: str = "a.md") -> Document:
-        with self.intake.receive(UploadRequest("ann", "default", name)) as upload:
-            upload.write(text.encode())
-            return upload.accept().document
-
-    def state(self, document: Document) -> VersionState:
-        return self.catalog.document("ann", document.id).version.state
 
 
 @pytest.fixture
@@ -157,7 +98,7 @@ def test_what_a_worker_wrote_for_a_document_deleted_under_it_is_removed_again(ha
     def delete_during(method: str) -> None:
         if method == "upsert":
             harbour.index.fault = lambda _: None
-            for version in harbour.catalog.delete("ann", document.id, grace_seconds=60):
+            for version in harbour.catalog.delete("ann", document.id):
                 remove_version(harbour.catalog, harbour.index, harbour.texts, harbour.blobs, version.id)
 
     harbour.index.fault = delete_during

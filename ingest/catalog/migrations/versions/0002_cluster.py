@@ -27,7 +27,7 @@ def downgrade() -> None:
     op.create_index("ix_jobs_state_kind_not_before_id", "jobs", ["state", "kind", "not_before", "id"])
     op.drop_column("jobs", "priority")
     op.drop_index("ix_versions_tenant_id_content_sha256", table_name="versions")
-    for column in ("name", "title", "media_type"):
+    for column in ("name", "title", "media_type", "chunks_reused"):
         op.drop_column("versions", column)
     op.drop_index("ix_documents_tenant_id_sequence", table_name="documents")
     with op.batch_alter_table("documents") as batch:
@@ -46,6 +46,7 @@ def _describe_versions() -> None:
     op.add_column("versions", sa.Column("name", sa.Text()))
     op.add_column("versions", sa.Column("title", sa.Text()))
     op.add_column("versions", sa.Column("media_type", sa.String(length=128)))
+    op.add_column("versions", sa.Column("chunks_reused", sa.Integer(), server_default="0", nullable=False))
     for column in ("name", "title", "media_type"):
         op.execute(
             f"UPDATE versions SET {column} = (SELECT {column} FROM documents WHERE documents.id = versions.document_id)"
@@ -55,6 +56,7 @@ def _describe_versions() -> None:
     with op.batch_alter_table("versions") as batch:
         batch.alter_column("name", existing_type=sa.Text(), nullable=False)
         batch.alter_column("media_type", existing_type=sa.String(length=128), nullable=False)
+        batch.alter_column("chunks_reused", existing_type=sa.Integer(), server_default=None)
     op.create_index("ix_versions_tenant_id_content_sha256", "versions", ["tenant_id", "content_sha256"])
 
 

@@ -1,0 +1,28 @@
+"""`ETag` and `If-Match`: which state of a document a client means. A document's tag is the id of its latest version."""
+
+import re
+
+from api.problems import BadRequestError, PreconditionRequiredError
+from ingest.documents import Document
+
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+
+
+def etag(document: Document) -> dict[str, str]:
+    """The header that goes with a document."""
+    return {"ETag": f'"{document.version.id}"'}
+
+
+def matching(if_match: str | None) -> frozenset[str] | None:
+    """The ids of the versions that an `If-Match` header admits; None for `*`, which admits any.
+
+    Raises `PreconditionRequiredError` where there is no header. A weak tag admits nothing (RFC 9110, 13.1.1).
+    """
+    if if_match is None:
+        raise PreconditionRequiredError("Replacing a document needs If-Match, so that nobody's change is lost.")
+    if if_match.strip() == "*":
+        return None
+    found = [_TAG.fullmatch(part.strip()) for part in if_match.split(",")]
+    if not all(found):
+        raise BadRequestError("If-Match cannot be read.", hint='Send the ETag as it came, quotes included: "1b2c…".')
+    return frozenset(tag.group(2) for tag in found if tag and not tag.group(1))

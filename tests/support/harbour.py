@@ -1,0 +1,102 @@
+"""A worker's surroundings: real catalog, blobs and texts, with the index in memory so that it can fail when told to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.catalog import Accepted, Catalog
+from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.jobs import Jobs
+from ingest.documents import Document, JobKind, VersionState
+from ingest.errors import DamagedDocumentError
+from ingest.intake import Intake, Replaces, UploadRequest
+from ingest.parsing.types import ParsedDocument
+from ingest.texts import Texts
+from retrieval.bm25 import Bm25Encoder
+from retrieval.embedding import Embedded, HashingEmbedder
+from tests.support.catalogs import wake
+from tests.support.memory_index import MemoryIndex
+from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
+
+
+class CountingEmbedder(HashingEmbedder):
+    """Remembers every text that it encoded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def documents(self, texts: Sequence[str]) -> Embedded:
+        self.texts += texts
+        return super().documents(texts)
+
+
+class PlainParser:
+    """Reads UTF-8; a text that begins with `damaged` is damaged."""
+
+    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        text = path.read_text()
+        if text.startswith("damaged"):
+            raise DamagedDocumentError(f"{name} is damaged.")
+        return ParsedDocument(text, (), name.partition(".")[0], "plain")
+
+
+def no() -> bool:
+    return False
+
+
+class Harbour:
+    """Everything a worker needs, and the three tasks."""
+
+    def __init__(self, home: Path, catalog_url: str | None = None) -> None:
+        engine = open_database(catalog_url or sqlite_url(home / "catalog.sqlite"))
+        self.engine = engine
+        self.catalog, self.jobs, self.index = Catalog(engine), Jobs(engine), MemoryIndex()
+        self.catalog.ensure_tenant("ann")
+        self.embedder = CountingEmbedder()
+        self.blobs = DirectoryBlobs(home / "blobs")
+        self.texts = Texts(self.blobs)
+        self.shop = Workshop(
+            self.catalog,
+            self.jobs,
+            self.blobs,
+            self.texts,
+            self.index,
+            Bm25Encoder(),
+            self.embedder,
+            self.blobs.path,
+        )
+        self.ingest, self.embed, self.collect = (
+            IngestTask(self.shop, PlainParser()),
+            EmbedTask(self.shop),
+            CollectTask(self.shop),
+        )
+        self.intake = Intake(self.catalog, self.blobs, max_bytes=10_000_000)
+
+    def upload(self, text: str, name: str = "a.md") -> Document:
+        with self.intake.receive(UploadRequest("ann", "default", name)) as upload:
+            upload.write(text.encode())
+            return upload.accept().document
+
+    def state(self, document: Document) -> VersionState:
+        return self.catalog.document("ann", document.id).version.state
+
+    def replace(self, document: Document, text: str, name: str = "a.md") -> Accepted:
+        replaces = Replaces(document.id, None)
+        with self.intake.receive(UploadRequest("ann", document.collection, name, replaces=replaces)) as upload:
+            upload.write(text.encode())
+            return upload.accept()
+
+    def work_off(self) -> None:
+        """Carry every job that waits to its end, collections too."""
+        while True:
+            wake(self.engine)
+            ingest, embed, collect = (self.jobs.claim(kind) for kind in JobKind)
+            for job in ingest:
+                self.ingest.run(job, no)
+            for job in embed:
+                self.embed.run([job], no)
+            for job in collect:
+                self.collect.run(job)
+            if not (ingest or embed or collect):
+                return
