@@ -203,13 +203,6 @@ def test_a_vector_is_kept_with_length_one(index: Index) -> None:
     np.testing.assert_allclose(index.dense([written.id])[written.id], np.full(DIMENSION, DIMENSION**-0.5), rtol=1e-6)
 
 
-def test_writing_a_chunk_again_takes_its_vector(index: Index) -> None:
-    written = chunk("a")
-    put(index, {written: "whale"})
-    put(index, {written: "whale"}, dense=False)
-    assert index.dense([written.id]) == {}
-
-
 def test_versions_are_counted_tenant_by_tenant(index: Index) -> None:
     assert index.versions() == {}
     put(index, {chunk(name): "words" for name in "abc"}, dense=False)
