@@ -10,8 +10,8 @@ from retrieval.points import BATCH, DENSE, KEYWORDS, PAGE, SPARSE, TENANT
 from retrieval.qdrant_server_connection import QdrantConnection
 from retrieval.qdrant_server_settings import QdrantServerSettings
 
-# Before it: a critical fault of the write-ahead log, and no k for the fusion of ranks.
-# Writes that leave a point that is there as it is (`insert_only`) are of this release.
+# Servers before it pass over `update_mode`, so that writing a chunk late would take its vector; those before 1.16.2
+# have a critical fault in their write-ahead log besides.
 _OLDEST_SERVER = (1, 17, 0)
 # On another node of a cluster a new collection is not there for a moment.
 _NOT_YET = frozenset({404})

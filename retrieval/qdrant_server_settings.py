@@ -6,7 +6,7 @@ from typing import Literal
 from retrieval.retries import RetryPolicy
 
 _BRIEFLY = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
-# Six waits of 13 to 26 seconds together: time enough for a server to be restarted.
+# Six waits of 6.5 to 13 seconds together: time enough for a server to be restarted.
 _PATIENTLY = RetryPolicy(attempts=7, first_wait_seconds=0.5, longest_wait_seconds=8.0)
 
 

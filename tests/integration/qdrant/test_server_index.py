@@ -141,8 +141,8 @@ def test_another_programs_collection_is_refused(double: QdrantDouble, client: Qd
 
 
 def test_a_server_that_is_too_old_is_refused(proxy: FaultyProxy, name: str) -> None:
-    proxy.faults["GET /"] = [Fault(status=200, body=json.dumps({"title": "qdrant", "version": "1.15.4"}).encode())]
-    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.15\.4, and the oldest that can be used is 1\.17\.0"):
+    proxy.faults["GET /"] = [Fault(status=200, body=json.dumps({"title": "qdrant", "version": "1.16.3"}).encode())]
+    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.16\.3, and the oldest that can be used is 1\.17\.0"):
         opened(proxy.url, name)
     assert proxy.seen == ["GET /"]
 
