@@ -19,6 +19,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from ingest.catalog.leftovers import Leftovers
 from ingest.errors import DataFolderBusyError
 from ingest.intake import Intake
 from ingest.parsing.sandbox import ParserSandbox
@@ -33,6 +34,7 @@ from workers.enqueue import ThreadDoorbell
 from workers.reconcile import reconcile
 from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop, remove_version
 from workers.threads import WorkerThreads
+from workers.upkeep import upkeep
 
 log = structlog.get_logger(__name__)
 
@@ -105,6 +107,7 @@ def _assemble(
     stack.callback(index.close)
     if crashed:
         behind = reconcile(catalog, jobs, index)
+        upkeep(Leftovers(engine), index, blobs, texts)
         log.info("the last process ended without closing", versions_indexed_again=len(behind))
     recovered = jobs.recover(all_running=True)
     if recovered:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -131,12 +132,21 @@ class DirectoryBlobs:
             path.parent.rmdir()
         return size
 
-    def discard_unfinished(self) -> int:
-        """Remove what uploads left behind when the process was killed; returns how many. Call before serving."""
-        left = list(self._incoming.iterdir())
+    def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
+        """Remove what uploads left behind when their process was killed; returns how many.
+
+        While others may be uploading, give an age that no upload reaches.
+        """
+        left = [path for path in self._incoming.iterdir() if _age(path) >= older_than_seconds]
         for path in left:
             path.unlink(missing_ok=True)
         return len(left)
+
+    def keys(self, prefix: str, *, older_than_seconds: float = 0.0) -> Iterator[str]:
+        """Keys below a folder whose files have not been written for so long."""
+        for path in (self._root / prefix).rglob("*"):
+            if path.is_file() and _age(path) >= older_than_seconds:
+                yield path.relative_to(self._root).as_posix()
 
     def _rename(self, path: Path, key: str) -> None:
         target = self.path(key)
@@ -155,6 +165,14 @@ def out_of_room_is_ours() -> Iterator[None]:
         if error.errno in _OUT_OF_ROOM:
             raise StorageFullError("The disk is full.") from error
         raise
+
+
+def _age(path: Path) -> float:
+    """Seconds since the file was written; none for one that is gone meanwhile."""
+    try:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    except FileNotFoundError:
+        return 0.0
 
 
 def _fsync_directory(path: Path) -> None:

@@ -11,6 +11,7 @@ FAULT_POINTS: dict[str, str] = {
     "upload.kept": "the bytes have their key, and no row names it",
     "upload.accepted": "the row is committed, and the sender has no answer yet",
     "upload.answering": "the doorbell was rung, and the sender has no answer yet",
+    "look.began": "a worker has a message, and holds no job",
     "ingest.claimed": "a worker holds the job and has done nothing",
     "ingest.parsed": "the text is in memory only",
     "ingest.text_saved": "text and map are kept, and the index has nothing",

@@ -16,7 +16,9 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from ingest.catalog.leftovers import Leftovers
 from ingest.documents import JobKind
+from ingest.faultpoints import reach
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.texts import Texts
 from retrieval import build
@@ -28,6 +30,7 @@ from retrieval.models.store import ModelStore
 from workers.carrying import Carrier
 from workers.settings import ClusterSettings
 from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
+from workers.upkeep import upkeep
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +47,7 @@ class Parts:
 
     catalog: Catalog
     jobs: Jobs
+    leftovers: Leftovers
     keys: ApiKeys
     blobs: DirectoryBlobs
     texts: Texts
@@ -77,7 +81,7 @@ def open_parts(settings: ClusterSettings, *, open_encoder: OpenEncoder = local_e
         stack.callback(index.close)
         blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
         jobs = Jobs(engine, lease_seconds=settings.lease_seconds)
-        yield Parts(catalog, jobs, ApiKeys(engine), blobs, Texts(blobs), index, sparse, encoder)
+        yield Parts(catalog, jobs, Leftovers(engine), ApiKeys(engine), blobs, Texts(blobs), index, sparse, encoder)
 
 
 class Station:
@@ -126,6 +130,7 @@ class Station:
     def look(self, kind: JobKind) -> int:
         """Carry jobs of a kind until none waits, the slice is over or the worker stops; returns how many."""
         self._slice_end = time.monotonic() + self._slice_seconds
+        reach("look.began")
         carried = 0
         while not self._stopping():
             if kind is not JobKind.COLLECT and not self._parts.blobs.has_room_to_work():
@@ -140,6 +145,10 @@ class Station:
                 self._ring(kind)
                 break
         return carried
+
+    def tidy(self) -> None:
+        parts = self._parts
+        upkeep(parts.leftovers, parts.index, parts.blobs, parts.texts)
 
     def close(self) -> None:
         self._closing.set()

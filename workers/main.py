@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 from ingest.documents import JobKind
 from ingest.errors import LeadlineError
 from workers.cluster import OpenEncoder, OpenParser, Station, local_encoder, open_station, sandboxed_parser
-from workers.enqueue.celery_app import LOOK, QUEUES, SWEEP, make_app, ring, waiting_messages
+from workers.enqueue.celery_app import LOOK, QUEUES, SWEEP, TIDY, make_app, ring, waiting_messages
 from workers.settings import ClusterSettings
 from workers.sweep import sweep
 
@@ -52,10 +52,13 @@ def run_worker(
 def run_beat(settings: ClusterSettings) -> None:
     """Ring for a sweep every few seconds until a signal. Keeps nothing on disk, and two of them do no harm."""
     app = make_app(settings.redis_url.get_secret_value())
-    every = settings.sweep_seconds
-    # A sweep nobody had time for is worth nothing once the next one is due.
-    app.conf.beat_schedule = {"sweep": {"task": SWEEP, "schedule": every, "options": {"expires": 3 * every}}}
-    app.Beat(scheduler="celery.beat:Scheduler", loglevel="WARNING", quiet=True, max_interval=every).run()
+    every = {SWEEP: settings.sweep_seconds, TIDY: settings.upkeep_seconds}
+    # What nobody had time for is worth nothing once the next one is due.
+    app.conf.beat_schedule = {
+        task: {"task": task, "schedule": seconds, "options": {"expires": 3 * seconds}}
+        for task, seconds in every.items()
+    }
+    app.Beat(scheduler="celery.beat:Scheduler", loglevel="WARNING", quiet=True, max_interval=min(every.values())).run()
 
 
 class _Worker:
@@ -91,6 +94,9 @@ class _Worker:
         lengths = waiting_messages(self._app)
         unanswered = {kind: lengths[queue] for kind, queue in QUEUES.items()}
         sweep(station.jobs, unanswered=unanswered, ring=lambda kind, job: ring(self._app, kind, job))
+
+    def tidy(self) -> None:
+        self._open().tidy()
 
     def _open(self) -> Station:
         """The process's station, opened when it is first needed; a server that is away is tried at the next ring."""
@@ -133,3 +139,4 @@ def _add_tasks(app: Celery, worker: _Worker) -> None:
 
     app.task(look, name=LOOK)
     app.task(worker.sweep, name=SWEEP)
+    app.task(worker.tidy, name=TIDY)

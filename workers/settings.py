@@ -33,4 +33,5 @@ class ClusterSettings(BaseSettings):
         gt=0,
         description="A worker process that is at one step for this long is killed; parsing ends sooner.",
     )
+    upkeep_seconds: float = Field(300.0, gt=0, description="How often what no document uses is looked for.")
     sweep_seconds: float = Field(5.0, gt=0, description="How often lost and forgotten jobs are looked for.")

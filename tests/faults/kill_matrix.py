@@ -10,9 +10,7 @@ undisturbed run would have left.
 
 import argparse
 import json
-import os
 import random
-import signal
 import sys
 import tempfile
 import threading
@@ -127,8 +125,7 @@ def _kill(cluster: Cluster, victim: str, pid: int) -> None:
         victim = "api"
     match victim:
         case "itself":
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            cluster.kill(pid)
         case "its worker":
             cluster.workers[0].restart()
         case "api":

@@ -28,6 +28,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.tables import jobs as job_rows
 from ingest.chunking import chunk_text
 from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState, chunk_id
@@ -44,6 +45,7 @@ from tests.support.memory_index import MemoryIndex
 from workers.carrying import Carrier
 from workers.sweep import sweep
 from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop, remove_version
+from workers.upkeep import upkeep
 
 _TENANT = "ann"
 _LEASE_SECONDS = 30.0
@@ -136,6 +138,7 @@ class Simulation:
             while self.actors:
                 self.step(self.actors[0])
             if not self.jobs.waiting():
+                upkeep(Leftovers(self.engine), self.index, self.blobs, self.texts)
                 return
             self.now += _LEASE_SECONDS + 1
             self.take_over()
@@ -323,7 +326,7 @@ class Machine(RuleBasedStateMachine):
             self.world.deleted.add(document)
 
 
-def simulate(runs: int, *, first_seed: int, jobs: type[Jobs] = Jobs, steps: int = 40) -> None:
+def simulate(runs: int, *, first_seed: int, jobs: type[Jobs] = Jobs, steps: int = 40, shrink: bool = True) -> None:
     """Raises the first violation, with the steps that lead to it, shrunk."""
     with _template() as template:
         run_state_machine_as_test(
@@ -334,7 +337,8 @@ def simulate(runs: int, *, first_seed: int, jobs: type[Jobs] = Jobs, steps: int 
                 deadline=None,
                 database=None,
                 suppress_health_check=list(HealthCheck),
-                phases=[Phase.generate, Phase.shrink],
+                phases=[Phase.generate, *([Phase.shrink] if shrink else [])],
+                report_multiple_bugs=False,
             ),
         )
 

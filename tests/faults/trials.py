@@ -209,7 +209,7 @@ def _points(cluster: Cluster) -> dict[str, Point]:
     """Every point with its payload, its vector, and its BM25 score for each of some words."""
     scores: dict[str, list[float]] = {}
     for word in ("anchor", "captain", "whale", "harbour", "lantern"):
-        by_bm25, _ = cluster.index.search(Scope(_TENANT), sparse=Bm25Encoder().query(word), dense=None, limit=100_000)
+        by_bm25, _ = cluster.index.search(Scope(_TENANT), sparse=Bm25Encoder().query(word), dense=None, limit=10_000)
         for hit in by_bm25:
             scores.setdefault(hit.id, []).append(round(hit.score, 5))
     found: dict[str, Point] = {}

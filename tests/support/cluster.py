@@ -129,6 +129,14 @@ class Cluster:
         """No job is queued or running."""
         return not self.jobs.waiting()
 
+    def close(self) -> None:
+        self._http.close()
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL to one process, such as a worker's child that stands at a fault point."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
     def attempts(self, version_id: str) -> int:
         """The most attempts that any job of a version has had."""
         query = select(func.max(job_rows.c.attempt)).where(job_rows.c.version_id == version_id)
@@ -155,6 +163,7 @@ def running_cluster(
     sweep_seconds: float = 1.0,
     persistent_valkey: bool = True,
     start_workers: bool = True,
+    start_beat: bool = True,
 ) -> Iterator[Cluster]:
     """All parts started and answering; killed at the end."""
     home.mkdir(parents=True, exist_ok=True)
@@ -182,6 +191,7 @@ def running_cluster(
             "LEADLINE_LEASE_SECONDS": str(lease_seconds),
             "LEADLINE_SWEEP_SECONDS": str(sweep_seconds),
             "LEADLINE_TASK_SECONDS": "12",
+            "LEADLINE_UPKEEP_SECONDS": str(2 * sweep_seconds),
             VARIABLE: str(faults.folder),
         }
         (home / "shared").mkdir(exist_ok=True)
@@ -198,7 +208,7 @@ def running_cluster(
             part("worker", "--name", f"w{n}", "--concurrency", "1", name=f"worker-{n}", start=start_workers)
             for n in range(workers)
         ]
-        beat = part("beat", name="beat")
+        beat = part("beat", name="beat", start=start_beat)
         cluster = Cluster(
             valkey=valkey,
             qdrant=qdrant,
@@ -214,6 +224,7 @@ def running_cluster(
             url=f"http://127.0.0.1:{port}",
             key=key,
         )
+        stack.callback(cluster.close)
         try:
             cluster.wait_for_api()
             yield cluster

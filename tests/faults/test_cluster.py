@@ -1,0 +1,65 @@
+"""A whole cluster under faults, small enough for every run of the suite; `kill_matrix` and `trials` do it at size."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.faultpoints import FAULT_POINTS
+from tests.faults import trials
+from tests.faults.kill_matrix import RECOVERY_SECONDS, VICTIMS, matrix_cluster, run_once
+from tests.support.books import book
+from tests.support.cluster import Cluster, running_cluster, wait_until
+from tests.support.postgres import Postgres
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with matrix_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.mark.parametrize("point", list(FAULT_POINTS))
+def test_a_kill_at_any_point_loses_repeats_and_resurrects_nothing(cluster: Cluster, point: str) -> None:
+    run = run_once(cluster, point, seed=1)
+    assert run.violations == (), run
+    assert run.recovery_seconds < RECOVERY_SECONDS
+
+
+def test_the_seeds_of_the_matrix_choose_every_victim() -> None:
+    assert set(VICTIMS) >= {"itself", "its worker", "api", "beat", "valkey", "valkey, emptied", "qdrant"}
+
+
+def test_a_broker_that_forgets_everything_loses_no_document(tmp_path: Path) -> None:
+    found = trials.flush(uploads=12, flushes=4, folder=tmp_path)
+    assert (found["ready"], found["flushes"], found["violations"]) == (12, 4, [])
+
+
+def test_messages_repeated_and_shuffled_leave_the_same_index(tmp_path: Path) -> None:
+    found = trials.repeat(uploads=8, times=3, folder=tmp_path)
+    assert found["copies_of_messages"] >= 16
+    assert found["points"] > 8
+    assert (found["different_points"], found["violations"]) == (0, [])
+
+
+def test_poisoned_documents_fail_with_a_reason_and_spare_the_others(tmp_path: Path) -> None:
+    found = trials.poisoned(good=8, bad=6, folder=tmp_path)
+    assert (found["ready"], found["failed"], found["violations"]) == (8, 6, [])
+    assert found["most_attempts"] <= 3
+    assert "failed: no reason" not in found["reasons"]
+
+
+def test_a_message_whose_worker_is_killed_comes_back_without_a_sweep(tmp_path: Path, postgres: Postgres) -> None:
+    """The late acknowledgement: with an early one the broker forgets the message, and here no sweep rings again."""
+    with running_cluster(tmp_path, postgres.catalog_database(), start_beat=False) as cluster:
+        cluster.faults.arm("look.began")
+        text = book(1, chapters=1)
+        document = cluster.upload(text, "a.md")
+        wait_until(lambda: cluster.faults.reached("look.began") is not None, seconds=30, what="a worker began")
+        cluster.kill(cluster.faults.reached("look.began") or 0)
+        cluster.faults.release()
+        wait_until(
+            lambda: cluster.catalog.document("default", document).version.searchable_at is not None,
+            seconds=60,
+            what="the document is searchable",
+        )

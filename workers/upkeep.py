@@ -1,0 +1,53 @@
+"""Upkeep: removes what no document uses and nobody is on the way to remove.
+
+A worker that was overtaken can write once more after its document was deleted, and die before it takes that back; an
+API that dies between keeping bytes and recording them leaves a file. Both are rare, and both are found by comparing
+with the catalog. Doing it twice, or in two places at once, removes nothing more.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.leftovers import Leftovers
+from ingest.texts import Texts
+from retrieval.index import Index
+
+# An upload may take long; what is older than this is nobody's any more.
+FORGOTTEN_SECONDS = 24 * 3600.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What one round of upkeep found."""
+
+    orphan_chunks: int
+    files: int
+
+
+def upkeep(
+    leftovers: Leftovers,
+    index: Index,
+    blobs: DirectoryBlobs,
+    texts: Texts,
+    *,
+    forgotten_seconds: float = FORGOTTEN_SECONDS,
+) -> Removed:
+    """Remove orphaned chunks with their texts, unfinished uploads, and originals that no version names."""
+    present = index.versions()
+    unused = leftovers.unused_versions({version for _, version in present})
+    chunks = 0
+    for tenant, version in present:
+        if version in unused:
+            chunks += index.delete_version(tenant, version)
+            texts.delete(version)
+    files = blobs.discard_unfinished(older_than_seconds=forgotten_seconds)
+    originals = set(blobs.keys("original", older_than_seconds=forgotten_seconds))
+    for key in leftovers.unknown_blobs(originals):
+        files += blobs.delete(key) > 0
+    if chunks or files:
+        log.warning("removed what no document uses", orphan_chunks=chunks, files=files)
+    return Removed(chunks, files)
