@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -64,13 +65,24 @@ def open_embedded(
             workers.stop()
 
 
-def open_catalog(home: Path) -> tuple[Catalog, ApiKeys]:
-    """The catalog alone, beside a running service if there is one: for making and revoking keys."""
-    home.mkdir(parents=True, exist_ok=True)
-    engine = open_database(sqlite_url(home / "catalog.sqlite"))
+@dataclass(frozen=True)
+class OpenCatalog:
+    """The catalog alone, beside a running service if there is one: for keys and queues."""
+
+    catalog: Catalog
+    jobs: Jobs
+    keys: ApiKeys
+
+
+def open_catalog(home: Path, *, database_url: str | None = None) -> OpenCatalog:
+    """That of the cluster whose database is named, or else of the data folder."""
+    if database_url is None:
+        home.mkdir(parents=True, exist_ok=True)
+        database_url = sqlite_url(home / "catalog.sqlite")
+    engine = open_database(database_url)
     catalog = Catalog(engine)
     catalog.ensure_tenant(DEFAULT_TENANT)
-    return catalog, ApiKeys(engine)
+    return OpenCatalog(catalog, Jobs(engine), ApiKeys(engine))
 
 
 @contextmanager
@@ -131,7 +143,13 @@ def _assemble(
         keys=keys,
         blobs=blobs,
         texts=texts,
-        intake=Intake(catalog, blobs, max_bytes=settings.max_upload_bytes),
+        intake=Intake(
+            catalog,
+            blobs,
+            max_bytes=settings.max_upload_bytes,
+            backlog=jobs.backlog,
+            max_backlog=settings.max_backlog,
+        ),
         searcher=searcher,
         answering=Answering(searcher, language_model),
         doorbell=doorbell,

@@ -24,6 +24,7 @@ _BUSY_SECONDS = 5
 STATUS: Mapping[type[LeadlineError], int] = {
     ingest.EmptyUploadError: 422,
     ingest.UploadTooLargeError: 413,
+    ingest.BacklogFullError: 429,
     ingest.StorageFullError: 507,
     ingest.UnsupportedTypeError: 415,
     ingest.UploadError: 422,

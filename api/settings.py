@@ -31,6 +31,9 @@ class Settings(BaseSettings):
     llm_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
     llm_context_tokens: int = Field(32_768, ge=2_048, description="The window of that server's model.")
     max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="The largest file that is accepted.")
+    max_backlog: int = Field(
+        50_000, ge=1, description="Uploads of a tenant are refused while so many of its documents wait to be indexed."
+    )
     min_free_bytes: int = Field(256 * 1024**2, ge=0, description="Uploads are refused below this much free disk.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
 

@@ -56,6 +56,14 @@ class UploadTooLargeError(UploadError):
     default_hint = "Split the document, or raise LEADLINE_MAX_UPLOAD_BYTES."
 
 
+class BacklogFullError(UploadError):
+    """So many of the tenant's documents wait already that another would not be searchable soon."""
+
+    code = "backlog_full"
+    default_hint = "Send it again after the seconds that Retry-After names; what was accepted goes on meanwhile."
+    retry_after_seconds = 30.0
+
+
 class StorageFullError(UploadError):
     """The disk has less room than the watermark, or ran out while writing."""
 

@@ -1,7 +1,7 @@
 """Receiving an upload: streamed to disk, sniffed, hashed, fsynced and committed; only then is it accepted."""
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +10,7 @@ from ingest.blobs import DirectoryBlobs, Incoming
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.chunking import chunker_fingerprint
 from ingest.documents import Priority
-from ingest.errors import DocumentNotFoundError, PreconditionFailedError
+from ingest.errors import BacklogFullError, DocumentNotFoundError, PreconditionFailedError
 from ingest.faultpoints import reach
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.registry import FORMATS
@@ -46,10 +46,21 @@ class UploadRequest:
 class Intake:
     """The only way into the catalog for new bytes."""
 
-    def __init__(self, catalog: Catalog, blobs: DirectoryBlobs, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        blobs: DirectoryBlobs,
+        *,
+        max_bytes: int,
+        backlog: Callable[[str], int] = lambda _: 0,
+        max_backlog: int = 1,
+    ) -> None:
+        """`backlog` says how many of a tenant's documents wait; at `max_backlog` of them no more are received."""
         self._catalog = catalog
         self._blobs = blobs
         self._max_bytes = max_bytes
+        self._backlog = backlog
+        self._max_backlog = max_backlog
 
     @contextmanager
     def receive(self, request: UploadRequest) -> Iterator["Upload"]:
@@ -57,6 +68,9 @@ class Intake:
 
         Raises the `UploadError`s.
         """
+        waiting = self._backlog(request.tenant_id)
+        if waiting >= self._max_backlog:
+            raise BacklogFullError(f"{waiting:,} documents wait to be indexed, and no more than that are taken.")
         with self._blobs.receive(max_bytes=self._max_bytes) as incoming:
             yield Upload(self, request, incoming)
 

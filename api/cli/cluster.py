@@ -3,6 +3,7 @@
 import logging
 import os
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,11 +11,8 @@ from rich.console import Console
 
 from api.cli.serving import serve
 from api.cli.up import SettingsError, from_environment, read_settings
-from api.embedded import open_catalog
+from api.embedded import OpenCatalog, open_catalog
 from api.services import DEFAULT_TENANT
-from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import open_database
-from ingest.catalog.keys import ApiKeys
 
 _DATABASE = "LEADLINE_DATABASE_URL"
 _ALL_QUEUES = "ingest,embed,upkeep"
@@ -69,14 +67,12 @@ def beat() -> None:
     run_beat(cluster)
 
 
-def open_keys() -> ApiKeys:
-    """The keys of the cluster whose catalog the environment names, or else of the data folder."""
+def catalog_named() -> OpenCatalog:
+    """The catalog of the cluster that the environment names, or else of the data folder."""
     url = os.environ.get(_DATABASE)
-    if not url:
-        return open_catalog(read_settings().home)[1]
-    engine = open_database(url)
-    Catalog(engine).ensure_tenant(DEFAULT_TENANT)
-    return ApiKeys(engine)
+    if url:
+        return open_catalog(Path(), database_url=url)
+    return open_catalog(read_settings().home)
 
 
 def _log(log_format: str) -> None:

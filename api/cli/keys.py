@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from api.cli.cluster import open_keys
+from api.cli.cluster import catalog_named
 from api.services import DEFAULT_TENANT
 from ingest.errors import DocumentNotFoundError
 
@@ -17,7 +17,7 @@ app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 @app.command()
 def create(name: Annotated[str, typer.Argument(help="What the key is for.")] = "command line") -> None:
     """Make a key and print it once; only its hash is kept."""
-    keys = open_keys()
+    keys = catalog_named().keys
     key, text = keys.issue(DEFAULT_TENANT, name)
     print(text)
     Console(stderr=True).print(f"Key {key.id}. It is not shown again: export LEADLINE_API_KEY=…", highlight=False)
@@ -26,7 +26,7 @@ def create(name: Annotated[str, typer.Argument(help="What the key is for.")] = "
 @app.command("list")
 def list_keys() -> None:
     """Show every key without its secret."""
-    keys = open_keys()
+    keys = catalog_named().keys
     table = Table("id", "name", "made", "state")
     for key in keys.keys(DEFAULT_TENANT):
         state = "revoked" if key.revoked_at else "live"
@@ -37,7 +37,7 @@ def list_keys() -> None:
 @app.command()
 def revoke(identifier: Annotated[str, typer.Argument(help="The id that `leadline keys list` shows.")]) -> None:
     """Make a key worthless, at once and for good."""
-    keys = open_keys()
+    keys = catalog_named().keys
     if not keys.revoke(DEFAULT_TENANT, identifier):
         raise DocumentNotFoundError(
             f"There is no live key {identifier!r}.", hint="`leadline keys list` shows the keys there are."

@@ -230,7 +230,7 @@ def work(harbour: Harbour, done: Callable[[], bool], *, has_room: Callable[[], b
     threads.start()
     try:
         waited = threading.Event()
-        for _ in range(1500):
+        for _ in range(6000):
             if done():
                 return
             doorbell.ring_all()

@@ -1,0 +1,55 @@
+"""`leadline queue`: what waits, and holding a kind of work back while something is mended."""
+
+import json
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api.cli.cluster import catalog_named
+from ingest.documents import JobKind
+
+app = typer.Typer(help="Show what waits; pause and resume a kind of work.", no_args_is_help=True)
+
+Kind = Annotated[JobKind, typer.Argument(help="Which kind of work.")]
+
+
+@app.command()
+def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
+    """Jobs of each kind that are queued or running, the queued ones by tenant, and what is paused."""
+    jobs = catalog_named().jobs
+    unfinished, paused = jobs.waiting(), jobs.paused()
+    rows = [
+        {
+            "kind": kind.value,
+            "unfinished": unfinished.get(kind, 0),
+            "queued_by_tenant": jobs.waiting_by_tenant(kind),
+            "paused_since": paused.get(kind),
+        }
+        for kind in JobKind
+    ]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("kind", "queued or running", "queued, by tenant", "state")
+    for kind, row in zip(JobKind, rows, strict=True):
+        tenants = ", ".join(f"{tenant} {count}" for tenant, count in jobs.waiting_by_tenant(kind).items())
+        state = f"paused for {(time.time() - paused[kind]) / 60:.0f} min" if kind in paused else "open"
+        table.add_row(kind.value, str(row["unfinished"]), tenants or "–", state)
+    Console().print(table)
+
+
+@app.command()
+def pause(kind: Kind) -> None:
+    """Let no worker begin a job of this kind; those under way go on, and uploads are still accepted."""
+    catalog_named().jobs.pause(kind)
+    Console().print(f"Paused. What runs goes on; `leadline queue resume {kind}` lets the rest begin.", highlight=False)
+
+
+@app.command()
+def resume(kind: Kind) -> None:
+    """Let workers begin jobs of this kind again; they notice within seconds."""
+    catalog_named().jobs.resume(kind)
+    Console().print("Resumed.", highlight=False)
