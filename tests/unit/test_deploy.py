@@ -1,0 +1,43 @@
+"""The cluster's compose file says nothing that the code does not know."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from api.cli.main import app
+from api.settings import Settings
+from workers.enqueue.celery_app import QUEUE_NAMES
+from workers.settings import ClusterSettings
+
+_FOLDER = Path(__file__).parents[2] / "deploy"
+
+
+@pytest.fixture
+def services() -> dict[str, Any]:
+    compose = yaml.safe_load((_FOLDER / "cluster" / "compose.yaml").read_text())
+    return dict(compose["services"])
+
+
+def test_every_setting_that_is_given_exists(services: dict[str, Any]) -> None:
+    known = {f"LEADLINE_{name.upper()}" for kind in (Settings, ClusterSettings) for name in kind.model_fields}
+    given = {name for service in services.values() for name in service.get("environment", {})}
+    assert {name for name in given if name.startswith("LEADLINE_")} <= known
+
+
+def test_every_command_exists_and_every_queue_is_served(services: dict[str, Any]) -> None:
+    commands = [str(service.get("command", "")).split() for service in services.values()]
+    ours = [command for command in commands if command[:1] == ["leadline"]]
+    assert {command[1] for command in ours} == {"api", "worker", "beat", "models"}
+    assert {command[1] for command in ours} <= set(get_command(app).commands)  # type: ignore[attr-defined]
+    served = {queue for command in ours if "--queues" in command for queue in command[3].split(",")}
+    assert served == set(QUEUE_NAMES)
+
+
+def test_the_settings_of_a_cluster_are_all_described() -> None:
+    described = set(re.findall(r"LEADLINE_[A-Z_]+", (_FOLDER / "README.md").read_text()))
+    own = {f"LEADLINE_{name.upper()}" for name in ClusterSettings.model_fields} - {"LEADLINE_MIN_FREE_BYTES"}
+    assert own <= described
