@@ -1,0 +1,98 @@
+"""Removes each guard in a copy of the tree and runs the test that is named for it, which must then fail.
+
+    python -m tests.faults.remove_guards              all of them
+    python -m tests.faults.remove_guards fence        one of them
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+_ROOT = Path(__file__).parents[2]
+_PARTS = ("api", "ingest", "retrieval", "rlm", "workers", "tests", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """`text` in `file` is what guards; `without` takes its place; `test` must fail then."""
+
+    name: str
+    file: str
+    text: str
+    without: str
+    test: str
+
+
+GUARDS = (
+    Guard(
+        "fence",
+        "ingest/catalog/jobs.py",
+        "jobs.c.fence == job.fence, ",
+        "",
+        "tests/contract/test_catalog_guards.py",
+    ),
+    Guard(
+        "late acknowledgement",
+        "workers/enqueue/celery_app.py",
+        '"task_acks_late": True',
+        '"task_acks_late": False',
+        "tests/faults/test_cluster.py::test_a_message_whose_worker_is_killed_comes_back_without_a_sweep",
+    ),
+    Guard(
+        "chunks are inserted and never overwritten",
+        "retrieval/qdrant_edge_index.py",
+        ", update_mode=UpdateMode.InsertOnly",
+        "",
+        "tests/contract/test_index.py::test_writing_a_chunk_late_leaves_its_vector",
+    ),
+)
+
+
+def bites(guard: Guard) -> bool:
+    """Whether the test fails without the guard, and passes with it."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for part in _PARTS:
+            source = _ROOT / part
+            if source.is_dir():
+                shutil.copytree(source, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, root / part)
+        if not _passes(root, guard.test):
+            print(f"{guard.name}: the test fails as it is")
+            return False
+        file = root / guard.file
+        text = file.read_text()
+        if text.count(guard.text) != 1:
+            print(f"{guard.name}: {guard.file} has {text.count(guard.text)} places that say {guard.text!r}")
+            return False
+        file.write_text(text.replace(guard.text, guard.without))
+        return not _passes(root, guard.test)
+
+
+def _passes(root: Path, test: str) -> bool:
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *test.split()]
+    environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, check=False).returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("guard", nargs="*", choices=[[], *(guard.name for guard in GUARDS)])
+    chosen = parser.parse_args().guard
+    silent = 0
+    for guard in GUARDS:
+        if not chosen or guard.name in chosen:
+            found = bites(guard)
+            silent += not found
+            print(f"{guard.name:45} {'its test fails without it' if found else 'NOT NOTICED'}: {guard.test}", flush=True)
+    return 1 if silent else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
