@@ -12,18 +12,27 @@ from retrieval.embedding import HashingEmbedder
 from retrieval.errors import IndexUnavailableError
 from retrieval.index import Index, IndexedChunk, Scope
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
+from tests.support.compacted_index import CompactedIndex
 from tests.support.memory_index import MemoryIndex
 
-DIMENSION = 64
+# Large enough that a single chunk is sealed when the index is compacted.
+DIMENSION = 384
 ENCODER, EMBEDDER = Bm25Encoder(), HashingEmbedder(DIMENSION)
 ANN = Scope("ann")
 
 Make = Callable[[], Index]
 
 
-@pytest.fixture(params=["edge", "memory"])
+@pytest.fixture(params=["edge", "edge, compacted after every write", "memory"])
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
-    made: Index = MemoryIndex() if request.param == "memory" else QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION)
+    made: Index
+    match request.param:
+        case "memory":
+            made = MemoryIndex()
+        case "edge":
+            made = QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION)
+        case _:
+            made = CompactedIndex(tmp_path / "i", dimension=DIMENSION)
     yield made
     made.close()
 
