@@ -20,6 +20,10 @@ from qdrant_edge import (
     KeywordIndexParams,
     Memory,
     Modifier,
+    QuantizationSearchParams,
+    SearchParams,
+    TurboQuantBitSize,
+    TurboQuantQuantizationConfig,
     UpdateOperation,
 )
 
@@ -37,7 +41,12 @@ _SEGMENT_KB = 300_000
 # 1.2 ms at most. What is left of a full segment is then over 1/m of it, where a filtered walk of the graph stays whole,
 # so tenants need no graphs of their own.
 _FULL_SCAN_KB = 20_000
-_HNSW = HnswIndexConfig(m=16, ef_construct=100, full_scan_threshold=_FULL_SCAN_KB, memory=Memory.Cold)
+# Measured with questions and sentences as queries, which the usual m = 16 and ef = 100 serve badly (recall@10 0.77):
+# see the decision. On 4-bit codes a build takes no longer than that, and searches find 0.98 of the ten best among 500,000 chunks.
+_HNSW = HnswIndexConfig(m=32, ef_construct=200, full_scan_threshold=_FULL_SCAN_KB, memory=Memory.Cold)
+_QUANTIZATION = TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4, memory=Memory.Cold)
+# The best of twice as many as asked for are compared again by their whole vectors, so scores are exact.
+DENSE_SEARCH = SearchParams(hnsw_ef=1200, quantization=QuantizationSearchParams(rescore=True, oversampling=2.0))
 
 
 def create_shard(folder: Path, dimension: int) -> EdgeShard:
@@ -102,6 +111,7 @@ def _config(dimension: int) -> EdgeConfig:
         payload_memory=Memory.Cold,
         id_tracker_memory=Memory.Cold,
         hnsw_config=_HNSW,
+        quantization_config=_QUANTIZATION,
         optimizers=EdgeOptimizersConfig(
             indexing_threshold=1, default_segment_number=_SEGMENTS, max_segment_size=_SEGMENT_KB
         ),

@@ -31,7 +31,7 @@ from qdrant_edge import (
 from qdrant_edge import SparseVector as EdgeSparseVector
 
 from retrieval.compaction import DEFAULT_POLICY, Upkeep, UpkeepPolicy
-from retrieval.edge_shard import DENSE, SPARSE, engine_errors
+from retrieval.edge_shard import DENSE, DENSE_SEARCH, SPARSE, engine_errors
 from retrieval.errors import IndexUnavailableError
 from retrieval.fusion import RRF_K
 from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
@@ -103,7 +103,10 @@ class QdrantEdgeIndex:
         if not wanted:
             return found
         where = _scope_filter(scope)
-        requests = [QueryRequest(query=query, filter=where, limit=limit) for _, query in wanted]
+        requests = [
+            QueryRequest(query=query, filter=where, limit=limit, params=DENSE_SEARCH if position else None)
+            for position, query in wanted
+        ]
         with self._reading() as shard:
             answers = shard.query_batch(QueryBatchRequest(requests))
         for (position, _), points in zip(wanted, answers, strict=True):
@@ -115,11 +118,11 @@ class QdrantEdgeIndex:
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
         where = _scope_filter(scope)
         queries = (
-            Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE),
-            Query.Nearest(_edge_sparse(sparse), using=SPARSE),
+            (Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE), DENSE_SEARCH),
+            (Query.Nearest(_edge_sparse(sparse), using=SPARSE), None),
         )
         fusion: Any = Fusion.Rrf(RRF_K + 1)  # the stubs call it a type of its own
-        prefetches = [Prefetch(query=query, limit=depth, filter=where) for query in queries]
+        prefetches = [Prefetch(query=query, limit=depth, filter=where, params=params) for query, params in queries]
         request = QueryRequest(prefetches=prefetches, query=fusion, limit=limit, with_payload=True)
         with self._reading() as shard:
             return len(shard.query(request))

@@ -44,7 +44,11 @@ class ShardFolder:
                 f"The vector index in {folder} is in use.",
                 hint="Another process has this index open: stop it, or choose another folder with LEADLINE_HOME.",
             ) from error
-        self.current = self._read_current()
+        try:
+            self.current = self._read_current()
+        except IndexUnavailableError:
+            self._lock.close()
+            raise
         for generation in folder.glob("gen-*"):
             if generation != self.current:
                 self.discard(generation)
