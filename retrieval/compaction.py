@@ -39,9 +39,11 @@ class UpkeepPolicy:
     """
 
     unsealed_points: int = 20_000
-    # Writes while a compaction runs are kept in memory too, 1.5 KB each. Past this many it is given up.
-    journal_points: int = 100_000
+    # Writes while a compaction runs are kept in memory too, 1.5 KB each. After so many, writers wait.
+    journal_points: int = 50_000
     mapped_bytes: int = 512 * 1024**2
+    # A compaction that takes longer is given up; after any that came to nothing the next waits for `retry_seconds`.
+    longest_seconds: float = 1_800.0
     retry_seconds: float = 60.0
 
 
@@ -124,12 +126,11 @@ class Upkeep:
     def _compacted(self, clone: Path, child: "CompactionProcess") -> bool:
         """Wait for the child; False when it is no longer wanted. The clone is gone unless this returns True."""
         done = False
+        deadline = time.monotonic() + self._policy.longest_seconds
         try:
-            while not (done := child.done(_POLL_SECONDS)):
-                if self._closing.is_set():
-                    break
-                if self._shard.journaled > self._policy.journal_points:
-                    log.info("compaction given up: too much was written meanwhile", points=self._shard.journaled)
+            while not (done := child.done(_POLL_SECONDS)) and not self._closing.is_set():
+                if time.monotonic() > deadline:
+                    log.warning("compaction given up: it took too long", seconds=self._policy.longest_seconds)
                     break
                 self._unmap_pages()
         finally:

@@ -42,13 +42,14 @@ class _Journal:
 class LiveShard:
     """One shard at a time, for any number of reading threads; writers wait for each other."""
 
-    def __init__(self, folder: Path, dimension: int, observe: Observer = lambda _: None) -> None:
-        """Opens the shard, or makes one. Raises `IndexUnavailableError`."""
+    def __init__(self, folder: Path, dimension: int, *, journal_points: int, observe: Observer) -> None:
+        """Opens the shard, or makes one; a journal holds about `journal_points`. Raises `IndexUnavailableError`."""
         self._dimension = dimension
+        self._journal_points = journal_points
         self._observe = observe
         self._root = folder
-        # The engine takes one writer at a time.
-        self._writing = threading.Lock()
+        # The engine takes one writer at a time. Notified when a journal ends.
+        self._writing = threading.Condition()
         self._readers = threading.Condition()
         self._journal: _Journal | None = None
         self._folder = ShardFolder(folder)
@@ -74,8 +75,13 @@ class LiveShard:
                     self._readers.notify_all()
 
     def update(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
-        """Apply an operation that touches about so many points."""
+        """Apply an operation that touches about so many points.
+
+        While the journal is full this waits for the compaction to end, so that memory is bounded however fast the
+        writers are.
+        """
         with self._writing:
+            self._writing.wait_for(lambda: self._journal is None or self._journal.points < self._journal_points)
             done = False
             try:
                 with engine_errors():
@@ -91,12 +97,6 @@ class LiveShard:
     def unsealed(self) -> int:
         """About how many points were written or deleted since the last compaction."""
         return self._unsealed
-
-    @property
-    def journaled(self) -> int:
-        """About how many points were written since `clone`; 0 when there is no compaction."""
-        journal = self._journal
-        return journal.points if journal is not None else 0
 
     def clone(self) -> Path:
         """Begin a compaction: a copy of the shard as it is now, from where on writes are journaled too."""
@@ -117,7 +117,9 @@ class LiveShard:
         """End a compaction without its result; the shard goes on as it is."""
         with self._writing:
             self._journal = None
+            self._writing.notify_all()
         self._folder.discard(clone)
+        return_freed()
 
     def adopt(self, clone: Path) -> None:
         """End a compaction: bring the clone up to date and put it in the place of the shard.
@@ -188,7 +190,9 @@ class LiveShard:
         return entries
 
     def _swap(self, fresh: _Generation) -> _Generation:
-        self._unsealed, self._journal = self.journaled, None
+        assert self._journal is not None
+        self._unsealed, self._journal = self._journal.points, None
+        self._writing.notify_all()
         with self._readers:
             old, self._current = self._current, fresh
         return old

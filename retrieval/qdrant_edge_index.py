@@ -55,7 +55,7 @@ class QdrantEdgeIndex:
 
         `observe` is told the steps of every compaction, by name, in the thread that takes them.
         """
-        self._shard = LiveShard(folder, dimension, observe)
+        self._shard = LiveShard(folder, dimension, journal_points=policy.journal_points, observe=observe)
         self._upkeep = Upkeep(self._shard, dimension, policy, observe)
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:

@@ -162,12 +162,36 @@ def test_closing_in_mid_compaction_gives_it_up_at_once(tmp_path: Path, undisturb
     assert len(generations(tmp_path / "i")) == 1
 
 
-def test_too_long_a_journal_gives_the_compaction_up_and_loses_nothing(tmp_path: Path, undisturbed: Path) -> None:
+def test_writers_wait_while_the_journal_is_full_and_lose_nothing(tmp_path: Path, undisturbed: Path) -> None:
+    """More is written than the journal holds, by a thread that only the end of the compaction lets finish."""
+    ended_at: list[int] = []
+    steps: list[str] = []
+
+    def write() -> None:
+        write_more(index)
+        ended_at.append(len(steps))
+
+    def observe(step: str) -> None:
+        steps.append(step)
+        if step == "cloned":
+            writer.start()
+
+    writer = threading.Thread(target=write)
     policy = UpkeepPolicy(unsealed_points=10**9, journal_points=10)
+    index = QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION, policy=policy, observe=observe)
+    write_first(index)
+    assert index.compact()
+    writer.join()
+    index.close()
+    assert ended_at[0] >= steps.index("swapped")
+    assert stored_points(tmp_path / "i") == stored_points(undisturbed)
+
+
+def test_a_compaction_that_takes_too_long_is_given_up_and_loses_nothing(tmp_path: Path, undisturbed: Path) -> None:
     index = QdrantEdgeIndex(
         tmp_path / "i",
         dimension=DIMENSION,
-        policy=policy,
+        policy=UpkeepPolicy(unsealed_points=10**9, longest_seconds=0),
         observe=lambda step: write_more(index) if step == "cloned" else None,
     )
     write_first(index)
