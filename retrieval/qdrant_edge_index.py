@@ -1,11 +1,9 @@
 """The embedded index: a Qdrant Edge shard, the server's Rust engine in this process.
 
-`optimize()` is never called here: in qdrant-edge-py 0.9.0 it holds the GIL until the graph is built (14.6 s for 46,000
-chunks), which would stop every thread of the service. Without a graph vectors are compared exactly, about 3 ms for
-50,000 chunks of 384 dimensions.
+Without a graph vectors are compared exactly, about 3 ms for 50,000 chunks of 384 dimensions; `Upkeep` has another
+process build graphs, because the engine holds the GIL while it does.
 """
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,21 +12,14 @@ from typing import Any
 import numpy as np
 from qdrant_edge import (
     CountRequest,
-    Distance,
-    EdgeConfig,
     EdgeShard,
-    EdgeSparseVectorParams,
-    EdgeVectorParams,
     FacetRequest,
     FieldCondition,
     Filter,
     Fusion,
     HasVectorCondition,
-    KeywordIndexParams,
     MatchAny,
     MatchValue,
-    Memory,
-    Modifier,
     Point,
     PointVectors,
     Prefetch,
@@ -41,15 +32,16 @@ from qdrant_edge import (
 )
 from qdrant_edge import SparseVector as EdgeSparseVector
 
-from retrieval.errors import IndexRefusedError, IndexUnavailableError
+from retrieval.compaction import DEFAULT_POLICY, Upkeep, UpkeepPolicy
+from retrieval.edge_shard import DENSE_SEARCH, engine_errors
 from retrieval.fusion import RRF_K
 from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
+from retrieval.live_shard import LiveShard, Observer
 from retrieval.points import (
     BATCH,
     COLLECTION,
     DENSE,
     DOCUMENT,
-    KEYWORDS,
     PAGE,
     SPARSE,
     TENANT,
@@ -67,11 +59,20 @@ _EVERY = 2**40
 class QdrantEdgeIndex:
     """One shard for all tenants; every query is filtered by tenant here and nowhere else."""
 
-    def __init__(self, folder: Path, *, dimension: int) -> None:
-        """Raises `IndexUnavailableError` when the folder cannot be opened, as when another process has it."""
-        self._shard = _open(folder, dimension)
-        # The engine takes one writer at a time; readers need no lock.
-        self._writing = threading.Lock()
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        dimension: int,
+        policy: UpkeepPolicy = DEFAULT_POLICY,
+        observe: Observer = lambda _: None,
+    ) -> None:
+        """Raises `IndexUnavailableError` when the folder cannot be opened, as when another process has it.
+
+        `observe` is told the steps of every compaction, by name, in the thread that takes them.
+        """
+        self._shard = LiveShard(folder, dimension, journal_points=policy.journal_points, observe=observe)
+        self._upkeep = Upkeep(self._shard, dimension, policy, observe)
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         if len(chunks) != len(sparse):
@@ -81,7 +82,7 @@ class QdrantEdgeIndex:
                 Point(chunk.id, {SPARSE: _edge_sparse(vector)}, payload_of(chunk))
                 for chunk, vector in zip(chunks[at : at + BATCH], sparse[at : at + BATCH], strict=True)
             ]
-            self._update(UpdateOperation.upsert_points(points, update_mode=UpdateMode.InsertOnly))
+            self._update(UpdateOperation.upsert_points(points, update_mode=UpdateMode.InsertOnly), len(points))
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         if len(chunk_ids) != len(vectors):
@@ -92,18 +93,19 @@ class QdrantEdgeIndex:
                 PointVectors(identifier, {DENSE: row})
                 for identifier, row in zip(chunk_ids[at : at + BATCH], rows, strict=True)
             ]
-            self._update(UpdateOperation.update_vectors(points))
+            self._update(UpdateOperation.update_vectors(points), len(points))
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         present = self.count(tenant_id, version_id)
         if present:
-            self._update(UpdateOperation.delete_points_by_filter(_version_filter(tenant_id, version_id)))
+            where = _version_filter(tenant_id, version_id)
+            self._update(UpdateOperation.delete_points_by_filter(where), present)
         return present
 
     def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
         condition = [HasVectorCondition(DENSE)] if embedded_only else []
-        with _engine_errors():
-            return self._shard.count(CountRequest(exact=True, filter=_version_filter(tenant_id, version_id, condition)))
+        with self._reading() as shard:
+            return shard.count(CountRequest(exact=True, filter=_version_filter(tenant_id, version_id, condition)))
 
     def search(
         self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
@@ -117,9 +119,12 @@ class QdrantEdgeIndex:
         if not wanted:
             return found
         where = _scope_filter(scope)
-        requests = [QueryRequest(query=query, filter=where, limit=limit) for _, query in wanted]
-        with _engine_errors():
-            answers = self._shard.query_batch(QueryBatchRequest(requests))
+        requests = [
+            QueryRequest(query=query, filter=where, limit=limit, params=DENSE_SEARCH if position else None)
+            for position, query in wanted
+        ]
+        with self._reading() as shard:
+            answers = shard.query_batch(QueryBatchRequest(requests))
         for (position, _), points in zip(wanted, answers, strict=True):
             found[position].extend(ranked(Scored(str(point.id), point.score) for point in points))
         return found
@@ -127,20 +132,20 @@ class QdrantEdgeIndex:
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
         where = _scope_filter(scope)
         queries = (
-            Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE),
-            Query.Nearest(_edge_sparse(sparse), using=SPARSE),
+            (Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE), DENSE_SEARCH),
+            (Query.Nearest(_edge_sparse(sparse), using=SPARSE), None),
         )
         fusion: Any = Fusion.Rrf(RRF_K + 1)  # the stubs call it a type of its own
-        prefetches = [Prefetch(query=query, limit=depth, filter=where) for query in queries]
+        prefetches = [Prefetch(query=query, limit=depth, filter=where, params=params) for query, params in queries]
         request = QueryRequest(prefetches=prefetches, query=fusion, limit=limit, with_payload=True)
-        with _engine_errors():
-            return len(self._shard.query(request))
+        with self._reading() as shard:
+            return len(shard.query(request))
 
     def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         if not chunk_ids:
             return {}
-        with _engine_errors():
-            records = self._shard.retrieve(list(chunk_ids), with_payload=True, with_vector=False)
+        with self._reading() as shard:
+            records = shard.retrieve(list(chunk_ids), with_payload=True, with_vector=False)
         found = (chunk_of(str(record.id), record.payload) for record in records)
         return {chunk.id: chunk for chunk in found if inside(scope, chunk)}
 
@@ -148,8 +153,8 @@ class QdrantEdgeIndex:
         offset: Any = None
         where = _version_filter(tenant_id, version_id)
         while True:
-            with _engine_errors():
-                records, offset = self._shard.scroll(
+            with self._reading() as shard:
+                records, offset = shard.scroll(
                     ScrollRequest(filter=where, limit=PAGE, offset=offset, with_payload=True, with_vector=False)
                 )
             for record in records:
@@ -160,8 +165,8 @@ class QdrantEdgeIndex:
     def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
         if not chunk_ids:
             return {}
-        with _engine_errors():
-            records = self._shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[DENSE])
+        with self._reading() as shard:
+            records = shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[DENSE])
         named = ((str(record.id), record.vector) for record in records)
         return {i: np.asarray(v[DENSE], np.float32) for i, v in named if isinstance(v, dict) and DENSE in v}
 
@@ -172,52 +177,34 @@ class QdrantEdgeIndex:
             found.update({(tenant, version): count for version, count in versions.items()})
         return found
 
+    def compact(self) -> bool:
+        """Compact now rather than when enough was written; False when it was given up, and the index goes on as it is.
+
+        Raises `IndexUnavailableError` or `OSError`; the index goes on then too.
+        """
+        return self._upkeep.compact()
+
     def flush(self) -> None:
-        with self._writing, _engine_errors():
-            self._shard.flush()
+        self._shard.flush()
 
     def close(self) -> None:
-        with self._writing, _engine_errors():
-            self._shard.flush()
-            self._shard.close()
+        self._upkeep.close()
+        self._shard.close()
 
     def _facet(self, field: str, where: Filter | None) -> dict[str, int]:
-        with _engine_errors():
-            hits = self._shard.facet(FacetRequest(field, _EVERY, exact=True, filter=where)).hits
+        with self._reading() as shard:
+            hits = shard.facet(FacetRequest(field, _EVERY, exact=True, filter=where)).hits
         return {str(hit.value): hit.count for hit in hits}
 
-    def _update(self, operation: Any) -> None:  # noqa: ANN401 - the engine's own operation type
-        with self._writing, _engine_errors():
-            self._shard.update(operation)
+    @contextmanager
+    def _reading(self) -> Iterator[EdgeShard]:
+        with self._shard.reading() as shard, engine_errors():
+            yield shard
+        self._upkeep.notice()
 
-
-def _open(folder: Path, dimension: int) -> EdgeShard:
-    config = EdgeConfig(
-        vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine, memory=Memory.Cold)},
-        sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf)},
-        payload_memory=Memory.Cold,
-    )
-    with _engine_errors():
-        if folder.exists() and any(folder.iterdir()):
-            return EdgeShard.load(str(folder), config)
-        folder.mkdir(parents=True, exist_ok=True)
-        shard = EdgeShard.create(str(folder), config)
-        for field in KEYWORDS:
-            shard.update(UpdateOperation.create_field_index(field, KeywordIndexParams(is_tenant=field == TENANT)))
-        return shard
-
-
-@contextmanager
-def _engine_errors() -> Iterator[None]:
-    """The engine raises bare `Exception`; what leaves this module is ours."""
-    try:
-        yield
-    except Exception as error:
-        detail = f"The vector index refused: {error}"
-        if "WouldBlock" in str(error):
-            hint = "Another process has this index open: stop it, or choose another folder with LEADLINE_HOME."
-            raise IndexUnavailableError(detail, hint=hint) from error
-        raise IndexRefusedError(detail) from error
+    def _update(self, operation: Any, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
+        self._shard.update(operation, points=points)
+        self._upkeep.notice()
 
 
 def _edge_sparse(vector: SparseVector) -> EdgeSparseVector:

@@ -20,12 +20,14 @@ from retrieval.errors import ChunksMissingError, IndexRefusedError, IndexUnavail
 from retrieval.index import Index, IndexedChunk, Scope, Scored
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.qdrant_server_settings import QdrantServerSettings
+from tests.support.compacted_index import CompactedIndex
 from tests.support.index_chunks import indexed_chunk as chunk
 from tests.support.index_chunks import put_words
 from tests.support.memory_index import MemoryIndex
 from tests.support.qdrant_double import QdrantDouble, qdrant_double
 
-DIMENSION = 64
+# Large enough that a single chunk is sealed when the index is compacted.
+DIMENSION = 384
 ENCODER, EMBEDDER = Bm25Encoder(), HashingEmbedder(DIMENSION)
 ANN = Scope("ann")
 SENTENCES = (
@@ -49,12 +51,14 @@ def make(kind: str, tmp_path: Path, double: QdrantDouble) -> Index:
         return MemoryIndex()
     if kind == "edge":
         return QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION)
+    if kind == "edge, compacted after every write":
+        return CompactedIndex(tmp_path / "i", dimension=DIMENSION)
     quantization: Literal["none", "int8"] = "int8" if kind == "server, int8" else "none"
     settings = QdrantServerSettings(collection=uuid.uuid4().hex, quantization=quantization)
     return build.server_index(double.url, DIMENSION, settings=settings)
 
 
-@pytest.fixture(params=["edge", "memory", "server"])
+@pytest.fixture(params=["edge", "edge, compacted after every write", "memory", "server"])
 def index(request: pytest.FixtureRequest, tmp_path: Path, double: QdrantDouble) -> Iterator[Index]:
     made = make(request.param, tmp_path, double)
     yield made

@@ -1,7 +1,7 @@
 """Removes each guard in a copy of the tree and runs the test that is named for it, which must then fail.
 
-    python -m tests.faults.remove_guards              all of them
-    python -m tests.faults.remove_guards fence        one of them
+python -m tests.faults.remove_guards              all of them
+python -m tests.faults.remove_guards fence        one of them
 """
 
 import argparse
@@ -90,7 +90,9 @@ def main() -> int:
         if not chosen or guard.name in chosen:
             found = bites(guard)
             silent += not found
-            print(f"{guard.name:45} {'its test fails without it' if found else 'NOT NOTICED'}: {guard.test}", flush=True)
+            print(
+                f"{guard.name:45} {'its test fails without it' if found else 'NOT NOTICED'}: {guard.test}", flush=True
+            )
     return 1 if silent else 0
 
 

@@ -1,0 +1,171 @@
+"""Where the index keeps its shard on disk: generations, one of them current, and a file that says which.
+
+    index/CURRENT       the name of the current generation, replaced in one step
+    index/gen-000007/   that generation, a shard
+    index/gen-000008/   another one being made, or what a killed process left
+    index/lock          held while the index is open
+
+An index of an earlier release is a shard in `index/` itself: that is the current generation until the first compaction.
+"""
+
+import fcntl
+import os
+import re
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from retrieval.errors import IndexUnavailableError
+
+_CURRENT = "CURRENT"
+_GENERATION = re.compile(r"gen-(\d{6})")
+_SHARD_WITHOUT_GENERATION = ("edge_config.json", "segments", "temp_segments", "wal")
+_COPY_BYTES = 4 * 1024 * 1024
+
+# Files of a sealed segment that the engine writes once; a test sees that no write of ours changes them. The rest of a
+# sealed segment, such as its flags of deleted points, is written in place.
+_WRITTEN_ONCE = re.compile(r"matrix\.dat|inverted_index\.dat|links_compressed\.bin|point_to_values\.bin|page_\d+\.dat")
+_SEALED_SEGMENTS_HAVE = Path("vector_index-bm25/inverted_index.dat")
+
+
+class ShardFolder:
+    """The generations in one folder, which is this object's alone until it is closed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Removes what a killed process left. Raises `IndexUnavailableError` while another process has the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._lock = (folder / "lock").open("a")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.close()
+            raise IndexUnavailableError(
+                f"The vector index in {folder} is in use.",
+                hint="Another process has this index open: stop it, or choose another folder with LEADLINE_HOME.",
+            ) from error
+        try:
+            self.current = self._read_current()
+        except IndexUnavailableError:
+            self._lock.close()
+            raise
+        for generation in folder.glob("gen-*"):
+            if generation != self.current:
+                self.discard(generation)
+        if self.current not in (None, folder):
+            self.discard(folder)
+
+    def next(self) -> Path:
+        """The path for a generation to be made; nothing is there yet."""
+        taken = [int(match[1]) for path in self._folder.iterdir() if (match := _GENERATION.fullmatch(path.name))]
+        return self._folder / f"gen-{max(taken, default=0) + 1:06d}"
+
+    def point_at(self, generation: Path) -> None:
+        """Make a generation the current one. When this raises, the old one still is; `sync` makes it last."""
+        temporary = self._folder / f"{_CURRENT}.new"
+        with temporary.open("w") as file:
+            file.write(generation.name)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._folder / _CURRENT)
+        self.current = generation
+
+    def sync(self) -> None:
+        """The current generation survives a power cut as such; until then the one before must be kept."""
+        _sync(self._folder)
+
+    def discard(self, generation: Path) -> None:
+        """Remove a generation's files; what cannot be removed is left for the next opening."""
+        if generation != self._folder:
+            shutil.rmtree(generation, ignore_errors=True)
+            return
+        for name in _SHARD_WITHOUT_GENERATION:
+            path = generation / name
+            shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):
+                path.unlink()
+
+    def close(self) -> None:
+        self._lock.close()
+
+    def _read_current(self) -> Path | None:
+        with suppress(FileNotFoundError):
+            generation = self._folder / (self._folder / _CURRENT).read_text()
+            if not generation.is_dir():
+                raise IndexUnavailableError(
+                    f"{self._folder / _CURRENT} names {generation.name}, which is not there.",
+                    hint="Put the folder back, or remove the index folder and index the documents again.",
+                )
+            return generation
+        return self._folder if (self._folder / _SHARD_WITHOUT_GENERATION[0]).exists() else None
+
+
+def clone_shard(source: Path, target: Path) -> None:
+    """A copy of a flushed shard that nobody writes to meanwhile; files written once are shared, the rest is copied."""
+    target.mkdir()
+    for name in _SHARD_WITHOUT_GENERATION:
+        if (source / name).is_file():
+            _copy(source / name, target / name)
+        elif name != "segments" and (source / name).is_dir():
+            _copy_tree(source / name, target / name, shared=False)
+    (target / "segments").mkdir()
+    for segment in (source / "segments").iterdir():
+        _copy_tree(segment, target / "segments" / segment.name, shared=(segment / _SEALED_SEGMENTS_HAVE).exists())
+
+
+def shard_bytes(folder: Path) -> int:
+    """What the folder's files take on disk, holes not counted."""
+    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
+
+
+def sync_shard(folder: Path) -> None:
+    """Every file and every name in the folder survives a power cut."""
+    for path in (folder, *folder.rglob("*")):
+        _sync(path)
+
+
+def _copy_tree(source: Path, target: Path, *, shared: bool) -> None:
+    target.mkdir()
+    for entry in os.scandir(source):
+        copy = target / entry.name
+        if entry.is_dir():
+            _copy_tree(Path(entry.path), copy, shared=shared)
+        elif shared and _WRITTEN_ONCE.fullmatch(entry.name):
+            os.link(entry.path, copy)
+        else:
+            _copy(Path(entry.path), copy)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Holes stay holes: the engine sets aside 32 MB for files that hold little."""
+    with source.open("rb") as old, target.open("wb") as new:
+        size = os.fstat(old.fileno()).st_size
+        os.ftruncate(new.fileno(), size)
+        end = 0
+        while (start := _next_content(old.fileno(), end, size)) < size:
+            end = _end_of_content(old.fileno(), start, size)
+            while start < end:
+                block = os.pread(old.fileno(), min(_COPY_BYTES, end - start), start)
+                if not block:
+                    raise OSError(f"{source} became shorter while it was copied")
+                os.pwrite(new.fileno(), block, start)
+                start += len(block)
+
+
+def _next_content(descriptor: int, offset: int, size: int) -> int:
+    try:
+        return os.lseek(descriptor, offset, os.SEEK_DATA)
+    except OSError:  # nothing but a hole from here on
+        return size
+
+
+def _end_of_content(descriptor: int, offset: int, size: int) -> int:
+    return min(size, os.lseek(descriptor, offset, os.SEEK_HOLE))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
