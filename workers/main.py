@@ -5,12 +5,15 @@ encoder's threads survive one.
 """
 
 import multiprocessing
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import structlog
+from billiard import active_children
 from celery import Celery, signals
 from celery.exceptions import Reject
+from celery.worker import state
 from kombu.exceptions import OperationalError
 
 from ingest.documents import JobKind
@@ -19,6 +22,11 @@ from workers.cluster import OpenEncoder, OpenParser, Station, local_encoder, ope
 from workers.enqueue.celery_app import LOOK, QUEUES, SWEEP, TIDY, make_app, ring, waiting_messages
 from workers.settings import ClusterSettings
 from workers.sweep import sweep
+from workers.watchdog import Watchdog
+
+# Longer than a consumer needs to connect again, and a message to reach it.
+_DEAF_SECONDS = 15.0
+_DEAF_EXIT_CODE = 75
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +43,7 @@ def run_worker(
 ) -> None:
     """Work until SIGTERM or Ctrl-C: then hand back what is held, and return. Signals go to Celery."""
     app = make_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
-    _add_tasks(app, _Worker(app, settings, open_encoder, open_parser, at_child_start))
+    _add_tasks(app, _Worker(app, settings, open_encoder, open_parser, at_child_start, queues))
     app.worker_main(
         [
             "worker",
@@ -71,6 +79,7 @@ class _Worker:
         open_encoder: OpenEncoder,
         open_parser: OpenParser,
         at_child_start: Callable[[], None],
+        queues: Sequence[str],
     ) -> None:
         self._app = app
         self._settings = settings
@@ -80,6 +89,8 @@ class _Worker:
         self._stack = ExitStack()
         self._station: Station | None = None
         self._at_child_start = at_child_start
+        self._queues = tuple(queues)
+        signals.worker_ready.connect(self._watch, weak=False)
         signals.worker_shutting_down.connect(self._stop, weak=False)
         signals.worker_process_init.connect(self._start_child, weak=False)
         signals.worker_process_shutdown.connect(self._close, weak=False)
@@ -122,6 +133,16 @@ class _Worker:
         except (OperationalError, OSError) as error:
             log.warning("the broker is away; the next sweep will ring", error=repr(error))
 
+    def _watch(self, **_: object) -> None:
+        """In the main process, once it consumes."""
+        Watchdog(
+            waiting=lambda: sum(waiting_messages(self._app)[queue] for queue in self._queues),
+            taken=lambda: sum(state.total_count.values()),
+            busy=lambda: bool(state.active_requests) or self._stopping.is_set(),
+            give_up=_end_at_once,
+            seconds=_DEAF_SECONDS,
+        ).start()
+
     def _start_child(self, **_: object) -> None:
         self._at_child_start()
 
@@ -131,6 +152,13 @@ class _Worker:
     def _close(self, **_: object) -> None:
         self._station = None
         self._stack.close()
+
+
+def _end_at_once() -> None:
+    """An orderly end would wait for the broken connection; the processes hold no job."""
+    for child in active_children():
+        child.terminate()
+    os._exit(_DEAF_EXIT_CODE)
 
 
 def _add_tasks(app: Celery, worker: _Worker) -> None:

@@ -44,6 +44,11 @@ class Part:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
 
+    def revive(self) -> None:
+        """Start it again if it has ended by itself, as a process manager does."""
+        if self._process is not None and self._process.poll() is not None:
+            self.start()
+
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -126,7 +131,9 @@ class Cluster:
         wait_until(lambda: self._alive(), seconds=_START_SECONDS, what="the API answers")
 
     def settled(self) -> bool:
-        """No job is queued or running."""
+        """No job is queued or running. What has ended by itself is started again meanwhile."""
+        for part in (self.api, self.beat, *self.workers):
+            part.revive()
         return not self.jobs.waiting()
 
     def close(self) -> None:

@@ -1,0 +1,65 @@
+"""Ends a worker that has gone deaf: messages wait for it, it has nothing to do, and it takes none.
+
+A consumer whose connection broke at the wrong moment (while a finished message was acknowledged) is seen to wait for
+ever on a socket that nobody reads, with no error; the transport's own health check does not find it. The process
+manager starts the worker again, and the sweep has lost nothing by it.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+_EVERY_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class Watchdog:
+    """Looks at a worker from a thread of its own, and calls `give_up` once."""
+
+    def __init__(
+        self,
+        *,
+        waiting: Callable[[], int],
+        taken: Callable[[], int],
+        busy: Callable[[], bool],
+        give_up: Callable[[], None],
+        seconds: float,
+    ) -> None:
+        """`waiting` counts messages in the worker's queues and raises `OSError` or the transport's error while the
+        broker is away; `taken` counts those it has received so far. It is given up after `seconds` of silence."""
+        self._waiting = waiting
+        self._taken = taken
+        self._busy = busy
+        self._give_up = give_up
+        self._seconds = seconds
+        self._last_taken = -1
+        self._quiet_since: float | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+
+    def look(self, now: float) -> bool:
+        """Whether the worker is deaf at this instant."""
+        taken = self._taken()
+        try:
+            idle = not self._busy() and self._waiting() > 0
+        # Whatever the transport raises means that nothing can be known now.
+        except Exception as error:  # noqa: BLE001
+            log.debug("the broker does not say what waits", error=repr(error))
+            idle = False
+        if not idle or taken != self._last_taken:
+            self._last_taken = taken
+            self._quiet_since = None
+            return False
+        if self._quiet_since is None:
+            self._quiet_since = now
+        return now - self._quiet_since >= self._seconds
+
+    def _run(self) -> None:
+        while not self.look(time.monotonic()):
+            time.sleep(_EVERY_SECONDS)
+        log.error("messages wait and this worker takes none; it ends, to be started again")
+        self._give_up()
