@@ -22,8 +22,8 @@ from retrieval.resident_memory import mapped_bytes
 
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.2
-# A search maps about 4 MB of a large index's pages, so between two looks there are some 130 MB.
-_CALLS_BETWEEN_LOOKS = 32
+# A search maps up to 15 MB of the pages of a million chunks, so between two looks there are some 120 MB.
+_CALLS_BETWEEN_LOOKS = 8
 _SPARE_DISK_BYTES = 256 * 1024**2
 _PASSED_ON = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
 

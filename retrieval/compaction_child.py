@@ -17,7 +17,7 @@ from retrieval.shard_folder import sync_shard
 # A quarter of a processor beside an encoder that has none to spare: the journal stays short, and so does the encoder's
 # wait.
 _NICENESS = 5
-_HELD_BYTES = 1024**3
+_HELD_BYTES = 512 * 1024**2
 _PR_SET_PDEATHSIG = 1
 
 

@@ -24,7 +24,9 @@ _COPY_BYTES = 4 * 1024 * 1024
 
 # Files of a sealed segment that the engine writes once; a test sees that no write of ours changes them. The rest of a
 # sealed segment, such as its flags of deleted points, is written in place.
-_WRITTEN_ONCE = re.compile(r"matrix\.dat|inverted_index\.dat|links_compressed\.bin|point_to_values\.bin|page_\d+\.dat")
+_WRITTEN_ONCE = re.compile(
+    r"matrix\.dat|quantized\.data|inverted_index\.dat|links_compressed\.bin|point_to_values\.bin|page_\d+\.dat"
+)
 _SEALED_SEGMENTS_HAVE = Path("vector_index-bm25/inverted_index.dat")
 
 

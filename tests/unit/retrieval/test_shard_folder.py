@@ -38,7 +38,7 @@ def test_a_clone_has_the_same_bytes_and_shares_the_large_files(tmp_path: Path) -
     clone_shard(shard, tmp_path / "clone")
     assert sums(tmp_path / "clone") == sums(shard)
     shared = {path.name for path in (tmp_path / "clone").rglob("*") if path.is_file() and path.stat().st_nlink > 1}
-    assert {"matrix.dat", "inverted_index.dat", "page_0.dat", "point_to_values.bin"} <= shared
+    assert {"matrix.dat", "quantized.data", "inverted_index.dat", "page_0.dat", "point_to_values.bin"} <= shared
 
 
 def test_holes_stay_holes(tmp_path: Path) -> None:
