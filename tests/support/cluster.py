@@ -197,7 +197,7 @@ def running_cluster(
             "LEADLINE_MIN_FREE_BYTES": "0",
             "LEADLINE_LEASE_SECONDS": str(lease_seconds),
             "LEADLINE_SWEEP_SECONDS": str(sweep_seconds),
-            "LEADLINE_TASK_SECONDS": "12",
+            "LEADLINE_TASK_SECONDS": "6",
             "LEADLINE_UPKEEP_SECONDS": str(2 * sweep_seconds),
             VARIABLE: str(faults.folder),
         }
