@@ -48,6 +48,7 @@ from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop, remove_v
 from workers.upkeep import upkeep
 
 _TENANT = "ann"
+_REAL_TIME = time.time
 _LEASE_SECONDS = 30.0
 _CONTENTS = tuple(f"# Log {n}\n\n" + f"The {n}th day at sea, and no land. " * (4 + 60 * n) for n in range(2))
 _ACTORS = 5
@@ -79,7 +80,6 @@ class Simulation:
         self._shop = Workshop(
             self.catalog, self.jobs, blobs, self.texts, self.index, _WordCounts(), HashingEmbedder(16), blobs.path
         )
-        self._real_time = time.time
         time.time = self._clock  # leases and pauses go by this world's clock
         arm(self._stand)
 
@@ -186,7 +186,7 @@ class Simulation:
 
     def close(self) -> None:
         arm(None)
-        time.time = self._real_time
+        time.time = _REAL_TIME
         for actor in (*self.dead, *self.actors):
             if not actor.dead:
                 actor.throw(GreenletExit)
@@ -328,7 +328,7 @@ class Machine(RuleBasedStateMachine):
 
 def simulate(runs: int, *, first_seed: int, jobs: type[Jobs] = Jobs, steps: int = 40, shrink: bool = True) -> None:
     """Raises the first violation, with the steps that lead to it, shrunk."""
-    with _template() as template:
+    with _template() as template, _own_clock_only_inside():
         run_state_machine_as_test(
             seed(first_seed)(type("Machine", (Machine,), {"template": template, "jobs": jobs})),
             settings=settings(
@@ -341,6 +341,16 @@ def simulate(runs: int, *, first_seed: int, jobs: type[Jobs] = Jobs, steps: int 
                 report_multiple_bugs=False,
             ),
         )
+
+
+@contextmanager
+def _own_clock_only_inside() -> Iterator[None]:
+    """Whatever becomes of the worlds, the process has its real time again afterwards, and no fault point is armed."""
+    try:
+        yield
+    finally:
+        arm(None)
+        time.time = _REAL_TIME
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class MemoryIndex:
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         self.fault("delete_version")
-        gone = [c.id for c in self.kept.values() if (c.tenant_id, c.version_id) == (tenant_id, version_id)]
+        gone = [c.id for c in list(self.kept.values()) if (c.tenant_id, c.version_id) == (tenant_id, version_id)]
         for identifier in gone:
             del self.kept[identifier], self.sparse[identifier]
             self.embeddings.pop(identifier, None)
@@ -50,7 +50,7 @@ class MemoryIndex:
         self.fault("count")
         return sum(
             (c.tenant_id, c.version_id) == (tenant_id, version_id) and (not embedded_only or c.id in self.embeddings)
-            for c in self.kept.values()
+            for c in list(self.kept.values())
         )
 
     def search(
@@ -60,7 +60,9 @@ class MemoryIndex:
         by_bm25 = self._by_bm25(scope, sparse) if sparse is not None else []
         by_dense = []
         if dense is not None:
-            by_dense = [Scored(i, float(np.dot(dense, v))) for i, v in self.embeddings.items() if self._in(scope, i)]
+            by_dense = [
+                Scored(i, float(np.dot(dense, v))) for i, v in list(self.embeddings.items()) if self._in(scope, i)
+            ]
         return ranked(by_bm25)[:limit], ranked(by_dense)[:limit]
 
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
@@ -80,7 +82,7 @@ class MemoryIndex:
         return {i: self.embeddings[i] for i in chunk_ids if i in self.embeddings}
 
     def versions(self) -> dict[tuple[str, str], int]:
-        return dict(Counter((c.tenant_id, c.version_id) for c in self.kept.values()))
+        return dict(Counter((c.tenant_id, c.version_id) for c in list(self.kept.values())))
 
     def flush(self) -> None:
         self.fault("flush")
@@ -92,7 +94,7 @@ class MemoryIndex:
         return inside(scope, self.kept[identifier])
 
     def _by_bm25(self, scope: Scope, query: SparseVector) -> list[Scored]:
-        documents = {i: dict(zip(v.indices, v.values, strict=True)) for i, v in self.sparse.items()}
+        documents = {i: dict(zip(v.indices, v.values, strict=True)) for i, v in list(self.sparse.items())}
         frequency = {term: sum(term in weights for weights in documents.values()) for term in query.indices}
         scores: list[Scored] = []
         for identifier, weights in documents.items():
