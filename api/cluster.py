@@ -11,10 +11,10 @@ from retrieval.models.store import ModelStore
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
 from workers.cluster import OpenEncoder, local_encoder, open_parts
+from workers.collecting import Collector
 from workers.enqueue.celery_app import make_app
 from workers.enqueue.celery_doorbell import CeleryDoorbell
 from workers.settings import ClusterSettings
-from workers.tasks import remove_version
 
 
 @contextmanager
@@ -54,7 +54,8 @@ def open_cluster(
             searcher=searcher,
             answering=Answering(searcher, language_model),
             doorbell=doorbell,
-            remove=lambda version: remove_version(parts.catalog, parts.index, parts.texts, parts.blobs, version),
+            require_index=parts.require_index,
+            delete=Collector(parts.catalog, parts.index, parts.texts, parts.blobs).delete,
         )
         try:
             yield services

@@ -31,9 +31,10 @@ from retrieval.encoder_fact import require_same_encoder
 from retrieval.models.store import ModelStore
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
+from workers.collecting import Collector
 from workers.enqueue import ThreadDoorbell
 from workers.reconcile import reconcile
-from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop, remove_version
+from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
 from workers.threads import WorkerThreads
 from workers.upkeep import upkeep
 
@@ -153,7 +154,7 @@ def _assemble(
         searcher=searcher,
         answering=Answering(searcher, language_model),
         doorbell=doorbell,
-        remove=lambda version: remove_version(catalog, index, texts, blobs, version),
+        delete=Collector(catalog, index, texts, blobs).delete,
     )
     return services, workers
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.problems import BadRequestError
 from ingest.catalog.catalog import Total
-from ingest.documents import Document, VersionState
+from ingest.documents import Deletion, Document, VersionState
 from retrieval.search import MAX_QUERY_CHARS, MAX_TOP_K, Hit, Mode, SearchResult
 from rlm.answers import Answer, AnswerStatus
 
@@ -121,13 +121,31 @@ class UploadsOut(Wire):
     rejected: list[RejectedOut]
 
 
-class DeletedOut(Wire):
-    """The receipt of a deletion: what was removed before this answer was sent."""
+class DeletionOut(Wire):
+    """The receipt of a deletion; `id` is the document's. `collected` says that nothing is left and the sums are final.
+
+    Until then a worker may still be stopping, or the index is away. Nothing of the document can be found all the same.
+    """
 
     id: str
+    receipt: str
+    deleted_at: datetime
     versions: int
     chunks_removed: int
     bytes_removed: int
+    collected: bool
+
+    @classmethod
+    def of(cls, deletion: Deletion) -> "DeletionOut":
+        return cls(
+            id=deletion.document_id,
+            receipt=deletion.id,
+            deleted_at=_instant(deletion.deleted_at),
+            versions=deletion.versions,
+            chunks_removed=deletion.chunks_removed,
+            bytes_removed=deletion.bytes_removed,
+            collected=deletion.collected,
+        )
 
 
 class StatusOut(Wire):

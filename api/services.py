@@ -9,6 +9,8 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from ingest.documents import Deletion
+from ingest.errors import LeadlineError
 from ingest.intake import Intake
 from ingest.texts import Texts
 from retrieval.search import Searcher
@@ -20,9 +22,10 @@ DEFAULT_TENANT = "default"
 
 @dataclass
 class Services:
-    """`remove` takes a deleted version, by its id, out of index and blobs, and returns chunks removed and bytes freed.
+    """`delete` takes a tenant's document out of the catalog, the index and the blobs, and returns the receipt.
 
-    `accepting` turns false when the process begins to stop.
+    `require_index` raises a `LeadlineError` while searches cannot work. `accepting` turns false when the process
+    begins to stop.
     """
 
     settings: Settings
@@ -35,14 +38,22 @@ class Services:
     searcher: Searcher
     answering: Answering
     doorbell: Doorbell
-    remove: Callable[[str], tuple[int, int]]
+    delete: Callable[[str, str], Deletion]
+    require_index: Callable[[], None] = lambda: None
     accepting: bool = True
 
     def parts(self) -> dict[str, Any]:
         """The state of each part, for `/health/ready`."""
         waiting = self.jobs.waiting()
         return {
-            "search": {"state": "ready"},
+            "search": self._search(),
             "jobs": {kind.value: count for kind, count in waiting.items()},
             "language_model": self.answering.state(),
         }
+
+    def _search(self) -> dict[str, str]:
+        try:
+            self.require_index()
+        except LeadlineError as error:
+            return {"state": "unavailable", "code": error.code, "detail": str(error)}
+        return {"state": "ready"}

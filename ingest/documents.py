@@ -111,6 +111,19 @@ class Document:
 
 
 @dataclass(frozen=True)
+class Deletion:
+    """The receipt of a deletion. What is removed later is added to it, until `collected`: then nothing is left."""
+
+    id: str
+    document_id: str
+    versions: int
+    chunks_removed: int
+    bytes_removed: int
+    deleted_at: float
+    collected: bool
+
+
+@dataclass(frozen=True)
 class Job:
     """A claimed job. Every commit made for it names `fence`, so a worker that lost its lease cannot commit."""
 
@@ -148,6 +161,11 @@ def version_id(document: str, content_sha256: str, fingerprint: str, generation:
     a new one.
     """
     return _derive("version", document, content_sha256, fingerprint, *([str(generation)] if generation else []))
+
+
+def deletion_id(document: str) -> str:
+    """A document is deleted once."""
+    return _derive("deletion", document)
 
 
 def chunk_id(version: str, start: int, end: int) -> str:

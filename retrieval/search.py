@@ -16,7 +16,7 @@ from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.errors import QueryError
 from retrieval.fusion import reciprocal_rank_fusion
-from retrieval.index import IndexedChunk, IndexReader, Scope, Scored
+from retrieval.index import DenseVector, IndexedChunk, IndexReader, Scope, Scored, SparseVector
 from retrieval.passages import Passage
 
 MAX_TOP_K = 200
@@ -99,31 +99,42 @@ class Searcher:
         sparse = self._sparse.query(request.query) if request.mode is not Mode.DENSE else None
         dense = self._embedder.query(request.query) if request.mode is not Mode.BM25 else None
         clock.lap("embed")
-        scope = Scope(
-            request.tenant_id,
-            request.collections,
-            request.documents,
-            tuple(self._visibility.hidden_versions(request.tenant_id)),
-        )
+        found = self._look(request, sparse, dense, clock)
+        if found.passed_over and self._hidden(request) != found.scope.hidden_versions:
+            # A document was replaced between the two questions to the catalog: its old version is not shown any more,
+            # and its new one was hidden from the engine.
+            found = self._look(request, sparse, dense, clock)
+        hits = self._hits(found)
+        clock.lap("read")
+        return SearchResult(hits, clock.laps())
+
+    def _look(
+        self, request: SearchRequest, sparse: SparseVector | None, dense: DenseVector | None, clock: "_Clock"
+    ) -> "_Found":
+        scope = Scope(request.tenant_id, request.collections, request.documents, self._hidden(request))
         depth = max(_CANDIDATES, request.top_k * (1 if request.per_document is None else 4))
         by_bm25, by_dense = self._index.search(scope, sparse=sparse, dense=dense, limit=depth)
         clock.lap("engine")
-        fused = _fuse(by_bm25, by_dense)
-        chosen = self._choose(scope, fused, request)
+        found = self._choose(scope, by_bm25, by_dense, request)
         clock.lap("fuse")
-        why = {"bm25": _why(by_bm25), "dense": _why(by_dense)}
-        cosines = {hit.id: hit.score for hit in by_dense}
-        hits = tuple(
-            Hit(
-                chunk.id,
-                self._passage(chunk, visible, rank, score, cosines.get(chunk.id)),
-                visible.collection,
-                {name: ranks[chunk.id] for name, ranks in why.items() if chunk.id in ranks},
-            )
-            for rank, (chunk, visible, score) in enumerate(chosen, start=1)
-        )
-        clock.lap("read")
-        return SearchResult(hits, clock.laps())
+        return found
+
+    def _hidden(self, request: SearchRequest) -> tuple[str, ...]:
+        return tuple(self._visibility.hidden_versions(request.tenant_id))
+
+    def _hits(self, found: "_Found") -> tuple[Hit, ...]:
+        """With their texts. What was deleted a moment ago has none any more, and is not a hit."""
+        why = {"bm25": _why(found.by_bm25), "dense": _why(found.by_dense)}
+        cosines = {hit.id: hit.score for hit in found.by_dense}
+        hits: list[Hit] = []
+        for chunk, visible, score in found.chosen:
+            try:
+                passage = self._passage(chunk, visible, len(hits) + 1, score, cosines.get(chunk.id))
+            except KeyError:
+                continue
+            reasons = {name: ranks[chunk.id] for name, ranks in why.items() if chunk.id in ranks}
+            hits.append(Hit(chunk.id, passage, visible.collection, reasons))
+        return tuple(hits)
 
     def page_of(self, version_id: str, offset: int) -> int | None:
         """The page of a code point: a passage may begin on one page and be quoted on the next."""
@@ -136,10 +147,11 @@ class Searcher:
         )
 
     def _choose(
-        self, scope: Scope, fused: Sequence[tuple[str, float]], request: SearchRequest
-    ) -> list[tuple[IndexedChunk, Visible, float]]:
+        self, scope: Scope, by_bm25: Sequence[Scored], by_dense: Sequence[Scored], request: SearchRequest
+    ) -> "_Found":
         """The best candidates that may be shown, under the per-document cap."""
-        chosen: list[tuple[IndexedChunk, Visible, float]] = []
+        fused = _fuse(by_bm25, by_dense)
+        found = _Found(scope, by_bm25, by_dense)
         taken: dict[str, int] = {}
         page = request.top_k * (1 if request.per_document is None else 3)
         for at in range(0, len(fused), page):
@@ -149,13 +161,14 @@ class Searcher:
             for identifier, score in some:
                 chunk = chunks.get(identifier)
                 if chunk is None or chunk.version_id not in shown:
+                    found.passed_over += 1
                     continue
                 taken[chunk.document_id] = taken.get(chunk.document_id, 0) + 1
                 if request.per_document is None or taken[chunk.document_id] <= request.per_document:
-                    chosen.append((chunk, shown[chunk.version_id], score))
-                if len(chosen) == request.top_k:
-                    return chosen
-        return chosen
+                    found.chosen.append((chunk, shown[chunk.version_id], score))
+                if len(found.chosen) == request.top_k:
+                    return found
+        return found
 
     def _passage(self, chunk: IndexedChunk, visible: Visible, rank: int, score: float, cosine: float | None) -> Passage:
         return Passage(
@@ -171,6 +184,17 @@ class Searcher:
             score=score,
             cosine=cosine,
         )
+
+
+@dataclass
+class _Found:
+    """What one look at the index found, what of it may be shown, and how many candidates may not."""
+
+    scope: Scope
+    by_bm25: Sequence[Scored]
+    by_dense: Sequence[Scored]
+    chosen: list[tuple[IndexedChunk, Visible, float]] = field(default_factory=list)
+    passed_over: int = 0
 
 
 def _check(request: SearchRequest) -> None:
@@ -205,7 +229,7 @@ class _Clock:
 
     def lap(self, stage: str) -> None:
         now = time.perf_counter()
-        self._laps[stage] = round((now - self._last) * 1000, 3)
+        self._laps[stage] = round(self._laps.get(stage, 0.0) + (now - self._last) * 1000, 3)
         self._last = now
 
     def laps(self) -> dict[str, float]:

@@ -13,8 +13,8 @@ from ingest.faultpoints import reach
 from workers.errors import Outcome, failure, outcome
 from workers.tasks import CollectTask, EmbedTask, IngestTask, Stopping
 
-# Small documents are embedded together. A worker takes no more of them at once than another could do meanwhile.
-CLAIM_LIMITS = {JobKind.INGEST: 1, JobKind.EMBED: 64, JobKind.COLLECT: 16}
+# Small documents are embedded together, and collections are short.
+_CLAIM_LIMITS = {JobKind.INGEST: 1, JobKind.EMBED: 64, JobKind.COLLECT: 16}
 
 log = structlog.get_logger(__name__)
 
@@ -46,9 +46,9 @@ class Carrier:
         self._held: dict[int, Job] = {}
         self._lock = threading.Lock()
 
-    def once(self, kind: JobKind, *, limit: int | None = None) -> int:
-        """Claim what waits next, up to `limit` jobs, and carry it; how many jobs that were."""
-        claimed = self._jobs.claim(kind, limit=CLAIM_LIMITS[kind] if limit is None else limit)
+    def once(self, kind: JobKind) -> int:
+        """Claim what waits next and carry it; how many jobs that were."""
+        claimed = self._jobs.claim(kind, limit=_CLAIM_LIMITS[kind])
         if not claimed:
             return 0
         with self._lock:

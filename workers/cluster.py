@@ -52,6 +52,7 @@ class Parts:
     blobs: DirectoryBlobs
     texts: Texts
     index: Index
+    require_index: Callable[[], None]
     sparse: SparseEncoder
     encoder: Embedder
 
@@ -81,7 +82,18 @@ def open_parts(settings: ClusterSettings, *, open_encoder: OpenEncoder = local_e
         stack.callback(index.close)
         blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
         jobs = Jobs(engine, lease_seconds=settings.lease_seconds)
-        yield Parts(catalog, jobs, Leftovers(engine), ApiKeys(engine), blobs, Texts(blobs), index, sparse, encoder)
+        yield Parts(
+            catalog=catalog,
+            jobs=jobs,
+            leftovers=Leftovers(engine),
+            keys=ApiKeys(engine),
+            blobs=blobs,
+            texts=Texts(blobs),
+            index=index,
+            require_index=index.require_ready,
+            sparse=sparse,
+            encoder=encoder,
+        )
 
 
 class Station:

@@ -22,6 +22,7 @@ from ingest.texts import Texts, byte_spans
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.index import IndexedChunk, IndexWriter
+from workers.collecting import Collector
 from workers.vectors import KeptVectors, chunk_texts, with_context
 
 _INDEX_BATCH = 512
@@ -232,29 +233,13 @@ class CollectTask:
 
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
+        self._collector = Collector(shop.catalog, shop.index, shop.texts, shop.blobs)
 
     def run(self, job: Job) -> None:
-        shop = self._shop
-        remove_version(shop.catalog, shop.index, shop.texts, shop.blobs, job.version_id)
-        shop.jobs.finish_collect(job)
-
-
-def remove_version(
-    catalog: Catalog, index: IndexWriter, texts: Texts, blobs: Blobs, version_id: str
-) -> tuple[int, int]:
-    """Chunks removed from the index, and bytes freed; nothing of a version that is in use, and nothing again.
-
-    The original of a failed version stays, to be looked at, until its document is replaced or deleted.
-    """
-    leaving = catalog.leaving(version_id)
-    if leaving is None:
-        return 0, 0
-    chunks = index.delete_version(leaving.tenant_id, leaving.id)
-    reach("delete.points_removed")
-    size = texts.delete(leaving.id)
-    if leaving.state is not VersionState.FAILED:
-        size += blobs.delete(leaving.blob_key)
-    return chunks, size
+        """Raises `LeaseLostError`."""
+        self._shop.jobs.check(job)
+        chunks, size = self._collector.remove(self._shop.catalog.version(job.version_id))
+        self._shop.jobs.finish_collect(job, chunks=chunks, size=size)
 
 
 def _indexed(document: Document, version: Version, text: str, chunks: Sequence[Chunk]) -> Iterator[IndexedChunk]:

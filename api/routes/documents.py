@@ -12,7 +12,7 @@ from api.access import Caller, Served
 from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
 from api.schemas import (
-    DeletedOut,
+    DeletionOut,
     DocumentOut,
     DocumentPage,
     RejectedOut,
@@ -123,18 +123,20 @@ async def replace(
 
 
 @router.delete("/{document_id}")
-def delete(document_id: str, caller: Caller, served: Served) -> DeletedOut:
-    """Delete a document; when this answers, no search or answer can show anything of it."""
-    versions = served.catalog.delete(caller.tenant_id, document_id)
-    reach("delete.committed")
-    removed = [served.remove(version.id) for version in versions]
+def delete(document_id: str, caller: Caller, served: Served) -> DeletionOut:
+    """Delete a document; when this answers, no search or answer can show anything of it.
+
+    The answer is a receipt. Deleting again gives the same one.
+    """
+    deletion = served.delete(caller.tenant_id, document_id)
     served.doorbell.ring(JobKind.COLLECT)
-    return DeletedOut(
-        id=document_id,
-        versions=len(versions),
-        chunks_removed=sum(chunks for chunks, _ in removed),
-        bytes_removed=sum(size for _, size in removed),
-    )
+    return DeletionOut.of(deletion)
+
+
+@router.get("/{document_id}/deletion")
+def deletion(document_id: str, caller: Caller, served: Served) -> DeletionOut:
+    """The receipt of a deleted document."""
+    return DeletionOut.of(served.catalog.deletion(caller.tenant_id, document_id))
 
 
 @router.post("/{document_id}/cancel")

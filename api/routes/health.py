@@ -20,10 +20,13 @@ def live() -> dict[str, str]:
 
 @router.get("/health/ready")
 def ready(served: Served, response: Response) -> dict[str, Any]:
-    """`200` when uploads and searches work; `parts` says what is still coming, such as a loading language model."""
+    """`200` when uploads and searches work; `parts` says what is still coming, such as a loading language model.
+
+    `503` while this process stops, and while the vector index is away: uploads are still accepted then.
+    """
     parts = served.parts()
-    status = "ready" if served.accepting else "stopping"
-    response.status_code = 200 if served.accepting else 503
+    status = "stopping" if not served.accepting else parts["search"]["state"]
+    response.status_code = 200 if status == "ready" else 503
     return {"status": status, "parts": parts}
 
 

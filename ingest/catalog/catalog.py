@@ -3,14 +3,14 @@
 import time
 from collections.abc import Collection
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select
 
-from ingest.catalog import arrivals, replacements, withdrawals
+from ingest.catalog import arrivals, deletions, replacements, withdrawals
 from ingest.catalog.database import insert_new, put, read, write
-from ingest.catalog.locking import lock_documents
 from ingest.catalog.records import (
     Accepted,
     Arrival,
+    Deleted,
     Total,
     Visible,
     document_of,
@@ -20,10 +20,9 @@ from ingest.catalog.records import (
     version_of,
 )
 from ingest.catalog.tables import documents, facts, tenants, versions
-from ingest.catalog.withdrawals import withdraw
-from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Document, Version, VersionState
+from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Deletion, Document, Version, VersionState
 
-__all__ = ["Accepted", "Arrival", "Catalog", "Total", "Visible"]
+__all__ = ["Accepted", "Arrival", "Catalog", "Deleted", "Total", "Visible"]
 
 _HIDDEN_LIMIT = 256
 
@@ -104,23 +103,25 @@ class Catalog:
             # PostgreSQL sums big integers as decimals.
             return {VersionState(row[0]): Total(*map(int, row[1:])) for row in connection.execute(query).all()}
 
-    def delete(self, tenant_id: str, identifier: str) -> list[Version]:
-        """Make a document unfindable and queue the collection of what it left; returns its versions.
+    def delete(self, tenant_id: str, identifier: str) -> Deleted:
+        """Make a document unfindable and queue the collection of what it left; deleting again gives the same receipt.
 
         From this commit on no search shows it: `visible` and `hidden_versions` are what searches go by. When a worker
         is at it, collection waits until its lease would have run out, so that nothing written late is left behind.
+        Whoever calls this removes what they can at once, and says so with `record_removal`.
         """
-        now = time.time()
         with write(self._engine) as connection:
-            lock_documents(connection, [identifier])
-            document = read_document(connection, tenant_id, identifier)
-            rows = connection.execute(select(versions).where(versions.c.document_id == document.id)).all()
-            found = [version_of(row) for row in rows]
-            withdraw(connection, document, found, VersionState.DELETED)
-            connection.execute(
-                update(documents).where(documents.c.id == document.id).values(deleted_at=now, active_version_id=None)
-            )
-        return found
+            return deletions.delete(connection, tenant_id, identifier)
+
+    def record_removal(self, version: Version, *, chunks: int, size: int, complete: bool) -> None:
+        """Add what was removed of a deleted version to the receipt; if it is `complete`, nothing remains to collect."""
+        with write(self._engine) as connection:
+            deletions.record_removal(connection, version, chunks=chunks, size=size, complete=complete)
+
+    def deletion(self, tenant_id: str, identifier: str) -> Deletion:
+        """The receipt of a document's deletion. Raises `DocumentNotFoundError` where it was not deleted."""
+        with read(self._engine) as connection:
+            return deletions.read_deletion(connection, tenant_id, identifier)
 
     def cancel(self, tenant_id: str, identifier: str) -> Document:
         """Stop what is being made of a document's latest bytes; uploading the same again starts over.

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, delete, select, update
 
 from ingest.catalog import claims, waiting
 from ingest.catalog.database import insert_new, read, write
+from ingest.catalog.deletions import add_removed
 from ingest.catalog.failures import fail_version
 from ingest.catalog.locking import lock_documents
 from ingest.catalog.queued import queue_job
@@ -108,11 +109,12 @@ class Jobs:
                 make_ready(connection, report)
         return lost
 
-    def finish_collect(self, job: Job) -> None:
-        """The withdrawn version has nothing left in the index or the blobs."""
+    def finish_collect(self, job: Job, *, chunks: int = 0, size: int = 0) -> None:
+        """The withdrawn version has nothing left in the index or the blobs; what was removed counts for its receipt."""
         with write(self._engine) as connection:
             self._end(connection, job, "done")
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(hidden=False))
+            add_removed(connection, job.document_id, chunks=chunks, size=size)
 
     def fail(self, job: Job, failure: Failure) -> None:
         """End the version as failed with its reason."""

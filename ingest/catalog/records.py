@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, and_, select
 
 from ingest.catalog.tables import documents, versions
-from ingest.documents import Document, Failure, Priority, Version, VersionState
+from ingest.documents import Deletion, Document, Failure, Priority, Version, VersionState
 from ingest.errors import DocumentNotFoundError
 
 
@@ -36,6 +36,18 @@ class Accepted:
 
 
 @dataclass(frozen=True)
+class Deleted:
+    """A document that is gone, with the versions that still have something to remove.
+
+    A worker may be in the middle of writing for those in `worked_on`: removing them now may not be enough.
+    """
+
+    receipt: Deletion
+    leaving: tuple[Version, ...]
+    worked_on: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Visible:
     """What a search may show of a version: it is the active one of a document that is not deleted."""
 
@@ -57,10 +69,15 @@ class Total:
 
 
 def document_query() -> Select[Any]:
-    """Documents that are not deleted, each with its latest version."""
+    """Documents that are not deleted, each with its latest version.
+
+    That the version is the document's goes without saying, and lets PostgreSQL begin with the versions: on tables that
+    it has not analyzed yet it would otherwise compare each document with each version.
+    """
+    of_document = versions.c.document_id == documents.c.id
     return (
         select(documents, versions)
-        .join(versions, versions.c.id == documents.c.latest_version_id)
+        .join(versions, and_(versions.c.id == documents.c.latest_version_id, of_document))
         .where(documents.c.deleted_at.is_(None))
     )
 

@@ -97,8 +97,7 @@ versions = Table(
     Column("ready_at", Float),
     Index(None, "document_id"),
     Index(None, "tenant_id", "hidden"),
-    Index(None, "tenant_id", "state"),
-    Index(None, "tenant_id", "content_sha256"),
+    Index(None, "content_sha256", "tenant_id"),
 )
 
 jobs = Table(
@@ -142,6 +141,18 @@ pauses = Table(
     metadata,
     Column("kind", String(16), primary_key=True),
     Column("since", Float, nullable=False),
+)
+
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("document_id", String(36), nullable=False, unique=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("versions", Integer, nullable=False),
+    Column("chunks_removed", _BIG, nullable=False),
+    Column("bytes_removed", _BIG, nullable=False),
+    Column("deleted_at", Float, nullable=False),
 )
 
 facts = Table(

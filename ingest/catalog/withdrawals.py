@@ -46,11 +46,12 @@ def withdraw(
     state: VersionState,
     *,
     wait_seconds: float = 0.0,
-) -> None:
+) -> frozenset[str]:
     """Take versions of a locked document out of use, in `state` from here on; collect them after `wait_seconds`.
 
     Their workers lose their leases. One that is in the middle of a write has not noticed yet, so where there is one,
-    collection waits until the lease would have run out: by then it has noticed or is dead.
+    collection waits until the lease would have run out: by then it has noticed or is dead. Returns the ids of the
+    versions that have such a worker.
     """
     now = time.time()
     ids = [version.id for version in leaving]
@@ -76,3 +77,4 @@ def withdraw(
             not_before=max(now + wait_seconds, leases.get(version.id, now)),
         )
     connection.execute(update(versions).where(versions.c.id.in_(ids)).values(state=state, hidden=True))
+    return frozenset(leases)

@@ -46,7 +46,7 @@ def test_another_tenants_document_is_not_found(catalog: Catalog) -> None:
     assert catalog.documents("bob") == []
 
 
-def test_a_version_is_visible_from_its_activation_to_its_deletion(catalog: Catalog, jobs: Jobs) -> None:
+def test_a_version_is_visible_from_its_activation_to_its_deletion(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
     document = arrive(catalog)
     version = document.version.id
     assert catalog.visible("ann", [version]) == {}
@@ -56,6 +56,7 @@ def test_a_version_is_visible_from_its_activation_to_its_deletion(catalog: Catal
     catalog.delete("ann", document.id)
     assert catalog.visible("ann", [version]) == {}
     assert catalog.hidden_versions("ann") == [version]
+    wake(engine)
     (collect,) = jobs.claim(JobKind.COLLECT)
     jobs.finish_collect(collect)
     assert catalog.hidden_versions("ann") == []

@@ -207,9 +207,12 @@ def test_a_collection_is_tried_until_it_is_done(catalog: Catalog, jobs: Jobs, en
     assert catalog.version(document.version.id).state is VersionState.DELETED
 
 
-def test_a_collection_that_cannot_be_done_leaves_the_version_deleted_and_hidden(catalog: Catalog, jobs: Jobs) -> None:
+def test_a_collection_that_cannot_be_done_leaves_the_version_deleted_and_hidden(
+    catalog: Catalog, jobs: Jobs, engine: Engine
+) -> None:
     document = arrive(catalog)
     catalog.delete("ann", document.id)
+    wake(engine)
     (job,) = jobs.claim(JobKind.COLLECT)
     jobs.fail(job, AWAY)
     assert catalog.version(document.version.id).state is VersionState.DELETED

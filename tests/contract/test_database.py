@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import IntegrityError
 
 import ingest.catalog.database
 from ingest.catalog.catalog import Catalog
@@ -57,8 +58,8 @@ def test_the_migrations_make_exactly_the_tables(empty_url: str) -> None:
         assert differences(engine) == []
 
 
-def test_a_catalog_of_the_first_release_is_brought_up_to_date_and_keeps_what_it_has(tmp_path: Path) -> None:
-    with disposed(open_database(sqlite_url(tmp_path / "catalog.sqlite"))) as engine:
+def test_a_catalog_of_the_first_release_is_brought_up_to_date_and_keeps_what_it_has(empty_url: str) -> None:
+    with disposed(open_database(empty_url)) as engine:
         to_revision(engine, "0001")
         with engine.begin() as connection:
             for statement in FIRST_RELEASE:
@@ -67,9 +68,16 @@ def test_a_catalog_of_the_first_release_is_brought_up_to_date_and_keeps_what_it_
         assert differences(engine) == []
         document = Catalog(engine).document("ann", "d1")
         assert (document.name, document.version.id, document.sequence) == ("a.txt", "v1", 1)
+        assert (document.version.name, document.version.title, document.version.media_type) == (
+            "a.txt",
+            "A title",
+            "text/plain",
+        )
+        receipt = Catalog(engine).deletion("ann", "d2")
+        assert (receipt.versions, receipt.deleted_at, receipt.collected) == (1, 2.0, True)
         assert [job.version_id for job in Jobs(engine).claim(JobKind.EMBED)] == ["v1"]
-        with engine.connect() as connection:
-            assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+        with pytest.raises(IntegrityError), engine.begin() as connection:  # references are checked again
+            connection.execute(text("DELETE FROM documents"))
 
 
 def test_processes_that_open_a_new_catalog_together_migrate_it_once(empty_url: str) -> None:
@@ -148,12 +156,14 @@ def test_no_secret_is_in_the_database(tmp_path: Path) -> None:
 
 FIRST_RELEASE = (
     "INSERT INTO tenants VALUES ('ann', 1.0)",
-    "INSERT INTO documents (id, sequence, tenant_id, collection, name, media_type, attributes, content_sha256,"
-    " latest_version_id, active_version_id, created_at)"
-    " VALUES ('d1', 1, 'ann', 'default', 'a.txt', 'text/plain', '{}', 'aa', 'v1', 'v1', 1.0)",
+    "INSERT INTO documents (id, sequence, tenant_id, collection, name, title, media_type, attributes, content_sha256,"
+    " latest_version_id, active_version_id, created_at, deleted_at) VALUES"
+    " ('d1', 1, 'ann', 'default', 'a.txt', 'A title', 'text/plain', '{}', 'aa', 'v1', 'v1', 1.0, NULL),"
+    " ('d2', 2, 'ann', 'default', 'b.txt', NULL, 'text/plain', '{}', 'bb', 'v2', NULL, 1.0, 2.0)",
     "INSERT INTO versions (id, document_id, tenant_id, content_sha256, size_bytes, blob_key, fingerprint, state,"
-    " hidden, chunks, chunks_embedded, created_at)"
-    " VALUES ('v1', 'd1', 'ann', 'aa', 3, 'blob', 'p1', 'searchable', 0, 2, 0, 1.0)",
+    " hidden, chunks, chunks_embedded, created_at) VALUES"
+    " ('v1', 'd1', 'ann', 'aa', 3, 'blob', 'p1', 'searchable', false, 2, 0, 1.0),"
+    " ('v2', 'd2', 'ann', 'bb', 3, 'blob', 'p1', 'deleted', false, 2, 2, 1.0)",
     "INSERT INTO jobs (id, kind, tenant_id, document_id, version_id, state, attempt, interruptions, fence, not_before,"
     " created_at, updated_at) VALUES (1, 'embed', 'ann', 'd1', 'v1', 'queued', 0, 0, 0, 0.0, 1.0, 1.0)",
 )

@@ -3,9 +3,9 @@
     python -m tests.faults.kill_matrix --seeds 25        every point, that many seeds each
     python -m tests.faults.kill_matrix --point embed.written --seeds 1 --first-seed 7     one run again
 
-A run uploads documents, replaces some uploads by their retries and deletes one, stops at the point, kills what the
-seed chose, starts it again, waits until no work is left, and compares catalog, index and blobs with what an
-undisturbed run would have left.
+A run uploads documents, replaces some uploads by their retries, cancels one and deletes one, stops at the point, kills
+what the seed chose, starts it again, waits until no work is left, and compares catalog, index and kept texts with what
+an undisturbed run would have left.
 """
 
 import argparse
@@ -48,7 +48,7 @@ class Run:
 
 
 class Scenario:
-    """The uploads, retries and deletion of one seed, made in a thread so that they can be stopped in the middle."""
+    """What a client does with one seed, in a thread, so that it can be stopped in the middle."""
 
     def __init__(self, cluster: Cluster, seed: int) -> None:
         self._cluster = cluster
@@ -57,6 +57,7 @@ class Scenario:
             f"{seed}-{n}.md": f"# Seed {seed}, number {n}\n\n" + book(seed * 100 + n, chapters=source.randint(1, 4))
             for n in range(4)
         }
+        self.stopped = f"# Seed {seed}, stopped\n\n" + book(seed * 100 + 99, chapters=30)
         self.accepted: dict[str, str] = {}
         self.deleted: set[str] = set()
         self._error: BaseException | None = None
@@ -76,6 +77,8 @@ class Scenario:
         try:
             for name, text in self.texts.items():
                 self.accepted[name] = self._cluster.upload(text, name)
+            # What is cancelled in the middle is left to a collection; what is deleted, the API removes itself.
+            self._cluster.cancel(self._cluster.upload(self.stopped, "stopped.md"))
             again, gone = source.sample(sorted(self.texts), 2)
             assert self._cluster.upload(self.texts[again], again) == self.accepted[again]
             time.sleep(source.random() * 0.5)

@@ -43,8 +43,9 @@ from retrieval.embedding import HashingEmbedder
 from retrieval.index import SparseVector
 from tests.support.memory_index import MemoryIndex
 from workers.carrying import Carrier
+from workers.collecting import Collector
 from workers.sweep import sweep
-from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop, remove_version
+from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
 from workers.upkeep import upkeep
 
 _TENANT = "ann"
@@ -80,6 +81,7 @@ class Simulation:
         self._shop = Workshop(
             self.catalog, self.jobs, blobs, self.texts, self.index, _WordCounts(), HashingEmbedder(16), blobs.path
         )
+        self._collector = Collector(self.catalog, self.index, self.texts, blobs)
         time.time = self._clock  # leases and pauses go by this world's clock
         arm(self._stand)
 
@@ -93,10 +95,7 @@ class Simulation:
 
     def delete(self, document: str) -> None:
         self.deleting.add(document)
-        versions = self.catalog.delete(_TENANT, document)
-        reach("delete.committed")
-        for version in versions:
-            remove_version(self.catalog, self.index, self.texts, self.blobs, version.id)
+        self._collector.delete(_TENANT, document)
         self.rings.append(JobKind.COLLECT)
         self.deleted.add(document)
 

@@ -12,7 +12,6 @@ import random
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,7 +108,10 @@ def poisoned(*, good: int, bad: int, folder: Path) -> dict[str, Any]:
 
 
 def workers(*, uploads: int, folder: Path) -> dict[str, Any]:
-    """Documents a second of one worker and of two, side by side on the same documents."""
+    """Documents a second of one worker and of two on the same documents, from the first searchable to the last ready.
+
+    The encoder of these processes costs nothing, so this is the speed of everything but embedding.
+    """
     texts = _texts(uploads)
     rates = {}
     for count in (1, 2):
@@ -118,10 +120,10 @@ def workers(*, uploads: int, folder: Path) -> dict[str, Any]:
                 cluster.upload(text, name)
             for worker in cluster.workers:
                 worker.start()
-            wait_until(lambda: _count(cluster, VersionState.READY) > 0, seconds=60, what="a first document is ready")
-            start, done = time.monotonic(), _count(cluster, VersionState.READY)
             wait_until(cluster.settled, seconds=600, what="all work is done")
-            rates[count] = (uploads - done) / (time.monotonic() - start)
+            versions = [document.version for document in cluster.catalog.documents(_TENANT, limit=uploads)]
+            first = min(version.searchable_at or 0.0 for version in versions)
+            rates[count] = uploads / (max(version.ready_at or 0.0 for version in versions) - first)
     return {
         "uploads": uploads,
         "documents_per_second_one": round(rates[1], 2),

@@ -67,11 +67,13 @@ class Part:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def stop(self, *, timeout_seconds: float = 30.0) -> int:
-        """SIGTERM, and the exit code."""
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def exit_code(self) -> int | None:
+        """None while it runs."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(timeout_seconds)
+        return self._process.poll()
 
     def restart(self) -> None:
         self.kill()
@@ -123,9 +125,17 @@ class Cluster:
         return str(response.json()["id"])
 
     def delete(self, document: str) -> None:
-        """Until the API has said that it is gone; after a lost answer it may say that there is no such document."""
+        """Until the API has said that it is gone; after a lost answer it says so again."""
         response = self.request("DELETE", f"/v1/documents/{document}")
-        assert response.status_code in (200, 404), response.text
+        assert response.status_code == 200, response.text
+
+    def cancel(self, document: str) -> None:
+        """Until the API has said that it is stopped; after a lost answer it says that there is nothing to stop."""
+        response = self.request("POST", f"/v1/documents/{document}/cancel")
+        assert response.status_code in (200, 409), response.text
+
+    def ready(self) -> httpx.Response:
+        return self._http.get("/health/ready")
 
     def wait_for_api(self) -> None:
         wait_until(lambda: self._alive(), seconds=_START_SECONDS, what="the API answers")

@@ -3,20 +3,23 @@
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 
+from ingest.blobs import DirectoryBlobs
 from ingest.chunking import chunk_text
-from ingest.documents import Document, VersionState, chunk_id
+from ingest.documents import COLLECTABLE_STATES, Document, VersionState, chunk_id
 from ingest.errors import DocumentNotFoundError
 from ingest.normalize import normalize
+from ingest.texts import Texts
 from tests.support.cluster import Cluster
 
 _TENANT = "default"
 
 
 class Truth:
-    """Compares catalog, index and blobs with the texts."""
+    """Compares catalog, index and kept texts with what was sent."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._texts = Texts(DirectoryBlobs(cluster.home / "shared" / "blobs"))
 
     def violations(
         self,
@@ -40,6 +43,8 @@ class Truth:
         if version.state is not VersionState.READY or document.active_version_id != version.id:
             yield f"not ready: {identifier} is {version.state} {version.failure}"
             return
+        if self._texts.read(version.id) != normalize(text):
+            yield f"text differs: {identifier}"
         index = self._cluster.index
         present = {(c.id, c.start, c.end) for c in index.points(_TENANT, version.id)}
         wanted = {(chunk_id(version.id, start, end), start, end) for start, end in _spans(text)}
@@ -59,7 +64,7 @@ class Truth:
         """Points of versions that no live document has, and documents that are there twice."""
         documents = list(self._documents())
         live = {document.active_version_id for document in documents}
-        live |= {document.version.id for document in documents if document.version.state is not VersionState.FAILED}
+        live |= {document.version.id for document in documents if document.version.state not in COLLECTABLE_STATES}
         for (tenant, version), count in self._cluster.index.versions().items():
             if version not in live:
                 yield f"orphans: {count} points of version {version} of {tenant}"

@@ -16,6 +16,7 @@ from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import Embedded, HashingEmbedder
 from tests.support.catalogs import wake
 from tests.support.memory_index import MemoryIndex
+from workers.collecting import Collector
 from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
 
 
@@ -71,6 +72,7 @@ class Harbour:
             EmbedTask(self.shop),
             CollectTask(self.shop),
         )
+        self.collector = Collector(self.catalog, self.index, self.texts, self.blobs)
         self.intake = Intake(self.catalog, self.blobs, max_bytes=10_000_000)
 
     def upload(self, text: str, name: str = "a.md") -> Document:

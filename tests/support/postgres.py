@@ -1,6 +1,8 @@
 """A real PostgreSQL for tests, out of a wheel: started once, with a fresh database for whoever asks."""
 
 import itertools
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -16,6 +18,17 @@ from ingest.catalog.database import open_database
 # A crash of the test's own server need not be survived, and every commit would wait for the disk.
 _UNSAFE_AND_QUICK = ("fsync", "full_page_writes", "synchronous_commit")
 _TEMPLATE = "catalog_template"
+_AFTER_US = """
+import os, shutil, signal, sys, time
+from pathlib import Path
+sys.stdin.read()
+folder = Path(sys.argv[1])
+process = int((folder / "postmaster.pid").read_text().split()[0])
+os.kill(process, signal.SIGQUIT)
+while Path(f"/proc/{process}").exists():
+    time.sleep(0.1)
+shutil.rmtree(folder.parent, ignore_errors=True)
+"""
 
 
 class Postgres:
@@ -82,9 +95,21 @@ def running_postgres() -> Iterator[Postgres]:
         folder = Path(parent) / "data"
         server = get_server(folder, cleanup_mode="stop")
         try:
-            yield Postgres(server, folder)
+            with _ended_with_us(folder):
+                yield Postgres(server, folder)
         finally:
             server.cleanup()
+
+
+@contextmanager
+def _ended_with_us(folder: Path) -> Iterator[None]:
+    """The server is a daemon: a process that waits for our end, also by a kill, ends it then and removes its folder."""
+    waiting = [sys.executable, "-c", _AFTER_US, str(folder)]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, start_new_session=True) as waiter:
+        try:
+            yield
+        finally:
+            waiter.kill()
 
 
 @contextmanager

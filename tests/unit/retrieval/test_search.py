@@ -1,4 +1,4 @@
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,12 @@ class Shown:
     def __init__(self) -> None:
         self.shown: dict[str, str] = {}
         self.hidden: list[str] = []
+        self.after_hidden: Callable[[], None] = lambda: None
 
     def hidden_versions(self, tenant_id: str) -> list[str]:
-        return self.hidden
+        hidden = self.hidden
+        self.after_hidden()
+        return hidden
 
     def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
         return {
@@ -97,6 +100,27 @@ def test_hidden_hits_make_room_for_those_behind_them(shelf: Shelf) -> None:
         del shelf.shown.shown[f"gone{number}"]
     shelf.put("here", "whales and other fish")
     assert shelf.find("whales", top_k=3) == ["here-0"]
+
+
+def test_a_document_replaced_in_the_middle_of_a_search_is_found_in_its_new_version(shelf: Shelf) -> None:
+    shelf.put("old", "whales swim")
+    shelf.put("new", "whales dive")
+    del shelf.shown.shown["new"]
+    shelf.shown.hidden = ["new"]
+
+    def swap() -> None:
+        shelf.shown.shown, shelf.shown.hidden = {"new": "ann"}, ["old"]
+
+    shelf.shown.after_hidden = swap
+    assert shelf.find("whales") == ["new-0"]
+
+
+def test_a_document_deleted_in_the_middle_of_a_search_is_no_hit(shelf: Shelf) -> None:
+    shelf.put("gone", "whales swim")
+    shelf.put("here", "whales and other fish")
+    shelf.texts.delete("gone")
+    (hit,) = shelf.searcher.search(SearchRequest("ann", "whales")).hits
+    assert (hit.chunk_id, hit.passage.rank) == ("here-0", 1)
 
 
 def test_another_tenants_words_are_not_found(shelf: Shelf) -> None:

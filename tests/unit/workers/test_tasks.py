@@ -15,7 +15,7 @@ from tests.support.books import book
 from tests.support.harbour import Harbour, no
 from workers.enqueue import ThreadDoorbell
 from workers.reconcile import reconcile
-from workers.tasks import Stopping, remove_version
+from workers.tasks import Stopping
 from workers.threads import WorkerThreads
 
 
@@ -98,8 +98,7 @@ def test_what_a_worker_wrote_for_a_document_deleted_under_it_is_removed_again(ha
     def delete_during(method: str) -> None:
         if method == "upsert":
             harbour.index.fault = lambda _: None
-            for version in harbour.catalog.delete("ann", document.id):
-                remove_version(harbour.catalog, harbour.index, harbour.texts, harbour.blobs, version.id)
+            harbour.collector.delete("ann", document.id)
 
     harbour.index.fault = delete_during
     with pytest.raises(LeaseLostError):

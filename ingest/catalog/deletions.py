@@ -1,0 +1,98 @@
+"""Deleting a document: one commit after which nothing finds it, and a receipt that adds up what was removed."""
+
+import time
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from ingest.catalog.locking import lock_documents
+from ingest.catalog.records import Deleted, read_document, version_of
+from ingest.catalog.tables import deletions, documents, jobs, versions
+from ingest.catalog.withdrawals import withdraw
+from ingest.documents import Deletion, JobKind, Version, VersionState, deletion_id
+from ingest.errors import DocumentNotFoundError
+
+# Whoever deletes also removes, at once; the collection is for what they leave.
+_REMOVAL_SECONDS = 10.0
+_COLLECTED = frozenset({VersionState.CANCELLED, VersionState.RETIRED})
+
+
+def delete(connection: Connection, tenant_id: str, identifier: str) -> Deleted:
+    """See `Catalog.delete`. What the document was called and said of itself is forgotten with it."""
+    lock_documents(connection, [identifier])
+    if (known := _find(connection, tenant_id, identifier)) is not None:
+        return Deleted(known, (), frozenset())
+    document = read_document(connection, tenant_id, identifier)
+    of_document = versions.c.document_id == identifier
+    rows = connection.execute(select(versions).where(of_document).order_by(versions.c.id)).all()
+    leaving = tuple(version_of(row) for row in rows if row.hidden or row.state not in _COLLECTED)
+    worked_on = withdraw(connection, document, leaving, VersionState.DELETED, wait_seconds=_REMOVAL_SECONDS)
+    connection.execute(update(versions).where(of_document).values(name="", title=None, error_detail=None))
+    connection.execute(
+        update(documents)
+        .where(documents.c.id == identifier)
+        .values(deleted_at=time.time(), active_version_id=None, name="", title=None, attributes={})
+    )
+    connection.execute(
+        insert(deletions).values(
+            id=deletion_id(identifier),
+            document_id=identifier,
+            tenant_id=tenant_id,
+            versions=len(rows),
+            chunks_removed=0,
+            bytes_removed=0,
+            deleted_at=time.time(),
+        )
+    )
+    return Deleted(read_deletion(connection, tenant_id, identifier), leaving, worked_on)
+
+
+def read_deletion(connection: Connection, tenant_id: str, identifier: str) -> Deletion:
+    """Raises `DocumentNotFoundError` for a document that there never was, or still is, or that is another tenant's."""
+    found = _find(connection, tenant_id, identifier)
+    if found is None:
+        raise DocumentNotFoundError(f"No document {identifier!r} was deleted.")
+    return found
+
+
+def record_removal(connection: Connection, version: Version, *, chunks: int, size: int, complete: bool) -> None:
+    """Add to a receipt what was removed of one version; with `complete`, nothing is left of it to collect."""
+    if complete:
+        ended = connection.execute(
+            update(jobs)
+            .where(jobs.c.kind == JobKind.COLLECT, jobs.c.version_id == version.id, jobs.c.state == "queued")
+            .values(state="done", fence=jobs.c.fence + 1, updated_at=time.time())
+        ).rowcount
+        if ended:
+            connection.execute(update(versions).where(versions.c.id == version.id).values(hidden=False))
+    add_removed(connection, version.document_id, chunks=chunks, size=size)
+
+
+def add_removed(connection: Connection, document: str, *, chunks: int, size: int) -> None:
+    """Add to the receipt of a document, if it has one."""
+    connection.execute(
+        update(deletions)
+        .where(deletions.c.document_id == document)
+        .values(
+            chunks_removed=deletions.c.chunks_removed + chunks,
+            bytes_removed=deletions.c.bytes_removed + size,
+        )
+    )
+
+
+def _find(connection: Connection, tenant_id: str, identifier: str) -> Deletion | None:
+    left = select(func.count()).where(versions.c.document_id == identifier, versions.c.hidden.is_(True))
+    query = select(deletions, left.scalar_subquery().label("left")).where(
+        deletions.c.document_id == identifier, deletions.c.tenant_id == tenant_id
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    return Deletion(
+        id=row.id,
+        document_id=row.document_id,
+        versions=row.versions,
+        chunks_removed=row.chunks_removed,
+        bytes_removed=row.bytes_removed,
+        deleted_at=row.deleted_at,
+        collected=not row.left,
+    )

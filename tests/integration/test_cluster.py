@@ -1,0 +1,56 @@
+"""A cluster as its operator meets it: readiness while a server is away, and the orderly end of a worker."""
+
+import os
+import signal
+from pathlib import Path
+
+from ingest.documents import VersionState
+from tests.support.books import book
+from tests.support.cluster import Cluster, running_cluster, wait_until
+from tests.support.postgres import Postgres
+
+
+def ready(cluster: Cluster) -> tuple[int, str]:
+    answer = cluster.ready()
+    return answer.status_code, answer.json()["parts"]["search"]["state"]
+
+
+def test_a_vector_server_that_is_away_is_said_and_uploads_go_on(tmp_path: Path, postgres: Postgres) -> None:
+    with running_cluster(tmp_path, postgres.catalog_database()) as cluster:
+        assert ready(cluster) == (200, "ready")
+        cluster.qdrant.kill()
+        assert ready(cluster) == (503, "unavailable")
+        document = cluster.upload(book(1, chapters=1), "a.md")
+        cluster.qdrant.start()
+        wait_until(lambda: ready(cluster) == (200, "ready"), seconds=30, what="the index is back")
+        wait_until(
+            lambda: cluster.catalog.document("default", document).version.state is VersionState.READY,
+            seconds=60,
+            what="the document is ready",
+        )
+
+
+def test_a_worker_that_is_told_to_stop_hands_back_what_it_holds(tmp_path: Path, postgres: Postgres) -> None:
+    with running_cluster(tmp_path, postgres.catalog_database()) as cluster:
+        worker = cluster.workers[0]
+        cluster.faults.arm("embed.written")
+        document = cluster.upload(book(1, chapters=60), "long.md")
+        wait_until(lambda: cluster.faults.reached("embed.written") is not None, seconds=60, what="a batch is written")
+        os.kill(worker.pid, signal.SIGTERM)
+        # Held at every batch, it has long been told when the next one comes.
+        while worker.runs():
+            if cluster.faults.reached("embed.written") is not None:
+                cluster.faults.release()
+                cluster.faults.arm("embed.written")
+        cluster.faults.release()
+        assert worker.exit_code() == 0
+        version = cluster.catalog.document("default", document).version
+        assert 0 < version.chunks_embedded < (version.chunks or 0)
+        assert cluster.attempts(version.id) <= 1
+        assert cluster.jobs.recover(all_running=True) == 0
+        worker.start()
+        wait_until(
+            lambda: cluster.catalog.document("default", document).version.state is VersionState.READY,
+            seconds=60,
+            what="the document is ready",
+        )
