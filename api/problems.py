@@ -54,6 +54,10 @@ STATUS: Mapping[type[LeadlineError], int] = {
     rlm.LanguageModelTimeoutError: 504,
     rlm.LanguageModelOutputError: 502,
     rlm.LanguageModelError: 502,
+    rlm.BudgetExhaustedError: 422,
+    rlm.RunCancelledError: 409,
+    rlm.SandboxUnavailableError: 503,
+    rlm.SandboxError: 500,
     rlm.AnswerError: 500,
 }
 

@@ -1,12 +1,17 @@
 """What answering can do wrong.
 
 AnswerError
-└── LanguageModelError
-    ├── LanguageModelUnavailableError   still loading, away, died or too busy: the same question may work later
-    ├── LanguageModelTimeoutError       it was reached and did not answer in time
-    ├── LanguageModelRefusedError       it will not take such requests at all: key, model name, parameter
-    ├── ContextTooLongError             this prompt does not fit the model's window
-    └── LanguageModelOutputError        it answered, but not in the shape that was asked for
+├── LanguageModelError
+│   ├── LanguageModelUnavailableError   still loading, away, died or too busy: the same question may work later
+│   ├── LanguageModelTimeoutError       it was reached and did not answer in time
+│   ├── LanguageModelRefusedError       it will not take such requests at all: key, model name, parameter
+│   ├── ContextTooLongError             this prompt does not fit the model's window
+│   └── LanguageModelOutputError        it answered, but not in the shape that was asked for
+├── BudgetExhaustedError                the run may not spend any more
+├── RunCancelledError                   the caller does not want the answer any more
+└── SandboxError
+    ├── SandboxUnavailableError         the isolation that was asked for cannot be had
+    └── SandboxLostError                the interpreter died, and its variables with it
 """
 
 from typing import ClassVar
@@ -78,3 +83,35 @@ class LanguageModelOutputError(LanguageModelError):
 
     code = "language_model_output"
     default_hint = "Allow more output tokens, or ask again; a larger model keeps to a schema more often."
+
+
+class BudgetExhaustedError(AnswerError):
+    """The run has spent what it was given, or what is left does not cover the next step."""
+
+    code = "budget_exhausted"
+    default_hint = "Ask again with a larger budget, or of fewer documents; what was read already is not paid for again."
+
+
+class RunCancelledError(AnswerError):
+    """The run was cancelled; nothing of it goes on."""
+
+    code = "run_cancelled"
+
+
+class SandboxError(AnswerError):
+    """The sandbox that runs a model's code could not do its work."""
+
+    code = "sandbox_error"
+
+
+class SandboxUnavailableError(SandboxError):
+    """The isolation that was asked for cannot be had on this machine; nothing runs with a weaker one."""
+
+    code = "sandbox_unavailable"
+    default_hint = "See `leadline doctor`; bubblewrap needs user namespaces."
+
+
+class SandboxLostError(SandboxError):
+    """The interpreter died or had to be killed: memory, time or a crash. Its variables are gone."""
+
+    code = "sandbox_lost"

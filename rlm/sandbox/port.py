@@ -1,0 +1,53 @@
+"""The port of the sandbox: cells of Python in, capped output out; tools are the only way to the outside."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from rlm.strategies import never
+
+Tool = Callable[..., Any]
+
+
+class ToolError(Exception):
+    """What a tool tells the code that called it wrongly or in vain. Its text is for the model: no internals in it."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What running a piece of code came to.
+
+    `output` is what it printed and the value of its last expression, capped to its head and tail; `characters` is how
+    much there was before. `error` is the traceback of the code's own failure, with a hint where there is one, or None.
+    """
+
+    output: str
+    characters: int
+    error: str | None
+    seconds: float
+
+
+class Session(Protocol):
+    """One interpreter; variables live from cell to cell."""
+
+    def run(self, code: str, *, cancelled: Callable[[], bool] = never) -> Cell:
+        """Failures of the code are in the result. Raises `SandboxLostError` when the interpreter died or had to be
+        killed (its variables are gone), and `RunCancelledError` soon after `cancelled` says so.
+        """
+
+    def close(self) -> None:
+        """End the interpreter's process; closing twice is no error."""
+
+
+class Sandbox(Protocol):
+    """Opens sessions; each has a fresh process to itself."""
+
+    def open(self, tools: Mapping[str, Tool]) -> Session:
+        """`tools` are the functions the code can call, by name; they run on the host, in the thread of `Session.run`.
+
+        A tool answers with plain data. `ToolError` reaches the code as an exception with its text; of any other
+        exception the code learns only the tool's name. Raises `SandboxUnavailableError` when isolation that was asked
+        for cannot be had: never a weaker one instead.
+        """
+
+    def close(self) -> None: ...

@@ -1,0 +1,54 @@
+"""The port of sub-calls: prompts in, replies or typed failures out, in order."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rlm.answers import Usage
+from rlm.strategies import never
+
+
+@dataclass(frozen=True)
+class SubCall:
+    """One request. `system` and the beginning of `prompt` are the same over a batch, so that prefix caching works.
+
+    `schema` is the JSON schema that the reply must follow, or None for free text. `purpose` names the operator or tool
+    that asks (`classify`, `llm_query`, …): it is shown in trajectories and is no part of what is cached.
+    """
+
+    system: str
+    prompt: str
+    max_tokens: int
+    schema: Mapping[str, object] | None = None
+    purpose: str = "llm_query"
+
+
+@dataclass(frozen=True)
+class SubReply:
+    """What the model answered. `cached` replies cost nothing; their `usage` is that of the call that paid."""
+
+    text: str
+    usage: Usage
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class SubFailure:
+    """A call that has no reply: `code` is that of a `LeadlineError`, `detail` a sentence without internals."""
+
+    code: str
+    detail: str
+    usage: Usage = field(default_factory=Usage)
+
+
+class SubCalls(Protocol):
+    """Bound to one run: its tenant, model, budget and cache."""
+
+    def run(
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never
+    ) -> Sequence[SubReply | SubFailure]:
+        """One result for each call, in the order of `calls`; a call that fails never takes another with it.
+
+        What the budget does not cover is not sent and comes back as `SubFailure("budget_exhausted")`. Raises
+        `RunCancelledError` soon after `cancelled` says so; requests in flight are given up.
+        """
