@@ -331,6 +331,37 @@ class UsageOut(Wire):
     completion_tokens: int
 
 
+class CoverageOut(Wire):
+    """How much of what was in scope was read, and what failed; tokens are estimates."""
+
+    tokens_in_scope: int
+    tokens_read: int
+    slices: int
+    slices_read: int
+    slices_inferred: int
+    tokens_inferred: int
+    slices_failed: int
+    tokens_failed: int
+    unit: str
+
+
+class IntervalOut(Wire):
+    """A range that holds the true value with probability `confidence`."""
+
+    low: float
+    high: float
+    confidence: float
+
+
+class ResultOut(Wire):
+    """What the answer computed, for programs."""
+
+    kind: str
+    value: Any
+    interval: IntervalOut | None
+    table: dict[str, int]
+
+
 class AnswerOut(Wire):
     """An answer. `text` carries the markers `[1]` of `citations`."""
 
@@ -344,6 +375,8 @@ class AnswerOut(Wire):
     reasons: list[str]
     usage: UsageOut
     timings_ms: dict[str, float]
+    coverage: CoverageOut | None
+    result: ResultOut | None
 
     @classmethod
     def of(cls, answer: Answer) -> "AnswerOut":

@@ -12,7 +12,10 @@ from rlm.answers import Answer
 from rlm.direct import DirectStrategy
 from rlm.extractive import ExtractiveStrategy
 from rlm.profiles import ModelProfile
+from rlm.scopes import AnswerScope
 from rlm.strategies import Completed, Event, Strategy, never
+
+__all__ = ["AnswerScope", "Answering", "ChatModel", "LanguageModel"]
 
 # Passages looked at for one question: recall grows little past ten, and each one costs a reader time.
 _PASSAGES = 10
@@ -36,15 +39,6 @@ class LanguageModel(Protocol):
         """None when there is none by choice. Raises `LanguageModelUnavailableError` while it loads or after it died."""
 
     def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class AnswerScope:
-    """Whose documents a question is about; an answer can cite nothing else."""
-
-    tenant_id: str
-    collections: tuple[str, ...] = ()
-    documents: tuple[str, ...] = ()
 
 
 class Answering:

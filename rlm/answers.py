@@ -66,6 +66,62 @@ class Searched:
 
 
 @dataclass(frozen=True)
+class Coverage:
+    """How much of what was in scope was read; every token counts once, however often it was read.
+
+    The scope was cut into `slices`, each called a `unit`. A language model read `slices_read` of them; for
+    `slices_inferred` a classifier that was trained on the model's own labels spoke; `slices_failed` have no result. The
+    rest was left out on purpose (by a filter in code) or for want of budget. Tokens are estimates.
+    """
+
+    tokens_in_scope: int
+    tokens_read: int
+    slices: int
+    slices_read: int
+    slices_inferred: int = 0
+    tokens_inferred: int = 0
+    slices_failed: int = 0
+    tokens_failed: int = 0
+    unit: str = "slice"
+
+    @property
+    def complete(self) -> bool:
+        """Whether every slice was read or inferred."""
+        return self.slices_read + self.slices_inferred == self.slices
+
+    def sentence(self) -> str:
+        """For people: "10.9 of 11.0 million tokens in scope read, 3 slices failed"."""
+        said = f"{_of_tokens(self.tokens_read, self.tokens_in_scope)} tokens in scope read"
+        if self.slices_inferred:
+            said += f", {_counted(self.slices_inferred, self.unit)} labelled by a classifier trained on what was read"
+        if self.slices_failed:
+            said += f", {_counted(self.slices_failed, self.unit)} failed"
+        return said
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range that holds the true value with probability `confidence`."""
+
+    low: float
+    high: float
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an answer computed, for programs: a number, a label, names, pairs, or groups with their counts.
+
+    `interval` is the range of a count that rests on labels which may be wrong, or None for exact ones.
+    """
+
+    kind: str
+    value: object
+    interval: Interval | None = None
+    table: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Usage:
     """What the language model was asked to do, in tokens of its own counting; 0 where it does not count."""
 
@@ -85,7 +141,8 @@ class Usage:
 class Answer:
     """What the caller gets. `text` carries the markers `[1]` of `citations`; `reasons` say how the status was decided.
 
-    `model` is None where no language model took part. `timings_ms` is keyed by stage and ends with `total`.
+    `model` is None where no language model took part. `timings_ms` is keyed by stage and ends with `total`. `coverage`
+    and `result` are there where slices were read one after another and something was computed from them.
     """
 
     status: AnswerStatus
@@ -98,6 +155,8 @@ class Answer:
     reasons: tuple[str, ...] = ()
     usage: Usage = Usage()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    coverage: Coverage | None = None
+    result: Result | None = None
 
 
 class CitationList:
@@ -147,3 +206,14 @@ def searched(passages: Sequence[Passage], read: Sequence[Passage] = ()) -> Searc
         for document_id, title in titles.items()
     )
     return Searched(len(passages), len(read), documents)
+
+
+def _of_tokens(part: int, whole: int) -> str:
+    for size, name in ((1_000_000, " million"), (1_000, " thousand")):
+        if whole >= size:
+            return f"{part / size:.1f} of {whole / size:.1f}{name}"
+    return f"{part} of {whole}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

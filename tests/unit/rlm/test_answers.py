@@ -1,4 +1,4 @@
-from rlm.answers import CitationList, SearchedDocument, Usage, searched
+from rlm.answers import CitationList, Coverage, SearchedDocument, Usage, searched
 from tests.fakes.passages import passage
 
 
@@ -36,3 +36,17 @@ def test_what_was_searched_is_counted_by_document_best_first() -> None:
 
 def test_usage_adds_up() -> None:
     assert Usage(1, 20, 3) + Usage(1, 5, 1) == Usage(2, 25, 4)
+
+
+def test_coverage_says_how_much_of_the_scope_was_read_and_what_failed() -> None:
+    coverage = Coverage(11_000_000, 10_900_000, 2_400, 2_397, slices_failed=3, tokens_failed=100_000)
+    assert coverage.sentence() == "10.9 of 11.0 million tokens in scope read, 3 slices failed"
+    assert not coverage.complete
+
+
+def test_coverage_names_what_a_classifier_labelled() -> None:
+    coverage = Coverage(900, 300, 30, 10, slices_inferred=20, tokens_inferred=600, unit="record")
+    assert coverage.sentence() == (
+        "300 of 900 tokens in scope read, 20 records labelled by a classifier trained on what was read"
+    )
+    assert coverage.complete
