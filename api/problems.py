@@ -56,6 +56,8 @@ STATUS: Mapping[type[LeadlineError], int] = {
     rlm.LanguageModelError: 502,
     rlm.BudgetExhaustedError: 422,
     rlm.RunCancelledError: 409,
+    rlm.UnknownHandleError: 404,
+    rlm.CorpusError: 422,
     rlm.SandboxUnavailableError: 503,
     rlm.SandboxError: 500,
     rlm.AnswerError: 500,

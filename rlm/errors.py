@@ -9,6 +9,9 @@ AnswerError
 │   └── LanguageModelOutputError        it answered, but not in the shape that was asked for
 ├── BudgetExhaustedError                the run may not spend any more
 ├── RunCancelledError                   the caller does not want the answer any more
+├── CorpusError
+│   ├── UnknownHandleError              no such span among the documents in scope, or it was deleted meanwhile
+│   └── PatternError                    a regular expression that cannot be read, or takes too long
 └── SandboxError
     ├── SandboxUnavailableError         the isolation that was asked for cannot be had
     └── SandboxLostError                the interpreter died, and its variables with it
@@ -96,6 +99,26 @@ class RunCancelledError(AnswerError):
     """The run was cancelled; nothing of it goes on."""
 
     code = "run_cancelled"
+
+
+class CorpusError(AnswerError):
+    """The documents in scope were asked for something they cannot give."""
+
+    code = "corpus_error"
+
+
+class UnknownHandleError(CorpusError):
+    """The span is in no document of the scope: it never was, or the document was deleted or replaced meanwhile."""
+
+    code = "handle_unknown"
+    default_hint = "Use handles that this corpus gave out; list its documents again."
+
+
+class PatternError(CorpusError):
+    """The regular expression cannot be read, or one step of it took longer than a search may."""
+
+    code = "pattern_invalid"
+    default_hint = "Simplify the pattern; nested repetitions such as (a+)+ take for ever."
 
 
 class SandboxError(AnswerError):

@@ -5,7 +5,8 @@ from collections.abc import Collection
 
 from sqlalchemy import Engine, func, select
 
-from ingest.catalog import arrivals, deletions, replacements, withdrawals
+from ingest.catalog import active, arrivals, deletions, replacements, withdrawals
+from ingest.catalog.active import ActiveDocument
 from ingest.catalog.database import insert_new, put, read, write
 from ingest.catalog.records import (
     Accepted,
@@ -22,7 +23,7 @@ from ingest.catalog.records import (
 from ingest.catalog.tables import documents, facts, tenants, versions
 from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Deletion, Document, Version, VersionState
 
-__all__ = ["Accepted", "Arrival", "Catalog", "Deleted", "Total", "Visible"]
+__all__ = ["Accepted", "ActiveDocument", "Arrival", "Catalog", "Deleted", "Total", "Visible"]
 
 _HIDDEN_LIMIT = 256
 
@@ -82,6 +83,21 @@ class Catalog:
         with read(self._engine) as connection:
             rows = connection.execute(query.order_by(documents.c.sequence).limit(limit)).all()
         return [document_of(row) for row in rows]
+
+    def active_documents(
+        self,
+        tenant_id: str,
+        *,
+        collections: Collection[str] = (),
+        identifiers: Collection[str] = (),
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[ActiveDocument]:
+        """Live documents that searches find, in order of arrival, those with a `sequence` above `after`."""
+        with read(self._engine) as connection:
+            return active.active_documents(
+                connection, tenant_id, collections=collections, identifiers=identifiers, after=after, limit=limit
+            )
 
     def totals(self, tenant_id: str, collection: str | None = None) -> dict[VersionState, Total]:
         """What a tenant has in each state, without its deleted documents."""

@@ -179,3 +179,24 @@ def test_a_key_opens_only_with_its_whole_secret_and_only_until_it_is_revoked(eng
     assert keys.revoke("bob", key.id) is False
     assert keys.revoke("ann", key.id) is True
     assert keys.check(presented) is None
+
+
+def test_a_scope_lists_active_versions_in_pages_and_no_other_tenants(catalog: Catalog, jobs: Jobs) -> None:
+    assert catalog.active_documents("ann") == []
+    first, second = arrive(catalog, "a"), arrive(catalog, "b", collection="other")
+    arrive(catalog, "c", tenant="bob")
+    assert catalog.active_documents("ann") == []
+    for _ in range(3):
+        searchable(jobs)
+    listed = catalog.active_documents("ann")
+    assert [(each.document_id, each.version_id) for each in listed] == [
+        (first.id, first.version.id),
+        (second.id, second.version.id),
+    ]
+    assert catalog.active_documents("ann", limit=1) == listed[:1]
+    assert catalog.active_documents("ann", after=listed[0].sequence) == listed[1:]
+    assert catalog.active_documents("ann", collections=["other"]) == listed[1:]
+    assert catalog.active_documents("ann", identifiers=[first.id]) == listed[:1]
+    assert catalog.active_documents("bob", identifiers=[first.id]) == []
+    catalog.delete("ann", first.id)
+    assert catalog.active_documents("ann") == listed[1:]

@@ -7,29 +7,11 @@ from hypothesis import strategies as st
 from ingest.blobs import DirectoryBlobs
 from ingest.chunking import Chunk, chunk_text
 from ingest.texts import Texts, byte_spans
+from tests.fakes.memory_blobs import MemoryBlobs
 
 TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=50).flatmap(
     lambda text: st.integers(1, 200).map(lambda times: text * times)
 )
-
-
-class MemoryBlobs:
-    """Blobs in a dictionary, counting what a read returns."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, bytes] = {}
-        self.bytes_read = 0
-
-    def put(self, key: str, content: bytes) -> None:
-        self.kept[key] = content
-
-    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        content = self.kept[key][start:] if length is None else self.kept[key][start : start + length]
-        self.bytes_read += len(content)
-        return content
-
-    def delete(self, key: str) -> int:
-        return len(self.kept.pop(key, b""))
 
 
 @given(TEXTS, st.data())

@@ -1,0 +1,159 @@
+"""The corpus of one question: which documents it has, how large they are, and their text by handle.
+
+No text is kept: whatever is read comes from the blobs by code points, so a corpus may be larger than memory. It is
+bound to its tenant and scope when it is opened; a handle of any other document is refused.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ingest.catalog.active import ActiveDocument
+from ingest.texts import TextMap, Texts
+from rlm.corpus.handles import Handle
+from rlm.errors import UnknownHandleError
+from rlm.scopes import AnswerScope
+
+CHARS_PER_TOKEN = 4.07
+# Neighbouring spans are cut from windows of this many code points; each window is one read.
+_WINDOW = 1 << 19
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusDocument:
+    """A document in scope. `handle` is its whole text; `tokens` were counted at ingest, or else estimated."""
+
+    handle: Handle
+    title: str
+    name: str
+    collection: str
+    tokens: int
+    attributes: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def characters(self) -> int:
+        return len(self.handle)
+
+
+@dataclass(frozen=True)
+class CorpusSize:
+    """Sums over the documents in scope."""
+
+    documents: int
+    characters: int
+    tokens: int
+
+
+class ActiveDocuments(Protocol):
+    """What a corpus asks the catalog."""
+
+    def active_documents(
+        self, tenant_id: str, *, collections: Sequence[str], identifiers: Sequence[str], after: int
+    ) -> list[ActiveDocument]: ...
+
+
+class Corpus:
+    """Documents in order of arrival, and their text."""
+
+    def __init__(self, documents: Iterable[CorpusDocument], texts: Texts) -> None:
+        self.documents = tuple(documents)
+        self._texts = texts
+        self._by_version = {document.handle.version_id: document for document in self.documents}
+
+    @property
+    def size(self) -> CorpusSize:
+        return CorpusSize(
+            len(self.documents),
+            sum(document.characters for document in self.documents),
+            sum(document.tokens for document in self.documents),
+        )
+
+    def document(self, handle: Handle) -> CorpusDocument:
+        """The document that a handle lies in. Raises `UnknownHandleError`."""
+        document = self._by_version.get(handle.version_id)
+        if document is None or not document.handle.holds(handle) or document.handle.document_id != handle.document_id:
+            raise UnknownHandleError(
+                f"No document in scope has a span {handle.start}:{handle.end} of {handle.version_id}."
+            )
+        return document
+
+    def text(self, handle: Handle) -> str:
+        """The handle's own text, whole. Raises `UnknownHandleError`, also when the document was deleted meanwhile."""
+        self.document(handle)
+        try:
+            return self._texts.read(handle.version_id, handle.start, handle.end)
+        except KeyError as error:
+            raise _gone(handle) from error
+
+    def read_all(self, handles: Iterable[Handle]) -> Iterator[str]:
+        """The text of each handle, in order; neighbours share a read, so many small spans cost few."""
+        window, text = None, ""
+        for handle in handles:
+            if window is None or not window.holds(handle):
+                document = self.document(handle)
+                window = document.handle[handle.start : max(handle.end, handle.start + _WINDOW)]
+                text = self.text(window)
+            yield text[handle.start - window.start : handle.end - window.start]
+
+    def map(self, document: CorpusDocument) -> TextMap:
+        """What is known of a document's text without reading it: chunks, pages. Raises `UnknownHandleError`."""
+        try:
+            return self._texts.map(document.handle.version_id)
+        except KeyError as error:
+            raise _gone(document.handle) from error
+
+    def tokens(self, handle: Handle) -> int:
+        """About how many tokens a span has: its share of its document's."""
+        document = self.document(handle)
+        return round(document.tokens * len(handle) / document.characters) if document.characters else 0
+
+    def spread(self, count: int) -> list[CorpusDocument]:
+        """At most so many documents, evenly from first to last."""
+        count = min(count, len(self.documents))
+        return [self.documents[at * len(self.documents) // count] for at in range(count)]
+
+    def alone(self, document: CorpusDocument) -> "Corpus":
+        """A corpus of one of its documents."""
+        return Corpus((document,), self._texts)
+
+    def within(self, handles: Iterable[Handle]) -> "Corpus":
+        """A corpus of those documents alone that the handles lie in, in their order here."""
+        wanted = {self.document(handle).handle.version_id for handle in handles}
+        return Corpus((each for each in self.documents if each.handle.version_id in wanted), self._texts)
+
+
+def open_corpus(catalog: ActiveDocuments, texts: Texts, scope: AnswerScope) -> Corpus:
+    """The documents of a scope as they are now; what arrives or is replaced later is not in it."""
+    return Corpus(map(_document, _listed(catalog, scope)), texts)
+
+
+def _listed(catalog: ActiveDocuments, scope: AnswerScope) -> Iterator[ActiveDocument]:
+    after = 0
+    while True:
+        page = catalog.active_documents(
+            scope.tenant_id, collections=scope.collections, identifiers=scope.documents, after=after
+        )
+        yield from page
+        if not page:
+            return
+        after = page[-1].sequence
+
+
+def _document(active: ActiveDocument) -> CorpusDocument:
+    return CorpusDocument(
+        handle=Handle(active.document_id, active.version_id, 0, active.characters),
+        title=active.title,
+        name=active.name,
+        collection=active.collection,
+        tokens=active.tokens or estimated_tokens(active.characters),
+        attributes=active.attributes,
+    )
+
+
+def estimated_tokens(characters: int) -> int:
+    """Of English text; other languages have more tokens for as many characters."""
+    return round(characters / CHARS_PER_TOKEN)
+
+
+def _gone(handle: Handle) -> UnknownHandleError:
+    return UnknownHandleError(f"The document {handle.document_id} was deleted meanwhile.")

@@ -1,0 +1,37 @@
+"""Handles: spans of documents that can be sliced, kept and compared without their text."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Handle:
+    """The code points `[start, end)` of one version's normalized text.
+
+    A slice of a handle is the handle of that slice: `text(h[a:b]) == text(h)[a:b]`, with negative and absent bounds as
+    in Python. So whatever was cut out of a document still says where it stands.
+    """
+
+    document_id: str
+    version_id: str
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end:
+            raise ValueError(f"a handle runs forward from 0 or later, not from {self.start} to {self.end}")
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __getitem__(self, part: slice) -> "Handle":
+        if not isinstance(part, slice) or part.step not in (None, 1):
+            raise TypeError("a handle is sliced like a text, without a step: handle[a:b]")
+        start, end, _ = part.indices(len(self))
+        return Handle(self.document_id, self.version_id, self.start + start, self.start + max(start, end))
+
+    def holds(self, other: "Handle") -> bool:
+        """Whether the other span lies in this one."""
+        return self.version_id == other.version_id and self.start <= other.start and other.end <= self.end

@@ -1,0 +1,120 @@
+"""What a line of records looks like: its shape, by which headers and footers are told from records, and its fields."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+Shape = tuple[str, ...]
+
+PLAIN: Shape = ("plain",)
+_NOT_RECORDS = frozenset({("heading",), ("rule",), ("fence",)})
+
+_SEGMENTS = re.compile(r"\s*\|\|\s*|\s*\t\s*|\s+[|;]\s+|\n")
+_FIELD = re.compile(r"\s*(?:[-*] +)?[*_]{0,2}([^\W\d_][\w -]{0,30}?)[*_]{0,2}\s*[:=][*_]{0,2}(?=\s|$)\s*")
+_CODE_POINTS_LOOKED_AT = 600
+_SHARE = 0.6
+_SHARE_OF_SEVERAL = 0.3
+_STARTS: tuple[tuple[re.Pattern[str], Shape], ...] = (
+    (re.compile(r"#{1,6} "), ("heading",)),
+    (re.compile(r"(?:[-*_=] ?){3,}\s*$|(?=.*\|)[-:| ]{3,}$"), ("rule",)),
+    (re.compile(r"```|~~~"), ("fence",)),
+    (re.compile(r"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d"), ("timestamp",)),
+    (re.compile(r"[-*•] "), ("bullet",)),
+    (re.compile(r"\(?\d{1,7}[.):] "), ("number",)),
+)
+
+
+def line_shape(line: str) -> Shape:
+    """Of a line without white space around it: the names of its fields, the number of its cells, or its beginning."""
+    head = line[:_CODE_POINTS_LOOKED_AT]
+    if head.startswith("{"):
+        keys = _json_object(line).keys()
+        return ("json", *keys) if keys else PLAIN
+    for pattern, shape in _STARTS[:3]:
+        if pattern.match(head):
+            return shape
+    if head.startswith("|"):
+        return ("cells", str(line.count("|")))
+    names = _field_names(head)
+    if names:
+        return ("fields", *names)
+    for pattern, shape in _STARTS[3:]:
+        if pattern.match(head):
+            return shape
+    return ("tabs", str(line.count("\t"))) if "\t" in line else PLAIN
+
+
+def record_shape(shapes: Sequence[Shape]) -> Shape | None:
+    """How most lines look, by their kind and first name; None where no kind stands out.
+
+    Lines with several named parts are records even among some prose, others only where they are most. Plain text is no
+    shape: of lines of prose nobody can say which are records.
+    """
+    counts = Counter(_key(shape) for shape in shapes if shape not in _NOT_RECORDS)
+    for key, count in counts.most_common(2):
+        several = any(len(shape) > 2 or shape[0] == "cells" for shape in shapes if _key(shape) == key)
+        if key != PLAIN and count >= (_SHARE_OF_SEVERAL if several else _SHARE) * counts.total():
+            return key
+    return None
+
+
+def is_record(shape: Shape, wanted: Shape | None) -> bool:
+    """Whether a line of this shape is a record where records look like `wanted`, or like nothing in particular."""
+    return _key(shape) == wanted if wanted is not None else shape not in _NOT_RECORDS
+
+
+def fields(text: str, columns: Sequence[str] = ()) -> dict[str, str]:
+    """The named parts of a record: `Date: … || User: …`, JSON members, or table cells under `columns`.
+
+    Empty where it has none. Names are as written; the last field runs to the record's end.
+    """
+    if text.startswith("{"):
+        return {
+            name: value if isinstance(value, str) else json.dumps(value) for name, value in _json_object(text).items()
+        }
+    if columns and text.startswith("|"):
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", text.strip().strip("|"))]
+        return dict(zip(columns, cells, strict=False))
+    found: dict[str, tuple[int, int]] = {}
+    last = ""
+    for start, end in _segments(text):
+        named = _FIELD.match(text, start, end)
+        if named is not None and named[1] not in found:
+            last = named[1]
+            found[last] = (named.end(), end)
+        elif last:
+            found[last] = (found[last][0], end)
+    return {name: text[start:end].strip() for name, (start, end) in found.items()}
+
+
+def columns_of(header: str) -> tuple[str, ...]:
+    """The cells of a table's first row."""
+    return tuple(cell.strip() for cell in header.strip().strip("|").split("|"))
+
+
+def _segments(text: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    for match in _SEGMENTS.finditer(text):
+        yield start, match.start()
+        start = match.end()
+    yield start, len(text)
+
+
+def _field_names(head: str) -> tuple[str, ...]:
+    """Names at the beginning of segments; none where the first segment has none."""
+    matches = [_FIELD.match(head, start, end) for start, end in _segments(head)]
+    return tuple(match[1] for match in matches if match is not None) if matches[0] is not None else ()
+
+
+def _json_object(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _key(shape: Shape) -> Shape:
+    """Records may lack fields at their end: what counts is the kind and the first name."""
+    return shape[:2]

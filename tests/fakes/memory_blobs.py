@@ -1,0 +1,20 @@
+"""Blobs in a dictionary, counting what a read returns."""
+
+
+class MemoryBlobs:
+    """`bytes_read` counts what reads returned."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.bytes_read = 0
+
+    def put(self, key: str, content: bytes) -> None:
+        self.kept[key] = content
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
+        content = self.kept[key][start:] if length is None else self.kept[key][start : start + length]
+        self.bytes_read += len(content)
+        return content
+
+    def delete(self, key: str) -> int:
+        return len(self.kept.pop(key, b""))

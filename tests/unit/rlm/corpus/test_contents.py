@@ -1,0 +1,38 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm.corpus.contents import contents, outline, samples
+from tests.support.books import book
+from tests.support.corpora import corpus_of
+
+
+def test_pages_of_contents_are_all_documents_in_order() -> None:
+    corpus = corpus_of(*("abc" for _ in range(7)))
+    first = contents(corpus, limit=4)
+    assert first.next_offset == 4
+    rest = contents(corpus, offset=4, limit=4)
+    assert rest.next_offset is None
+    assert (*first.documents, *rest.documents) == corpus.documents
+
+
+def test_an_outline_names_each_section_with_its_span() -> None:
+    corpus = corpus_of(book(1, chapters=3, sentences=30))
+    sections = outline(corpus, corpus.documents[0].handle)
+    assert [section.heading_path for section in sections] == [("Book 1", f"Chapter {n}") for n in (1, 2, 3)]
+    assert all(f"Chapter {n}" in corpus.text(section.handle) for n, section in enumerate(sections, start=1))
+    assert sum(section.tokens for section in sections) == pytest.approx(corpus.size.tokens, rel=0.01)
+
+
+def test_a_shallow_outline_joins_deeper_sections() -> None:
+    corpus = corpus_of(book(1, chapters=3, sentences=30))
+    (section,) = outline(corpus, corpus.documents[0].handle, depth=1)
+    assert section.heading_path == ("Book 1",)
+
+
+@given(st.integers(0, 9), st.integers(1, 6), st.integers(1, 40))
+def test_samples_are_text_where_their_handles_say(documents: int, count: int, characters: int) -> None:
+    corpus = corpus_of(*(f"document {n} " * 3 for n in range(documents)))
+    found = samples(corpus, count=count, characters=characters)
+    assert all(corpus.text(sample.handle) == sample.text for sample in found)
+    assert len({sample.handle.document_id for sample in found}) == min(documents, count)

@@ -1,0 +1,96 @@
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.catalog.active import ActiveDocument
+from ingest.texts import Texts
+from rlm.corpus.corpus import Corpus, open_corpus
+from rlm.corpus.handles import Handle
+from rlm.errors import UnknownHandleError
+from rlm.scopes import AnswerScope
+from tests.fakes.memory_blobs import MemoryBlobs
+from tests.support.corpora import corpus_of
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [Handle("doc-1", "v9", 0, 3), Handle("doc-2", "v1", 0, 3), Handle("doc-1", "v1", 0, 4)],
+    ids=["another version", "another document", "past the end"],
+)
+def test_a_handle_that_the_corpus_did_not_give_out_is_refused(forged: Handle) -> None:
+    corpus = corpus_of("abc", "xyz")
+    with pytest.raises(UnknownHandleError):
+        corpus.text(forged)
+    with pytest.raises(UnknownHandleError):
+        list(corpus.read_all([forged]))
+
+
+def test_another_tenants_text_in_the_same_blobs_is_out_of_reach() -> None:
+    texts = Texts(MemoryBlobs())
+    texts.save("theirs", "secret", title=None, pages=(), chunks=())
+    with pytest.raises(UnknownHandleError):
+        Corpus([], texts).text(Handle("d", "theirs", 0, 6))
+
+
+def test_what_was_deleted_meanwhile_is_an_error_of_its_own() -> None:
+    blobs = MemoryBlobs()
+    corpus = corpus_of("abc", blobs=blobs)
+    blobs.kept.clear()
+    with pytest.raises(UnknownHandleError, match="deleted"):
+        corpus.text(corpus.documents[0].handle)
+
+
+@given(st.lists(st.text(alphabet="aé\n€𝄞", min_size=1, max_size=50), min_size=1, max_size=4), st.data())
+def test_many_spans_read_together_are_each_their_own_text(documents: list[str], data: st.DataObject) -> None:
+    corpus = corpus_of(*documents)
+    handles = []
+    for _ in range(data.draw(st.integers(0, 6))):
+        document = data.draw(st.sampled_from(corpus.documents))
+        a, b = data.draw(st.integers(0, 60)), data.draw(st.integers(0, 60))
+        handles.append(document.handle[a:b])
+    assert list(corpus.read_all(handles)) == [corpus.text(handle) for handle in handles]
+
+
+def test_neighbours_share_a_read() -> None:
+    blobs = MemoryBlobs()
+    corpus = corpus_of("0123456789" * 10_000, blobs=blobs)
+    corpus.map(corpus.documents[0])
+    whole = corpus.documents[0].handle
+    blobs.bytes_read = 0
+    assert len(list(corpus.read_all(whole[at : at + 10] for at in range(0, 100_000, 10)))) == 10_000
+    assert blobs.bytes_read == 100_000
+
+
+def test_sizes_add_up() -> None:
+    corpus = corpus_of("a" * 407, "b" * 814)
+    assert (corpus.size.documents, corpus.size.characters, corpus.size.tokens) == (2, 1221, 300)
+    assert corpus.tokens(corpus.documents[1].handle[:407]) == 100
+
+
+class Listing:
+    """A catalog of so many documents, in pages of three."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def active_documents(
+        self, tenant_id: str, *, collections: object, identifiers: object, after: int
+    ) -> list[ActiveDocument]:
+        rows = (
+            ActiveDocument(n, f"d{n}", f"v{n}", "c", f"{n}.md", f"T{n}", 40 * n, None, {})
+            for n in range(after + 1, self.count + 1)
+        )
+        return list(islice(rows, 3))
+
+
+@pytest.mark.parametrize("count", [0, 3, 7])
+def test_a_scope_is_listed_to_its_end(count: int) -> None:
+    corpus = open_corpus(Listing(count), Texts(MemoryBlobs()), AnswerScope("ann"))
+    assert [document.name for document in corpus.documents] == [f"{n}.md" for n in range(1, count + 1)]
+
+
+def test_tokens_that_were_not_counted_are_estimated() -> None:
+    corpus = open_corpus(Listing(2), Texts(MemoryBlobs()), AnswerScope("ann"))
+    assert [document.tokens for document in corpus.documents] == [10, 20]

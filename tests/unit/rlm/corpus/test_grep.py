@@ -1,0 +1,87 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm.corpus import grep as module
+from rlm.corpus.grep import count_matches, grep
+from rlm.errors import PatternError, RunCancelledError
+from tests.support.corpora import corpus_of
+
+
+@given(st.lists(st.text(alphabet="ab\n ", min_size=1, max_size=80), min_size=1, max_size=3), st.integers(1, 5))
+def test_pages_together_are_every_match_in_order(documents: list[str], limit: int) -> None:
+    corpus = corpus_of(*documents)
+    found: list[tuple[str, int, int]] = []
+    cursor: str | None = None
+    while True:
+        page = grep(corpus, r"a+b?|^b", limit=limit, cursor=cursor)
+        found += [(hit.handle.version_id, hit.handle.start, hit.handle.end) for hit in page.hits]
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    expected = [
+        (f"v{number}", match.start(), match.end())
+        for number, text in enumerate(documents, start=1)
+        for match in re.finditer(r"a+b?|^b", text, re.MULTILINE)
+    ]
+    assert found == expected
+    assert count_matches(corpus, r"a+b?|^b").total == len(expected)
+
+
+def test_matches_are_found_across_the_ends_of_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "".join(f"line {number:05}\n" for number in range(2_000))
+    whole = [match.span() for match in re.finditer(r"^line \d+$|(?<=5)\n", text, re.MULTILINE)]
+    monkeypatch.setattr(module, "_WINDOW", 97)
+    monkeypatch.setattr(module, "_OVERLAP", 16)
+    page = grep(corpus_of(text), r"^line \d+$|(?<=5)\n", limit=1_000)
+    rest = grep(corpus_of(text), r"^line \d+$|(?<=5)\n", limit=1_000, cursor=page.next_cursor)
+    more = grep(corpus_of(text), r"^line \d+$|(?<=5)\n", limit=1_000, cursor=rest.next_cursor)
+    hits = [*page.hits, *rest.hits, *more.hits]
+    assert [(hit.handle.start, hit.handle.end) for hit in hits] == whole
+
+
+def test_a_hit_shows_its_line_and_as_many_around_it_as_were_asked_for() -> None:
+    corpus = corpus_of("one\ntwo\nthree whales here\nfour\nfive")
+    (hit,) = grep(corpus, "WHALES", ignore_case=True, context_lines=1).hits
+    assert (hit.text, hit.line, hit.title) == ("whales", "three whales here", "Title 1")
+    assert corpus.text(hit.handle) == "whales"
+    assert corpus.text(hit.context) == "two\nthree whales here\nfour"
+
+
+def test_a_long_line_is_shown_around_its_match_only() -> None:
+    (hit,) = grep(corpus_of("x" * 50_000 + "whale" + "y" * 50_000), "whale").hits
+    assert "whale" in hit.line
+    assert len(hit.line) < 1_000
+
+
+def test_a_pattern_that_takes_for_ever_is_stopped() -> None:
+    with pytest.raises(PatternError, match="longer than"):
+        grep(corpus_of("a" * 5_000 + "!"), r"(a|aa)+$", seconds=0.2)
+
+
+def test_what_was_found_before_the_time_was_up_is_kept_with_a_cursor() -> None:
+    corpus = corpus_of("bbb needle", "a" * 5_000 + "!")
+    page = grep(corpus, r"needle|(a|aa)+$", seconds=0.2)
+    assert [hit.text for hit in page.hits] == ["needle"]
+    assert page.stopped
+    assert page.next_cursor is not None
+    assert not count_matches(corpus, r"needle|(a|aa)+$", seconds=0.2).complete
+
+
+@pytest.mark.parametrize("pattern", ["(", "*", "a{2,1}", r"\p{Nonsense}", "x" * 2_001])
+def test_a_pattern_that_cannot_be_read_says_so(pattern: str) -> None:
+    with pytest.raises(PatternError):
+        grep(corpus_of("abc"), pattern)
+
+
+@pytest.mark.parametrize("cursor", ["", "7", "a:b", "-1:0", "1:2:3"])
+def test_a_made_up_cursor_is_refused(cursor: str) -> None:
+    with pytest.raises(PatternError, match="cursor"):
+        grep(corpus_of("abc"), "b", cursor=cursor)
+
+
+def test_a_search_can_be_cancelled() -> None:
+    with pytest.raises(RunCancelledError):
+        grep(corpus_of("abc"), "b", cancelled=lambda: True)

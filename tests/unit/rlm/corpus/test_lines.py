@@ -1,0 +1,54 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm.corpus.lines import fields, line_shape, record_shape
+
+NAME = st.text(alphabet="abcXYZ", min_size=1, max_size=8)
+VALUE = st.text(alphabet="abc é12:=", min_size=1, max_size=20).map(str.strip).filter(bool)
+
+
+@given(st.dictionaries(NAME, VALUE, min_size=1, max_size=5), st.sampled_from([" || ", "\t", " | ", "\n"]))
+def test_fields_are_read_as_they_were_written(written: dict[str, str], between: str) -> None:
+    text = between.join(f"{name}: {value}" for name, value in written.items())
+    assert fields(text) == written
+
+
+def test_what_follows_the_last_name_is_its_value() -> None:
+    assert fields("User: 7 || Text: one || two: three || Four") == {"User": "7", "Text": "one", "two": "three || Four"}
+
+
+def test_members_of_json_and_cells_of_tables_are_fields() -> None:
+    assert fields('{"user": 7, "text": "hi"}') == {"user": "7", "text": "hi"}
+    assert fields("| Ann | 3 |", ("name", "age")) == {"name": "Ann", "age": "3"}
+
+
+@pytest.mark.parametrize("text", ["", "Just a sentence.", "He said: go", "http://example.org/a", "{broken"])
+def test_prose_has_few_fields(text: str) -> None:
+    assert len(fields(text)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("line", "shape"),
+    [
+        ("## Part", ("heading",)),
+        ("----", ("rule",)),
+        ("|---|:-:|", ("rule",)),
+        ("| a | b |", ("cells", "3")),
+        ("Date: x || User: y", ("fields", "Date", "User")),
+        ('{"a": 1}', ("json", "a")),
+        ("- item", ("bullet",)),
+        ("12. item", ("number",)),
+        ("2024-01-02 03:04:05 ERROR x", ("timestamp",)),
+        ("a\tb", ("tabs", "1")),
+        ("Some prose.", ("plain",)),
+    ],
+)
+def test_a_lines_shape_is_told_by_how_it_begins(line: str, shape: tuple[str, ...]) -> None:
+    assert line_shape(line) == shape
+
+
+def test_prose_and_mixtures_have_no_shape_of_records() -> None:
+    assert record_shape([("plain",)] * 9) is None
+    assert record_shape([("bullet",), ("plain",), ("fields", "a"), ("number",)]) is None
+    assert record_shape([]) is None

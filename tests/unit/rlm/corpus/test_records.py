@@ -1,0 +1,117 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm.corpus import records as module
+from rlm.corpus.records import Records, SplitBy, Splitting, guess_splitting, split
+from tests.support.books import book
+from tests.support.corpora import corpus_of
+
+HEADER = "The following lines contain 3 questions, one per line.\nDo not try to guess: each has a label.\n\n"
+FOOTER = "\n\nThe preceding lines contain 3 questions, one per line.\n"
+LINES = [
+    "Date: Oct 14, 2022 || User: 76063 || Instance: What does NASA stand for?",
+    "Date: Jan 02, 2023 || User: 11542 || Instance: Who wrote: Emma || and when?",
+    "Date: Feb 09, 2023 || User: 76063 || Instance: Where is Kew?",
+]
+
+
+def cut(text: str, splitting: Splitting) -> tuple[list[str], Records]:
+    corpus = corpus_of(text, markdown=False)
+    records = split(corpus, splitting)
+    return [corpus.text(handle) for handle in records.handles], records
+
+
+def test_lines_are_records_and_header_and_footer_are_left_out() -> None:
+    found, records = cut(HEADER + "\n".join(LINES) + FOOTER, Splitting(SplitBy.LINE))
+    assert found == LINES
+    assert records.left_out_count == 3
+
+
+def test_of_plain_lines_the_largest_run_are_the_records() -> None:
+    questions = [f"Where does number {number} live" for number in range(30)]
+    found, records = cut(HEADER + "\n".join(questions) + FOOTER, Splitting(SplitBy.LINE))
+    assert found == questions
+    assert records.left_out_count == 3
+
+
+def test_plain_lines_with_blank_ones_between_are_all_records() -> None:
+    found, _ = cut("one\n\ntwo\n\nthree\n\nfour\n", Splitting(SplitBy.LINE))
+    assert found == ["one", "two", "three", "four"]
+
+
+def test_rows_of_a_table_are_records_and_its_first_row_names_the_columns() -> None:
+    found, records = cut("# People\n\n| name | age |\n|---|---|\n| Ann | 3 |\n| Bob | 4 |\n", Splitting(SplitBy.LINE))
+    assert found == ["| Ann | 3 |", "| Bob | 4 |"]
+    assert records.columns == ("name", "age")
+
+
+@given(st.lists(st.text(alphabet="abé \t", max_size=12), max_size=20))
+def test_every_line_with_text_is_a_record_or_left_out(lines: list[str]) -> None:
+    text = "\n".join(lines) or "x"
+    found, records = cut(text, Splitting(SplitBy.LINE))
+    expected = [line.strip() for line in text.split("\n") if line.strip()]
+    pieces = sorted((*records.handles, *records.left_out))
+    assert [corpus_of(text).text(piece) for piece in pieces] == expected
+    assert len(found) + records.left_out_count == len(expected)
+
+
+@given(st.integers(1, 60), st.integers(10, 80))
+def test_windows_do_not_show(count: int, window: int) -> None:
+    text = "\n".join(f"User: {number} || Text: {'x' * (number % 50)}" for number in range(count))
+    whole, _ = cut(text, Splitting(SplitBy.LINE))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_WINDOW", window)
+        assert cut(text, Splitting(SplitBy.LINE))[0] == whole
+    assert len(whole) == count
+
+
+def test_records_that_begin_where_a_pattern_matches() -> None:
+    text = "Preface\n\nQ1: one\nmore\nQ2: two\nQ3: three\n\nThe end.\n"
+    found, records = cut(text, Splitting(SplitBy.START, r"^Q\d+:"))
+    assert found == ["Q1: one\nmore", "Q2: two", "Q3: three"]
+    assert records.left_out_count == 2
+
+
+def test_records_between_separators() -> None:
+    found, _ = cut("a\nb\n---\nc\n---\n\n---\nd", Splitting(SplitBy.SEPARATOR, r"^---$"))
+    assert found == ["a\nb", "c", "d"]
+
+
+def test_a_pattern_that_matches_nowhere_leaves_all_out() -> None:
+    found, records = cut("abc", Splitting(SplitBy.START, "x"))
+    assert found == []
+    assert records.left_out_count == 1
+
+
+@given(st.integers(1, 5), st.integers(1, 3))
+def test_chunks_hold_all_text_but_white_space(chapters: int, books: int) -> None:
+    corpus = corpus_of(*(book(seed, chapters=chapters, sentences=20) for seed in range(books)))
+    records = split(corpus, Splitting(SplitBy.CHUNK))
+    kept = "".join("".join(corpus.text(handle).split()) for handle in records.handles)
+    assert kept == "".join("".join(corpus.text(document.handle).split()) for document in corpus.documents)
+
+
+def test_whole_documents_are_records() -> None:
+    corpus = corpus_of("one", "two")
+    assert split(corpus, Splitting(SplitBy.DOCUMENT)).handles == tuple(each.handle for each in corpus.documents)
+
+
+@pytest.mark.parametrize("given_pattern", [(SplitBy.LINE, "x"), (SplitBy.START, "")])
+def test_a_pattern_is_given_where_one_is_used(given_pattern: tuple[SplitBy, str]) -> None:
+    with pytest.raises(ValueError, match="pattern"):
+        Splitting(*given_pattern)
+
+
+@pytest.mark.parametrize(
+    ("documents", "expected"),
+    [
+        ([HEADER + "\n".join(LINES) + FOOTER], SplitBy.LINE),
+        (["I was charged twice.\nPlease help."] * 9, SplitBy.DOCUMENT),
+        ([book(1)], SplitBy.CHUNK),
+        ([], SplitBy.CHUNK),
+    ],
+    ids=["record lines", "short documents", "a book", "nothing"],
+)
+def test_how_to_split_is_guessed_from_what_is_there(documents: list[str], expected: SplitBy) -> None:
+    assert guess_splitting(corpus_of(*documents)).by is expected
