@@ -41,13 +41,23 @@ class SubFailure:
     usage: Usage = field(default_factory=Usage)
 
 
+Finished = Callable[[int, SubReply | SubFailure], None]
+
+
+def ignore(position: int, result: SubReply | SubFailure) -> None:
+    """Nobody waits for single results."""
+
+
 class SubCalls(Protocol):
     """Bound to one run: its tenant, model, budget and cache."""
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
         """One result for each call, in the order of `calls`; a call that fails never takes another with it.
+
+        `finished` is told each call's position and result as soon as there is one, in any thread and before `run`
+        returns, so that a long batch is logged call by call. What it raises ends the batch and is raised here.
 
         What the budget does not cover is not sent and comes back as `SubFailure("budget_exhausted")`. Raises
         `RunCancelledError` soon after `cancelled` says so; requests in flight are given up.
