@@ -19,7 +19,7 @@ def test_scifact_reaches_the_published_figures(data_folder: Path, encoder_files:
         text=True,
         check=True,
     )
-    figures = json.loads(done.stdout)
-    measured = {mode: round(figures[mode]["ndcg@10"], 4) for mode in FLOORS}
+    figures = json.loads(done.stdout)["searches"]
+    measured = {mode: round(figures[mode]["ndcg@10"]["mean"], 4) for mode in FLOORS}
     assert {mode: value for mode, value in measured.items() if value < FLOORS[mode]} == {}, measured
-    assert min(figures[mode]["recall@100"] for mode in FLOORS) > 0.9
+    assert min(figures[mode]["recall@100"]["mean"] for mode in FLOORS) > 0.9

@@ -1,0 +1,178 @@
+"""`leadline eval retrieval` and `leadline eval compare`: how good searches are, and whether one is better."""
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from api.cli.judged_collection import JudgedCollection, indexed
+from api.cli.plots import change_histogram, interval_plot
+from retrieval.errors import EvaluationDataError
+from retrieval.evaluation.beir import BeirFolder
+from retrieval.evaluation.runs import DEPTH, Difference, Estimate, Evaluation, Run, compare, judge, load, save
+from retrieval.search import Mode
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
+
+# What is measured where nothing is named.
+_DEFAULT_SEARCHES = (Mode.BM25.value, Mode.DENSE.value, Mode.HYBRID.value)
+
+
+def retrieval(
+    folder: Annotated[Path, typer.Argument(help="A folder of BEIR-format data: corpus, queries, qrels/test.tsv.")],
+    searches: Annotated[
+        list[str] | None, typer.Option("--search", "-s", help="What to measure; may be given several times.")
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Index the corpus in this folder and keep it, so that the next run only searches."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Keep the figures of every query here, for `compare`.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """nDCG@10, recall@10, recall@100 and MRR@10 of BM25, dense and hybrid search, with 95 % bootstrap intervals.
+
+    A service is started on a data folder of its own; every text of the corpus is uploaded, chunked and embedded as
+    any document, and every query is sent as any search.
+    """
+    console = Console(stderr=True)
+    data = BeirFolder(folder)
+    requests = {name: _request(name) for name in searches or _DEFAULT_SEARCHES}
+    with indexed(data, index, console) as collection, console.status("Searching …") as status:
+        runs: dict[str, Run] = {}
+        for name, request in requests.items():
+            status.update(f"Searching: {name} …")
+            runs[name] = _run(collection, data, request)
+    evaluation = Evaluation(folder.name, {query: data.queries[query] for query in data.qrels}, runs)
+    if output is not None:
+        save(evaluation, output)
+    summaries = {name: run.summary() for name, run in runs.items()}
+    if as_json:
+        print(json.dumps(_as_json(evaluation, summaries)))
+        return
+    _print_summary(evaluation, summaries)
+
+
+def compare_runs(
+    first: Annotated[str, typer.Argument(metavar="A", help="FILE or FILE:SEARCH, as `eval retrieval -o` wrote it.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The same; what is compared with A.")],
+    measure: Annotated[str, typer.Option(help="The measure whose queries are listed.")] = "ndcg@10",
+    queries: Annotated[int, typer.Option(help="How many of the most changed queries to list.", min=0)] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Whether B finds better than A: B - A query by query, with its 95 % bootstrap interval, and who won and lost.
+
+    Without a search's name it is `hybrid`, or the file's only one.
+    """
+    (evaluation, ours), (_, theirs) = _named(first), _named(second)
+    differences = compare(ours, theirs)
+    if measure not in differences:
+        raise typer.BadParameter(f"say one of {', '.join(differences)}", param_hint="--measure")
+    if as_json:
+        content = {
+            name: {"first": d.first, "second": d.second, **asdict(d.change), "by_query": d.by_query}
+            for name, d in differences.items()
+        }
+        print(json.dumps(content))
+        return
+    _print_differences(first, second, differences)
+    _print_queries(evaluation, measure, differences[measure].by_query, queries)
+
+
+def _request(search: str) -> dict[str, Any]:
+    if search not in list(Mode):
+        raise typer.BadParameter(f"{search!r} is none of {', '.join(Mode)}", param_hint="--search")
+    return {"mode": search, "top_k": DEPTH, "per_document": 1}
+
+
+def _run(collection: JudgedCollection, data: BeirFolder, request: Mapping[str, Any]) -> Run:
+    rankings: dict[str, list[str]] = {}
+    stages: dict[str, list[float]] = {}
+    for query in data.qrels:
+        found = collection.client.post("/v1/search", {**request, "query": data.queries[query]})
+        rankings[query] = [owner for hit in found["hits"] for owner in collection.owners[hit["document"]]]
+        for stage, milliseconds in found["timings_ms"].items():
+            stages.setdefault(stage, []).append(milliseconds)
+    medians = {stage: round(statistics.median(values), 3) for stage, values in stages.items()}
+    return judge(rankings, data.qrels, medians)
+
+
+def _named(name: str) -> tuple[Evaluation, Run]:
+    path, _, search = name.rpartition(":") if ":" in name and not Path(name).exists() else (name, "", "")
+    evaluation = load(Path(path))
+    if not search:
+        search = Mode.HYBRID.value if len(evaluation.runs) > 1 else next(iter(evaluation.runs), "")
+    if search not in evaluation.runs:
+        raise EvaluationDataError(
+            f"{path} has no search {search!r}.", hint=f"It has {', '.join(evaluation.runs)}: say {path}:SEARCH."
+        )
+    return evaluation, evaluation.runs[search]
+
+
+def _as_json(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    return {
+        "collection": evaluation.collection,
+        "queries": len(evaluation.queries),
+        "searches": {
+            name: {
+                **{measure: asdict(figure) for measure, figure in summary.items()},
+                "stages_ms": dict(evaluation.runs[name].stages_ms),
+            }
+            for name, summary in summaries.items()
+        },
+    }
+
+
+def _print_summary(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, Estimate]]) -> None:
+    measures = list(next(iter(summaries.values())))
+    table = Table("search", *measures, "ms", title=f"{evaluation.collection}: {len(evaluation.queries):,} queries")
+    for name, summary in summaries.items():
+        table.add_row(
+            name,
+            *(f"{figure.mean:.4f} [dim]{figure.low:.3f}–{figure.high:.3f}[/dim]" for figure in summary.values()),
+            f"{evaluation.runs[name].stages_ms.get('total', 0.0):.1f}",
+        )
+    Console().print(table)
+    Console().print(interval_plot({name: summary[measures[0]] for name, summary in summaries.items()}), highlight=False)
+    Console().print("Intervals are of 95 %; milliseconds are medians of one search at a time.", style="dim")
+
+
+def _print_differences(first: str, second: str, differences: Mapping[str, Difference]) -> None:
+    table = Table("measure", "A", "B", "B - A", "95 %", "better", "worse", "same", "", title=f"A: {first}\nB: {second}")
+    for measure, difference in differences.items():
+        changes = difference.by_query.values()
+        better, worse = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
+        table.add_row(
+            measure,
+            f"{difference.first:.4f}",
+            f"{difference.second:.4f}",
+            f"{difference.change.mean:+.4f}",
+            f"{difference.change.low:+.4f} to {difference.change.high:+.4f}",
+            str(better),
+            str(worse),
+            str(len(changes) - better - worse),
+            ("B is better" if difference.change.mean > 0 else "B is worse") if difference.shown else "not shown",
+        )
+    Console().print(table)
+
+
+def _print_queries(evaluation: Evaluation, measure: str, changes: Mapping[str, float], count: int) -> None:
+    console = Console()
+    console.print(change_histogram(list(changes.values())), highlight=False)
+    changed = sorted((query for query in changes if changes[query]), key=lambda query: (-abs(changes[query]), query))
+    if not changed or not count:
+        return
+    table = Table(f"{measure}, B - A", "query", "text", title="The queries that changed most")
+    for query in sorted(changed[:count], key=lambda query: changes[query]):
+        colour = "green" if changes[query] > 0 else "red"
+        table.add_row(f"[{colour}]{changes[query]:+.4f}[/{colour}]", escape(query), escape(evaluation.queries[query]))
+    console.print(table)

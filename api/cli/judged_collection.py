@@ -1,0 +1,125 @@
+"""A folder of BEIR-format data as documents of a service of its own: uploaded, chunked and embedded as any others."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.status import Status
+
+from api.cli.client import Client, ServiceError, private
+from api.cli.fetching import fetch_needed
+from api.cli.ingest import run
+from api.cli.up import read_settings
+from api.embedded import open_embedded
+from api.settings import Settings
+from retrieval.evaluation.beir import BeirFolder, CorpusEntry
+
+_UPLOADS_AT_ONCE = 4
+_COLLECTION = "default"
+_NOTE = "judged.json"
+_MARKDOWN_MARKS = "# \n"
+
+
+@dataclass(frozen=True)
+class JudgedCollection:
+    """A service that holds the corpus; `owners` are corpus ids by document id.
+
+    Texts that are the same to the byte are one document with several ids.
+    """
+
+    client: Client
+    owners: Mapping[str, Sequence[str]]
+
+
+@contextmanager
+def indexed(data: BeirFolder, home: Path | None, console: Console) -> Iterator[JudgedCollection]:
+    """The corpus in a service without a language model, on a data folder of its own.
+
+    Without `home` that folder is gone afterwards. With it, the corpus is indexed the first time and found there from
+    then on; a folder that holds something else is refused.
+    """
+    settings = read_settings(llm="none")
+    fetch_needed(settings)
+    with ExitStack() as stack:
+        if home is None:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-eval-")))
+        corpus = _digest(data.folder / "corpus.jsonl")
+        owners = _known(home, corpus)
+        own = Settings(**{**settings.model_dump(), "home": home})
+        client = stack.enter_context(private(stack.enter_context(open_embedded(own))))
+        if owners is None:
+            _note(home, corpus, None)  # what is interrupted here goes on the next time
+            owners = _upload(client, data, console)
+            _note(home, corpus, owners)
+        yield JudgedCollection(client, owners)
+
+
+def _known(home: Path, corpus: str) -> dict[str, list[str]] | None:
+    note = home / _NOTE
+    if note.is_file():
+        known = json.loads(note.read_text())
+        if known["corpus"] == corpus:
+            owners: dict[str, list[str]] | None = known["owners"]
+            return owners
+    elif not home.exists() or not any(home.iterdir()):
+        return None
+    raise ServiceError(
+        f"{home} holds other documents than this corpus.", hint="Name another folder, a new one or an empty one."
+    )
+
+
+def _note(home: Path, corpus: str, owners: Mapping[str, Sequence[str]] | None) -> None:
+    (home / _NOTE).write_text(json.dumps({"corpus": corpus, "owners": owners}))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _upload(client: Client, data: BeirFolder, console: Console) -> dict[str, list[str]]:
+    owners: dict[str, list[str]] = {}
+    empty = 0
+    with tempfile.TemporaryDirectory() as scratch, console.status("Uploading …") as status:
+        files: dict[str, Path] = {}
+        for number, entry in enumerate(data.corpus()):
+            text = _markdown(entry)
+            if not text.strip(_MARKDOWN_MARKS):
+                empty += 1
+                continue
+            files[entry.id] = Path(scratch) / f"{number}.md"
+            files[entry.id].write_text(text)
+        with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
+            for identifier, document in pool.map(lambda entry: (entry[0], _send(client, *entry)), files.items()):
+                owners.setdefault(document, []).append(identifier)
+        _wait(client, status)
+    console.print(f"{len(owners):,} documents, {empty} texts without a word left out.", highlight=False)
+    return owners
+
+
+def _markdown(entry: CorpusEntry) -> str:
+    return f"# {entry.title}\n\n{entry.text}\n" if entry.title else f"{entry.text}\n"
+
+
+def _wait(client: Client, status: Status) -> None:
+    status.update("Indexing …")
+    run(
+        client,
+        [],
+        collection=_COLLECTION,
+        wait="ready",
+        watch=lambda stage, done, total: status.update(f"Until {stage}: {done:,} of {total:,}"),
+    )
+
+
+def _send(client: Client, identifier: str, path: Path) -> str:
+    uploaded = client.upload(path, name=path.name, collection=_COLLECTION)
+    if "id" not in uploaded:
+        raise ServiceError(f"Text {identifier} was not accepted.")
+    return str(uploaded["id"])

@@ -1,0 +1,123 @@
+"""What an evaluation found, query by query: summed up, compared with another, and kept in a file."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from retrieval.errors import EvaluationDataError
+from retrieval.evaluation.metrics import Grades, bootstrap_interval, mean, ndcg_at_k, recall_at_k, reciprocal_rank
+
+# How many documents of a ranking the measures look at.
+DEPTH = 100
+MEASURES: Mapping[str, Callable[[Sequence[str], Grades], float]] = {
+    "ndcg@10": lambda ranking, grades: ndcg_at_k(ranking, grades, 10),
+    "recall@10": lambda ranking, grades: recall_at_k(ranking, grades, 10),
+    "recall@100": lambda ranking, grades: recall_at_k(ranking, grades, 100),
+    "mrr@10": lambda ranking, grades: reciprocal_rank(ranking, grades, 10),
+}
+_FORMAT = "leadline-evaluation/1"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over queries with its 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """One configuration of search. `figures` is by measure, then by query id; `stages_ms` are medians over queries."""
+
+    figures: Mapping[str, Mapping[str, float]]
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Estimate]:
+        return {measure: estimate(list(values.values())) for measure, values in self.figures.items()}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Runs over the same judged queries, by name. `queries` maps ids to texts."""
+
+    collection: str
+    queries: Mapping[str, str]
+    runs: Mapping[str, Run]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of one measure: both means, and `second - first` query by query. They differ if the interval leaves out 0."""
+
+    first: float
+    second: float
+    change: Estimate
+    by_query: Mapping[str, float]
+
+    @property
+    def shown(self) -> bool:
+        return self.change.low > 0 or self.change.high < 0
+
+
+def judge(
+    rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Grades], stages_ms: Mapping[str, float] | None = None
+) -> Run:
+    """The figures of every judged query; one without a ranking found nothing."""
+    figures = {
+        name: {query: measure(rankings.get(query, ()), grades) for query, grades in qrels.items()}
+        for name, measure in MEASURES.items()
+    }
+    return Run(figures, stages_ms or {})
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    return Estimate(mean(values), *bootstrap_interval(values))
+
+
+def compare(first: Run, second: Run) -> dict[str, Difference]:
+    """By measure. Raises `EvaluationDataError` for runs over different queries."""
+    differences: dict[str, Difference] = {}
+    for measure in (name for name in first.figures if name in second.figures):
+        ours, theirs = first.figures[measure], second.figures[measure]
+        if ours.keys() != theirs.keys():
+            raise EvaluationDataError("The two runs are over different queries, so they cannot be compared.")
+        by_query = {query: theirs[query] - value for query, value in ours.items()}
+        differences[measure] = Difference(
+            mean(list(ours.values())), mean(list(theirs.values())), estimate(list(by_query.values())), by_query
+        )
+    return differences
+
+
+def save(evaluation: Evaluation, path: Path) -> None:
+    """As JSON, which `load` reads."""
+    content = {
+        "format": _FORMAT,
+        "collection": evaluation.collection,
+        "queries": dict(evaluation.queries),
+        "runs": {
+            name: {
+                "figures": {measure: dict(values) for measure, values in run.figures.items()},
+                "stages_ms": dict(run.stages_ms),
+            }
+            for name, run in evaluation.runs.items()
+        },
+    }
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def load(path: Path) -> Evaluation:
+    """Raises `EvaluationDataError` for a file that `save` did not write."""
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise EvaluationDataError(f"{path} is not JSON ({error}).") from error
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise EvaluationDataError(f"{path} holds no evaluation of this format ({_FORMAT}).")
+    runs = {name: Run(run["figures"], run["stages_ms"]) for name, run in content["runs"].items()}
+    return Evaluation(content["collection"], content["queries"], runs)

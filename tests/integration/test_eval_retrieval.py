@@ -1,0 +1,72 @@
+"""`leadline eval retrieval` on a small collection, with the real encoder."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from api.cli.client import ServiceError
+from api.cli.main import app
+
+TEXTS = {
+    "whale": ("Whales", "The blue whale has a heart of four hundred pounds."),
+    "ship": ("Ships", "The Pequod sailed from Nantucket with a crew of thirty."),
+    "same": ("Ships", "The Pequod sailed from Nantucket with a crew of thirty."),
+    "empty": ("", "\n"),
+}
+QUERIES = {"1": ("How heavy is a whale's heart?", ["whale"]), "2": ("harbour of the Pequod", ["ship", "same"])}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "small"
+    (made / "qrels").mkdir(parents=True)
+    corpus = [{"_id": identifier, "title": title, "text": text} for identifier, (title, text) in TEXTS.items()]
+    (made / "corpus.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in corpus))
+    queries = [{"_id": identifier, "text": text} for identifier, (text, _) in QUERIES.items()]
+    (made / "queries.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in queries))
+    judgements = [f"{query}\t{document}\t1" for query, (_, found) in QUERIES.items() for document in found]
+    (made / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + "\n".join(judgements) + "\n")
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _models(monkeypatch: pytest.MonkeyPatch, encoder_files: Path) -> None:
+    monkeypatch.setenv("LEADLINE_MODELS", str(encoder_files))
+    monkeypatch.setenv("LEADLINE_MIN_FREE_BYTES", "0")
+
+
+def test_figures_of_every_search_are_measured_kept_and_compared(folder: Path, tmp_path: Path) -> None:
+    index, kept = tmp_path / "index", tmp_path / "run.json"
+    first = CliRunner().invoke(app, ["eval", "retrieval", str(folder), "--index", str(index), "--json"])
+    assert first.exit_code == 0, first.output
+    found = json.loads(first.stdout)
+    assert (found["collection"], found["queries"]) == ("small", 2)
+    assert {name: search["ndcg@10"]["mean"] for name, search in found["searches"].items()} == {
+        "bm25": 1.0, "dense": 1.0, "hybrid": 1.0,
+    }  # fmt: skip
+    assert found["searches"]["hybrid"]["stages_ms"]["embed"] > 0
+
+    again = CliRunner().invoke(app, ["eval", "retrieval", str(folder), "--index", str(index), "-o", str(kept)])
+    assert again.exit_code == 0, again.output
+    assert "documents" not in again.stderr  # found there, and not uploaded again
+    assert "├" in again.stdout or "●" in again.stdout
+    compared = CliRunner().invoke(app, ["eval", "compare", f"{kept}:bm25", str(kept)])
+    assert "No query changed." in compared.output
+
+
+def test_an_index_of_another_corpus_is_refused_in_words(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "judged.json").write_text(json.dumps({"corpus": "another", "owners": {}}))
+
+    done = CliRunner().invoke(app, ["eval", "retrieval", str(folder), "--index", str(tmp_path / "index")])
+
+    assert isinstance(done.exception, ServiceError)
+    assert "other documents" in str(done.exception)
+
+
+def test_a_search_that_does_not_exist_is_a_usage_error(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["eval", "retrieval", str(folder), "-s", "luck"])
+
+    assert (done.exit_code, "hybrid" in done.output) == (2, True)
