@@ -55,6 +55,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     rlm.LanguageModelOutputError: 502,
     rlm.LanguageModelError: 502,
     rlm.BudgetExhaustedError: 422,
+    rlm.UnpricedModelError: 422,
     rlm.RunCancelledError: 409,
     rlm.UnknownHandleError: 404,
     rlm.CorpusError: 422,

@@ -8,6 +8,7 @@ AnswerError
 │   ├── ContextTooLongError             this prompt does not fit the model's window
 │   └── LanguageModelOutputError        it answered, but not in the shape that was asked for
 ├── BudgetExhaustedError                the run may not spend any more
+├── UnpricedModelError                  dollars were limited, and nobody knows what the model costs
 ├── RunCancelledError                   the caller does not want the answer any more
 ├── CorpusError
 │   ├── UnknownHandleError              no such span among the documents in scope, or it was deleted meanwhile
@@ -93,6 +94,24 @@ class BudgetExhaustedError(AnswerError):
 
     code = "budget_exhausted"
     default_hint = "Ask again with a larger budget, or of fewer documents; what was read already is not paid for again."
+
+    def __init__(
+        self, detail: str, *, hint: str | None = None, resource: str = "", may_fit_later: bool = False
+    ) -> None:
+        """`resource` is the limit that was met, such as `calls`; `may_fit_later` says that calls under way hold what
+        is missing and may give some of it back."""
+        super().__init__(detail, hint=hint)
+        self.resource = resource
+        self.may_fit_later = may_fit_later
+
+
+class UnpricedModelError(AnswerError):
+    """A limit in dollars needs a price for the model, and its profile has none."""
+
+    code = "model_unpriced"
+    default_hint = (
+        "Limit calls and tokens instead, or give the model's price in the file that LEADLINE_MODEL_PROFILES names."
+    )
 
 
 class RunCancelledError(AnswerError):

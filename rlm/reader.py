@@ -1,6 +1,5 @@
 """One call of a language model that reads passages: the prompt fitted to the window, the reply made sense of."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from rlm.answers import Usage
 from rlm.profiles import ModelProfile
 from rlm.prompts import checking_prompt, checking_schema, new_nonce, reading_prompt, reading_schema
 from rlm.replies import Reply, read_reply, read_verdict
+from rlm.tokens import estimated_tokens
 
 # A quoted sentence or two and a short answer take 40 to 80 tokens; a reply past this has lost its thread.
 MAX_REPLY_TOKENS = 256
@@ -19,8 +19,6 @@ _VERDICT_TOKENS = 32
 # Instructions, the chat template and the marks around one passage.
 _PROMPT_TOKENS = 220
 _PASSAGE_TOKENS = 60
-_CHARS_PER_TOKEN = 3.5
-_WORDY = re.compile(r"[A-Za-z ]")
 
 
 @dataclass(frozen=True)
@@ -92,12 +90,3 @@ class Reader:
 def _usage(message: AIMessage) -> Usage:
     counted = message.usage_metadata
     return Usage(1, counted["input_tokens"], counted["output_tokens"]) if counted else Usage(1)
-
-
-def estimated_tokens(text: str) -> int:
-    """A careful guess that needs no tokenizer: 3.5 English letters a token, and one for any other character.
-
-    Tokenizers of this family spell numbers digit by digit, and other scripts in up to a token a character.
-    """
-    wordy = len(_WORDY.findall(text))
-    return int(wordy / _CHARS_PER_TOKEN) + len(text) - wordy

@@ -2,7 +2,8 @@ import pytest
 
 from rlm.errors import LanguageModelUnavailableError
 from rlm.profiles import LOCAL_QWEN, ModelProfile
-from rlm.reader import MAX_REPLY_TOKENS, Reader, estimated_tokens
+from rlm.reader import MAX_REPLY_TOKENS, Reader
+from rlm.tokens import estimated_tokens
 from tests.fakes.passages import passage
 from tests.fakes.scripted_chat import ScriptedChat, reply
 
@@ -82,9 +83,3 @@ def test_the_models_own_error_is_passed_on() -> None:
     chat = ScriptedChat(script=[LanguageModelUnavailableError("It is loading.")])
     with pytest.raises(LanguageModelUnavailableError):
         Reader(chat, LOCAL_QWEN).read("Who?", [passage("Ann paid.")])
-
-
-def test_digits_and_other_scripts_are_estimated_at_a_token_each() -> None:
-    assert estimated_tokens("1234567") == 7
-    assert estimated_tokens("東京") == 2
-    assert estimated_tokens("seven letters ") == 4
