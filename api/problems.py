@@ -13,6 +13,7 @@ from ingest import errors as ingest
 from ingest.errors import LeadlineError
 from retrieval import errors as retrieval
 from rlm import errors as rlm
+from rlm.profiles import ProfileFileError
 from rlm.questions import QuestionError
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     retrieval.EncoderError: 500,
     retrieval.RetrievalError: 500,
     QuestionError: 422,
+    ProfileFileError: 503,
     rlm.ContextTooLongError: 422,
     rlm.LanguageModelUnavailableError: 503,
     rlm.LanguageModelTimeoutError: 504,

@@ -1,9 +1,12 @@
 """Chat models of OpenAI-compatible servers, local and remote, as LangChain chat models that raise our errors."""
 
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,10 @@ class OpenAIChatModel(ChatOpenAI):
         if isinstance(self.http_client, httpx2.Client):
             self.http_client.close()
 
+    async def aclose(self) -> None:
+        """Close the connections of the asynchronous side, on the event loop that used them."""
+        await self.root_async_client.close()
+
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401 - LangChain's own signature
         with openai_errors():
             return super()._generate(*args, **kwargs)
@@ -76,7 +83,7 @@ def remote_chat_model(
 ) -> OpenAIChatModel:
     """A model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
     # The client insists on a key; servers without keys ignore it.
-    return OpenAIChatModel(
+    model = OpenAIChatModel(
         base_url=base_url,
         api_key=api_key or SecretStr("none"),
         model=profile.name,
@@ -85,7 +92,12 @@ def remote_chat_model(
         max_retries=max_retries,
         stream_usage=True,
         stream_chunk_timeout=None,  # LangChain's, for async streams only; `_TIMEOUT` is there for both.
+        # Its own, to be closed by `aclose`; how many connections there are is for callers to bound.
+        http_async_client=httpx2.AsyncClient(timeout=timeout, limits=httpx2.Limits(max_connections=None)),
     )
+    # Sub-calls are what goes the asynchronous way, and their scheduler decides what is sent again.
+    model.root_async_client.max_retries = 0
+    return model
 
 
 def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
@@ -108,7 +120,7 @@ def openai_errors() -> Iterator[None]:
     """Turns what the OpenAI client and its transport raise into ours."""
     try:
         yield
-    except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError) as error:
+    except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise translated(error) from error
 
 
@@ -163,7 +175,13 @@ def _number(error: openai.APIError, name: str) -> int | None:
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
+    """Seconds, from a number of them or from a date; None where the server said neither."""
+    said = error.response.headers.get("retry-after", "")
     try:
-        return float(error.response.headers.get("retry-after", ""))
+        seconds = float(said)
     except ValueError:
-        return None
+        try:
+            seconds = (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

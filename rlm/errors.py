@@ -88,6 +88,11 @@ class LanguageModelOutputError(LanguageModelError):
     code = "language_model_output"
     default_hint = "Allow more output tokens, or ask again; a larger model keeps to a schema more often."
 
+    def __init__(self, detail: str, *, hint: str | None = None, cut_off: bool = False) -> None:
+        """`cut_off` says that the answer ended because it had no tokens left."""
+        super().__init__(detail, hint=hint)
+        self.cut_off = cut_off
+
 
 class BudgetExhaustedError(AnswerError):
     """The run has spent what it was given, or what is left does not cover the next step."""

@@ -1,0 +1,110 @@
+"""One request to a chat model: always streamed, so that giving it up closes the connection and the server stops."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
+
+from rlm.errors import LanguageModelError, LanguageModelOutputError
+from rlm.profiles import ModelProfile
+from rlm.subcalls.port import SubCall
+from rlm.subcalls.shape import canonical
+from rlm.tokens import estimated_tokens
+
+log = structlog.get_logger(__name__)
+
+# The chat template's own tokens around two messages.
+_TEMPLATE_TOKENS = 32
+
+
+@dataclass
+class Exchange:
+    """What has come back of a request so far; filled while it is under way, so that a broken one can be counted."""
+
+    pieces: list[str] = field(default_factory=list)
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    error: LanguageModelError | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the model has begun to answer: from here on its work is spent."""
+        return bool(self.pieces)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    def take(self, chunk: AIMessageChunk) -> None:
+        if chunk.text:
+            self.pieces.append(chunk.text)
+        self.finish_reason = str(chunk.response_metadata.get("finish_reason") or self.finish_reason)
+        if counted := chunk.usage_metadata:
+            self.prompt_tokens = max(self.prompt_tokens, counted["input_tokens"])
+            self.completion_tokens = max(self.completion_tokens, counted["output_tokens"])
+
+    def written_tokens(self) -> int:
+        """As the server counted, or at least one for each piece."""
+        return self.completion_tokens or max(len(self.pieces), estimated_tokens(self.text))
+
+
+def prompt_tokens(call: SubCall, profile: ModelProfile) -> int:
+    """The most tokens that a call's prompt may be, estimated."""
+    return _TEMPLATE_TOKENS + sum(map(estimated_tokens, (call.system, call.prompt, _schema_words(call, profile))))
+
+
+async def converse(
+    chat: BaseChatModel, profile: ModelProfile, call: SubCall, exchange: Exchange, *, tenant_id: str
+) -> None:
+    """Fill `exchange` until the answer ends.
+
+    Raises a `LanguageModelError`, whatever the model's class does wrong; cancelling closes the request.
+    """
+    try:
+        async for chunk in chat.astream(_messages(call, profile), **_options(call, profile, tenant_id)):
+            exchange.take(chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_whole(chunk)))
+    except (LanguageModelError, asyncio.CancelledError):
+        raise
+    except Exception as error:
+        log.warning("a language model's reply could not be read", model=profile.name, error=repr(error))
+        raise LanguageModelOutputError("The language model sent something that is not a completion.") from error
+
+
+def _whole(message: BaseMessage) -> dict[str, Any]:
+    """A model that does not stream gives its message at once."""
+    kept = ("content", "response_metadata", "usage_metadata")
+    return {name: value for name in kept if (value := getattr(message, name, None)) is not None}
+
+
+def _messages(call: SubCall, profile: ModelProfile) -> list[BaseMessage]:
+    system = call.system + _schema_words(call, profile)
+    return [*([SystemMessage(system)] if system else []), HumanMessage(call.prompt)]
+
+
+def _schema_words(call: SubCall, profile: ModelProfile) -> str:
+    """For servers that do not keep to a schema by themselves; before the data, so that the prefix stays the same."""
+    if call.schema is None or profile.structured_output == "json_schema":
+        return ""
+    return f"\n\nReply with JSON that follows this schema, and with nothing else:\n{canonical(call.schema)}"
+
+
+def _options(call: SubCall, profile: ModelProfile, tenant_id: str) -> dict[str, Any]:
+    options: dict[str, Any] = {**profile.request_options, "max_tokens": call.max_tokens + profile.thinking_tokens}
+    if call.schema is not None and profile.structured_output == "json_schema":
+        named = {"name": "reply", "schema": call.schema, "strict": True}
+        options["response_format"] = {"type": "json_schema", "json_schema": named}
+    elif call.schema is not None and profile.structured_output == "json_object":
+        options["response_format"] = {"type": "json_object"}
+    if profile.cache_salt:
+        options["extra_body"] = {**options.get("extra_body", {}), "cache_salt": cache_salt(tenant_id)}
+    return options
+
+
+def cache_salt(tenant_id: str) -> str:
+    """Keeps a server from sharing its prefix cache between tenants, who could otherwise tell by the time it takes."""
+    return hashlib.sha256(f"leadline cache salt\0{tenant_id}".encode()).hexdigest()

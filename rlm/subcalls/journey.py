@@ -1,0 +1,282 @@
+"""One sub-call from its reservation to its reply: sent, sent again where that may help, hedged, and asked once more."""
+
+import asyncio
+import statistics
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+
+from rlm.answers import Usage
+from rlm.budgets import Budget, Reservation
+from rlm.errors import (
+    BudgetExhaustedError,
+    ContextTooLongError,
+    LanguageModelError,
+    LanguageModelOutputError,
+    LanguageModelRefusedError,
+    LanguageModelTimeoutError,
+    LanguageModelUnavailableError,
+)
+from rlm.profiles import ModelProfile
+from rlm.subcalls.exchange import Exchange, converse, prompt_tokens
+from rlm.subcalls.lanes import Clock, Lane, RetryBudget, Sleep
+from rlm.subcalls.port import SubCall, SubReply
+from rlm.subcalls.shape import asked_again, require_usable, shaped
+
+_MAX_ATTEMPTS = 4
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 8.0
+# Whoever asks us to come back later than this has refused.
+_MAX_RETRY_AFTER_SECONDS = 60.0
+_ENOUGH_FOR_A_MEDIAN = 5
+_SOONEST_HEDGE_SECONDS = 1.0
+_RECHECK_SECONDS = 1.0
+# Refused or never reached: the model did nothing for it.
+_UNREAD = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
+
+
+class Signal:
+    """Wakes whoever waits for a budget to get something back."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    async def wait(self) -> None:
+        """Until the next `notify`, or for a second: other threads settle too, and say nothing here."""
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.add(woken)
+        try:
+            await asyncio.wait({woken}, timeout=_RECHECK_SECONDS)
+        finally:
+            self._waiting.discard(woken)
+
+    def notify(self) -> None:
+        for woken in self._waiting:
+            if not woken.done():
+                woken.set_result(None)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the calls of one run to one model have in common; `seconds` are how long the latest ones took."""
+
+    chat: BaseChatModel
+    profile: ModelProfile
+    tenant_id: str
+    budget: Budget
+    run: Hashable
+    lane: Lane
+    retries: RetryBudget
+    settled: Signal
+    clock: Clock
+    sleep: Sleep
+    jitter: Callable[[], float]
+    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=50))
+
+    def late_after(self) -> float | None:
+        """Seconds after which a call is a straggler; None while too few have ended to tell."""
+        factor = self.profile.hedge_after_medians
+        if factor is None or len(self.seconds) < _ENOUGH_FOR_A_MEDIAN:
+            return None
+        return max(_SOONEST_HEDGE_SECONDS, factor * statistics.median(self.seconds))
+
+
+class Grant:
+    """A place in the lane and a reservation, given back together and once."""
+
+    def __init__(self, line: Line, reservation: Reservation) -> None:
+        self._line = line
+        self._reservation = reservation
+        self._open = True
+
+    def close(self, exchange: Exchange | None = None) -> Usage:
+        """Settle for what came of it; without an exchange it was not sent."""
+        if not self._open:
+            return Usage()
+        self._open = False
+        used = Usage()
+        if exchange is None:
+            self._reservation.release()
+        else:
+            used = _used(exchange, self._reservation.amount.prompt_tokens)
+            self._reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
+        self._line.lane.leave(self._line.run)
+        self._line.settled.notify()
+        return used
+
+
+class Journey:
+    """One call on its way; `used` is what it has cost so far, every request of it included."""
+
+    def __init__(self, line: Line, call: SubCall) -> None:
+        self._line = line
+        self._call = call
+        self.used = Usage()
+
+    async def reply(self) -> SubReply:
+        """Raises a `LanguageModelError`, `BudgetExhaustedError` or `UnpricedModelError`."""
+        call, profile = self._call, self._line.profile
+        if call.schema is not None:
+            require_usable(call.schema)
+        self._require_window(call)
+        exchange = await self._complete(call)
+        try:
+            return SubReply(shaped(exchange.text, exchange.finish_reason, call), self.used)
+        except LanguageModelOutputError as error:
+            again = asked_again(call, error, profile)
+            if again is None:
+                raise
+            return await self._mended(again, error)
+
+    async def _mended(self, call: SubCall, first: LanguageModelOutputError) -> SubReply:
+        try:
+            self._require_window(call)
+            exchange = await self._complete(call)
+        except (BudgetExhaustedError, ContextTooLongError):
+            raise first from None
+        return SubReply(shaped(exchange.text, exchange.finish_reason, call), self.used)
+
+    def _require_window(self, call: SubCall) -> None:
+        profile = self._line.profile
+        prompt, answer = prompt_tokens(call, profile), call.max_tokens + profile.thinking_tokens
+        if prompt + answer > profile.context_tokens:
+            raise ContextTooLongError(
+                f"About {prompt:,} tokens of prompt and {answer:,} of answer do not fit the window of "
+                f"{profile.context_tokens:,} tokens of {profile.name}.",
+                hint=f"Send at most {profile.slice_tokens:,} tokens of text in one call.",
+                prompt_tokens=prompt,
+                limit_tokens=profile.context_tokens,
+            )
+
+    async def _complete(self, call: SubCall) -> Exchange:
+        self._line.retries.deposit()
+        for attempt in count():
+            exchange = await self._hedged(call)
+            if exchange.error is None:
+                return exchange
+            seconds = self._pause(exchange, attempt)
+            if seconds is None:
+                raise exchange.error
+            await self._line.sleep(seconds)
+        raise AssertionError("unreachable")
+
+    def _pause(self, exchange: Exchange, attempt: int) -> float | None:
+        """Seconds before the same is sent again, or None: only what the model had not begun to answer is repeated."""
+        error = exchange.error
+        if exchange.started or attempt + 1 == _MAX_ATTEMPTS or not isinstance(error, LanguageModelUnavailableError):
+            return None
+        asked = error.retry_after_seconds or 0.0
+        if not asked <= _MAX_RETRY_AFTER_SECONDS or not self._line.retries.withdraw():
+            return None
+        if asked > 0:
+            self._line.lane.hold(asked)
+        pause = self._line.jitter() * min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
+        left = self._line.budget.remaining().seconds
+        return None if left is not None and asked + pause >= left else max(0.0, asked) + pause
+
+    async def _hedged(self, call: SubCall) -> Exchange:
+        """The first good exchange of one request or, when it is late and there is room, of two."""
+        first = await self._grant(call)
+        if self._line.profile.hedge_after_medians is None:
+            return await self._send(call, first)
+        grants = [first]
+        sent = [asyncio.ensure_future(self._send(call, first))]
+        try:
+            if second := await self._when_late(call, sent[0]):
+                grants.append(second)
+                sent.append(asyncio.ensure_future(self._send(call, second)))
+            return await _first_good(sent)
+        finally:
+            for each in sent:
+                each.cancel()
+            await asyncio.gather(*sent, return_exceptions=True)
+            for grant in grants:
+                grant.close()
+
+    async def _when_late(self, call: SubCall, sent: "asyncio.Future[Exchange]") -> Grant | None:
+        begun = self._line.clock()
+        while not sent.done():
+            late_after = self._line.late_after()
+            rest = _RECHECK_SECONDS if late_after is None else late_after - (self._line.clock() - begun)
+            if rest <= 0:
+                if second := self._second_grant(call):
+                    return second
+                rest = _RECHECK_SECONDS
+            pause: asyncio.Future[Any] = asyncio.ensure_future(self._line.sleep(rest))
+            try:
+                await asyncio.wait([sent, pause], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                pause.cancel()
+        return None
+
+    async def _grant(self, call: SubCall) -> Grant:
+        line = self._line
+        while True:
+            await line.lane.enter(line.run)
+            try:
+                return Grant(line, self._reserve(call))
+            except BudgetExhaustedError as refused:
+                line.lane.leave(line.run)
+                if not refused.may_fit_later:
+                    raise
+            except BaseException:
+                line.lane.leave(line.run)
+                raise
+            await line.settled.wait()
+
+    def _second_grant(self, call: SubCall) -> Grant | None:
+        """Only what nobody waits for."""
+        if not self._line.lane.take(self._line.run):
+            return None
+        try:
+            return Grant(self._line, self._reserve(call))
+        except BudgetExhaustedError:
+            self._line.lane.leave(self._line.run)
+            return None
+
+    def _reserve(self, call: SubCall) -> Reservation:
+        profile = self._line.profile
+        return self._line.budget.reserve(
+            prompt_tokens=prompt_tokens(call, profile),
+            completion_tokens=call.max_tokens + profile.thinking_tokens,
+            price=profile.price,
+        )
+
+    async def _send(self, call: SubCall, grant: Grant) -> Exchange:
+        line, exchange = self._line, Exchange()
+        begun = line.clock()
+        try:
+            async with asyncio.timeout(line.profile.call_seconds):
+                await converse(line.chat, line.profile, call, exchange, tenant_id=line.tenant_id)
+            line.seconds.append(line.clock() - begun)
+        except TimeoutError:
+            exchange.error = LanguageModelTimeoutError(
+                f"The language model did not finish within {line.profile.call_seconds:g} seconds."
+            )
+        except LanguageModelError as error:
+            exchange.error = error
+        finally:
+            self.used += grant.close(exchange)
+        return exchange
+
+
+def _used(exchange: Exchange, reserved_prompt_tokens: int) -> Usage:
+    """As the server counted; otherwise what was reserved for a prompt that it may have read."""
+    unread = isinstance(exchange.error, _UNREAD) and not exchange.started
+    prompt = exchange.prompt_tokens or (0 if unread else reserved_prompt_tokens)
+    return Usage(1, prompt, exchange.written_tokens())
+
+
+async def _first_good(sent: Iterable["asyncio.Future[Exchange]"]) -> Exchange:
+    """The first without an error, or the last one."""
+    waiting = set(sent)
+    while True:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for each in done:
+            exchange = each.result()
+            if exchange.error is None or not waiting:
+                return exchange

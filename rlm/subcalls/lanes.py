@@ -1,0 +1,111 @@
+"""A model's lane: so many requests at once over all runs of the process, fairly shared, and held when it says so.
+
+Everything here runs on the scheduler's event loop and needs no locks.
+"""
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import Awaitable, Callable, Hashable
+
+Clock = Callable[[], float]
+Sleep = Callable[[float], Awaitable[object]]
+
+
+class Lane:
+    """Places for requests to one model.
+
+    A place that becomes free goes to the run that holds fewest, and among those to the one that waited longest; so a
+    run with a million calls slows a small one down by no more than its share.
+    """
+
+    def __init__(self, places: int, *, clock: Clock, sleep: Sleep) -> None:
+        self.places = places
+        self._clock = clock
+        self._sleep = sleep
+        self._held_until = 0.0
+        self._holders: Counter[Hashable] = Counter()
+        self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @property
+    def in_use(self) -> int:
+        return self._holders.total()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a place is free that nobody waits for."""
+        return self.in_use < self.places and not self._waiting and self._clock() >= self._held_until
+
+    async def enter(self, run: Hashable) -> None:
+        """Wait for a place and, when the server asked for quiet, until that is over."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(run, deque()).append(turn)
+        self._grant()
+        try:
+            await turn
+            while (quiet := self._held_until - self._clock()) > 0:
+                await self._sleep(quiet)
+        except BaseException:
+            self._give_up(run, turn)
+            raise
+
+    def take(self, run: Hashable) -> bool:
+        """A place that is free and that nobody waits for, or false."""
+        if not self.has_room:
+            return False
+        self._holders[run] += 1
+        return True
+
+    def leave(self, run: Hashable) -> None:
+        """Give a place back."""
+        self._holders[run] -= 1
+        if not self._holders[run]:
+            del self._holders[run]
+        self._grant()
+
+    def hold(self, seconds: float) -> None:
+        """Send nothing more for so long: the server said when it will take requests again."""
+        self._held_until = max(self._held_until, self._clock() + seconds)
+
+    def _give_up(self, run: Hashable, turn: "asyncio.Future[None]") -> None:
+        if turn.done() and not turn.cancelled():
+            self.leave(run)
+        elif run in self._waiting and turn in self._waiting[run]:
+            self._waiting[run].remove(turn)
+            if not self._waiting[run]:
+                del self._waiting[run]
+
+    def _grant(self) -> None:
+        while self._waiting and self.in_use < self.places:
+            run = min(self._waiting, key=lambda each: self._holders[each])
+            turns = self._waiting[run]
+            turn = turns.popleft()
+            if turns:
+                self._waiting.move_to_end(run)
+            else:
+                del self._waiting[run]
+            if not turn.done():
+                self._holders[run] += 1
+                turn.set_result(None)
+
+
+class RetryBudget:
+    """Bounds how much of a model's load may be repetition: a share of its requests, and a few to begin with.
+
+    Without it a server in trouble gets several times the requests that brought it there.
+    """
+
+    def __init__(self, *, share: float = 0.2, at_most: float = 10.0) -> None:
+        self._share = share
+        self._at_most = at_most
+        self._tokens = at_most
+
+    def deposit(self) -> None:
+        """A request was sent for the first time."""
+        self._tokens = min(self._at_most, self._tokens + self._share)
+
+    def withdraw(self) -> bool:
+        """Whether one may be sent again."""
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
