@@ -1,4 +1,4 @@
-"""Replies of language models, kept by the content of what was asked, so that nobody pays twice for the same question."""
+"""Replies of language models by the content of what was asked, so that nobody pays twice for the same question."""
 
 from dataclasses import dataclass
 

@@ -20,7 +20,7 @@ from rlm.budgets import Budget
 from rlm.errors import RunCancelledError
 from rlm.profiles import ModelProfile
 from rlm.subcalls.batch import BoundSubCalls, kept_reply
-from rlm.subcalls.cache import NoReplyCache, ReplyCache, reply_key
+from rlm.subcalls.cache import NoReplyCache, ReplyCache
 from rlm.subcalls.journey import Journey, Line, Signal
 from rlm.subcalls.lanes import Clock, Lane, RetryBudget, Sleep
 from rlm.subcalls.port import SubCall, SubCalls, SubReply

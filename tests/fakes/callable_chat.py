@@ -75,5 +75,5 @@ class CallableChat(BaseChatModel):
             input_tokens=PROMPT_TOKENS, output_tokens=REPLY_TOKENS, total_tokens=PROMPT_TOKENS + REPLY_TOKENS
         )
         yield ChatGenerationChunk(
-            message=AIMessageChunk(text, usage_metadata=usage), generation_info={"finish_reason": finish}
+            message=AIMessageChunk(content=text, usage_metadata=usage), generation_info={"finish_reason": finish}
         )

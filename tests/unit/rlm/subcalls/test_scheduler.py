@@ -17,7 +17,7 @@ from rlm.errors import (
     LanguageModelUnavailableError,
     RunCancelledError,
 )
-from rlm.profiles import ModelProfile
+from rlm.profiles import ModelProfile, StructuredOutput
 from rlm.subcalls.cache import MemoryReplyCache
 from rlm.subcalls.port import SubCall, SubFailure, SubReply
 from rlm.subcalls.scheduler import SubCallScheduler
@@ -289,7 +289,8 @@ def test_thoughts_get_room_of_their_own_and_are_no_part_of_the_reply(scheduler: 
 
 
 def test_the_schema_is_sent_as_the_models_server_takes_it(scheduler: SubCallScheduler) -> None:
-    for form, sent in (("json_schema", "json_schema"), ("json_object", "json_object"), ("none", None)):
+    forms: tuple[StructuredOutput, ...] = ("json_schema", "json_object", "none")
+    for form, sent in zip(forms, ("json_schema", "json_object", None), strict=True):
         model = scripted('{"n": 1}')
         profile = replace(PROFILE, structured_output=form)
         assert texts(run(scheduler, model, [call("q", schema=SCHEMA)], profile=profile)) == ['{"n": 1}']
@@ -371,10 +372,10 @@ def started(work: Callable[[], object]) -> tuple[threading.Thread, list[object]]
 def test_when_the_first_of_two_equal_calls_is_cancelled_the_second_is_answered(scheduler: SubCallScheduler) -> None:
     held, gone = Held(), threading.Event()
     model = chat(held.answer)
-    bind = lambda: scheduler.bind(model, PROFILE, tenant_id="ann", budget=Budget(Limits()))  # noqa: E731
-    first, first_end = started(lambda: bind().run([call("q")], cancelled=gone.is_set))
+    bound = [scheduler.bind(model, PROFILE, tenant_id="ann", budget=Budget(Limits())) for _ in range(2)]
+    first, first_end = started(lambda: bound[0].run([call("q")], cancelled=gone.is_set))
     assert held.asked.acquire(timeout=10)
-    second, second_end = started(lambda: bind().run([call("q")]))
+    second, second_end = started(lambda: bound[1].run([call("q")]))
     gone.set()
     first.join()
     assert isinstance(first_end[0], RunCancelledError)
