@@ -1,6 +1,27 @@
 """Replies of language models by the content of what was asked, so that nobody pays twice for the same question."""
 
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ingest.catalog.database import read, write
+from ingest.catalog.tables import replies
+
+DEFAULT_MAX_BYTES = 512 * 1024**2
+UNUSED_SECONDS = 30 * 24 * 3600.0
+# When a reply was last used is written down this exactly: hits in a row cost no writes.
+_TOUCH_SECONDS = 60.0
+_AT_ONCE = 500
+# What evicting leaves, and how much may come in before it is looked at again.
+_KEPT_SHARE = 0.9
+_SLACK_SHARE = 1 / 32
+_LARGEST_SHARE = 1 / 8
+
+_Each = TypeVar("_Each")
 
 
 @dataclass(frozen=True)
@@ -16,4 +37,106 @@ class StoredReply:
     @property
     def size_bytes(self) -> int:
         """Room it takes, with its key and counts."""
-        return len(self.text.encode()) + 200
+        return len(self.text.encode("utf-8", "surrogatepass")) + 200
+
+
+class Replies:
+    """Each tenant's replies, at most about `max_bytes` of them; those that were not used for longest go first.
+
+    A thirty-second more may be there until the next look. What nobody used for 30 days goes as well, and what takes
+    more than an eighth of the room is not kept.
+    """
+
+    def __init__(
+        self, engine: Engine, *, max_bytes: int = DEFAULT_MAX_BYTES, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._engine = engine
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._unlooked_bytes: dict[str, int] = {}
+
+    def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
+        """Those that are there; each counts as used now."""
+        now = self._clock()
+        found: dict[str, StoredReply] = {}
+        stale: list[str] = []
+        with read(self._engine) as connection:
+            for some in _portions(sorted(keys)):
+                query = select(replies).where(replies.c.tenant_id == tenant_id, replies.c.key.in_(some))
+                for row in connection.execute(query):
+                    found[row.key] = StoredReply(row.key, row.text, row.calls, row.prompt_tokens, row.completion_tokens)
+                    if row.used_at < now - _TOUCH_SECONDS:
+                        stale.append(row.key)
+        if stale:
+            self._touch(tenant_id, stale, now)
+        return found
+
+    def put(self, tenant_id: str, stored: Sequence[StoredReply]) -> None:
+        """Keep them; one that is there already stays as it is."""
+        kept = [reply for reply in stored if reply.size_bytes <= self._max_bytes * _LARGEST_SHARE]
+        if not kept:
+            return
+        now = self._clock()
+        with write(self._engine) as connection:
+            for some in _portions(sorted(kept, key=lambda reply: reply.key)):
+                _insert(connection, [_row(tenant_id, reply, now) for reply in some])
+            # Nothing is known of what an earlier process left: the first look is at once.
+            unlooked = self._unlooked_bytes.get(tenant_id, self._max_bytes) + sum(reply.size_bytes for reply in kept)
+            if unlooked > self._max_bytes * _SLACK_SHARE:
+                self._evict(connection, tenant_id, now)
+                unlooked = 0
+        self._unlooked_bytes[tenant_id] = unlooked
+
+    def forget(self, tenant_id: str) -> int:
+        """Remove all of a tenant's replies; returns how many there were."""
+        with write(self._engine) as connection:
+            return connection.execute(delete(replies).where(replies.c.tenant_id == tenant_id)).rowcount
+
+    def _touch(self, tenant_id: str, keys: Sequence[str], now: float) -> None:
+        with write(self._engine) as connection:
+            for some in _portions(keys):
+                changed = update(replies).where(replies.c.tenant_id == tenant_id, replies.c.key.in_(some))
+                connection.execute(changed.values(used_at=now))
+
+    def _evict(self, connection: Connection, tenant_id: str, now: float) -> None:
+        mine = replies.c.tenant_id == tenant_id
+        connection.execute(delete(replies).where(mine, replies.c.used_at < now - UNUSED_SECONDS))
+        size = connection.execute(select(func.coalesce(func.sum(replies.c.size_bytes), 0)).where(mine)).scalar_one()
+        if size <= self._max_bytes:
+            return
+        while size > self._max_bytes * _KEPT_SHARE:
+            oldest = select(replies.c.key, replies.c.size_bytes).where(mine).order_by(replies.c.used_at, replies.c.key)
+            going: list[str] = []
+            for row in connection.execute(oldest.limit(_AT_ONCE)):
+                if size <= self._max_bytes * _KEPT_SHARE:
+                    break
+                going.append(row.key)
+                size -= row.size_bytes
+            if not going:
+                return
+            connection.execute(delete(replies).where(mine, replies.c.key.in_(going)))
+
+
+def _insert(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(insert(replies).on_conflict_do_nothing(), rows)
+
+
+def _row(tenant_id: str, reply: StoredReply, now: float) -> Mapping[str, object]:
+    return {
+        "tenant_id": tenant_id,
+        "key": reply.key,
+        # A database of UTF-8 takes neither of these; a model's reply may hold both.
+        "text": reply.text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode(),
+        "calls": reply.calls,
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "size_bytes": reply.size_bytes,
+        "created_at": now,
+        "used_at": now,
+    }
+
+
+def _portions(ordered: Sequence[_Each]) -> Iterator[Sequence[_Each]]:
+    for at in range(0, len(ordered), _AT_ONCE):
+        yield ordered[at : at + _AT_ONCE]

@@ -143,6 +143,22 @@ pauses = Table(
     Column("since", Float, nullable=False),
 )
 
+# What language models replied, by a digest of everything that was asked; see `ingest.catalog.replies`.
+replies = Table(
+    "replies",
+    metadata,
+    Column("tenant_id", String(64), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("prompt_tokens", _BIG, nullable=False),
+    Column("completion_tokens", _BIG, nullable=False),
+    Column("size_bytes", _BIG, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("used_at", Float, nullable=False),
+    Index(None, "tenant_id", "used_at"),
+)
+
 deletions = Table(
     "deletions",
     metadata,

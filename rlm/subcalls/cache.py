@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
@@ -18,7 +19,7 @@ class ReplyCache(Protocol):
         """Those that are there; each counts as used now."""
 
     def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
-        """Keep them; one that is there already stays as it is."""
+        """Keep them, but for what takes too much room alone; one that is there already stays as it is."""
 
     def forget(self, tenant_id: str) -> int:
         """Remove all of a tenant's replies; returns how many there were."""
@@ -41,25 +42,30 @@ class MemoryReplyCache:
     def __init__(self, max_bytes: int = 64 * 1024**2) -> None:
         self._max_bytes = max_bytes
         self._tenants: dict[str, OrderedDict[str, StoredReply]] = {}
+        self._lock = threading.Lock()
 
     def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        kept = self._tenants.get(tenant_id, OrderedDict())
-        found = {key: kept[key] for key in keys if key in kept}
-        for key in found:
-            kept.move_to_end(key)
-        return found
+        with self._lock:
+            kept = self._tenants.get(tenant_id, OrderedDict())
+            found = {key: kept[key] for key in keys if key in kept}
+            for key in found:
+                kept.move_to_end(key)
+            return found
 
     def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
-        kept = self._tenants.setdefault(tenant_id, OrderedDict())
-        for reply in replies:
-            kept.setdefault(reply.key, reply)
-        size = sum(reply.size_bytes for reply in kept.values())
-        while size > self._max_bytes:
-            _, oldest = kept.popitem(last=False)
-            size -= oldest.size_bytes
+        with self._lock:
+            kept = self._tenants.setdefault(tenant_id, OrderedDict())
+            for reply in replies:
+                if reply.size_bytes <= self._max_bytes / 8:
+                    kept.setdefault(reply.key, reply)
+            size = sum(reply.size_bytes for reply in kept.values())
+            while size > self._max_bytes:
+                _, oldest = kept.popitem(last=False)
+                size -= oldest.size_bytes
 
     def forget(self, tenant_id: str) -> int:
-        return len(self._tenants.pop(tenant_id, {}))
+        with self._lock:
+            return len(self._tenants.pop(tenant_id, {}))
 
 
 class NoReplyCache:
