@@ -1,0 +1,105 @@
+"""What operators give back: a judgement for each record, who made it, and how much was covered."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from rlm.answers import Coverage, Interval, Usage
+from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
+from rlm.operators.packing import Refused
+
+
+class JudgedBy(StrEnum):
+    """Who said it."""
+
+    MODEL = "model"
+    CLASSIFIER = "classifier"
+    NOBODY = "nobody"  # the call failed, or the budget did not cover it
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How far counts by label may be off what the model would have said of every record, with a 95 % interval.
+
+    `shift` is what to add to a label's count, `half_width` half of its interval's width. `agreement` is how often
+    the classifier's labels that were taken agree with the model's, in its sample; `steadiness` how often the model
+    agreed with itself when it read a record again with the labels in another order, or None if it read none again.
+    """
+
+    agreement: float = 1.0
+    steadiness: float | None = None
+    shift: Mapping[str, float] = field(default_factory=dict)
+    half_width: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Classification:
+    """`labels[i]` is the label of `records[i]`, None where it has none, and `judged_by[i]` who gave it."""
+
+    records: Sequence[Handle]
+    labels: Sequence[str | None]
+    judged_by: Sequence[JudgedBy]
+    coverage: Coverage
+    doubt: Doubt = Doubt()
+    usage: Usage = field(default_factory=Usage)
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+    def counts(self) -> Counter[str]:
+        """Records by label."""
+        return Counter(label for label in self.labels if label is not None)
+
+    def labelled(self, label: str) -> Iterator[Handle]:
+        """The records with a label, in reading order."""
+        return (record for record, given in zip(self.records, self.labels, strict=True) if given == label)
+
+    def estimate(self, label: str) -> tuple[int, Interval | None]:
+        """A label's count, corrected for the classifier's mistakes, and its interval; exact ones have none."""
+        counted = self.counts()[label]
+        half = self.doubt.half_width.get(label, 0.0)
+        corrected = max(0.0, counted + self.doubt.shift.get(label, 0.0))
+        missing = sum(given is None for given in self.labels)
+        if not half and not missing:
+            return counted, None
+        low, high = max(0.0, corrected - half), min(len(self.records), corrected + half + missing)
+        return round(corrected), Interval(round(low, 1), round(high, 1))
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """`values[i]` is what was taken out of `records[i]`, None where that failed."""
+
+    records: Sequence[Handle]
+    values: Sequence[Mapping[str, object] | None]
+    coverage: Coverage
+    usage: Usage = field(default_factory=Usage)
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+def covered(corpus: Corpus, records: Sequence[Handle], judged_by: Sequence[JudgedBy], refused: int) -> Coverage:
+    """Coverage of records that were judged one by one; `refused` of those that nobody judged had failed."""
+    tokens: Counter[JudgedBy] = Counter()
+    counted: Counter[JudgedBy] = Counter()
+    for record, by in zip(records, judged_by, strict=True):
+        tokens[by] += max(1, corpus.tokens(record))
+        counted[by] += 1
+    return Coverage(
+        tokens_in_scope=tokens.total(),
+        tokens_read=tokens[JudgedBy.MODEL],
+        slices=len(records),
+        slices_read=counted[JudgedBy.MODEL],
+        slices_inferred=counted[JudgedBy.CLASSIFIER],
+        tokens_inferred=tokens[JudgedBy.CLASSIFIER],
+        slices_failed=min(refused, counted[JudgedBy.NOBODY]),
+        tokens_failed=tokens[JudgedBy.NOBODY] if refused else 0,
+        unit="record",
+    )
+
+
+def reasons_refused(refused: Mapping[int, Refused], records_of: Counter[int]) -> dict[str, int]:
+    """How many records went without a result, by the reason's code."""
+    reasons: Counter[str] = Counter()
+    for number, why in refused.items():
+        reasons[why.code] += records_of[number]
+    return dict(reasons)

@@ -1,0 +1,157 @@
+"""The operators bound to a run: its corpus, its sub-calls, its encoder. Usable from Python, a plan and the loop.
+
+Each is a generator that yields `Progress` and returns its result; `finish` runs one to its end.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import TypeVar
+
+from retrieval.embedding import Embedder
+from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
+from rlm.operators.cascade import Cascaded, CascadeLimits, cascade
+from rlm.operators.classifier import Matrix
+from rlm.operators.extracting import ExtractingTask
+from rlm.operators.judged import (
+    Classification,
+    Extraction,
+    JudgedBy,
+    covered,
+    reasons_refused,
+)
+from rlm.operators.labels import Label, LabelSet, label_set
+from rlm.operators.packing import PackedTask, PackLimits, Progress, ask_packed
+from rlm.operators.reading import NO, YES, JudgingTask, LabelReader, SortingTask
+from rlm.operators.subjects import Projection, Subjects, whole
+from rlm.strategies import never
+from rlm.subcalls.port import SubCalls
+
+Result = TypeVar("Result")
+Working = Generator[Progress, None, Result]
+
+
+def finish(working: Working[Result], told: Callable[[Progress], None] = lambda _: None) -> Result:
+    """The result of an operator; `told` hears of its progress."""
+    while True:
+        try:
+            told(next(working))
+        except StopIteration as ended:
+            result: Result = ended.value
+            return result
+
+
+class Operators:
+    """Judge the records of one corpus. Records with the same text are judged once."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        subcalls: SubCalls,
+        embedder: Embedder | None = None,
+        *,
+        limits: PackLimits | None = None,
+        cascade_limits: CascadeLimits | None = None,
+        cancelled: Callable[[], bool] = never,
+    ) -> None:
+        self._corpus = corpus
+        self._subcalls = subcalls
+        self._embedder = embedder
+        self._limits = limits or PackLimits()
+        self._cascade_limits = cascade_limits or CascadeLimits()
+        self._cancelled = cancelled
+
+    def classify(
+        self,
+        records: Sequence[Handle],
+        labels: Mapping[str, str] | Sequence[str] | LabelSet,
+        *,
+        of: Projection = whole,
+    ) -> Working[Classification]:
+        """Sort each record into one of `labels`, names or names with definitions; `of` is the part that counts.
+
+        Raises `ValueError` for fewer than two labels or a name that is there twice.
+        """
+        chosen = label_set(labels)
+        return (yield from self._sort(records, chosen, SortingTask, of))
+
+    def filter(self, records: Sequence[Handle], criterion: str, *, of: Projection = whole) -> Working[Classification]:
+        """Answer a yes/no question about each record; the labels are "yes" and "no"."""
+        chosen = LabelSet((Label(YES), Label(NO)))
+
+        def task(labels: LabelSet) -> PackedTask:
+            return JudgingTask(criterion, labels)
+
+        return (yield from self._sort(records, chosen, task, of))
+
+    def extract(
+        self,
+        records: Sequence[Handle],
+        instruction: str,
+        properties: Mapping[str, Mapping[str, object]],
+        *,
+        of: Projection = whole,
+    ) -> Working[Extraction]:
+        """Take values out of each record; `properties` are JSON schemas by name. Raises `ValueError` for none."""
+        task = ExtractingTask(instruction, properties)
+        subjects = Subjects(self._corpus, records, of)
+        asked = yield from ask_packed(
+            self._subcalls,
+            task,
+            range(len(subjects)),
+            subjects.texts,
+            limits=self._limits,
+            cancelled=self._cancelled,
+        )
+        found = [asked.results.get(number) for number in subjects.number_of]
+        values = [each if isinstance(each, dict) else None for each in found]
+        judged_by = [JudgedBy.NOBODY if each is None else JudgedBy.MODEL for each in values]
+        refused = reasons_refused(asked.refused, Counter(subjects.number_of))
+        coverage = covered(self._corpus, records, judged_by, _failed(refused))
+        return Extraction(records, values, coverage, asked.usage, refused)
+
+    def _sort(
+        self,
+        records: Sequence[Handle],
+        labels: LabelSet,
+        task: Callable[[LabelSet], PackedTask],
+        of: Projection,
+    ) -> Working[Classification]:
+        subjects = Subjects(self._corpus, records, of)
+
+        def embed(numbers: Sequence[int]) -> Matrix:
+            assert self._embedder is not None
+            return self._embedder.documents(list(subjects.texts(numbers))).vectors
+
+        vectors = embed if self._embedder is not None else None
+        reader = LabelReader(
+            self._subcalls,
+            task,
+            labels,
+            subjects.texts,
+            vectors,
+            limits=self._limits,
+            cancelled=self._cancelled,
+        )
+        copies = Counter(subjects.number_of)
+        found = yield from cascade(reader, labels, copies, vectors, self._cascade_limits)
+        return self._classified(subjects, found, copies)
+
+    def _classified(self, subjects: Subjects, found: Cascaded, copies: Counter[int]) -> Classification:
+        read = found.read
+        labels = [read.labels.get(number) or found.inferred.get(number) for number in subjects.number_of]
+        judged_by = [_judge_of(number, found) for number in subjects.number_of]
+        refused = reasons_refused(read.refused, copies)
+        coverage = covered(self._corpus, subjects.records, judged_by, _failed(refused))
+        return Classification(subjects.records, labels, judged_by, coverage, found.doubt, read.usage, refused)
+
+
+def _judge_of(number: int, found: Cascaded) -> JudgedBy:
+    if number in found.read.labels:
+        return JudgedBy.MODEL
+    return JudgedBy.CLASSIFIER if number in found.inferred else JudgedBy.NOBODY
+
+
+def _failed(refused: Mapping[str, int]) -> int:
+    """Records whose calls failed; those that the budget left out were not tried."""
+    return sum(count for code, count in refused.items() if code != "budget_exhausted")

@@ -1,0 +1,154 @@
+"""Asking a model about many small records: several a call, each failure taken apart and asked again once."""
+
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
+
+from rlm.answers import Usage
+from rlm.operators.prompts import one_line
+from rlm.reader import estimated_tokens
+from rlm.strategies import never
+from rlm.subcalls.port import SubCall, SubCalls, SubFailure, SubReply
+
+# Calls that are handed over together; in between, progress is told and cancelling is noticed.
+_CALLS_AT_ONCE = 32
+_OVERHEAD_TOKENS = 8
+_MENDABLE = frozenset({"language_model_output", "context_too_long"})
+
+
+@dataclass(frozen=True)
+class PackLimits:
+    """How much goes into one call: records, and tokens of their text; a longer record is cut at its end."""
+
+    records: int = 10
+    tokens: int = 2_000
+
+    @property
+    def record_chars(self) -> int:
+        return 3 * self.tokens
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So many of an operator's records are done."""
+
+    step: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A record without a result: the code of an error, and a sentence."""
+
+    code: str
+    detail: str
+
+
+class PackedTask(Protocol):
+    """What is asked about each record of a pack."""
+
+    @property
+    def purpose(self) -> str: ...
+
+    def call(self, records: Sequence[str]) -> SubCall: ...
+
+    def read(self, value: object) -> object | None:
+        """A record's result from what the reply has under its number; None when that is no result."""
+
+
+@dataclass
+class Asked:
+    """Results by the number that the caller gave each record, and what they cost."""
+
+    results: dict[int, object]
+    refused: dict[int, Refused]
+    usage: Usage = field(default_factory=Usage)
+    calls_from_cache: int = 0
+
+
+def ask_packed(
+    subcalls: SubCalls,
+    task: PackedTask,
+    numbered: Sequence[int],
+    texts: Callable[[Sequence[int]], Iterator[str]],
+    *,
+    limits: PackLimits,
+    cancelled: Callable[[], bool] = never,
+) -> Generator[Progress, None, Asked]:
+    """Asks about the records `numbered`, whose texts are read pack by pack; yields how many are done.
+
+    What came back without a result is asked again in packs of half the size. Raises `RunCancelledError`.
+    """
+    asked = Asked({}, {})
+    yield from _round(subcalls, task, numbered, texts, limits, cancelled, asked)
+    again = [number for number, why in asked.refused.items() if why.code in _MENDABLE]
+    if again:
+        smaller = PackLimits(max(1, limits.records // 2), max(200, limits.tokens // 2))
+        yield from _round(subcalls, task, again, texts, smaller, cancelled, asked)
+    return asked
+
+
+def _round(
+    subcalls: SubCalls,
+    task: PackedTask,
+    numbered: Sequence[int],
+    texts: Callable[[Sequence[int]], Iterator[str]],
+    limits: PackLimits,
+    cancelled: Callable[[], bool],
+    asked: Asked,
+) -> Generator[Progress, None, None]:
+    packs = _packs(zip(numbered, texts(numbered), strict=True), limits)
+    done = 0
+    while together := list(islice(packs, _CALLS_AT_ONCE)):
+        calls = [task.call([text for _, text in pack]) for pack in together]
+        for pack, reply in zip(together, subcalls.run(calls, cancelled=cancelled), strict=True):
+            _take(task, [number for number, _ in pack], reply, asked)
+            done += len(pack)
+        yield Progress(task.purpose, done, len(numbered))
+
+
+def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[tuple[int, str]]]:
+    pack: list[tuple[int, str]] = []
+    room = limits.tokens
+    for number, text in records:
+        line = one_line(text, limits.record_chars)
+        tokens = estimated_tokens(line) + _OVERHEAD_TOKENS
+        if pack and (len(pack) == limits.records or tokens > room):
+            yield pack
+            pack, room = [], limits.tokens
+        pack.append((number, line))
+        room -= tokens
+    if pack:
+        yield pack
+
+
+def _take(task: PackedTask, numbers: Sequence[int], reply: SubReply | SubFailure, asked: Asked) -> None:
+    if isinstance(reply, SubFailure):
+        asked.usage += reply.usage
+        for number in numbers:
+            asked.refused[number] = Refused(reply.code, reply.detail)
+        return
+    if reply.cached:
+        asked.calls_from_cache += 1
+    else:
+        asked.usage += reply.usage
+    values = _object(reply.text)
+    for position, number in enumerate(numbers, start=1):
+        result = task.read(values.get(str(position)))
+        if result is None:
+            asked.refused[number] = Refused("language_model_output", "The reply has no usable value for the record.")
+        else:
+            asked.results[number] = result
+            asked.refused.pop(number, None)
+
+
+def _object(text: str) -> Mapping[str, object]:
+    """The reply's JSON object; what is cut off or no object has no members, and its records are asked again."""
+    try:
+        value = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

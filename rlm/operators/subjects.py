@@ -1,0 +1,42 @@
+"""What an operator judges: each different text among records once, however many records have it."""
+
+import hashlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
+
+Projection = Callable[[str], str]
+
+
+def whole(text: str) -> str:
+    """Of a record, all of it."""
+    return text
+
+
+class Subjects:
+    """The different texts of some records, numbered from 0 in order of appearance. Texts are read when needed.
+
+    `number_of[i]` is the number of record `i`'s text.
+    """
+
+    def __init__(self, corpus: Corpus, records: Sequence[Handle], project: Projection = whole) -> None:
+        self._corpus = corpus
+        self._project = project
+        self._first: list[Handle] = []
+        self.records = records
+        self.number_of = array("L")
+        numbers: dict[bytes, int] = {}
+        for handle, text in zip(records, corpus.read_all(records), strict=True):
+            digest = hashlib.blake2b(project(text).encode(), digest_size=16).digest()
+            number = numbers.setdefault(digest, len(numbers))
+            if number == len(self._first):
+                self._first.append(handle)
+            self.number_of.append(number)
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def texts(self, numbers: Iterable[int]) -> Iterator[str]:
+        return map(self._project, self._corpus.read_all(self._first[number] for number in numbers))

@@ -1,0 +1,134 @@
+"""Records as rows of named values, and conditions on them. Everything here is exact and asks no model."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+from rlm.corpus.handles import Handle
+from rlm.operators.dates import month_of, read_date, read_month
+
+LABEL = "label"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record and what is known of it by column: fields it has written, and labels and values that were found."""
+
+    handle: Handle
+    values: dict[str, str]
+
+
+class Op(StrEnum):
+    """How a row's value is compared with a condition's."""
+
+    IS = "is"
+    IS_NOT = "is_not"
+    IN = "in"
+    CONTAINS = "contains"
+    BEFORE = "before"
+    AFTER = "after"
+    FROM = "from"  # that day or later
+    UNTIL = "until"  # that day or earlier
+    MONTH = "month"
+    YEAR = "year"
+    AT_LEAST = "at_least"
+    AT_MOST = "at_most"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A column compared with a value; `in` takes several. Dates may be written in any way that `read_date` reads."""
+
+    column: str
+    op: Op
+    values: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.values or (len(self.values) > 1 and self.op is not Op.IN):
+            raise ValueError(f"{self.op} takes {'values' if self.op is Op.IN else 'one value'}")
+        value = self.values[0]
+        if self.op in _DAYS and day(value) is None:
+            raise ValueError(f"{value!r} is no date")
+        if self.op is Op.MONTH and read_month(value) is None:
+            raise ValueError(f"{value!r} is no month; write it like 2023-04")
+        if self.op in (Op.AT_LEAST, Op.AT_MOST) and number(value) is None:
+            raise ValueError(f"{value!r} is no number")
+
+    @property
+    def value(self) -> str:
+        return self.values[0]
+
+    def holds(self, row: Row) -> bool:
+        """A row without the column meets no condition on it, not even `is_not`."""
+        given = row.values.get(self.column)
+        return given is not None and _TESTS[self.op](given, self)
+
+    def __str__(self) -> str:
+        return f"{self.column} {self.op.value.replace('_', ' ')} {', '.join(self.values)}"
+
+
+def keep(rows: Iterable[Row], conditions: Sequence[Condition]) -> Iterator[Row]:
+    """Rows that meet every condition."""
+    return (row for row in rows if all(condition.holds(row) for condition in conditions))
+
+
+def folded(text: str) -> str:
+    """As names are compared: without case and white space around them."""
+    return " ".join(text.split()).casefold()
+
+
+@lru_cache(maxsize=65536)
+def day(text: str) -> str | None:
+    """A date as ISO text, which sorts as it should; None for what is no date."""
+    found = read_date(text)
+    return None if found is None else found.isoformat()
+
+
+@lru_cache(maxsize=65536)
+def month(text: str) -> str | None:
+    """The month of a date, as `2023-04`."""
+    found = read_date(text)
+    return None if found is None else month_of(found)
+
+
+def number(text: str) -> float | None:
+    """`1,250.5` and `€ 30` are numbers; None for what is none."""
+    bare = text.strip().strip("$€£%").replace(",", "").strip()
+    try:
+        return float(bare)
+    except ValueError:
+        return None
+
+
+def _day_test(compare: Callable[[str, str], bool]) -> Callable[[str, Condition], bool]:
+    def test(given: str, condition: Condition) -> bool:
+        one, other = day(given), day(condition.value)
+        return one is not None and other is not None and compare(one, other)
+
+    return test
+
+
+def _number_test(compare: Callable[[float, float], bool]) -> Callable[[str, Condition], bool]:
+    def test(given: str, condition: Condition) -> bool:
+        one, other = number(given), number(condition.value)
+        return one is not None and other is not None and compare(one, other)
+
+    return test
+
+
+_DAYS = frozenset({Op.BEFORE, Op.AFTER, Op.FROM, Op.UNTIL})
+_TESTS: dict[Op, Callable[[str, Condition], bool]] = {
+    Op.IS: lambda given, condition: folded(given) == folded(condition.value),
+    Op.IS_NOT: lambda given, condition: folded(given) != folded(condition.value),
+    Op.IN: lambda given, condition: folded(given) in set(map(folded, condition.values)),
+    Op.CONTAINS: lambda given, condition: folded(condition.value) in folded(given),
+    Op.BEFORE: _day_test(lambda one, other: one < other),
+    Op.AFTER: _day_test(lambda one, other: one > other),
+    Op.FROM: _day_test(lambda one, other: one >= other),
+    Op.UNTIL: _day_test(lambda one, other: one <= other),
+    Op.MONTH: lambda given, condition: month(given) is not None and month(given) == read_month(condition.value),
+    Op.YEAR: lambda given, condition: (day(given) or "")[:4] == condition.value.strip(),
+    Op.AT_LEAST: _number_test(lambda one, other: one >= other),
+    Op.AT_MOST: _number_test(lambda one, other: one <= other),
+}

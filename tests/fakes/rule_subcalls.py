@@ -1,0 +1,62 @@
+"""Sub-calls answered by a rule instead of a model: no weakness of a model in the way."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+
+from rlm.answers import Usage
+from rlm.errors import RunCancelledError
+from rlm.strategies import never
+from rlm.subcalls.port import SubCall, SubFailure, SubReply
+
+_RECORD = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
+
+Answer = Callable[[str], object]
+
+
+def never_fails(_call: SubCall) -> SubFailure | str | None:
+    return None
+
+
+class RuleSubCalls:
+    """Gives each numbered record of a prompt what `rule` says of its text; `calls` are kept.
+
+    `fault` may put a failure, or a raw reply, in place of a call's answer.
+    """
+
+    def __init__(self, rule: Answer, fault: Callable[[SubCall], SubFailure | str | None] = never_fails) -> None:
+        self.rule = rule
+        self.fault = fault
+        self.calls: list[SubCall] = []
+
+    def run(
+        self,
+        calls: Sequence[SubCall],
+        *,
+        cancelled: Callable[[], bool] = never,
+        finished: Callable[[int, SubReply | SubFailure], None] = lambda index, result: None,
+    ) -> Sequence[SubReply | SubFailure]:
+        results = []
+        for index, call in enumerate(calls):
+            if cancelled():
+                raise RunCancelledError("cancelled")
+            self.calls.append(call)
+            results.append(self._result(call))
+            finished(index, results[-1])
+        return results
+
+    def records(self) -> list[str]:
+        """Every record that was asked about, in order."""
+        return [text for call in self.calls for _, text in _RECORD.findall(_body(call.prompt))]
+
+    def _result(self, call: SubCall) -> SubReply | SubFailure:
+        fault = self.fault(call)
+        if isinstance(fault, SubFailure):
+            return fault
+        if fault is None:
+            fault = json.dumps({number: self.rule(text) for number, text in _RECORD.findall(_body(call.prompt))})
+        return SubReply(fault, Usage(1, len(call.prompt) // 4, len(fault) // 4))
+
+
+def _body(prompt: str) -> str:
+    return prompt[prompt.index("BEGIN records") : prompt.index("END records")]
