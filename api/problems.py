@@ -59,6 +59,8 @@ STATUS: Mapping[type[LeadlineError], int] = {
     rlm.BudgetExhaustedError: 422,
     rlm.UnpricedModelError: 422,
     rlm.RunCancelledError: 409,
+    rlm.NotExhaustiveError: 422,
+    rlm.RunTooLargeError: 422,
     rlm.UnknownHandleError: 404,
     rlm.CorpusError: 422,
     rlm.SandboxUnavailableError: 503,

@@ -31,6 +31,23 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """How the answer will be computed, a sentence a step; `by` is `rules` or the name of a model."""
+
+    steps: tuple[str, ...]
+    by: str
+
+
+@dataclass(frozen=True)
+class Working:
+    """So many of the records of a long step are done."""
+
+    step: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Delta:
     """The next piece of the answer's text; it was checked before it was sent. All pieces joined are `Answer.text`."""
 
@@ -44,7 +61,7 @@ class Completed:
     answer: Answer
 
 
-Event = Retrieved | Reading | Delta | Completed
+Event = Retrieved | Reading | Planned | Working | Delta | Completed
 
 
 class Strategy(Protocol):

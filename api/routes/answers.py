@@ -18,7 +18,7 @@ from api.schemas import AnswerOut, QuestionIn
 from ingest.errors import LeadlineError
 from rlm.answering import AnswerScope
 from rlm.questions import check_question
-from rlm.strategies import Completed, Delta, Event, Reading, Retrieved, complete
+from rlm.strategies import Completed, Delta, Event, Planned, Reading, Retrieved, Working, complete
 
 log = structlog.get_logger(__name__)
 
@@ -88,6 +88,10 @@ def _wire(event: Event) -> tuple[str, dict[str, Any]]:
             return "retrieved", {"passages": len(passages), "titles": titles}
         case Reading(call, passages):
             return "reading", {"call": call, "titles": [passage.title for passage in passages]}
+        case Planned(steps, by):
+            return "planned", {"steps": list(steps), "by": by}
+        case Working(step, done, total):
+            return "working", {"step": step, "done": done, "total": total}
         case Delta(text):
             return "delta", {"text": text}
         case Completed(answer):

@@ -102,7 +102,8 @@ def _with_bias(vectors: Matrix) -> Matrix:
 
 def _softmax(scores: Matrix) -> Matrix:
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    found: Matrix = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return found
 
 
 def numbers_of(names: Sequence[str], labels: Sequence[str]) -> Numbers:

@@ -1,0 +1,187 @@
+"""Computes a plan's answer from its rows, and puts it into words, in the form that was asked for."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from rlm.answers import Interval, Result
+from rlm.corpus.handles import Handle
+from rlm.operators.aggregate import Key, Ranked, Unit, compare, count, groups_that, numbers, pairs_that, ranked, sizes
+from rlm.operators.judged import Classification
+from rlm.operators.table import Condition, Op, Row, keep
+from rlm.plan.executor import Executed
+from rlm.plan.plan import Compare, Count, CountGroups, Listing, Measure, Pairs, Plan, Rank
+
+MAX_EXAMPLES = 5
+_LISTED = 50
+_MORE = {"more": "more common than", "less": "less common than", "same": "same frequency as"}
+_BLANK = re.compile(r"<[^<>]*>")
+
+
+@dataclass(frozen=True)
+class Computed:
+    """An answer: its value for programs, the value in words (None where there is none), a sentence about it, and the
+    records that show it best."""
+
+    result: Result
+    said: str | None
+    sentence: str
+    examples: tuple[Handle, ...] = field(default=())
+
+
+def compute(plan: Plan, done: Executed) -> Computed:
+    """Exact over the rows; a count of labels that a classifier gave has an interval."""
+    answer, rows = plan.answer, done.rows
+    match answer:
+        case Count(where):
+            return _count(where, done)
+        case Rank():
+            return _rank(answer, rows)
+        case Compare():
+            return _compare(answer, rows)
+        case CountGroups():
+            return _groups(answer, rows)
+        case Pairs():
+            return _pairs(answer, rows)
+        case Listing():
+            return _listing(answer, rows)
+        case Measure():
+            return _measure(answer, rows)
+
+
+def in_form(form: str, said: str) -> str:
+    """`Label: <label>` with the answer in place of the blank; a comparison's blank takes its verdict alone."""
+    return _BLANK.sub(lambda _: said, form, count=1) if _BLANK.search(form) else said
+
+
+def _count(where: Sequence[Condition], done: Executed) -> Computed:
+    met = list(keep(done.rows, where))
+    number, interval = _corrected(where, len(met), done)
+    result = Result("count", number, interval, _table(done))
+    given = f" ({interval.low:g} to {interval.high:g} at 95 %)" if interval else ""
+    sentence = f"{number:,} of {len(done.rows):,} records{_meeting(where)}{given}."
+    return Computed(result, str(number), sentence, _examples(met))
+
+
+def _corrected(where: Sequence[Condition], counted: int, done: Executed) -> tuple[int, Interval | None]:
+    """The count with the classifier's mistakes taken into account; of a part of the records, the part's share."""
+    labelled = [condition for condition in where if condition.column in done.classifications]
+    if len(labelled) != 1 or labelled[0].op is not Op.IS:
+        return counted, None
+    found = done.classifications[labelled[0].column]
+    if len(labelled) == len(where):
+        return found.estimate(labelled[0].value)
+    whole = found.counts()[labelled[0].value]
+    corrected, interval = found.estimate(labelled[0].value)
+    share = counted / whole if whole else 0.0
+    if interval is None:
+        return counted, None
+    wide = share**0.5  # single mistakes scatter: a part of the records has more of an error for its size
+    low = max(0.0, corrected * share - (corrected - interval.low) * wide)
+    return round(corrected * share), Interval(
+        round(low, 1), round(corrected * share + (interval.high - corrected) * wide, 1)
+    )
+
+
+def _rank(answer: Rank, rows: Sequence[Row]) -> Computed:
+    counts = sizes(keep(rows, answer.where), answer.key)
+    found = ranked(counts, answer.rank, least=answer.least)
+    table = dict(counts.most_common(_LISTED))
+    if found is None:
+        return Computed(Result("rank", None, None, table), None, f"There are only {len(counts)} groups.")
+    names = [_name(name, answer.key) for name in found.names]
+    sentence = f"{_place(answer)}: {' and '.join(names[:10])} with {_records(found.count)}{_meeting(answer.where)}."
+    if len(names) > 1:
+        sentence += f" {len(names)} are tied."
+    value = found.names[0] if len(names) == 1 else list(found.names)
+    return Computed(Result("rank", value, None, table), names[0], sentence, _of_group(rows, answer, found))
+
+
+def _place(answer: Rank) -> str:
+    order = {1: "", 2: "second ", 3: "third ", 4: "fourth ", 5: "fifth "}.get(answer.rank, f"{answer.rank}th ")
+    return f"The {answer.key.column} with the {order}{'fewest' if answer.least else 'most'} records"
+
+
+def _of_group(rows: Sequence[Row], answer: Rank, found: Ranked) -> tuple[Handle, ...]:
+    return _examples([row for row in keep(rows, answer.where) if answer.key.of(row) == found.names[0]])
+
+
+def _compare(answer: Compare, rows: Sequence[Row]) -> Computed:
+    within = list(keep(rows, answer.where))
+    one, other = count(within, answer.one), count(within, answer.other)
+    verdict = compare(one, other)
+    table = {answer.names[0]: one, answer.names[1]: other}
+    sentence = f"{answer.names[0]}: {_records(one)}; {answer.names[1]}: {_records(other)}."
+    result = Result("comparison", verdict, None, table)
+    return Computed(result, _MORE[verdict], sentence, _examples(keep(within, answer.one)))
+
+
+def _groups(answer: CountGroups, rows: Sequence[Row]) -> Computed:
+    found = groups_that(keep(rows, answer.where), answer.key, answer.required)
+    listed = ", ".join(_name(name, answer.key) for name in found[:12])
+    sentence = f"{len(found):,} of the groups by {_unit(answer.key)} are such{f': {listed}' if listed else ''}."
+    if not answer.first:
+        return Computed(Result("count", len(found)), str(len(found)), sentence)
+    if not found:
+        return Computed(Result("group", None), None, "There is none.")
+    return Computed(Result("group", found[0]), _name(found[0], answer.key), sentence)
+
+
+def _pairs(answer: Pairs, rows: Sequence[Row]) -> Computed:
+    found = pairs_that(keep(rows, answer.where), answer.key, answer.one, answer.other)
+    lines = "\n".join(f"({low}, {high})" for low, high in found)
+    sentence = f"{len(found):,} pairs by {_unit(answer.key)}."
+    return Computed(Result("pairs", [list(pair) for pair in found]), lines or "No pairs.", sentence)
+
+
+def _listing(answer: Listing, rows: Sequence[Row]) -> Computed:
+    met = list(keep(rows, answer.where))
+    if answer.column is None:
+        sentence = f"{len(met):,} of {len(rows):,} records{_meeting(answer.where)}."
+        return Computed(Result("records", len(met)), sentence if met else None, sentence, _examples(met))
+    values = sizes(met, Key(answer.column))
+    listed = ", ".join(f"{name} ({times})" for name, times in values.most_common(_LISTED))
+    sentence = f"{len(values):,} different values in {_records(len(met))}{_meeting(answer.where)}."
+    result = Result("values", list(values), None, dict(values.most_common(_LISTED)))
+    return Computed(result, listed or None, sentence, _examples(met))
+
+
+def _measure(answer: Measure, rows: Sequence[Row]) -> Computed:
+    met = list(keep(rows, answer.where))
+    found = numbers(met, answer.column)
+    if not found:
+        return Computed(Result(answer.what, None), None, f"No record has a number for {answer.column}.")
+    value = {"sum": sum(found), "average": sum(found) / len(found), "minimum": min(found), "maximum": max(found)}
+    said = f"{value[answer.what]:,.6g}"
+    sentence = f"The {answer.what} of {answer.column} over {_records(len(found))}{_meeting(answer.where)}."
+    return Computed(Result(answer.what, value[answer.what]), said, sentence, _examples(met))
+
+
+def _table(done: Executed) -> dict[str, int]:
+    """Counts by label, where records were sorted."""
+    found: Classification | None = next(iter(done.classifications.values()), None)
+    return dict(found.counts().most_common()) if found else {}
+
+
+def _examples(rows: Iterable[Row]) -> tuple[Handle, ...]:
+    return tuple(row.handle for row in islice(rows, MAX_EXAMPLES))
+
+
+def _meeting(where: Sequence[Condition]) -> str:
+    return f" with {' and '.join(map(str, where))}" if where else ""
+
+
+def _records(number: int) -> str:
+    return f"{number:,} record{'' if number == 1 else 's'}"
+
+
+def _unit(key: Key) -> str:
+    return key.column if key.unit is Unit.VALUE else key.unit.value
+
+
+def _name(name: str, key: Key) -> str:
+    """Days and months as questions write them: 10/14/2022 and 10/2022."""
+    if key.unit is Unit.DAY:
+        return f"{name[5:7]}/{name[8:]}/{name[:4]}"
+    return f"{name[5:]}/{name[:4]}" if key.unit is Unit.MONTH else name

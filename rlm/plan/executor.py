@@ -1,0 +1,113 @@
+"""Runs a plan over a corpus: cut, keep, judge, compute. Only judging asks a model; the rest is exact."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rlm.answers import Coverage, Usage
+from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
+from rlm.corpus.lines import fields
+from rlm.corpus.records import Records, split
+from rlm.operators.judged import Classification, Extraction, JudgedBy, covered
+from rlm.operators.operators import Operators, Working
+from rlm.operators.packing import Progress
+from rlm.operators.subjects import Projection, whole
+from rlm.operators.table import Row, keep
+from rlm.plan.plan import Classify, Extract, Filter, Plan, Step
+from rlm.strategies import never
+
+
+@dataclass(frozen=True)
+class Executed:
+    """The rows that a plan's answer is computed from, and how they came about.
+
+    `classifications` are keyed by their column. `dropped` records did not meet the plan's conditions on written fields
+    and were not judged; `left_out` pieces of the corpus are no records.
+    """
+
+    rows: Sequence[Row]
+    coverage: Coverage
+    dropped: int
+    left_out: int
+    usage: Usage = field(default_factory=Usage)
+    classifications: Mapping[str, Classification] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+def execute(
+    plan: Plan, corpus: Corpus, operators: Operators, *, cancelled: Callable[[], bool] = never
+) -> Working[Executed]:
+    """Yields `Progress`. Raises what splitting and `RunCancelledError`; failures of single calls are in the result."""
+    records = split(corpus, plan.splitting, cancelled=cancelled)
+    yield Progress("split", len(records), len(records))
+    rows = list(_rows(corpus, records, plan))
+    chosen = list(keep(rows, plan.where))
+    handles = [row.handle for row in chosen]
+    project = _projection(plan, records)
+    usage = Usage()
+    classifications: dict[str, Classification] = {}
+    refused: dict[str, int] = {}
+    judged = [JudgedBy.MODEL] * len(handles) if plan.steps else [JudgedBy.NOBODY] * len(handles)
+    for step in plan.steps:
+        result = yield from _run(step, operators, handles, project)
+        usage += result.usage
+        for code, count in result.refused.items():
+            refused[code] = refused.get(code, 0) + count
+        if isinstance(result, Classification):
+            classifications[_column(step)] = result
+        _note(chosen, result, step, judged)
+    coverage = covered(corpus, handles, judged, sum(n for code, n in refused.items() if code != "budget_exhausted"))
+    return Executed(chosen, coverage, len(rows) - len(chosen), records.left_out_count, usage, classifications, refused)
+
+
+def _run(
+    step: Step, operators: Operators, handles: Sequence[Handle], project: Projection
+) -> Working[Classification | Extraction]:
+    match step:
+        case Classify(labels):
+            return (yield from operators.classify(handles, labels, of=project))
+        case Filter(criterion):
+            return (yield from operators.filter(handles, criterion, of=project))
+        case Extract(instruction, properties):
+            return (yield from operators.extract(handles, instruction, properties, of=project))
+
+
+def _note(rows: Sequence[Row], result: Classification | Extraction, step: Step, judged: list[JudgedBy]) -> None:
+    """Puts what was found into the rows; a record counts as read when every step had a result for it."""
+    for at, row in enumerate(rows):
+        if isinstance(result, Classification):
+            label, by = result.labels[at], result.judged_by[at]
+            row.values.update({} if label is None else {_column(step): label})
+        else:
+            values = result.values[at]
+            by = JudgedBy.NOBODY if values is None else JudgedBy.MODEL
+            row.values.update({} if values is None else _written(values))
+        if by is not JudgedBy.MODEL and judged[at] is not JudgedBy.NOBODY:
+            judged[at] = by
+
+
+def _column(step: Step) -> str:
+    return step.column if isinstance(step, Classify | Filter) else ""
+
+
+def _written(values: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def _rows(corpus: Corpus, records: Records, plan: Plan) -> Iterable[Row]:
+    """Rows with the fields that the answer looks at; the judged text itself is not kept."""
+    for handle, text in zip(records.handles, corpus.read_all(records.handles), strict=True):
+        values = fields(text, records.columns) if _needs_fields(plan) else {}
+        values.pop(plan.text_column or "", None)
+        yield Row(handle, values)
+
+
+def _needs_fields(plan: Plan) -> bool:
+    return plan.text_column is not None or bool(plan.where)
+
+
+def _projection(plan: Plan, records: Records) -> Projection:
+    column = plan.text_column
+    if column is None:
+        return whole
+    return lambda text: fields(text, records.columns).get(column) or text

@@ -1,0 +1,61 @@
+"""How the records of a corpus look: how to cut them, which fields they have written, and which of them is the text."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
+from rlm.corpus.lines import fields
+from rlm.corpus.records import Records, guess_splitting, split
+from rlm.operators.table import day
+
+_SAMPLED = 200
+_COMMON = 0.5
+_DATES = 0.8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """`columns` are the fields that most records have; `dates` those of them that are dates. `text_column` is the one
+    with the longest values, or None where records have no fields. `preamble` is the first of what is no record.
+    """
+
+    records: Records
+    columns: tuple[str, ...] = ()
+    dates: tuple[str, ...] = ()
+    text_column: str | None = None
+    preamble: str = ""
+
+    def column(self, name: str) -> str | None:
+        """The column that a word means: `users`, `user IDs` and `USER` mean `User`; None where no column is meant."""
+        wanted = _stem(name)
+        return next((column for column in self.columns if _stem(column) == wanted), None)
+
+
+def look(corpus: Corpus) -> Layout:
+    """The layout of a corpus as it is; raises what reading raises."""
+    records = split(corpus, guess_splitting(corpus))
+    sampled = _spread(records.handles)
+    rows = [fields(text, records.columns) for text in corpus.read_all(sampled)]
+    counts = Counter(name for row in rows for name in row)
+    columns = tuple(name for name, count in counts.items() if count >= _COMMON * len(rows))
+    dates = tuple(name for name in columns if _are_dates([row[name] for row in rows if name in row]))
+    lengths = {name: sum(len(row.get(name, "")) for row in rows) for name in columns if name not in dates}
+    text_column = max(lengths, key=lambda name: lengths[name]) if len(columns) > 1 and lengths else None
+    preamble = "\n".join(corpus.read_all(records.left_out[:5]))
+    return Layout(records, columns, dates, text_column, preamble[:8_000])
+
+
+def _spread(handles: Sequence[Handle]) -> list[Handle]:
+    count = min(_SAMPLED, len(handles))
+    return [handles[at * len(handles) // count] for at in range(count)]
+
+
+def _are_dates(values: list[str]) -> bool:
+    return bool(values) and sum(day(value) is not None for value in values) >= _DATES * len(values)
+
+
+def _stem(name: str) -> str:
+    words = [word for word in name.casefold().replace("_", " ").split() if word not in ("id", "ids", "the", "number")]
+    return " ".join(word.removesuffix("s") for word in words)

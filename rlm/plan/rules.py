@@ -1,0 +1,207 @@
+"""Plans for questions whose shape is plain: counting, ranking, comparing, grouping and pairing by label, field or date.
+
+Each shape is a pattern over the question proper and a function that makes the plan's answer from the match, or None
+where the match does not mean it after all. The first that fits counts, so the more special ones come first. A question
+of no such shape gets no plan here.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rlm.operators.aggregate import Amount, Key, Required, Than, Unit
+from rlm.operators.labels import LabelSet
+from rlm.operators.reading import YES
+from rlm.operators.table import LABEL, Condition, Op
+from rlm.plan import shapes
+from rlm.plan.layout import Layout
+from rlm.plan.pairing import THAN, pair_task
+from rlm.plan.plan import (
+    MATCHES,
+    Aggregation,
+    Classify,
+    Compare,
+    Count,
+    CountGroups,
+    Filter,
+    Listing,
+    Pairs,
+    Plan,
+    Rank,
+    Step,
+)
+from rlm.plan.wording import Wording, field_conditions, find_labels, label_conditions, mentioned, take_apart
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A question with what is known to read it by."""
+
+    wording: Wording
+    layout: Layout
+    labels: LabelSet | None
+
+    @property
+    def asked(self) -> str:
+        return self.wording.asked
+
+    def key(self, word: str) -> Key | None:
+        """What a word groups records by: months and dates, labels, or a written field."""
+        bare = word.casefold().strip().removesuffix("s")
+        if bare == "label" or bare in ("clas", "class", "category", "categorie", "type", "kind"):
+            return Key(LABEL) if self.labels is not None else None
+        if bare in ("month", "date", "day") and self.layout.dates:
+            return Key(self.layout.dates[0], Unit.MONTH if bare == "month" else Unit.DAY)
+        column = self.layout.column(word)
+        return None if column is None else Key(column)
+
+    def where(self, text: str | None = None) -> tuple[Condition, ...]:
+        text = self.asked if text is None else text
+        return (*label_conditions(self.labels, text), *field_conditions(self.layout, text))
+
+
+def plan_by_rules(question: str, layout: Layout) -> Plan | None:
+    """The plan of a question of a known shape, or None. Labels that it does not define are looked for in the corpus."""
+    wording = take_apart(question)
+    labels = find_labels(question) or find_labels(layout.preamble)
+    reading = _Reading(wording, layout, labels)
+    for pattern, make in _SHAPES:
+        match = pattern.search(wording.asked)
+        answer = make(reading, match) if match else None
+        if answer is not None:
+            steps = _steps(answer, labels)
+            return Plan(layout.records.splitting, answer, steps, _before(answer), layout.text_column)
+    return _judged(reading)
+
+
+def _steps(answer: Aggregation, labels: LabelSet | None) -> tuple[Step, ...]:
+    """Records are classified only where the answer looks at labels."""
+    return (Classify(labels),) if labels is not None and LABEL in repr(answer) else ()
+
+
+def _before(answer: Aggregation) -> tuple[Condition, ...]:
+    """Conditions on written fields that every counted record must meet: the others need not be judged."""
+    return tuple(condition for condition in answer.where if condition.column != LABEL)
+
+
+def _months_with(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
+    """`In how many months …` and `Which is the first month in which …` has one label more records than another."""
+    if reading.labels is None:
+        return None
+    key = reading.key(match["unit"])
+    names = mentioned(reading.labels, match["what"])
+    if key is None or not names:
+        return None
+    one = (Condition(LABEL, Op.IS, (names[0],)),)
+    than = Than.FEWER if re.search(r"\b(?:fewer|less)\b", match["what"]) else Than.MORE
+    if re.search(r"\b(?:every|any|all) (?:of the )?others?\b", match["what"]):
+        amount = Amount(one, than, than_every_other=LABEL)
+    elif len(names) == 2:
+        amount = Amount(one, than, others=(Condition(LABEL, Op.IS, (names[1],)),))
+    else:
+        return None
+    return CountGroups(key, Required(all_of=(amount,)), first=match["first"] is not None)
+
+
+def _groups_of_size(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
+    """`How many dates have exactly 3 records?`"""
+    key, number = reading.key(match["unit"]), shapes.read_number(match["number"])
+    if key is None or number is None:
+        return None
+    words = (match["how"] or "exactly").casefold()
+    amount = Amount(label_conditions(reading.labels, match["rest"]), THAN.get(words, Than.EXACTLY), number)
+    return CountGroups(key, Required(all_of=(amount,)), field_conditions(reading.layout, match["rest"]))
+
+
+def _rank_of_group(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
+    """`Which user has the second most records with the label X?`"""
+    key = reading.key(match["unit"])
+    if key is None:
+        return None
+    rest = reading.asked[match.end("most") :]
+    least = match["most"].casefold() in ("fewest", "least")
+    return Rank(key, reading.where(rest), shapes.ORDINALS[(match["ordinal"] or "").casefold()], least)
+
+
+def _rank_of_label(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
+    """`Which of the labels is the most common?`, among some records or all."""
+    # "Of the labels that occur, which one is the least common?"
+    named = re.search(r"\b(labels|classes|categories)\b", reading.asked) if match["unit"] == "one" else None
+    key = reading.key(named[1] if named else match["unit"])
+    if key is None:
+        return None
+    where = field_conditions(reading.layout, reading.asked)
+    least = match["most"].casefold() in ("least", "rarest")
+    return Rank(key, where, shapes.ORDINALS[(match["ordinal"] or "").casefold()], least)
+
+
+def _comparison(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
+    """`Is A more common, less common or as common as B?`, of labels, users, or one label before and after a day."""
+    names = (match["one"].strip(" ,"), match["other"].strip(" ,?."))
+    sides = [reading.where(name) for name in names]
+    shared = reading.where(reading.asked[: match.start("one")])
+    if not sides[0] or not sides[1]:
+        return None
+    return Compare(sides[0], sides[1], names, shared)
+
+
+def _more_than(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
+    """`Are there more A than B?`"""
+    sides = [reading.where(match["one"]), reading.where(match["other"])]
+    if not sides[0] or not sides[1] or sides[0] == sides[1]:
+        return None
+    return Compare(sides[0], sides[1], (match["one"].strip(), match["other"].strip(" ?.")))
+
+
+def _count(reading: _Reading, _match: re.Match[str]) -> Aggregation | None:
+    """`How many records have the label X?`, `How many are X?`; without a label, conditions on fields must be there."""
+    where = reading.where()
+    return Count(where) if where and not _unread(reading, where) else None
+
+
+def _pairs(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
+    key = reading.key(match["unit"])
+    task = pair_task(reading.labels, reading.layout, match["rest"])
+    if key is None or task is None:
+        return None
+    users = reading.asked[match.start("unit") : match.start("rest")]
+    return Pairs(key, task[0], task[1], field_conditions(reading.layout, users))
+
+
+def _unread(reading: _Reading, where: tuple[Condition, ...]) -> bool:
+    """Whether a question that defines no labels asks for more than its conditions on written fields say."""
+    if any(condition.column == LABEL for condition in where):
+        return False
+    rest = re.sub(rf"^how many {shapes.RECORDS}\b", "", reading.asked, flags=re.IGNORECASE)
+    known = " ".join(value for condition in where for value in (condition.column, *condition.values))
+    words = set(re.findall(r"[a-z]{4,}", rest.casefold())) - set(re.findall(r"[a-z]{4,}", known.casefold()))
+    return bool(words - shapes.SMALL_WORDS)
+
+
+Make = Callable[[_Reading, re.Match[str]], Aggregation | None]
+_SHAPES: tuple[tuple[re.Pattern[str], Make], ...] = (
+    (shapes.PAIRS, _pairs),
+    (shapes.MONTHS_WITH, _months_with),
+    (shapes.GROUPS_OF_SIZE, _groups_of_size),
+    (shapes.RANK_OF_GROUP, _rank_of_group),
+    (shapes.RANK_OF_LABEL, _rank_of_label),
+    (shapes.COMPARISON, _comparison),
+    (shapes.MORE_COMMON, _comparison),
+    (shapes.MORE_THAN, _more_than),
+    (shapes.HOW_MANY, _count),
+)
+
+
+def _judged(reading: _Reading) -> Plan | None:
+    """`How many of the reviews mention the staff?`: a yes/no question about each record, counted or listed."""
+    match = shapes.CRITERION.match(reading.asked)
+    if match is None or reading.labels is not None:
+        return None
+    where = field_conditions(reading.layout, match["what"])
+    met = (Condition(MATCHES, Op.IS, (YES,)), *where)
+    answer = Count(met) if match["how"].casefold() == "how many" else Listing(met)
+    criterion = (
+        f"The record is one of the {match['noun']} that are wanted: “{reading.asked.rstrip('?. ')}”. Does it count?"
+    )
+    layout = reading.layout
+    return Plan(layout.records.splitting, answer, (Filter(criterion),), where, layout.text_column)

@@ -1,0 +1,121 @@
+"""Pieces of a question that plans are made of: its labels, conditions, and the form it wants its answer in."""
+
+import re
+from dataclasses import dataclass
+
+from rlm.operators.dates import WRITTEN, read_month
+from rlm.operators.labels import MAX_LABELS, Label, LabelSet
+from rlm.operators.table import LABEL, Condition, Op
+from rlm.plan.layout import Layout
+
+_QUOTED = r"['\"“‘`]([^'\"”’`\n]{1,60})['\"”’`]"
+_DEFINED = re.compile(_QUOTED + r"\s*(?:\(([^()\n]{1,400})\)|[:–-]\s+([^;\n]{1,400})(?=;|\n|$))")
+_LISTED = re.compile(r"\b(?:labels|classes|categories|types|topics)\b[^:.?\n]{0,60}:\s*([^.?\n]+)", re.IGNORECASE)
+_LINE = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s*([^:\n]{1,60}):\s+(\S[^\n]*)$", re.MULTILINE)
+_COMMA = re.compile(r"\s*(?:,|;|\bor\b|\band\b)\s*")
+_FORM = re.compile(
+    r"\s*(?:Give|Write|Return|State) (?:the|your) (?:final )?answer as ['\"“‘](.+?)['\"”’]\.?\s*$", re.DOTALL
+)
+_VALUES = r"((?:[\w.@-]+)(?:\s*(?:,|\band\b|\bor\b|,\s*and\b)\s*[\w.@-]+)*)"
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A question in parts. `asked` is the question proper; `form` the template it wants filled in, or empty."""
+
+    text: str
+    asked: str
+    form: str = ""
+
+
+def take_apart(question: str) -> Wording:
+    """The part after "Question:", or after labels are defined, without the sentence that says how to answer."""
+    defined = list(_DEFINED.finditer(question))
+    begin = defined[-1].end() if len(defined) > 1 else 0
+    asked = re.split(r"\bQuestion:\s*", question[begin:])[-1].strip(" .;\n")
+    form = _FORM.search(asked)
+    return Wording(question, _FORM.sub("", asked).strip(), form[1].strip() if form else "")
+
+
+def find_labels(text: str) -> LabelSet | None:
+    """The labels that a text defines or lists: `'name' (what belongs to it); …`, `labels: a, b, c`, or a list."""
+    found = {match[1]: (match[2] or match[3] or "").strip() for match in _DEFINED.finditer(text)}
+    if len(found) < 2:
+        found = {match[1].strip(): match[2].strip() for match in _LINE.finditer(text)}
+    if len(found) < 2:
+        listed = _LISTED.search(text)
+        names = _COMMA.split(listed[1]) if listed else []
+        found = {name.strip(" '\"“”‘’`"): "" for name in names if name.strip(" '\"“”‘’`")}
+    if not 2 <= len(found) <= MAX_LABELS or any(len(name) > 60 for name in found):
+        return None
+    return LabelSet(tuple(Label(name, definition) for name, definition in found.items()))
+
+
+def mentioned(labels: LabelSet, text: str) -> list[str]:
+    """Labels that a text names, in the order it names them; a name inside a longer one that is named does not count."""
+    spans: dict[int, tuple[int, str]] = {}
+    taken: list[tuple[int, int]] = []
+    for name in sorted(labels.names, key=len, reverse=True):
+        for match in re.finditer(rf"(?<!\w){re.escape(name)}(?:s|es)?(?!\w)", text, re.IGNORECASE):
+            if not any(start <= match.start() < end for start, end in taken):
+                taken.append(match.span())
+                spans[match.start()] = (match.end(), name)
+    return [spans[start][1] for start in sorted(spans)]
+
+
+def label_conditions(labels: LabelSet | None, text: str) -> tuple[Condition, ...]:
+    """That a record has the labels that a text names: the one, or one of several."""
+    names = list(dict.fromkeys(mentioned(labels, text))) if labels is not None else []
+    if not names:
+        return ()
+    return (Condition(LABEL, Op.IS if len(names) == 1 else Op.IN, tuple(names)),)
+
+
+def field_conditions(layout: Layout, text: str) -> tuple[Condition, ...]:
+    """Conditions on written fields: `of the users 1, 2 and 3`, `user 7`, and dates."""
+    conditions = [*_date_conditions(layout, text)]
+    for column in layout.columns:
+        if column in layout.dates or column == layout.text_column:
+            continue
+        name = re.escape(column.removesuffix("s"))
+        wanted = rf"\b{name}s?(?: IDs?)? (?=\S*\d){_VALUES}"
+        ranged = re.search(rf"\b{name}s?\b[^.?]{{0,20}}? ID from (\S+) to (\S+)", text, re.IGNORECASE)
+        match = re.search(wanted, text, re.IGNORECASE)
+        if ranged:
+            conditions.append(Condition(column, Op.AT_LEAST, (ranged[1],)))
+            conditions.append(Condition(column, Op.AT_MOST, (ranged[2].rstrip(",."),)))
+        elif match:
+            values = tuple(value for value in re.split(r"\s*,\s*(?:and\s+)?|\s+(?:and|or)\s+", match[1]) if value)
+            conditions.append(Condition(column, Op.IS if len(values) == 1 else Op.IN, values))
+    return tuple(conditions)
+
+
+def _date_conditions(layout: Layout, text: str) -> list[Condition]:
+    if not layout.dates:
+        return []
+    column = layout.dates[0]
+    between = re.search(rf"\b(?:from|between) ({WRITTEN}) (?:to|and|until) ({WRITTEN})", text)
+    if between:
+        return [Condition(column, Op.FROM, (between[1],)), Condition(column, Op.UNTIL, (between[2],))]
+    found = []
+    for word, op in (
+        ("before", Op.BEFORE),
+        ("after", Op.AFTER),
+        ("since", Op.FROM),
+        ("until", Op.UNTIL),
+        ("on", Op.IS),
+    ):
+        match = re.search(rf"\b{word} ({WRITTEN})", text)
+        if match and op is Op.IS:
+            found += [Condition(column, Op.FROM, (match[1],)), Condition(column, Op.UNTIL, (match[1],))]
+        elif match:
+            found.append(Condition(column, op, (match[1],)))
+    month = re.search(
+        r"\b(?:in|of|during) (?:the month )?(?:of )?(\d{1,2}/\d{4}|\d{4}-\d\d|[A-Z][a-z]{2,8} \d{4})\b", text
+    )
+    year = re.search(r"\b(?:in|of|during) (?:the year )?(\d{4})\b(?!-)", text)
+    if month and read_month(month[1]):
+        found.append(Condition(column, Op.MONTH, (month[1],)))
+    elif year:
+        found.append(Condition(column, Op.YEAR, (year[1],)))
+    return found

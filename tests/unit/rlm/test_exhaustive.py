@@ -1,0 +1,290 @@
+"""Whole questions over labelled records: what is computed is compared with counting by hand."""
+
+from collections import Counter
+from itertools import combinations
+
+import pytest
+
+from rlm.answers import Answer, AnswerStatus
+from rlm.corpus.corpus import Corpus
+from rlm.errors import NotExhaustiveError, RunCancelledError
+from rlm.exhaustive import ExhaustiveStrategy
+from rlm.operators.operators import Operators
+from rlm.strategies import Completed, Delta, Planned, Working
+from rlm.subcalls.port import SubCall, SubFailure
+from tests.fakes.rule_subcalls import RuleSubCalls
+from tests.support.corpora import corpus_of
+from tests.support.labelled_records import PREAMBLE, by_label, document, label_of, labelled_records
+
+RECORDS = labelled_records(300)
+USERS = sorted({record.user for record in RECORDS})
+FORM = " Give the final answer as '{}'."
+
+
+def strategy(corpus: Corpus, calls: RuleSubCalls) -> ExhaustiveStrategy:
+    return ExhaustiveStrategy(corpus, Operators(corpus, calls), calls, "scripted")
+
+
+def ask(question: str, form: str = "", preamble: str = PREAMBLE) -> Answer:
+    corpus = corpus_of(document(RECORDS))
+    text = f"{preamble}\n\nQuestion: {question}" + (FORM.format(form) if form else "")
+    answer = strategy(corpus, RuleSubCalls(label_of)).answer(text)
+    for citation in answer.citations:
+        assert corpus.text(corpus.documents[0].handle[citation.start : citation.end]) == citation.quote
+    return answer
+
+
+def first_line(answer: Answer) -> str:
+    return answer.text.split("\n")[0]
+
+
+def test_counting_a_label() -> None:
+    answer = ask("How many records have the label 'plant'?", "Answer: <number>")
+    assert first_line(answer) == f"Answer: {by_label(RECORDS)['plant']}"
+    assert answer.status is AnswerStatus.ANSWERED
+    assert answer.result is not None
+    assert (answer.result.value, answer.result.table) == (by_label(RECORDS)["plant"], dict(by_label(RECORDS)))
+    assert answer.coverage is not None
+    assert answer.coverage.complete
+    assert all("|| User" in citation.quote and citation.verified for citation in answer.citations)
+
+
+@pytest.mark.parametrize(
+    ("question", "rank"),
+    [
+        ("Which of the labels is the most common?", 0),
+        ("Which label is the second most common?", 1),
+        ("Of the labels that occur at least once, which one is the least common?", 2),
+    ],
+)
+def test_ranking_labels(question: str, rank: int) -> None:
+    assert first_line(ask(question, "Label: <label>")) == f"Label: {by_label(RECORDS).most_common()[rank][0]}"
+
+
+@pytest.mark.parametrize(("one", "other"), [("animal", "plant"), ("tool", "plant")], ids=["more", "less"])
+def test_comparing_labels(one: str, other: str) -> None:
+    sides = (f"label '{one}'", f"label '{other}'")
+    answer = ask(
+        f"Is {sides[0]} more common, less common or as common as {sides[1]}?",
+        f"Answer: {sides[0]} is <more common than|less common than|same frequency as> {sides[1]}",
+    )
+    counts = by_label(RECORDS)
+    verdict = "more common than" if counts[one] > counts[other] else "less common than"
+    assert first_line(answer) == f"Answer: {sides[0]} is {verdict} {sides[1]}"
+
+
+def test_comparing_users_within_a_label() -> None:
+    counts = Counter(record.user for record in RECORDS if record.label == "animal")
+    one, other = counts.most_common()[0][0], counts.most_common()[-1][0]
+    answer = ask(
+        f"Among records with the label 'animal', is user {one} more common, less common or as common as user {other}?",
+        f"Answer: user {one} is <more common than|less common than|same frequency as> user {other}",
+    )
+    assert first_line(answer) == f"Answer: user {one} is more common than user {other}"
+    assert answer.result is not None
+    assert list(answer.result.table.values()) == [counts[one], counts[other]]
+
+
+def test_comparing_before_and_after_a_day() -> None:
+    before = sum(record.label == "tool" and record.when.isoformat() < "2022-06-01" for record in RECORDS)
+    after = sum(record.label == "tool" and record.when.isoformat() > "2022-06-01" for record in RECORDS)
+    sides = ("the label before Jun 01, 2022", "the label after Jun 01, 2022")
+    answer = ask(
+        f"Counting records with the label 'tool', is {sides[0]} more common, less common or as common as {sides[1]}?"
+    )
+    assert answer.result is not None
+    assert answer.result.table == {sides[0]: before, sides[1]: after}
+
+
+def test_users_are_ranked_without_asking_a_model() -> None:
+    counts = Counter(record.user for record in RECORDS).most_common()
+    corpus = corpus_of(document(RECORDS))
+    calls = RuleSubCalls(label_of)
+    answer = strategy(corpus, calls).answer(f"{PREAMBLE} Question: Which user has the second most records?")
+    expected = sorted({count for _, count in counts}, reverse=True)[1]
+    assert answer.result is not None
+    assert answer.result.table[first_line(answer)] == expected
+    assert calls.calls == []
+    assert answer.model is None
+
+
+def test_the_user_with_most_of_a_label() -> None:
+    counts = Counter(record.user for record in RECORDS if record.label == "plant").most_common()
+    answer = ask("Which user has the most records with the label 'plant'?", "User: <ID>")
+    assert first_line(answer) in {f"User: {user}" for user, count in counts if count == counts[0][1]}
+
+
+def test_questions_about_some_users_judge_only_their_records() -> None:
+    chosen = USERS[:3]
+    listed = f"{chosen[0]}, {chosen[1]} and {chosen[2]}"
+    mine = [record for record in RECORDS if record.user in chosen]
+    answer = ask(f"How many records of the users {listed} have the label 'animal'?", "Answer: <number>")
+    assert first_line(answer) == f"Answer: {by_label(mine)['animal']}"
+    assert answer.coverage is not None
+    assert answer.coverage.slices == len(mine)
+    most = ask(f"Among the records of the users {listed}, which label is the most common?", "Label: <label>")
+    assert first_line(most) == f"Label: {by_label(mine).most_common(1)[0][0]}"
+
+
+@pytest.mark.parametrize(
+    ("when", "holds"),
+    [
+        ("of the month 05/2022 (MM/YYYY)", lambda day: (day.year, day.month) == (2022, 5)),
+        (
+            "from Mar 01, 2022 to Sep 30, 2022, both included,",
+            lambda day: "2022-03-01" <= day.isoformat() <= "2022-09-30",
+        ),
+        ("in 2023", lambda day: day.year == 2023),
+    ],
+)
+def test_counting_within_dates(when: str, holds) -> None:  # type: ignore[no-untyped-def]
+    expected = sum(record.label == "animal" and holds(record.when) for record in RECORDS)
+    assert first_line(ask(f"How many records {when} have the label 'animal'?")) == str(expected)
+
+
+def test_dates_with_so_many_records() -> None:
+    sizes = Counter(record.when for record in RECORDS)
+    expected = sum(count == 2 for count in sizes.values())
+    assert first_line(ask("How many dates have exactly 2 records?", "Answer: <number>")) == f"Answer: {expected}"
+
+
+def months() -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
+    for record in sorted(RECORDS, key=lambda each: each.when):
+        found.setdefault(f"{record.when:%m/%Y}", Counter())[record.label] += 1
+    return found
+
+
+def test_months_in_which_a_label_leads() -> None:
+    more = [month for month, counts in months().items() if counts["plant"] > counts["animal"]]
+    text = "label 'plant' has more records than the label 'animal'"
+    assert first_line(ask(f"Which is the first month in which the {text}?", "Month: <MM/YYYY>")) == f"Month: {more[0]}"
+    answer = ask("In how many months does the label 'plant' have more records than the label 'animal'?")
+    assert first_line(answer) == str(len(more))
+    leading = sum(counts["animal"] > max(counts["plant"], counts["tool"]) for counts in months().values())
+    answer = ask("In how many months does the label 'animal' have more records than every other label?")
+    assert first_line(answer) == str(leading)
+
+
+def pairs_of(answer: Answer) -> set[tuple[int, int]]:
+    assert answer.result is not None
+    assert isinstance(answer.result.value, list)
+    return {(int(low), int(high)) for low, high in answer.result.value}
+
+
+def of_user(user: int) -> Counter[str]:
+    return Counter(record.label for record in RECORDS if record.user == user)
+
+
+def test_pairs_of_users_that_both_have_one_of_two_labels_by_a_day() -> None:
+    answer = ask(
+        "List all pairs of two different users where both users have at least one record with the label 'tool' or the "
+        "label 'plant', and all of a user's records with the label 'tool' are after Mar 01, 2022 (also true if there "
+        "is none). Give every pair once, as (lower ID, higher ID), one pair per line."
+    )
+    fit = [
+        user
+        for user in USERS
+        if of_user(user)["tool"] + of_user(user)["plant"]
+        and all(r.when.isoformat() > "2022-03-01" for r in RECORDS if (r.user, r.label) == (user, "tool"))
+    ]
+    assert pairs_of(answer) == set(combinations(fit, 2))
+    assert 0 < len(fit) < len(USERS)
+
+
+def test_pairs_of_users_of_which_each_meets_another_condition() -> None:
+    low, high = USERS[1], USERS[-2]
+    answer = ask(
+        f"List all pairs of two different users with an ID from {low} to {high} where one of the two has at least 9 "
+        "records with the label 'animal' and at least 6 records with the label 'plant', and the other has exactly 5 "
+        "records with the label 'tool'. Give every pair once, as (lower ID, higher ID), one pair per line."
+    )
+    some = [user for user in USERS if low <= user <= high]
+    one = {user for user in some if of_user(user)["animal"] >= 9 and of_user(user)["plant"] >= 6}
+    other = {user for user in some if of_user(user)["tool"] == 5}
+    expected = {(a, b) for a, b in combinations(some, 2) if (a in one and b in other) or (a in other and b in one)}
+    assert pairs_of(answer) == expected
+    assert expected
+
+
+def test_a_criterion_without_labels_is_asked_of_every_record() -> None:
+    corpus = corpus_of(document(RECORDS))
+    calls = RuleSubCalls(lambda text: "yes" if label_of(text) == "plant" else "no")
+    answer = strategy(corpus, calls).answer("How many of the records mention something green?")
+    assert first_line(answer) == str(by_label(RECORDS)["plant"])
+    assert "mention something green" in calls.calls[0].prompt
+
+
+def test_labels_are_found_in_the_documents_where_the_question_has_none() -> None:
+    corpus = corpus_of(PREAMBLE + "\n" + document(RECORDS))
+    answer = strategy(corpus, RuleSubCalls(label_of)).answer("How many records are labelled 'plant'?")
+    assert first_line(answer) == str(by_label(RECORDS)["plant"])
+
+
+def test_what_failed_makes_the_answer_partial_and_is_counted() -> None:
+    def fault(call: SubCall) -> SubFailure | None:
+        return SubFailure("language_model_timeout", "slow") if "1. Tell me of the oak" in call.prompt else None
+
+    corpus = corpus_of(document(RECORDS))
+    calls = RuleSubCalls(label_of, fault)
+    answer = strategy(corpus, calls).answer(f"{PREAMBLE} Question: How many records have the label 'animal'?")
+    assert answer.status is AnswerStatus.PARTIAL
+    assert answer.coverage is not None
+    assert answer.coverage.slices_failed > 0
+    assert "failed" in answer.text
+    assert any("language model timeout" in reason for reason in answer.reasons)
+    assert answer.result is not None
+    assert answer.result.interval is not None
+    assert not answer.claims[0].supported
+
+
+def test_a_question_of_no_known_shape_is_filled_in_by_the_model() -> None:
+    form = (
+        '{"yes_no_question": "Is it an animal?", "labels": [], "values": [], "where": [], "compute": "count", '
+        '"column": ""}'
+    )
+    calls = RuleSubCalls(
+        lambda text: "yes" if label_of(text) == "animal" else "no",
+        lambda call: form if call.purpose == "plan" else None,
+    )
+    answer = strategy(corpus_of(document(RECORDS)), calls).answer("Beasts, in total?")
+    assert first_line(answer) == str(by_label(RECORDS)["animal"])
+
+
+def test_a_form_that_cannot_be_used_is_mended_once_and_then_refused_with_the_reason() -> None:
+    form = '{"yes_no_question": "", "labels": [], "values": [], "where": [], "compute": "sum", "column": "Prise"}'
+    calls = RuleSubCalls(label_of, lambda call: form)
+    with pytest.raises(NotExhaustiveError, match="'Prise' is neither"):
+        strategy(corpus_of(document(RECORDS)), calls).answer("Prices, all told?")
+    assert len(calls.calls) == 2
+    assert "'Prise' is neither" in calls.calls[1].prompt
+
+
+def test_events_tell_the_plan_the_progress_and_the_text() -> None:
+    events = list(
+        strategy(corpus_of(document(RECORDS)), RuleSubCalls(label_of)).stream(
+            f"{PREAMBLE} Question: How many records have the label 'animal'?"
+        )
+    )
+    assert isinstance(events[0], Planned)
+    assert [type(event) for event in events[1:]] == sorted(
+        (type(event) for event in events[1:]), key=[Working, Delta, Completed].index
+    )
+    last = events[-1]
+    assert isinstance(last, Completed)
+    assert "".join(event.text for event in events if isinstance(event, Delta)) == last.answer.text
+
+
+def test_a_cancelled_run_ends() -> None:
+    corpus = corpus_of(document(RECORDS))
+    calls = RuleSubCalls(label_of)
+    made = ExhaustiveStrategy(corpus, Operators(corpus, calls, cancelled=lambda: True), calls, "scripted")
+    with pytest.raises(RunCancelledError):
+        made.answer(f"{PREAMBLE} Question: How many records have the label 'animal'?")
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_a_corpus_without_text_is_refused_in_words(text: str) -> None:
+    corpus = corpus_of(text)
+    with pytest.raises(NotExhaustiveError):
+        strategy(corpus, RuleSubCalls(label_of)).answer("Beasts, in total?")
