@@ -93,7 +93,7 @@ def wilson(share: float, count: int, *, z: float = 1.96) -> tuple[float, float]:
         return 0.0, 1.0
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5 / (1 + z * z / count)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
 
 
 def _with_bias(vectors: Matrix) -> Matrix:

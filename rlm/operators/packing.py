@@ -8,7 +8,7 @@ from typing import Protocol
 
 from rlm.answers import Usage
 from rlm.operators.prompts import one_line
-from rlm.reader import estimated_tokens
+from rlm.tokens import estimated_tokens
 from rlm.strategies import never
 from rlm.subcalls.port import SubCall, SubCalls, SubFailure, SubReply
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from rlm.answers import Usage
 from rlm.errors import RunCancelledError
 from rlm.strategies import never
-from rlm.subcalls.port import SubCall, SubFailure, SubReply
+from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
 
 _RECORD = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
 
@@ -30,11 +30,7 @@ class RuleSubCalls:
         self.calls: list[SubCall] = []
 
     def run(
-        self,
-        calls: Sequence[SubCall],
-        *,
-        cancelled: Callable[[], bool] = never,
-        finished: Callable[[int, SubReply | SubFailure], None] = lambda index, result: None,
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
         results = []
         for index, call in enumerate(calls):

@@ -1,0 +1,53 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm.operators.classifier import cross_fitted, sure_threshold, train, wilson
+
+
+def clusters(count: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
+    source = np.random.default_rng(1)
+    labels = source.integers(0, 3, count)
+    vectors = np.eye(3, 8)[labels] + noise * source.standard_normal((count, 8))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
+
+
+def test_what_can_be_told_apart_is_learned() -> None:
+    vectors, labels = clusters(300, 0.2)
+    model = train(vectors[:200], labels[:200], 3)
+    found = model.probabilities(vectors[200:])
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+    assert (found.argmax(axis=1) == labels[200:]).mean() > 0.95
+
+
+def test_training_again_gives_the_same_weights() -> None:
+    vectors, labels = clusters(100, 0.3)
+    assert np.array_equal(train(vectors, labels, 3).weights, train(vectors, labels, 3).weights)
+
+
+def test_no_vector_teaches_the_classifier_that_judges_it() -> None:
+    source = np.random.default_rng(2)
+    vectors = source.standard_normal((200, 64)).astype(np.float32)
+    labels = source.integers(0, 2, 200)
+    seen = train(vectors, labels, 2, penalty=1e-6).probabilities(vectors).argmax(axis=1)
+    assert (seen == labels).mean() > 0.7
+    assert abs((cross_fitted(vectors, labels, 2).argmax(axis=1) == labels).mean() - 0.5) < 0.1
+
+
+def test_over_the_threshold_the_target_is_met_and_noise_is_never_sure() -> None:
+    vectors, labels = clusters(600, 0.45)
+    found = cross_fitted(vectors, labels, 3)
+    threshold = sure_threshold(found, labels, target=0.95)
+    sure = found.max(axis=1) >= threshold.confidence
+    assert (found.argmax(axis=1) == labels)[sure].mean() >= 0.95
+    assert threshold.share == sure.mean()
+    shuffled = np.random.default_rng(0).permutation(labels)
+    assert sure_threshold(cross_fitted(vectors, shuffled, 3), shuffled, target=0.9).confidence > 1
+
+
+@given(st.integers(0, 500), st.integers(0, 500))
+def test_an_interval_holds_its_share(right: int, wrong: int) -> None:
+    low, high = wilson(right / max(1, right + wrong), right + wrong)
+    assert 0 <= low <= high <= 1
+    if right + wrong:
+        assert low <= right / (right + wrong) <= high
