@@ -8,9 +8,9 @@ from typing import Protocol
 
 from rlm.answers import Usage
 from rlm.operators.prompts import one_line
-from rlm.tokens import estimated_tokens
 from rlm.strategies import never
 from rlm.subcalls.port import SubCall, SubCalls, SubFailure, SubReply
+from rlm.tokens import estimated_tokens
 
 # Calls that are handed over together; in between, progress is told and cancelling is noticed.
 _CALLS_AT_ONCE = 32
