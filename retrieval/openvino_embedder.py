@@ -23,6 +23,8 @@ DIMENSION = 384
 MAX_TOKENS = 256  # the model's own max_seq_length
 # Measured on two cores: 4 texts a request 31,600 tokens/s, 1 text 29,900, 8 texts 29,700; sorted by length.
 _TEXTS_PER_REQUEST = 4
+# OpenVINO keeps what it prepared for each shape it has seen: 32 widths instead of 256 leave 540 MB less resident.
+_WIDTH_STEP = 8
 
 
 class OpenVinoEmbedder:
@@ -119,7 +121,8 @@ def _bulk_settings(streams: int | None) -> dict[str, str]:
 
 
 def _inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
-    width = max(len(encoding.ids) for encoding in encodings)
+    longest = max(len(encoding.ids) for encoding in encodings)
+    width = -(-longest // _WIDTH_STEP) * _WIDTH_STEP
     ids = np.zeros((len(encodings), width), np.int64)
     mask = np.zeros_like(ids)
     for row, encoding in enumerate(encodings):

@@ -14,6 +14,13 @@ from rlm.openvino_llm.process import LocalModelProcess
 from tests.support.postgres import Postgres, running_postgres
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Over several processes, the tests of a module stay together, and all that need the language model in one."""
+    for item in items:
+        needs_model = "local_model" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("language-model" if needs_model else item.nodeid.partition("::")[0]))
+
+
 def _require(files: list[ModelFile], store: ModelStore) -> Path:
     missing = [file.name for file in store.missing() if file in files]
     if missing:
