@@ -10,9 +10,7 @@ from rlm.answering import ChatModel, LanguageModel
 from rlm.chat_models import local_chat_model, remote_chat_model
 from rlm.errors import LanguageModelUnavailableError
 from rlm.openvino_llm.process import LocalModelProcess
-from rlm.profiles import LOCAL_QWEN, ModelProfile
-
-_REMOTE_ANSWER_TOKENS = 1024
+from rlm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
 
 
 class NoLanguageModel:
@@ -81,14 +79,21 @@ class RemoteLanguageModel:
 
 
 def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel:
-    """Raises `ModelMissingError` when the local model's file has not been fetched."""
+    """Raises `ModelMissingError` when the local model's file has not been fetched, and `ProfileFileError`."""
     if settings.llm == "none":
         return NoLanguageModel()
+    profile = model_profile(settings)
     if settings.remote_llm is None:
         model = models.path(model_file(LANGUAGE_GGUF))
-        return LocalLanguageModel(LocalModelProcess(model, settings.home / "language-model.log"))
-    url, name = settings.remote_llm
-    answer_tokens = min(_REMOTE_ANSWER_TOKENS, settings.llm_context_tokens // 2)
-    profile = ModelProfile(name, settings.llm_context_tokens, answer_tokens)
+        return LocalLanguageModel(LocalModelProcess(model, settings.home / "language-model.log"), profile)
+    url, _ = settings.remote_llm
     chat = remote_chat_model(url, profile, api_key=settings.llm_api_key)
     return RemoteLanguageModel(url, profile, ChatModel(chat, profile))
+
+
+def model_profile(settings: Settings) -> ModelProfile:
+    """What is known of the model that the settings ask for. Raises `ProfileFileError`."""
+    profiles = read_profiles(settings.model_profiles)
+    if settings.remote_llm is None:
+        return profiles.named(LOCAL_QWEN.name)
+    return profiles.named(settings.remote_llm[1], context_tokens=settings.llm_context_tokens)

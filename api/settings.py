@@ -29,7 +29,12 @@ class Settings(BaseSettings):
         "`http://gpu:8000/v1 Qwen/Qwen3-8B`.",
     )
     llm_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
-    llm_context_tokens: int = Field(32_768, ge=2_048, description="The window of that server's model.")
+    llm_context_tokens: int | None = Field(
+        None, ge=2_048, description="The window of that server's model, where it is smaller than its profile says."
+    )
+    model_profiles: Path | None = Field(
+        None, description="A TOML file that describes models, or corrects what is known of them: deploy/README.md."
+    )
     max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="The largest file that is accepted.")
     max_backlog: int = Field(
         50_000, ge=1, description="Uploads of a tenant are refused while so many of its documents wait to be indexed."

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from api.settings import Settings
 from ingest.catalog.database import sqlite_url
@@ -26,6 +27,13 @@ def _require(files: list[ModelFile], store: ModelStore) -> Path:
     if missing:
         pytest.fail(f"{', '.join(missing)} not in {store.directory}: run `leadline models fetch`, or `make test`.")
     return store.directory
+
+
+@pytest.fixture(autouse=True)
+def logging_of_the_suite() -> Iterator[None]:
+    """A command that runs inside a test configures logging to the standard error it has, which is closed afterwards."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

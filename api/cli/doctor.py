@@ -19,11 +19,13 @@ from rich.table import Table
 from api.cli.client import running_url
 from api.cli.fetching import needed
 from api.cli.up import read_settings
+from api.language_model import model_profile
 from api.settings import Settings
 from ingest.errors import LeadlineError
 from ingest.parsing.sandbox import ParserSandbox
 from retrieval.build import embedded_encoder
 from retrieval.models.store import FileState, ModelStore
+from rlm.profiles import ProfileFileError
 
 _PACKAGES = ("ingest", "retrieval", "rlm", "api", "workers")
 _ENGINES = ("qdrant_edge", "openvino", "openvino_genai", "tokenizers")
@@ -161,6 +163,19 @@ def _language_model(settings: Settings) -> Iterator[Finding]:
     yield Finding("language model", f"{model} at {url}", advice)
 
 
+def _profile(settings: Settings) -> Iterator[Finding]:
+    if settings.llm == "none":
+        return
+    try:
+        profile = model_profile(settings)
+    except ProfileFileError as error:
+        yield Finding("model profile", error.detail, error.hint)
+        return
+    price = "price not known" if profile.price is None else "price known"
+    sizes = f"a window of {profile.context_tokens:,} tokens, {profile.parallel_calls} calls at once"
+    yield Finding("model profile", f"{profile.name}: {sizes}, {price}")
+
+
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _python,
     _engines,
@@ -170,4 +185,5 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _disk,
     _port,
     _language_model,
+    _profile,
 )

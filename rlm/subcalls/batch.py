@@ -26,11 +26,13 @@ _GRACE_SECONDS = 1.0
 # When one of these is gone no other call fits either; tokens that do not cover a large call may cover a small one.
 _NOTHING_FITS_WITHOUT = frozenset({"calls", "seconds"})
 
+Ended = Callable[[BaseException | None], None]
+
 
 class Calling(Protocol):
     """What a batch needs of the scheduler."""
 
-    def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], None]) -> Callable[[], None]: ...
+    def start(self, work: Coroutine[Any, Any, None], ended: Ended) -> Callable[[], None]: ...
 
     def cached(self, tenant_id: str, keys: Sequence[str]) -> Mapping[str, StoredReply]: ...
 
@@ -77,7 +79,7 @@ class _Batch:
         self._ended = False
         self.todo = [key for key in self._positions if key not in kept]
         self.ready: SimpleQueue[str | None] = SimpleQueue()
-        self.complete = False
+        self.raised: BaseException | None = None
 
     async def run(self) -> None:
         ahead = iter(self.todo)
@@ -88,7 +90,10 @@ class _Batch:
                     group.create_task(self._carry(ahead))
         except TimeoutError:
             self._ended = True
-        self.complete = True
+
+    def ended(self, raised: BaseException | None) -> None:
+        self.raised = raised
+        self.ready.put(None)
 
     def tell(self, key: str, finished: Finished) -> None:
         """Only the first of equal calls shows what was paid."""
@@ -142,7 +147,7 @@ def kept_reply(kept: StoredReply) -> SubReply:
 
 def _follow(batch: _Batch, scheduler: Calling, cancelled: Callable[[], bool], finished: Finished) -> None:
     """Tell results as they come until the batch has ended; give it up when it is cancelled or `finished` raises."""
-    give_up = scheduler.start(batch.run(), lambda: batch.ready.put(None))
+    give_up = scheduler.start(batch.run(), batch.ended)
     asked = time.monotonic()
     try:
         while True:
@@ -161,8 +166,8 @@ def _follow(batch: _Batch, scheduler: Calling, cancelled: Callable[[], bool], fi
         while _next(batch.ready, max(0.0, deadline - time.monotonic())):
             pass
         raise
-    if not batch.complete:
-        raise RunCancelledError("The service is stopping.")
+    if batch.raised is not None:
+        raise batch.raised
 
 
 def _next(ready: SimpleQueue[str | None], seconds: float) -> str | None:

@@ -19,7 +19,7 @@ from rlm.answers import Usage
 from rlm.budgets import Budget
 from rlm.errors import RunCancelledError
 from rlm.profiles import ModelProfile
-from rlm.subcalls.batch import BoundSubCalls, kept_reply
+from rlm.subcalls.batch import BoundSubCalls, Ended, kept_reply
 from rlm.subcalls.cache import NoReplyCache, ReplyCache
 from rlm.subcalls.journey import Journey, Line, Signal
 from rlm.subcalls.lanes import Clock, Lane, RetryBudget, Sleep
@@ -106,8 +106,8 @@ class SubCallScheduler:
                 await closing()
         await self._loop.shutdown_asyncgens()
 
-    def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], None]) -> Callable[[], None]:
-        """Begin `work` on the loop and return what gives it up; `ended` is called on the loop however it ends.
+    def start(self, work: Coroutine[Any, Any, None], ended: Ended) -> Callable[[], None]:
+        """Begin `work` on the loop and return what gives it up; `ended` gets what it raised, or None.
 
         Raises `RunCancelledError` when the scheduler is closed.
         """
@@ -115,7 +115,7 @@ class SubCallScheduler:
 
         def begin() -> None:
             tasks.append(self._loop.create_task(work))
-            tasks[0].add_done_callback(lambda _: ended())
+            tasks[0].add_done_callback(lambda task: ended(_raised(task)))
 
         def give_up() -> None:
             self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
@@ -152,3 +152,7 @@ class SubCallScheduler:
 
         reply, shared = await self._in_flight.reply(key, ask)
         return replace(reply, cached=True) if shared else reply
+
+
+def _raised(task: asyncio.Task[None]) -> BaseException | None:
+    return RunCancelledError("The service is stopping.") if task.cancelled() else task.exception()

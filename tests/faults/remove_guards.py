@@ -65,6 +65,34 @@ GUARDS = (
         "",
         "tests/contract/test_index.py::test_writing_a_chunk_late_leaves_its_vector",
     ),
+    Guard(
+        "budget over the tree",
+        "rlm/budgets.py",
+        "            for budget in self._upwards():\n                budget._require(",
+        "            for budget in [self]:\n                budget._require(",
+        "tests/faults/test_hostile_trees.py",
+    ),
+    Guard(
+        "reserved before it is sent",
+        "rlm/budgets.py",
+        "settled + reserved + asked > limit",
+        "settled + asked > limit",
+        "tests/faults/test_hostile_trees.py",
+    ),
+    Guard(
+        "a tenant's own replies",
+        "rlm/subcalls/cache.py",
+        "[tenant_id, profile.fingerprint,",
+        "[profile.fingerprint,",
+        "tests/unit/rlm/subcalls/test_cache.py::test_whatever_decides_the_reply_is_part_of_its_key",
+    ),
+    Guard(
+        "schemas fetch nothing",
+        "rlm/subcalls/shape.py",
+        ", registry=Registry()",
+        "",
+        "tests/unit/rlm/subcalls/test_shape.py::test_a_schema_never_makes_us_fetch_anything",
+    ),
 )
 
 

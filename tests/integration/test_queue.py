@@ -1,23 +1,14 @@
 """More work than can be done soon: refused in words, paused and resumed, and shown."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from typer.testing import CliRunner
 
 from api.cli.main import app
 from ingest.documents import JobKind
 from tests.support.service import running
-
-
-@pytest.fixture(autouse=True)
-def logging_of_the_suite() -> Iterator[None]:
-    """A command configures logging to the standard error it has, which is closed when it ends here."""
-    yield
-    structlog.reset_defaults()
 
 
 def test_uploads_are_refused_while_too_many_documents_wait(tmp_path: Path) -> None:
