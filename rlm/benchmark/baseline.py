@@ -11,12 +11,13 @@ from rlm.answers import Answer, AnswerStatus, Usage, searched
 from rlm.profiles import ModelProfile
 from rlm.prompts import READING_SYSTEM, delimited, new_nonce
 from rlm.questions import check_question
-from rlm.reader import estimated_tokens
 from rlm.strategies import Completed, Delta, Event, Reading, Retrieved, Retriever, StageClock, never
+from rlm.tokens import estimated_tokens
 
 _TASK = (
-    "Question: {question}\n\nAnswer from the passages above, as briefly as you can. If they do not hold the answer, say "
-    "that the documents do not say."
+    "Question: {question}\n\n"
+    "Answer from the passages above, as briefly as you can. If they do not hold the answer, say that the documents do "
+    "not say."
 )
 _PROMPT_TOKENS = 160
 _PASSAGE_TOKENS = 60

@@ -3,10 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from rlm.benchmark.draws import Draws
+from retrieval.evaluation.metrics import bootstrap_interval
 
 _Z = 1.959964
-_RESAMPLES = 2_000
 
 
 def interval(scores: Sequence[float]) -> tuple[float, float]:
@@ -15,7 +14,7 @@ def interval(scores: Sequence[float]) -> tuple[float, float]:
         return 0.0, 1.0
     if all(score in (0.0, 1.0) for score in scores):
         return wilson(int(sum(scores)), len(scores))
-    return bootstrap_mean(scores)
+    return bootstrap_interval(scores)
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
@@ -24,11 +23,3 @@ def wilson(successes: int, trials: int) -> tuple[float, float]:
     center = (share + squared / (2 * trials)) / (1 + squared / trials)
     half = _Z / (1 + squared / trials) * math.sqrt(share * (1 - share) / trials + squared / (4 * trials**2))
     return max(0.0, center - half), min(1.0, center + half)
-
-
-def bootstrap_mean(scores: Sequence[float], *, seed: int = 0) -> tuple[float, float]:
-    """The middle 95 % of means of resamples; equal scores give equal bounds."""
-    draws = Draws("bootstrap", seed)
-    count = len(scores)
-    means = sorted(sum(scores[draws.below(count)] for _ in range(count)) / count for _ in range(_RESAMPLES))
-    return means[int(0.025 * _RESAMPLES)], means[int(0.975 * _RESAMPLES) - 1]

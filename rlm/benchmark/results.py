@@ -9,6 +9,7 @@ from rlm.benchmark import evidence
 from rlm.benchmark.corpus import GoldSpan, Question
 from rlm.benchmark.intervals import interval
 from rlm.benchmark.scoring import score
+from rlm.prices import Price
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,6 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Prices:
-    """US$ for a million tokens."""
-
-    prompt: float
-    completion: float
-
-    def cost(self, outcome: Outcome) -> float:
-        return (outcome.prompt_tokens * self.prompt + outcome.completion_tokens * self.completion) / 1_000_000
-
-
-@dataclass(frozen=True)
 class Row:
     """A scored outcome. `evidence_read` and `evidence_cited` are shares of the gold spans."""
 
@@ -83,7 +73,7 @@ class Row:
         return asdict(self)
 
 
-def judge(question: Question, outcome: Outcome, prices: Prices | None = None) -> Row:
+def judge(question: Question, outcome: Outcome, price: Price | None = None) -> Row:
     """An outcome with an error scores 0, also where declining would have been right."""
     gold = question.evidence
     return Row(
@@ -104,7 +94,7 @@ def judge(question: Question, outcome: Outcome, prices: Prices | None = None) ->
         seconds=round(outcome.seconds, 2),
         tokens_in_scope=outcome.tokens_in_scope,
         tokens_read=outcome.tokens_read,
-        cost_usd=prices and round(prices.cost(outcome), 6),
+        cost_usd=float(price.of(outcome.prompt_tokens, outcome.completion_tokens)) if price else None,
         error=outcome.error,
         question=question.text,
     )
