@@ -65,20 +65,18 @@ class ExhaustiveStrategy:
     def __init__(
         self,
         corpus: Corpus,
-        operators: Operators,
-        subcalls: SubCalls,
+        operators: Operators | None,
+        subcalls: SubCalls | None,
         model_name: str,
         *,
         layout: Layout | None = None,
-        reasons: tuple[str, ...] = (),
     ) -> None:
-        """`layout` is the corpus's, where somebody looked at it already; `reasons` go before the answer's own."""
+        """`layout` is the corpus's, if somebody looked already. Without operators only plans that judge nothing run."""
         self._corpus = corpus
         self._operators = operators
         self._subcalls = subcalls
         self._model_name = model_name
         self._layout = layout
-        self._reasons = reasons
 
     def answer(self, question: str) -> Answer:
         """The answer that `stream` ends with."""
@@ -127,7 +125,7 @@ class ExhaustiveStrategy:
             strategy=self.name,
             model=self._model_name if planning.plan.steps or planning.usage.calls else None,
             searched=self._searched(done),
-            reasons=(*self._reasons, *account(planning.plan, done)),
+            reasons=account(planning.plan, done),
             usage=planning.usage + done.usage,
             coverage=done.coverage,
             result=computed.result,

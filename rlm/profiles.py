@@ -36,8 +36,9 @@ class ModelProfile:
     records. `parallel_calls` are in flight at once over all runs of a process. A second copy of a call is sent after
     `hedge_after_medians` times what such calls take (None: never). `max_depth` is how far runs may nest, and
     `writes_code` whether the model is given free Python, or else a plan to fill in. `structured_output` says what its
-    server makes of a schema, `cache_salt` whether it takes one (vLLM). `revision` is changed when the same name begins
-    to answer differently; `request_options` are sent as they are with every request.
+    server makes of a schema, `cache_salt` whether it takes one (vLLM). `read_speed` and `write_speed` are tokens a
+    second over all calls in flight, for estimates. `revision` is changed when the same name begins to answer
+    differently; `request_options` are sent as they are with every request.
     """
 
     name: str
@@ -55,6 +56,8 @@ class ModelProfile:
     cache_salt: bool = False
     price: Price | None = None
     revision: str = ""
+    read_speed: float = 2000.0
+    write_speed: float = 100.0
     request_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -94,6 +97,8 @@ LOCAL_QWEN = ModelProfile(
     call_seconds=600.0,
     max_depth=0,
     price=FREE,
+    read_speed=160.0,
+    write_speed=16.0,
 )
 MID_SIZE = ModelProfile(
     name="Qwen/Qwen3-30B-A3B-Instruct*",

@@ -31,6 +31,15 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Routed:
+    """The strategy that answers, why it does, and what that will cost where it is more than a few calls."""
+
+    strategy: str
+    reason: str
+    estimate: str = ""
+
+
+@dataclass(frozen=True)
 class Planned:
     """How the answer will be computed, a sentence a step; `by` is `rules` or the name of a model."""
 
@@ -61,7 +70,7 @@ class Completed:
     answer: Answer
 
 
-Event = Retrieved | Reading | Planned | Working | Delta | Completed
+Event = Routed | Retrieved | Reading | Planned | Working | Delta | Completed
 
 
 class Strategy(Protocol):

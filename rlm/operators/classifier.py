@@ -32,9 +32,17 @@ class LogisticRegression:
 
 
 def train(vectors: Matrix, labels: Numbers, classes: int, *, penalty: float = _PENALTY) -> LogisticRegression:
-    """Minimizes cross-entropy + penalty/2 · |weights|² (the bias free), by Nesterov's accelerated gradient."""
+    """Learns labels that are certain."""
+    return train_soft(vectors, np.eye(classes, dtype=np.float32)[labels], penalty=penalty)
+
+
+def train_soft(vectors: Matrix, wanted: Matrix, *, penalty: float = _PENALTY) -> LogisticRegression:
+    """Minimizes cross-entropy + penalty/2 · |weights|² (the bias free), by Nesterov's accelerated gradient.
+
+    `wanted` has a row for each vector: the probability of each class.
+    """
     features = _with_bias(vectors)
-    wanted = np.eye(classes, dtype=np.float32)[labels]
+    classes = wanted.shape[1]
     shrink = np.full((1, features.shape[1]), penalty, np.float32)
     shrink[0, -1] = 1e-6
     # The largest curvature of softmax cross-entropy is half of that of least squares.
@@ -49,12 +57,17 @@ def train(vectors: Matrix, labels: Numbers, classes: int, *, penalty: float = _P
 
 def cross_fitted(vectors: Matrix, labels: Numbers, classes: int, *, folds: int = _FOLDS) -> Matrix:
     """For each vector the probabilities by a classifier that did not see it: record `i` is in fold `i % folds`."""
-    found = np.zeros((len(vectors), classes), np.float32)
+    return soft_cross_fitted(vectors, np.eye(classes, dtype=np.float32)[labels], folds=folds)
+
+
+def soft_cross_fitted(vectors: Matrix, wanted: Matrix, *, folds: int = _FOLDS) -> Matrix:
+    """The same from probabilities of labels."""
+    found = np.zeros_like(wanted)
     fold = np.arange(len(vectors)) % folds
     for number in range(folds):
         inside = fold == number
         if inside.any() and not inside.all():
-            found[inside] = train(vectors[~inside], labels[~inside], classes).probabilities(vectors[inside])
+            found[inside] = train_soft(vectors[~inside], wanted[~inside]).probabilities(vectors[inside])
     return found
 
 

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TypeVar
 
+import numpy as np
+
 from retrieval.embedding import Embedder
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
@@ -130,12 +132,24 @@ class Operators:
             labels,
             subjects.texts,
             vectors,
+            self._label_vectors(labels),
             limits=self._limits,
             cancelled=self._cancelled,
         )
         copies = Counter(subjects.number_of)
         found = yield from cascade(reader, labels, copies, vectors, self._cascade_limits)
         return self._classified(subjects, found, copies)
+
+    def _label_vectors(self, labels: LabelSet) -> Matrix | None:
+        """Of each label the mean of its name, its definition and both; None where they say nothing, as yes and no."""
+        if self._embedder is None or labels.names == (YES, NO):
+            return None
+        ways = ([label.line for label in labels.labels], [label.name for label in labels.labels])
+        vectors = [self._embedder.documents(texts).vectors for texts in ways]
+        defined = [label.definition or label.name for label in labels.labels]
+        total = sum(vectors, self._embedder.documents(defined).vectors)
+        mean: Matrix = total / np.linalg.norm(total, axis=1, keepdims=True)
+        return mean
 
     def _classified(self, subjects: Subjects, found: Cascaded, copies: Counter[int]) -> Classification:
         read = found.read

@@ -1,18 +1,15 @@
-"""Labels by a model: a first reading of every record, and another look at those that are in doubt.
+"""Labels by a model, and how far it is believed.
 
-A small model's single mistakes even out where a classifier learns from many of its labels. So a record is read again,
-with the labels turned round, where a classifier that learned from the other records' labels disagrees with its first
-one, and everywhere where there are too few records to learn from. Two of three votes decide; where all differ, the
-first reading counts.
+Every record is read twice, the second time with the labels turned round. Where a model mostly agrees with itself its
+labels stand; one that does not is one witness among others, see `consensus`.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from rlm.answers import Usage
-from rlm.operators.classifier import Matrix, cross_fitted, numbers_of
+from rlm.operators.classifier import Matrix, numbers_of
+from rlm.operators.consensus import FEWEST_RECORDS, STEADY, consensus
 from rlm.operators.labels import LabelSet
 from rlm.operators.packing import Asked, PackedTask, PackLimits, Progress, Refused, ask_packed
 from rlm.operators.prompts import SORTING_SYSTEM, choice_schema, judging_prompt, sorting_prompt
@@ -20,8 +17,6 @@ from rlm.strategies import never
 from rlm.subcalls.port import SubCall, SubCalls
 
 YES, NO = "yes", "no"
-# Fewer records than this teach a classifier nothing.
-FEWEST_TO_LEARN_FROM = 60
 _TOKENS_PER_LABEL = 14
 _TOKENS_AROUND = 24
 
@@ -82,7 +77,7 @@ class Read:
 
 
 class LabelReader:
-    """Reads labels with a model; `vectors` are the embeddings of records, or None where there is no encoder."""
+    """Reads labels with a model. `vectors` embeds records and `label_vectors` are the labels'; None without encoder."""
 
     def __init__(
         self,
@@ -91,6 +86,7 @@ class LabelReader:
         labels: LabelSet,
         texts: Texts,
         vectors: Vectors | None,
+        label_vectors: Matrix | None = None,
         *,
         limits: PackLimits,
         cancelled: Callable[[], bool] = never,
@@ -100,6 +96,7 @@ class LabelReader:
         self._labels = labels
         self._texts = texts
         self._vectors = vectors
+        self._label_vectors = label_vectors
         self._limits = limits
         self._cancelled = cancelled
 
@@ -109,19 +106,17 @@ class LabelReader:
         return Read({number: str(label) for number, label in asked.results.items()}, asked.refused, asked.usage)
 
     def carefully(self, numbers: Sequence[int]) -> Generator[Progress, None, Read]:
-        """A reading of each record, and another look at the doubtful ones."""
+        """Two readings of each record, the second with the labels turned round, and what follows from both."""
         read = yield from self.once(numbers)
-        votes = self._votes(read.labels)
-        doubtful = [number for number, label in read.labels.items() if votes.get(number) != label]
-        if not doubtful:
-            return read
-        again = yield from self._ask(doubtful, self._labels.turned())
+        known = list(read.labels)
+        again = yield from self._ask(known, self._labels.turned())
         read.usage += again.usage
-        for number, second in again.results.items():
-            first = read.labels[number]
-            read.read_twice += 1
-            read.steady += first == second
-            read.labels[number] = _decided(first, str(second), votes.get(number))
+        both = [number for number in known if number in again.results]
+        first = {number: read.labels[number] for number in both}
+        second = {number: str(again.results[number]) for number in both}
+        read.read_twice = len(both)
+        read.steady = sum(first[number] == second[number] for number in both)
+        read.labels |= self._agreed(both, first, second)
         return read
 
     def _ask(self, numbers: Sequence[int], labels: LabelSet) -> Generator[Progress, None, Asked]:
@@ -136,16 +131,16 @@ class LabelReader:
             )
         )
 
-    def _votes(self, labels: dict[int, str]) -> dict[int, str]:
-        """What a classifier says of each record that learned from the labels of others; nothing from too few."""
-        if self._vectors is None or len(labels) < FEWEST_TO_LEARN_FROM or len(set(labels.values())) < 2:
+    def _agreed(self, numbers: Sequence[int], first: dict[int, str], second: dict[int, str]) -> dict[int, str]:
+        """Of a model that mostly agrees with itself, where it does; else what all witnesses make likely."""
+        doubtful = [number for number in numbers if first[number] != second[number]]
+        if not doubtful or self._vectors is None or self._label_vectors is None or len(numbers) < FEWEST_RECORDS:
             return {}
         names = self._labels.names
-        numbers = list(labels)
-        found = cross_fitted(self._vectors(numbers), numbers_of(names, list(labels.values())), len(names))
-        return dict(zip(numbers, (names[at] for at in np.argmax(found, axis=1)), strict=True))
-
-
-def _decided(first: str, second: str, classifier: str | None) -> str:
-    """Two of three."""
-    return second if second == classifier else first
+        vectors = self._vectors(numbers)
+        readings = [numbers_of(names, [reading[number] for number in numbers]) for reading in (first, second)]
+        found = consensus(vectors @ self._label_vectors.T, readings, vectors)
+        labels = {number: names[at] for number, at in zip(numbers, found, strict=True)}
+        if len(doubtful) <= (1 - STEADY) * len(numbers):
+            return {number: labels[number] for number in doubtful}
+        return labels

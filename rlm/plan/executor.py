@@ -8,6 +8,7 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.corpus.lines import fields
 from rlm.corpus.records import Records, split
+from rlm.errors import NotExhaustiveError
 from rlm.operators.judged import Classification, Extraction, JudgedBy, covered
 from rlm.operators.operators import Operators, Working
 from rlm.operators.packing import Progress
@@ -35,7 +36,7 @@ class Executed:
 
 
 def execute(
-    plan: Plan, corpus: Corpus, operators: Operators, *, cancelled: Callable[[], bool] = never
+    plan: Plan, corpus: Corpus, operators: Operators | None, *, cancelled: Callable[[], bool] = never
 ) -> Working[Executed]:
     """Yields `Progress`. Raises what splitting and `RunCancelledError`; failures of single calls are in the result."""
     records = split(corpus, plan.splitting, cancelled=cancelled)
@@ -43,12 +44,14 @@ def execute(
     rows = list(_rows(corpus, records, plan))
     chosen = list(keep(rows, plan.where))
     handles = [row.handle for row in chosen]
-    project = _projection(plan, records)
+    project = projection(plan, records)
     usage = Usage()
     classifications: dict[str, Classification] = {}
     refused: dict[str, int] = {}
     judged = [JudgedBy.MODEL] * len(handles) if plan.steps else [JudgedBy.NOBODY] * len(handles)
     for step in plan.steps:
+        if operators is None:
+            raise NotExhaustiveError("Judging records takes a language model, and there is none.")
         result = yield from _run(step, operators, handles, project)
         usage += result.usage
         for code, count in result.refused.items():
@@ -106,7 +109,8 @@ def _needs_fields(plan: Plan) -> bool:
     return plan.text_column is not None or bool(plan.where)
 
 
-def _projection(plan: Plan, records: Records) -> Projection:
+def projection(plan: Plan, records: Records) -> Projection:
+    """The part of a record that a plan judges; all of one that lacks it."""
     column = plan.text_column
     if column is None:
         return whole

@@ -36,7 +36,7 @@ class Layout:
 def look(corpus: Corpus) -> Layout:
     """The layout of a corpus as it is; raises what reading raises."""
     records = split(corpus, guess_splitting(corpus))
-    sampled = _spread(records.handles)
+    sampled = spread(records.handles)
     rows = [fields(text, records.columns) for text in corpus.read_all(sampled)]
     counts = Counter(name for row in rows for name in row)
     columns = tuple(name for name, count in counts.items() if count >= _COMMON * len(rows))
@@ -47,7 +47,8 @@ def look(corpus: Corpus) -> Layout:
     return Layout(records, columns, dates, text_column, preamble[:8_000])
 
 
-def _spread(handles: Sequence[Handle]) -> list[Handle]:
+def spread(handles: Sequence[Handle]) -> list[Handle]:
+    """A sample, evenly from first to last."""
     count = min(_SAMPLED, len(handles))
     return [handles[at * len(handles) // count] for at in range(count)]
 

@@ -1,0 +1,113 @@
+"""What an exhaustive answer will cost, before anything is spent: calls, tokens, time and money, from the plan and a
+sample of the records. Meant to be within a factor of two."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from math import ceil
+
+from rlm.corpus.corpus import Corpus
+from rlm.operators.cascade import CascadeLimits
+from rlm.operators.packing import PackLimits
+from rlm.plan.executor import projection
+from rlm.plan.layout import Layout, spread
+from rlm.plan.plan import Classify, Extract, Plan
+from rlm.profiles import ModelProfile
+from rlm.tokens import estimated_tokens
+
+# Over these nothing is begun without being asked: about what somebody waits for, and what nobody misses.
+UNASKED_SECONDS = 900.0
+UNASKED_DOLLARS = Decimal(1)
+
+_PROMPT_TOKENS = 120
+_TOKENS_PER_CHOICE = 8
+_TOKENS_PER_VALUE = 15
+_READINGS = 2
+# Of records outside the sample, those that a cascade leaves to the model.
+_LEFT_BY_CASCADE = 0.4
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`dollars` is None where the model's price is not known. `records` is how many there are to judge."""
+
+    records: int = 0
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+    dollars: Decimal | None = Decimal(0)
+
+    @property
+    def large(self) -> bool:
+        """Whether it takes a word of the caller's to begin."""
+        return self.seconds > UNASKED_SECONDS or (self.dollars is not None and self.dollars > UNASKED_DOLLARS)
+
+    def sentence(self) -> str:
+        """For people."""
+        tokens = self.prompt_tokens + self.completion_tokens
+        money = "" if not self.dollars else f", ${self.dollars:.2f}"
+        price = " (the model's price is not known)" if self.dollars is None else ""
+        return (
+            f"About {self.calls:,} calls of the language model over {self.records:,} records, "
+            f"{_rounded(tokens):,} tokens, {_duration(self.seconds)}{money}{price}."
+        )
+
+
+def estimate(
+    plan: Plan,
+    layout: Layout,
+    corpus: Corpus,
+    profile: ModelProfile,
+    *,
+    pack: PackLimits,
+    cascade: CascadeLimits | None,
+) -> Estimate:
+    """`cascade` is None where there is no encoder; records with equal texts are counted as if they were not."""
+    if not plan.steps or not layout.records.handles:
+        return Estimate()
+    sample = spread(layout.records.handles)
+    project = projection(plan, layout.records)
+    tokens = [estimated_tokens(project(text)[: pack.record_chars]) for text in corpus.read_all(sample)]
+    each = sum(tokens) / len(tokens)
+    records = len(layout.records)
+    total = Estimate(records)
+    for step in plan.steps:
+        reads = _reads(records, cascade) * (1 if isinstance(step, Extract) else _READINGS)
+        per_call = max(1, min(pack.records, int(pack.tokens / max(1.0, each))))
+        calls = ceil(reads / per_call)
+        labels = step.labels.labels if isinstance(step, Classify) else ()
+        shown = _PROMPT_TOKENS + sum(estimated_tokens(label.line) for label in labels)
+        written = _TOKENS_PER_VALUE * len(step.properties) if isinstance(step, Extract) else _TOKENS_PER_CHOICE
+        total = _plus(total, calls, int(calls * shown + reads * each), int(reads * written))
+    return _priced(total, profile)
+
+
+def _reads(records: int, cascade: CascadeLimits | None) -> float:
+    if cascade is None or records <= cascade.read_all:
+        return records
+    return cascade.sample + _LEFT_BY_CASCADE * (records - cascade.sample)
+
+
+def _plus(total: Estimate, calls: int, prompt: int, completion: int) -> Estimate:
+    return Estimate(
+        total.records, total.calls + calls, total.prompt_tokens + prompt, total.completion_tokens + completion
+    )
+
+
+def _priced(total: Estimate, profile: ModelProfile) -> Estimate:
+    seconds = total.prompt_tokens / profile.read_speed + total.completion_tokens / profile.write_speed
+    price = profile.price
+    dollars = None if price is None else price.of(total.prompt_tokens, total.completion_tokens)
+    return Estimate(total.records, total.calls, total.prompt_tokens, total.completion_tokens, seconds, dollars)
+
+
+def _rounded(number: int) -> int:
+    """To two figures: more would pretend."""
+    digits = max(0, len(str(number)) - 2)
+    return round(number, -digits)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

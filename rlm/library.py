@@ -1,0 +1,71 @@
+"""What exhaustive answers are made of in a deployment: the documents of a scope, and an encoder for their records."""
+
+from collections.abc import Callable
+
+from ingest.texts import Texts
+from retrieval.embedding import Embedder
+from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus
+from rlm.errors import NotExhaustiveError
+from rlm.estimates import Estimate, estimate
+from rlm.exhaustive import ExhaustiveStrategy
+from rlm.operators.cascade import CascadeLimits
+from rlm.operators.operators import Operators
+from rlm.operators.packing import PackLimits
+from rlm.profiles import ModelProfile
+from rlm.routing import Route
+from rlm.scopes import AnswerScope
+from rlm.subcalls.port import SubCalls
+
+
+class Library:
+    """Opens corpora, and makes the strategy that reads one of them from end to end."""
+
+    def __init__(self, catalog: ActiveDocuments, texts: Texts, embedder: Embedder | None = None) -> None:
+        self._catalog = catalog
+        self._texts = texts
+        self._embedder = embedder
+        self._cascade = CascadeLimits()
+
+    def corpus(self, scope: AnswerScope) -> Corpus:
+        """The documents of a scope as they are now."""
+        return open_corpus(self._catalog, self._texts, scope)
+
+    def operators(
+        self, corpus: Corpus, calls: SubCalls, profile: ModelProfile, cancelled: Callable[[], bool]
+    ) -> Operators:
+        """The operators over a corpus, bound to a run's calls."""
+        return Operators(
+            corpus,
+            calls,
+            self._embedder,
+            limits=pack_limits(profile),
+            cascade_limits=self._cascade,
+            cancelled=cancelled,
+        )
+
+    def estimate(self, route: Route, profile: ModelProfile) -> Estimate:
+        """Nothing where the plan is still to be filled in by the model."""
+        if route.plan is None or route.layout is None or route.corpus is None:
+            return Estimate()
+        cascade = self._cascade if self._embedder is not None else None
+        return estimate(route.plan, route.layout, route.corpus, profile, pack=pack_limits(profile), cascade=cascade)
+
+    def exhaustive(
+        self, route: Route, calls: SubCalls | None, profile: ModelProfile | None, cancelled: Callable[[], bool]
+    ) -> ExhaustiveStrategy:
+        """The strategy of a route. Raises `NotExhaustiveError` where it takes a language model and there is none."""
+        assert route.corpus is not None
+        if calls is None or profile is None:
+            if route.plan is None or route.plan.steps:
+                raise NotExhaustiveError(
+                    "Judging records takes a language model, and there is none.",
+                    hint="Set LEADLINE_LLM, or ask about what the records have written.",
+                )
+            return ExhaustiveStrategy(route.corpus, None, None, "none", layout=route.layout)
+        operators = self.operators(route.corpus, calls, profile, cancelled)
+        return ExhaustiveStrategy(route.corpus, operators, calls, profile.name, layout=route.layout)
+
+
+def pack_limits(profile: ModelProfile) -> PackLimits:
+    """As many records a call as the model's profile says, and a slice of their text."""
+    return PackLimits(profile.batch_items, max(500, profile.slice_tokens))

@@ -1,0 +1,87 @@
+"""Labels from several unsure witnesses: a model's readings of a record, and how near its embedding is to each label.
+
+A small model contradicts itself when labels come in another order, and prefers some of them wherever they stand; a
+bi-encoder is wrong about other records. So each witness is believed as far as the others bear it out:
+
+* How often each is right follows from how often each two agree, if they err independently (three witnesses, three
+  equations; after Platanios et al., UAI 2014).
+* Which label a model gives instead of which is learned together with the labels, by expectation and maximization
+  (Dawid & Skene, 1979).
+* With enough records, a classifier that learned from the others' labels is one more witness of each.
+
+Nothing here is tuned to a label set; what was measured is in `DECISIONS.md`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rlm.operators.classifier import Matrix, Numbers, soft_cross_fitted
+
+# From this agreement of a model with itself on, its labels stand where it agrees; below, all witnesses are heard.
+STEADY = 0.9
+FEWEST_RECORDS = 30
+_FEWEST_TO_LEARN_FROM = 100
+_ROUNDS = 20
+_LEARNED_ROUNDS = 2
+_SMOOTHING, _TRUST = 1.0, 3.0
+
+
+def consensus(nearness: Matrix, readings: Sequence[Numbers], vectors: Matrix) -> Numbers:
+    """The most likely label of each record.
+
+    `nearness` has the cosine of each record (row) and each label (column); `readings` are two labels of each record by
+    the model, and `vectors` the records' embeddings.
+    """
+    labels = nearness.shape[1]
+    scores = (nearness - nearness.mean(axis=0)) / (nearness.std(axis=0) + 1e-6)
+    reliable = reliability(scores.argmax(axis=1), *readings, labels=labels)
+    prior = _log(_softmax(_log_odds(reliable, labels) * scores))
+    found = _dawid_skene(prior, readings, labels)
+    if len(vectors) >= _FEWEST_TO_LEARN_FROM:
+        for _ in range(_LEARNED_ROUNDS):
+            learned = soft_cross_fitted(vectors, found.astype(np.float32))
+            found = _dawid_skene(prior + _log(learned), readings, labels)
+    best: Numbers = found.argmax(axis=1)
+    return best
+
+
+def reliability(first: Numbers, second: Numbers, third: Numbers, *, labels: int) -> float:
+    """How often `first` is right, from how often each two of the three agree."""
+    one, other, rest = (
+        max(1e-3, (labels * float((a == b).mean()) - 1) / (labels - 1))
+        for a, b in ((first, second), (first, third), (second, third))
+    )
+    return min(0.98, (1 + (labels - 1) * min(1.0, (one * other / rest) ** 0.5)) / labels)
+
+
+def _dawid_skene(prior: Matrix, readings: Sequence[Numbers], labels: int) -> Matrix:
+    """Probabilities of each label for each record, and with them which label the model gives for which."""
+    # Readings by one model err together: two of them count as 1.4 witnesses.
+    weight = 1 / len(readings) ** 0.5
+    eye = np.eye(labels)
+    found = _softmax(prior + sum(weight * 1.5 * eye[reading] for reading in readings))
+    for _ in range(_ROUNDS):
+        scores = prior.copy()
+        for reading in readings:
+            given = np.stack([found[reading == label].sum(axis=0) for label in range(labels)], axis=1)
+            given += _SMOOTHING + _TRUST * eye
+            given /= given.sum(axis=1, keepdims=True)
+            scores += weight * np.log(given[:, reading].T)
+        found = _softmax(scores)
+    return found
+
+
+def _log_odds(share: float, labels: int) -> float:
+    """Of being right, against one other label."""
+    return max(0.2, float(np.log(share * (labels - 1) / (1 - share))))
+
+
+def _log(probabilities: Matrix) -> Matrix:
+    return np.log(probabilities + 1e-3)
+
+
+def _softmax(scores: Matrix) -> Matrix:
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    found: Matrix = powers / powers.sum(axis=1, keepdims=True)
+    return found

@@ -1,0 +1,96 @@
+"""Which strategy answers a question, and why; and whether the caller has to be asked first.
+
+A question goes to the exhaustive strategy only where its shape is plain and the documents in scope are records of the
+kind that it asks about; everything else is read for directly, which costs least. A caller may force either.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rlm.budgets import Limits
+from rlm.corpus.corpus import Corpus
+from rlm.corpus.records import SplitBy
+from rlm.errors import RunTooLargeError
+from rlm.estimates import Estimate
+from rlm.plan.layout import Layout, look
+from rlm.plan.plan import Filter, Plan
+from rlm.plan.rules import plan_by_rules
+from rlm.plan.shapes import RECORDS
+from rlm.plan.wording import take_apart
+
+
+class StrategyName(StrEnum):
+    """What a caller may ask for; `auto` leaves it to the router."""
+
+    AUTO = "auto"
+    DIRECT = "direct"
+    EXHAUSTIVE = "exhaustive"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a caller wants an answer made. `confirm` says that the cost is accepted, `budget` the most it may be."""
+
+    strategy: StrategyName = StrategyName.AUTO
+    confirm: bool = False
+    budget: Limits | None = None
+
+
+@dataclass(frozen=True)
+class Route:
+    """The strategy and why it was chosen; what was found out on the way is kept for it."""
+
+    strategy: StrategyName
+    reason: str
+    corpus: Corpus | None = None
+    layout: Layout | None = None
+    plan: Plan | None = None
+
+
+# Questions that look as if they asked about many records; the rest is not worth looking at the documents for.
+_ABOUT_MANY = re.compile(
+    r"\bhow many\b|\b(?:most|least)[ -](?:common|frequent|often)\b|\b(?:which|what) [\w ]{2,30} (?:has|have|had) the\b"
+    r"|\b(?:more|less) (?:common|frequent) than\b|\bare there (?:more|fewer)\b|\bpairs of\b|\b(?:list|find) all\b"
+    r"|\bfirst month\b|\bless common\b",
+    re.IGNORECASE,
+)
+_OF_RECORDS = re.compile(rf"\b(?:how many|which|list|find)\b(?: all)?(?: of)?(?: the)? (?:{RECORDS})\b", re.IGNORECASE)
+
+
+def route(question: str, wanted: Wanted, open_corpus: Callable[[], Corpus], *, can_judge: bool) -> Route:
+    """`can_judge` is whether there is a language model. A forced strategy is taken as it is."""
+    if wanted.strategy is StrategyName.DIRECT:
+        return Route(StrategyName.DIRECT, "Direct, as asked.")
+    if wanted.strategy is StrategyName.EXHAUSTIVE:
+        corpus = open_corpus()
+        layout = look(corpus)
+        return Route(StrategyName.EXHAUSTIVE, "Exhaustive, as asked.", corpus, layout, plan_by_rules(question, layout))
+    if not _ABOUT_MANY.search(take_apart(question).asked):
+        return Route(StrategyName.DIRECT, "Direct: a few passages can answer the question.")
+    corpus = open_corpus()
+    layout = look(corpus)
+    plan = plan_by_rules(question, layout)
+    if plan is None or not layout.records.handles:
+        return Route(StrategyName.DIRECT, "Direct: no plan over records has the shape of the question.")
+    if plan.steps and not can_judge:
+        return Route(StrategyName.DIRECT, "Direct: judging records takes a language model, and there is none.")
+    if _guessed(question, plan):
+        return Route(StrategyName.DIRECT, "Direct: the documents are no list of what the question counts.")
+    number = len(layout.records)
+    reason = f"Exhaustive: the question is about all of {number:,} records, and its answer is computed from them."
+    return Route(StrategyName.EXHAUSTIVE, reason, corpus, layout, plan)
+
+
+def require_confirmation(estimate: Estimate, wanted: Wanted) -> None:
+    """Raises `RunTooLargeError` with the estimate where a run is large and the caller has said nothing about it."""
+    if estimate.large and not wanted.confirm and wanted.budget is None:
+        raise RunTooLargeError(estimate.sentence())
+
+
+def _guessed(question: str, plan: Plan) -> bool:
+    """Whether a yes/no question would be asked about records that nobody spoke of: "How many ships are in the bay?"."""
+    if not any(isinstance(step, Filter) for step in plan.steps):
+        return False
+    return plan.splitting.by is SplitBy.CHUNK or not _OF_RECORDS.search(take_apart(question).asked)

@@ -1,0 +1,129 @@
+from decimal import Decimal
+
+import pytest
+
+from rlm.budgets import Limits
+from rlm.corpus.corpus import Corpus
+from rlm.errors import RunTooLargeError
+from rlm.estimates import Estimate, estimate
+from rlm.operators.cascade import CascadeLimits
+from rlm.operators.operators import Operators, finish
+from rlm.operators.packing import PackLimits
+from rlm.plan.executor import execute
+from rlm.plan.layout import look
+from rlm.plan.rules import plan_by_rules
+from rlm.prices import Price
+from rlm.profiles import ModelProfile
+from rlm.routing import Route, StrategyName, Wanted, require_confirmation, route
+from tests.fakes.rule_subcalls import RuleSubCalls
+from tests.support.books import book
+from tests.support.corpora import corpus_of
+from tests.support.labelled_records import PREAMBLE, document, label_of, labelled_records
+
+RECORDS = corpus_of(document(labelled_records(120)))
+BOOK = corpus_of(book(1))
+COUNTING = f"{PREAMBLE} Question: How many records have the label 'plant'?"
+
+
+def routed(
+    question: str, corpus: Corpus = RECORDS, *, wanted: StrategyName = StrategyName.AUTO, judge: bool = True
+) -> Route:
+    return route(question, Wanted(wanted), lambda: corpus, can_judge=judge)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        COUNTING,
+        f"{PREAMBLE} Question: Which of the labels is the most common?",
+        "Which user has the most records?",
+        "How many of the records mention a bird?",
+    ],
+)
+def test_questions_about_all_records_are_exhaustive_and_say_why(question: str) -> None:
+    found = routed(question)
+    assert found.strategy is StrategyName.EXHAUSTIVE
+    assert "120 records" in found.reason
+    assert found.plan is not None
+
+
+@pytest.mark.parametrize(
+    ("question", "corpus"),
+    [
+        ("Who wrote to the harbour master?", RECORDS),
+        ("How many ships are in the bay?", RECORDS),
+        ("How many children does Mr. Bennet have?", BOOK),
+        ("How many of the chapters mention a whale?", BOOK),
+        ("Which captain has the most whales?", BOOK),
+        ("Which of the labels is the most common?", corpus_of()),
+    ],
+)
+def test_other_questions_are_read_for_directly(question: str, corpus: Corpus) -> None:
+    assert routed(question, corpus).strategy is StrategyName.DIRECT
+
+
+def test_documents_are_not_looked_at_for_a_question_that_needs_no_counting() -> None:
+    def untouched() -> Corpus:
+        raise AssertionError("the corpus was opened")
+
+    assert route("Who is Harriet Smith?", Wanted(), untouched, can_judge=True).strategy is StrategyName.DIRECT
+    forced = route(COUNTING, Wanted(StrategyName.DIRECT), untouched, can_judge=True)
+    assert forced.strategy is StrategyName.DIRECT
+
+
+def test_without_a_language_model_only_written_fields_are_counted() -> None:
+    assert routed(COUNTING, judge=False).strategy is StrategyName.DIRECT
+    assert routed("Which user has the most records?", judge=False).strategy is StrategyName.EXHAUSTIVE
+
+
+def test_a_caller_may_force_a_strategy() -> None:
+    assert routed("Beasts, in total?", wanted=StrategyName.EXHAUSTIVE).strategy is StrategyName.EXHAUSTIVE
+    assert routed(COUNTING, wanted=StrategyName.DIRECT).strategy is StrategyName.DIRECT
+
+
+LARGE = Estimate(records=250_000, calls=30_000, prompt_tokens=9_000_000, completion_tokens=2_000_000, seconds=9_000.0)
+
+
+def test_a_large_run_is_refused_with_its_estimate_and_costs_nothing() -> None:
+    with pytest.raises(RunTooLargeError, match=r"30,000 calls.*250,000 records.*11,000,000 tokens.*2\.5 h"):
+        require_confirmation(LARGE, Wanted())
+
+
+@pytest.mark.parametrize("wanted", [Wanted(confirm=True), Wanted(budget=Limits(calls=10))], ids=["confirmed", "budget"])
+def test_a_large_run_begins_when_the_caller_says_so(wanted: Wanted) -> None:
+    require_confirmation(LARGE, wanted)
+
+
+def test_a_small_run_begins_unasked() -> None:
+    require_confirmation(Estimate(records=100, calls=10, seconds=20.0), Wanted())
+
+
+def test_money_alone_makes_a_run_large() -> None:
+    assert Estimate(seconds=5.0, dollars=Decimal("1.5")).large
+    assert not Estimate(seconds=5.0, dollars=None).large
+
+
+@pytest.mark.parametrize("items", [4, 10, 40])
+def test_an_estimate_is_within_a_factor_of_two_of_what_is_spent(items: int) -> None:
+    corpus = corpus_of(document(labelled_records(400)))
+    layout = look(corpus)
+    plan = plan_by_rules(COUNTING, layout)
+    assert plan is not None
+    profile = ModelProfile("m", 32_000, 2_000, price=Price(Decimal(1), Decimal(4)))
+    pack = PackLimits(items, 4_000)
+    expected = estimate(plan, layout, corpus, profile, pack=pack, cascade=None)
+    calls = RuleSubCalls(label_of)
+    spent = finish(execute(plan, corpus, Operators(corpus, calls, limits=pack))).usage
+    assert 0.5 <= expected.calls / spent.calls <= 2
+    assert 0.5 <= expected.prompt_tokens / spent.prompt_tokens <= 2
+    assert 0.4 <= expected.completion_tokens / spent.completion_tokens <= 2.5
+    assert expected.dollars == profile.price.of(expected.prompt_tokens, expected.completion_tokens)  # type: ignore[union-attr]
+
+
+def test_a_plan_that_judges_nothing_costs_nothing() -> None:
+    layout = look(RECORDS)
+    plan = plan_by_rules("Which user has the most records?", layout)
+    assert plan is not None
+    profile = ModelProfile("m", 32_000, 2_000)
+    found = estimate(plan, layout, RECORDS, profile, pack=PackLimits(), cascade=CascadeLimits())
+    assert found == Estimate()
