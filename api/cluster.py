@@ -10,6 +10,8 @@ from ingest.intake import Intake
 from retrieval.models.store import ModelStore
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
+from rlm.library import Library
+from rlm.subcalls.scheduler import SubCallScheduler
 from workers.cluster import OpenEncoder, local_encoder, open_parts
 from workers.collecting import Collector
 from workers.enqueue.celery_app import make_app
@@ -37,6 +39,9 @@ def open_cluster(
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
         searcher = Searcher(parts.index, parts.sparse, parts.encoder, parts.catalog, parts.texts)
+        sub_calls = SubCallScheduler(parts.replies)
+        stack.callback(sub_calls.close)
+        library = Library(parts.catalog, parts.texts, parts.encoder)
         services = Services(
             settings=settings,
             catalog=parts.catalog,
@@ -52,7 +57,7 @@ def open_cluster(
                 max_backlog=settings.max_backlog,
             ),
             searcher=searcher,
-            answering=Answering(searcher, language_model),
+            answering=Answering(searcher, language_model, library, sub_calls),
             doorbell=doorbell,
             require_index=parts.require_index,
             delete=Collector(parts.catalog, parts.index, parts.texts, parts.blobs).delete,

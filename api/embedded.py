@@ -21,6 +21,7 @@ from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.replies import Replies
 from ingest.errors import DataFolderBusyError
 from ingest.intake import Intake
 from ingest.parsing.sandbox import ParserSandbox
@@ -31,6 +32,8 @@ from retrieval.encoder_fact import require_same_encoder
 from retrieval.models.store import ModelStore
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
+from rlm.library import Library
+from rlm.subcalls.scheduler import SubCallScheduler
 from workers.collecting import Collector
 from workers.enqueue import ThreadDoorbell
 from workers.reconcile import reconcile
@@ -137,6 +140,8 @@ def _assemble(
         jobs, [IngestTask(shop, parser)], EmbedTask(shop), CollectTask(shop), doorbell, has_room=blobs.has_room_to_work
     )
     searcher = Searcher(index, sparse, encoder, catalog, texts)
+    sub_calls = SubCallScheduler(Replies(engine))
+    stack.callback(sub_calls.close)
     services = Services(
         settings=settings,
         catalog=catalog,
@@ -152,7 +157,7 @@ def _assemble(
             max_backlog=settings.max_backlog,
         ),
         searcher=searcher,
-        answering=Answering(searcher, language_model),
+        answering=Answering(searcher, language_model, Library(catalog, texts, encoder), sub_calls),
         doorbell=doorbell,
         delete=Collector(catalog, index, texts, blobs).delete,
     )

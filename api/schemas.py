@@ -5,7 +5,8 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any, Literal
+from decimal import Decimal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +15,8 @@ from ingest.catalog.catalog import Total
 from ingest.documents import Deletion, Document, VersionState
 from retrieval.search import MAX_QUERY_CHARS, MAX_TOP_K, Hit, Mode, SearchResult
 from rlm.answers import Answer, AnswerStatus
+from rlm.budgets import Limits
+from rlm.routing import StrategyName, Wanted
 
 
 class Wire(BaseModel):
@@ -232,14 +235,37 @@ class SearchOut(Wire):
         return cls(hits=[HitOut.of(hit) for hit in result.hits], timings_ms=dict(result.timings_ms))
 
 
+class BudgetIn(Wire):
+    """The most that an answer may spend; what is left out has no limit. Dollars need a model whose price is known."""
+
+    calls: int | None = Field(None, ge=0)
+    prompt_tokens: int | None = Field(None, ge=0)
+    completion_tokens: int | None = Field(None, ge=0)
+    dollars: Decimal | None = Field(None, ge=0)
+    seconds: float | None = Field(None, gt=0)
+
+    def limits(self) -> Limits:
+        return Limits(self.calls, self.prompt_tokens, self.completion_tokens, self.dollars, self.seconds)
+
+
 class QuestionIn(Wire):
-    """A question. `stream` answers with server-sent events instead of one JSON."""
+    """A question. `stream` answers with server-sent events instead of one JSON.
+
+    `strategy` is chosen where it is `auto`. A run over many records whose estimate is large is refused with
+    `confirmation_required`, unless `confirm` is true or a `budget` is set; what a budget does not cover is left out,
+    and the answer says so.
+    """
 
     question: str
     collections: list[str] = Field(default_factory=list, max_length=100)
     documents: list[str] = Field(default_factory=list, max_length=1000)
-    strategy: Literal["direct"] = "direct"
+    strategy: StrategyName = StrategyName.AUTO
     stream: bool = False
+    confirm: bool = False
+    budget: BudgetIn | None = None
+
+    def wanted(self) -> Wanted:
+        return Wanted(self.strategy, self.confirm, self.budget.limits() if self.budget else None)
 
 
 def encode_cursor(sequence: int) -> str:

@@ -9,11 +9,16 @@ from langchain_core.language_models import BaseChatModel
 from retrieval.passages import Passage
 from retrieval.search import MAX_QUERY_CHARS, Searcher, SearchRequest
 from rlm.answers import Answer
+from rlm.budgets import Budget, Limits
 from rlm.direct import DirectStrategy
 from rlm.extractive import ExtractiveStrategy
+from rlm.library import Library
 from rlm.profiles import ModelProfile
+from rlm.questions import check_question
+from rlm.routing import ANYHOW, Route, StrategyName, Wanted, require_confirmation, route
 from rlm.scopes import AnswerScope
-from rlm.strategies import Completed, Event, Strategy, never
+from rlm.strategies import Completed, Event, Routed, Strategy, never
+from rlm.subcalls.scheduler import SubCallScheduler
 
 __all__ = ["AnswerScope", "Answering", "ChatModel", "LanguageModel"]
 
@@ -44,34 +49,72 @@ class LanguageModel(Protocol):
 class Answering:
     """Answers for every tenant; passages come only through a search bound to the caller's scope."""
 
-    def __init__(self, searcher: Searcher, language_model: LanguageModel) -> None:
+    def __init__(
+        self, searcher: Searcher, language_model: LanguageModel, library: Library, sub_calls: SubCallScheduler
+    ) -> None:
         self._searcher = searcher
         self._language_model = language_model
+        self._library = library
+        self._sub_calls = sub_calls
 
     def state(self) -> Mapping[str, Any]:
         """The language model's state, for people."""
         return self._language_model.state()
 
-    def stream(self, question: str, scope: AnswerScope, *, cancelled: Callable[[], bool] = never) -> Iterator[Event]:
-        """Events of the answer as they happen, as `Strategy.stream`.
+    def stream(
+        self,
+        question: str,
+        scope: AnswerScope,
+        *,
+        wanted: Wanted = ANYHOW,
+        cancelled: Callable[[], bool] = never,
+    ) -> Iterator[Event]:
+        """Events of the answer as they happen: the choice of a strategy, and then as `Strategy.stream`.
 
-        Raises `LanguageModelUnavailableError` at once, not at the first event, so that an edge can still refuse.
+        Raises at once, not at the first event, what an edge can still refuse for: `LanguageModelUnavailableError`,
+        `QuestionError`, `RunTooLargeError`, `NotExhaustiveError`. Choosing may read the documents, so it takes a while.
         """
-        return self._events(self._strategy(scope).stream(question, cancelled=cancelled))
+        question = check_question(question)
+        model = self._language_model.acquire()
+        chosen = route(question, wanted, lambda: self._library.corpus(scope), can_judge=model is not None)
+        if chosen.strategy is not StrategyName.EXHAUSTIVE:
+            strategy = self._reading(scope, model)
+            return self._events(Routed(strategy.name, chosen.reason), strategy.stream(question, cancelled=cancelled))
+        routed, strategy = self._exhaustive(chosen, wanted, scope, model, cancelled)
+        return self._events(routed, strategy.stream(question, cancelled=cancelled))
 
-    def _events(self, events: Iterator[Event]) -> Iterator[Event]:
+    def _exhaustive(
+        self,
+        chosen: Route,
+        wanted: Wanted,
+        scope: AnswerScope,
+        model: ChatModel | None,
+        cancelled: Callable[[], bool],
+    ) -> tuple[Routed, Strategy]:
+        if model is None:
+            return Routed(chosen.strategy, chosen.reason), self._library.exhaustive(chosen, None, None, cancelled)
+        estimate = self._library.estimate(chosen, model.profile)
+        require_confirmation(estimate, wanted)
+        budget = Budget(wanted.budget or Limits())
+        calls = self._sub_calls.bind(model.chat, model.profile, tenant_id=scope.tenant_id, budget=budget)
+        strategy = self._library.exhaustive(chosen, calls, model.profile, cancelled)
+        return Routed(chosen.strategy, chosen.reason, estimate.sentence() if estimate.calls else ""), strategy
+
+    def _events(self, routed: Routed, events: Iterator[Event]) -> Iterator[Event]:
+        yield routed
         for event in events:
-            yield Completed(self._with_pages(event.answer)) if isinstance(event, Completed) else event
+            yield Completed(self._finished(event.answer, routed)) if isinstance(event, Completed) else event
 
-    def _with_pages(self, answer: Answer) -> Answer:
-        """Each citation with the page of its quotation, where it had that of its passage's beginning."""
+    def _finished(self, answer: Answer, routed: Routed) -> Answer:
+        """With why the strategy was chosen, and each citation with the page of its quotation, where it had that of its
+        passage's beginning."""
         citations = tuple(
             replace(each, page=each.page and self._searcher.page_of(each.version_id, each.start))
             for each in answer.citations
         )
-        return replace(answer, citations=citations)
+        return replace(answer, citations=citations, reasons=(routed.reason, *answer.reasons))
 
-    def _strategy(self, scope: AnswerScope) -> Strategy:
+    def _reading(self, scope: AnswerScope, model: ChatModel | None) -> Strategy:
         def retrieve(question: str) -> Sequence[Passage]:
             request = SearchRequest(
                 scope.tenant_id,
@@ -82,7 +125,6 @@ class Answering:
             )
             return [hit.passage for hit in self._searcher.search(request).hits]
 
-        model = self._language_model.acquire()
         if model is None:
             return ExtractiveStrategy(retrieve)
         return DirectStrategy(retrieve, model.chat, model.profile)

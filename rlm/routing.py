@@ -38,6 +38,9 @@ class Wanted:
     budget: Limits | None = None
 
 
+ANYHOW = Wanted()
+
+
 @dataclass(frozen=True)
 class Route:
     """The strategy and why it was chosen; what was found out on the way is kept for it."""

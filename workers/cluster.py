@@ -17,6 +17,7 @@ from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.replies import Replies
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
 from ingest.parsing.sandbox import ParserSandbox
@@ -47,6 +48,7 @@ class Parts:
 
     catalog: Catalog
     jobs: Jobs
+    replies: Replies
     leftovers: Leftovers
     keys: ApiKeys
     blobs: DirectoryBlobs
@@ -85,6 +87,7 @@ def open_parts(settings: ClusterSettings, *, open_encoder: OpenEncoder = local_e
         yield Parts(
             catalog=catalog,
             jobs=jobs,
+            replies=Replies(engine),
             leftovers=Leftovers(engine),
             keys=ApiKeys(engine),
             blobs=blobs,

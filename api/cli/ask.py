@@ -1,7 +1,7 @@
 """`leadline ask` and `leadline search`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +13,7 @@ from rich.table import Table
 from api.cli.client import Client, ServiceError, connect
 from api.cli.up import read_settings
 from retrieval.search import Mode
+from rlm.routing import StrategyName
 
 _SNIPPET_CHARS = 300
 
@@ -21,12 +22,30 @@ def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     collection: Annotated[list[str] | None, typer.Option(help="Only these collections.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
+    strategy: Annotated[StrategyName, typer.Option(help="How to answer; `auto` chooses.")] = StrategyName.AUTO,
+    confirm: Annotated[bool, typer.Option("--confirm", help="Begin even when the estimate is large.")] = False,
+    budget_calls: Annotated[int | None, typer.Option(help="At most so many calls of the language model.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="At most so many tokens for it to read.")] = None,
+    budget_dollars: Annotated[float | None, typer.Option(help="At most so many US dollars.")] = None,
+    budget_seconds: Annotated[float | None, typer.Option(help="At most so many seconds.")] = None,
 ) -> None:
-    """Ask a question; the answer's citations are checked against the documents."""
+    """Ask a question; the answer's citations are checked against the documents.
+
+    Questions about many records (how many, which most, which pairs) are answered by judging every record. Over a large
+    body of documents that is begun only with --confirm or a budget; the refusal says what it would cost.
+    """
     console = Console(stderr=True)
+    limits = {
+        "calls": budget_calls,
+        "prompt_tokens": budget_tokens,
+        "dollars": budget_dollars,
+        "seconds": budget_seconds,
+    }
+    budget = {name: value for name, value in limits.items() if value is not None}
+    how = {"strategy": strategy.value, "confirm": confirm, **({"budget": budget} if budget else {})}
     with connect(read_settings()) as client, console.status("Asking …") as status:
         wait_for_language_model(client, status)
-        answer = ask_once(client, question, collections=collection or [], status=status)
+        answer = ask_once(client, question, collections=collection or [], status=status, how=how)
     if as_json:
         print(json.dumps(answer, ensure_ascii=False))
     else:
@@ -64,19 +83,39 @@ def wait_for_language_model(client: Client, status: Status) -> None:
 
 
 def ask_once(
-    client: Client, question: str, *, collections: Sequence[str] = (), status: Status | None = None
+    client: Client,
+    question: str,
+    *,
+    collections: Sequence[str] = (),
+    status: Status | None = None,
+    how: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The whole answer; what is being read is shown while it is made. Raises `ServiceError`."""
-    body = {"question": question, "collections": list(collections), "stream": True}
+    """The whole answer; what is being done is shown while it is made. `how` is more of the request's body.
+
+    Raises `ServiceError`.
+    """
+    body = {"question": question, "collections": list(collections), "stream": True, **(how or {})}
     for name, data in client.events("/v1/answers", body):
         if name == "error":
             raise ServiceError(data["detail"], hint=data.get("hint", ""))
         if name == "completed":
             answer: dict[str, Any] = data
             return answer
-        if status and name == "reading":
-            status.update(f"Reading {', '.join(dict.fromkeys(data['titles']))} …")
+        if status:
+            status.update(_doing(name, data) or status.status)
     raise ServiceError("The answer ended before it was complete.", hint="Ask again.")
+
+
+def _doing(name: str, data: dict[str, Any]) -> str:
+    """What an event says is being done; empty for one that says nothing of it."""
+    match name:
+        case "routed":
+            return escape(" ".join(filter(None, (data["reason"], data["estimate"]))))
+        case "reading":
+            return f"Reading {escape(', '.join(dict.fromkeys(data['titles'])))} …"
+        case "working":
+            return f"{data['step']}: {data['done']:,} of {data['total']:,} records …"
+    return ""
 
 
 def _search(client: Client, query: str, top_k: int, mode: Mode, collections: list[str]) -> dict[str, Any]:
@@ -103,6 +142,8 @@ def print_answer(console: Console, answer: dict[str, Any]) -> None:
                 "found" if citation["verified"] else "[red]not found[/red]",
             )
         console.print(table)
+    for reason in answer["reasons"] if answer["coverage"] else ():
+        console.print(f"· {escape(reason)}", style="dim", highlight=False)
     seconds = answer["timings_ms"]["total"] / 1000
     model = answer["model"] or "no language model"
     console.print(f"{answer['status']} · {answer['strategy']} · {model} · {seconds:.1f} s", style="dim")

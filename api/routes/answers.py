@@ -18,7 +18,7 @@ from api.schemas import AnswerOut, QuestionIn
 from ingest.errors import LeadlineError
 from rlm.answering import AnswerScope
 from rlm.questions import check_question
-from rlm.strategies import Completed, Delta, Event, Planned, Reading, Retrieved, Working, complete
+from rlm.strategies import Completed, Delta, Event, Planned, Reading, Retrieved, Routed, Working, complete
 
 log = structlog.get_logger(__name__)
 
@@ -31,14 +31,17 @@ _HEARTBEAT_SECONDS = 10.0
 async def ask(body: QuestionIn, request: Request, caller: Caller, served: Served) -> Response | AnswerOut:
     """Ask a question of your documents.
 
-    With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen: `retrieved`,
-    `reading`, `delta` (a piece of the text, checked before it is sent), and last `completed` with the whole answer or
-    `error` with a problem. Closing the connection ends the work.
+    With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen: `routed` (the strategy
+    and why), `retrieved` and `reading`, or `planned` and `working` of an answer that is computed from records, `delta`
+    (a piece of the text, checked before it is sent), and last `completed` with the whole answer or `error` with a
+    problem. Closing the connection ends the work.
     """
     question = check_question(body.question)
     scope = AnswerScope(caller.tenant_id, tuple(body.collections), tuple(body.documents))
     stop = threading.Event()
-    events = served.answering.stream(question, scope, cancelled=stop.is_set)
+    events = await run_in_threadpool(
+        served.answering.stream, question, scope, wanted=body.wanted(), cancelled=stop.is_set
+    )
     if body.stream or request.headers.get("accept") == "text/event-stream":
         return StreamingResponse(_sse(request, events, stop), media_type="text/event-stream")
     return AnswerOut.of(await run_in_threadpool(complete, events))
@@ -83,6 +86,8 @@ async def _sse(request: Request, events: Iterator[Event], stop: threading.Event)
 
 def _wire(event: Event) -> tuple[str, dict[str, Any]]:
     match event:
+        case Routed(strategy, reason, estimate):
+            return "routed", {"strategy": strategy, "reason": reason, "estimate": estimate}
         case Retrieved(passages):
             titles = list(dict.fromkeys(passage.title for passage in passages))
             return "retrieved", {"passages": len(passages), "titles": titles}

@@ -340,9 +340,23 @@ def test_a_streamed_answer_ends_with_the_same_answer(client: Client) -> None:
     body = {"question": "Where was the keel laid?", "stream": True}
     events = list(client.events("/v1/answers", body))
     names = [name for name, _ in events]
-    assert names[0] == "retrieved"
+    assert names[:2] == ["routed", "retrieved"]
     assert names[-1] == "completed"
     assert "".join(data["text"] for name, data in events if name == "delta") == events[-1][1]["text"]
+
+
+def test_records_are_counted_over_the_whole_of_a_collection_and_a_strategy_can_be_forced(client: Client) -> None:
+    lines = "\n".join(f"Date: May {day:02}, 2023 || User: {day % 3} || Text: seen {day}" for day in range(1, 29))
+    ready(client, upload(client, lines.encode(), "log.txt", collection="sightings").json()["id"])
+    asked = {"question": "Which user has the most records?", "collections": ["sightings"]}
+    answer = client.post("/v1/answers", asked)
+    assert (answer["strategy"], answer["result"]["value"], answer["result"]["table"]["1"]) == ("exhaustive", "1", 10)
+    assert all(citation["quote"].split(" || ")[1] == "User: 1" for citation in answer["citations"])
+    assert client.post("/v1/answers", {**asked, "strategy": "direct"})["strategy"] == "extractive"
+    refused = client.http.post("/v1/answers", json={"question": "Beasts, in total?", "strategy": "exhaustive"})
+    problem(refused, 422, "not_exhaustive")
+    problem(client.http.post("/v1/answers", json={**asked, "strategy": "guess"}), 422, "invalid_request")
+    problem(client.http.post("/v1/answers", json={**asked, "budget": {"calls": -1}}), 422, "invalid_request")
 
 
 def test_unknown_routes_methods_and_bad_json_are_problems_too(client: Client) -> None:

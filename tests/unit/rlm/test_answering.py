@@ -1,0 +1,147 @@
+"""Questions about records through everything but the network: router, scheduler, cache, budget."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from ingest.catalog.active import ActiveDocument
+from ingest.catalog.catalog import Visible
+from ingest.texts import Texts
+from retrieval.bm25 import Bm25Encoder
+from retrieval.embedding import HashingEmbedder
+from retrieval.search import Searcher
+from rlm.answering import Answering, ChatModel
+from rlm.answers import Answer, AnswerStatus
+from rlm.budgets import Limits
+from rlm.errors import NotExhaustiveError, RunTooLargeError
+from rlm.library import Library
+from rlm.profiles import ModelProfile
+from rlm.routing import ANYHOW, StrategyName, Wanted
+from rlm.scopes import AnswerScope
+from rlm.strategies import Completed, Routed
+from rlm.subcalls.cache import MemoryReplyCache
+from rlm.subcalls.scheduler import SubCallScheduler
+from tests.fakes.memory_blobs import MemoryBlobs
+from tests.fakes.rule_chat import RuleChat
+from tests.support.labelled_records import PREAMBLE, by_label, document, labelled_records
+from tests.support.memory_index import MemoryIndex
+
+RECORDS = labelled_records(90)
+TEXT = document(RECORDS)
+COUNTING = f"{PREAMBLE} Question: How many records have the label 'plant'?"
+SCOPE = AnswerScope("ann")
+
+
+class OneDocument:
+    """A catalog of one document, which only one tenant has."""
+
+    def active_documents(
+        self, tenant_id: str, *, collections: Sequence[str], identifiers: Sequence[str], after: int
+    ) -> list[ActiveDocument]:
+        if tenant_id != "ann" or after:
+            return []
+        return [ActiveDocument(1, "d1", "v1", "c", "r.txt", "Records", len(TEXT), None, {})]
+
+    def hidden_versions(self, tenant_id: str) -> list[str]:
+        return []
+
+    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
+        return {}
+
+
+class Loaded:
+    """A language model that is there, or none."""
+
+    def __init__(self, chat: RuleChat | None, profile: ModelProfile) -> None:
+        self._model = ChatModel(chat, profile) if chat else None
+
+    def state(self) -> Mapping[str, Any]:
+        return {"state": "ready"}
+
+    def acquire(self) -> ChatModel | None:
+        return self._model
+
+    def close(self) -> None:
+        return None
+
+
+PROFILE = ModelProfile("rules", 32_000, 2_000)
+SLOW = ModelProfile("slow", 32_000, 2_000, read_speed=0.1)
+
+
+@pytest.fixture
+def scheduler() -> Iterator[SubCallScheduler]:
+    made = SubCallScheduler(MemoryReplyCache())
+    yield made
+    made.close()
+
+
+def answering(scheduler: SubCallScheduler, chat: RuleChat | None, profile: ModelProfile = PROFILE) -> Answering:
+    texts = Texts(MemoryBlobs())
+    texts.save("v1", TEXT, title="Records", pages=(), chunks=())
+    catalog, encoder = OneDocument(), HashingEmbedder()
+    searcher = Searcher(MemoryIndex(), Bm25Encoder(), encoder, catalog, texts)
+    return Answering(searcher, Loaded(chat, profile), Library(catalog, texts, encoder), scheduler)
+
+
+def answer(made: Answering, question: str = COUNTING, wanted: Wanted = ANYHOW, scope: AnswerScope = SCOPE) -> Answer:
+    events = list(made.stream(question, scope, wanted=wanted))
+    assert isinstance(events[0], Routed)
+    assert isinstance(events[-1], Completed)
+    return events[-1].answer
+
+
+def test_a_question_about_records_is_answered_from_all_of_them(scheduler: SubCallScheduler) -> None:
+    found = answer(answering(scheduler, RuleChat()))
+    assert found.text.split("\n")[0] == str(by_label(RECORDS)["plant"])
+    assert found.strategy == "exhaustive"
+    assert "90 records" in found.reasons[0]
+    assert found.usage.prompt_tokens > 0
+
+
+def test_the_same_question_again_and_another_with_the_same_labels_cost_nothing(scheduler: SubCallScheduler) -> None:
+    chat = RuleChat()
+    made = answering(scheduler, chat)
+    first = answer(made)
+    asked = len(chat.prompts)
+    again = answer(made)
+    other = answer(made, f"{PREAMBLE} Question: Which of the labels is the most common?")
+    assert first.usage.calls == asked
+    assert (again.usage.calls, other.usage.calls, len(chat.prompts)) == (0, 0, asked)
+    assert again.text == first.text
+    assert other.text.split("\n")[0] == by_label(RECORDS).most_common(1)[0][0]
+
+
+def test_a_budget_that_does_not_cover_all_leaves_a_partial_answer(scheduler: SubCallScheduler) -> None:
+    chat = RuleChat()
+    found = answer(answering(scheduler, chat), wanted=Wanted(budget=Limits(calls=4)))
+    assert len(chat.prompts) == 4
+    assert found.status is AnswerStatus.PARTIAL
+    assert found.coverage is not None
+    assert 40 <= found.coverage.slices_read < 90
+    assert any("budget exhausted" in reason for reason in found.reasons)
+
+
+def test_a_large_run_is_refused_before_a_call_and_begins_when_confirmed(scheduler: SubCallScheduler) -> None:
+    chat = RuleChat()
+    made = answering(scheduler, chat, SLOW)
+    with pytest.raises(RunTooLargeError, match="About"):
+        made.stream(COUNTING, SCOPE)
+    assert chat.prompts == []
+    assert answer(made, wanted=Wanted(confirm=True)).status is AnswerStatus.ANSWERED
+
+
+def test_another_tenant_counts_nothing_of_it(scheduler: SubCallScheduler) -> None:
+    chat = RuleChat()
+    found = answer(answering(scheduler, chat), scope=AnswerScope("bob"))
+    assert (found.strategy, found.status) == ("direct", AnswerStatus.NOT_FOUND)
+    assert chat.prompts == []
+
+
+def test_without_a_model_what_is_written_is_counted_and_judging_is_refused(scheduler: SubCallScheduler) -> None:
+    made = answering(scheduler, None)
+    found = answer(made, "Which user has the most records?")
+    assert (found.strategy, found.model) == ("exhaustive", None)
+    with pytest.raises(NotExhaustiveError, match="none"):
+        made.stream(COUNTING, SCOPE, wanted=Wanted(StrategyName.EXHAUSTIVE))
