@@ -52,7 +52,8 @@ def reliability(first: Numbers, second: Numbers, third: Numbers, *, labels: int)
         max(1e-3, (labels * float((a == b).mean()) - 1) / (labels - 1))
         for a, b in ((first, second), (first, third), (second, third))
     )
-    return min(0.98, (1 + (labels - 1) * min(1.0, (one * other / rest) ** 0.5)) / labels)
+    corrected = min(1.0, float(one * other / rest) ** 0.5)
+    return min(0.98, (1 + (labels - 1) * corrected) / labels)
 
 
 def _dawid_skene(prior: Matrix, readings: Sequence[Numbers], labels: int) -> Matrix:
@@ -78,7 +79,8 @@ def _log_odds(share: float, labels: int) -> float:
 
 
 def _log(probabilities: Matrix) -> Matrix:
-    return np.log(probabilities + 1e-3)
+    found: Matrix = np.log(probabilities + 1e-3)
+    return found
 
 
 def _softmax(scores: Matrix) -> Matrix:
