@@ -12,6 +12,7 @@ bi-encoder is wrong about other records. So each witness is believed as far as t
 Nothing here is tuned to a label set; what was measured is in `DECISIONS.md`.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -52,7 +53,7 @@ def reliability(first: Numbers, second: Numbers, third: Numbers, *, labels: int)
         max(1e-3, (labels * float((a == b).mean()) - 1) / (labels - 1))
         for a, b in ((first, second), (first, third), (second, third))
     )
-    corrected = min(1.0, float(one * other / rest) ** 0.5)
+    corrected = min(1.0, math.sqrt(one * other / rest))
     return min(0.98, (1 + (labels - 1) * corrected) / labels)
 
 
