@@ -1,14 +1,11 @@
 import contextlib
 import json
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from rlm.errors import (
     ContextTooLongError,
@@ -16,10 +13,9 @@ from rlm.errors import (
     LanguageModelRefusedError,
     LanguageModelUnavailableError,
 )
-from rlm.openvino_llm.app import create_app
 from rlm.openvino_llm.generation import Failed, Finished, TextDelta, Usage
-from rlm.openvino_llm.host import EngineHost
 from tests.fakes.scripted_engine import ScriptedEngine
+from tests.support.engine_server import engine_server
 
 ANSWER = (TextDelta("Hel"), TextDelta("lo"), Finished("stop", Usage(5, 2)))
 BODY = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
@@ -28,19 +24,12 @@ BODY = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
 @contextlib.contextmanager
 def serving(engine: ScriptedEngine, *, keep_alive_seconds: float = 10.0) -> Iterator[httpx.Client]:
     """The application on a loopback port, as it is in its own process."""
-    host = EngineHost(lambda: engine)
-    host.start()
-    while host.health()["status"] == "loading":
-        time.sleep(0.01)
-    app = create_app(host, "m", keep_alive_seconds=keep_alive_seconds)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=20) as client:
-            yield client
-        server.should_exit = True
-        thread.join()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        engine_server(engine, listener, keep_alive_seconds=keep_alive_seconds),
+        httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=20) as client,
+    ):
+        yield client
 
 
 def events(response: httpx.Response) -> list[Any]:

@@ -1,0 +1,31 @@
+"""The local language model's server around an engine that a test made."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from rlm.openvino_llm.app import create_app
+from rlm.openvino_llm.generation import Engine
+from rlm.openvino_llm.host import EngineHost
+
+
+@contextmanager
+def engine_server(engine: Engine, listener: socket.socket, *, keep_alive_seconds: float = 10.0) -> Iterator[None]:
+    """Serves model `m` on `listener` for the length of the block."""
+    host = EngineHost(lambda: engine)
+    host.start()
+    while host.health()["status"] == "loading":
+        time.sleep(0.01)
+    app = create_app(host, "m", keep_alive_seconds=keep_alive_seconds)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
