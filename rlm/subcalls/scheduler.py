@@ -48,7 +48,7 @@ class SubCallScheduler:
         self._in_flight = InFlight()
         self._settled = Signal()
         self._models: dict[str, tuple[Lane, RetryBudget]] = {}
-        self._chats: dict[int, BaseChatModel] = {}
+        self._closing: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sub-calls", daemon=True)
@@ -65,7 +65,8 @@ class SubCallScheduler:
     ) -> SubCalls:
         """Sub-calls of one run. Budgets of a run's parts are bound with the same `run`: the model is shared by runs."""
         with self._lock:
-            self._chats[id(chat)] = chat
+            if hasattr(chat, "aclose"):
+                self._closing[id(chat)] = chat
             if profile.name not in self._models:
                 lane = Lane(profile.parallel_calls, clock=self._clock, sleep=self._sleep)
                 self._models[profile.name] = (lane, RetryBudget())
@@ -101,9 +102,8 @@ class SubCallScheduler:
         for task in others:
             task.cancel()
         await asyncio.wait(others, timeout=_GRACE_SECONDS) if others else None
-        for chat in self._chats.values():
-            if closing := getattr(chat, "aclose", None):
-                await closing()
+        for chat in self._closing.values():
+            await chat.aclose()
         await self._loop.shutdown_asyncgens()
 
     def start(self, work: Coroutine[Any, Any, None], ended: Ended) -> Callable[[], None]:

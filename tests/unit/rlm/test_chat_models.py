@@ -1,5 +1,8 @@
+import asyncio
 import inspect
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import httpx2
 import openai
@@ -122,3 +125,43 @@ def test_a_busy_server_is_asked_once_more(server: ScriptedOpenAI) -> None:
     with pytest.raises(LanguageModelUnavailableError):
         remote_chat_model(server.url, PROFILE, max_retries=1).invoke("Count.")
     assert len(server.requests) == 2
+
+
+def test_the_asynchronous_side_leaves_repetition_to_its_caller(server: ScriptedOpenAI) -> None:
+    server.fault = "down"
+    model = remote_chat_model(server.url, PROFILE, max_retries=3)
+
+    async def ask() -> None:
+        try:
+            async for _ in model.astream("Count."):
+                pass
+        finally:
+            await model.aclose()
+
+    with pytest.raises(LanguageModelUnavailableError):
+        asyncio.run(ask())
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "least", "most"),
+    [
+        ("12", 12, 12),
+        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3_000, 3_600),
+        (format_datetime(datetime.now(UTC) - timedelta(hours=1), usegmt=True), 0, 0),
+    ],
+)
+def test_when_to_come_back_is_understood_as_seconds_and_as_a_date(said: str, least: float, most: float) -> None:
+    response = httpx2.Response(503, request=REQUEST, headers={"Retry-After": said})
+    ours = translated(openai.InternalServerError("Down.", response=response, body=None))
+    assert isinstance(ours, LanguageModelUnavailableError)
+    assert ours.retry_after_seconds is not None
+    assert least <= ours.retry_after_seconds <= most
+
+
+@pytest.mark.parametrize("said", ["", "soon", "nan", "inf"])
+def test_a_time_that_makes_no_sense_is_none(said: str) -> None:
+    response = httpx2.Response(429, request=REQUEST, headers={"Retry-After": said})
+    ours = translated(openai.RateLimitError("Busy.", response=response, body=None))
+    assert isinstance(ours, LanguageModelUnavailableError)
+    assert ours.retry_after_seconds is None

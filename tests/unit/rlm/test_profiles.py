@@ -87,6 +87,10 @@ def test_a_slice_and_an_answer_fit_the_window(profile: ModelProfile) -> None:
     assert profile.slice_tokens + profile.max_output_tokens + profile.thinking_tokens <= profile.context_tokens
 
 
+def test_the_local_model_gets_no_second_copies_and_no_runs_within_runs() -> None:
+    assert (LOCAL_QWEN.hedge_after_medians, LOCAL_QWEN.max_depth, LOCAL_QWEN.writes_code) == (None, 0, False)
+
+
 def test_another_revision_is_another_model() -> None:
     old = ModelProfile("m", 8_000, 500)
     assert old.fingerprint != ModelProfile("m", 8_000, 500, revision="2").fingerprint

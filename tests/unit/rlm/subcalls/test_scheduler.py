@@ -369,6 +369,13 @@ def started(work: Callable[[], object]) -> tuple[threading.Thread, list[object]]
     return thread, ends
 
 
+def until(state: Callable[[], bool]) -> None:
+    """The suite's time limit bounds the wait."""
+    pause = threading.Event()
+    while not state():
+        pause.wait(0.005)
+
+
 def test_when_the_first_of_two_equal_calls_is_cancelled_the_second_is_answered(scheduler: SubCallScheduler) -> None:
     held, gone = Held(), threading.Event()
     model = chat(held.answer)
@@ -523,29 +530,19 @@ def test_a_profile_that_does_not_allow_it_is_never_hedged(scheduler: SubCallSche
 
 def test_a_large_run_does_not_starve_a_small_one(scheduler: SubCallScheduler) -> None:
     """Both get half of the places: when the small one is done, the large one has had about as much and no more."""
-    order: list[str] = []
-    small_waits = threading.Event()
-
-    async def answer(prompt: str) -> Answer:
-        order.append(prompt)
-        while not small_waits.is_set():
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0)
-        return "fine"
-
-    model = chat(answer)
+    held = Held()
+    model = chat(held.answer)
     large, _ = started(lambda: run(scheduler, model, [call(f"large {number}") for number in range(400)]))
-    while len(order) < 4:
-        pass
+    for _ in range(4):
+        assert held.asked.acquire(timeout=10)
     small, _ = started(lambda: run(scheduler, model, [call(f"small {number}") for number in range(20)]))
     lane, _ = scheduler._models["m"]
-    while len(lane._waiting) < 2:
-        pass
-    small_waits.set()
+    until(lambda: len(lane._waiting) == 2)
+    held.let.set()
     large.join()
     small.join()
-    last_small = max(number for number, prompt in enumerate(order) if prompt.startswith("small"))
-    assert last_small < 4 + 2 * 20 + 4
+    last_small = max(number for number, prompt in enumerate(model.prompts) if prompt.startswith("small"))
+    assert last_small < 4 + 2 * 20 + 8
 
 
 def test_json_around_which_a_model_talks_is_found(scheduler: SubCallScheduler) -> None:
