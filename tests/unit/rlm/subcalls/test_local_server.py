@@ -27,6 +27,7 @@ CALLS = [SubCall("Be brief.", f"q{number}", 20) for number in range(12)]
 def listener(tmp_path: Path) -> socket.socket:
     made = socket.socket(socket.AF_UNIX)
     made.bind(str(tmp_path / "llm"))
+    made.listen()
     return made
 
 
