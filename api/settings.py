@@ -7,6 +7,8 @@ from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from rlm.sandbox.forms import SandboxForm
+
 
 class Settings(BaseSettings):
     """Everything that can be set. `leadline doctor` prints what is in force."""
@@ -40,6 +42,11 @@ class Settings(BaseSettings):
         50_000, ge=1, description="Uploads of a tenant are refused while so many of its documents wait to be indexed."
     )
     min_free_bytes: int = Field(256 * 1024**2, ge=0, description="Uploads are refused below this much free disk.")
+    sandbox: SandboxForm = Field(
+        SandboxForm.PLAIN,
+        description="How code that a model writes is isolated: `plain` or `bubblewrap`; what is asked for and cannot be "
+        "had is refused.",
+    )
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
 
     @field_validator("llm")

@@ -26,6 +26,8 @@ from ingest.parsing.sandbox import ParserSandbox
 from retrieval.build import embedded_encoder
 from retrieval.models.store import FileState, ModelStore
 from rlm.profiles import ProfileFileError
+from rlm.sandbox.build import build_sandbox, interpreter_release
+from rlm.sandbox.forms import SandboxForm
 
 _PACKAGES = ("ingest", "retrieval", "rlm", "api", "workers")
 _ENGINES = ("qdrant_edge", "openvino", "openvino_genai", "tokenizers")
@@ -120,6 +122,23 @@ def _parser(_: Settings) -> Iterator[Finding]:
             yield Finding("parser process", "parses, within its limits")
 
 
+def _sandbox(settings: Settings) -> Iterator[Finding]:
+    try:
+        sandbox = build_sandbox(settings.sandbox)
+        session = sandbox.open({})
+        works = session.run("6 * 7").output.strip() == "42"
+        session.close()
+        sandbox.close()
+    except LeadlineError as error:
+        yield Finding("sandbox", f"{settings.sandbox}: {error.detail}", error.hint or "Set LEADLINE_SANDBOX=plain.")
+    else:
+        advice = "" if works else "Reinstall with `make setup`: the sandbox's interpreter does not compute."
+        yield Finding("sandbox", f"{settings.sandbox}, {interpreter_release()}", advice)
+    if settings.sandbox is SandboxForm.PLAIN:
+        has = "is installed: LEADLINE_SANDBOX=bubblewrap uses it" if shutil.which("bwrap") else "is not installed"
+        yield Finding("bubblewrap", has)
+
+
 def _disk(settings: Settings) -> Iterator[Finding]:
     folder = next(path for path in (settings.home, *settings.home.parents) if path.exists())
     if not os.access(folder, os.W_OK):
@@ -182,6 +201,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _models,
     _encoder,
     _parser,
+    _sandbox,
     _disk,
     _port,
     _language_model,

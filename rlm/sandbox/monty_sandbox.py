@@ -1,0 +1,205 @@
+"""Sessions of pydantic-monty: an interpreter without files, network or environment, in a process of its own."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic_monty import (
+    FunctionSnapshot,
+    Monty,
+    MontyComplete,
+    MontyCrashedError,
+    MontyError,
+    MontyRuntimeError,
+    MontySession,
+    NameLookupSnapshot,
+)
+
+from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError
+from rlm.sandbox.hints import NO_FILES, hint_for
+from rlm.sandbox.limits import DEFAULT_LIMITS, SandboxLimits
+from rlm.sandbox.lowering import RefusedSyntaxError, lower
+from rlm.sandbox.lowering.classes import ClassMemory
+from rlm.sandbox.lowering.imports import PRELUDE, shim_source
+from rlm.sandbox.output import CappedOutput
+from rlm.sandbox.port import Cell, Tool
+from rlm.sandbox.reports import refused_report, report, syntax_report
+from rlm.sandbox.tools import ToolTable
+from rlm.sandbox.worker_killer import WorkerKiller
+from rlm.strategies import never
+
+_LOST = ("TimeoutError: feed time limit exceeded", "MemoryError: ")
+_LIMIT_OF_CALLS = "RuntimeError: suspension limit"
+
+
+class MontySandbox:
+    """A pool of workers; each serves one session and is then replaced. Safe to use from any thread.
+
+    `worker` is the program that is started for each: the interpreter itself, or what starts it in more isolation.
+    """
+
+    def __init__(self, worker: Path, limits: SandboxLimits = DEFAULT_LIMITS) -> None:
+        self._worker = worker
+        self._limits = limits
+        self._pool: Monty | None = None
+        self._lock = threading.Lock()
+
+    def open(self, tools: Mapping[str, Tool]) -> "MontyReplSession":
+        """Raises `SandboxUnavailableError` when no worker can be started, or none becomes free in time."""
+        try:
+            checkout = self._opened().checkout(
+                limits={
+                    "max_memory": self._limits.memory_bytes,
+                    "max_feed_duration_secs": self._limits.cell_seconds,
+                    "max_recursion_depth": self._limits.recursion_depth,
+                    "max_suspensions": self._limits.calls,
+                },
+                # Nothing waits inside, and chance repeats itself, so that a run can be replayed.
+                os_policy={"sleep": "zero", "random_start": {"seed": 0}},
+                script_name="cell.py",
+            )
+            return MontyReplSession(checkout, checkout.__enter__(), ToolTable(tools), self._limits)
+        except TimeoutError as error:
+            raise SandboxUnavailableError(
+                f"{self._limits.sessions} sandboxes are in use, and none became free.", hint="Try again later."
+            ) from error
+        except (MontyError, OSError, RuntimeError) as error:
+            raise SandboxUnavailableError("The interpreter of the sandbox does not start.") from error
+
+    def close(self) -> None:
+        with self._lock:
+            if self._pool is not None:
+                self._pool.__exit__(None, None, None)
+                self._pool = None
+
+    def _opened(self) -> Monty:
+        with self._lock:
+            if self._pool is None:
+                pool = Monty(
+                    binary_path=self._worker,
+                    min_processes=0,
+                    max_processes=self._limits.sessions,
+                    checkout_timeout=self._limits.wait_seconds,
+                    request_timeout=self._limits.cell_seconds + 2 * self._limits.grace_seconds,
+                    max_checkouts_per_worker=1,
+                    feed_duration_limit_grace=self._limits.grace_seconds,
+                )
+                self._pool = pool.__enter__()
+            return self._pool
+
+
+class MontyReplSession:
+    """One worker and what its cells have defined."""
+
+    def __init__(self, checkout: MontySession, session: MontySession, tools: ToolTable, limits: SandboxLimits) -> None:
+        self._checkout: MontySession | None = checkout
+        self._session = session
+        self._tools = tools
+        self._limits = limits
+        self._classes = ClassMemory()
+        self._loaded: set[str] = set()
+        self._killer = WorkerKiller(session.worker_pid)
+        self._load({PRELUDE})
+        # Bound by name, so that they can be passed on like any function.
+        self._session.feed_run("None", inputs={name: _placeholder(name) for name in tools.names()})
+
+    def run(self, code: str, *, cancelled: Callable[[], bool] = never) -> Cell:
+        if self._checkout is None:
+            raise SandboxLostError("The sandbox was closed.")
+        begun = time.perf_counter()
+        output = CappedOutput(self._limits.output_chars)
+        with self._killer.watching(cancelled):
+            error = self._failure(code, output, cancelled)
+        return Cell(output.text(), output.characters, error, time.perf_counter() - begun)
+
+    def close(self) -> None:
+        """A worker in the middle of a cell is killed: it must not be handed anything more."""
+        if self._checkout is not None:
+            checkout, self._checkout = self._checkout, None
+            self._killer.close()
+            checkout.__exit__(None, None, None)
+
+    def _failure(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> str | None:
+        """What went wrong in the code, with a hint; None for nothing."""
+        try:
+            lowered = lower(code, self._classes)
+        except SyntaxError as error:
+            return syntax_report(error)
+        except (RefusedSyntaxError, ValueError) as error:
+            return refused_report(error)
+        try:
+            self._load(lowered.shims)
+            self._feed(lowered.code, output, cancelled)
+        except MontyCrashedError as error:
+            self.close()
+            if cancelled():
+                raise RunCancelledError("The run was cancelled.") from error
+            raise SandboxLostError("The sandbox did not stop at its limits, or died.") from error
+        except MontyRuntimeError as error:
+            return self._told(error)
+        except MontyError as error:
+            return self._report(f"{type(error).__name__}: {error}")
+        except BaseException:
+            self.close()
+            raise
+        return None
+
+    def _told(self, error: MontyRuntimeError) -> str | None:
+        text = str(error)
+        if text.startswith(_LOST):
+            self.close()
+            what = "memory" if text.startswith("MemoryError") else "time"
+            raise SandboxLostError(
+                f"The cell ran out of {what}, and the sandbox's variables are gone.", hint=hint_for(text)
+            ) from error
+        if text.startswith(_LIMIT_OF_CALLS):
+            self.close()
+            raise SandboxLostError(f"The limit of {self._limits.calls:,} calls of a session is reached.") from error
+        if text.split(":")[0] == "SystemExit":
+            return None
+        return self._report(error.display())
+
+    def _report(self, text: str) -> str:
+        return report(
+            text, limit=self._limits.error_chars, names=self._tools.names(), exceptions=self._classes.exceptions
+        )
+
+    def _load(self, shims: set[str] | frozenset[str]) -> None:
+        for name in sorted(shims - self._loaded):
+            self._session.feed_run(shim_source(name))
+            self._loaded.add(name)
+
+    def _feed(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> None:
+        snapshot: Any = self._session.feed_start(code, print_callback=lambda _, text: output.write(text))
+        while not isinstance(snapshot, MontyComplete):
+            if cancelled():
+                # Never resumed: the code could catch whatever it were resumed with.
+                raise RunCancelledError("The run was cancelled.")
+            snapshot = self._answered(snapshot)
+
+    def _answered(self, snapshot: Any) -> Any:  # noqa: ANN401 - the vendor's snapshots share no type
+        if isinstance(snapshot, NameLookupSnapshot):
+            return snapshot.resume()
+        if not isinstance(snapshot, FunctionSnapshot):
+            raise SandboxLostError("The code waits for something that nobody will bring.")
+        name = str(snapshot.function_name)
+        if snapshot.is_os_function:
+            refusal = _no_module(snapshot.args) if name == "import" else PermissionError(NO_FILES)
+            return snapshot.resume({"exception": refusal})
+        result = self._tools.call(name, snapshot.args, snapshot.kwargs)
+        return snapshot.resume({"exception": result} if isinstance(result, Exception) else {"return_value": result})
+
+
+def _no_module(arguments: tuple[Any, ...]) -> Exception:
+    return ModuleNotFoundError(f"No module named {str(arguments[0] if arguments else '')[:100]!r}")
+
+
+def _placeholder(name: str) -> Callable[..., None]:
+    """Only its name crosses to the sandbox; calls come back by it."""
+
+    def tool(*_: object, **__: object) -> None: ...
+
+    tool.__name__ = tool.__qualname__ = name
+    return tool

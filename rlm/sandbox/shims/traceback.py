@@ -1,0 +1,6 @@
+def format_exc():
+    return "(no traceback can be had here: print the exception itself, as in `except Exception as e: print(repr(e))`)"
+
+
+def print_exc():
+    print(format_exc())

@@ -1,0 +1,69 @@
+"""Isolation that was asked for is had, or nothing runs."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rlm.errors import SandboxUnavailableError
+from rlm.sandbox import bubblewrap, build
+from rlm.sandbox.bubblewrap import BubblewrapWorker
+from rlm.sandbox.build import build_sandbox, interpreter_path
+from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.limits import SandboxLimits
+from rlm.sandbox.monty_sandbox import MontySandbox
+
+
+def test_without_bubblewrap_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bubblewrap.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(SandboxUnavailableError, match="no bubblewrap") as refused:
+        build_sandbox(SandboxForm.BUBBLEWRAP).open({})
+    assert "apt install bubblewrap" in (refused.value.hint or "")
+
+
+def test_where_bubblewrap_may_not_make_namespaces_nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    refusing = tmp_path / "bwrap"
+    refusing.write_text("#!/bin/sh\necho 'bwrap: No permissions to create a new namespace' >&2\nexit 1\n")
+    refusing.chmod(0o755)
+    monkeypatch.setattr(bubblewrap.shutil, "which", lambda *_, **__: str(refusing))
+    with pytest.raises(SandboxUnavailableError, match="No permissions"):
+        build_sandbox(SandboxForm.BUBBLEWRAP).open({})
+
+
+def test_an_interpreter_that_does_not_start_is_told(tmp_path: Path) -> None:
+    for text in ("#!/bin/sh\nexit 1\n", "#!/bin/sh\nexec cat /dev/null\n"):
+        broken = tmp_path / "broken"
+        broken.write_text(text)
+        broken.chmod(0o755)
+        sandbox = MontySandbox(broken)
+        with pytest.raises(SandboxUnavailableError):
+            sandbox.open({})
+        sandbox.close()
+
+
+def test_an_interpreter_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(build.sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(SandboxUnavailableError, match="no sandbox interpreter"):
+        interpreter_path()
+
+
+def test_more_sessions_than_there_may_be_are_refused_after_a_while() -> None:
+    sandbox = build_sandbox(SandboxForm.PLAIN, SandboxLimits(sessions=1, wait_seconds=0.05))
+    session = sandbox.open({})
+    with pytest.raises(SandboxUnavailableError, match="in use"):
+        sandbox.open({})
+    session.close()
+    sandbox.open({}).close()
+    sandbox.close()
+
+
+def test_inside_bubblewrap_there_is_nothing_but_the_interpreter_and_its_libraries() -> None:
+    worker = BubblewrapWorker(interpreter_path(), SandboxLimits())
+    script = worker.path.read_text()
+    command = script.splitlines()[-1].replace(" /monty ", " /monty ").rsplit(" -- ", 1)[0]
+    shell = ["/bin/sh", "-c", f"{command} --ro-bind /bin/sh /sh --ro-bind /usr/bin/find /find -- /find / -xdev -type f"]
+    listed = subprocess.run(shell, capture_output=True, text=True, env={}, check=False).stdout.split()
+    worker.close()
+    assert "/monty" in listed
+    others = [path for path in listed if path not in ("/monty", "/sh", "/find")]
+    assert all(Path(path).name.startswith(("lib", "ld-")) for path in others)

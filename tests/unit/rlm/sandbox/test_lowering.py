@@ -1,0 +1,58 @@
+"""What the passes do to code; that its meaning stays is the business of the conformance suite."""
+
+import pytest
+
+from rlm.sandbox.lowering import RefusedSyntaxError, lower
+from rlm.sandbox.lowering.lower import MAX_CODE_CHARS
+
+
+def test_code_that_needs_nothing_is_run_as_it_was_written() -> None:
+    code = "x = 1  # one\n\n\nprint( x )"
+    assert lower(code).code == code
+
+
+def test_showing_the_last_value_keeps_the_lines() -> None:
+    assert lower("x = 1\n# é\n'é', x  # last").code == "x = 1\n# é\n_ll_show(('é', x))  # last"
+
+
+def test_shims_are_named_for_whoever_loads_them() -> None:
+    assert lower("import heapq, math\nfrom statistics import mean as m").shims == {"heapq", "statistics"}
+
+
+def test_a_generator_that_may_end_is_collected() -> None:
+    code = "def f():\n    while True:\n        yield 1\n        if x:\n            break"
+    assert "yield" not in lower(code).code.replace("_ll_yielded", "")
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("def f():\n    while True:\n        yield 1", "without an end"),
+        ("def f():\n    while 1:\n        for i in x:\n            break\n        yield 1", "without an end"),
+        ("def f():\n    x = yield 1", "value of a yield"),
+        ("def f():\n    print((yield))", "value of a yield"),
+        ("async def f():\n    yield 1", "asynchronous generators"),
+        ("x = lambda: (yield)", "lambda cannot yield"),
+        ("class A(dict):\n    pass", "cannot inherit from dict"),
+        ("class A(B, C):\n    pass", "several bases"),
+        ("class E(Exception):\n    def __init__(self): pass", "exception with methods"),
+        ("class A:\n    @property\n    def x(self): return 1\n    @x.setter\n    def x(self, v): pass", "setters"),
+        ("del a.b", "`del` of this"),
+    ],
+)
+def test_what_cannot_keep_its_meaning_is_refused_with_its_line_and_what_to_write(code: str, says: str) -> None:
+    with pytest.raises(RefusedSyntaxError, match=says) as refused:
+        lower(code)
+    assert str(refused.value).startswith("line ")
+    assert refused.value.args[0].count(". ") >= 1
+
+
+@pytest.mark.parametrize("code", ["(" * 200 + ")" * 200, "1" + "+1" * 40_000, "x" * (MAX_CODE_CHARS + 1), "\x00"])
+def test_code_that_no_compiler_should_be_given_is_refused(code: str) -> None:
+    with pytest.raises((ValueError, SyntaxError)):
+        lower(code)
+
+
+def test_warnings_about_escapes_are_not_ours_to_give(recwarn: pytest.WarningsRecorder) -> None:
+    lower("import re\nre.findall('\\d', 'a1')")
+    assert not recwarn
