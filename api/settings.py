@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     min_free_bytes: int = Field(256 * 1024**2, ge=0, description="Uploads are refused below this much free disk.")
     sandbox: SandboxForm = Field(
         SandboxForm.PLAIN,
-        description="How code that a model writes is isolated: `plain` or `bubblewrap`; what is asked for and cannot be "
-        "had is refused.",
+        description="How code that a model writes is isolated, `plain` or `bubblewrap`; where that cannot be had, "
+        "nothing runs.",
     )
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class SandboxLimits:
     """`cell_seconds` is time in which the code itself runs; tools are waited for besides.
 
-    A worker that has not stopped `grace_seconds` after that is killed. `calls` are calls of tools and everything else that a session asks of its host. `sessions` are open
-    at once, and one more waits `wait_seconds` for its turn.
+    A worker that has not stopped `grace_seconds` after that is killed. `calls` are calls of tools and everything else
+    that a session asks of its host. `sessions` are open at once, and one more waits `wait_seconds` for its turn.
     """
 
     memory_bytes: int = 512 * 1024**2

@@ -44,7 +44,7 @@ _RECORDS = "\n".join(
 )
 _TEXTS = {
     "doc": f"The following lines contain 4 records.\n{_RECORDS}\nThe preceding lines contain 4 records.",
-    "prose": "Alpha began the war.\nIt was long.\n\nBeta ended it, with a treaty of twelve articles.\n\nNobody remembers.",
+    "prose": "Alpha began the war.\nIt was long.\n\nBeta ended it, with a treaty of ten articles.\n\nNobody remembers.",
 }
 
 

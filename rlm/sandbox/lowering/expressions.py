@@ -5,13 +5,16 @@ import ast
 from rlm.sandbox.lowering.refusals import RefusedSyntaxError
 
 # Methods of built-in types that are often passed as functions; the interpreter can call them but not name them.
-METHODS = frozenset(
-    "strip lstrip rstrip lower upper title capitalize casefold swapcase split rsplit splitlines startswith endswith "
-    "replace find rfind index count join isdigit isalpha isalnum isspace isupper islower isnumeric zfill encode decode "
-    "get append extend add remove discard pop items keys values update setdefault insert union intersection "
-    "removeprefix removesuffix partition search match fullmatch findall finditer sub group format most_common".split()
+_METHOD_NAMES = """
+strip lstrip rstrip lower upper title capitalize casefold swapcase split rsplit splitlines startswith endswith replace
+find rfind index count join isdigit isalpha isalnum isspace isupper islower isnumeric zfill encode decode get append
+extend add remove discard pop items keys values update setdefault insert union intersection removeprefix removesuffix
+partition search match fullmatch findall finditer sub group format most_common
+"""
+METHODS = frozenset(_METHOD_NAMES.split())
+_CONSUMERS = frozenset(
+    ("sum", "any", "all", "list", "tuple", "set", "frozenset", "sorted", "max", "min", "dict", "Counter", "enumerate")
 )
-_CONSUMERS = frozenset("sum any all list tuple set frozenset sorted max min dict Counter enumerate deque".split())
 _NAMES_NOW = {"globals", "vars", "dir"}
 # Tools cannot be called from within the interpreter's own `map` and `filter`; its `round(2.675, 2)` is 2.68.
 _REPLACED = {"exit": "_ll_exit", "quit": "_ll_exit", "map": "_ll_map", "filter": "_ll_filter", "round": "_ll_round"}

@@ -1,6 +1,6 @@
 """What lowered code calls; loaded before a session's first cell."""
 
-# ruff: noqa: F401
+# ruff: noqa: F401, F821
 from collections import namedtuple as _ll_namedtuple
 from decimal import Clamped as _ll_exception_Clamped
 from decimal import FloatOperation as _ll_exception_FloatOperation
