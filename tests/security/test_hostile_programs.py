@@ -12,7 +12,7 @@ from rlm.errors import SandboxLostError
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
 from rlm.sandbox.limits import SandboxLimits
-from rlm.sandbox.port import Sandbox
+from rlm.sandbox.port import Sandbox, Tool
 from tests.security.hostile_programs import hostile_programs
 
 SMALL = SandboxLimits(
@@ -94,7 +94,7 @@ def _fails() -> None:
 
 @pytest.mark.parametrize("theme", THEMES)
 def test_hostile_programs_do_nothing_to_the_host_and_come_to_an_end(sandbox: Sandbox, host: Host, theme: str) -> None:
-    tools = {"llm_query": lambda prompt: f"A{len(str(prompt))}", "fails": _fails}
+    tools: dict[str, Tool] = {"llm_query": lambda prompt: f"A{len(str(prompt))}", "fails": _fails}
     for code in [host.program(code) for each, code in PROGRAMS if each == theme]:
         session = sandbox.open(tools)
         try:

@@ -1,12 +1,13 @@
 """Isolation that was asked for is had, or nothing runs."""
 
 import shlex
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from rlm.errors import SandboxUnavailableError
-from rlm.sandbox import bubblewrap, build
 from rlm.sandbox.bubblewrap import BubblewrapWorker
 from rlm.sandbox.build import build_sandbox, interpreter_path
 from rlm.sandbox.forms import SandboxForm
@@ -15,7 +16,7 @@ from rlm.sandbox.monty_sandbox import MontySandbox
 
 
 def test_without_bubblewrap_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bubblewrap.shutil, "which", lambda *_, **__: None)
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(SandboxUnavailableError, match="no bubblewrap") as refused:
         build_sandbox(SandboxForm.BUBBLEWRAP).open({})
     assert "apt install bubblewrap" in (refused.value.hint or "")
@@ -25,7 +26,7 @@ def test_where_bubblewrap_may_not_make_namespaces_nothing_runs(monkeypatch: pyte
     refusing = tmp_path / "bwrap"
     refusing.write_text("#!/bin/sh\necho 'bwrap: No permissions to create a new namespace' >&2\nexit 1\n")
     refusing.chmod(0o755)
-    monkeypatch.setattr(bubblewrap.shutil, "which", lambda *_, **__: str(refusing))
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: str(refusing))
     with pytest.raises(SandboxUnavailableError, match="No permissions"):
         build_sandbox(SandboxForm.BUBBLEWRAP).open({})
 
@@ -42,7 +43,7 @@ def test_an_interpreter_that_does_not_start_is_told(tmp_path: Path) -> None:
 
 
 def test_an_interpreter_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(build.sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(SandboxUnavailableError, match="no sandbox interpreter"):
         interpreter_path()
 
