@@ -48,9 +48,15 @@ def opened(sandbox: Sandbox) -> Iterator[Callable[..., Session]]:
 
 
 def _workers() -> set[int]:
-    """The processes of the interpreter below this one, however they were started."""
-    below = psutil.Process().children(recursive=True)
-    return {each.pid for each in below if each.is_running() and each.status() != psutil.STATUS_ZOMBIE}
+    """The processes below this one."""
+    return {each.pid for each in psutil.Process().children(recursive=True) if _lives(each)}
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_variables_live_from_cell_to_cell(opened: Callable[..., Session]) -> None:
@@ -183,8 +189,10 @@ def test_cancelling_stops_code_that_asks_for_nothing_and_its_process(form: Sandb
 
 
 def _gone(pids: set[int]) -> bool:
-    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=10)
-    return not alive
+    deadline = time.monotonic() + 10
+    while pids & _workers() and time.monotonic() < deadline:
+        threading.Event().wait(0.02)
+    return not pids & _workers()
 
 
 @pytest.mark.parametrize(
@@ -272,6 +280,8 @@ def test_the_environment_of_the_worker_is_empty(
     monkeypatch.setenv("LEADLINE_CANARY", "7f3a91")
     before = _workers()
     opened()
-    for pid in _workers() - before:
+    started = _workers() - before
+    assert started
+    for pid in started:
         assert b"7f3a91" not in Path(f"/proc/{pid}/environ").read_bytes()
     assert os.environ["LEADLINE_CANARY"] == "7f3a91"
