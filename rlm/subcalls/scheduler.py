@@ -101,9 +101,10 @@ class SubCallScheduler:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
-        await asyncio.wait(others, timeout=_GRACE_SECONDS) if others else None
-        for chat in self._closing.values():
-            await chat.aclose()
+        if others:
+            await asyncio.wait(others, timeout=_GRACE_SECONDS)
+        closed = [chat.aclose() for chat in self._closing.values()]
+        await asyncio.gather(*closed, return_exceptions=True)  # what cannot be closed ends with the process
         await self._loop.shutdown_asyncgens()
 
     def start(self, work: Coroutine[Any, Any, None], ended: Ended) -> Callable[[], None]:

@@ -3,12 +3,14 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from ingest.catalog.replies import StoredReply
+from ingest.errors import CatalogUnavailableError
 from rlm.answers import Usage
 from rlm.budgets import Budget, Limits
 from rlm.errors import (
@@ -18,7 +20,7 @@ from rlm.errors import (
     RunCancelledError,
 )
 from rlm.profiles import ModelProfile, StructuredOutput
-from rlm.subcalls.cache import MemoryReplyCache
+from rlm.subcalls.cache import MemoryReplyCache, NoReplyCache
 from rlm.subcalls.port import SubCall, SubFailure, SubReply
 from rlm.subcalls.scheduler import SubCallScheduler
 from tests.fakes.callable_chat import Answer, CallableChat
@@ -331,6 +333,28 @@ def test_failures_are_not_kept(scheduler: SubCallScheduler) -> None:
     model = scripted(LanguageModelRefusedError("Not now."), "fine")
     assert texts(run(scheduler, model, [call("q")])) == ["language_model_refused"]
     assert texts(run(scheduler, model, [call("q")])) == ["fine"]
+
+
+class BrokenCache(NoReplyCache):
+    """A cache whose database is away, or worse."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def get(self, tenant_id: str, keys: object) -> Mapping[str, StoredReply]:
+        raise self._error
+
+    def put(self, tenant_id: str, replies: object) -> None:
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [CatalogUnavailableError("Away."), ValueError("a value of the statement")])
+def test_a_cache_that_is_away_costs_money_and_nothing_else(error: Exception) -> None:
+    scheduler = SubCallScheduler(BrokenCache(error))
+    try:
+        assert texts(run(scheduler, chat(echo), calls(3))) == ["re q0", "re q1", "re q2"]
+    finally:
+        scheduler.close()
 
 
 def test_equal_calls_at_once_are_one_request(scheduler: SubCallScheduler) -> None:
