@@ -117,6 +117,11 @@ class Budget:
         return self._limits
 
     @property
+    def root(self) -> "Budget":
+        """The budget of the whole run."""
+        return self if self._parent is None else self._parent.root
+
+    @property
     def spent(self) -> Amount:
         """What finished calls of this budget and of those below it really used."""
         with self._lock:

@@ -15,6 +15,7 @@ from rlm.answers import Usage
 from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
 from rlm.strategies import never
 from rlm.subcalls.cache import reply_key
+from rlm.subcalls.exchange import prompt_tokens
 from rlm.subcalls.journey import Line
 from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
 
@@ -76,6 +77,8 @@ class _Batch:
         self._outcomes: dict[str, SubReply | SubFailure] = {key: kept_reply(reply) for key, reply in kept.items()}
         self._told: set[str] = set()
         self._over = _failed(BudgetExhaustedError("The run's time is over."))
+        # What was refused for good, by the kind of token: as many or more need not be asked for again.
+        self._too_many: dict[str, tuple[int, SubFailure]] = {}
         self._ended = False
         self.todo = [key for key in self._positions if key not in kept]
         self.ready: SimpleQueue[str | None] = SimpleQueue()
@@ -124,6 +127,9 @@ class _Batch:
     async def _call(self, key: str) -> None:
         used: list[Usage] = []
         call = self._calls[self._positions[key][0]]
+        if refused := self._refused(call):
+            self._outcomes[key] = refused
+            return
         try:
             self._outcomes[key] = await self._scheduler.reply(self._line, key, call, used)
         except asyncio.CancelledError:
@@ -131,13 +137,32 @@ class _Batch:
             raise
         except BudgetExhaustedError as error:
             self._outcomes[key] = _failed(error, used)
-            if error.resource in _NOTHING_FITS_WITHOUT and not error.may_fit_later:
-                self._ended, self._over = True, _failed(error)
+            if not error.may_fit_later:
+                self._remember(error, call)
         except AnswerError as error:
             self._outcomes[key] = _failed(error, used)
         except Exception as error:
             log.exception("a sub-call failed for a reason that is not foreseen", error=repr(error))
             self._outcomes[key] = SubFailure("internal_error", "The sub-call failed inside Leadline.", _sum(used))
+
+    def _remember(self, error: BudgetExhaustedError, call: SubCall) -> None:
+        if error.resource in _NOTHING_FITS_WITHOUT:
+            self._ended, self._over = True, _failed(error)
+        elif (tokens := self._tokens(error.resource, call)) is not None:
+            known, _ = self._too_many.get(error.resource, (tokens, None))
+            self._too_many[error.resource] = (min(known, tokens), _failed(error))
+
+    def _refused(self, call: SubCall) -> SubFailure | None:
+        for resource, (least, failure) in self._too_many.items():
+            tokens = self._tokens(resource, call)
+            if tokens is not None and tokens >= least:
+                return failure
+        return None
+
+    def _tokens(self, resource: str, call: SubCall) -> int | None:
+        if resource == "completion_tokens":
+            return call.max_tokens
+        return prompt_tokens(call, self._line.profile) if resource == "prompt_tokens" else None
 
 
 def kept_reply(kept: StoredReply) -> SubReply:

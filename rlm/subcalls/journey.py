@@ -2,7 +2,7 @@
 
 import asyncio
 import statistics
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
@@ -39,25 +39,36 @@ _RECHECK_SECONDS = 1.0
 _UNREAD = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 
-class Signal:
-    """Wakes whoever waits for a budget to get something back."""
+class Settlements:
+    """Which budgets have requests under way, and a bell for whoever waits for one of them to give something back."""
 
     def __init__(self) -> None:
+        self._under_way: Counter[Budget] = Counter()
         self._waiting: set[asyncio.Future[None]] = set()
 
-    async def wait(self) -> None:
-        """Until the next `notify`, or for a second: other threads settle too, and say nothing here."""
+    def begin(self, budget: Budget) -> None:
+        self._under_way[budget.root] += 1
+
+    def end(self, budget: Budget) -> None:
+        self._under_way[budget.root] -= 1
+        if not self._under_way[budget.root]:
+            del self._under_way[budget.root]
+        for woken in self._waiting:
+            if not woken.done():
+                woken.set_result(None)
+
+    def expected(self, budget: Budget) -> bool:
+        """Whether a request of the same tree is under way; what others have reserved may never be settled."""
+        return budget.root in self._under_way
+
+    async def next(self) -> None:
+        """Until the next request ends, or for a second: other threads settle too, and ring no bell here."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(woken)
         try:
             await asyncio.wait({woken}, timeout=_RECHECK_SECONDS)
         finally:
             self._waiting.discard(woken)
-
-    def notify(self) -> None:
-        for woken in self._waiting:
-            if not woken.done():
-                woken.set_result(None)
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class Line:
     run: Hashable
     lane: Lane
     retries: RetryBudget
-    settled: Signal
+    settlements: Settlements
     clock: Clock
     sleep: Sleep
     jitter: Callable[[], float]
@@ -92,6 +103,7 @@ class Grant:
         self._line = line
         self._reservation = reservation
         self._open = True
+        line.settlements.begin(line.budget)
 
     def close(self, exchange: Exchange | None = None) -> Usage:
         """Settle for what came of it; without an exchange it was not sent."""
@@ -105,7 +117,7 @@ class Grant:
             used = _used(exchange, self._reservation.amount.prompt_tokens)
             self._reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
         self._line.lane.leave(self._line.run)
-        self._line.settled.notify()
+        self._line.settlements.end(self._line.budget)
         return used
 
 
@@ -221,12 +233,12 @@ class Journey:
                 return Grant(line, self._reserve(call))
             except BudgetExhaustedError as refused:
                 line.lane.leave(line.run)
-                if not refused.may_fit_later:
+                if not (refused.may_fit_later and line.settlements.expected(line.budget)):
                     raise
             except BaseException:
                 line.lane.leave(line.run)
                 raise
-            await line.settled.wait()
+            await line.settlements.next()
 
     def _second_grant(self, call: SubCall) -> Grant | None:
         """Only what nobody waits for."""
@@ -276,7 +288,7 @@ async def _first_good(sent: Iterable["asyncio.Future[Exchange]"]) -> Exchange:
     waiting = set(sent)
     while True:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for each in done:
-            exchange = each.result()
-            if exchange.error is None or not waiting:
-                return exchange
+        exchanges = [each.result() for each in done]
+        good = [exchange for exchange in exchanges if exchange.error is None]
+        if good or not waiting:
+            return (good or exchanges)[0]

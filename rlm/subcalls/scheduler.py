@@ -21,7 +21,7 @@ from rlm.errors import RunCancelledError
 from rlm.profiles import ModelProfile
 from rlm.subcalls.batch import BoundSubCalls, Ended, kept_reply
 from rlm.subcalls.cache import NoReplyCache, ReplyCache
-from rlm.subcalls.journey import Journey, Line, Signal
+from rlm.subcalls.journey import Journey, Line, Settlements
 from rlm.subcalls.lanes import Clock, Lane, RetryBudget, Sleep
 from rlm.subcalls.port import SubCall, SubCalls, SubReply
 from rlm.subcalls.sharing import CacheDesk, InFlight, read_cache
@@ -46,7 +46,7 @@ class SubCallScheduler:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="reply-cache")
         self._desk = CacheDesk(self._cache, self._executor)
         self._in_flight = InFlight()
-        self._settled = Signal()
+        self._settlements = Settlements()
         self._models: dict[str, tuple[Lane, RetryBudget]] = {}
         self._closing: dict[int, Any] = {}
         self._lock = threading.Lock()
@@ -80,7 +80,7 @@ class SubCallScheduler:
             run=object() if run is None else run,
             lane=lane,
             retries=retries,
-            settled=self._settled,
+            settlements=self._settlements,
             clock=self._clock,
             sleep=self._sleep,
             jitter=self._jitter,

@@ -163,6 +163,25 @@ def test_what_finished_calls_give_back_is_used_for_the_next(scheduler: SubCallSc
     assert model.most_at_once <= 2
 
 
+def test_a_huge_batch_is_refused_as_soon_as_nothing_of_its_size_fits(scheduler: SubCallScheduler) -> None:
+    """The last call is smaller, and is still sent."""
+    model, budget = chat(echo), Budget(Limits(completion_tokens=60))
+    batch = [*calls(5_000), call("small", max_tokens=5)]
+    results = scheduler.bind(model, PROFILE, tenant_id="ann", budget=budget).run(batch)
+    assert texts(results).count("budget_exhausted") == 5_000 - 3
+    assert texts(results)[-1] == "re small"
+    assert budget.spent.completion_tokens == 20
+
+
+def test_what_somebody_else_has_reserved_is_not_waited_for(scheduler: SubCallScheduler) -> None:
+    budget = Budget(Limits(completion_tokens=60))
+    with budget.reserve(prompt_tokens=1, completion_tokens=30):
+        results = scheduler.bind(chat(echo), PROFILE, tenant_id="ann", budget=budget.child()).run(calls(3))
+        assert texts(results) == ["budget_exhausted"] * 3
+    bound = scheduler.bind(chat(echo), PROFILE, tenant_id="ann", budget=budget)
+    assert "budget_exhausted" not in texts(bound.run(calls(3)))
+
+
 def test_a_small_call_still_fits_where_a_large_one_does_not(scheduler: SubCallScheduler) -> None:
     batch = [call("large", max_tokens=300), call("small", max_tokens=10)]
     assert texts(run(scheduler, chat(echo), batch, limits=Limits(completion_tokens=100))) == [
