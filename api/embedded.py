@@ -16,6 +16,7 @@ from api.language_model import open_language_model
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
+from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import Jobs
@@ -23,6 +24,7 @@ from ingest.catalog.keys import ApiKeys
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
 from ingest.errors import DataFolderBusyError
+from ingest.feed import LocalFeed
 from ingest.intake import Intake
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.texts import Texts
@@ -110,7 +112,10 @@ def _assemble(
     home = settings.home
     engine = open_database(sqlite_url(home / "catalog.sqlite"))
     stack.callback(engine.dispose)
-    catalog, jobs, keys = Catalog(engine), Jobs(engine), ApiKeys(engine)
+    feed = LocalFeed()
+    catalog = Catalog(engine, announce=feed.announce)
+    jobs = Jobs(engine, announce=feed.announce)
+    batches = Batches(engine, announce=feed.announce)
     catalog.ensure_tenant(DEFAULT_TENANT)
     blobs = DirectoryBlobs(home / "blobs", min_free_bytes=settings.min_free_bytes)
     blobs.discard_unfinished()
@@ -146,12 +151,15 @@ def _assemble(
         settings=settings,
         catalog=catalog,
         jobs=jobs,
-        keys=keys,
+        keys=ApiKeys(engine),
+        batches=batches,
+        feed=feed,
         blobs=blobs,
         texts=texts,
         intake=Intake(
             catalog,
             blobs,
+            batches,
             max_bytes=settings.max_upload_bytes,
             backlog=jobs.backlog,
             max_backlog=settings.max_backlog,

@@ -43,7 +43,7 @@ async def receive_body(stream: AsyncIterator[bytes], request: UploadRequest, rec
 async def receive_form(
     stream: AsyncIterator[bytes], content_type: str, request: UploadRequest, receive: Receive
 ) -> Received:
-    """Every part with a file name is a document; fields `collection` and `metadata` apply to the files after them.
+    """Every part with a file name is a document; `collection`, `batch` and `metadata` apply to the files after them.
 
     Raises `BadRequestError` for a form that cannot be read; files before the fault are kept.
     """
@@ -150,11 +150,13 @@ class _Form:
                     hint="Use 1 to 128 letters, digits, dots, hyphens and underscores.",
                 )
             self._request = replace(self._request, collection=value)
+        elif name == "batch":
+            self._request = replace(self._request, batch_id=value)
         elif name == "metadata":
             self._request = replace(self._request, attributes=metadata(value))
         else:
             raise BadRequestError(
-                f"The form has an unknown field {name!r}.", hint="Known: collection, metadata, files."
+                f"The form has an unknown field {name!r}.", hint="Known: collection, batch, metadata, files."
             )
 
     def _guard(self, step: Callable[[], object]) -> None:

@@ -32,6 +32,8 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.ParseError: 422,
     ingest.DocumentNotFoundError: 404,
     ingest.DocumentStateError: 409,
+    ingest.BatchNotFoundError: 404,
+    ingest.BatchStateError: 409,
     ingest.PreconditionFailedError: 412,
     ingest.IncompleteVersionError: 500,
     ingest.LeaseLostError: 409,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.problems import BadRequestError
 from ingest.catalog.catalog import Total
 from ingest.documents import Deletion, Document, VersionState
+from ingest.progress import Progress, progress_of
 from retrieval.search import MAX_QUERY_CHARS, MAX_TOP_K, Hit, Mode, SearchResult
 from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Limits
@@ -33,12 +34,27 @@ class Reason(Wire):
     hint: str
 
 
-class Progress(Wire):
-    """How far a document is. `fraction` runs from 0 to 1 over the whole of its ingest."""
+class ProgressOut(Wire):
+    """How far a document is. `fraction` runs from 0 to 1 over the whole of its ingest.
 
+    `attempt` is 0 before the first and grows when something was tried again; `queue_position` counts the jobs before
+    it, and is null while it is worked on; `seconds_left` is about the time until it is ready. What cannot be known is
+    null, and in listings these three always are.
+    """
+
+    stage: VersionState
     fraction: float
+    pages: int | None
     chunks: int | None
     chunks_embedded: int
+    attempt: int | None
+    queue_position: int | None
+    seconds_left: float | None
+
+    @classmethod
+    def of(cls, progress: Progress) -> "ProgressOut":
+        left = progress.seconds_left
+        return cls(**{**asdict(progress), "seconds_left": None if left is None else round(left, 1)})
 
 
 class DocumentOut(Wire):
@@ -55,7 +71,7 @@ class DocumentOut(Wire):
     media_type: str
     size_bytes: int
     state: VersionState
-    progress: Progress
+    progress: ProgressOut
     failure: Reason | None
     pages: int | None
     characters: int | None
@@ -69,7 +85,8 @@ class DocumentOut(Wire):
     ready_at: datetime | None
 
     @classmethod
-    def of(cls, document: Document) -> "DocumentOut":
+    def of(cls, document: Document, progress: Progress | None = None) -> "DocumentOut":
+        """`progress` as the catalog found it, or else what the document itself says."""
         version = document.version
         failure = version.failure
         return cls(
@@ -80,9 +97,7 @@ class DocumentOut(Wire):
             media_type=document.media_type,
             size_bytes=version.size_bytes,
             state=version.state,
-            progress=Progress(
-                fraction=_fraction(document), chunks=version.chunks, chunks_embedded=version.chunks_embedded
-            ),
+            progress=ProgressOut.of(progress or progress_of(version)),
             failure=failure and Reason(code=failure.code, detail=failure.detail, hint=failure.hint),
             pages=version.pages,
             characters=version.characters,
@@ -91,9 +106,9 @@ class DocumentOut(Wire):
             active_version=document.active_version_id,
             chunks_reused=version.chunks_reused,
             metadata=document.attributes,
-            created_at=_instant(document.created_at),
-            searchable_at=version.searchable_at and _instant(version.searchable_at),
-            ready_at=version.ready_at and _instant(version.ready_at),
+            created_at=instant(document.created_at),
+            searchable_at=version.searchable_at and instant(version.searchable_at),
+            ready_at=version.ready_at and instant(version.ready_at),
         )
 
 
@@ -143,7 +158,7 @@ class DeletionOut(Wire):
         return cls(
             id=deletion.document_id,
             receipt=deletion.id,
-            deleted_at=_instant(deletion.deleted_at),
+            deleted_at=instant(deletion.deleted_at),
             versions=deletion.versions,
             chunks_removed=deletion.chunks_removed,
             bytes_removed=deletion.bytes_removed,
@@ -285,27 +300,9 @@ def decode_cursor(cursor: str | None) -> int:
         ) from error
 
 
-def _instant(seconds: float) -> datetime:
+def instant(seconds: float) -> datetime:
+    """UTC."""
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _fraction(document: Document) -> float:
-    """Lexical indexing is counted as the first twentieth, the embedding as the rest: about their share of time."""
-    version = document.version
-    fixed = {
-        VersionState.ACCEPTED: 0.0,
-        VersionState.PARSING: 0.01,
-        VersionState.CHUNKING: 0.02,
-        VersionState.INDEXING: 0.03,
-        VersionState.READY: 1.0,
-        VersionState.FAILED: 1.0,
-        VersionState.CANCELLED: 1.0,
-        VersionState.RETIRED: 1.0,
-        VersionState.DELETED: 1.0,
-    }
-    if version.state in fixed:
-        return fixed[version.state]
-    return round(0.05 + 0.95 * version.chunks_embedded / max(1, version.chunks or 1), 4)
 
 
 class CitationOut(Wire):

@@ -6,11 +6,13 @@ from typing import Any
 
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
+from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
+from ingest.feed import Feed
 from ingest.intake import Intake
 from ingest.texts import Texts
 from retrieval.search import Searcher
@@ -32,6 +34,8 @@ class Services:
     catalog: Catalog
     jobs: Jobs
     keys: ApiKeys
+    batches: Batches
+    feed: Feed
     blobs: DirectoryBlobs
     texts: Texts
     intake: Intake

@@ -131,6 +131,20 @@ class DocumentStateError(CatalogError):
     code = "document_state"
 
 
+class BatchNotFoundError(CatalogError):
+    """No such batch for this tenant."""
+
+    code = "batch_not_found"
+    default_hint = "List the batches with GET /v1/batches."
+
+
+class BatchStateError(CatalogError):
+    """The batch is closed or has ended, so this cannot be done with it."""
+
+    code = "batch_state"
+    default_hint = "Make a new batch with POST /v1/batches."
+
+
 class PreconditionFailedError(CatalogError):
     """The document has changed since the caller last saw it."""
 

@@ -7,16 +7,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ingest.blobs import DirectoryBlobs, Incoming
+from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.chunking import chunker_fingerprint
-from ingest.documents import Priority
-from ingest.errors import BacklogFullError, DocumentNotFoundError, PreconditionFailedError
+from ingest.documents import Failure, Priority
+from ingest.errors import (
+    BacklogFullError,
+    BatchNotFoundError,
+    BatchStateError,
+    DocumentNotFoundError,
+    PreconditionFailedError,
+    StorageFullError,
+    UploadError,
+)
 from ingest.faultpoints import reach
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff
 
 _NAME_CHARS = 255
+# After these it is certain that no row names the bytes.
+_NOT_RECORDED = (DocumentNotFoundError, PreconditionFailedError, BatchNotFoundError, BatchStateError)
+# These say nothing about the file: it may be sent again as it is.
+_PASSING = (BacklogFullError, StorageFullError)
 
 
 @dataclass(frozen=True)
@@ -31,7 +44,7 @@ class Replaces:
 class UploadRequest:
     """Whose upload it is and what its sender says of it. The name is for display; content decides the type.
 
-    A replacement stays in its document's collection and keeps its attributes.
+    A replacement stays in its document's collection and keeps its attributes. `batch_id` names the batch, if any.
     """
 
     tenant_id: str
@@ -41,6 +54,7 @@ class UploadRequest:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     priority: Priority = Priority.INTERACTIVE
     replaces: Replaces | None = None
+    batch_id: str | None = None
 
 
 class Intake:
@@ -50,6 +64,7 @@ class Intake:
         self,
         catalog: Catalog,
         blobs: DirectoryBlobs,
+        batches: Batches,
         *,
         max_bytes: int,
         backlog: Callable[[str], int] = lambda _: 0,
@@ -58,6 +73,7 @@ class Intake:
         """`backlog` says how many of a tenant's documents wait; at `max_backlog` of them no more are received."""
         self._catalog = catalog
         self._blobs = blobs
+        self._batches = batches
         self._max_bytes = max_bytes
         self._backlog = backlog
         self._max_backlog = max_backlog
@@ -66,8 +82,10 @@ class Intake:
     def receive(self, request: UploadRequest) -> Iterator["Upload"]:
         """An upload to write blocks to and then `accept`; leaving without that keeps nothing.
 
-        Raises the `UploadError`s.
+        Raises the `UploadError`s, `BatchNotFoundError` and `BatchStateError`.
         """
+        if request.batch_id is not None:  # before the bytes are sent, and again when they are recorded
+            self._batches.require_open(request.tenant_id, request.batch_id)
         waiting = self._backlog(request.tenant_id)
         if waiting >= self._max_backlog:
             raise BacklogFullError(f"{waiting:,} documents wait to be indexed, and no more than that are taken.")
@@ -94,16 +112,24 @@ class Intake:
             fingerprint=f"{FORMATS[media_type].fingerprint}+{chunker_fingerprint()}",
             attributes=request.attributes,
             priority=request.priority,
+            batch_id=request.batch_id,
         )
         try:
             accepted = self._record(arrival, request.replaces)
-        except (DocumentNotFoundError, PreconditionFailedError):
-            self._blobs.delete(key)  # only where it is certain that no row names it
+        except _NOT_RECORDED:
+            self._blobs.delete(key)
             raise
         reach("upload.accepted")
         if not accepted.created:
             self._blobs.delete(key)
         return accepted
+
+    def refused(self, request: UploadRequest, error: UploadError) -> None:
+        """A file that was not accepted is a failure of its batch, unless it may be sent again as it is."""
+        if request.batch_id is None or isinstance(error, _PASSING):
+            return
+        failure = Failure(error.code, error.detail, error.hint)
+        self._batches.refuse(request.tenant_id, request.batch_id, display_name(request.name), failure)
 
     def _record(self, arrival: Arrival, replaces: Replaces | None) -> Accepted:
         if replaces is None:
@@ -123,17 +149,27 @@ class Upload:
 
     def write(self, block: bytes) -> None:
         """An unknown type is refused as soon as the head has arrived, not at the end of a long upload."""
-        self._incoming.write(block)
-        if self._media_type is None:
-            self._head += block[: HEAD_BYTES - len(self._head)]
-            if len(self._head) == HEAD_BYTES:
-                self._sniff()
+        with self._telling():
+            self._incoming.write(block)
+            if self._media_type is None:
+                self._head += block[: HEAD_BYTES - len(self._head)]
+                if len(self._head) == HEAD_BYTES:
+                    self._sniff()
 
     def accept(self) -> Accepted:
         """Durable when it returns."""
-        if self._media_type is None and self._head:
-            self._sniff()
-        return self._intake.accept(self._request, self._incoming, self._media_type or "")
+        with self._telling():
+            if self._media_type is None and self._head:
+                self._sniff()
+            return self._intake.accept(self._request, self._incoming, self._media_type or "")
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except UploadError as error:
+            self._intake.refused(self._request, error)
+            raise
 
     def _sniff(self) -> None:
         self._media_type = sniff(self._head, self._request.name, self._request.declared_type)

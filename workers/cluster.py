@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from ingest.blobs import DirectoryBlobs
+from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
@@ -20,7 +21,9 @@ from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
+from ingest.feed import Feed
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.redis_feed import RedisFeed
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder
@@ -51,6 +54,8 @@ class Parts:
     replies: Replies
     leftovers: Leftovers
     keys: ApiKeys
+    batches: Batches
+    feed: Feed
     blobs: DirectoryBlobs
     texts: Texts
     index: Index
@@ -74,7 +79,9 @@ def open_parts(settings: ClusterSettings, *, open_encoder: OpenEncoder = local_e
     with ExitStack() as stack:
         engine = open_database(settings.database_url.get_secret_value())
         stack.callback(engine.dispose)
-        catalog = Catalog(engine)
+        feed = RedisFeed(settings.redis_url.get_secret_value())
+        stack.callback(feed.close)
+        catalog = Catalog(engine, announce=feed.announce)
         encoder = open_encoder(settings)
         stack.callback(encoder.close)
         sparse = build.sparse_encoder()
@@ -83,13 +90,15 @@ def open_parts(settings: ClusterSettings, *, open_encoder: OpenEncoder = local_e
         index = build.server_index(settings.qdrant_url, encoder.dimension, api_key=key)
         stack.callback(index.close)
         blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
-        jobs = Jobs(engine, lease_seconds=settings.lease_seconds)
+        jobs = Jobs(engine, lease_seconds=settings.lease_seconds, announce=feed.announce)
         yield Parts(
             catalog=catalog,
             jobs=jobs,
             replies=Replies(engine),
             leftovers=Leftovers(engine),
             keys=ApiKeys(engine),
+            batches=Batches(engine, announce=feed.announce),
+            feed=feed,
             blobs=blobs,
             texts=Texts(blobs),
             index=index,

@@ -64,7 +64,7 @@ def ingest(
                 files,
                 collection="default",
                 wait="ready",
-                watch=lambda stage, done, total: status.update(f"Until {stage}: {done:,} of {total:,}"),
+                watch=lambda stage, done, total, _: status.update(f"Until {stage}: {done:,} of {total:,}"),
             )
     peak = _peak_mib()
     with console.status("The bare encoder again …"):

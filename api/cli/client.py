@@ -21,6 +21,10 @@ from ingest.errors import LeadlineError
 
 _TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _POLL_SECONDS = 0.5
+_PAGE = 100
+# A server that follows something says at least every ten seconds that it is still there.
+_SILENCE = httpx.Timeout(30.0, connect=5.0)
+_RECONNECTIONS = 6
 
 
 class ServiceError(LeadlineError):
@@ -41,24 +45,51 @@ class Client:
     def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
         return self._json(self.http.post(path, json=body))
 
-    def upload(self, path: Path, *, name: str, collection: str, priority: str = "interactive") -> Any:  # noqa: ANN401 - JSON
+    def upload(
+        self, path: Path, *, name: str, collection: str, priority: str = "interactive", batch: str | None = None
+    ) -> Any:  # noqa: ANN401 - JSON
         """Streams the file; the answer is the document, with `duplicate`."""
         params = {"name": name, "collection": collection, "priority": priority}
+        if batch is not None:
+            params["batch"] = batch
         with path.open("rb") as file:
             return self._json(self.http.post("/v1/documents", params=params, content=file))
 
     def events(self, path: str, body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         """Server-sent events as `(name, data)`."""
         with self.http.stream("POST", path, json=body) as response:
-            if response.status_code >= 400:
-                response.read()
-                self._json(response)
-            name = ""
-            for line in response.iter_lines():
-                if line.startswith("event: "):
-                    name = line[7:]
-                elif line.startswith("data: "):
-                    yield name, json.loads(line[6:])
+            for _, name, body in self._sent(response):
+                yield name, body
+
+    def follow(self, path: str) -> Iterator[Any]:
+        """What an events route says of something, from now to its end; broken connections are made again."""
+        seen: dict[str, str] = {}
+        broken = 0
+        while True:
+            try:
+                with self.http.stream("GET", path, headers=seen, timeout=_SILENCE) as response:
+                    for identifier, name, body in self._sent(response):
+                        if name == "error":
+                            raise ServiceError(body["detail"], hint=body.get("hint", ""))
+                        seen, broken = {"Last-Event-ID": identifier}, 0
+                        yield body
+                        if name == "end":
+                            return
+            except httpx.TransportError:
+                broken += 1
+                if broken > _RECONNECTIONS:
+                    raise
+            time.sleep(_POLL_SECONDS * 2**broken)
+
+    def pages(self, path: str, members: str) -> Iterator[dict[str, Any]]:
+        """Everything of a listing, page by page."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, limit=_PAGE, cursor=cursor)
+            yield from page[members]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
 
     def wait_for_language_model(self) -> Iterator[dict[str, Any]]:
         """The language model's state, until it is no longer loading."""
@@ -69,6 +100,12 @@ class Client:
                 return
             time.sleep(_POLL_SECONDS)
 
+    def _sent(self, response: httpx.Response) -> Iterator[tuple[str, str, Any]]:
+        if response.status_code >= 400:
+            response.read()
+            self._json(response)
+        return sent_events(response)
+
     def _json(self, response: httpx.Response) -> Any:  # noqa: ANN401 - JSON
         if response.status_code < 400:
             return response.json()
@@ -77,6 +114,18 @@ class Client:
             raise ServiceError(problem["detail"], hint=problem.get("hint", ""))
         except (ValueError, KeyError) as error:
             raise ServiceError(f"The service answered {response.status_code}.") from error
+
+
+def sent_events(response: httpx.Response) -> Iterator[tuple[str, str, Any]]:
+    """Server-sent events as `(id, name, data)`, while they come."""
+    identifier = name = ""
+    for line in response.iter_lines():
+        if line.startswith("id: "):
+            identifier = line[4:]
+        elif line.startswith("event: "):
+            name = line[7:]
+        elif line.startswith("data: "):
+            yield identifier, name, json.loads(line[6:])
 
 
 @contextmanager

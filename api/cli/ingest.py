@@ -10,18 +10,20 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api.cli.client import Client, ServiceError, connect
+from api.cli.progress import duration
 from api.cli.up import read_settings
-from ingest.documents import VersionState
+from ingest.errors import LeadlineError
 
 _UPLOADS_AT_ONCE = 4
-_POLL_SECONDS = 0.25
+_NAME_CHARS = 200
 _BEFORE_SEARCHABLE = ("accepted", "parsing", "chunking", "indexing")
 _BEFORE_READY = (*_BEFORE_SEARCHABLE, "searchable", "embedding")
 
-Watch = Callable[[str, int, int], None]
+# A stage, how much of it is done, of how much, and about how many seconds are left, if that can be known.
+Watch = Callable[[str, int, int, float | None], None]
 
 
 @dataclass
@@ -29,6 +31,7 @@ class Report:
     """What an ingest did. Seconds count from the first upload; None where it was not waited for."""
 
     files: int
+    batch: str = ""
     uploaded: int = 0
     duplicates: int = 0
     rejected: list[dict[str, str]] = field(default_factory=list)
@@ -47,15 +50,16 @@ def ingest(
     ] = "ready",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Upload documents, and wait until they are searchable (BM25) and ready (vectors too)."""
+    """Upload documents as one batch, and wait until they are searchable (BM25) and ready (vectors too)."""
     if wait not in ("searchable", "ready", "no"):
         raise typer.BadParameter("say searchable, ready or no", param_hint="--wait")
     files = list(find_files(paths))
     if not files:
         raise ServiceError("There is no file to upload.", hint="Name files, or a folder that has some.")
     console = Console(stderr=True)
-    with connect(read_settings()) as client, _Bars(console) as watch:
-        report = run(client, files, collection=collection, wait=wait, watch=watch)
+    name = ", ".join(str(path) for path in paths)
+    with connect(read_settings()) as client, Bars(console) as watch:
+        report = run(client, files, collection=collection, wait=wait, name=name, watch=watch)
     if as_json:
         print(json.dumps(asdict(report)))
     else:
@@ -65,17 +69,57 @@ def ingest(
 
 
 def run(
-    client: Client, files: Sequence[tuple[str, Path]], *, collection: str, wait: str, watch: Watch = lambda *_: None
+    client: Client,
+    files: Sequence[tuple[str, Path]],
+    *,
+    collection: str,
+    wait: str,
+    name: str = "",
+    watch: Watch = lambda *_: None,
 ) -> Report:
-    """Upload `(name, path)` pairs, a few at once, and wait as asked."""
-    report = Report(files=len(files))
+    """Upload `(name, path)` pairs as a batch, a few at once, and wait as asked."""
     begun = time.monotonic()
+    batch = client.post("/v1/batches", {"name": name[:_NAME_CHARS]})["id"]
+    report = Report(files=len(files), batch=batch)
+    try:
+        _upload_all(client, files, collection, report, watch)
+        batch_now = client.post(f"/v1/batches/{batch}/close", {})
+        if wait != "no":
+            batch_now = _wait(client, report, wait, begun, watch)
+    except KeyboardInterrupt:
+        raise Interrupted(batch) from None
+    report.chunks, report.tokens = batch_now["progress"]["chunks"], batch_now["progress"]["tokens"]
+    report.failed = [
+        {"name": failure["name"], **failure["failure"]}
+        for failure in client.pages(f"/v1/batches/{batch}/failures", "failures")
+        if not failure["refused"]
+    ]
+    return report
+
+
+class Interrupted(LeadlineError):
+    """Ctrl-C while documents were sent or waited for."""
+
+    code = "interrupted"
+
+    def __init__(self, batch: str) -> None:
+        super().__init__(
+            "Stopped waiting. What was uploaded goes on while the service runs.",
+            hint=f"`leadline batch show {batch}` says how far it is, `leadline batch cancel {batch}` stops it.",
+        )
+
+
+def _upload_all(
+    client: Client, files: Sequence[tuple[str, Path]], collection: str, report: Report, watch: Watch
+) -> None:
     priority = "bulk" if len(files) > 1 else "interactive"
 
     def send(entry: tuple[str, Path]) -> dict[str, Any]:
         name, path = entry
         try:
-            result: dict[str, Any] = client.upload(path, name=name, collection=collection, priority=priority)
+            result: dict[str, Any] = client.upload(
+                path, name=name, collection=collection, priority=priority, batch=report.batch
+            )
         except ServiceError as error:
             return {"rejected": {"name": name, "detail": error.detail, "hint": error.hint}}
         return result
@@ -88,19 +132,34 @@ def run(
                 report.duplicates += 1
             else:
                 report.uploaded += 1
-            watch("uploading", done, len(files))
-    if wait != "no":
-        report.searchable_seconds = _until(client, _BEFORE_SEARCHABLE, begun, "searchable", watch, collection)
-    if wait == "ready":
-        report.ready_seconds = _until(client, _BEFORE_READY, begun, "ready", watch, collection)
-    status = client.get("/v1/status", collection=collection)
-    report.chunks, report.tokens = status["chunks"], status["tokens"]
-    report.failed = [
-        {"name": document["name"], **document["failure"]}
-        for document in list_documents(client, collection, VersionState.FAILED)
-        if document["name"] in {name for name, _ in files}
-    ]
-    return report
+            watch("uploading", done, len(files), None)
+
+
+def _wait(client: Client, report: Report, wait: str, begun: float, watch: Watch) -> dict[str, Any]:
+    """Until the batch is as far as asked, or at its end; how it is then."""
+    batch: dict[str, Any] = {}
+    for batch in client.follow(f"/v1/batches/{report.batch}/events"):
+        seconds = round(time.monotonic() - begun, 2)
+        show_progress(batch, watch)
+        if report.searchable_seconds is None and not _in(batch, _BEFORE_SEARCHABLE):
+            report.searchable_seconds = seconds
+            if wait == "searchable":
+                break
+        if not _in(batch, _BEFORE_READY):
+            report.ready_seconds = seconds
+    return batch
+
+
+def show_progress(batch: dict[str, Any], watch: Watch) -> None:
+    """A batch, as the API says it is, to who watches the stages."""
+    progress, accepted = batch["progress"], sum(batch["counts"]["documents"].values())
+    watch("searchable", accepted - _in(batch, _BEFORE_SEARCHABLE), accepted, None)
+    if progress["chunks"]:
+        watch("ready", progress["chunks_embedded"], progress["chunks"], progress["seconds_left"])
+
+
+def _in(batch: dict[str, Any], states: Sequence[str]) -> int:
+    return sum(batch["counts"]["documents"].get(state, 0) for state in states)
 
 
 def find_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
@@ -117,40 +176,15 @@ def find_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
                 yield relative.name, below
 
 
-def list_documents(client: Client, collection: str, state: VersionState) -> Iterator[dict[str, Any]]:
-    """Every document in a state, page by page."""
-    cursor: str | None = None
-    while True:
-        page = client.get("/v1/documents", collection=collection, state=state.value, limit=500, cursor=cursor)
-        yield from page["documents"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return
-
-
-def _until(client: Client, unfinished: Sequence[str], begun: float, stage: str, watch: Watch, collection: str) -> float:
-    while True:
-        status = client.get("/v1/status", collection=collection)
-        counts = status["documents"]
-        total, left = sum(counts.values()), sum(counts.get(state, 0) for state in unfinished)
-        if stage == "ready" and status["chunks"]:
-            watch(stage, status["chunks_embedded"], status["chunks"])
-        else:
-            watch(stage, total - left, total)
-        if not left:
-            return round(time.monotonic() - begun, 2)
-        time.sleep(_POLL_SECONDS)
-
-
-class _Bars:
-    """A progress bar for each stage, appearing when it begins."""
+class Bars:
+    """A progress bar for each stage, appearing when it begins. What the service says of the time left goes before."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description:>10}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
             console=console,
         )
         self._tasks: dict[str, Any] = {}
@@ -162,10 +196,11 @@ class _Bars:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def _watch(self, stage: str, done: int, total: int) -> None:
+    def _watch(self, stage: str, done: int, total: int, seconds_left: float | None) -> None:
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage)
-        self._progress.update(self._tasks[stage], completed=done, total=total)
+            self._tasks[stage] = self._progress.add_task(stage, left="")
+        left = "" if seconds_left is None else f"about {duration(seconds_left)} left"
+        self._progress.update(self._tasks[stage], completed=done, total=total, left=left)
 
 
 def _tell(console: Console, report: Report) -> None:

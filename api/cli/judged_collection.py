@@ -14,7 +14,7 @@ from rich.status import Status
 
 from api.cli.client import Client, ServiceError, private
 from api.cli.fetching import fetch_needed
-from api.cli.ingest import run
+from api.cli.ingest import show_progress
 from api.cli.up import read_settings
 from api.embedded import open_embedded
 from api.settings import Settings
@@ -86,6 +86,7 @@ def _digest(path: Path) -> str:
 def _upload(client: Client, data: BeirFolder, console: Console) -> dict[str, list[str]]:
     owners: dict[str, list[str]] = {}
     empty = 0
+    batch = client.post("/v1/batches", {"name": data.folder.name})["id"]
     with tempfile.TemporaryDirectory() as scratch, console.status("Uploading …") as status:
         files: dict[str, Path] = {}
         for number, entry in enumerate(data.corpus()):
@@ -96,9 +97,10 @@ def _upload(client: Client, data: BeirFolder, console: Console) -> dict[str, lis
             files[entry.id] = Path(scratch) / f"{number}.md"
             files[entry.id].write_text(text)
         with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
-            for identifier, document in pool.map(lambda entry: (entry[0], _send(client, *entry)), files.items()):
+            sent = pool.map(lambda entry: (entry[0], _send(client, batch, *entry)), files.items())
+            for identifier, document in sent:
                 owners.setdefault(document, []).append(identifier)
-        _wait(client, status)
+        _wait(client, batch, status)
     console.print(f"{len(owners):,} documents, {empty} texts without a word left out.", highlight=False)
     return owners
 
@@ -107,19 +109,15 @@ def _markdown(entry: CorpusEntry) -> str:
     return f"# {entry.title}\n\n{entry.text}\n" if entry.title else f"{entry.text}\n"
 
 
-def _wait(client: Client, status: Status) -> None:
+def _wait(client: Client, batch: str, status: Status) -> None:
+    client.post(f"/v1/batches/{batch}/close", {})
     status.update("Indexing …")
-    run(
-        client,
-        [],
-        collection=_COLLECTION,
-        wait="ready",
-        watch=lambda stage, done, total: status.update(f"Until {stage}: {done:,} of {total:,}"),
-    )
+    for now in client.follow(f"/v1/batches/{batch}/events"):
+        show_progress(now, lambda stage, done, total, _: status.update(f"Until {stage}: {done:,} of {total:,}"))
 
 
-def _send(client: Client, identifier: str, path: Path) -> str:
-    uploaded = client.upload(path, name=path.name, collection=_COLLECTION)
+def _send(client: Client, batch: str, identifier: str, path: Path) -> str:
+    uploaded = client.upload(path, name=path.name, collection=_COLLECTION, batch=batch)
     if "id" not in uploaded:
         raise ServiceError(f"Text {identifier} was not accepted.")
     return str(uploaded["id"])

@@ -1,4 +1,4 @@
-"""How a fetch shows on a terminal, and in a log."""
+"""How a fetch shows on a terminal, and in a log; and how long things take, in words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +19,15 @@ from retrieval.models.manifest import ModelFile
 from retrieval.models.source import Progress
 
 _LINE_EVERY_PERCENT = 10
+
+
+def duration(seconds: float) -> str:
+    """About how long, as people say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """`/v1/answers`: ask, and get an answer whose citations were checked; whole, or as server-sent events."""
 
 import asyncio
-import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -12,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from api import sse
 from api.access import Caller, Served
 from api.problems import internal, problem
 from api.schemas import AnswerOut, QuestionIn
@@ -24,10 +24,8 @@ log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
 
-_HEARTBEAT_SECONDS = 10.0
 
-
-@router.post("", response_model=AnswerOut, responses={200: {"content": {"text/event-stream": {}}}})
+@router.post("", response_model=AnswerOut, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
 async def ask(body: QuestionIn, request: Request, caller: Caller, served: Served) -> Response | AnswerOut:
     """Ask a question of your documents.
 
@@ -42,8 +40,8 @@ async def ask(body: QuestionIn, request: Request, caller: Caller, served: Served
     events = await run_in_threadpool(
         served.answering.stream, question, scope, wanted=body.wanted(), cancelled=stop.is_set
     )
-    if body.stream or request.headers.get("accept") == "text/event-stream":
-        return StreamingResponse(_sse(request, events, stop), media_type="text/event-stream")
+    if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
+        return StreamingResponse(_sse(request, events, stop), media_type=sse.MEDIA_TYPE)
     return AnswerOut.of(await run_in_threadpool(complete, events))
 
 
@@ -70,15 +68,15 @@ async def _sse(request: Request, events: Iterator[Event], stop: threading.Event)
         number = 0
         while True:
             try:
-                entry = await asyncio.wait_for(queue.get(), _HEARTBEAT_SECONDS)
+                entry = await asyncio.wait_for(queue.get(), sse.HEARTBEAT_SECONDS)
             except TimeoutError:
-                yield ": still at it\n\n"
+                yield sse.HEARTBEAT
                 continue
             if entry is None:
                 break
             number += 1
             name, data = entry
-            yield f"id: {number}\nevent: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+            yield sse.event(name, data, number)
         await producer
     finally:
         stop.set()

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
-from api import multipart
+from api import multipart, sse
 from api.access import Caller, Served
 from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
@@ -21,10 +21,11 @@ from api.schemas import (
     decode_cursor,
     encode_cursor,
 )
+from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.replacements import require_match
-from ingest.documents import JobKind, Priority, VersionState
-from ingest.errors import DocumentStateError, UploadError
+from ingest.documents import IN_PROGRESS, JobKind, Priority, VersionState
+from ingest.errors import DocumentNotFoundError, DocumentStateError, UploadError
 from ingest.faultpoints import reach
 from ingest.intake import Replaces, UploadRequest
 
@@ -32,6 +33,7 @@ router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
 Collection = Annotated[str, Query(min_length=1, max_length=128, pattern=r"^[\w.-]+$")]
 Urgency = Literal["interactive", "bulk"]
+BatchId = Annotated[str | None, Query(max_length=64)]
 
 
 @router.post("", status_code=202, response_model=UploadedOut | UploadsOut)
@@ -42,15 +44,16 @@ async def upload(
     collection: Collection = "default",
     name: Annotated[str, Query(max_length=1024)] = "unnamed",
     priority: Urgency = "interactive",
+    batch: BatchId = None,
 ) -> JSONResponse:
     """Upload one file or many.
 
-    `multipart/form-data`: every part with a file name is a document; fields `collection` and `metadata` (a JSON
-    object) apply to the files after them. Any other content type: the body is one file, called `name`.
+    `multipart/form-data`: every part with a file name is a document; fields `collection`, `batch` and `metadata` (a
+    JSON object) apply to the files after them. Any other content type: the body is one file, called `name`.
     `202` means the bytes are on disk and the job is recorded; `200` that the same bytes were already there. What is
-    sent as `bulk` lets the caller's other uploads go first.
+    sent as `bulk` lets the caller's other uploads go first. `batch` names a batch made with `POST /v1/batches`.
     """
-    base = UploadRequest(caller.tenant_id, collection, name, priority=Priority[priority.upper()])
+    base = UploadRequest(caller.tenant_id, collection, name, priority=Priority[priority.upper()], batch_id=batch)
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         received = await multipart.receive_form(request.stream(), content_type, base, served.intake.receive)
@@ -86,7 +89,18 @@ def one(document_id: str, caller: Caller, served: Served, response: Response) ->
     """A document: its state, progress, and the reason if it failed. `ETag` is what `If-Match` wants."""
     document = served.catalog.document(caller.tenant_id, document_id)
     response.headers.update(etag(document))
-    return DocumentOut.of(document)
+    return DocumentOut.of(document, served.catalog.progress(document))
+
+
+@router.get("/{document_id}/events", response_class=Response, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
+async def events(
+    document_id: str, caller: Caller, served: Served, last_event_id: Annotated[str | None, Header()] = None
+) -> Response:
+    """The document as server-sent events, until its latest version is at an end: `snapshot`, `progress`, last `end`.
+
+    Each carries what `GET /v1/documents/{id}` says. `Last-Event-ID` works on every server and after any time.
+    """
+    return await sse.follow(_followed(served, caller.tenant_id, document_id), last_event_id)
 
 
 @router.put("/{document_id}", status_code=202, response_model=UploadedOut)
@@ -98,6 +112,7 @@ async def replace(
     if_match: Annotated[str | None, Header()] = None,
     name: Annotated[str | None, Query(max_length=1024)] = None,
     priority: Urgency = "interactive",
+    batch: BatchId = None,
 ) -> JSONResponse:
     """Replace a document's content; the body is the new file, called `name` or as before.
 
@@ -116,6 +131,7 @@ async def replace(
         name or document.name,
         priority=Priority[priority.upper()],
         replaces=Replaces(document_id, admitted),
+        batch_id=batch,
     )
     received = await multipart.receive_body(request.stream(), replacement, served.intake.receive)
     served.doorbell.ring(JobKind.INGEST)
@@ -182,6 +198,28 @@ def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(version.name)}"}
     path = served.blobs.path(version.blob_key)
     return FileResponse(path, media_type="application/octet-stream", headers=headers)
+
+
+def _followed(served: Services, tenant_id: str, document_id: str) -> sse.Followed:
+    seen = False
+
+    def look() -> sse.State:
+        nonlocal seen
+        try:
+            document = served.catalog.document(tenant_id, document_id)
+        except DocumentNotFoundError:
+            if not seen:
+                raise
+            return sse.State({"id": document_id, "state": VersionState.DELETED.value}, ended=True)
+        seen = True
+        body = DocumentOut.of(document, served.catalog.progress(document)).model_dump(mode="json")
+        return sse.State(body, document.version.state not in IN_PROGRESS)
+
+    return sse.Followed(
+        look=look,
+        watch=lambda wake: served.feed.watch(tenant_id, document_id, wake),
+        going_on=lambda: served.accepting,
+    )
 
 
 def _one(name: str, outcome: Accepted | UploadError) -> JSONResponse:

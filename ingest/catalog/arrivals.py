@@ -42,7 +42,7 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
     replaced = document.version
     if replaced.state is VersionState.FAILED and replaced.id != document.active_version_id:
         # Its worker may have been given up for lost and still be writing, but not to the new version.
-        withdraw(connection, document, [replaced], VersionState.RETIRED)
+        withdraw(connection, [replaced], VersionState.RETIRED)
     _queue_ingest(connection, arrival, document.id, identifier)
     _insert_version(connection, arrival, document.id, identifier)
     changed: dict[str, str | None] = {"latest_version_id": identifier}

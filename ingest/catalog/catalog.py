@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Collection
+from functools import partial
 
 from sqlalchemy import Engine, func, select
 
-from ingest.catalog import active, arrivals, deletions, replacements, withdrawals
+from ingest.catalog import active, arrivals, deletions, replacements, waiting, withdrawals
 from ingest.catalog.active import ActiveDocument
+from ingest.catalog.batch_entries import accept_into_batch
 from ingest.catalog.database import insert_new, put, read, write
 from ingest.catalog.records import (
     Accepted,
@@ -22,6 +24,8 @@ from ingest.catalog.records import (
 )
 from ingest.catalog.tables import documents, facts, tenants, versions
 from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Deletion, Document, Version, VersionState
+from ingest.feed import Announce, to_nobody
+from ingest.progress import Progress
 
 __all__ = ["Accepted", "ActiveDocument", "Arrival", "Catalog", "Deleted", "Total", "Visible"]
 
@@ -29,10 +33,14 @@ _HIDDEN_LIMIT = 256
 
 
 class Catalog:
-    """The documents of every tenant. Methods that take a tenant see nothing of another."""
+    """The documents of every tenant. Methods that take a tenant see nothing of another.
 
-    def __init__(self, engine: Engine) -> None:
+    `announce` is told of every document that was changed, once that is committed.
+    """
+
+    def __init__(self, engine: Engine, *, announce: Announce = to_nobody) -> None:
         self._engine = engine
+        self._announce = announce
 
     def ensure_tenant(self, tenant_id: str) -> None:
         with write(self._engine) as connection:
@@ -42,18 +50,25 @@ class Catalog:
         """Record an upload and queue its ingest in one commit; the same bytes twice is one document.
 
         Of a document that had failed or was cancelled, the same bytes are a new version, made from the start.
+        Raises `BatchNotFoundError` and `BatchStateError`.
         """
         with write(self._engine) as connection:
-            return arrivals.accept(connection, arrival)
+            accepted = accept_into_batch(connection, arrival, lambda: arrivals.accept(connection, arrival))
+        self._announce(arrival.tenant_id, [accepted.document.id])
+        return accepted
 
     def replace(self, arrival: Arrival, identifier: str, if_match: Collection[str] | None) -> Accepted:
         """Record new bytes of a document, to be searched in place of the old ones when they are ready, in one commit.
 
         `if_match` are the ids of versions that the caller takes for the latest; None means whichever it is. The bytes
-        that the document has already change nothing. Raises `DocumentNotFoundError` and `PreconditionFailedError`.
+        that the document has already change nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError`,
+        `BatchNotFoundError` and `BatchStateError`.
         """
         with write(self._engine) as connection:
-            return replacements.replace(connection, arrival, identifier, if_match)
+            replaced = partial(replacements.replace, connection, arrival, identifier, if_match)
+            accepted = accept_into_batch(connection, arrival, replaced)
+        self._announce(arrival.tenant_id, [identifier])
+        return accepted
 
     def document(self, tenant_id: str, identifier: str) -> Document:
         """Raises `DocumentNotFoundError`, also for a deleted one and for another tenant's."""
@@ -127,7 +142,9 @@ class Catalog:
         Whoever calls this removes what they can at once, and says so with `record_removal`.
         """
         with write(self._engine) as connection:
-            return deletions.delete(connection, tenant_id, identifier)
+            deleted = deletions.delete(connection, tenant_id, identifier)
+        self._announce(tenant_id, [identifier])
+        return deleted
 
     def record_removal(self, version: Version, *, chunks: int, size: int, complete: bool) -> None:
         """Add what was removed of a deleted version to the receipt; if it is `complete`, nothing remains to collect."""
@@ -145,7 +162,14 @@ class Catalog:
         Raises `DocumentNotFoundError`, and `DocumentStateError` when nothing is under way.
         """
         with write(self._engine) as connection:
-            return withdrawals.cancel(connection, tenant_id, identifier)
+            cancelled = withdrawals.cancel(connection, tenant_id, identifier)
+        self._announce(tenant_id, [identifier])
+        return cancelled
+
+    def progress(self, document: Document) -> Progress:
+        """How far a document's latest version is, with its place in the queue and an estimate."""
+        with read(self._engine) as connection:
+            return waiting.progress(connection, document)
 
     def hidden_versions(self, tenant_id: str) -> list[str]:
         """Versions that may have points which no search may show; at most a few hundred.

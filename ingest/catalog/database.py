@@ -30,6 +30,7 @@ from ingest.errors import (
 )
 
 _BUSY_SECONDS = 30
+_PORTION = 1_000
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
 _MIGRATION_LOCK = 0x6C656164  # an advisory lock's number: any, as long as every release takes the same
 
@@ -99,6 +100,12 @@ def write(engine: Engine) -> Iterator[Connection]:
             connection.execution_options(leadline_immediate=True)
         with connection.begin():
             yield connection
+
+
+def portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """All of them in turn, at most as many at once as a statement of either database takes."""
+    for at in range(0, len(ids), _PORTION):
+        yield ids[at : at + _PORTION]
 
 
 def insert_new(connection: Connection, table: Table, **values: Any) -> bool:  # noqa: ANN401 - columns of the table

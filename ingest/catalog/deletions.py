@@ -6,7 +6,7 @@ from sqlalchemy import Connection, func, insert, select, update
 
 from ingest.catalog.locking import lock_documents
 from ingest.catalog.records import Deleted, read_document, version_of
-from ingest.catalog.tables import deletions, documents, jobs, versions
+from ingest.catalog.tables import batch_entries, deletions, documents, jobs, versions
 from ingest.catalog.withdrawals import withdraw
 from ingest.documents import Deletion, JobKind, Version, VersionState, deletion_id
 from ingest.errors import DocumentNotFoundError
@@ -21,12 +21,13 @@ def delete(connection: Connection, tenant_id: str, identifier: str) -> Deleted:
     lock_documents(connection, [identifier])
     if (known := _find(connection, tenant_id, identifier)) is not None:
         return Deleted(known, (), frozenset())
-    document = read_document(connection, tenant_id, identifier)
+    read_document(connection, tenant_id, identifier)  # raises where there is none
     of_document = versions.c.document_id == identifier
     rows = connection.execute(select(versions).where(of_document).order_by(versions.c.id)).all()
     leaving = tuple(version_of(row) for row in rows if row.hidden or row.state not in _COLLECTED)
-    worked_on = withdraw(connection, document, leaving, VersionState.DELETED, wait_seconds=_REMOVAL_SECONDS)
+    worked_on = withdraw(connection, leaving, VersionState.DELETED, wait_seconds=_REMOVAL_SECONDS)
     connection.execute(update(versions).where(of_document).values(name="", title=None, error_detail=None))
+    connection.execute(update(batch_entries).where(batch_entries.c.document_id == identifier).values(name=""))
     connection.execute(
         update(documents)
         .where(documents.c.id == identifier)

@@ -1,12 +1,13 @@
 """Jobs are rows: claimed with a lease, carried under a fence, and committed only by whoever still holds them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select, update
 
-from ingest.catalog import claims, waiting
+from ingest.catalog import claims, paces, waiting
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.failures import fail_version
@@ -17,6 +18,7 @@ from ingest.catalog.replacements import make_ready, make_searchable
 from ingest.catalog.tables import documents, jobs, pauses, versions
 from ingest.documents import SEARCHABLE_STATES, EmbedReport, Failure, Job, JobKind, VersionState
 from ingest.errors import LeaseLostError
+from ingest.feed import Announce, to_nobody
 
 MAX_ATTEMPTS = 3
 _AWAY_SECONDS = 5.0
@@ -25,16 +27,22 @@ _COLLECT_PAUSE_SECONDS = 600.0
 
 
 class Jobs:
-    """The queue of every tenant's jobs. A method that takes a `Job` raises `LeaseLostError` when its fence is old."""
+    """The queue of every tenant's jobs. A method that takes a `Job` raises `LeaseLostError` when its fence is old.
 
-    def __init__(self, engine: Engine, *, lease_seconds: float = 60.0) -> None:
+    `announce` is told of the documents of every job that was changed, once that is committed.
+    """
+
+    def __init__(self, engine: Engine, *, lease_seconds: float = 60.0, announce: Announce = to_nobody) -> None:
         self._engine = engine
         self.lease_seconds = lease_seconds
+        self._announce = announce
 
     def claim(self, kind: JobKind, *, limit: int = 1) -> list[Job]:
         """Up to `limit` waiting jobs of a kind, now leased to the caller: see `ingest.catalog.claims` for whose."""
         with write(self._engine) as connection:
-            return claims.claim(connection, kind, limit=limit, lease_seconds=self.lease_seconds)
+            claimed = claims.claim(connection, kind, limit=limit, lease_seconds=self.lease_seconds)
+        self._tell(claimed)
+        return claimed
 
     def claimable(self, kind: JobKind, limit: int) -> list[int]:
         """Ids of the oldest jobs that could be claimed now: as many bells are worth ringing."""
@@ -73,13 +81,17 @@ class Jobs:
         if state is VersionState.INDEXING:  # from now on there may be points of it, which only an active one may show
             active = documents.c.active_version_id == job.version_id
             changed["hidden"] = ~select(documents.c.id).where(documents.c.id == job.document_id, active).exists()
-        with write(self._engine) as connection:
+        with self._changing(job) as connection:
             self._hold(connection, job, lease_until=time.time() + self.lease_seconds)
+            left = paces.unembedded(connection, [job.version_id])[job.version_id]
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(**changed))
+            if "chunks_embedded" in counts:
+                done = left - paces.unembedded(connection, [job.version_id])[job.version_id]
+                paces.record(connection, {job: done}, ended=False)
 
     def finish_ingest(self, job: Job, *, title: str | None, pages: int | None, characters: int, chunks: int) -> None:
         """Queue the version's embedding and, unless it is to replace another, activate it, in one commit."""
-        with write(self._engine) as connection:
+        with self._changing(job) as connection:
             lock_documents(connection, [job.document_id])
             priority = self._end(connection, job, "done")
             queue_job(
@@ -91,6 +103,7 @@ class Jobs:
                 priority=priority,
             )
             make_searchable(connection, job, title=title, pages=pages, characters=characters, chunks=chunks)
+            paces.record(connection, {job: chunks})
 
     def finish_embed(self, finished: Sequence[EmbedReport]) -> list[Job]:
         """Mark versions ready, each in the place of the one it replaces, in one commit; returns the jobs it lost.
@@ -98,8 +111,9 @@ class Jobs:
         Raises `IncompleteVersionError`, and then nothing of it is done.
         """
         lost: list[Job] = []
-        with write(self._engine) as connection:
+        with self._changing(*(report.job for report in finished)) as connection:
             lock_documents(connection, {report.job.document_id for report in finished})
+            left = paces.unembedded(connection, [report.job.version_id for report in finished])
             for report in sorted(finished, key=lambda report: report.job.id):
                 try:
                     self._end(connection, report.job, "done")
@@ -107,6 +121,7 @@ class Jobs:
                     lost.append(report.job)
                     continue
                 make_ready(connection, report)
+            paces.record(connection, {r.job: left[r.job.version_id] for r in finished if r.job not in lost})
         return lost
 
     def finish_collect(self, job: Job, *, chunks: int = 0, size: int = 0) -> None:
@@ -118,7 +133,7 @@ class Jobs:
 
     def fail(self, job: Job, failure: Failure) -> None:
         """End the version as failed with its reason."""
-        with write(self._engine) as connection:
+        with self._changing(job) as connection:
             self._end(connection, job, "failed", failure)
             if job.kind is not JobKind.COLLECT:  # what it was to collect is no longer anybody's version
                 fail_version(connection, job, failure)
@@ -133,7 +148,7 @@ class Jobs:
         pause = _RETRY_SECONDS[-1] * 2 ** min(job.attempt - len(_RETRY_SECONDS) + 1, 10)
         if job.attempt < len(_RETRY_SECONDS):
             pause = _RETRY_SECONDS[job.attempt]
-        with write(self._engine) as connection:
+        with self._changing(job) as connection:
             self._hold(
                 connection,
                 job,
@@ -147,7 +162,7 @@ class Jobs:
 
     def postpone(self, job: Job, failure: Failure) -> None:
         """Queue a job again after a pause because something it needs is away; its attempt does not count."""
-        with write(self._engine) as connection:
+        with self._changing(job) as connection:
             self._hold(
                 connection,
                 job,
@@ -161,7 +176,7 @@ class Jobs:
 
     def hand_back(self, job: Job) -> None:
         """Give up a job unharmed, as when the process is stopping: the attempt does not count."""
-        with write(self._engine) as connection:
+        with self._changing(job) as connection:
             self._hold(connection, job, state="queued", lease_until=None, attempt=job.attempt - 1)
 
     def recover(self, *, all_running: bool) -> int:
@@ -211,6 +226,17 @@ class Jobs:
         """About how many jobs come before the one this version waits for; None when it waits for none."""
         with read(self._engine) as connection:
             return waiting.position(connection, version_id)
+
+    @contextmanager
+    def _changing(self, *changed: Job) -> Iterator[Connection]:
+        """A transaction about these jobs, whose documents are announced once it is committed."""
+        with write(self._engine) as connection:
+            yield connection
+        self._tell(changed)
+
+    def _tell(self, changed: Collection[Job]) -> None:
+        for tenant in {job.tenant_id for job in changed}:
+            self._announce(tenant, {job.document_id for job in changed if job.tenant_id == tenant})
 
     def _end(self, connection: Connection, job: Job, state: str, failure: Failure | None = None) -> int:
         """The job's priority, for the next stage."""

@@ -13,7 +13,10 @@ from ingest.errors import DocumentNotFoundError
 
 @dataclass(frozen=True)
 class Arrival:
-    """An upload whose bytes are safe on disk, about to be accepted. `fingerprint` names the parser and the chunker."""
+    """An upload whose bytes are safe on disk, about to be accepted. `fingerprint` names the parser and the chunker.
+
+    `batch_id` is the batch that it was sent into, if any.
+    """
 
     tenant_id: str
     collection: str
@@ -25,6 +28,7 @@ class Arrival:
     fingerprint: str
     attributes: Mapping[str, Any]
     priority: Priority = Priority.INTERACTIVE
+    batch_id: str | None = None
 
 
 @dataclass(frozen=True)

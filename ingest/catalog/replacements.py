@@ -34,7 +34,7 @@ def replace(connection: Connection, arrival: Arrival, identifier: str, if_match:
         if active.content_sha256 == arrival.content_sha256 and active.state is not VersionState.FAILED:
             return Accepted(_return_to(connection, document, active), created=False)
     if latest.state in IN_PROGRESS and latest.id != document.active_version_id:
-        withdraw(connection, document, [latest], VersionState.CANCELLED)
+        withdraw(connection, [latest], VersionState.CANCELLED)
     return Accepted(add_version(connection, document, arrival), created=True)
 
 
@@ -74,9 +74,8 @@ def make_ready(connection: Connection, report: EmbedReport) -> None:
     if active != job.version_id:
         _require_whole(connection, report)
         if active is not None:
-            document = read_document(connection, job.tenant_id, job.document_id)
             old = read_version(connection, active)
-            withdraw(connection, document, [old], VersionState.RETIRED, wait_seconds=_READERS_SECONDS)
+            withdraw(connection, [old], VersionState.RETIRED, wait_seconds=_READERS_SECONDS)
     now = time.time()
     connection.execute(
         update(versions)
@@ -98,7 +97,7 @@ def make_ready(connection: Connection, report: EmbedReport) -> None:
 def _return_to(connection: Connection, document: Document, active: Version) -> Document:
     """The caller wants the bytes that are being searched: what was to replace them is not wanted any more."""
     ended = VersionState.CANCELLED if document.version.state in IN_PROGRESS else VersionState.RETIRED
-    withdraw(connection, document, [document.version], ended)
+    withdraw(connection, [document.version], ended)
     connection.execute(update(documents).where(documents.c.id == document.id).values(latest_version_id=active.id))
     return read_document(connection, document.tenant_id, document.id)
 

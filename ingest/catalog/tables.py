@@ -159,6 +159,55 @@ replies = Table(
     Index(None, "tenant_id", "used_at"),
 )
 
+# Uploads that belong together. What became of each is its version's state, counted when somebody asks.
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("sequence", _BIG, nullable=False),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("idempotency_key", String(200)),
+    Column("expected", Integer),
+    Column("received", Integer, nullable=False),
+    Column("duplicates", Integer, nullable=False),
+    Column("refused", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("closed_at", Float),
+    Column("cancelled_at", Float),
+    Index(None, "tenant_id", "sequence", unique=True),
+    Index(None, "tenant_id", "idempotency_key", unique=True),
+)
+
+# A file that was sent into a batch: its version, or why it was refused.
+batch_entries = Table(
+    "batch_entries",
+    metadata,
+    Column("batch_id", ForeignKey("batches.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("document_id", String(36)),
+    Column("version_id", ForeignKey("versions.id")),
+    # The bytes were there before the batch: cancelling it is no matter of theirs.
+    Column("duplicate", Boolean, nullable=False),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+    Column("error_hint", Text),
+    Index(None, "document_id", "batch_id"),
+    Index(None, "version_id"),
+)
+
+# What was done for a tenant in each few seconds: the pace that estimates go by. Kept for some minutes.
+paces = Table(
+    "paces",
+    metadata,
+    Column("tenant_id", String(64), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("slot", _BIG, primary_key=True, autoincrement=False),
+    Column("jobs", Integer, nullable=False),
+    Column("chunks", Integer, nullable=False),
+)
+
 deletions = Table(
     "deletions",
     metadata,

@@ -3,8 +3,10 @@
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from ingest.catalog.claims import tenants_in_turn
+from ingest.catalog.paces import pace
 from ingest.catalog.tables import jobs, pauses
-from ingest.documents import JobKind
+from ingest.documents import IN_PROGRESS, Document, JobKind
+from ingest.progress import Progress, Queue, Turn, progress_of
 
 
 def unfinished(connection: Connection) -> dict[JobKind, int]:
@@ -51,6 +53,47 @@ def position(connection: Connection, version_id: str) -> int | None:
     others = waiting_by_tenant(connection, kind)
     others.pop(own.tenant_id, None)
     return before + sum(min(count, before + (tenant in ahead)) for tenant, count in others.items())
+
+
+def progress(connection: Connection, document: Document) -> Progress:
+    """How far a document's latest version is, with its place in the queue and an estimate."""
+    version = document.version
+    if version.state not in IN_PROGRESS:
+        return progress_of(version)
+    row = connection.execute(
+        select(jobs.c.kind, jobs.c.attempt)
+        .where(
+            jobs.c.version_id == version.id,
+            jobs.c.kind.in_([JobKind.INGEST, JobKind.EMBED]),
+            jobs.c.state.in_(["queued", "running"]),
+        )
+        .order_by(jobs.c.id)
+    ).first()
+    if row is None:  # it ended while this was being asked
+        return progress_of(version)
+    turn = Turn(JobKind(row.kind), row.attempt, position(connection, version.id))
+    return progress_of(version, turn, queues(connection, document.tenant_id))
+
+
+def queues(connection: Connection, tenant_id: str) -> dict[JobKind, Queue]:
+    """A tenant's queues on the way to `ready`, each with its pace of late."""
+    kinds = (JobKind.INGEST, JobKind.EMBED)
+    query = (
+        select(jobs.c.kind, jobs.c.state, func.count())
+        .where(jobs.c.state.in_(["queued", "running"]), jobs.c.kind.in_(kinds), jobs.c.tenant_id == tenant_id)
+        .group_by(jobs.c.kind, jobs.c.state)
+    )
+    counts = {(kind, state): count for kind, state, count in connection.execute(query).all()}
+    held = paused(connection)
+    return {
+        kind: Queue(
+            queued=counts.get((kind.value, "queued"), 0),
+            running=counts.get((kind.value, "running"), 0),
+            pace=pace(connection, tenant_id, kind),
+            paused=kind in held,
+        )
+        for kind in kinds
+    }
 
 
 def paused(connection: Connection) -> dict[JobKind, float]:

@@ -59,6 +59,14 @@ GUARDS = (
         "tests/faults/test_cluster.py::test_a_message_whose_worker_is_killed_comes_back_without_a_sweep",
     ),
     Guard(
+        "followers look without being told",
+        "api/sse.py",
+        "time.monotonic() + _LOOK_SECONDS",
+        "time.monotonic() + 3600",
+        "tests/faults/test_cluster.py"
+        "::test_the_end_of_a_document_is_told_though_the_broker_forgot_everything_and_then_died",
+    ),
+    Guard(
         "chunks are inserted and never overwritten",
         "retrieval/qdrant_edge_index.py",
         ", update_mode=UpdateMode.InsertOnly",

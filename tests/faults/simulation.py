@@ -25,6 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sqlalchemy import update
 
 from ingest.blobs import DirectoryBlobs
+from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import Jobs
@@ -77,7 +78,7 @@ class Simulation:
         blobs = DirectoryBlobs(folder / "blobs")
         self.texts = Texts(blobs)
         self.blobs = blobs
-        self.intake = Intake(self.catalog, blobs, max_bytes=1_000_000)
+        self.intake = Intake(self.catalog, blobs, Batches(self.engine), max_bytes=1_000_000)
         self._shop = Workshop(
             self.catalog, self.jobs, blobs, self.texts, self.index, _WordCounts(), HashingEmbedder(16), blobs.path
         )

@@ -31,6 +31,26 @@ def test_a_broker_that_forgets_everything_loses_no_document(tmp_path: Path) -> N
     assert (found["ready"], found["flushes"], found["violations"]) == (12, 4, [])
 
 
+def test_the_end_of_a_document_is_told_though_the_broker_forgot_everything_and_then_died(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    """What announces changes may lose all of them: who follows looks into the catalog by themselves."""
+    with running_cluster(tmp_path, postgres.catalog_database(), persistent_valkey=False) as cluster:
+        cluster.faults.arm("ingest.indexed")
+        document = cluster.upload(book(1, chapters=2), "a.md")
+        with cluster.events(f"/v1/documents/{document}/events") as sent:
+            assert next(sent)[1] == "snapshot"
+            wait_until(lambda: cluster.faults.reached("ingest.indexed") is not None, seconds=30, what="it is indexed")
+            cluster.valkey.flush()
+            cluster.faults.release()
+            cluster.faults.arm("embed.written")
+            wait_until(lambda: cluster.faults.reached("embed.written") is not None, seconds=30, what="vectors are made")
+            cluster.valkey.kill()
+            cluster.faults.release()
+            *_, (_, name, last) = sent
+        assert (name, last["state"], last["progress"]["fraction"]) == ("end", "ready", 1.0)
+
+
 def test_messages_repeated_and_shuffled_leave_the_same_index(tmp_path: Path) -> None:
     found = trials.repeat(uploads=8, times=3, folder=tmp_path)
     assert found["copies_of_messages"] >= 16

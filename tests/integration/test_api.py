@@ -65,7 +65,16 @@ def test_a_document_goes_from_accepted_to_ready_and_is_found_by_words_and_by_mea
     assert response.headers["location"] == f"/v1/documents/{document['id']}"
     done = ready(client, document["id"])
     assert (done["state"], done["title"], done["media_type"]) == ("ready", "The Whale", "text/markdown")
-    assert done["progress"] == {"fraction": 1.0, "chunks": 1, "chunks_embedded": 1}
+    assert done["progress"] == {
+        "stage": "ready",
+        "fraction": 1.0,
+        "pages": None,
+        "chunks": 1,
+        "chunks_embedded": 1,
+        "attempt": None,
+        "queue_position": None,
+        "seconds_left": 0.0,
+    }
     for mode in ("bm25", "dense", "hybrid"):
         hits = client.post("/v1/search", {"query": "crooked jaw of the whale", "mode": mode, "collections": ["life"]})[
             "hits"

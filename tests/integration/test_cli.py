@@ -95,6 +95,16 @@ def test_a_first_start_prints_a_key_that_works_and_is_kept_only_as_a_hash(
     assert json.loads(leadline(with_key, "ingest", str(papers), "--json").stdout)["uploaded"] == 2
     assert httpx.get(f"{url[0]}/v1/status", headers={"Authorization": f"Bearer {key[0]}"}).json()["chunks"] == 2
 
+    (batch,) = json.loads(leadline(with_key, "batch", "list", "--json").stdout)
+    assert (batch["state"], batch["counts"]["documents"]) == ("completed", {"ready": 2})
+    assert str(papers) in batch["name"]
+    shown = leadline(with_key, "batch", "show", batch["id"], "--follow")
+    assert "2 of 2 files done" in shown.stdout
+    assert leadline(with_key, "batch", "failures", batch["id"]).stdout == ""
+    cancelled = leadline(with_key, "batch", "cancel", batch["id"])
+    assert cancelled.returncode == 1
+    assert "nothing to cancel" in cancelled.stderr
+
     without_key = leadline(environment, "search", "whale")
     assert without_key.returncode == 1
     assert "LEADLINE_API_KEY" in without_key.stderr

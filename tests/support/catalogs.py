@@ -20,9 +20,10 @@ def arrival(
     collection: str = "default",
     blob: str = "",
     priority: Priority = Priority.INTERACTIVE,
+    batch_id: str | None = None,
 ) -> Arrival:
     digest, blob = hashlib.sha256(content.encode()).hexdigest(), blob or f"blob-{content}"
-    return Arrival(tenant, collection, f"{content}.txt", "text/plain", digest, 3, blob, "p1", {}, priority)
+    return Arrival(tenant, collection, f"{content}.txt", "text/plain", digest, 3, blob, "p1", {}, priority, batch_id)
 
 
 def arrive(catalog: Catalog, content: str = "a", *, tenant: str = "ann", collection: str = "default") -> Document:

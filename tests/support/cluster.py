@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 from sqlalchemy import Engine, func, select
 
+from api.cli.client import sent_events
 from api.services import DEFAULT_TENANT
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
@@ -133,6 +135,13 @@ class Cluster:
         """Until the API has said that it is stopped; after a lost answer it says that there is nothing to stop."""
         response = self.request("POST", f"/v1/documents/{document}/cancel")
         assert response.status_code in (200, 409), response.text
+
+    @contextmanager
+    def events(self, path: str) -> Iterator[Iterator[tuple[str, str, Any]]]:
+        """What an events route sends over one connection, as `(id, name, body)`."""
+        with self._http.stream("GET", path) as response:
+            assert response.status_code == 200, response.read()
+            yield sent_events(response)
 
     def ready(self) -> httpx.Response:
         return self._http.get("/health/ready")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ingest.blobs import DirectoryBlobs
+from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import Jobs
@@ -73,7 +74,7 @@ class Harbour:
             CollectTask(self.shop),
         )
         self.collector = Collector(self.catalog, self.index, self.texts, self.blobs)
-        self.intake = Intake(self.catalog, self.blobs, max_bytes=10_000_000)
+        self.intake = Intake(self.catalog, self.blobs, Batches(engine), max_bytes=10_000_000)
 
     def upload(self, text: str, name: str = "a.md") -> Document:
         with self.intake.receive(UploadRequest("ann", "default", name)) as upload:

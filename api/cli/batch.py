@@ -1,0 +1,94 @@
+"""`leadline batch`: what became of many uploads, and stopping them."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from api.cli.client import connect
+from api.cli.ingest import Bars, show_progress
+from api.cli.progress import duration
+from api.cli.up import read_settings
+
+app = typer.Typer(help="Show, list and cancel batches of uploads.", no_args_is_help=True)
+
+Identifier = Annotated[str, typer.Argument(help="The id that `leadline ingest` and `leadline batch list` print.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the API gives it.")]
+
+
+@app.command()
+def show(
+    batch_id: Identifier,
+    follow: Annotated[bool, typer.Option(help="Stay and show its progress until it ends.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What became of a batch's files so far."""
+    console = Console(stderr=True)
+    with connect(read_settings()) as client:
+        batch = client.get(f"/v1/batches/{batch_id}")
+        if follow:
+            with Bars(console) as watch:
+                for batch in client.follow(f"/v1/batches/{batch_id}/events"):
+                    show_progress(batch, watch)
+    _print(batch, as_json)
+
+
+@app.command("list")
+def listing(
+    limit: Annotated[int, typer.Option(help="How many.", min=1, max=100)] = 20, as_json: AsJson = False
+) -> None:
+    """The newest batches."""
+    with connect(read_settings()) as client:
+        batches = client.get("/v1/batches", limit=limit)["batches"]
+    if as_json:
+        print(json.dumps(batches))
+        return
+    table = Table("id", "name", "made at", "state", "files", "done", "failed", "refused")
+    for batch in batches:
+        counts, progress = batch["counts"], batch["progress"]
+        figures = (progress["files"], progress["files_done"], counts["documents"].get("failed", 0), counts["refused"])
+        made_at = batch["created_at"][:16].replace("T", " ")
+        table.add_row(batch["id"], batch["name"], made_at, batch["state"], *(f"{figure:,}" for figure in figures))
+    Console().print(table)
+
+
+@app.command()
+def cancel(batch_id: Identifier, as_json: AsJson = False) -> None:
+    """Stop what is being made of a batch's files; what is ready stays."""
+    with connect(read_settings()) as client:
+        _print(client.post(f"/v1/batches/{batch_id}/cancel", {}), as_json)
+
+
+@app.command()
+def failures(batch_id: Identifier, as_json: AsJson = False) -> None:
+    """Files of a batch that were refused or failed, each with the reason and what to do. `--json`: one a line."""
+    console = Console()
+    with connect(read_settings()) as client:
+        for found in client.pages(f"/v1/batches/{batch_id}/failures", "failures"):
+            if as_json:
+                print(json.dumps(found))
+                continue
+            reason = found["failure"]
+            text = escape(f"{reason['detail']} {reason['hint']}")
+            console.print(f"[red]{escape(found['name'])}[/red]: {text}", highlight=False)
+
+
+def _print(batch: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(batch))
+        return
+    counts, progress, console = batch["counts"], batch["progress"], Console()
+    console.print(f"{batch['id']} {batch['name']}: {batch['state']}", highlight=False, markup=False)
+    console.print(
+        f"{progress['files_done']:,} of {progress['files']:,} files done, {counts['duplicates']:,} already there, "
+        f"{counts['refused']:,} refused; {progress['chunks']:,} chunks, {progress['tokens']:,} tokens.",
+        highlight=False,
+    )
+    console.print(", ".join(f"{count:,} {state}" for state, count in counts["documents"].items()), highlight=False)
+    if progress["seconds_left"]:
+        console.print(f"About {duration(progress['seconds_left'])} left.", highlight=False)
+    if counts["refused"] or counts["documents"].get("failed"):
+        console.print(f"`leadline batch failures {batch['id']}` says why files failed.", highlight=False, markup=False)

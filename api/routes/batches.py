@@ -1,0 +1,112 @@
+"""`/v1/batches`: many uploads as one object, with counts, progress, a list of failures, and cancel."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Response
+from starlette.responses import Response as AnyResponse
+
+from api import sse
+from api.access import Caller, Served
+from api.batch_schemas import BatchFailureOut, BatchFailurePage, BatchIn, BatchOut, BatchPage
+from api.schemas import decode_cursor, encode_cursor
+from api.services import Services
+from ingest.documents import JobKind
+
+router = APIRouter(prefix="/v1/batches", tags=["batches"])
+
+
+@router.post("", status_code=201, response_model=BatchOut)
+def create(
+    body: BatchIn,
+    caller: Caller,
+    served: Served,
+    response: Response,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+) -> BatchOut:
+    """Make a batch, and send files into it with `POST /v1/documents?batch=…`; close it when all were sent.
+
+    With the `Idempotency-Key` of an earlier request, that one's batch is the answer (`200`).
+    """
+    batch, created = served.batches.create(
+        caller.tenant_id, name=body.name, expected=body.expected, idempotency_key=idempotency_key
+    )
+    response.status_code = 201 if created else 200
+    response.headers["Location"] = f"/v1/batches/{batch.id}"
+    return BatchOut.of(served.batches.progress(caller.tenant_id, batch.id))
+
+
+@router.get("")
+def listing(
+    caller: Caller,
+    served: Served,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    cursor: str | None = None,
+) -> BatchPage:
+    """Batches, newest first, a page at a time."""
+    before = None if cursor is None else decode_cursor(cursor)
+    found = served.batches.latest(caller.tenant_id, before=before, limit=limit + 1)
+    page = found[:limit]
+    more = encode_cursor(page[-1].batch.sequence) if len(found) > limit else None
+    return BatchPage(batches=[BatchOut.of(batch) for batch in page], next_cursor=more)
+
+
+@router.get("/{batch_id}")
+def one(batch_id: str, caller: Caller, served: Served) -> BatchOut:
+    """A batch: what became of its files so far."""
+    return BatchOut.of(served.batches.progress(caller.tenant_id, batch_id))
+
+
+@router.get("/{batch_id}/events", response_class=AnyResponse, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
+async def events(
+    batch_id: str, caller: Caller, served: Served, last_event_id: Annotated[str | None, Header()] = None
+) -> AnyResponse:
+    """The batch as server-sent events, until it is completed or cancelled: `snapshot`, `progress`, and last `end`.
+
+    Each carries what `GET /v1/batches/{id}` says. `Last-Event-ID` works on every server and after any time.
+    """
+    return await sse.follow(_followed(served, caller.tenant_id, batch_id), last_event_id)
+
+
+@router.get("/{batch_id}/failures")
+def failures(
+    batch_id: str,
+    caller: Caller,
+    served: Served,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: str | None = None,
+) -> BatchFailurePage:
+    """Files that were refused or whose documents failed, each with the reason and what to do, a page at a time."""
+    found = served.batches.failures(caller.tenant_id, batch_id, after=decode_cursor(cursor), limit=limit + 1)
+    page = found[:limit]
+    more = encode_cursor(page[-1].number) if len(found) > limit else None
+    return BatchFailurePage(failures=[BatchFailureOut.of(failure) for failure in page], next_cursor=more)
+
+
+@router.post("/{batch_id}/close")
+def close(batch_id: str, caller: Caller, served: Served) -> BatchOut:
+    """Say that all files were sent: the batch takes no more, and is completed when each is at an end."""
+    return BatchOut.of(served.batches.close(caller.tenant_id, batch_id))
+
+
+@router.post("/{batch_id}/cancel")
+def cancel(batch_id: str, caller: Caller, served: Served) -> BatchOut:
+    """Take no more files and stop what is being made of those that are not ready; what is ready stays.
+
+    When this answers, no more of them will become searchable. Files whose bytes were there before the batch, or that
+    another batch has too, go on. `409` when the batch is completed.
+    """
+    cancelled = served.batches.cancel(caller.tenant_id, batch_id)
+    served.doorbell.ring(JobKind.COLLECT)
+    return BatchOut.of(cancelled)
+
+
+def _followed(served: Services, tenant_id: str, batch_id: str) -> sse.Followed:
+    def look() -> sse.State:
+        found = served.batches.progress(tenant_id, batch_id)
+        return sse.State(BatchOut.of(found).model_dump(mode="json"), found.ended)
+
+    return sse.Followed(
+        look=look,
+        watch=lambda wake: served.feed.watch(tenant_id, None, wake),
+        going_on=lambda: served.accepting,
+    )

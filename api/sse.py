@@ -1,0 +1,125 @@
+"""Server-sent events: how one looks on the wire, and following something that changes to its end."""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from api.problems import problem
+from ingest.errors import CatalogUnavailableError, LeadlineError
+
+MEDIA_TYPE = "text/event-stream"
+HEARTBEAT_SECONDS = 10.0
+HEARTBEAT = ": still at it\n\n"
+
+# Who follows looks again by themselves this often: announcements may be lost, and estimates change without any.
+_LOOK_SECONDS = 5.0
+# Looking takes no more than this share of the time, however large what is looked at, and is not done more often than
+# anybody can read.
+_SHARE = 0.02
+_APART_SECONDS = 0.2
+# How soon a follower notices that the process stops.
+_TICK_SECONDS = 1.0
+
+
+def event(name: str, body: Mapping[str, Any], identifier: str | int) -> str:
+    """One event, its body on one line."""
+    return f"id: {identifier}\nevent: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"
+
+
+@dataclass(frozen=True)
+class State:
+    """What is followed, as it is now."""
+
+    body: Mapping[str, Any]
+    ended: bool
+
+    @property
+    def id(self) -> str:
+        """Names the state and not a place in a log, so every process gives it alike and it is never too old.
+
+        Another estimate is no other state.
+        """
+        lasting = {**self.body, "progress": {**self.body.get("progress", {}), "seconds_left": None}}
+        return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:20]
+
+    def wire(self, name: str) -> str:
+        return event(name, self.body, self.id)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """`look` reads the state, in a thread; `watch` has a callback called on changes.
+
+    `going_on` turns false when the process stops.
+    """
+
+    look: Callable[[], State]
+    watch: Callable[[Callable[[], None]], AbstractContextManager[None]]
+    going_on: Callable[[], bool]
+
+
+async def follow(followed: Followed, last_event_id: str | None) -> Response:
+    """Events until the end: `snapshot` first, then `progress`, and `end` last. Raises what `look` raises at first.
+
+    A client that comes back with the id of the present state gets nothing twice; with any other, however old, a
+    snapshot. Who has seen the end already is told not to come back (`204`).
+    """
+    first = await run_in_threadpool(followed.look)
+    if first.ended and last_event_id == first.id:
+        return Response(status_code=204)
+    return StreamingResponse(_states(followed, last_event_id), media_type=MEDIA_TYPE)
+
+
+async def _states(followed: Followed, seen: str | None) -> AsyncIterator[str]:
+    loop = asyncio.get_running_loop()
+    changed = asyncio.Event()
+    known: State | None = None
+    said_at = time.monotonic()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(changed.set)
+
+    with followed.watch(wake):
+        while followed.going_on():
+            changed.clear()  # before looking, so that what changes meanwhile is looked at next
+            begun = time.monotonic()
+            try:
+                state = await run_in_threadpool(followed.look)
+            except CatalogUnavailableError:
+                yield HEARTBEAT
+                await asyncio.sleep(_LOOK_SECONDS)
+                continue
+            except LeadlineError as error:  # its status went out long ago
+                yield event("error", problem(error), seen or "")
+                return
+            apart_seconds = min(_LOOK_SECONDS, max(_APART_SECONDS, (time.monotonic() - begun) / _SHARE))
+            if state.ended:
+                yield state.wire("end")
+                return
+            if state.id != seen if known is None else state != known:
+                yield state.wire("snapshot" if known is None else "progress")
+                seen, said_at = state.id, time.monotonic()
+            elif time.monotonic() - said_at > HEARTBEAT_SECONDS:
+                yield HEARTBEAT
+                said_at = time.monotonic()
+            known = state
+            await asyncio.sleep(apart_seconds)
+            await _until(changed, followed.going_on)
+
+
+async def _until(changed: asyncio.Event, going_on: Callable[[], bool]) -> None:
+    """Until something changed, it is time to look again, or the process stops."""
+    deadline = time.monotonic() + _LOOK_SECONDS
+    while not changed.is_set() and going_on() and time.monotonic() < deadline:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), _TICK_SECONDS)

@@ -1,0 +1,143 @@
+"""The feed between processes: a Redis or Valkey stream for each tenant, short, and read by one thread a process.
+
+The server may be emptied, restarted or away at any time. What is announced meanwhile is lost, and watchers look again
+by themselves. Whenever this may have missed something, it wakes every watcher of the tenant.
+"""
+
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import structlog
+from redis import Redis
+from redis.exceptions import RedisError
+
+from ingest.feed import LocalFeed, Wake
+
+_KEY = "leadline:changes:{}"
+_FIELD = "document"
+_ALL = ""  # as a document's id: all of the tenant's
+# More than a reader that keeps up ever has before it.
+_KEPT = 10_000
+_READ_AT_ONCE = 1_000
+_EXPIRES_SECONDS = 3_600
+_BLOCK_MILLISECONDS = 200
+_AWAY_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class RedisFeed:
+    """Connects when it is first used. One thread sends, another reads while somebody watches."""
+
+    def __init__(self, url: str) -> None:
+        self._redis = Redis.from_url(
+            url, decode_responses=True, socket_connect_timeout=2, socket_timeout=5, health_check_interval=10
+        )
+        self._local = LocalFeed()
+        self._changed = threading.Condition()
+        self._unsent: dict[str, set[str]] = {}
+        self._closing = False
+        self._threads: dict[str, threading.Thread] = {}
+
+    def announce(self, tenant_id: str, documents: Collection[str] | None) -> None:
+        with self._changed:
+            unsent = self._unsent.setdefault(tenant_id, set())
+            if documents is None or len(unsent) + len(documents) > _READ_AT_ONCE:
+                unsent.clear()
+                unsent.add(_ALL)
+            elif _ALL not in unsent:
+                unsent.update(documents)
+            self._run("send", self._send)
+            self._changed.notify_all()
+
+    @contextmanager
+    def watch(self, tenant_id: str, document_id: str | None, wake: Wake) -> Iterator[None]:
+        with self._local.watch(tenant_id, document_id, wake):
+            with self._changed:
+                self._run("read", self._read)
+                self._changed.notify_all()
+            yield
+
+    def close(self) -> None:
+        """Gives what is on its way a moment to get there."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads.values():
+            thread.join(timeout=3.0)
+        self._redis.close()
+
+    def _run(self, name: str, work: Any) -> None:  # noqa: ANN401 - a method of this class
+        if name not in self._threads and not self._closing:
+            self._threads[name] = threading.Thread(target=work, name=f"feed-{name}", daemon=True)
+            self._threads[name].start()
+
+    def _send(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._unsent or self._closing)
+                unsent, self._unsent = self._unsent, {}
+                if not unsent:
+                    return
+            try:
+                self._add(unsent)
+            except (RedisError, OSError) as error:
+                log.warning("the feed's server is away; watchers look again by themselves", error=repr(error))
+                self._pause()
+
+    def _add(self, unsent: dict[str, set[str]]) -> None:
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for tenant, documents in unsent.items():
+                key = _KEY.format(tenant)
+                for document in documents:
+                    pipeline.xadd(key, {_FIELD: document}, maxlen=_KEPT, approximate=True)
+                pipeline.expire(key, _EXPIRES_SECONDS)
+            pipeline.execute()
+
+    def _read(self) -> None:
+        """`positions` says up to where each watched tenant's stream was read."""
+        positions: dict[str, str] = {}
+        while not self._closing:
+            try:
+                self._follow(positions)
+            except (RedisError, OSError) as error:
+                log.warning("the feed's server is away; watchers look again by themselves", error=repr(error))
+                positions.clear()
+                self._pause()
+
+    def _follow(self, positions: dict[str, str]) -> None:
+        watched = self._local.watched()
+        for tenant in set(positions).difference(watched):
+            del positions[tenant]
+        for tenant in set(watched).difference(positions):
+            positions[tenant] = self._end_of(tenant)
+            self._local.announce(tenant, None)  # what was announced until now was not heard
+        if not positions:
+            with self._changed:
+                self._changed.wait_for(lambda: self._local.watched() or self._closing)
+            return
+        streams = {_KEY.format(tenant): position for tenant, position in positions.items()}
+        found = self._redis.xread(cast(Any, streams), count=_READ_AT_ONCE, block=_BLOCK_MILLISECONDS)
+        for key, entries in cast("list[tuple[str, list[tuple[str, dict[str, str]]]]]", found or []):
+            tenant = key.removeprefix(_KEY.format(""))
+            positions[tenant] = self._hear(tenant, entries)
+
+    def _hear(self, tenant: str, entries: list[tuple[str, dict[str, str]]]) -> str:
+        """The new position. Who is so far behind may have been overtaken by the trimming, and goes to the end."""
+        documents = {entry.get(_FIELD, _ALL) for _, entry in entries}
+        if len(entries) < _READ_AT_ONCE:
+            self._local.announce(tenant, None if _ALL in documents else documents)
+            return entries[-1][0]
+        end = self._end_of(tenant)
+        self._local.announce(tenant, None)
+        return end
+
+    def _end_of(self, tenant: str) -> str:
+        last = cast("list[tuple[str, dict[str, str]]]", self._redis.xrevrange(_KEY.format(tenant), count=1))
+        return last[0][0] if last else "0-0"
+
+    def _pause(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, timeout=_AWAY_SECONDS)
