@@ -18,10 +18,11 @@ from ingest.feed import LocalFeed, Wake
 _KEY = "leadline:changes:{}"
 _FIELD = "document"
 _ALL = ""  # as a document's id: all of the tenant's
-# More than a reader that keeps up ever has before it.
-_KEPT = 10_000
-_READ_AT_ONCE = 1_000
-_EXPIRES_SECONDS = 3_600
+# More than a reader that keeps up ever has before it; and little, since the server may keep it in memory for thousands
+# of tenants beside the queues, and evict nothing.
+_KEPT = 2_000
+_READ_AT_ONCE = 500
+_EXPIRES_SECONDS = 600
 _BLOCK_MILLISECONDS = 200
 _AWAY_SECONDS = 2.0
 
