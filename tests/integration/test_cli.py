@@ -46,11 +46,12 @@ def leadline(environment: dict[str, str], *words: str) -> "subprocess.CompletedP
 
 
 @pytest.fixture
-def service(environment: dict[str, str]) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def service(environment: dict[str, str], tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A running `leadline up` and everything it printed until it listened."""
-    process = subprocess.Popen(
-        [*LEADLINE, "up", "--port", "0"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    with (tmp_path / "up.log").open("w") as log:  # a pipe that nobody reads would hold it up when it is full
+        process = subprocess.Popen(
+            [*LEADLINE, "up", "--port", "0"], env=environment, stdout=subprocess.PIPE, stderr=log, text=True
+        )
     assert process.stdout
     printed = ""
     for line in process.stdout:
