@@ -1,7 +1,5 @@
 """What crosses the wire: Pydantic models of requests and answers, made from the core's records."""
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -10,7 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.problems import BadRequestError
 from ingest.catalog.catalog import Total
 from ingest.documents import Deletion, Document, VersionState
 from ingest.progress import Progress, progress_of
@@ -281,23 +278,6 @@ class QuestionIn(Wire):
 
     def wanted(self) -> Wanted:
         return Wanted(self.strategy, self.confirm, self.budget.limits() if self.budget else None)
-
-
-def encode_cursor(sequence: int) -> str:
-    """Opaque to clients: what it means may change."""
-    return base64.urlsafe_b64encode(str(sequence).encode()).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str | None) -> int:
-    """Raises `BadRequestError` for a cursor that no listing gave out."""
-    if cursor is None:
-        return 0
-    try:
-        return int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, binascii.Error) as error:
-        raise BadRequestError(
-            f"The cursor {cursor!r} is not valid.", hint="Use `next_cursor` of the page before, or leave it out."
-        ) from error
 
 
 def instant(seconds: float) -> datetime:

@@ -8,7 +8,7 @@ from starlette.responses import Response as AnyResponse
 from api import sse
 from api.access import Caller, Served
 from api.batch_schemas import BatchFailureOut, BatchFailurePage, BatchIn, BatchOut, BatchPage
-from api.schemas import decode_cursor, encode_cursor
+from api.cursors import decode_cursor, encode_cursor
 from api.services import Services
 from ingest.documents import JobKind
 

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import multipart, sse
 from api.access import Caller, Served
+from api.cursors import decode_cursor, encode_cursor
 from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
 from api.schemas import (
@@ -18,8 +19,6 @@ from api.schemas import (
     RejectedOut,
     UploadedOut,
     UploadsOut,
-    decode_cursor,
-    encode_cursor,
 )
 from api.services import Services
 from ingest.catalog.catalog import Accepted
