@@ -7,7 +7,7 @@ bi-encoder is wrong about other records. So each witness is believed as far as t
   equations; after Platanios et al., UAI 2014).
 * Which label a model gives instead of which is learned together with the labels, by expectation and maximization
   (Dawid & Skene, 1979).
-* With enough records, a classifier that learned from the others' labels is one more witness of each.
+* A classifier that learned from the other records' labels is one more witness, believed the more the more there are.
 
 Nothing here is tuned to a label set; what was measured is in `DECISIONS.md`.
 """
@@ -22,7 +22,8 @@ from rlm.operators.classifier import Matrix, Numbers, soft_cross_fitted
 # From this agreement of a model with itself on, its labels stand where it agrees; below, all witnesses are heard.
 STEADY = 0.9
 FEWEST_RECORDS = 30
-_FEWEST_TO_LEARN_FROM = 100
+# A classifier that learned from fewer records is believed less.
+_RECORDS_TO_LEARN_FROM = 150
 _ROUNDS = 20
 _LEARNED_ROUNDS = 2
 _SMOOTHING, _TRUST = 1.0, 3.0
@@ -39,10 +40,10 @@ def consensus(nearness: Matrix, readings: Sequence[Numbers], vectors: Matrix) ->
     reliable = reliability(scores.argmax(axis=1), *readings, labels=labels)
     prior = _log(_softmax(_log_odds(reliable, labels) * scores))
     found = _dawid_skene(prior, readings, labels)
-    if len(vectors) >= _FEWEST_TO_LEARN_FROM:
-        for _ in range(_LEARNED_ROUNDS):
-            learned = soft_cross_fitted(vectors, found.astype(np.float32))
-            found = _dawid_skene(prior + _log(learned), readings, labels)
+    learned_weight = min(1.0, len(vectors) / _RECORDS_TO_LEARN_FROM)
+    for _ in range(_LEARNED_ROUNDS):
+        learned = soft_cross_fitted(vectors, found.astype(np.float32))
+        found = _dawid_skene(prior + learned_weight * _log(learned), readings, labels)
     best: Numbers = found.argmax(axis=1)
     return best
 

@@ -77,6 +77,16 @@ class Extraction:
     refused: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class PairJudgement:
+    """`held[i]` is whether the criterion holds of `pairs[i]`, None where nobody could say."""
+
+    pairs: Sequence[tuple[Handle, Handle]]
+    held: Sequence[bool | None]
+    usage: Usage = field(default_factory=Usage)
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
 def covered(corpus: Corpus, records: Sequence[Handle], judged_by: Sequence[JudgedBy], refused: int) -> Coverage:
     """Coverage of records that were judged one by one; `refused` of those that nobody judged had failed."""
     tokens: Counter[JudgedBy] = Counter()

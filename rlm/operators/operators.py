@@ -4,7 +4,7 @@ Each is a generator that yields `Progress` and returns its result; `finish` runs
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -19,12 +19,13 @@ from rlm.operators.judged import (
     Classification,
     Extraction,
     JudgedBy,
+    PairJudgement,
     covered,
     reasons_refused,
 )
-from rlm.operators.labels import Label, LabelSet, label_set
+from rlm.operators.labels import LabelSet, label_set
 from rlm.operators.packing import PackedTask, PackLimits, Progress, ask_packed
-from rlm.operators.reading import NO, YES, JudgingTask, LabelReader, SortingTask
+from rlm.operators.reading import YES, YES_OR_NO, JudgingTask, LabelReader, SortingTask
 from rlm.operators.subjects import Projection, Subjects, whole
 from rlm.strategies import never
 from rlm.subcalls.port import SubCalls
@@ -79,12 +80,37 @@ class Operators:
 
     def filter(self, records: Sequence[Handle], criterion: str, *, of: Projection = whole) -> Working[Classification]:
         """Answer a yes/no question about each record; the labels are "yes" and "no"."""
-        chosen = LabelSet((Label(YES), Label(NO)))
 
         def task(labels: LabelSet) -> PackedTask:
             return JudgingTask(criterion, labels)
 
-        return (yield from self._sort(records, chosen, task, of))
+        return (yield from self._sort(records, YES_OR_NO, task, of))
+
+    def pairs(
+        self, candidates: Sequence[tuple[Handle, Handle]], criterion: str, *, of: Projection = whole
+    ) -> Working[PairJudgement]:
+        """Answer a yes/no question about each pair of records, such as "Do both report the same fault?".
+
+        Candidates come from code (`aggregate.join`, `aggregate.pairs_that`): all pairs of n records are n²/2 questions.
+        """
+        ones = list(map(of, self._corpus.read_all(one for one, _ in candidates)))
+        others = list(map(of, self._corpus.read_all(other for _, other in candidates)))
+
+        def texts(numbers: Sequence[int]) -> Iterator[str]:
+            return (f"first: {ones[number]} second: {others[number]}" for number in numbers)
+
+        asked = yield from ask_packed(
+            self._subcalls,
+            JudgingTask(criterion, YES_OR_NO, "pairs"),
+            range(len(candidates)),
+            texts,
+            limits=self._limits,
+            cancelled=self._cancelled,
+        )
+        verdicts = [asked.results.get(number) for number in range(len(candidates))]
+        held = [None if verdict is None else verdict == YES for verdict in verdicts]
+        refused = Counter(why.code for why in asked.refused.values())
+        return PairJudgement(candidates, held, asked.usage, dict(refused))
 
     def extract(
         self,
@@ -142,7 +168,7 @@ class Operators:
 
     def _label_vectors(self, labels: LabelSet) -> Matrix | None:
         """Of each label the mean of its name, its definition and both; None where they say nothing, as yes and no."""
-        if self._embedder is None or labels.names == (YES, NO):
+        if self._embedder is None or labels == YES_OR_NO:
             return None
         ways = ([label.line for label in labels.labels], [label.name for label in labels.labels])
         vectors = [self._embedder.documents(texts).vectors for texts in ways]

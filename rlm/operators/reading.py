@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from rlm.answers import Usage
 from rlm.operators.classifier import Matrix, numbers_of
 from rlm.operators.consensus import FEWEST_RECORDS, STEADY, consensus
-from rlm.operators.labels import LabelSet
+from rlm.operators.labels import Label, LabelSet
 from rlm.operators.packing import Asked, PackedTask, PackLimits, Progress, Refused, ask_packed
 from rlm.operators.prompts import SORTING_SYSTEM, choice_schema, judging_prompt, sorting_prompt
 from rlm.strategies import never
 from rlm.subcalls.port import SubCall, SubCalls
 
 YES, NO = "yes", "no"
+YES_OR_NO = LabelSet((Label(YES), Label(NO)))
 _TOKENS_PER_LABEL = 14
 _TOKENS_AROUND = 24
 

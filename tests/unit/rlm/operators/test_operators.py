@@ -114,6 +114,15 @@ def test_a_filter_answers_yes_or_no() -> None:
     assert "Is it a plant?" in calls.calls[0].prompt
 
 
+def test_pairs_that_code_proposes_are_judged_by_the_model() -> None:
+    corpus, records = corpus_and_records(["a cat", "a dog", "an oak"])
+    calls = RuleSubCalls(lambda text: "yes" if "cat" in text and "dog" in text else "no")
+    pairs = [(records[0], records[1]), (records[0], records[2])]
+    found = finish(Operators(corpus, calls).pairs(pairs, "Are both beasts?"))
+    assert found.held == [True, False]
+    assert calls.records() == ["first: a cat second: a dog", "first: a cat second: an oak"]
+
+
 def test_values_are_taken_out_and_wrong_types_are_refused() -> None:
     corpus, records = corpus_and_records(["cat 3", "dog 4", "owl none"])
     calls = RuleSubCalls(lambda text: {"age": {"3": 3, "4": "four"}.get(text[-1])})

@@ -1,0 +1,80 @@
+"""How right labels are, with the real local model and encoder, on records whose labels people wrote.
+
+python -m tests.eval.classification questions             # the whole set
+python -m tests.eval.classification messages --limit 60   # its first 60, in some minutes
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from api.settings import Settings
+from retrieval import build
+from retrieval.models.manifest import LANGUAGE_GGUF
+from retrieval.models.store import ModelStore
+from rlm.answers import Usage
+from rlm.budgets import Budget, Limits
+from rlm.chat_models import local_chat_model
+from rlm.corpus.records import SplitBy, Splitting, split
+from rlm.library import pack_limits
+from rlm.openvino_llm.process import LocalModelProcess
+from rlm.operators.classifier import wilson
+from rlm.operators.operators import Operators, finish
+from rlm.profiles import LOCAL_QWEN
+from rlm.subcalls.port import SubCalls
+from rlm.subcalls.scheduler import SubCallScheduler
+from tests.support.corpora import corpus_of
+
+FOLDER = Path(__file__).parent
+SETS = ("questions", "messages", "news")
+DEFINITIONS = json.loads((FOLDER / "definitions.json").read_text())
+
+
+def labelled(name: str, limit: int | None = None) -> list[tuple[str, str]]:
+    """Texts with their labels, in a fixed order without pattern."""
+    rows = [json.loads(line) for line in (FOLDER / f"{name}.jsonl").read_text().splitlines()]
+    return [(row["text"], row["label"]) for row in rows][:limit]
+
+
+def accuracy(name: str, limit: int | None, calls: SubCalls, *, encoder: bool) -> tuple[int, int, Usage]:
+    """How many labels are right, of how many, and what they cost."""
+    rows = labelled(name, limit)
+    corpus = corpus_of("\n".join(text for text, _ in rows), markdown=False)
+    records = split(corpus, Splitting(SplitBy.LINE)).handles
+    embedder = build.embedded_encoder(ModelStore(Settings().models)) if encoder else None
+    operators = Operators(corpus, calls, embedder, limits=pack_limits(LOCAL_QWEN))
+    found = finish(operators.classify(records, DEFINITIONS[name]))
+    if embedder is not None:
+        embedder.close()
+    right = sum(label == wanted for label, (_, wanted) in zip(found.labels, rows, strict=True))
+    return right, len(rows), found.usage
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", choices=SETS)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--no-encoder", action="store_true", help="the model alone")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        process = LocalModelProcess(Settings().models / LANGUAGE_GGUF, Path(folder) / "log")
+        process.wait_ready(300)
+        scheduler = SubCallScheduler()
+        chat = local_chat_model(process.socket, LOCAL_QWEN)
+        calls = scheduler.bind(chat, LOCAL_QWEN, tenant_id="eval", budget=Budget(Limits()))
+        begun = time.monotonic()
+        right, count, usage = accuracy(chosen.set, chosen.limit, calls, encoder=not chosen.no_encoder)
+        seconds = time.monotonic() - begun
+        scheduler.close()
+        chat.close()
+        process.close()
+    low, high = wilson(right / count, count)
+    print(
+        f"{chosen.set}: {right} of {count} right, {right / count:.3f} ({low:.2f} to {high:.2f}), {seconds:.0f} s, {usage}"
+    )
+
+
+if __name__ == "__main__":
+    main()

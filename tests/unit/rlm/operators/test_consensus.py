@@ -1,0 +1,59 @@
+"""Seeded witnesses with known mistakes."""
+
+import numpy as np
+import pytest
+
+from rlm.operators.consensus import consensus, reliability
+
+LABELS = 5
+
+
+def world(count: int, spread: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True labels, embeddings around a centre for each, and how near each is to all centres."""
+    source = np.random.default_rng(4)
+    truth = source.integers(0, LABELS, count)
+    centres = np.eye(LABELS, 24)
+    vectors = centres[truth] + spread * source.standard_normal((count, 24))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return truth, vectors, vectors @ centres.T.astype(np.float32)
+
+
+def reading(truth: np.ndarray, right: float, seed: int, favourite: int | None = None) -> np.ndarray:
+    """The true label of a share of the records; for the rest any, or always the same."""
+    source = np.random.default_rng(seed)
+    wrong = source.random(len(truth)) > right
+    said = truth.copy()
+    said[wrong] = source.integers(0, LABELS, wrong.sum()) if favourite is None else favourite
+    return said
+
+
+@pytest.mark.parametrize("count", [60, 400])
+def test_witnesses_that_err_apart_are_right_together_more_often_than_any_alone(count: int) -> None:
+    truth, vectors, nearness = world(count, 0.45)
+    readings = [reading(truth, 0.6, 1), reading(truth, 0.6, 2)]
+    together = (consensus(nearness, readings, vectors) == truth).mean()
+    alone = [(nearness.argmax(axis=1) == truth).mean(), *((each == truth).mean() for each in readings)]
+    assert together > max(alone) + 0.03
+
+
+def test_a_label_that_a_model_likes_too_much_is_believed_less() -> None:
+    truth, vectors, nearness = world(300, 0.5)
+    readings = [reading(truth, 0.5, 1, favourite=0), reading(truth, 0.5, 2, favourite=4)]
+    found = consensus(nearness, readings, vectors)
+    assert (found == truth).mean() > 0.8
+    assert max((each == truth).mean() for each in readings) < 0.65
+    assert abs((found == 0).mean() - (truth == 0).mean()) < 0.05
+
+
+def test_how_often_a_witness_is_right_follows_from_agreements_alone() -> None:
+    truth, _, _ = world(4_000, 0.5)
+    for right in (0.5, 0.75, 0.9):
+        witnesses = (reading(truth, right, 5), reading(truth, 0.8, 6), reading(truth, 0.6, 7))
+        actual = (witnesses[0] == truth).mean()
+        assert abs(reliability(*witnesses, labels=LABELS) - actual) < 0.06
+
+
+def test_the_same_witnesses_give_the_same_labels() -> None:
+    truth, vectors, nearness = world(80, 0.5)
+    readings = [reading(truth, 0.6, 1), reading(truth, 0.6, 2)]
+    assert np.array_equal(consensus(nearness, readings, vectors), consensus(nearness, readings, vectors))
