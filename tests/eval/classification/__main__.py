@@ -71,9 +71,8 @@ def main() -> None:
         chat.close()
         process.close()
     low, high = wilson(right / count, count)
-    print(
-        f"{chosen.set}: {right} of {count} right, {right / count:.3f} ({low:.2f} to {high:.2f}), {seconds:.0f} s, {usage}"
-    )
+    print(f"{chosen.set}: {right} of {count} right, {right / count:.3f} ({low:.2f} to {high:.2f})")
+    print(f"{seconds:.0f} s, {usage}")
 
 
 if __name__ == "__main__":
