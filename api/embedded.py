@@ -73,11 +73,12 @@ def open_embedded(
 
 @dataclass(frozen=True)
 class OpenCatalog:
-    """The catalog alone, beside a running service if there is one: for keys and queues."""
+    """The catalog alone, beside a running service if there is one: for keys, queues and kept replies."""
 
     catalog: Catalog
     jobs: Jobs
     keys: ApiKeys
+    replies: Replies
 
 
 def open_catalog(home: Path, *, database_url: str | None = None) -> OpenCatalog:
@@ -88,7 +89,7 @@ def open_catalog(home: Path, *, database_url: str | None = None) -> OpenCatalog:
     engine = open_database(database_url)
     catalog = Catalog(engine)
     catalog.ensure_tenant(DEFAULT_TENANT)
-    return OpenCatalog(catalog, Jobs(engine), ApiKeys(engine))
+    return OpenCatalog(catalog, Jobs(engine), ApiKeys(engine), Replies(engine))
 
 
 @contextmanager

@@ -87,6 +87,13 @@ class Replies:
                 unlooked = 0
         self._unlooked_bytes[tenant_id] = unlooked
 
+    def kept(self, tenant_id: str) -> tuple[int, int]:
+        """How many of a tenant's replies there are, and the bytes they take."""
+        size = func.coalesce(func.sum(replies.c.size_bytes), 0)
+        with read(self._engine) as connection:
+            row = connection.execute(select(func.count(), size).where(replies.c.tenant_id == tenant_id)).one()
+        return int(row[0]), int(row[1])
+
     def forget(self, tenant_id: str) -> int:
         """Remove all of a tenant's replies; returns how many there were."""
         with write(self._engine) as connection:

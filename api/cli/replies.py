@@ -1,0 +1,27 @@
+"""`leadline replies`: what language models replied is kept, so that the same is not paid for twice."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from api.cli.cluster import catalog_named
+from api.services import DEFAULT_TENANT
+
+app = typer.Typer(help="Show how much of language models' replies is kept, and forget them.", no_args_is_help=True)
+
+Tenant = Annotated[str, typer.Option(help="Whose replies.")]
+
+
+@app.command()
+def show(tenant: Tenant = DEFAULT_TENANT) -> None:
+    """How many replies are kept, and the room they take."""
+    count, size_bytes = catalog_named().replies.kept(tenant)
+    Console().print(f"{count:,} replies, {size_bytes / 1e6:,.1f} MB.", highlight=False)
+
+
+@app.command()
+def forget(tenant: Tenant = DEFAULT_TENANT) -> None:
+    """Remove them all: after a model began to answer differently, or so that nothing is left of deleted documents."""
+    count = catalog_named().replies.forget(tenant)
+    Console().print(f"{count:,} replies are forgotten; the next questions ask the model again.", highlight=False)

@@ -1,0 +1,24 @@
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from api.cli.main import app
+from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.replies import Replies, StoredReply
+from tests.support.postgres import disposed
+
+
+def test_kept_replies_are_shown_and_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_HOME", str(tmp_path))
+    monkeypatch.delenv("LEADLINE_DATABASE_URL", raising=False)
+    with disposed(open_database(sqlite_url(tmp_path / "catalog.sqlite"))) as engine:
+        for tenant in ("default", "ann"):
+            Replies(engine).put(
+                tenant, [StoredReply(f"{tenant}{number}", "x" * 9_800, 1, 1, 1) for number in range(20)]
+            )
+    command = CliRunner()
+    assert "20 replies, 0.2 MB" in command.invoke(app, ["replies", "show"]).stdout
+    assert "20 replies are forgotten" in command.invoke(app, ["replies", "forget"]).stdout
+    assert "0 replies" in command.invoke(app, ["replies", "show"]).stdout
+    assert "20 replies" in command.invoke(app, ["replies", "show", "--tenant", "ann"]).stdout
