@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from ingest.catalog.catalog import Total
 from ingest.documents import Deletion, Document, VersionState
 from ingest.progress import Progress, progress_of
-from retrieval.search import MAX_QUERY_CHARS, MAX_TOP_K, Hit, Mode, SearchResult
 from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Limits
 from rlm.routing import StrategyName, Wanted
@@ -179,72 +178,6 @@ class StatusOut(Wire):
             chunks_embedded=sum(total.chunks_embedded for total in totals.values()),
             tokens=sum(total.tokens for total in totals.values()),
         )
-
-
-class SearchIn(Wire):
-    """A search. `per_document` caps the hits of one document."""
-
-    query: str = Field(max_length=MAX_QUERY_CHARS)
-    mode: Mode = Mode.HYBRID
-    top_k: int = Field(10, ge=1, le=MAX_TOP_K)
-    per_document: int | None = Field(None, ge=1)
-    collections: list[str] = Field(default_factory=list, max_length=100)
-    documents: list[str] = Field(default_factory=list, max_length=1000)
-
-
-class WhyOut(Wire):
-    """A retriever's own rank, from 1, and score."""
-
-    rank: int
-    score: float
-
-
-class HitOut(Wire):
-    """A passage; `start` and `end` are code points of the document's normalized text."""
-
-    rank: int
-    score: float
-    document: str
-    version: str
-    chunk: str
-    collection: str
-    title: str
-    heading_path: list[str]
-    page: int | None
-    start: int
-    end: int
-    text: str
-    why: dict[str, WhyOut]
-
-    @classmethod
-    def of(cls, hit: Hit) -> "HitOut":
-        passage = hit.passage
-        return cls(
-            rank=passage.rank,
-            score=passage.score,
-            document=passage.document_id,
-            version=passage.version_id,
-            chunk=hit.chunk_id,
-            collection=hit.collection,
-            title=passage.title,
-            heading_path=list(passage.heading_path),
-            page=passage.page,
-            start=passage.start,
-            end=passage.end,
-            text=passage.text,
-            why={name: WhyOut(rank=why.rank, score=why.score) for name, why in hit.why.items()},
-        )
-
-
-class SearchOut(Wire):
-    """Hits, best first, and what each stage took."""
-
-    hits: list[HitOut]
-    timings_ms: dict[str, float]
-
-    @classmethod
-    def of(cls, result: SearchResult) -> "SearchOut":
-        return cls(hits=[HitOut.of(hit) for hit in result.hits], timings_ms=dict(result.timings_ms))
 
 
 class BudgetIn(Wire):

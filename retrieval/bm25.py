@@ -53,3 +53,10 @@ class Bm25Encoder:
         for word in _WORD.findall(text):
             counts.update(self._bm25.embed_query(word).indices)
         return SparseVector(tuple(counts), tuple(float(count) for count in counts.values()))
+
+
+def matched_words(encoder: SparseEncoder, query: str, text: str) -> tuple[str, ...]:
+    """The words of a query that BM25 finds in a text, each once, as they were asked; words it passes over are not."""
+    there = set(encoder.document(text).indices)
+    asked = {word: encoder.query(word).indices for word in dict.fromkeys(_WORD.findall(query))}
+    return tuple(word for word, terms in asked.items() if there.intersection(terms))

@@ -58,7 +58,14 @@ class Scored:
     score: float
 
 
-class IndexWriter(Protocol):
+class IndexVectors(Protocol):
+    """Vectors by chunk id."""
+
+    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
+        """The embeddings of those chunks that have one, by id, scaled to length 1."""
+
+
+class IndexWriter(IndexVectors, Protocol):
     """What workers do to the index. Every write can be done twice: ids come from content."""
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
@@ -77,11 +84,8 @@ class IndexWriter(Protocol):
     def count(self, tenant_id: str, version_id: str, *, embedded_only: bool = False) -> int:
         """Chunks of a version, or those of them that have a dense vector."""
 
-    def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
-        """The embeddings of those chunks that have one, by id, scaled to length 1: for keeping what did not change."""
 
-
-class IndexReader(Protocol):
+class IndexReader(IndexVectors, Protocol):
     """What searches do to the index."""
 
     def search(
@@ -91,6 +95,9 @@ class IndexReader(Protocol):
 
         Equal scores are in the order of their ids, so results repeat.
         """
+
+    def compare(self, scope: Scope, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+        """Those of `chunk_ids` that are inside `scope` and have a vector, by its cosine with `dense`, best first."""
 
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
         """Run the engine's own hybrid query, payloads included, and return how many hits: for comparing costs."""

@@ -17,6 +17,7 @@ from qdrant_edge import (
     FieldCondition,
     Filter,
     Fusion,
+    HasIdCondition,
     HasVectorCondition,
     MatchAny,
     MatchValue,
@@ -129,6 +130,15 @@ class QdrantEdgeIndex:
             found[position].extend(ranked(Scored(str(point.id), point.score) for point in points))
         return found
 
+    def compare(self, scope: Scope, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+        if not chunk_ids:
+            return []
+        query: Any = Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE)
+        where = _scope_filter(scope, [HasIdCondition(set(chunk_ids))])
+        with self._reading() as shard:
+            points = shard.query(QueryRequest(query=query, filter=where, limit=len(chunk_ids), params=DENSE_SEARCH))
+        return ranked(Scored(str(point.id), point.score) for point in points)
+
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
         where = _scope_filter(scope)
         queries = (
@@ -219,8 +229,8 @@ def _version_filter(tenant_id: str, version_id: str, more: Sequence[Any] = ()) -
     return Filter(must=[_equals(TENANT, tenant_id), _equals(VERSION, version_id), *more])
 
 
-def _scope_filter(scope: Scope) -> Filter:
-    must: list[Any] = [_equals(TENANT, scope.tenant_id)]
+def _scope_filter(scope: Scope, more: Sequence[Any] = ()) -> Filter:
+    must: list[Any] = [_equals(TENANT, scope.tenant_id), *more]
     if scope.collections:
         must.append(FieldCondition(key=COLLECTION, match=MatchAny(list(scope.collections))))
     if scope.documents:

@@ -109,6 +109,14 @@ class QdrantServerIndex:
             found[position].extend(ranked(Scored(str(point.id), point.score) for point in answer.points))
         return found
 
+    def compare(self, scope: Scope, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+        if not chunk_ids:
+            return []
+        where = _scope_filter(scope, [models.HasIdCondition(has_id=list(chunk_ids))])
+        nearest = partial(QdrantClient.query_points, query=_row(dense), using=DENSE, query_filter=where)
+        points = self._search(partial(nearest, search_params=self._params(), limit=len(chunk_ids))).points
+        return ranked(Scored(str(point.id), point.score) for point in points)
+
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
         where = _scope_filter(scope)
         prefetches = [
@@ -281,8 +289,8 @@ def _version_filter(tenant_id: str, version_id: str, more: Sequence[models.Condi
     return models.Filter(must=[_equals(TENANT, tenant_id), _equals(VERSION, version_id), *more])
 
 
-def _scope_filter(scope: Scope) -> models.Filter:
-    must: list[models.Condition] = [_equals(TENANT, scope.tenant_id)]
+def _scope_filter(scope: Scope, more: Sequence[models.Condition] = ()) -> models.Filter:
+    must: list[models.Condition] = [_equals(TENANT, scope.tenant_id), *more]
     if scope.collections:
         must.append(_any_of(COLLECTION, scope.collections))
     if scope.documents:

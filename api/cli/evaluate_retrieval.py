@@ -17,12 +17,19 @@ from api.cli.plots import change_histogram, interval_plot
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.beir import BeirFolder
 from retrieval.evaluation.runs import DEPTH, Difference, Estimate, Evaluation, Run, compare, judge, load, save
+from retrieval.fusion import Fusion
 from retrieval.search import Mode
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
-# What is measured where nothing is named.
-_DEFAULT_SEARCHES = (Mode.BM25.value, Mode.DENSE.value, Mode.HYBRID.value)
+# What can be measured, and is where nothing is named: each retriever, each fusion of the two, and the default.
+_SEARCHES: Mapping[str, Mapping[str, Any]] = {
+    "bm25": {"mode": Mode.BM25},
+    "dense": {"mode": Mode.DENSE},
+    "rrf": {"mode": Mode.HYBRID, "fusion": Fusion.RRF, "feedback": False},
+    "dbsf": {"mode": Mode.HYBRID, "fusion": Fusion.DBSF, "feedback": False},
+    "hybrid": {"mode": Mode.HYBRID},
+}
 
 
 def retrieval(
@@ -46,7 +53,7 @@ def retrieval(
     """
     console = Console(stderr=True)
     data = BeirFolder(folder)
-    requests = {name: _request(name) for name in searches or _DEFAULT_SEARCHES}
+    requests = {name: _request(name) for name in searches or _SEARCHES}
     with indexed(data, index, console) as collection, console.status("Searching …") as status:
         runs: dict[str, Run] = {}
         for name, request in requests.items():
@@ -89,9 +96,9 @@ def compare_runs(
 
 
 def _request(search: str) -> dict[str, Any]:
-    if search not in list(Mode):
-        raise typer.BadParameter(f"{search!r} is none of {', '.join(Mode)}", param_hint="--search")
-    return {"mode": search, "top_k": DEPTH, "per_document": 1}
+    if search not in _SEARCHES:
+        raise typer.BadParameter(f"{search!r} is none of {', '.join(_SEARCHES)}", param_hint="--search")
+    return {**_SEARCHES[search], "top_k": DEPTH, "per_document": 1}
 
 
 def _run(collection: JudgedCollection, data: BeirFolder, request: Mapping[str, Any]) -> Run:

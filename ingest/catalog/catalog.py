@@ -1,8 +1,9 @@
 """Documents and versions in the catalog. Each method is one transaction; the jobs' side is in `jobs.py`."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import partial
+from typing import Any
 
 from sqlalchemy import Engine, func, select
 
@@ -211,6 +212,16 @@ class Catalog:
         with read(self._engine) as connection:
             rows = connection.execute(query).all()
         return {row[0]: Visible(row[0], row[1], row[2], row[3] or row[4], row[5]) for row in rows}
+
+    def attributes(self, tenant_id: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """The id and the attributes of each of a tenant's documents that searches can find."""
+        query = select(documents.c.id, documents.c.attributes).where(
+            documents.c.tenant_id == tenant_id,
+            documents.c.active_version_id.is_not(None),
+            documents.c.deleted_at.is_(None),
+        )
+        with read(self._engine) as connection:
+            return [(row[0], row[1]) for row in connection.execute(query).all()]
 
     def leaving(self, version_id: str) -> Version | None:
         """The version, if what index and blobs keep of it is to be removed; None for one that is in use.

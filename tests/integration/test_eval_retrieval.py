@@ -1,9 +1,11 @@
 """`leadline eval retrieval` on a small collection, with the real encoder."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from api.cli.client import ServiceError
@@ -16,6 +18,13 @@ TEXTS = {
     "empty": ("", "\n"),
 }
 QUERIES = {"1": ("How heavy is a whale's heart?", ["whale"]), "2": ("harbour of the Pequod", ["ship", "same"])}
+
+
+@pytest.fixture(autouse=True)
+def logging_of_the_suite() -> Iterator[None]:
+    """A command configures logging to the standard error it has, which is closed when it ends here."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -44,7 +53,7 @@ def test_figures_of_every_search_are_measured_kept_and_compared(folder: Path, tm
     found = json.loads(first.stdout)
     assert (found["collection"], found["queries"]) == ("small", 2)
     assert {name: search["ndcg@10"]["mean"] for name, search in found["searches"].items()} == {
-        "bm25": 1.0, "dense": 1.0, "hybrid": 1.0,
+        "bm25": 1.0, "dense": 1.0, "rrf": 1.0, "dbsf": 1.0, "hybrid": 1.0,
     }  # fmt: skip
     assert found["searches"]["hybrid"]["stages_ms"]["embed"] > 0
 

@@ -1,5 +1,6 @@
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from ingest.texts import Texts, byte_spans
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.errors import QueryError
+from retrieval.fusion import Fusion
 from retrieval.index import DenseVector, IndexedChunk
 from retrieval.search import Mode, Searcher, SearchRequest
 from tests.support.memory_index import MemoryIndex
@@ -23,6 +25,7 @@ class Shown:
         self.shown: dict[str, str] = {}
         self.hidden: list[str] = []
         self.after_hidden: Callable[[], None] = lambda: None
+        self.described: dict[str, Mapping[str, Any]] = {}
 
     def hidden_versions(self, tenant_id: str) -> list[str]:
         hidden = self.hidden
@@ -35,6 +38,10 @@ class Shown:
             for version in version_ids
             if self.shown.get(version) == tenant_id
         }
+
+    def attributes(self, tenant_id: str) -> list[tuple[str, Mapping[str, Any]]]:
+        shown = [version for version, tenant in self.shown.items() if tenant == tenant_id]
+        return [(f"doc-{version}", self.described.get(version, {})) for version in shown]
 
 
 class Shelf:
@@ -82,7 +89,7 @@ def test_hits_carry_text_span_title_and_the_ranks_of_each_retriever(shelf: Shelf
     (hit, *_) = shelf.searcher.search(SearchRequest("ann", "naïve whales")).hits
     assert (hit.passage.text, hit.passage.start, hit.passage.end) == ("naïve whales swim", 0, 17)
     assert (hit.passage.title, hit.passage.rank) == ("Title v1", 1)
-    assert {name: why.rank for name, why in hit.why.items()} == {"bm25": 1, "dense": 1}
+    assert {name: why.rank for name, why in hit.why.items()} == {"bm25": 1, "dense": 1, "feedback": 1}
     assert hit.passage.cosine == pytest.approx(hit.why["dense"].score)
 
 
@@ -149,6 +156,40 @@ def test_hybrid_ranks_what_both_retrievers_find_first(shelf: Shelf) -> None:
     assert shelf.find("white whale")[0] == "both-0"
 
 
+def test_what_resembles_the_best_passage_goes_before_what_does_not(shelf: Shelf) -> None:
+    shelf.put("z-best", "whale harpoon boat")
+    shelf.put("y-akin", "harpoon boat")
+    shelf.put("x-far", "cake sugar")
+    without = shelf.find("whale", feedback=False)
+    hits = shelf.searcher.search(SearchRequest("ann", "whale")).hits
+    assert [hit.chunk_id for hit in hits] == ["z-best-0", "y-akin-0", "x-far-0"]
+    assert [hit.why["feedback"].rank for hit in hits] == [1, 2, 3]
+    assert set(without) == {hit.chunk_id for hit in hits}
+    margins = [hit.why["feedback"].score - hit.why["dense"].score for hit in hits]
+    assert margins[1] > margins[2] + 0.1  # nothing that was asked is in either; the best passage tells them apart
+
+
+def test_feedback_and_fusion_are_for_hybrid_searches_only(shelf: Shelf) -> None:
+    shelf.put("v1", "the white whale\nwhite paint")
+    for mode in (Mode.BM25, Mode.DENSE):
+        (hit, *_) = shelf.searcher.search(SearchRequest("ann", "white whale", mode)).hits
+        assert set(hit.why) == {mode.value}
+
+
+def test_each_fusion_gives_its_own_scores(shelf: Shelf) -> None:
+    shelf.put("v1", "the white whale\nwhite paint\na whale")
+    (hit, *_) = shelf.searcher.search(SearchRequest("ann", "white whale", fusion=Fusion.RRF, feedback=False)).hits
+    assert hit.passage.score == pytest.approx(2 / 61)
+    assert shelf.find("white whale", fusion=Fusion.DBSF)[0] == hit.chunk_id
+
+
+def test_feedback_from_a_passage_without_a_vector_is_left_out(shelf: Shelf) -> None:
+    shelf.put("a", "white whale", dense=False)
+    shelf.put("vectors", "green cake")
+    (hit, *_) = shelf.searcher.search(SearchRequest("ann", "white whale", fusion=Fusion.RRF)).hits
+    assert (hit.chunk_id, set(hit.why)) == ("a-0", {"bm25"})
+
+
 def test_one_mode_asks_only_its_own_retriever(tmp_path: Path) -> None:
     class Counting(HashingEmbedder):
         asked = 0
@@ -168,7 +209,20 @@ def test_one_mode_asks_only_its_own_retriever(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"query": " \n"}, {"query": "x" * 8001}, {"top_k": 0}, {"top_k": 201}, {"per_document": 0}]
+    "options",
+    [
+        {"query": " \n"},
+        {"query": "x" * 8001},
+        {"query": "half a \ud83d"},
+        {"top_k": 0},
+        {"top_k": 201},
+        {"per_document": 0},
+        {"diversity": 1.5},
+        {"diversity": float("nan")},
+        {"expand_chars": 0},
+        {"expand_chars": 10**7},
+        {"filters": {"year": {"above": 3}}},
+    ],
 )
 def test_a_search_that_cannot_be_done_says_why(shelf: Shelf, options: dict[str, object]) -> None:
     with pytest.raises(QueryError) as caught:
@@ -176,9 +230,68 @@ def test_a_search_that_cannot_be_done_says_why(shelf: Shelf, options: dict[str, 
     assert caught.value.hint
 
 
+def test_filters_leave_the_documents_whose_attributes_match(shelf: Shelf) -> None:
+    for version, year in (("old", 1815), ("new", 1851)):
+        shelf.put(version, f"whales of {version}")
+        shelf.shown.described[version] = {"year": year}
+    assert shelf.find("whales", filters={"year": {"gte": 1850}}) == ["new-0"]
+    assert shelf.find("whales", filters={"year": {"gte": 1800}}, documents=("doc-old",)) == ["old-0"]
+    assert len(shelf.find("whales")) == 2
+
+
+def test_filters_that_leave_nothing_find_nothing(shelf: Shelf) -> None:
+    shelf.put("v1", "whales swim")
+    for filters in ({"year": 1851}, {"absent": {"lt": "2024-01-01"}}):
+        assert shelf.find("whales", filters=filters) == []
+
+
+def test_filters_that_leave_too_many_documents_say_so(shelf: Shelf) -> None:
+    shelf.shown.shown = {f"v{number}": "ann" for number in range(10_001)}
+    with pytest.raises(QueryError, match="leave 10,001 documents"):
+        shelf.find("whales", filters={"absent": {"not": "x"}})
+
+
+def test_diversity_brings_what_is_unlike_the_hits_before(shelf: Shelf) -> None:
+    shelf.put("twins", "white whale\nwhite whale")
+    shelf.put("other", "whale bone and old ships")
+    assert shelf.find("white whale", top_k=2) == ["twins-0", "twins-1"]
+    assert shelf.find("white whale", top_k=2, diversity=0.6) == ["twins-0", "other-0"]
+
+
+def test_grouped_hits_of_a_document_stand_together_and_documents_are_counted(shelf: Shelf) -> None:
+    shelf.put("long", "white whale\nwhale\nwhale ahoy\nwhale bone\nthe whale")
+    shelf.put("short", "white whale white")
+    shelf.put("third", "a whale")
+    found = shelf.find("white whale", top_k=2, grouped=True)
+    assert [hit.partition("-")[0] for hit in found] == ["short"] + ["long"] * 3
+    assert len(shelf.find("white whale", top_k=3, grouped=True, per_document=1)) == 3
+
+
+def test_a_hit_is_widened_within_its_limit_and_hits_that_meet_are_merged(shelf: Shelf) -> None:
+    shelf.put("v1", "calm sea\nwhite whale\nwhale bone\ngreen cake\ncold rain")
+    search = shelf.searcher.search(SearchRequest("ann", "white whale", Mode.BM25, expand_chars=22))
+    (hit,) = search.hits
+    assert (hit.chunk_id, hit.merged) == ("v1-1", ("v1-2",))
+    assert hit.passage.text == "white whale\nwhale bone\ngreen cake"
+    assert (hit.passage.start, hit.passage.end) == (9, 42)
+
+
+def test_the_words_that_matched_are_named_as_they_were_asked(shelf: Shelf) -> None:
+    shelf.put("v1", "the whale swims")
+    (hit,) = shelf.searcher.search(SearchRequest("ann", "the Swimming whales, sharks", explain=True)).hits
+    assert hit.matched == ("Swimming", "whales")
+
+
+@pytest.mark.parametrize("query", ["the of and", "?!… —", "🐋🐋", "\x00", "क्या यह", "'", "a" * 8000, "\u202e\ufeff"])
+@pytest.mark.parametrize("mode", Mode)
+def test_a_query_without_words_of_use_is_a_result_like_any(shelf: Shelf, query: str, mode: Mode) -> None:
+    shelf.put("v1", "whales swim")
+    assert set(shelf.find(query, mode=mode, explain=True, expand_chars=100, diversity=0.5)) <= {"v1-0"}
+
+
 def test_stages_are_timed_and_sum_to_the_total(shelf: Shelf) -> None:
     shelf.put("v1", "whales swim")
     timings = dict(shelf.searcher.search(SearchRequest("ann", "whales")).timings_ms)
     total = timings.pop("total")
-    assert set(timings) == {"embed", "engine", "fuse", "read"}
+    assert set(timings) == {"embed", "engine", "fuse", "feedback", "show", "read"}
     assert np.isclose(sum(timings.values()), total, atol=0.01)

@@ -1,0 +1,103 @@
+"""What crosses the wire of a search."""
+
+from typing import Any
+
+from pydantic import Field
+
+from api.schemas import Wire
+from retrieval.fusion import Fusion
+from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Mode, SearchRequest
+from retrieval.search import Hit, SearchResult
+
+
+class SearchIn(Wire):
+    """A search. `per_document` caps the hits of one document.
+
+    `fusion` says how the two rankings of a hybrid search become one, and `feedback` whether its best passage helps to
+    rank the others. `filters` are conditions on documents' metadata, by name: a value, a list of values, or an object
+    of `gt`, `gte`, `lt`, `lte` (numbers or dates), `in` and `not`. `diversity` from 0 to 1 trades relevance for
+    difference between the hits. `grouped` puts a document's hits together, and `top_k` then counts documents.
+    `expand_chars` widens each hit within its section to that many characters, and merges hits that meet. `explain`
+    names the query's words that each hit has.
+    """
+
+    query: str = Field(max_length=MAX_QUERY_CHARS)
+    mode: Mode = Mode.HYBRID
+    top_k: int = Field(10, ge=1, le=MAX_TOP_K)
+    per_document: int | None = Field(None, ge=1)
+    fusion: Fusion = Fusion.DBSF
+    feedback: bool = True
+    collections: list[str] = Field(default_factory=list, max_length=100)
+    documents: list[str] = Field(default_factory=list, max_length=1000)
+    filters: dict[str, Any] = Field(default_factory=dict, examples=[{"year": {"gte": 1800, "lt": 1900}}])
+    diversity: float = Field(0.0, ge=0, le=1)
+    grouped: bool = False
+    expand_chars: int | None = Field(None, ge=1, le=MAX_EXPAND_CHARS)
+    explain: bool = False
+
+    def request(self, tenant_id: str) -> SearchRequest:
+        asked: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
+        asked.update({name: tuple(asked[name]) for name in ("collections", "documents")})
+        return SearchRequest(tenant_id=tenant_id, **asked)
+
+
+class WhyOut(Wire):
+    """A retriever's own rank, from 1, and score."""
+
+    rank: int
+    score: float
+
+
+class HitOut(Wire):
+    """A passage; `start` and `end` are code points of the document's normalized text.
+
+    `matched` is filled by `explain`, and `merged`, the chunks that became part of this passage, by `expand_chars`.
+    """
+
+    rank: int
+    score: float
+    document: str
+    version: str
+    chunk: str
+    collection: str
+    title: str
+    heading_path: list[str]
+    page: int | None
+    start: int
+    end: int
+    text: str
+    why: dict[str, WhyOut]
+    matched: list[str]
+    merged: list[str]
+
+    @classmethod
+    def of(cls, hit: Hit) -> "HitOut":
+        passage = hit.passage
+        return cls(
+            rank=passage.rank,
+            score=passage.score,
+            document=passage.document_id,
+            version=passage.version_id,
+            chunk=hit.chunk_id,
+            collection=hit.collection,
+            title=passage.title,
+            heading_path=list(passage.heading_path),
+            page=passage.page,
+            start=passage.start,
+            end=passage.end,
+            text=passage.text,
+            why={name: WhyOut(rank=why.rank, score=why.score) for name, why in hit.why.items()},
+            matched=list(hit.matched),
+            merged=list(hit.merged),
+        )
+
+
+class SearchOut(Wire):
+    """Hits, best first, and what each stage took."""
+
+    hits: list[HitOut]
+    timings_ms: dict[str, float]
+
+    @classmethod
+    def of(cls, result: SearchResult) -> "SearchOut":
+        return cls(hits=[HitOut.of(hit) for hit in result.hits], timings_ms=dict(result.timings_ms))

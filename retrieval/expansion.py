@@ -1,0 +1,66 @@
+"""Small to big: a hit is found by a small chunk and read with what stands around it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ingest.chunking import Chunk
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Chunks `first` to `last`, by ordinal, of one version."""
+
+    version_id: str
+    first: int
+    last: int
+
+    def meets(self, other: "Stretch") -> bool:
+        """They overlap, or one begins where the other ends."""
+        return self.version_id == other.version_id and self.first <= other.last + 1 and other.first <= self.last + 1
+
+
+def widen(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: int) -> Stretch:
+    """The chunk with its neighbours below the same heading, after it and before it in turn, within `max_chars`.
+
+    A chunk that is longer stays as it is.
+    """
+    first = last = ordinal
+    after_first = True
+    while True:
+        sides = [(first, last + 1), (first - 1, last)]
+        for low, high in sides if after_first else reversed(sides):
+            if _one_section(chunks, low, high, ordinal) and chunks[high].end - chunks[low].start <= max_chars:
+                after_first = low < first
+                first, last = low, high
+                break
+        else:
+            return Stretch(version_id, first, last)
+
+
+def merge(stretches: Sequence[Stretch]) -> list[tuple[Stretch, list[int]]]:
+    """Stretches that meet become one, in the place of the first of them; with the positions of those it is made of.
+
+    Chunks below different headings are neighbours too, but were never widened towards each other: they meet only
+    where they lie side by side.
+    """
+    merged: list[tuple[Stretch, list[int]]] = []
+    for position, stretch in enumerate(stretches):
+        members = [position]
+        apart: list[tuple[Stretch, list[int]]] = []
+        place = len(merged)
+        for index, (other, positions) in enumerate(merged):
+            if not stretch.meets(other):
+                apart.append((other, positions))
+                continue
+            place = min(place, index)
+            members = [*positions, *members]
+            first, last = min(stretch.first, other.first), max(stretch.last, other.last)
+            stretch = Stretch(stretch.version_id, first, last)
+        apart.insert(place, (stretch, sorted(members)))
+        merged = apart
+    return merged
+
+
+def _one_section(chunks: Sequence[Chunk], low: int, high: int, ordinal: int) -> bool:
+    inside = low >= 0 and high < len(chunks)
+    return inside and chunks[low].heading_path == chunks[high].heading_path == chunks[ordinal].heading_path

@@ -1,0 +1,19 @@
+"""Pseudo-relevance feedback on the dense side: the best passage of a first look helps to judge the others."""
+
+import numpy as np
+
+from retrieval.index import DenseVector
+
+# Measured on four collections: nDCG@10 is flat from 0.3 to 0.7, and falls when more than one passage is believed.
+ROCCHIO_BETA = 0.5
+
+
+def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_BETA) -> DenseVector:
+    """The query moved towards a vector taken for relevant, of length 1: q + beta * d, both of length 1.
+
+    Sources: Rocchio, in The SMART Retrieval System, 1971; with dense vectors Li et al., "Pseudo Relevance Feedback with
+    Deep Language Models and Dense Retrievers", ACM TOIS 41(3), 2023.
+    """
+    moved = query + np.float32(beta) * relevant
+    length = np.linalg.norm(moved)
+    return moved / length if length else query

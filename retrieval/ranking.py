@@ -1,0 +1,79 @@
+"""From a query's two vectors to one ranking of chunks: prefetch, fusion, feedback, diversity."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from retrieval.clock import Clock
+from retrieval.diversity import maximal_marginal_relevance
+from retrieval.feedback import rocchio
+from retrieval.fusion import Fusion, fuse
+from retrieval.index import DenseVector, IndexReader, Scope, Scored, SparseVector
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Chunk ids with their scores, best first, and what each retriever said of them.
+
+    `by_feedback` is the dense ranking by the query after feedback; empty where there was none.
+    """
+
+    best: list[tuple[str, float]]
+    by_bm25: Sequence[Scored]
+    by_dense: Sequence[Scored]
+    by_feedback: Sequence[Scored] = ()
+
+
+def rank(
+    index: IndexReader,
+    scope: Scope,
+    *,
+    sparse: SparseVector | None,
+    dense: DenseVector | None,
+    depth: int,
+    fusion: Fusion,
+    feedback: bool,
+    clock: Clock,
+) -> Ranking:
+    """The chunks of a scope for the vectors given. Feedback needs both retrievers to have found something."""
+    by_bm25, by_dense = index.search(scope, sparse=sparse, dense=dense, limit=depth)
+    clock.lap("engine")
+    ranking = Ranking(fuse(by_bm25, by_dense, fusion), by_bm25, by_dense)
+    clock.lap("fuse")
+    if feedback and dense is not None and by_bm25 and by_dense:
+        ranking = _with_feedback(index, scope, dense, ranking, depth, fusion)
+        clock.lap("feedback")
+    return ranking
+
+
+def _with_feedback(
+    index: IndexReader, scope: Scope, dense: DenseVector, ranking: Ranking, depth: int, fusion: Fusion
+) -> Ranking:
+    """The same candidates, compared with a query that the best of them has moved.
+
+    Only the candidates are compared, not the whole index: measured, a second prefetch adds 0.001 of nDCG@10 and costs
+    as much as the first.
+    """
+    best = ranking.best[0][0]
+    relevant = index.dense([best])
+    if best not in relevant:
+        return ranking
+    candidates = [identifier for identifier, _ in ranking.best]
+    by_feedback = index.compare(scope, rocchio(dense, relevant[best]), candidates)[:depth]
+    return replace(ranking, best=fuse(ranking.by_bm25, by_feedback, fusion), by_feedback=by_feedback)
+
+
+def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: int) -> Ranking:
+    """The best `count` reordered so that each is unlike those before it; the rest follows as it was.
+
+    Scores stay what they were, so they do not fall from hit to hit any more.
+    """
+    head = ranking.best[:count]
+    vectors = index.dense([identifier for identifier, _ in head])
+    if not vectors:
+        return ranking
+    nothing = np.zeros_like(next(iter(vectors.values())))  # of a passage without a vector nothing is alike
+    rows = np.stack([vectors.get(identifier, nothing) for identifier, _ in head])
+    order = maximal_marginal_relevance([score for _, score in head], rows, diversity=diversity)
+    return replace(ranking, best=[head[position] for position in order] + ranking.best[count:])

@@ -1,0 +1,77 @@
+"""What a search may ask for, and what is refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from retrieval.errors import QueryError
+from retrieval.fusion import Fusion
+
+MAX_TOP_K = 200
+MAX_QUERY_CHARS = 8_000
+MAX_EXPAND_CHARS = 20_000
+# Passages of one document in a grouped search, where the request does not say.
+GROUP_SIZE = 3
+
+
+class Mode(StrEnum):
+    """Which retrievers take part."""
+
+    HYBRID = "hybrid"
+    BM25 = "bm25"
+    DENSE = "dense"
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """`top_k` hits at most, of which at most `per_document` from one document (None: no cap).
+
+    `fusion` and `feedback` matter to hybrid searches only. `filters` are conditions on documents' attributes, as
+    `filters.conditions` reads them. `diversity` above 0 trades relevance for difference from the hits before.
+    `grouped` puts the hits of a document together, and `top_k` then counts documents. `expand_chars` widens each hit
+    to as many characters of its section, and merges those that meet. `explain` names the words that matched.
+    """
+
+    tenant_id: str
+    query: str
+    mode: Mode = Mode.HYBRID
+    top_k: int = 10
+    per_document: int | None = None
+    fusion: Fusion = Fusion.DBSF
+    feedback: bool = True
+    collections: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    diversity: float = 0.0
+    grouped: bool = False
+    expand_chars: int | None = None
+    explain: bool = False
+
+    @property
+    def document_cap(self) -> int | None:
+        return GROUP_SIZE if self.grouped and self.per_document is None else self.per_document
+
+
+def check(request: SearchRequest) -> None:
+    """Raises `QueryError` for a search that cannot be done."""
+    if not request.query.strip():
+        raise QueryError("The query is empty.")
+    if len(request.query) > MAX_QUERY_CHARS:
+        raise QueryError(
+            f"The query has {len(request.query):,} characters, and the limit is {MAX_QUERY_CHARS:,}.",
+            hint="Shorten it, or upload the text as a document and ask about it.",
+        )
+    if not request.query.isascii() and any("\ud800" <= character <= "\udfff" for character in request.query):
+        raise QueryError("The query holds half a character (a lone surrogate).", hint="Send it as proper UTF-8.")
+    _within("top_k", request.top_k, 1, MAX_TOP_K)
+    if request.per_document is not None and request.per_document < 1:
+        raise QueryError(f"per_document is {request.per_document}.", hint="Give 1 or more, or leave it out.")
+    _within("diversity", request.diversity, 0, 1)
+    if request.expand_chars is not None:
+        _within("expand_chars", request.expand_chars, 1, MAX_EXPAND_CHARS)
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise QueryError(f"{name} is {value}.", hint=f"Give a number from {low} to {high}.")

@@ -1,0 +1,120 @@
+"""`/v1/search` over a real service: what a search may ask for, and what is refused."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from api.cli.client import Client
+from tests.support.service import running
+
+BOOKS = {
+    "emma.md": (1815, "# Emma\n\nEmma Woodhouse, handsome and clever.\n\nA whale is not in this book.\n"),
+    "moby.md": (1851, "# Moby Dick\n\nThe white whale swims.\n\n## Chase\n\nThe whale is chased by three boats.\n"),
+    "notes.txt": (None, "A note on the whale and its bones, without any year."),
+}
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with running(tmp_path_factory.mktemp("home")) as (_, found):
+        for name, (year, text) in BOOKS.items():
+            described = {} if year is None else {"year": year, "published": f"{year}-06-01"}
+            form = {"metadata": (None, json.dumps(described).encode()), "files": (name, text.encode())}
+            assert found.http.post("/v1/documents", files=form).status_code == 202
+        deadline = time.monotonic() + 60
+        while found.get("/v1/status")["documents"].get("ready") != len(BOOKS):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield found
+
+
+def search(client: Client, query: str = "whale", **options: object) -> httpx.Response:
+    return client.http.post("/v1/search", json={"query": query, **options})
+
+
+def titles(response: httpx.Response) -> set[str]:
+    assert response.status_code == 200, response.text
+    return {hit["title"] for hit in response.json()["hits"]}
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"year": 1815}, {"Emma"}),
+        ({"year": {"gte": 1800}}, {"Emma", "Moby Dick"}),
+        ({"published": {"gte": "1851-01-01", "lt": "1852-01-01"}}, {"Moby Dick"}),
+        ({"year": {"not": [1815, 1851]}}, {"notes.txt"}),
+        ({"publisher": "Bentley"}, set()),
+        ({"year": 1}, set()),
+    ],
+)
+def test_filters_narrow_a_search_by_metadata(client: Client, filters: dict[str, Any], expected: set[str]) -> None:
+    assert titles(search(client, filters=filters)) == expected
+
+
+def test_a_hit_says_why_it_was_found(client: Client) -> None:
+    hit = search(client, "white whales", explain=True, mode="bm25").json()["hits"][0]
+    assert (hit["title"], hit["matched"]) == ("Moby Dick", ["white", "whales"])
+
+
+def test_hits_can_be_grouped_widened_and_made_to_differ(client: Client) -> None:
+    response = search(client, top_k=2, grouped=True, expand_chars=500, diversity=0.3)
+    assert len(titles(response)) == 2
+    for hit in response.json()["hits"]:
+        text = client.http.get(f"/v1/documents/{hit['document']}/content").text
+        assert hit["text"] == text[hit["start"] : hit["end"]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"query": ""},
+        {"query": " \n\t"},
+        {"query": "whale " * 9_000},
+        {"query": "half a \ud83d"},
+        {"query": None},
+        {"query": 7},
+        {},
+        {"query": "whale", "top_k": 0},
+        {"query": "whale", "top_k": 10_000_000},
+        {"query": "whale", "top_k": "many"},
+        {"query": "whale", "mode": "luck"},
+        {"query": "whale", "fusion": "luck"},
+        {"query": "whale", "diversity": 2},
+        {"query": "whale", "expand_chars": -1},
+        {"query": "whale", "per_document": 0},
+        {"query": "whale", "filters": {"year": {"above": 1}}},
+        {"query": "whale", "filters": {"published": {"gte": "soon"}}},
+        {"query": "whale", "filters": {str(n): n for n in range(50)}},
+        {"query": "whale", "filters": ["year"]},
+        {"query": "whale", "documents": ["x"] * 1_001},
+        {"query": "whale", "sort": "year"},
+    ],
+)
+def test_a_search_that_cannot_be_done_is_a_problem_with_a_reason(client: Client, body: dict[str, Any]) -> None:
+    response = client.http.post("/v1/search", content=json.dumps(body), headers={"content-type": "application/json"})
+    assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
+    problem = response.json()
+    assert problem["code"] in ("query_invalid", "invalid_request")
+    assert problem["detail"]
+    assert problem["hint"]
+
+
+@pytest.mark.parametrize("mode", ["bm25", "dense", "hybrid"])
+@pytest.mark.parametrize(
+    "query", ["the of and", "?!… —", "🐋🐋", "\x00", "क्या यह व्हेल है", "x" * 8_000, "\u202e\ufeff", "' OR 1=1 --"]
+)
+def test_a_query_of_any_text_is_answered(client: Client, query: str, mode: str) -> None:
+    titles(search(client, query, mode=mode, explain=True))
+
+
+@pytest.mark.parametrize(
+    "narrowed",
+    [{"collections": ["absent"]}, {"documents": ["absent"]}, {"filters": {"year": 1815}, "documents": ["x"]}],
+)
+def test_what_leaves_nothing_to_search_finds_nothing(client: Client, narrowed: dict[str, Any]) -> None:
+    assert titles(search(client, **narrowed)) == set()
