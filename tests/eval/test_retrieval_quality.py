@@ -6,14 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-# SciFact, nDCG@10: BM25 0.679 to 0.692, all-MiniLM-L6-v2 0.645 to 0.647, their reciprocal rank fusion 0.715 to 0.7185.
-FLOORS = {"bm25": 0.68, "dense": 0.645, "hybrid": 0.715}
+# SciFact, nDCG@10. Published: BM25 0.679 to 0.692, all-MiniLM-L6-v2 0.645 to 0.647, fused 0.715 to 0.732. Hybrid search
+# measures 0.741 to 0.744, in different indexes of the same texts.
+FLOORS = {"bm25": 0.68, "dense": 0.645, "hybrid": 0.735}
 
 
 def test_scifact_reaches_the_published_figures(data_folder: Path, encoder_files: Path) -> None:
     command = [sys.executable, "-c", "from api.cli.main import main; main()"]
     done = subprocess.run(
-        [*command, "eval", "retrieval", str(data_folder / "scifact"), "--json"],
+        [*command, "eval", "retrieval", str(data_folder / "scifact"), "--json", *(f"-s{search}" for search in FLOORS)],
         env={**os.environ, "LEADLINE_MODELS": str(encoder_files)},
         stdout=subprocess.PIPE,
         text=True,
