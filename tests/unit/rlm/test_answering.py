@@ -43,6 +43,9 @@ class OneDocument:
             return []
         return [ActiveDocument(1, "d1", "v1", "c", "r.txt", "Records", len(TEXT), None, {})]
 
+    def attributes(self, tenant_id: str) -> list[tuple[str, Mapping[str, Any]]]:
+        return []
+
     def hidden_versions(self, tenant_id: str) -> list[str]:
         return []
 
