@@ -170,7 +170,6 @@ def test_a_text_full_of_misfits_is_given_up_on_in_time_linear_in_its_length() ->
     assert text.searches <= 2 * len(text) // 1_000 + 1
 
 
-@pytest.mark.timeout(20)
 @pytest.mark.parametrize(
     ("quote", "text"),
     [
