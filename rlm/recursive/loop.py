@@ -1,0 +1,244 @@
+"""The loop: the root model writes a cell, the sandbox runs it, the model sees what it gave, until an answer is in.
+
+After Zhang, Kraska & Khattab (arXiv 2512.24601): the corpus is an environment of the code, not a part of the prompt.
+Other than there, the answer is handed in by a call that checks it, budgets bound each call, and all of the root's own
+calls go through the same port as those of its code, so that they are logged, replayed and paid for alike.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rlm.answers import Usage
+from rlm.budgets import Budget
+from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
+from rlm.errors import (
+    BudgetExhaustedError,
+    ContextTooLongError,
+    LanguageModelError,
+    LanguageModelOutputError,
+    LanguageModelRefusedError,
+    LanguageModelTimeoutError,
+    LanguageModelUnavailableError,
+    RunCancelledError,
+    SandboxLostError,
+)
+from rlm.operators.operators import Operators
+from rlm.profiles import ModelProfile
+from rlm.recursive.prompts import SYSTEM, cell, going_on, left_out, opening
+from rlm.recursive.replies import read_root_reply
+from rlm.recursive.spans import OpenedSpans, plain
+from rlm.recursive.submitting import Submissions, Submitted, as_text
+from rlm.recursive.toolbox import Search, Toolbox, ToolContext
+from rlm.recursive.trajectory import RecordedSubCalls, Told, Turn, untold
+from rlm.sandbox.port import Cell, Sandbox, Session
+from rlm.subcalls.port import SubCall, SubCalls, SubFailure
+from rlm.tokens import estimated_tokens
+from rlm.verification import Located
+
+MAX_TURNS = 30
+_MAX_IDLE_TURNS = 5
+_MAX_LOST_SANDBOXES = 3
+# Of the room that a prompt has; what is over is cut to half of it, so that the beginning stays the same for a while.
+_HISTORY_SHARE = 0.8
+_TRIMMED_SHARE = 0.4
+# Failures of the root's own call after which the next may be better.
+_MENDABLE = frozenset({LanguageModelOutputError.code, ContextTooLongError.code})
+_RAISED: dict[str, type[LanguageModelError]] = {
+    kind.code: kind for kind in (LanguageModelUnavailableError, LanguageModelTimeoutError, LanguageModelRefusedError)
+}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What a run has. `subcalls` and `budget` belong together; `bind` makes sub-calls for the budget of a part of it.
+
+    `operators` are made from a corpus and sub-calls, so that those of a part are paid for from its own budget.
+    """
+
+    corpus: Corpus
+    subcalls: SubCalls
+    profile: ModelProfile
+    sandbox: Sandbox
+    operators: Callable[[Corpus, SubCalls], Operators]
+    search: Callable[[Corpus], Search] | None = None
+    budget: Budget | None = None
+    bind: Callable[[Budget], SubCalls] | None = None
+    depth: int = 0
+    max_turns: int = MAX_TURNS
+
+
+class RecursiveRun:
+    """One question over one corpus; `turns` is iterated once, and then there is an `ending`."""
+
+    def __init__(
+        self, workspace: Workspace, question: str, *, cancelled: Callable[[], bool], told: Told = untold
+    ) -> None:
+        self._workspace = workspace
+        self._question = question
+        self._cancelled = cancelled
+        self._told = told
+        self._subcalls = RecordedSubCalls(workspace.subcalls)
+        self._turns: list[str] = []
+        self._left_out = 0
+        self._children = Usage()
+        self.opened = OpenedSpans(workspace.corpus)
+        self.submissions = Submissions(question, workspace.corpus, self.opened)
+        self.reason = ""
+        deeper = self._descend if self._may_descend() else None
+        self._opening = opening(question, workspace.corpus, deeper=deeper is not None)
+        context = ToolContext(
+            corpus=workspace.corpus,
+            subcalls=self._subcalls,
+            operators=workspace.operators(workspace.corpus, self._subcalls),
+            profile=workspace.profile,
+            opened=self.opened,
+            submissions=self.submissions,
+            cancelled=cancelled,
+            search=workspace.search(workspace.corpus) if workspace.search else None,
+            descend=deeper,
+        )
+        self._tools = Toolbox(context).tools()
+
+    @property
+    def usage(self) -> Usage:
+        return self._subcalls.usage + self._children
+
+    @property
+    def answer(self) -> Submitted | None:
+        """What was submitted, or else the best draft."""
+        return self.submissions.final or self.submissions.draft
+
+    def turns(self) -> Iterator[Turn]:
+        """Turns as they end. `reason` says afterwards why the run ended without a submission, where it did.
+
+        Raises `RunCancelledError`, `SandboxUnavailableError`, and what the model's server refuses if nothing was
+        drafted.
+        """
+        session = self._workspace.sandbox.open(self._tools)
+        idle = lost = 0
+        try:
+            for number in range(1, self._workspace.max_turns + 1):
+                asked = self._ask()
+                if asked is None:
+                    return
+                turn, survived = self._turn(number, asked, session)
+                self._told(turn)
+                yield turn
+                if self.submissions.final is not None:
+                    return
+                idle = 0 if turn.code is not None else idle + 1
+                if idle == _MAX_IDLE_TURNS:
+                    self.reason = "The model wrote no code that could be run."
+                    return
+                if not survived:
+                    lost += 1
+                    session.close()
+                    if lost == _MAX_LOST_SANDBOXES:
+                        self.reason = "The model's code ran out of time or memory again and again."
+                        return
+                    session = self._workspace.sandbox.open(self._tools)
+            self.reason = f"No answer was submitted in {self._workspace.max_turns} cells."
+        finally:
+            session.close()
+
+    def _ask(self) -> str | None:
+        """The root's next reply, empty where it failed in a way that may pass; None where the run must end."""
+        if self._cancelled():
+            raise RunCancelledError("The run was cancelled.")
+        profile = self._workspace.profile
+        warnings = [each.text for each in self._workspace.budget.warnings()] if self._workspace.budget else []
+        call = SubCall(SYSTEM, self._prompt(going_on(warnings)), profile.max_output_tokens, purpose="root")
+        (reply,) = self._subcalls.run([call], cancelled=self._cancelled)
+        if not isinstance(reply, SubFailure):
+            return reply.text
+        if reply.code in _MENDABLE:
+            self._trim(_TRIMMED_SHARE)
+            return ""
+        if reply.code != BudgetExhaustedError.code and self.answer is None:
+            raise _RAISED.get(reply.code, LanguageModelError)(reply.detail)
+        self.reason = reply.detail
+        return None
+
+    def _turn(self, number: int, reply: str, session: Session) -> tuple[Turn, bool]:
+        """Runs a reply's code; false when the sandbox and its variables are gone."""
+        read = read_root_reply(reply)
+        survived = True
+        cell_ = Cell("", 0, None, 0.0)
+        if read.code is not None:
+            try:
+                cell_ = session.run(read.code, cancelled=self._cancelled)
+            except SandboxLostError as error:
+                survived = False
+                said = f"{error.detail} {error.hint or ''} The session was started anew: variables are gone."
+                cell_ = Cell("", 0, said, 0.0)
+        shown = "\n".join(part.rstrip() for part in (cell_.output, cell_.error or "", read.note) if part.strip())
+        self._turns.append(cell(number, read.code, shown))
+        self._trim_to_window()
+        count, made = self._subcalls.taken()
+        turn = Turn(
+            number=number,
+            depth=self._workspace.depth,
+            code=read.code,
+            note=read.note,
+            output=cell_.output,
+            error=cell_.error,
+            seconds=cell_.seconds,
+            subcalls=count,
+            made=made,
+        )
+        return turn, survived
+
+    def _prompt(self, end: str) -> str:
+        trimmed = left_out(self._left_out) if self._left_out else ""
+        return self._opening + trimmed + "".join(self._turns) + end
+
+    def _trim_to_window(self) -> None:
+        room = self._workspace.profile.max_prompt_tokens - estimated_tokens(SYSTEM + self._opening)
+        if estimated_tokens("".join(self._turns)) > _HISTORY_SHARE * room:
+            self._trim(_TRIMMED_SHARE)
+
+    def _trim(self, share: float) -> None:
+        """Leaves out the oldest turns; of the last one, the middle, if it alone is too long."""
+        room = share * max(0, self._workspace.profile.max_prompt_tokens - estimated_tokens(SYSTEM + self._opening))
+        while len(self._turns) > 1 and estimated_tokens("".join(self._turns)) > room:
+            self._turns.pop(0)
+            self._left_out += 1
+        if self._turns and estimated_tokens(self._turns[0]) > room:
+            last, kept = self._turns[0], max(200, int(room))
+            self._turns[0] = f"{last[: kept // 2]}\n… [cut] …\n{last[-kept // 2 :]}"
+
+    def _may_descend(self) -> bool:
+        workspace = self._workspace
+        return workspace.depth < workspace.profile.max_depth and workspace.budget is not None and bool(workspace.bind)
+
+    def _descend(self, question: str, corpus: Corpus) -> Mapping[str, Any]:
+        """A run of its own over a part, with a session of its own and what is left of the budget."""
+        workspace = self._workspace
+        assert workspace.budget is not None
+        assert workspace.bind is not None
+        budget = workspace.budget.child()
+        below = replace(
+            workspace, corpus=corpus, subcalls=workspace.bind(budget), budget=budget, depth=workspace.depth + 1
+        )
+        child = RecursiveRun(below, question, cancelled=self._cancelled, told=self._told)
+        try:
+            for _ in child.turns():
+                pass
+        finally:
+            self._children += child.usage
+        self.opened.add(child.opened.latest(len(corpus.documents) + 1_000))
+        found = child.answer
+        if found is None or found.value is None:
+            return {"answer": None, "evidence": [], "status": child.reason or "not found"}
+        evidence = [
+            {**plain(_span(located)), "quote": located.text} for claim in found.claims for located in claim.evidence
+        ]
+        status = "answered" if found.supported and child.submissions.final else "partial"
+        return {"answer": as_text(found.value), "evidence": evidence, "status": status}
+
+
+def _span(located: Located) -> Handle:
+    passage = located.source.passage
+    return Handle(passage.document_id, passage.version_id, passage.start + located.start, passage.start + located.end)

@@ -1,0 +1,100 @@
+"""Handles as the plain values that code in a sandbox holds, and which spans it has opened."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rlm.answers import Coverage
+from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
+from rlm.sandbox.port import ToolError
+
+PlainHandle = dict[str, Any]
+
+
+def plain(handle: Handle) -> PlainHandle:
+    return {"document": handle.document_id, "version": handle.version_id, "start": handle.start, "end": handle.end}
+
+
+def parse_handle(value: object, corpus: Corpus) -> Handle:
+    """Any dict with a handle's keys is one: hits, records and results too. A document's id stands for all of it.
+
+    Raises `ToolError`, and `UnknownHandleError` for what is not in scope.
+    """
+    if isinstance(value, str):
+        for document in corpus.documents:
+            if value in (document.handle.document_id, document.name, document.title):
+                return document.handle
+        raise ToolError(f"no document is called {value[:100]!r}; outline() lists them")
+    if not isinstance(value, Mapping) or "document" not in value:
+        raise ToolError("a handle is a dict with document, version, start and end, as search, grep and records return")
+    start, end = value.get("start", 0), value.get("end")
+    whole = next((each.handle for each in corpus.documents if each.handle.document_id == value["document"]), None)
+    if whole is None:
+        raise ToolError(f"no document in scope has the id {str(value['document'])[:100]!r}")
+    end = whole.end if end is None else end
+    if not _is_position(start) or not _is_position(end):
+        raise ToolError("start and end of a handle are whole numbers")
+    start, end = min(start, whole.end), min(end, whole.end)
+    handle = Handle(whole.document_id, str(value.get("version", whole.version_id)), start, max(start, end))
+    corpus.document(handle)
+    return handle
+
+
+def parse_handles(values: object, corpus: Corpus) -> list[Handle]:
+    if not isinstance(values, list | tuple):
+        raise ToolError("records is a list of handles, as records() returns")
+    return [parse_handle(value, corpus) for value in values]
+
+
+def _is_position(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+class OpenedSpans:
+    """What a run has had before it, so that coverage can be told and quotations be found."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self._spans: dict[str, list[Handle]] = {}
+        self._latest: list[Handle] = []
+        self.scanned = False
+
+    def add(self, handles: Iterable[Handle]) -> None:
+        for handle in handles:
+            self._spans.setdefault(handle.version_id, []).append(handle)
+            self._latest.append(handle)
+
+    def latest(self, count: int) -> Sequence[Handle]:
+        """The spans opened last, the last of them first."""
+        return list(dict.fromkeys(reversed(self._latest)))[:count]
+
+    def coverage(self) -> Coverage:
+        """By tokens; each counts once. Documents are the slices, read when any of them was opened."""
+        tokens = 0
+        for spans in self._spans.values():
+            tokens += sum(self._corpus.tokens(each) for each in _merged(spans))
+        size = self._corpus.size
+        return Coverage(
+            tokens_in_scope=size.tokens,
+            tokens_read=min(tokens, size.tokens),
+            slices=size.documents,
+            slices_read=len(self._spans),
+            unit="document",
+        )
+
+    @property
+    def complete(self) -> bool:
+        """Whether a program has gone through all of it, or all of it was opened."""
+        coverage = self.coverage()
+        return self.scanned or coverage.tokens_read >= coverage.tokens_in_scope
+
+
+def _merged(spans: Sequence[Handle]) -> list[Handle]:
+    merged: list[Handle] = []
+    for span in sorted(spans, key=lambda each: (each.start, each.end)):
+        if merged and span.start <= merged[-1].end:
+            last = merged[-1]
+            merged[-1] = Handle(last.document_id, last.version_id, last.start, max(last.end, span.end))
+        else:
+            merged.append(span)
+    return merged

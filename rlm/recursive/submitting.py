@@ -1,0 +1,208 @@
+"""Typed answers with evidence: quotations are located, claims judged, and what is wrong goes back to be mended."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from retrieval.passages import Passage
+from rlm.answerability import Weighed, weigh
+from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
+from rlm.quotes import locate
+from rlm.recursive.spans import OpenedSpans, parse_handle
+from rlm.replies import Quotation, Reply
+from rlm.sandbox.port import ToolError
+from rlm.support import Support
+from rlm.verification import Judged, Located, verify
+
+MAX_ANSWER_CHARS = 20_000
+_MAX_EVIDENCE = 50
+_QUOTE_CHARS = 600
+_AROUND_CHARS = 400
+_SPANS_LOOKED_AT = 200
+_DOCUMENT_CHARS = 2_000_000
+_HOW = (
+    'evidence is a list of {"document": …, "start": …, "end": …, "quote": "words copied from it"}, or of quotes alone'
+)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """An answer whose quotations were all located. `value` is the answer as it was given; None says "not there"."""
+
+    value: object
+    claims: tuple[Judged, ...]
+    computed: bool = False
+
+    @property
+    def supported(self) -> bool:
+        return bool(self.claims) and all(claim.support.supported for claim in self.claims)
+
+    @property
+    def rank(self) -> tuple[bool, bool, int]:
+        """Better answers rank higher."""
+        return self.value is not None, self.supported, len(self.claims)
+
+
+class Submissions:
+    """What a run's code handed in, drafts too; the best of them answers when there is no more budget."""
+
+    def __init__(self, question: str, corpus: Corpus, opened: OpenedSpans) -> None:
+        self._question = question
+        self._corpus = corpus
+        self._opened = opened
+        self._doubted = False
+        self.final: Submitted | None = None
+        self.draft: Submitted | None = None
+
+    def submit(self, answer: object, evidence: object, computed: object) -> str:
+        """Ends a run. Raises `ToolError` for a wrong shape, a quotation not found, and once for no support."""
+        made = self._made(answer, evidence, computed)
+        self._keep(made)
+        if not made.supported and made.value is not None and not self._doubted:
+            self._doubted = True
+            reasons = "; ".join(dict.fromkeys(claim.support.reason for claim in made.claims if claim.support.reason))
+            raise ToolError(
+                f"the evidence does not bear the answer out ({reasons or 'no claim is supported'}). Quote the "
+                "sentences that say it, mend the answer, or submit again as it is: it will be marked as not confirmed"
+            )
+        self.final = made
+        return "submitted"
+
+    def keep_draft(self, answer: object, evidence: object, computed: object) -> str:
+        made = self._made(answer, evidence, computed)
+        self._keep(made)
+        return "kept" if self.draft is made else "a better draft is kept already"
+
+    def _keep(self, made: Submitted) -> None:
+        if self.draft is None or made.rank >= self.draft.rank:
+            self.draft = made
+
+    def _made(self, answer: object, evidence: object, computed: object) -> Submitted:
+        text = as_text(answer)
+        if type(computed) is not bool:
+            raise ToolError("computed is True or False")
+        located = self._located(evidence)
+        if answer is None:
+            return Submitted(None, ())
+        if computed:
+            whole = self._opened.complete
+            reason = "" if whole else "computed from a part of the documents"
+            return Submitted(answer, (Judged(text, located, Support(whole, 1.0, reason)),), computed=True)
+        if not located:
+            raise ToolError(
+                "an answer needs evidence. " + _HOW + ". Say computed=True for what your code counted or computed, "
+                "and submit(None) when the documents do not say"
+            )
+        sources = list(dict.fromkeys(each.source for each in located))
+        quotations = tuple(Quotation(each.text, sources.index(each.source) + 1) for each in located)
+        finding = verify(self._question, Reply(quotations, text), sources, sources)
+        claims = finding.claims or (Judged(text, located, Support(False, 0.0, "the quotations do not say so")),)
+        return Submitted(answer, claims)
+
+    def _located(self, evidence: object) -> tuple[Located, ...]:
+        if evidence is None:
+            return ()
+        if isinstance(evidence, str | Mapping):
+            evidence = [evidence]
+        if not isinstance(evidence, list | tuple) or len(evidence) > _MAX_EVIDENCE:
+            raise ToolError(f"{_HOW}; {_MAX_EVIDENCE} at most")
+        found, missing = [], []
+        for each in evidence:
+            quote, span = self._find(each)
+            if span is None:
+                missing.append(quote)
+            else:
+                found.append(self._cited(span))
+        if missing:
+            raise ToolError(
+                f"these quotes stand nowhere in what you read: {[each[:120] for each in missing[:5]]}. "
+                "Copy the words exactly as read() returns them, and say in which document"
+            )
+        return tuple(found)
+
+    def _find(self, evidence: object) -> tuple[str, Handle | None]:
+        """The quotation, and where it stands."""
+        if isinstance(evidence, str):
+            return evidence, self._among(evidence, self._anywhere())
+        if not isinstance(evidence, Mapping):
+            raise ToolError(_HOW)
+        handle = parse_handle(evidence, self._corpus)
+        quote = evidence.get("quote", evidence.get("text"))
+        if quote is None:
+            shown = handle[:_QUOTE_CHARS]
+            return self._corpus.text(shown), shown if len(shown) else None
+        if not isinstance(quote, str):
+            raise ToolError("a quote is a text")
+        return quote, self._among(quote, self._around(handle))
+
+    def _among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
+        for span in spans:
+            at = locate(quote, self._corpus.text(span))
+            if at is not None:
+                return span[at[0] : at[1]]
+        return None
+
+    def _around(self, handle: Handle) -> Iterator[Handle]:
+        document = self._corpus.document(handle).handle
+        yield handle
+        yield document[max(0, handle.start - 2_000) : handle.end + 2_000]
+        if len(document) <= _DOCUMENT_CHARS:
+            yield document
+
+    def _anywhere(self) -> Iterator[Handle]:
+        yield from self._opened.latest(_SPANS_LOOKED_AT)
+        if self._corpus.size.characters <= _DOCUMENT_CHARS:
+            yield from (document.handle for document in self._corpus.documents)
+
+    def _cited(self, span: Handle) -> Located:
+        """With what stands around it, by which its support is judged."""
+        document = self._corpus.document(span)
+        window = document.handle[max(0, span.start - _AROUND_CHARS) : span.end + _AROUND_CHARS]
+        known = self._corpus.map(document)
+        chunk = next((each for each in known.chunks if each.start <= span.start < each.end), None)
+        passage = Passage(
+            document_id=span.document_id,
+            version_id=span.version_id,
+            title=document.title,
+            heading_path=chunk.heading_path if chunk else (),
+            start=window.start,
+            end=window.end,
+            page=known.page_of(span.start),
+            text=self._corpus.text(window),
+            rank=1,
+            score=1.0,
+        )
+        weighed: Weighed = weigh(self._question, [passage])[0]
+        return Located(weighed, span.start - window.start, span.end - window.start)
+
+
+def as_text(answer: object) -> str:
+    """The answer as a reader sees it. Raises `ToolError` for what is no answer."""
+    match answer:
+        case None:
+            return ""
+        case bool():
+            return "Yes." if answer else "No."
+        case str():
+            text = answer.strip()
+            if not text:
+                raise ToolError("the answer is empty; submit(None) says that the documents do not say")
+        case int() | float():
+            text = str(answer)
+        case list() | tuple() | set():
+            text = ", ".join(sorted(map(_part, answer)) if isinstance(answer, set) else map(_part, answer))
+        case dict():
+            text = "; ".join(f"{_part(key)}: {_part(value)}" for key, value in answer.items())
+        case _:
+            raise ToolError("the answer is a text, a number, True or False, a list, a dict, or None")
+    if len(text) > MAX_ANSWER_CHARS:
+        raise ToolError(f"the answer has {len(text):,} characters, and the limit is {MAX_ANSWER_CHARS:,}")
+    return text
+
+
+def _part(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return "(" + ", ".join(map(_part, value)) + ")"
+    if value is None or isinstance(value, str | int | float):
+        return str(value)
+    raise ToolError("lists and dicts of an answer hold texts and numbers")
