@@ -120,6 +120,6 @@ async def _states(followed: Followed, seen: str | None) -> AsyncIterator[str]:
 async def _until(changed: asyncio.Event, going_on: Callable[[], bool]) -> None:
     """Until something changed, it is time to look again, or the process stops."""
     deadline = time.monotonic() + _LOOK_SECONDS
-    while not changed.is_set() and going_on() and time.monotonic() < deadline:
+    while not changed.is_set() and going_on() and (left := deadline - time.monotonic()) > 0:
         with suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), _TICK_SECONDS)
+            await asyncio.wait_for(changed.wait(), min(_TICK_SECONDS, left))

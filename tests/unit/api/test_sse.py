@@ -1,0 +1,73 @@
+"""Following something as server-sent events: silence, an away catalog, and who is told what."""
+
+import asyncio
+from collections.abc import AsyncIterable, Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from fastapi.responses import StreamingResponse
+
+from api import sse
+from ingest.errors import CatalogUnavailableError
+
+FIRST, SECOND = {"stage": "a"}, {"stage": "b"}
+END = sse.State({"stage": "end"}, ended=True)
+
+
+@contextmanager
+def nobody_rings(wake: Callable[[], None]) -> Iterator[None]:
+    yield
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(sse, "_APART_SECONDS", 0.0)
+
+
+def sent(*seen: "sse.State | Exception", after: str | None = None) -> list[str]:
+    """What is sent when the looks find these, one after the other; the first is looked at twice."""
+    looks = iter([seen[0], *seen])
+
+    def look() -> sse.State:
+        found = next(looks)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def collect() -> list[str]:
+        response = await sse.follow(sse.Followed(look, nobody_rings, lambda: True), after)
+        assert isinstance(response, StreamingResponse)
+        body = response.body_iterator
+        assert isinstance(body, AsyncIterable)
+        return [str(part) async for part in body]
+
+    return asyncio.run(collect())
+
+
+def names(parts: list[str]) -> list[str]:
+    return [part.partition("event: ")[2].partition("\n")[0] or part.strip() for part in parts]
+
+
+def test_without_a_ring_changes_are_found_and_the_same_state_is_sent_once() -> None:
+    first, second = sse.State(FIRST, ended=False), sse.State(SECOND, ended=False)
+    assert names(sent(first, first, second, second, END)) == ["snapshot", "progress", "end"]
+
+
+def test_silence_is_broken_by_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.0)
+    state = sse.State(FIRST, ended=False)
+    assert names(sent(state, state, state, END)) == ["snapshot", ": still at it", ": still at it", "end"]
+
+
+def test_a_catalog_that_is_away_for_a_while_ends_no_stream() -> None:
+    state = sse.State(FIRST, ended=False)
+    away = CatalogUnavailableError("It does not answer.")
+    assert names(sent(state, away, END)) == ["snapshot", ": still at it", "end"]
+
+
+def test_another_estimate_is_sent_and_is_no_other_state() -> None:
+    early, late = (sse.State({"progress": {"seconds_left": left}}, ended=False) for left in (9.0, 8.0))
+    assert early.id == late.id
+    assert names(sent(early, late, END)) == ["snapshot", "progress", "end"]
+    assert names(sent(late, END, after=early.id)) == ["end"]
