@@ -91,7 +91,9 @@ class ExhaustiveStrategy:
         planning = plan_question(question, self._corpus, layout, self._subcalls, self._model_name)
         clock.lap("plan")
         yield Planned(explain(planning.plan), planning.plan.by)
-        done = yield from _working(execute(planning.plan, self._corpus, self._operators, cancelled=cancelled))
+        records = layout.records
+        work = execute(planning.plan, self._corpus, self._operators, records=records, cancelled=cancelled)
+        done = yield from _working(work)
         clock.lap("read")
         if cancelled():
             return

@@ -36,10 +36,19 @@ class Executed:
 
 
 def execute(
-    plan: Plan, corpus: Corpus, operators: Operators | None, *, cancelled: Callable[[], bool] = never
+    plan: Plan,
+    corpus: Corpus,
+    operators: Operators | None,
+    *,
+    records: Records | None = None,
+    cancelled: Callable[[], bool] = never,
 ) -> Working[Executed]:
-    """Yields `Progress`. Raises what splitting and `RunCancelledError`; failures of single calls are in the result."""
-    records = split(corpus, plan.splitting, cancelled=cancelled)
+    """Yields `Progress`. `records` are those of the corpus, where somebody cut it as the plan says already.
+
+    Raises what splitting raises, and `RunCancelledError`; failures of single calls are in the result.
+    """
+    if records is None or records.splitting != plan.splitting:
+        records = split(corpus, plan.splitting, cancelled=cancelled)
     yield Progress("split", len(records), len(records))
     rows = list(_rows(corpus, records, plan))
     chosen = list(keep(rows, plan.where))

@@ -95,6 +95,27 @@ GUARDS = (
         "tests/unit/rlm/subcalls/test_cache.py::test_whatever_decides_the_reply_is_part_of_its_key",
     ),
     Guard(
+        "handles stay in scope",
+        "rlm/corpus/corpus.py",
+        "if document is None or not document.handle.holds(handle) or ",
+        "if document is not None and ",
+        "tests/unit/rlm/corpus/test_corpus.py::test_another_tenants_text_in_the_same_blobs_is_out_of_reach",
+    ),
+    Guard(
+        "large runs ask first",
+        "rlm/answering.py",
+        "        require_confirmation(estimate, wanted)\n",
+        "",
+        "tests/unit/rlm/test_answering.py::test_a_large_run_is_refused_before_a_call_and_begins_when_confirmed",
+    ),
+    Guard(
+        "records are one line",
+        "rlm/operators/prompts.py",
+        '_WHITE.sub(" ", without_template_tokens(text))',
+        "text",
+        "tests/unit/rlm/operators/test_operators.py::test_a_record_cannot_pose_as_another_or_end_the_data",
+    ),
+    Guard(
         "schemas fetch nothing",
         "rlm/subcalls/shape.py",
         ", registry=Registry()",
