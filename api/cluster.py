@@ -1,4 +1,4 @@
-"""The cluster's API composition root: opens catalog, index and doorbell on their servers. Workers run elsewhere."""
+"""The cluster's API on its servers; and what its workers, which run elsewhere, answer runs with."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,7 +12,7 @@ from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
 from rlm.library import Library
 from rlm.subcalls.scheduler import SubCallScheduler
-from workers.cluster import OpenEncoder, local_encoder, open_parts
+from workers.cluster import OpenAnswers, OpenEncoder, Parts, local_encoder, open_parts
 from workers.collecting import Collector
 from workers.enqueue.celery_app import make_app
 from workers.enqueue.celery_doorbell import CeleryDoorbell
@@ -34,18 +34,14 @@ def open_cluster(
     with ExitStack() as stack:
         parts = stack.enter_context(open_parts(cluster, open_encoder=open_encoder))
         parts.catalog.ensure_tenant(DEFAULT_TENANT)
-        language_model = language_model or open_language_model(settings, ModelStore(settings.models))
-        stack.callback(language_model.close)
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
-        searcher = Searcher(parts.index, parts.sparse, parts.encoder, parts.catalog, parts.texts)
-        sub_calls = SubCallScheduler(parts.replies)
-        stack.callback(sub_calls.close)
-        library = Library(parts.catalog, parts.texts, parts.encoder)
+        searcher, answering = stack.enter_context(_answering(settings, parts, language_model))
         services = Services(
             settings=settings,
             catalog=parts.catalog,
             jobs=parts.jobs,
+            runs=parts.runs,
             keys=parts.keys,
             batches=parts.batches,
             feed=parts.feed,
@@ -60,7 +56,7 @@ def open_cluster(
                 max_backlog=settings.max_backlog,
             ),
             searcher=searcher,
-            answering=Answering(searcher, language_model, library, sub_calls),
+            answering=answering,
             doorbell=doorbell,
             require_index=parts.require_index,
             delete=Collector(parts.catalog, parts.index, parts.texts, parts.blobs).delete,
@@ -69,3 +65,29 @@ def open_cluster(
             yield services
         finally:
             services.accepting = False
+
+
+def cluster_answers(settings: Settings, *, language_model: LanguageModel | None = None) -> OpenAnswers:
+    """How a worker opens what answers questions in the background: as the API does."""
+
+    @contextmanager
+    def open_answers(parts: Parts) -> Iterator[Answering]:
+        with _answering(settings, parts, language_model) as (_, answering):
+            yield answering
+
+    return open_answers
+
+
+@contextmanager
+def _answering(
+    settings: Settings, parts: Parts, language_model: LanguageModel | None
+) -> Iterator[tuple[Searcher, Answering]]:
+    """A language model that is given is closed with the rest."""
+    with ExitStack() as stack:
+        language_model = language_model or open_language_model(settings, ModelStore(settings.models))
+        stack.callback(language_model.close)
+        sub_calls = SubCallScheduler(parts.replies)
+        stack.callback(sub_calls.close)
+        searcher = Searcher(parts.index, parts.sparse, parts.encoder, parts.catalog, parts.texts)
+        library = Library(parts.catalog, parts.texts, parts.encoder)
+        yield searcher, Answering(searcher, language_model, library, sub_calls)

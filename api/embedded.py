@@ -23,6 +23,8 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
+from ingest.catalog.run_log import RunLog
+from ingest.catalog.runs import Runs
 from ingest.errors import DataFolderBusyError
 from ingest.feed import LocalFeed
 from ingest.intake import Intake
@@ -39,6 +41,7 @@ from rlm.subcalls.scheduler import SubCallScheduler
 from workers.collecting import Collector
 from workers.enqueue import ThreadDoorbell
 from workers.reconcile import reconcile
+from workers.runs import RunTask
 from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
 from workers.threads import WorkerThreads
 from workers.upkeep import upkeep
@@ -142,12 +145,20 @@ def _assemble(
     stack.callback(parser.close)
     shop = Workshop(catalog, jobs, blobs, texts, index, sparse, encoder, blobs.path)
     doorbell = ThreadDoorbell()
-    workers = WorkerThreads(
-        jobs, [IngestTask(shop, parser)], EmbedTask(shop), CollectTask(shop), doorbell, has_room=blobs.has_room_to_work
-    )
     searcher = Searcher(index, sparse, encoder, catalog, texts)
     sub_calls = SubCallScheduler(Replies(engine))
     stack.callback(sub_calls.close)
+    answering = Answering(searcher, language_model, Library(catalog, texts, encoder), sub_calls)
+    workers = WorkerThreads(
+        jobs,
+        [IngestTask(shop, parser)],
+        EmbedTask(shop),
+        CollectTask(shop),
+        doorbell,
+        has_room=blobs.has_room_to_work,
+        answer=RunTask(jobs, RunLog(engine, announce=feed.announce), answering),
+        runs_at_once=settings.runs_at_once,
+    )
     services = Services(
         settings=settings,
         catalog=catalog,
@@ -155,6 +166,7 @@ def _assemble(
         keys=ApiKeys(engine),
         batches=batches,
         feed=feed,
+        runs=Runs(engine, announce=feed.announce),
         blobs=blobs,
         texts=texts,
         intake=Intake(
@@ -166,7 +178,7 @@ def _assemble(
             max_backlog=settings.max_backlog,
         ),
         searcher=searcher,
-        answering=Answering(searcher, language_model, Library(catalog, texts, encoder), sub_calls),
+        answering=answering,
         doorbell=doorbell,
         delete=Collector(catalog, index, texts, blobs).delete,
     )

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 from api import problems
 from api.middleware import RequestContext
-from api.routes import answers, batches, documents, health, search
+from api.routes import answers, batches, documents, health, runs, search
 from api.services import Services
 
 DESCRIPTION = """Ask a body of documents and get answers whose citations a machine has checked.
@@ -19,6 +19,6 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.add_middleware(RequestContext)
     problems.install(app)
-    for route in (documents, batches, search, answers, health):
+    for route in (documents, batches, search, answers, runs, health):
         app.include_router(route.router)
     return app

@@ -14,6 +14,7 @@ from ingest.progress import Progress, progress_of
 from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Limits
 from rlm.routing import StrategyName, Wanted
+from rlm.scopes import AnswerScope
 
 
 class Wire(BaseModel):
@@ -194,7 +195,7 @@ class BudgetIn(Wire):
 
 
 class QuestionIn(Wire):
-    """A question. `stream` answers with server-sent events instead of one JSON.
+    """A question. `stream` answers with server-sent events instead of one JSON, `background` with a run at once.
 
     `strategy` is chosen where it is `auto`. A run over many records whose estimate is large is refused with
     `confirmation_required`, unless `confirm` is true or a `budget` is set; what a budget does not cover is left out,
@@ -206,8 +207,12 @@ class QuestionIn(Wire):
     documents: list[str] = Field(default_factory=list, max_length=1000)
     strategy: StrategyName = StrategyName.AUTO
     stream: bool = False
+    background: bool = False
     confirm: bool = False
     budget: BudgetIn | None = None
+
+    def scope(self, tenant_id: str) -> AnswerScope:
+        return AnswerScope(tenant_id, tuple(self.collections), tuple(self.documents))
 
     def wanted(self) -> Wanted:
         return Wanted(self.strategy, self.confirm, self.budget.limits() if self.budget else None)

@@ -10,6 +10,7 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from ingest.catalog.runs import Runs
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
@@ -33,6 +34,7 @@ class Services:
     settings: Settings
     catalog: Catalog
     jobs: Jobs
+    runs: Runs
     keys: ApiKeys
     batches: Batches
     feed: Feed

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
         description="How code that a model writes is isolated, `plain` or `bubblewrap`; where that cannot be had, "
         "nothing runs.",
     )
+    runs_at_once: int = Field(2, ge=1, description="Answers in the background that go on at once in this process.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
 
     @field_validator("llm")

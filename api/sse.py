@@ -80,16 +80,11 @@ async def follow(followed: Followed, last_event_id: str | None) -> Response:
 
 
 async def _states(followed: Followed, seen: str | None) -> AsyncIterator[str]:
-    loop = asyncio.get_running_loop()
     changed = asyncio.Event()
     known: State | None = None
     said_at = time.monotonic()
 
-    def wake() -> None:
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(changed.set)
-
-    with followed.watch(wake):
+    with followed.watch(waker(changed)):
         while followed.going_on():
             changed.clear()  # before looking, so that what changes meanwhile is looked at next
             begun = time.monotonic()
@@ -114,10 +109,21 @@ async def _states(followed: Followed, seen: str | None) -> AsyncIterator[str]:
                 said_at = time.monotonic()
             known = state
             await asyncio.sleep(apart_seconds)
-            await _until(changed, followed.going_on)
+            await until(changed, followed.going_on)
 
 
-async def _until(changed: asyncio.Event, going_on: Callable[[], bool]) -> None:
+def waker(changed: asyncio.Event) -> Callable[[], None]:
+    """Sets the event of the running loop, from any thread and also when that loop has ended meanwhile."""
+    loop = asyncio.get_running_loop()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(changed.set)
+
+    return wake
+
+
+async def until(changed: asyncio.Event, going_on: Callable[[], bool]) -> None:
     """Until something changed, it is time to look again, or the process stops."""
     deadline = time.monotonic() + _LOOK_SECONDS
     while not changed.is_set() and going_on() and (left := deadline - time.monotonic()) > 0:

@@ -37,11 +37,17 @@ IN_PROGRESS = frozenset(VersionState) - COLLECTABLE_STATES - {VersionState.READY
 
 
 class JobKind(StrEnum):
-    """What a worker does: make a version searchable, give it vectors, or collect what a withdrawn one left."""
+    """What a worker does: make a version searchable, give it vectors, collect what a withdrawn one left, or answer a
+    question in the background; the job of a run has the run's id for its document's and its version's."""
 
     INGEST = "ingest"
     EMBED = "embed"
     COLLECT = "collect"
+    RUN = "run"
+
+
+# What a version comes into being by: when such a job has failed, so has the version.
+MAKING = frozenset({JobKind.INGEST, JobKind.EMBED})
 
 
 class Priority(IntEnum):

@@ -145,6 +145,33 @@ class BatchStateError(CatalogError):
     default_hint = "Make a new batch with POST /v1/batches."
 
 
+class RunNotFoundError(CatalogError):
+    """No such run for this tenant."""
+
+    code = "run_not_found"
+    default_hint = "List the runs with GET /v1/runs."
+
+
+class RunStateError(CatalogError):
+    """The run is in a state in which this cannot be done."""
+
+    code = "run_state"
+
+
+class RunsFullError(CatalogError):
+    """So many of the tenant's runs wait already that another would not begin soon."""
+
+    code = "runs_full"
+    default_hint = "Ask again after the seconds that Retry-After names, or cancel runs that nobody needs any more."
+    retry_after_seconds = 30.0
+
+
+class VersionInUseError(CatalogError):
+    """A run that has not ended reads this version, so what it has is not removed yet."""
+
+    code = "version_in_use"
+
+
 class PreconditionFailedError(CatalogError):
     """The document has changed since the caller last saw it."""
 

@@ -1,7 +1,7 @@
 """Named places in the code path where a test may make the process die, wait or fail. Off unless a test arms them.
 
 A fault point stands where a crash leaves something half done: between a write and the commit that makes it count.
-`FAULT_POINTS` names them all, so that a test which visits every one cannot forget a new one.
+`FAULT_POINTS` and `RUN_FAULT_POINTS` name them all, so that a test which visits every one cannot forget a new one.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,15 @@ FAULT_POINTS: dict[str, str] = {
     "delete.points_removed": "the points are gone, and text and bytes are there",
     "collect.claimed": "a worker holds the collection and has removed nothing",
     "sweep.recovered": "lost jobs are queued again, and nobody was told",
+}
+# Those of runs, which no upload passes.
+RUN_FAULT_POINTS: dict[str, str] = {
+    "run.claimed": "a worker holds the run and has done nothing",
+    "run.begun": "the versions in scope are recorded, and nothing was asked",
+    "run.replied": "a sub-call's reply is in memory only",
+    "run.logged": "a sub-call's reply is logged, and was not used",
+    "run.answered": "the answer is in memory only",
+    "run.ended": "the answer is committed, and the worker has not gone on",
 }
 
 _hook: Callable[[str], None] | None = None

@@ -9,15 +9,17 @@ from langchain_core.language_models import BaseChatModel
 from retrieval.passages import Passage
 from retrieval.search import MAX_QUERY_CHARS, Searcher, SearchRequest
 from rlm.answers import Answer
-from rlm.budgets import Budget, Limits
+from rlm.budgets import Limits
 from rlm.direct import DirectStrategy
 from rlm.extractive import ExtractiveStrategy
 from rlm.library import Library
 from rlm.profiles import ModelProfile
 from rlm.questions import check_question
 from rlm.routing import ANYHOW, Route, StrategyName, Wanted, require_confirmation, route
+from rlm.runs.port import ONCE, Durability
 from rlm.scopes import AnswerScope
 from rlm.strategies import Completed, Event, Routed, Strategy, never
+from rlm.subcalls.port import SubCalls
 from rlm.subcalls.scheduler import SubCallScheduler
 
 __all__ = ["AnswerScope", "Answering", "ChatModel", "LanguageModel"]
@@ -61,6 +63,10 @@ class Answering:
         """The language model's state, for people."""
         return self._language_model.state()
 
+    def check(self, question: str, scope: AnswerScope, wanted: Wanted) -> None:
+        """Raises what `stream` would raise at once, and begins nothing."""
+        self.stream(question, scope, wanted=wanted)
+
     def stream(
         self,
         question: str,
@@ -68,19 +74,22 @@ class Answering:
         *,
         wanted: Wanted = ANYHOW,
         cancelled: Callable[[], bool] = never,
+        durability: Durability = ONCE,
     ) -> Iterator[Event]:
         """Events of the answer as they happen: the choice of a strategy, and then as `Strategy.stream`.
+
+        `durability` is what a run is resumed by.
 
         Raises at once, not at the first event, what an edge can still refuse for: `LanguageModelUnavailableError`,
         `QuestionError`, `RunTooLargeError`, `NotExhaustiveError`. Choosing may read the documents, so it takes a while.
         """
         question = check_question(question)
         model = self._language_model.acquire()
-        chosen = route(question, wanted, lambda: self._library.corpus(scope), can_judge=model is not None)
+        chosen = route(question, wanted, lambda: self._library.corpus(scope, durability), can_judge=model is not None)
         if chosen.strategy is not StrategyName.EXHAUSTIVE:
-            strategy = self._reading(scope, model)
+            strategy = self._reading(scope, model, wanted, cancelled, durability)
             return self._events(Routed(strategy.name, chosen.reason), strategy.stream(question, cancelled=cancelled))
-        routed, strategy = self._exhaustive(chosen, wanted, scope, model, cancelled)
+        routed, strategy = self._exhaustive(chosen, wanted, scope, model, cancelled, durability)
         return self._events(routed, strategy.stream(question, cancelled=cancelled))
 
     def _exhaustive(
@@ -90,13 +99,13 @@ class Answering:
         scope: AnswerScope,
         model: ChatModel | None,
         cancelled: Callable[[], bool],
+        durability: Durability,
     ) -> tuple[Routed, Strategy]:
         if model is None:
             return Routed(chosen.strategy, chosen.reason), self._library.exhaustive(chosen, None, None, cancelled)
         estimate = self._library.estimate(chosen, model.profile)
         require_confirmation(estimate, wanted)
-        budget = Budget(wanted.budget or Limits())
-        calls = self._sub_calls.bind(model.chat, model.profile, tenant_id=scope.tenant_id, budget=budget)
+        calls = self._calls(model, scope, wanted, durability)
         strategy = self._library.exhaustive(chosen, calls, model.profile, cancelled)
         return Routed(chosen.strategy, chosen.reason, estimate.sentence() if estimate.calls else ""), strategy
 
@@ -114,7 +123,19 @@ class Answering:
         )
         return replace(answer, citations=citations, reasons=(routed.reason, *answer.reasons))
 
-    def _reading(self, scope: AnswerScope, model: ChatModel | None) -> Strategy:
+    def _calls(self, model: ChatModel, scope: AnswerScope, wanted: Wanted, durability: Durability) -> SubCalls:
+        budget = durability.budget(wanted.budget or Limits(), model.profile.price)
+        bound = self._sub_calls.bind(model.chat, model.profile, tenant_id=scope.tenant_id, budget=budget)
+        return durability.sub_calls(bound)
+
+    def _reading(
+        self,
+        scope: AnswerScope,
+        model: ChatModel | None,
+        wanted: Wanted,
+        cancelled: Callable[[], bool],
+        durability: Durability,
+    ) -> Strategy:
         def retrieve(question: str) -> Sequence[Passage]:
             request = SearchRequest(
                 scope.tenant_id,
@@ -125,6 +146,8 @@ class Answering:
             )
             return [hit.passage for hit in self._searcher.search(request).hits]
 
+        retriever = durability.retriever(retrieve)
         if model is None:
-            return ExtractiveStrategy(retrieve)
-        return DirectStrategy(retrieve, model.chat, model.profile)
+            return ExtractiveStrategy(retriever)
+        chat = durability.chat(model.chat, self._calls(model, scope, wanted, durability), cancelled)
+        return DirectStrategy(retriever, chat, model.profile, nonce=durability.nonce)

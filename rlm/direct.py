@@ -16,6 +16,7 @@ from rlm.answers import Answer, Usage, searched
 from rlm.composing import compose, not_found
 from rlm.errors import LanguageModelOutputError
 from rlm.profiles import ModelProfile
+from rlm.prompts import new_nonce
 from rlm.questions import check_question
 from rlm.reader import Reader
 from rlm.strategies import Completed, Delta, Event, Reading, Retrieved, Retriever, StageClock, complete, never
@@ -40,11 +41,12 @@ class DirectStrategy:
         *,
         passages_per_call: int = 1,
         max_calls: int = 3,
+        nonce: Callable[[], str] = new_nonce,
     ) -> None:
         if passages_per_call < 1 or max_calls < 1:
             raise ValueError("passages_per_call and max_calls must be at least 1")
         self._retrieve = retrieve
-        self._reader = Reader(model, profile)
+        self._reader = Reader(model, profile, nonce=nonce)
         self._model_name = profile.name
         self._passages_per_call = passages_per_call
         self._max_calls = max_calls

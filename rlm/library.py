@@ -13,6 +13,7 @@ from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
 from rlm.profiles import ModelProfile
 from rlm.routing import Route
+from rlm.runs.port import ONCE, Durability
 from rlm.scopes import AnswerScope
 from rlm.subcalls.port import SubCalls
 
@@ -26,9 +27,9 @@ class Library:
         self._embedder = embedder
         self._cascade = CascadeLimits()
 
-    def corpus(self, scope: AnswerScope) -> Corpus:
-        """The documents of a scope as they are now."""
-        return open_corpus(self._catalog, self._texts, scope)
+    def corpus(self, scope: AnswerScope, durability: Durability = ONCE) -> Corpus:
+        """The documents of a scope as they are now, or as they were when a run began."""
+        return open_corpus(durability.documents(self._catalog), self._texts, scope)
 
     def operators(
         self, corpus: Corpus, calls: SubCalls, profile: ModelProfile, cancelled: Callable[[], bool]

@@ -1,6 +1,6 @@
 """One call of a language model that reads passages: the prompt fitted to the window, the reply made sense of."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from langchain_core.language_models import BaseChatModel
@@ -38,9 +38,13 @@ class Verdict:
 
 
 class Reader:
-    """Asks a model to quote and answer from passages, and to check an answer; raises what the model raises."""
+    """Asks a model to quote and answer from passages, and to check an answer; raises what the model raises.
 
-    def __init__(self, model: BaseChatModel, profile: ModelProfile) -> None:
+    `nonce` gives each prompt's, which no document may know.
+    """
+
+    def __init__(self, model: BaseChatModel, profile: ModelProfile, *, nonce: Callable[[], str] = new_nonce) -> None:
+        self._nonce = nonce
         self._model = model
         self._profile = profile
         self._reply_tokens = min(MAX_REPLY_TOKENS, profile.max_output_tokens)
@@ -57,7 +61,7 @@ class Reader:
     def read(self, question: str, passages: Sequence[Passage], *, again: bool = False) -> Read:
         """Reads `passages` in one call; a single passage longer than the window is cut at its end."""
         prompt = reading_prompt(
-            question, passages, nonce=new_nonce(), again=again, max_chars=self._longest(question, passages)
+            question, passages, nonce=self._nonce(), again=again, max_chars=self._longest(question, passages)
         )
         message = self._ask(prompt, "reading", reading_schema(len(passages)), self._reply_tokens)
         return Read(read_reply(message.text), _usage(message))
@@ -65,7 +69,7 @@ class Reader:
     def confirms(self, question: str, answer: str, passage: Passage) -> Verdict:
         """Whether the model, shown an answer, finds it right; a reply that says neither does not confirm."""
         longest = self._longest(question + answer, [passage])
-        prompt = checking_prompt(question, answer, passage, nonce=new_nonce(), max_chars=longest)
+        prompt = checking_prompt(question, answer, passage, nonce=self._nonce(), max_chars=longest)
         message = self._ask(prompt, "checking", checking_schema(), _VERDICT_TOKENS)
         return Verdict(read_verdict(message.text), _usage(message))
 

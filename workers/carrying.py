@@ -11,10 +11,11 @@ from ingest.documents import Job, JobKind
 from ingest.errors import LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
 from workers.errors import Outcome, failure, outcome
+from workers.runs import RunTask
 from workers.tasks import CollectTask, EmbedTask, IngestTask, Stopping
 
 # Small documents are embedded together, and collections are short.
-_CLAIM_LIMITS = {JobKind.INGEST: 1, JobKind.EMBED: 64, JobKind.COLLECT: 16}
+_CLAIM_LIMITS = {JobKind.INGEST: 1, JobKind.EMBED: 64, JobKind.COLLECT: 16, JobKind.RUN: 1}
 
 log = structlog.get_logger(__name__)
 
@@ -36,18 +37,22 @@ class Carrier:
         *,
         stopping: Callable[[], bool],
         slice_over: Callable[[], bool] = lambda: False,
+        answer: RunTask | None = None,
     ) -> None:
         self._jobs = jobs
         self._ingest = ingest
         self._embed = embed
         self._collect = collect
+        self._answer = answer
         self._stopping = stopping
         self._pausing = lambda: stopping() or slice_over()
         self._held: dict[int, Job] = {}
         self._lock = threading.Lock()
 
     def once(self, kind: JobKind) -> int:
-        """Claim what waits next and carry it; how many jobs that were."""
+        """Claim what waits next and carry it; how many jobs that were. Runs are left to carriers that can answer."""
+        if kind is JobKind.RUN and self._answer is None:
+            return 0
         claimed = self._jobs.claim(kind, limit=_CLAIM_LIMITS[kind])
         if not claimed:
             return 0
@@ -75,6 +80,8 @@ class Carrier:
     def _run_one(self, job: Job) -> None:
         if job.kind is JobKind.INGEST:
             self._ingest.run(job, self._stopping)
+        elif job.kind is JobKind.RUN and self._answer is not None:
+            self._answer.run(job, self._stopping)
         else:
             self._collect.run(job)
 
@@ -98,7 +105,7 @@ class Carrier:
             self._each(held, partial(self._try_again_or_fail, error))
 
     def _try_again_or_fail(self, error: Exception, job: Job) -> None:
-        reason = failure(error)
+        reason = failure(error, job.kind)
         if outcome(error) is Outcome.WAIT:
             self._jobs.postpone(job, reason)
         elif outcome(error) is Outcome.FAIL or not self._jobs.retry(job, reason):

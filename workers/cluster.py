@@ -5,7 +5,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
+from ingest.catalog.run_log import RunLog
+from ingest.catalog.runs import Runs
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
 from ingest.feed import Feed
@@ -32,6 +34,7 @@ from retrieval.encoder_fact import require_same_encoder
 from retrieval.index import Index
 from retrieval.models.store import ModelStore
 from workers.carrying import Carrier
+from workers.runs import Answers, RunTask
 from workers.settings import ClusterSettings
 from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
 from workers.upkeep import upkeep
@@ -51,6 +54,8 @@ class Parts:
 
     catalog: Catalog
     jobs: Jobs
+    runs: Runs
+    run_log: RunLog
     replies: Replies
     leftovers: Leftovers
     keys: ApiKeys
@@ -62,6 +67,9 @@ class Parts:
     require_index: Callable[[], None]
     sparse: SparseEncoder
     encoder: Embedder
+
+
+OpenAnswers = Callable[[Parts], AbstractContextManager[Answers]]
 
 
 def local_encoder(settings: ClusterSettings) -> Embedder:
@@ -94,6 +102,8 @@ def open_parts(settings: ClusterSettings, *, open_encoder: OpenEncoder = local_e
         yield Parts(
             catalog=catalog,
             jobs=jobs,
+            runs=Runs(engine, announce=feed.announce),
+            run_log=RunLog(engine, announce=feed.announce),
             replies=Replies(engine),
             leftovers=Leftovers(engine),
             keys=ApiKeys(engine),
@@ -119,6 +129,7 @@ class Station:
         stopping: Callable[[], bool],
         ring: Callable[[JobKind], None],
         slice_seconds: float,
+        answers: Answers | None = None,
     ) -> None:
         self._parts = parts
         self._stopping = stopping
@@ -142,6 +153,7 @@ class Station:
             CollectTask(shop),
             stopping=stopping,
             slice_over=lambda: time.monotonic() > self._slice_end,
+            answer=RunTask(parts.jobs, parts.run_log, answers) if answers else None,
         )
         self._closing = threading.Event()
         self._heartbeat = threading.Thread(target=self._keep_leases, name="leases", daemon=True)
@@ -195,13 +207,23 @@ def open_station(
     ring: Callable[[JobKind], None],
     open_encoder: OpenEncoder = local_encoder,
     open_parser: OpenParser = sandboxed_parser,
+    open_answers: OpenAnswers | None = None,
 ) -> Iterator[Station]:
+    """A worker process's; without `open_answers` it carries no runs."""
     with ExitStack() as stack:
         parts = stack.enter_context(open_parts(settings, open_encoder=open_encoder))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         parser = open_parser(scratch)
         stack.callback(parser.close)
-        station = Station(parts, parser, stopping=stopping, ring=ring, slice_seconds=_SLICE * settings.task_seconds)
+        answers = stack.enter_context(open_answers(parts)) if open_answers else None
+        station = Station(
+            parts,
+            parser,
+            stopping=stopping,
+            ring=ring,
+            slice_seconds=_SLICE * settings.task_seconds,
+            answers=answers,
+        )
         stack.callback(station.close)
         yield station

@@ -2,23 +2,35 @@
 
 from enum import Enum
 
-from ingest.documents import Failure
+from ingest.documents import Failure, JobKind
 from ingest.errors import (
     DocumentNotFoundError,
     IngestError,
     LeadlineError,
     LeaseLostError,
     ParseError,
+    RunNotFoundError,
     StorageFullError,
     UploadError,
+    VersionInUseError,
 )
 from retrieval.errors import IndexRefusedError, IndexUnavailableError, RetrievalError
+from rlm.errors import (
+    AnswerError,
+    BudgetExhaustedError,
+    ContextTooLongError,
+    LanguageModelRefusedError,
+    LanguageModelUnavailableError,
+    RunCancelledError,
+    SandboxUnavailableError,
+)
+from rlm.questions import QuestionError
 
 
 class Outcome(Enum):
     """What to do with a job whose task raised."""
 
-    FAIL = "the document is at fault: the same again would fail again"
+    FAIL = "the document, or the question, is at fault: the same again would fail again"
     RETRY = "something around it is at fault: try again, up to the limit of attempts"
     WAIT = "something it needs is away: try again until it is back; the attempt does not count"
     ABANDON = "the job is no longer this worker's, or its document is gone"
@@ -26,7 +38,9 @@ class Outcome(Enum):
 
 OUTCOMES: dict[type[LeadlineError], Outcome] = {
     LeaseLostError: Outcome.ABANDON,
+    RunNotFoundError: Outcome.ABANDON,
     DocumentNotFoundError: Outcome.ABANDON,
+    VersionInUseError: Outcome.WAIT,  # until the run has ended
     ParseError: Outcome.FAIL,
     StorageFullError: Outcome.WAIT,  # while artifacts are written
     UploadError: Outcome.RETRY,
@@ -34,6 +48,14 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     IndexUnavailableError: Outcome.WAIT,
     IndexRefusedError: Outcome.RETRY,
     RetrievalError: Outcome.RETRY,
+    QuestionError: Outcome.FAIL,
+    LanguageModelUnavailableError: Outcome.WAIT,
+    LanguageModelRefusedError: Outcome.FAIL,
+    ContextTooLongError: Outcome.FAIL,
+    BudgetExhaustedError: Outcome.FAIL,
+    RunCancelledError: Outcome.ABANDON,
+    SandboxUnavailableError: Outcome.FAIL,
+    AnswerError: Outcome.RETRY,
 }
 
 
@@ -45,12 +67,13 @@ def outcome(error: Exception) -> Outcome:
     return Outcome.RETRY
 
 
-def failure(error: Exception) -> Failure:
+def failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
     """The reason a user reads. The text of an error that is not ours may name internals, so it stays in the log."""
     if isinstance(error, LeadlineError):
         return Failure(error.code, error.detail, error.hint)
+    subject, again = ("question", "Ask") if kind is JobKind.RUN else ("document", "Upload it")
     return Failure(
         "internal_error",
-        f"Leadline failed on this document ({type(error).__name__}).",
-        "Upload it again; if it fails again, report it with the log of the time.",
+        f"Leadline failed on this {subject} ({type(error).__name__}).",
+        f"{again} again; if it fails again, report it with the log of the time.",
     )

@@ -7,7 +7,8 @@ encoder's threads survive one.
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 
 import structlog
 from billiard import active_children
@@ -18,7 +19,15 @@ from kombu.exceptions import OperationalError
 
 from ingest.documents import JobKind
 from ingest.errors import LeadlineError
-from workers.cluster import OpenEncoder, OpenParser, Station, local_encoder, open_station, sandboxed_parser
+from workers.cluster import (
+    OpenAnswers,
+    OpenEncoder,
+    OpenParser,
+    Station,
+    local_encoder,
+    open_station,
+    sandboxed_parser,
+)
 from workers.enqueue.celery_app import LOOK, QUEUES, SWEEP, TIDY, make_app, ring, waiting_messages
 from workers.settings import ClusterSettings
 from workers.sweep import sweep
@@ -39,11 +48,18 @@ def run_worker(
     name: str,
     open_encoder: OpenEncoder = local_encoder,
     open_parser: OpenParser = sandboxed_parser,
+    open_answers: OpenAnswers | None = None,
     at_child_start: Callable[[], None] = lambda: None,
 ) -> None:
-    """Work until SIGTERM or Ctrl-C: then hand back what is held, and return. Signals go to Celery."""
+    """Work until SIGTERM or Ctrl-C: then hand back what is held, and return. Signals go to Celery.
+
+    Only a worker that serves the queue of runs opens what answers questions.
+    """
     app = make_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
-    _add_tasks(app, _Worker(app, settings, open_encoder, open_parser, at_child_start, queues))
+    if QUEUES[JobKind.RUN] not in queues:
+        open_answers = None
+    open_one = partial(open_station, open_encoder=open_encoder, open_parser=open_parser, open_answers=open_answers)
+    _add_tasks(app, _Worker(app, settings, open_one, at_child_start, queues))
     app.worker_main(
         [
             "worker",
@@ -76,15 +92,13 @@ class _Worker:
         self,
         app: Celery,
         settings: ClusterSettings,
-        open_encoder: OpenEncoder,
-        open_parser: OpenParser,
+        open_one: Callable[..., AbstractContextManager[Station]],
         at_child_start: Callable[[], None],
         queues: Sequence[str],
     ) -> None:
         self._app = app
         self._settings = settings
-        self._open_encoder = open_encoder
-        self._open_parser = open_parser
+        self._open_one = open_one
         self._stopping = multiprocessing.Event()  # shared with the processes that are forked later
         self._stack = ExitStack()
         self._station: Station | None = None
@@ -114,13 +128,7 @@ class _Worker:
         if self._station is None:
             try:
                 self._station = self._stack.enter_context(
-                    open_station(
-                        self._settings,
-                        stopping=self._stopping.is_set,
-                        ring=self._ring,
-                        open_encoder=self._open_encoder,
-                        open_parser=self._open_parser,
-                    )
+                    self._open_one(self._settings, stopping=self._stopping.is_set, ring=self._ring)
                 )
             except LeadlineError as error:
                 log.error("a worker cannot open its parts", code=error.code, detail=str(error))

@@ -9,6 +9,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.documents import JobKind
 from workers.carrying import Carrier
 from workers.enqueue import ThreadDoorbell
+from workers.runs import RunTask
 from workers.tasks import CollectTask, EmbedTask, IngestTask
 
 _POLL_SECONDS = 2.0
@@ -31,13 +32,22 @@ class WorkerThreads:
         doorbell: ThreadDoorbell,
         *,
         has_room: Callable[[], bool] = lambda: True,
+        answer: RunTask | None = None,
+        runs_at_once: int = 2,
     ) -> None:
-        """While `has_room` is false nothing is claimed but deletions: on a full disk documents wait and do not fail."""
+        """While `has_room` is false nothing is claimed but deletions: on a full disk documents wait and do not fail.
+
+        With `answer` there are threads for runs, too, as many as may go on at once.
+        """
         self._jobs = jobs
         self._doorbell = doorbell
         self._has_room = has_room
         self._stop = threading.Event()
         self._carriers = [Carrier(jobs, task, embed, collect, stopping=self._stop.is_set) for task in ingest]
+        self._answerers = [
+            Carrier(jobs, ingest[0], embed, collect, stopping=self._stop.is_set, answer=answer)
+            for _ in range(runs_at_once if answer is not None else 0)
+        ]
         self._last_embed = time.monotonic()
         self._threads: list[threading.Thread] = []
 
@@ -46,6 +56,8 @@ class WorkerThreads:
             self._spawn(f"ingest-{number}", partial(self._ingest_once, carrier))
         self._spawn("embed", self._embed_once)
         self._spawn("collect", lambda: bool(self._carriers[0].once(JobKind.COLLECT)))
+        for number, answerer in enumerate(self._answerers):
+            self._spawn(f"run-{number}", partial(self._run_once, answerer))
         heartbeat = threading.Thread(target=self._heartbeat, name="leases", daemon=True)
         heartbeat.start()
         self._threads.append(heartbeat)
@@ -77,6 +89,9 @@ class WorkerThreads:
         self._doorbell.ring_all()
         return True
 
+    def _run_once(self, carrier: Carrier) -> bool:
+        return self._has_room() and bool(carrier.once(JobKind.RUN))
+
     def _embed_once(self) -> bool:
         impatient = time.monotonic() - self._last_embed > _EMBED_PATIENCE_SECONDS
         if not impatient and self._jobs.waiting().get(JobKind.INGEST):
@@ -90,7 +105,7 @@ class WorkerThreads:
     def _heartbeat(self) -> None:
         """Keeps the leases of long stages alive, and queues again what another worker let lapse."""
         while not self._stop.wait(self._jobs.lease_seconds / 3):
-            for carrier in self._carriers:
+            for carrier in (*self._carriers, *self._answerers):
                 carrier.keep_leases()
             if self._jobs.recover(all_running=False):
                 self._doorbell.ring_all()

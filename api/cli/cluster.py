@@ -15,7 +15,7 @@ from api.embedded import OpenCatalog, open_catalog
 from api.services import DEFAULT_TENANT
 
 _DATABASE = "LEADLINE_DATABASE_URL"
-_ALL_QUEUES = "ingest,embed,upkeep"
+_ALL_QUEUES = "ingest,embed,runs,upkeep"
 
 
 def api(
@@ -43,6 +43,7 @@ def worker(
     name: Annotated[str, typer.Option(help="A name that no other worker on this machine has.")] = "leadline",
 ) -> None:
     """Start one Celery worker of a cluster; any number of them may run, each on one queue or all."""
+    from api.cluster import cluster_answers
     from workers.enqueue.celery_app import QUEUE_NAMES
     from workers.main import run_worker
     from workers.settings import ClusterSettings
@@ -53,8 +54,10 @@ def worker(
         names = ", ".join(sorted(unknown)) or "without a name"
         raise SettingsError(f"There is no queue {names}.", hint=f"The queues are {', '.join(QUEUE_NAMES)}.")
     cluster = from_environment(ClusterSettings)
-    _log(read_settings().log_format)
-    run_worker(cluster, queues=chosen, concurrency=concurrency, name=name)
+    settings = read_settings()
+    _log(settings.log_format)
+    answers = cluster_answers(settings)
+    run_worker(cluster, queues=chosen, concurrency=concurrency, name=name, open_answers=answers)
 
 
 def beat() -> None:

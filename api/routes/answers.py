@@ -3,21 +3,29 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from contextlib import suppress
+from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import sse
 from api.access import Caller, Served
-from api.problems import internal, problem
+from api.problems import BadRequestError, internal, problem
+from api.run_schemas import RunWithAnswerOut
 from api.schemas import AnswerOut, QuestionIn
+from api.services import Services
+from ingest.catalog.keys import ApiKey
+from ingest.documents import JobKind
 from ingest.errors import LeadlineError
-from rlm.answering import AnswerScope
+from ingest.runs import RunRequest
+from rlm.budgets import Limits
+from rlm.errors import LanguageModelUnavailableError
 from rlm.questions import check_question
+from rlm.runs.bodies import limits_body
 from rlm.strategies import Completed, Delta, Event, Planned, Reading, Retrieved, Routed, Working, complete
 
 log = structlog.get_logger(__name__)
@@ -25,9 +33,22 @@ log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
 
 
-@router.post("", response_model=AnswerOut, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
-async def ask(body: QuestionIn, request: Request, caller: Caller, served: Served) -> Response | AnswerOut:
+@router.post(
+    "",
+    response_model=AnswerOut,
+    responses={200: {"content": {sse.MEDIA_TYPE: {}}}, 202: {"model": RunWithAnswerOut}},
+)
+async def ask(
+    body: QuestionIn,
+    request: Request,
+    caller: Caller,
+    served: Served,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+) -> Response | AnswerOut:
     """Ask a question of your documents.
+
+    With `background` the answer is made by a run that goes on without this connection, and after a crash: `202`, with
+    the run's address in `Location`. The same `Idempotency-Key` again is the same run (`200`).
 
     With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen: `routed` (the strategy
     and why), `retrieved` and `reading`, or `planned` and `working` of an answer that is computed from records, `delta`
@@ -35,7 +56,9 @@ async def ask(body: QuestionIn, request: Request, caller: Caller, served: Served
     problem. Closing the connection ends the work.
     """
     question = check_question(body.question)
-    scope = AnswerScope(caller.tenant_id, tuple(body.collections), tuple(body.documents))
+    if body.background:
+        return await run_in_threadpool(_begin, served, caller, body, question, idempotency_key)
+    scope = body.scope(caller.tenant_id)
     stop = threading.Event()
     events = await run_in_threadpool(
         served.answering.stream, question, scope, wanted=body.wanted(), cancelled=stop.is_set
@@ -45,6 +68,30 @@ async def ask(body: QuestionIn, request: Request, caller: Caller, served: Served
     return AnswerOut.of(await run_in_threadpool(complete, events))
 
 
+def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, key: str | None) -> Response:
+    if body.stream:
+        raise BadRequestError(
+            "An answer is made in the background or streamed, not both.",
+            hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
+        )
+    wanted, scope = body.wanted(), body.scope(caller.tenant_id)
+    with suppress(LanguageModelUnavailableError):  # a run waits for it
+        served.answering.check(question, scope, wanted)
+    request = RunRequest(
+        caller.tenant_id,
+        question,
+        scope.collections,
+        scope.documents,
+        wanted.strategy.value,
+        limits_body(wanted.budget or Limits()),
+        key,
+    )
+    run, created = served.runs.create(request)
+    served.doorbell.ring(JobKind.RUN)
+    out = RunWithAnswerOut.of(run).model_dump(mode="json")
+    return JSONResponse(out, 202 if created else 200, {"Location": f"/v1/runs/{run.id}"})
+
+
 async def _sse(request: Request, events: Iterator[Event], stop: threading.Event) -> AsyncIterator[str]:
     """The events of a generator that runs in a thread, heartbeats in its silences, and an end when nobody listens."""
     queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
@@ -52,8 +99,8 @@ async def _sse(request: Request, events: Iterator[Event], stop: threading.Event)
 
     def produce() -> None:
         try:
-            for event in events:
-                loop.call_soon_threadsafe(queue.put_nowait, _wire(event))
+            for happened in events:
+                loop.call_soon_threadsafe(queue.put_nowait, _wire(happened))
         except LeadlineError as error:
             loop.call_soon_threadsafe(queue.put_nowait, ("error", problem(error)))
         # The last boundary of a stream: its status went out long ago, so a defect becomes its last event.
@@ -82,8 +129,8 @@ async def _sse(request: Request, events: Iterator[Event], stop: threading.Event)
         stop.set()
 
 
-def _wire(event: Event) -> tuple[str, dict[str, Any]]:
-    match event:
+def _wire(happened: Event) -> tuple[str, dict[str, Any]]:
+    match happened:
         case Routed(strategy, reason, estimate):
             return "routed", {"strategy": strategy, "reason": reason, "estimate": estimate}
         case Retrieved(passages):

@@ -23,8 +23,10 @@ from ingest.catalog.records import (
     read_version,
     version_of,
 )
+from ingest.catalog.run_rows import read_by_a_run
 from ingest.catalog.tables import documents, facts, tenants, versions
 from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Deletion, Document, Version, VersionState
+from ingest.errors import VersionInUseError
 from ingest.feed import Announce, to_nobody
 from ingest.progress import Progress
 
@@ -227,9 +229,10 @@ class Catalog:
         """The version, if what index and blobs keep of it is to be removed; None for one that is in use.
 
         It is failed, cancelled, retired or deleted, and not its document's active one. None of these comes back to use.
+        Raises `VersionInUseError` for one that was replaced while a run reads it.
         """
         query = (
-            select(versions)
+            select(versions, read_by_a_run().label("read_by_a_run"))
             .join(documents, documents.c.id == versions.c.document_id)
             .where(
                 versions.c.id == version_id,
@@ -239,6 +242,8 @@ class Catalog:
         )
         with read(self._engine) as connection:
             row = connection.execute(query).first()
+        if row is not None and row.read_by_a_run:
+            raise VersionInUseError(f"A run still reads version {version_id}.")
         return None if row is None else version_of(row)
 
     def replaced_by(self, version_ids: Collection[str]) -> dict[str, Version]:

@@ -12,18 +12,21 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
 from ingest.catalog.database import put
-from ingest.catalog.tables import jobs, pauses, turns
+from ingest.catalog.tables import jobs, pauses, tenants, turns
 from ingest.documents import Job, JobKind
 
 
-def claim(connection: Connection, kind: JobKind, *, limit: int, lease_seconds: float) -> list[Job]:
+def claim(
+    connection: Connection, kind: JobKind, *, limit: int, lease_seconds: float, per_tenant: int | None = None
+) -> list[Job]:
     """Up to `limit` waiting jobs, leased; nothing while the kind is paused.
 
     A job that has cost a worker its life, or its lease, is given out alone, so that it cannot take others with it.
+    Where a tenant may have only so many running at once (`per_tenant`), jobs are given out one by one.
     """
     if connection.execute(select(pauses.c.kind).where(pauses.c.kind == kind)).first() is not None:
         return []
-    chosen = _choose(connection, kind, limit)
+    chosen = _choose(connection, kind, limit) if per_tenant is None else _choose_one(connection, kind, per_tenant)
     return _lease(connection, chosen, kind, lease_seconds) if chosen else []
 
 
@@ -66,13 +69,13 @@ def _waiting(kind: JobKind) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
 
 def _choose(connection: Connection, kind: JobKind, limit: int) -> list[int]:
     """Ids of waiting jobs, locked: an equal share for each tenant first, then what is left for those that have more."""
-    tenants = tenants_in_turn(connection, kind)
-    share = max(1, limit // max(1, len(tenants)))
+    turn = tenants_in_turn(connection, kind)
+    share = max(1, limit // max(1, len(turn)))
     chosen: list[int] = []
     seen: set[int] = set()
-    while tenants and len(chosen) < limit:
+    while turn and len(chosen) < limit:
         more: list[str] = []
-        for tenant in tenants:
+        for tenant in turn:
             wanted = min(share, limit - len(chosen))
             found = _next(connection, kind, tenant, wanted, seen) if wanted else []
             seen |= {row.id for row in found}
@@ -81,8 +84,23 @@ def _choose(connection: Connection, kind: JobKind, limit: int) -> list[int]:
             chosen += [row.id for row in found if not row.interruptions]
             if found and len(found) == wanted:
                 more.append(tenant)
-        tenants, share = more, limit
+        turn, share = more, limit
     return chosen
+
+
+def _choose_one(connection: Connection, kind: JobKind, per_tenant: int) -> list[int]:
+    """The next job of a tenant that has fewer than `per_tenant` running, or nothing.
+
+    The tenant is locked, so that two claims at once count each other's; one that is locked already is passed over.
+    """
+    for tenant in tenants_in_turn(connection, kind):
+        of_tenant = select(tenants.c.id).where(tenants.c.id == tenant)
+        if connection.execute(of_tenant.with_for_update(key_share=True, skip_locked=True)).first() is None:
+            continue
+        running = select(func.count()).where(jobs.c.state == "running", jobs.c.kind == kind, jobs.c.tenant_id == tenant)
+        if connection.execute(running).scalar_one() < per_tenant and (found := _next(connection, kind, tenant, 1, ())):
+            return [found[0].id]
+    return []
 
 
 def _next(

@@ -1,15 +1,25 @@
-"""A version that fails says why, and leaves nothing in the index unless it is being searched."""
+"""What a job was for fails with it, and says why; a version leaves nothing in the index unless it is being searched."""
 
 import time
 
 from sqlalchemy import Connection, select, update
 
 from ingest.catalog.queued import queue_job
+from ingest.catalog.run_rows import end_run
 from ingest.catalog.tables import versions
-from ingest.documents import Failure, Job, JobKind, VersionState
+from ingest.documents import MAKING, Failure, Job, JobKind, VersionState
+from ingest.runs import RunState
 
 
-def fail_version(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
+def fail_subject(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
+    """The version or the run of a job that has ended; what was to be collected is no longer anybody's version."""
+    if job.kind in MAKING:
+        _fail_version(connection, job, failure, grace_seconds=grace_seconds)
+    elif job.kind is JobKind.RUN:
+        end_run(connection, job.version_id, RunState.FAILED, failure=failure)
+
+
+def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_seconds: float = 0.0) -> None:
     """The version of a job that has ended. What it wrote is collected after `grace_seconds`, in which a worker that was
     given up for lost may still be writing."""
     of_version = versions.c.id == job.version_id

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from ingest.catalog import claims, paces, waiting
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.deletions import add_removed
-from ingest.catalog.failures import fail_version
+from ingest.catalog.failures import fail_subject
 from ingest.catalog.locking import lock_documents
 from ingest.catalog.queued import queue_job
 from ingest.catalog.recovery import recover_killed, recover_lapsed
@@ -21,6 +21,8 @@ from ingest.errors import LeaseLostError
 from ingest.feed import Announce, to_nobody
 
 MAX_ATTEMPTS = 3
+# Runs of a tenant at once; each may have many requests in flight at the language model.
+RUNS_PER_TENANT = 4
 _AWAY_SECONDS = 5.0
 _RETRY_SECONDS = (0.0, 5.0, 30.0)
 _COLLECT_PAUSE_SECONDS = 600.0
@@ -32,15 +34,29 @@ class Jobs:
     `announce` is told of the documents of every job that was changed, once that is committed.
     """
 
-    def __init__(self, engine: Engine, *, lease_seconds: float = 60.0, announce: Announce = to_nobody) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        lease_seconds: float = 60.0,
+        runs_per_tenant: int = RUNS_PER_TENANT,
+        announce: Announce = to_nobody,
+    ) -> None:
         self._engine = engine
         self.lease_seconds = lease_seconds
         self._announce = announce
+        self._per_tenant = {JobKind.RUN: runs_per_tenant}
 
     def claim(self, kind: JobKind, *, limit: int = 1) -> list[Job]:
         """Up to `limit` waiting jobs of a kind, now leased to the caller: see `ingest.catalog.claims` for whose."""
         with write(self._engine) as connection:
-            claimed = claims.claim(connection, kind, limit=limit, lease_seconds=self.lease_seconds)
+            claimed = claims.claim(
+                connection,
+                kind,
+                limit=limit,
+                lease_seconds=self.lease_seconds,
+                per_tenant=self._per_tenant.get(kind),
+            )
         self._tell(claimed)
         return claimed
 
@@ -132,11 +148,10 @@ class Jobs:
             add_removed(connection, job.document_id, chunks=chunks, size=size)
 
     def fail(self, job: Job, failure: Failure) -> None:
-        """End the version as failed with its reason."""
+        """End the job with its reason, and with it the version or the run that it was for."""
         with self._changing(job) as connection:
             self._end(connection, job, "failed", failure)
-            if job.kind is not JobKind.COLLECT:  # what it was to collect is no longer anybody's version
-                fail_version(connection, job, failure)
+            fail_subject(connection, job, failure)
 
     def retry(self, job: Job, failure: Failure) -> bool:
         """Queue a job again after a pause; false when its attempts are used up, and nothing was changed.

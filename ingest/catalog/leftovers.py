@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from sqlalchemy import Engine, select
 
 from ingest.catalog.database import read
+from ingest.catalog.run_rows import read_by_a_run
 from ingest.catalog.tables import documents, versions
 from ingest.documents import COLLECTABLE_STATES
 
@@ -18,11 +19,18 @@ class Leftovers:
         self._engine = engine
 
     def unused_versions(self, version_ids: Collection[str]) -> set[str]:
-        """Those that are failed, cancelled, retired, deleted or unknown, and no document's active version."""
+        """Those that are failed, cancelled, retired, deleted or unknown, and no document's active version.
+
+        One that was replaced is used as long as a run reads it.
+        """
         query = (
             select(versions.c.id)
             .join(documents, documents.c.id == versions.c.document_id)
-            .where(versions.c.state.not_in(COLLECTABLE_STATES) | (documents.c.active_version_id == versions.c.id))
+            .where(
+                versions.c.state.not_in(COLLECTABLE_STATES)
+                | (documents.c.active_version_id == versions.c.id)
+                | read_by_a_run()
+            )
         )
         used: set[str] = set()
         with read(self._engine) as connection:

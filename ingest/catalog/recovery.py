@@ -6,11 +6,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, update
 
-from ingest.catalog.failures import fail_version
+from ingest.catalog.failures import fail_subject
 from ingest.catalog.tables import jobs
 from ingest.documents import Failure, Job, JobKind
 
 _MAX_INTERRUPTIONS = 20
+_DOCUMENT = ("document", "Split it or export it again and upload that")
+_SUBJECTS = {JobKind.RUN: ("run", "Ask again, of fewer documents")}
 
 
 def recover_killed(connection: Connection) -> int:
@@ -52,10 +54,11 @@ def _queue(connection: Connection, ids: Sequence[int], **changed: Any) -> int:  
 
 def _fail(connection: Connection, row: Row[Any], grace_seconds: float) -> None:
     lapses = row.interruptions + 1
+    subject, hint = _SUBJECTS.get(JobKind(row.kind), _DOCUMENT)
     failure = Failure(
         "worker_lost",
-        f"The document ended its worker {lapses} time{'s' * (lapses > 1)} in {row.attempt} attempts.",
-        "Split it or export it again and upload that; if others fail like this, look at the workers' log and memory.",
+        f"The {subject} ended its worker {lapses} time{'s' * (lapses > 1)} in {row.attempt} attempts.",
+        f"{hint}; if others fail like this, look at the workers' log and memory.",
     )
     connection.execute(
         update(jobs)
@@ -71,4 +74,4 @@ def _fail(connection: Connection, row: Row[Any], grace_seconds: float) -> None:
         )
     )
     job = Job(row.id, JobKind(row.kind), row.tenant_id, row.document_id, row.version_id, row.attempt, row.fence)
-    fail_version(connection, job, failure, grace_seconds=grace_seconds)
+    fail_subject(connection, job, failure, grace_seconds=grace_seconds)

@@ -208,6 +208,64 @@ paces = Table(
     Column("chunks", Integer, nullable=False),
 )
 
+# Questions that are answered in the background. Until one has ended, its job says whether it is queued or running.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("sequence", _BIG, nullable=False),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("idempotency_key", String(200)),
+    Column("question", Text, nullable=False),
+    Column("collections", JSON, nullable=False),
+    Column("documents", JSON, nullable=False),
+    Column("strategy", String(32), nullable=False),
+    Column("limits", JSON, nullable=False),
+    Column("ended_as", String(16)),
+    Column("events", Integer, nullable=False),
+    Column("calls", Integer, nullable=False),
+    Column("cached", Integer, nullable=False),
+    Column("prompt_tokens", _BIG, nullable=False),
+    Column("completion_tokens", _BIG, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("progress", JSON),
+    Column("scope_documents", Integer),
+    Column("scope_characters", _BIG),
+    Column("answer", JSON),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+    Column("error_hint", Text),
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("ended_at", Float),
+    Index(None, "tenant_id", "sequence", unique=True),
+    Index(None, "tenant_id", "idempotency_key", unique=True),
+)
+
+# What was done in a run, in the order in which it was logged; a key is logged once.
+run_events = Table(
+    "run_events",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("key", String(120), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "run_id", "key", unique=True),
+)
+
+# The versions that were in scope when a run began: it reads these, whatever replaces them meanwhile.
+run_documents = Table(
+    "run_documents",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("sequence", _BIG, primary_key=True, autoincrement=False),
+    Column("document_id", String(36), nullable=False),
+    Column("version_id", String(36), nullable=False),
+    Index(None, "version_id"),
+)
+
 deletions = Table(
     "deletions",
     metadata,

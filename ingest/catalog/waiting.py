@@ -36,7 +36,7 @@ def position(connection: Connection, version_id: str) -> int | None:
     own = connection.execute(
         select(jobs.c.id, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority)
         .where(
-            jobs.c.kind.in_([JobKind.INGEST, JobKind.EMBED]),
+            jobs.c.kind.in_([JobKind.INGEST, JobKind.EMBED, JobKind.RUN]),
             jobs.c.version_id == version_id,
             jobs.c.state == "queued",
         )

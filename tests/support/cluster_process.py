@@ -5,8 +5,7 @@ import logging
 
 from api.cli.main import configure_logging
 from api.cli.serving import serve
-from api.cluster import open_cluster
-from api.language_model import NoLanguageModel
+from api.cluster import cluster_answers, open_cluster
 from api.settings import Settings
 from retrieval.embedding import HashingEmbedder
 from tests.support.fault_folder import arm_from_environment
@@ -18,7 +17,7 @@ from workers.settings import ClusterSettings
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("part", choices=["api", "worker", "beat"])
-    parser.add_argument("--queues", default="ingest,embed,upkeep")
+    parser.add_argument("--queues", default="ingest,embed,runs,upkeep")
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--name", default="worker")
     arguments = parser.parse_args()
@@ -26,9 +25,7 @@ def main() -> None:
     cluster = ClusterSettings()
     if arguments.part == "api":
         arm_from_environment()
-        with open_cluster(
-            Settings(), cluster, open_encoder=_hashing_encoder, language_model=NoLanguageModel()
-        ) as services:
+        with open_cluster(Settings(), cluster, open_encoder=_hashing_encoder) as services:
             serve(services, lambda url: print(url, flush=True))
     elif arguments.part == "worker":
         run_worker(
@@ -38,6 +35,7 @@ def main() -> None:
             name=arguments.name,
             open_encoder=lambda _: PoisonedEncoder(),
             open_parser=poisoned_parser,
+            open_answers=cluster_answers(Settings()),
             at_child_start=_start_child,
         )
     else:

@@ -94,7 +94,8 @@ class Harbour:
         """Carry every job that waits to its end, collections too."""
         while True:
             wake(self.engine)
-            ingest, embed, collect = (self.jobs.claim(kind) for kind in JobKind)
+            kinds = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT)
+            ingest, embed, collect = (self.jobs.claim(kind) for kind in kinds)
             for job in ingest:
                 self.ingest.run(job, no)
             for job in embed:

@@ -1,20 +1,25 @@
 """A small OpenAI-compatible server whose model counts, and which misbehaves when told to."""
 
 import json
+import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
 
-Fault = Literal["", "busy", "down", "hang", "cut", "not_json", "unauthorized", "too_long"]
+Fault = Literal["", "wait", "busy", "down", "hang", "cut", "not_json", "unauthorized", "too_long"]
 
 WINDOW = 8192
 
 
 class ScriptedOpenAI(ThreadingHTTPServer):
-    """Answers every prompt with the numbers from one to nine; `fault` changes how. `dropped` counts lost clients."""
+    """Answers every prompt with the numbers from one to nine, or with what `reply` makes of the request.
+
+    `fault` changes how; with `wait` a request is held until its client goes away or the fault is taken back. `dropped`
+    counts lost clients, `open` the requests under way.
+    """
 
     daemon_threads = True
 
@@ -23,6 +28,8 @@ class ScriptedOpenAI(ThreadingHTTPServer):
         self.fault: Fault = ""
         self.dropped = 0
         self.requests: list[dict[str, Any]] = []
+        self.reply: Callable[[dict[str, Any]], str] | None = None
+        self.open = 0
 
     @property
     def url(self) -> str:
@@ -41,6 +48,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.requests.append(body)
+        self.server.open += 1
+        try:
+            self._respond(body)
+        finally:
+            self.server.open -= 1
+
+    def _respond(self, body: dict[str, Any]) -> None:
+        while self.server.fault == "wait":
+            if select.select([self.connection], [], [], 0.02)[0]:
+                raise ConnectionResetError("the client has gone")
         refusals: dict[Fault, tuple[int, str]] = {
             "busy": (429, "rate_limit_exceeded"),
             "down": (503, "unavailable"),
@@ -60,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(body, prompt)
 
     def _answer(self, body: dict[str, Any], prompt: int) -> None:
-        text, reason = _answer(body)
+        text, reason = (self.server.reply(body), "stop") if self.server.reply else _answer(body)
         usage = {
             "prompt_tokens": prompt + 1,
             "completion_tokens": len(text.split()),

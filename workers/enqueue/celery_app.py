@@ -16,10 +16,12 @@ SWEEP = "leadline.sweep"
 TIDY = "leadline.upkeep"
 UPKEEP = "upkeep"
 # One queue a kind, so that each can have workers of its own; collection is upkeep.
-QUEUES = {JobKind.INGEST: "ingest", JobKind.EMBED: "embed", JobKind.COLLECT: UPKEEP}
-QUEUE_NAMES = ("ingest", "embed", UPKEEP)
+QUEUES = {JobKind.INGEST: "ingest", JobKind.EMBED: "embed", JobKind.COLLECT: UPKEEP, JobKind.RUN: "runs"}
+QUEUE_NAMES = ("ingest", "embed", "runs", UPKEEP)
 
 TASK_SECONDS = 900.0
+# A run has its own limit of time; this one is for a worker that hangs all the same.
+_RUN_TASK_SECONDS = 6 * 3600.0
 _RING_EXPIRES_SECONDS = 600
 
 
@@ -30,7 +32,7 @@ def make_app(broker_url: str, *, task_seconds: float = TASK_SECONDS) -> Celery:
     # A hung task is killed; its lease runs out and the row counts the attempt.
     app.conf.task_time_limit = task_seconds
     # Unacknowledged messages come back after this. A task that outlived it would be handed out a second time while
-    # the first still ran, so it is above the time limit of a task.
+    # the first still ran, so it is above the time limit of a task; a run's comes back meanwhile, and costs a look.
     app.conf.broker_transport_options = {**_TRANSPORT, "visibility_timeout": 2 * task_seconds}
     return app
 
@@ -84,7 +86,9 @@ _SETTINGS: dict[str, Any] = {
 
 def ring(app: Celery, kind: JobKind, job_id: int | None = None) -> None:
     """Send one message, which is worth nothing and expires when nobody took it. Raises the transport's errors."""
-    app.send_task(LOOK, kwargs={"kind": kind.value, "job": job_id}, queue=QUEUES[kind], expires=_RING_EXPIRES_SECONDS)
+    limit = {"time_limit": _RUN_TASK_SECONDS} if kind is JobKind.RUN else {}
+    asked = {"kind": kind.value, "job": job_id}
+    app.send_task(LOOK, kwargs=asked, queue=QUEUES[kind], expires=_RING_EXPIRES_SECONDS, **limit)
 
 
 def waiting_messages(app: Celery) -> dict[str, int]:

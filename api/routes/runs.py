@@ -1,0 +1,124 @@
+"""`/v1/runs`: answers in the background: list, look at, follow, cancel and delete."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from api import sse
+from api.access import Caller, Served
+from api.cursors import decode_cursor, encode_cursor
+from api.run_schemas import RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
+from api.services import Services
+from ingest.runs import Run, RunEvent, RunState
+
+router = APIRouter(prefix="/v1/runs", tags=["runs"])
+
+_EVENTS_AT_ONCE = 200
+
+
+@router.get("")
+def listing(
+    caller: Caller,
+    served: Served,
+    state: Annotated[list[RunState] | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: str | None = None,
+) -> RunPage:
+    """Runs, newest first, a page at a time."""
+    before = decode_cursor(cursor) if cursor else None
+    found = served.runs.runs(caller.tenant_id, states=state or (), before=before, limit=limit + 1)
+    page = found[:limit]
+    more = encode_cursor(page[-1].sequence) if len(found) > limit else None
+    return RunPage(runs=[RunOut.of(run) for run in page], next_cursor=more)
+
+
+@router.get("/{run_id}")
+def one(run_id: str, caller: Caller, served: Served) -> RunWithAnswerOut:
+    """A run: its state, how far it is, what it has used, and its answer once there is one."""
+    return _whole(served, served.runs.run(caller.tenant_id, run_id))
+
+
+@router.get(
+    "/{run_id}/events",
+    response_model=RunEventPage,
+    responses={200: {"content": {sse.MEDIA_TYPE: {}}}, 204: {"description": "The run has ended, and all was seen."}},
+)
+async def events(
+    run_id: str,
+    request: Request,
+    caller: Caller,
+    served: Served,
+    last_event_id: Annotated[str | None, Header()] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    cursor: str | None = None,
+) -> Response | RunEventPage:
+    """What is done in a run, as server-sent events until it ends; after `Last-Event-ID`, what came after that one.
+
+    The last event is `end`, with the run and its answer. With `Accept: application/json`, a page of them instead.
+    """
+    run = await run_in_threadpool(served.runs.run, caller.tenant_id, run_id)
+    if request.headers.get("accept", "").startswith("application/json"):
+        return await run_in_threadpool(_page, served, run, decode_cursor(cursor), limit)
+    seen = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    if run.ended and seen >= run.events:
+        return Response(status_code=204)  # tells an EventSource not to come back
+    return StreamingResponse(_followed(served, run, seen), media_type=sse.MEDIA_TYPE)
+
+
+@router.post("/{run_id}/cancel")
+def cancel(run_id: str, caller: Caller, served: Served) -> RunWithAnswerOut:
+    """Stop a run, wherever it is worked at; within two seconds nothing of it goes on. An ended one stays as it is."""
+    return _whole(served, served.runs.cancel(caller.tenant_id, run_id))
+
+
+@router.delete("/{run_id}", status_code=204)
+def delete(run_id: str, caller: Caller, served: Served) -> None:
+    """Delete a run that has ended, with its answer and all that was logged of it. `409` while it goes on."""
+    served.runs.delete(caller.tenant_id, run_id)
+
+
+def _whole(served: Services, run: Run) -> RunWithAnswerOut:
+    position = served.jobs.position(run.id) if run.state is RunState.QUEUED else None
+    return RunWithAnswerOut.of(run, queue_position=position)
+
+
+def _page(served: Services, run: Run, after: int, limit: int) -> RunEventPage:
+    found = served.runs.events(run.tenant_id, run.id, after=after, limit=limit)
+    last = found[-1].sequence if found else after
+    more = encode_cursor(last) if not run.ended or last < run.events else None
+    return RunEventPage(events=[RunEventOut.of(each) for each in found], next_cursor=more)
+
+
+async def _followed(served: Services, run: Run, seen: int) -> AsyncIterator[str]:
+    """Every event after `seen`, as it is logged, until the run's last one or until the process stops."""
+    changed, said_at = asyncio.Event(), time.monotonic()
+    with served.feed.watch(run.tenant_id, run.id, sse.waker(changed)):
+        while served.accepting:
+            changed.clear()  # before looking, so that what is logged meanwhile is looked at next
+            for each in await run_in_threadpool(_next, served, run, seen):
+                yield sse.event(each.kind, await _wire(served, run, each), each.sequence)
+                if each.kind == "end":
+                    return
+                seen, said_at = each.sequence, time.monotonic()
+                changed.set()  # there may be more than were taken at once
+            if time.monotonic() - said_at > sse.HEARTBEAT_SECONDS:
+                yield sse.HEARTBEAT
+                said_at = time.monotonic()
+            await sse.until(changed, lambda: served.accepting)
+
+
+def _next(served: Services, run: Run, seen: int) -> list[RunEvent]:
+    return served.runs.events(run.tenant_id, run.id, after=seen, limit=_EVENTS_AT_ONCE)
+
+
+async def _wire(served: Services, run: Run, logged: RunEvent) -> dict[str, object]:
+    body = RunEventOut.of(logged).model_dump(mode="json")
+    if logged.kind == "end":
+        ended = await run_in_threadpool(served.runs.run, run.tenant_id, run.id)
+        body["run"] = RunWithAnswerOut.of(ended).model_dump(mode="json")
+    return body

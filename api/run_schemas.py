@@ -1,0 +1,143 @@
+"""Runs on the wire."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from api.schemas import AnswerOut, CoverageOut, Reason, Wire
+from ingest.runs import Run, RunEvent, RunState
+
+# Of a sub-call's reply; the log has it whole, for resuming.
+_SHOWN_CHARS = 2_000
+# Of what is logged for resuming alone.
+_UNSHOWN = frozenset({"found"})
+
+
+class RunUsageOut(Wire):
+    """What finished sub-calls have used so far; `cached` ones cost nothing."""
+
+    calls: int
+    cached: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class ScopeOut(Wire):
+    """The documents that the run is about: those that were searchable when it began."""
+
+    documents: int
+    characters: int
+
+
+class RunOut(Wire):
+    """A run. `queue_position` counts those before it while it waits; `seconds` is the time it was worked at.
+
+    `progress` is the latest thing it said of how far it is, `events` the number of things that were logged.
+    """
+
+    id: str
+    question: str
+    collections: list[str]
+    documents: list[str]
+    strategy: str
+    budget: dict[str, Any]
+    state: RunState
+    attempt: int
+    queue_position: int | None = None
+    progress: dict[str, Any] | None
+    events: int
+    usage: RunUsageOut
+    scope: ScopeOut | None
+    coverage: CoverageOut | None
+    seconds: float
+    failure: Reason | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, run: Run, *, queue_position: int | None = None) -> "RunOut":
+        return cls(**_members(run), queue_position=queue_position)
+
+
+class RunWithAnswerOut(RunOut):
+    """A run with its answer, when it has one."""
+
+    answer: AnswerOut | None
+
+    @classmethod
+    def of(cls, run: Run, *, queue_position: int | None = None) -> "RunWithAnswerOut":
+        return cls(**_members(run), queue_position=queue_position, answer=_answer(run))
+
+
+class RunPage(Wire):
+    """A page of runs, newest first; `next_cursor` is None on the last one."""
+
+    runs: list[RunOut]
+    next_cursor: str | None
+
+
+class RunEventOut(Wire):
+    """Something that was done in a run. `kind` says what `body` has."""
+
+    sequence: int
+    kind: str
+    at: datetime
+    body: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: RunEvent) -> "RunEventOut":
+        return cls(sequence=event.sequence, kind=event.kind, at=_instant(event.created_at), body=_shown(event.body))
+
+
+class RunEventPage(Wire):
+    """A page of events in the order in which they were logged; `next_cursor` is None on the last one of an ended run.
+
+    Of a run that goes on, more may come after it.
+    """
+
+    events: list[RunEventOut]
+    next_cursor: str | None
+
+
+def _members(run: Run) -> dict[str, Any]:
+    failure, spent, answer = run.failure, run.spent, run.answer or {}
+    scope = None
+    if run.scope_documents is not None:
+        scope = ScopeOut(documents=run.scope_documents, characters=run.scope_characters or 0)
+    return {
+        "id": run.id,
+        "question": run.question,
+        "collections": list(run.collections),
+        "documents": list(run.documents),
+        "strategy": run.strategy,
+        "budget": dict(run.limits),
+        "state": run.state,
+        "attempt": run.attempt,
+        "progress": run.progress and dict(run.progress),
+        "events": run.events,
+        "usage": RunUsageOut(**vars(spent)),
+        "scope": scope,
+        "coverage": answer.get("coverage"),
+        "seconds": round(run.seconds, 3),
+        "failure": failure and Reason(code=failure.code, detail=failure.detail, hint=failure.hint),
+        "created_at": _instant(run.created_at),
+        "started_at": run.started_at and _instant(run.started_at),
+        "ended_at": run.ended_at and _instant(run.ended_at),
+    }
+
+
+def _answer(run: Run) -> AnswerOut | None:
+    return None if run.answer is None else AnswerOut.model_validate(run.answer)
+
+
+def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
+    shown = {name: value for name, value in body.items() if name not in _UNSHOWN}
+    text = shown.get("text")
+    if isinstance(text, str) and len(text) > _SHOWN_CHARS:
+        shown |= {"text": text[:_SHOWN_CHARS], "characters": len(text)}
+    return shown
+
+
+def _instant(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

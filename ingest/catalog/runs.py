@@ -1,0 +1,157 @@
+"""Runs as their owners see them: asked, listed, followed, cancelled and deleted. Each method is one transaction."""
+
+import time
+import uuid
+from collections.abc import Collection
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+
+from ingest.catalog.database import read, write
+from ingest.catalog.locking import lock_tenant
+from ingest.catalog.queued import queue_job
+from ingest.catalog.run_rows import end_run, read_run, run_of, run_query
+from ingest.catalog.tables import jobs, run_documents, run_events, runs
+from ingest.documents import JobKind, Priority
+from ingest.errors import RunsFullError, RunStateError
+from ingest.feed import Announce, to_nobody
+from ingest.runs import ENDED_STATES, Run, RunEvent, RunRequest, RunState
+
+MAX_WAITING = 1000
+
+
+class Runs:
+    """The runs of every tenant; no method sees another tenant's. `max_waiting` of a tenant may be queued at once.
+
+    `announce` is told of a run that was cancelled, by its id.
+    """
+
+    def __init__(self, engine: Engine, *, max_waiting: int = MAX_WAITING, announce: Announce = to_nobody) -> None:
+        self._announce = announce
+        self._engine = engine
+        self._max_waiting = max_waiting
+
+    def create(self, request: RunRequest) -> tuple[Run, bool]:
+        """Queue a run; with a key that was used before, that run, and false. Raises `RunsFullError`."""
+        with write(self._engine) as connection:
+            lock_tenant(connection, request.tenant_id)
+            known = _by_key(connection, request)
+            if known is not None:
+                return known, False
+            self._require_room(connection, request.tenant_id)
+            identifier = str(uuid.uuid4())
+            _insert(connection, request, identifier)
+            queue_job(
+                connection,
+                JobKind.RUN,
+                tenant_id=request.tenant_id,
+                document_id=identifier,
+                version_id=identifier,
+                priority=Priority.INTERACTIVE,
+            )
+            return read_run(connection, request.tenant_id, identifier), True
+
+    def run(self, tenant_id: str, identifier: str) -> Run:
+        """Raises `RunNotFoundError`, also for another tenant's."""
+        with read(self._engine) as connection:
+            return read_run(connection, tenant_id, identifier)
+
+    def runs(
+        self, tenant_id: str, *, states: Collection[RunState] = (), before: int | None = None, limit: int = 50
+    ) -> list[Run]:
+        """Newest first, those with a `sequence` below `before`."""
+        query = run_query().where(runs.c.tenant_id == tenant_id)
+        if before is not None:
+            query = query.where(runs.c.sequence < before)
+        if states:
+            query = query.where(func.coalesce(runs.c.ended_as, jobs.c.state).in_([state.value for state in states]))
+        with read(self._engine) as connection:
+            rows = connection.execute(query.order_by(runs.c.sequence.desc()).limit(limit)).all()
+        return [run_of(row) for row in rows]
+
+    def events(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 100) -> list[RunEvent]:
+        """In the order in which they were logged, those above `after`. Raises `RunNotFoundError`."""
+        query = (
+            select(run_events.c.sequence, run_events.c.kind, run_events.c.body, run_events.c.created_at)
+            .where(run_events.c.run_id == identifier, run_events.c.sequence > after)
+            .order_by(run_events.c.sequence)
+            .limit(limit)
+        )
+        with read(self._engine) as connection:
+            read_run(connection, tenant_id, identifier)
+            return [RunEvent(*row) for row in connection.execute(query).all()]
+
+    def cancel(self, tenant_id: str, identifier: str) -> Run:
+        """End a run; one that has ended already stays as it is. Its worker loses the lease, and stops when it notices.
+
+        Raises `RunNotFoundError`.
+        """
+        with write(self._engine) as connection:
+            read_run(connection, tenant_id, identifier)
+            taken = connection.execute(
+                update(jobs)
+                .where(
+                    jobs.c.kind == JobKind.RUN,
+                    jobs.c.version_id == identifier,
+                    jobs.c.state.in_(["queued", "running"]),
+                )
+                .values(state="cancelled", fence=jobs.c.fence + 1, lease_until=None, updated_at=time.time())
+            ).rowcount
+            if taken:
+                end_run(connection, identifier, RunState.CANCELLED)
+            run = read_run(connection, tenant_id, identifier)
+        self._announce(tenant_id, {identifier})
+        return run
+
+    def delete(self, tenant_id: str, identifier: str) -> None:
+        """Remove a run that has ended, with all that was logged of it.
+
+        Raises `RunNotFoundError`, and `RunStateError` for one that has not ended.
+        """
+        with write(self._engine) as connection:
+            run = read_run(connection, tenant_id, identifier)
+            if run.state not in ENDED_STATES:
+                raise RunStateError(f"The run is {run.state}.", hint="Cancel it first, then delete it.")
+            for table in (run_events, run_documents):
+                connection.execute(delete(table).where(table.c.run_id == identifier))
+            connection.execute(delete(jobs).where(jobs.c.kind == JobKind.RUN, jobs.c.version_id == identifier))
+            connection.execute(delete(runs).where(runs.c.id == identifier))
+
+    def _require_room(self, connection: Connection, tenant_id: str) -> None:
+        query = select(func.count()).where(
+            jobs.c.state == "queued", jobs.c.kind == JobKind.RUN, jobs.c.tenant_id == tenant_id
+        )
+        waiting = connection.execute(query).scalar_one()
+        if waiting >= self._max_waiting:
+            raise RunsFullError(f"{waiting:,} runs wait already, and the limit is {self._max_waiting:,}.")
+
+
+def _by_key(connection: Connection, request: RunRequest) -> Run | None:
+    if request.idempotency_key is None:
+        return None
+    query = run_query().where(runs.c.tenant_id == request.tenant_id, runs.c.idempotency_key == request.idempotency_key)
+    row = connection.execute(query).first()
+    return None if row is None else run_of(row)
+
+
+def _insert(connection: Connection, request: RunRequest, identifier: str) -> None:
+    last = connection.execute(select(func.max(runs.c.sequence)).where(runs.c.tenant_id == request.tenant_id)).scalar()
+    connection.execute(
+        insert(runs).values(
+            id=identifier,
+            sequence=(last or 0) + 1,
+            tenant_id=request.tenant_id,
+            idempotency_key=request.idempotency_key,
+            question=request.question,
+            collections=list(request.collections),
+            documents=list(request.documents),
+            strategy=request.strategy,
+            limits=dict(request.limits),
+            events=0,
+            calls=0,
+            cached=0,
+            prompt_tokens=0,
+            completion_tokens=0,
+            seconds=0.0,
+            created_at=time.time(),
+        )
+    )

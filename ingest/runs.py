@@ -1,0 +1,107 @@
+"""Runs: questions that are answered in the background, and what was done for them, as the catalog keeps it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ingest.documents import Failure
+
+
+class RunState(StrEnum):
+    """The life of a run: `queued → running`, back again when its worker is lost, and one of the four ends."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    PARTIAL = "partial"  # what could be found out within the budget
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED_STATES = frozenset({RunState.COMPLETED, RunState.PARTIAL, RunState.FAILED, RunState.CANCELLED})
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """A question to be answered in the background; `limits` is its budget as the caller gave it.
+
+    The same `idempotency_key` of a tenant twice is one run.
+    """
+
+    tenant_id: str
+    question: str
+    collections: tuple[str, ...] = ()
+    documents: tuple[str, ...] = ()
+    strategy: str = "direct"
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What finished sub-calls used. `calls` were sent to a model; `cached` ones cost nothing."""
+
+    calls: int = 0
+    cached: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as it stands. `sequence` orders a tenant's runs; `events` is the number of the last event.
+
+    `scope_documents` and `scope_characters` count what was in scope when it began, None before. `seconds` is the time
+    that workers were at it. `answer` is JSON, `progress` the latest event that says how far it is.
+    """
+
+    id: str
+    sequence: int
+    tenant_id: str
+    question: str
+    collections: tuple[str, ...]
+    documents: tuple[str, ...]
+    strategy: str
+    limits: Mapping[str, Any]
+    state: RunState
+    attempt: int
+    events: int
+    spent: Spent
+    seconds: float
+    progress: Mapping[str, Any] | None
+    scope_documents: int | None
+    scope_characters: int | None
+    answer: Mapping[str, Any] | None
+    failure: Failure | None
+    created_at: float
+    started_at: float | None
+    ended_at: float | None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED_STATES
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event to be logged. A run has one event of a `key`: logging it again, after a resume, changes nothing.
+
+    With `progress`, the body is what the run shows of how far it is.
+    """
+
+    key: str
+    kind: str
+    body: Mapping[str, Any]
+    spent: Spent = Spent()
+    progress: bool = False
+
+
+@dataclass(frozen=True)
+class RunEvent:
+    """Something that was done in a run; `sequence` counts from 1."""
+
+    sequence: int
+    kind: str
+    body: Mapping[str, Any]
+    created_at: float

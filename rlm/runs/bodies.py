@@ -1,0 +1,108 @@
+"""What the log of a run holds, as JSON: replies, passages, a strategy's events and its answer."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+from ingest.runs import Entry, RunState, Spent
+from retrieval.passages import Passage
+from rlm.answers import Answer, AnswerStatus, Usage
+from rlm.budgets import Limits
+from rlm.strategies import Delta, Event, Planned, Reading, Routed, Working
+from rlm.subcalls.port import SubCall, SubFailure, SubReply
+
+_TITLES = 20
+_TITLE_CHARS = 200
+
+
+def limits_body(limits: Limits) -> dict[str, Any]:
+    """A budget's limits as JSON; absent ones are none."""
+    given = {name: value for name, value in vars(limits).items() if value is not None}
+    return {name: str(value) if isinstance(value, Decimal) else value for name, value in given.items()}
+
+
+def limits_of(body: Mapping[str, Any]) -> Limits:
+    """What `limits_body` wrote."""
+    return Limits(**{**body, **({"dollars": Decimal(body["dollars"])} if "dollars" in body else {})})
+
+
+def content_hash(*parts: object) -> str:
+    """A digest of JSON values."""
+    written = json.dumps(parts, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(written.encode()).hexdigest()
+
+
+def call_hash(call: SubCall) -> str:
+    """The same for calls that a model would be sent alike, whatever they are for."""
+    return content_hash(call.system, call.prompt, call.max_tokens, call.schema)
+
+
+def call_entry(key: str, call: SubCall, result: SubReply | SubFailure) -> Entry:
+    """A sub-call that has ended, with what it cost."""
+    body: dict[str, Any] = {"purpose": call.purpose, "usage": asdict(result.usage)}
+    cached = isinstance(result, SubReply) and result.cached
+    if isinstance(result, SubReply):
+        body |= {"text": result.text, "cached": cached}
+    else:
+        body |= {"code": result.code, "detail": result.detail}
+    used = Usage() if cached else result.usage
+    spent = Spent(used.calls, int(cached), used.prompt_tokens, used.completion_tokens)
+    return Entry(key, "call", body, spent)
+
+
+def result_of(body: Mapping[str, Any]) -> SubReply | SubFailure:
+    """What `call_entry` logged."""
+    usage = Usage(**body["usage"])
+    if "code" in body:
+        return SubFailure(body["code"], body["detail"], usage)
+    return SubReply(body["text"], usage, body["cached"])
+
+
+def passages_entry(key: str, passages: Sequence[Passage]) -> Entry:
+    """What a search found, whole: a later one might find something else."""
+    titles = list(dict.fromkeys(passage.title for passage in passages))
+    body = {"passages": len(passages), "titles": _shown(titles), "found": [asdict(passage) for passage in passages]}
+    return Entry(key, "retrieved", body)
+
+
+def passages_of(body: Mapping[str, Any]) -> list[Passage]:
+    """What `passages_entry` logged."""
+    return [Passage(**{**found, "heading_path": tuple(found["heading_path"])}) for found in body["found"]]
+
+
+def event_entry(event: Event, occurrence: int) -> Entry | None:
+    """A strategy's event, or None for those that the log has in another form."""
+    match event:
+        case Reading(call, passages):
+            body: dict[str, Any] = {"call": call, "titles": _shown([passage.title for passage in passages])}
+            return Entry(f"reading:{content_hash(body)}:{occurrence}", "reading", body, progress=True)
+        case Routed(strategy, reason, estimate):
+            return Entry("routed", "routed", {"strategy": strategy, "reason": reason, "estimate": estimate})
+        case Planned(steps, by):
+            return Entry("planned", "planned", {"steps": list(steps), "by": by}, progress=True)
+        case Working(step, done, total):
+            body = {"step": step, "done": done, "total": total}
+            return Entry(f"working:{content_hash(step)}:{done}", "working", body, progress=True)
+        case Delta(text):
+            return Entry(f"delta:{occurrence}", "delta", {"text": text})
+        case _:
+            return None
+
+
+def answer_body(answer: Answer) -> dict[str, Any]:
+    """An answer as JSON, in the members of `Answer`."""
+    body: dict[str, Any] = json.loads(json.dumps(asdict(answer)))
+    return body
+
+
+def state_of(answer: Answer) -> RunState:
+    """How a run ends with this answer. An answer with a flagged claim is whole; one from less than its scope is not."""
+    incomplete = answer.coverage is not None and not answer.coverage.complete
+    return RunState.PARTIAL if incomplete and answer.status is AnswerStatus.PARTIAL else RunState.COMPLETED
+
+
+def _shown(titles: Sequence[str]) -> list[str]:
+    return [title[:_TITLE_CHARS] for title in titles[:_TITLES]]

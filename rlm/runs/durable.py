@@ -1,0 +1,185 @@
+"""A durable run: sub-calls and searches that were finished come from the log, and are logged before they are used."""
+
+import hashlib
+import itertools
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+
+from ingest.catalog.active import ActiveDocument
+from ingest.faultpoints import reach
+from ingest.runs import Run
+from retrieval.passages import Passage
+from rlm.budgets import Amount, Budget, Limits
+from rlm.corpus.corpus import ActiveDocuments
+from rlm.errors import BudgetExhaustedError, ContextTooLongError, LanguageModelOutputError
+from rlm.prices import Price
+from rlm.runs.bodies import (
+    call_entry,
+    call_hash,
+    content_hash,
+    event_entry,
+    passages_entry,
+    passages_of,
+    result_of,
+)
+from rlm.runs.port import Log
+from rlm.runs.writer import LogWriter
+from rlm.strategies import Event, Retriever, never
+from rlm.subcalls.chat import SubCallsChat
+from rlm.subcalls.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
+
+# Failures that the same call would meet again; the code that saw one went on from it, and so it does again.
+_LASTING = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
+
+
+class DurableRun:
+    """One attempt at a run, as a `Durability`; closed when the attempt is over.
+
+    What is asked for twice in a run is two things with the same content: the first occurrence gets what the first one
+    got, in whichever thread.
+    """
+
+    def __init__(self, run: Run, log: Log) -> None:
+        self._run = run
+        self._log = log
+        self._lock = threading.Lock()
+        self._occurrences: Counter[str] = Counter()
+        self._nonces = itertools.count()
+        self._writer = LogWriter(log.append)
+
+    def sub_calls(self, inner: SubCalls) -> SubCalls:
+        return _DurableSubCalls(inner, self)
+
+    def retriever(self, inner: Retriever) -> Retriever:
+        def retrieve(question: str) -> Sequence[Passage]:
+            key = self.key("retrieved", content_hash(question))
+            logged = self.logged([key]).get(key)
+            if logged is None:
+                found = list(inner(question))
+                self._writer.put(passages_entry(key, found))
+                self._writer.flush()
+                return found
+            passages = passages_of(logged)
+            gone = self._log.deleted({passage.version_id for passage in passages})
+            return [passage for passage in passages if passage.version_id not in gone]
+
+        return retrieve
+
+    def chat(self, chat: BaseChatModel, calls: SubCalls, cancelled: Callable[[], bool]) -> BaseChatModel:
+        return SubCallsChat(run=calls.run, purpose="reading", cancelled=cancelled)
+
+    def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
+        return self
+
+    def active_documents(
+        self, tenant_id: str, *, collections: Sequence[str], identifiers: Sequence[str], after: int
+    ) -> list[ActiveDocument]:
+        """Those that the run began with; its scope is the same in each attempt."""
+        return self._log.pinned(after=after)
+
+    def budget(self, limits: Limits, price: Price | None) -> Budget:
+        spent = self._run.spent
+        dollars = price.of(spent.prompt_tokens, spent.completion_tokens) if price else Decimal(0)
+        amount = Amount(spent.calls, spent.prompt_tokens, spent.completion_tokens, dollars)
+        return Budget(limits, spent=amount, elapsed_seconds=self._run.seconds)
+
+    def nonce(self) -> str:
+        """Nobody who wrote a document knew the run's id, 122 random bits that were drawn afterwards."""
+        return hashlib.sha256(f"{self._run.id}:{next(self._nonces)}".encode()).hexdigest()[:16]
+
+    def record(self, event: Event) -> None:
+        """Log what a strategy says of itself."""
+        name = type(event).__name__
+        with self._lock:
+            self._occurrences[name] += 1
+            occurrence = self._occurrences[name]
+        if (entry := event_entry(event, occurrence)) is not None:
+            self._writer.put(entry)
+
+    def key(self, kind: str, digest: str) -> str:
+        """The next occurrence of this content."""
+        with self._lock:
+            occurrence = self._occurrences[f"{kind}:{digest}"]
+            self._occurrences[f"{kind}:{digest}"] += 1
+        return f"{kind}:{digest}:{occurrence}"
+
+    def logged(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        return self._log.logged(keys)
+
+    def put(self, key: str, call: SubCall, result: SubReply | SubFailure) -> None:
+        """Hand a finished sub-call over to be logged.
+
+        Of a call that failed because something was away, only what it cost is kept: the next attempt asks again.
+        """
+        reach("run.replied")
+        if isinstance(result, SubFailure) and result.code not in _LASTING:
+            key = f"{key}:{self._run.events}"
+        self._writer.put(call_entry(key, call, result))
+
+    def flush(self) -> None:
+        """Everything that was handed over is committed."""
+        self._writer.flush()
+        reach("run.logged")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _DurableSubCalls:
+    def __init__(self, inner: SubCalls, run: DurableRun) -> None:
+        self._inner = inner
+        self._run = run
+
+    def run(
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+    ) -> Sequence[SubReply | SubFailure]:
+        """As the port says. Replies that were logged by an earlier attempt cost nothing and ask nobody."""
+        keys = [self._run.key("call", call_hash(call)) for call in calls]
+        logged = self._run.logged(keys)
+        results = {at: result_of(logged[key]) for at, key in enumerate(keys) if key in logged}
+        for at, result in results.items():
+            finished(at, result)
+        missing = [at for at in range(len(calls)) if at not in results]
+        if missing:
+            told = _Told(self._run, calls, keys, missing, finished)
+            for place, result in enumerate(
+                self._inner.run([calls[at] for at in missing], cancelled=cancelled, finished=told)
+            ):
+                told(place, result)
+                results[missing[place]] = result
+            self._run.flush()
+        return [results[at] for at in range(len(calls))]
+
+
+class _Told:
+    """Logs each result once, as soon as anybody says it."""
+
+    def __init__(
+        self,
+        run: DurableRun,
+        calls: Sequence[SubCall],
+        keys: Sequence[str],
+        missing: Sequence[int],
+        finished: Finished,
+    ) -> None:
+        self._run = run
+        self._calls = calls
+        self._keys = keys
+        self._missing = missing
+        self._finished = finished
+        self._seen: set[int] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, place: int, result: SubReply | SubFailure) -> None:
+        with self._lock:
+            if place in self._seen:
+                return
+            self._seen.add(place)
+        at = self._missing[place]
+        self._run.put(self._keys[at], self._calls[at], result)
+        self._finished(at, result)

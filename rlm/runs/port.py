@@ -1,0 +1,80 @@
+"""The ports of durable runs: the log that the catalog keeps, and what a strategy is made durable by."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+from langchain_core.language_models import BaseChatModel
+
+from ingest.catalog.active import ActiveDocument
+from ingest.runs import Entry
+from rlm.budgets import Budget, Limits
+from rlm.corpus.corpus import ActiveDocuments
+from rlm.prices import Price
+from rlm.prompts import new_nonce
+from rlm.strategies import Retriever
+from rlm.subcalls.port import SubCalls
+
+
+class Log(Protocol):
+    """One run's log, held by one worker. Its methods may be called in any thread."""
+
+    def logged(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        """The bodies of those of the keys that are logged."""
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Log those whose key is new, in one commit. Raises `LeaseLostError` once the run is somebody else's."""
+
+    def deleted(self, version_ids: Collection[str]) -> Collection[str]:
+        """Versions whose document was deleted: nothing of them may come from the log."""
+
+    def pinned(self, *, after: int) -> list[ActiveDocument]:
+        """The next documents of the run's scope as they were when it began, without those that were deleted since."""
+
+
+class Durability(Protocol):
+    """Wraps the parts that a strategy is made of, so that running it again repeats nothing that was finished.
+
+    The strategy itself must be deterministic: given the same replies it asks for the same things again, in any order of
+    its threads.
+    """
+
+    def sub_calls(self, inner: SubCalls) -> SubCalls: ...
+
+    def retriever(self, inner: Retriever) -> Retriever: ...
+
+    def chat(self, chat: BaseChatModel, calls: SubCalls, cancelled: Callable[[], bool]) -> BaseChatModel:
+        """The chat model of whoever reads with one; `calls` are sub-calls of the same model, durable already."""
+
+    def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
+        """The documents in scope: those of now, or those of when the run began."""
+
+    def budget(self, limits: Limits, price: Price | None) -> Budget:
+        """What may be spent: the limits, less what earlier attempts spent at this price."""
+
+    def nonce(self) -> str:
+        """As `rlm.prompts.new_nonce`, but the n-th is the same in each attempt, so that prompts are too."""
+
+
+class Once:
+    """Not durable: an answer that its caller waits for."""
+
+    def sub_calls(self, inner: SubCalls) -> SubCalls:
+        return inner
+
+    def retriever(self, inner: Retriever) -> Retriever:
+        return inner
+
+    def chat(self, chat: BaseChatModel, calls: SubCalls, cancelled: Callable[[], bool]) -> BaseChatModel:
+        return chat
+
+    def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
+        return inner
+
+    def budget(self, limits: Limits, price: Price | None) -> Budget:
+        return Budget(limits)
+
+    def nonce(self) -> str:
+        return new_nonce()
+
+
+ONCE: Durability = Once()

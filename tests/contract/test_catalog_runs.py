@@ -1,0 +1,296 @@
+"""Runs in the catalog: what is logged of them, who may carry them, and what their owners see."""
+
+import pytest
+from sqlalchemy import Engine
+
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
+from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.run_log import RunLog
+from ingest.catalog.runs import Runs
+from ingest.documents import Failure, Job, JobKind
+from ingest.errors import LeaseLostError, RunNotFoundError, RunsFullError, RunStateError, VersionInUseError
+from ingest.runs import Entry, Run, RunRequest, RunState, Spent
+from tests.support.catalogs import arrival, arrive, at_once, embedded, lapse, searchable
+
+SPENT = Spent(calls=1, prompt_tokens=10, completion_tokens=2)
+
+
+@pytest.fixture
+def runs(engine: Engine) -> Runs:
+    return Runs(engine, max_waiting=5)
+
+
+@pytest.fixture
+def log(engine: Engine) -> RunLog:
+    return RunLog(engine)
+
+
+def asked(runs: Runs, question: str = "Why?", *, tenant: str = "ann", key: str | None = None) -> Run:
+    return runs.create(RunRequest(tenant, question, idempotency_key=key))[0]
+
+
+def claimed(jobs: Jobs) -> Job:
+    (job,) = jobs.claim(JobKind.RUN)
+    return job
+
+
+def begun(runs: Runs, jobs: Jobs, log: RunLog) -> Job:
+    asked(runs)
+    job = claimed(jobs)
+    log.begin(job)
+    return job
+
+
+def call(key: str) -> Entry:
+    return Entry(key, "call", {"text": key}, SPENT)
+
+
+def kinds(runs: Runs, job: Job) -> list[str]:
+    return [event.kind for event in runs.events("ann", job.version_id)]
+
+
+def test_a_run_goes_from_queued_to_its_answer(runs: Runs, jobs: Jobs, log: RunLog) -> None:
+    run = asked(runs)
+    assert (run.state, run.attempt, run.started_at) == (RunState.QUEUED, 0, None)
+    assert jobs.position(run.id) == 0
+    job = claimed(jobs)
+    assert log.begin(job).state is RunState.RUNNING
+    log.append(job, [Entry("r", "reading", {"call": 1}, progress=True), call("a")], seconds=1.5)
+    now = runs.run("ann", run.id)
+    assert (now.progress, now.spent, now.seconds) == ({"call": 1}, SPENT, 1.5)
+    log.finish(job, RunState.COMPLETED, {"text": "Because."}, seconds=2.5)
+    done = runs.run("ann", run.id)
+    assert (done.state, done.answer, done.seconds, done.ended) == (
+        RunState.COMPLETED,
+        {"text": "Because."},
+        2.5,
+        True,
+    )
+    assert [event.sequence for event in runs.events("ann", run.id)] == [1, 2, 3, 4]
+    assert kinds(runs, job) == ["start", "reading", "call", "end"]
+    assert jobs.waiting() == {}
+
+
+def test_what_is_logged_again_changes_and_costs_nothing(runs: Runs, jobs: Jobs, log: RunLog) -> None:
+    job = begun(runs, jobs, log)
+    log.append(job, [call("a"), call("a"), call("b")], seconds=1.0)
+    log.append(job, [call("b"), call("c")], seconds=2.0)
+    assert runs.run("ann", job.version_id).spent == Spent(calls=3, prompt_tokens=30, completion_tokens=6)
+    assert kinds(runs, job) == ["start", "call", "call", "call"]
+    assert log.logged(job.version_id, ["b", "x"]) == {"b": {"text": "b"}}
+
+
+def test_a_resumed_run_finds_what_was_logged_and_a_worker_that_lost_it_adds_nothing(
+    runs: Runs, jobs: Jobs, log: RunLog, engine: Engine
+) -> None:
+    job = begun(runs, jobs, log)
+    log.append(job, [call("a")], seconds=1.0)
+    lapse(engine)
+    assert jobs.recover(all_running=False) == 1
+    assert runs.run("ann", job.version_id).state is RunState.QUEUED
+    for late in (
+        lambda: log.begin(job),
+        lambda: log.append(job, [call("late")], seconds=9.0),
+        lambda: log.finish(job, RunState.COMPLETED, {}, seconds=9.0),
+    ):
+        with pytest.raises(LeaseLostError):
+            late()
+    again = claimed(jobs)
+    assert log.begin(again).seconds == 1.0
+    assert set(log.logged(job.version_id, ["a", "late"])) == {"a"}
+    assert kinds(runs, job) == ["start", "call", "resume"]
+
+
+def test_threads_that_log_at_once_number_their_events_without_a_gap(runs: Runs, jobs: Jobs, log: RunLog) -> None:
+    job = begun(runs, jobs, log)
+    ends = at_once(*(lambda n=n: log.append(job, [call(f"{n}"), call("same")], seconds=1.0) for n in range(6)))
+    assert ends == [None] * 6
+    assert [event.sequence for event in runs.events("ann", job.version_id)] == list(range(1, 9))
+    assert runs.run("ann", job.version_id).spent.calls == 7
+
+
+def test_a_run_is_about_the_versions_that_were_active_when_it_began(
+    runs: Runs, jobs: Jobs, log: RunLog, catalog: Catalog
+) -> None:
+    first = arrive(catalog, "first")
+    searchable(jobs)
+    arrive(catalog, "elsewhere", collection="other")
+    searchable(jobs)
+    arrive(catalog, "theirs", tenant="bob")
+    searchable(jobs)
+    arrive(catalog, "not yet searchable")
+    run = runs.create(RunRequest("ann", "Why?", collections=("default",)))[0]
+    job = claimed(jobs)
+    assert (log.begin(job).scope_documents, log.begin(job).scope_characters) == (1, 10)
+    assert [(p.document_id, p.version_id) for p in log.pinned(run.id)] == [(first.id, first.version.id)]
+    catalog.delete("ann", first.id)
+    assert log.pinned(run.id) == []
+    assert log.deleted([first.version.id]) == {first.version.id}
+
+
+def test_a_replaced_version_is_kept_until_the_runs_that_read_it_have_ended(
+    runs: Runs, jobs: Jobs, log: RunLog, catalog: Catalog, engine: Engine
+) -> None:
+    document = arrive(catalog)
+    searchable(jobs)
+    embedded(jobs)
+    old = document.version.id
+    job = begun(runs, jobs, log)
+    catalog.replace(arrival("b"), document.id, None)
+    searchable(jobs)
+    embedded(jobs)
+    assert catalog.document("ann", document.id).active_version_id != old
+    with pytest.raises(VersionInUseError):
+        catalog.leaving(old)
+    assert Leftovers(engine).unused_versions({old}) == set()
+    log.finish(job, RunState.COMPLETED, {}, seconds=1.0)
+    assert catalog.leaving(old) is not None
+    assert Leftovers(engine).unused_versions({old}) == {old}
+
+
+def test_a_deleted_version_goes_whoever_reads_it(runs: Runs, jobs: Jobs, log: RunLog, catalog: Catalog) -> None:
+    document = arrive(catalog)
+    searchable(jobs)
+    begun(runs, jobs, log)
+    catalog.delete("ann", document.id)
+    assert catalog.leaving(document.version.id) is not None
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_cancelling_ends_a_run_at_once_and_takes_it_from_its_worker(
+    runs: Runs, jobs: Jobs, log: RunLog, running: bool
+) -> None:
+    run = asked(runs)
+    job = claimed(jobs) if running else None
+    assert [runs.cancel("ann", run.id).state for _ in range(2)] == [RunState.CANCELLED] * 2
+    assert [event.kind for event in runs.events("ann", run.id)] == ["end"]
+    assert jobs.claim(JobKind.RUN) == []
+    if job is not None:
+        with pytest.raises(LeaseLostError):
+            jobs.check(job)
+        with pytest.raises(LeaseLostError):
+            log.finish(job, RunState.COMPLETED, {}, seconds=1.0)
+
+
+def test_cancelling_what_has_ended_changes_nothing(runs: Runs, jobs: Jobs, log: RunLog) -> None:
+    job = begun(runs, jobs, log)
+    log.finish(job, RunState.PARTIAL, {"text": "Some."}, seconds=1.0)
+    assert runs.cancel("ann", job.version_id).state is RunState.PARTIAL
+
+
+def test_of_a_cancellation_and_an_answer_at_once_one_counts(runs: Runs, jobs: Jobs, log: RunLog) -> None:
+    for _ in range(5):
+        job = begun(runs, jobs, log)
+        cancelled, finished = at_once(
+            lambda job=job: runs.cancel("ann", job.version_id).state,  # type: ignore[misc]
+            lambda job=job: log.finish(job, RunState.COMPLETED, {"text": "x"}, seconds=1.0),  # type: ignore[misc]
+        )
+        run = runs.run("ann", job.version_id)
+        assert cancelled is run.state
+        assert isinstance(finished, LeaseLostError) == (run.state is RunState.CANCELLED)
+        assert kinds(runs, job) == ["start", "end"]
+
+
+def test_a_run_that_ends_its_worker_three_times_fails_with_the_reason(
+    runs: Runs, jobs: Jobs, log: RunLog, engine: Engine
+) -> None:
+    run = asked(runs)
+    for _ in range(MAX_ATTEMPTS):
+        claimed(jobs)
+        lapse(engine)
+        jobs.recover(all_running=False)
+    failed = runs.run("ann", run.id)
+    assert failed.state is RunState.FAILED
+    assert failed.failure is not None
+    assert (failed.failure.code, failed.failure.detail) == (
+        "worker_lost",
+        "The run ended its worker 3 times in 3 attempts.",
+    )
+
+
+def test_a_failed_run_says_why(runs: Runs, jobs: Jobs, log: RunLog) -> None:
+    job = begun(runs, jobs, log)
+    jobs.fail(job, Failure("language_model_refused", "It refused.", "Check the key."))
+    run = runs.run("ann", job.version_id)
+    assert (run.state, run.failure) == (
+        RunState.FAILED,
+        Failure("language_model_refused", "It refused.", "Check the key."),
+    )
+    assert runs.events("ann", run.id)[-1].body["code"] == "language_model_refused"
+
+
+def test_a_tenant_has_only_so_many_running_and_others_go_on(engine: Engine, runs: Runs) -> None:
+    jobs = Jobs(engine, runs_per_tenant=2)
+    for question in "abc":
+        asked(runs, question)
+    served = [claimed(jobs) for _ in range(2)]
+    assert jobs.claim(JobKind.RUN) == []
+    asked(runs, tenant="bob")
+    assert claimed(jobs).tenant_id == "bob"
+    jobs.hand_back(served[0])
+    assert claimed(jobs).version_id == served[0].version_id
+
+
+def test_claims_at_once_keep_a_tenants_limit(engine: Engine, runs: Runs) -> None:
+    jobs = Jobs(engine, runs_per_tenant=2)
+    for question in "abcde":
+        asked(runs, question)
+    claims = at_once(*(lambda: jobs.claim(JobKind.RUN) for _ in range(5)))
+    assert sum(len(each) for each in claims if isinstance(each, list)) <= 2
+
+
+def test_the_same_key_is_the_same_run_and_another_tenants_is_not(runs: Runs) -> None:
+    first, again = (
+        runs.create(RunRequest("ann", "Why?", idempotency_key="k")),
+        runs.create(RunRequest("ann", "Why?", idempotency_key="k")),
+    )
+    assert (first[0].id, first[1], again[1]) == (again[0].id, True, False)
+    assert asked(runs, tenant="bob", key="k").id != first[0].id
+    assert asked(runs).id != asked(runs).id
+
+
+def test_more_waiting_runs_than_may_be_are_refused_with_a_time_to_come_back(runs: Runs) -> None:
+    for _ in range(5):
+        asked(runs)
+    with pytest.raises(RunsFullError) as refused:
+        asked(runs)
+    assert refused.value.retry_after_seconds > 0
+    asked(runs, tenant="bob")
+
+
+def test_runs_are_listed_newest_first_and_by_state(runs: Runs, jobs: Jobs, log: RunLog) -> None:
+    first, second, third = asked(runs, "1"), asked(runs, "2"), asked(runs, "3")
+    asked(runs, "theirs", tenant="bob")
+    runs.cancel("ann", second.id)
+    assert [run.id for run in runs.runs("ann")] == [third.id, second.id, first.id]
+    assert [run.id for run in runs.runs("ann", before=third.sequence, limit=1)] == [second.id]
+    assert [run.id for run in runs.runs("ann", states=[RunState.QUEUED])] == [third.id, first.id]
+    assert [run.id for run in runs.runs("ann", states=[RunState.CANCELLED])] == [second.id]
+
+
+def test_only_an_ended_run_is_deleted_and_nothing_of_it_is_left(runs: Runs, jobs: Jobs, log: RunLog) -> None:
+    job = begun(runs, jobs, log)
+    with pytest.raises(RunStateError):
+        runs.delete("ann", job.version_id)
+    runs.cancel("ann", job.version_id)
+    runs.delete("ann", job.version_id)
+    assert log.logged(job.version_id, ["start", "end"]) == {}
+    with pytest.raises(RunNotFoundError):
+        runs.run("ann", job.version_id)
+
+
+def test_another_tenants_run_is_no_run(runs: Runs) -> None:
+    run = asked(runs)
+    for use in (runs.run, runs.events, runs.cancel, runs.delete):
+        with pytest.raises(RunNotFoundError):
+            use("bob", run.id)
+    assert runs.runs("bob") == []
+    assert runs.run("ann", run.id).state is RunState.QUEUED
+
+
+def test_an_event_too_large_to_be_kept_is_refused(runs: Runs, jobs: Jobs, log: RunLog) -> None:
+    job = begun(runs, jobs, log)
+    with pytest.raises(ValueError, match="too large"):
+        log.append(job, [Entry("big", "call", {"text": "x" * (1 << 20)})], seconds=1.0)
+    assert kinds(runs, job) == ["start"]

@@ -1,0 +1,41 @@
+"""The log of a run in memory."""
+
+import threading
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ingest.catalog.active import ActiveDocument
+from ingest.runs import Entry
+
+
+class MemoryLog:
+    """`commits` are the entries of each; `failure` is raised by the next one. Versions in `gone` were deleted."""
+
+    def __init__(self) -> None:
+        self.commits: list[list[Entry]] = []
+        self.failure: Exception | None = None
+        self.gone: set[str] = set()
+        self.documents: list[ActiveDocument] = []
+        self._entries: dict[str, Entry] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def entries(self) -> list[Entry]:
+        return list(self._entries.values())
+
+    def logged(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        return {key: self._entries[key].body for key in keys if key in self._entries}
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        with self._lock:
+            if self.failure is not None:
+                raise self.failure
+            self.commits.append(list(entries))
+            for entry in entries:
+                self._entries.setdefault(entry.key, entry)
+
+    def deleted(self, version_ids: Collection[str]) -> Collection[str]:
+        return self.gone & set(version_ids)
+
+    def pinned(self, *, after: int) -> list[ActiveDocument]:
+        return [document for document in self.documents if document.sequence > after]

@@ -1,0 +1,216 @@
+"""Answers in the background over a real service: a real server, catalog and engine, and a scripted language model."""
+
+import json
+import re
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.cli.client import Client
+from api.language_model import RemoteLanguageModel
+from api.services import Services
+from ingest.documents import JobKind
+from rlm.answering import ChatModel
+from rlm.chat_models import remote_chat_model
+from rlm.profiles import ModelProfile
+from tests.fakes.scripted_chat import reply
+from tests.support.cluster import wait_until
+from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
+from tests.support.service import running
+
+WHALE = b"# The Whale\n\nThe white whale was seen off the coast of Japan in 1819. It had a crooked jaw.\n"
+QUESTION = "When was the white whale seen off the coast of Japan?"
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ScriptedOpenAI]:
+    with scripted_openai() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, model: ScriptedOpenAI) -> Iterator[tuple[Services, Client]]:
+    with running(tmp_path_factory.mktemp("home"), language_model=language_model(model)) as (services, client):
+        document = client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE).json()["id"]
+        wait_until(
+            lambda: client.get(f"/v1/documents/{document}")["state"] == "ready",
+            seconds=60,
+            what="the document is ready",
+        )
+        yield services, client
+
+
+@pytest.fixture
+def client(service: tuple[Services, Client], model: ScriptedOpenAI) -> Client:
+    model.fault = ""
+    model.requests.clear()
+    model.reply = lambda _: reply("The white whale was seen off the coast of Japan in 1819.", answer="in 1819")
+    return service[1]
+
+
+def language_model(server: ScriptedOpenAI) -> RemoteLanguageModel:
+    profile = ModelProfile("scripted", 8192, 512)
+    return RemoteLanguageModel(server.url, profile, ChatModel(remote_chat_model(server.url, profile), profile))
+
+
+def ask(client: Client, question: str = QUESTION, **headers: str) -> httpx.Response:
+    body = {"question": question, "background": True}
+    return client.http.post("/v1/answers", json=body, headers=headers)
+
+
+def ended(client: Client, run: str) -> dict[str, Any]:
+    wait_until(lambda: bool(client.get(f"/v1/runs/{run}")["ended_at"]), seconds=30, what="the run has ended")
+    found: dict[str, Any] = client.get(f"/v1/runs/{run}")
+    return found
+
+
+def followed(client: Client, run: str, **headers: str) -> list[tuple[int, str, dict[str, Any]]]:
+    """Number, name and body of each event until the stream ends."""
+    with client.http.stream("GET", f"/v1/runs/{run}/events", headers=headers) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        text = "".join(response.iter_text())
+    found = re.findall(r"^id: (\d+)\nevent: (\w+)\ndata: (.*)$", text, re.MULTILINE)
+    return [(int(number), name, json.loads(data)) for number, name, data in found]
+
+
+def test_a_question_in_the_background_is_answered_by_a_run(client: Client) -> None:
+    response = ask(client)
+    assert response.status_code == 202
+    run = response.json()
+    assert response.headers["location"] == f"/v1/runs/{run['id']}"
+    done = ended(client, run["id"])
+    assert (done["state"], done["attempt"], done["scope"]["documents"]) == ("completed", 1, 1)
+    assert done["answer"]["status"] == "answered"
+    assert "1819" in done["answer"]["text"]
+    assert done["usage"]["calls"] == done["answer"]["usage"]["calls"] == 1
+    assert done["usage"]["prompt_tokens"] > 0
+
+
+def test_everything_that_was_done_is_told_as_it_happens_and_again_from_anywhere(client: Client) -> None:
+    run = ask(client).json()["id"]
+    told = followed(client, run)
+    assert [name for _, name, _ in told] == ["start", "routed", "retrieved", "reading", "call", "delta", "end"]
+    assert [number for number, _, _ in told] == [1, 2, 3, 4, 5, 6, 7]
+    assert told[-1][2]["run"]["answer"] == ended(client, run)["answer"]
+    assert "found" not in told[2][2]["body"]
+    assert followed(client, run, **{"Last-Event-ID": "4"}) == told[4:]
+    assert client.http.get(f"/v1/runs/{run}/events", headers={"Last-Event-ID": "7"}).status_code == 204
+
+
+def test_events_are_paged_as_json(client: Client) -> None:
+    run = ask(client).json()["id"]
+    ended(client, run)
+    headers, seen, cursor = {"Accept": "application/json"}, [], None
+    while True:
+        params = {"limit": 4} | ({"cursor": cursor} if cursor else {})
+        page = client.http.get(f"/v1/runs/{run}/events", params=params, headers=headers).json()
+        seen += page["events"]
+        if (cursor := page["next_cursor"]) is None:
+            break
+    assert [event["sequence"] for event in seen] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_a_cancelled_run_stops_within_two_seconds_and_its_request_is_closed(
+    client: Client, model: ScriptedOpenAI, service: tuple[Services, Client]
+) -> None:
+    model.fault = "wait"
+    dropped = model.dropped
+    run = ask(client).json()["id"]
+    wait_until(lambda: model.open == 1, seconds=30, what="the model was asked")
+    begun = time.monotonic()
+    cancelled = client.post(f"/v1/runs/{run}/cancel", {})
+    assert cancelled["state"] == "cancelled"
+    wait_until(lambda: model.open == 0, seconds=2, what="the request is closed")
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name == "run-log"], seconds=2, what="it has stopped")
+    assert time.monotonic() - begun < 2
+    assert model.dropped == dropped + 1
+    assert service[0].jobs.waiting().get(JobKind.RUN) is None
+    assert client.post(f"/v1/runs/{run}/cancel", {})["state"] == "cancelled"
+    assert [name for _, name, _ in followed(client, run)][-1] == "end"
+
+
+def test_a_run_that_goes_on_is_not_deleted_and_an_ended_one_leaves_nothing(
+    client: Client, model: ScriptedOpenAI
+) -> None:
+    model.fault = "wait"
+    run = ask(client).json()["id"]
+    refused = client.http.delete(f"/v1/runs/{run}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "run_state")
+    client.post(f"/v1/runs/{run}/cancel", {})
+    assert client.http.delete(f"/v1/runs/{run}").status_code == 204
+    assert client.http.get(f"/v1/runs/{run}").status_code == 404
+
+
+def test_the_same_idempotency_key_is_the_same_run(client: Client) -> None:
+    first, again = (ask(client, **{"Idempotency-Key": "once"}) for _ in range(2))
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert first.json()["id"] == again.json()["id"]
+    ended(client, first.json()["id"])
+
+
+def test_runs_are_listed_newest_first_page_by_page(client: Client) -> None:
+    made = [ask(client).json()["id"] for _ in range(3)]
+    for run in made:
+        ended(client, run)
+    listed, cursor = [], None
+    for _ in range(2):
+        page = client.get("/v1/runs", limit=2, cursor=cursor, state="completed")
+        listed += [run["id"] for run in page["runs"]]
+        cursor = page["next_cursor"]
+    assert listed[:3] == made[::-1]
+
+
+def test_another_tenants_run_is_not_there(client: Client, service: tuple[Services, Client]) -> None:
+    run = ask(client).json()["id"]
+    services = service[0]
+    services.catalog.ensure_tenant("other")
+    stranger = {"Authorization": f"Bearer {services.keys.issue('other', 'test')[1]}"}
+    for method, path in (
+        ("GET", ""),
+        ("GET", "/events"),
+        ("POST", "/cancel"),
+        ("DELETE", ""),
+    ):
+        response = client.http.request(method, f"/v1/runs/{run}{path}", headers=stranger)
+        assert (response.status_code, response.json()["code"]) == (404, "run_not_found")
+    assert client.http.get("/v1/runs", headers=stranger).json() == {"runs": [], "next_cursor": None}
+    ended(client, run)
+
+
+def test_a_model_that_refuses_fails_the_run_with_its_reason(client: Client, model: ScriptedOpenAI) -> None:
+    model.fault = "unauthorized"
+    done = ended(client, ask(client).json()["id"])
+    assert (done["state"], done["failure"]["code"]) == ("failed", "language_model_refused")
+    assert done["failure"]["hint"]
+
+
+@pytest.mark.parametrize("question", ["", "?" * 5000])
+def test_a_question_that_cannot_be_answered_is_refused_at_once(client: Client, question: str) -> None:
+    assert ask(client, question).status_code == 422
+
+
+def test_background_and_stream_exclude_each_other(client: Client) -> None:
+    body = {"question": QUESTION, "background": True, "stream": True}
+    assert client.http.post("/v1/answers", json=body).status_code == 400
+
+
+def test_a_stopped_service_goes_on_with_its_runs_when_it_starts_again(tmp_path: Path, model: ScriptedOpenAI) -> None:
+    model.fault = "wait"
+    model.reply = lambda _: reply("The white whale was seen off the coast of Japan in 1819.", answer="in 1819")
+    with running(tmp_path, language_model=language_model(model)) as (_, first):
+        document = first.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE).json()["id"]
+        wait_until(lambda: first.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="ready")
+        run = ask(first).json()["id"]
+        wait_until(lambda: model.open == 1, seconds=30, what="the model was asked")
+    assert model.open == 0
+    model.fault = ""
+    with running(tmp_path, language_model=language_model(model)) as (_, second):
+        done = ended(second, run)
+        assert (done["state"], done["attempt"]) == ("completed", 1)
+        names = [name for _, name, _ in followed(second, run)]
+    assert names == ["start", "routed", "retrieved", "reading", "resume", "call", "delta", "end"]

@@ -1,0 +1,229 @@
+"""What a durable run asks for, and what it takes from its log, however it was interrupted."""
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.errors import LeaseLostError
+from ingest.runs import Run, RunState, Spent
+from retrieval.passages import Passage
+from rlm.answers import Usage
+from rlm.budgets import Limits
+from rlm.runs.bodies import limits_body, limits_of
+from rlm.runs.durable import DurableRun
+from rlm.strategies import Reading, never
+from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
+from tests.fakes.memory_log import MemoryLog
+from tests.fakes.passages import passage
+
+RUN = Run(
+    id="r",
+    sequence=1,
+    tenant_id="ann",
+    question="Why?",
+    collections=(),
+    documents=(),
+    strategy="direct",
+    limits={},
+    state=RunState.RUNNING,
+    attempt=1,
+    events=1,
+    spent=Spent(),
+    seconds=0.0,
+    progress=None,
+    scope_documents=0,
+    scope_characters=0,
+    answer=None,
+    failure=None,
+    created_at=0.0,
+    started_at=0.0,
+    ended_at=None,
+)
+PAID = Usage(1, 10, 2)
+
+
+class Died(Exception):
+    """The process ended here."""
+
+
+class CountingCalls:
+    """Answers each prompt with how often it was asked; dies when it has answered `dies_after` calls."""
+
+    def __init__(self, dies_after: int | None = None) -> None:
+        self.asked: Counter[str] = Counter()
+        self.dies_after = dies_after
+        self.failing: dict[str, str] = {}
+
+    def run(
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+    ) -> Sequence[SubReply | SubFailure]:
+        results: list[SubReply | SubFailure] = []
+        for at, call in enumerate(calls):
+            if self.dies_after is not None and self.asked.total() >= self.dies_after:
+                raise Died
+            self.asked[call.prompt] += 1
+            if call.prompt in self.failing:
+                results.append(SubFailure(self.failing[call.prompt], "It failed.", PAID))
+            else:
+                results.append(SubReply(f"{call.prompt} {self.asked[call.prompt]}", PAID))
+            finished(at, results[-1])
+        return results
+
+
+def call(prompt: str) -> SubCall:
+    return SubCall("", prompt, 10)
+
+
+def texts(results: Sequence[SubReply | SubFailure]) -> list[str]:
+    return [result.text if isinstance(result, SubReply) else result.code for result in results]
+
+
+def attempt(log: MemoryLog, inner: CountingCalls, batches: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Run a program that asks batch after batch; what it saw."""
+    run = DurableRun(RUN, log)
+    calls = run.sub_calls(inner)
+    try:
+        return [texts(calls.run([call(prompt) for prompt in batch])) for batch in batches]
+    finally:
+        run.close()
+
+
+PROGRAMS = st.lists(st.lists(st.sampled_from("abc"), max_size=6), min_size=1, max_size=5)
+
+
+@given(PROGRAMS, st.lists(st.integers(0, 8), max_size=4))
+def test_however_often_it_dies_a_run_asks_nothing_twice_and_ends_as_if_it_had_not(
+    program: list[list[str]], deaths: list[int]
+) -> None:
+    undisturbed, inner = CountingCalls(), CountingCalls()
+    expected = attempt(MemoryLog(), undisturbed, program)
+    log = MemoryLog()
+    for death in deaths:
+        inner.dies_after = inner.asked.total() + death
+        try:
+            attempt(log, inner, program)
+        except Died:
+            continue
+    inner.dies_after = None
+    assert attempt(log, inner, program) == expected
+    assert inner.asked == undisturbed.asked
+
+
+def test_each_reply_is_logged_before_it_is_used_and_its_cost_counts_once() -> None:
+    log = MemoryLog()
+    run = DurableRun(RUN, log)
+    run.sub_calls(CountingCalls()).run([call("a"), call("b")])
+    assert [(entry.body["text"], entry.spent.calls) for entry in log.entries] == [("a 1", 1), ("b 1", 1)]
+    run.close()
+
+
+def test_a_failure_that_would_come_again_is_not_asked_for_again() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    inner.failing = {"a": "context_too_long"}
+    first = attempt(log, inner, [["a"]])
+    inner.failing = {}
+    assert attempt(log, inner, [["a"]]) == first == [["context_too_long"]]
+
+
+def test_what_failed_because_the_model_was_away_is_asked_again_and_what_it_cost_is_counted() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    inner.failing = {"a": "language_model_timeout"}
+    assert attempt(log, inner, [["a"], ["b"]]) == [["language_model_timeout"], ["b 1"]]
+    inner.failing = {}
+    assert attempt(log, inner, [["a"], ["b"]]) == [["a 2"], ["b 1"]]
+    assert sum(entry.spent.calls for entry in log.entries) == 3
+
+
+def test_what_earlier_attempts_spent_is_gone_from_the_budget() -> None:
+    run = DurableRun(replace(RUN, spent=Spent(3, 9, 30, 6), seconds=50.0), MemoryLog())
+    left = run.budget(Limits(calls=5, seconds=60), None).remaining()
+    assert left.calls == 2
+    assert left.seconds is not None
+    assert 0 < left.seconds <= 10
+    run.close()
+
+
+def test_limits_are_the_same_after_they_were_kept() -> None:
+    limits = Limits(calls=3, dollars=Decimal("0.10"), seconds=2.5)
+    assert limits_of(json.loads(json.dumps(limits_body(limits)))) == limits
+
+
+def test_a_cached_reply_costs_nothing() -> None:
+    class Cached(CountingCalls):
+        def run(self, calls: Sequence[SubCall], **_: object) -> Sequence[SubReply | SubFailure]:
+            return [SubReply("kept", PAID, cached=True) for _ in calls]
+
+    log = MemoryLog()
+    assert attempt(log, Cached(), [["a"]]) == [["kept"]]
+    assert (log.entries[0].spent.calls, log.entries[0].spent.cached) == (0, 1)
+
+
+def test_a_run_that_was_taken_away_gets_no_reply_to_use() -> None:
+    log = MemoryLog()
+    log.failure = LeaseLostError("lost")
+    with pytest.raises(LeaseLostError):
+        attempt(log, CountingCalls(), [["a"]])
+
+
+def test_threads_in_another_order_get_what_was_logged() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    attempt(log, inner, [["a"], ["b"], ["a"]])
+    run = DurableRun(RUN, log)
+    calls, seen = run.sub_calls(inner), []
+    threads = [
+        threading.Thread(target=lambda p=prompt: seen.extend(texts(calls.run([call(p)])))) for prompt in ("a", "a", "b")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    run.close()
+    assert sorted(seen) == ["a 1", "a 2", "b 1"]
+    assert inner.asked == Counter(a=2, b=1)
+
+
+def searched(log: MemoryLog, found: Sequence[Passage]) -> Sequence[Passage]:
+    run = DurableRun(RUN, log)
+    try:
+        return run.retriever(lambda _: found)("Why?")
+    finally:
+        run.close()
+
+
+def test_a_search_finds_again_what_it_found_but_nothing_that_was_deleted_since() -> None:
+    log = MemoryLog()
+    before = [passage("One."), passage("Two.", document="doc-2")]
+    assert searched(log, before) == before
+    assert searched(log, []) == before
+    log.gone = {"doc-2-v1"}
+    assert searched(log, []) == before[:1]
+
+
+def test_nonces_are_the_same_in_each_attempt_and_differ_between_runs_and_prompts() -> None:
+    first, again, other = (
+        DurableRun(RUN, MemoryLog()),
+        DurableRun(RUN, MemoryLog()),
+        DurableRun(replace(RUN, id="s"), MemoryLog()),
+    )
+    nonces = [first.nonce(), first.nonce()]
+    assert [again.nonce(), again.nonce()] == nonces
+    assert len({*nonces, other.nonce()}) == 3
+    for run in (first, again, other):
+        run.close()
+
+
+def test_what_a_strategy_says_of_itself_is_logged_once_over_all_attempts() -> None:
+    log = MemoryLog()
+    for _ in range(2):
+        run = DurableRun(RUN, log)
+        run.record(Reading(1, (passage("One."),)))
+        run.record(Reading(2, (passage("One."),)))
+        run.close()
+    assert [entry.body["call"] for entry in log.entries] == [1, 2]

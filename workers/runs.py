@@ -1,0 +1,163 @@
+"""A claimed run, carried to its answer: the same in threads and in Celery."""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import structlog
+
+from ingest.catalog.active import ActiveDocument
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.run_log import RunLog
+from ingest.documents import Job
+from ingest.errors import LeadlineError, LeaseLostError
+from ingest.faultpoints import reach
+from ingest.runs import Entry, Run
+from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
+from rlm.routing import StrategyName, Wanted
+from rlm.runs.bodies import answer_body, limits_of, state_of
+from rlm.runs.durable import DurableRun
+from rlm.runs.port import Durability
+from rlm.scopes import AnswerScope
+from rlm.strategies import Completed, Event
+from workers.tasks import Stopping
+
+# How soon a worker learns that its run was cancelled, wherever that was said.
+_LOOK_SECONDS = 0.5
+# A language model that is away is waited for, but not for ever.
+_PATIENCE_SECONDS = 24 * 3600.0
+
+log = structlog.get_logger(__name__)
+
+
+class Answers(Protocol):
+    """What answers a question, as `rlm.answering.Answering` does."""
+
+    def stream(
+        self,
+        question: str,
+        scope: AnswerScope,
+        *,
+        wanted: Wanted,
+        cancelled: Callable[[], bool],
+        durability: Durability,
+    ) -> Iterator[Event]: ...
+
+
+class RunTask:
+    """Answers a run's question from where it was left off."""
+
+    def __init__(self, jobs: Jobs, run_log: RunLog, answers: Answers) -> None:
+        self._jobs = jobs
+        self._log = run_log
+        self._answers = answers
+
+    def run(self, job: Job, stopping: Callable[[], bool]) -> None:
+        """Raises `Stopping`, `LeaseLostError` when the run was cancelled or taken over, and what answering raises."""
+        run = self._log.begin(job)
+        reach("run.begun")
+        clock = _Clock(run.seconds)
+        with self._kept(job) as held:
+            durable = DurableRun(run, _JobLog(self._log, job, clock))
+            try:
+                self._answer(job, run, durable, clock, cancelled=lambda: stopping() or not held())
+            except RunCancelledError:
+                self._explain(job, stopping)
+            except LanguageModelUnavailableError as error:
+                raise _impatient(run, error) from error
+            finally:
+                durable.close()
+
+    def _answer(
+        self, job: Job, run: Run, durable: DurableRun, clock: "_Clock", *, cancelled: Callable[[], bool]
+    ) -> None:
+        scope = AnswerScope(run.tenant_id, run.collections, run.documents)
+        # What it would cost was said, and accepted, when it was asked for.
+        wanted = Wanted(StrategyName(run.strategy), confirm=True, budget=limits_of(run.limits))
+        for event in self._answers.stream(run.question, scope, wanted=wanted, cancelled=cancelled, durability=durable):
+            durable.record(event)
+            if isinstance(event, Completed):
+                durable.flush()
+                reach("run.answered")
+                state = state_of(event.answer)
+                self._log.finish(job, state, answer_body(event.answer), seconds=clock.seconds())
+                reach("run.ended")
+                return
+        raise RunCancelledError("The run was cancelled.")
+
+    def _explain(self, job: Job, stopping: Callable[[], bool]) -> None:
+        """Why nothing more is wanted of a run: the process ends, or the job is no longer this worker's."""
+        self._jobs.check(job)
+        if stopping():
+            raise Stopping
+        raise LeaseLostError(f"Job {job.id} could not be seen to be held for too long.")
+
+    @contextmanager
+    def _kept(self, job: Job) -> Iterator[Callable[[], bool]]:
+        """Says whether the job is still held, as of half a second ago.
+
+        A catalog that is away is believed to be as it was for as long as the lease would last.
+        """
+        over, lost = threading.Event(), threading.Event()
+
+        def watch() -> None:
+            seen = time.monotonic()
+            while not over.wait(_LOOK_SECONDS):
+                try:
+                    self._jobs.check(job)
+                    seen = time.monotonic()
+                except LeaseLostError:
+                    return lost.set()
+                except LeadlineError as error:
+                    log.warning("a run's job cannot be looked at", job=job.id, error=repr(error))
+                    if time.monotonic() - seen > self._jobs.lease_seconds:
+                        return lost.set()
+            return None
+
+        watcher = threading.Thread(target=watch, name=f"run-{job.id}", daemon=True)
+        watcher.start()
+        try:
+            yield lambda: not lost.is_set()
+        finally:
+            over.set()
+            watcher.join()
+
+
+class _Clock:
+    """How long a run has been worked at, earlier attempts included."""
+
+    def __init__(self, before: float) -> None:
+        self._begun = time.monotonic() - before
+
+    def seconds(self) -> float:
+        return time.monotonic() - self._begun
+
+
+class _JobLog:
+    """A run's log, as the worker that holds its job writes it."""
+
+    def __init__(self, run_log: RunLog, job: Job, clock: _Clock) -> None:
+        self._log = run_log
+        self._job = job
+        self._clock = clock
+
+    def logged(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
+        return self._log.logged(self._job.version_id, keys)
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        self._log.append(self._job, entries, seconds=self._clock.seconds())
+
+    def deleted(self, version_ids: Collection[str]) -> Collection[str]:
+        return self._log.deleted(version_ids)
+
+    def pinned(self, *, after: int) -> list[ActiveDocument]:
+        return self._log.pinned(self._job.version_id, after=after)
+
+
+def _impatient(run: Run, error: LeadlineError) -> LeadlineError:
+    """The error, or, once the run has waited too long, one that is not waited for."""
+    if time.time() - run.created_at < _PATIENCE_SECONDS:
+        return error
+    return LanguageModelRefusedError(f"The language model was away for too long: {error.detail}", hint=error.hint)
