@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rlm.benchmark import aggregation, needles, pairs
+from rlm.benchmark import aggregation, multihop, needles, pairs
 from rlm.benchmark.corpus import GENERATOR_VERSION, BenchmarkFolder, Question
 from rlm.benchmark.draws import Draws
 from rlm.benchmark.labels import LABEL_SETS, TUNED, label_set
 from rlm.benchmark.prose import BookProse, Filler, GeneratedProse
 from rlm.benchmark.records import write_records
 
-TASKS = (needles.TASK, needles.TASK_SEVERAL, aggregation.TASK, pairs.TASK)
+TASKS = (needles.TASK, needles.TASK_SEVERAL, aggregation.TASK, pairs.TASK, multihop.TASK)
 SMALLEST_TOKENS = 2_000
 LARGEST_TOKENS = 10_000_000
 
@@ -85,6 +85,16 @@ def _needles(spec: Spec, folder: BenchmarkFolder, draws: Draws) -> list[Question
     )
 
 
+def _multi_hop(spec: Spec, folder: BenchmarkFolder, draws: Draws) -> list[Question]:
+    return multihop.MultiHopTask(draws, count=spec.count).write(
+        folder,
+        _filler(spec),
+        size_tokens=spec.size_tokens,
+        count=spec.count,
+        unanswerable=round(spec.count * spec.unanswerable),
+    )
+
+
 def _aggregation(spec: Spec, folder: BenchmarkFolder, draws: Draws) -> list[Question]:
     temperature = spec.temperature or _AGGREGATION_TEMPERATURE
     records = write_records(
@@ -118,4 +128,5 @@ _WRITERS = {
     needles.TASK_SEVERAL: _needles,
     aggregation.TASK: _aggregation,
     pairs.TASK: _pairs,
+    multihop.TASK: _multi_hop,
 }

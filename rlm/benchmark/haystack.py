@@ -36,13 +36,13 @@ def write_haystack(
                 due = bisect_right(depths, (before + document.position) / chars, done)
                 here = order[done:due]
                 texts = [insertions[index].text for index in here]
-                spans.update(zip(here, _write_paragraph(document, filler.paragraph(), texts, draws), strict=True))
+                spans.update(zip(here, write_paragraph(document, filler.paragraph(), texts, draws), strict=True))
                 done = due
             before += document.position
     return [spans[index] for index in range(len(insertions))]
 
 
-def _write_paragraph(
+def write_paragraph(
     document: DocumentWriter, sentences: list[str], inserted: Sequence[str], draws: Draws
 ) -> list[GoldSpan]:
     """The spans of `inserted`, which are put between sentences in the order given."""

@@ -95,10 +95,11 @@ def f1(found: Collection[object], gold: Collection[object]) -> float:
 
 def _text(question: Question, answer: str) -> float:
     """Right when it names a wording of the gold and no other choice."""
-    if len(answer.split()) > _LONGEST_TEXT_WORDS or not named(question.gold, answer):
+    said = _after("Answer", answer)
+    if len(said.split()) > _LONGEST_TEXT_WORDS or not named(question.gold, said):
         return 0.0
     others = {choice for choice in question.choices if normalized(choice) not in map(normalized, question.gold)}
-    return float(not named({*others, *question.gold}, answer) & others)
+    return float(not named({*others, *question.gold}, said) & others)
 
 
 def _label(question: Question, answer: str) -> float:

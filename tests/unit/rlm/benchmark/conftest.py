@@ -26,6 +26,11 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> BenchmarkFolder:
     return generate(Spec("pairs", 8_000, seed=3, count=20), tmp_path_factory.mktemp("pairs"))
 
 
+@pytest.fixture(scope="session")
+def multi_hop(tmp_path_factory: pytest.TempPathFactory) -> BenchmarkFolder:
+    return generate(Spec("multi-hop", 60_000, seed=3, count=15), tmp_path_factory.mktemp("multi-hop"))
+
+
 def read_documents(folder: BenchmarkFolder) -> dict[str, str]:
     """The text of each document by its name."""
     return {path.name: path.read_text("utf-8") for path in folder.document_paths()}
