@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from api.cli import bench_rlm
 from api.cli.client import private
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import find_files, run
@@ -29,7 +30,10 @@ from retrieval.index import Scope
 from retrieval.models.store import ModelStore
 from retrieval.search import SearchRequest
 
-app = typer.Typer(help="Measure speed against the bare parts.", no_args_is_help=True)
+app = typer.Typer(help="Measure speed against the bare parts, and answers over long documents.", no_args_is_help=True)
+app.command()(bench_rlm.rlm)
+app.command()(bench_rlm.rlm_generate)
+app.command()(bench_rlm.rlm_score)
 
 _BARE_BATCH = 256
 _QUERY_WORDS = 9

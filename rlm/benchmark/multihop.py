@@ -256,8 +256,8 @@ def _cut(sentences: list[str], chars: int) -> list[str]:
 def _almost(one: object, other: object) -> bool:
     """Whether two descriptors share one of their parts, or two facts their object."""
     if isinstance(one, tuple) and isinstance(other, tuple):
-        return (one[0] == other[0]) != (one[1] == other[1])
-    return isinstance(one, Entity) and bool(one == other)
+        return bool((one[0] == other[0]) != (one[1] == other[1]))
+    return isinstance(one, Entity) and one == other
 
 
 def _wordings(entity: Entity) -> tuple[str, ...]:

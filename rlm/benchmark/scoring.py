@@ -27,7 +27,7 @@ _DECLINES = re.compile(
     r"(?:mentioned|specified|stated|provided|given|found|available|known|answered|recorded|included)\b"
     r"|\b(?:cannot|could not|can't|couldn't) (?:be )?(?:\w+ )?(?:find|found|answer|answered|determine|determined|say)\b"
     r"|\bno (?:answer|information|mention|record|evidence)\b|\bunanswerable\b|\bnot (?:in|among) the(?:se)? documents\b"
-    r"|^\W*(?:unknown|none|n/a|not found|nothing)\W*$",
+    r"|^\W*(?:unknown|none|n/a|nothing|not (?:found|stated|mentioned|specified|given|known|available|there))\W*$",
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w])|(?<![\w.])-?\d+(?:\.\d+)?(?!\w)")

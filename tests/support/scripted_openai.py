@@ -13,6 +13,8 @@ Fault = Literal["", "wait", "busy", "down", "hang", "cut", "not_json", "unauthor
 
 WINDOW = 8192
 
+Reply = Callable[[dict[str, Any]], str]
+
 
 class ScriptedOpenAI(ThreadingHTTPServer):
     """Answers every prompt with the numbers from one to nine, or with what `reply` makes of the request.
@@ -23,12 +25,16 @@ class ScriptedOpenAI(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(
+        self, reply: Reply | None = None, *, window_tokens: int = WINDOW, port: int = 0, keeps_requests: bool = True
+    ) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.reply = reply
+        self.window_tokens = window_tokens
         self.fault: Fault = ""
         self.dropped = 0
         self.requests: list[dict[str, Any]] = []
-        self.reply: Callable[[dict[str, Any]], str] | None = None
+        self.keeps_requests = keeps_requests
         self.open = 0
 
     @property
@@ -47,7 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.requests.append(body)
+        if self.server.keeps_requests:
+            self.server.requests.append(body)
         self.server.open += 1
         try:
             self._respond(body)
@@ -65,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             "too_long": (400, "context_length_exceeded"),
         }
         prompt = sum(len(message["content"]) for message in body["messages"]) // 2
-        fault = "too_long" if prompt > WINDOW else self.server.fault
+        fault = "too_long" if prompt > self.server.window_tokens else self.server.fault
         if fault in refusals:
             status, code = refusals[fault]
             self._json(status, {"error": {"message": f"It is {code}.", "code": code}}, {"Retry-After": "7"})
@@ -77,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(body, prompt)
 
     def _answer(self, body: dict[str, Any], prompt: int) -> None:
-        text, reason = (self.server.reply(body), "stop") if self.server.reply else _answer(body)
+        text, reason = (self.server.reply(body), "stop") if self.server.reply else _limited(_count(body), body)
         usage = {
             "prompt_tokens": prompt + 1,
             "completion_tokens": len(text.split()),
@@ -132,10 +139,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-def _answer(body: dict[str, Any]) -> tuple[str, str]:
-    """The text and the finish reason, with `stop`, `max_tokens` and `response_format` obeyed."""
+def _count(body: dict[str, Any]) -> str:
     schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
-    text = json.dumps(_instance(schema)) if schema else "1, 2, 3, 4, 5, 6, 7, 8, 9."
+    return json.dumps(_instance(schema)) if schema else "1, 2, 3, 4, 5, 6, 7, 8, 9."
+
+
+def _limited(text: str, body: dict[str, Any]) -> tuple[str, str]:
+    """The text and the finish reason, with `stop` and `max_tokens` obeyed."""
     for stop in body.get("stop") or []:
         text = text.split(stop, 1)[0]
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
@@ -167,9 +177,9 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 @contextmanager
-def scripted_openai() -> Iterator[ScriptedOpenAI]:
+def scripted_openai(reply: Reply | None = None, *, window_tokens: int = WINDOW) -> Iterator[ScriptedOpenAI]:
     """A server on loopback for the length of the block."""
-    with ScriptedOpenAI() as server:
+    with ScriptedOpenAI(reply, window_tokens=window_tokens) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield server

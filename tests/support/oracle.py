@@ -1,0 +1,139 @@
+"""A model that reads without error: it answers prompts about a benchmark's documents from the benchmark's own gold.
+
+    python -m tests.support.oracle FOLDER [--port N]
+
+serves it in the OpenAI protocol, for any system that is to be measured without a model's weakness in the way. It knows
+what it is shown and nothing else: a record's label when the record is in the prompt, an answer when the sentence that
+says so is.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlm.benchmark.corpus import BenchmarkFolder, Question
+from tests.support.scripted_openai import ScriptedOpenAI
+
+WINDOW_TOKENS = 1_000_000
+
+_INSTANCE = re.compile(r"\|\| Instance: (.+)$")
+_NUMBERED = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
+_BEGIN_RECORDS, _END_RECORDS = "BEGIN records", "END records"
+_QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
+_PROPOSED = re.compile(r"^Proposed answer: (.*)$", re.MULTILINE)
+_NOT_THERE = "The documents do not say."
+
+
+class Oracle:
+    """Replies to the prompts of readers, sorters and judges; `calls` counts them."""
+
+    def __init__(self, folder: BenchmarkFolder) -> None:
+        self.calls = 0
+        self._questions = folder.questions()
+        self._sentences = _evidence_sentences(folder, self._questions)
+        self._labels = _labels(folder)
+
+    def reply(self, body: dict[str, Any]) -> str:
+        """What to say to a chat completion's request."""
+        self.calls += 1
+        prompt = "\n".join(str(message["content"]) for message in body["messages"])
+        schema = body.get("response_format", {}).get("json_schema", {}).get("schema") or {}
+        properties: dict[str, Any] = schema.get("properties", {})
+        if "verdict" in properties:
+            return json.dumps({"verdict": "right" if self._confirms(prompt) else "wrong"})
+        if "quotes" in properties:
+            return self._read(prompt)
+        if properties and all(name.isdigit() for name in properties):
+            return json.dumps(dict(self._judged(prompt, properties)))
+        answer = self._answer(prompt)
+        return answer if answer is not None else _NOT_THERE
+
+    def label(self, record: str) -> str | None:
+        """The label of a record, given whole or as its instance alone; None for a text that is none of them."""
+        found = _INSTANCE.search(record)
+        return self._labels.get(hash(" ".join((found[1] if found else record).split())))
+
+    def _judged(self, prompt: str, properties: dict[str, Any]) -> Iterable[tuple[str, str]]:
+        """A label for each numbered record; where the choice is yes or no, whether the criterion names its label."""
+        start = prompt.rindex(_BEGIN_RECORDS)
+        records = dict(_NUMBERED.findall(prompt[start : prompt.index(_END_RECORDS, start)]))
+        named = {one or other for one, other in _QUOTED.findall(prompt[:start])}
+        for number, each in properties.items():
+            label = self.label(records[number])
+            choices: Sequence[str] = each["enum"]
+            yield number, ("yes" if label in named else "no") if set(choices) == {"yes", "no"} else label or choices[0]
+
+    def _read(self, prompt: str) -> str:
+        question = self._asked(prompt)
+        quotes = [each for each in self._sentences.get(question.id, ()) if each in prompt] if question else []
+        answer = self._answer(prompt)
+        if not quotes or answer is None:
+            return json.dumps({"quotes": ["Nothing here."], "answer": _NOT_THERE})
+        return json.dumps({"quotes": [self._located(quote, prompt) for quote in quotes[:3]], "answer": answer})
+
+    def _located(self, quote: str, prompt: str) -> Any:  # noqa: ANN401 - as the schema has it
+        """A quotation with its passage's number where several passages are shown."""
+        numbers = re.findall(r"BEGIN passage (\d+) ", prompt[: prompt.index(quote)])
+        several = len(re.findall(r"BEGIN passage \d+ ", prompt)) > 1
+        return {"passage": int(numbers[-1]), "quote": quote} if several and numbers else quote
+
+    def _answer(self, prompt: str) -> str | None:
+        """The gold as far as the prompt shows its evidence: all of it for one answer, a part for a list."""
+        question = self._asked(prompt)
+        if question is None or not question.answerable:
+            return None
+        shown = [sentence in prompt for sentence in self._sentences[question.id]]
+        if len(question.gold) == len(shown) > 1:
+            values = [value for value, is_shown in zip(question.gold, shown, strict=True) if is_shown]
+            return "; ".join(values) or None
+        return question.gold[0] if shown and all(shown) else None
+
+    def _confirms(self, prompt: str) -> bool:
+        proposed = _PROPOSED.search(prompt)
+        answer = self._answer(prompt)
+        return bool(proposed and answer and answer.casefold() in proposed[1].casefold())
+
+    def _asked(self, prompt: str) -> Question | None:
+        return next((question for question in self._questions if question.text in prompt), None)
+
+
+def _evidence_sentences(folder: BenchmarkFolder, questions: Sequence[Question]) -> dict[str, list[str]]:
+    """By question; each document is read once."""
+    texts: dict[str, str] = {}
+    sentences: dict[str, list[str]] = {question.id: [] for question in questions}
+    for question in questions:
+        for span in question.evidence:
+            if span.document not in texts:
+                texts[span.document] = (folder.documents / span.document).read_text("utf-8")
+            sentences[question.id].append(texts[span.document][span.start : span.end])
+    return sentences
+
+
+def _labels(folder: BenchmarkFolder) -> dict[int, str]:
+    """By the hash of the instance's text, which keeps ten million tokens of records small."""
+    if not folder.records.exists():
+        return {}
+    labels: dict[int, str] = {}
+    with (folder.documents / "records.txt").open(encoding="utf-8") as lines:
+        instances = (found[1] for line in lines if (found := _INSTANCE.search(line.rstrip("\n"))))
+        for instance, record in zip(instances, folder.read_records(), strict=True):
+            labels[hash(" ".join(instance.split()))] = record["label"]
+    return labels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Serve an oracle over a benchmark folder.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int, default=0)
+    options = parser.parse_args()
+    oracle = Oracle(BenchmarkFolder(options.folder))
+    with ScriptedOpenAI(oracle.reply, window_tokens=WINDOW_TOKENS, port=options.port, keeps_requests=False) as server:
+        print(f'LEADLINE_LLM="{server.url} oracle"', flush=True)
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
