@@ -12,7 +12,7 @@ from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
 from rlm.library import Library
 from rlm.subcalls.scheduler import SubCallScheduler
-from workers.cluster import OpenAnswers, OpenEncoder, Parts, local_encoder, open_parts
+from workers.cluster import OpenAnswers, OpenEncoders, Parts, local_encoders, open_parts
 from workers.collecting import Collector
 from workers.enqueue.celery_app import make_app
 from workers.enqueue.celery_doorbell import CeleryDoorbell
@@ -24,7 +24,7 @@ def open_cluster(
     settings: Settings,
     cluster: ClusterSettings,
     *,
-    open_encoder: OpenEncoder = local_encoder,
+    open_encoders: OpenEncoders = local_encoders,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
     """Services for one API process; any number of them may run on the same servers.
@@ -32,7 +32,7 @@ def open_cluster(
     Raises what keeps it from starting, in words. The broker may be away: uploads are accepted all the same.
     """
     with ExitStack() as stack:
-        parts = stack.enter_context(open_parts(cluster, open_encoder=open_encoder))
+        parts = stack.enter_context(open_parts(cluster, open_encoders=open_encoders))
         parts.catalog.ensure_tenant(DEFAULT_TENANT)
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
@@ -58,8 +58,8 @@ def open_cluster(
             searcher=searcher,
             answering=answering,
             doorbell=doorbell,
-            require_index=parts.require_index,
-            delete=Collector(parts.catalog, parts.index, parts.texts, parts.blobs).delete,
+            require_index=parts.generations.require_ready,
+            delete=Collector(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
         )
         try:
             yield services
@@ -88,6 +88,6 @@ def _answering(
         stack.callback(language_model.close)
         sub_calls = SubCallScheduler(parts.replies)
         stack.callback(sub_calls.close)
-        searcher = Searcher(parts.index, parts.sparse, parts.encoder, parts.catalog, parts.texts)
-        library = Library(parts.catalog, parts.texts, parts.encoder)
+        searcher = Searcher(parts.generations, parts.sparse, parts.catalog, parts.texts)
+        library = Library(parts.catalog, parts.texts, parts.generations.encoder())
         yield searcher, Answering(searcher, language_model, library, sub_calls)

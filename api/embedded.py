@@ -19,6 +19,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.generations import Generations as Records
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.leftovers import Leftovers
@@ -32,12 +33,15 @@ from ingest.parsing.sandbox import ParserSandbox
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.embedding import Embedder
-from retrieval.encoder_fact import require_same_encoder
+from retrieval.encoders import Encoders, only
+from retrieval.generations import require_fit
 from retrieval.models.store import ModelStore
+from retrieval.open_generations import OpenGenerations
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
 from rlm.library import Library
 from rlm.subcalls.scheduler import SubCallScheduler
+from workers.building import open_builder
 from workers.collecting import Collector
 from workers.enqueue import ThreadDoorbell
 from workers.reconcile import reconcile
@@ -51,21 +55,24 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def open_embedded(
-    settings: Settings, *, encoder: Embedder | None = None, language_model: LanguageModel | None = None
+    settings: Settings,
+    *,
+    encoder: Embedder | None = None,
+    encoders: Encoders | None = None,
+    language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
     """All parts on one data folder. Raises what keeps a service from starting, in words.
 
-    The folder is this process's alone until the block ends. An encoder or a language model may be given instead of
-    those the settings name; they are closed with the rest.
+    The folder is this process's alone until the block ends. An encoder, or several, or a language model may be given
+    instead of those the settings name; they are closed with the rest.
     """
     with ExitStack() as stack:
         stack.enter_context(owned(settings.home))
         models = ModelStore(settings.models)
-        encoder = encoder or build.embedded_encoder(models)
-        stack.callback(encoder.close)
+        encoders = encoders or (only(encoder) if encoder else build.local_encoders(models))
         language_model = language_model or open_language_model(settings, models)
         stack.callback(language_model.close)
-        services, workers = _assemble(settings, encoder, language_model, stack)
+        services, workers = _assemble(settings, encoders, language_model, stack)
         workers.start()
         try:
             yield services
@@ -110,8 +117,19 @@ def owned(home: Path) -> Iterator[None]:
         yield
 
 
+def owner(home: Path) -> int | None:
+    """The process that has the data folder open, or had it last and died; None when none that lives has."""
+    try:
+        with (home / "lock").open() as lock:
+            pid = int(_owner(lock))
+        os.kill(pid, 0)
+    except (OSError, ValueError):
+        return None
+    return pid
+
+
 def _assemble(
-    settings: Settings, encoder: Embedder, language_model: LanguageModel, stack: ExitStack
+    settings: Settings, encoders: Encoders, language_model: LanguageModel, stack: ExitStack
 ) -> tuple[Services, WorkerThreads]:
     home = settings.home
     engine = open_database(sqlite_url(home / "catalog.sqlite"))
@@ -126,13 +144,18 @@ def _assemble(
     texts = Texts(blobs)
 
     sparse = build.sparse_encoder()
-    require_same_encoder(catalog, encoder, sparse)
+    records = Records(engine)
+    first = encoders.named(settings.encoder)
+    active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
+    require_fit(active, encoders, sparse, chosen=settings.encoder)
     crashed = _mark_unclean(home, stack)
-    index = build.embedded_index(home, encoder.dimension)
-    stack.callback(index.close)
+    generations = OpenGenerations(records, build.embedded_indexes(home), encoders, sparse)
+    stack.callback(generations.close)
+    generations.open()
     if crashed:
-        behind = reconcile(catalog, jobs, index)
-        upkeep(Leftovers(engine), index, blobs, texts)
+        with generations.active() as made:
+            behind = reconcile(catalog, jobs, made.index)
+        upkeep(Leftovers(engine), generations, blobs, texts)
         log.info("the last process ended without closing", versions_indexed_again=len(behind))
     recovered = jobs.recover(all_running=True)
     if recovered:
@@ -143,12 +166,12 @@ def _assemble(
     scratch.mkdir()
     parser = ParserSandbox(scratch=scratch)
     stack.callback(parser.close)
-    shop = Workshop(catalog, jobs, blobs, texts, index, sparse, encoder, blobs.path)
+    shop = Workshop(catalog, jobs, blobs, texts, generations, sparse, blobs.path)
     doorbell = ThreadDoorbell()
-    searcher = Searcher(index, sparse, encoder, catalog, texts)
+    searcher = Searcher(generations, sparse, catalog, texts)
     sub_calls = SubCallScheduler(Replies(engine))
     stack.callback(sub_calls.close)
-    answering = Answering(searcher, language_model, Library(catalog, texts, encoder), sub_calls)
+    answering = Answering(searcher, language_model, Library(catalog, texts, generations.encoder()), sub_calls)
     workers = WorkerThreads(
         jobs,
         [IngestTask(shop, parser)],
@@ -158,6 +181,7 @@ def _assemble(
         has_room=blobs.has_room_to_work,
         answer=RunTask(jobs, RunLog(engine, announce=feed.announce), answering),
         runs_at_once=settings.runs_at_once,
+        open_builder=lambda stopping: open_builder(records, shop, stopping)[0],
     )
     services = Services(
         settings=settings,
@@ -180,7 +204,8 @@ def _assemble(
         searcher=searcher,
         answering=answering,
         doorbell=doorbell,
-        delete=Collector(catalog, index, texts, blobs).delete,
+        delete=Collector(catalog, generations, texts, blobs).delete,
+        require_index=generations.require_ready,
     )
     return services, workers
 

@@ -25,6 +25,11 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="The address the service listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port the service listens on; 0 takes a free one.")
+    encoder: str | None = Field(
+        None,
+        description="The encoder of a new index, `minilm` if not set; of one that is there, the encoder it must have. "
+        "`leadline index show` names those there are.",
+    )
     llm: str = Field(
         "local",
         description="`local`, `none`, or `URL MODEL` of any OpenAI-compatible server, such as "

@@ -37,13 +37,15 @@ IN_PROGRESS = frozenset(VersionState) - COLLECTABLE_STATES - {VersionState.READY
 
 
 class JobKind(StrEnum):
-    """What a worker does: make a version searchable, give it vectors, collect what a withdrawn one left, or answer a
-    question in the background; the job of a run has the run's id for its document's and its version's."""
+    """What a worker does: make a version searchable, give it vectors, collect what a withdrawn one left, put a version
+    into another generation of the index, or answer a question in the background; the job of a run has the run's id for
+    its document's and its version's."""
 
     INGEST = "ingest"
     EMBED = "embed"
     COLLECT = "collect"
     RUN = "run"
+    REEMBED = "reembed"
 
 
 # What a version comes into being by: when such a job has failed, so has the version.
@@ -131,7 +133,10 @@ class Deletion:
 
 @dataclass(frozen=True)
 class Job:
-    """A claimed job. Every commit made for it names `fence`, so a worker that lost its lease cannot commit."""
+    """A claimed job. Every commit made for it names `fence`, so a worker that lost its lease cannot commit.
+
+    `generation` is that of the index which the job's work goes into; it must still stand as it did at the commit.
+    """
 
     id: int
     kind: JobKind
@@ -140,6 +145,7 @@ class Job:
     version_id: str
     attempt: int
     fence: int
+    generation: int = 0
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,20 @@ class UnsupportedTypeError(UploadError):
     default_hint = "Upload text, Markdown, HTML or PDF."
 
 
+class GenerationStateError(IngestError):
+    """The generations of the vector index do not stand as the request needs them to."""
+
+    code = "generation_state"
+    default_hint = "`leadline index show` says how they stand."
+
+
+class GenerationChangedError(IngestError):
+    """The index was switched while something was written to the generation that was left; it is done again."""
+
+    code = "generation_changed"
+    default_hint = "Nothing to do: it is tried again in a moment, on the generation that is active now."
+
+
 class ParseError(IngestError):
     """The document was accepted but cannot be turned into text. Trying again gives the same result."""
 
@@ -184,6 +198,13 @@ class IncompleteVersionError(CatalogError):
 
     code = "version_incomplete"
     default_hint = "Replace the document again; if it persists, see that the vector index keeps what is written to it."
+
+
+class TextLostError(IngestError):
+    """The catalog has the document, and its normalized text is not in the blobs."""
+
+    code = "text_lost"
+    default_hint = "Put the blobs back from a backup, or delete the document and upload it again."
 
 
 class LeaseLostError(CatalogError):

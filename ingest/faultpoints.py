@@ -26,6 +26,14 @@ FAULT_POINTS: dict[str, str] = {
     "delete.committed": "the document is gone for readers, and its points are there",
     "delete.points_removed": "the points are gone, and text and bytes are there",
     "collect.claimed": "a worker holds the collection and has removed nothing",
+    "reembed.claimed": "a builder holds the version and has written nothing of it",
+    "reembed.writing": "a builder is about to write chunks, and may have lost its lease since it last looked",
+    "reembed.half_indexed": "some of the chunks are in the generation being built",
+    "reembed.encoded": "new vectors are in memory only",
+    "reembed.written": "new vectors are in the generation being built, and no row says so",
+    "reembed.committed": "the version counts as put into the generation, and the builder has not gone on",
+    "switch.committing": "everything is changed for the switch, and nothing is committed",
+    "discard.removed": "the index of a discarded generation is gone, and nobody was told",
     "sweep.recovered": "lost jobs are queued again, and nobody was told",
 }
 # Those of runs, which no upload passes.

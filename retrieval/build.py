@@ -1,27 +1,35 @@
 """Makes the retrieval parts of the embedded deployment: the only module that names their concrete classes."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.bm25 import Bm25Encoder, SparseEncoder
 from retrieval.embedding import Embedder
-from retrieval.index import Index
+from retrieval.encoders import EncoderChoice, Encoders
+from retrieval.generations import IndexStore
+from retrieval.index_stores import FolderStore, ServerStore
 from retrieval.models.manifest import model_file
 from retrieval.models.store import ModelStore
-from retrieval.openvino_embedder import OpenVinoEmbedder
-from retrieval.qdrant_edge_index import QdrantEdgeIndex
+from retrieval.openvino_embedder import DIMENSION, MAX_TOKENS, OpenVinoEmbedder, fingerprint
 from retrieval.qdrant_server_settings import QdrantServerSettings
 
 if TYPE_CHECKING:
     from retrieval.qdrant_server_index import QdrantServerIndex
 
+_SHORT_TOKENS = 128
 _ENCODER = "all-MiniLM-L6-v2-int8.onnx"
 _TOKENIZER = "all-MiniLM-L6-v2-tokenizer.json"
 
 
-def embedded_index(home: Path, dimension: int) -> Index:
-    """The shard in the data folder, made when it is not there yet."""
-    return QdrantEdgeIndex(home / "index", dimension=dimension)
+def embedded_indexes(home: Path) -> IndexStore:
+    """Shards in the data folder."""
+    return FolderStore(home)
+
+
+def server_indexes(url: str, *, api_key: str | None = None) -> IndexStore:
+    """Collections of a Qdrant server."""
+    return ServerStore(url, api_key=api_key, settings=QdrantServerSettings())
 
 
 def server_index(
@@ -41,9 +49,27 @@ def server_index(
     return QdrantServerIndex(url, dimension=dimension, api_key=api_key, settings=settings or QdrantServerSettings())
 
 
-def embedded_encoder(models: ModelStore) -> Embedder:
+def embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:
     """Raises `ModelMissingError` when a file has not been fetched."""
-    return OpenVinoEmbedder(models.path(model_file(_ENCODER)), models.path(model_file(_TOKENIZER)))
+    files = models.path(model_file(_ENCODER)), models.path(model_file(_TOKENIZER))
+    return OpenVinoEmbedder(*files, max_tokens=max_tokens)
+
+
+def local_encoders(models: ModelStore) -> Encoders:
+    """Those that run on this machine's processor."""
+    about = {tokens: f"reads the first {tokens} tokens of a chunk" for tokens in (MAX_TOKENS, _SHORT_TOKENS)}
+    return Encoders(
+        [
+            EncoderChoice(
+                "minilm" if tokens == MAX_TOKENS else f"minilm-{tokens}",
+                fingerprint(tokens),
+                DIMENSION,
+                partial(embedded_encoder, models, max_tokens=tokens),
+                f"all-MiniLM-L6-v2, int8; {what}",
+            )
+            for tokens, what in about.items()
+        ]
+    )
 
 
 def sparse_encoder() -> SparseEncoder:

@@ -5,6 +5,7 @@ RetrievalError
 │   └── IndexRefusedError   it answers, and refuses this request; sent again it would be refused again
 ├── ChunksMissingError      vectors came for chunks that are not there
 ├── IndexMismatchError      the index was built with another encoder or chunker
+├── UnknownEncoderError     no encoder here has that name or fingerprint
 ├── QueryError              the question cannot be searched for as it is
 ├── EncoderError            the embedding model failed
 ├── EvaluationDataError     a file of judged questions is not in BEIR's format
@@ -51,6 +52,13 @@ class IndexMismatchError(RetrievalError):
 
     code = "index_mismatch"
     default_hint = "Start with the settings the index was built with, or index the documents again."
+
+
+class UnknownEncoderError(RetrievalError):
+    """This installation has no encoder of that name or fingerprint."""
+
+    code = "encoder_unknown"
+    default_hint = "`leadline index show` names the encoders there are."
 
 
 class QueryError(RetrievalError):

@@ -122,6 +122,9 @@ class IndexInventory(Protocol):
 class Index(IndexWriter, IndexReader, IndexInventory, Protocol):
     """The whole index, with its life: opened by a build function, flushed, closed."""
 
+    def require_ready(self) -> None:
+        """Ask once whether it answers, for a readiness probe. Raises `IndexUnavailableError` with the reason."""
+
     def flush(self) -> None:
         """Everything written so far survives a power cut."""
 

@@ -27,14 +27,21 @@ _TEXTS_PER_REQUEST = 4
 _WIDTH_STEP = 8
 
 
+def fingerprint(max_tokens: int) -> str:
+    """Of the encoder that cuts texts after so many tokens."""
+    return f"all-MiniLM-L6-v2/int8-onnx/mean/{max_tokens}/{DIMENSION}"
+
+
 class OpenVinoEmbedder:
     """Mean-pooled, L2-normalized sentence embeddings; the pooling is part of the compiled graph."""
 
-    def __init__(self, model: Path, tokenizer: Path, *, streams: int | None = None) -> None:
+    def __init__(
+        self, model: Path, tokenizer: Path, *, streams: int | None = None, max_tokens: int = MAX_TOKENS
+    ) -> None:
         """Reads an ONNX BERT with outputs of shape `[batch, tokens, 384]` and its `tokenizer.json`."""
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.enable_truncation(max_tokens)
         core = ov.Core()
         graph = _with_pooling(core.read_model(str(model)))
         self._for_queries = core.compile_model(graph, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
@@ -44,7 +51,7 @@ class OpenVinoEmbedder:
         self._queue.set_callback(_on_result)
         self._query_lock = threading.Lock()
         self._queue_lock = threading.Lock()
-        self.fingerprint = f"all-MiniLM-L6-v2/int8-onnx/mean/{MAX_TOKENS}/{DIMENSION}"
+        self.fingerprint = fingerprint(max_tokens)
         self.dimension = DIMENSION
 
     def documents(self, texts: Sequence[str]) -> Embedded:

@@ -194,6 +194,9 @@ class QdrantEdgeIndex:
         """
         return self._upkeep.compact()
 
+    def require_ready(self) -> None:
+        """Nothing to ask: the engine is in this process."""
+
     def flush(self) -> None:
         self._shard.flush()
 

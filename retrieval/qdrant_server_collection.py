@@ -37,6 +37,20 @@ def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServer
     _put_back_limits(connection, info, settings)
 
 
+def points_in(connection: QdrantConnection, settings: QdrantServerSettings) -> int | None:
+    """About how many points the collection has; None when it is not there."""
+    info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
+    return None if info is None else info.points_count or 0
+
+
+def drop(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+    """The collection is gone, or was not there."""
+    connection.call(
+        lambda client: client.delete_collection(settings.collection, timeout=settings.write_timeout_seconds),
+        settings.work_retries,
+    )
+
+
 def set_indexing_threshold(client: QdrantClient, settings: QdrantServerSettings, threshold_kb: int) -> None:
     """How large a segment grows before a graph is built over it; 0 is for ever."""
     client.update_collection(

@@ -176,10 +176,6 @@ class QdrantServerIndex:
             self._bulk(self._settings.indexing_threshold_kb)
 
     def require_ready(self) -> None:
-        """Ask once whether the server answers and has the collection, for a readiness probe.
-
-        Raises `IndexUnavailableError` with the reason.
-        """
         info = self._connection.call_once(lambda client: client.get_collection(self._name))
         if info.status is models.CollectionStatus.RED:
             raise IndexUnavailableError(

@@ -14,10 +14,10 @@ from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder, matched_words
 from retrieval.choosing import Chosen, choose
 from retrieval.clock import Clock
-from retrieval.embedding import Embedder
-from retrieval.errors import QueryError
+from retrieval.errors import IndexUnavailableError, QueryError
 from retrieval.expansion import Stretch, merge, widen
 from retrieval.filters import conditions, match
+from retrieval.generations import Generations, OpenGeneration
 from retrieval.index import DenseVector, IndexReader, Scope, Scored, SparseVector
 from retrieval.passages import Passage
 from retrieval.ranking import Ranking, diversify, rank
@@ -81,12 +81,9 @@ class Visibility(Protocol):
 class Searcher:
     """Searches one index for every tenant; the tenant is part of each request and of every query sent."""
 
-    def __init__(
-        self, index: IndexReader, sparse: SparseEncoder, embedder: Embedder, visibility: Visibility, texts: Texts
-    ) -> None:
-        self._index = index
+    def __init__(self, generations: Generations, sparse: SparseEncoder, visibility: Visibility, texts: Texts) -> None:
+        self._generations = generations
         self._sparse = sparse
-        self._embedder = embedder
         self._visibility = visibility
         self._texts = texts
 
@@ -99,17 +96,29 @@ class Searcher:
             clock.lap("filter")
             if not documents:
                 return SearchResult((), clock.laps())
-        sparse = self._sparse.query(request.query) if request.mode is not Mode.DENSE else None
-        dense = self._embedder.query(request.query) if request.mode is not Mode.BM25 else None
-        clock.lap("embed")
-        found = self._look(request, documents, sparse, dense, clock)
-        if found.passed_over and self._hidden(request) != found.scope.hidden_versions:
-            # A document was replaced between the two questions to the catalog: its old version is not shown any more,
-            # and its new one was hidden from the engine.
-            found = self._look(request, documents, sparse, dense, clock)
+        with self._generations.active() as made:
+            try:
+                found = self._find(made, request, documents, clock)
+            except IndexUnavailableError:
+                if not self._generations.has_left(made):
+                    raise
+                with self._generations.active() as now:  # the one before was discarded under this search
+                    found = self._find(now, request, documents, clock)
         hits = self._hits(found, request)
         clock.lap("read")
         return SearchResult(hits, clock.laps())
+
+    def _find(self, made: OpenGeneration, request: SearchRequest, documents: tuple[str, ...], clock: Clock) -> "_Found":
+        """In one generation of the index, with a query of that generation's encoder."""
+        sparse = self._sparse.query(request.query) if request.mode is not Mode.DENSE else None
+        dense = made.encoder.query(request.query) if request.mode is not Mode.BM25 else None
+        clock.lap("embed")
+        found = self._look(made.index, request, documents, sparse, dense, clock)
+        if found.passed_over and self._hidden(request) != found.scope.hidden_versions:
+            # A document was replaced between the two questions to the catalog: its old version is not shown any more,
+            # and its new one was hidden from the engine.
+            found = self._look(made.index, request, documents, sparse, dense, clock)
+        return found
 
     def _documents(self, request: SearchRequest) -> tuple[str, ...]:
         """Those that the request names, and that its filters leave."""
@@ -131,6 +140,7 @@ class Searcher:
 
     def _look(
         self,
+        index: IndexReader,
         request: SearchRequest,
         documents: tuple[str, ...],
         sparse: SparseVector | None,
@@ -139,7 +149,7 @@ class Searcher:
     ) -> "_Found":
         scope = Scope(request.tenant_id, request.collections, documents, self._hidden(request))
         ranking = rank(
-            self._index,
+            index,
             scope,
             sparse=sparse,
             dense=dense,
@@ -149,9 +159,9 @@ class Searcher:
             clock=clock,
         )
         if request.diversity:
-            ranking = diversify(self._index, ranking, diversity=request.diversity, count=_CANDIDATES)
+            ranking = diversify(index, ranking, diversity=request.diversity, count=_CANDIDATES)
             clock.lap("diversify")
-        chosen, passed_over = choose(self._index, self._visibility.visible, scope, ranking.best, request)
+        chosen, passed_over = choose(index, self._visibility.visible, scope, ranking.best, request)
         clock.lap("show")
         return _Found(scope, ranking, chosen, passed_over)
 
@@ -164,9 +174,9 @@ class Searcher:
 
     def bare(self, scope: Scope, query: str, *, limit: int) -> int:
         """Only the encoder's and the engine's own work for a hybrid query, the yardstick of `leadline bench search`."""
-        return self._index.fused(
-            scope, sparse=self._sparse.query(query), dense=self._embedder.query(query), limit=limit, depth=_CANDIDATES
-        )
+        with self._generations.active() as made:
+            sparse, dense = self._sparse.query(query), made.encoder.query(query)
+            return made.index.fused(scope, sparse=sparse, dense=dense, limit=limit, depth=_CANDIDATES)
 
     def _hits(self, found: "_Found", request: SearchRequest) -> tuple[Hit, ...]:
         """With their texts. What was deleted a moment ago has none any more, and is not a hit."""

@@ -11,17 +11,26 @@ from ingest.documents import Job, JobKind
 from ingest.errors import LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
 from workers.errors import Outcome, failure, outcome
+from workers.reembedding import ReembedTask
 from workers.runs import RunTask
 from workers.tasks import CollectTask, EmbedTask, IngestTask, Stopping
 
 # Small documents are embedded together, and collections are short.
-_CLAIM_LIMITS = {JobKind.INGEST: 1, JobKind.EMBED: 64, JobKind.COLLECT: 16, JobKind.RUN: 1}
+_CLAIM_LIMITS = {
+    JobKind.INGEST: 1,
+    JobKind.EMBED: 64,
+    JobKind.COLLECT: 16,
+    JobKind.REEMBED: 16,
+    JobKind.RUN: 1,
+}
 
 log = structlog.get_logger(__name__)
 
 
 class Carrier:
     """Claims jobs for one worker and runs its tasks on them; whatever a task raises ends in the job's row.
+
+    It is asked only for kinds that it was given a task of.
 
     `stopping` tells the tasks to hand back what they hold at the next good moment, because the process ends;
     `slice_over` tells only those that lose nothing by it, so that others get a turn. `keep_leases` must be called
@@ -31,9 +40,10 @@ class Carrier:
     def __init__(
         self,
         jobs: Jobs,
-        ingest: IngestTask,
-        embed: EmbedTask,
-        collect: CollectTask,
+        ingest: IngestTask | None = None,
+        embed: EmbedTask | None = None,
+        collect: CollectTask | None = None,
+        reembed: ReembedTask | None = None,
         *,
         stopping: Callable[[], bool],
         slice_over: Callable[[], bool] = lambda: False,
@@ -41,7 +51,7 @@ class Carrier:
     ) -> None:
         self._jobs = jobs
         self._ingest = ingest
-        self._embed = embed
+        self._together = {JobKind.EMBED: embed, JobKind.REEMBED: reembed}
         self._collect = collect
         self._answer = answer
         self._stopping = stopping
@@ -60,8 +70,8 @@ class Carrier:
             self._held.update({job.id: job for job in claimed})
         try:
             reach(f"{kind}.claimed")
-            if kind is JobKind.EMBED:
-                self._carry(claimed, lambda: self._embed.run(claimed, self._pausing))
+            if kind in self._together:
+                self._carry(claimed, partial(self._run_together, claimed))
             else:
                 for job in claimed:
                     self._carry([job], partial(self._run_one, job))
@@ -75,15 +85,23 @@ class Carrier:
         """Extend the lease of every job that is being carried."""
         with self._lock:
             held = list(self._held.values())
-        self._each(held, self._jobs.extend)
+        if held:
+            self._jobs.extend_all(held)
 
     def _run_one(self, job: Job) -> None:
         if job.kind is JobKind.INGEST:
+            assert self._ingest is not None
             self._ingest.run(job, self._stopping)
         elif job.kind is JobKind.RUN and self._answer is not None:
             self._answer.run(job, self._stopping)
         else:
+            assert self._collect is not None
             self._collect.run(job)
+
+    def _run_together(self, held: Sequence[Job]) -> None:
+        task = self._together[held[0].kind]
+        assert task is not None
+        task.run(held, self._pausing)
 
     def _carry(self, held: Sequence[Job], work: Callable[[], None]) -> None:
         try:
@@ -100,7 +118,7 @@ class Carrier:
             self._each(held, self._jobs.hand_back)
         elif len(held) > 1:  # one bad document must not fail its batch
             for job in held:
-                self._carry([job], partial(self._embed.run, [job], self._pausing))
+                self._carry([job], partial(self._run_together, [job]))
         elif outcome(error) is not Outcome.ABANDON:
             self._each(held, partial(self._try_again_or_fail, error))
 

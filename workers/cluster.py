@@ -15,6 +15,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
+from ingest.catalog.generations import Generations as Records
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.leftovers import Leftovers
@@ -29,10 +30,10 @@ from ingest.redis_feed import RedisFeed
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder
-from retrieval.embedding import Embedder
-from retrieval.encoder_fact import require_same_encoder
-from retrieval.index import Index
+from retrieval.encoders import Encoders
+from retrieval.generations import IndexStore, require_fit
 from retrieval.models.store import ModelStore
+from retrieval.open_generations import OpenGenerations
 from workers.carrying import Carrier
 from workers.runs import Answers, RunTask
 from workers.settings import ClusterSettings
@@ -41,7 +42,7 @@ from workers.upkeep import upkeep
 
 log = structlog.get_logger(__name__)
 
-OpenEncoder = Callable[[ClusterSettings], Embedder]
+OpenEncoders = Callable[[ClusterSettings], Encoders]
 OpenParser = Callable[[Path], ParserSandbox]
 
 # A task works for this share of its time limit and then rings for the next, so that no step comes near the limit.
@@ -63,18 +64,19 @@ class Parts:
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts
-    index: Index
-    require_index: Callable[[], None]
+    records: Records
+    store: IndexStore
+    generations: OpenGenerations
+    encoders: Encoders
     sparse: SparseEncoder
-    encoder: Embedder
 
 
 OpenAnswers = Callable[[Parts], AbstractContextManager[Answers]]
 
 
-def local_encoder(settings: ClusterSettings) -> Embedder:
-    """The encoder that runs on this machine's processor."""
-    return build.embedded_encoder(ModelStore(settings.models))
+def local_encoders(settings: ClusterSettings) -> Encoders:
+    """Those that run on this machine's processor."""
+    return build.local_encoders(ModelStore(settings.models))
 
 
 def sandboxed_parser(scratch: Path) -> ParserSandbox:
@@ -82,25 +84,33 @@ def sandboxed_parser(scratch: Path) -> ParserSandbox:
 
 
 @contextmanager
-def open_parts(settings: ClusterSettings, *, open_encoder: OpenEncoder = local_encoder) -> Iterator[Parts]:
-    """Raises what keeps a process from starting, in words: a server that is away, an index of another encoder."""
+def open_parts(
+    settings: ClusterSettings, *, open_encoders: OpenEncoders = local_encoders, serving: bool = True
+) -> Iterator[Parts]:
+    """Raises what keeps a process from `serving`, in words: a server that is away, an index of another encoder.
+
+    Without `serving` no index is opened before it is asked for, and any may be there: for mending it.
+    """
     with ExitStack() as stack:
         engine = open_database(settings.database_url.get_secret_value())
         stack.callback(engine.dispose)
         feed = RedisFeed(settings.redis_url.get_secret_value())
         stack.callback(feed.close)
-        catalog = Catalog(engine, announce=feed.announce)
-        encoder = open_encoder(settings)
-        stack.callback(encoder.close)
-        sparse = build.sparse_encoder()
-        require_same_encoder(catalog, encoder, sparse)
+        encoders, sparse = open_encoders(settings), build.sparse_encoder()
+        records = Records(engine)
+        first = encoders.named(settings.encoder)
+        active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-        index = build.server_index(settings.qdrant_url, encoder.dimension, api_key=key)
-        stack.callback(index.close)
+        store = build.server_indexes(settings.qdrant_url, api_key=key)
+        generations = OpenGenerations(records, store, encoders, sparse)
+        stack.callback(generations.close)
+        if serving:
+            require_fit(active, encoders, sparse, chosen=settings.encoder)
+            generations.open()
         blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
         jobs = Jobs(engine, lease_seconds=settings.lease_seconds, announce=feed.announce)
         yield Parts(
-            catalog=catalog,
+            catalog=Catalog(engine, announce=feed.announce),
             jobs=jobs,
             runs=Runs(engine, announce=feed.announce),
             run_log=RunLog(engine, announce=feed.announce),
@@ -111,10 +121,11 @@ def open_parts(settings: ClusterSettings, *, open_encoder: OpenEncoder = local_e
             feed=feed,
             blobs=blobs,
             texts=Texts(blobs),
-            index=index,
-            require_index=index.require_ready,
+            records=records,
+            store=store,
+            generations=generations,
+            encoders=encoders,
             sparse=sparse,
-            encoder=encoder,
         )
 
 
@@ -141,9 +152,8 @@ class Station:
             parts.jobs,
             parts.blobs,
             parts.texts,
-            parts.index,
+            parts.generations,
             parts.sparse,
-            parts.encoder,
             parts.blobs.path,
         )
         self._carrier = Carrier(
@@ -184,7 +194,7 @@ class Station:
 
     def tidy(self) -> None:
         parts = self._parts
-        upkeep(parts.leftovers, parts.index, parts.blobs, parts.texts)
+        upkeep(parts.leftovers, parts.generations, parts.blobs, parts.texts)
 
     def close(self) -> None:
         self._closing.set()
@@ -205,13 +215,13 @@ def open_station(
     *,
     stopping: Callable[[], bool],
     ring: Callable[[JobKind], None],
-    open_encoder: OpenEncoder = local_encoder,
+    open_encoders: OpenEncoders = local_encoders,
     open_parser: OpenParser = sandboxed_parser,
     open_answers: OpenAnswers | None = None,
 ) -> Iterator[Station]:
     """A worker process's; without `open_answers` it carries no runs."""
     with ExitStack() as stack:
-        parts = stack.enter_context(open_parts(settings, open_encoder=open_encoder))
+        parts = stack.enter_context(open_parts(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         parser = open_parser(scratch)

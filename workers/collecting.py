@@ -8,7 +8,7 @@ from ingest.documents import Deletion, Version, VersionState
 from ingest.errors import LeadlineError
 from ingest.faultpoints import reach
 from ingest.texts import Texts
-from retrieval.index import IndexWriter
+from retrieval.generations import Generations
 
 log = structlog.get_logger(__name__)
 
@@ -16,21 +16,22 @@ log = structlog.get_logger(__name__)
 class Collector:
     """Everything that keeps something of a version, so that it is forgotten in all of them."""
 
-    def __init__(self, catalog: Catalog, index: IndexWriter, texts: Texts, blobs: Blobs) -> None:
+    def __init__(self, catalog: Catalog, generations: Generations, texts: Texts, blobs: Blobs) -> None:
         self._catalog = catalog
-        self._index = index
+        self._generations = generations
         self._texts = texts
         self._blobs = blobs
 
     def remove(self, version: Version) -> tuple[int, int]:
         """Chunks removed from the index, and bytes freed; nothing of a version that is in use, and nothing again.
 
-        The original of a failed version stays, to be looked at, until its document is replaced or deleted.
+        Whatever generations of the index there are, it is gone from all of them. The original of a failed version
+        stays, to be looked at, until its document is replaced or deleted.
         """
         leaving = self._catalog.leaving(version.id)
         if leaving is None:
             return 0, 0
-        chunks = self._index.delete_version(leaving.tenant_id, leaving.id)
+        chunks = self._generations.delete_version(leaving.tenant_id, leaving.id)
         reach("delete.points_removed")
         size = self._texts.delete(leaving.id)
         if leaving.state is not VersionState.FAILED:

@@ -5,6 +5,7 @@ from enum import Enum
 from ingest.documents import Failure, JobKind
 from ingest.errors import (
     DocumentNotFoundError,
+    GenerationChangedError,
     IngestError,
     LeadlineError,
     LeaseLostError,
@@ -42,6 +43,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     DocumentNotFoundError: Outcome.ABANDON,
     VersionInUseError: Outcome.WAIT,  # until the run has ended
     ParseError: Outcome.FAIL,
+    GenerationChangedError: Outcome.WAIT,
     StorageFullError: Outcome.WAIT,  # while artifacts are written
     UploadError: Outcome.RETRY,
     IngestError: Outcome.RETRY,

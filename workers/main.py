@@ -21,10 +21,10 @@ from ingest.documents import JobKind
 from ingest.errors import LeadlineError
 from workers.cluster import (
     OpenAnswers,
-    OpenEncoder,
+    OpenEncoders,
     OpenParser,
     Station,
-    local_encoder,
+    local_encoders,
     open_station,
     sandboxed_parser,
 )
@@ -46,7 +46,7 @@ def run_worker(
     queues: Sequence[str],
     concurrency: int,
     name: str,
-    open_encoder: OpenEncoder = local_encoder,
+    open_encoders: OpenEncoders = local_encoders,
     open_parser: OpenParser = sandboxed_parser,
     open_answers: OpenAnswers | None = None,
     at_child_start: Callable[[], None] = lambda: None,
@@ -58,7 +58,7 @@ def run_worker(
     app = make_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
     if QUEUES[JobKind.RUN] not in queues:
         open_answers = None
-    open_one = partial(open_station, open_encoder=open_encoder, open_parser=open_parser, open_answers=open_answers)
+    open_one = partial(open_station, open_encoders=open_encoders, open_parser=open_parser, open_answers=open_answers)
     _add_tasks(app, _Worker(app, settings, open_one, at_child_start, queues))
     app.worker_main(
         [

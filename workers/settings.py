@@ -24,6 +24,9 @@ class ClusterSettings(BaseSettings):
     models: Path = Field(
         default_factory=lambda: user_cache_path("leadline") / "models", description="Where model files are kept."
     )
+    encoder: str | None = Field(
+        None, description="The encoder of a new index; of one that is there, the encoder it must have."
+    )
     min_free_bytes: int = Field(256 * 1024**2, ge=0, description="Uploads are refused below this much free disk.")
     lease_seconds: float = Field(
         30.0, gt=0, description="A worker that was not heard of for this long loses its job to another."

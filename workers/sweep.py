@@ -14,6 +14,8 @@ from ingest.faultpoints import reach
 
 # As many rings as a sweep may leave waiting for a kind; more would only pile up while workers are busy.
 _RINGS = 32
+# Whoever builds another generation of the index looks for its jobs without being rung for.
+_RUNG_FOR = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN)
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +30,7 @@ def sweep(jobs: Jobs, *, unanswered: Mapping[JobKind, int], ring: Callable[[JobK
         log.warning("jobs queued again after their lease ran out", jobs=recovered)
     reach("sweep.recovered")
     rung = 0
-    for kind in JobKind:
+    for kind in _RUNG_FOR:
         room = _RINGS - unanswered.get(kind, 0)
         for job_id in jobs.claimable(kind, limit=room) if room > 0 else ():
             ring(kind, job_id)

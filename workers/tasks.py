@@ -4,26 +4,24 @@ Every stage can be done twice. Each writes first and commits under the job's fen
 the lease lost because the document was deleted, what was written is removed again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
 
 from ingest.blobs import Blobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.chunking import Chunk, chunk_text
-from ingest.documents import Document, EmbedReport, Job, Version, VersionState, chunk_id
+from ingest.documents import EmbedReport, Job, JobKind, VersionState
 from ingest.errors import LeaseLostError
 from ingest.faultpoints import reach
 from ingest.parsing.types import Parser
-from ingest.texts import Texts, byte_spans
+from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder
-from retrieval.embedding import Embedder
+from retrieval.generations import Generations, OpenGeneration
 from retrieval.index import IndexedChunk, IndexWriter
 from workers.collecting import Collector
-from workers.vectors import KeptVectors, chunk_texts, with_context
+from workers.vectors import KeptVectors, Portion, VectorWriter, Written, indexed_chunks, with_context
 
 _INDEX_BATCH = 512
 _EMBED_BATCH = 256
@@ -42,9 +40,8 @@ class Workshop:
     jobs: Jobs
     blobs: Blobs
     texts: Texts
-    index: IndexWriter
+    generations: Generations
     sparse: SparseEncoder
-    embedder: Embedder
     path_of: Callable[[str], Path]
 
 
@@ -58,14 +55,15 @@ class IngestTask:
 
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
         """Raises the `ParseError`s, `LeaseLostError` and `Stopping`."""
-        try:
-            self._make_searchable(job, stopping)
-        except Exception:
-            self._undo_if_withdrawn(job)
-            self._shop.jobs.check(job)  # what goes wrong with a version that was withdrawn is no fault of it
-            raise
+        with self._shop.generations.of(job.generation) as made:
+            try:
+                self._make_searchable(job, made.index, stopping)
+            except Exception:
+                self._undo_if_withdrawn(job, made.index)
+                self._shop.jobs.check(job)  # what goes wrong with a version that was withdrawn is no fault of it
+                raise
 
-    def _make_searchable(self, job: Job, stopping: Callable[[], bool]) -> None:
+    def _make_searchable(self, job: Job, index: IndexWriter, stopping: Callable[[], bool]) -> None:
         shop = self._shop
         document = shop.catalog.document(job.tenant_id, job.document_id)
         version = shop.catalog.version(job.version_id)  # not always the document's latest
@@ -78,7 +76,8 @@ class IngestTask:
         shop.texts.save(job.version_id, parsed.text, title=parsed.title, pages=parsed.pages, chunks=chunks)
         reach("ingest.text_saved")
         shop.jobs.progress(job, VersionState.INDEXING, chunks=len(chunks))
-        self._index(job, document, version, parsed.text, parsed.title or version.name, chunks, stopping)
+        indexed = list(indexed_chunks(document, version, parsed.text, chunks))
+        self._index(job, index, parsed.text, parsed.title or version.name, chunks, indexed, stopping)
         reach("ingest.indexed")
         shop.jobs.finish_ingest(job, title=parsed.title, pages=pages, characters=characters, chunks=len(chunks))
         reach("ingest.committed")
@@ -86,15 +85,14 @@ class IngestTask:
     def _index(
         self,
         job: Job,
-        document: Document,
-        version: Version,
+        index: IndexWriter,
         text: str,
         title: str,
         chunks: Sequence[Chunk],
+        indexed: Sequence[IndexedChunk],
         stopping: Callable[[], bool],
     ) -> None:
         shop = self._shop
-        indexed = list(_indexed(document, version, text, chunks))
         for at in range(0, len(chunks), self._batch_chunks):
             if stopping():
                 raise Stopping
@@ -102,12 +100,12 @@ class IngestTask:
             sparse = [shop.sparse.document(with_context(title, chunk, text[chunk.start : chunk.end])) for chunk in some]
             shop.jobs.check(job)  # what is written after a withdrawal must be found by its collection
             reach("ingest.writing")
-            shop.index.upsert(indexed[at : at + self._batch_chunks], sparse)
+            index.upsert(indexed[at : at + self._batch_chunks], sparse)
             reach("ingest.half_indexed")
 
-    def _undo_if_withdrawn(self, job: Job) -> None:
+    def _undo_if_withdrawn(self, job: Job, index: IndexWriter) -> None:
         if self._shop.catalog.leaving(job.version_id) is not None:
-            self._shop.index.delete_version(job.tenant_id, job.version_id)
+            index.delete_version(job.tenant_id, job.version_id)
             self._shop.texts.delete(job.version_id)
 
 
@@ -119,41 +117,48 @@ class EmbedTask:
         self._batch_chunks = batch_chunks
 
     def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
-        """Small versions share batches; a long one is recorded batch by batch and resumed where it was."""
+        """Small versions share batches; a long one is recorded batch by batch and resumed where it was.
+
+        The jobs were claimed together.
+        """
         try:
-            self._give_vectors(jobs, stopping)
+            with self._shop.generations.of(jobs[0].generation) as made:
+                self._give_vectors(jobs, made, stopping)
         except Exception:
             if len(jobs) == 1:
                 self._shop.jobs.check(jobs[0])  # what goes wrong with a version that was withdrawn is no fault of it
             raise
 
-    def _give_vectors(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
+    def _give_vectors(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:
+        writer = VectorWriter(self._shop.texts, made, JobKind.EMBED)
         replaced = self._shop.catalog.replaced_by([job.version_id for job in jobs])
-        small: list[tuple[Job, _Portion]] = []
+        small: list[tuple[Job, Portion]] = []
         for job in jobs:
             version = self._shop.catalog.version(job.version_id)
             chunks = self._shop.texts.map(version.id).chunks
             old = replaced.get(version.id)
-            kept = KeptVectors(self._shop.texts, self._shop.index, old) if old else None
-            portion = _Portion(version, chunks, kept)
+            kept = KeptVectors(self._shop.texts, made.index, old) if old else None
+            portion = Portion(version, chunks, kept)
             if len(chunks) > self._batch_chunks // 2:
-                self._run_long(job, portion, stopping)
+                self._run_long(job, portion, made, writer, stopping)
             else:
                 small.append((job, portion))
         if small:
-            written = self._write([portion for _, portion in small])
-            self._finish([self._report(job, portion, w) for (job, portion), w in zip(small, written, strict=True)])
+            written = writer.write([portion for _, portion in small])
+            self._finish([_report(job, p, w, made.index) for (job, p), w in zip(small, written, strict=True)])
 
-    def _run_long(self, job: Job, whole: "_Portion", stopping: Callable[[], bool]) -> None:
+    def _run_long(
+        self, job: Job, whole: Portion, made: OpenGeneration, writer: VectorWriter, stopping: Callable[[], bool]
+    ) -> None:
         shop, version = self._shop, whole.version
-        done, total = version.chunks_embedded, _Written(version.tokens or 0, version.chunks_reused)
-        if done and shop.index.count(version.tenant_id, version.id, embedded_only=True) < done:
-            done, total = 0, _Written(0, 0)  # the index lost some of what was recorded
+        done, total = version.chunks_embedded, Written(version.tokens or 0, version.chunks_reused)
+        if done and made.index.count(version.tenant_id, version.id, embedded_only=True) < done:
+            done, total = 0, Written(0, 0)  # the index lost some of what was recorded
         while done < len(whole.chunks):
             if stopping():
                 raise Stopping
             some = replace(whole, chunks=whole.chunks[done : done + self._batch_chunks])
-            total += self._write([some])[0]
+            total += writer.write([some])[0]
             done += len(some.chunks)
             shop.jobs.progress(
                 job,
@@ -162,41 +167,7 @@ class EmbedTask:
                 chunks_reused=total.reused,
                 tokens=total.tokens,
             )
-        self._finish([self._report(job, whole, total)])
-
-    def _write(self, portions: Sequence["_Portion"]) -> list["_Written"]:
-        """Give the chunks of several versions their vectors, the new ones encoded together."""
-        shop = self._shop
-        texts = [list(chunk_texts(shop.texts, portion.version, portion.chunks)) for portion in portions]
-        kept = [
-            portion.kept.find([text for _, text in part]) if portion.kept else {}
-            for portion, part in zip(portions, texts, strict=True)
-        ]
-        old = [(i, known[text]) for part, known in zip(texts, kept, strict=True) for i, text in part if text in known]
-        new = [(i, text) for part, known in zip(texts, kept, strict=True) for i, text in part if text not in known]
-        if old:
-            shop.index.set_dense([i for i, _ in old], np.stack([vector for _, vector in old]))
-        counts: dict[str, int] = {}
-        if new:
-            embedded = shop.embedder.documents([text for _, text in new])
-            reach("embed.encoded")
-            shop.index.set_dense([i for i, _ in new], embedded.vectors)
-            reach("embed.written")
-            counts = dict(zip((i for i, _ in new), embedded.token_counts, strict=True))
-        return [
-            _Written(
-                round(sum(counts[i] if i in counts else portion.tokens(text) for i, text in part)),
-                sum(i not in counts for i, _ in part),
-            )
-            for portion, part in zip(portions, texts, strict=True)
-        ]
-
-    def _report(self, job: Job, portion: "_Portion", written: "_Written") -> EmbedReport:
-        version = portion.version
-        indexed = None
-        if portion.kept:  # a replacement is swapped in only when the index has all of it
-            indexed = self._shop.index.count(version.tenant_id, version.id, embedded_only=True)
-        return EmbedReport(job, written.tokens, written.reused, indexed)
+        self._finish([_report(job, whole, total, made.index)])
 
     def _finish(self, finished: Sequence[EmbedReport]) -> None:
         lost = self._shop.jobs.finish_embed(finished)
@@ -205,35 +176,12 @@ class EmbedTask:
             raise LeaseLostError(f"Job {lost[0].id} was taken over.")
 
 
-@dataclass(frozen=True)
-class _Portion:
-    """Chunks of a version that get their vectors together; `kept` are those of the version that it replaces."""
-
-    version: Version
-    chunks: Sequence[Chunk]
-    kept: KeptVectors | None
-
-    def tokens(self, text: str) -> float:
-        return self.kept.tokens(text) if self.kept else 0.0
-
-
-@dataclass(frozen=True)
-class _Written:
-    """Tokens of chunks that have their vectors, and how many of these vectors are old ones."""
-
-    tokens: int
-    reused: int
-
-    def __add__(self, other: "_Written") -> "_Written":
-        return _Written(self.tokens + other.tokens, self.reused + other.reused)
-
-
 class CollectTask:
     """Remove what a withdrawn or failed version left in the index and the blobs."""
 
     def __init__(self, shop: Workshop) -> None:
         self._shop = shop
-        self._collector = Collector(shop.catalog, shop.index, shop.texts, shop.blobs)
+        self._collector = Collector(shop.catalog, shop.generations, shop.texts, shop.blobs)
 
     def run(self, job: Job) -> None:
         """Raises `LeaseLostError`."""
@@ -242,19 +190,9 @@ class CollectTask:
         self._shop.jobs.finish_collect(job, chunks=chunks, size=size)
 
 
-def _indexed(document: Document, version: Version, text: str, chunks: Sequence[Chunk]) -> Iterator[IndexedChunk]:
-    for chunk, (byte_start, byte_end) in zip(chunks, byte_spans(text, chunks), strict=True):
-        yield IndexedChunk(
-            id=chunk_id(version.id, chunk.start, chunk.end),
-            tenant_id=document.tenant_id,
-            collection=document.collection,
-            document_id=document.id,
-            version_id=version.id,
-            ordinal=chunk.ordinal,
-            start=chunk.start,
-            end=chunk.end,
-            byte_start=byte_start,
-            byte_end=byte_end,
-            page=chunk.page,
-            heading_path=chunk.heading_path,
-        )
+def _report(job: Job, portion: Portion, written: Written, index: IndexWriter) -> EmbedReport:
+    version = portion.version
+    indexed = None
+    if portion.kept:  # a replacement is swapped in only when the index has all of it
+        indexed = index.count(version.tenant_id, version.id, embedded_only=True)
+    return EmbedReport(job, written.tokens, written.reused, indexed)

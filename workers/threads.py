@@ -5,12 +5,20 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import structlog
+
 from ingest.catalog.jobs import Jobs
 from ingest.documents import JobKind
+from workers.building import Builder
 from workers.carrying import Carrier
 from workers.enqueue import ThreadDoorbell
 from workers.runs import RunTask
 from workers.tasks import CollectTask, EmbedTask, IngestTask
+
+log = structlog.get_logger(__name__)
+
+# Makes a builder that stops at the next good moment when it is told to.
+OpenBuilder = Callable[[Callable[[], bool]], Builder]
 
 _POLL_SECONDS = 2.0
 # While documents wait to become searchable, embedding stands back, but never for longer than this.
@@ -34,10 +42,12 @@ class WorkerThreads:
         has_room: Callable[[], bool] = lambda: True,
         answer: RunTask | None = None,
         runs_at_once: int = 2,
+        open_builder: OpenBuilder | None = None,
     ) -> None:
         """While `has_room` is false nothing is claimed but deletions: on a full disk documents wait and do not fail.
 
-        With `answer` there are threads for runs, too, as many as may go on at once.
+        With `answer` there are threads for runs, too, as many as may go on at once. `open_builder` makes what builds
+        another generation of the index, when there is one to build.
         """
         self._jobs = jobs
         self._doorbell = doorbell
@@ -48,7 +58,8 @@ class WorkerThreads:
             Carrier(jobs, ingest[0], embed, collect, stopping=self._stop.is_set, answer=answer)
             for _ in range(runs_at_once if answer is not None else 0)
         ]
-        self._last_embed = time.monotonic()
+        self._builder = open_builder and open_builder(lambda: self._stop.is_set() or self._documents_wait())
+        self._last_embed = self._last_build = time.monotonic()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -58,6 +69,8 @@ class WorkerThreads:
         self._spawn("collect", lambda: bool(self._carriers[0].once(JobKind.COLLECT)))
         for number, answerer in enumerate(self._answerers):
             self._spawn(f"run-{number}", partial(self._run_once, answerer))
+        if self._builder is not None:
+            self._spawn("build", partial(self._build_once, self._builder))
         heartbeat = threading.Thread(target=self._heartbeat, name="leases", daemon=True)
         heartbeat.start()
         self._threads.append(heartbeat)
@@ -102,10 +115,31 @@ class WorkerThreads:
         self._last_embed = time.monotonic()
         return bool(embedded)
 
+    def _build_once(self, builder: Builder) -> bool:
+        if self._documents_wait() or not self._has_room():
+            return False
+        try:
+            return builder.once()
+        # The building must go on when what it needs is there again; what fails of a version is in its row.
+        except Exception as error:  # noqa: BLE001 - a thread of the service must not end for any reason
+            log.warning("the generation being built is not gone on with now", error=repr(error))
+            return False
+        finally:
+            self._last_build = time.monotonic()
+
+    def _documents_wait(self) -> bool:
+        """Building another generation stands back for documents, but never for longer than embedding does."""
+        if time.monotonic() - self._last_build > _EMBED_PATIENCE_SECONDS:
+            return False
+        waiting = self._jobs.waiting()
+        return bool(waiting.get(JobKind.INGEST) or waiting.get(JobKind.EMBED))
+
     def _heartbeat(self) -> None:
         """Keeps the leases of long stages alive, and queues again what another worker let lapse."""
         while not self._stop.wait(self._jobs.lease_seconds / 3):
             for carrier in (*self._carriers, *self._answerers):
                 carrier.keep_leases()
+            if self._builder is not None:
+                self._builder.keep_leases()
             if self._jobs.recover(all_running=False):
                 self._doorbell.ring_all()

@@ -12,7 +12,7 @@ import structlog
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.texts import Texts
-from retrieval.index import Index
+from retrieval.generations import Generations
 
 # An upload may take long; what is older than this is nobody's any more.
 FORGOTTEN_SECONDS = 24 * 3600.0
@@ -30,20 +30,23 @@ class Removed:
 
 def upkeep(
     leftovers: Leftovers,
-    index: Index,
+    generations: Generations,
     blobs: DirectoryBlobs,
     texts: Texts,
     *,
     forgotten_seconds: float = FORGOTTEN_SECONDS,
 ) -> Removed:
     """Remove orphaned chunks with their texts, unfinished uploads, and originals that no version names."""
-    present = index.versions()
-    unused = leftovers.unused_versions({version for _, version in present})
     chunks = 0
-    for tenant, version in present:
-        if version in unused:
-            chunks += index.delete_version(tenant, version)
-            texts.delete(version)
+    with generations.indexes() as indexes:
+        for index in indexes.values():
+            present = index.versions()
+            unused = leftovers.unused_versions({version for _, version in present})
+            for tenant, version in present:
+                if version in unused:
+                    chunks += index.delete_version(tenant, version)
+                    texts.delete(version)
+    generations.tidy()
     files = blobs.discard_unfinished(older_than_seconds=forgotten_seconds)
     originals = set(blobs.keys("original", older_than_seconds=forgotten_seconds))
     for key in leftovers.unknown_blobs(originals):

@@ -4,7 +4,7 @@ import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from api.cli.serving import serve
 from api.cli.up import SettingsError, from_environment, read_settings
 from api.embedded import OpenCatalog, open_catalog
 from api.services import DEFAULT_TENANT
+
+if TYPE_CHECKING:
+    from workers.settings import ClusterSettings
 
 _DATABASE = "LEADLINE_DATABASE_URL"
 _ALL_QUEUES = "ingest,embed,runs,upkeep"
@@ -76,6 +79,13 @@ def catalog_named() -> OpenCatalog:
     if url:
         return open_catalog(Path(), database_url=url)
     return open_catalog(read_settings().home)
+
+
+def cluster_named() -> "ClusterSettings | None":
+    """The settings of the cluster that the environment names; None without one, for the data folder."""
+    from workers.settings import ClusterSettings
+
+    return from_environment(ClusterSettings) if os.environ.get(_DATABASE) else None
 
 
 def _log(log_format: str) -> None:

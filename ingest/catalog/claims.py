@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
+from ingest.catalog import standing
 from ingest.catalog.database import put
 from ingest.catalog.tables import jobs, pauses, tenants, turns
 from ingest.documents import Job, JobKind
@@ -26,8 +27,11 @@ def claim(
     """
     if connection.execute(select(pauses.c.kind).where(pauses.c.kind == kind)).first() is not None:
         return []
+    generation = standing.written_by(connection, kind)
+    if generation is None:
+        return []
     chosen = _choose(connection, kind, limit) if per_tenant is None else _choose_one(connection, kind, per_tenant)
-    return _lease(connection, chosen, kind, lease_seconds) if chosen else []
+    return _lease(connection, chosen, kind, lease_seconds, generation) if chosen else []
 
 
 def claimable(connection: Connection, kind: JobKind, limit: int) -> list[int]:
@@ -116,7 +120,9 @@ def _next(
     return connection.execute(query).all()
 
 
-def _lease(connection: Connection, chosen: Sequence[int], kind: JobKind, lease_seconds: float) -> list[Job]:
+def _lease(
+    connection: Connection, chosen: Sequence[int], kind: JobKind, lease_seconds: float, generation: int
+) -> list[Job]:
     now = time.time()
     rows = connection.execute(
         update(jobs)
@@ -138,7 +144,7 @@ def _lease(connection: Connection, chosen: Sequence[int], kind: JobKind, lease_s
             jobs.c.fence,
         )
     ).all()
-    claimed = {row[0]: Job(row[0], JobKind(row[1]), *row[2:]) for row in rows}
+    claimed = {row.id: Job(**{**row._mapping, "kind": JobKind(row.kind)}, generation=generation) for row in rows}
     for tenant in sorted({job.tenant_id for job in claimed.values()}):  # in one order, since each is locked
         put(connection, turns, ["kind", "tenant_id"], kind=kind, tenant_id=tenant, served_at=now)
     return [claimed[identifier] for identifier in chosen]

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, select, tuple_, update
 
-from ingest.catalog import claims, paces, waiting
+from ingest.catalog import claims, paces, standing, waiting
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.failures import fail_subject
@@ -91,6 +91,17 @@ class Jobs:
         with write(self._engine) as connection:
             self._hold(connection, job, lease_until=time.time() + self.lease_seconds)
 
+    def extend_all(self, held: Sequence[Job]) -> None:
+        """Keep the leases of several jobs alive in one statement; those that were lost stay so."""
+        still = tuple_(jobs.c.id, jobs.c.fence).in_([(job.id, job.fence) for job in held])
+        now = time.time()
+        with write(self._engine) as connection:
+            connection.execute(
+                update(jobs)
+                .where(still, jobs.c.state == "running")
+                .values(lease_until=now + self.lease_seconds, updated_at=now)
+            )
+
     def progress(self, job: Job, state: VersionState, **counts: Any) -> None:  # noqa: ANN401 - columns of `versions`
         """Record the stage a version is in, and what is known of it so far; also extends the lease."""
         changed: dict[str, Any] = {"state": state, **counts}
@@ -108,6 +119,7 @@ class Jobs:
     def finish_ingest(self, job: Job, *, title: str | None, pages: int | None, characters: int, chunks: int) -> None:
         """Queue the version's embedding and, unless it is to replace another, activate it, in one commit."""
         with self._changing(job) as connection:
+            standing.require_still_written(connection, job)
             lock_documents(connection, [job.document_id])
             priority = self._end(connection, job, "done")
             queue_job(
@@ -128,6 +140,8 @@ class Jobs:
         """
         lost: list[Job] = []
         with self._changing(*(report.job for report in finished)) as connection:
+            for report in finished[:1]:  # they were claimed together, and written to the same generation
+                standing.require_still_written(connection, report.job)
             lock_documents(connection, {report.job.document_id for report in finished})
             left = paces.unembedded(connection, [report.job.version_id for report in finished])
             for report in sorted(finished, key=lambda report: report.job.id):
@@ -146,6 +160,12 @@ class Jobs:
             self._end(connection, job, "done")
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(hidden=False))
             add_removed(connection, job.document_id, chunks=chunks, size=size)
+
+    def finish_reembed(self, job: Job) -> None:
+        """All of the version is in the generation that is being built."""
+        with write(self._engine) as connection:
+            standing.require_still_written(connection, job)
+            self._end(connection, job, "done")
 
     def fail(self, job: Job, failure: Failure) -> None:
         """End the job with its reason, and with it the version or the run that it was for."""

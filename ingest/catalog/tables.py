@@ -278,6 +278,22 @@ deletions = Table(
     Column("deleted_at", Float, nullable=False),
 )
 
+generations = Table(
+    "generations",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("encoder", Text, nullable=False),
+    Column("sparse", Text, nullable=False),
+    Column("dimension", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("activated_at", Float),
+)
+# No two are active, or built, or kept at once.
+for _state in ("active", "building", "previous"):
+    _only = generations.c.state == _state
+    Index(f"uq_generations_{_state}", generations.c.state, unique=True, sqlite_where=_only, postgresql_where=_only)
+
 facts = Table(
     "facts",
     metadata,

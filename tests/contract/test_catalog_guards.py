@@ -152,7 +152,7 @@ class History:
         self.lose_the_workers()
         while self.jobs.waiting():
             self.wait()
-            for kind in JobKind:
+            for kind in (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT):
                 for job in self.jobs.claim(kind):
                     self.owners[job.id] = job.fence
                     self.do(job)

@@ -5,7 +5,8 @@
 
 A run uploads documents, replaces some uploads by their retries, cancels one and deletes one, stops at the point, kills
 what the seed chose, starts it again, waits until no work is left, and compares catalog, index and kept texts with what
-an undisturbed run would have left.
+an undisturbed run would have left. Where the point is one of moving the index to another encoder, a process moves it
+meanwhile, and is started again until it has.
 """
 
 import argparse
@@ -94,12 +95,20 @@ def run_once(cluster: Cluster, point: str, seed: int) -> Run:
     victim = source.choice(VICTIMS)
     scenario = Scenario(cluster, _number(point, seed))
     cluster.faults.arm(point, skip=source.choice((0, 0, 1)) if point.startswith(_SEVERAL) else 0)
+    moving = point.startswith(_MOVING)
+    if moving:
+        cluster.upload("# One document\n\nSo that there is something to move.\n", "one.md")
+        wait_until(cluster.settled, seconds=RECOVERY_SECONDS, what="there is something to move")
+        cluster.mover.restart()
     scenario.start()
     wait_until(lambda: cluster.faults.reached(point) is not None, seconds=_REACH_SECONDS, what=f"{point} is reached")
     start = time.monotonic()
     _kill(cluster, victim, cluster.faults.reached(point) or 0)
     cluster.faults.release()
     scenario.finish()
+    violations: list[str] = []
+    if moving:
+        violations += _let_move(cluster)
     truth = Truth(cluster)
     with suppress(AssertionError):
         wait_until(
@@ -107,12 +116,30 @@ def run_once(cluster: Cluster, point: str, seed: int) -> Run:
             seconds=RECOVERY_SECONDS,
             what="all work is done",
         )
-    violations = list(truth.violations(scenario.texts, scenario.accepted, scenario.deleted))
+    violations += list(truth.violations(scenario.texts, scenario.accepted, scenario.deleted))
     if not cluster.settled():
         violations.append(f"not settled within {RECOVERY_SECONDS:.0f} s: {cluster.jobs.waiting()}")
     return Run(point, seed, victim, time.monotonic() - start, tuple(violations))
 
 
+def _let_move(cluster: Cluster) -> list[str]:
+    """Let the mover end, started again when it was killed; what is wrong if it does not, or leaves two generations."""
+
+    def moved() -> bool:
+        if cluster.mover.exit_code() not in (None, 0):
+            cluster.mover.start()
+        return cluster.mover.exit_code() == 0
+
+    try:
+        wait_until(moved, seconds=RECOVERY_SECONDS, what="the index has moved")
+    except AssertionError as error:
+        return [str(error)]
+    generations = cluster.records.live()
+    return [] if len(generations) == 1 else [f"generations left: {[g.state.value for g in generations]}"]
+
+
+# Points that only a process which moves the index to another encoder passes.
+_MOVING = ("reembed.", "switch.", "discard.")
 # A scenario passes these once for each of its documents; others perhaps only once.
 _SEVERAL = ("upload.", "ingest.")
 
@@ -123,9 +150,11 @@ def _number(point: str, seed: int) -> int:
 
 
 def _kill(cluster: Cluster, victim: str, pid: int) -> None:
-    """Kill and start again, as a supervisor would. "itself" and "its worker" are the API where that is at the point."""
-    if victim in ("itself", "its worker") and pid == cluster.api.pid:
-        victim = "api"
+    """Kill and start again, as a supervisor would. "itself" and "its worker" are whichever process is at the point."""
+    standing = [part for part in (cluster.api, cluster.mover) if part.pid_or_none() == pid]
+    if victim in ("itself", "its worker") and standing:
+        standing[0].restart()
+        return
     match victim:
         case "itself":
             cluster.kill(pid)
@@ -150,7 +179,8 @@ def _kill(cluster: Cluster, victim: str, pid: int) -> None:
 
 
 def _kill_all(cluster: Cluster) -> None:
-    parts = (cluster.api, cluster.beat, *cluster.workers)
+    parts = [cluster.api, cluster.beat, *cluster.workers]
+    parts += [cluster.mover] if cluster.mover.runs() else []
     for part in parts:
         part.kill()
     cluster.valkey.restart()

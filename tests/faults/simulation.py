@@ -42,6 +42,7 @@ from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.index import SparseVector
+from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 from workers.carrying import Carrier
 from workers.collecting import Collector
@@ -79,10 +80,9 @@ class Simulation:
         self.texts = Texts(blobs)
         self.blobs = blobs
         self.intake = Intake(self.catalog, blobs, Batches(self.engine), max_bytes=1_000_000)
-        self._shop = Workshop(
-            self.catalog, self.jobs, blobs, self.texts, self.index, _WordCounts(), HashingEmbedder(16), blobs.path
-        )
-        self._collector = Collector(self.catalog, self.index, self.texts, blobs)
+        self._generations = FixedGeneration(self.index, HashingEmbedder(16))
+        self._shop = Workshop(self.catalog, self.jobs, blobs, self.texts, self._generations, _WordCounts(), blobs.path)
+        self._collector = Collector(self.catalog, self._generations, self.texts, blobs)
         time.time = self._clock  # leases and pauses go by this world's clock
         arm(self._stand)
 
@@ -138,7 +138,7 @@ class Simulation:
             while self.actors:
                 self.step(self.actors[0])
             if not self.jobs.waiting():
-                upkeep(Leftovers(self.engine), self.index, self.blobs, self.texts)
+                upkeep(Leftovers(self.engine), self._generations, self.blobs, self.texts)
                 return
             self.now += _LEASE_SECONDS + 1
             self.take_over()

@@ -11,6 +11,7 @@ import pytest
 from ingest.documents import Document, Job, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.books import book
+from tests.support.fixed_generation import FixedGeneration
 from tests.support.harbour import Harbour, PlainParser, no
 from workers.tasks import EmbedTask, IngestTask
 
@@ -67,10 +68,10 @@ def run(harbour: Harbour, job: Job, plan: dict[int, Callable[[], None]]) -> list
     """Do a job with every part of the workshop watched; the names of the steps that were reached."""
     steps = Steps(plan)
     shop = harbour.shop
-    watched: Any = {
-        name: Stepped(getattr(shop, name), steps) for name in ("catalog", "jobs", "texts", "index", "embedder")
-    }
-    shop = replace(shop, **watched)
+    watched: Any = {name: Stepped(getattr(shop, name), steps) for name in ("catalog", "jobs", "texts")}
+    index: Any = Stepped(harbour.index, steps)
+    encoder: Any = Stepped(harbour.embedder, steps)
+    shop = replace(shop, **watched, generations=FixedGeneration(index, encoder))
     parser: Any = Stepped(PlainParser(), steps)
     try:
         if job.kind is JobKind.INGEST:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -23,12 +24,14 @@ from api.cli.client import sent_events
 from api.services import DEFAULT_TENANT
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
+from ingest.catalog.generations import Generations as Records
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.tables import jobs as job_rows
 from retrieval import build
-from retrieval.embedding import HashingEmbedder
-from retrieval.qdrant_server_index import QdrantServerIndex
+from retrieval.index import Index
+from retrieval.open_generations import OpenGenerations
+from tests.support.encoders import hashing_encoders
 from tests.support.fault_folder import VARIABLE, FaultFolder
 from tests.support.qdrant_double import QdrantDouble, qdrant_double
 from tests.support.valkey import Valkey, running_valkey
@@ -61,6 +64,10 @@ class Part:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    def pid_or_none(self) -> int | None:
+        """None before it was started."""
+        return None if self._process is None else self._process.pid
 
     def kill(self) -> None:
         """SIGKILL to the process and all its children."""
@@ -95,16 +102,34 @@ class Cluster:
     catalog: Catalog
     engine: Engine
     jobs: Jobs
-    index: QdrantServerIndex
     home: Path
     url: str
     key: str
+    mover: Part
     _http: httpx.Client = field(init=False)
+    _open: OpenGenerations = field(init=False)
 
     def __post_init__(self) -> None:
+        store = build.server_indexes(self.qdrant.url)
+        self.records = Records(self.engine)
+        self._open = OpenGenerations(self.records, store, hashing_encoders(), build.sparse_encoder())
         self._http = httpx.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=httpx.Timeout(40.0, connect=2.0)
         )
+
+    @property
+    def index(self) -> Index:
+        """That of the generation that is active now."""
+        with self._open.of(self.records.active().id) as made:
+            return made.index
+
+    def versions(self) -> dict[tuple[str, str], int]:
+        """Points of each version in the generation that has the most of it."""
+        found: Counter[tuple[str, str]] = Counter()
+        with self._open.indexes() as indexes:
+            for index in indexes.values():
+                found |= Counter(index.versions())
+        return dict(found)
 
     def request(self, method: str, path: str, *, give_up_after: float = 60.0, **options: object) -> httpx.Response:
         """Sent again while the API is away or has too much to do, as a careful client would."""
@@ -157,6 +182,7 @@ class Cluster:
 
     def close(self) -> None:
         self._http.close()
+        self._open.close()
 
     def kill(self, pid: int) -> None:
         """SIGKILL to one process, such as a worker's child that stands at a fault point."""
@@ -201,8 +227,6 @@ def running_cluster(
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
         _, key = ApiKeys(engine).issue(DEFAULT_TENANT, "tests")
-        index = build.server_index(qdrant.url, HashingEmbedder().dimension)
-        stack.callback(index.close)
         port = free_port()
         faults = FaultFolder(home / "faults")
         environment = {
@@ -230,6 +254,7 @@ def running_cluster(
             return made
 
         api = part("api", name="api")
+        mover = part("move", name="mover", start=False)
         staff = [
             part("worker", "--name", f"w{n}", "--concurrency", "1", name=f"worker-{n}", start=start_workers)
             for n in range(workers)
@@ -245,7 +270,7 @@ def running_cluster(
             catalog=catalog,
             engine=engine,
             jobs=Jobs(engine, lease_seconds=lease_seconds),
-            index=index,
+            mover=mover,
             home=home,
             url=f"http://127.0.0.1:{port}",
             key=key,

@@ -6,17 +6,20 @@ import logging
 from api.cli.main import configure_logging
 from api.cli.serving import serve
 from api.cluster import cluster_answers, open_cluster
+from api.index_access import open_index_access
 from api.settings import Settings
-from retrieval.embedding import HashingEmbedder
+from ingest.generations import GenerationState
+from retrieval.encoders import Encoders
+from tests.support.encoders import cluster_encoders
 from tests.support.fault_folder import arm_from_environment
-from tests.support.poison import PoisonedEncoder, limit_memory, poisoned_parser
+from tests.support.poison import limit_memory, poisoned_parser
 from workers.main import run_beat, run_worker
 from workers.settings import ClusterSettings
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("part", choices=["api", "worker", "beat"])
+    parser.add_argument("part", choices=["api", "worker", "beat", "move"])
     parser.add_argument("--queues", default="ingest,embed,runs,upkeep")
     parser.add_argument("--concurrency", type=int, default=1)
     parser.add_argument("--name", default="worker")
@@ -25,7 +28,7 @@ def main() -> None:
     cluster = ClusterSettings()
     if arguments.part == "api":
         arm_from_environment()
-        with open_cluster(Settings(), cluster, open_encoder=_hashing_encoder) as services:
+        with open_cluster(Settings(), cluster, open_encoders=_encoders) as services:
             serve(services, lambda url: print(url, flush=True))
     elif arguments.part == "worker":
         run_worker(
@@ -33,13 +36,30 @@ def main() -> None:
             queues=arguments.queues.split(","),
             concurrency=arguments.concurrency,
             name=arguments.name,
-            open_encoder=lambda _: PoisonedEncoder(),
+            open_encoders=_encoders,
             open_parser=poisoned_parser,
             open_answers=cluster_answers(Settings()),
             at_child_start=_start_child,
         )
+    elif arguments.part == "move":
+        arm_from_environment()
+        move(cluster)
     else:
         run_beat(cluster)
+
+
+def move(cluster: ClusterSettings) -> None:
+    """Build a generation with another encoder, or go on with that; switch to it, and throw the one before away."""
+    with open_index_access(Settings(), cluster=cluster, open_encoders=_encoders) as access:
+        records, mover = access.records, access.mover(lambda _progress, _chunks: None)
+        beside = records.beside()
+        if beside is None or beside.state is GenerationState.BUILDING:
+            now = records.active().encoder
+            other = next(choice for choice in access.encoders.choices if choice.fingerprint != now)
+            mover.reembed(None if beside else other, access.sparse.fingerprint)
+            mover.switch()
+        records.discard(unfinished=False)
+        access.tidy()
 
 
 def _start_child() -> None:
@@ -47,8 +67,8 @@ def _start_child() -> None:
     arm_from_environment()
 
 
-def _hashing_encoder(_: ClusterSettings) -> HashingEmbedder:
-    return HashingEmbedder()
+def _encoders(_: ClusterSettings) -> Encoders:
+    return cluster_encoders()
 
 
 if __name__ == "__main__":

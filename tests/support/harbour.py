@@ -16,6 +16,7 @@ from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import Embedded, HashingEmbedder
 from tests.support.catalogs import wake
+from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 from workers.collecting import Collector
 from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
@@ -58,14 +59,14 @@ class Harbour:
         self.embedder = CountingEmbedder()
         self.blobs = DirectoryBlobs(home / "blobs")
         self.texts = Texts(self.blobs)
+        self.generations = FixedGeneration(self.index, self.embedder)
         self.shop = Workshop(
             self.catalog,
             self.jobs,
             self.blobs,
             self.texts,
-            self.index,
+            self.generations,
             Bm25Encoder(),
-            self.embedder,
             self.blobs.path,
         )
         self.ingest, self.embed, self.collect = (
@@ -73,7 +74,7 @@ class Harbour:
             EmbedTask(self.shop),
             CollectTask(self.shop),
         )
-        self.collector = Collector(self.catalog, self.index, self.texts, self.blobs)
+        self.collector = Collector(self.catalog, self.generations, self.texts, self.blobs)
         self.intake = Intake(self.catalog, self.blobs, Batches(engine), max_bytes=10_000_000)
 
     def upload(self, text: str, name: str = "a.md") -> Document:

@@ -89,6 +89,9 @@ class MemoryIndex:
     def versions(self) -> dict[tuple[str, str], int]:
         return dict(Counter((c.tenant_id, c.version_id) for c in list(self.kept.values())))
 
+    def require_ready(self) -> None:
+        self.fault("require_ready")
+
     def flush(self) -> None:
         self.fault("flush")
 

@@ -15,6 +15,7 @@ from retrieval.errors import QueryError
 from retrieval.fusion import Fusion
 from retrieval.index import DenseVector, IndexedChunk
 from retrieval.search import Mode, Searcher, SearchRequest
+from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 
 
@@ -51,7 +52,7 @@ class Shelf:
         self.index, self.shown = MemoryIndex(), Shown()
         self.embedder = embedder or HashingEmbedder()
         self.texts = Texts(DirectoryBlobs(folder))
-        self.searcher = Searcher(self.index, Bm25Encoder(), self.embedder, self.shown, self.texts)
+        self.searcher = Searcher(FixedGeneration(self.index, self.embedder), Bm25Encoder(), self.shown, self.texts)
 
     def put(self, version: str, text: str, *, tenant: str = "ann", dense: bool = True) -> None:
         chunks: list[Chunk] = []

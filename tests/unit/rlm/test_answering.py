@@ -24,6 +24,7 @@ from rlm.subcalls.cache import MemoryReplyCache
 from rlm.subcalls.scheduler import SubCallScheduler
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.rule_chat import RuleChat
+from tests.support.fixed_generation import FixedGeneration
 from tests.support.labelled_records import PREAMBLE, by_label, document, labelled_records
 from tests.support.memory_index import MemoryIndex
 
@@ -84,7 +85,7 @@ def answering(scheduler: SubCallScheduler, chat: RuleChat | None, profile: Model
     texts = Texts(MemoryBlobs())
     texts.save("v1", TEXT, title="Records", pages=(), chunks=())
     catalog, encoder = OneDocument(), HashingEmbedder()
-    searcher = Searcher(MemoryIndex(), Bm25Encoder(), encoder, catalog, texts)
+    searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
     return Answering(searcher, Loaded(chat, profile), Library(catalog, texts, encoder), scheduler)
 
 

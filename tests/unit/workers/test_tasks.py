@@ -84,7 +84,7 @@ def test_an_embedding_that_died_goes_on_where_it_was_recorded(harbour: Harbour) 
     assert harbour.state(document) is VersionState.READY
     assert calls.count("set_dense") == -(-(version.chunks or 0) // 256) - 1
     assert version.tokens == sum(
-        harbour.shop.embedder.documents([f"a > {' > '.join(c.heading_path)}\n{text}"]).tokens
+        harbour.embedder.documents([f"a > {' > '.join(c.heading_path)}\n{text}"]).tokens
         for c, text in (
             (c, harbour.texts.read(version.id, c.start, c.end)) for c in harbour.texts.map(version.id).chunks
         )

@@ -22,7 +22,7 @@ def harbour(tmp_path: Path) -> Iterator[Harbour]:
 
 
 def tidy(harbour: Harbour) -> Removed:
-    return upkeep(Leftovers(harbour.engine), harbour.index, harbour.blobs, harbour.texts)
+    return upkeep(Leftovers(harbour.engine), harbour.generations, harbour.blobs, harbour.texts)
 
 
 def ready(harbour: Harbour, text: str, name: str) -> str:

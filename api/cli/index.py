@@ -1,0 +1,294 @@
+"""`leadline index`: the generations of the vector index; moving to another encoder and back, and mending."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from api.cli.cluster import cluster_named
+from api.cli.fetching import fetch_needed
+from api.cli.up import read_settings
+from api.index_access import IndexAccess, Verified, Watch, open_index_access
+from ingest.generations import BuildProgress, Generation, GenerationState
+from retrieval.encoders import EncoderChoice
+
+app = typer.Typer(
+    help="The vector index and its generations: move to another encoder and back, compare it with the catalog, and "
+    "make it again.",
+    no_args_is_help=True,
+)
+
+_LINE_EVERY_SECONDS = 10.0
+_SHOWN = 20
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+@app.command()
+def show(as_json: AsJson = False) -> None:
+    """Generations with their encoders and what they take, how far one is that is being built, and the encoders."""
+    with _access(only_look=True) as access:
+        shown = _description(access)
+    if as_json:
+        print(json.dumps(shown))
+        return
+    console = Console()
+    table = Table("generation", "state", "encoder", "chunks", "takes", "begun")
+    for row in shown["generations"]:
+        table.add_row(str(row["id"]), _state(row), row["encoder"], _chunks(row), _takes(row), _date(row["created_at"]))
+    console.print(table)
+    choices = Table("encoder", "dimension", "", title="Encoders to choose from", title_justify="left")
+    for choice in shown["encoders"]:
+        choices.add_row(choice["name"], str(choice["dimension"]), choice["about"])
+    console.print(choices)
+    if shown["next"]:
+        console.print(shown["next"], highlight=False)
+
+
+@app.command()
+def reembed(
+    encoder: Annotated[
+        str | None, typer.Option(help="The encoder to move to; none goes on with what was begun.")
+    ] = None,
+) -> None:
+    """Embed everything again with another encoder, beside the index that goes on being searched.
+
+    In a cluster this command does the work, and the service runs on; give it on several machines and they share it. On
+    a data folder the running service does it, or this command where none runs. Killed, it goes on where it was.
+    """
+    with _access() as access, _watching("Embedding") as watch:
+        choice = None if encoder is None else _usable(access, encoder)
+        generation = access.mover(watch).reembed(choice, access.sparse.fingerprint)
+    _say(f"Generation {generation.id} is whole. `leadline index switch` makes searches use it.")
+
+
+@app.command()
+def switch() -> None:
+    """Make searches and workers use the newer generation, in one step; every process follows within seconds."""
+    _move("switch")
+
+
+@app.command()
+def rollback() -> None:
+    """Go back to the generation before, once it has the documents that came since."""
+    _move("rollback")
+
+
+@app.command()
+def discard(
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Also one that is still being built.")] = False,
+) -> None:
+    """Remove the generation beside the active one, with its index; there is no way back to it then."""
+    with _access() as access:
+        gone = access.records.discard(unfinished=unfinished)
+        removed = access.tidy()
+    if gone is None:
+        _say("There is no generation beside the active one.")
+    elif removed:
+        _say(f"Generation {gone.id} and its index are removed.")
+    else:
+        _say(f"Generation {gone.id} is discarded; the running service removes its index within seconds.")
+
+
+@app.command()
+def rebuild() -> None:
+    """Make the whole index again from what was uploaded, and switch to it: also when the vector data were lost.
+
+    Nothing is parsed again. Searches use the old index until the new one is whole.
+    """
+    with _access() as access, _watching("Rebuilding") as watch:
+        before = access.records.active()
+        choice = access.encoders.of(before.encoder)
+        generation = access.mover(watch).rebuild(choice, access.sparse.fingerprint)
+    _say(
+        f"Generation {generation.id} is active. Generation {before.id} is kept: `leadline index verify` compares the "
+        "new one with the catalog, `leadline index discard` removes the old one."
+    )
+
+
+@app.command()
+def verify(
+    generation: Annotated[int | None, typer.Option(help="Another one than the active generation.")] = None,
+    sample: Annotated[int, typer.Option(help="Chunks to encode again and compare.", min=0)] = 200,
+    seed: Annotated[int, typer.Option(help="Chooses these chunks.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the index with catalog and texts, version by version; ends with 1 where they disagree.
+
+    Every chunk's id, span, page and headings, and that every vector is there; of a sample also that the vector is the
+    text's, and that its words find it. Changes nothing.
+    """
+    with _access() as access:
+        live = {known.id: known for known in access.records.live()}
+        chosen = access.records.active() if generation is None else live.get(generation)
+        if chosen is None:
+            raise typer.BadParameter("there is no such generation; `leadline index show` lists them")
+        with _bar("Comparing") as advanced:
+            verified = access.verify(chosen, sample=sample, seed=seed, advanced=advanced)
+    if as_json:
+        print(json.dumps({**asdict(verified), "agrees": verified.agrees}))
+    else:
+        _tell(verified)
+    if not verified.agrees:
+        raise typer.Exit(1)
+
+
+def _tell(verified: Verified) -> None:
+    console = Console()
+    if verified.agrees:
+        cosine = "" if verified.lowest_cosine is None else f", lowest cosine {verified.lowest_cosine:.4f}"
+        console.print(
+            f"Generation {verified.generation} agrees with the catalog: {verified.versions:,} versions, "
+            f"{verified.chunks:,} chunks; {verified.sampled:,} encoded again{cosine}.",
+            highlight=False,
+        )
+        return
+    table = Table("document", "version", "disagreement")
+    for wrong in verified.disagreements[:_SHOWN]:
+        counts = {name: value for name, value in asdict(wrong).items() if isinstance(value, int) and value}
+        said = ", ".join("text lost" if name == "text_lost" else f"{n:,} {name}" for name, n in counts.items())
+        table.add_row(wrong.document_id or "–", wrong.version_id, said.replace("_", " "))
+    console.print(table)
+    if len(verified.disagreements) > _SHOWN:
+        console.print(f"… and {len(verified.disagreements) - _SHOWN:,} more: `--json` has them all.", highlight=False)
+    console.print(_mending(verified), highlight=False)
+
+
+def _mending(verified: Verified) -> str:
+    said = f"Generation {verified.generation} disagrees with the catalog in {len(verified.disagreements):,} versions."
+    if any(wrong.text_lost for wrong in verified.disagreements):
+        said += " Texts that are lost must come from a backup of the blobs, or be uploaded again."
+    return f"{said} `leadline index rebuild` makes the index again, while this one goes on being searched."
+
+
+def _move(way: str) -> None:
+    with _access() as access, _watching("Catching up") as watch:
+        before, mover = access.records.active(), access.mover(watch)
+        generation = mover.switch() if way == "switch" else mover.rollback()
+    if generation.id == before.id:
+        _say(f"Generation {generation.id} is active already.")
+        return
+    back = "rollback" if way == "switch" else "switch"
+    _say(
+        f"Generation {generation.id} is active. Generation {before.id} is kept: `leadline index {back}` goes to it "
+        "again, `leadline index discard` removes it."
+    )
+
+
+@contextmanager
+def _access(*, only_look: bool = False) -> Iterator[IndexAccess]:
+    with open_index_access(read_settings(), cluster=cluster_named(), only_look=only_look) as access:
+        yield access
+
+
+def _usable(access: IndexAccess, name: str) -> EncoderChoice:
+    """An encoder that opens. Raises what keeps it from that before anything is begun."""
+    choice = access.encoders.named(name)
+    fetch_needed(read_settings(llm="none"))
+    choice.open().close()
+    return choice
+
+
+def _description(access: IndexAccess) -> dict[str, Any]:
+    generations = access.records.all()
+    progress = access.records.progress()
+    beside = access.records.beside()
+    rows = []
+    for generation in generations:
+        live = generation.state is not GenerationState.DISCARDED
+        size = access.store.size(generation.id) if live else None
+        rows.append(
+            {
+                **asdict(generation),
+                "encoder": access.encoders.name_of(generation.encoder),
+                "fingerprint": generation.encoder,
+                "chunks": _chunks_of(generation, progress) if live else 0,
+                "percent": progress.percent if generation.state is GenerationState.BUILDING else None,
+                "failed": progress.failed if generation.state is GenerationState.BUILDING else 0,
+                "size": asdict(size) if size else None,
+            }
+        )
+    choices = [{"name": c.name, "dimension": c.dimension, "about": c.about} for c in access.encoders.choices]
+    return {
+        "generations": rows,
+        "progress": {**asdict(progress), "percent": progress.percent} if beside else None,
+        "encoders": choices,
+        "next": _next(beside, progress),
+    }
+
+
+def _chunks_of(generation: Generation, progress: BuildProgress) -> int:
+    return progress.chunks if generation.state is GenerationState.ACTIVE else progress.chunks_done
+
+
+def _next(beside: Generation | None, progress: BuildProgress) -> str:
+    if beside is None:
+        return ""
+    if beside.state is GenerationState.PREVIOUS:
+        return f"`leadline index rollback` or `switch` goes to generation {beside.id}; `discard` removes it."
+    if progress.whole:
+        return f"Generation {beside.id} is whole: `leadline index switch` makes searches use it."
+    failed = f" {progress.failed:,} documents failed; it tries them again." if progress.failed else ""
+    return f"Generation {beside.id} is {progress.percent} % embedded: `leadline index reembed` goes on with it.{failed}"
+
+
+def _state(row: dict[str, Any]) -> str:
+    return f"building, {row['percent']} %" if row["percent"] is not None else str(row["state"])
+
+
+def _chunks(row: dict[str, Any]) -> str:
+    return f"{row['chunks']:,}" if row["chunks"] else "–"
+
+
+def _takes(row: dict[str, Any]) -> str:
+    size = row["size"]
+    if size is None:
+        return "–"
+    return decimal(size["disk_bytes"]) if size["points"] is None else f"{size['points']:,} points"
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def _say(text: str) -> None:
+    Console().print(text, highlight=False)
+
+
+@contextmanager
+def _watching(what: str) -> Iterator[Watch]:
+    """A bar of chunks that appears when there is something to do."""
+    with _bar(what) as advanced:
+
+        def watch(progress: BuildProgress, uncommitted: int) -> None:
+            advanced(min(progress.chunks, progress.chunks_done + uncommitted), progress.chunks)
+
+        yield watch
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Any]:
+    """Something to call with how much is done, of how much; elsewhere than on a terminal a line now and then."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        task = bars.add_task(what, total=None)
+        last = time.monotonic()
+
+        def advanced(done: int, total: int) -> None:
+            nonlocal last
+            bars.update(task, completed=done, total=total)
+            if not console.is_terminal and time.monotonic() - last >= _LINE_EVERY_SECONDS:
+                last = time.monotonic()
+                console.print(f"{what}: {done:,} of {total:,}", highlight=False)
+
+        yield advanced

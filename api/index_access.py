@@ -1,0 +1,178 @@
+"""What the commands that mend and move the vector index open: a cluster's parts, or those of a data folder.
+
+A data folder that a running service has open stays that service's: the commands then speak to it through the catalog
+alone, and what is to be built the service builds.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from api.embedded import owned, owner
+from api.settings import Settings
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.generations import Generations as Records
+from ingest.catalog.jobs import Jobs
+from ingest.errors import DataFolderBusyError, GenerationStateError
+from ingest.generations import BuildProgress, Generation, GenerationState
+from ingest.texts import Texts
+from retrieval import build
+from retrieval.bm25 import SparseEncoder
+from retrieval.encoders import Encoders
+from retrieval.generations import IndexStore
+from retrieval.models.store import ModelStore
+from retrieval.open_generations import OpenGenerations
+from workers.building import open_builder
+from workers.cluster import OpenEncoders, local_encoders, open_parts
+from workers.moving import Mover
+from workers.settings import ClusterSettings
+from workers.tasks import Workshop
+from workers.verify import Verified, Verifier
+
+__all__ = ["IndexAccess", "Verified", "Watch", "open_index_access"]
+
+# What a build is watched with: how far it is, and chunks of a long document that are in and not yet counted.
+Watch = Callable[[BuildProgress, int], None]
+
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class IndexAccess:
+    """`shop` is None where another process has the data folder, or where nothing of the index is to be opened."""
+
+    records: Records
+    catalog: Catalog
+    encoders: Encoders
+    sparse: SparseEncoder
+    store: IndexStore
+    shop: Workshop | None
+    generations: OpenGenerations | None
+    still_served: Callable[[], bool] = lambda: True
+
+    def mover(self, watch: Watch) -> Mover:
+        return Mover(self.records, lambda: self._complete(watch))
+
+    def verify(
+        self, generation: Generation, *, sample: int, seed: int, advanced: Callable[[int, int], None]
+    ) -> Verified:
+        """Raises `DataFolderBusyError` while a service has the folder."""
+        if self.shop is None or self.generations is None:
+            raise DataFolderBusyError(
+                "A running service has the data folder and its index open.", hint="Stop it, and verify then."
+            )
+        with self.generations.of(generation.id) as made:
+            verifier = Verifier(self.catalog, self.records, self.shop.texts, self.sparse, made)
+            return verifier.run(sample=sample, seed=seed, advanced=advanced)
+
+    def tidy(self) -> bool:
+        """Remove the indexes of discarded generations; false where the running service will do it."""
+        if self.generations is None:
+            return False
+        self.generations.tidy()
+        return True
+
+    def _complete(self, watch: Watch) -> None:
+        self.records.retry_failed()
+        if self.shop is None:
+            self._await(watch)
+        else:
+            self._build(self.shop, watch)
+        watch(self.records.progress(), 0)
+
+    def _build(self, shop: Workshop, watch: Watch) -> None:
+        """In a thread, so that this one can show how far it is and hear that it is to stop."""
+        stop = threading.Event()
+        builder, task = open_builder(self.records, shop, stop.is_set)
+        failed: list[Exception] = []
+
+        def run() -> None:
+            try:
+                builder.run(stop.is_set, lambda: time.sleep(_POLL_SECONDS))
+            except Exception as error:  # noqa: BLE001 - raised again in the thread that waits
+                failed.append(error)
+
+        thread = threading.Thread(target=run, name="build")
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(_POLL_SECONDS)
+                watch(self.records.progress(), task.uncommitted_chunks)
+        finally:
+            stop.set()
+            thread.join()
+        if failed:
+            raise failed[0]
+
+    def _await(self, watch: Watch) -> None:
+        """While the service builds."""
+        while True:
+            beside, progress = self.records.beside(), self.records.progress()
+            watch(progress, 0)
+            if beside is None or beside.state is not GenerationState.BUILDING:
+                return
+            if progress.versions_done + progress.failed >= progress.versions:
+                return
+            if not self.still_served():
+                raise GenerationStateError(
+                    f"The service that was building generation {beside.id} has ended, at {progress.percent} %.",
+                    hint="Give the command again: it goes on where the service was.",
+                )
+            time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def open_index_access(
+    settings: Settings,
+    *,
+    cluster: ClusterSettings | None,
+    only_look: bool = False,
+    encoders: Encoders | None = None,
+    open_encoders: OpenEncoders = local_encoders,
+) -> Iterator[IndexAccess]:
+    """That of a cluster, or of the data folder. With `only_look` nothing of the index is opened."""
+    with ExitStack() as stack:
+        if cluster is not None:
+            parts = stack.enter_context(open_parts(cluster, open_encoders=open_encoders, serving=False))
+            shop = Workshop(
+                parts.catalog, parts.jobs, parts.blobs, parts.texts, parts.generations, parts.sparse, parts.blobs.path
+            )
+            yield IndexAccess(
+                parts.records, parts.catalog, parts.encoders, parts.sparse, parts.store, shop, parts.generations
+            )
+            return
+        home = settings.home
+        mine = not only_look and _take(stack, settings)
+        engine = open_database(sqlite_url(home / "catalog.sqlite"))
+        stack.callback(engine.dispose)
+        encoders = encoders or build.local_encoders(ModelStore(settings.models))
+        sparse, records, catalog = build.sparse_encoder(), Records(engine), Catalog(engine)
+        first = encoders.named(settings.encoder)
+        records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
+        store = build.embedded_indexes(home)
+        served = owner(home)
+        if not mine:
+            yield IndexAccess(
+                records, catalog, encoders, sparse, store, None, None, still_served=lambda: owner(home) == served
+            )
+            return
+        jobs = Jobs(engine)
+        jobs.recover(all_running=True)  # nobody else has the folder, so whoever had them is gone
+        blobs = DirectoryBlobs(home / "blobs")
+        generations = OpenGenerations(records, store, encoders, sparse)
+        stack.callback(generations.close)
+        shop = Workshop(catalog, jobs, blobs, Texts(blobs), generations, sparse, blobs.path)
+        yield IndexAccess(records, catalog, encoders, sparse, store, shop, generations)
+
+
+def _take(stack: ExitStack, settings: Settings) -> bool:
+    """Whether the data folder is this process's from here on."""
+    try:
+        stack.enter_context(owned(settings.home))
+    except DataFolderBusyError:
+        return False
+    return True

@@ -1,0 +1,55 @@
+"""The encoders that a process can open: by names for people, and by the fingerprints that the catalog keeps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from retrieval.embedding import Embedder
+from retrieval.errors import UnknownEncoderError
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """An encoder that is not open yet; `about` is what a person chooses by."""
+
+    name: str
+    fingerprint: str
+    dimension: int
+    open: Callable[[], Embedder]
+    about: str = ""
+
+
+class Encoders:
+    """Choices, the first of which is taken where nobody chose."""
+
+    def __init__(self, choices: Sequence[EncoderChoice]) -> None:
+        self.choices = tuple(choices)
+
+    def named(self, name: str | None) -> EncoderChoice:
+        """Raises `UnknownEncoderError`, which names those there are."""
+        if name is None:
+            return self.choices[0]
+        for choice in self.choices:
+            if choice.name == name:
+                return choice
+        known = ", ".join(choice.name for choice in self.choices)
+        raise UnknownEncoderError(f"There is no encoder {name!r}.", hint=f"Choose one of: {known}.")
+
+    def of(self, fingerprint: str) -> EncoderChoice:
+        """The choice whose vectors these are. Raises `UnknownEncoderError`."""
+        for choice in self.choices:
+            if choice.fingerprint == fingerprint:
+                return choice
+        raise UnknownEncoderError(
+            f"This installation has no encoder {fingerprint}.",
+            hint="Install the release or the settings that the index was built with, or build a generation with "
+            f"another encoder: `leadline index reembed --encoder {self.choices[0].name}`.",
+        )
+
+    def name_of(self, fingerprint: str) -> str:
+        """What people call it, or the fingerprint itself where this installation does not have it."""
+        return next((c.name for c in self.choices if c.fingerprint == fingerprint), fingerprint)
+
+
+def only(encoder: Embedder) -> Encoders:
+    """One encoder that is open already."""
+    return Encoders([EncoderChoice(encoder.fingerprint, encoder.fingerprint, encoder.dimension, lambda: encoder)])

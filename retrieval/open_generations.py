@@ -1,0 +1,223 @@
+"""The generations of the index that a process has open.
+
+Which one is active, the catalog says; a process looks again after a second at the latest, so it follows a switch
+without being started again. What it cannot open it does not follow: searches go on with the generation before, and
+`require_ready` says why.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import structlog
+
+from ingest.errors import GenerationChangedError, LeadlineError
+from ingest.faultpoints import reach
+from ingest.generations import Generation, GenerationState
+from retrieval.bm25 import SparseEncoder
+from retrieval.embedding import Embedder
+from retrieval.encoders import Encoders
+from retrieval.errors import IndexMismatchError, IndexUnavailableError
+from retrieval.generations import GenerationRecords, IndexStore, OpenGeneration
+from retrieval.index import Index
+
+LOOK_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class OpenGenerations:
+    """Opens what is asked for when it is asked for, and closes what is no longer needed. For any number of threads."""
+
+    def __init__(
+        self,
+        records: GenerationRecords,
+        store: IndexStore,
+        encoders: Encoders,
+        sparse: SparseEncoder,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Opens nothing yet."""
+        self._records = records
+        self._store = store
+        self._encoders = encoders
+        self._sparse = sparse
+        self._clock = clock
+        # Held for a moment, to look at what is open; `_opening` and `_following` for as long as a model takes to load.
+        self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._following = threading.Lock()
+        self._indexes: dict[int, Index] = {}
+        self._open_encoders: dict[str, Embedder] = {}
+        self._kept: set[str] = set()
+        self._users: Counter[int] = Counter()
+        self._live: dict[int, Generation] = {}
+        self._active: Generation | None = None
+        self._looked = 0.0
+        self._trouble: LeadlineError | None = None
+
+    def open(self) -> None:
+        """Open the active generation now, so that what is wrong with it is seen at the start."""
+        self._follow()
+
+    @contextmanager
+    def active(self) -> Iterator[OpenGeneration]:
+        self._follow()
+        assert self._active is not None
+        with self._use(self._active) as made:
+            yield made
+
+    @contextmanager
+    def of(self, generation_id: int) -> Iterator[OpenGeneration]:
+        if not generation_id:
+            with self.active() as made:
+                yield made
+            return
+        if generation_id not in self._live:
+            self._look()
+        generation = self._live.get(generation_id)
+        if generation is None:
+            raise GenerationChangedError(f"Generation {generation_id} of the index was discarded.")
+        with self._use(generation) as made:
+            yield made
+
+    def has_left(self, generation: OpenGeneration) -> bool:
+        self._follow(at_once=True)
+        return self._active is not None and self._active.id != generation.id
+
+    @contextmanager
+    def indexes(self) -> Iterator[Mapping[int, Index]]:
+        found: dict[int, Index] = {}
+        try:
+            for generation in self._look():
+                found[generation.id] = self._enter(generation, with_encoder=False).index
+            yield found
+        finally:
+            with self._lock:
+                self._users.subtract(list(found))
+
+    def delete_version(self, tenant_id: str, version_id: str) -> int:
+        most = 0
+        with self.indexes() as indexes:
+            for generation_id, index in indexes.items():
+                try:
+                    most = max(most, index.delete_version(tenant_id, version_id))
+                except IndexUnavailableError:
+                    self._look()
+                    if generation_id in self._live:  # otherwise it was discarded meanwhile, with all it had
+                        raise
+        return most
+
+    def encoder(self) -> Embedder:
+        """The encoder of the generation that is active now, open until all is closed.
+
+        For vectors that are compared with one another, and with none of an index.
+        """
+        with self.active() as made:
+            self._kept.add(next(g.encoder for g in self._live.values() if g.id == made.id))
+            return made.encoder
+
+    def require_ready(self) -> None:
+        """Raises why searches do not work now, or do not follow to the generation that is active."""
+        with self.active() as made:
+            if self._trouble is not None:
+                raise self._trouble
+            made.index.require_ready()
+
+    def tidy(self) -> None:
+        """Remove the indexes of generations that were discarded, but for those that somebody here still uses."""
+        for generation_id in self._records.discarded():
+            with self._lock:
+                if self._users[generation_id]:
+                    continue
+                index = self._indexes.pop(generation_id, None)
+            if index is not None:
+                index.close()
+            self._store.remove(generation_id)
+            reach("discard.removed")
+
+    def close(self) -> None:
+        with self._lock:
+            parts: list[Index | Embedder] = [*self._indexes.values(), *self._open_encoders.values()]
+            self._indexes, self._open_encoders = {}, {}
+        for part in parts:
+            part.close()
+
+    @contextmanager
+    def _use(self, generation: Generation) -> Iterator[OpenGeneration]:
+        made = self._enter(generation)
+        try:
+            yield made
+        finally:
+            with self._lock:
+                self._users[generation.id] -= 1
+
+    def _enter(self, generation: Generation, *, with_encoder: bool = True) -> OpenGeneration:
+        """Open what is not open, and count a user, so that it stays open."""
+        while True:
+            with self._lock:
+                index, encoder = self._indexes.get(generation.id), self._open_encoders.get(generation.encoder)
+                if index is not None and (encoder is not None or not with_encoder):
+                    self._users[generation.id] += 1
+                    return OpenGeneration(generation.id, index, encoder)  # type: ignore[arg-type]
+            self._open(generation, with_encoder=with_encoder)
+
+    def _open(self, generation: Generation, *, with_encoder: bool = True) -> None:
+        """Raises `IndexMismatchError` for one whose words are weighed in another way than by this process."""
+        if with_encoder and generation.sparse != self._sparse.fingerprint:
+            raise IndexMismatchError(
+                f"Generation {generation.id} of the index weighs words by {generation.sparse}, and this process by "
+                f"{self._sparse.fingerprint}.",
+                hint="Start it again with the release that made the generation.",
+            )
+        with self._opening:
+            if generation.id not in self._indexes:
+                index = self._store.open(generation.id, generation.dimension)
+                with self._lock:
+                    self._indexes[generation.id] = index
+            if with_encoder and generation.encoder not in self._open_encoders:
+                encoder = self._encoders.of(generation.encoder).open()
+                with self._lock:
+                    self._open_encoders[generation.encoder] = encoder
+
+    def _follow(self, *, at_once: bool = False) -> None:
+        """Look which generation is active. One thread opens a new one, while the others go on with the one before."""
+        if self._active is not None and not at_once and self._clock() - self._looked < LOOK_SECONDS:
+            return
+        if not self._following.acquire(blocking=self._active is None or at_once):
+            return
+        try:
+            self._looked = self._clock()
+            active = next(generation for generation in self._look() if generation.state is GenerationState.ACTIVE)
+            if self._active is None or active.id != self._active.id:
+                self._open(active)
+                log.info("index generation in use", generation=active.id, encoder=active.encoder)
+            self._active, self._trouble = active, None
+            self._close_unused()
+        except LeadlineError as error:
+            if self._active is None:
+                raise
+            log.error("cannot follow to the active generation of the index", error=str(error))
+            self._trouble = error
+        finally:
+            self._following.release()
+
+    def _look(self) -> Sequence[Generation]:
+        live = self._records.live()
+        self._live = {generation.id: generation for generation in live}
+        return live
+
+    def _close_unused(self) -> None:
+        """Close encoders of generations that nobody writes to or searches, and whatever was discarded."""
+        at_work = {g.encoder for g in self._live.values() if g.state is not GenerationState.PREVIOUS}
+        with self._lock:
+            used = {self._live[i].encoder for i, users in self._users.items() if users and i in self._live}
+            idle = set(self._open_encoders) - at_work - used - self._kept
+            gone = {i for i in self._indexes if i not in self._live and not self._users[i]}
+            parts: list[Index | Embedder] = [self._open_encoders.pop(fingerprint) for fingerprint in idle]
+            parts += [self._indexes.pop(generation_id) for generation_id in gone]
+        for part in parts:
+            part.close()

@@ -1,0 +1,289 @@
+"""Generations of the index in the catalog: one is active, and nothing is counted as written to one that was left."""
+
+import pytest
+from sqlalchemy import Engine
+
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.generations import Generations
+from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
+from ingest.documents import EmbedReport, Failure, Job, JobKind, VersionState
+from ingest.errors import GenerationChangedError, GenerationStateError, LeaseLostError
+from ingest.generations import BuildProgress, Generation, GenerationState
+from tests.support.catalogs import arrive, at_once, embedded, lapse, searchable, wake
+
+OLD, NEW = ("old/8", "words", 8), ("new/16", "words", 16)
+
+
+@pytest.fixture
+def generations(engine: Engine) -> Generations:
+    made = Generations(engine)
+    made.ensure_first(*OLD)
+    return made
+
+
+def ready(catalog: Catalog, jobs: Jobs, content: str) -> str:
+    """A document with two chunks that is ready in the active generation; its version's id."""
+    arrive(catalog, content)
+    job = searchable(jobs)
+    embedded(jobs)
+    return job.version_id
+
+
+def put_in(generations: Generations, jobs: Jobs) -> list[str]:
+    """Say of every version that is missing that it is in the generation being built."""
+    generations.queue_missing()
+    done: list[str] = []
+    while claimed := jobs.claim(JobKind.REEMBED, limit=10):
+        for job in claimed:
+            jobs.finish_reembed(job)
+            done.append(job.version_id)
+    return done
+
+
+def states(generations: Generations) -> dict[int, str]:
+    return {generation.id: generation.state.value for generation in generations.all()}
+
+
+def test_the_first_generation_is_recorded_once(generations: Generations) -> None:
+    first = generations.ensure_first(*NEW)
+    assert (first.id, first.encoder, first.dimension, first.state) == (1, "old/8", 8, GenerationState.ACTIVE)
+    assert generations.all() == [first] == generations.live()
+    assert (generations.active(), generations.beside(), generations.discarded()) == (first, None, [])
+
+
+def test_many_processes_that_start_at_once_record_one(engine: Engine) -> None:
+    ends = at_once(*[lambda: Generations(engine).ensure_first(*OLD)] * 4)
+    assert all(isinstance(end, Generation) and end.id == 1 for end in ends)
+    assert len(Generations(engine).all()) == 1
+
+
+def test_a_generation_is_built_from_what_belongs_into_an_index(
+    catalog: Catalog, jobs: Jobs, generations: Generations
+) -> None:
+    whole = ready(catalog, jobs, "a")
+    arrive(catalog, "b")
+    half = searchable(jobs).version_id
+    gone = arrive(catalog, "c")
+    searchable(jobs)
+    catalog.delete("ann", gone.id)
+    arrive(catalog, "d")  # nothing was made of it yet
+    begun = generations.begin(*NEW)
+    assert (begun.id, begun.state, generations.beside()) == (2, GenerationState.BUILDING, begun)
+    assert (generations.queue_missing(), generations.queue_missing()) == (2, 0)
+    assert generations.progress() == BuildProgress(versions=2, versions_done=0, chunks=4, chunks_done=0, failed=0)
+    claimed = jobs.claim(JobKind.REEMBED, limit=10)
+    assert {(job.version_id, job.generation) for job in claimed} == {(whole, 2), (half, 2)}
+    jobs.finish_reembed(claimed[0])
+    assert generations.progress().percent == 50
+    assert [version.id for version in generations.done()] == [claimed[0].version_id]
+    assert {version.id for version in generations.wanted()} == {whole, half}
+
+
+def test_without_a_generation_to_build_there_is_nothing_to_claim(
+    catalog: Catalog, jobs: Jobs, generations: Generations
+) -> None:
+    ready(catalog, jobs, "a")
+    assert generations.queue_missing() == 0
+    assert jobs.claim(JobKind.REEMBED) == []
+
+
+def test_beginning_again_goes_on_and_another_is_refused_with_the_next_step(generations: Generations) -> None:
+    begun = generations.begin(*NEW)
+    assert generations.begin(*NEW) == begun
+    with pytest.raises(GenerationStateError, match=r"Generation 2 .*being built.*discard --unfinished"):
+        generations.begin("third/8", "words", 8)
+
+
+def test_a_switch_waits_for_the_rest_and_says_how_much_that_is(
+    catalog: Catalog, jobs: Jobs, generations: Generations
+) -> None:
+    for content in "abcd":
+        ready(catalog, jobs, content)
+    generations.begin(*NEW)
+    generations.queue_missing()
+    for job in jobs.claim(JobKind.REEMBED, limit=3):
+        jobs.finish_reembed(job)
+    with pytest.raises(GenerationStateError, match=r"Generation 2 is 75 % embedded: 1 of 4 .*index reembed"):
+        generations.activate(2)
+    assert states(generations) == {1: "active", 2: "building"}
+    put_in(generations, jobs)
+    assert generations.activate(2).state is GenerationState.ACTIVE
+    assert generations.activate(2).id == 2
+    assert states(generations) == {1: "previous", 2: "active"}
+    assert jobs.waiting() == {}
+
+
+def test_a_document_that_came_meanwhile_is_waited_for(catalog: Catalog, jobs: Jobs, generations: Generations) -> None:
+    ready(catalog, jobs, "a")
+    generations.begin(*NEW)
+    put_in(generations, jobs)
+    arrive(catalog, "b")
+    searchable(jobs)
+    with pytest.raises(GenerationStateError, match="1 of 2"):
+        generations.activate(2)
+
+
+def test_what_was_written_to_the_generation_that_was_left_does_not_count(
+    catalog: Catalog, jobs: Jobs, generations: Generations
+) -> None:
+    arrive(catalog, "a")
+    arrive(catalog, "b")
+    first = searchable(jobs)
+    (embedding,) = jobs.claim(JobKind.EMBED)
+    (ingesting,) = jobs.claim(JobKind.INGEST)
+    assert (embedding.generation, ingesting.generation) == (1, 1)
+    generations.begin(*NEW)
+    put_in(generations, jobs)
+    generations.activate(2)
+    with pytest.raises(GenerationChangedError):
+        jobs.finish_embed([EmbedReport(embedding, 1, chunks_indexed=2)])
+    with pytest.raises(GenerationChangedError):
+        jobs.finish_ingest(ingesting, title=None, pages=None, characters=1, chunks=2)
+    assert catalog.version(first.version_id).state is VersionState.SEARCHABLE
+    jobs.postpone(embedding, Failure("generation_changed", ""))
+    jobs.hand_back(ingesting)
+    jobs.pause(JobKind.COLLECT)
+    (again,) = jobs.claim(JobKind.INGEST)
+    assert again.generation == 2
+    jobs.finish_ingest(again, title=None, pages=None, characters=1, chunks=2)
+
+
+def test_a_builder_of_a_generation_that_was_switched_or_discarded_cannot_commit(
+    catalog: Catalog, jobs: Jobs, generations: Generations
+) -> None:
+    ready(catalog, jobs, "a")
+    generations.begin(*NEW)
+    generations.queue_missing()
+    (job,) = jobs.claim(JobKind.REEMBED)
+    with pytest.raises(GenerationStateError, match="discard --unfinished"):
+        generations.discard(unfinished=False)
+    assert generations.discard(unfinished=True) is not None
+    with pytest.raises(GenerationChangedError):
+        jobs.finish_reembed(job)
+    generations.begin("third/8", "words", 8)
+    with pytest.raises(GenerationChangedError):
+        jobs.finish_reembed(job)
+    assert (states(generations), generations.discarded()) == ({1: "active", 2: "discarded", 3: "building"}, [2])
+    assert generations.progress().versions_done == 0
+
+
+def test_the_way_back_lacks_what_came_since_and_nothing_else(
+    catalog: Catalog, jobs: Jobs, generations: Generations
+) -> None:
+    ready(catalog, jobs, "a")
+    arrive(catalog, "b")
+    half = searchable(jobs).version_id  # in the old generation it has no vectors
+    generations.begin(*NEW)
+    put_in(generations, jobs)
+    generations.activate(2)
+    embedded(jobs)
+    later = ready(catalog, jobs, "c")
+    assert generations.queue_missing() == 0  # a generation that is kept is not added to
+    assert generations.revive(1).state is GenerationState.BUILDING
+    assert set(put_in(generations, jobs)) == {half, later}
+    generations.activate(1)
+    assert states(generations) == {1: "active", 2: "previous"}
+
+
+def test_a_deletion_ends_what_is_put_into_a_generation_and_is_not_waited_for(
+    catalog: Catalog, jobs: Jobs, generations: Generations, engine: Engine
+) -> None:
+    document = arrive(catalog, "a")
+    searchable(jobs)
+    embedded(jobs)
+    generations.begin(*NEW)
+    generations.queue_missing()
+    (job,) = jobs.claim(JobKind.REEMBED)
+    deleted = catalog.delete("ann", document.id)
+    assert deleted.worked_on == {job.version_id}  # so nothing counts as removed before the builder's lease is over
+    assert jobs.claim(JobKind.COLLECT) == []
+    with pytest.raises(LeaseLostError):
+        jobs.finish_reembed(job)
+    assert generations.queue_missing() == 0
+    assert generations.progress().whole
+    wake(engine)
+    assert [job.version_id for job in jobs.claim(JobKind.COLLECT)] == [job.version_id]
+
+
+def test_what_cannot_be_put_in_fails_alone_and_is_tried_again_when_asked(
+    catalog: Catalog, jobs: Jobs, generations: Generations, engine: Engine
+) -> None:
+    version = ready(catalog, jobs, "a")
+    generations.begin(*NEW)
+    generations.queue_missing()
+    for _ in range(MAX_ATTEMPTS):
+        assert jobs.claim(JobKind.REEMBED)
+        lapse(engine)
+        jobs.recover(all_running=False)
+    assert catalog.version(version).state is VersionState.READY
+    progress = generations.progress()
+    assert (progress.failed, progress.whole, jobs.waiting()) == (1, False, {})
+    ((document, failure),) = generations.failures()
+    assert (document, failure.code) == (catalog.version(version).document_id, "worker_lost")
+    assert generations.retry_failed() == 1
+    (job,) = jobs.claim(JobKind.REEMBED)
+    jobs.fail(job, Failure("text_lost", "gone"))
+    assert catalog.version(version).state is VersionState.READY
+    assert generations.failures() == [(document, Failure("text_lost", "gone"))]
+
+
+def test_what_the_index_has_lost_is_put_in_again(catalog: Catalog, jobs: Jobs, generations: Generations) -> None:
+    version = ready(catalog, jobs, "a")
+    generations.begin(*NEW)
+    put_in(generations, jobs)
+    assert generations.requeue([version, "unknown"]) == 1
+    assert not generations.progress().whole
+    assert put_in(generations, jobs) == [version]
+
+
+def test_discarding_removes_the_one_that_is_kept_and_then_nothing(
+    catalog: Catalog, jobs: Jobs, generations: Generations
+) -> None:
+    ready(catalog, jobs, "a")
+    generations.begin(*NEW)
+    put_in(generations, jobs)
+    generations.activate(2)
+    gone = generations.discard(unfinished=False)
+    assert gone is not None
+    assert gone.id == 1
+    assert generations.discard(unfinished=False) is None
+    assert [generation.id for generation in generations.live()] == [2]
+    assert generations.begin(*OLD).id == 3  # a number does not come back
+    with pytest.raises(GenerationStateError, match="discarded"):
+        generations.activate(1)
+
+
+def test_strangers_belong_into_no_index_and_are_not_on_their_way(
+    catalog: Catalog, jobs: Jobs, generations: Generations
+) -> None:
+    whole = ready(catalog, jobs, "a")
+    arrive(catalog, "b")
+    (job,) = jobs.claim(JobKind.INGEST)
+    jobs.progress(job, VersionState.INDEXING)
+    assert generations.strangers({whole, job.version_id, "unknown"}) == {"unknown"}
+    assert generations.is_wanted(whole)
+    assert not generations.is_wanted(job.version_id)
+
+
+@pytest.mark.parametrize("round_", range(4))
+def test_a_commit_and_a_switch_at_once_leave_nothing_that_is_not_in_the_active_generation(
+    catalog: Catalog, jobs: Jobs, generations: Generations, round_: int
+) -> None:
+    put: dict[int, set[str]] = {1: set(), 2: set()}
+    put[1].add(ready(catalog, jobs, "a"))
+    generations.begin(*NEW)
+    put[2] |= set(put_in(generations, jobs))
+    arrive(catalog, f"racing-{round_}")
+    (job,) = jobs.claim(JobKind.INGEST)
+
+    def commit() -> Job:
+        jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=2)
+        put[1].add(job.version_id)
+        return job
+
+    ends = at_once(commit, lambda: generations.activate(2))
+    refused = [end for end in ends if isinstance(end, Exception)]
+    assert len(refused) == 1  # whoever comes second finds that the other was first
+    assert isinstance(refused[0], GenerationChangedError | GenerationStateError)
+    active = generations.active().id
+    assert {version.id for version in generations.wanted()} <= put[active]

@@ -1,0 +1,35 @@
+"""An anchorage on each kind of store, with the real engine in both."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from retrieval import build
+from retrieval.generations import IndexStore
+from tests.support.anchorage import Anchorage
+from tests.support.qdrant_double import QdrantDouble, qdrant_double
+
+
+@pytest.fixture(scope="module")
+def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantDouble]:
+    with qdrant_double(tmp_path_factory.mktemp("qdrant") / "data") as running:
+        yield running
+
+
+@pytest.fixture(params=["folder", "server"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, double: QdrantDouble) -> Iterator[IndexStore]:
+    if request.param == "folder":
+        yield build.embedded_indexes(tmp_path)
+        return
+    made = build.server_indexes(double.url)
+    yield made
+    for generation in range(1, 6):
+        made.remove(generation)
+
+
+@pytest.fixture
+def at(tmp_path: Path, store: IndexStore) -> Iterator[Anchorage]:
+    made = Anchorage(tmp_path, store)
+    yield made
+    made.close()

@@ -1,0 +1,74 @@
+"""`leadline index` as a user gives it, with the real encoders and a folder that is killed in the middle."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.support.books import shelf
+
+_COMMAND = [sys.executable, "-c", "from api.cli.main import main; main()"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path, encoder_files: Path) -> dict[str, str]:
+    return {**os.environ, "LEADLINE_HOME": str(tmp_path / "home"), "LEADLINE_LLM": "none", "COLUMNS": "200"}
+
+
+def leadline(environment: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*_COMMAND, *words], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def done(home: Path) -> int:
+    """Versions that are in the generation being built."""
+    with closing(sqlite3.connect(f"file:{home / 'catalog.sqlite'}?mode=ro", uri=True)) as connection:
+        query = "SELECT count(*) FROM jobs WHERE kind = 'reembed' AND state = 'done'"
+        return int(connection.execute(query).fetchone()[0])
+
+
+def kill_when_some_is_done(environment: dict[str, str], *words: str) -> None:
+    process = subprocess.Popen(
+        [*_COMMAND, *words], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not done(Path(environment["LEADLINE_HOME"])):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_moving_to_another_encoder_and_back_survives_a_kill(environment: dict[str, str], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert leadline(environment, "ingest", str(shelf(tmp_path / "books", 2, chapters=14))).returncode == 0
+
+    kill_when_some_is_done(environment, "index", "reembed", "--encoder", "minilm-128")
+    early = leadline(environment, "index", "switch")
+    if done(home) < 2:
+        assert early.returncode == 1
+        assert "the switch waits" in " ".join(early.stderr.split())
+        assert leadline(environment, "index", "reembed").returncode == 0
+        assert leadline(environment, "index", "switch").returncode == 0
+    verified = json.loads(leadline(environment, "index", "verify", "--json").stdout)
+    assert (verified["agrees"], verified["generation"], verified["versions"]) == (True, 2, 2)
+
+    refused = leadline({**environment, "LEADLINE_ENCODER": "minilm"}, "search", "whale")
+    assert refused.returncode == 1
+    assert "index reembed --encoder minilm" in " ".join(refused.stderr.split())
+
+    assert "Generation 1 is active. Generation 2 is kept" in leadline(environment, "index", "rollback").stdout
+    assert leadline(environment, "index", "discard").returncode == 0
+    shown = json.loads(leadline(environment, "index", "show", "--json").stdout)
+    assert [(row["encoder"], row["state"]) for row in shown["generations"]] == [
+        ("minilm", "active"),
+        ("minilm-128", "discarded"),
+    ]
+    assert sorted(path.name for path in home.glob("index*")) == ["index"]

@@ -1,0 +1,344 @@
+"""Moving an index to another encoder and back while documents come and go: the real engine, embedded and served."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ingest import faultpoints
+from ingest.documents import Document, JobKind
+from ingest.errors import GenerationChangedError, GenerationStateError
+from ingest.generations import GenerationState
+from retrieval import build
+from retrieval.encoders import Encoders
+from retrieval.errors import IndexMismatchError
+from retrieval.generations import require_fit
+from retrieval.index import Scope
+from retrieval.search import Mode, SearchRequest
+from tests.support.anchorage import SHIPS, WHALE, Anchorage
+from tests.support.books import book
+from tests.support.catalogs import wake
+from tests.support.encoders import hashing_encoders
+from tests.support.harbour import no
+from tests.support.qdrant_double import QdrantDouble
+
+
+@pytest.fixture(autouse=True)
+def disarmed() -> Iterator[None]:
+    yield
+    faultpoints.arm(None)
+
+
+def moved(at: Anchorage, name: str = "hashing-32") -> None:
+    at.mover.reembed(at.choice(name), at.sparse.fingerprint)
+    at.mover.switch()
+
+
+def test_searches_use_the_old_generation_until_the_switch_and_the_new_one_from_there(at: Anchorage) -> None:
+    whale, ships = at.ready(WHALE, "w.md"), at.ready(SHIPS, "s.md")
+    with at.open.active() as made:
+        assert (made.id, made.encoder.dimension) == (1, 64)
+    at.mover.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
+    assert at.verify(2).agrees
+    assert at.found("white whale")[0] == whale.id
+    with at.open.active() as made:
+        assert made.id == 1
+    at.mover.switch()
+    assert at.found("three masts")[0] == ships.id
+    with at.open.active() as made:
+        assert (made.id, made.encoder.dimension) == (2, 32)
+    assert at.verify().agrees
+
+
+def test_a_search_that_began_before_the_switch_ends_on_the_generation_it_began_with(at: Anchorage) -> None:
+    at.ready(WHALE)
+    at.mover.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
+    with at.open.active() as made:
+        query = made.encoder.query("whale")
+        at.mover.switch()
+        at.found("whale")  # this process has followed
+        assert len(query) == 64
+        with at.open.active() as now:
+            assert now.id == 2
+        _, by_dense = made.index.search(Scope("ann"), sparse=None, dense=query, limit=5)
+        assert len(by_dense) == 1
+
+
+def test_documents_that_come_change_and_go_meanwhile_are_right_after_the_switch_and_after_the_way_back(
+    at: Anchorage,
+) -> None:
+    kept, changed, gone = (at.ready(book(n, chapters=1), f"{n}.md") for n in range(3))
+    at.begin("hashing-32")
+    at.records.queue_missing()
+    at.builder.once()
+    during = at.upload(WHALE, "during.md")
+    at.replace(changed, book(11, chapters=1), "1.md")
+    at.collector.delete("ann", gone.id)
+    at.work_off()
+    at.build()
+    late = at.ready("# Last\n\nOne line that came when all was built.\n", "late.md")
+    assert at.mover.switch().id == 2
+    assert at.verify().agrees
+    assert at.found("white", Mode.BM25)[0] == during.id
+    assert at.points_of(gone.id) == {1: 0, 2: 0}
+
+    since = at.ready(SHIPS, "since.md")
+    at.replace(kept, book(12, chapters=1), "0.md")
+    at.collector.delete("ann", during.id)
+    at.work_off()
+    assert at.points_of(during.id) == {1: 0, 2: 0}
+    assert at.mover.rollback().id == 1
+    assert at.verify().agrees
+    assert at.found("masts", Mode.BM25)[0] == since.id
+    assert set(at.found("the", Mode.DENSE, top_k=50)) == {kept.id, changed.id, late.id, since.id}
+    assert at.mover.rollback().id == 1
+    assert at.mover.switch().id == 2
+    assert at.verify().agrees
+    assert at.mover.switch().id == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C901 - a step each
+    at: Anchorage, seed: int
+) -> None:
+    source = random.Random(seed)
+    documents: list[Document] = []
+    number = 0
+
+    def upload() -> None:
+        documents.append(
+            at.upload(f"# Log {seed}.{number}\n\nThe day {number} at sea, and no land in sight.\n", f"{number}.md")
+        )
+
+    def replace_one() -> None:
+        at.replace(source.choice(documents), f"# Log\n\nWhat {number} said of the day was not so.\n", "r.md")
+
+    def delete_one() -> None:
+        at.collector.delete("ann", documents.pop(source.randrange(len(documents))).id)
+
+    def work_some() -> None:
+        wake(at.engine)
+        for job in at.jobs.claim(JobKind.INGEST):
+            at.ingest.run(job, no)
+        if jobs := at.jobs.claim(JobKind.EMBED, limit=4):
+            at.embed.run(jobs, no)
+
+    def begin() -> None:
+        if at.records.beside() is None:
+            at.begin("hashing-32" if at.records.active().dimension != 32 else "hashing-96")
+
+    def build_some() -> None:
+        at.builder.once()
+
+    def switch() -> None:
+        if (beside := at.records.beside()) is not None:
+            (at.mover.switch if beside.id > at.records.active().id else at.mover.rollback)()
+
+    def discard() -> None:
+        at.records.discard(unfinished=True)
+        at.open.tidy()
+
+    steps: list[Callable[[], None]] = [upload, upload, work_some, work_some, begin, build_some, switch, discard]
+    upload()
+    refusals: set[str] = set()
+    for number in range(1, 40):  # noqa: B007 - the steps use it
+        step = source.choice([*steps, replace_one, delete_one] if documents else steps)
+        try:
+            step()
+        except GenerationStateError as error:
+            refusals.add(error.detail.partition("%")[2])
+        assert at.records.active().state is GenerationState.ACTIVE
+    assert all("the switch waits" in refusal for refusal in refusals)
+    at.work_off()
+    assert at.verify().agrees
+    if at.records.beside() is not None:
+        at.build()
+        assert at.verify(at.records.beside().id).agrees  # type: ignore[union-attr]
+        switch()
+        assert at.verify().agrees
+    with at.open.indexes() as indexes:
+        in_use = {version.id for version in at.records.wanted()}
+        for index in indexes.values():
+            assert {version for _, version in index.versions()} <= in_use
+
+
+def test_a_worker_that_wrote_to_the_generation_that_was_left_does_it_again_in_the_new_one(at: Anchorage) -> None:
+    at.ready(WHALE)
+    late = at.upload(SHIPS, "late.md")
+    at.mover.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
+    (job,) = at.jobs.claim(JobKind.INGEST)
+
+    def switch(point: str) -> None:
+        if point == "ingest.indexed":
+            at.mover.switch()
+
+    faultpoints.arm(switch)
+    with pytest.raises(GenerationChangedError):
+        at.ingest.run(job, no)
+    faultpoints.arm(None)
+    at.jobs.hand_back(job)
+    at.work_off()
+    assert at.found("three masts")[0] == late.id
+    assert at.verify().agrees
+
+
+def test_a_builder_killed_anywhere_leaves_what_the_next_one_completes(at: Anchorage) -> None:
+    class Killed(BaseException):
+        pass
+
+    for n in range(3):
+        at.ready(book(n, chapters=2), f"{n}.md")
+    points = [point for point in faultpoints.FAULT_POINTS if point.startswith("reembed.")]
+    for point in points:
+
+        def die(reached: str, point: str = point) -> None:
+            if reached == point:
+                faultpoints.arm(None)
+                raise Killed
+
+        at.begin("hashing-32")
+        at.records.queue_missing()
+        faultpoints.arm(die)
+        with pytest.raises(Killed):
+            at.builder.once()
+        at.jobs.recover(all_running=True)
+        at.build()
+        assert at.records.progress().whole, point
+        assert at.verify(at.records.beside().id).agrees, point  # type: ignore[union-attr]
+        at.records.discard(unfinished=True)
+        at.open.tidy()
+
+
+def test_a_process_killed_in_the_switch_has_not_switched(at: Anchorage) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(point: str) -> None:
+        if point == "switch.committing":
+            raise Killed
+
+    at.ready(WHALE)
+    at.mover.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
+    faultpoints.arm(die)
+    with pytest.raises(Killed):
+        at.mover.switch()
+    faultpoints.arm(None)
+    assert at.records.active().id == 1
+    assert at.mover.switch().id == 2
+    assert at.verify().agrees
+
+
+def test_a_document_deleted_while_it_is_put_into_a_generation_is_in_none_when_it_counts_as_collected(
+    at: Anchorage,
+) -> None:
+    document = at.ready(book(1, chapters=2))
+    for point in ("reembed.writing", "reembed.half_indexed", "reembed.encoded", "reembed.written"):
+        at.begin("hashing-32")
+        at.records.queue_missing()
+        claimed = at.jobs.claim(JobKind.REEMBED)
+
+        def delete(reached: str, point: str = point, document: Document = document) -> None:
+            if reached == point:
+                faultpoints.arm(None)
+                at.collector.delete("ann", document.id)
+
+        faultpoints.arm(delete)
+        with pytest.raises(Exception):  # noqa: B017 - whichever it is that finds it gone
+            at.task.run(claimed, no)
+        at.work_off()
+        assert at.catalog.deletion("ann", document.id).collected
+        assert set(at.points_of(document.id).values()) == {0}, point
+        at.records.discard(unfinished=True)
+        at.open.tidy()
+        document = at.ready(book(1, chapters=2) + point)
+
+
+def test_what_was_lost_on_the_way_is_put_in_again_before_the_way_back(at: Anchorage) -> None:
+    document = at.ready(book(3, chapters=1))
+    moved(at)
+    with at.open.of(1) as old:
+        assert old.index.delete_version("ann", document.version.id) > 0
+    at.builder.once()
+    assert at.mover.rollback().id == 1
+    assert at.verify().agrees
+
+
+def test_a_process_follows_a_switch_that_another_one_made(tmp_path: Path, double: QdrantDouble) -> None:
+    store = build.server_indexes(double.url)
+    mine, theirs = Anchorage(tmp_path, store), Anchorage(tmp_path, store)
+    whale = mine.ready(WHALE)
+    assert theirs.found("white whale") == [whale.id]
+    moved(mine)
+    mine.records.discard(unfinished=False)
+    mine.open.tidy()
+    # Within the second in which it does not look, it meets a generation that is gone.
+    assert theirs.searcher.search(SearchRequest("ann", "white whale")).hits[0].passage.document_id == whale.id
+    with theirs.open.active() as made:
+        assert made.id == 2
+    with pytest.raises(GenerationChangedError, match="discarded"), theirs.open.of(1):
+        pass
+    late = theirs.upload(SHIPS, "s.md")
+    theirs.work_off()
+    assert mine.found("three masts")[0] == late.id
+    for at in (mine, theirs):
+        at.close()
+    store.remove(2)
+
+
+def test_a_process_without_the_new_encoder_goes_on_with_the_old_generation_and_is_not_ready(
+    tmp_path: Path, double: QdrantDouble
+) -> None:
+    store = build.server_indexes(double.url)
+    mine, poor = Anchorage(tmp_path, store), Anchorage(tmp_path, store)
+    poor.open._encoders = Encoders(hashing_encoders().choices[:1])
+    whale = mine.ready(WHALE)
+    assert poor.found("white whale") == [whale.id]
+    poor.open.require_ready()
+    moved(mine)
+    assert poor.found("white whale") == [whale.id]
+    with pytest.raises(Exception, match="has no encoder"):
+        poor.open.require_ready()
+    mine.mover.rollback()
+    assert poor.found("white whale") == [whale.id]
+    poor.open.require_ready()
+    for at in (mine, poor):
+        at.close()
+    for generation in (1, 2):
+        store.remove(generation)
+
+
+def test_refusals_name_the_next_step(at: Anchorage) -> None:
+    for n in range(4):
+        at.upload(f"# Log {n}\n\nThe day {n} at sea.\n", f"{n}.md")
+    at.work_off()
+    with pytest.raises(GenerationStateError, match="reembed --encoder"):
+        at.mover.switch()
+    with pytest.raises(GenerationStateError, match="index show"):
+        at.mover.rollback()
+    with pytest.raises(GenerationStateError, match="index rebuild"):
+        at.mover.reembed(at.choice("hashing"), at.sparse.fingerprint)
+    with pytest.raises(GenerationStateError, match="reembed --encoder NAME"):
+        at.mover.reembed(None, at.sparse.fingerprint)
+    at.begin("hashing-32")
+    with pytest.raises(GenerationStateError, match=r"Generation 2 is 0 % embedded: 4 of 4 .*index reembed"):
+        at.mover.switch()
+    with pytest.raises(GenerationStateError, match="discard --unfinished"):
+        at.mover.rollback()
+    assert at.mover.reembed(None, at.sparse.fingerprint).id == 2
+    at.mover.switch()
+    with pytest.raises(GenerationStateError, match=r"Generation 1 .*kept for a way back.*index discard"):
+        at.mover.reembed(at.choice("hashing-96"), at.sparse.fingerprint)
+
+
+def test_a_start_with_another_encoder_is_refused_with_the_commands_that_move(at: Anchorage) -> None:
+    active = at.records.active()
+    require_fit(active, at.encoders, at.sparse, chosen=None)
+    require_fit(active, at.encoders, at.sparse, chosen="hashing")
+    with pytest.raises(IndexMismatchError, match=r"reembed --encoder hashing-32.*index switch"):
+        require_fit(active, at.encoders, at.sparse, chosen="hashing-32")
+    with pytest.raises(IndexMismatchError, match=r"does not have.*reembed --encoder"):
+        require_fit(replace(active, encoder="other/8"), at.encoders, at.sparse, chosen=None)
+    with pytest.raises(IndexMismatchError, match="index rebuild"):
+        require_fit(replace(active, sparse="other"), at.encoders, at.sparse, chosen=None)

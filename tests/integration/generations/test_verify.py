@@ -1,0 +1,56 @@
+"""The index compared with the catalog and the texts, and made again from them: the real engine, embedded and served."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from retrieval.generations import IndexStore
+from retrieval.search import Mode
+from tests.support.anchorage import SHIPS, WHALE, Anchorage
+from tests.support.books import book
+
+
+def test_the_whole_index_is_made_again_when_its_data_were_lost(tmp_path: Path, store: IndexStore) -> None:
+    before = Anchorage(tmp_path, store)
+    whale, ships = before.ready(WHALE, "w.md"), before.ready(SHIPS, "s.md")
+    expected = [before.found("white whale", mode) for mode in Mode]
+    before.close()
+    store.remove(1)
+    at = Anchorage(tmp_path, store)
+    assert at.found("white whale") == []
+    verified = at.verify()
+    assert {(wrong.document_id, wrong.missing) for wrong in verified.disagreements} == {(whale.id, 1), (ships.id, 1)}
+    assert at.mover.rebuild(at.choice("hashing"), at.sparse.fingerprint).id == 2
+    assert at.verify().agrees
+    assert [at.found("white whale", mode) for mode in Mode] == expected
+    at.close()
+
+
+def test_verification_names_whatever_is_missing_strange_or_different(at: Anchorage) -> None:
+    lost, changed, blank, other = (at.ready(book(n, chapters=1), f"{n}.md") for n in range(4))
+    assert at.verify().agrees
+    with at.open.active() as made:
+        made.index.delete_version("ann", lost.version.id)
+        for document in (changed, blank):
+            chunks = list(made.index.points("ann", document.version.id))
+            made.index.delete_version("ann", document.version.id)
+            if document is changed:
+                chunks[0] = replace(chunks[0], end=chunks[0].end + 1)
+            made.index.upsert(chunks, [at.sparse.document("unlike")] * len(chunks))
+            if document is changed:
+                vectors = made.encoder.documents([f"wrong {n}" for n in range(len(chunks))]).vectors
+                made.index.set_dense([chunk.id for chunk in chunks], vectors)
+        points = list(made.index.points("ann", other.version.id))
+        turned = -made.encoder.documents(["x"]).vectors
+        made.index.set_dense([points[0].id], turned)
+        stray = replace(points[0], id="00000000-0000-5000-8000-000000000001", version_id="nobodys")
+        made.index.upsert([stray], [at.sparse.document("stray")])
+    wrong = {d.version_id: d for d in at.verify().disagreements}
+    assert set(wrong) == {lost.version.id, changed.version.id, blank.version.id, other.version.id, "nobodys"}
+    count = {d.id: len(at.texts.map(d.version.id).chunks) for d in (lost, changed, blank, other)}
+    assert wrong[lost.version.id].missing == count[lost.id]
+    assert (wrong[changed.version.id].different, wrong[changed.version.id].other_vector) == (1, count[changed.id])
+    assert wrong[changed.version.id].not_found_by_words == count[changed.id]
+    assert wrong[blank.version.id].without_vector == count[blank.id]
+    assert (wrong[other.version.id].other_vector, wrong["nobodys"].extra) == (1, 1)
+    at.texts.delete(blank.version.id)
+    assert {d.version_id for d in at.verify().disagreements if d.text_lost} == {blank.version.id}

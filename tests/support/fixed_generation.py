@@ -1,0 +1,36 @@
+"""One generation of the index that is always the active one: for tests that are not about generations."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from retrieval.embedding import Embedder
+from retrieval.generations import OpenGeneration
+from retrieval.index import Index
+
+
+class FixedGeneration:
+    """An index with its encoder, whatever generation is asked for."""
+
+    def __init__(self, index: Index, encoder: Embedder) -> None:
+        self.made = OpenGeneration(0, index, encoder)
+
+    @contextmanager
+    def active(self) -> Iterator[OpenGeneration]:
+        yield self.made
+
+    @contextmanager
+    def of(self, generation_id: int) -> Iterator[OpenGeneration]:
+        yield self.made
+
+    def has_left(self, generation: OpenGeneration) -> bool:
+        return False
+
+    @contextmanager
+    def indexes(self) -> Iterator[Mapping[int, Index]]:
+        yield {0: self.made.index}
+
+    def delete_version(self, tenant_id: str, version_id: str) -> int:
+        return self.made.index.delete_version(tenant_id, version_id)
+
+    def tidy(self) -> None:
+        return None

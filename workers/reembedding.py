@@ -1,0 +1,144 @@
+"""Putting versions into a generation of the index that is being built, from their texts and maps alone."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ingest.documents import Job, JobKind, Version, VersionState
+from ingest.errors import IncompleteVersionError, TextLostError
+from ingest.faultpoints import reach
+from ingest.texts import TextMap
+from retrieval.generations import OpenGeneration
+from retrieval.index import IndexedChunk
+from workers.tasks import Stopping, Workshop
+from workers.vectors import Portion, VectorWriter, chunk_texts, indexed_chunks
+
+_INDEX_BATCH = 512
+_EMBED_BATCH = 256
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A version whose chunks are all in the generation, and how many of them certainly have their vectors."""
+
+    job: Job
+    version: Version
+    map: TextMap
+    embedded: int
+
+    @property
+    def left(self) -> int:
+        return len(self.map.chunks) - self.embedded
+
+
+class ReembedTask:
+    """Write a version's chunks and vectors beside the active generation; what is there already is gone on from.
+
+    It commits under the job's fence, as every task does. A version that was withdrawn under it leaves nothing.
+    """
+
+    def __init__(self, shop: Workshop, *, batch_chunks: int = _EMBED_BATCH) -> None:
+        self._shop = shop
+        self._batch_chunks = batch_chunks
+        self.uncommitted_chunks = 0
+
+    def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
+        """Small versions share batches. The jobs were claimed together."""
+        with self._shop.generations.of(jobs[0].generation) as made:
+            try:
+                self._put(jobs, made, stopping)
+            except Exception:
+                if len(jobs) == 1:
+                    self._undo_if_withdrawn(jobs[0], made)
+                    self._shop.jobs.check(jobs[0])
+                raise
+            finally:
+                self.uncommitted_chunks = 0
+
+    def _put(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:
+        waiting: list[_Begun] = []
+        for job in jobs:
+            begun = self._begin(job, made, stopping)
+            if begun.left > self._batch_chunks // 2:
+                self._embed_long(begun, made, stopping)
+                self._finish(begun, made)
+                continue
+            waiting.append(begun)
+            if sum(each.left for each in waiting) >= self._batch_chunks:
+                self._embed_together(waiting, made)
+                waiting = []
+        self._embed_together(waiting, made)
+
+    def _begin(self, job: Job, made: OpenGeneration, stopping: Callable[[], bool]) -> _Begun:
+        """Write the chunks that are not there. Raises `TextLostError` when the blobs have no text of the version."""
+        shop = self._shop
+        shop.jobs.check(job)
+        document = shop.catalog.document(job.tenant_id, job.document_id)
+        version = shop.catalog.version(job.version_id)
+        try:
+            entry = shop.texts.map(version.id)
+            text = shop.texts.read(version.id)
+        except KeyError as error:
+            raise TextLostError(f"The text of document {document.id} is not in the blobs any more.") from error
+        present = made.index.count(version.tenant_id, version.id)
+        if present > len(entry.chunks):  # of another chunk map, and so of no use
+            made.index.delete_version(version.tenant_id, version.id)
+            present = 0
+        if present < len(entry.chunks):
+            indexed = list(indexed_chunks(document, version, text, entry.chunks))
+            self._write_chunks(job, version, entry, indexed, made, stopping)
+        if version.state is VersionState.FAILED:  # it is found by its words, and has no vectors in any generation
+            return _Begun(job, version, entry, len(entry.chunks))
+        embedded = made.index.count(version.tenant_id, version.id, embedded_only=True)
+        if embedded < len(entry.chunks):  # whole batches were written in their order; the last one may be half there
+            embedded -= embedded % self._batch_chunks
+        return _Begun(job, version, entry, embedded)
+
+    def _write_chunks(
+        self,
+        job: Job,
+        version: Version,
+        entry: TextMap,
+        indexed: Sequence[IndexedChunk],
+        made: OpenGeneration,
+        stopping: Callable[[], bool],
+    ) -> None:
+        shop = self._shop
+        for at in range(0, len(indexed), _INDEX_BATCH):
+            if stopping():
+                raise Stopping
+            some = entry.chunks[at : at + _INDEX_BATCH]
+            sparse = [shop.sparse.document(text) for _, text in chunk_texts(shop.texts, version, some)]
+            shop.jobs.check(job)  # what is written after a withdrawal must be found by its collection
+            reach("reembed.writing")
+            made.index.upsert(indexed[at : at + _INDEX_BATCH], sparse)
+            reach("reembed.half_indexed")
+
+    def _embed_long(self, begun: _Begun, made: OpenGeneration, stopping: Callable[[], bool]) -> None:
+        writer = VectorWriter(self._shop.texts, made, JobKind.REEMBED)
+        self.uncommitted_chunks = begun.embedded
+        for at in range(begun.embedded, len(begun.map.chunks), self._batch_chunks):
+            if stopping():
+                raise Stopping
+            writer.write([Portion(begun.version, begun.map.chunks[at : at + self._batch_chunks])])
+            self.uncommitted_chunks = at + self._batch_chunks
+
+    def _embed_together(self, begun: Sequence[_Begun], made: OpenGeneration) -> None:
+        portions = [Portion(each.version, each.map.chunks[each.embedded :]) for each in begun if each.left]
+        if portions:
+            VectorWriter(self._shop.texts, made, JobKind.REEMBED).write(portions)
+        for each in begun:
+            self._finish(each, made)
+
+    def _finish(self, begun: _Begun, made: OpenGeneration) -> None:
+        version, wanted = begun.version, len(begun.map.chunks)
+        vectors = version.state is not VersionState.FAILED
+        found = made.index.count(version.tenant_id, version.id, embedded_only=vectors)
+        if found != wanted:
+            raise IncompleteVersionError(f"Generation {made.id} holds {found} of {wanted} chunks of {version.id}.")
+        self._shop.jobs.finish_reembed(begun.job)
+        self.uncommitted_chunks = 0
+        reach("reembed.committed")
+
+    def _undo_if_withdrawn(self, job: Job, made: OpenGeneration) -> None:
+        if self._shop.catalog.leaving(job.version_id) is not None:
+            made.index.delete_version(job.tenant_id, job.version_id)

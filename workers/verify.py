@@ -1,0 +1,204 @@
+"""Comparing a generation of the index with the catalog and the kept texts, version by version. It changes nothing."""
+
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.generations import Generations as Records
+from ingest.chunking import Chunk
+from ingest.documents import Document, Version, VersionState
+from ingest.errors import DocumentNotFoundError
+from ingest.texts import Texts
+from retrieval.bm25 import SparseEncoder
+from retrieval.generations import OpenGeneration
+from retrieval.index import IndexedChunk, Scope
+from workers.vectors import chunk_texts, indexed_chunks
+
+# The same text in another batch of the int8 encoder has a cosine of 0.9999 and more to itself; other texts of the same
+# document seldom have 0.95.
+SAME_COSINE = 0.99
+_FOUND_AMONG = 100
+_NAMED = 5
+
+
+@dataclass
+class Disagreement:
+    """What is wrong with one version. Each count is of chunks; `examples` are ids of some of them."""
+
+    tenant_id: str
+    document_id: str
+    version_id: str
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+    without_vector: int = 0
+    other_vector: int = 0
+    not_found_by_words: int = 0
+    text_lost: bool = False
+    examples: list[str] = field(default_factory=list)
+
+    @property
+    def any(self) -> bool:
+        counts = (self.missing, self.extra, self.different, self.without_vector, self.other_vector)
+        return self.text_lost or any((*counts, self.not_found_by_words))
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was compared, and where index and catalog disagree."""
+
+    generation: int
+    versions: int
+    chunks: int
+    sampled: int
+    lowest_cosine: float | None
+    disagreements: tuple[Disagreement, ...]
+
+    @property
+    def agrees(self) -> bool:
+        return not self.disagreements
+
+
+class Verifier:
+    """Reads catalog and texts on one side, and one generation on the other."""
+
+    def __init__(
+        self, catalog: Catalog, records: Records, texts: Texts, sparse: SparseEncoder, made: OpenGeneration
+    ) -> None:
+        """`made` is the active generation or the one beside it; of that one, what it is said to have is compared."""
+        self._catalog = catalog
+        self._records = records
+        self._texts = texts
+        self._sparse = sparse
+        self._made = made
+        self._beside = records.active().id != made.id
+        self._lowest: float | None = None
+
+    def run(
+        self, *, sample: int, seed: int, advanced: Callable[[int, int], None] = lambda done, all_: None
+    ) -> Verified:
+        """Compare every version, and encode about `sample` chunks again, chosen by `seed`.
+
+        What is deleted, replaced or indexed meanwhile is no disagreement: whatever seems wrong is looked at again.
+        """
+        versions = self._records.done() if self._beside else self._records.wanted()
+        total = sum(version.chunks or 0 for version in versions)
+        chosen = self._choose(versions, sample, total, random.Random(seed))
+        found: list[Disagreement] = []
+        for number, version in enumerate(versions, start=1):
+            wrong = self._compare(version, chosen.get(version.id, ()))
+            if wrong.any and (again := self._again(version, chosen.get(version.id, ()))) is not None:
+                found.append(again)
+            advanced(number, len(versions))
+        found += self._strangers()
+        sampled = sum(map(len, chosen.values()))
+        return Verified(self._made.id, len(versions), total, sampled, self._lowest, tuple(found))
+
+    def _again(self, version: Version, sample: Sequence[int]) -> Disagreement | None:
+        """The disagreement, if there still is one."""
+        if not self._records.is_wanted(version.id):
+            return None
+        wrong = self._compare(self._catalog.version(version.id), sample)
+        return wrong if wrong.any and self._records.is_wanted(version.id) else None
+
+    def _choose(
+        self, versions: Sequence[Version], sample: int, total: int, source: random.Random
+    ) -> Mapping[str, Sequence[int]]:
+        """Ordinals of the chunks to be encoded again, by version."""
+        chosen: dict[str, list[int]] = {}
+        picked = sorted(source.sample(range(total), min(sample, total)))
+        begin = 0
+        numbers = iter(picked)
+        number = next(numbers, None)
+        for version in versions:
+            end = begin + (version.chunks or 0)
+            while number is not None and number < end:
+                chosen.setdefault(version.id, []).append(number - begin)
+                number = next(numbers, None)
+            begin = end
+        return chosen
+
+    def _compare(self, version: Version, sample: Sequence[int]) -> Disagreement:
+        wrong = Disagreement(version.tenant_id, version.document_id, version.id)
+        try:
+            document = self._catalog.document(version.tenant_id, version.document_id)
+            entry = self._texts.map(version.id)
+            text = self._texts.read(version.id)
+        except DocumentNotFoundError:
+            return wrong
+        except KeyError:
+            wrong.text_lost = True
+            return wrong
+        expected = {chunk.id: chunk for chunk in indexed_chunks(document, version, text, entry.chunks)}
+        present = {chunk.id: chunk for chunk in self._made.index.points(version.tenant_id, version.id)}
+        self._compare_chunks(wrong, expected, present)
+        vectors = version.state is not VersionState.FAILED if self._beside else version.state is VersionState.READY
+        if vectors:
+            self._compare_vectors(wrong, version, present, len(expected))
+        self._compare_sample(
+            wrong, document, version, [entry.chunks[i] for i in sample if i < len(entry.chunks)], present
+        )
+        return wrong
+
+    def _compare_chunks(
+        self, wrong: Disagreement, expected: Mapping[str, IndexedChunk], present: Mapping[str, IndexedChunk]
+    ) -> None:
+        missing, extra = expected.keys() - present.keys(), present.keys() - expected.keys()
+        different = {i for i in expected.keys() & present.keys() if expected[i] != present[i]}
+        wrong.missing, wrong.extra, wrong.different = len(missing), len(extra), len(different)
+        _name(wrong, missing | extra | different)
+
+    def _compare_vectors(
+        self, wrong: Disagreement, version: Version, present: Mapping[str, IndexedChunk], expected: int
+    ) -> None:
+        embedded = self._made.index.count(version.tenant_id, version.id, embedded_only=True)
+        # What is not there at all is counted as missing already.
+        wrong.without_vector = max(0, min(len(present), expected) - embedded)
+
+    def _compare_sample(
+        self,
+        wrong: Disagreement,
+        document: Document,
+        version: Version,
+        chunks: Sequence[Chunk],
+        present: Mapping[str, IndexedChunk],
+    ) -> None:
+        """Vectors against those of the texts encoded again; and whether its own words find a chunk."""
+        texts = {i: text for i, text in chunk_texts(self._texts, version, chunks) if i in present}
+        if not texts:
+            return
+        kept = self._made.index.dense(list(texts))
+        if kept:
+            again = self._made.encoder.documents([texts[i] for i in kept]).vectors
+            cosines = {i: float(np.dot(kept[i], row)) for i, row in zip(kept, again, strict=True)}
+            other = {i for i, cosine in cosines.items() if cosine < SAME_COSINE}
+            self._lowest = min(self._lowest, *cosines.values()) if self._lowest is not None else min(cosines.values())
+            wrong.other_vector = len(other)
+            _name(wrong, other)
+        lost = {i for i, text in texts.items() if not self._finds(document, version, i, text)}
+        wrong.not_found_by_words = len(lost)
+        _name(wrong, lost)
+
+    def _finds(self, document: Document, version: Version, identifier: str, text: str) -> bool:
+        scope = Scope(version.tenant_id, documents=(document.id,))
+        query = self._sparse.query(text)
+        if not query.indices:
+            return True
+        hits, _ = self._made.index.search(scope, sparse=query, dense=None, limit=_FOUND_AMONG)
+        # A document that says the same a hundred times may crowd one of them out.
+        return len(hits) == _FOUND_AMONG or any(hit.id == identifier for hit in hits)
+
+    def _strangers(self) -> Iterator[Disagreement]:
+        """Points of versions that no document has, and that nobody is at or on the way to remove."""
+        present = self._made.index.versions()
+        strange = self._records.strangers({version for _, version in present})
+        for (tenant, version), count in present.items():
+            if version in strange:
+                yield Disagreement(tenant, "", version, extra=count)
+
+
+def _name(wrong: Disagreement, ids: Collection[str]) -> None:
+    wrong.examples += sorted(ids)[: _NAMED - len(wrong.examples)]
