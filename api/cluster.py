@@ -11,6 +11,7 @@ from retrieval.models.store import ModelStore
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
 from rlm.library import Library
+from rlm.sandbox.build import build_sandbox
 from rlm.subcalls.scheduler import SubCallScheduler
 from workers.cluster import OpenAnswers, OpenEncoders, Parts, local_encoders, open_parts
 from workers.collecting import Collector
@@ -88,6 +89,8 @@ def _answering(
         stack.callback(language_model.close)
         sub_calls = SubCallScheduler(parts.replies)
         stack.callback(sub_calls.close)
+        sandbox = build_sandbox(settings.sandbox)
+        stack.callback(sandbox.close)
         searcher = Searcher(parts.generations, parts.sparse, parts.catalog, parts.texts)
-        library = Library(parts.catalog, parts.texts, parts.generations.encoder())
+        library = Library(parts.catalog, parts.texts, parts.generations.encoder(), sandbox)
         yield searcher, Answering(searcher, language_model, library, sub_calls)

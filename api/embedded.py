@@ -40,6 +40,7 @@ from retrieval.open_generations import OpenGenerations
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
 from rlm.library import Library
+from rlm.sandbox.build import build_sandbox
 from rlm.subcalls.scheduler import SubCallScheduler
 from workers.building import open_builder
 from workers.collecting import Collector
@@ -171,7 +172,9 @@ def _assemble(
     searcher = Searcher(generations, sparse, catalog, texts)
     sub_calls = SubCallScheduler(Replies(engine))
     stack.callback(sub_calls.close)
-    answering = Answering(searcher, language_model, Library(catalog, texts, generations.encoder()), sub_calls)
+    sandbox = build_sandbox(settings.sandbox)
+    stack.callback(sandbox.close)
+    answering = Answering(searcher, language_model, Library(catalog, texts, generations.encoder(), sandbox), sub_calls)
     workers = WorkerThreads(
         jobs,
         [IngestTask(shop, parser)],

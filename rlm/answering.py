@@ -9,21 +9,29 @@ from langchain_core.language_models import BaseChatModel
 from retrieval.passages import Passage
 from retrieval.search import MAX_QUERY_CHARS, Searcher, SearchRequest
 from rlm.answers import Answer
-from rlm.budgets import Limits
+from rlm.budgets import Budget, Limits
+from rlm.corpus.corpus import Corpus
+from rlm.corpus.search import found_in
 from rlm.direct import DirectStrategy
+from rlm.errors import LanguageModelRefusedError
 from rlm.extractive import ExtractiveStrategy
 from rlm.library import Library
 from rlm.profiles import ModelProfile
 from rlm.questions import check_question
+from rlm.recursive.toolbox import Search
 from rlm.routing import ANYHOW, Route, StrategyName, Wanted, require_confirmation, route
 from rlm.runs.port import ONCE, Durability
 from rlm.scopes import AnswerScope
-from rlm.strategies import Completed, Event, Routed, Strategy, never
+from rlm.strategies import Completed, Event, Retriever, Routed, Strategy, never
 from rlm.subcalls.port import SubCalls
 from rlm.subcalls.scheduler import SubCallScheduler
 
 __all__ = ["AnswerScope", "Answering", "ChatModel", "LanguageModel"]
 
+# What a recursive run may spend of which nobody has said how much.
+UNASKED = Limits(calls=500, seconds=900.0)
+# The most that a search of such a run can show.
+_SEARCHED = 50
 # Passages looked at for one question: recall grows little past ten, and each one costs a reader time.
 _PASSAGES = 10
 
@@ -85,12 +93,47 @@ class Answering:
         """
         question = check_question(question)
         model = self._language_model.acquire()
-        chosen = route(question, wanted, lambda: self._library.corpus(scope, durability), can_judge=model is not None)
+        chosen = route(
+            question,
+            wanted,
+            lambda: self._library.corpus(scope, durability),
+            can_judge=model is not None,
+            can_program=model is not None and model.profile.writes_code,
+        )
+        if chosen.strategy is StrategyName.RECURSIVE:
+            strategy = self._recursive(chosen, wanted, scope, model, cancelled, durability)
+            return self._events(Routed(chosen.strategy, chosen.reason), strategy.stream(question, cancelled=cancelled))
         if chosen.strategy is not StrategyName.EXHAUSTIVE:
             strategy = self._reading(scope, model, wanted, cancelled, durability)
             return self._events(Routed(strategy.name, chosen.reason), strategy.stream(question, cancelled=cancelled))
         routed, strategy = self._exhaustive(chosen, wanted, scope, model, cancelled, durability)
         return self._events(routed, strategy.stream(question, cancelled=cancelled))
+
+    def _recursive(
+        self,
+        chosen: Route,
+        wanted: Wanted,
+        scope: AnswerScope,
+        model: ChatModel | None,
+        cancelled: Callable[[], bool],
+        durability: Durability,
+    ) -> Strategy:
+        if model is None:
+            raise LanguageModelRefusedError("A recursive answer takes a language model.", hint="Set LEADLINE_LLM.")
+        assert chosen.corpus is not None
+        chat, profile, run = model.chat, model.profile, object()
+        limits = (wanted.budget or UNASKED).within(Limits(depth=profile.max_depth))
+        budget = durability.budget(limits, profile.price)
+        retrieve = durability.retriever(self._retriever(scope, _SEARCHED))
+
+        def bind(part: Budget) -> SubCalls:
+            bound = self._sub_calls.bind(chat, profile, tenant_id=scope.tenant_id, budget=part, run=run)
+            return durability.sub_calls(bound)
+
+        def search(corpus: Corpus) -> Search:
+            return lambda query, top_k: found_in(corpus, retrieve(query))[:top_k]
+
+        return self._library.recursive(chosen.corpus, search, bind, budget, profile, cancelled)
 
     def _exhaustive(
         self,
@@ -136,18 +179,21 @@ class Answering:
         cancelled: Callable[[], bool],
         durability: Durability,
     ) -> Strategy:
+        retriever = durability.retriever(self._retriever(scope, _PASSAGES))
+        if model is None:
+            return ExtractiveStrategy(retriever)
+        chat = durability.chat(model.chat, self._calls(model, scope, wanted, durability), cancelled)
+        return DirectStrategy(retriever, chat, model.profile, nonce=durability.nonce)
+
+    def _retriever(self, scope: AnswerScope, top_k: int) -> Retriever:
         def retrieve(question: str) -> Sequence[Passage]:
             request = SearchRequest(
                 scope.tenant_id,
                 question[:MAX_QUERY_CHARS],
-                top_k=_PASSAGES,
+                top_k=top_k,
                 collections=scope.collections,
                 documents=scope.documents,
             )
             return [hit.passage for hit in self._searcher.search(request).hits]
 
-        retriever = durability.retriever(retrieve)
-        if model is None:
-            return ExtractiveStrategy(retriever)
-        chat = durability.chat(model.chat, self._calls(model, scope, wanted, durability), cancelled)
-        return DirectStrategy(retriever, chat, model.profile, nonce=durability.nonce)
+        return retrieve

@@ -4,16 +4,21 @@ from collections.abc import Callable
 
 from ingest.texts import Texts
 from retrieval.embedding import Embedder
+from rlm.budgets import Budget
 from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus
-from rlm.errors import NotExhaustiveError
+from rlm.errors import NotExhaustiveError, SandboxUnavailableError
 from rlm.estimates import Estimate, estimate
 from rlm.exhaustive import ExhaustiveStrategy
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
 from rlm.profiles import ModelProfile
+from rlm.recursive.loop import Workspace
+from rlm.recursive.strategy import RecursiveStrategy
+from rlm.recursive.toolbox import Search
 from rlm.routing import Route
 from rlm.runs.port import ONCE, Durability
+from rlm.sandbox.port import Sandbox
 from rlm.scopes import AnswerScope
 from rlm.subcalls.port import SubCalls
 
@@ -21,10 +26,17 @@ from rlm.subcalls.port import SubCalls
 class Library:
     """Opens corpora, and makes the strategy that reads one of them from end to end."""
 
-    def __init__(self, catalog: ActiveDocuments, texts: Texts, embedder: Embedder | None = None) -> None:
+    def __init__(
+        self,
+        catalog: ActiveDocuments,
+        texts: Texts,
+        embedder: Embedder | None = None,
+        sandbox: Sandbox | None = None,
+    ) -> None:
         self._catalog = catalog
         self._texts = texts
         self._embedder = embedder
+        self._sandbox = sandbox
         self._cascade = CascadeLimits()
 
     def corpus(self, scope: AnswerScope, durability: Durability = ONCE) -> Corpus:
@@ -65,6 +77,30 @@ class Library:
             return ExhaustiveStrategy(route.corpus, None, None, "none", layout=route.layout)
         operators = self.operators(route.corpus, calls, profile, cancelled)
         return ExhaustiveStrategy(route.corpus, operators, calls, profile.name, layout=route.layout)
+
+    def recursive(
+        self,
+        corpus: Corpus,
+        search: Callable[[Corpus], Search],
+        bind: Callable[[Budget], SubCalls],
+        budget: Budget,
+        profile: ModelProfile,
+        cancelled: Callable[[], bool],
+    ) -> RecursiveStrategy:
+        """A run over a corpus; `bind` makes the sub-calls of it and of its parts. Raises `SandboxUnavailableError`."""
+        if self._sandbox is None:
+            raise SandboxUnavailableError("This process has no sandbox.")
+        workspace = Workspace(
+            corpus=corpus,
+            subcalls=bind(budget),
+            profile=profile,
+            sandbox=self._sandbox,
+            operators=lambda part, calls: self.operators(part, calls, profile, cancelled),
+            search=search,
+            budget=budget,
+            bind=bind,
+        )
+        return RecursiveStrategy(workspace)
 
 
 def pack_limits(profile: ModelProfile) -> PackLimits:

@@ -27,6 +27,7 @@ class StrategyName(StrEnum):
     AUTO = "auto"
     DIRECT = "direct"
     EXHAUSTIVE = "exhaustive"
+    RECURSIVE = "recursive"
 
 
 @dataclass(frozen=True)
@@ -59,17 +60,40 @@ _ABOUT_MANY = re.compile(
     r"|\bfirst month\b|\bless common\b",
     re.IGNORECASE,
 )
+# Questions that no few passages answer, and for which a model that programs well may look around on its own.
+_OPEN_ENDED = re.compile(
+    r"\b(?:compare|contrast|summari[sz]e|trace|reconstruct|timeline|chronology)\b|\bacross (?:all|the|these)\b"
+    r"|\b(?:over|through) (?:time|the years)\b",
+    re.IGNORECASE,
+)
+# Below this, passages are much of it anyway.
+_WORTH_A_RUN_TOKENS = 20_000
 _OF_RECORDS = re.compile(rf"\b(?:how many|which|list|find)\b(?: all)?(?: of)?(?: the)? (?:{RECORDS})\b", re.IGNORECASE)
 
 
-def route(question: str, wanted: Wanted, open_corpus: Callable[[], Corpus], *, can_judge: bool) -> Route:
-    """`can_judge` is whether there is a language model. A forced strategy is taken as it is."""
+def route(
+    question: str,
+    wanted: Wanted,
+    open_corpus: Callable[[], Corpus],
+    *,
+    can_judge: bool,
+    can_program: bool = False,
+) -> Route:
+    """`can_judge` is whether there is a language model, `can_program` whether it writes code well. A forced strategy is
+    taken as it is."""
     if wanted.strategy is StrategyName.DIRECT:
         return Route(StrategyName.DIRECT, "Direct, as asked.")
     if wanted.strategy is StrategyName.EXHAUSTIVE:
         corpus = open_corpus()
         layout = look(corpus)
         return Route(StrategyName.EXHAUSTIVE, "Exhaustive, as asked.", corpus, layout, plan_by_rules(question, layout))
+    if wanted.strategy is StrategyName.RECURSIVE:
+        return Route(StrategyName.RECURSIVE, "Recursive, as asked.", open_corpus())
+    if can_program and _OPEN_ENDED.search(question):
+        corpus = open_corpus()
+        if corpus.size.tokens >= _WORTH_A_RUN_TOKENS:
+            reason = f"Recursive: the question is about {corpus.size.tokens:,} tokens, and the model programs."
+            return Route(StrategyName.RECURSIVE, reason, corpus)
     if not _ABOUT_MANY.search(take_apart(question).asked):
         return Route(StrategyName.DIRECT, "Direct: a few passages can answer the question.")
     corpus = open_corpus()

@@ -1,7 +1,9 @@
 """The search of the service, bound to a corpus: hits are handles."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from retrieval.passages import Passage
 from retrieval.search import MAX_QUERY_CHARS, MAX_TOP_K, Searcher, SearchRequest
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
@@ -26,7 +28,7 @@ class CorpusSearch:
     def __init__(self, searcher: Searcher, scope: AnswerScope, corpus: Corpus) -> None:
         self._searcher = searcher
         self._scope = scope
-        self._versions = {document.handle.version_id for document in corpus.documents}
+        self._corpus = corpus
 
     def __call__(self, query: str, *, top_k: int = 10, per_document: int | None = None) -> list[FoundPassage]:
         """Raises `QueryError` for an empty query."""
@@ -39,15 +41,21 @@ class CorpusSearch:
             documents=self._scope.documents,
         )
         passages = [hit.passage for hit in self._searcher.search(request).hits]
-        known = [passage for passage in passages if passage.version_id in self._versions]
-        return [
-            FoundPassage(
-                rank,
-                passage.score,
-                Handle(passage.document_id, passage.version_id, passage.start, passage.end),
-                passage.title,
-                passage.heading_path,
-                passage.text,
-            )
-            for rank, passage in enumerate(known, start=1)
-        ]
+        return found_in(self._corpus, passages)
+
+
+def found_in(corpus: Corpus, passages: Sequence[Passage]) -> list[FoundPassage]:
+    """Those of the passages that stand in documents of the corpus, ranked anew."""
+    versions = {document.handle.version_id for document in corpus.documents}
+    known = [passage for passage in passages if passage.version_id in versions]
+    return [
+        FoundPassage(
+            rank,
+            passage.score,
+            Handle(passage.document_id, passage.version_id, passage.start, passage.end),
+            passage.title,
+            passage.heading_path,
+            passage.text,
+        )
+        for rank, passage in enumerate(known, start=1)
+    ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rlm.answers import Usage
-from rlm.budgets import Budget
+from rlm.budgets import WARNING_SHARES, Budget
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.errors import (
@@ -31,13 +31,14 @@ from rlm.recursive.replies import read_root_reply
 from rlm.recursive.spans import OpenedSpans, plain
 from rlm.recursive.submitting import Submissions, Submitted, as_text
 from rlm.recursive.toolbox import Search, Toolbox, ToolContext
-from rlm.recursive.trajectory import RecordedSubCalls, Told, Turn, untold
+from rlm.recursive.trajectory import ROOT, RecordedSubCalls, Told, Turn, untold
 from rlm.sandbox.port import Cell, Sandbox, Session
 from rlm.subcalls.port import SubCall, SubCalls, SubFailure
 from rlm.tokens import estimated_tokens
 from rlm.verification import Located
 
 MAX_TURNS = 30
+_WARNED = {"calls": "calls", "prompt_tokens": "tokens to read", "completion_tokens": "tokens to write"}
 _MAX_IDLE_TURNS = 5
 _MAX_LOST_SANDBOXES = 3
 # Of the room that a prompt has; what is over is cut to half of it, so that the beginning stays the same for a while.
@@ -148,8 +149,7 @@ class RecursiveRun:
         if self._cancelled():
             raise RunCancelledError("The run was cancelled.")
         profile = self._workspace.profile
-        warnings = [each.text for each in self._workspace.budget.warnings()] if self._workspace.budget else []
-        call = SubCall(SYSTEM, self._prompt(going_on(warnings)), profile.max_output_tokens, purpose="root")
+        call = SubCall(SYSTEM, self._prompt(going_on(self._warnings())), profile.max_output_tokens, purpose=ROOT)
         (reply,) = self._subcalls.run([call], cancelled=self._cancelled)
         if not isinstance(reply, SubFailure):
             return reply.text
@@ -160,6 +160,21 @@ class RecursiveRun:
             raise _RAISED.get(reply.code, LanguageModelError)(reply.detail)
         self.reason = reply.detail
         return None
+
+    def _warnings(self) -> list[str]:
+        """What share of the limits is spent, by this run's own count: a resumed run has to ask the same again, and its
+        budget begins with what was spent before."""
+        budget = self._workspace.budget
+        if budget is None or self._workspace.depth:
+            return []
+        spent, warnings = vars(self.usage), []
+        for name, word in _WARNED.items():
+            limit = getattr(budget.limits, name)
+            share = spent[name] / limit if limit else 0.0
+            if share >= WARNING_SHARES[0]:
+                passed = max(each for each in WARNING_SHARES if each <= share)
+                warnings.append(f"over {passed:.0%} of the {word} are spent.")
+        return warnings
 
     def _turn(self, number: int, reply: str, session: Session) -> tuple[Turn, bool]:
         """Runs a reply's code; false when the sandbox and its variables are gone."""

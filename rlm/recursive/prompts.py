@@ -25,7 +25,7 @@ records(handle=None, by="line", pattern="") -> handles  by: line, start, separat
 classify(records, labels) -> a label or None each       labels: {"name": "definition"}
 extract(records, instruction, properties) -> a dict or None each      properties: {"name": {"type": "string"}}
 filter_records(records, question) -> True, False or None each; map_records(records, instruction) -> text or None each
-pairs(keys) -> all unordered pairs of different keys, smaller first
+pairs(keys) -> all unordered pairs of different keys; pairs([(record, record), …], question) -> True, False or None each
 llm_query(prompt) -> text; llm_query_batched(prompts) -> texts, None where one failed; they run side by side
 rlm_query(question, handle=None) -> {"answer", "evidence", "status"}   a whole run of its own over a part; costs much
 draft(answer, evidence) keeps an answer for the case that the budget ends; submit(answer, evidence, computed=False) ends

@@ -51,7 +51,10 @@ def _is_position(value: object) -> bool:
 
 
 class OpenedSpans:
-    """What a run has had before it, so that coverage can be told and quotations be found."""
+    """What a run has had before it, so that coverage can be told and quotations be found.
+
+    `scanned` is set when a program went through all of the text without showing it, as a search for a pattern does.
+    """
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus

@@ -30,7 +30,8 @@ _SUB_SYSTEM = (
 )
 _Returned = TypeVar("_Returned")
 
-Search = Callable[..., list[FoundPassage]]
+# A query and how many passages of it, best first.
+Search = Callable[[str, int], list[FoundPassage]]
 Descend = Callable[[str, Corpus], Mapping[str, Any]]
 
 
@@ -67,7 +68,7 @@ class Toolbox:
     def search(self, query: str, top_k: int = 10) -> list[dict[str, Any]]:
         if self._context.search is None:
             raise ToolError("there is no search over these documents: use grep")
-        found = self._context.search(_text(query, "query"), top_k=_number(top_k, "top_k"))
+        found = self._context.search(_text(query, "query"), _number(top_k, "top_k"))
         self._context.opened.add(each.handle for each in found)
         return [
             {**plain(each.handle), "title": each.title, "heading": " > ".join(each.heading_path), "text": each.text}
@@ -86,6 +87,7 @@ class Toolbox:
             cancelled=self._context.cancelled,
         )
         self._context.opened.add(hit.context for hit in page.hits)
+        self._context.opened.scanned |= page.next_cursor is None and cursor is None
         hits = [{**plain(hit.handle), "title": hit.title, "text": hit.text, "line": hit.line} for hit in page.hits]
         return {"hits": hits, "next_cursor": page.next_cursor}
 
@@ -119,6 +121,7 @@ class Toolbox:
         if by not in list(SplitBy):
             raise ToolError(f"by is one of {', '.join(SplitBy)}")
         within = self._corpus if handle is None else self._corpus.within([parse_handle(handle, self._corpus)])
+        self._context.opened.scanned |= handle is None
         found = split(within, Splitting(SplitBy(by), pattern), cancelled=self._context.cancelled).handles
         if handle is not None:
             part = parse_handle(handle, self._corpus)
@@ -149,9 +152,12 @@ class Toolbox:
         values = self.extract(records, instruction, {"result": {"type": "string"}})
         return [None if each is None else str(each.get("result", "")) for each in values]
 
-    def pairs(self, keys: object) -> list[tuple[Any, Any]]:
+    def pairs(self, keys: object, question: str = "") -> list[Any]:
+        """All unordered pairs of different keys; with a question, what a model says of each pair of handles."""
         if not isinstance(keys, list | tuple | set):
             raise ToolError("keys is a list")
+        if question:
+            return self._judged_pairs(list(keys), question)
         try:
             different = sorted(set(keys))
         except TypeError as error:
@@ -159,6 +165,13 @@ class Toolbox:
         if len(different) * (len(different) - 1) // 2 > _MAX_PAIRS:
             raise ToolError(f"{len(different):,} keys have too many pairs: filter them first")
         return list(combinations(different, 2))
+
+    def _judged_pairs(self, pairs: list[Any], question: str) -> list[bool | None]:
+        if not all(isinstance(each, list | tuple) and len(each) == 2 for each in pairs):
+            raise ToolError("with a question, keys is a list of pairs of handles")
+        handles = [self._judged(list(each)) for each in pairs]
+        found = finish(self._context.operators.pairs([(one, other) for one, other in handles], question))
+        return list(found.held)
 
     def llm_query(self, prompt: str) -> str:
         (reply,) = self._ask([prompt])

@@ -7,6 +7,8 @@ from rlm.answers import Usage
 from rlm.strategies import never
 from rlm.subcalls.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
 
+# The purpose of the root model's own calls, which are no sub-calls of a cell.
+ROOT = "root"
 _KEPT_PER_TURN = 200
 
 
@@ -62,6 +64,8 @@ class RecordedSubCalls:
         for call, result in zip(calls, results, strict=True):
             cached = isinstance(result, SubReply) and result.cached
             self.usage += Usage() if cached else result.usage
+            if call.purpose == ROOT:
+                continue
             self.count += 1
             if len(self._made) < _KEPT_PER_TURN:
                 code = result.code if isinstance(result, SubFailure) else ""

@@ -14,10 +14,11 @@ from rlm.sandbox.monty_sandbox import MontySandbox
 from rlm.sandbox.port import Sandbox, Session, Tool
 
 
-class BubblewrappedSandbox:
+class PreparedSandbox:
     """Prepared when the first session is opened, and refused then if it cannot be had."""
 
-    def __init__(self, limits: SandboxLimits) -> None:
+    def __init__(self, form: SandboxForm, limits: SandboxLimits) -> None:
+        self._form = form
         self._limits = limits
         self._lock = threading.Lock()
         self._worker: BubblewrapWorker | None = None
@@ -26,23 +27,27 @@ class BubblewrappedSandbox:
     def open(self, tools: Mapping[str, Tool]) -> Session:
         with self._lock:
             if self._sandbox is None:
-                self._worker = BubblewrapWorker(interpreter_path(), self._limits)
-                self._sandbox = MontySandbox(self._worker.path, self._limits)
+                self._sandbox = MontySandbox(self._program(), self._limits)
             sandbox = self._sandbox
         return sandbox.open(tools)
 
     def close(self) -> None:
-        if self._sandbox is not None and self._worker is not None:
+        if self._sandbox is not None:
             self._sandbox.close()
+        if self._worker is not None:
             self._worker.close()
-            self._sandbox = self._worker = None
+        self._sandbox = self._worker = None
+
+    def _program(self) -> Path:
+        if self._form is SandboxForm.PLAIN:
+            return interpreter_path()
+        self._worker = BubblewrapWorker(interpreter_path(), self._limits)
+        return self._worker.path
 
 
 def build_sandbox(form: SandboxForm, limits: SandboxLimits = DEFAULT_LIMITS) -> Sandbox:
     """Nothing is started before the first session, which raises `SandboxUnavailableError` where that fails."""
-    if form is SandboxForm.BUBBLEWRAP:
-        return BubblewrappedSandbox(limits)
-    return MontySandbox(interpreter_path(), limits)
+    return PreparedSandbox(form, limits)
 
 
 def interpreter_path() -> Path:

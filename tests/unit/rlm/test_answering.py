@@ -1,9 +1,11 @@
 """Questions about records through everything but the network: router, scheduler, cache, budget."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from langchain_core.language_models import BaseChatModel
 
 from ingest.catalog.active import ActiveDocument
 from ingest.catalog.catalog import Visible
@@ -14,16 +16,20 @@ from retrieval.search import Searcher
 from rlm.answering import Answering, ChatModel
 from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Limits
-from rlm.errors import NotExhaustiveError, RunTooLargeError
+from rlm.errors import LanguageModelRefusedError, NotExhaustiveError, RunTooLargeError, SandboxUnavailableError
 from rlm.library import Library
 from rlm.profiles import ModelProfile
 from rlm.routing import ANYHOW, StrategyName, Wanted
+from rlm.sandbox.build import build_sandbox
+from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.port import Sandbox
 from rlm.scopes import AnswerScope
 from rlm.strategies import Completed, Routed
 from rlm.subcalls.cache import MemoryReplyCache
 from rlm.subcalls.scheduler import SubCallScheduler
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.rule_chat import RuleChat
+from tests.fakes.scripted_chat import ScriptedChat
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.labelled_records import PREAMBLE, by_label, document, labelled_records
 from tests.support.memory_index import MemoryIndex
@@ -57,7 +63,7 @@ class OneDocument:
 class Loaded:
     """A language model that is there, or none."""
 
-    def __init__(self, chat: RuleChat | None, profile: ModelProfile) -> None:
+    def __init__(self, chat: BaseChatModel | None, profile: ModelProfile) -> None:
         self._model = ChatModel(chat, profile) if chat else None
 
     def state(self) -> Mapping[str, Any]:
@@ -81,12 +87,24 @@ def scheduler() -> Iterator[SubCallScheduler]:
     made.close()
 
 
-def answering(scheduler: SubCallScheduler, chat: RuleChat | None, profile: ModelProfile = PROFILE) -> Answering:
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    made = build_sandbox(SandboxForm.PLAIN)
+    yield made
+    made.close()
+
+
+def answering(
+    scheduler: SubCallScheduler,
+    chat: BaseChatModel | None,
+    profile: ModelProfile = PROFILE,
+    sandbox: Sandbox | None = None,
+) -> Answering:
     texts = Texts(MemoryBlobs())
     texts.save("v1", TEXT, title="Records", pages=(), chunks=())
     catalog, encoder = OneDocument(), HashingEmbedder()
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
-    return Answering(searcher, Loaded(chat, profile), Library(catalog, texts, encoder), scheduler)
+    return Answering(searcher, Loaded(chat, profile), Library(catalog, texts, encoder, sandbox), scheduler)
 
 
 def answer(made: Answering, question: str = COUNTING, wanted: Wanted = ANYHOW, scope: AnswerScope = SCOPE) -> Answer:
@@ -149,3 +167,35 @@ def test_without_a_model_what_is_written_is_counted_and_judging_is_refused(sched
     assert (found.strategy, found.model) == ("exhaustive", None)
     with pytest.raises(NotExhaustiveError, match="none"):
         made.stream(COUNTING, SCOPE, wanted=Wanted(StrategyName.EXHAUSTIVE))
+
+
+RECURSIVE = Wanted(StrategyName.RECURSIVE)
+
+
+def test_a_model_that_programs_counts_over_the_whole_scope(scheduler: SubCallScheduler, sandbox: Sandbox) -> None:
+    code = "n = len(records())\nsubmit(n, [records()[0]], computed=True)"
+    chat = ScriptedChat(script=["Records, I think.", f"```python\n{code}\n```"])
+    found = answer(answering(scheduler, chat, PROFILE, sandbox), wanted=RECURSIVE)
+    assert (found.strategy, found.status) == ("recursive", AnswerStatus.ANSWERED)
+    assert found.text == "90 [1]"
+    assert found.usage.calls == 2
+    assert found.reasons[0] == "Recursive, as asked."
+    assert found.citations[0].quote == TEXT[found.citations[0].start : found.citations[0].end]
+
+
+def test_a_recursive_run_keeps_to_its_budget_and_says_so(scheduler: SubCallScheduler, sandbox: Sandbox) -> None:
+    spend = "```python\nwhile True:\n    print(llm_query('more'))\n```"
+    chat = ScriptedChat(script=[spend, *["more"] * 10])
+    wanted = Wanted(StrategyName.RECURSIVE, budget=Limits(calls=6))
+    found = answer(answering(scheduler, chat, replace(PROFILE, max_depth=0), sandbox), wanted=wanted)
+    assert found.status is AnswerStatus.PARTIAL
+    # The second "more" and all after it are kept replies, which cost nothing.
+    assert len(chat.prompts) <= 6
+    assert found.usage.calls <= 6
+
+
+def test_without_a_model_or_a_sandbox_a_recursive_answer_is_refused(scheduler: SubCallScheduler) -> None:
+    with pytest.raises(LanguageModelRefusedError, match="takes a language model"):
+        answering(scheduler, None).stream("Who?", SCOPE, wanted=RECURSIVE)
+    with pytest.raises(SandboxUnavailableError):
+        answering(scheduler, RuleChat()).stream("Who?", SCOPE, wanted=RECURSIVE)

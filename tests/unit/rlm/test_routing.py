@@ -127,3 +127,17 @@ def test_a_plan_that_judges_nothing_costs_nothing() -> None:
     profile = ModelProfile("m", 32_000, 2_000)
     found = estimate(plan, layout, RECORDS, profile, pack=PackLimits(), cascade=CascadeLimits())
     assert found == Estimate()
+
+
+def test_open_ended_questions_over_much_text_go_to_a_model_that_programs() -> None:
+    question = "Trace how the captain's mood changes across the book."
+    chosen = route(question, Wanted(), lambda: BOOK, can_judge=True, can_program=True)
+    assert chosen.strategy is StrategyName.RECURSIVE
+    assert "tokens" in chosen.reason
+    assert routed(question, BOOK).strategy is StrategyName.DIRECT
+    small = route(question, Wanted(), lambda: RECORDS, can_judge=True, can_program=True)
+    assert small.strategy is StrategyName.DIRECT
+
+
+def test_a_recursive_run_can_be_forced() -> None:
+    assert routed("Who is Ahab?", wanted=StrategyName.RECURSIVE).reason == "Recursive, as asked."

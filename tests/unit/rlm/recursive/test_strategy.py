@@ -26,6 +26,7 @@ from rlm.sandbox.forms import SandboxForm
 from rlm.sandbox.limits import SandboxLimits
 from rlm.sandbox.port import Sandbox
 from rlm.subcalls.port import SubFailure
+from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.scripted_root import ScriptedRoot, in_code
 from tests.support.corpora import corpus_of
 
@@ -172,8 +173,8 @@ def test_batched_sub_calls_keep_order_and_one_failure_is_none(sandbox: Sandbox) 
     turns: list[Turn] = []
     RecursiveStrategy(workspace(sandbox, root), told=turns.append).answer("When was it signed?")
     assert turns[0].output == "['A', None, 'C']\n"
-    assert [made.code for made in turns[0].made] == ["", "", "language_model_timeout", ""]
-    assert turns[0].subcalls == 4
+    assert [made.code for made in turns[0].made] == ["", "language_model_timeout", ""]
+    assert turns[0].subcalls == 3
     assert "It took too long" in (turns[1].error or "")
 
 
@@ -237,12 +238,10 @@ def test_a_budget_that_ends_before_anything_was_found_says_so_with_its_coverage(
 
 
 def test_the_root_is_warned_before_its_budget_ends(sandbox: Sandbox) -> None:
-    budget = Budget(Limits(calls=4))
-    for _ in range(2):
-        budget.reserve(prompt_tokens=1, completion_tokens=1).settle(prompt_tokens=1, completion_tokens=1)
-    asked = Asked(sandbox, in_code(SUBMIT), budget=budget)
-    assert "50% of the calls" in asked.root.prompts[0]
-    assert "Submit soon" in asked.root.prompts[0]
+    asked = Asked(sandbox, in_code("1"), in_code("2"), in_code(SUBMIT), budget=Budget(Limits(calls=4)))
+    assert "Budget" not in asked.root.prompts[1]
+    assert "over 50% of the calls" in asked.root.prompts[2]
+    assert "Submit soon" in asked.root.prompts[2]
 
 
 @pytest.mark.parametrize(
@@ -372,3 +371,25 @@ def test_eight_runs_at_once_share_nothing(sandbox: Sandbox) -> None:
         assert answer.text == f"Harbour {n} was opened in {1800 + n}. [1]"
         assert asked == [f"ask {n}"] * 6
         assert answer.usage.calls == 13
+
+
+def test_operators_judge_records_and_code_counts_them(sandbox: Sandbox) -> None:
+    rules = RuleSubCalls(lambda record: "lost" if "lost" in record else "sold")
+    code = """rs = records('doc-2')
+labels = classify(rs, {"lost": "went down", "sold": "has a new owner"})
+print(len(rs), labels.count("lost"), pairs(["b", "a", "b"]))
+submit(labels.count("lost"), [rs[labels.index("lost")]], computed=True)"""
+    root = ScriptedRoot(in_code(code))
+
+    class Both:
+        def run(self, calls: Any, **options: Any) -> Any:  # noqa: ANN401
+            return (root if calls and calls[0].purpose == "root" else rules).run(calls, **options)
+
+    turns: list[Turn] = []
+    space = replace(workspace(sandbox, root), subcalls=Both())
+    answer = RecursiveStrategy(space, told=turns.append).answer("How many ships were lost?")
+    assert turns[0].output.splitlines()[0] == "30 10 [('a', 'b')]"
+    assert answer.result is not None
+    assert answer.result.value == 10
+    assert answer.citations[0].quote.startswith("Ship 3: ")
+    assert turns[0].subcalls == answer.usage.calls - 1
