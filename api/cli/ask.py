@@ -28,6 +28,7 @@ def ask(
     budget_tokens: Annotated[int | None, typer.Option(help="At most so many tokens for it to read.")] = None,
     budget_dollars: Annotated[float | None, typer.Option(help="At most so many US dollars.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="At most so many seconds.")] = None,
+    background: Annotated[bool, typer.Option("--background", help="Print a run's id at once, and go on.")] = False,
 ) -> None:
     """Ask a question; the answer's citations are checked against the documents.
 
@@ -43,6 +44,9 @@ def ask(
     }
     budget = {name: value for name, value in limits.items() if value is not None}
     how = {"strategy": strategy.value, "confirm": confirm, **({"budget": budget} if budget else {})}
+    if background:
+        _begin(question, collection or [], how, as_json=as_json)
+        return
     with connect(read_settings()) as client, console.status("Asking …") as status:
         wait_for_language_model(client, status)
         answer = ask_once(client, question, collections=collection or [], status=status, how=how)
@@ -73,6 +77,22 @@ def search(
         console.print(escape(text[:_SNIPPET_CHARS] + ("…" if len(text) > _SNIPPET_CHARS else "")), highlight=False)
     if not result["hits"]:
         console.print("Nothing found.")
+
+
+def _begin(question: str, collections: list[str], how: Mapping[str, Any], *, as_json: bool) -> None:
+    body = {"question": question, "collections": collections, "background": True, **how}
+    with connect(read_settings()) as client:
+        run = client.post("/v1/answers", body)
+    if as_json:
+        print(json.dumps(run, ensure_ascii=False))
+        return
+    Console().print(f"Run {run['id']} is {run['state']}.", highlight=False, soft_wrap=True)
+    Console(stderr=True).print(
+        f"`leadline runs watch {run['id']}` follows it. It goes on while a service runs on the data folder, and at its "
+        "next start.",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def wait_for_language_model(client: Client, status: Status) -> None:

@@ -5,7 +5,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,17 @@ class Client:
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
 
-    def get(self, path: str, **params: Any) -> Any:  # noqa: ANN401 - JSON
-        return self._json(self.http.get(path, params={k: v for k, v in params.items() if v is not None}))
+    def get(self, path: str, *, headers: Mapping[str, str] | None = None, **params: Any) -> Any:  # noqa: ANN401 - JSON
+        given = {name: value for name, value in params.items() if value is not None}
+        return self._json(self.http.get(path, params=given, headers=headers))
 
     def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
         return self._json(self.http.post(path, json=body))
+
+    def delete(self, path: str) -> None:
+        response = self.http.delete(path)
+        if response.status_code >= 400:
+            self._json(response)
 
     def upload(
         self, path: Path, *, name: str, collection: str, priority: str = "interactive", batch: str | None = None

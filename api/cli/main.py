@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from structlog.typing import Processor
 
-from api.cli import ask, batch, bench, cluster, doctor, evaluate, index, ingest, keys, models, queue, replies, up
+from api.cli import ask, batch, bench, cluster, doctor, evaluate, index, ingest, keys, models, queue, replies, runs, up
 from ingest.errors import LeadlineError
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.add_typer(evaluate.app, name="eval")
 app.add_typer(bench.app, name="bench")
 app.add_typer(keys.app, name="keys")
 app.add_typer(queue.app, name="queue")
+app.add_typer(runs.app, name="runs")
 app.add_typer(batch.app, name="batch")
 app.add_typer(replies.app, name="replies")
 app.add_typer(index.app, name="index")

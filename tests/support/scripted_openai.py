@@ -20,7 +20,7 @@ class ScriptedOpenAI(ThreadingHTTPServer):
     """Answers every prompt with the numbers from one to nine, or with what `reply` makes of the request.
 
     `fault` changes how; with `wait` a request is held until its client goes away or the fault is taken back. `dropped`
-    counts lost clients, `open` the requests under way.
+    counts lost clients, `open` the requests under way. It takes `delay_seconds` for each.
     """
 
     daemon_threads = True
@@ -36,6 +36,7 @@ class ScriptedOpenAI(ThreadingHTTPServer):
         self.requests: list[dict[str, Any]] = []
         self.keeps_requests = keeps_requests
         self.open = 0
+        self.delay_seconds = 0.0
 
     @property
     def url(self) -> str:
@@ -62,8 +63,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.open -= 1
 
     def _respond(self, body: dict[str, Any]) -> None:
-        while self.server.fault == "wait":
-            if select.select([self.connection], [], [], 0.02)[0]:
+        ready_at = time.monotonic() + self.server.delay_seconds
+        while self.server.fault == "wait" or time.monotonic() < ready_at:
+            if select.select([self.connection], [], [], 0.01)[0]:
                 raise ConnectionResetError("the client has gone")
         refusals: dict[Fault, tuple[int, str]] = {
             "busy": (429, "rate_limit_exceeded"),

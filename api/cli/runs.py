@@ -1,0 +1,167 @@
+"""`leadline runs`: answers that are made in the background, followed, looked at and cancelled."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from api.cli.ask import print_answer
+from api.cli.client import Client, connect
+from api.cli.up import read_settings
+from ingest.runs import RunState
+
+app = typer.Typer(help="List, show, watch and cancel answers that are made in the background.", no_args_is_help=True)
+
+Identifier = Annotated[str, typer.Argument(help="The run's id, as `leadline runs list` shows it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_QUESTION_CHARS = 60
+_TEXT_CHARS = 160
+
+
+@app.command("list")
+def listing(
+    state: Annotated[list[RunState] | None, typer.Option(help="Only runs in these states.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1, max=500)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Runs, newest first."""
+    with connect(read_settings()) as client:
+        found = client.get("/v1/runs", limit=limit, state=[each.value for each in state or ()])["runs"]
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    table = Table("run", "state", "question", "calls", "tokens read", "seconds")
+    for run in found:
+        usage = run["usage"]
+        question = run["question"]
+        shown = question[:_QUESTION_CHARS] + ("…" if len(question) > _QUESTION_CHARS else "")
+        read, seconds = f"{usage['prompt_tokens']:,}", f"{run['seconds']:.1f}"
+        table.add_row(run["id"], run["state"], escape(shown), f"{usage['calls']:,}", read, seconds)
+    Console().print(table)
+
+
+@app.command()
+def show(run: Identifier, as_json: AsJson = False) -> None:
+    """A run as a tree of what was done, and its answer when there is one."""
+    with connect(read_settings()) as client:
+        found = client.get(f"/v1/runs/{run}")
+        events = list(_events(client, run))
+    if as_json:
+        print(json.dumps({**found, "log": events}, ensure_ascii=False))
+        return
+    console = Console()
+    console.print(tree(found, events))
+    _conclude(console, found)
+
+
+@app.command()
+def watch(run: Identifier) -> None:
+    """Follow a run to its end, from its beginning; Ctrl-C leaves it running."""
+    console = Console()
+    with connect(read_settings()) as client:
+        for event in client.follow(f"/v1/runs/{run}/events"):
+            if event["kind"] == "end":
+                _conclude(console, event["run"])
+            else:
+                console.print(f"[dim]{event['at'][11:19]}[/dim]  {_line([event])}", highlight=False)
+
+
+@app.command()
+def cancel(run: Identifier) -> None:
+    """Stop a run; one that has ended stays as it is."""
+    with connect(read_settings()) as client:
+        found = client.post(f"/v1/runs/{run}/cancel", {})
+    Console().print(f"The run is {found['state']}.", highlight=False)
+
+
+@app.command()
+def delete(run: Identifier) -> None:
+    """Delete a run that has ended, with its answer and its log."""
+    with connect(read_settings()) as client:
+        client.delete(f"/v1/runs/{run}")
+    Console().print("Deleted.", highlight=False)
+
+
+def tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
+    """What was done, in order; sub-calls of one purpose that follow one another are one line."""
+    root = Tree(f"[bold]{escape(run['question'])}[/bold]  ({run['state']}, attempt {run['attempt']})", highlight=False)
+    for _, group in groupby(events, key=_groups):
+        root.add(_line(list(group)))
+    return root
+
+
+def _groups(event: dict[str, Any]) -> object:
+    """The same for events that are shown in one line."""
+    kind = event["kind"]
+    if kind == "call":
+        return kind, event["body"]["purpose"]
+    return kind if kind in ("delta", "working") else event["sequence"]
+
+
+def _line(events: list[dict[str, Any]]) -> str:
+    kind, body = events[-1]["kind"], events[-1]["body"]
+    if kind == "call":
+        return _calls(events)
+    if kind == "delta":
+        return escape(_short("".join(event["body"]["text"] for event in events)))
+    said = _SAID.get(kind, lambda body: f"{kind} {_short(json.dumps(body, ensure_ascii=False))}")
+    return escape(said(body))
+
+
+_SAID: dict[str, Callable[[dict[str, Any]], str]] = {
+    "start": lambda _: "began",
+    "resume": lambda body: f"resumed, attempt {body['attempt']}",
+    "routed": lambda body: " ".join(filter(None, (body["reason"], body["estimate"]))),
+    "planned": lambda body: f"planned by {body['by']}: {' '.join(body['steps'])}",
+    "working": lambda body: f"{body['step']}: {body['done']:,} of {body['total']:,}",
+    "retrieved": lambda body: f"found {body['passages']} passages in {', '.join(body['titles']) or 'no document'}",
+    "reading": lambda body: f"reading {', '.join(dict.fromkeys(body['titles']))}",
+    "end": lambda body: ": ".join(filter(None, (body["state"], body.get("detail")))),
+}
+
+
+def _calls(events: list[dict[str, Any]]) -> str:
+    bodies = [event["body"] for event in events]
+    read = sum(body["usage"]["prompt_tokens"] for body in bodies if not body.get("cached"))
+    cached = sum(bool(body.get("cached")) for body in bodies)
+    failed = sum("code" in body for body in bodies)
+    said = f"{bodies[0]['purpose']}: {len(bodies):,} sub-call{'s' * (len(bodies) > 1)}, {read:,} tokens read"
+    said += f", {cached:,} from the cache" if cached else ""
+    return escape(said) + (f", [red]{failed:,} failed[/red]" if failed else "")
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line[:_TEXT_CHARS] + ("…" if len(line) > _TEXT_CHARS else "")
+
+
+def _events(client: Client, run: str) -> Iterator[dict[str, Any]]:
+    """Everything that is logged by now."""
+    cursor: str | None = None
+    while True:
+        page = client.get(f"/v1/runs/{run}/events", headers={"Accept": "application/json"}, limit=1000, cursor=cursor)
+        yield from page["events"]
+        cursor = page["next_cursor"]
+        if cursor is None or not page["events"]:
+            return
+
+
+def _conclude(console: Console, run: dict[str, Any]) -> None:
+    usage = run["usage"]
+    console.print(
+        f"[bold]{run['state']}[/bold] · {usage['calls']:,} calls · {usage['prompt_tokens']:,} tokens read · "
+        f"{run['seconds']:.1f} s",
+        highlight=False,
+    )
+    if run["failure"]:
+        failure = run["failure"]
+        console.print(f"[red]{escape(failure['detail'])}[/red] {escape(failure['hint'])}", highlight=False)
+    if run["answer"]:
+        print_answer(console, run["answer"])

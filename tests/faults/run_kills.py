@@ -1,0 +1,204 @@
+"""Runs whose process is killed, and runs that are cancelled: what is repeated, and what goes on.
+
+    python -m tests.faults.run_kills kill --points 20      SIGKILL at that many random points of one run
+    python -m tests.faults.run_kills cancel --runs 100     cancelled at random moments
+
+The language model is a script that counts what it is asked. Kept replies are forgotten at every kill, so that nothing
+but the run's own log saves it from asking again.
+"""
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, delete, select
+
+from api.services import DEFAULT_TENANT
+from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.runs import Runs
+from ingest.catalog.tables import replies, run_events
+from ingest.runs import ENDED_STATES, Run, RunRequest, RunState
+from rlm.runs.bodies import call_hash
+from rlm.subcalls.port import SubCall, SubReply
+from tests.fakes.rule_subcalls import RuleSubCalls
+from tests.support.cluster import wait_until
+from tests.support.labelled_records import PREAMBLE, document, label_of, labelled_records
+from tests.support.postgres import disposed
+from tests.support.run_process import scripted_model
+from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
+from tests.support.service import running
+
+RECORDS = 160
+_QUESTION = f"{PREAMBLE}\n\nQuestion: How many records have the label 'plant'?"
+_SECONDS = 60.0
+
+
+def killed(points: int, *, folder: Path, seed: int = 1) -> dict[str, Any]:
+    """One run, killed at `points` random moments and resumed each time, beside one that nobody disturbs."""
+    with scripted_openai() as model, _library(folder, model) as engine:
+        runs, source = Runs(engine), random.Random(seed)
+        undisturbed, calls = _undisturbed(runs, engine, model, folder)
+        _forget(engine)
+        model.requests.clear()
+        run = _asked(runs)
+        moments = sorted(source.sample(range(1, calls), points))
+        finished: set[str] = set()
+        repeated = kills = 0
+        for moment in [*moments, None]:
+            asked_before = len(model.requests)
+            with _service(folder, model) as process:
+                if moment is not None:
+                    wait_until(lambda m=moment: len(_logged(engine, run)) >= m, seconds=_SECONDS, what="a reply")  # type: ignore[misc]
+                    process.send_signal(signal.SIGKILL)
+                    process.wait()
+                    kills += 1
+                else:
+                    wait_until(lambda: _state(runs, run) in ENDED_STATES, seconds=_SECONDS, what="the run has ended")
+            repeated += sum(_hash(request) in finished for request in model.requests[asked_before:])
+            finished = _logged(engine, run)
+            _forget(engine)
+        ended = runs.run(DEFAULT_TENANT, run.id)
+        return {
+            "kills": kills,
+            "calls_of_an_undisturbed_run": calls,
+            "requests": len(model.requests),
+            "finished_sub_calls_repeated": repeated,
+            "same_answer": _essence(ended) == _essence(undisturbed),
+            "usage_counted_once": ended.spent.calls == undisturbed.spent.calls,
+            "state": ended.state.value,
+        }
+
+
+def cancelled(number: int, *, folder: Path, seed: int = 1) -> dict[str, Any]:
+    """So many runs, each cancelled at a random moment of its way; how long until nothing of it goes on."""
+    seconds: list[float] = []
+    with scripted_openai() as model, _library(folder, model) as engine:
+        runs, source = Runs(engine), random.Random(seed)
+        model.delay_seconds = 0.5
+        with _service(folder, model):
+            for _ in range(number):
+                _forget(engine)
+                before = len(model.requests)
+                run = _asked(runs)
+                asked = source.randint(0, 12)
+                wait_until(lambda: len(model.requests) - before >= asked, seconds=_SECONDS, what="requests")  # noqa: B023
+                begun = time.monotonic()
+                assert runs.cancel(DEFAULT_TENANT, run.id).state is RunState.CANCELLED
+                wait_until(lambda: model.open == 0, seconds=10, what="its requests are closed")
+                seconds.append(time.monotonic() - begun)
+                events, sent = runs.run(DEFAULT_TENANT, run.id).events, len(model.requests)
+                time.sleep(0.05)
+                assert (runs.run(DEFAULT_TENANT, run.id).events, len(model.requests)) == (events, sent)
+    return {
+        "cancelled": len(seconds),
+        "within_two_seconds": sum(each <= 2.0 for each in seconds),
+        "slowest_seconds": round(max(seconds), 2),
+        "median_seconds": round(sorted(seconds)[len(seconds) // 2], 2),
+    }
+
+
+@contextmanager
+def _library(folder: Path, model: ScriptedOpenAI) -> Iterator[Engine]:
+    """A data folder with records in it, and its catalog."""
+    model.reply = _labelled
+    with running(folder, language_model=scripted_model(model.url)) as (_, client):
+        text = document(labelled_records(RECORDS))
+        sent = client.http.post("/v1/documents", params={"name": "log.txt"}, content=text.encode()).json()["id"]
+        wait_until(
+            lambda: client.get(f"/v1/documents/{sent}")["state"] == "ready", seconds=_SECONDS, what="it is ready"
+        )
+    with disposed(open_database(sqlite_url(folder / "catalog.sqlite"))) as engine:
+        yield engine
+
+
+@contextmanager
+def _service(folder: Path, model: ScriptedOpenAI) -> Iterator["subprocess.Popen[bytes]"]:
+    log = (folder / "service.log").open("ab")
+    command = [sys.executable, "-m", "tests.support.run_process", str(folder), model.url]
+    with log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _undisturbed(runs: Runs, engine: Engine, model: ScriptedOpenAI, folder: Path) -> tuple[Run, int]:
+    run = _asked(runs)
+    with _service(folder, model):
+        wait_until(lambda: _state(runs, run) in ENDED_STATES, seconds=_SECONDS, what="the run has ended")
+    return runs.run(DEFAULT_TENANT, run.id), len(_logged(engine, run))
+
+
+def _asked(runs: Runs) -> Run:
+    return runs.create(RunRequest(DEFAULT_TENANT, _QUESTION, strategy="exhaustive"))[0]
+
+
+def _state(runs: Runs, run: Run) -> RunState:
+    return runs.run(DEFAULT_TENANT, run.id).state
+
+
+def _logged(engine: Engine, run: Run) -> set[str]:
+    """Digests of the sub-calls that were finished."""
+    query = select(run_events.c.key).where(run_events.c.run_id == run.id, run_events.c.kind == "call")
+    with engine.connect() as connection:
+        return {key.split(":")[1] for key in connection.execute(query).scalars()}
+
+
+def _forget(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(delete(replies))
+
+
+def _labelled(request: dict[str, Any]) -> str:
+    """What a model that makes no mistake replies."""
+    (result,) = RuleSubCalls(label_of).run([_call(request)])
+    assert isinstance(result, SubReply)
+    return result.text
+
+
+def _hash(request: dict[str, Any]) -> str:
+    """As the log has it, of what the server was sent."""
+    return call_hash(_call(request))
+
+
+def _call(request: dict[str, Any]) -> SubCall:
+    said = {message["role"]: message["content"] for message in request["messages"]}
+    limit = request.get("max_completion_tokens") or request.get("max_tokens")
+    schema = request.get("response_format", {}).get("json_schema", {}).get("schema")
+    return SubCall(said.get("system", ""), said["user"], limit, schema)
+
+
+def _essence(run: Run) -> object:
+    """An answer without how long it took."""
+    return {name: value for name, value in (run.answer or {}).items() if name != "timings_ms"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["kill", "cancel"])
+    parser.add_argument("--points", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="leadline-runs-") as folder:
+        if arguments.what == "kill":
+            found = killed(arguments.points, folder=Path(folder), seed=arguments.seed)
+            good = found["same_answer"] and not found["finished_sub_calls_repeated"]
+        else:
+            found = cancelled(arguments.runs, folder=Path(folder), seed=arguments.seed)
+            good = found["within_two_seconds"] == arguments.runs
+    print(json.dumps(found, indent=1))
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()

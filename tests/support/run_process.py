@@ -1,0 +1,31 @@
+"""An embedded service in a process of its own, to be killed; its language model is at a URL."""
+
+import sys
+import threading
+from pathlib import Path
+
+from api.embedded import open_embedded
+from api.language_model import RemoteLanguageModel
+from api.settings import Settings
+from retrieval.embedding import HashingEmbedder
+from rlm.answering import ChatModel
+from rlm.chat_models import remote_chat_model
+from rlm.profiles import ModelProfile
+from tests.support.fault_folder import arm_from_environment
+
+
+def scripted_model(url: str) -> RemoteLanguageModel:
+    """Two records a call and four calls at once, so that a run has many."""
+    profile = ModelProfile("scripted", 8192, 512, batch_items=2, parallel_calls=4)
+    return RemoteLanguageModel(url, profile, ChatModel(remote_chat_model(url, profile), profile))
+
+
+def main(home: str, url: str) -> None:
+    arm_from_environment()
+    settings = Settings.model_validate({"home": Path(home), "llm": "none", "min_free_bytes": 0})
+    with open_embedded(settings, encoder=HashingEmbedder(), language_model=scripted_model(url)):
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
