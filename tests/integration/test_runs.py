@@ -5,16 +5,19 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from api.cli import runs
 from api.cli.client import Client
 from api.language_model import RemoteLanguageModel
 from api.services import Services
 from ingest.documents import JobKind
+from ingest.runs import RunState
 from rlm.answering import ChatModel
 from rlm.chat_models import remote_chat_model
 from rlm.profiles import ModelProfile
@@ -197,6 +200,25 @@ def test_a_question_that_cannot_be_answered_is_refused_at_once(client: Client, q
 def test_background_and_stream_exclude_each_other(client: Client) -> None:
     body = {"question": QUESTION, "background": True, "stream": True}
     assert client.http.post("/v1/answers", json=body).status_code == 400
+
+
+def test_the_command_line_shows_a_run_as_a_tree_with_its_answer(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runs, "connect", lambda _: nullcontext(client))
+    run = ask(client).json()["id"]
+    runs.watch(run)
+    assert "reading The Whale" in capsys.readouterr().out
+    runs.show(run)
+    out = capsys.readouterr().out
+    assert "reading: 1 sub-call" in out
+    assert "1819" in out
+    runs.listing(state=[RunState.COMPLETED], as_json=True, limit=1)
+    assert run in capsys.readouterr().out
+    runs.cancel(run)
+    runs.delete(run)
+    assert "completed" in capsys.readouterr().out
+    assert client.http.get(f"/v1/runs/{run}").status_code == 404
 
 
 def test_a_stopped_service_goes_on_with_its_runs_when_it_starts_again(tmp_path: Path, model: ScriptedOpenAI) -> None:
