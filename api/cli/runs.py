@@ -111,8 +111,9 @@ def _line(events: list[dict[str, Any]]) -> str:
         return _calls(events)
     if kind == "delta":
         return escape(_short("".join(event["body"]["text"] for event in events)))
-    said = _SAID.get(kind, lambda body: f"{kind} {_short(json.dumps(body, ensure_ascii=False))}")
-    return escape(said(body))
+    if kind in _SAID:
+        return escape(_SAID[kind](body))
+    return escape(f"{kind} {_short(json.dumps(body, ensure_ascii=False))}")
 
 
 _SAID: dict[str, Callable[[dict[str, Any]], str]] = {

@@ -172,7 +172,7 @@ def _hash(request: dict[str, Any]) -> str:
 
 def _call(request: dict[str, Any]) -> SubCall:
     said = {message["role"]: message["content"] for message in request["messages"]}
-    limit = request.get("max_completion_tokens") or request.get("max_tokens")
+    limit = int(request.get("max_completion_tokens") or request["max_tokens"])
     schema = request.get("response_format", {}).get("json_schema", {}).get("schema")
     return SubCall(said.get("system", ""), said["user"], limit, schema)
 
