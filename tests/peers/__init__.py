@@ -1,0 +1,1 @@
+"""Other systems on the same benchmark folder, model and budget; see README.md."""

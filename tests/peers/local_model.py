@@ -1,0 +1,38 @@
+"""The local language model on a port of loopback: `python -m tests.peers.local_model --port 8770`."""
+
+import argparse
+
+import uvicorn
+
+from api.settings import Settings
+from retrieval.models.manifest import LANGUAGE_GGUF, model_file
+from retrieval.models.store import ModelStore
+from rlm.openvino_llm.app import create_app
+from rlm.openvino_llm.engine import OpenVINOEngine, load_pipeline
+from rlm.openvino_llm.generation import Engine, EngineLimits
+from rlm.openvino_llm.host import EngineHost
+from rlm.profiles import LOCAL_QWEN
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.peers.local_model", description="Serve the local model.")
+    parser.add_argument("--port", type=int, default=8770)
+    options = parser.parse_args()
+    path = ModelStore(Settings().models).path(model_file(LANGUAGE_GGUF))
+
+    def stop() -> None:
+        server.should_exit = True
+
+    def load() -> Engine:
+        limits = EngineLimits()
+        return OpenVINOEngine(load_pipeline(path, limits), limits, on_broken=stop)
+
+    host = EngineHost(load)
+    app = create_app(host, LOCAL_QWEN.name)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=options.port, log_level="warning"))
+    host.start()
+    server.run()
+
+
+if __name__ == "__main__":
+    main()
