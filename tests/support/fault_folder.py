@@ -24,7 +24,7 @@ class FaultFolder:
 
     def arm(self, point: str, *, skip: int = 0) -> None:
         """Stop whoever reaches `point` after it was passed `skip` times."""
-        if point not in faultpoints.FAULT_POINTS:
+        if point not in {**faultpoints.FAULT_POINTS, **faultpoints.RUN_FAULT_POINTS}:
             raise ValueError(f"there is no fault point {point!r}")
         waiting = self.folder / "next"
         waiting.write_text(str(skip))
