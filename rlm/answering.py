@@ -128,12 +128,12 @@ class Answering:
 
         def bind(part: Budget) -> SubCalls:
             bound = self._sub_calls.bind(chat, profile, tenant_id=scope.tenant_id, budget=part, run=run)
-            return durability.sub_calls(bound)
+            return durability.sub_calls(bound, part, profile.price)
 
         def search(corpus: Corpus) -> Search:
             return lambda query, top_k: found_in(corpus, retrieve(query))[:top_k]
 
-        return self._library.recursive(chosen.corpus, search, bind, budget, profile, cancelled)
+        return self._library.recursive(chosen.corpus, search, bind, budget, profile, cancelled, told=durability.turn)
 
     def _exhaustive(
         self,
@@ -169,7 +169,7 @@ class Answering:
     def _calls(self, model: ChatModel, scope: AnswerScope, wanted: Wanted, durability: Durability) -> SubCalls:
         budget = durability.budget(wanted.budget or Limits(), model.profile.price)
         bound = self._sub_calls.bind(model.chat, model.profile, tenant_id=scope.tenant_id, budget=budget)
-        return durability.sub_calls(bound)
+        return durability.sub_calls(bound, budget, model.profile.price)
 
     def _reading(
         self,

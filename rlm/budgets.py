@@ -90,7 +90,8 @@ class BudgetWarning:
 class Budget:
     """One run's budget, or that of a part of it. Safe to use from any thread.
 
-    `spent` and `elapsed_seconds` are what an earlier process spent of the same budget before the run was resumed.
+    `spent` and `elapsed_seconds` are what an earlier process spent of the same budget before the run was resumed, as
+    far as it is not charged when it is met again.
     """
 
     def __init__(
@@ -167,6 +168,12 @@ class Budget:
                 budget._require(amount, priced=price is not None)
             self._move(reserved=amount)
         return Reservation(self, amount, price)
+
+    def charge(self, *, calls: int, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> None:
+        """Count what was paid in an earlier process, whether it fits or not: nothing is sent for it."""
+        dollars = price.of(prompt_tokens, completion_tokens) if price else Decimal(0)
+        with self._lock:
+            self._move(reserved=NOTHING, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
 
     def warnings(self) -> tuple[BudgetWarning, ...]:
         """The shares of limits passed since this was last asked of this budget; each is told once."""

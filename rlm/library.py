@@ -16,6 +16,7 @@ from rlm.profiles import ModelProfile
 from rlm.recursive.loop import Workspace
 from rlm.recursive.strategy import RecursiveStrategy
 from rlm.recursive.toolbox import Search
+from rlm.recursive.trajectory import Told, untold
 from rlm.routing import Route
 from rlm.runs.port import ONCE, Durability
 from rlm.sandbox.port import Sandbox
@@ -86,6 +87,8 @@ class Library:
         budget: Budget,
         profile: ModelProfile,
         cancelled: Callable[[], bool],
+        *,
+        told: Told = untold,
     ) -> RecursiveStrategy:
         """A run over a corpus; `bind` makes the sub-calls of it and of its parts. Raises `SandboxUnavailableError`."""
         if self._sandbox is None:
@@ -100,7 +103,7 @@ class Library:
             budget=budget,
             bind=bind,
         )
-        return RecursiveStrategy(workspace)
+        return RecursiveStrategy(workspace, told=told)
 
 
 def pack_limits(profile: ModelProfile) -> PackLimits:

@@ -15,6 +15,7 @@ from ingest.documents import Job
 from ingest.errors import LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
 from ingest.runs import Entry, Run
+from rlm.answers import Usage
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
 from rlm.routing import StrategyName, Wanted
 from rlm.runs.bodies import answer_body, limits_of, state_of
@@ -151,6 +152,9 @@ class _JobLog:
 
     def deleted(self, version_ids: Collection[str]) -> Collection[str]:
         return self._log.deleted(version_ids)
+
+    def lost(self) -> Usage:
+        return Usage(**self._log.lost(self._job.version_id))
 
     def pinned(self, *, after: int) -> list[ActiveDocument]:
         return self._log.pinned(self._job.version_id, after=after)

@@ -124,8 +124,14 @@ _SAID: dict[str, Callable[[dict[str, Any]], str]] = {
     "working": lambda body: f"{body['step']}: {body['done']:,} of {body['total']:,}",
     "retrieved": lambda body: f"found {body['passages']} passages in {', '.join(body['titles']) or 'no document'}",
     "reading": lambda body: f"reading {', '.join(dict.fromkeys(body['titles']))}",
+    "cell": lambda body: f"cell {body['number']}: {_short(body['code'] or body['note'])} → {_cell_end(body)}",
+    "lost": lambda body: f"{body['purpose']}: a sub-call came to nothing ({body['code']})",
     "end": lambda body: ": ".join(filter(None, (body["state"], body.get("detail")))),
 }
+
+
+def _cell_end(body: dict[str, Any]) -> str:
+    return _short((body["error"] or "").strip().rpartition("\n")[2] or body["output"] or "nothing printed")
 
 
 def _calls(events: list[dict[str, Any]]) -> str:

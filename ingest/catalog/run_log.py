@@ -1,6 +1,7 @@
 """The worker's side of runs: what a run has done is logged under its job's fence, and given back when it is resumed."""
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -59,6 +60,15 @@ class RunLog:
                 )
                 found |= {row.key: row.body for row in connection.execute(query).all()}
         return found
+
+    def lost(self, run_id: str) -> dict[str, int]:
+        """What the sub-calls logged as `lost` used, in the members of their bodies' `usage`."""
+        query = select(run_events.c.body).where(run_events.c.run_id == run_id, run_events.c.kind == "lost")
+        total: Counter[str] = Counter()
+        with read(self._engine) as connection:
+            for body in connection.execute(query).scalars():
+                total.update(body["usage"])
+        return dict(total)
 
     def finish(self, job: Job, state: RunState, answer: Mapping[str, Any], *, seconds: float) -> None:
         """End a run with its answer, in one commit."""

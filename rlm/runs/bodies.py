@@ -11,11 +11,13 @@ from ingest.runs import Entry, RunState, Spent
 from retrieval.passages import Passage
 from rlm.answers import Answer, AnswerStatus, Usage
 from rlm.budgets import Limits
+from rlm.recursive.trajectory import Turn
 from rlm.strategies import Delta, Event, Planned, Reading, Routed, Working
 from rlm.subcalls.port import SubCall, SubFailure, SubReply
 
 _TITLES = 20
 _TITLE_CHARS = 200
+_CELL_CHARS = 8_000
 
 
 def limits_body(limits: Limits) -> dict[str, Any]:
@@ -40,17 +42,37 @@ def call_hash(call: SubCall) -> str:
     return content_hash(call.system, call.prompt, call.max_tokens, call.schema)
 
 
-def call_entry(key: str, call: SubCall, result: SubReply | SubFailure) -> Entry:
-    """A sub-call that has ended, with what it cost."""
+def call_entry(key: str, call: SubCall, result: SubReply | SubFailure, *, kind: str = "call") -> Entry:
+    """A sub-call that has ended, with what it cost; one of the kind `lost` came to nothing."""
     body: dict[str, Any] = {"purpose": call.purpose, "usage": asdict(result.usage)}
     cached = isinstance(result, SubReply) and result.cached
     if isinstance(result, SubReply):
         body |= {"text": result.text, "cached": cached}
     else:
         body |= {"code": result.code, "detail": result.detail}
-    used = Usage() if cached else result.usage
+    used = paid(result)
     spent = Spent(used.calls, int(cached), used.prompt_tokens, used.completion_tokens)
-    return Entry(key, "call", body, spent)
+    return Entry(key, kind, body, spent)
+
+
+def paid(result: SubReply | SubFailure) -> Usage:
+    """What a sub-call cost its run."""
+    return Usage() if isinstance(result, SubReply) and result.cached else result.usage
+
+
+def turn_entry(key: str, turn: Turn) -> Entry:
+    """A cell that a root model wrote, and what it gave, shortened to what a reader wants to see."""
+    body = {
+        "number": turn.number,
+        "depth": turn.depth,
+        "code": turn.code and turn.code[:_CELL_CHARS],
+        "note": turn.note[:_CELL_CHARS],
+        "output": turn.output[:_CELL_CHARS],
+        "error": turn.error and turn.error[-_CELL_CHARS:],
+        "seconds": round(turn.seconds, 3),
+        "sub_calls": turn.subcalls,
+    }
+    return Entry(key, "cell", body)
 
 
 def result_of(body: Mapping[str, Any]) -> SubReply | SubFailure:

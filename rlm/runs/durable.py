@@ -5,7 +5,7 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -14,18 +14,22 @@ from ingest.catalog.active import ActiveDocument
 from ingest.faultpoints import reach
 from ingest.runs import Run
 from retrieval.passages import Passage
-from rlm.budgets import Amount, Budget, Limits
+from rlm.answers import Usage
+from rlm.budgets import Budget, Limits
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.errors import BudgetExhaustedError, ContextTooLongError, LanguageModelOutputError
 from rlm.prices import Price
+from rlm.recursive.trajectory import Turn
 from rlm.runs.bodies import (
     call_entry,
     call_hash,
     content_hash,
     event_entry,
+    paid,
     passages_entry,
     passages_of,
     result_of,
+    turn_entry,
 )
 from rlm.runs.port import Log
 from rlm.runs.writer import LogWriter
@@ -52,8 +56,12 @@ class DurableRun:
         self._nonces = itertools.count()
         self._writer = LogWriter(log.append)
 
-    def sub_calls(self, inner: SubCalls) -> SubCalls:
-        return _DurableSubCalls(inner, self)
+    def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
+        return _DurableSubCalls(inner, self, partial(_charge, budget, price))
+
+    def turn(self, turn: Turn) -> None:
+        digest = content_hash(turn.depth, turn.number, turn.code, turn.output, turn.error)
+        self._writer.put(turn_entry(self.key("cell", digest), turn))
 
     def retriever(self, inner: Retriever) -> Retriever:
         def retrieve(question: str) -> Sequence[Passage]:
@@ -83,10 +91,9 @@ class DurableRun:
         return self._log.pinned(after=after)
 
     def budget(self, limits: Limits, price: Price | None) -> Budget:
-        spent = self._run.spent
-        dollars = price.of(spent.prompt_tokens, spent.completion_tokens) if price else Decimal(0)
-        amount = Amount(spent.calls, spent.prompt_tokens, spent.completion_tokens, dollars)
-        return Budget(limits, spent=amount, elapsed_seconds=self._run.seconds)
+        budget = Budget(limits, elapsed_seconds=self._run.seconds)
+        _charge(budget, price, self._log.lost())
+        return budget
 
     def nonce(self) -> str:
         """Nobody who wrote a document knew the run's id, 122 random bits that were drawn afterwards."""
@@ -117,9 +124,9 @@ class DurableRun:
         Of a call that failed because something was away, only what it cost is kept: the next attempt asks again.
         """
         reach("run.replied")
-        if isinstance(result, SubFailure) and result.code not in _LASTING:
-            key = f"{key}:{self._run.events}"
-        self._writer.put(call_entry(key, call, result))
+        lost = isinstance(result, SubFailure) and result.code not in _LASTING
+        key = f"{key}:{self._run.events}" if lost else key
+        self._writer.put(call_entry(key, call, result, kind="lost" if lost else "call"))
 
     def flush(self) -> None:
         """Everything that was handed over is committed."""
@@ -131,9 +138,10 @@ class DurableRun:
 
 
 class _DurableSubCalls:
-    def __init__(self, inner: SubCalls, run: DurableRun) -> None:
+    def __init__(self, inner: SubCalls, run: DurableRun, charge: Callable[[Usage], None]) -> None:
         self._inner = inner
         self._run = run
+        self._charge = charge
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
@@ -143,6 +151,7 @@ class _DurableSubCalls:
         logged = self._run.logged(keys)
         results = {at: result_of(logged[key]) for at, key in enumerate(keys) if key in logged}
         for at, result in results.items():
+            self._charge(paid(result))
             finished(at, result)
         missing = [at for at in range(len(calls)) if at not in results]
         if missing:
@@ -154,6 +163,15 @@ class _DurableSubCalls:
                 results[missing[place]] = result
             self._run.flush()
         return [results[at] for at in range(len(calls))]
+
+
+def _charge(budget: Budget, price: Price | None, usage: Usage) -> None:
+    budget.charge(
+        calls=usage.calls,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        price=price,
+    )
 
 
 class _Told:

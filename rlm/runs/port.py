@@ -7,10 +7,12 @@ from langchain_core.language_models import BaseChatModel
 
 from ingest.catalog.active import ActiveDocument
 from ingest.runs import Entry
+from rlm.answers import Usage
 from rlm.budgets import Budget, Limits
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.prices import Price
 from rlm.prompts import new_nonce
+from rlm.recursive.trajectory import Turn
 from rlm.strategies import Retriever
 from rlm.subcalls.port import SubCalls
 
@@ -27,6 +29,9 @@ class Log(Protocol):
     def deleted(self, version_ids: Collection[str]) -> Collection[str]:
         """Versions whose document was deleted: nothing of them may come from the log."""
 
+    def lost(self) -> Usage:
+        """What sub-calls cost that came to nothing and are asked again."""
+
     def pinned(self, *, after: int) -> list[ActiveDocument]:
         """The next documents of the run's scope as they were when it began, without those that were deleted since."""
 
@@ -38,9 +43,13 @@ class Durability(Protocol):
     its threads.
     """
 
-    def sub_calls(self, inner: SubCalls) -> SubCalls: ...
+    def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
+        """`budget` is the one that `inner` spends: what comes from the log is charged to it, as it was in its time."""
 
     def retriever(self, inner: Retriever) -> Retriever: ...
+
+    def turn(self, turn: Turn) -> None:
+        """What a root model's cell came to, of the run or of a part of it."""
 
     def chat(self, chat: BaseChatModel, calls: SubCalls, cancelled: Callable[[], bool]) -> BaseChatModel:
         """The chat model of whoever reads with one; `calls` are sub-calls of the same model, durable already."""
@@ -49,7 +58,7 @@ class Durability(Protocol):
         """The documents in scope: those of now, or those of when the run began."""
 
     def budget(self, limits: Limits, price: Price | None) -> Budget:
-        """What may be spent: the limits, less what earlier attempts spent at this price."""
+        """What may be spent: the limits, less what earlier attempts spent in vain and the time they took."""
 
     def nonce(self) -> str:
         """As `rlm.prompts.new_nonce`, but the n-th is the same in each attempt, so that prompts are too."""
@@ -58,8 +67,11 @@ class Durability(Protocol):
 class Once:
     """Not durable: an answer that its caller waits for."""
 
-    def sub_calls(self, inner: SubCalls) -> SubCalls:
+    def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
         return inner
+
+    def turn(self, turn: Turn) -> None:
+        return None
 
     def retriever(self, inner: Retriever) -> Retriever:
         return inner

@@ -6,6 +6,7 @@ from typing import Any
 
 from ingest.catalog.active import ActiveDocument
 from ingest.runs import Entry
+from rlm.answers import Usage
 
 
 class MemoryLog:
@@ -36,6 +37,9 @@ class MemoryLog:
 
     def deleted(self, version_ids: Collection[str]) -> Collection[str]:
         return self.gone & set(version_ids)
+
+    def lost(self) -> Usage:
+        return sum((Usage(**entry.body["usage"]) for entry in self.entries if entry.kind == "lost"), Usage())
 
     def pinned(self, *, after: int) -> list[ActiveDocument]:
         return [document for document in self.documents if document.sequence > after]

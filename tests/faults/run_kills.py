@@ -1,6 +1,7 @@
 """Runs whose process is killed, and runs that are cancelled: what is repeated, and what goes on.
 
     python -m tests.faults.run_kills kill --points 20      SIGKILL at that many random points of one run
+    python -m tests.faults.run_kills kill --strategy recursive
     python -m tests.faults.run_kills cancel --runs 100     cancelled at random moments
 
 The language model is a script that counts what it is asked. Kept replies are forgotten at every kill, so that nothing
@@ -30,6 +31,7 @@ from ingest.runs import ENDED_STATES, Run, RunRequest, RunState
 from rlm.runs.bodies import call_hash
 from rlm.subcalls.port import SubCall, SubReply
 from tests.fakes.rule_subcalls import RuleSubCalls
+from tests.fakes.scripted_root import in_code
 from tests.support.cluster import wait_until
 from tests.support.labelled_records import PREAMBLE, document, label_of, labelled_records
 from tests.support.postgres import disposed
@@ -38,18 +40,23 @@ from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
 from tests.support.service import running
 
 RECORDS = 160
+_CELLS = (
+    'one = llm_query_batched([f"Say {n}" for n in range(60)])\nprint("said", "one", len(one))',
+    'two = llm_query_batched([f"Say {word} again" for word in one])\nprint("said", "two", len(two))',
+    "submit(len(one) + len(two), computed=True)",
+)
 _QUESTION = f"{PREAMBLE}\n\nQuestion: How many records have the label 'plant'?"
 _SECONDS = 60.0
 
 
-def killed(points: int, *, folder: Path, seed: int = 1) -> dict[str, Any]:
+def killed(points: int, *, folder: Path, strategy: str = "exhaustive", seed: int = 1) -> dict[str, Any]:
     """One run, killed at `points` random moments and resumed each time, beside one that nobody disturbs."""
     with scripted_openai() as model, _library(folder, model) as engine:
         runs, source = Runs(engine), random.Random(seed)
-        undisturbed, calls = _undisturbed(runs, engine, model, folder)
+        undisturbed, calls = _undisturbed(runs, engine, model, folder, strategy)
         _forget(engine)
         model.requests.clear()
-        run = _asked(runs)
+        run = _asked(runs, strategy)
         moments = sorted(source.sample(range(1, calls), points))
         finished: set[str] = set()
         repeated = kills = 0
@@ -109,7 +116,7 @@ def cancelled(number: int, *, folder: Path, seed: int = 1) -> dict[str, Any]:
 @contextmanager
 def _library(folder: Path, model: ScriptedOpenAI) -> Iterator[Engine]:
     """A data folder with records in it, and its catalog."""
-    model.reply = _labelled
+    model.reply = _replied
     with running(folder, language_model=scripted_model(model.url)) as (_, client):
         text = document(labelled_records(RECORDS))
         sent = client.http.post("/v1/documents", params={"name": "log.txt"}, content=text.encode()).json()["id"]
@@ -131,15 +138,15 @@ def _service(folder: Path, model: ScriptedOpenAI) -> Iterator["subprocess.Popen[
             process.kill()
 
 
-def _undisturbed(runs: Runs, engine: Engine, model: ScriptedOpenAI, folder: Path) -> tuple[Run, int]:
-    run = _asked(runs)
+def _undisturbed(runs: Runs, engine: Engine, model: ScriptedOpenAI, folder: Path, strategy: str) -> tuple[Run, int]:
+    run = _asked(runs, strategy)
     with _service(folder, model):
         wait_until(lambda: _state(runs, run) in ENDED_STATES, seconds=_SECONDS, what="the run has ended")
     return runs.run(DEFAULT_TENANT, run.id), len(_logged(engine, run))
 
 
-def _asked(runs: Runs) -> Run:
-    return runs.create(RunRequest(DEFAULT_TENANT, _QUESTION, strategy="exhaustive"))[0]
+def _asked(runs: Runs, strategy: str = "exhaustive") -> Run:
+    return runs.create(RunRequest(DEFAULT_TENANT, _QUESTION, strategy=strategy))[0]
 
 
 def _state(runs: Runs, run: Run) -> RunState:
@@ -158,8 +165,13 @@ def _forget(engine: Engine) -> None:
         connection.execute(delete(replies))
 
 
-def _labelled(request: dict[str, Any]) -> str:
-    """What a model that makes no mistake replies."""
+def _replied(request: dict[str, Any]) -> str:
+    """What a model that makes no mistake replies; as a root model, with the next cell."""
+    prompt = _call(request).prompt
+    if prompt.startswith("Say "):
+        return prompt.removeprefix("Say ")
+    if "BEGIN records" not in prompt:
+        return in_code(_CELLS[sum(f"said {part}" in prompt for part in ("one", "two"))])
     (result,) = RuleSubCalls(label_of).run([_call(request)])
     assert isinstance(result, SubReply)
     return result.text
@@ -186,12 +198,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["kill", "cancel"])
     parser.add_argument("--points", type=int, default=20)
+    parser.add_argument("--strategy", choices=["exhaustive", "recursive"], default="exhaustive")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="leadline-runs-") as folder:
         if arguments.what == "kill":
-            found = killed(arguments.points, folder=Path(folder), seed=arguments.seed)
+            found = killed(arguments.points, folder=Path(folder), strategy=arguments.strategy, seed=arguments.seed)
             good = found["same_answer"] and not found["finished_sub_calls_repeated"]
         else:
             found = cancelled(arguments.runs, folder=Path(folder), seed=arguments.seed)

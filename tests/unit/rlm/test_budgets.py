@@ -238,3 +238,10 @@ def test_threads_at_once_never_get_more_than_there_is() -> None:
         thread.join()
     # 285 calls of 7 tokens leave 5, which covers no other call of up to 10.
     assert len(sent) == root.spent.calls == 285
+
+
+def test_what_was_paid_before_is_charged_to_a_part_and_to_the_whole_even_where_it_is_too_much() -> None:
+    whole = Budget(Limits(calls=3))
+    part = whole.child(Limits(calls=1))
+    part.charge(calls=2, prompt_tokens=10, completion_tokens=1)
+    assert (part.remaining().calls, whole.remaining().calls, whole.spent.prompt_tokens) == (0, 1, 10)

@@ -45,7 +45,13 @@ def test_of_progress_the_latest_is_shown_and_an_unknown_kind_is_shown_as_it_is()
     lines = shown(
         event("working", step="classify", done=10, total=300),
         event("working", step="classify", done=300, total=300),
-        event("cell", code="1 + 1"),
+        event("cell", number=1, code="1 / 0", note="", output="", error="Traceback\nZeroDivisionError"),
+        event("new", code="1 + 1"),
         event("end", state="failed", detail="It refused."),
     )
-    assert lines[1:] == ["classify: 300 of 300", 'cell {"code": "1 + 1"}', "failed: It refused."]
+    assert lines[1:] == [
+        "classify: 300 of 300",
+        "cell 1: 1 / 0 → ZeroDivisionError",
+        'new {"code": "1 + 1"}',
+        "failed: It refused.",
+    ]

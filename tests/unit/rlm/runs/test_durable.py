@@ -15,7 +15,8 @@ from ingest.errors import LeaseLostError
 from ingest.runs import Run, RunState, Spent
 from retrieval.passages import Passage
 from rlm.answers import Usage
-from rlm.budgets import Limits
+from rlm.budgets import Budget, Limits
+from rlm.recursive.trajectory import Turn
 from rlm.runs.bodies import limits_body, limits_of
 from rlm.runs.durable import DurableRun
 from rlm.strategies import Reading, never
@@ -88,7 +89,7 @@ def texts(results: Sequence[SubReply | SubFailure]) -> list[str]:
 def attempt(log: MemoryLog, inner: CountingCalls, batches: Sequence[Sequence[str]]) -> list[list[str]]:
     """Run a program that asks batch after batch; what it saw."""
     run = DurableRun(RUN, log)
-    calls = run.sub_calls(inner)
+    calls = run.sub_calls(inner, Budget(Limits()), None)
     try:
         return [texts(calls.run([call(prompt) for prompt in batch])) for batch in batches]
     finally:
@@ -119,7 +120,7 @@ def test_however_often_it_dies_a_run_asks_nothing_twice_and_ends_as_if_it_had_no
 def test_each_reply_is_logged_before_it_is_used_and_its_cost_counts_once() -> None:
     log = MemoryLog()
     run = DurableRun(RUN, log)
-    run.sub_calls(CountingCalls()).run([call("a"), call("b")])
+    run.sub_calls(CountingCalls(), Budget(Limits()), None).run([call("a"), call("b")])
     assert [(entry.body["text"], entry.spent.calls) for entry in log.entries] == [("a 1", 1), ("b 1", 1)]
     run.close()
 
@@ -141,13 +142,40 @@ def test_what_failed_because_the_model_was_away_is_asked_again_and_what_it_cost_
     assert sum(entry.spent.calls for entry in log.entries) == 3
 
 
-def test_what_earlier_attempts_spent_is_gone_from_the_budget() -> None:
-    run = DurableRun(replace(RUN, spent=Spent(3, 9, 30, 6), seconds=50.0), MemoryLog())
-    left = run.budget(Limits(calls=5, seconds=60), None).remaining()
-    assert left.calls == 2
+def test_a_resumed_budget_has_spent_at_each_point_what_it_had_spent_there_before() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    attempt(log, inner, [["a"], ["b"]])
+    run = DurableRun(replace(RUN, seconds=50.0), log)
+    budget = run.budget(Limits(calls=5, seconds=60), None)
+    calls = run.sub_calls(inner, budget, None)
+    seen = [budget.spent.calls]
+    for prompt in "abc":
+        calls.run([call(prompt)])
+        seen.append(budget.spent.calls)
+    left = budget.remaining()
+    assert seen == [0, 1, 2, 2]  # the third went to a model, which settles with its own budget
     assert left.seconds is not None
     assert 0 < left.seconds <= 10
     run.close()
+
+
+def test_what_was_spent_in_vain_is_gone_from_the_budget() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    inner.failing = {"a": "language_model_timeout"}
+    attempt(log, inner, [["a"]])
+    run = DurableRun(RUN, log)
+    assert run.budget(Limits(calls=5), None).remaining().calls == 4
+    run.close()
+
+
+def test_a_cell_is_logged_once_over_all_attempts() -> None:
+    log = MemoryLog()
+    for seconds in (1.0, 2.0):
+        run = DurableRun(RUN, log)
+        run.turn(Turn(1, 0, "x" * 10_000, "", "out", None, seconds, 3, ()))
+        run.close()
+    (entry,) = log.entries
+    assert (entry.kind, entry.body["sub_calls"], len(entry.body["code"])) == ("cell", 3, 8_000)
 
 
 def test_limits_are_the_same_after_they_were_kept() -> None:
@@ -176,7 +204,7 @@ def test_threads_in_another_order_get_what_was_logged() -> None:
     log, inner = MemoryLog(), CountingCalls()
     attempt(log, inner, [["a"], ["b"], ["a"]])
     run = DurableRun(RUN, log)
-    calls, seen = run.sub_calls(inner), []
+    calls, seen = run.sub_calls(inner, Budget(Limits()), None), []
     threads = [
         threading.Thread(target=lambda p=prompt: seen.extend(texts(calls.run([call(p)])))) for prompt in ("a", "a", "b")
     ]
