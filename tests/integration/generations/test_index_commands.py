@@ -57,7 +57,7 @@ def test_moving_to_another_encoder_and_back_survives_a_kill(environment: dict[st
         assert "the switch waits" in " ".join(early.stderr.split())
         assert leadline(environment, "index", "reembed").returncode == 0
         assert leadline(environment, "index", "switch").returncode == 0
-    verified = json.loads(leadline(environment, "index", "verify", "--json").stdout)
+    verified = json.loads(leadline(environment, "index", "verify", "--sample", "20", "--json").stdout)
     assert (verified["agrees"], verified["generation"], verified["versions"]) == (True, 2, 2)
 
     refused = leadline({**environment, "LEADLINE_ENCODER": "minilm"}, "search", "whale")

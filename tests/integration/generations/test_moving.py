@@ -99,7 +99,7 @@ def test_documents_that_come_change_and_go_meanwhile_are_right_after_the_switch_
     assert at.mover.switch().id == 2
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C901 - a step each
     at: Anchorage, seed: int
 ) -> None:
@@ -188,8 +188,8 @@ def test_a_builder_killed_anywhere_leaves_what_the_next_one_completes(at: Anchor
     class Killed(BaseException):
         pass
 
-    for n in range(3):
-        at.ready(book(n, chapters=2), f"{n}.md")
+    at.ready(book(0, chapters=1), "long.md")
+    at.ready(WHALE, "short.md")
     points = [point for point in faultpoints.FAULT_POINTS if point.startswith("reembed.")]
     for point in points:
 
