@@ -63,4 +63,4 @@ def _read(path: Path, max_bytes: int) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
             raise HandoverError("The file is not a plain one, or too long.")
-        return file.read(max_bytes)
+        return file.read(status.st_size)  # a larger figure would be allocated at once

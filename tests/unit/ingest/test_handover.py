@@ -38,6 +38,11 @@ def test_a_text_past_the_limit_is_neither_sent_nor_read(tmp_path: Path) -> None:
         read_document(tmp_path, 99)
 
 
+def test_reading_takes_the_memory_of_the_text_and_not_of_the_limit(tmp_path: Path) -> None:
+    write_document(DOCUMENT, tmp_path, 1_000)
+    assert read_document(tmp_path, 1 << 60) == DOCUMENT
+
+
 def test_the_limit_counts_bytes_and_not_characters(tmp_path: Path) -> None:
     with pytest.raises(ParserLimitError):
         write_document(DOCUMENT, tmp_path, len(DOCUMENT.text))
