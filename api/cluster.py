@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from api.language_model import open_language_model
+from api.reranking import open_reranking
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.intake import Intake
@@ -85,12 +86,16 @@ def _answering(
 ) -> Iterator[tuple[Searcher, Answering]]:
     """A language model that is given is closed with the rest."""
     with ExitStack() as stack:
-        language_model = language_model or open_language_model(settings, ModelStore(settings.models))
+        models = ModelStore(settings.models)
+        language_model = language_model or open_language_model(settings, models)
         stack.callback(language_model.close)
         sub_calls = SubCallScheduler(parts.replies)
         stack.callback(sub_calls.close)
         sandbox = build_sandbox(settings.sandbox)
         stack.callback(sandbox.close)
-        searcher = Searcher(parts.generations, parts.sparse, parts.catalog, parts.texts)
+        reranking = open_reranking(settings, models)
+        if reranking is not None:
+            stack.callback(reranking.close)
+        searcher = Searcher(parts.generations, parts.sparse, parts.catalog, parts.texts, reranking)
         library = Library(parts.catalog, parts.texts, parts.generations.encoder(), sandbox)
         yield searcher, Answering(searcher, language_model, library, sub_calls)

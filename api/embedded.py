@@ -13,6 +13,7 @@ from typing import IO
 import structlog
 
 from api.language_model import open_language_model
+from api.reranking import open_reranking
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
@@ -169,7 +170,10 @@ def _assemble(
     stack.callback(parser.close)
     shop = Workshop(catalog, jobs, blobs, texts, generations, sparse, blobs.path)
     doorbell = ThreadDoorbell()
-    searcher = Searcher(generations, sparse, catalog, texts)
+    reranking = open_reranking(settings, ModelStore(settings.models))
+    if reranking is not None:
+        stack.callback(reranking.close)
+    searcher = Searcher(generations, sparse, catalog, texts, reranking)
     sub_calls = SubCallScheduler(Replies(engine))
     stack.callback(sub_calls.close)
     sandbox = build_sandbox(settings.sandbox)

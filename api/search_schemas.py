@@ -1,12 +1,13 @@
 """What crosses the wire of a search."""
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from api.schemas import Wire
 from retrieval.fusion import Fusion
 from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Mode, SearchRequest
+from retrieval.reranking import Reranked
 from retrieval.search import Hit, SearchResult
 
 
@@ -18,7 +19,8 @@ class SearchIn(Wire):
     of `gt`, `gte`, `lt`, `lte` (numbers or dates), `in` and `not`. `diversity` from 0 to 1 trades relevance for
     difference between the hits. `grouped` puts a document's hits together, and `top_k` then counts documents.
     `expand_chars` widens each hit within its section to that many characters, and merges hits that meet. `explain`
-    names the query's words that each hit has.
+    names the query's words that each hit has. `rerank` turns the service's reranker off, or insists on it, and
+    `rerank_depth` says how many passages it reads.
     """
 
     query: str = Field(max_length=MAX_QUERY_CHARS)
@@ -34,6 +36,8 @@ class SearchIn(Wire):
     grouped: bool = False
     expand_chars: int | None = Field(None, ge=1, le=MAX_EXPAND_CHARS)
     explain: bool = False
+    rerank: bool | None = None
+    rerank_depth: int | None = Field(None, ge=1, le=MAX_TOP_K)
 
     def request(self, tenant_id: str) -> SearchRequest:
         asked: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
@@ -92,12 +96,37 @@ class HitOut(Wire):
         )
 
 
+class RerankedOut(Wire):
+    """What became of the reranking: `done`, or `failed` with the hits in the order they had without it."""
+
+    state: Literal["done", "failed"]
+    model: str
+    passages: int
+    code: str | None
+    detail: str | None
+
+    @classmethod
+    def of(cls, reranked: Reranked) -> "RerankedOut":
+        return cls(
+            state="failed" if reranked.failure else "done",
+            model=reranked.model,
+            passages=reranked.passages,
+            code=reranked.failure or None,
+            detail=reranked.detail or None,
+        )
+
+
 class SearchOut(Wire):
-    """Hits, best first, and what each stage took."""
+    """Hits, best first, and what each stage took; `reranked` is null where no reranker was asked."""
 
     hits: list[HitOut]
     timings_ms: dict[str, float]
+    reranked: RerankedOut | None
 
     @classmethod
     def of(cls, result: SearchResult) -> "SearchOut":
-        return cls(hits=[HitOut.of(hit) for hit in result.hits], timings_ms=dict(result.timings_ms))
+        return cls(
+            hits=[HitOut.of(hit) for hit in result.hits],
+            timings_ms=dict(result.timings_ms),
+            reranked=RerankedOut.of(result.reranked) if result.reranked else None,
+        )

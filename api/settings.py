@@ -7,6 +7,9 @@ from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from retrieval.requests import MAX_TOP_K
+from retrieval.rerankers import parse_reranker
+from retrieval.reranking import DEADLINE_SECONDS, DEPTH
 from rlm.sandbox.forms import SandboxForm
 
 
@@ -42,6 +45,23 @@ class Settings(BaseSettings):
     model_profiles: Path | None = Field(
         None, description="A TOML file that describes models, or corrects what is known of them: deploy/README.md."
     )
+    reranker: str = Field(
+        "none",
+        description="What reads the first hits of a search again and reorders them: `none`, `late-interaction`, "
+        "`cross-encoder` and a model's folder or id, or `URL MODEL` of a /rerank or /score endpoint.",
+    )
+    reranker_api_key: SecretStr | None = Field(None, description="The key of that endpoint, if it wants one.")
+    rerank_depth: int = Field(DEPTH, ge=1, le=MAX_TOP_K, description="How many passages of a search it reads.")
+    rerank_deadline_ms: int = Field(
+        round(DEADLINE_SECONDS * 1000), ge=1, description="How long a search waits for it; then hits are as they were."
+    )
+    rerank_weight: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="The reranker's part of the score, the rest being what the search had found; 1 if not set, and 0.5 "
+        "for late interaction.",
+    )
     max_upload_bytes: int = Field(512 * 1024**2, ge=1, description="The largest file that is accepted.")
     max_backlog: int = Field(
         50_000, ge=1, description="Uploads of a tenant are refused while so many of its documents wait to be indexed."
@@ -67,6 +87,12 @@ class Settings(BaseSettings):
                 "such as `http://gpu:8000/v1 Qwen/Qwen3-8B`"
             )
         return f"{url} {model.strip()}"
+
+    @field_validator("reranker")
+    @classmethod
+    def _reranker(cls, value: str) -> str:
+        parse_reranker(value)
+        return value
 
     @property
     def remote_llm(self) -> tuple[str, str] | None:

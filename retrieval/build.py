@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING
 from retrieval.bm25 import Bm25Encoder, SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.encoders import EncoderChoice, Encoders
+from retrieval.errors import RerankerError
 from retrieval.generations import IndexStore
+from retrieval.http_reranker import HttpReranker
 from retrieval.index_stores import FolderStore, ServerStore
+from retrieval.late_interaction import LateInteractionReranker
 from retrieval.models.manifest import model_file
 from retrieval.models.store import ModelStore
 from retrieval.openvino_embedder import DIMENSION, MAX_TOKENS, OpenVinoEmbedder, fingerprint
+from retrieval.openvino_token_encoder import OpenVinoTokenEncoder
 from retrieval.qdrant_server_settings import QdrantServerSettings
+from retrieval.reranker import Reranker
+from retrieval.rerankers import RerankerChoice, RerankerKind
 
 if TYPE_CHECKING:
     from retrieval.qdrant_server_index import QdrantServerIndex
@@ -53,6 +59,24 @@ def embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Emb
     """Raises `ModelMissingError` when a file has not been fetched."""
     files = models.path(model_file(_ENCODER)), models.path(model_file(_TOKENIZER))
     return OpenVinoEmbedder(*files, max_tokens=max_tokens)
+
+
+def open_reranker(choice: RerankerChoice, models: ModelStore, *, api_key: str | None = None) -> Reranker:
+    """Raises `RerankerError` or `ModelMissingError` for what cannot be opened; a server is not asked yet."""
+    if choice.kind is RerankerKind.HTTP:
+        return HttpReranker(choice.url, choice.model, api_key=api_key)
+    if choice.kind is RerankerKind.LATE_INTERACTION:
+        return LateInteractionReranker(
+            OpenVinoTokenEncoder(models.path(model_file(_ENCODER)), models.path(model_file(_TOKENIZER)))
+        )
+    try:
+        from retrieval.cross_encoder import CrossEncoderReranker
+    except ImportError as error:
+        raise RerankerError(
+            f"Cross-encoders need sentence-transformers, which is not installed ({error}).",
+            hint="Install with `pip install 'leadline[sentence-transformers]'`.",
+        ) from error
+    return CrossEncoderReranker(choice.model)
 
 
 def local_encoders(models: ModelStore) -> Encoders:

@@ -75,6 +75,33 @@ class EncoderError(RetrievalError):
     default_hint = "Check the model's files with `leadline models verify --full`."
 
 
+class RerankerError(RetrievalError):
+    """The reranker failed, or cannot be opened; searches go on without it."""
+
+    code = "reranker_failed"
+    default_hint = "Run `leadline doctor`: it tries the reranker that LEADLINE_RERANKER names."
+
+
+class RerankerUnavailableError(RerankerError):
+    """The reranker's server is away, busy, or takes nothing from us."""
+
+    code = "reranker_unavailable"
+
+
+class RerankerTimeoutError(RerankerError):
+    """The reranker did not answer before its deadline."""
+
+    code = "reranker_timeout"
+    default_hint = "Rerank fewer passages (LEADLINE_RERANK_DEPTH) or wait longer (LEADLINE_RERANK_DEADLINE_MS)."
+
+
+class RerankerOutputError(RerankerError):
+    """The reranker answered with something else than one score for each passage."""
+
+    code = "reranker_output"
+    default_hint = "See that the address in LEADLINE_RERANKER is that of a /rerank or /score endpoint."
+
+
 class EvaluationDataError(RetrievalError):
     """A file of judged questions is missing or not in BEIR's format; the text names the file and the line."""
 

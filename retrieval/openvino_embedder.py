@@ -62,14 +62,14 @@ class OpenVinoEmbedder:
         order = sorted(range(len(texts)), key=lambda index: len(encodings[index].ids))
         for at in range(0, len(order), _TEXTS_PER_REQUEST):
             rows = order[at : at + _TEXTS_PER_REQUEST]
-            inputs = _inputs([encodings[row] for row in rows])
+            inputs = model_inputs([encodings[row] for row in rows])
             batch.expect()
             with self._queue_lock:  # the queue is made for one submitting thread
                 self._queue.start_async(inputs, (batch, rows))
         return Embedded(batch.result(), tuple(len(encoding.ids) for encoding in encodings))
 
     def query(self, text: str) -> DenseVector:
-        inputs = _inputs([self._tokenizer.encode(text)])
+        inputs = model_inputs([self._tokenizer.encode(text)])
         with self._query_lock:
             try:
                 self._query_request.infer(inputs)
@@ -127,7 +127,8 @@ def _bulk_settings(streams: int | None) -> dict[str, str]:
     return {"PERFORMANCE_HINT": "THROUGHPUT"} if streams is None else {"NUM_STREAMS": str(streams)}
 
 
-def _inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
+def model_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
+    """A batch as BERT's three inputs, padded to the longest text."""
     longest = max(len(encoding.ids) for encoding in encodings)
     width = -(-longest // _WIDTH_STEP) * _WIDTH_STEP
     ids = np.zeros((len(encodings), width), np.int64)

@@ -16,13 +16,15 @@ from retrieval.index import DenseVector, IndexReader, Scope, Scored, SparseVecto
 class Ranking:
     """Chunk ids with their scores, best first, and what each retriever said of them.
 
-    `by_feedback` is the dense ranking by the query after feedback; empty where there was none.
+    `by_feedback` is the dense ranking by the query after feedback, and `by_rerank` that of a reranker; each is empty
+    where there was none.
     """
 
     best: list[tuple[str, float]]
     by_bm25: Sequence[Scored]
     by_dense: Sequence[Scored]
     by_feedback: Sequence[Scored] = ()
+    by_rerank: Sequence[Scored] = ()
 
 
 def rank(

@@ -30,7 +30,8 @@ class SearchRequest:
     `fusion` and `feedback` matter to hybrid searches only. `filters` are conditions on documents' attributes, as
     `filters.conditions` reads them. `diversity` above 0 trades relevance for difference from the hits before.
     `grouped` puts the hits of a document together, and `top_k` then counts documents. `expand_chars` widens each hit
-    to as many characters of its section, and merges those that meet. `explain` names the words that matched.
+    to as many characters of its section, and merges those that meet. `explain` names the words that matched. `rerank`
+    turns the reranker on or off, where None is on if there is one, and it reads the best `rerank_depth` candidates.
     """
 
     tenant_id: str
@@ -47,6 +48,8 @@ class SearchRequest:
     grouped: bool = False
     expand_chars: int | None = None
     explain: bool = False
+    rerank: bool | None = None
+    rerank_depth: int | None = None
 
     @property
     def document_cap(self) -> int | None:
@@ -68,6 +71,8 @@ def check(request: SearchRequest) -> None:
     if request.per_document is not None and request.per_document < 1:
         raise QueryError(f"per_document is {request.per_document}.", hint="Give 1 or more, or leave it out.")
     _within("diversity", request.diversity, 0, 1)
+    if request.rerank_depth is not None:
+        _within("rerank_depth", request.rerank_depth, 1, MAX_TOP_K)
     if request.expand_chars is not None:
         _within("expand_chars", request.expand_chars, 1, MAX_EXPAND_CHARS)
 

@@ -1,15 +1,16 @@
 """Search: question in, ranked hits with their text out, every stage timed.
 
 query → BM25 and dense prefetch in one engine call, filtered by tenant, active versions and documents → fusion →
-feedback from the best passage → diversity → visibility checked against the catalog, per-document cap, grouping → text,
-widened and merged.
+feedback from the best passage → reranking, where there is a reranker → diversity → visibility checked against the
+catalog, per-document cap, grouping → text, widened and merged.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ingest.catalog.catalog import Visible
+from ingest.chunking import context_line
 from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder, matched_words
 from retrieval.choosing import Chosen, choose
@@ -22,6 +23,7 @@ from retrieval.index import DenseVector, IndexReader, Scope, Scored, SparseVecto
 from retrieval.passages import Passage
 from retrieval.ranking import Ranking, diversify, rank
 from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, Mode, SearchRequest, check
+from retrieval.reranking import Reranked, Reranking
 
 __all__ = ["MAX_QUERY_CHARS", "MAX_TOP_K", "Hit", "Mode", "SearchRequest", "SearchResult", "Searcher", "Visibility"]
 
@@ -41,10 +43,11 @@ class Why:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage with what found it. `why` is keyed by retriever, `bm25` or `dense`, and `feedback`.
+    """A passage with what found it. `why` is keyed by retriever, `bm25` or `dense`, and `feedback` and `rerank`.
 
-    The last is the dense ranking by the query that the best passage has moved. `matched` are the query's words that
-    the passage has, in any inflection, and `merged` the chunks that became part of it; both where they were asked for.
+    `feedback` is the dense ranking by the query that the best passage has moved, and `rerank` the reranker's.
+    `matched` are the query's words that the passage has, in any inflection, and `merged` the chunks that became part
+    of it; both where they were asked for.
     """
 
     chunk_id: str
@@ -59,12 +62,13 @@ class Hit:
 class SearchResult:
     """Hits, best first, and milliseconds by stage.
 
-    They are `embed`, `filter`, `engine`, `fuse`, `feedback`, `diversify`, `show`, `read`, as far as there was
-    something to do, and `total`.
+    They are `embed`, `filter`, `engine`, `fuse`, `feedback`, `rerank`, `diversify`, `show`, `read`, as far as there was
+    something to do, and `total`. `reranked` is None where no reranker was asked.
     """
 
     hits: tuple[Hit, ...]
     timings_ms: Mapping[str, float] = field(default_factory=dict)
+    reranked: Reranked | None = None
 
 
 class Visibility(Protocol):
@@ -81,15 +85,25 @@ class Visibility(Protocol):
 class Searcher:
     """Searches one index for every tenant; the tenant is part of each request and of every query sent."""
 
-    def __init__(self, generations: Generations, sparse: SparseEncoder, visibility: Visibility, texts: Texts) -> None:
+    def __init__(
+        self,
+        generations: Generations,
+        sparse: SparseEncoder,
+        visibility: Visibility,
+        texts: Texts,
+        reranking: Reranking | None = None,
+    ) -> None:
         self._generations = generations
         self._sparse = sparse
         self._visibility = visibility
         self._texts = texts
+        self._reranking = reranking
 
     def search(self, request: SearchRequest) -> SearchResult:
         """Raises `QueryError` for a question that cannot be searched for; no hits is not an error."""
         check(request)
+        if request.rerank and self._reranking is None:
+            raise QueryError("There is no reranker.", hint="Start the service with LEADLINE_RERANKER, or leave it out.")
         clock = Clock()
         documents = self._documents(request)
         if request.filters:
@@ -106,7 +120,7 @@ class Searcher:
                     found = self._find(now, request, documents, clock)
         hits = self._hits(found, request)
         clock.lap("read")
-        return SearchResult(hits, clock.laps())
+        return SearchResult(hits, clock.laps(), found.reranked)
 
     def _find(self, made: OpenGeneration, request: SearchRequest, documents: tuple[str, ...], clock: Clock) -> "_Found":
         """In one generation of the index, with a query of that generation's encoder."""
@@ -158,12 +172,35 @@ class Searcher:
             feedback=request.feedback,
             clock=clock,
         )
+        unshown, reranked = 0, None
+        if self._reranking is not None and request.rerank is not False:
+            passages, unshown = self._passages(index, scope, ranking, request, self._reranking.depth)
+            ranking, reranked = self._reranking.rerank(request.query, ranking, passages)
+            clock.lap("rerank")
         if request.diversity:
-            ranking = diversify(index, ranking, diversity=request.diversity, count=_CANDIDATES)
+            # Scores of a reranker and those behind them are on different scales.
+            count = len(ranking.by_rerank) or _CANDIDATES
+            ranking = diversify(index, ranking, diversity=request.diversity, count=count)
             clock.lap("diversify")
         chosen, passed_over = choose(index, self._visibility.visible, scope, ranking.best, request)
         clock.lap("show")
-        return _Found(scope, ranking, chosen, passed_over)
+        return _Found(scope, ranking, chosen, unshown + passed_over, reranked)
+
+    def _passages(
+        self, index: IndexReader, scope: Scope, ranking: Ranking, request: SearchRequest, depth: int
+    ) -> tuple[dict[str, str], int]:
+        """The best candidates that may be shown, with their context, by id, and how many among them may not."""
+        best = replace(request, top_k=request.rerank_depth or depth, per_document=None, grouped=False)
+        chosen, unshown = choose(index, self._visibility.visible, scope, ranking.best, best)
+        passages: dict[str, str] = {}
+        for each in chosen:
+            chunk = each.chunk
+            try:
+                text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
+            except KeyError:  # deleted a moment ago
+                continue
+            passages[chunk.id] = f"{context_line(each.visible.title, chunk.heading_path)}\n{text}"
+        return passages, unshown
 
     def _hidden(self, request: SearchRequest) -> tuple[str, ...]:
         return tuple(self._visibility.hidden_versions(request.tenant_id))
@@ -181,8 +218,12 @@ class Searcher:
     def _hits(self, found: "_Found", request: SearchRequest) -> tuple[Hit, ...]:
         """With their texts. What was deleted a moment ago has none any more, and is not a hit."""
         ranking = found.ranking
-        retrievers = {"bm25": ranking.by_bm25, "dense": ranking.by_dense, "feedback": ranking.by_feedback}
-        why = {name: _why(hits) for name, hits in retrievers.items()}
+        why = {
+            "bm25": _why(ranking.by_bm25),
+            "dense": _why(ranking.by_dense),
+            "feedback": _why(ranking.by_feedback),
+            "rerank": _why(ranking.by_rerank),
+        }
         hits: list[Hit] = []
         for chosen, start, end, merged in self._spans(found.chosen, request.expand_chars):
             cosine = why["dense"].get(chosen.chunk.id)
@@ -250,6 +291,7 @@ class _Found:
     ranking: Ranking
     chosen: Sequence[Chosen]
     passed_over: int
+    reranked: Reranked | None = None
 
 
 def _why(hits: Sequence[Scored]) -> dict[str, Why]:

@@ -61,15 +61,23 @@ def search(
     top_k: Annotated[int, typer.Option(help="How many passages.", min=1, max=200)] = 5,
     mode: Annotated[Mode, typer.Option(help="Which retrievers take part.")] = Mode.HYBRID,
     collection: Annotated[list[str] | None, typer.Option(help="Only these collections.")] = None,
+    rerank: Annotated[
+        bool | None,
+        typer.Option("--rerank/--no-rerank", help="Insist on the reranker, or leave it out.", show_default=False),
+    ] = None,
+    rerank_depth: Annotated[int | None, typer.Option(help="How many passages it reads.", min=1, max=200)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Find passages without asking a language model."""
+    body = {"query": query, "top_k": top_k, "mode": mode.value, "collections": collection or []}
     with connect(read_settings()) as client:
-        result = _search(client, query, top_k, mode, collection or [])
+        result = client.post("/v1/search", {**body, "rerank": rerank, "rerank_depth": rerank_depth})
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
     console = Console()
+    if (reranked := result["reranked"]) and reranked["state"] == "failed":
+        console.print(f"[yellow]Not reranked:[/yellow] {escape(reranked['detail'])}", highlight=False)
     for hit in result["hits"]:
         found = ", ".join(f"{name} #{why['rank']}" for name, why in hit["why"].items())
         console.print(f"\n[bold]{hit['rank']}. {escape(_place(hit))}[/bold]  ({found})", highlight=False)
@@ -136,12 +144,6 @@ def _doing(name: str, data: dict[str, Any]) -> str:
         case "working":
             return f"{data['step']}: {data['done']:,} of {data['total']:,} records …"
     return ""
-
-
-def _search(client: Client, query: str, top_k: int, mode: Mode, collections: list[str]) -> dict[str, Any]:
-    body = {"query": query, "top_k": top_k, "mode": mode.value, "collections": collections}
-    result: dict[str, Any] = client.post("/v1/search", body)
-    return result
 
 
 def print_answer(console: Console, answer: dict[str, Any]) -> None:

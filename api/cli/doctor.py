@@ -6,6 +6,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -20,6 +21,7 @@ from api.cli.client import running_url
 from api.cli.fetching import needed
 from api.cli.up import read_settings
 from api.language_model import model_profile
+from api.reranking import open_reranking
 from api.settings import Settings
 from ingest.errors import LeadlineError
 from ingest.parsing.sandbox import ParserSandbox
@@ -182,6 +184,25 @@ def _language_model(settings: Settings) -> Iterator[Finding]:
     yield Finding("language model", f"{model} at {url}", advice)
 
 
+def _reranker(settings: Settings) -> Iterator[Finding]:
+    try:
+        reranking = open_reranking(settings, ModelStore(settings.models))
+        if reranking is None:
+            yield Finding("reranker", "none")
+            return
+        begun = time.perf_counter()
+        try:
+            reranking.scores("Does it work?", ["It works."] * settings.rerank_depth)
+        finally:
+            reranking.close()
+    except LeadlineError as error:
+        yield Finding("reranker", f"{settings.reranker}: {error.detail}", error.hint)
+        return
+    took = (time.perf_counter() - begun) * 1000
+    reads = f"reads {settings.rerank_depth} passages, short ones in {took:,.0f} of {settings.rerank_deadline_ms:,} ms"
+    yield Finding("reranker", f"{settings.reranker}: {reads}")
+
+
 def _profile(settings: Settings) -> Iterator[Finding]:
     if settings.llm == "none":
         return
@@ -206,4 +227,5 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _port,
     _language_model,
     _profile,
+    _reranker,
 )

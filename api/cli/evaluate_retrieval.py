@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from api.cli.client import ServiceError
 from api.cli.judged_collection import JudgedCollection, indexed
 from api.cli.plots import change_histogram, interval_plot
+from api.cli.up import read_settings
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.beir import BeirFolder
 from retrieval.evaluation.runs import DEPTH, Difference, Estimate, Evaluation, Run, compare, judge, load, save
@@ -22,13 +24,15 @@ from retrieval.search import Mode
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
-# What can be measured, and is where nothing is named: each retriever, each fusion of the two, and the default.
+# What can be measured, and is where nothing is named: each retriever, each fusion of the two, the default, and with the
+# reranker, where there is one.
 _SEARCHES: Mapping[str, Mapping[str, Any]] = {
-    "bm25": {"mode": Mode.BM25},
-    "dense": {"mode": Mode.DENSE},
-    "rrf": {"mode": Mode.HYBRID, "fusion": Fusion.RRF, "feedback": False},
-    "dbsf": {"mode": Mode.HYBRID, "fusion": Fusion.DBSF, "feedback": False},
-    "hybrid": {"mode": Mode.HYBRID},
+    "bm25": {"mode": Mode.BM25, "rerank": False},
+    "dense": {"mode": Mode.DENSE, "rerank": False},
+    "rrf": {"mode": Mode.HYBRID, "fusion": Fusion.RRF, "feedback": False, "rerank": False},
+    "dbsf": {"mode": Mode.HYBRID, "fusion": Fusion.DBSF, "feedback": False, "rerank": False},
+    "hybrid": {"mode": Mode.HYBRID, "rerank": False},
+    "reranked": {"mode": Mode.HYBRID, "rerank": True},
 }
 
 
@@ -53,7 +57,7 @@ def retrieval(
     """
     console = Console(stderr=True)
     data = BeirFolder(folder)
-    requests = {name: _request(name) for name in searches or _SEARCHES}
+    requests = {name: _request(name) for name in searches or _usual()}
     with indexed(data, index, console) as collection, console.status("Searching …") as status:
         runs: dict[str, Run] = {}
         for name, request in requests.items():
@@ -95,6 +99,11 @@ def compare_runs(
     _print_queries(evaluation, measure, differences[measure].by_query, queries)
 
 
+def _usual() -> list[str]:
+    without = {"reranked"} if read_settings().reranker == "none" else set()
+    return [name for name in _SEARCHES if name not in without]
+
+
 def _request(search: str) -> dict[str, Any]:
     if search not in _SEARCHES:
         raise typer.BadParameter(f"{search!r} is none of {', '.join(_SEARCHES)}", param_hint="--search")
@@ -106,6 +115,11 @@ def _run(collection: JudgedCollection, data: BeirFolder, request: Mapping[str, A
     stages: dict[str, list[float]] = {}
     for query in data.qrels:
         found = collection.client.post("/v1/search", {**request, "query": data.queries[query]})
+        if (reranked := found["reranked"]) and reranked["state"] == "failed":
+            raise ServiceError(
+                f"Query {query} was not reranked: {reranked['detail']}",
+                hint="For a measurement give it more time: LEADLINE_RERANK_DEADLINE_MS=60000.",
+            )
         rankings[query] = [owner for hit in found["hits"] for owner in collection.owners[hit["document"]]]
         for stage, milliseconds in found["timings_ms"].items():
             stages.setdefault(stage, []).append(milliseconds)

@@ -1,0 +1,70 @@
+"""Late interaction: each token of the query finds the token of a passage that is most like it.
+
+The token vectors are those of the bi-encoder, made again for the passages that are reranked: kept for every chunk they
+would take 250 times the room of its one vector.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Protocol
+
+from retrieval.errors import EncoderError, RerankerError, RerankerTimeoutError
+from retrieval.index import DenseVector
+from retrieval.reranker import seconds_left
+
+# Between batches it is seen whether the time is over.
+_PASSAGES_A_BATCH = 8
+
+
+class TokenEncoder(Protocol):
+    """A text's tokens as vectors of length 1, a row each, in their order."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def tokens(self, texts: Sequence[str]) -> list[DenseVector]:
+        """Raises `EncoderError`."""
+
+    def close(self) -> None: ...
+
+
+class LateInteractionReranker:
+    """MaxSim over a token encoder's vectors."""
+
+    def __init__(self, encoder: TokenEncoder) -> None:
+        self.fingerprint = f"maxsim/{encoder.fingerprint}"
+        self._encoder = encoder
+        self._turn = threading.Lock()  # two at once would each take twice as long
+
+    def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
+        if not self._turn.acquire(timeout=seconds_left(until)):
+            raise RerankerTimeoutError("Late interaction was busy until the time was over.")
+        try:
+            return self._scores(query, passages, until)
+        except EncoderError as error:
+            raise RerankerError(error.detail, hint=error.hint) from error
+        finally:
+            self._turn.release()
+
+    def close(self) -> None:
+        self._encoder.close()
+
+    def _scores(self, query: str, passages: Sequence[str], until: float) -> list[float]:
+        """In batches of like length, so that little is spent on padding."""
+        (asked,) = self._encoder.tokens([query])
+        found = [0.0] * len(passages)
+        order = sorted(range(len(passages)), key=lambda position: len(passages[position]))
+        for at in range(0, len(order), _PASSAGES_A_BATCH):
+            seconds_left(until)
+            rows = order[at : at + _PASSAGES_A_BATCH]
+            for row, tokens in zip(rows, self._encoder.tokens([passages[row] for row in rows]), strict=True):
+                found[row] = maxsim(asked, tokens)
+        return found
+
+
+def maxsim(query: DenseVector, passage: DenseVector) -> float:
+    """The mean, over the query's tokens, of the greatest cosine with a token of the passage; rows have length 1.
+
+    Source: Khattab & Zaharia, ColBERT, SIGIR 2020; theirs is the sum, which ranks the same.
+    """
+    return float((query @ passage.T).max(axis=1).mean())

@@ -1,0 +1,44 @@
+"""The rerankers that a setting can name."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RerankerKind(StrEnum):
+    """Where a reranker runs, and what it is."""
+
+    LATE_INTERACTION = "late-interaction"
+    CROSS_ENCODER = "cross-encoder"
+    HTTP = "http"
+
+
+@dataclass(frozen=True)
+class RerankerChoice:
+    """A reranker that is not open yet; `model` and `url` as far as its kind has them."""
+
+    kind: RerankerKind
+    model: str = ""
+    url: str = ""
+
+    @property
+    def weight(self) -> float:
+        """Its part of the score where nobody says: late interaction is no better judge than the search before it."""
+        return 0.5 if self.kind is RerankerKind.LATE_INTERACTION else 1.0
+
+
+def parse_reranker(text: str) -> RerankerChoice | None:
+    """`none`, `late-interaction`, `cross-encoder MODEL` or `URL MODEL`. Raises `ValueError` in words."""
+    first, _, rest = text.strip().partition(" ")
+    rest = rest.strip()
+    if first == "none" and not rest:
+        return None
+    if first == RerankerKind.LATE_INTERACTION and not rest:
+        return RerankerChoice(RerankerKind.LATE_INTERACTION)
+    if first == RerankerKind.CROSS_ENCODER and rest:
+        return RerankerChoice(RerankerKind.CROSS_ENCODER, model=rest)
+    if first.startswith(("http://", "https://")) and rest:
+        return RerankerChoice(RerankerKind.HTTP, model=rest, url=first)
+    raise ValueError(
+        "LEADLINE_RERANKER must be `none`, `late-interaction`, `cross-encoder` and a model's folder or id, or the URL "
+        "of a /rerank or /score endpoint and a model's name, such as `http://gpu:8000/v1 BAAI/bge-reranker-v2-m3`"
+    )

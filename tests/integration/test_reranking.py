@@ -1,0 +1,117 @@
+"""Reranking as a user meets it: over REST with a server of rerankers, and on the command line with late interaction."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from api.cli.client import Client
+from api.cli.main import app
+from api.settings import Settings
+from tests.support.misbehaving_openai import Behaviour, MisbehavingOpenAI, hangs, misbehaving_openai, refuses
+from tests.support.misbehaving_reranker import reranks, says
+from tests.support.service import running
+
+TEXTS = {"ships.txt": "A whale of a ship sails past the whale and a whale.", "whales.txt": "How the white whale swims."}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MisbehavingOpenAI]:
+    with misbehaving_openai() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(server: MisbehavingOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    given = {"reranker": f"{server.url} words", "reranker_api_key": "secret", "rerank_deadline_ms": 300}
+    with running(tmp_path_factory.mktemp("home"), **given) as (_, found):
+        for name, text in TEXTS.items():
+            assert found.http.post("/v1/documents", params={"name": name}, content=text.encode()).status_code == 202
+        deadline = time.monotonic() + 60
+        while found.get("/v1/status")["documents"].get("ready") != len(TEXTS):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        yield found
+
+
+def search(client: Client, **options: object) -> dict[str, Any]:
+    found: dict[str, Any] = client.post("/v1/search", {"query": "how the white whale swims", **options})
+    return found
+
+
+def test_a_reply_says_that_it_was_reranked_and_where_each_hit_came(client: Client, server: MisbehavingOpenAI) -> None:
+    server.behaviours = [reranks]
+    found = search(client)
+    assert found["reranked"] == {"state": "done", "model": "words", "passages": 2, "code": None, "detail": None}
+    assert found["hits"][0]["title"] == "whales.txt"
+    assert found["hits"][0]["why"]["rerank"] == {"rank": 1, "score": found["hits"][0]["score"]}
+    assert found["timings_ms"]["rerank"] > 0
+    assert search(client, rerank_depth=1)["reranked"]["passages"] == 1
+    assert search(client, rerank=False)["reranked"] is None
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [(hangs, "reranker_timeout"), (refuses(500), "reranker_unavailable"), (says("no"), "reranker_output")],
+)
+def test_a_server_that_fails_costs_its_order_and_nothing_else(
+    client: Client,
+    server: MisbehavingOpenAI,
+    behaviour: Behaviour,
+    code: str,
+) -> None:
+    server.behaviours = [behaviour]
+    found = search(client)
+    assert (found["reranked"]["state"], found["reranked"]["code"]) == ("failed", code)
+    assert found["reranked"]["detail"]
+    assert found["hits"] == search(client, rerank=False)["hits"]
+
+
+def test_answers_read_reranked_passages(client: Client, server: MisbehavingOpenAI) -> None:
+    server.behaviours = [reranks]
+    before = len(server.requests)
+    client.post("/v1/answers", {"question": "How does the white whale swim?"})
+    assert len(server.requests) == before + 1
+
+
+def test_a_setting_that_names_no_reranker_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="LEADLINE_RERANKER must be"):
+        Settings(home=tmp_path, reranker="best")
+
+
+@pytest.fixture
+def _environment(tmp_path: Path, encoder_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "HOME": tmp_path / "home", "MODELS": encoder_files, "LLM": "none", "MIN_FREE_BYTES": 0, "PORT": 0,
+        "RERANKER": "late-interaction", "RERANK_DEADLINE_MS": 60_000,
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"LEADLINE_{name}", str(value))
+
+
+@pytest.mark.usefixtures("_environment")
+def test_the_command_line_reranks_by_late_interaction_and_says_when_it_could_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    for name, text in TEXTS.items():
+        (papers / name).write_text(text)
+    run = CliRunner()
+    assert run.invoke(app, ["ingest", str(papers)]).exit_code == 0
+    found = json.loads(run.invoke(app, ["search", "how whales swim", "--json"]).stdout)
+    assert found["reranked"]["model"] == "maxsim/all-MiniLM-L6-v2/int8-onnx"
+    assert found["hits"][0]["title"] == "whales.txt"
+    assert 0.3 < found["hits"][0]["why"]["rerank"]["score"] <= 1
+    doctor = run.invoke(app, ["doctor"])
+    assert "late-interaction: reads 50 passages" in " ".join(doctor.output.split())
+
+    monkeypatch.setenv("LEADLINE_RERANK_DEADLINE_MS", "1")
+    late = run.invoke(app, ["search", "how whales swim"]).output
+    assert "Not reranked" in late
+    assert "whales.txt" in late
+    assert "Not reranked" not in run.invoke(app, ["search", "how whales swim", "--no-rerank"]).output
