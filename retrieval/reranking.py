@@ -5,7 +5,7 @@ so.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as DeadlineError
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from time import monotonic
 
 import structlog
 
-from retrieval.errors import RerankerError, RerankerOutputError, RerankerTimeoutError
+from retrieval.errors import RerankerError, RerankerOutputError, RerankerTimeoutError, RerankerUnavailableError
 from retrieval.index import Scored
 from retrieval.ranking import Ranking
 from retrieval.reranker import Reranker
@@ -23,6 +23,9 @@ DEPTH = 50
 DEADLINE_SECONDS = 1.5
 # Searches whose passages are read at the same time; others wait, as long as their deadline lets them.
 _AT_ONCE = 4
+# After so many failures in a row it is left alone for a while, so that searches do not all wait for what is not there.
+_FAILURES = 3
+_REST_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -50,18 +53,23 @@ class Reranking:
         depth: int = DEPTH,
         deadline_seconds: float = DEADLINE_SECONDS,
         weight: float = 1.0,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """`weight` is the reranker's part of the score, from 0 to 1; the rest is what the search had found."""
         self.depth = depth
         self._reranker = reranker
         self._weight = weight
         self._deadline_seconds = deadline_seconds
+        self._clock = clock
+        self._failures = 0
+        self._rests_until = 0.0
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rerank")
 
     def rerank(self, query: str, ranking: Ranking, passages: Mapping[str, str]) -> tuple[Ranking, Reranked]:
         """The ranking with the candidates that are given as texts, by id, in the reranker's order before the others."""
         model = self._reranker.fingerprint
         try:
+            self._require_awake()
             scores = self.scores(query, list(passages.values()))
         except RerankerError as error:
             log.warning("not reranked", model=model, code=error.code, error=error.detail)
@@ -73,6 +81,30 @@ class Reranking:
         """One score for each passage. Raises `RerankerError`, at the deadline at the latest."""
         if not passages:
             return []
+        try:
+            scores = self._scores(query, passages)
+        except (RerankerUnavailableError, RerankerTimeoutError):
+            self._failures += 1
+            if self._failures >= _FAILURES:
+                self._rests_until = self._clock() + _REST_SECONDS
+            raise
+        self._failures = 0
+        return scores
+
+    def close(self) -> None:
+        """Wait for what is under way, and let go of the reranker."""
+        self._threads.shutdown(cancel_futures=True)
+        self._reranker.close()
+
+    def _require_awake(self) -> None:
+        left = self._rests_until - self._clock()
+        if left > 0:
+            raise RerankerUnavailableError(
+                f"The reranker {self._reranker.fingerprint} failed {self._failures} times in a row, and is asked again "
+                f"in {left:.0f} s."
+            )
+
+    def _scores(self, query: str, passages: Sequence[str]) -> Sequence[float]:
         until = monotonic() + self._deadline_seconds
         asked = self._threads.submit(self._reranker.scores, query, passages, until=until)
         try:
@@ -95,11 +127,6 @@ class Reranking:
                 "some that are no numbers."
             )
         return scores
-
-    def close(self) -> None:
-        """Wait for what is under way, and let go of the reranker."""
-        self._threads.shutdown(cancel_futures=True)
-        self._reranker.close()
 
 
 def reordered(ranking: Ranking, scores: Mapping[str, float], *, weight: float = 1.0) -> Ranking:

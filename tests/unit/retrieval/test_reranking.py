@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.errors import RerankerOutputError, RerankerUnavailableError
+from retrieval.errors import RerankerOutputError, RerankerTimeoutError, RerankerUnavailableError
 from retrieval.ranking import Ranking
 from retrieval.reranker import OverlapReranker
 from retrieval.rerankers import RerankerChoice, RerankerKind, parse_reranker
@@ -82,13 +82,44 @@ def test_searches_behind_those_that_hang_miss_their_deadline_and_the_next_one_is
         return [1.0] * len(passages)
 
     with reranking(wait, seconds=0.05) as made:
-        failures = [made.rerank("x", RANKING, TEXTS)[1].failure for _ in range(6)]
-        assert failures == ["reranker_timeout"] * 6
+        for _ in range(6):
+            with pytest.raises(RerankerTimeoutError):
+                made.scores("x", ["y"])
         over.set()
-        for _ in range(4):  # the other two were never begun
+        for _ in range(4):
             assert under_way.acquire(timeout=20)
-    with reranking(lambda passages: [1.0] * len(passages)) as made:
-        assert made.rerank("x", RANKING, TEXTS)[1].failure == ""
+        assert list(made.scores("x", ["y"])) == [1.0]
+        assert under_way.acquire(timeout=20)
+    assert not under_way.acquire(blocking=False)  # those two that waited behind the four were never begun
+
+
+def test_a_reranker_that_fails_again_and_again_is_left_alone_for_a_while() -> None:
+    asked: list[int] = []
+    well = False
+    now = 0.0
+
+    def act(passages: Sequence[str]) -> Sequence[float]:
+        asked.append(1)
+        if not well:
+            raise RerankerUnavailableError("away")
+        return [1.0] * len(passages)
+
+    made = Reranking(Scripted(act), clock=lambda: now)
+
+    def told() -> Reranked:
+        return made.rerank("x", RANKING, TEXTS)[1]
+
+    assert [told().detail for _ in range(3)] == ["away"] * 3
+    assert "failed 3 times in a row" in told().detail
+    assert (told().failure, len(asked)) == ("reranker_unavailable", 3)
+    now = 11.0
+    assert (told().detail, len(asked)) == ("away", 4)
+    assert ("4 times" in told().detail, len(asked)) == (True, 4)
+    now, well = 22.0, True
+    assert told().failure == ""
+    well = False
+    assert [told().detail for _ in range(2)] == ["away"] * 2
+    made.close()
 
 
 def raises(error: Exception) -> Callable[[Sequence[str]], Sequence[float]]:
