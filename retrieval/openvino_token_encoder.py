@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import openvino as ov
 import openvino.opset13 as op
 from tokenizers import Tokenizer
@@ -48,5 +49,5 @@ class OpenVinoTokenEncoder:
 def _normalized(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
     """The model with each token's last state, scaled to length 1, as its only output."""
     hidden = model.output(0).get_node().input_value(0)
-    unit = op.normalize_l2(hidden, op.constant([2], "i32"), 1e-12, "add")
+    unit = op.normalize_l2(hidden, op.constant([2], np.int32), 1e-12, "add")
     return ov.Model([op.result(unit)], model.get_parameters(), "tokens")

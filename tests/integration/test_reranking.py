@@ -28,8 +28,8 @@ def server() -> Iterator[MisbehavingOpenAI]:
 
 @pytest.fixture(scope="module")
 def client(server: MisbehavingOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    given = {"reranker": f"{server.url} words", "reranker_api_key": "secret", "rerank_deadline_ms": 300}
-    with running(tmp_path_factory.mktemp("home"), **given) as (_, found):
+    home = tmp_path_factory.mktemp("home")
+    with running(home, reranker=f"{server.url} words", reranker_api_key="secret", rerank_deadline_ms=300) as (_, found):
         for name, text in TEXTS.items():
             assert found.http.post("/v1/documents", params={"name": name}, content=text.encode()).status_code == 202
         deadline = time.monotonic() + 60

@@ -21,7 +21,7 @@ class Shortest:
 
     def __init__(self) -> None:
         self.given: list[list[str]] = []
-        self.before: Callable[[], None] = lambda: None
+        self.before: Callable[[], object] = lambda: None
 
     def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
         self.given.append(list(passages))
