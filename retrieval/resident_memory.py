@@ -17,9 +17,12 @@ _LINUX = sys.platform == "linux"
 
 def mapped_bytes() -> int:
     """Resident bytes of mapped files, libraries among them; 0 where that is not known."""
-    if not _LINUX:
-        return 0
-    return int(Path("/proc/self/statm").read_text().split()[2]) * mmap.PAGESIZE
+    return _pages(2) * mmap.PAGESIZE
+
+
+def resident_bytes() -> int:
+    """All of this process's memory that is resident, mapped files included; 0 where that is not known."""
+    return _pages(1) * mmap.PAGESIZE
 
 
 def unmap_pages(folder: Path) -> None:
@@ -44,3 +47,7 @@ def return_freed() -> None:
     if _LINUX:
         with suppress(AttributeError):  # not glibc
             ctypes.CDLL(None).malloc_trim(0)
+
+
+def _pages(column: int) -> int:
+    return int(Path("/proc/self/statm").read_text().split()[column]) if _LINUX else 0

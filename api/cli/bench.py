@@ -1,6 +1,5 @@
 """`leadline bench`: speed, always as a ratio to the bare parts, measured in the same run."""
 
-import json
 import resource
 import statistics
 import tempfile
@@ -12,33 +11,30 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from api.cli import bench_rlm
+from api.cli import bench_concurrency, bench_index, bench_rlm
+from api.cli.bench_figures import AsJson, print_figures, query_texts
 from api.cli.client import private
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import find_files, run
 from api.cli.up import read_settings
 from api.embedded import open_embedded
-from api.services import DEFAULT_TENANT, Services
+from api.services import DEFAULT_TENANT
 from api.settings import Settings
 from ingest.chunking import chunk_text, context_line
-from ingest.documents import VersionState
 from retrieval.build import embedded_encoder
-from retrieval.errors import QueryError
 from retrieval.index import Scope
 from retrieval.models.store import ModelStore
 from retrieval.search import SearchRequest
 
 app = typer.Typer(help="Measure speed against the bare parts, and answers over long documents.", no_args_is_help=True)
+app.command()(bench_index.index)
+app.command()(bench_concurrency.concurrency)
 app.command()(bench_rlm.rlm)
 app.command()(bench_rlm.rlm_generate)
 app.command()(bench_rlm.rlm_score)
 
 _BARE_BATCH = 256
-_QUERY_WORDS = 9
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
 
 @app.command()
@@ -74,7 +70,7 @@ def ingest(
     with console.status("The bare encoder again …"):
         bare += _bare_rates(settings, sample[half:])
     pipeline = report.tokens / (report.ready_seconds or 1.0)
-    _print(
+    print_figures(
         {
             "files": report.files,
             "failed": len(report.failed) + len(report.rejected),
@@ -106,7 +102,7 @@ def search(
     fetch_needed(settings)
     ways: dict[str, list[float]] = {"service": [], "rest": [], "bare": []}
     with open_embedded(settings) as services, private(services) as client:
-        texts = _query_texts(services, queries, seed)
+        texts = query_texts(services.catalog, services.texts, queries, seed, home=settings.home)
 
         def service(text: str) -> None:
             services.searcher.search(SearchRequest(DEFAULT_TENANT, text))
@@ -137,7 +133,7 @@ def search(
     for quantile in ("p50", "p95"):
         figures[f"{quantile}_ratio"] = round(figures[f"{quantile}_ms"] / figures[f"bare_{quantile}_ms"], 3)
     figures["ratio"] = figures["p50_ratio"]
-    _print(figures, as_json)
+    print_figures(figures, as_json)
 
 
 def _sample(files: Sequence[tuple[str, Path]], size: int) -> list[str]:
@@ -166,35 +162,7 @@ def _bare_rates(settings: Settings, texts: Sequence[str]) -> list[float]:
     return rates
 
 
-def _query_texts(services: Services, count: int, seed: int) -> list[str]:
-    """Runs of words out of the documents, each from another place."""
-    documents = services.catalog.documents(DEFAULT_TENANT, states=[VersionState.READY], limit=500)
-    if not documents:
-        raise QueryError(
-            f"There is no ready document in {services.settings.home}.", hint="Run `leadline ingest FOLDER` first."
-        )
-    random = np.random.default_rng(seed)
-    texts: list[str] = []
-    while len(texts) < count:
-        document = documents[random.integers(len(documents))]
-        characters = document.version.characters or 0
-        start = int(random.integers(max(1, characters - 400)))
-        words = services.texts.read(document.version.id, start, start + 400).split()[1:-1]
-        if len(words) >= _QUERY_WORDS:
-            texts.append(" ".join(words[:_QUERY_WORDS]))
-    return texts
-
-
 def _peak_mib() -> int:
     """The most memory this process ever had resident; Linux counts in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
-
-def _print(figures: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(figures))
-        return
-    table = Table("figure", "value")
-    for name, value in figures.items():
-        table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
-    Console().print(table)

@@ -5,10 +5,10 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import uvicorn
@@ -157,13 +157,32 @@ def connect(settings: Settings) -> Iterator[Client]:
             ) from error
 
 
+AnyServer = TypeVar("AnyServer", bound=uvicorn.Server)
+
+
 @contextmanager
 def private(services: Services) -> Iterator[Client]:
     """A client of services in this process, over a real server on a socket that only this user can reach."""
+    with private_server(services, uvicorn.Server) as (_, socket, key):
+        http = httpx.Client(
+            base_url="http://leadline",
+            headers={"Authorization": f"Bearer {key}"},
+            transport=httpx.HTTPTransport(uds=socket),
+            timeout=_TIMEOUT,
+        )
+        with http:
+            yield Client(http)
+
+
+@contextmanager
+def private_server(
+    services: Services, kind: Callable[[uvicorn.Config], AnyServer]
+) -> Iterator[tuple[AnyServer, str, str]]:
+    """A running server of services in this process, its socket, and a key that is revoked at the end."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))
         socket = str(Path(folder) / "api")
-        server = uvicorn.Server(uvicorn.Config(create_app(services), uds=socket, log_level="error", lifespan="off"))
+        server = kind(uvicorn.Config(create_app(services), uds=socket, log_level="error", lifespan="off"))
         thread = threading.Thread(target=server.run, name="private-api", daemon=True)
         thread.start()
         stack.callback(thread.join)
@@ -172,13 +191,7 @@ def private(services: Services) -> Iterator[Client]:
             time.sleep(0.01)
         key, text = services.keys.issue(DEFAULT_TENANT, "one command on this machine")
         stack.callback(services.keys.revoke, DEFAULT_TENANT, key.id)
-        http = httpx.Client(
-            base_url="http://leadline",
-            headers={"Authorization": f"Bearer {text}"},
-            transport=httpx.HTTPTransport(uds=socket),
-            timeout=_TIMEOUT,
-        )
-        yield Client(stack.enter_context(http))
+        yield server, socket, text
 
 
 def announce(home: Path, url: str) -> None:
