@@ -16,6 +16,7 @@ from retrieval.models.manifest import model_file
 from retrieval.models.store import ModelStore
 from retrieval.openvino_embedder import DIMENSION, MAX_TOKENS, OpenVinoEmbedder, fingerprint
 from retrieval.openvino_token_encoder import OpenVinoTokenEncoder
+from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.qdrant_server_settings import QdrantServerSettings
 from retrieval.reranker import Reranker
 from retrieval.rerankers import RerankerChoice, RerankerKind
@@ -31,6 +32,11 @@ _TOKENIZER = "all-MiniLM-L6-v2-tokenizer.json"
 def embedded_indexes(home: Path) -> IndexStore:
     """Shards in the data folder."""
     return FolderStore(home)
+
+
+def embedded_index(folder: Path, dimension: int) -> QdrantEdgeIndex:
+    """One shard by itself, made when it is not there yet. Raises `IndexUnavailableError`."""
+    return QdrantEdgeIndex(folder, dimension=dimension)
 
 
 def server_indexes(url: str, *, api_key: str | None = None) -> IndexStore:

@@ -165,4 +165,3 @@ def _bare_rates(settings: Settings, texts: Sequence[str]) -> list[float]:
 def _peak_mib() -> int:
     """The most memory this process ever had resident; Linux counts in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-

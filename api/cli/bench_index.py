@@ -24,7 +24,7 @@ from api.settings import Settings
 from ingest.chunking import context_line
 from ingest.documents import VersionState
 from ingest.errors import DataFolderBusyError
-from retrieval.build import embedded_encoder, embedded_indexes, sparse_encoder
+from retrieval.build import embedded_encoder, embedded_index, sparse_encoder
 from retrieval.clock import Clock
 from retrieval.evaluation.repeating import Repetition, VectorFile
 from retrieval.fusion import Fusion
@@ -32,8 +32,9 @@ from retrieval.index import DenseVector, IndexedChunk, Scope
 from retrieval.models.store import ModelStore
 from retrieval.ranking import rank
 from retrieval.resident_memory import resident_bytes
+from retrieval.shard_folder import shard_bytes
 
-_GENERATION = 1
+_INDEX = "index"
 _BATCH = 2_048
 _DEPTH = 100
 _TOP = 10
@@ -90,7 +91,11 @@ def index(
         with tempfile.TemporaryDirectory(prefix="leadline-bench-", dir=settings.home) as scratch:
             vectors = _query_vectors(settings, texts)
             rows = [
-                {"chunks": len(grown.rows), "build_seconds": round(grown.seconds, 1), **_measure(settings, grown, texts, vectors)}
+                {
+                    "chunks": len(grown.rows),
+                    "build_seconds": round(grown.seconds, 1),
+                    **_measure(settings, grown, texts, vectors),
+                }
                 for grown in _growing(Path(scratch), originals, sizes, status.update)
             ]
     for row in rows[1:]:
@@ -137,7 +142,7 @@ def _growing(home: Path, originals: Repetition, sizes: Sequence[int], show: Show
     with closing(vectors):
         for size in sizes:
             begun = time.perf_counter()
-            with closing(embedded_indexes(home).open(_GENERATION, originals.dimension)) as made:
+            with closing(embedded_index(home / _INDEX, originals.dimension)) as made:
                 for batch in originals.batches(len(rows), size, size=_BATCH):
                     identifiers = [chunk.id for chunk in batch.chunks]
                     made.upsert(batch.chunks, [sparse.document(text) for text in batch.texts])
@@ -156,9 +161,9 @@ def _measure(settings: Settings, grown: Grown, texts: Sequence[str], vectors: De
         looks = pool.submit(_look, grown.home, settings.models, list(texts)).result()
     exact = grown.vectors.nearest(vectors, _TOP)
     resident = (looks.resident_after - looks.resident_before) / _MIB
-    disk = embedded_indexes(grown.home).size(_GENERATION)
-    assert disk is not None and disk.disk_bytes is not None
     return {
+        "chunks": len(grown.rows),
+        "build_seconds": round(grown.seconds, 1),
         "p50_ms": round(float(np.percentile(looks.search_ms, 50)), 2),
         "p95_ms": round(float(np.percentile(looks.search_ms, 95)), 2),
         "index_p50_ms": round(float(np.percentile(looks.rank_ms, 50)), 2),
@@ -166,7 +171,7 @@ def _measure(settings: Settings, grown: Grown, texts: Sequence[str], vectors: De
         "recall@10": round(_recall(looks.nearest, grown.rows, exact), 4),
         "index_resident_mib": round(resident),
         "process_resident_mib": round(looks.resident_after / _MIB),
-        "index_disk_mib": round(disk.disk_bytes / _MIB),
+        "index_disk_mib": round(shard_bytes(grown.home / _INDEX) / _MIB),
     }
 
 
@@ -188,7 +193,7 @@ def _look(home: Path, models: Path, texts: list[str]) -> Looks:
         for text in texts[:_WARM_UP]:
             encoder.query(text)
         before = resident_bytes()
-        with closing(embedded_indexes(home).open(_GENERATION, encoder.dimension)) as made:
+        with closing(embedded_index(home / _INDEX, encoder.dimension)) as made:
             for position, text in enumerate([*texts[:_WARM_UP], *texts]):
                 begun = time.perf_counter()
                 words, meaning = sparse.query(text), encoder.query(text)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, bindparam, func, select
 
 from ingest.catalog import active, arrivals, deletions, replacements, waiting, withdrawals
 from ingest.catalog.active import ActiveDocument
@@ -33,6 +33,29 @@ from ingest.progress import Progress
 __all__ = ["Accepted", "ActiveDocument", "Arrival", "Catalog", "Deleted", "Total", "Visible"]
 
 _HIDDEN_LIMIT = 256
+# What every search asks. Made once: making a statement takes longer than SQLite takes to answer it.
+_HIDDEN = (
+    select(versions.c.id)
+    .where(versions.c.tenant_id == bindparam("tenant_id"), versions.c.hidden.is_(True))
+    .limit(_HIDDEN_LIMIT)
+)
+_VISIBLE = (
+    select(
+        versions.c.id,
+        documents.c.id,
+        documents.c.collection,
+        documents.c.title,
+        documents.c.name,
+        documents.c.attributes,
+    )
+    .join(documents, documents.c.id == versions.c.document_id)
+    .where(
+        versions.c.id.in_(bindparam("version_ids", expanding=True)),
+        documents.c.active_version_id == versions.c.id,
+        documents.c.tenant_id == bindparam("tenant_id"),
+        documents.c.deleted_at.is_(None),
+    )
+)
 
 
 class Catalog:
@@ -179,40 +202,16 @@ class Catalog:
 
         An optimization only: what is shown is decided by `visible`.
         """
-        query = (
-            select(versions.c.id)
-            .where(
-                versions.c.tenant_id == tenant_id,
-                versions.c.hidden.is_(True),
-            )
-            .limit(_HIDDEN_LIMIT)
-        )
         with read(self._engine) as connection:
-            return list(connection.execute(query).scalars())
+            return list(connection.execute(_HIDDEN, {"tenant_id": tenant_id}).scalars())
 
     def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
         """Those of `version_ids` that are some live document's active version, by version id."""
         if not version_ids:
             return {}
-        query = (
-            select(
-                versions.c.id,
-                documents.c.id,
-                documents.c.collection,
-                documents.c.title,
-                documents.c.name,
-                documents.c.attributes,
-            )
-            .join(documents, documents.c.id == versions.c.document_id)
-            .where(
-                versions.c.id.in_(list(version_ids)),
-                documents.c.active_version_id == versions.c.id,
-                documents.c.tenant_id == tenant_id,
-                documents.c.deleted_at.is_(None),
-            )
-        )
+        wanted = {"tenant_id": tenant_id, "version_ids": list(version_ids)}
         with read(self._engine) as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_VISIBLE, wanted).all()
         return {row[0]: Visible(row[0], row[1], row[2], row[3] or row[4], row[5]) for row in rows}
 
     def attributes(self, tenant_id: str) -> list[tuple[str, Mapping[str, Any]]]:

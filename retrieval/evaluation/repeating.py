@@ -92,9 +92,7 @@ class VectorFile:
         self._file.write(np.ascontiguousarray(vectors, np.float32).tobytes())
         self.rows += len(vectors)
 
-    def nearest(
-        self, queries: DenseVector, count: int, *, rows_at_once: int = _ROWS_AT_ONCE
-    ) -> NDArray[np.int64]:
+    def nearest(self, queries: DenseVector, count: int, *, rows_at_once: int = _ROWS_AT_ONCE) -> NDArray[np.int64]:
         """The rows with the largest inner products, best first: shape (queries, count), by comparing with every row."""
         self._file.flush()
         best = np.full((len(queries), count), -np.inf, np.float32)

@@ -1,6 +1,7 @@
 """Many chunks of few: the first are the originals, the others near them, and neighbours are found by comparing all."""
 
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +14,23 @@ from retrieval.index import DenseVector
 from tests.support.index_chunks import indexed_chunk
 
 TEXTS = [" ".join(f"w{chunk}-{word}" for word in range(200)) for chunk in range(5)]
+CHUNKS = [replace(indexed_chunk(text[:4]), start=10 * n, end=10 * n + 9) for n, text in enumerate(TEXTS)]
 
 
 def unit(rows: DenseVector) -> DenseVector:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    scaled: DenseVector = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return scaled
 
 
 def repetition(seed: int = 0) -> Repetition:
     vectors = unit(np.random.default_rng(7).normal(size=(5, 384)).astype(np.float32))
-    return Repetition([indexed_chunk(text[:4]) for text in TEXTS], TEXTS, vectors, seed=seed)
+    return Repetition(CHUNKS, TEXTS, vectors, seed=seed)
 
 
 def test_the_first_chunks_are_the_originals() -> None:
     (batch,) = repetition().batches(0, 5, size=8)
     assert batch.texts == TEXTS
-    assert [chunk.id for chunk in batch.chunks] == [indexed_chunk(text[:4]).id for text in TEXTS]
+    assert batch.chunks == CHUNKS
     assert np.allclose(batch.vectors, unit(np.random.default_rng(7).normal(size=(5, 384)).astype(np.float32)))
 
 
@@ -44,7 +47,8 @@ def test_copies_are_other_chunks_near_their_originals() -> None:
 
 def test_an_index_grown_in_steps_has_each_chunk_once() -> None:
     growing = repetition()
-    chunks = [chunk.id for end in (7, 23) for batch in growing.batches(end - 16 if end > 7 else 0, end, size=4) for chunk in batch.chunks]
+    batches = [*growing.batches(0, 7, size=4), *growing.batches(7, 23, size=4)]
+    chunks = [chunk.id for batch in batches for chunk in batch.chunks]
     assert len(chunks) == len(set(chunks)) == 23
 
 
@@ -60,10 +64,13 @@ def test_there_must_be_something_to_repeat() -> None:
 
 
 @settings(max_examples=30)
-@given(st.integers(1, 60), st.integers(1, 5), st.integers(0, 1000))
-def test_neighbours_are_those_of_a_sort_over_all_rows(tmp_path_factory: pytest.TempPathFactory, rows: int, count: int, seed: int) -> None:
+@given(rows=st.integers(1, 60), count=st.integers(1, 5), seed=st.integers(0, 1000))
+def test_neighbours_are_those_of_a_sort_over_all_rows(
+    tmp_path_factory: pytest.TempPathFactory, rows: int, count: int, seed: int
+) -> None:
     random = np.random.default_rng(seed)
-    vectors, queries = random.normal(size=(rows + 5, 8)).astype(np.float32), random.normal(size=(3, 8)).astype(np.float32)
+    vectors = random.normal(size=(rows + 5, 8)).astype(np.float32)
+    queries = random.normal(size=(3, 8)).astype(np.float32)
     path: Path = tmp_path_factory.mktemp("vectors") / "rows"
     with closing(VectorFile(path, 8)) as file:
         file.append(vectors[:rows])

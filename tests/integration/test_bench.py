@@ -1,0 +1,67 @@
+"""`leadline bench`, as a user runs it on a data folder with something in it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from api.cli.main import app
+from ingest.errors import LeadlineError
+
+TEXT = "# Harbour\n\n" + "\n\n".join(
+    f"Ship number {number} left the harbour for the northern islands with a cargo of {cargo} and came back late."
+    for number, cargo in enumerate(["salt", "timber", "grain", "iron", "wool", "glass"] * 10)
+)
+
+
+@pytest.fixture(scope="module")
+def home(encoder_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home, folder = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("documents")
+    (folder / "harbour.md").write_text(TEXT)
+    environment = {"LEADLINE_HOME": str(home), "LEADLINE_MODELS": str(encoder_files), "LEADLINE_LLM": "none"}
+    result = CliRunner().invoke(app, ["ingest", str(folder)], env=environment, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return home
+
+
+@pytest.fixture(autouse=True)
+def settings(home: Path, encoder_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOME": home, "MODELS": encoder_files, "LLM": "none"}.items():
+        monkeypatch.setenv(f"LEADLINE_{name}", str(value))
+
+
+def rows(*arguments: str) -> list[dict[str, Any]]:
+    result = CliRunner().invoke(app, ["bench", *arguments, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+
+
+def test_the_index_is_measured_at_each_size_and_leaves_nothing_behind(home: Path) -> None:
+    before = sorted(path.name for path in home.iterdir())
+    small, large = rows("index", "--chunks", "3000", "--chunks", "1000", "--queries", "10")
+    assert (small["chunks"], large["chunks"]) == (1000, 3000)
+    assert large["p50_to_first"] == pytest.approx(large["p50_ms"] / small["p50_ms"], abs=0.01)
+    # Copies lie so near one another that their codes alone could not tell them apart.
+    assert min(small["recall@10"], large["recall@10"]) > 0.9
+    assert sorted(path.name for path in home.iterdir()) == before
+
+
+def test_many_clients_are_measured_next_to_one() -> None:
+    one, many = rows("concurrency", "--clients", "4", "--queries", "12")
+    assert (one["clients"], many["clients"]) == (1, 4)
+    assert one["searches"] == many["searches"] == 12
+    assert many["throughput_ratio"] == pytest.approx(many["searches_per_second"] / one["searches_per_second"], rel=0.05)
+    assert many["slowest_ms"] >= many["p95_ms"] >= many["p50_ms"] > 0
+
+
+def test_searches_are_compared_with_their_bare_parts() -> None:
+    (figures,) = rows("search", "--queries", "10")
+    assert figures["ratio"] == pytest.approx(figures["p50_ms"] / figures["bare_p50_ms"], abs=0.05)
+
+
+def test_an_empty_data_folder_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEADLINE_HOME", str(tmp_path))
+    with pytest.raises(LeadlineError, match="There is no ready document"):
+        CliRunner().invoke(app, ["bench", "concurrency"], catch_exceptions=False)
