@@ -185,16 +185,16 @@ def _recall(nearest: Sequence[Sequence[str]], rows: Sequence[str], exact: NDArra
 
 def _look(home: Path, models: Path, texts: list[str]) -> Looks:
     """For a process of its own: what it has resident beside the encoder is the index's."""
-    scope, sparse = Scope(DEFAULT_TENANT), sparse_encoder()
+    scope, sparse, warm_up = Scope(DEFAULT_TENANT), sparse_encoder(), texts[:_WARM_UP]
     search_ms: list[float] = []
     rank_ms: list[float] = []
     nearest: list[list[str]] = []
     with closing(embedded_encoder(ModelStore(models))) as encoder:
-        for text in texts[:_WARM_UP]:
+        for text in warm_up:
             encoder.query(text)
         before = resident_bytes()
         with closing(embedded_index(home / _INDEX, encoder.dimension)) as made:
-            for position, text in enumerate([*texts[:_WARM_UP], *texts]):
+            for position, text in enumerate([*warm_up, *texts]):
                 begun = time.perf_counter()
                 words, meaning = sparse.query(text), encoder.query(text)
                 embedded = time.perf_counter()
@@ -209,7 +209,7 @@ def _look(home: Path, models: Path, texts: list[str]) -> Looks:
                     clock=Clock(),
                 )
                 ended = time.perf_counter()
-                if position >= _WARM_UP:
+                if position >= len(warm_up):
                     search_ms.append((ended - begun) * 1000)
                     rank_ms.append((ended - embedded) * 1000)
             after = resident_bytes()
