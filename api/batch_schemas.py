@@ -6,7 +6,7 @@ from pydantic import Field
 
 from api.schemas import Reason, Wire, instant
 from ingest.batches import BatchFailure, BatchProgress, BatchState
-from ingest.documents import VersionState
+from ingest.documents import JobKind, VersionState
 
 
 class BatchIn(Wire):
@@ -30,7 +30,10 @@ class BatchCounts(Wire):
 
 
 class BatchProgressOut(Wire):
-    """How far a batch is: `files_done` are at an end, good or bad. `seconds_left` is null where it cannot be known."""
+    """How far a batch is: `files_done` are at an end, good or bad. `seconds_left` is null where it cannot be known.
+
+    `paused` names the work that it waits for until somebody resumes it: `leadline queue resume`.
+    """
 
     fraction: float
     files: int
@@ -39,6 +42,7 @@ class BatchProgressOut(Wire):
     chunks_embedded: int
     tokens: int
     seconds_left: float | None
+    paused: list[JobKind]
 
 
 class BatchOut(Wire):
@@ -75,6 +79,7 @@ class BatchOut(Wire):
                 chunks_embedded=tally.chunks_embedded,
                 tokens=tally.tokens,
                 seconds_left=None if left is None else round(left, 1),
+                paused=list(found.paused),
             ),
             created_at=instant(batch.created_at),
             closed_at=batch.closed_at and instant(batch.closed_at),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ingest.documents import IN_PROGRESS, Failure, VersionState
+from ingest.documents import IN_PROGRESS, Failure, JobKind, VersionState
 
 _BEFORE_SEARCHABLE = frozenset(
     {VersionState.ACCEPTED, VersionState.PARSING, VersionState.CHUNKING, VersionState.INDEXING}
@@ -69,11 +69,15 @@ class Tally:
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch is. `seconds_left` is None where no pace is known to estimate by."""
+    """How far a batch is. `seconds_left` is None where no pace is known to estimate by.
+
+    `paused` are the kinds of work that it still needs and that no worker may begin.
+    """
 
     batch: Batch
     tally: Tally
     seconds_left: float | None = None
+    paused: tuple[JobKind, ...] = ()
 
     @property
     def state(self) -> BatchState:

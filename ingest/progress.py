@@ -110,6 +110,12 @@ def batch_seconds_left(unsearchable: int, unfinished: int, queues: Mapping[JobKi
     return _sum(lexical, _time(queues.get(JobKind.EMBED, Queue()), jobs=unfinished))
 
 
+def batch_paused(unsearchable: int, unfinished: int, queues: Mapping[JobKind, Queue]) -> tuple[JobKind, ...]:
+    """The kinds of work that are paused and that a batch still has to pass."""
+    needed = {JobKind.INGEST: unsearchable, JobKind.EMBED: unfinished}
+    return tuple(kind for kind, count in needed.items() if count and queues.get(kind, Queue()).paused)
+
+
 def _time(queue: Queue, *, jobs: int = 0, chunks: int = 0) -> float | None:
     if queue.pace is None or queue.paused:
         return None

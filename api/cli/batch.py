@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.cli.client import connect
-from api.cli.ingest import Bars, show_progress
+from api.cli.ingest import Bars, resume_hint, show_progress
 from api.cli.progress import duration
 from api.cli.up import read_settings
 
@@ -90,5 +90,7 @@ def _print(batch: dict[str, Any], as_json: bool) -> None:
     console.print(", ".join(f"{count:,} {state}" for state, count in counts["documents"].items()), highlight=False)
     if progress["seconds_left"]:
         console.print(f"About {duration(progress['seconds_left'])} left.", highlight=False)
+    if progress["paused"]:
+        console.print(f"It is {resume_hint(progress['paused'])}.", highlight=False, markup=False)
     if counts["refused"] or counts["documents"].get("failed"):
         console.print(f"`leadline batch failures {batch['id']}` says why files failed.", highlight=False, markup=False)

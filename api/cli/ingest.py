@@ -23,7 +23,8 @@ _BEFORE_SEARCHABLE = ("accepted", "parsing", "chunking", "indexing")
 _BEFORE_READY = (*_BEFORE_SEARCHABLE, "searchable", "embedding")
 
 # A stage, how much of it is done, of how much, and about how many seconds are left, if that can be known.
-Watch = Callable[[str, int, int, float | None], None]
+# Told a stage, how many of how many are done, and a remark.
+Watch = Callable[[str, int, int, str], None]
 
 
 @dataclass
@@ -132,7 +133,7 @@ def _upload_all(
                 report.duplicates += 1
             else:
                 report.uploaded += 1
-            watch("uploading", done, len(files), None)
+            watch("uploading", done, len(files), "")
 
 
 def _wait(client: Client, report: Report, wait: str, begun: float, watch: Watch) -> dict[str, Any]:
@@ -153,9 +154,18 @@ def _wait(client: Client, report: Report, wait: str, begun: float, watch: Watch)
 def show_progress(batch: dict[str, Any], watch: Watch) -> None:
     """A batch, as the API says it is, to who watches the stages."""
     progress, accepted = batch["progress"], sum(batch["counts"]["documents"].values())
-    watch("searchable", accepted - _in(batch, _BEFORE_SEARCHABLE), accepted, None)
+    searchable, paused = accepted - _in(batch, _BEFORE_SEARCHABLE), progress["paused"]
+    watch("searchable", searchable, accepted, resume_hint(paused) if searchable < accepted else "")
     if progress["chunks"]:
-        watch("ready", progress["chunks_embedded"], progress["chunks"], progress["seconds_left"])
+        left = progress["seconds_left"]
+        remark = resume_hint(paused) or ("" if left is None else f"about {duration(left)} left")
+        watch("ready", progress["chunks_embedded"], progress["chunks"], remark)
+
+
+def resume_hint(paused: Sequence[str]) -> str:
+    """What to do about work that is paused; empty when none is."""
+    commands = " and ".join(f"`leadline queue resume {kind}`" for kind in paused)
+    return f"paused; {commands} lets it go on" if commands else ""
 
 
 def _in(batch: dict[str, Any], states: Sequence[str]) -> int:
@@ -177,14 +187,14 @@ def find_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
 
 
 class Bars:
-    """A progress bar for each stage, appearing when it begins. What the service says of the time left goes before."""
+    """A progress bar for each stage, appearing when it begins. Remarks: the time left, or what is paused."""
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description:>10}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[remark]}", markup=False),
             console=console,
         )
         self._tasks: dict[str, Any] = {}
@@ -196,11 +206,10 @@ class Bars:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def _watch(self, stage: str, done: int, total: int, seconds_left: float | None) -> None:
+    def _watch(self, stage: str, done: int, total: int, remark: str) -> None:
         if stage not in self._tasks:
-            self._tasks[stage] = self._progress.add_task(stage, left="")
-        left = "" if seconds_left is None else f"about {duration(seconds_left)} left"
-        self._progress.update(self._tasks[stage], completed=done, total=total, left=left)
+            self._tasks[stage] = self._progress.add_task(stage, remark="")
+        self._progress.update(self._tasks[stage], completed=done, total=total, remark=remark)
 
 
 def _tell(console: Console, report: Report) -> None:

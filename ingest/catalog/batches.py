@@ -24,7 +24,7 @@ from ingest.catalog.tables import batch_entries, batches, versions
 from ingest.documents import Failure, JobKind, VersionState
 from ingest.errors import BatchStateError
 from ingest.feed import Announce, to_nobody
-from ingest.progress import Queue, batch_seconds_left
+from ingest.progress import Queue, batch_paused, batch_seconds_left
 
 
 class Batches:
@@ -178,6 +178,9 @@ def _with_estimate(progress: BatchProgress, queues: Mapping[JobKind, Queue]) -> 
     if progress.ended:
         return replace(progress, seconds_left=0.0 if progress.state is BatchState.COMPLETED else None)
     missing = progress.total - progress.batch.received
-    tally = progress.tally
-    left = batch_seconds_left(tally.unsearchable + missing, tally.unfinished + missing, queues)
-    return replace(progress, seconds_left=left)
+    unsearchable, unfinished = progress.tally.unsearchable + missing, progress.tally.unfinished + missing
+    return replace(
+        progress,
+        seconds_left=batch_seconds_left(unsearchable, unfinished, queues),
+        paused=batch_paused(unsearchable, unfinished, queues),
+    )

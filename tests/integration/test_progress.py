@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from api.cli.client import Client, sent_events
+from api.cli.ingest import show_progress
 from api.services import Services
 from ingest.documents import JobKind
 from tests.integration.test_api import other_tenant, problem, upload
@@ -118,6 +119,23 @@ def test_who_has_seen_the_end_is_told_not_to_come_back(client: Client) -> None:
     assert client.http.get(path, headers={"Last-Event-ID": last}).status_code == 204
     with events(client, path, after="older") as sent:
         assert [(identifier, name) for identifier, name, _ in sent] == [(last, "end")]
+
+
+def test_who_waits_for_a_batch_is_told_that_its_work_is_paused_and_what_lets_it_go_on(
+    client: Client, services: Services
+) -> None:
+    with paused(services, JobKind.EMBED):
+        identifier = batch(client, expected=1)
+        upload(client, b"The keeper's log of a pause.", batch=identifier)
+        with events(client, f"/v1/batches/{identifier}/events") as sent:
+            waiting = next(body for _, _, body in sent if body["counts"]["documents"].get("searchable"))
+            assert waiting["progress"]["paused"] == ["embed"]
+            seen: list[tuple[str, int, int, str]] = []
+            show_progress(waiting, lambda *told: seen.append(told))
+            assert seen[0] == ("searchable", 1, 1, "")
+            assert seen[1][3] == "paused; `leadline queue resume embed` lets it go on"
+            resume(services, JobKind.EMBED)
+            assert list(sent)[-1][2]["progress"]["paused"] == []
 
 
 def test_a_document_that_is_deleted_while_it_is_followed_ends_as_deleted(client: Client, services: Services) -> None:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from ingest.batches import Batch, BatchProgress, BatchState, Tally
 from ingest.catalog.paces import pace_of
 from ingest.documents import JobKind, Version, VersionState
-from ingest.progress import Pace, Queue, Turn, batch_seconds_left, fraction, seconds_left
+from ingest.progress import Pace, Queue, Turn, batch_paused, batch_seconds_left, fraction, seconds_left
 
 LIFE = [
     VersionState.ACCEPTED,
@@ -51,6 +51,13 @@ def test_without_a_pace_or_while_a_queue_is_paused_nothing_is_estimated() -> Non
         assert batch_seconds_left(5, 10, {**BOTH, JobKind.INGEST: queue}) is None
         assert batch_seconds_left(0, 10, {**BOTH, JobKind.INGEST: queue}) == 5.0
     assert batch_seconds_left(0, 0, {}) == 0.0
+
+
+def test_a_batch_names_what_is_paused_of_the_work_that_it_still_needs() -> None:
+    queues = {JobKind.INGEST: Queue(paused=True), JobKind.EMBED: Queue(paused=True)}
+    assert batch_paused(1, 2, queues) == (JobKind.INGEST, JobKind.EMBED)
+    assert batch_paused(0, 2, queues) == (JobKind.EMBED,)
+    assert batch_paused(1, 2, BOTH) == batch_paused(0, 0, queues) == batch_paused(1, 1, {}) == ()
 
 
 def test_the_pace_is_that_of_the_latest_unbroken_work() -> None:
