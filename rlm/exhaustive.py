@@ -7,7 +7,6 @@ was read, by what, and what failed is part of every answer.
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 
-from retrieval.passages import Passage
 from rlm.answers import Answer, AnswerStatus, CitationList, Claim, Searched, SearchedDocument, Usage
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
@@ -135,22 +134,7 @@ class ExhaustiveStrategy:
 
     def _cite(self, handle: Handle, citations: CitationList) -> int:
         """The number of a record's quotation; a long one is quoted to its first `_QUOTED_CHARS`."""
-        shown = handle[:_QUOTED_CHARS]
-        document = self._corpus.document(shown)
-        known = self._corpus.map(document)
-        chunk = next((each for each in known.chunks if each.start <= shown.start < each.end), None)
-        passage = Passage(
-            document_id=shown.document_id,
-            version_id=shown.version_id,
-            title=document.title,
-            heading_path=chunk.heading_path if chunk else (),
-            start=shown.start,
-            end=shown.end,
-            page=known.page_of(shown.start),
-            text=self._corpus.text(shown),
-            rank=1,
-            score=1.0,
-        )
+        passage = self._corpus.passage(handle[:_QUOTED_CHARS])
         return citations.cite(passage, 0, len(passage.text))
 
     def _searched(self, done: Executed) -> Searched:

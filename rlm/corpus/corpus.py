@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ingest.catalog.active import ActiveDocument
 from ingest.texts import TextMap, Texts
+from retrieval.passages import Passage
 from rlm.corpus.handles import Handle
 from rlm.errors import UnknownHandleError
 from rlm.scopes import AnswerScope
@@ -101,6 +102,28 @@ class Corpus:
             return self._texts.map(document.handle.version_id)
         except KeyError as error:
             raise _gone(document.handle) from error
+
+    def passage(self, span: Handle, *, around: int = 0) -> Passage:
+        """A span as what a citation quotes from, with so many code points of its document on either side.
+
+        The heading path and the page are those of the span's start. Raises `UnknownHandleError`.
+        """
+        document = self.document(span)
+        window = document.handle[max(0, span.start - around) : span.end + around]
+        known = self.map(document)
+        chunk = next((each for each in known.chunks if each.start <= span.start < each.end), None)
+        return Passage(
+            document_id=span.document_id,
+            version_id=span.version_id,
+            title=document.title,
+            heading_path=chunk.heading_path if chunk else (),
+            start=window.start,
+            end=window.end,
+            page=known.page_of(span.start),
+            text=self.text(window),
+            rank=1,
+            score=1.0,
+        )
 
     def tokens(self, handle: Handle) -> int:
         """About how many tokens a span has: its share of its document's."""

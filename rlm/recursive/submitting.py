@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from retrieval.passages import Passage
-from rlm.answerability import Weighed, weigh
+from rlm.answerability import weigh
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.quotes import locate
@@ -156,24 +155,9 @@ class Submissions:
 
     def _cited(self, span: Handle) -> Located:
         """With what stands around it, by which its support is judged."""
-        document = self._corpus.document(span)
-        window = document.handle[max(0, span.start - _AROUND_CHARS) : span.end + _AROUND_CHARS]
-        known = self._corpus.map(document)
-        chunk = next((each for each in known.chunks if each.start <= span.start < each.end), None)
-        passage = Passage(
-            document_id=span.document_id,
-            version_id=span.version_id,
-            title=document.title,
-            heading_path=chunk.heading_path if chunk else (),
-            start=window.start,
-            end=window.end,
-            page=known.page_of(span.start),
-            text=self._corpus.text(window),
-            rank=1,
-            score=1.0,
-        )
-        weighed: Weighed = weigh(self._question, [passage])[0]
-        return Located(weighed, span.start - window.start, span.end - window.start)
+        passage = self._corpus.passage(span, around=_AROUND_CHARS)
+        weighed = weigh(self._question, [passage])[0]
+        return Located(weighed, span.start - passage.start, span.end - passage.start)
 
 
 def as_text(answer: object) -> str:

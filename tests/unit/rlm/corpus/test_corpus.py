@@ -53,6 +53,16 @@ def test_many_spans_read_together_are_each_their_own_text(documents: list[str], 
     assert list(corpus.read_all(handles)) == [corpus.text(handle) for handle in handles]
 
 
+@given(st.text(alphabet="aé\n€𝄞", min_size=1, max_size=80), st.integers(0, 80), st.integers(0, 80), st.integers(0, 9))
+def test_a_passage_is_the_text_around_its_span(text: str, a: int, b: int, around: int) -> None:
+    corpus = corpus_of(text)
+    span = corpus.documents[0].handle[a:b]
+    passage = corpus.passage(span, around=around)
+    assert passage.text == text[passage.start : passage.end]
+    assert (passage.start, passage.end) == (max(0, span.start - around), min(len(text), span.end + around))
+    assert (passage.document_id, passage.version_id) == (span.document_id, span.version_id)
+
+
 def test_neighbours_share_a_read() -> None:
     blobs = MemoryBlobs()
     corpus = corpus_of("0123456789" * 10_000, blobs=blobs)
