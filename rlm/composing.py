@@ -1,7 +1,7 @@
 """The text of an answer: claims with their markers, what could not be confirmed, and what was searched in vain."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rlm.answers import AnswerStatus, Citation, CitationList, Claim, Searched
 from rlm.verification import Judged, Located
@@ -45,6 +45,13 @@ def compose(judged: Sequence[Judged]) -> Composed:
 def not_found(searched: Searched) -> Composed:
     """Says that the documents do not answer, and what was searched."""
     return Composed(AnswerStatus.NOT_FOUND, ("These documents do not answer the question. ", _scope(searched)), (), ())
+
+
+def unfinished(found: Composed, reason: str) -> Composed:
+    """What was found before something ended the search for more, with the reason; partial, whatever it is."""
+    if found.status is AnswerStatus.NOT_FOUND:
+        return Composed(AnswerStatus.PARTIAL, ("No answer was found before the end. ", reason), (), ())
+    return replace(found, status=AnswerStatus.PARTIAL, parts=(*found.parts, f" (Not finished: {reason})"))
 
 
 def extracts(sentences: Sequence[Located], heading: str) -> Composed:

@@ -2,7 +2,8 @@
 
 The language model proposes and code disposes: a quotation counts once it was located, an answer once its quotation
 supports it, and "the documents do not say" is decided from the passages' own evidence. The model is called
-`max_calls` times at most for an answer, each time over the most promising passages not read yet.
+`max_calls` times at most for an answer, each time over the most promising passages not read yet. When the budget ends
+before that, the best that was found is the answer, marked partial.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +14,8 @@ from langchain_core.language_models import BaseChatModel
 from retrieval.passages import Passage
 from rlm.answerability import THRESHOLD, WORTH_READING, Decision, Weighed, before_reading, weigh
 from rlm.answers import Answer, Usage, searched
-from rlm.composing import compose, not_found
-from rlm.errors import LanguageModelOutputError
+from rlm.composing import compose, not_found, unfinished
+from rlm.errors import BudgetExhaustedError, LanguageModelOutputError
 from rlm.profiles import ModelProfile
 from rlm.prompts import new_nonce
 from rlm.questions import check_question
@@ -59,7 +60,7 @@ class DirectStrategy:
         """Events as they happen. Raises `QuestionError` before the first, and what the retriever or the model raises.
 
         A reply that cannot be read is no error, for the next passage may be; `LanguageModelOutputError` is raised when
-        every call ended in it.
+        every call ended in it. A spent budget is no error either: the answer is partial and says so.
         """
         question = check_question(question)
         clock = StageClock()
@@ -97,12 +98,12 @@ class DirectStrategy:
         When nothing that was quoted stood anywhere, the most promising passage is read once more.
         """
         left = attempt.weighed
-        while left and not attempt.settled and self._affords(left[0], attempt):
+        while left and not attempt.over and self._affords(left[0], attempt):
             group = left[: self._passages_per_call]
             count = self._reader.fitting(question, [each.passage for each in group])
             yield _Look(group[:count])
             left = left[count:]
-        if not attempt.located and self._affords(attempt.weighed[0], attempt):
+        if not attempt.located and not attempt.over and self._affords(attempt.weighed[0], attempt):
             yield _Look(attempt.weighed[:1], again=True)
 
     def _affords(self, best: Weighed, attempt: "_Attempt") -> bool:
@@ -112,12 +113,17 @@ class DirectStrategy:
 
     def _read(self, question: str, look: "_Look", attempt: "_Attempt") -> Finding | None:
         attempt.calls += 1
-        attempt.read.extend(each.passage for each in look.passages if each.passage not in attempt.read)
         try:
             read = self._reader.read(question, [each.passage for each in look.passages], again=look.again)
         except LanguageModelOutputError as error:
             attempt.unreadable.append(error)
             return None
+        except BudgetExhaustedError as error:
+            attempt.stop(error)
+            return None
+        finally:
+            if not attempt.spent:
+                attempt.read.extend(each.passage for each in look.passages if each.passage not in attempt.read)
         attempt.usage += read.usage
         finding = verify(question, read.reply, look.passages, attempt.weighed)
         attempt.findings.append(finding)
@@ -130,17 +136,22 @@ class DirectStrategy:
         except LanguageModelOutputError as error:
             attempt.unreadable.append(error)
             return
+        except BudgetExhaustedError as error:
+            attempt.stop(error)
+            return
         attempt.usage += verdict.usage
         attempt.findings[-1] = finding.checked(verdict.confirmed)
 
     def _conclude(
         self, attempt: "_Attempt", decision: Decision, passages: Sequence[Passage]
     ) -> tuple[Answer, tuple[str, ...]]:
-        if attempt.unreadable and not attempt.findings:
+        if attempt.unreadable and not attempt.findings and not attempt.spent:
             raise attempt.unreadable[-1]
         scope = searched(passages, attempt.read)
         best = attempt.best
         composed = compose(best.claims) if best and best.decision.answerable else not_found(scope)
+        if attempt.spent and not attempt.settled:
+            composed = unfinished(composed, attempt.spent.detail)
         return Answer(
             status=composed.status,
             text=composed.text,
@@ -170,13 +181,24 @@ class _Attempt:
     read: list[Passage] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     unreadable: list[LanguageModelOutputError] = field(default_factory=list)
+    spent: BudgetExhaustedError | None = None
     calls: int = 0
     usage: Usage = field(default_factory=Usage)
+
+    def stop(self, error: BudgetExhaustedError) -> None:
+        """A call was refused, and so not made."""
+        self.calls -= 1
+        self.spent = error
 
     @property
     def settled(self) -> bool:
         """Whether a finding may be shown as it is, so that reading on is not worth its time."""
         return any(finding.decision.answerable and finding.supported for finding in self.findings)
+
+    @property
+    def over(self) -> bool:
+        """Whether no more calls of the model are to be made."""
+        return self.settled or self.spent is not None
 
     @property
     def located(self) -> bool:

@@ -6,7 +6,12 @@ import pytest
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Usage
 from rlm.direct import DirectStrategy
-from rlm.errors import LanguageModelOutputError, LanguageModelTimeoutError, LanguageModelUnavailableError
+from rlm.errors import (
+    BudgetExhaustedError,
+    LanguageModelOutputError,
+    LanguageModelTimeoutError,
+    LanguageModelUnavailableError,
+)
 from rlm.profiles import LOCAL_QWEN
 from rlm.questions import QuestionTooLongError
 from rlm.strategies import Completed, Delta, Reading, Retrieved
@@ -146,6 +151,32 @@ class TestOtherWords:
         chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}', self.READ, self.READ])
         answer = strategy(chat, [self.REFUNDS] * 5).answer(self.ASKED)
         assert answer.usage.calls == len(chat.prompts) <= 3
+
+
+class TestSpentBudget:
+    SPENT = BudgetExhaustedError("The 2 calls that were allowed are made.", resource="calls")
+
+    def test_what_was_found_before_it_was_spent_is_given_as_partial(self) -> None:
+        unsupported = reply("The Panthers defense gave up just 308 points", answer="99")
+        chat = ScriptedChat(script=[unsupported, self.SPENT])
+        answer = strategy(chat).answer(QUESTION)
+        assert answer.status is AnswerStatus.PARTIAL
+        assert answer.citations[0].quote == "The Panthers defense gave up just 308 points"
+        assert answer.text.endswith("(Not finished: The 2 calls that were allowed are made.)")
+        assert (answer.usage.calls, answer.searched.read, len(chat.prompts)) == (1, 1, 2)
+
+    def test_where_nothing_was_found_before_the_answer_says_so(self) -> None:
+        answer = strategy(ScriptedChat(script=[self.SPENT])).answer(QUESTION)
+        assert answer.status is AnswerStatus.PARTIAL
+        assert answer.text == "No answer was found before the end. The 2 calls that were allowed are made."
+        assert (answer.usage.calls, answer.searched.read, answer.citations) == (0, 0, ())
+
+    def test_an_answer_that_could_not_be_checked_any_more_is_not_given(self) -> None:
+        chat = ScriptedChat(script=[TestOtherWords.READ, self.SPENT])
+        answer = strategy(chat, [TestOtherWords.REFUNDS]).answer(TestOtherWords.ASKED)
+        assert answer.status is AnswerStatus.PARTIAL
+        assert answer.text.startswith("No answer was found")
+        assert answer.usage.calls == 1
 
 
 class TestNotFound:
