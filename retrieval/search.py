@@ -99,6 +99,10 @@ class Searcher:
         self._texts = texts
         self._reranking = reranking
 
+    def through(self, visibility: Visibility) -> "Searcher":
+        """The same index, with another view of what may be shown."""
+        return Searcher(self._generations, self._sparse, visibility, self._texts, self._reranking)
+
     def search(self, request: SearchRequest) -> SearchResult:
         """Raises `QueryError` for a question that cannot be searched for; no hits is not an error."""
         check(request)

@@ -1,13 +1,12 @@
 """Answering a question within a caller's scope: which strategy, with which model, over which passages."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from langchain_core.language_models import BaseChatModel
 
-from retrieval.passages import Passage
-from retrieval.search import MAX_QUERY_CHARS, Searcher, SearchRequest
+from retrieval.search import Searcher
 from rlm.answers import Answer
 from rlm.budgets import Budget, Limits
 from rlm.corpus.corpus import Corpus
@@ -19,10 +18,11 @@ from rlm.library import Library
 from rlm.profiles import ModelProfile
 from rlm.questions import check_question
 from rlm.recursive.toolbox import Search
+from rlm.retrieving import retriever
 from rlm.routing import ANYHOW, Route, StrategyName, Wanted, require_confirmation, route
 from rlm.runs.port import ONCE, Durability
 from rlm.scopes import AnswerScope
-from rlm.strategies import Completed, Event, Retriever, Routed, Strategy, never
+from rlm.strategies import Completed, Event, Routed, Strategy, never
 from rlm.subcalls.port import SubCalls
 from rlm.subcalls.scheduler import SubCallScheduler
 
@@ -32,8 +32,6 @@ __all__ = ["AnswerScope", "Answering", "ChatModel", "LanguageModel"]
 UNASKED = Limits(calls=500, seconds=900.0)
 # The most that a search of such a run can show.
 _SEARCHED = 50
-# Passages looked at for one question: recall grows little past ten, and each one costs a reader time.
-_PASSAGES = 10
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ class Answering:
         chat, profile, run = model.chat, model.profile, object()
         limits = (wanted.budget or UNASKED).within(Limits(depth=profile.max_depth))
         budget = durability.budget(limits, profile.price)
-        retrieve = durability.retriever(self._retriever(scope, _SEARCHED))
+        retrieve = durability.retriever(retriever(self._searcher, scope, top_k=_SEARCHED))
 
         def bind(part: Budget) -> SubCalls:
             bound = self._sub_calls.bind(chat, profile, tenant_id=scope.tenant_id, budget=part, run=run)
@@ -179,21 +177,8 @@ class Answering:
         cancelled: Callable[[], bool],
         durability: Durability,
     ) -> Strategy:
-        retriever = durability.retriever(self._retriever(scope, _PASSAGES))
+        retrieve = durability.retriever(retriever(self._searcher, scope))
         if model is None:
-            return ExtractiveStrategy(retriever)
+            return ExtractiveStrategy(retrieve)
         chat = durability.chat(model.chat, self._calls(model, scope, wanted, durability), cancelled)
-        return DirectStrategy(retriever, chat, model.profile, nonce=durability.nonce)
-
-    def _retriever(self, scope: AnswerScope, top_k: int) -> Retriever:
-        def retrieve(question: str) -> Sequence[Passage]:
-            request = SearchRequest(
-                scope.tenant_id,
-                question[:MAX_QUERY_CHARS],
-                top_k=top_k,
-                collections=scope.collections,
-                documents=scope.documents,
-            )
-            return [hit.passage for hit in self._searcher.search(request).hits]
-
-        return retrieve
+        return DirectStrategy(retrieve, chat, model.profile, nonce=durability.nonce)

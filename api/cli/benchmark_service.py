@@ -22,21 +22,19 @@ from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.errors import LeadlineError
 from retrieval.models.store import ModelStore
-from retrieval.passages import Passage
-from retrieval.search import MAX_QUERY_CHARS, SearchRequest
 from rlm.answering import LanguageModel
 from rlm.answers import Answer, AnswerStatus
 from rlm.benchmark.baseline import RetrieveThenRead
 from rlm.benchmark.corpus import BenchmarkFolder, GoldSpan, Question
 from rlm.benchmark.results import Outcome
 from rlm.budgets import Limits
+from rlm.retrieving import retriever
 from rlm.routing import StrategyName, Wanted
 from rlm.scopes import AnswerScope
-from rlm.strategies import Completed, Event, Reading, Retriever, Working
+from rlm.strategies import Completed, Event, Reading, Working
 
 STRATEGIES = (*(name.value for name in StrategyName), RetrieveThenRead.name)
 _COLLECTION = "benchmark"
-_PASSAGES = 10
 
 Stream = Callable[[str, Callable[[], bool]], Iterator[Event]]
 
@@ -120,7 +118,7 @@ def _stream(service: BenchmarkService, strategy: str, budget: Limits | None) -> 
         return lambda question, cancelled: answering.stream(question, scope, wanted=wanted, cancelled=cancelled)
     model = service.language_model.acquire()
     assert model is not None, "check_strategy comes first"
-    reader = RetrieveThenRead(_retriever(service.services, scope), model.chat, model.profile)
+    reader = RetrieveThenRead(retriever(service.services.searcher, scope), model.chat, model.profile)
     return lambda question, cancelled: reader.stream(question, cancelled=cancelled)
 
 
@@ -132,16 +130,6 @@ def check_strategy(name: str) -> None:
         raise ServiceError(
             f"The strategy {name!r} needs a language model.", hint="Set LEADLINE_LLM to `local` or to a server."
         )
-
-
-def _retriever(services: Services, scope: AnswerScope) -> Retriever:
-    def retrieve(question: str) -> list[Passage]:
-        request = SearchRequest(
-            scope.tenant_id, question[:MAX_QUERY_CHARS], top_k=_PASSAGES, collections=scope.collections
-        )
-        return [hit.passage for hit in services.searcher.search(request).hits]
-
-    return retrieve
 
 
 @contextmanager

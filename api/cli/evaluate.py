@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli import evaluate_retrieval
+from api.cli import evaluate_answerability, evaluate_retrieval
 from api.cli.ask import ask_once, wait_for_language_model
 from api.cli.client import Client, ServiceError, connect
 from api.cli.up import read_settings
@@ -19,6 +19,7 @@ from api.cli.up import read_settings
 app = typer.Typer(help="Measure quality on judged questions.", no_args_is_help=True)
 app.command()(evaluate_retrieval.retrieval)
 app.command("compare")(evaluate_retrieval.compare_runs)
+app.command()(evaluate_answerability.answerability)
 
 
 @app.callback()

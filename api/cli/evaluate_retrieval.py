@@ -17,7 +17,7 @@ from api.cli.judged_collection import JudgedCollection, indexed
 from api.cli.plots import change_histogram, interval_plot
 from api.cli.up import read_settings
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.beir import BeirFolder
+from retrieval.evaluation.judged import JudgedFolder, open_judged
 from retrieval.evaluation.runs import DEPTH, Difference, Estimate, Evaluation, Run, compare, judge, load, save
 from retrieval.fusion import Fusion
 from retrieval.search import Mode
@@ -37,7 +37,7 @@ _SEARCHES: Mapping[str, Mapping[str, Any]] = {
 
 
 def retrieval(
-    folder: Annotated[Path, typer.Argument(help="A folder of BEIR-format data: corpus, queries, qrels/test.tsv.")],
+    folder: Annotated[Path, typer.Argument(help="A folder of judged questions, in BEIR's or SQuAD's format.")],
     searches: Annotated[
         list[str] | None, typer.Option("--search", "-s", help="What to measure; may be given several times.")
     ] = None,
@@ -56,7 +56,7 @@ def retrieval(
     any document, and every query is sent as any search.
     """
     console = Console(stderr=True)
-    data = BeirFolder(folder)
+    data = open_judged(folder)
     requests = {name: _request(name) for name in searches or _usual()}
     with indexed(data, index, console) as collection, console.status("Searching …") as status:
         runs: dict[str, Run] = {}
@@ -110,7 +110,7 @@ def _request(search: str) -> dict[str, Any]:
     return {**_SEARCHES[search], "top_k": DEPTH, "per_document": 1}
 
 
-def _run(collection: JudgedCollection, data: BeirFolder, request: Mapping[str, Any]) -> Run:
+def _run(collection: JudgedCollection, data: JudgedFolder, request: Mapping[str, Any]) -> Run:
     rankings: dict[str, list[str]] = {}
     stages: dict[str, list[float]] = {}
     for query in data.qrels:

@@ -1,4 +1,4 @@
-"""A folder of BEIR-format data as documents of a service of its own: uploaded, chunked and embedded as any others."""
+"""A folder of judged questions, its texts as documents of a service of its own: uploaded, chunked and embedded as any others."""
 
 import hashlib
 import json
@@ -17,8 +17,10 @@ from api.cli.fetching import fetch_needed
 from api.cli.ingest import show_progress
 from api.cli.up import read_settings
 from api.embedded import open_embedded
+from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
-from retrieval.evaluation.beir import BeirFolder, CorpusEntry
+from retrieval.evaluation.beir import CorpusEntry
+from retrieval.evaluation.judged import JudgedFolder
 
 _UPLOADS_AT_ONCE = 4
 _COLLECTION = "default"
@@ -33,12 +35,18 @@ class JudgedCollection:
     Texts that are the same to the byte are one document with several ids.
     """
 
+    services: Services
     client: Client
     owners: Mapping[str, Sequence[str]]
 
+    def versions(self) -> dict[str, str]:
+        """The version that searches find of each document."""
+        every = self.services.catalog.active_documents(DEFAULT_TENANT, limit=len(self.owners))
+        return {document.document_id: document.version_id for document in every}
+
 
 @contextmanager
-def indexed(data: BeirFolder, home: Path | None, console: Console) -> Iterator[JudgedCollection]:
+def indexed(data: JudgedFolder, home: Path | None, console: Console) -> Iterator[JudgedCollection]:
     """The corpus in a service without a language model, on a data folder of its own.
 
     Without `home` that folder is gone afterwards. With it, the corpus is indexed the first time and found there from
@@ -49,15 +57,16 @@ def indexed(data: BeirFolder, home: Path | None, console: Console) -> Iterator[J
     with ExitStack() as stack:
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-eval-")))
-        corpus = _digest(data.folder / "corpus.jsonl")
+        corpus = _digest(data.corpus_file)
         owners = _known(home, corpus)
         own = Settings(**{**settings.model_dump(), "home": home})
-        client = stack.enter_context(private(stack.enter_context(open_embedded(own))))
+        services = stack.enter_context(open_embedded(own))
+        client = stack.enter_context(private(services))
         if owners is None:
             _note(home, corpus, None)  # what is interrupted here goes on the next time
             owners = _upload(client, data, console)
             _note(home, corpus, owners)
-        yield JudgedCollection(client, owners)
+        yield JudgedCollection(services, client, owners)
 
 
 def _known(home: Path, corpus: str) -> dict[str, list[str]] | None:
@@ -83,7 +92,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _upload(client: Client, data: BeirFolder, console: Console) -> dict[str, list[str]]:
+def _upload(client: Client, data: JudgedFolder, console: Console) -> dict[str, list[str]]:
     owners: dict[str, list[str]] = {}
     empty = 0
     batch = client.post("/v1/batches", {"name": data.folder.name})["id"]

@@ -33,6 +33,7 @@ class BeirFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.corpus_file = folder / "corpus.jsonl"
         self.queries: Mapping[str, str] = MappingProxyType(_queries(folder / "queries.jsonl"))
         self.qrels: Mapping[str, Mapping[str, int]] = MappingProxyType(
             _qrels(folder / "qrels" / "test.tsv", self.queries)
@@ -41,7 +42,7 @@ class BeirFolder:
     def corpus(self) -> Iterator[CorpusEntry]:
         """Every text, in the file's order, one in memory at a time. Raises `EvaluationDataError`."""
         seen: set[str] = set()
-        for line in _lines(self.folder / "corpus.jsonl"):
+        for line in _lines(self.corpus_file):
             entry = line.json_object()
             identifier = line.new_id(entry, seen)
             yield CorpusEntry(identifier, line.string(entry, "title", default=""), line.string(entry, "text"))

@@ -1,0 +1,1 @@
+"""How good the decisions about answers are, measured on judged questions."""
