@@ -9,6 +9,7 @@ from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.intake import Intake
 from retrieval.models.store import ModelStore
+from retrieval.query_cache import CachedSearcher
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
 from rlm.library import Library
@@ -83,7 +84,7 @@ def cluster_answers(settings: Settings, *, language_model: LanguageModel | None 
 @contextmanager
 def _answering(
     settings: Settings, parts: Parts, language_model: LanguageModel | None
-) -> Iterator[tuple[Searcher, Answering]]:
+) -> Iterator[tuple[CachedSearcher, Answering]]:
     """A language model that is given is closed with the rest."""
     with ExitStack() as stack:
         models = ModelStore(settings.models)
@@ -96,6 +97,7 @@ def _answering(
         reranking = open_reranking(settings, models)
         if reranking is not None:
             stack.callback(reranking.close)
-        searcher = Searcher(parts.generations, parts.sparse, parts.catalog, parts.texts, reranking)
+        bare = Searcher(parts.generations, parts.sparse, parts.catalog, parts.texts, reranking)
+        searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
         library = Library(parts.catalog, parts.texts, parts.generations.encoder(), sandbox)
         yield searcher, Answering(searcher, language_model, library, sub_calls)

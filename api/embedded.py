@@ -38,6 +38,7 @@ from retrieval.encoders import Encoders, only
 from retrieval.generations import require_fit
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
+from retrieval.query_cache import CachedSearcher
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
 from rlm.library import Library
@@ -173,7 +174,8 @@ def _assemble(
     reranking = open_reranking(settings, ModelStore(settings.models))
     if reranking is not None:
         stack.callback(reranking.close)
-    searcher = Searcher(generations, sparse, catalog, texts, reranking)
+    bare = Searcher(generations, sparse, catalog, texts, reranking)
+    searcher = CachedSearcher(bare, catalog, max_bytes=settings.query_cache_bytes)
     sub_calls = SubCallScheduler(Replies(engine))
     stack.callback(sub_calls.close)
     sandbox = build_sandbox(settings.sandbox)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ingest.catalog.catalog import Total
 from ingest.documents import Deletion, Document, VersionState
 from ingest.progress import Progress, progress_of
+from retrieval.query_cache import CacheCounts
 from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Limits
 from rlm.routing import StrategyName, Wanted
@@ -163,6 +164,13 @@ class DeletionOut(Wire):
         )
 
 
+class QueryCacheOut(Wire):
+    """How many of the caller's searches this process answered from its query cache, since it started, and not."""
+
+    hits: int
+    misses: int
+
+
 class StatusOut(Wire):
     """How many of the caller's documents are in each state, and sums over all of them as far as they are known."""
 
@@ -170,14 +178,16 @@ class StatusOut(Wire):
     chunks: int
     chunks_embedded: int
     tokens: int
+    query_cache: QueryCacheOut
 
     @classmethod
-    def of(cls, totals: Mapping[VersionState, Total]) -> "StatusOut":
+    def of(cls, totals: Mapping[VersionState, Total], cache: CacheCounts) -> "StatusOut":
         return cls(
             documents={state: total.documents for state, total in totals.items()},
             chunks=sum(total.chunks for total in totals.values()),
             chunks_embedded=sum(total.chunks_embedded for total in totals.values()),
             tokens=sum(total.tokens for total in totals.values()),
+            query_cache=QueryCacheOut(hits=cache.hits, misses=cache.misses),
         )
 
 

@@ -117,10 +117,14 @@ class RerankedOut(Wire):
 
 
 class SearchOut(Wire):
-    """Hits, best first, and what each stage took; `reranked` is null where no reranker was asked."""
+    """Hits, best first, and what each stage took; `cached` where the same search had been done of the same documents.
+
+    `reranked` is null where no reranker was asked.
+    """
 
     hits: list[HitOut]
     timings_ms: dict[str, float]
+    cached: bool
     reranked: RerankedOut | None
 
     @classmethod
@@ -128,5 +132,6 @@ class SearchOut(Wire):
         return cls(
             hits=[HitOut.of(hit) for hit in result.hits],
             timings_ms=dict(result.timings_ms),
+            cached=result.cached,
             reranked=RerankedOut.of(result.reranked) if result.reranked else None,
         )

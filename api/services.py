@@ -16,7 +16,7 @@ from ingest.errors import LeadlineError
 from ingest.feed import Feed
 from ingest.intake import Intake
 from ingest.texts import Texts
-from retrieval.search import Searcher
+from retrieval.query_cache import CachedSearcher
 from rlm.answering import Answering
 from workers.enqueue import Doorbell
 
@@ -41,7 +41,7 @@ class Services:
     blobs: DirectoryBlobs
     texts: Texts
     intake: Intake
-    searcher: Searcher
+    searcher: CachedSearcher
     answering: Answering
     doorbell: Doorbell
     delete: Callable[[str, str], Deletion]

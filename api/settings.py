@@ -73,6 +73,9 @@ class Settings(BaseSettings):
         "nothing runs.",
     )
     runs_at_once: int = Field(2, ge=1, description="Answers in the background that go on at once in this process.")
+    query_cache_bytes: int = Field(
+        64 * 1024**2, ge=0, description="Memory for what searches found, kept until the documents change; 0 keeps none."
+    )
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
 
     @field_validator("llm")

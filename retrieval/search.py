@@ -25,7 +25,17 @@ from retrieval.ranking import Ranking, diversify, rank
 from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, Mode, SearchRequest, check
 from retrieval.reranking import Reranked, Reranking
 
-__all__ = ["MAX_QUERY_CHARS", "MAX_TOP_K", "Hit", "Mode", "SearchRequest", "SearchResult", "Searcher", "Visibility"]
+__all__ = [
+    "MAX_QUERY_CHARS",
+    "MAX_TOP_K",
+    "Hit",
+    "Mode",
+    "SearchRequest",
+    "SearchResult",
+    "Searcher",
+    "Searches",
+    "Visibility",
+]
 
 # Prefetch depth of each retriever: fused nDCG is flat from 100 on, and each list costs well under a millisecond more.
 _CANDIDATES = 100
@@ -63,12 +73,16 @@ class SearchResult:
     """Hits, best first, and milliseconds by stage.
 
     They are `embed`, `filter`, `engine`, `fuse`, `feedback`, `rerank`, `diversify`, `show`, `read`, as far as there was
-    something to do, and `total`. `reranked` is None where no reranker was asked.
+    something to do, and `total`; of a search through the cache also `cache`. `reranked` is None where no reranker was
+    asked. `generation` is that of the index that was searched, 0 where none was, and `cached` says that the result was
+    found in the cache.
     """
 
     hits: tuple[Hit, ...]
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     reranked: Reranked | None = None
+    generation: int = 0
+    cached: bool = False
 
 
 class Visibility(Protocol):
@@ -80,6 +94,16 @@ class Visibility(Protocol):
 
     def attributes(self, tenant_id: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
         """The id and the attributes of each of a tenant's documents."""
+
+
+class Searches(Protocol):
+    """Searching, for whoever answers with what is found."""
+
+    def search(self, request: SearchRequest) -> SearchResult:
+        """Raises `QueryError` for a question that cannot be searched for; no hits is not an error."""
+
+    def page_of(self, version_id: str, offset: int) -> int | None:
+        """The page of a code point: a passage may begin on one page and be quoted on the next."""
 
 
 class Searcher:
@@ -103,8 +127,13 @@ class Searcher:
         """The same index, with another view of what may be shown."""
         return Searcher(self._generations, self._sparse, visibility, self._texts, self._reranking)
 
+    @property
+    def generation(self) -> int:
+        """That of the index which a search beginning now would use."""
+        with self._generations.active() as made:
+            return made.id
+
     def search(self, request: SearchRequest) -> SearchResult:
-        """Raises `QueryError` for a question that cannot be searched for; no hits is not an error."""
         check(request)
         if request.rerank and self._reranking is None:
             raise QueryError("There is no reranker.", hint="Start the service with LEADLINE_RERANKER, or leave it out.")
@@ -120,11 +149,11 @@ class Searcher:
             except IndexUnavailableError:
                 if not self._generations.has_left(made):
                     raise
-                with self._generations.active() as now:  # the one before was discarded under this search
-                    found = self._find(now, request, documents, clock)
+                with self._generations.active() as made:  # the one before was discarded under this search
+                    found = self._find(made, request, documents, clock)
         hits = self._hits(found, request)
         clock.lap("read")
-        return SearchResult(hits, clock.laps(), found.reranked)
+        return SearchResult(hits, clock.laps(), found.reranked, made.id)
 
     def _find(self, made: OpenGeneration, request: SearchRequest, documents: tuple[str, ...], clock: Clock) -> "_Found":
         """In one generation of the index, with a query of that generation's encoder."""
@@ -210,7 +239,6 @@ class Searcher:
         return tuple(self._visibility.hidden_versions(request.tenant_id))
 
     def page_of(self, version_id: str, offset: int) -> int | None:
-        """The page of a code point: a passage may begin on one page and be quoted on the next."""
         return self._texts.map(version_id).page_of(offset)
 
     def bare(self, scope: Scope, query: str, *, limit: int) -> int:

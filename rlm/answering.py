@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from langchain_core.language_models import BaseChatModel
 
-from retrieval.search import Searcher
+from retrieval.search import Searches
 from rlm.answers import Answer
 from rlm.budgets import Budget, Limits
 from rlm.corpus.corpus import Corpus
@@ -58,7 +58,7 @@ class Answering:
     """Answers for every tenant; passages come only through a search bound to the caller's scope."""
 
     def __init__(
-        self, searcher: Searcher, language_model: LanguageModel, library: Library, sub_calls: SubCallScheduler
+        self, searcher: Searches, language_model: LanguageModel, library: Library, sub_calls: SubCallScheduler
     ) -> None:
         self._searcher = searcher
         self._language_model = language_model

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from retrieval.passages import Passage
-from retrieval.search import MAX_QUERY_CHARS, Searcher, SearchRequest
+from retrieval.search import MAX_QUERY_CHARS, Searches, SearchRequest
 from rlm.scopes import AnswerScope
 from rlm.strategies import Retriever
 
@@ -11,7 +11,7 @@ from rlm.strategies import Retriever
 PASSAGES = 10
 
 
-def retriever(searcher: Searcher, scope: AnswerScope, *, top_k: int = PASSAGES) -> Retriever:
+def retriever(searcher: Searches, scope: AnswerScope, *, top_k: int = PASSAGES) -> Retriever:
     """Finds `top_k` passages in the scope. A question that is longer than a query may be is cut."""
 
     def retrieve(question: str) -> Sequence[Passage]:

@@ -69,9 +69,9 @@ def _retrievers(collection: JudgedCollection) -> tuple[Retriever, Any]:
 
     def without(documents: Collection[str]) -> Retriever:
         removed = Removed(services.catalog, {document: versions[document] for document in documents})
-        return retriever(services.searcher.through(removed), scope)
+        return retriever(services.searcher.uncached.through(removed), scope)
 
-    return retriever(services.searcher, scope), without
+    return retriever(services.searcher.uncached, scope), without
 
 
 def _as_json(name: str, asked: Sequence[AskedTwice], found: Discrimination) -> Mapping[str, Any]:

@@ -32,8 +32,9 @@ def ready(served: Served, response: Response) -> dict[str, Any]:
 
 @router.get("/v1/status")
 def status(caller: Caller, served: Served, collection: str | None = None) -> StatusOut:
-    """How many of the caller's documents are in each state."""
-    return StatusOut.of(served.catalog.totals(caller.tenant_id, collection))
+    """How many of the caller's documents are in each state, and how its searches fared in the query cache."""
+    totals = served.catalog.totals(caller.tenant_id, collection)
+    return StatusOut.of(totals, served.searcher.counts(caller.tenant_id))
 
 
 @router.get("/problems/{code}")

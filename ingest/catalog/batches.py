@@ -8,7 +8,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from ingest.batches import Batch, BatchFailure, BatchProgress, BatchState
-from ingest.catalog import waiting
+from ingest.catalog import corpus_versions, waiting
 from ingest.catalog.batch_entries import (
     batch_of,
     cancel_unfinished,
@@ -115,6 +115,7 @@ class Batches:
                     )
                 _close(connection, identifier, cancelled_at=time.time())
                 cancel_unfinished(connection, identifier)
+                corpus_versions.count_up(connection, [tenant_id])
         self._announce(tenant_id, None)
         return self.progress(tenant_id, identifier)
 

@@ -1,13 +1,14 @@
 """Documents and versions in the catalog. Each method is one transaction; the jobs' side is in `jobs.py`."""
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, func, select
+from sqlalchemy import Connection, Engine, bindparam, func, select
 
-from ingest.catalog import active, arrivals, deletions, replacements, waiting, withdrawals
+from ingest.catalog import active, arrivals, corpus_versions, deletions, replacements, waiting, withdrawals
 from ingest.catalog.active import ActiveDocument
 from ingest.catalog.batch_entries import accept_into_batch
 from ingest.catalog.database import insert_new, put, read, write
@@ -90,7 +91,7 @@ class Catalog:
         that the document has already change nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError`,
         `BatchNotFoundError` and `BatchStateError`.
         """
-        with write(self._engine) as connection:
+        with self._finding_otherwise(arrival.tenant_id) as connection:
             replaced = partial(replacements.replace, connection, arrival, identifier, if_match)
             accepted = accept_into_batch(connection, arrival, replaced)
         self._announce(arrival.tenant_id, [identifier])
@@ -167,14 +168,14 @@ class Catalog:
         is at it, collection waits until its lease would have run out, so that nothing written late is left behind.
         Whoever calls this removes what they can at once, and says so with `record_removal`.
         """
-        with write(self._engine) as connection:
+        with self._finding_otherwise(tenant_id) as connection:
             deleted = deletions.delete(connection, tenant_id, identifier)
         self._announce(tenant_id, [identifier])
         return deleted
 
     def record_removal(self, version: Version, *, chunks: int, size: int, complete: bool) -> None:
         """Add what was removed of a deleted version to the receipt; if it is `complete`, nothing remains to collect."""
-        with write(self._engine) as connection:
+        with self._finding_otherwise(version.tenant_id) as connection:
             deletions.record_removal(connection, version, chunks=chunks, size=size, complete=complete)
 
     def deletion(self, tenant_id: str, identifier: str) -> Deletion:
@@ -187,7 +188,7 @@ class Catalog:
 
         Raises `DocumentNotFoundError`, and `DocumentStateError` when nothing is under way.
         """
-        with write(self._engine) as connection:
+        with self._finding_otherwise(tenant_id) as connection:
             cancelled = withdrawals.cancel(connection, tenant_id, identifier)
         self._announce(tenant_id, [identifier])
         return cancelled
@@ -223,6 +224,14 @@ class Catalog:
         )
         with read(self._engine) as connection:
             return [(row[0], row[1]) for row in connection.execute(query).all()]
+
+    def corpus_version(self, tenant_id: str) -> int:
+        """A number that has grown when searches of the tenant may find something else than before.
+
+        What is read before a search stands for what the search finds, or for something older: never for newer.
+        """
+        with read(self._engine) as connection:
+            return corpus_versions.corpus_version(connection, tenant_id)
 
     def leaving(self, version_id: str) -> Version | None:
         """The version, if what index and blobs keep of it is to be removed; None for one that is in use.
@@ -271,3 +280,10 @@ class Catalog:
     def remember(self, name: str, value: str) -> None:
         with write(self._engine) as connection:
             put(connection, facts, ["name"], name=name, value=value)
+
+    @contextmanager
+    def _finding_otherwise(self, tenant_id: str) -> Iterator[Connection]:
+        """A transaction after which searches of the tenant may find something else."""
+        with write(self._engine) as connection:
+            yield connection
+            corpus_versions.count_up(connection, [tenant_id])

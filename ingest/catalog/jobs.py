@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, select, tuple_, update
 
-from ingest.catalog import claims, paces, standing, waiting
+from ingest.catalog import claims, corpus_versions, paces, standing, waiting
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.failures import fail_subject
@@ -108,7 +108,7 @@ class Jobs:
         if state is VersionState.INDEXING:  # from now on there may be points of it, which only an active one may show
             active = documents.c.active_version_id == job.version_id
             changed["hidden"] = ~select(documents.c.id).where(documents.c.id == job.document_id, active).exists()
-        with self._changing(job) as connection:
+        with self._changing(job, finding_otherwise="chunks_embedded" in counts) as connection:
             self._hold(connection, job, lease_until=time.time() + self.lease_seconds)
             left = paces.unembedded(connection, [job.version_id])[job.version_id]
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(**changed))
@@ -118,7 +118,7 @@ class Jobs:
 
     def finish_ingest(self, job: Job, *, title: str | None, pages: int | None, characters: int, chunks: int) -> None:
         """Queue the version's embedding and, unless it is to replace another, activate it, in one commit."""
-        with self._changing(job) as connection:
+        with self._changing(job, finding_otherwise=True) as connection:
             standing.require_still_written(connection, job)
             lock_documents(connection, [job.document_id])
             priority = self._end(connection, job, "done")
@@ -139,7 +139,7 @@ class Jobs:
         Raises `IncompleteVersionError`, and then nothing of it is done.
         """
         lost: list[Job] = []
-        with self._changing(*(report.job for report in finished)) as connection:
+        with self._changing(*(report.job for report in finished), finding_otherwise=True) as connection:
             for report in finished[:1]:  # they were claimed together, and written to the same generation
                 standing.require_still_written(connection, report.job)
             lock_documents(connection, {report.job.document_id for report in finished})
@@ -160,6 +160,7 @@ class Jobs:
             self._end(connection, job, "done")
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(hidden=False))
             add_removed(connection, job.document_id, chunks=chunks, size=size)
+            corpus_versions.count_up(connection, [job.tenant_id])
 
     def finish_reembed(self, job: Job) -> None:
         """All of the version is in the generation that is being built."""
@@ -263,10 +264,15 @@ class Jobs:
             return waiting.position(connection, version_id)
 
     @contextmanager
-    def _changing(self, *changed: Job) -> Iterator[Connection]:
-        """A transaction about these jobs, whose documents are announced once it is committed."""
+    def _changing(self, *changed: Job, finding_otherwise: bool = False) -> Iterator[Connection]:
+        """A transaction about these jobs, whose documents are announced once it is committed.
+
+        `finding_otherwise` is whether searches may find something else after it.
+        """
         with write(self._engine) as connection:
             yield connection
+            if finding_otherwise:
+                corpus_versions.count_up(connection, [job.tenant_id for job in changed])
         self._tell(changed)
 
     def _tell(self, changed: Collection[Job]) -> None:

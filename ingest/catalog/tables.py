@@ -100,6 +100,14 @@ versions = Table(
     Index(None, "content_sha256", "tenant_id"),
 )
 
+# Grows with every commit after which a tenant's searches may find something else; see `ingest.catalog.corpus_versions`.
+corpus_versions = Table(
+    "corpus_versions",
+    metadata,
+    Column("tenant_id", String(64), primary_key=True),
+    Column("version", _BIG, nullable=False),
+)
+
 jobs = Table(
     "jobs",
     metadata,

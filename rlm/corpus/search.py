@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retrieval.passages import Passage
-from retrieval.search import MAX_QUERY_CHARS, MAX_TOP_K, Searcher, SearchRequest
+from retrieval.search import MAX_QUERY_CHARS, MAX_TOP_K, Searches, SearchRequest
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.scopes import AnswerScope
@@ -25,7 +25,7 @@ class FoundPassage:
 class CorpusSearch:
     """Hybrid search in a scope. What arrived after the corpus was opened is not shown."""
 
-    def __init__(self, searcher: Searcher, scope: AnswerScope, corpus: Corpus) -> None:
+    def __init__(self, searcher: Searches, scope: AnswerScope, corpus: Corpus) -> None:
         self._searcher = searcher
         self._scope = scope
         self._corpus = corpus

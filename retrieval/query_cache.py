@@ -1,0 +1,167 @@
+"""What searches found, kept while it is still what they would find.
+
+A result is kept under everything that it depends on: the tenant, the number of its corpus, the generation of the index,
+and every member of the request, its collections and documents too. The corpus' number is read from the catalog for
+each search and grows with every commit after which searches may find something else, whichever process made it; so
+any number of processes may each have a cache of their own, and once a deletion has answered none of them shows what was
+deleted. A catalog that cannot be read fails the search, as it would without a cache.
+"""
+
+import json
+import sys
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol
+
+from retrieval.clock import Clock
+from retrieval.requests import SearchRequest
+from retrieval.search import Hit, Searcher, SearchResult
+
+DEFAULT_MAX_BYTES = 64 * 1024**2
+MAX_AGE_SECONDS = 600.0
+# What a hit and an entry take besides their texts: objects, ids, scores.
+_HIT_BYTES = 2_048
+_ENTRY_BYTES = 1_024
+
+
+class CorpusVersions(Protocol):
+    """The number of a tenant's corpus, as the catalog has it now."""
+
+    def corpus_version(self, tenant_id: str) -> int: ...
+
+
+@dataclass(frozen=True)
+class CacheCounts:
+    """How many of a tenant's searches were found in the cache, and how many were not, in this process."""
+
+    hits: int
+    misses: int
+
+
+@dataclass(frozen=True)
+class _Key:
+    tenant_id: str
+    corpus_version: int
+    generation: int
+    request: str
+
+
+@dataclass(frozen=True)
+class _Entry:
+    result: SearchResult
+    size_bytes: int
+    made_at: float
+
+
+class CachedSearcher:
+    """A searcher that keeps its results; safe to use from any thread.
+
+    At most `max_bytes` of them, by an estimate, the longest unused going first; none is older than `max_age_seconds`.
+    With 0 bytes nothing is kept, nor is what a reranker that failed has left unranked. What other tenants add shifts BM25's idf a little and does not end an entry.
+    """
+
+    def __init__(
+        self,
+        searcher: Searcher,
+        corpus: CorpusVersions,
+        *,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        max_age_seconds: float = MAX_AGE_SECONDS,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.uncached = searcher
+        self._corpus = corpus
+        self._max_bytes = max_bytes
+        self._max_age_seconds = max_age_seconds
+        self._now = now
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._size_bytes = 0
+        self._newest: dict[str, int] = {}
+        self._hits: Counter[str] = Counter()
+        self._misses: Counter[str] = Counter()
+
+    def search(self, request: SearchRequest) -> SearchResult:
+        if not self._max_bytes:
+            return self.uncached.search(request)
+        clock = Clock()
+        # Read before the search: what happens meanwhile makes its result too new for this number, never too old.
+        version = self._corpus.corpus_version(request.tenant_id)
+        key = _Key(request.tenant_id, version, self.uncached.generation, _canonical(request))
+        kept = self._find(key)
+        clock.lap("cache")
+        if kept is not None:
+            return replace(kept, timings_ms=clock.laps(), cached=True)
+        found = self.uncached.search(request)
+        if found.generation in (0, key.generation) and not (found.reranked and found.reranked.failure):
+            self._keep(key, found)
+        looked = clock.laps()["cache"]
+        total = round(looked + found.timings_ms["total"], 3)
+        return replace(found, timings_ms={"cache": looked, **found.timings_ms, "total": total})
+
+    def page_of(self, version_id: str, offset: int) -> int | None:
+        return self.uncached.page_of(version_id, offset)
+
+    def counts(self, tenant_id: str) -> CacheCounts:
+        with self._lock:
+            return CacheCounts(self._hits[tenant_id], self._misses[tenant_id])
+
+    @property
+    def size_bytes(self) -> int:
+        with self._lock:
+            return self._size_bytes
+
+    def _find(self, key: _Key) -> SearchResult | None:
+        with self._lock:
+            self._forget_older(key)
+            entry = self._entries.get(key)
+            if entry is not None and self._now() - entry.made_at > self._max_age_seconds:
+                self._remove(key)
+                entry = None
+            (self._misses if entry is None else self._hits)[key.tenant_id] += 1
+            if entry is None:
+                return None
+            self._entries.move_to_end(key)
+            return entry.result
+
+    def _keep(self, key: _Key, result: SearchResult) -> None:
+        entry = _Entry(result, _size(key, result), self._now())
+        with self._lock:
+            if key in self._entries:
+                self._remove(key)
+            if entry.size_bytes > self._max_bytes or key.corpus_version < self._newest[key.tenant_id]:
+                return
+            self._entries[key] = entry
+            self._size_bytes += entry.size_bytes
+            while self._size_bytes > self._max_bytes:
+                self._remove(next(iter(self._entries)))
+
+    def _forget_older(self, key: _Key) -> None:
+        """What a tenant's earlier corpora had is found by nobody any more, and may hold what was deleted."""
+        if key.corpus_version > self._newest.get(key.tenant_id, -1):
+            self._newest[key.tenant_id] = key.corpus_version
+            for old in [each for each in self._entries if each.tenant_id == key.tenant_id]:
+                self._remove(old)
+
+    def _remove(self, key: _Key) -> None:
+        self._size_bytes -= self._entries.pop(key).size_bytes
+
+
+def _canonical(request: SearchRequest) -> str:
+    """Every member of a request but its tenant, which is a part of the key of its own."""
+    members = asdict(request)
+    del members["tenant_id"]
+    return json.dumps(members, ensure_ascii=False, sort_keys=True, default=repr)
+
+
+def _size(key: _Key, result: SearchResult) -> int:
+    return _ENTRY_BYTES + sys.getsizeof(key.request) + sum(_HIT_BYTES + _text_size(hit) for hit in result.hits)
+
+
+def _text_size(hit: Hit) -> int:
+    passage = hit.passage
+    texts = (passage.text, passage.title, *passage.heading_path, *hit.merged, *hit.matched)
+    return sum(map(sys.getsizeof, texts))

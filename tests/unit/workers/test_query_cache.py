@@ -1,0 +1,102 @@
+"""The query cache over a real catalog: whatever is done to documents, it gives what a search without it gives."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ingest.catalog.catalog import Catalog
+from ingest.documents import Document, JobKind
+from ingest.errors import LeadlineError
+from retrieval.bm25 import Bm25Encoder
+from retrieval.query_cache import CachedSearcher
+from retrieval.requests import Mode, SearchRequest
+from retrieval.search import Searcher
+from tests.support.catalogs import wake
+from tests.support.harbour import Harbour, no
+
+ASKED = [SearchRequest("ann", "white whale", mode) for mode in Mode] + [SearchRequest("ann", "paint", top_k=2)]
+WORDS = ["white", "whale", "paint", "ship", "sea"]
+
+
+def searcher(harbour: Harbour, catalog: Catalog | None = None) -> CachedSearcher:
+    catalog = catalog or harbour.catalog
+    return CachedSearcher(Searcher(harbour.generations, Bm25Encoder(), catalog, harbour.texts), catalog)
+
+
+class Port:
+    """Random changes of a harbour's documents, one job or one request at a time."""
+
+    def __init__(self, harbour: Harbour, seed: int) -> None:
+        self.harbour, self.chance = harbour, random.Random(seed)
+        self.documents: list[Document] = []
+
+    def change(self) -> None:
+        changes: list[Callable[[], None]] = [self._upload, self._upload, self._replace, self._delete, self._cancel]
+        changes += [self._ingest, self._embed, self._collect] * 3
+        try:
+            self.chance.choice(changes)()
+        except LeadlineError:
+            return  # nothing to cancel, replace or delete
+
+    def _text(self) -> str:
+        return "\n\n".join(" ".join(self.chance.choices(WORDS, k=5)) for _ in range(self.chance.randint(1, 3)))
+
+    def _upload(self) -> None:
+        self.documents.append(self.harbour.upload(self._text()))
+
+    def _some(self) -> Document:
+        if not self.documents:
+            self._upload()
+        return self.chance.choice(self.documents)
+
+    def _replace(self) -> None:
+        self.harbour.replace(self._some(), self._text())
+
+    def _delete(self) -> None:
+        self.harbour.collector.delete("ann", self._some().id)
+
+    def _cancel(self) -> None:
+        self.harbour.catalog.cancel("ann", self._some().id)
+
+    def _ingest(self) -> None:
+        for job in self.harbour.jobs.claim(JobKind.INGEST):
+            self.harbour.ingest.run(job, no)
+
+    def _embed(self) -> None:
+        for job in self.harbour.jobs.claim(JobKind.EMBED):
+            self.harbour.embed.run([job], no)
+
+    def _collect(self) -> None:
+        wake(self.harbour.engine)
+        for job in self.harbour.jobs.claim(JobKind.COLLECT):
+            self.harbour.collect.run(job)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_it_finds_what_a_search_without_it_finds_after_every_change(tmp_path: Path, seed: int) -> None:
+    harbour = Harbour(tmp_path)
+    cached, port = searcher(harbour), Port(harbour, seed)
+    hits = found = 0
+    for _ in range(60):
+        port.change()
+        for request in ASKED:
+            kept = cached.search(request)
+            assert kept.hits == cached.uncached.search(request).hits
+            hits, found = hits + kept.cached, found + bool(kept.hits)
+    assert hits > 20
+    assert found > 20
+
+
+def test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered(tmp_path: Path) -> None:
+    harbour = Harbour(tmp_path)
+    here, there = searcher(harbour), searcher(harbour, Catalog(harbour.engine))
+    document = harbour.upload("the white whale")
+    harbour.work_off()
+    for process in (here, there):
+        assert process.search(ASKED[0]).hits
+        assert process.search(ASKED[0]).cached
+    harbour.catalog.delete("ann", document.id)  # what is left in the index and the blobs is not collected yet
+    for process in (here, there):
+        assert process.search(ASKED[0]).hits == ()
