@@ -8,6 +8,7 @@ RetrievalError
 ├── UnknownEncoderError     no encoder here has that name or fingerprint
 ├── QueryError              the question cannot be searched for as it is
 ├── EncoderError            the embedding model failed
+├── SearchServiceError      a Leadline service that was asked for passages refused, or did not answer
 ├── EvaluationDataError     a file of judged questions is not in BEIR's format
 └── ModelFileError          a model's file
     ├── ModelMissingError   it is not in the models folder
@@ -107,6 +108,20 @@ class EvaluationDataError(RetrievalError):
 
     code = "evaluation_data"
     default_hint = "BEIR's format is corpus.jsonl, queries.jsonl and qrels/test.tsv; see retrieval/evaluation/beir.py."
+
+
+class SearchServiceError(RetrievalError):
+    """A service that was asked over the network refused, in its own words, or did not answer.
+
+    `problem` is the code of its problem, and empty where it gave none.
+    """
+
+    code = "search_service"
+    default_hint = "See the service's log."
+
+    def __init__(self, message: str, *, hint: str | None = None, problem: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.problem = problem
 
 
 class ModelFileError(RetrievalError):
