@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 from api.language_model import open_language_model
 from api.reranking import open_reranking
@@ -10,9 +11,11 @@ from api.settings import Settings
 from ingest.intake import Intake
 from retrieval.models.store import ModelStore
 from retrieval.query_cache import CachedSearcher
+from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
 from rlm.library import Library
+from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
 from rlm.subcalls.scheduler import SubCallScheduler
 from workers.cluster import OpenAnswers, OpenEncoders, Parts, local_encoders, open_parts
@@ -39,7 +42,7 @@ def open_cluster(
         parts.catalog.ensure_tenant(DEFAULT_TENANT)
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
-        searcher, answering = stack.enter_context(_answering(settings, parts, language_model))
+        asking = stack.enter_context(_asking(settings, parts, language_model))
         services = Services(
             settings=settings,
             catalog=parts.catalog,
@@ -58,8 +61,9 @@ def open_cluster(
                 backlog=parts.jobs.backlog,
                 max_backlog=settings.max_backlog,
             ),
-            searcher=searcher,
-            answering=answering,
+            searcher=asking.searcher,
+            rewriting=asking.rewriting,
+            answering=asking.answering,
             doorbell=doorbell,
             require_index=parts.generations.require_ready,
             delete=Collector(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
@@ -75,16 +79,23 @@ def cluster_answers(settings: Settings, *, language_model: LanguageModel | None 
 
     @contextmanager
     def open_answers(parts: Parts) -> Iterator[Answering]:
-        with _answering(settings, parts, language_model) as (_, answering):
-            yield answering
+        with _asking(settings, parts, language_model) as asking:
+            yield asking.answering
 
     return open_answers
 
 
+@dataclass(frozen=True)
+class _Asking:
+    """What searches and what answers."""
+
+    searcher: CachedSearcher
+    rewriting: RewritingSearcher
+    answering: Answering
+
+
 @contextmanager
-def _answering(
-    settings: Settings, parts: Parts, language_model: LanguageModel | None
-) -> Iterator[tuple[CachedSearcher, Answering]]:
+def _asking(settings: Settings, parts: Parts, language_model: LanguageModel | None) -> Iterator[_Asking]:
     """A language model that is given is closed with the rest."""
     with ExitStack() as stack:
         models = ModelStore(settings.models)
@@ -100,4 +111,8 @@ def _answering(
         bare = Searcher(parts.generations, parts.sparse, parts.catalog, parts.texts, reranking)
         searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
         library = Library(parts.catalog, parts.texts, parts.generations.encoder(), sandbox)
-        yield searcher, Answering(searcher, language_model, library, sub_calls)
+        yield _Asking(
+            searcher,
+            RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
+            Answering(searcher, language_model, library, sub_calls),
+        )

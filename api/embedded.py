@@ -39,9 +39,11 @@ from retrieval.generations import require_fit
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
 from retrieval.query_cache import CachedSearcher
+from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
 from rlm.library import Library
+from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
 from rlm.subcalls.scheduler import SubCallScheduler
 from workers.building import open_builder
@@ -211,6 +213,7 @@ def _assemble(
             max_backlog=settings.max_backlog,
         ),
         searcher=searcher,
+        rewriting=RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
         answering=answering,
         doorbell=doorbell,
         delete=Collector(catalog, generations, texts, blobs).delete,

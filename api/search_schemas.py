@@ -8,6 +8,7 @@ from api.schemas import Wire
 from retrieval.fusion import Fusion
 from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Mode, SearchRequest
 from retrieval.reranking import Reranked
+from retrieval.rewriting import Rewrite, Rewritten
 from retrieval.search import Hit, SearchResult
 
 
@@ -20,7 +21,8 @@ class SearchIn(Wire):
     difference between the hits. `grouped` puts a document's hits together, and `top_k` then counts documents.
     `expand_chars` widens each hit within its section to that many characters, and merges hits that meet. `explain`
     names the query's words that each hit has. `rerank` turns the service's reranker off, or insists on it, and
-    `rerank_depth` says how many passages it reads.
+    `rerank_depth` says how many passages it reads. `rewrite` has the language model make further queries of it, which
+    takes its time; the rankings of all queries are fused, and where it cannot be had the search is done without.
     """
 
     query: str = Field(max_length=MAX_QUERY_CHARS)
@@ -38,9 +40,10 @@ class SearchIn(Wire):
     explain: bool = False
     rerank: bool | None = None
     rerank_depth: int | None = Field(None, ge=1, le=MAX_TOP_K)
+    rewrite: Rewrite | None = None
 
     def request(self, tenant_id: str) -> SearchRequest:
-        asked: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
+        asked: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields if name != "rewrite"}
         asked.update({name: tuple(asked[name]) for name in ("collections", "documents")})
         return SearchRequest(tenant_id=tenant_id, **asked)
 
@@ -116,22 +119,34 @@ class RerankedOut(Wire):
         )
 
 
+class RewriteOut(Wire):
+    """What was asked of the language model, and why it made no further queries, where it made none."""
+
+    how: Rewrite
+    failure: str | None
+
+
 class SearchOut(Wire):
     """Hits, best first, and what each stage took; `cached` where the same search had been done of the same documents.
 
-    `reranked` is null where no reranker was asked.
+    `reranked` is null where no reranker was asked. `queries` are those that were searched for, the one asked first: of
+    several, `why` of a hit names by `query_0`, `query_1` and so on which found it.
     """
 
     hits: list[HitOut]
     timings_ms: dict[str, float]
     cached: bool
     reranked: RerankedOut | None
+    queries: list[str]
+    rewrite: RewriteOut | None
 
     @classmethod
-    def of(cls, result: SearchResult) -> "SearchOut":
+    def of(cls, query: str, result: SearchResult, rewritten: Rewritten | None = None) -> "SearchOut":
         return cls(
             hits=[HitOut.of(hit) for hit in result.hits],
             timings_ms=dict(result.timings_ms),
             cached=result.cached,
             reranked=RerankedOut.of(result.reranked) if result.reranked else None,
+            queries=[query, *(also.query for also in (rewritten.queries if rewritten else ()))],
+            rewrite=rewritten and RewriteOut(how=rewritten.how, failure=rewritten.failure or None),
         )

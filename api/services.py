@@ -17,6 +17,7 @@ from ingest.feed import Feed
 from ingest.intake import Intake
 from ingest.texts import Texts
 from retrieval.query_cache import CachedSearcher
+from retrieval.rewriting import RewritingSearcher
 from rlm.answering import Answering
 from workers.enqueue import Doorbell
 
@@ -42,6 +43,7 @@ class Services:
     texts: Texts
     intake: Intake
     searcher: CachedSearcher
+    rewriting: RewritingSearcher
     answering: Answering
     doorbell: Doorbell
     delete: Callable[[str, str], Deletion]

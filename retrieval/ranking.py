@@ -8,7 +8,7 @@ import numpy as np
 from retrieval.clock import Clock
 from retrieval.diversity import maximal_marginal_relevance
 from retrieval.feedback import rocchio
-from retrieval.fusion import Fusion, fuse
+from retrieval.fusion import Fusion, fuse, reciprocal_rank_fusion
 from retrieval.index import DenseVector, IndexReader, Scope, Scored, SparseVector
 
 
@@ -17,7 +17,7 @@ class Ranking:
     """Chunk ids with their scores, best first, and what each retriever said of them.
 
     `by_feedback` is the dense ranking by the query after feedback, and `by_rerank` that of a reranker; each is empty
-    where there was none.
+    where there was none. Of several queries, `by_query` are the rankings of each, and the others are those of the first.
     """
 
     best: list[tuple[str, float]]
@@ -25,6 +25,15 @@ class Ranking:
     by_dense: Sequence[Scored]
     by_feedback: Sequence[Scored] = ()
     by_rerank: Sequence[Scored] = ()
+    by_query: Sequence[Sequence[Scored]] = ()
+
+
+@dataclass(frozen=True)
+class QueryVectors:
+    """A query as the retrievers take it; None for one that takes no part."""
+
+    sparse: SparseVector | None
+    dense: DenseVector | None
 
 
 def rank(
@@ -47,6 +56,38 @@ def rank(
         ranking = _with_feedback(index, scope, dense, ranking, depth, fusion)
         clock.lap("feedback")
     return ranking
+
+
+def rank_all(
+    index: IndexReader,
+    scope: Scope,
+    queries: Sequence[QueryVectors],
+    *,
+    depth: int,
+    fusion: Fusion,
+    feedback: bool,
+    clock: Clock,
+) -> Ranking:
+    """As `rank`; the rankings of several queries are fused by their ranks, since their scores have no common scale."""
+    rankings = [
+        rank(
+            index,
+            scope,
+            sparse=query.sparse,
+            dense=query.dense,
+            depth=depth,
+            fusion=fusion,
+            feedback=feedback,
+            clock=clock,
+        )
+        for query in queries
+    ]
+    if len(rankings) == 1:
+        return rankings[0]
+    best = reciprocal_rank_fusion([[identifier for identifier, _ in ranking.best] for ranking in rankings])
+    by_query = [[Scored(*each) for each in ranking.best] for ranking in rankings]
+    clock.lap("fuse")
+    return replace(rankings[0], best=best, by_query=by_query)
 
 
 def _with_feedback(

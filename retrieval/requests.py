@@ -24,6 +24,14 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True)
+class Also:
+    """Another query of the same search, with the retrievers that take part in it."""
+
+    query: str
+    mode: Mode
+
+
+@dataclass(frozen=True)
 class SearchRequest:
     """`top_k` hits at most, of which at most `per_document` from one document (None: no cap).
 
@@ -32,6 +40,7 @@ class SearchRequest:
     `grouped` puts the hits of a document together, and `top_k` then counts documents. `expand_chars` widens each hit
     to as many characters of its section, and merges those that meet. `explain` names the words that matched. `rerank`
     turns the reranker on or off, where None is on if there is one, and it reads the best `rerank_depth` candidates.
+    `also` are queries besides, each ranked as the first is; the rankings are fused by reciprocal ranks.
     """
 
     tenant_id: str
@@ -50,6 +59,7 @@ class SearchRequest:
     explain: bool = False
     rerank: bool | None = None
     rerank_depth: int | None = None
+    also: tuple[Also, ...] = ()
 
     @property
     def document_cap(self) -> int | None:

@@ -19,10 +19,10 @@ from retrieval.errors import IndexUnavailableError, QueryError
 from retrieval.expansion import Stretch, merge, widen
 from retrieval.filters import conditions, match
 from retrieval.generations import Generations, OpenGeneration
-from retrieval.index import DenseVector, IndexReader, Scope, Scored, SparseVector
+from retrieval.index import IndexReader, Scope, Scored
 from retrieval.passages import Passage
-from retrieval.ranking import Ranking, diversify, rank
-from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, Mode, SearchRequest, check
+from retrieval.ranking import QueryVectors, Ranking, diversify, rank_all
+from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, Also, Mode, SearchRequest, check
 from retrieval.reranking import Reranked, Reranking
 
 __all__ = [
@@ -55,9 +55,10 @@ class Why:
 class Hit:
     """A passage with what found it. `why` is keyed by retriever, `bm25` or `dense`, and `feedback` and `rerank`.
 
-    `feedback` is the dense ranking by the query that the best passage has moved, and `rerank` the reranker's.
-    `matched` are the query's words that the passage has, in any inflection, and `merged` the chunks that became part
-    of it; both where they were asked for.
+    `feedback` is the dense ranking by the query that the best passage has moved, and `rerank` the reranker's. In a
+    search with several queries the others are of the first, and `query_0`, `query_1` and so on are the rankings of
+    each. `matched` are the query's words that the passage has, in any inflection, and `merged` the chunks that became
+    part of it; both where they were asked for.
     """
 
     chunk_id: str
@@ -157,14 +158,20 @@ class Searcher:
 
     def _find(self, made: OpenGeneration, request: SearchRequest, documents: tuple[str, ...], clock: Clock) -> "_Found":
         """In one generation of the index, with a query of that generation's encoder."""
-        sparse = self._sparse.query(request.query) if request.mode is not Mode.DENSE else None
-        dense = made.encoder.query(request.query) if request.mode is not Mode.BM25 else None
+        asked = (Also(request.query, request.mode), *request.also)
+        queries = [
+            QueryVectors(
+                self._sparse.query(each.query) if each.mode is not Mode.DENSE else None,
+                made.encoder.query(each.query) if each.mode is not Mode.BM25 else None,
+            )
+            for each in asked
+        ]
         clock.lap("embed")
-        found = self._look(made.index, request, documents, sparse, dense, clock)
+        found = self._look(made.index, request, documents, queries, clock)
         if found.passed_over and self._hidden(request) != found.scope.hidden_versions:
             # A document was replaced between the two questions to the catalog: its old version is not shown any more,
             # and its new one was hidden from the engine.
-            found = self._look(made.index, request, documents, sparse, dense, clock)
+            found = self._look(made.index, request, documents, queries, clock)
         return found
 
     def _documents(self, request: SearchRequest) -> tuple[str, ...]:
@@ -190,16 +197,14 @@ class Searcher:
         index: IndexReader,
         request: SearchRequest,
         documents: tuple[str, ...],
-        sparse: SparseVector | None,
-        dense: DenseVector | None,
+        queries: Sequence[QueryVectors],
         clock: Clock,
     ) -> "_Found":
         scope = Scope(request.tenant_id, request.collections, documents, self._hidden(request))
-        ranking = rank(
+        ranking = rank_all(
             index,
             scope,
-            sparse=sparse,
-            dense=dense,
+            queries,
             depth=max(_CANDIDATES, request.top_k * (1 if request.document_cap is None else 4)),
             fusion=request.fusion,
             feedback=request.feedback,
@@ -255,6 +260,7 @@ class Searcher:
             "dense": _why(ranking.by_dense),
             "feedback": _why(ranking.by_feedback),
             "rerank": _why(ranking.by_rerank),
+            **{f"query_{number}": _why(each) for number, each in enumerate(ranking.by_query)},
         }
         hits: list[Hit] = []
         for chosen, start, end, merged in self._spans(found.chosen, request.expand_chars):

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from api.cli.client import Client, ServiceError, connect
 from api.cli.up import read_settings
+from retrieval.rewriting import Rewrite
 from retrieval.search import Mode
 from rlm.routing import StrategyName
 
@@ -66,18 +67,34 @@ def search(
         typer.Option("--rerank/--no-rerank", help="Insist on the reranker, or leave it out.", show_default=False),
     ] = None,
     rerank_depth: Annotated[int | None, typer.Option(help="How many passages it reads.", min=1, max=200)] = None,
+    rewrite: Annotated[
+        Rewrite | None, typer.Option(help="Have the language model make further queries, and search for all of them.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Find passages without asking a language model."""
-    body = {"query": query, "top_k": top_k, "mode": mode.value, "collections": collection or []}
+    """Find passages; without --rewrite no language model is asked."""
+    body = {
+        "query": query,
+        "top_k": top_k,
+        "mode": mode.value,
+        "collections": collection or [],
+        "rerank": rerank,
+        "rerank_depth": rerank_depth,
+    }
     with connect(read_settings()) as client:
-        result = client.post("/v1/search", {**body, "rerank": rerank, "rerank_depth": rerank_depth})
+        if rewrite is not None:
+            with Console(stderr=True).status("Rewriting …") as status:
+                wait_for_language_model(client, status)
+                result = client.post("/v1/search", {**body, "rewrite": rewrite.value})
+        else:
+            result = client.post("/v1/search", body)
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
         return
     console = Console()
     if (reranked := result["reranked"]) and reranked["state"] == "failed":
         console.print(f"[yellow]Not reranked:[/yellow] {escape(reranked['detail'])}", highlight=False)
+    _print_rewrite(Console(stderr=True), result)
     for hit in result["hits"]:
         found = ", ".join(f"{name} #{why['rank']}" for name, why in hit["why"].items())
         console.print(f"\n[bold]{hit['rank']}. {escape(_place(hit))}[/bold]  ({found})", highlight=False)
@@ -85,6 +102,17 @@ def search(
         console.print(escape(text[:_SNIPPET_CHARS] + ("…" if len(text) > _SNIPPET_CHARS else "")), highlight=False)
     if not result["hits"]:
         console.print("Nothing found.")
+
+
+def _print_rewrite(console: Console, result: Mapping[str, Any]) -> None:
+    """The queries that were searched for besides the one given, by the numbers that hits name them by."""
+    if result["rewrite"] is None:
+        return
+    if result["rewrite"]["failure"]:
+        said = f"Searched as asked, without a rewrite: {result['rewrite']['failure']}"
+        console.print(f"[yellow]{escape(said)}[/yellow]", highlight=False, soft_wrap=True)
+    for number, query in enumerate(result["queries"][1:], start=1):
+        console.print(f"query_{number}: {escape(query)}", style="dim", highlight=False, soft_wrap=True)
 
 
 def _begin(question: str, collections: list[str], how: Mapping[str, Any], *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import pytest
 from retrieval.errors import QueryError
 from retrieval.fusion import Fusion
 from retrieval.query_cache import CacheCounts, CachedSearcher
-from retrieval.requests import SearchRequest
+from retrieval.requests import Also, SearchRequest
 from retrieval.reranking import Reranked
 from retrieval.search import Mode, SearchResult
 from tests.unit.retrieval.test_search import Shelf
@@ -33,6 +33,7 @@ OTHERWISE: dict[str, Any] = {
     "explain": True,
     "rerank": False,
     "rerank_depth": 7,
+    "also": (Also("ships", Mode.DENSE),),
 }
 
 
