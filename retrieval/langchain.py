@@ -24,8 +24,8 @@ from retrieval.errors import SearchServiceError
 _SEARCH = "/v1/search"
 _PASSAGE = PromptTemplate.from_template("[{source}]\n{page_content}")
 _DESCRIPTION = (
-    "Searches the documents for passages about a query, by words and by meaning. Each passage comes with its document's "
-    "title and, if it has pages, its page."
+    "Searches the documents for passages about a query, by words and by meaning. Each passage comes with the title of "
+    "its document and, if it has pages, its page."
 )
 
 
@@ -141,6 +141,8 @@ def _document(hit: Mapping[str, Any]) -> Document:
         "source": f"{hit['title']}{page}, characters {hit['start']} to {hit['end']}",
         "document_id": hit["document"],
         "version_id": hit["version"],
-        **{name: hit[name] for name in ("start", "end", "page", "title", "heading_path", "collection", "rank", "score")},
+        **{
+            name: hit[name] for name in ("start", "end", "page", "title", "heading_path", "collection", "rank", "score")
+        },
     }
     return Document(page_content=hit["text"], id=hit["chunk"], metadata=where)

@@ -1,10 +1,10 @@
-"""Searching with more queries than the one that was asked, made of it by a language model: opt-in, and never in the way.
+"""Searching with more queries than the one that was asked, which a language model makes of it: opt-in, never in the way.
 
 Each query is searched for in the same scope, under the same rules of what may be shown, and the rankings are fused. A
 rewrite that fails or is late leaves the search with the query as it was asked, and is said so.
 
-Sources: query expansion by a hypothetical answer, Gao et al., ACL 2023 (HyDE); several wordings fused by RRF, Rackauckas,
-IJNLC 13(1), 2024 (RAG-Fusion); decomposition, Press et al., EMNLP Findings 2023; stepping back, Zheng et al., ICLR 2024.
+Sources: HyDE, Gao et al., ACL 2023; several wordings fused by RRF, Rackauckas, IJNLC 13(1), 2024; decomposition, Press
+et al., Findings of EMNLP 2023; stepping back, Zheng et al., ICLR 2024.
 """
 
 import time
@@ -15,9 +15,9 @@ from typing import Protocol
 
 from ingest.errors import LeadlineError
 from retrieval.requests import Also, Mode, SearchRequest, check
-from retrieval.search import SearchResult, Searches
+from retrieval.search import Searches, SearchResult
 
-# Of each: fused quality is flat from three more queries on, and each costs a search. A hypothetical answer is one text.
+# Each costs a search.
 MAX_QUERIES = 4
 MAX_QUERY_CHARS = 1_000
 

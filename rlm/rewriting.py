@@ -81,7 +81,7 @@ class ModelRewriter:
         self._deadline_seconds = deadline_seconds
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        """Raises `LanguageModelError`s: there is none, it is not there, it refuses, it is late, or it writes nonsense."""
+        """Raises `LanguageModelError`s: there is none, it is not there, it refuses, is late, or writes nonsense."""
         model = self._language_model.acquire()
         if model is None:
             raise LanguageModelRefusedError("There is no language model to rewrite with.", hint="Set LEADLINE_LLM.")

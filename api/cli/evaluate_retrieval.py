@@ -15,6 +15,7 @@ from rich.table import Table
 from api.cli.client import ServiceError
 from api.cli.judged_collection import JudgedCollection, indexed
 from api.cli.plots import change_histogram, interval_plot
+from api.cli.svg_plots import change_chart, interval_chart
 from api.cli.up import read_settings
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.judged import JudgedFolder, open_judged
@@ -48,6 +49,7 @@ def retrieval(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep the figures of every query here, for `compare`.")
     ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the figures into this SVG file too.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """nDCG@10, recall@10, recall@100 and MRR@10 of BM25, dense and hybrid search, with 95 % bootstrap intervals.
@@ -67,6 +69,9 @@ def retrieval(
     if output is not None:
         save(evaluation, output)
     summaries = {name: run.summary() for name, run in runs.items()}
+    if plot is not None:
+        title = f"{evaluation.collection}: {len(evaluation.queries):,} queries"
+        plot.write_text(interval_chart(title, summaries), encoding="utf-8")
     if as_json:
         print(json.dumps(_as_json(evaluation, summaries)))
         return
@@ -78,6 +83,7 @@ def compare_runs(
     second: Annotated[str, typer.Argument(metavar="B", help="The same; what is compared with A.")],
     measure: Annotated[str, typer.Option(help="The measure whose queries are listed.")] = "ndcg@10",
     queries: Annotated[int, typer.Option(help="How many of the most changed queries to list.", min=0)] = 10,
+    plot: Annotated[Path | None, typer.Option(help="Draw every query's change into this SVG file too.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Whether B finds better than A: B - A query by query, with its 95 % bootstrap interval, and who won and lost.
@@ -88,6 +94,9 @@ def compare_runs(
     differences = compare(ours, theirs)
     if measure not in differences:
         raise typer.BadParameter(f"say one of {', '.join(differences)}", param_hint="--measure")
+    if plot is not None:
+        title = f"{evaluation.collection}: {first} (A) and {second} (B)"
+        plot.write_text(change_chart(title, measure, differences[measure], evaluation.queries), encoding="utf-8")
     if as_json:
         content = {
             name: {"first": d.first, "second": d.second, **asdict(d.change), "by_query": d.by_query}

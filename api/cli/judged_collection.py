@@ -1,4 +1,4 @@
-"""A folder of judged questions, its texts as documents of a service of its own: uploaded, chunked and embedded as any others."""
+"""The texts of judged questions as documents of a service of its own: uploaded, chunked and embedded as any others."""
 
 import hashlib
 import json

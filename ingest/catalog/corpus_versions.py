@@ -1,8 +1,8 @@
 """A number for each tenant that grows with every commit after which its searches may find something else.
 
 What was found may be kept under it: whoever reads the same number finds the same. It is counted up in the commit that
-makes a document searchable or ready, replaces, cancels or deletes it, adds vectors to it, or removes what it left in the
-index; so whoever reads it after a deletion has answered reads a larger one than was read before.
+makes a document searchable or ready, replaces, cancels or deletes it, adds vectors to it, or removes what it has left
+in the index; so whoever reads it after a deletion has answered reads a larger one than was read before.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from ingest.catalog.tables import corpus_versions
 
 
 def count_up(connection: Connection, tenant_ids: Collection[str]) -> None:
-    """To be a transaction's last statement: it holds the tenants' rows until the commit, and waits for no other then."""
+    """To be a transaction's last statement: it holds the tenants' rows until the commit."""
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     for tenant_id in sorted(set(tenant_ids)):
         connection.execute(

@@ -31,7 +31,7 @@ class JudgedFolder(Protocol):
 
 
 def open_judged(folder: Path) -> JudgedFolder:
-    """SQuAD's format where there is a JSON file and no `corpus.jsonl`, and else BEIR's. Raises `EvaluationDataError`."""
+    """SQuAD's format where there is a JSON file and no `corpus.jsonl`, else BEIR's. Raises `EvaluationDataError`."""
     if any(folder.glob("*.json")) and not (folder / "corpus.jsonl").exists():
         return SquadFolder(folder)
     return BeirFolder(folder)

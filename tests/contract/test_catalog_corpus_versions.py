@@ -27,9 +27,7 @@ def counted(catalog: Catalog) -> Callable[[], int]:
     return since
 
 
-def test_what_is_uploaded_counts_when_it_can_be_found(
-    catalog: Catalog, jobs: Jobs, counted: Callable[[], int]
-) -> None:
+def test_what_is_uploaded_counts_when_it_can_be_found(catalog: Catalog, jobs: Jobs, counted: Callable[[], int]) -> None:
     arrive(catalog)
     assert counted() == 0
     searchable(jobs)
@@ -42,9 +40,7 @@ def test_what_is_uploaded_counts_when_it_can_be_found(
     assert counted() == 1
 
 
-def test_a_replacement_counts_when_it_takes_the_place(
-    catalog: Catalog, jobs: Jobs, counted: Callable[[], int]
-) -> None:
+def test_a_replacement_counts_when_it_takes_the_place(catalog: Catalog, jobs: Jobs, counted: Callable[[], int]) -> None:
     document = arrive(catalog)
     searchable(jobs)
     embedded(jobs)

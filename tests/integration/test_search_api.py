@@ -3,12 +3,15 @@
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from api.cli.client import Client
+from tests.fakes.loaded_model import LoadedModel
+from tests.fakes.scripted_chat import ScriptedChat
 from tests.support.service import running
 
 BOOKS = {
@@ -118,3 +121,40 @@ def test_a_query_of_any_text_is_answered(client: Client, query: str, mode: str) 
 )
 def test_what_leaves_nothing_to_search_finds_nothing(client: Client, narrowed: dict[str, Any]) -> None:
     assert titles(search(client, **narrowed)) == set()
+
+
+def test_a_search_again_comes_from_the_cache_until_a_document_of_it_is_deleted(client: Client) -> None:
+    form = {"files": ("kraken.txt", b"The kraken sleeps below the thunders of the deep.")}
+    document = client.http.post("/v1/documents", files=form).json()["id"]
+    for _ in client.follow(f"/v1/documents/{document}/events"):
+        pass
+    first, again = search(client, "kraken").json(), search(client, "kraken").json()
+    assert (first["cached"], again["cached"]) == (False, True)
+    assert again["hits"] == first["hits"]
+    before = client.get("/v1/status")["query_cache"]
+    client.delete(f"/v1/documents/{document}")
+    gone = search(client, "kraken").json()
+    assert not gone["cached"]
+    assert all(hit["document"] != document for hit in gone["hits"])
+    assert client.get("/v1/status")["query_cache"] == {"hits": before["hits"], "misses": before["misses"] + 1}
+
+
+def test_a_rewrite_without_a_language_model_is_a_search_as_asked_and_flagged(client: Client) -> None:
+    found = search(client, rewrite="hyde").json()
+    assert found["rewrite"] == {"how": "hyde", "failure": "There is no language model to rewrite with."}
+    assert (found["queries"], found["hits"]) == (["whale"], search(client).json()["hits"])
+    assert search(client).json()["rewrite"] is None
+    assert search(client, rewrite="luck").status_code == 422
+
+
+def test_a_rewrite_names_its_queries_and_which_of_them_found_a_hit(tmp_path: Path) -> None:
+    chat = ScriptedChat(script=[json.dumps({"queries": ["white animal of the sea"]})])
+    with running(tmp_path, language_model=LoadedModel(chat)) as (_, found):
+        found.http.post("/v1/documents", files={"files": ("moby.md", BOOKS["moby.md"][1].encode())})
+        while not (hits := search(found, mode="bm25").json()["hits"]):
+            time.sleep(0.02)
+        rewritten = search(found, mode="bm25", rewrite="multi_query").json()
+    assert rewritten["queries"] == ["whale", "white animal of the sea"]
+    assert {hit["chunk"] for hit in rewritten["hits"]} == {hit["chunk"] for hit in hits}
+    assert any({"query_0", "query_1"} <= hit["why"].keys() for hit in rewritten["hits"])
+    assert rewritten["timings_ms"]["rewrite"] > 0

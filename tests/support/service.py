@@ -1,13 +1,19 @@
 """A whole service for tests: everything real but the encoder and, unless asked for, the language model."""
 
+import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import uvicorn
+
 from api.cli.client import Client, private
 from api.embedded import open_embedded
 from api.language_model import NoLanguageModel
-from api.services import Services
+from api.main import create_app
+from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from retrieval.embedding import HashingEmbedder
 from rlm.answering import LanguageModel
@@ -24,3 +30,20 @@ def running(
         private(services) as client,
     ):
         yield services, client
+
+
+@contextmanager
+def listening(services: Services) -> Iterator[tuple[str, str]]:
+    """The services on a TCP port of this machine: the URL, and a key of the default tenant."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(create_app(services), log_level="error", lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        _, key = services.keys.issue(DEFAULT_TENANT, "a test")
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}", key
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -13,7 +13,7 @@ from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
-from rlm.answering import Answering, ChatModel
+from rlm.answering import Answering
 from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Limits
 from rlm.errors import LanguageModelRefusedError, NotExhaustiveError, RunTooLargeError, SandboxUnavailableError
@@ -27,6 +27,7 @@ from rlm.scopes import AnswerScope
 from rlm.strategies import Completed, Routed
 from rlm.subcalls.cache import MemoryReplyCache
 from rlm.subcalls.scheduler import SubCallScheduler
+from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.rule_chat import RuleChat
 from tests.fakes.scripted_chat import ScriptedChat
@@ -60,22 +61,6 @@ class OneDocument:
         return {}
 
 
-class Loaded:
-    """A language model that is there, or none."""
-
-    def __init__(self, chat: BaseChatModel | None, profile: ModelProfile) -> None:
-        self._model = ChatModel(chat, profile) if chat else None
-
-    def state(self) -> Mapping[str, Any]:
-        return {"state": "ready"}
-
-    def acquire(self) -> ChatModel | None:
-        return self._model
-
-    def close(self) -> None:
-        return None
-
-
 PROFILE = ModelProfile("rules", 32_000, 2_000)
 SLOW = ModelProfile("slow", 32_000, 2_000, read_speed=0.1)
 
@@ -104,7 +89,7 @@ def answering(
     texts.save("v1", TEXT, title="Records", pages=(), chunks=())
     catalog, encoder = OneDocument(), HashingEmbedder()
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
-    return Answering(searcher, Loaded(chat, profile), Library(catalog, texts, encoder, sandbox), scheduler)
+    return Answering(searcher, LoadedModel(chat, profile), Library(catalog, texts, encoder, sandbox), scheduler)
 
 
 def answer(made: Answering, question: str = COUNTING, wanted: Wanted = ANYHOW, scope: AnswerScope = SCOPE) -> Answer:
