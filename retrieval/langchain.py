@@ -45,7 +45,8 @@ class LeadlineRetriever(BaseRetriever):
     `start` and `end` (code points of the document's text), `page`, `title`, `heading_path`, `collection`, `rank`,
     `score`, and `source`, the same for people. Raises `SearchServiceError`.
 
-    `http_client` and `http_async_client` are used where they are given; they must know the service's address.
+    Each search opens a connection of its own, unless `http_client` or `http_async_client` is given: one that knows the
+    service's address, and is closed by whoever made it.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, ignored_types=(cached_property,))
@@ -65,8 +66,13 @@ class LeadlineRetriever(BaseRetriever):
         run_manager: CallbackManagerForRetrieverRun,
         **kwargs: Any,  # noqa: ANN401 - members of a search's body
     ) -> list[Document]:
-        with self._failures():
-            response = self._client.post(_SEARCH, json=self._body(query, kwargs), headers=self._headers())
+        client = self.http_client or httpx.Client(**self._options())
+        try:
+            with self._failures():
+                response = client.post(_SEARCH, json=self._body(query, kwargs), headers=self._headers())
+        finally:
+            if client is not self.http_client:
+                client.close()
         return _documents(response)
 
     async def _aget_relevant_documents(
@@ -76,7 +82,6 @@ class LeadlineRetriever(BaseRetriever):
         run_manager: AsyncCallbackManagerForRetrieverRun,
         **kwargs: Any,  # noqa: ANN401 - members of a search's body
     ) -> list[Document]:
-        # A client's connections belong to the event loop that it is used in, and a retriever may be used in several.
         client = self.http_async_client or httpx.AsyncClient(**self._options())
         try:
             with self._failures():
@@ -92,10 +97,6 @@ class LeadlineRetriever(BaseRetriever):
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.api_key.get_secret_value()}"} if self.api_key else {}
-
-    @cached_property
-    def _client(self) -> httpx.Client:
-        return self.http_client or httpx.Client(**self._options())
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""Searching with more queries than the one that was asked, which a language model makes of it: opt-in, never in the way.
+"""Searching with more queries than the one that was asked, made by a language model: opt-in, and never in the way.
 
 Each query is searched for in the same scope, under the same rules of what may be shown, and the rankings are fused. A
 rewrite that fails or is late leaves the search with the query as it was asked, and is said so.

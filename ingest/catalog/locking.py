@@ -1,7 +1,8 @@
 """The order in which transactions lock rows on PostgreSQL: batch, tenant, documents by id, jobs, versions.
 
 The tenant's row of `corpus_versions` comes last of all, and nothing is waited for after it. A transaction that changes
-rows of several kinds takes its locks in that order, so that no two wait for each other. Locks last until the commit. On SQLite a `write` has the whole database already, and these are plain reads.
+rows of several kinds takes its locks in that order, so that no two wait for each other. Locks last until the commit. On
+SQLite a `write` has the whole database already, and these are plain reads.
 """
 
 from collections.abc import Collection
