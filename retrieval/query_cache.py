@@ -60,7 +60,8 @@ class CachedSearcher:
     """A searcher that keeps its results; safe to use from any thread.
 
     At most `max_bytes` of them, by an estimate, the longest unused going first; none is older than `max_age_seconds`.
-    With 0 bytes nothing is kept, nor is what a reranker that failed has left unranked. What other tenants add shifts BM25's idf a little and does not end an entry.
+    With 0 bytes nothing is kept; and what a reranker that failed has left unranked never is. What other tenants add
+    shifts BM25's idf a little and does not end an entry.
     """
 
     def __init__(

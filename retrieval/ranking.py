@@ -17,7 +17,7 @@ class Ranking:
     """Chunk ids with their scores, best first, and what each retriever said of them.
 
     `by_feedback` is the dense ranking by the query after feedback, and `by_rerank` that of a reranker; each is empty
-    where there was none. Of several queries, `by_query` are the rankings of each, and the others are those of the first.
+    where there was none. Of several queries, `by_query` are the rankings of each, and the others those of the first.
     """
 
     best: list[tuple[str, float]]
