@@ -98,7 +98,7 @@ def search(
     Queries are runs of words from the documents. For each query the three ways run one after the other, in an order
     that turns. Stop the service first: the folder's index has one owner.
     """
-    settings = read_settings(llm="none")
+    settings = read_settings(llm="none", query_cache_bytes=0)
     fetch_needed(settings)
     ways: dict[str, list[float]] = {"service": [], "rest": [], "bare": []}
     with open_embedded(settings) as services, private(services) as client:

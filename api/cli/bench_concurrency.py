@@ -82,7 +82,7 @@ def concurrency(
     search when it has the answer to the one before. `loop_lag` is how late the service's event loop comes to what is
     due. Stop the service first: the folder's index has one owner.
     """
-    settings = read_settings(llm="none")
+    settings = read_settings(llm="none", query_cache_bytes=0)
     fetch_needed(settings)
     spawning = multiprocessing.get_context("spawn")
     with (

@@ -7,10 +7,13 @@ in the index; so whoever reads it after a deletion has answered reads a larger o
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ingest.catalog.tables import corpus_versions
+
+# Made once: every search asks it.
+_VERSION = select(corpus_versions.c.version).where(corpus_versions.c.tenant_id == bindparam("tenant_id"))
 
 
 def count_up(connection: Connection, tenant_ids: Collection[str]) -> None:
@@ -28,5 +31,4 @@ def count_up(connection: Connection, tenant_ids: Collection[str]) -> None:
 
 def corpus_version(connection: Connection, tenant_id: str) -> int:
     """0 for a tenant that has nothing to be found yet."""
-    query = select(corpus_versions.c.version).where(corpus_versions.c.tenant_id == tenant_id)
-    return connection.execute(query).scalar() or 0
+    return connection.execute(_VERSION, {"tenant_id": tenant_id}).scalar() or 0
