@@ -29,7 +29,11 @@ def server() -> Iterator[MisbehavingOpenAI]:
 @pytest.fixture(scope="module")
 def client(server: MisbehavingOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     home = tmp_path_factory.mktemp("home")
-    reranker = {"reranker": f"{server.url} words", "reranker_api_key": "secret", "rerank_deadline_ms": 300}
+    reranker: dict[str, Any] = {
+        "reranker": f"{server.url} words",
+        "reranker_api_key": "secret",
+        "rerank_deadline_ms": 300,
+    }
     with running(home, query_cache_bytes=0, **reranker) as (_, found):  # the same search, under other behaviours
         for name, text in TEXTS.items():
             assert found.http.post("/v1/documents", params={"name": name}, content=text.encode()).status_code == 202
