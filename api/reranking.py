@@ -15,7 +15,7 @@ def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
     key = settings.reranker_api_key.get_secret_value() if settings.reranker_api_key else None
     return Reranking(
         open_reranker(choice, models, api_key=key),
-        depth=settings.rerank_depth,
+        depth=settings.rerank_depth or choice.depth,
         deadline_seconds=settings.rerank_deadline_ms / 1000,
         weight=settings.rerank_weight or choice.weight,
     )

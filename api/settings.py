@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from retrieval.requests import MAX_TOP_K
 from retrieval.rerankers import parse_reranker
-from retrieval.reranking import DEADLINE_SECONDS, DEPTH
+from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.forms import SandboxForm
 
 
@@ -51,7 +51,12 @@ class Settings(BaseSettings):
         "`cross-encoder` and a model's folder or id, or `URL MODEL` of a /rerank or /score endpoint.",
     )
     reranker_api_key: SecretStr | None = Field(None, description="The key of that endpoint, if it wants one.")
-    rerank_depth: int = Field(DEPTH, ge=1, le=MAX_TOP_K, description="How many passages of a search it reads.")
+    rerank_depth: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_TOP_K,
+        description="How many passages of a search it reads; 50 if not set, and 10 by late interaction.",
+    )
     rerank_deadline_ms: int = Field(
         round(DEADLINE_SECONDS * 1000), ge=1, description="How long a search waits for it; then hits are as they were."
     )

@@ -6,6 +6,10 @@ from retrieval.index import DenseVector
 
 # Measured on four collections: nDCG@10 is flat from 0.3 to 0.7, and falls when more than one passage is believed.
 ROCCHIO_BETA = 0.5
+# The passage that moved the query, and what is most like it, stand out in the ranking that follows: it is an echo, and
+# says nothing of how far apart the others are. So the first few are left out of that ranking's mean and deviation.
+# Measured on six collections: nDCG@10 differs by less than 0.003 for 1 to 5.
+ECHOES = 3
 
 
 def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_BETA) -> DenseVector:

@@ -1,9 +1,9 @@
 """Fusing rankings: pure functions, each with its paper."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
 
 from retrieval.index import Scored
 
@@ -21,13 +21,18 @@ class Fusion(StrEnum):
     DBSF = "dbsf"
 
 
-def fuse(by_bm25: Sequence[Scored], by_dense: Sequence[Scored], how: Fusion) -> list[tuple[str, float]]:
-    """Ids with their fused scores, best first; where one retriever found nothing, the other's own order and scores."""
+def fuse(
+    by_bm25: Sequence[Scored], by_dense: Sequence[Scored], how: Fusion, *, echoes: int = 0
+) -> list[tuple[str, float]]:
+    """Ids with their fused scores, best first; where one retriever found nothing, the other's own order and scores.
+
+    `echoes` is for DBSF.
+    """
     if not by_dense or not by_bm25:
         return [(hit.id, hit.score) for hit in (*by_bm25, *by_dense)]
     if how is Fusion.RRF:
         return reciprocal_rank_fusion([[hit.id for hit in by_bm25], [hit.id for hit in by_dense]])
-    return distribution_based_score_fusion(by_bm25, by_dense)
+    return distribution_based_score_fusion(by_bm25, by_dense, echoes=echoes)
 
 
 def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K) -> list[tuple[str, float]]:
@@ -36,35 +41,57 @@ def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K)
     score(d) = sum over rankings of 1 / (k + rank(d)), ranks from 1; an absent document adds nothing.
     Source: Cormack, Clarke & Buettcher, SIGIR 2009 (k = 60).
     """
-    return _summed({i: 1.0 / (k + rank) for rank, i in enumerate(ranking, start=1)} for ranking in rankings)
+    scores: dict[str, float] = {}
+    for ranking in rankings:
+        for rank, identifier in enumerate(ranking, start=1):
+            scores[identifier] = scores.get(identifier, 0.0) + 1.0 / (k + rank)
+    return _sorted(scores)
 
 
 def distribution_based_score_fusion(
-    by_bm25: Sequence[Scored], by_dense: Sequence[Scored], *, depth: int = DBSF_DEPTH
+    by_bm25: Sequence[Scored], by_dense: Sequence[Scored], *, depth: int = DBSF_DEPTH, echoes: int = 0
 ) -> list[tuple[str, float]]:
     """Fuse by scores, each measured against the mean and deviation of its own ranking; ties break by id.
 
-    score(d) = sum over rankings of (s(d) - (m - 3 sd)) / 6 sd; an absent document adds nothing. m and sd are of the
-    best `depth` scores. BM25 finds only what shares a word with the query: where it found fewer than the other, the
-    rest has the BM25 score 0 and counts as that. Without this the few it found would be measured against each other.
-    Source: Mazzeschi, "Distribution-Based Score Fusion (DBSF)", 2023, as Qdrant has it but for the zeros.
+    score(d) = sum over rankings of (s(d) - (m - 3 sd)) / 6 sd. m and sd are of the best `depth` scores, without the
+    first `echoes` of the dense ranking, or a quarter of a short one. BM25 finds only what shares a word with the query:
+    where it found fewer than the other, the rest has the BM25 score 0 and counts as that. Without this the few it found
+    would be measured against each other. What is absent from a ranking would stand below its end, and counts as its
+    last.
+    Source: Mazzeschi, "Distribution-Based Score Fusion (DBSF)", 2023. As with Qdrant no score is cut off; but there
+    what is absent from a ranking adds nothing, as if it stood three deviations below the mean.
     """
     unmatched = max(0, min(len(by_dense), depth) - len(by_bm25))
-    return _summed([_normalized(by_bm25, depth, zeros=unmatched), _normalized(by_dense, depth, zeros=0)])
+    lexical = _Scale.of([*(hit.score for hit in by_bm25[:depth]), *(0.0,) * unmatched])
+    semantic = _Scale.of([hit.score for hit in by_dense[:depth]][min(echoes, len(by_dense) // 4) :])
+    bm25 = {hit.id: lexical.of_found(hit.score) for hit in by_bm25}
+    dense = {hit.id: semantic.of_found(hit.score) for hit in by_dense}
+    no_bm25 = lexical.of_absent(0.0 if unmatched else by_bm25[-1].score)
+    no_dense = semantic.of_absent(by_dense[-1].score)
+    return _sorted({i: bm25.get(i, no_bm25) + dense.get(i, no_dense) for i in bm25 | dense})
 
 
-def _normalized(ranking: Sequence[Scored], depth: int, *, zeros: int) -> dict[str, float]:
-    scores = [*(hit.score for hit in ranking[:depth]), *(0.0,) * zeros]
-    mean = math.fsum(scores) / len(scores)
-    variance = math.fsum((score - mean) ** 2 for score in scores) / max(1, len(scores) - 1)
-    width = 2 * _DEVIATIONS * math.sqrt(variance)
-    if not width:  # all alike: in the middle
-        return {hit.id: 0.5 for hit in ranking}
-    return {hit.id: (hit.score - mean) / width + 0.5 for hit in ranking}
+@dataclass(frozen=True)
+class _Scale:
+    """The mean of a ranking's scores, and six of their deviations."""
+
+    mean: float
+    width: float
+
+    @classmethod
+    def of(cls, scores: Sequence[float]) -> "_Scale":
+        mean = math.fsum(scores) / len(scores)
+        variance = math.fsum((score - mean) ** 2 for score in scores) / max(1, len(scores) - 1)
+        return cls(mean, 2 * _DEVIATIONS * math.sqrt(variance))
+
+    def of_found(self, score: float) -> float:
+        """Where all are alike they are in the middle."""
+        return (score - self.mean) / self.width + 0.5 if self.width else 0.5
+
+    def of_absent(self, last: float) -> float:
+        """What stands below the ranking's last score counts as that, and is not alike."""
+        return self.of_found(last) if self.width else 0.0
 
 
-def _summed(scored: Iterable[Mapping[str, float]]) -> list[tuple[str, float]]:
-    scores: dict[str, float] = {}
-    for identifier, score in chain.from_iterable(ranking.items() for ranking in scored):
-        scores[identifier] = scores.get(identifier, 0.0) + score
+def _sorted(scores: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))

@@ -192,14 +192,14 @@ def _reranker(settings: Settings) -> Iterator[Finding]:
             return
         begun = time.perf_counter()
         try:
-            reranking.scores("Does it work?", ["It works."] * settings.rerank_depth)
+            reranking.scores("Does it work?", ["It works."] * reranking.depth)
         finally:
             reranking.close()
     except LeadlineError as error:
         yield Finding("reranker", f"{settings.reranker}: {error.detail}", error.hint)
         return
     took = (time.perf_counter() - begun) * 1000
-    reads = f"reads {settings.rerank_depth} passages, short ones in {took:,.0f} of {settings.rerank_deadline_ms:,} ms"
+    reads = f"reads {reranking.depth} passages, short ones in {took:,.0f} of {settings.rerank_deadline_ms:,} ms"
     yield Finding("reranker", f"{settings.reranker}: {reads}")
 
 

@@ -32,10 +32,30 @@ def test_one_ranking_keeps_its_order(ranking: list[str]) -> None:
 
 def test_scores_are_counted_in_deviations_from_their_own_rankings_mean() -> None:
     # Mean 4 and deviation 2 (over n - 1): a lies at +1, c at -1, and six deviations are a unit around the middle.
+    fused = dict(distribution_based_score_fusion(scored(a=6, b=4, c=2), scored(c=0.6, b=0.4, a=0.2)))
+    assert fused == pytest.approx({"a": 1.0, "b": 1.0, "c": 1.0})
+
+
+def test_what_a_ranking_does_not_have_counts_as_its_last() -> None:
     fused = dict(distribution_based_score_fusion(scored(a=6, b=4, c=2), scored(c=0.6, d=0.4, e=0.2)))
+    last = -1 / 6 + 0.5
     assert fused == pytest.approx(
-        {"a": 1 / 6 + 0.5, "b": 0.5, "c": (-1 / 6 + 0.5) + (1 / 6 + 0.5), "d": 0.5, "e": -1 / 6 + 0.5}
+        {"a": 1 / 6 + 0.5 + last, "b": 0.5 + last, "c": last + (1 / 6 + 0.5), "d": last + 0.5, "e": 2 * last}
     )
+
+
+def test_the_first_of_the_dense_ranking_can_be_left_out_of_its_distribution() -> None:
+    bm25, dense = scored(a=2, b=1), scored(a=9.0, b=0.6, c=0.4, d=0.2)
+    without = dict(distribution_based_score_fusion(bm25, dense, echoes=1))
+    assert without["c"] - without["d"] == pytest.approx(1 / 6)  # one deviation of .6, .4 and .2
+    assert without["a"] > without["b"] + 5
+    within = dict(distribution_based_score_fusion(bm25, dense))
+    assert within["c"] - within["d"] < 0.01
+
+
+def test_a_short_ranking_is_measured_whole() -> None:
+    two = scored(a=2, b=1), scored(a=0.9, b=0.6)
+    assert distribution_based_score_fusion(*two, echoes=3) == distribution_based_score_fusion(*two)
 
 
 def test_what_bm25_did_not_match_counts_as_zero() -> None:
