@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from retrieval.rewriting import MAX_QUERIES, Rewrite
 from rlm.answering import LanguageModel
 from rlm.budgets import Budget, Limits
-from rlm.errors import LanguageModelOutputError, LanguageModelRefusedError, LanguageModelUnavailableError
+from rlm.errors import (
+    BudgetExhaustedError,
+    LanguageModelOutputError,
+    LanguageModelRefusedError,
+    LanguageModelTimeoutError,
+    LanguageModelUnavailableError,
+)
 from rlm.operators.prompts import one_line
 from rlm.subcalls.port import SubCall, SubFailure
 from rlm.subcalls.scheduler import SubCallScheduler
@@ -90,6 +96,10 @@ class ModelRewriter:
         bound = self._sub_calls.bind(model.chat, model.profile, tenant_id=tenant_id, budget=budget)
         (reply,) = bound.run([_call(query, form)])
         if isinstance(reply, SubFailure):
+            if reply.code == BudgetExhaustedError.code:
+                raise LanguageModelTimeoutError(
+                    f"The language model was not done in {self._deadline_seconds:g} seconds."
+                )
             raise LanguageModelUnavailableError(reply.detail)
         return _entries(reply.text, form)
 

@@ -130,6 +130,42 @@ GUARDS = (
         "",
         "tests/unit/rlm/subcalls/test_shape.py::test_a_schema_never_makes_us_fetch_anything",
     ),
+    Guard(
+        "a tenant's own query cache",
+        "retrieval/query_cache.py",
+        "_Key(request.tenant_id, version,",
+        '_Key("", version,',
+        "tests/unit/retrieval/test_query_cache.py::test_another_tenants_hits_are_never_shown",
+    ),
+    Guard(
+        "query cache of one corpus",
+        "retrieval/query_cache.py",
+        "key = _Key(request.tenant_id, version,",
+        "key = _Key(request.tenant_id, 0,",
+        "tests/unit/retrieval/test_query_cache.py::test_what_was_found_in_an_earlier_corpus_is_not_found_again_and_not_kept",
+    ),
+    Guard(
+        "query cache of one generation",
+        "retrieval/query_cache.py",
+        "self.uncached.generation, _canonical",
+        "1, _canonical",
+        "tests/unit/retrieval/test_query_cache.py::test_the_generation_of_the_index_is_a_part_of_the_key",
+    ),
+    Guard(
+        "query cache of one request",
+        "retrieval/query_cache.py",
+        "members = asdict(request)",
+        'members = {"query": request.query, "tenant_id": ""}',
+        "tests/unit/retrieval/test_query_cache.py::test_every_member_of_a_request_is_a_part_of_its_key",
+    ),
+    Guard(
+        "a deletion counts",
+        "ingest/catalog/catalog.py",
+        "with self._finding_otherwise(tenant_id) as connection:\n            deleted",
+        "with write(self._engine) as connection:\n            deleted",
+        "tests/unit/workers/test_query_cache.py"
+        "::test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered",
+    ),
 )
 
 

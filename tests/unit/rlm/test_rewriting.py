@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from retrieval.rewriting import Rewrite
-from rlm.errors import LanguageModelError, LanguageModelRefusedError, LanguageModelUnavailableError
+from rlm.errors import LanguageModelError, LanguageModelRefusedError, LanguageModelTimeoutError
 from rlm.rewriting import ModelRewriter
 from rlm.subcalls.cache import MemoryReplyCache
 from rlm.subcalls.scheduler import SubCallScheduler
@@ -70,7 +70,7 @@ def test_a_model_that_does_not_end_is_given_up_at_the_deadline(scheduler: SubCal
         raise AssertionError
 
     chat = CallableChat(answer=never)
-    with pytest.raises(LanguageModelUnavailableError, match="time"):
+    with pytest.raises(LanguageModelTimeoutError, match="not done in"):
         ModelRewriter(LoadedModel(chat), scheduler, deadline_seconds=0.2).rewrite("ann", "whale", Rewrite.HYDE)
     assert chat.given_up == 1
 
