@@ -4,7 +4,6 @@ import resource
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ import typer
 from rich.console import Console
 
 from api.cli import bench_concurrency, bench_index, bench_rlm
+from api.cli.bare_encoder import bare_rates, sample_chunks
 from api.cli.bench_figures import AsJson, print_figures, query_texts
 from api.cli.client import private
 from api.cli.fetching import fetch_needed
@@ -21,8 +21,6 @@ from api.cli.up import read_settings
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
-from ingest.chunking import chunk_text, context_line
-from retrieval.build import embedded_encoder
 from retrieval.index import Scope
 from retrieval.models.store import ModelStore
 from retrieval.search import SearchRequest
@@ -33,8 +31,6 @@ app.command()(bench_concurrency.concurrency)
 app.command()(bench_rlm.rlm)
 app.command()(bench_rlm.rlm_generate)
 app.command()(bench_rlm.rlm_score)
-
-_BARE_BATCH = 256
 
 
 @app.command()
@@ -52,10 +48,10 @@ def ingest(
     fetch_needed(settings)
     console = Console(stderr=True)
     files = list(find_files([folder]))
-    sample = _sample(files, bare_chunks)
+    sample = sample_chunks(files, bare_chunks)
     half = len(sample) // 2
     with console.status("The bare encoder …"):
-        bare = _bare_rates(settings, sample[:half])
+        bare = bare_rates(ModelStore(settings.models), sample[:half])
     with tempfile.TemporaryDirectory(prefix="leadline-bench-") as home, console.status("Ingesting …") as status:
         own = Settings(**{**settings.model_dump(), "home": Path(home)})
         with open_embedded(own) as services, private(services) as client:
@@ -68,7 +64,7 @@ def ingest(
             )
     peak = _peak_mib()
     with console.status("The bare encoder again …"):
-        bare += _bare_rates(settings, sample[half:])
+        bare += bare_rates(ModelStore(settings.models), sample[half:])
     pipeline = report.tokens / (report.ready_seconds or 1.0)
     print_figures(
         {
@@ -134,32 +130,6 @@ def search(
         figures[f"{quantile}_ratio"] = round(figures[f"{quantile}_ms"] / figures[f"bare_{quantile}_ms"], 3)
     figures["ratio"] = figures["p50_ratio"]
     print_figures(figures, as_json)
-
-
-def _sample(files: Sequence[tuple[str, Path]], size: int) -> list[str]:
-    """Chunks spread evenly over the folder's text files, as the pipeline would give them to the encoder."""
-    texts: list[str] = []
-    for name, path in files:
-        body = path.read_bytes().decode("utf-8", "replace")
-        texts += [
-            f"{context_line(name, chunk.heading_path)}\n{body[chunk.start : chunk.end]}"
-            for chunk in chunk_text(body, markdown=True)
-        ]
-    chosen = np.random.default_rng(0).permutation(len(texts))[:size]
-    return [texts[index] for index in chosen]
-
-
-def _bare_rates(settings: Settings, texts: Sequence[str]) -> list[float]:
-    """Tokens per second of the encoder alone, batch by batch."""
-    encoder = embedded_encoder(ModelStore(settings.models))
-    encoder.documents(texts[:_BARE_BATCH])  # the first batch pays for memory
-    rates: list[float] = []
-    for at in range(0, len(texts) - _BARE_BATCH + 1, _BARE_BATCH):
-        begun = time.perf_counter()
-        embedded = encoder.documents(texts[at : at + _BARE_BATCH])
-        rates.append(embedded.tokens / (time.perf_counter() - begun))
-    encoder.close()
-    return rates
 
 
 def _peak_mib() -> int:

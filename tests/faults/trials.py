@@ -9,10 +9,11 @@ python -m tests.faults.trials workers        two workers against one
 import argparse
 import json
 import random
+import statistics
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,13 @@ from typing import Any
 import numpy as np
 from redis import Redis
 
+from api.cli.bare_encoder import bare_rates, sample_chunks
+from api.cli.ingest import find_files
+from api.settings import Settings
 from ingest.documents import Document, VersionState
 from retrieval.bm25 import Bm25Encoder
 from retrieval.index import Scope
+from retrieval.models.store import ModelStore
 from tests.support.books import book
 from tests.support.cluster import Cluster, running_cluster, wait_until
 from tests.support.cluster_truth import Truth
@@ -110,26 +115,46 @@ def poisoned(*, good: int, bad: int, folder: Path) -> dict[str, Any]:
 def workers(*, uploads: int, folder: Path) -> dict[str, Any]:
     """Documents a second of one worker and of two on the same documents, from the first searchable to the last ready.
 
-    The encoder of these processes costs nothing, so this is the speed of everything but embedding.
+    Once with an encoder that costs nothing, which is the speed of everything but embedding; and once with the real one,
+    next to what the bare encoder takes for as many tokens.
     """
     texts = _texts(uploads)
-    rates = {}
-    for count in (1, 2):
-        with _cluster(folder / str(count), workers=count, start_workers=False) as cluster:
-            for name, text in texts.items():
-                cluster.upload(text, name)
-            for worker in cluster.workers:
-                worker.start()
-            wait_until(cluster.settled, seconds=600, what="all work is done")
-            versions = [document.version for document in cluster.catalog.documents(_TENANT, limit=uploads)]
-            first = min(version.searchable_at or 0.0 for version in versions)
-            rates[count] = uploads / (max(version.ready_at or 0.0 for version in versions) - first)
+    shelf = folder / "shelf"
+    shelf.mkdir(parents=True)
+    for name, text in texts.items():
+        (shelf / name).write_text(text)
+    models = ModelStore(Settings().models)
+    sample = sample_chunks(find_files([shelf]), 2_048)
+    half = len(sample) // 2
+    bare = bare_rates(models, sample[:half])
+    free = {count: _worked(folder / f"free-{count}", texts, count) for count in (1, 2)}
+    real = {count: _worked(folder / f"real-{count}", texts, count, encoder="minilm") for count in (1, 2)}
+    bare += bare_rates(models, sample[half:])
+    seconds, tokens = real[1]
     return {
         "uploads": uploads,
-        "documents_per_second_one": round(rates[1], 2),
-        "documents_per_second_two": round(rates[2], 2),
-        "ratio": round(rates[2] / rates[1], 2),
+        "tokens": tokens,
+        **{f"documents_per_second_{count}_free_encoder": round(uploads / free[count][0], 2) for count in free},
+        **{f"documents_per_second_{count}": round(uploads / real[count][0], 2) for count in real},
+        "ratio_free_encoder": round(free[1][0] / free[2][0], 2),
+        "ratio": round(real[1][0] / real[2][0], 2),
+        "bare_tokens_per_second": round(statistics.median(bare)),
+        "share_outside_embedding": round(1 - tokens / statistics.median(bare) / seconds, 4),
     }
+
+
+def _worked(folder: Path, texts: Mapping[str, str], workers: int, *, encoder: str | None = None) -> tuple[float, int]:
+    """Seconds from the first searchable to the last ready, and all tokens that were embedded."""
+    with _cluster(folder, workers=workers, start_workers=False, encoder=encoder) as cluster:
+        for name, text in texts.items():
+            cluster.upload(text, name)
+        for worker in cluster.workers:
+            worker.start()
+        wait_until(cluster.settled, seconds=600, what="all work is done")
+        versions = [document.version for document in cluster.catalog.documents(_TENANT, limit=len(texts))]
+        first = min(version.searchable_at or 0.0 for version in versions)
+        last = max(version.ready_at or 0.0 for version in versions)
+        return last - first, sum(version.tokens or 0 for version in versions)
 
 
 @dataclass(frozen=True)
@@ -183,11 +208,18 @@ class _Repeater:
 
 
 @contextmanager
-def _cluster(folder: Path, *, workers: int = 1, start_workers: bool = True) -> Iterator[Cluster]:
+def _cluster(
+    folder: Path, *, workers: int = 1, start_workers: bool = True, encoder: str | None = None
+) -> Iterator[Cluster]:
     with (
         running_postgres() as postgres,
         running_cluster(
-            folder, postgres.catalog_database(), workers=workers, start_workers=start_workers, persistent_valkey=False
+            folder,
+            postgres.catalog_database(),
+            workers=workers,
+            start_workers=start_workers,
+            persistent_valkey=False,
+            encoder=encoder,
         ) as cluster,
     ):
         yield cluster
@@ -228,7 +260,7 @@ _TRIALS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "flush": lambda folder: flush(uploads=100, flushes=20, folder=folder),
     "repeat": lambda folder: repeat(uploads=30, times=3, folder=folder),
     "poison": lambda folder: poisoned(good=100, bad=20, folder=folder),
-    "workers": lambda folder: workers(uploads=60, folder=folder),
+    "workers": lambda folder: workers(uploads=120, folder=folder),
 }
 
 

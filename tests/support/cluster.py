@@ -216,8 +216,9 @@ def running_cluster(
     persistent_valkey: bool = True,
     start_workers: bool = True,
     start_beat: bool = True,
+    encoder: str | None = None,
 ) -> Iterator[Cluster]:
-    """All parts started and answering; killed at the end."""
+    """All parts started and answering; killed at the end. They need no model, unless an `encoder` is named."""
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         valkey = stack.enter_context(running_valkey(home / "valkey", **_VALKEY[persistent_valkey]))
@@ -244,6 +245,8 @@ def running_cluster(
             "LEADLINE_UPKEEP_SECONDS": str(2 * sweep_seconds),
             VARIABLE: str(faults.folder),
         }
+        if encoder is not None:
+            environment["LEADLINE_ENCODER"] = encoder
         (home / "shared").mkdir(exist_ok=True)
 
         def part(*arguments: str, name: str, start: bool = True) -> Part:

@@ -1,4 +1,7 @@
-"""One process of a test cluster: as `leadline api`, `worker` and `beat`, with an encoder that needs no model."""
+"""One process of a test cluster: as `leadline api`, `worker` and `beat`, with an encoder that needs no model.
+
+Where LEADLINE_ENCODER names one, that is used.
+"""
 
 import argparse
 import logging
@@ -13,6 +16,7 @@ from retrieval.encoders import Encoders
 from tests.support.encoders import cluster_encoders
 from tests.support.fault_folder import arm_from_environment
 from tests.support.poison import limit_memory, poisoned_parser
+from workers.cluster import local_encoders
 from workers.main import run_beat, run_worker
 from workers.settings import ClusterSettings
 
@@ -63,12 +67,13 @@ def move(cluster: ClusterSettings) -> None:
 
 
 def _start_child() -> None:
-    limit_memory()
+    if ClusterSettings().encoder is None:  # a model maps far more than it uses
+        limit_memory()
     arm_from_environment()
 
 
-def _encoders(_: ClusterSettings) -> Encoders:
-    return cluster_encoders()
+def _encoders(settings: ClusterSettings) -> Encoders:
+    return cluster_encoders() if settings.encoder is None else local_encoders(settings)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,39 @@
+"""The bare encoder's speed: what everything that embeds is measured against, in the same run."""
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ingest.chunking import chunk_text, context_line
+from retrieval.build import embedded_encoder
+from retrieval.models.store import ModelStore
+
+_BATCH = 256
+
+
+def sample_chunks(files: Iterable[tuple[str, Path]], size: int) -> list[str]:
+    """Chunks spread evenly over the folder's text files, as the pipeline would give them to the encoder."""
+    texts: list[str] = []
+    for name, path in files:
+        body = path.read_bytes().decode("utf-8", "replace")
+        texts += [
+            f"{context_line(name, chunk.heading_path)}\n{body[chunk.start : chunk.end]}"
+            for chunk in chunk_text(body, markdown=True)
+        ]
+    chosen = np.random.default_rng(0).permutation(len(texts))[:size]
+    return [texts[index] for index in chosen]
+
+
+def bare_rates(models: ModelStore, texts: Sequence[str]) -> list[float]:
+    """Tokens per second of the encoder alone, batch by batch."""
+    encoder = embedded_encoder(models)
+    encoder.documents(texts[:_BATCH])  # the first batch pays for memory
+    rates: list[float] = []
+    for at in range(0, len(texts) - _BATCH + 1, _BATCH):
+        begun = time.perf_counter()
+        embedded = encoder.documents(texts[at : at + _BATCH])
+        rates.append(embedded.tokens / (time.perf_counter() - begun))
+    encoder.close()
+    return rates
