@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +50,8 @@ class Scope:
     hidden_versions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Scored:
-    """A chunk id with one retriever's score, higher is better."""
+class Scored(NamedTuple):
+    """A chunk id with one retriever's score, higher is better. A search makes some 400, so they are tuples."""
 
     id: str
     score: float

@@ -255,13 +255,15 @@ class Searcher:
     def _hits(self, found: "_Found", request: SearchRequest) -> tuple[Hit, ...]:
         """With their texts. What was deleted a moment ago has none any more, and is not a hit."""
         ranking = found.ranking
-        why = {
-            "bm25": _why(ranking.by_bm25),
-            "dense": _why(ranking.by_dense),
-            "feedback": _why(ranking.by_feedback),
-            "rerank": _why(ranking.by_rerank),
-            **{f"query_{number}": _why(each) for number, each in enumerate(ranking.by_query)},
+        rankings = {
+            "bm25": ranking.by_bm25,
+            "dense": ranking.by_dense,
+            "feedback": ranking.by_feedback,
+            "rerank": ranking.by_rerank,
+            **{f"query_{number}": each for number, each in enumerate(ranking.by_query)},
         }
+        wanted = {each.chunk.id for each in found.chosen}
+        why = {name: _why(hits, wanted) for name, hits in rankings.items()}
         hits: list[Hit] = []
         for chosen, start, end, merged in self._spans(found.chosen, request.expand_chars):
             cosine = why["dense"].get(chosen.chunk.id)
@@ -332,5 +334,5 @@ class _Found:
     reranked: Reranked | None = None
 
 
-def _why(hits: Sequence[Scored]) -> dict[str, Why]:
-    return {hit.id: Why(rank, hit.score) for rank, hit in enumerate(hits, start=1)}
+def _why(hits: Sequence[Scored], wanted: Collection[str]) -> dict[str, Why]:
+    return {hit.id: Why(rank, hit.score) for rank, hit in enumerate(hits, start=1) if hit.id in wanted}
