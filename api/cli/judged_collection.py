@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -32,12 +33,14 @@ _MARKDOWN_MARKS = "# \n"
 class JudgedCollection:
     """A service that holds the corpus; `owners` are corpus ids by document id.
 
-    Texts that are the same to the byte are one document with several ids.
+    Texts that are the same to the byte are one document with several ids. `indexing_seconds` went from the
+    first upload to the last vector, and are None where the index was there already.
     """
 
     services: Services
     client: Client
     owners: Mapping[str, Sequence[str]]
+    indexing_seconds: float | None
 
     def versions(self) -> dict[str, str]:
         """The version that searches find of each document."""
@@ -52,7 +55,7 @@ def indexed(data: JudgedFolder, home: Path | None, console: Console) -> Iterator
     Without `home` that folder is gone afterwards. With it, the corpus is indexed the first time and found there from
     then on; a folder that holds something else is refused.
     """
-    settings = read_settings(llm="none")
+    settings = read_settings(llm="none", query_cache_bytes=0)
     fetch_needed(settings)
     with ExitStack() as stack:
         if home is None:
@@ -62,11 +65,14 @@ def indexed(data: JudgedFolder, home: Path | None, console: Console) -> Iterator
         own = Settings(**{**settings.model_dump(), "home": home})
         services = stack.enter_context(open_embedded(own))
         client = stack.enter_context(private(services))
+        seconds = None
         if owners is None:
             _note(home, corpus, None)  # what is interrupted here goes on the next time
+            begun = time.perf_counter()
             owners = _upload(client, data, console)
+            seconds = time.perf_counter() - begun
             _note(home, corpus, owners)
-        yield JudgedCollection(services, client, owners)
+        yield JudgedCollection(services, client, owners, seconds)
 
 
 def _known(home: Path, corpus: str) -> dict[str, list[str]] | None:

@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -16,10 +14,10 @@ from rlm.benchmark.results import Outcome, judge, summarize
 from tests.peers.environment import DEFAULT, python_of, versions
 from tests.peers.meter import Meter, metered
 from tests.peers.peer import SYSTEMS
+from tests.peers.processes import kill, start
 
 # A peer gets its own deadline first; it is killed when it does not keep it.
 _GRACE_SECONDS = 15.0
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 
 
 def main() -> None:
@@ -58,22 +56,14 @@ def answer(python: Path, asked: dict[str, Any], identifier: str, meter: Meter) -
     meter.reset()
     begun = time.monotonic()
     said: dict[str, str]
-    peer = subprocess.Popen(
-        [python, Path(__file__).with_name("peer.py")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
-        start_new_session=True,
-    )
+    peer = start(python, Path(__file__).with_name("peer.py"), stdin=subprocess.PIPE)
     try:
         written, _ = peer.communicate(json.dumps(asked), timeout=asked["seconds"] + _GRACE_SECONDS)
         said = _last_line(written)
     except subprocess.TimeoutExpired:
         said = {"error": f"There was no answer after {asked['seconds']:g} s."}
     finally:
-        _kill(peer)
+        kill(peer)
     spent = meter.spent
     return Outcome(
         identifier,
@@ -93,15 +83,6 @@ def _last_line(written: str) -> dict[str, str]:
     except (IndexError, ValueError):
         return {"error": "The peer's process ended without an answer."}
     return said
-
-
-def _kill(peer: "subprocess.Popen[str]") -> None:
-    """With all processes that it started."""
-    try:
-        os.killpg(peer.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    peer.wait()
 
 
 def _parser() -> argparse.ArgumentParser:
