@@ -2,8 +2,8 @@
 
 The request names `system`, `model` (a sentence-transformers folder) and `top_k`, and holds `texts` and `queries` as
 pairs of id and text. The lines are `{"threads": …}`, `{"indexed": …, "seconds": …}` and for each query
-`{"query": …, "ms": …, "found": [ids, best first]}`; or, as the last, `{"error": …}`. Loading the model is not timed, nor
-a first query. It imports nothing of ours: it runs where only the peer is installed.
+`{"query": …, "ms": …, "found": [ids, best first]}`; or, as the last, `{"error": …}`. Loading the model is not timed,
+nor a first query. It imports nothing of ours: it runs where only the peer is installed.
 """
 
 import json
