@@ -132,6 +132,10 @@ def ask(python: Path, asked: Mapping[str, Any], data: BeirFolder, seconds: float
         if peer.stdout is None:
             raise PeerError("Its process has no output.")
         found = read(peer.stdout, data.qrels)
+    except PeerError as error:
+        if late.is_alive():
+            raise
+        raise PeerError(f"{error} It was killed after {seconds:g} s: give it more --seconds.") from error
     finally:
         late.cancel()
         kill(peer)
@@ -159,6 +163,12 @@ def _print(report: Mapping[str, Any]) -> None:
     Console().print(table)
 
 
+def _count(text: str) -> int:
+    if (count := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return count
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.peers.retrieval", description="Measure hybrid searches one after the other."
@@ -167,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--system", action="append", choices=(ours.SERVICE, *SYSTEMS), help="may be given several times; all without it"
     )
-    parser.add_argument("--documents", type=int, help="only the first texts, and the queries that they answer")
+    parser.add_argument("--documents", type=_count, help="only the first texts, and the queries that they answer")
     parser.add_argument("--seconds", type=float, default=3600.0, help="a peer is killed after so long")
     parser.add_argument(
         "--environments", type=Path, default=environment.DEFAULT / "retrieval", help="the peers' virtual environments"

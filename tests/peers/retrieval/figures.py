@@ -31,7 +31,10 @@ def read(lines: Iterable[str], queries: Iterable[str]) -> Found:
     """The lines of a peer, which `peer.py` describes. Raises `PeerError` for an error or what is not all there."""
     found, indexed = Found(), False
     for text in lines:
-        line: dict[str, Any] = json.loads(text)
+        try:
+            line: dict[str, Any] = json.loads(text)
+        except ValueError:  # half a line: it was killed
+            break
         if "error" in line:
             raise PeerError(line["error"])
         if "threads" in line:

@@ -77,6 +77,7 @@ def test_a_query_that_found_nothing_counts_as_zero() -> None:
     [
         ([], "before the corpus was indexed"),
         (lines(3), "before 1 queries were answered"),
+        ([*lines(3), '{"query": "q2", "m'], "before 1 queries were answered"),
         ([*lines(2), '{"error": "MemoryError: "}'], "MemoryError"),
     ],
 )
@@ -91,6 +92,12 @@ def test_a_peer_that_is_not_installed_says_so(data: BeirFolder, system: str) -> 
     asked = {"system": system, "model": "none", "top_k": 10, "texts": [], "queries": []}
     with pytest.raises(PeerError, match="No module named"):
         ask(Path(sys.executable), asked, data, seconds=60.0, tokens=1)
+
+
+def test_a_peer_that_takes_too_long_is_killed_and_says_so(data: BeirFolder) -> None:
+    asked = {"system": peer.SYSTEMS[0], "model": "none", "top_k": 10, "texts": [], "queries": []}
+    with pytest.raises(PeerError, match="killed after 0 s"):
+        ask(Path(sys.executable), asked, data, seconds=0.0, tokens=1)
 
 
 def test_a_peers_lines_are_timed_answers_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
