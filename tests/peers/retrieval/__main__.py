@@ -122,23 +122,27 @@ def _model(python: Path) -> str:
 
 def ask(python: Path, asked: Mapping[str, Any], data: BeirFolder, seconds: float, tokens: int) -> dict[str, Any]:
     """Runs the peer's process over a request and sums up what it found. Raises `PeerError`."""
+    killed = threading.Event()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as written:
         json.dump(asked, written)
         written.seek(0)
-        peer = start(python, _HERE / "peer.py", stdin=written, settings=_QUIET)
-    late = threading.Timer(seconds, kill, (peer,))
-    late.start()
-    try:
-        if peer.stdout is None:
-            raise PeerError("Its process has no output.")
-        found = read(peer.stdout, data.qrels)
-    except PeerError as error:
-        if late.is_alive():
-            raise
-        raise PeerError(f"{error} It was killed after {seconds:g} s: give it more --seconds.") from error
-    finally:
-        late.cancel()
-        kill(peer)
+        with start(python, _HERE / "peer.py", stdin=written, settings=_QUIET) as peer:
+
+            def stop() -> None:
+                killed.set()
+                kill(peer)
+
+            late = threading.Timer(seconds, stop)
+            late.start()
+            try:
+                found = read(peer.stdout or (), data.qrels)
+            except PeerError as error:
+                if not killed.is_set():
+                    raise
+                raise PeerError(f"{error} It was killed after {seconds:g} s: give it more --seconds.") from error
+            finally:
+                late.cancel()
+                kill(peer)
     return summarize(found, data.qrels, tokens)
 
 
