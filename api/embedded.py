@@ -49,9 +49,10 @@ from rlm.subcalls.scheduler import SubCallScheduler
 from workers.building import open_builder
 from workers.collecting import Collector
 from workers.enqueue import ThreadDoorbell
+from workers.ingesting import IngestTask
 from workers.reconcile import reconcile
 from workers.runs import RunTask
-from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
+from workers.tasks import CollectTask, EmbedTask, Workshop
 from workers.threads import WorkerThreads
 from workers.upkeep import upkeep
 

@@ -59,7 +59,8 @@ class DocumentOut(Wire):
     """A document and the state of its newest version.
 
     `active_version` is the one that searches find: not `version` while a replacement is under way, or when it failed.
-    `chunks_reused` counts the chunks of `version` whose vectors were taken from the version before.
+    `chunks_reused` counts the chunks of `version` whose vectors were taken from chunks of the
+    tenant's that say the same, as those of the version before mostly do.
     """
 
     id: str

@@ -149,6 +149,17 @@ class Job:
 
 
 @dataclass(frozen=True)
+class IngestReport:
+    """A version all of whose chunks are in the index: what was found in its file."""
+
+    job: Job
+    title: str | None
+    pages: int | None
+    characters: int
+    chunks: int
+
+
+@dataclass(frozen=True)
 class EmbedReport:
     """A version's embedding that has ended: the tokens of its chunks, and how many of those took an old vector.
 

@@ -36,6 +36,17 @@ class TextMap:
         return bisect_right(self.pages, offset) or None
 
 
+@dataclass(frozen=True)
+class VersionText:
+    """A version's text, and where its pages and chunks begin and end in it."""
+
+    version_id: str
+    text: str
+    title: str | None
+    pages: tuple[int, ...]
+    chunks: tuple[Chunk, ...]
+
+
 class Texts:
     """Normalized texts and their maps, by version id, in blobs."""
 
@@ -45,14 +56,20 @@ class Texts:
 
     def save(
         self, version_id: str, text: str, *, title: str | None, pages: Sequence[int], chunks: Iterable[Chunk]
-    ) -> TextMap:
+    ) -> None:
         """Durable when it returns; saving the same again changes nothing."""
-        encoded = text.encode("utf-8")
-        marks = () if len(encoded) == len(text) else tuple(_marks(text))
-        entry = TextMap(len(text), len(encoded), title, tuple(pages), tuple(chunks), marks)
-        self._blobs.put(_text_key(version_id), encoded)
-        self._blobs.put(_map_key(version_id), _dump(entry))
-        return entry
+        self.save_all([VersionText(version_id, text, title, tuple(pages), tuple(chunks))])
+
+    def save_all(self, texts: Sequence[VersionText]) -> None:
+        """As `save`, for several versions."""
+        contents: dict[str, bytes] = {}
+        for each in texts:
+            encoded = each.text.encode("utf-8")
+            marks = () if len(encoded) == len(each.text) else tuple(_marks(each.text))
+            entry = TextMap(len(each.text), len(encoded), each.title, each.pages, each.chunks, marks)
+            contents[_text_key(each.version_id)] = encoded
+            contents[_map_key(each.version_id)] = _dump(entry)
+        self._blobs.put_all(contents)
 
     def map(self, version_id: str) -> TextMap:
         """Raises `KeyError` for a version without text."""

@@ -57,7 +57,12 @@ def create_shard(folder: Path, dimension: int) -> EdgeShard:
 def open_shard(folder: Path, dimension: int) -> EdgeShard:
     """Raises `IndexUnavailableError`, as for a shard that is open already or of another dimension."""
     with engine_errors():
-        return EdgeShard.load(str(folder), _config(dimension))
+        shard = EdgeShard.load(str(folder), _config(dimension))
+        schema = shard.info().payload_schema
+        for field in KEYWORDS:
+            if field not in schema:  # of an earlier release
+                shard.update(_field_index(field))
+        return shard
 
 
 def compact_shard(folder: Path, dimension: int) -> None:

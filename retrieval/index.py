@@ -23,7 +23,8 @@ class IndexedChunk:
     """A chunk as the index keeps it: where it stands, not what it says.
 
     `start` and `end` are code points of the version's normalized text; `byte_start` and `byte_end` are the same span
-    in its UTF-8 form, so that a passage is one short read.
+    in its UTF-8 form, so that a passage is one short read. `digest` is of the exact text that its vector is made from;
+    it is empty for chunks that releases without it have written.
     """
 
     id: str
@@ -38,6 +39,7 @@ class IndexedChunk:
     byte_end: int
     page: int | None
     heading_path: tuple[str, ...]
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,12 @@ class IndexVectors(Protocol):
 
     def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
         """The embeddings of those chunks that have one, by id, scaled to length 1."""
+
+    def by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
+        """A chunk of the tenant's with its embedding for those of at most 256 digests that one is found of.
+
+        One may be missed where very many chunks say the same.
+        """
 
 
 class IndexWriter(IndexVectors, Protocol):

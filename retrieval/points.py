@@ -9,8 +9,8 @@ from retrieval.index import IndexedChunk, Scope, Scored
 # The names of a point's two vectors.
 DENSE, SPARSE = "dense", "bm25"
 # The payload fields that filters name; each has a keyword index.
-TENANT, COLLECTION, DOCUMENT, VERSION = "tenant", "collection", "document", "version"
-KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION)
+TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST = "tenant", "collection", "document", "version", "digest"
+KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST)
 # Points a write carries: within the 64 to 256 that the engine's makers recommend.
 BATCH = 256
 # Points a page carries when a whole version is read.
@@ -28,6 +28,7 @@ def payload_of(chunk: IndexedChunk) -> dict[str, Any]:
         "span": [chunk.start, chunk.end, chunk.byte_start, chunk.byte_end],
         "page": chunk.page,
         "headings": list(chunk.heading_path),
+        DIGEST: chunk.digest,
     }
 
 
@@ -49,6 +50,7 @@ def chunk_of(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk
         byte_end=byte_end,
         page=payload.get("page"),
         heading_path=tuple(payload["headings"]),
+        digest=payload.get(DIGEST, ""),
     )
 
 

@@ -42,6 +42,7 @@ from retrieval.points import (
     BATCH,
     COLLECTION,
     DENSE,
+    DIGEST,
     DOCUMENT,
     PAGE,
     SPARSE,
@@ -179,6 +180,18 @@ class QdrantEdgeIndex:
             records = shard.retrieve(list(chunk_ids), with_payload=False, with_vector=[DENSE])
         named = ((str(record.id), record.vector) for record in records)
         return {i: np.asarray(v[DENSE], np.float32) for i, v in named if isinstance(v, dict) and DENSE in v}
+
+    def by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
+        same = FieldCondition(key=DIGEST, match=MatchAny(list(digests)))
+        where = Filter(must=[_equals(TENANT, tenant_id), same, HasVectorCondition(DENSE)])
+        with self._reading() as shard:
+            records, _ = shard.scroll(ScrollRequest(filter=where, limit=PAGE, with_payload=True, with_vector=[DENSE]))
+        found: dict[str, tuple[IndexedChunk, DenseVector]] = {}
+        for record in records:
+            chunk = chunk_of(str(record.id), record.payload)
+            if isinstance(record.vector, dict):
+                found[chunk.digest] = chunk, np.asarray(record.vector[DENSE], np.float32)
+        return found
 
     def versions(self) -> dict[tuple[str, str], int]:
         found: dict[tuple[str, str], int] = {}

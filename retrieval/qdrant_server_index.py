@@ -20,6 +20,7 @@ from retrieval.points import (
     BATCH,
     COLLECTION,
     DENSE,
+    DIGEST,
     DOCUMENT,
     PAGE,
     SPARSE,
@@ -145,6 +146,19 @@ class QdrantServerIndex:
             vector = record.vector.get(DENSE) if isinstance(record.vector, dict) else None
             if vector is not None:
                 found[str(record.id)] = np.asarray(vector, np.float32)
+        return found
+
+    def by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
+        embedded = models.HasVectorCondition(has_vector=DENSE)
+        where = models.Filter(must=[_equals(TENANT, tenant_id), _any_of(DIGEST, digests), embedded])
+        page = partial(QdrantClient.scroll, scroll_filter=where, limit=PAGE, with_payload=True, with_vectors=[DENSE])
+        records, _ = self._read(page)
+        found: dict[str, tuple[IndexedChunk, DenseVector]] = {}
+        for record in records:
+            chunk = chunk_of(str(record.id), record.payload)
+            vector = record.vector.get(DENSE) if isinstance(record.vector, dict) else None
+            if vector is not None:
+                found[chunk.digest] = chunk, np.asarray(vector, np.float32)
         return found
 
     def versions(self) -> dict[tuple[str, str], int]:

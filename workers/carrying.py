@@ -11,18 +11,20 @@ from ingest.documents import Job, JobKind
 from ingest.errors import LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
 from workers.errors import Outcome, failure, outcome
+from workers.ingesting import TOGETHER_BYTES, TOGETHER_DOCUMENTS, IngestTask
 from workers.reembedding import ReembedTask
 from workers.runs import RunTask
-from workers.tasks import CollectTask, EmbedTask, IngestTask, Stopping
+from workers.tasks import CollectTask, EmbedTask, Stopping
 
-# Small documents are embedded together, and collections are short.
+# Small documents are made searchable together and embedded together, and collections are short.
 _CLAIM_LIMITS = {
-    JobKind.INGEST: 1,
+    JobKind.INGEST: TOGETHER_DOCUMENTS,
     JobKind.EMBED: 64,
     JobKind.COLLECT: 16,
     JobKind.REEMBED: 16,
     JobKind.RUN: 1,
 }
+_CLAIM_BYTES = {JobKind.INGEST: TOGETHER_BYTES}
 
 log = structlog.get_logger(__name__)
 
@@ -63,14 +65,14 @@ class Carrier:
         """Claim what waits next and carry it; how many jobs that were. Runs are left to carriers that can answer."""
         if kind is JobKind.RUN and self._answer is None:
             return 0
-        claimed = self._jobs.claim(kind, limit=_CLAIM_LIMITS[kind])
+        claimed = self._jobs.claim(kind, limit=_CLAIM_LIMITS[kind], total_bytes=_CLAIM_BYTES.get(kind))
         if not claimed:
             return 0
         with self._lock:
             self._held.update({job.id: job for job in claimed})
         try:
             reach(f"{kind}.claimed")
-            if kind in self._together:
+            if kind in self._together or kind is JobKind.INGEST:
                 self._carry(claimed, partial(self._run_together, claimed))
             else:
                 for job in claimed:
@@ -89,16 +91,18 @@ class Carrier:
             self._jobs.extend_all(held)
 
     def _run_one(self, job: Job) -> None:
-        if job.kind is JobKind.INGEST:
-            assert self._ingest is not None
-            self._ingest.run(job, self._stopping)
-        elif job.kind is JobKind.RUN and self._answer is not None:
+        if job.kind is JobKind.RUN and self._answer is not None:
             self._answer.run(job, self._stopping)
         else:
             assert self._collect is not None
             self._collect.run(job)
 
     def _run_together(self, held: Sequence[Job]) -> None:
+        if held[0].kind is JobKind.INGEST:
+            assert self._ingest is not None
+            for spoiled in self._ingest.run_together(held, self._stopping):
+                self._carry([spoiled.job], partial(_raise, spoiled.error))
+            return
         task = self._together[held[0].kind]
         assert task is not None
         task.run(held, self._pausing)
@@ -116,6 +120,8 @@ class Carrier:
     def _after(self, held: Sequence[Job], error: Exception) -> None:
         if self._stopping():  # the failure may be the shutdown's own doing
             self._each(held, self._jobs.hand_back)
+        elif outcome(error) is Outcome.WAIT:  # no document is at fault
+            self._each(held, partial(self._try_again_or_fail, error))
         elif len(held) > 1:  # one bad document must not fail its batch
             for job in held:
                 self._carry([job], partial(self._run_together, [job]))
@@ -135,6 +141,10 @@ class Carrier:
                 settle(job)
             except LeaseLostError:
                 log.info("job was taken over", job=job.id)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _is_defect(error: Exception) -> bool:

@@ -35,9 +35,10 @@ from retrieval.generations import IndexStore, require_fit
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
 from workers.carrying import Carrier
+from workers.ingesting import IngestTask
 from workers.runs import Answers, RunTask
 from workers.settings import ClusterSettings
-from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
+from workers.tasks import CollectTask, EmbedTask, Workshop
 from workers.upkeep import upkeep
 
 log = structlog.get_logger(__name__)

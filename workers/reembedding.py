@@ -114,7 +114,7 @@ class ReembedTask:
             reach("reembed.half_indexed")
 
     def _embed_long(self, begun: _Begun, made: OpenGeneration, stopping: Callable[[], bool]) -> None:
-        writer = VectorWriter(self._shop.texts, made, JobKind.REEMBED)
+        writer = VectorWriter(self._shop.texts, self._shop.catalog, made, JobKind.REEMBED)
         self.uncommitted_chunks = begun.embedded
         for at in range(begun.embedded, len(begun.map.chunks), self._batch_chunks):
             if stopping():
@@ -125,7 +125,7 @@ class ReembedTask:
     def _embed_together(self, begun: Sequence[_Begun], made: OpenGeneration) -> None:
         portions = [Portion(each.version, each.map.chunks[each.embedded :]) for each in begun if each.left]
         if portions:
-            VectorWriter(self._shop.texts, made, JobKind.REEMBED).write(portions)
+            VectorWriter(self._shop.texts, self._shop.catalog, made, JobKind.REEMBED).write(portions)
         for each in begun:
             self._finish(each, made)
 

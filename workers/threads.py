@@ -12,8 +12,9 @@ from ingest.documents import JobKind
 from workers.building import Builder
 from workers.carrying import Carrier
 from workers.enqueue import ThreadDoorbell
+from workers.ingesting import IngestTask
 from workers.runs import RunTask
-from workers.tasks import CollectTask, EmbedTask, IngestTask
+from workers.tasks import CollectTask, EmbedTask
 
 log = structlog.get_logger(__name__)
 

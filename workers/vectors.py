@@ -1,22 +1,26 @@
 """The chunks and texts that an index is made from, and the vectors that they are given.
 
-Vectors that need not be made again are those of the version that a staged one replaces.
+A vector that some chunk of the tenant's has for the same text is not made again.
 """
 
+import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ingest.catalog.catalog import Catalog
 from ingest.chunking import Chunk, context_line
 from ingest.documents import Document, JobKind, Version, chunk_id
 from ingest.faultpoints import reach
 from ingest.texts import Texts, byte_spans
 from retrieval.generations import OpenGeneration
-from retrieval.index import DenseVector, IndexedChunk, IndexWriter
+from retrieval.index import DenseVector, IndexedChunk
 
 _READ_AT_ONCE = 256
+_DIGESTS_AT_ONCE = 256
+_TOKENS_A_CHARACTER = 0.25
 
 
 def with_context(title: str, chunk: Chunk, text: str) -> str:
@@ -38,6 +42,7 @@ def chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) -> Iter
 
 def indexed_chunks(document: Document, version: Version, text: str, chunks: Sequence[Chunk]) -> Iterator[IndexedChunk]:
     """The chunks of a version's whole text as the index keeps them."""
+    title = version.title or version.name
     for chunk, (byte_start, byte_end) in zip(chunks, byte_spans(text, chunks), strict=True):
         yield IndexedChunk(
             id=chunk_id(version.id, chunk.start, chunk.end),
@@ -52,47 +57,22 @@ def indexed_chunks(document: Document, version: Version, text: str, chunks: Sequ
             byte_end=byte_end,
             page=chunk.page,
             heading_path=chunk.heading_path,
+            digest=text_digest(with_context(title, chunk, text[chunk.start : chunk.end])),
         )
-
-
-class KeptVectors:
-    """The vectors of a version that is being searched, by the text they were made from."""
-
-    def __init__(self, texts: Texts, index: IndexWriter, version: Version) -> None:
-        self._index = index
-        self._ids: dict[bytes, str] = {}
-        characters = 0
-        for identifier, text in chunk_texts(texts, version, texts.map(version.id).chunks):
-            self._ids[_digest(text)] = identifier
-            characters += len(text)
-        self._tokens_per_character = (version.tokens or 0) / max(1, characters)
-
-    def find(self, texts: Sequence[str]) -> dict[str, DenseVector]:
-        """The vectors of those texts that a chunk has word for word, context line included, by text."""
-        known = {text: self._ids[digest] for text in texts if (digest := _digest(text)) in self._ids}
-        vectors = self._index.dense(sorted(set(known.values())))
-        return {text: vectors[identifier] for text, identifier in known.items() if identifier in vectors}
-
-    def tokens(self, text: str) -> float:
-        """About how many tokens a text has: nobody counts them again, so it is their share of what was counted."""
-        return len(text) * self._tokens_per_character
 
 
 @dataclass(frozen=True)
 class Portion:
-    """Chunks of a version that get their vectors together; `kept` are those of the version that it replaces."""
+    """Chunks of a version that get their vectors together; it is `staged` if another version is searched meanwhile."""
 
     version: Version
     chunks: Sequence[Chunk]
-    kept: KeptVectors | None = None
-
-    def tokens(self, text: str) -> float:
-        return self.kept.tokens(text) if self.kept else 0.0
+    staged: bool = False
 
 
 @dataclass(frozen=True)
 class Written:
-    """Tokens of chunks that have their vectors, and how many of these vectors are old ones."""
+    """Tokens of chunks that have their vectors, and how many of these vectors other chunks had already."""
 
     tokens: int
     reused: int
@@ -101,43 +81,90 @@ class Written:
         return Written(self.tokens + other.tokens, self.reused + other.reused)
 
 
-class VectorWriter:
-    """Encodes chunks and gives them their vectors, in one generation of the index and with its encoder."""
+@dataclass(frozen=True)
+class _Wanted:
+    """A chunk that is to have its vector; those with the same key have the same one.
 
-    def __init__(self, texts: Texts, made: OpenGeneration, kind: JobKind) -> None:
+    A key is a tenant's own, lest how long its uploads take shows what texts others have.
+    """
+
+    id: str
+    key: tuple[str, str]
+    text: str
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A vector for a text, with the text's tokens: counted when it was made, or about as many as they were."""
+
+    vector: DenseVector
+    tokens: int
+    is_reused: bool
+
+
+class VectorWriter:
+    """Gives chunks their vectors, in one generation of the index: those that it has for the same text, or new ones.
+
+    The index is its own cache of them: one tenant's, of one encoder, as durable as the chunks, and what is deleted is
+    in it no more.
+    """
+
+    def __init__(self, texts: Texts, catalog: Catalog, made: OpenGeneration, kind: JobKind) -> None:
         self._texts = texts
+        self._catalog = catalog
         self._made = made
         self._kind = kind
 
     def write(self, portions: Sequence[Portion]) -> list[Written]:
-        """Give the chunks of several versions their vectors, the new ones encoded together."""
-        texts = [list(chunk_texts(self._texts, portion.version, portion.chunks)) for portion in portions]
-        kept = [
-            portion.kept.find([text for _, text in part]) if portion.kept else {}
-            for portion, part in zip(portions, texts, strict=True)
+        """The chunks of several versions, whose new texts are encoded together and each of them once."""
+        parts = [
+            [
+                _Wanted(i, (portion.version.tenant_id, text_digest(text)), text)
+                for i, text in chunk_texts(self._texts, portion.version, portion.chunks)
+            ]
+            for portion in portions
         ]
-        old = [(i, known[text]) for part, known in zip(texts, kept, strict=True) for i, text in part if text in known]
-        new = [(i, text) for part, known in zip(texts, kept, strict=True) for i, text in part if text not in known]
-        if old:
-            self._made.index.set_dense([i for i, _ in old], np.stack([vector for _, vector in old]))
-        counts = self._encode(new) if new else {}
+        wanted = [each for part in parts for each in part]
+        known = self._known(wanted)
+        missing = {each.key: each.text for each in wanted if each.key not in known}
+        if missing:
+            embedded = self._made.encoder.documents(list(missing.values()))
+            reach(f"{self._kind}.encoded")
+            for key, vector, tokens in zip(missing, embedded.vectors, embedded.token_counts, strict=True):
+                known[key] = _Known(vector, tokens, is_reused=False)
+        if wanted:
+            self._made.index.set_dense([each.id for each in wanted], np.stack([known[e.key].vector for e in wanted]))
+            reach(f"{self._kind}.written")
         return [
             Written(
-                round(sum(counts[i] if i in counts else portion.tokens(text) for i, text in part)),
-                sum(i not in counts for i, _ in part),
+                sum(known[each.key].tokens for each in part),
+                sum(known[each.key].is_reused for each in part),
             )
-            for portion, part in zip(portions, texts, strict=True)
+            for part in parts
         ]
 
-    def _encode(self, new: Sequence[tuple[str, str]]) -> dict[str, int]:
-        """How many tokens each chunk has, by id."""
-        ids = [i for i, _ in new]
-        embedded = self._made.encoder.documents([text for _, text in new])
-        reach(f"{self._kind}.encoded")
-        self._made.index.set_dense(ids, embedded.vectors)
-        reach(f"{self._kind}.written")
-        return dict(zip(ids, embedded.token_counts, strict=True))
+    def _known(self, wanted: Sequence[_Wanted]) -> dict[tuple[str, str], _Known]:
+        """What other chunks have; what one of these has itself was not counted yet, and is made again."""
+        ids = {each.id for each in wanted}
+        keys = {each.key for each in wanted}
+        found: dict[tuple[str, str], tuple[IndexedChunk, DenseVector]] = {}
+        for tenant in sorted({tenant for tenant, _ in keys}):
+            digests = sorted(digest for of, digest in keys if of == tenant)
+            for at in range(0, len(digests), _DIGESTS_AT_ONCE):
+                same = self._made.index.by_digest(tenant, digests[at : at + _DIGESTS_AT_ONCE])
+                found |= {(tenant, digest): hit for digest, hit in same.items() if hit[0].id not in ids}
+        rates = self._token_rates({chunk.version_id for chunk, _ in found.values()})
+        return {
+            key: _Known(vector, round((c.end - c.start) * rates.get(c.version_id, _TOKENS_A_CHARACTER)), is_reused=True)
+            for key, (c, vector) in found.items()
+        }
+
+    def _token_rates(self, version_ids: Collection[str]) -> dict[str, float]:
+        """Tokens a character of versions that were counted: nobody counts them again for a chunk of theirs."""
+        versions = self._catalog.versions(version_ids).values() if version_ids else ()
+        return {v.id: v.tokens / v.characters for v in versions if v.tokens and v.characters}
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+def text_digest(text: str) -> str:
+    """128 bits, which nobody can find another text for."""
+    return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=16).digest()).decode().rstrip("=")

@@ -107,6 +107,18 @@ class Catalog:
         with read(self._engine) as connection:
             return read_version(connection, identifier)
 
+    def versions(self, identifiers: Collection[str]) -> dict[str, Version]:
+        """As `version`, for several, by id."""
+        query = select(versions).where(versions.c.id.in_(list(identifiers)))
+        with read(self._engine) as connection:
+            return {row.id: version_of(row) for row in connection.execute(query).all()}
+
+    def live(self, identifiers: Collection[str]) -> dict[str, Document]:
+        """Those of any tenant's documents that are not deleted, by id: for workers, which hold jobs for them."""
+        query = document_query().where(documents.c.id.in_(list(identifiers)))
+        with read(self._engine) as connection:
+            return {document.id: document for document in map(document_of, connection.execute(query).all())}
+
     def documents(
         self,
         tenant_id: str,

@@ -7,20 +7,29 @@ others claim at the same moment is not seen, so shares are fair over many claims
 
 import time
 from collections.abc import Collection, Sequence
+from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
 from ingest.catalog import standing
 from ingest.catalog.database import put
-from ingest.catalog.tables import jobs, pauses, tenants, turns
+from ingest.catalog.tables import jobs, pauses, tenants, turns, versions
 from ingest.documents import Job, JobKind
 
 
 def claim(
-    connection: Connection, kind: JobKind, *, limit: int, lease_seconds: float, per_tenant: int | None = None
+    connection: Connection,
+    kind: JobKind,
+    *,
+    limit: int,
+    lease_seconds: float,
+    per_tenant: int | None = None,
+    total_bytes: int | None = None,
 ) -> list[Job]:
     """Up to `limit` waiting jobs, leased; nothing while the kind is paused.
+
+    Of those, the first whose files have no more than `total_bytes` together, and always the very first.
 
     A job that has cost a worker its life, or its lease, is given out alone, so that it cannot take others with it.
     Where a tenant may have only so many running at once (`per_tenant`), jobs are given out one by one.
@@ -31,7 +40,14 @@ def claim(
     if generation is None:
         return []
     chosen = _choose(connection, kind, limit) if per_tenant is None else _choose_one(connection, kind, per_tenant)
+    if total_bytes is not None:
+        chosen = _no_larger(connection, chosen, total_bytes)
     return _lease(connection, chosen, kind, lease_seconds, generation) if chosen else []
+
+
+def any_waiting(connection: Connection, kind: JobKind) -> bool:
+    """Whether a claim may find anything."""
+    return connection.execute(select(jobs.c.id).where(*_waiting(kind)).limit(1)).first() is not None
 
 
 def claimable(connection: Connection, kind: JobKind, limit: int) -> list[int]:
@@ -90,6 +106,17 @@ def _choose(connection: Connection, kind: JobKind, limit: int) -> list[int]:
                 more.append(tenant)
         turn, share = more, limit
     return chosen
+
+
+def _no_larger(connection: Connection, chosen: Sequence[int], total_bytes: int) -> list[int]:
+    query = select(jobs.c.id, versions.c.size_bytes).join(versions, versions.c.id == jobs.c.version_id)
+    sizes = {row.id: row.size_bytes for row in connection.execute(query.where(jobs.c.id.in_(chosen))).all()}
+    together = accumulate(sizes.get(identifier, 0) for identifier in chosen)
+    return [
+        identifier
+        for n, (identifier, size) in enumerate(zip(chosen, together, strict=True))
+        if not n or size <= total_bytes
+    ]
 
 
 def _choose_one(connection: Connection, kind: JobKind, per_tenant: int) -> list[int]:

@@ -5,8 +5,9 @@ start. On PostgreSQL transactions run side by side at READ COMMITTED, so whoever
 rows first, in the order that `ingest.catalog.locking` gives.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from ingest.errors import (
 _BUSY_SECONDS = 30
 _PORTION = 1_000
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
+_TURN = "leadline_turn"
 _MIGRATION_LOCK = 0x6C656164  # an advisory lock's number: any, as long as every release takes the same
 
 # How libpq words a refusal that trying again will not change; it gives no code for a failed connection.
@@ -95,11 +97,17 @@ def write(engine: Engine) -> Iterator[Connection]:
 
     On SQLite it holds the write lock from its start, so that what it read stays true until it commits.
     """
-    with _driver_errors(engine), engine.connect() as connection:
+    with _driver_errors(engine), _turn_to_write(engine), engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.execution_options(leadline_immediate=True)
         with connection.begin():
             yield connection
+
+
+def _turn_to_write(engine: Engine) -> AbstractContextManager[object]:
+    """SQLite lets writers wait by sleeping, up to 100 ms at a time; those of one process are woken at once instead."""
+    turn: threading.Lock | None = engine.get_execution_options().get(_TURN)
+    return turn or nullcontext()
 
 
 def portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -129,7 +137,7 @@ def _engine(url: str, pool_size: int) -> Engine:
     if parsed.drivername not in _DRIVERS:
         raise CatalogAccessError(f"The catalog cannot be kept in {parsed.drivername!r}.")
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, execution_options={_TURN: threading.Lock()})
         _configure_sqlite(engine)
         return engine
     return create_engine(

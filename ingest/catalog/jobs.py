@@ -1,22 +1,23 @@
 """Jobs are rows: claimed with a lease, carried under a fence, and committed only by whoever still holds them."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, select, tuple_, update
+from sqlalchemy import Connection, Engine, delete, select, update
 
 from ingest.catalog import claims, corpus_versions, paces, standing, waiting
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.failures import fail_subject
+from ingest.catalog.holding import each_held, lock_jobs, lock_written, record_progress, still_held
 from ingest.catalog.locking import lock_documents
 from ingest.catalog.queued import queue_job
 from ingest.catalog.recovery import recover_killed, recover_lapsed
 from ingest.catalog.replacements import make_ready, make_searchable
-from ingest.catalog.tables import documents, jobs, pauses, versions
-from ingest.documents import SEARCHABLE_STATES, EmbedReport, Failure, Job, JobKind, VersionState
+from ingest.catalog.tables import jobs, pauses, versions
+from ingest.documents import SEARCHABLE_STATES, EmbedReport, Failure, IngestReport, Job, JobKind, VersionState
 from ingest.errors import LeaseLostError
 from ingest.feed import Announce, to_nobody
 
@@ -47,8 +48,14 @@ class Jobs:
         self._announce = announce
         self._per_tenant = {JobKind.RUN: runs_per_tenant}
 
-    def claim(self, kind: JobKind, *, limit: int = 1) -> list[Job]:
-        """Up to `limit` waiting jobs of a kind, now leased to the caller: see `ingest.catalog.claims` for whose."""
+    def claim(self, kind: JobKind, *, limit: int = 1, total_bytes: int | None = None) -> list[Job]:
+        """Up to `limit` waiting jobs of a kind, now leased to the caller: see `ingest.catalog.claims` for whose.
+
+        With `total_bytes` only so many that their files are no larger together; always one, if any waits.
+        """
+        with read(self._engine) as connection:  # most rings find nothing, and a question holds nobody up
+            if not claims.any_waiting(connection, kind):
+                return []
         with write(self._engine) as connection:
             claimed = claims.claim(
                 connection,
@@ -56,6 +63,7 @@ class Jobs:
                 limit=limit,
                 lease_seconds=self.lease_seconds,
                 per_tenant=self._per_tenant.get(kind),
+                total_bytes=total_bytes,
             )
         self._tell(claimed)
         return claimed
@@ -81,10 +89,13 @@ class Jobs:
 
     def check(self, job: Job) -> None:
         """Raises `LeaseLostError` when the job is no longer held: to be asked before each write to the index."""
-        query = select(jobs.c.id).where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
+        if not self.held([job]):
+            raise _lost(job)
+
+    def held(self, claimed: Sequence[Job]) -> set[int]:
+        """The ids of those jobs that are still held."""
         with read(self._engine) as connection:
-            if connection.execute(query).first() is None:
-                raise _lost(job)
+            return set(connection.execute(select(jobs.c.id).where(still_held(claimed))).scalars())
 
     def extend(self, job: Job) -> None:
         """Keep a lease alive; long stages call it as they go."""
@@ -93,34 +104,37 @@ class Jobs:
 
     def extend_all(self, held: Sequence[Job]) -> None:
         """Keep the leases of several jobs alive in one statement; those that were lost stay so."""
-        still = tuple_(jobs.c.id, jobs.c.fence).in_([(job.id, job.fence) for job in held])
         now = time.time()
         with write(self._engine) as connection:
+            lock_jobs(connection, held)
             connection.execute(
-                update(jobs)
-                .where(still, jobs.c.state == "running")
-                .values(lease_until=now + self.lease_seconds, updated_at=now)
+                update(jobs).where(still_held(held)).values(lease_until=now + self.lease_seconds, updated_at=now)
             )
 
     def progress(self, job: Job, state: VersionState, **counts: Any) -> None:  # noqa: ANN401 - columns of `versions`
         """Record the stage a version is in, and what is known of it so far; also extends the lease."""
-        changed: dict[str, Any] = {"state": state, **counts}
-        if state is VersionState.INDEXING:  # from now on there may be points of it, which only an active one may show
-            active = documents.c.active_version_id == job.version_id
-            changed["hidden"] = ~select(documents.c.id).where(documents.c.id == job.document_id, active).exists()
-        with self._changing(job, finding_otherwise="chunks_embedded" in counts) as connection:
-            self._hold(connection, job, lease_until=time.time() + self.lease_seconds)
-            left = paces.unembedded(connection, [job.version_id])[job.version_id]
-            connection.execute(update(versions).where(versions.c.id == job.version_id).values(**changed))
-            if "chunks_embedded" in counts:
-                done = left - paces.unembedded(connection, [job.version_id])[job.version_id]
-                paces.record(connection, {job: done}, ended=False)
+        if self.progress_together(state, {job: counts}):
+            raise _lost(job)
 
-    def finish_ingest(self, job: Job, *, title: str | None, pages: int | None, characters: int, chunks: int) -> None:
-        """Queue the version's embedding and, unless it is to replace another, activate it, in one commit."""
-        with self._changing(job, finding_otherwise=True) as connection:
-            standing.require_still_written(connection, job)
-            lock_documents(connection, [job.document_id])
+    def progress_together(self, state: VersionState, counts: Mapping[Job, Mapping[str, Any]]) -> list[Job]:
+        """As `progress`, for jobs that were claimed together, in one commit; returns those that were lost."""
+
+        def record(connection: Connection, job: Job) -> None:
+            self._hold(connection, job, lease_until=time.time() + self.lease_seconds)
+            record_progress(connection, job, state, counts[job])
+
+        embedded = any("chunks_embedded" in changed for changed in counts.values())
+        with self._changing(*counts, finding_otherwise=embedded) as connection:
+            return each_held(connection, counts, record)
+
+    def finish_ingest(self, finished: Sequence[IngestReport]) -> list[Job]:
+        """Queue the embedding of versions and activate those that replace no other, in one commit.
+
+        Returns the jobs that were lost, of which nothing is done.
+        """
+        reports = {report.job: report for report in finished}
+
+        def finish(connection: Connection, job: Job) -> None:
             priority = self._end(connection, job, "done")
             queue_job(
                 connection,
@@ -130,28 +144,30 @@ class Jobs:
                 version_id=job.version_id,
                 priority=priority,
             )
-            make_searchable(connection, job, title=title, pages=pages, characters=characters, chunks=chunks)
-            paces.record(connection, {job: chunks})
+            make_searchable(connection, reports[job])
+
+        with self._changing(*reports, finding_otherwise=True) as connection:
+            lock_written(connection, reports)
+            lost = each_held(connection, reports, finish)
+            paces.record(connection, {job: report.chunks for job, report in reports.items() if job not in lost})
+        return lost
 
     def finish_embed(self, finished: Sequence[EmbedReport]) -> list[Job]:
         """Mark versions ready, each in the place of the one it replaces, in one commit; returns the jobs it lost.
 
         Raises `IncompleteVersionError`, and then nothing of it is done.
         """
-        lost: list[Job] = []
-        with self._changing(*(report.job for report in finished), finding_otherwise=True) as connection:
-            for report in finished[:1]:  # they were claimed together, and written to the same generation
-                standing.require_still_written(connection, report.job)
-            lock_documents(connection, {report.job.document_id for report in finished})
-            left = paces.unembedded(connection, [report.job.version_id for report in finished])
-            for report in sorted(finished, key=lambda report: report.job.id):
-                try:
-                    self._end(connection, report.job, "done")
-                except LeaseLostError:
-                    lost.append(report.job)
-                    continue
-                make_ready(connection, report)
-            paces.record(connection, {r.job: left[r.job.version_id] for r in finished if r.job not in lost})
+        reports = {report.job: report for report in finished}
+
+        def finish(connection: Connection, job: Job) -> None:
+            self._end(connection, job, "done")
+            make_ready(connection, reports[job])
+
+        with self._changing(*reports, finding_otherwise=True) as connection:
+            lock_written(connection, reports)
+            left = paces.unembedded(connection, [job.version_id for job in reports])
+            lost = each_held(connection, reports, finish)
+            paces.record(connection, {job: left[job.version_id] for job in reports if job not in lost})
         return lost
 
     def finish_collect(self, job: Job, *, chunks: int = 0, size: int = 0) -> None:
@@ -281,7 +297,7 @@ class Jobs:
 
     def _end(self, connection: Connection, job: Job, state: str, failure: Failure | None = None) -> int:
         """The job's priority, for the next stage."""
-        self._hold(
+        return self._hold(
             connection,
             job,
             state=state,
@@ -289,18 +305,22 @@ class Jobs:
             error_code=failure and failure.code,
             error_detail=failure and failure.detail,
         )
-        priority: int = connection.execute(select(jobs.c.priority).where(jobs.c.id == job.id)).scalar_one()
-        return priority
 
-    def _hold(self, connection: Connection, job: Job, **values: Any) -> None:  # noqa: ANN401 - columns of `jobs`
-        """Change the job's row if this worker still holds it; otherwise the transaction must not commit."""
+    def _hold(self, connection: Connection, job: Job, **values: Any) -> int:  # noqa: ANN401 - columns of `jobs`
+        """Change the job's row if this worker still holds it; otherwise nothing of the job may be committed.
+
+        Returns its priority.
+        """
         changed = connection.execute(
             update(jobs)
             .where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
             .values(updated_at=time.time(), **values)
-        ).rowcount
-        if changed != 1:
+            .returning(jobs.c.priority)
+        ).first()
+        if changed is None:
             raise _lost(job)
+        priority: int = changed.priority
+        return priority
 
 
 def _lost(job: Job) -> LeaseLostError:

@@ -14,7 +14,7 @@ from ingest.catalog.locking import lock_documents
 from ingest.catalog.records import Accepted, Arrival, read_document, read_version
 from ingest.catalog.tables import documents, versions
 from ingest.catalog.withdrawals import withdraw
-from ingest.documents import IN_PROGRESS, Document, EmbedReport, Job, Version, VersionState
+from ingest.documents import IN_PROGRESS, Document, EmbedReport, IngestReport, Job, Version, VersionState
 from ingest.errors import IncompleteVersionError, PreconditionFailedError
 
 # An answer that is being written when its document is replaced may still read what it found.
@@ -44,12 +44,16 @@ def require_match(document: Document, if_match: Collection[str] | None) -> None:
         raise PreconditionFailedError(f"The document's latest version is {document.version.id}, not the one named.")
 
 
-def make_searchable(
-    connection: Connection, job: Job, *, title: str | None, pages: int | None, characters: int, chunks: int
-) -> None:
+def make_searchable(connection: Connection, report: IngestReport) -> None:
     """All chunks of a version are in the index: its document's first one is found from now on, another stays staged."""
+    job = report.job
     staged = _active(connection, job.document_id) not in (None, job.version_id)
-    found = {"title": title, "pages": pages, "characters": characters, "chunks": chunks}
+    found = {
+        "title": report.title,
+        "pages": report.pages,
+        "characters": report.characters,
+        "chunks": report.chunks,
+    }
     if staged:
         stage = {"state": VersionState.EMBEDDING, "hidden": True}
     else:

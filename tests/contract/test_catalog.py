@@ -12,7 +12,7 @@ from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.documents import EmbedReport, Failure, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
-from tests.support.catalogs import accept, arrive, lapse, searchable, wake
+from tests.support.catalogs import accept, arrive, finish_ingest, lapse, searchable, wake
 from tests.support.postgres import disposed
 
 
@@ -77,7 +77,7 @@ def test_deleting_under_a_worker_takes_its_lease_and_waits_out_its_grace(catalog
     (job,) = jobs.claim(JobKind.INGEST)
     catalog.delete("ann", document.id)
     with pytest.raises(LeaseLostError):
-        jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=1)
+        finish_ingest(jobs, job, chunks=1)
     assert catalog.visible("ann", [document.version.id]) == {}
     assert jobs.claim(JobKind.COLLECT) == []
 
@@ -90,7 +90,7 @@ def test_a_worker_whose_lease_was_taken_cannot_commit_anything(catalog: Catalog,
     (quick,) = jobs.claim(JobKind.INGEST)
     attempts: list[Callable[[], object]] = [
         lambda: jobs.progress(slow, VersionState.INDEXING),
-        lambda: jobs.finish_ingest(slow, title=None, pages=None, characters=1, chunks=1),
+        lambda: finish_ingest(jobs, slow, chunks=1),
         lambda: jobs.fail(slow, Failure("x", "y")),
         lambda: jobs.hand_back(slow),
         lambda: jobs.extend(slow),
@@ -101,7 +101,7 @@ def test_a_worker_whose_lease_was_taken_cannot_commit_anything(catalog: Catalog,
         with pytest.raises(LeaseLostError):
             attempt()
     assert catalog.document("ann", document.id).version.state is VersionState.ACCEPTED
-    jobs.finish_ingest(quick, title=None, pages=None, characters=1, chunks=1)
+    finish_ingest(jobs, quick, chunks=1)
     assert catalog.document("ann", document.id).version.state is VersionState.SEARCHABLE
 
 

@@ -9,7 +9,7 @@ from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.documents import EmbedReport, Failure, Job, JobKind, VersionState
 from ingest.errors import GenerationChangedError, GenerationStateError, LeaseLostError
 from ingest.generations import BuildProgress, Generation, GenerationState
-from tests.support.catalogs import arrive, at_once, embedded, lapse, searchable, wake
+from tests.support.catalogs import arrive, at_once, embedded, finish_ingest, lapse, searchable, wake
 
 OLD, NEW = ("old/8", "words", 8), ("new/16", "words", 16)
 
@@ -138,14 +138,14 @@ def test_what_was_written_to_the_generation_that_was_left_does_not_count(
     with pytest.raises(GenerationChangedError):
         jobs.finish_embed([EmbedReport(embedding, 1, chunks_indexed=2)])
     with pytest.raises(GenerationChangedError):
-        jobs.finish_ingest(ingesting, title=None, pages=None, characters=1, chunks=2)
+        finish_ingest(jobs, ingesting, chunks=2)
     assert catalog.version(first.version_id).state is VersionState.SEARCHABLE
     jobs.postpone(embedding, Failure("generation_changed", ""))
     jobs.hand_back(ingesting)
     jobs.pause(JobKind.COLLECT)
     (again,) = jobs.claim(JobKind.INGEST)
     assert again.generation == 2
-    jobs.finish_ingest(again, title=None, pages=None, characters=1, chunks=2)
+    finish_ingest(jobs, again, chunks=2)
 
 
 def test_a_builder_of_a_generation_that_was_switched_or_discarded_cannot_commit(
@@ -277,7 +277,7 @@ def test_a_commit_and_a_switch_at_once_leave_nothing_that_is_not_in_the_active_g
     (job,) = jobs.claim(JobKind.INGEST)
 
     def commit() -> Job:
-        jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=2)
+        finish_ingest(jobs, job, chunks=2)
         put[1].add(job.version_id)
         return job
 

@@ -15,7 +15,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, EmbedReport, Failure, Job, JobKind, VersionState
 from ingest.errors import DocumentStateError, IncompleteVersionError, LeaseLostError
-from tests.support.catalogs import arrival, lapse, wake
+from tests.support.catalogs import arrival, finish_ingest, lapse, wake
 
 CHUNKS = 2
 STEPS = 150
@@ -177,7 +177,7 @@ class History:
             self.commits(job, lambda: self.finish_ingest(job))
 
     def finish_ingest(self, job: Job) -> None:
-        self.jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=CHUNKS)
+        finish_ingest(self.jobs, job, chunks=CHUNKS)
 
     def finish_embed(self, job: Job) -> None:
         report = EmbedReport(job, 1, chunks_indexed=self.vectors.get(job.version_id, 0))
@@ -233,7 +233,7 @@ def test_the_fence_keeps_a_worker_that_lost_its_job_to_another_from_every_commit
     reason = Failure("x", "y")
     attempts: dict[str, Callable[[Job], object]] = {
         "progress": lambda job: jobs.progress(job, VersionState.INDEXING),
-        "finish_ingest": lambda job: jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=1),
+        "finish_ingest": lambda job: finish_ingest(jobs, job, chunks=1),
         "fail": lambda job: jobs.fail(job, reason),
         "retry": lambda job: jobs.retry(job, reason),
         "hand_back": jobs.hand_back,

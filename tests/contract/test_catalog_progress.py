@@ -9,7 +9,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, Failure, JobKind, VersionState
 from ingest.progress import Progress
-from tests.support.catalogs import accept, arrive, embedded, searchable
+from tests.support.catalogs import accept, arrive, embedded, finish_ingest, searchable
 
 
 def progress(catalog: Catalog, document: Document) -> Progress:
@@ -28,7 +28,7 @@ def test_each_stage_of_a_document_is_told_with_what_is_known_by_then(catalog: Ca
     (job,) = jobs.claim(JobKind.INGEST)
     jobs.progress(job, VersionState.CHUNKING, pages=3, characters=100)
     assert progress(catalog, document) == Progress(VersionState.CHUNKING, 0.02, 3, None, 0, 1, None, None)
-    jobs.finish_ingest(job, title=None, pages=3, characters=100, chunks=2)
+    finish_ingest(jobs, job, title=None, pages=3, characters=100, chunks=2)
     assert progress(catalog, document) == Progress(VersionState.SEARCHABLE, 0.05, 3, 2, 0, 0, 0, None)
     (job,) = jobs.claim(JobKind.EMBED)
     jobs.progress(job, VersionState.EMBEDDING, chunks_embedded=1)
@@ -63,7 +63,7 @@ def test_the_time_left_goes_by_the_tenants_own_pace(
     for number, job in enumerate(of_ann[:4]):
         if number:
             pass_time(monkeypatch, 10.0)
-        jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=2)
+        finish_ingest(jobs, job, chunks=2)
     for number in range(2):
         if number:
             pass_time(monkeypatch, 10.0)
@@ -115,7 +115,7 @@ def test_whoever_listens_is_told_of_each_change_once_it_is_committed(engine: Eng
     document = accept(catalog, "a").document
     (job,) = jobs.claim(JobKind.INGEST)
     jobs.progress(job, VersionState.PARSING)
-    jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=2)
+    finish_ingest(jobs, job, chunks=2)
     embedded(jobs)
     states = [VersionState.ACCEPTED, VersionState.ACCEPTED, VersionState.PARSING]
     states += [VersionState.SEARCHABLE, VersionState.SEARCHABLE, VersionState.READY]

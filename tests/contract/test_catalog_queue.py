@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import Engine
 
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.database import write
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
-from ingest.documents import Failure, Job, JobKind, Priority, VersionState
-from tests.support.catalogs import accept, arrive, embedded, lapse, searchable, wake
+from ingest.documents import Failure, IngestReport, Job, JobKind, Priority, VersionState
+from tests.support.catalogs import accept, arrive, embedded, finish_ingest, lapse, searchable, wake
 
 AWAY = Failure("index_unavailable", "It refused.", "Wait.")
 
@@ -24,7 +25,7 @@ def upload(catalog: Catalog, tenant: str, count: int, priority: Priority = Prior
 
 
 def finish(jobs: Jobs, job: Job) -> None:
-    jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=1)
+    finish_ingest(jobs, job, chunks=1)
 
 
 def claim_and_finish(jobs: Jobs, count: int) -> list[str]:
@@ -226,3 +227,30 @@ def test_pauses_between_attempts_are_kept(catalog: Catalog, jobs: Jobs, engine: 
     assert jobs.claim(JobKind.INGEST) == []
     wake(engine)
     assert len(jobs.claim(JobKind.INGEST)) == 1
+
+
+def test_a_claim_takes_no_more_bytes_together_than_it_may_and_always_one(catalog: Catalog, jobs: Jobs) -> None:
+    upload(catalog, "ann", 5)  # of three bytes each
+    assert len(jobs.claim(JobKind.INGEST, limit=9, total_bytes=1)) == 1
+    assert len(jobs.claim(JobKind.INGEST, limit=9, total_bytes=7)) == 2
+    assert len(jobs.claim(JobKind.INGEST, limit=9, total_bytes=100)) == 2
+
+
+def test_a_claim_that_finds_nothing_does_not_wait_for_who_writes(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
+    with write(engine):
+        assert jobs.claim(JobKind.INGEST) == []
+
+
+def test_of_jobs_that_end_together_those_that_were_lost_change_nothing(
+    catalog: Catalog, jobs: Jobs, engine: Engine
+) -> None:
+    kept, lost = upload(catalog, "ann", 2)
+    mine = jobs.claim(JobKind.INGEST, limit=2)
+    lapse(engine)
+    jobs.recover(all_running=False)
+    (again,) = jobs.claim(JobKind.INGEST)  # one that has cost a lease is given out alone
+    reports = [IngestReport(job if job.id != again.id else again, None, None, 1, 1) for job in mine]
+    assert jobs.progress_together(VersionState.INDEXING, {report.job: {} for report in reports}) == [mine[1]]
+    assert jobs.finish_ingest(reports) == [mine[1]]
+    assert catalog.version(kept).state is VersionState.SEARCHABLE
+    assert catalog.version(lost).state is VersionState.ACCEPTED

@@ -12,7 +12,7 @@ from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
 from ingest.documents import EmbedReport, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
-from tests.support.catalogs import accept, arrive, at_once
+from tests.support.catalogs import accept, arrive, at_once, finish_ingest
 from tests.support.postgres import disposed
 
 ROUNDS = 15
@@ -108,7 +108,7 @@ def test_of_two_workers_that_end_one_job_one_commits(catalog: Catalog, jobs: Job
     for number in range(ROUNDS):
         arrive(catalog, f"{number}")
         (job,) = jobs.claim(JobKind.INGEST)
-        finish = partial(jobs.finish_ingest, job, title=None, pages=None, characters=1, chunks=1)
+        finish = partial(finish_ingest, jobs, job, chunks=1)
         ends = at_once(finish, finish)
         assert sum(end is None for end in ends) == 1
         assert sum(isinstance(end, LeaseLostError) for end in ends) == 1
@@ -120,7 +120,7 @@ def test_a_document_deleted_while_its_ingest_ends_stays_deleted(catalog: Catalog
         (job,) = jobs.claim(JobKind.INGEST)
         deleted, finished, moved = at_once(
             partial(catalog.delete, "ann", document.id),
-            partial(jobs.finish_ingest, job, title=None, pages=None, characters=1, chunks=1),
+            partial(finish_ingest, jobs, job, chunks=1),
             partial(jobs.progress, job, VersionState.INDEXING, chunks=1),
         )
         assert not isinstance(deleted, Exception), deleted
@@ -136,7 +136,7 @@ def test_documents_deleted_while_a_batch_of_them_is_embedded_stay_deleted(catalo
         versions = [arrive(catalog, f"{number}-{n}").version.id for n in range(4)]
         documents = [catalog.version(version).document_id for version in versions]
         for job in jobs.claim(JobKind.INGEST, limit=4):
-            jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=1)
+            finish_ingest(jobs, job, chunks=1)
         held = jobs.claim(JobKind.EMBED, limit=4)
         assert len(held) == 4
         *deleted, finished = at_once(

@@ -14,7 +14,7 @@ from ingest.errors import (
     LeaseLostError,
     PreconditionFailedError,
 )
-from tests.support.catalogs import accept, arrival, arrive, at_once, embedded, searchable
+from tests.support.catalogs import accept, arrival, arrive, at_once, embedded, finish_ingest, searchable
 
 REASON = Failure("parser_limit", "Too slow.")
 
@@ -52,7 +52,7 @@ def test_the_old_content_is_searched_until_the_new_one_is_ready_and_then_that(ca
     (ingest,) = jobs.claim(JobKind.INGEST)
     jobs.progress(ingest, VersionState.INDEXING, chunks=2)
     assert (shown(catalog, old, new), catalog.hidden_versions("ann")) == ([old], [new])
-    jobs.finish_ingest(ingest, title="New title", pages=None, characters=10, chunks=2)
+    finish_ingest(jobs, ingest, title="New title", pages=None, characters=10, chunks=2)
     (embed,) = jobs.claim(JobKind.EMBED)
     staged = catalog.document("ann", document.id)
     assert (staged.version.state, staged.active_version_id) == (VersionState.EMBEDDING, old)

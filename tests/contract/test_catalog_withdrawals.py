@@ -9,7 +9,7 @@ from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.documents import EmbedReport, Failure, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, DocumentStateError, LeaseLostError
-from tests.support.catalogs import accept, arrive, at_once, embedded, lapse, searchable, wake
+from tests.support.catalogs import accept, arrive, at_once, embedded, finish_ingest, lapse, searchable, wake
 
 REASON = Failure("parser_limit", "Too slow.")
 
@@ -33,7 +33,7 @@ def test_cancelling_takes_the_lease_and_waits_out_the_grace_of_whoever_is_at_it(
     jobs.progress(job, VersionState.INDEXING, chunks=2)
     cancel(catalog, document.id)
     with pytest.raises(LeaseLostError):
-        jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=2)
+        finish_ingest(jobs, job, chunks=2)
     assert catalog.hidden_versions("ann") == [document.version.id]
     assert jobs.claim(JobKind.COLLECT) == []
 
@@ -142,7 +142,7 @@ def test_a_document_cancelled_while_its_ingest_ends_is_cancelled_or_searchable(c
         (job,) = jobs.claim(JobKind.INGEST)
         cancelled, finished, again = at_once(
             partial(cancel, catalog, document.id),
-            partial(jobs.finish_ingest, job, title=None, pages=None, characters=1, chunks=1),
+            partial(finish_ingest, jobs, job, chunks=1),
             partial(accept, catalog, f"{number}"),
         )
         assert cancelled is None  # a version that is searchable but not ready can still be cancelled
@@ -165,7 +165,7 @@ def test_what_is_in_use_is_never_to_be_removed(catalog: Catalog, jobs: Jobs) -> 
     for state in (VersionState.PARSING, VersionState.CHUNKING, VersionState.INDEXING):
         jobs.progress(job, state)
         assert catalog.leaving(version) is None
-    jobs.finish_ingest(job, title=None, pages=None, characters=1, chunks=1)
+    finish_ingest(jobs, job, chunks=1)
     assert catalog.leaving(version) is None
     embedded(jobs)
     assert catalog.leaving(version) is None

@@ -293,3 +293,17 @@ def test_a_second_opener_is_refused_with_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(IndexUnavailableError, match="Another process"):
         QdrantEdgeIndex(tmp_path / "i", dimension=DIMENSION)
     index.close()
+
+
+def test_a_vector_is_found_by_the_digest_of_its_text_in_its_own_tenant_only(index: Index) -> None:
+    mine, theirs = chunk("mine", digest="same"), chunk("theirs", tenant="bob", digest="same")
+    other, bare = chunk("other", digest="other"), chunk("bare", digest="bare")
+    put(index, {mine: "the white whale", theirs: "a grey seal", other: "a ship"})
+    put(index, {bare: "no vector yet"}, dense=False)
+    put(index, {chunk("old"): "written before there were digests"})
+    found = index.by_digest("ann", ["same", "bare", "nobody's"])
+    assert {digest: hit.id for digest, (hit, _) in found.items()} == {"same": mine.id}
+    np.testing.assert_allclose(found["same"][1], EMBEDDER.query("the white whale"), atol=1e-6)
+    assert index.by_digest("bob", ["same"])["same"][0] == theirs
+    index.delete_version("ann", "v1")
+    assert index.by_digest("ann", ["same", "other"]) == {}

@@ -1,5 +1,7 @@
 """Blobs in a dictionary, counting what a read returns."""
 
+from collections.abc import Mapping
+
 
 class MemoryBlobs:
     """`bytes_read` counts what reads returned."""
@@ -10,6 +12,9 @@ class MemoryBlobs:
 
     def put(self, key: str, content: bytes) -> None:
         self.kept[key] = content
+
+    def put_all(self, contents: Mapping[str, bytes]) -> None:
+        self.kept |= contents
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         content = self.kept[key][start:] if length is None else self.kept[key][start : start + length]

@@ -46,8 +46,9 @@ from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 from workers.carrying import Carrier
 from workers.collecting import Collector
+from workers.ingesting import IngestTask
 from workers.sweep import sweep
-from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
+from workers.tasks import CollectTask, EmbedTask, Workshop
 from workers.upkeep import upkeep
 
 _TENANT = "ann"
@@ -214,8 +215,9 @@ def _run(work: Callable[[], None]) -> None:
 class UnfencedJobs(Jobs):
     """The planted bug: whoever has had a job may commit for it, though another worker has it now."""
 
-    def _hold(self, connection: Any, job: Job, **values: Any) -> None:  # noqa: ANN401 - as the method it breaks
+    def _hold(self, connection: Any, job: Job, **values: Any) -> int:  # noqa: ANN401 - as the method it breaks
         connection.execute(update(job_rows).where(job_rows.c.id == job.id).values(**values))
+        return 0
 
 
 class _Markdown:

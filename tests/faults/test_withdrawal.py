@@ -13,7 +13,8 @@ from ingest.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.books import book
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.harbour import Harbour, PlainParser, no
-from workers.tasks import EmbedTask, IngestTask
+from workers.ingesting import IngestTask
+from workers.tasks import EmbedTask
 
 PAIRS = 25
 

@@ -13,8 +13,9 @@ from tests.support.encoders import hashing_encoders
 from tests.support.harbour import Harbour, PlainParser, no
 from workers.building import open_builder
 from workers.collecting import Collector
+from workers.ingesting import IngestTask
 from workers.moving import Mover
-from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
+from workers.tasks import CollectTask, EmbedTask, Workshop
 from workers.upkeep import upkeep
 from workers.verify import Verified, Verifier
 

@@ -10,7 +10,8 @@ from sqlalchemy import Engine, update
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.tables import jobs as jobs_table
-from ingest.documents import Document, EmbedReport, Job, JobKind, Priority
+from ingest.documents import Document, EmbedReport, IngestReport, Job, JobKind, Priority
+from ingest.errors import LeaseLostError
 
 
 def arrival(
@@ -34,10 +35,18 @@ def accept(catalog: Catalog, content: str = "a", **changes: Any) -> Accepted:  #
     return catalog.accept(arrival(content, **changes))
 
 
+def finish_ingest(
+    jobs: Jobs, job: Job, *, chunks: int, title: str | None = None, pages: int | None = None, characters: int = 1
+) -> None:
+    """End an ingest job. Raises `LeaseLostError`."""
+    if jobs.finish_ingest([IngestReport(job, title, pages, characters, chunks)]):
+        raise LeaseLostError(f"Job {job.id} was lost.")
+
+
 def searchable(jobs: Jobs, *, chunks: int = 2) -> Job:
     """Carry the next ingest job to its end."""
     (job,) = jobs.claim(JobKind.INGEST)
-    jobs.finish_ingest(job, title="Title", pages=None, characters=10, chunks=chunks)
+    finish_ingest(jobs, job, title="Title", characters=10, chunks=chunks)
     return job
 
 

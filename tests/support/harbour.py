@@ -19,7 +19,8 @@ from tests.support.catalogs import wake
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 from workers.collecting import Collector
-from workers.tasks import CollectTask, EmbedTask, IngestTask, Workshop
+from workers.ingesting import IngestTask
+from workers.tasks import CollectTask, EmbedTask, Workshop
 
 
 class CountingEmbedder(HashingEmbedder):

@@ -8,11 +8,13 @@ from retrieval.index import Index, IndexedChunk
 _ENCODER = Bm25Encoder()
 
 
-def indexed_chunk(name: str, *, tenant: str = "ann", version: str = "v1", collection: str = "default") -> IndexedChunk:
+def indexed_chunk(
+    name: str, *, tenant: str = "ann", version: str = "v1", collection: str = "default", digest: str = ""
+) -> IndexedChunk:
     """A chunk whose id follows from its name, its version and its tenant."""
     identifier = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{tenant}/{version}/{name}"))
     return IndexedChunk(
-        identifier, tenant, collection, f"doc-{version}", version, 3, 10, 20, 11, 22, 7, ("Part", "Chapter")
+        identifier, tenant, collection, f"doc-{version}", version, 3, 10, 20, 11, 22, 7, ("Part", "Chapter"), digest
     )
 
 

@@ -86,6 +86,14 @@ class MemoryIndex:
         self.fault("dense")
         return {i: self.embeddings[i] for i in chunk_ids if i in self.embeddings}
 
+    def by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
+        self.fault("by_digest")
+        return {
+            chunk.digest: (chunk, self.embeddings[i])
+            for i, chunk in self.kept.items()
+            if chunk.tenant_id == tenant_id and chunk.digest in digests and i in self.embeddings
+        }
+
     def versions(self) -> dict[tuple[str, str], int]:
         return dict(Counter((c.tenant_id, c.version_id) for c in list(self.kept.values())))
 

@@ -31,7 +31,8 @@ def test_the_collection_is_made_for_many_tenants(double: QdrantDouble, client: Q
     params = {field: index.params for field, index in schema.items()}
     assert all(isinstance(found, models.KeywordIndexParams) for found in params.values())
     tenant_flags = {field: found.is_tenant for field, found in params.items() if found}  # type: ignore[union-attr]
-    assert tenant_flags == {"tenant": True, "collection": False, "document": False, "version": False}
+    others = ("collection", "document", "version", "digest")
+    assert tenant_flags == {"tenant": True, **dict.fromkeys(others, False)}
     assert config.strict_mode_config is not None
     assert config.strict_mode_config.enabled
     assert config.strict_mode_config.unindexed_filtering_retrieve is False
@@ -78,7 +79,7 @@ def test_processes_that_make_the_collection_at_once_all_get_it(double: QdrantDou
     for racer in racers:
         racer.join()
     assert [racer.exitcode for racer in racers] == [0, 0, 0]
-    assert all(len(client.get_collection(name).payload_schema) == 4 for name in names)
+    assert all(len(client.get_collection(name).payload_schema) == 5 for name in names)
 
 
 def _race(url: str, names: list[str], barrier: Barrier) -> None:
@@ -96,7 +97,7 @@ def test_the_next_start_completes_a_collection_half_made(double: QdrantDouble, c
     client.create_payload_index(name, "tenant", models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD))
     opened(double.url, name).close()
     info = client.get_collection(name)
-    assert set(info.payload_schema) == {"tenant", "collection", "document", "version"}
+    assert set(info.payload_schema) == {"tenant", "collection", "document", "version", "digest"}
     assert info.payload_schema["tenant"].params == models.KeywordIndexParams(
         type=models.KeywordIndexType.KEYWORD, is_tenant=True, enable_hnsw=True
     )

@@ -56,3 +56,11 @@ def test_deleting_returns_the_bytes_freed_and_then_none(tmp_path: Path) -> None:
     assert blobs.delete("text/ab/x") == 0
     with pytest.raises(KeyError):
         blobs.read("text/ab/x")
+
+
+def test_many_blobs_at_once_are_there_as_each_one_would_be(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    contents = {f"text/{n % 7}/{n}.txt": str(n).encode() for n in range(50)}
+    blobs.put_all(contents)
+    assert {key: blobs.read(key) for key in contents} == contents
+    assert list((tmp_path / "incoming").iterdir()) == []

@@ -197,7 +197,7 @@ def test_one_bad_vector_write_does_not_fail_the_batch_it_came_with(harbour: Harb
     def fail_first(method: str) -> None:
         if method == "set_dense" and not failed_once:
             failed_once.append(method)
-            raise IndexUnavailableError("once")
+            raise IndexRefusedError("once")
 
     harbour.index.fault = fail_first
     work(harbour, lambda: {harbour.state(d) for d in documents} == {VersionState.READY})
