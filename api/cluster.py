@@ -18,7 +18,7 @@ from rlm.library import Library
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
 from rlm.subcalls.scheduler import SubCallScheduler
-from workers.cluster import OpenAnswers, OpenEncoders, Parts, local_encoders, open_parts
+from workers.cluster import OpenAnswers, OpenEncoders, Parts, configured_encoders, open_parts
 from workers.collecting import Collector
 from workers.enqueue.celery_app import make_app
 from workers.enqueue.celery_doorbell import CeleryDoorbell
@@ -30,7 +30,7 @@ def open_cluster(
     settings: Settings,
     cluster: ClusterSettings,
     *,
-    open_encoders: OpenEncoders = local_encoders,
+    open_encoders: OpenEncoders = configured_encoders,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
     """Services for one API process; any number of them may run on the same servers.

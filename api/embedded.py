@@ -75,7 +75,7 @@ def open_embedded(
     with ExitStack() as stack:
         stack.enter_context(owned(settings.home))
         models = ModelStore(settings.models)
-        encoders = encoders or (only(encoder) if encoder else build.local_encoders(models))
+        encoders = encoders or (only(encoder) if encoder else build.encoders(models, settings))
         language_model = language_model or open_language_model(settings, models)
         stack.callback(language_model.close)
         services, workers = _assemble(settings, encoders, language_model, stack)

@@ -27,7 +27,7 @@ from retrieval.generations import IndexStore
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
 from workers.building import open_builder
-from workers.cluster import OpenEncoders, local_encoders, open_parts
+from workers.cluster import OpenEncoders, configured_encoders, open_parts
 from workers.moving import Mover
 from workers.settings import ClusterSettings
 from workers.tasks import Workshop
@@ -132,7 +132,7 @@ def open_index_access(
     cluster: ClusterSettings | None,
     only_look: bool = False,
     encoders: Encoders | None = None,
-    open_encoders: OpenEncoders = local_encoders,
+    open_encoders: OpenEncoders = configured_encoders,
 ) -> Iterator[IndexAccess]:
     """That of a cluster, or of the data folder. With `only_look` nothing of the index is opened."""
     with ExitStack() as stack:
@@ -149,7 +149,7 @@ def open_index_access(
         mine = not only_look and _take(stack, settings)
         engine = open_database(sqlite_url(home / "catalog.sqlite"))
         stack.callback(engine.dispose)
-        encoders = encoders or build.local_encoders(ModelStore(settings.models))
+        encoders = encoders or build.encoders(ModelStore(settings.models), settings)
         sparse, records, catalog = build.sparse_encoder(), Records(engine), Catalog(engine)
         first = encoders.named(settings.encoder)
         records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)

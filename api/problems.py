@@ -62,6 +62,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     retrieval.RerankerTimeoutError: 504,
     retrieval.RerankerOutputError: 502,
     retrieval.RerankerError: 503,
+    retrieval.EncoderUnavailableError: 503,
     retrieval.RetrievalError: 500,
     QuestionError: 422,
     ProfileFileError: 503,

@@ -5,18 +5,19 @@ from typing import Literal
 
 from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from retrieval.encoder_settings import EncoderSettings
 from retrieval.requests import MAX_TOP_K
 from retrieval.rerankers import parse_reranker
 from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.forms import SandboxForm
 
 
-class Settings(BaseSettings):
+class Settings(EncoderSettings):
     """Everything that can be set. `leadline doctor` prints what is in force."""
 
-    model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="forbid")
 
     home: Path = Field(
         default_factory=lambda: user_data_path("leadline"),
@@ -28,11 +29,6 @@ class Settings(BaseSettings):
     )
     host: str = Field("127.0.0.1", description="The address the service listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port the service listens on; 0 takes a free one.")
-    encoder: str | None = Field(
-        None,
-        description="The encoder of a new index, `minilm` if not set; of one that is there, the encoder it must have. "
-        "`leadline index show` names those there are.",
-    )
     llm: str = Field(
         "local",
         description="`local`, `none`, or `URL MODEL` of any OpenAI-compatible server, such as "

@@ -1,4 +1,4 @@
-"""Makes the retrieval parts of the embedded deployment: the only module that names their concrete classes."""
+"""Makes the retrieval parts of a deployment: the only module that names their concrete classes."""
 
 from functools import partial
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from retrieval.bm25 import Bm25Encoder, SparseEncoder
 from retrieval.embedding import Embedder
+from retrieval.encoder_settings import EncoderSettings
+from retrieval.encoder_specs import is_described, parse_spec
 from retrieval.encoders import EncoderChoice, Encoders
 from retrieval.errors import RerankerError
 from retrieval.generations import IndexStore
@@ -20,6 +22,7 @@ from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.qdrant_server_settings import QdrantServerSettings
 from retrieval.reranker import Reranker
 from retrieval.rerankers import RerankerChoice, RerankerKind
+from retrieval.sentence_transformers_model import LocatedModel, locate
 
 if TYPE_CHECKING:
     from retrieval.qdrant_server_index import QdrantServerIndex
@@ -85,21 +88,60 @@ def open_reranker(choice: RerankerChoice, models: ModelStore, *, api_key: str | 
     return CrossEncoderReranker(choice.model)
 
 
-def local_encoders(models: ModelStore) -> Encoders:
-    """Those that run on this machine's processor."""
+def encoders(models: ModelStore, settings: EncoderSettings, *more: str) -> Encoders:
+    """Leadline's own, and those that the settings or `more` describe.
+
+    Raises `EncoderError`: where a model lies, and what a server serves, is looked at now, so that what does not fit an
+    index is refused at the start. `ValueError` for a description that cannot be read.
+    """
+    described = dict.fromkeys(text.strip() for text in (settings.encoder, settings.encoder_beside, *more) if text)
+    key = settings.encoder_api_key.get_secret_value() if settings.encoder_api_key else None
+    external = [_described(text, key) for text in described if is_described(text)]
+    return Encoders([*_own(models), *external])
+
+
+def _own(models: ModelStore) -> list[EncoderChoice]:
     about = {tokens: f"reads the first {tokens} tokens of a chunk" for tokens in (MAX_TOKENS, _SHORT_TOKENS)}
-    return Encoders(
-        [
-            EncoderChoice(
-                "minilm" if tokens == MAX_TOKENS else f"minilm-{tokens}",
-                fingerprint(tokens),
-                DIMENSION,
-                partial(embedded_encoder, models, max_tokens=tokens),
-                f"all-MiniLM-L6-v2, int8; {what}",
-            )
-            for tokens, what in about.items()
-        ]
-    )
+    return [
+        EncoderChoice(
+            "minilm" if tokens == MAX_TOKENS else f"minilm-{tokens}",
+            fingerprint(tokens),
+            DIMENSION,
+            partial(embedded_encoder, models, max_tokens=tokens),
+            f"all-MiniLM-L6-v2, int8; {what}",
+        )
+        for tokens, what in about.items()
+    ]
+
+
+def _described(text: str, api_key: str | None) -> EncoderChoice:
+    spec = parse_spec(text)
+    if spec.url is None:
+        model = locate(spec)
+        return EncoderChoice(
+            spec.text,
+            model.fingerprint,
+            model.dimension,
+            partial(_sentence_transformers, model),
+            f"vectors of {model.dimension} numbers by {spec.backend}; revision {model.revision}",
+        )
+    from retrieval import openai_embedder
+
+    open_server = partial(openai_embedder.OpenAIEmbedder, spec, api_key=api_key)
+    dimension = spec.dimension
+    if dimension is None:
+        asking = open_server()
+        asking.close()
+        dimension = asking.dimension
+    about = f"vectors of {dimension} numbers from {spec.url}"
+    return EncoderChoice(spec.text, openai_embedder.fingerprint(spec, dimension), dimension, open_server, about)
+
+
+def _sentence_transformers(model: LocatedModel) -> Embedder:
+    # Only its own extra brings the library, which takes seconds to load.
+    from retrieval.sentence_transformers_embedder import SentenceTransformersEmbedder
+
+    return SentenceTransformersEmbedder(model)
 
 
 def sparse_encoder() -> SparseEncoder:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
+from retrieval.errors import EncoderError
 from retrieval.index import DenseVector
 
 
@@ -38,6 +39,15 @@ class Embedder(Protocol):
         """One unit vector of shape `(dimension,)`; quick, and not held up by `documents` in another thread."""
 
     def close(self) -> None: ...
+
+
+def unit_vectors(rows: DenseVector) -> DenseVector:
+    """Rows scaled to length 1. Raises `EncoderError` for one without a direction: nothing is near to it."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not np.isfinite(lengths).all() or not lengths.all():
+        raise EncoderError("The encoder gave a vector of zeros, or of what is no number.")
+    scaled: DenseVector = (rows / lengths).astype(np.float32)
+    return scaled
 
 
 class HashingEmbedder:

@@ -29,10 +29,13 @@ class Encoders:
         if name is None:
             return self.choices[0]
         for choice in self.choices:
-            if choice.name == name:
+            if choice.name == name.strip():
                 return choice
         known = ", ".join(choice.name for choice in self.choices)
-        raise UnknownEncoderError(f"There is no encoder {name!r}.", hint=f"Choose one of: {known}.")
+        raise UnknownEncoderError(
+            f"There is no encoder {name!r}.",
+            hint=f"Choose one of: {known}; or describe one: `sentence-transformers MODEL`, or `URL MODEL` of a server.",
+        )
 
     def of(self, fingerprint: str) -> EncoderChoice:
         """The choice whose vectors these are. Raises `UnknownEncoderError`."""
@@ -41,8 +44,9 @@ class Encoders:
                 return choice
         raise UnknownEncoderError(
             f"This installation has no encoder {fingerprint}.",
-            hint="Install the release or the settings that the index was built with, or build a generation with "
-            f"another encoder: `leadline index reembed --encoder {self.choices[0].name}`.",
+            hint="Install the release or the settings that the index was built with (LEADLINE_ENCODER, or "
+            "LEADLINE_ENCODER_BESIDE for one that is moved to or from), or build a generation with another encoder: "
+            f"`leadline index reembed --encoder {self.choices[0].name}`.",
         )
 
     def name_of(self, fingerprint: str) -> str:

@@ -8,6 +8,7 @@ RetrievalError
 ├── UnknownEncoderError     no encoder here has that name or fingerprint
 ├── QueryError              the question cannot be searched for as it is
 ├── EncoderError            the embedding model failed
+│   └── EncoderUnavailableError   the server that embeds does not answer
 ├── SearchServiceError      a Leadline service that was asked for passages refused, or did not answer
 ├── EvaluationDataError     a file of judged questions is not in BEIR's format
 └── ModelFileError          a model's file
@@ -101,6 +102,13 @@ class RerankerOutputError(RerankerError):
 
     code = "reranker_output"
     default_hint = "See that the address in LEADLINE_RERANKER is that of a /rerank or /score endpoint."
+
+
+class EncoderUnavailableError(EncoderError):
+    """The server that embeds does not answer, or is too busy to."""
+
+    code = "encoder_unavailable"
+    default_hint = "See that the embedding server runs; what waits for it goes on when it answers again."
 
 
 class EvaluationDataError(RetrievalError):

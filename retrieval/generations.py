@@ -98,7 +98,7 @@ def require_fit(active: Generation, encoders: Encoders, sparse: SparseEncoder, *
         raise IndexMismatchError(
             f"The index (generation {active.id}) was made with the encoder {active.encoder}, which this installation "
             "does not have.",
-            hint="Install what it was made with; or move to another encoder: "
+            hint=f"Name it with {_SETTING}, or install what it was made with; or move to another encoder: "
             f"`leadline index reembed --encoder {first}`, and then `leadline index switch`.",
         )
     if active.sparse != sparse.fingerprint:

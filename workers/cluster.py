@@ -75,9 +75,9 @@ class Parts:
 OpenAnswers = Callable[[Parts], AbstractContextManager[Answers]]
 
 
-def local_encoders(settings: ClusterSettings) -> Encoders:
-    """Those that run on this machine's processor."""
-    return build.local_encoders(ModelStore(settings.models))
+def configured_encoders(settings: ClusterSettings) -> Encoders:
+    """Those that the settings name, and Leadline's own."""
+    return build.encoders(ModelStore(settings.models), settings)
 
 
 def sandboxed_parser(scratch: Path) -> ParserSandbox:
@@ -86,7 +86,7 @@ def sandboxed_parser(scratch: Path) -> ParserSandbox:
 
 @contextmanager
 def open_parts(
-    settings: ClusterSettings, *, open_encoders: OpenEncoders = local_encoders, serving: bool = True
+    settings: ClusterSettings, *, open_encoders: OpenEncoders = configured_encoders, serving: bool = True
 ) -> Iterator[Parts]:
     """Raises what keeps a process from `serving`, in words: a server that is away, an index of another encoder.
 
@@ -216,7 +216,7 @@ def open_station(
     *,
     stopping: Callable[[], bool],
     ring: Callable[[JobKind], None],
-    open_encoders: OpenEncoders = local_encoders,
+    open_encoders: OpenEncoders = configured_encoders,
     open_parser: OpenParser = sandboxed_parser,
     open_answers: OpenAnswers | None = None,
 ) -> Iterator[Station]:

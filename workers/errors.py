@@ -15,7 +15,7 @@ from ingest.errors import (
     UploadError,
     VersionInUseError,
 )
-from retrieval.errors import IndexRefusedError, IndexUnavailableError, RetrievalError
+from retrieval.errors import EncoderUnavailableError, IndexRefusedError, IndexUnavailableError, RetrievalError
 from rlm.errors import (
     AnswerError,
     BudgetExhaustedError,
@@ -49,6 +49,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     IngestError: Outcome.RETRY,
     IndexUnavailableError: Outcome.WAIT,
     IndexRefusedError: Outcome.RETRY,
+    EncoderUnavailableError: Outcome.WAIT,
     RetrievalError: Outcome.RETRY,
     QuestionError: Outcome.FAIL,
     LanguageModelUnavailableError: Outcome.WAIT,

@@ -24,7 +24,7 @@ from workers.cluster import (
     OpenEncoders,
     OpenParser,
     Station,
-    local_encoders,
+    configured_encoders,
     open_station,
     sandboxed_parser,
 )
@@ -46,7 +46,7 @@ def run_worker(
     queues: Sequence[str],
     concurrency: int,
     name: str,
-    open_encoders: OpenEncoders = local_encoders,
+    open_encoders: OpenEncoders = configured_encoders,
     open_parser: OpenParser = sandboxed_parser,
     open_answers: OpenAnswers | None = None,
     at_child_start: Callable[[], None] = lambda: None,

@@ -4,13 +4,12 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from retrieval.encoder_settings import EncoderSettings
 
 
-class ClusterSettings(BaseSettings):
+class ClusterSettings(EncoderSettings):
     """Environment variables that begin with `LEADLINE_`; `home` and `models` mean what they mean embedded."""
-
-    model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
     database_url: SecretStr = Field(
         description="The catalog's PostgreSQL, such as `postgresql+psycopg://leadline:…@db/leadline`."
@@ -23,9 +22,6 @@ class ClusterSettings(BaseSettings):
     home: Path = Field(description="A folder that API and workers share: originals and texts.")
     models: Path = Field(
         default_factory=lambda: user_cache_path("leadline") / "models", description="Where model files are kept."
-    )
-    encoder: str | None = Field(
-        None, description="The encoder of a new index; of one that is there, the encoder it must have."
     )
     min_free_bytes: int = Field(256 * 1024**2, ge=0, description="Uploads are refused below this much free disk.")
     lease_seconds: float = Field(

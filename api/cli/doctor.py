@@ -25,7 +25,7 @@ from api.reranking import open_reranking
 from api.settings import Settings
 from ingest.errors import LeadlineError
 from ingest.parsing.sandbox import ParserSandbox
-from retrieval.build import embedded_encoder
+from retrieval.build import encoders
 from retrieval.models.store import FileState, ModelStore
 from rlm.profiles import ProfileFileError
 from rlm.sandbox.build import build_sandbox, interpreter_release
@@ -103,13 +103,14 @@ def _models(settings: Settings) -> Iterator[Finding]:
 
 def _encoder(settings: Settings) -> Iterator[Finding]:
     try:
-        encoder = embedded_encoder(ModelStore(settings.models))
-        encoder.query("Does it work?")
-        encoder.close()
+        known = encoders(ModelStore(settings.models), settings)
+        for name in dict.fromkeys((settings.encoder, settings.encoder_beside or settings.encoder)):
+            encoder = known.named(name).open()
+            encoder.query("Does it work?")
+            encoder.close()
+            yield Finding("encoder", encoder.fingerprint)
     except LeadlineError as error:
         yield Finding("encoder", error.detail, error.hint)
-    else:
-        yield Finding("encoder", encoder.fingerprint)
 
 
 def _parser(_: Settings) -> Iterator[Finding]:

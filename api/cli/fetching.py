@@ -2,6 +2,7 @@
 
 from api.cli.progress import download_progress
 from api.settings import Settings
+from retrieval.encoder_specs import is_described
 from retrieval.models.build import model_sources
 from retrieval.models.fetch import fetch
 from retrieval.models.manifest import ModelFile
@@ -9,8 +10,9 @@ from retrieval.models.store import ModelStore
 
 
 def needed(settings: Settings, store: ModelStore) -> list[ModelFile]:
-    """The files that these settings use: without the local language model, only the encoder's."""
-    return [file for file in store.files if settings.llm == "local" or not file.name.endswith(".gguf")]
+    """The files that these settings use: the local language model's, and the encoder's where it is Leadline's own."""
+    own_encoder = settings.encoder is None or not is_described(settings.encoder)
+    return [file for file in store.files if (settings.llm == "local" if file.name.endswith(".gguf") else own_encoder)]
 
 
 def fetch_needed(settings: Settings) -> None:

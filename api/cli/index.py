@@ -19,6 +19,7 @@ from api.cli.fetching import fetch_needed
 from api.cli.up import read_settings
 from api.index_access import IndexAccess, Verified, Watch, open_index_access
 from ingest.generations import BuildProgress, Generation, GenerationState
+from retrieval.encoder_specs import is_described, parse_spec
 from retrieval.encoders import EncoderChoice
 
 app = typer.Typer(
@@ -65,7 +66,7 @@ def reembed(
     In a cluster this command does the work, and the service runs on; give it on several machines and they share it. On
     a data folder the running service does it, or this command where none runs. Killed, it goes on where it was.
     """
-    with _access() as access, _watching("Embedding") as watch:
+    with _access(beside=encoder) as access, _watching("Embedding") as watch:
         choice = None if encoder is None else _usable(access, encoder)
         generation = access.mover(watch).reembed(choice, access.sparse.fingerprint)
     _say(f"Generation {generation.id} is whole. `leadline index switch` makes searches use it.")
@@ -185,15 +186,30 @@ def _move(way: str) -> None:
 
 
 @contextmanager
-def _access(*, only_look: bool = False) -> Iterator[IndexAccess]:
-    with open_index_access(read_settings(), cluster=cluster_named(), only_look=only_look) as access:
+def _access(*, only_look: bool = False, beside: str | None = None) -> Iterator[IndexAccess]:
+    """`beside` may describe an encoder that the settings do not name."""
+    settings, cluster = read_settings(), cluster_named()
+    if beside is not None and is_described(beside) and beside != settings.encoder_beside:
+        known = {"encoder_beside": _readable(beside)}
+        settings = settings.model_copy(update=known)
+        cluster = cluster and cluster.model_copy(update=known)
+        _say(f"Services and workers open it when they are started with LEADLINE_ENCODER_BESIDE={beside!r}.")
+    with open_index_access(settings, cluster=cluster, only_look=only_look) as access:
         yield access
+
+
+def _readable(encoder: str) -> str:
+    try:
+        return parse_spec(encoder).text
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--encoder") from error
 
 
 def _usable(access: IndexAccess, name: str) -> EncoderChoice:
     """An encoder that opens. Raises what keeps it from that before anything is begun."""
     choice = access.encoders.named(name)
-    fetch_needed(read_settings(llm="none"))
+    if not is_described(name):
+        fetch_needed(read_settings(llm="none", encoder=name))
     choice.open().close()
     return choice
 

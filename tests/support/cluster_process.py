@@ -16,7 +16,7 @@ from retrieval.encoders import Encoders
 from tests.support.encoders import cluster_encoders
 from tests.support.fault_folder import arm_from_environment
 from tests.support.poison import limit_memory, poisoned_parser
-from workers.cluster import local_encoders
+from workers.cluster import configured_encoders
 from workers.main import run_beat, run_worker
 from workers.settings import ClusterSettings
 
@@ -73,7 +73,7 @@ def _start_child() -> None:
 
 
 def _encoders(settings: ClusterSettings) -> Encoders:
-    return cluster_encoders() if settings.encoder is None else local_encoders(settings)
+    return cluster_encoders() if settings.encoder is None else configured_encoders(settings)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""Encoders that are not Leadline's own, as a setting describes them.
+
+    sentence-transformers MODEL [option=value …]     a hub's model or a folder, in this process
+    URL MODEL [option=value …]                       any server that speaks OpenAI's `/v1/embeddings`
+
+Values with spaces stand in quotes: `sentence-transformers intfloat/e5-small-v2 query='query: ' document='passage: '`.
+"""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal, cast
+
+LIBRARY = "sentence-transformers"
+Backend = Literal["torch", "onnx", "openvino"]
+_BACKENDS = ("torch", "onnx", "openvino")
+_SCHEMES = ("http://", "https://")
+_OF_LIBRARY = frozenset({"backend", "file", "dtype", "device"})
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What is wanted of a model. Everything but `text`, `url` and `device` decides the vectors.
+
+    `query` and `document` are put before what is encoded; None leaves it to the model's own settings. `dimension` cuts
+    vectors of a model that was trained for that (Matryoshka). `file` names one of several weights of a backend.
+    """
+
+    text: str
+    model: str
+    url: str | None = None
+    revision: str | None = None
+    dimension: int | None = None
+    query: str | None = None
+    document: str | None = None
+    backend: Backend = "torch"
+    file: str | None = None
+    dtype: str = "float32"
+    device: str | None = None
+
+
+_OPTIONS = frozenset(field.name for field in fields(EncoderSpec)) - {"text", "model", "url"}
+
+
+def is_described(encoder: str) -> bool:
+    """Whether a setting describes an encoder, rather than naming one of Leadline's own."""
+    return encoder.startswith((*_SCHEMES, f"{LIBRARY} ")) or encoder == LIBRARY
+
+
+def parse_spec(text: str) -> EncoderSpec:
+    """Raises `ValueError` in words that a user can act on."""
+    try:
+        where, *rest = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} cannot be read: {error}") from error
+    models = [part for part in rest if "=" not in part]
+    options = dict(part.split("=", 1) for part in rest if "=" in part)
+    if len(models) != 1:
+        raise ValueError(f"{text!r} must name one model after {where!r}, such as `{where} intfloat/e5-small-v2`")
+    url = where.rstrip("/") if where.startswith(_SCHEMES) else None
+    _require_known(options, of_library=url is None)
+    backend = options.get("backend", "torch")
+    if backend not in _BACKENDS:
+        raise ValueError(f"backend={backend!r} must be one of {', '.join(_BACKENDS)}")
+    return EncoderSpec(
+        text=text.strip(),
+        model=models[0],
+        url=url,
+        revision=options.get("revision"),
+        dimension=_dimension(options),
+        query=options.get("query"),
+        document=options.get("document"),
+        backend=cast("Backend", backend),
+        file=options.get("file"),
+        dtype=options.get("dtype", "float32"),
+        device=options.get("device"),
+    )
+
+
+def prompts_digest(query: str, document: str) -> str:
+    """Part of a fingerprint: which prompts vectors were made with."""
+    if not query and not document:
+        return "no-prompts"
+    return "prompts-" + hashlib.sha256(json.dumps([query, document]).encode()).hexdigest()[:12]
+
+
+def _require_known(options: Mapping[str, str], *, of_library: bool) -> None:
+    known = _OPTIONS if of_library else _OPTIONS - _OF_LIBRARY
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} cannot be set here; what can is {', '.join(sorted(known))}")
+
+
+def _dimension(options: Mapping[str, str]) -> int | None:
+    given = options.get("dimension")
+    if given is None:
+        return None
+    if not given.isdecimal() or not int(given):
+        raise ValueError(f"dimension={given!r} must be a whole number above 0")
+    return int(given)

@@ -1,0 +1,222 @@
+"""Any server that speaks OpenAI's `/v1/embeddings` as the bi-encoder: vLLM, text-embeddings-inference, OpenAI itself.
+
+The openai client sends requests again that were not answered (connections, 408, 409, 429, 5xx), after what
+`Retry-After` says. What the server refuses, and what it answers that cannot be right, is an error in words.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+import numpy as np
+import openai
+
+from retrieval.embedding import Embedded, unit_vectors
+from retrieval.encoder_specs import EncoderSpec, prompts_digest
+from retrieval.errors import EncoderError, EncoderUnavailableError
+from retrieval.index import DenseVector
+
+# Connecting is quick or hopeless.
+_DOCUMENTS_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
+_QUERY_TIMEOUT = httpx2.Timeout(15.0, connect=3.0)
+_DOCUMENT_RETRIES, _QUERY_RETRIES = 5, 1
+# Below what servers take by default: OpenAI 2,048 texts and 300,000 tokens, text-embeddings-inference 32 texts.
+_TEXTS_A_REQUEST = 32
+_CHARACTERS_A_REQUEST = 32_000
+_CHARACTERS_A_TOKEN = 4
+_REQUESTS_AT_ONCE = 4
+# A text that is refused is halved so often, to see whether it was too long for the model's window.
+_HALVINGS = 6
+_SHORTEST_CUT = 200
+_BAD_INPUT = frozenset({400, 413, 422})
+
+
+class OpenAIEmbedder:
+    """Documents go in bounded requests, some side by side; a query goes at once, by a connection of its own.
+
+    A text past the model's window is cut where the server takes it; from then on all longer ones are cut there.
+    """
+
+    def __init__(self, spec: EncoderSpec, *, api_key: str | None = None) -> None:
+        """Asks the server for a vector where the spec names no dimension. Raises `EncoderError`."""
+        if spec.url is None:
+            raise ValueError("the spec names no server")
+        self._spec = spec
+        self._url = spec.url
+        # The client insists on a key; a server that wants none passes it over.
+        key = api_key or "none"
+        self._for_documents = openai.OpenAI(
+            base_url=spec.url, api_key=key, timeout=_DOCUMENTS_TIMEOUT, max_retries=_DOCUMENT_RETRIES
+        )
+        self._for_queries = openai.OpenAI(
+            base_url=spec.url, api_key=key, timeout=_QUERY_TIMEOUT, max_retries=_QUERY_RETRIES
+        )
+        self._pool = ThreadPoolExecutor(_REQUESTS_AT_ONCE, "embeddings")
+        self._longest: int | None = None
+        self._cutting = threading.Lock()
+        self._expected = spec.dimension
+        self.dimension = self._expected = spec.dimension or self._ask(self._for_queries, ["dimension"])[0].shape[1]
+        self.fingerprint = fingerprint(spec, self.dimension)
+
+    def documents(self, texts: Sequence[str]) -> Embedded:
+        prompt = self._spec.document or ""
+        prompted = [prompt + text for text in texts]
+        order = sorted(range(len(texts)), key=lambda index: len(prompted[index]))
+        portions = list(_portions(order, prompted))
+        vectors = np.zeros((len(texts), self.dimension), np.float32)
+        counts = np.zeros(len(texts), np.int64)
+        for rows, (found, tokens) in zip(portions, self._pool.map(self._portion(prompted), portions), strict=True):
+            vectors[rows] = found
+            counts[rows] = _shares(tokens, [prompted[row] for row in rows])
+        return Embedded(vectors, tuple(int(count) for count in counts))
+
+    def query(self, text: str) -> DenseVector:
+        vector: DenseVector = self._cut_and_ask(self._for_queries, [(self._spec.query or "") + text])[0][0]
+        return vector
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._for_documents.close()
+        self._for_queries.close()
+
+    def _portion(self, texts: Sequence[str]) -> Any:  # noqa: ANN401 - a function of rows
+        return lambda rows: self._cut_and_ask(self._for_documents, [texts[row] for row in rows])
+
+    def _cut_and_ask(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
+        while True:
+            longest = self._longest
+            cut = [text if longest is None else text[:longest] for text in texts]
+            try:
+                return self._ask(client, cut)
+            except _RefusedInputError as refused:
+                self._shorten(client, cut, refused)
+
+    def _shorten(self, client: openai.OpenAI, texts: Sequence[str], refused: "_RefusedInputError") -> None:
+        """Find where the longest text has to be cut. Raises `EncoderError` where its length was not the fault."""
+        with self._cutting:
+            text = max(texts, key=len)
+            if self._longest is not None and len(text) > self._longest:
+                return  # another thread has found it meanwhile
+            for _ in range(_HALVINGS):
+                text = text[: len(text) // 2]
+                if len(text) < _SHORTEST_CUT:
+                    break
+                try:
+                    self._ask(client, [text])
+                except _RefusedInputError:
+                    continue
+                self._longest = len(text)
+                return
+        raise EncoderError(f"The embedding server at {self._url} refused a text: {refused}", hint=refused.hint)
+
+    def _ask(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
+        """Unit vectors in the order of the texts, and how many tokens the server says they have together."""
+        options: dict[str, Any] = {} if self._spec.dimension is None else {"dimensions": self._spec.dimension}
+        with _errors(self._spec, self._url):
+            answer = client.embeddings.create(
+                model=self._spec.model,
+                # An empty text is refused by some servers; a space is read as no word by all.
+                input=[text or " " for text in texts],
+                encoding_format="float",
+                **options,
+            )
+            rows = sorted(answer.data, key=lambda row: row.index)
+            tokens = answer.usage.prompt_tokens if answer.usage is not None else None
+            vectors = [row.embedding for row in rows]
+            lengths = sorted({len(vector) for vector in vectors})
+        if [row.index for row in rows] != list(range(len(texts))):
+            raise self._wrong(f"{len(rows)} vectors for {len(texts)} texts, or not each text's")
+        if len(lengths) != 1 or lengths[0] != (self._expected or lengths[0]):
+            found = ", ".join(map(str, lengths))
+            raise self._wrong(f"vectors of {found} numbers, and {self._expected or 'one length'} was expected")
+        try:
+            return unit_vectors(np.array(vectors, np.float32)), tokens
+        except (EncoderError, ValueError, TypeError) as error:
+            raise self._wrong("a vector of zeros, or of what is no number") from error
+
+    def _wrong(self, what: str) -> EncoderError:
+        return EncoderError(
+            f"The embedding server at {self._url} answered {self._spec.model} with {what}.",
+            hint="See that the server serves the model and the dimension that LEADLINE_ENCODER names.",
+        )
+
+
+class _RefusedInputError(EncoderError):
+    """The server refused what it was sent; a shorter text may be taken."""
+
+
+def fingerprint(spec: EncoderSpec, dimension: int) -> str:
+    """Where the server stands is no part of it; which weights it serves, only the spec's `revision` can say."""
+    prompts = prompts_digest(spec.query or "", spec.document or "")
+    return f"embeddings-api/{spec.model}@{spec.revision or 'unpinned'}/{prompts}/{dimension}"
+
+
+def _portions(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]:
+    """Rows that go in one request: so many texts, and so many characters."""
+    rows: list[int] = []
+    characters = 0
+    for row in order:
+        if rows and (len(rows) == _TEXTS_A_REQUEST or characters + len(texts[row]) > _CHARACTERS_A_REQUEST):
+            yield rows
+            rows, characters = [], 0
+        rows.append(row)
+        characters += len(texts[row])
+    if rows:
+        yield rows
+
+
+def _shares(tokens: int | None, texts: Sequence[str]) -> list[int]:
+    """Each text's share of the tokens, by its length; servers say only the sum, and some not even that."""
+    characters = [len(text) + 1 for text in texts]
+    rate = 1 / _CHARACTERS_A_TOKEN if not tokens else tokens / sum(characters)
+    return [max(1, round(length * rate)) for length in characters]
+
+
+@contextmanager
+def _errors(spec: EncoderSpec, url: str) -> Iterator[None]:
+    """The client's errors as ours."""
+    try:
+        yield
+    except openai.APIConnectionError as error:  # timeouts too
+        raise EncoderUnavailableError(
+            f"The embedding server at {url} does not answer: {error}",
+            hint="See that it runs and that the address in LEADLINE_ENCODER is right; what waits for it goes on then.",
+        ) from error
+    except openai.APIStatusError as error:
+        raise _of_status(error, spec, url) from error
+    # What is JSON and no list of embeddings is not noticed before it is looked at.
+    except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
+        raise EncoderError(
+            f"The embedding server at {url} answered what is no embedding: {error}",
+            hint="See that the address in LEADLINE_ENCODER ends where `/embeddings` is to be added, as `…/v1`.",
+        ) from error
+
+
+def _of_status(error: openai.APIStatusError, spec: EncoderSpec, url: str) -> EncoderError:
+    said = _words(error)
+    if error.status_code in (401, 403):
+        return EncoderError(
+            f"The embedding server at {url} refused the key: {said}", hint="Set LEADLINE_ENCODER_API_KEY to its key."
+        )
+    if error.status_code == 404:
+        return EncoderError(
+            f"The embedding server at {url} has no {spec.model}, or no /embeddings: {said}",
+            hint="Name a model that it serves: `GET …/v1/models` lists them.",
+        )
+    if error.status_code in _BAD_INPUT:
+        return _RefusedInputError(said, hint="See the server's log; a wrong dimension= or model is refused like this.")
+    if error.status_code in (408, 409, 429) or error.status_code >= 500:
+        return EncoderUnavailableError(
+            f"The embedding server at {url} is busy or failing ({error.status_code}): {said}",
+            hint="See its log; what waits for it goes on when it answers again.",
+        )
+    return EncoderError(f"The embedding server at {url} answered {error.status_code}: {said}")
+
+
+def _words(error: openai.APIStatusError) -> str:
+    body = error.body
+    said = body.get("message") if isinstance(body, Mapping) else None
+    return " ".join(str(said or error.message).split())[:300]
