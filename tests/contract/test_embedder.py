@@ -123,7 +123,7 @@ def test_the_original_and_its_int8_form_point_the_same_way(
 ) -> None:
     ours, theirs = original.documents(SENTENCES), int8.documents(SENTENCES)
     cosines = (ours.vectors * theirs.vectors).sum(axis=1)
-    assert float(cosines.min()) > 0.98
+    assert float(cosines.min()) > 0.995
     assert ours.token_counts == theirs.token_counts
     assert original.fingerprint != int8.fingerprint
 
