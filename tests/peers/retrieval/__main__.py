@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
+from api.cli.main import configure_logging
 from api.settings import Settings
 from ingest.errors import LeadlineError
 from retrieval.evaluation.beir import BeirFolder
@@ -48,6 +50,7 @@ class Corpus:
 
 def main() -> None:
     options = _parser().parse_args()
+    configure_logging(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="leadline-peers-") as scratch:
         try:
             data = BeirFolder(options.folder)
