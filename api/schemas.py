@@ -14,8 +14,9 @@ from ingest.progress import Progress, progress_of
 from retrieval.query_cache import CacheCounts
 from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Limits
-from rlm.routing import StrategyName, Wanted
+from rlm.routing import Wanted
 from rlm.scopes import AnswerScope
+from rlm.strategy_names import StrategyName
 
 
 class Wire(BaseModel):

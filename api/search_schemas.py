@@ -6,9 +6,9 @@ from pydantic import Field
 
 from api.schemas import Wire
 from retrieval.fusion import Fusion
-from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Mode, SearchRequest
+from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Mode, Rewrite, SearchRequest
 from retrieval.reranking import Reranked
-from retrieval.rewriting import Rewrite, Rewritten
+from retrieval.rewriting import Rewritten
 from retrieval.search import Hit, SearchResult
 
 

@@ -23,6 +23,19 @@ class Mode(StrEnum):
     DENSE = "dense"
 
 
+class Rewrite(StrEnum):
+    """What further queries are made of one.
+
+    `multi_query` says it in other words; `hyde` writes a passage that could answer it, and looks for passages like
+    that; `decomposition` asks for its parts one by one; `step_back` asks a more general question besides.
+    """
+
+    MULTI_QUERY = "multi_query"
+    HYDE = "hyde"
+    DECOMPOSITION = "decomposition"
+    STEP_BACK = "step_back"
+
+
 @dataclass(frozen=True)
 class Also:
     """Another query of the same search, with the retrievers that take part in it."""

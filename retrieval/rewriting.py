@@ -10,29 +10,15 @@ et al., Findings of EMNLP 2023; stepping back, Zheng et al., ICLR 2024.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Protocol
 
 from ingest.errors import LeadlineError
-from retrieval.requests import Also, Mode, SearchRequest, check
+from retrieval.requests import Also, Mode, Rewrite, SearchRequest, check
 from retrieval.search import Searches, SearchResult
 
 # Each costs a search.
 MAX_QUERIES = 4
 MAX_QUERY_CHARS = 1_000
-
-
-class Rewrite(StrEnum):
-    """What further queries are made of one.
-
-    `multi_query` says it in other words; `hyde` writes a passage that could answer it, and looks for passages like
-    that; `decomposition` asks for its parts one by one; `step_back` asks a more general question besides.
-    """
-
-    MULTI_QUERY = "multi_query"
-    HYDE = "hyde"
-    DECOMPOSITION = "decomposition"
-    STEP_BACK = "step_back"
 
 
 class Rewriter(Protocol):

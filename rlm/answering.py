@@ -19,10 +19,11 @@ from rlm.profiles import ModelProfile
 from rlm.questions import check_question
 from rlm.recursive.toolbox import Search
 from rlm.retrieving import retriever
-from rlm.routing import ANYHOW, Route, StrategyName, Wanted, require_confirmation, route
+from rlm.routing import ANYHOW, Route, Wanted, require_confirmation, route
 from rlm.runs.port import ONCE, Durability
 from rlm.scopes import AnswerScope
 from rlm.strategies import Completed, Event, Routed, Strategy, never
+from rlm.strategy_names import StrategyName
 from rlm.subcalls.port import SubCalls
 from rlm.subcalls.scheduler import SubCallScheduler
 

@@ -8,7 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from retrieval.rewriting import MAX_QUERIES, Rewrite
+from retrieval.requests import Rewrite
+from retrieval.rewriting import MAX_QUERIES
 from rlm.answering import LanguageModel
 from rlm.budgets import Budget, Limits
 from rlm.errors import (

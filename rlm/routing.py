@@ -7,7 +7,6 @@ kind that it asks about; everything else is read for directly, which costs least
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from rlm.budgets import Limits
 from rlm.corpus.corpus import Corpus
@@ -19,15 +18,7 @@ from rlm.plan.plan import Filter, Plan
 from rlm.plan.rules import plan_by_rules
 from rlm.plan.shapes import RECORDS
 from rlm.plan.wording import take_apart
-
-
-class StrategyName(StrEnum):
-    """What a caller may ask for; `auto` leaves it to the router."""
-
-    AUTO = "auto"
-    DIRECT = "direct"
-    EXHAUSTIVE = "exhaustive"
-    RECURSIVE = "recursive"
+from rlm.strategy_names import StrategyName
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from tests.support.postgres import Postgres, running_postgres
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Over several processes, the tests of a module stay together, and all that need the language model in one."""
     for item in items:
+        if item.get_closest_marker("xdist_group"):
+            continue
         needs_model = "local_model" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("language-model" if needs_model else item.nodeid.partition("::")[0]))
 

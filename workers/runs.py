@@ -17,12 +17,13 @@ from ingest.faultpoints import reach
 from ingest.runs import Entry, Run
 from rlm.answers import Usage
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
-from rlm.routing import StrategyName, Wanted
+from rlm.routing import Wanted
 from rlm.runs.bodies import answer_body, limits_of, state_of
 from rlm.runs.durable import DurableRun
 from rlm.runs.port import Durability
 from rlm.scopes import AnswerScope
 from rlm.strategies import Completed, Event
+from rlm.strategy_names import StrategyName
 from workers.tasks import Stopping
 
 # How soon a worker learns that its run was cancelled, wherever that was said.

@@ -11,10 +11,9 @@ from rich.status import Status
 from rich.table import Table
 
 from api.cli.client import Client, ServiceError, connect
-from api.cli.up import read_settings
-from retrieval.rewriting import Rewrite
-from retrieval.search import Mode
-from rlm.routing import StrategyName
+from api.cli.environment import read_settings
+from retrieval.requests import Mode, Rewrite
+from rlm.strategy_names import StrategyName
 
 _SNIPPET_CHARS = 300
 

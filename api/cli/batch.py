@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.cli.client import connect
+from api.cli.environment import read_settings
 from api.cli.ingest import Bars, resume_hint, show_progress
 from api.cli.progress import duration
-from api.cli.up import read_settings
 
 app = typer.Typer(help="Show, list and cancel batches of uploads.", no_args_is_help=True)
 

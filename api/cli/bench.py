@@ -14,10 +14,10 @@ from rich.console import Console
 from api.cli import bench_concurrency, bench_index, bench_rlm
 from api.cli.bare_encoder import bare_rates, sample_chunks
 from api.cli.bench_figures import AsJson, print_figures, query_texts
-from api.cli.client import private
+from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import find_files, run
-from api.cli.up import read_settings
+from api.cli.private_service import private
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
 from api.settings import Settings

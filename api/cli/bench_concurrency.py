@@ -16,9 +16,9 @@ import uvicorn
 from rich.console import Console
 
 from api.cli.bench_figures import AsJson, print_rows, query_texts
-from api.cli.client import private_server
+from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
-from api.cli.up import read_settings
+from api.cli.private_service import private_server
 from api.embedded import open_embedded
 
 _LOOK_SECONDS = 0.005

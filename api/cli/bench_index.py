@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from api.cli.bench_figures import AsJson, print_rows, query_texts
+from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
-from api.cli.up import read_settings
 from api.index_access import IndexAccess, open_index_access
 from api.services import DEFAULT_TENANT
 from api.settings import Settings

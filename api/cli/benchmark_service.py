@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.status import Status
 
 from api.cli.ask import wait_for_language_model
-from api.cli.client import Client, ServiceError, private
+from api.cli.client import Client, ServiceError
+from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import find_files
 from api.cli.ingest import run as upload
-from api.cli.up import read_settings
+from api.cli.private_service import private
 from api.embedded import open_embedded
 from api.language_model import open_language_model
 from api.services import DEFAULT_TENANT, Services
@@ -29,9 +30,10 @@ from rlm.benchmark.corpus import BenchmarkFolder, GoldSpan, Question
 from rlm.benchmark.results import Outcome
 from rlm.budgets import Limits
 from rlm.retrieving import retriever
-from rlm.routing import StrategyName, Wanted
+from rlm.routing import Wanted
 from rlm.scopes import AnswerScope
 from rlm.strategies import Completed, Event, Reading, Working
+from rlm.strategy_names import StrategyName
 
 STRATEGIES = (*(name.value for name in StrategyName), RetrieveThenRead.name)
 _COLLECTION = "benchmark"

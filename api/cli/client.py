@@ -2,24 +2,18 @@
 
 import json
 import os
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
-import uvicorn
 
-from api.embedded import open_embedded
-from api.main import create_app
-from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.errors import LeadlineError
 
-_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _POLL_SECONDS = 0.5
 _PAGE = 100
 # A server that follows something says at least every ten seconds that it is still there.
@@ -139,7 +133,10 @@ def connect(settings: Settings) -> Iterator[Client]:
     """The running service of the data folder or of `LEADLINE_URL`; without one, a private service on the folder."""
     url = os.environ.get("LEADLINE_URL") or running_url(settings.home)
     if url is None:
-        with open_embedded(settings) as services, private(services) as client:
+        # All of the service: where one runs elsewhere, a command need not wait for its import.
+        from api.cli.private_service import open_private
+
+        with open_private(settings) as client:
             yield client
         return
     key = os.environ.get("LEADLINE_API_KEY")
@@ -148,50 +145,13 @@ def connect(settings: Settings) -> Iterator[Client]:
             f"A Leadline service runs at {url}.",
             hint="Set LEADLINE_API_KEY to one of its keys; `leadline keys create` makes one.",
         )
-    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=_TIMEOUT) as http:
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=TIMEOUT) as http:
         try:
             yield Client(http)
         except httpx.TransportError as error:
             raise ServiceError(
                 f"The service at {url} did not answer: {error}", hint="Is it running? Start it with `leadline up`."
             ) from error
-
-
-AnyServer = TypeVar("AnyServer", bound=uvicorn.Server)
-
-
-@contextmanager
-def private(services: Services) -> Iterator[Client]:
-    """A client of services in this process, over a real server on a socket that only this user can reach."""
-    with private_server(services, uvicorn.Server) as (_, socket, key):
-        http = httpx.Client(
-            base_url="http://leadline",
-            headers={"Authorization": f"Bearer {key}"},
-            transport=httpx.HTTPTransport(uds=socket),
-            timeout=_TIMEOUT,
-        )
-        with http:
-            yield Client(http)
-
-
-@contextmanager
-def private_server(
-    services: Services, kind: Callable[[uvicorn.Config], AnyServer]
-) -> Iterator[tuple[AnyServer, str, str]]:
-    """A running server of services in this process, its socket, and a key that is revoked at the end."""
-    with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))
-        socket = str(Path(folder) / "api")
-        server = kind(uvicorn.Config(create_app(services), uds=socket, log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run, name="private-api", daemon=True)
-        thread.start()
-        stack.callback(thread.join)
-        stack.callback(lambda: setattr(server, "should_exit", True))
-        while not server.started:
-            time.sleep(0.01)
-        key, text = services.keys.issue(DEFAULT_TENANT, "one command on this machine")
-        stack.callback(services.keys.revoke, DEFAULT_TENANT, key.id)
-        yield server, socket, text
 
 
 def announce(home: Path, url: str) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from api.cli.console_logging import configure_logging
+from api.cli.environment import SettingsError, from_environment, read_settings
 from api.cli.serving import serve
-from api.cli.up import SettingsError, from_environment, read_settings
 from api.embedded import OpenCatalog, open_catalog
 from api.services import DEFAULT_TENANT
 
@@ -89,6 +90,4 @@ def cluster_named() -> "ClusterSettings | None":
 
 
 def _log(log_format: str) -> None:
-    from api.cli.main import configure_logging
-
     configure_logging(logging.INFO, as_json=log_format == "json")

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from api.cli.client import running_url
+from api.cli.environment import read_settings
 from api.cli.fetching import needed
-from api.cli.up import read_settings
 from api.language_model import model_profile
 from api.reranking import open_reranking
 from api.settings import Settings

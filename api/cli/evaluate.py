@@ -14,7 +14,7 @@ from rich.table import Table
 from api.cli import evaluate_answerability, evaluate_retrieval
 from api.cli.ask import ask_once, wait_for_language_model
 from api.cli.client import Client, ServiceError, connect
-from api.cli.up import read_settings
+from api.cli.environment import read_settings
 
 app = typer.Typer(help="Measure quality on judged questions.", no_args_is_help=True)
 app.command()(evaluate_retrieval.retrieval)

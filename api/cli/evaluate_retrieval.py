@@ -13,15 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.cli.client import ServiceError
+from api.cli.environment import read_settings
 from api.cli.judged_collection import JudgedCollection, indexed
 from api.cli.plots import change_histogram, interval_plot
 from api.cli.svg_plots import change_chart, interval_chart
-from api.cli.up import read_settings
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.judged import JudgedFolder, open_judged
 from retrieval.evaluation.runs import DEPTH, Difference, Estimate, Evaluation, Run, compare, judge, load, save
 from retrieval.fusion import Fusion
-from retrieval.search import Mode
+from retrieval.requests import Mode
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 

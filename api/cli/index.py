@@ -15,16 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from api.cli.cluster import cluster_named
+from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
-from api.cli.up import read_settings
 from api.index_access import IndexAccess, Verified, Watch, open_index_access
 from ingest.generations import BuildProgress, Generation, GenerationState
 from retrieval.encoder_specs import is_described, parse_spec
 from retrieval.encoders import EncoderChoice
 
 app = typer.Typer(
-    help="The vector index and its generations: move to another encoder and back, compare it with the catalog, and "
-    "make it again.",
+    help="Move the vector index to another encoder and back, compare it with the catalog, make it again.",
     no_args_is_help=True,
 )
 

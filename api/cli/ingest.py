@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api.cli.client import Client, ServiceError, connect
+from api.cli.environment import read_settings
 from api.cli.progress import duration
-from api.cli.up import read_settings
 from ingest.errors import LeadlineError
 
 _UPLOADS_AT_ONCE = 4

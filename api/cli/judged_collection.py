@@ -13,10 +13,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.status import Status
 
-from api.cli.client import Client, ServiceError, private
+from api.cli.client import Client, ServiceError
+from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import show_progress
-from api.cli.up import read_settings
+from api.cli.private_service import private
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings

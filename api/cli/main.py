@@ -4,38 +4,63 @@ import logging
 import sys
 from typing import Annotated
 
-import structlog
 import typer
 from rich.console import Console
-from structlog.typing import Processor
 
-from api.cli import ask, batch, bench, cluster, doctor, evaluate, index, ingest, keys, models, queue, replies, runs, up
+from api.cli.console_logging import configure_logging
+from api.cli.deferred import Target, group_of
 from ingest.errors import LeadlineError
+
+# In the order of `leadline --help`, which imports none of them.
+COMMANDS = {
+    "up": Target(
+        "api.cli.up:up",
+        "Start the service: API, workers, index and language model in one process. Ctrl-C drains and stops it.",
+    ),
+    "api": Target(
+        "api.cli.cluster:api",
+        "Start one API process of a cluster. Needs LEADLINE_DATABASE_URL, _REDIS_URL, _QDRANT_URL and _HOME.",
+    ),
+    "worker": Target(
+        "api.cli.cluster:worker",
+        "Start one Celery worker of a cluster; any number of them may run, each on one queue or all.",
+    ),
+    "beat": Target(
+        "api.cli.cluster:beat",
+        "Start the clock that has lost and forgotten jobs looked for. One is enough; two do no harm.",
+    ),
+    "ingest": Target(
+        "api.cli.ingest:ingest",
+        "Upload documents as one batch, and wait until they are searchable (BM25) and ready (vectors too).",
+    ),
+    "ask": Target("api.cli.ask:ask", "Ask a question; the answer's citations are checked against the documents."),
+    "search": Target("api.cli.ask:search", "Find passages; without --rewrite no language model is asked."),
+    "doctor": Target(
+        "api.cli.doctor:doctor",
+        "Look at everything the service needs and say what to do about what is missing; ends with 1 if anything is.",
+    ),
+    "eval": Target("api.cli.evaluate:app", "Measure quality on judged questions."),
+    "bench": Target("api.cli.bench:app", "Measure speed against the bare parts, and answers over long documents."),
+    "keys": Target("api.cli.keys:app", "Make, list and revoke API keys."),
+    "queue": Target("api.cli.queue:app", "Show what waits; pause and resume a kind of work."),
+    "runs": Target("api.cli.runs:app", "List, show, watch and cancel answers that are made in the background."),
+    "batch": Target("api.cli.batch:app", "Show, list and cancel batches of uploads."),
+    "replies": Target("api.cli.replies:app", "Show how much of language models' replies is kept, and forget them."),
+    "index": Target(
+        "api.cli.index:app",
+        "Move the vector index to another encoder and back, compare it with the catalog, make it again.",
+    ),
+    "models": Target("api.cli.models:models", "The model files: list, fetch and verify them."),
+}
 
 app = typer.Typer(
     name="leadline",
+    cls=group_of(COMMANDS),
     help="Ask a body of documents, and get answers whose citations a machine has checked.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(up.up)
-app.command()(cluster.api)
-app.command()(cluster.worker)
-app.command()(cluster.beat)
-app.command()(ingest.ingest)
-app.command()(ask.ask)
-app.command()(ask.search)
-app.command()(doctor.doctor)
-app.add_typer(evaluate.app, name="eval")
-app.add_typer(bench.app, name="bench")
-app.add_typer(keys.app, name="keys")
-app.add_typer(queue.app, name="queue")
-app.add_typer(runs.app, name="runs")
-app.add_typer(batch.app, name="batch")
-app.add_typer(replies.app, name="replies")
-app.add_typer(index.app, name="index")
-app.add_typer(models.models, name="models")
 
 
 @app.callback()
@@ -44,26 +69,6 @@ def configure(
 ) -> None:
     """Leadline. Settings are environment variables that begin with LEADLINE_; `leadline doctor` shows them."""
     configure_logging(logging.INFO if verbose else logging.WARNING)
-
-
-def configure_logging(level: int, *, as_json: bool = False) -> None:
-    """Log lines on standard error, so that standard output is only results."""
-    # No renderer prints local variables: they may hold keys and documents.
-    renderers: list[Processor] = [
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
-    ]
-    if as_json:
-        renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            *renderers,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from rich.tree import Tree
 
 from api.cli.ask import print_answer
 from api.cli.client import Client, connect
-from api.cli.up import read_settings
+from api.cli.environment import read_settings
 from ingest.runs import RunState
 
 app = typer.Typer(help="List, show, watch and cancel answers that are made in the background.", no_args_is_help=True)

@@ -2,22 +2,18 @@
 
 import logging
 from contextlib import ExitStack
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings
 from rich.console import Console
 
 from api.cli.client import announce, retract
+from api.cli.console_logging import configure_logging
+from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.serving import serve
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
-from api.settings import Settings
-from ingest.errors import LeadlineError
-
-AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
 def up(
@@ -25,8 +21,6 @@ def up(
     port: Annotated[int | None, typer.Option(help="Listen on this port instead of LEADLINE_PORT.")] = None,
 ) -> None:
     """Start the service: API, workers, index and language model in one process. Ctrl-C drains and stops it."""
-    from api.cli.main import configure_logging
-
     settings = read_settings(host=host, port=port)
     configure_logging(logging.INFO, as_json=settings.log_format == "json")
     console = Console()
@@ -37,28 +31,6 @@ def up(
         stack.callback(retract, settings.home)
         serve(services, lambda url: _greet(services, url, console))
         console.print("Stopping: unfinished documents go on at the next start.")
-
-
-def read_settings(**changes: object) -> Settings:
-    """Settings from the environment, with the options that were given on top. Raises `SettingsError`."""
-    given = {name: value for name, value in changes.items() if value is not None}
-    return from_environment(Settings, **given)
-
-
-def from_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
-    """Settings of a kind. Raises `SettingsError`, which names every variable that is wrong or missing."""
-    try:
-        return kind(**given)
-    except ValidationError as error:
-        wrong = "; ".join(f"LEADLINE_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors())
-        raise SettingsError(wrong) from error
-
-
-class SettingsError(LeadlineError):
-    """An environment variable has a value that cannot be used."""
-
-    code = "settings_invalid"
-    default_hint = "Correct it in the environment and start again."
 
 
 def _greet(services: Services, url: str, console: Console) -> None:

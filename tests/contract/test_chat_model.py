@@ -29,6 +29,10 @@ SCHEMA = {
 }
 
 
+# The fixture asks for the local model by name, which the suite does not see.
+pytestmark = pytest.mark.xdist_group("language-model")
+
+
 @pytest.fixture(params=["local", "scripted"])
 def model(request: pytest.FixtureRequest) -> Iterator[BaseChatModel]:
     if request.param == "local":

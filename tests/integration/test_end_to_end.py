@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from api.cli.client import Client, private
+from api.cli.client import Client
+from api.cli.private_service import private
 from api.embedded import open_embedded
 from api.language_model import LocalLanguageModel
 from api.settings import Settings

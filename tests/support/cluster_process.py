@@ -6,7 +6,7 @@ Where LEADLINE_ENCODER names one, that is used.
 import argparse
 import logging
 
-from api.cli.main import configure_logging
+from api.cli.console_logging import configure_logging
 from api.cli.serving import serve
 from api.cluster import cluster_answers, open_cluster
 from api.index_access import open_index_access

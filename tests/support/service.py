@@ -9,7 +9,8 @@ from pathlib import Path
 
 import uvicorn
 
-from api.cli.client import Client, private
+from api.cli.client import Client
+from api.cli.private_service import private
 from api.embedded import open_embedded
 from api.language_model import NoLanguageModel
 from api.main import create_app

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from tokenizers import Tokenizer
 
-from api.cli.main import configure_logging
+from api.cli.console_logging import configure_logging
 from api.settings import Settings
 from ingest.errors import LeadlineError
 from retrieval.evaluation.beir import BeirFolder

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.cli.up import read_settings
+from api.cli.environment import read_settings
 from ingest.errors import LeadlineError
 from retrieval.encoder_specs import is_described, parse_spec
 

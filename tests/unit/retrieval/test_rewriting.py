@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import EncoderError, QueryError
-from retrieval.requests import Also, Mode, SearchRequest
-from retrieval.rewriting import MAX_QUERIES, MAX_QUERY_CHARS, Rewrite, RewritingSearcher
+from retrieval.requests import Also, Mode, Rewrite, SearchRequest
+from retrieval.rewriting import MAX_QUERIES, MAX_QUERY_CHARS, RewritingSearcher
 from tests.unit.retrieval.test_search import Shelf
 
 

@@ -19,12 +19,13 @@ from rlm.budgets import Limits
 from rlm.errors import LanguageModelRefusedError, NotExhaustiveError, RunTooLargeError, SandboxUnavailableError
 from rlm.library import Library
 from rlm.profiles import ModelProfile
-from rlm.routing import ANYHOW, StrategyName, Wanted
+from rlm.routing import ANYHOW, Wanted
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
 from rlm.sandbox.port import Sandbox
 from rlm.scopes import AnswerScope
 from rlm.strategies import Completed, Routed
+from rlm.strategy_names import StrategyName
 from rlm.subcalls.cache import MemoryReplyCache
 from rlm.subcalls.scheduler import SubCallScheduler
 from tests.fakes.loaded_model import LoadedModel

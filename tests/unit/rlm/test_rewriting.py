@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from retrieval.rewriting import Rewrite
+from retrieval.requests import Rewrite
 from rlm.errors import LanguageModelError, LanguageModelRefusedError, LanguageModelTimeoutError
 from rlm.rewriting import ModelRewriter
 from rlm.subcalls.cache import MemoryReplyCache

@@ -14,7 +14,8 @@ from rlm.plan.layout import look
 from rlm.plan.rules import plan_by_rules
 from rlm.prices import Price
 from rlm.profiles import ModelProfile
-from rlm.routing import Route, StrategyName, Wanted, require_confirmation, route
+from rlm.routing import Route, Wanted, require_confirmation, route
+from rlm.strategy_names import StrategyName
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.books import book
 from tests.support.corpora import corpus_of

@@ -1,0 +1,61 @@
+"""A service inside this process, for the time of one command."""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import uvicorn
+
+from api.cli.client import TIMEOUT, Client
+from api.embedded import open_embedded
+from api.main import create_app
+from api.services import DEFAULT_TENANT, Services
+from api.settings import Settings
+
+AnyServer = TypeVar("AnyServer", bound=uvicorn.Server)
+
+
+@contextmanager
+def open_private(settings: Settings) -> Iterator[Client]:
+    """A client of a service on the data folder."""
+    with open_embedded(settings) as services, private(services) as client:
+        yield client
+
+
+@contextmanager
+def private(services: Services) -> Iterator[Client]:
+    """A client of services in this process, over a real server on a socket that only this user can reach."""
+    with private_server(services, uvicorn.Server) as (_, socket, key):
+        http = httpx.Client(
+            base_url="http://leadline",
+            headers={"Authorization": f"Bearer {key}"},
+            transport=httpx.HTTPTransport(uds=socket),
+            timeout=TIMEOUT,
+        )
+        with http:
+            yield Client(http)
+
+
+@contextmanager
+def private_server(
+    services: Services, kind: Callable[[uvicorn.Config], AnyServer]
+) -> Iterator[tuple[AnyServer, str, str]]:
+    """A running server of services in this process, its socket, and a key that is revoked at the end."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))
+        socket = str(Path(folder) / "api")
+        server = kind(uvicorn.Config(create_app(services), uds=socket, log_level="error", lifespan="off"))
+        thread = threading.Thread(target=server.run, name="private-api", daemon=True)
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(lambda: setattr(server, "should_exit", True))
+        while not server.started:
+            time.sleep(0.01)
+        key, text = services.keys.issue(DEFAULT_TENANT, "one command on this machine")
+        stack.callback(services.keys.revoke, DEFAULT_TENANT, key.id)
+        yield server, socket, text
