@@ -11,6 +11,9 @@ from retrieval.feedback import ECHOES, rocchio
 from retrieval.fusion import Fusion, fuse, reciprocal_rank_fusion
 from retrieval.index import DenseVector, IndexReader, Scope, Scored, SparseVector
 
+# How many of each retriever's best are ranked: fused nDCG is flat from here on, and longer lists cost more.
+CANDIDATES = 100
+
 
 @dataclass(frozen=True)
 class Ranking:
@@ -47,14 +50,22 @@ def rank(
     feedback: bool,
     clock: Clock,
 ) -> Ranking:
-    """The chunks of a scope for the vectors given. Feedback needs both retrievers to have found something."""
+    """The chunks of a scope for the vectors given. Feedback needs both retrievers to have found something.
+
+    The best `CANDIDATES` of each retriever are ranked, whatever the depth: the first hits do not depend on how many are
+    asked for. What is deeper follows after them.
+    """
     by_bm25, by_dense = index.search(scope, sparse=sparse, dense=dense, limit=depth)
     clock.lap("engine")
-    ranking = Ranking(fuse(by_bm25, by_dense, fusion), by_bm25, by_dense)
+    head = Ranking(fuse(by_bm25[:CANDIDATES], by_dense[:CANDIDATES], fusion), by_bm25, by_dense)
     clock.lap("fuse")
     if feedback and dense is not None and by_bm25 and by_dense:
-        ranking = _with_feedback(index, scope, dense, ranking, fusion)
+        head = _with_feedback(index, scope, dense, head, fusion)
         clock.lap("feedback")
+    if max(len(by_bm25), len(by_dense)) <= CANDIDATES:
+        return head
+    ranking = _followed(head, fuse(by_bm25, by_dense, fusion))
+    clock.lap("fuse")
     return ranking
 
 
@@ -101,8 +112,16 @@ def _with_feedback(index: IndexReader, scope: Scope, dense: DenseVector, ranking
     if not relevant:
         return ranking
     by_feedback = index.compare(scope, rocchio(dense, relevant[candidates[0]]), candidates)
-    best = fuse(ranking.by_bm25, by_feedback, fusion, echoes=ECHOES)
+    best = fuse(ranking.by_bm25[:CANDIDATES], by_feedback, fusion, echoes=ECHOES)
     return replace(ranking, best=best, by_feedback=by_feedback)
+
+
+def _followed(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
+    """The head, and what only the whole has, in its order; no score rises."""
+    known = {identifier for identifier, _ in head.best}
+    lowest = head.best[-1][1]
+    deeper = [(identifier, min(score, lowest)) for identifier, score in whole if identifier not in known]
+    return replace(head, best=head.best + deeper)
 
 
 def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: int) -> Ranking:

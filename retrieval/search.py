@@ -21,7 +21,7 @@ from retrieval.filters import conditions, match
 from retrieval.generations import Generations, OpenGeneration
 from retrieval.index import IndexReader, Scope, Scored
 from retrieval.passages import Passage
-from retrieval.ranking import QueryVectors, Ranking, diversify, rank_all
+from retrieval.ranking import CANDIDATES, QueryVectors, Ranking, diversify, rank_all
 from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, Also, Mode, SearchRequest, check
 from retrieval.reranking import Reranked, Reranking
 
@@ -37,8 +37,6 @@ __all__ = [
     "Visibility",
 ]
 
-# Prefetch depth of each retriever: fused nDCG is flat from 100 on, and each list costs well under a millisecond more.
-_CANDIDATES = 100
 # Documents that a filter may leave; a vector server takes no longer lists.
 _MAX_MATCHING = 10_000
 
@@ -205,7 +203,7 @@ class Searcher:
             index,
             scope,
             queries,
-            depth=max(_CANDIDATES, request.top_k * (1 if request.document_cap is None else 4)),
+            depth=max(CANDIDATES, request.top_k * (1 if request.document_cap is None else 4)),
             fusion=request.fusion,
             feedback=request.feedback,
             clock=clock,
@@ -217,7 +215,7 @@ class Searcher:
             clock.lap("rerank")
         if request.diversity:
             # Scores of a reranker and those behind them are on different scales.
-            count = len(ranking.by_rerank) or _CANDIDATES
+            count = len(ranking.by_rerank) or CANDIDATES
             ranking = diversify(index, ranking, diversity=request.diversity, count=count)
             clock.lap("diversify")
         chosen, passed_over = choose(index, self._visibility.visible, scope, ranking.best, request)
@@ -250,7 +248,7 @@ class Searcher:
         """Only the encoder's and the engine's own work for a hybrid query, the yardstick of `leadline bench search`."""
         with self._generations.active() as made:
             sparse, dense = self._sparse.query(query), made.encoder.query(query)
-            return made.index.fused(scope, sparse=sparse, dense=dense, limit=limit, depth=_CANDIDATES)
+            return made.index.fused(scope, sparse=sparse, dense=dense, limit=limit, depth=CANDIDATES)
 
     def _hits(self, found: "_Found", request: SearchRequest) -> tuple[Hit, ...]:
         """With their texts. What was deleted a moment ago has none any more, and is not a hit."""

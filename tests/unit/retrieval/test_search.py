@@ -1,4 +1,6 @@
+import random
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,23 @@ def test_what_resembles_the_best_passage_goes_before_what_does_not(shelf: Shelf)
     assert set(without) == {hit.chunk_id for hit in hits}
     margins = [hit.why["feedback"].score - hit.why["dense"].score for hit in hits]
     assert margins[1] > margins[2] + 0.1  # nothing that was asked is in either; the best passage tells them apart
+
+
+@pytest.mark.parametrize("fusion", Fusion)
+@pytest.mark.parametrize("mode", Mode)
+def test_the_first_hits_do_not_depend_on_how_many_are_asked_for(tmp_path: Path, mode: Mode, fusion: Fusion) -> None:
+    shelf, chance = Shelf(tmp_path), random.Random(5)
+    words = [f"word{n}" for n in range(40)]
+    for number in range(260):
+        shelf.put(f"v{number}", " ".join(chance.choices(words, k=12)))
+    request = SearchRequest("ann", " ".join(words[:9]), mode=mode, fusion=fusion, top_k=200)
+    hits = shelf.searcher.search(request).hits
+    every = [hit.chunk_id for hit in hits]
+    assert len(set(every)) == 200
+    for few in (1, 10, 99, 101):
+        assert [hit.chunk_id for hit in shelf.searcher.search(replace(request, top_k=few)).hits] == every[:few]
+    scores = [hit.passage.score for hit in hits]
+    assert scores == sorted(scores, reverse=True)
 
 
 def test_feedback_and_fusion_are_for_hybrid_searches_only(shelf: Shelf) -> None:
