@@ -28,6 +28,10 @@ test: $(STAMP)  ## Run every test (sets up and fetches models first)
 	$(BIN)/leadline models fetch
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
+test-long: $(STAMP)  ## Run the tests that take minutes each (LEADLINE_DATA: a folder of judged collections)
+	$(BIN)/leadline models fetch
+	$(BIN)/python -m pytest -m long
+
 check: $(STAMP)  ## Lint, format, types, import rules, packaging: what CI runs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -35,4 +39,4 @@ check: $(STAMP)  ## Lint, format, types, import rules, packaging: what CI runs
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/unit/test_packaging.py
 
-.PHONY: help setup models run test check
+.PHONY: help setup models run test test-long check

@@ -13,6 +13,7 @@ from retrieval.models.store import ModelStore
 from retrieval.query_cache import CachedSearcher
 from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
+from retrieval.visibility import KeptVisibility
 from rlm.answering import Answering, LanguageModel
 from rlm.library import Library
 from rlm.rewriting import ModelRewriter
@@ -108,7 +109,7 @@ def _asking(settings: Settings, parts: Parts, language_model: LanguageModel | No
         reranking = open_reranking(settings, models)
         if reranking is not None:
             stack.callback(reranking.close)
-        bare = Searcher(parts.generations, parts.sparse, parts.catalog, parts.texts, reranking)
+        bare = Searcher(parts.generations, parts.sparse, KeptVisibility(parts.catalog), parts.texts, reranking)
         searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
         library = Library(parts.catalog, parts.texts, parts.generations.encoder(), sandbox)
         yield _Asking(

@@ -41,6 +41,7 @@ from retrieval.open_generations import OpenGenerations
 from retrieval.query_cache import CachedSearcher
 from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
+from retrieval.visibility import KeptVisibility
 from rlm.answering import Answering, LanguageModel
 from rlm.library import Library
 from rlm.rewriting import ModelRewriter
@@ -177,7 +178,7 @@ def _assemble(
     reranking = open_reranking(settings, ModelStore(settings.models))
     if reranking is not None:
         stack.callback(reranking.close)
-    bare = Searcher(generations, sparse, catalog, texts, reranking)
+    bare = Searcher(generations, sparse, KeptVisibility(catalog), texts, reranking)
     searcher = CachedSearcher(bare, catalog, max_bytes=settings.query_cache_bytes)
     sub_calls = SubCallScheduler(Replies(engine))
     stack.callback(sub_calls.close)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import itemgetter
 
 from retrieval.index import Scored
 
@@ -64,8 +65,8 @@ def distribution_based_score_fusion(
     unmatched = max(0, min(len(by_dense), depth) - len(by_bm25))
     lexical = _Scale.of([*(hit.score for hit in by_bm25[:depth]), *(0.0,) * unmatched])
     semantic = _Scale.of([hit.score for hit in by_dense[:depth]][min(echoes, len(by_dense) // 4) :])
-    bm25 = {hit.id: lexical.of_found(hit.score) for hit in by_bm25}
-    dense = {hit.id: semantic.of_found(hit.score) for hit in by_dense}
+    bm25 = dict(zip([hit.id for hit in by_bm25], lexical.of_found([hit.score for hit in by_bm25]), strict=True))
+    dense = dict(zip([hit.id for hit in by_dense], semantic.of_found([hit.score for hit in by_dense]), strict=True))
     no_bm25 = lexical.of_absent(0.0 if unmatched else by_bm25[-1].score)
     no_dense = semantic.of_absent(by_dense[-1].score)
     return _sorted({i: bm25.get(i, no_bm25) + dense.get(i, no_dense) for i in bm25 | dense})
@@ -84,14 +85,15 @@ class _Scale:
         variance = math.fsum((score - mean) ** 2 for score in scores) / max(1, len(scores) - 1)
         return cls(mean, 2 * _DEVIATIONS * math.sqrt(variance))
 
-    def of_found(self, score: float) -> float:
+    def of_found(self, scores: Sequence[float]) -> list[float]:
         """Where all are alike they are in the middle."""
-        return (score - self.mean) / self.width + 0.5 if self.width else 0.5
+        mean, width = self.mean, self.width
+        return [(score - mean) / width + 0.5 for score in scores] if width else [0.5] * len(scores)
 
     def of_absent(self, last: float) -> float:
         """What stands below the ranking's last score counts as that, and is not alike."""
-        return self.of_found(last) if self.width else 0.0
+        return self.of_found([last])[0] if self.width else 0.0
 
 
 def _sorted(scores: Mapping[str, float]) -> list[tuple[str, float]]:
-    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    return sorted(sorted(scores.items()), key=itemgetter(1), reverse=True)

@@ -60,10 +60,17 @@ class Scored(NamedTuple):
 
 
 class IndexVectors(Protocol):
-    """Vectors by chunk id."""
+    """Vectors by chunk id, whoever's the chunk is."""
 
     def dense(self, chunk_ids: Sequence[str]) -> dict[str, DenseVector]:
         """The embeddings of those chunks that have one, by id, scaled to length 1."""
+
+    def compare(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+        """Those of `chunk_ids` that have a vector, by its cosine with `dense`, best first.
+
+        The ids are those that a search of a scope has found: they are not filtered again, which would take as long as
+        comparing them.
+        """
 
     def by_digest(self, tenant_id: str, digests: Sequence[str]) -> dict[str, tuple[IndexedChunk, DenseVector]]:
         """A chunk of the tenant's with its embedding for those of at most 256 digests that one is found of.
@@ -102,9 +109,6 @@ class IndexReader(IndexVectors, Protocol):
 
         Equal scores are in the order of their ids, so results repeat.
         """
-
-    def compare(self, scope: Scope, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
-        """Those of `chunk_ids` that are inside `scope` and have a vector, by its cosine with `dense`, best first."""
 
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
         """Run the engine's own hybrid query, payloads included, and return how many hits: for comparing costs."""

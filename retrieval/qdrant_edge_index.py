@@ -28,6 +28,7 @@ from qdrant_edge import (
     QueryBatchRequest,
     QueryRequest,
     ScrollRequest,
+    SearchParams,
     UpdateMode,
     UpdateOperation,
 )
@@ -51,9 +52,11 @@ from retrieval.points import (
     chunk_of,
     inside,
     payload_of,
-    ranked,
+    scored,
 )
 
+# For so few candidates codes are no help.
+_EXACT = SearchParams(exact=True)
 # More values of one field than any shard holds: a facet without a limit.
 _EVERY = 2**40
 
@@ -128,17 +131,17 @@ class QdrantEdgeIndex:
         with self._reading() as shard:
             answers = shard.query_batch(QueryBatchRequest(requests))
         for (position, _), points in zip(wanted, answers, strict=True):
-            found[position].extend(ranked(Scored(str(point.id), point.score) for point in points))
+            found[position].extend(scored(points))
         return found
 
-    def compare(self, scope: Scope, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+    def compare(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
         if not chunk_ids:
             return []
         query: Any = Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE)
-        where = _scope_filter(scope, [HasIdCondition(set(chunk_ids))])
+        where = Filter(must=[HasIdCondition(set(chunk_ids))])
         with self._reading() as shard:
-            points = shard.query(QueryRequest(query=query, filter=where, limit=len(chunk_ids), params=DENSE_SEARCH))
-        return ranked(Scored(str(point.id), point.score) for point in points)
+            points = shard.query(QueryRequest(query=query, filter=where, limit=len(chunk_ids), params=_EXACT))
+        return scored(points)
 
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
         where = _scope_filter(scope)
@@ -245,8 +248,8 @@ def _version_filter(tenant_id: str, version_id: str, more: Sequence[Any] = ()) -
     return Filter(must=[_equals(TENANT, tenant_id), _equals(VERSION, version_id), *more])
 
 
-def _scope_filter(scope: Scope, more: Sequence[Any] = ()) -> Filter:
-    must: list[Any] = [_equals(TENANT, scope.tenant_id), *more]
+def _scope_filter(scope: Scope) -> Filter:
+    must: list[Any] = [_equals(TENANT, scope.tenant_id)]
     if scope.collections:
         must.append(FieldCondition(key=COLLECTION, match=MatchAny(list(scope.collections))))
     if scope.documents:

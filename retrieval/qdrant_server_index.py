@@ -29,7 +29,7 @@ from retrieval.points import (
     chunk_of,
     inside,
     payload_of,
-    ranked,
+    scored,
 )
 from retrieval.qdrant_server_collection import prepare, set_indexing_threshold
 from retrieval.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
@@ -107,16 +107,16 @@ class QdrantServerIndex:
         requests = [request for _, request in wanted]
         answers = self._search(partial(QdrantClient.query_batch_points, requests=requests))
         for (position, _), answer in zip(wanted, answers, strict=True):
-            found[position].extend(ranked(Scored(str(point.id), point.score) for point in answer.points))
+            found[position].extend(scored(answer.points))
         return found
 
-    def compare(self, scope: Scope, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+    def compare(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
         if not chunk_ids:
             return []
-        where = _scope_filter(scope, [models.HasIdCondition(has_id=list(chunk_ids))])
+        where = models.Filter(must=[models.HasIdCondition(has_id=list(chunk_ids))])
         nearest = partial(QdrantClient.query_points, query=_row(dense), using=DENSE, query_filter=where)
         points = self._search(partial(nearest, search_params=self._params(), limit=len(chunk_ids))).points
-        return ranked(Scored(str(point.id), point.score) for point in points)
+        return scored(points)
 
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
         where = _scope_filter(scope)
@@ -299,8 +299,8 @@ def _version_filter(tenant_id: str, version_id: str, more: Sequence[models.Condi
     return models.Filter(must=[_equals(TENANT, tenant_id), _equals(VERSION, version_id), *more])
 
 
-def _scope_filter(scope: Scope, more: Sequence[models.Condition] = ()) -> models.Filter:
-    must: list[models.Condition] = [_equals(TENANT, scope.tenant_id), *more]
+def _scope_filter(scope: Scope) -> models.Filter:
+    must: list[models.Condition] = [_equals(TENANT, scope.tenant_id)]
     if scope.collections:
         must.append(_any_of(COLLECTION, scope.collections))
     if scope.documents:

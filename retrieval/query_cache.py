@@ -14,23 +14,17 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
 
 from retrieval.clock import Clock
 from retrieval.requests import SearchRequest
 from retrieval.search import Hit, Searcher, SearchResult
+from retrieval.visibility import CorpusVersions
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
 MAX_AGE_SECONDS = 600.0
 # What a hit and an entry take besides their texts: objects, ids, scores.
 _HIT_BYTES = 2_048
 _ENTRY_BYTES = 1_024
-
-
-class CorpusVersions(Protocol):
-    """The number of a tenant's corpus, as the catalog has it now."""
-
-    def corpus_version(self, tenant_id: str) -> int: ...
 
 
 @dataclass(frozen=True)

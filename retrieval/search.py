@@ -7,9 +7,8 @@ catalog, per-document cap, grouping → text, widened and merged.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
-from ingest.catalog.catalog import Visible
 from ingest.chunking import context_line
 from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder, matched_words
@@ -24,6 +23,7 @@ from retrieval.passages import Passage
 from retrieval.ranking import CANDIDATES, QueryVectors, Ranking, diversify, rank_all
 from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, Also, Mode, SearchRequest, check
 from retrieval.reranking import Reranked, Reranking
+from retrieval.visibility import Visibility
 
 __all__ = [
     "MAX_QUERY_CHARS",
@@ -34,7 +34,6 @@ __all__ = [
     "SearchResult",
     "Searcher",
     "Searches",
-    "Visibility",
 ]
 
 # Documents that a filter may leave; a vector server takes no longer lists.
@@ -82,17 +81,6 @@ class SearchResult:
     reranked: Reranked | None = None
     generation: int = 0
     cached: bool = False
-
-
-class Visibility(Protocol):
-    """What searches ask the catalog."""
-
-    def hidden_versions(self, tenant_id: str) -> list[str]: ...
-
-    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]: ...
-
-    def attributes(self, tenant_id: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
-        """The id and the attributes of each of a tenant's documents."""
 
 
 class Searches(Protocol):
@@ -166,9 +154,12 @@ class Searcher:
         ]
         clock.lap("embed")
         found = self._look(made.index, request, documents, queries, clock)
-        if found.passed_over and self._hidden(request) != found.scope.hidden_versions:
-            # A document was replaced between the two questions to the catalog: its old version is not shown any more,
-            # and its new one was hidden from the engine.
+        hidden = self._hidden(request)
+        if set(found.scope.hidden_versions).difference(hidden) or (
+            found.passed_over and hidden != found.scope.hidden_versions
+        ):
+            # The engine was told too much or too little: a document was replaced meanwhile, or since hidden versions
+            # were last asked for.
             found = self._look(made.index, request, documents, queries, clock)
         return found
 

@@ -12,6 +12,7 @@ from ingest.catalog import active, arrivals, corpus_versions, deletions, replace
 from ingest.catalog.active import ActiveDocument
 from ingest.catalog.batch_entries import accept_into_batch
 from ingest.catalog.database import insert_new, put, read, write
+from ingest.catalog.quick_question import QuickQuestion
 from ingest.catalog.records import (
     Accepted,
     Arrival,
@@ -68,6 +69,7 @@ class Catalog:
     def __init__(self, engine: Engine, *, announce: Announce = to_nobody) -> None:
         self._engine = engine
         self._announce = announce
+        self._corpus_version = QuickQuestion(engine, corpus_versions.VERSION)
 
     def ensure_tenant(self, tenant_id: str) -> None:
         with write(self._engine) as connection:
@@ -242,8 +244,7 @@ class Catalog:
 
         What is read before a search stands for what the search finds, or for something older: never for newer.
         """
-        with read(self._engine) as connection:
-            return corpus_versions.corpus_version(connection, tenant_id)
+        return self._corpus_version.ask({"tenant_id": tenant_id}) or 0
 
     def leaving(self, version_id: str) -> Version | None:
         """The version, if what index and blobs keep of it is to be removed; None for one that is in use.

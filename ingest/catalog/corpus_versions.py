@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ingest.catalog.tables import corpus_versions
 
-# Made once: every search asks it.
-_VERSION = select(corpus_versions.c.version).where(corpus_versions.c.tenant_id == bindparam("tenant_id"))
+# 0 rows for a tenant that has nothing to be found yet.
+VERSION = select(corpus_versions.c.version).where(corpus_versions.c.tenant_id == bindparam("tenant_id"))
 
 
 def count_up(connection: Connection, tenant_ids: Collection[str]) -> None:
@@ -27,8 +27,3 @@ def count_up(connection: Connection, tenant_ids: Collection[str]) -> None:
                 index_elements=[corpus_versions.c.tenant_id], set_={"version": corpus_versions.c.version + 1}
             )
         )
-
-
-def corpus_version(connection: Connection, tenant_id: str) -> int:
-    """0 for a tenant that has nothing to be found yet."""
-    return connection.execute(_VERSION, {"tenant_id": tenant_id}).scalar() or 0

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingest.catalog.catalog import Visible
-from retrieval.search import Visibility
+from retrieval.visibility import Visibility
 
 
 @dataclass(frozen=True)

@@ -164,13 +164,11 @@ def test_chunks_asked_for_are_compared_with_a_vector_best_first(index: Index) ->
     _, every = index.search(ANN, sparse=None, dense=query, limit=10)
     some = [c.id for c in list(texts)[1:4]]
 
-    compared = index.compare(ANN, query, [*some, bare.id])
+    compared = index.compare(query, [*some, bare.id])
 
     assert [hit.id for hit in compared] == [hit.id for hit in every if hit.id in some]
     assert scores(compared) == pytest.approx({i: scores(every)[i] for i in some}, abs=1e-3)
-    assert index.compare(Scope("bob"), query, some) == []
-    assert index.compare(Scope("ann", hidden_versions=(bare.version_id,)), query, some) == []
-    assert index.compare(ANN, query, []) == []
+    assert index.compare(query, []) == []
 
 
 def test_deleting_a_version_removes_all_of_it_and_then_nothing(index: Index) -> None:

@@ -65,9 +65,9 @@ class MemoryIndex:
             ]
         return ranked(by_bm25)[:limit], ranked(by_dense)[:limit]
 
-    def compare(self, scope: Scope, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
+    def compare(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
         self.fault("compare")
-        found = ((i, self.embeddings[i]) for i in chunk_ids if i in self.embeddings and self._in(scope, i))
+        found = ((i, self.embeddings[i]) for i in chunk_ids if i in self.embeddings)
         return ranked(Scored(i, float(np.dot(dense, vector))) for i, vector in found)
 
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
