@@ -12,6 +12,7 @@ import httpx
 import uvicorn
 
 from api.cli.client import TIMEOUT, Client
+from api.cli.collecting import startup_kept
 from api.embedded import open_embedded
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
@@ -50,6 +51,7 @@ def private_server(
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))
         socket = str(Path(folder) / "api")
         server = kind(uvicorn.Config(create_app(services), uds=socket, log_level="error", lifespan="off"))
+        stack.enter_context(startup_kept())
         thread = threading.Thread(target=server.run, name="private-api", daemon=True)
         thread.start()
         stack.callback(thread.join)

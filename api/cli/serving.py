@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from api.cli.collecting import startup_kept
 from api.main import create_app
 from api.services import Services
 from ingest.errors import DataFolderBusyError
@@ -16,7 +17,8 @@ _DRAIN_SECONDS = 20
 def serve(services: Services, greet: Callable[[str], None]) -> None:
     """Serve until a signal. Raises when the port cannot be had, in words."""
     server = Server(services, greet)
-    server.run()
+    with startup_kept():
+        server.run()
     if not server.started:
         settings = services.settings
         raise DataFolderBusyError(
