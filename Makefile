@@ -26,7 +26,7 @@ run: $(STAMP)  ## Start the service on http://127.0.0.1:8000 (sets up and fetche
 
 test: $(STAMP)  ## Run every test (sets up and fetches models first)
 	$(BIN)/leadline models fetch
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 test-long: $(STAMP)  ## Run the tests that take minutes each (LEADLINE_DATA: a folder of judged collections)
 	$(BIN)/leadline models fetch

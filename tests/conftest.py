@@ -15,6 +15,7 @@ from rlm.openvino_llm.process import LocalModelProcess
 from tests.support.postgres import Postgres, running_postgres
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Over several processes, the tests of a module stay together, and all that need the language model in one."""
     for item in items:
