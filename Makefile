@@ -24,7 +24,7 @@ models: $(STAMP)  ## Fetch and verify the model files (once, about 1.2 GB)
 run: $(STAMP)  ## Start the service on http://127.0.0.1:8000 (sets up and fetches models first)
 	$(BIN)/leadline up
 
-test: $(STAMP)  ## Run every test (sets up and fetches models first)
+test: $(STAMP)  ## Run the tests (sets up and fetches models first)
 	$(BIN)/leadline models fetch
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 

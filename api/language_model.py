@@ -29,7 +29,7 @@ class LocalLanguageModel:
     """The small model in a process of its own; it loads while the service already answers searches."""
 
     def __init__(self, process: LocalModelProcess, profile: ModelProfile = LOCAL_QWEN) -> None:
-        from rlm.chat_models import local_chat_model  # a second of processor time: not for services without a model
+        from rlm.chat_models import local_chat_model  # slow to import: not for services without a model
 
         self._process = process
         self._profile = profile

@@ -129,8 +129,7 @@ class DirectoryBlobs:
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
         try:
-            # A search reads ten short spans: a path as text and no buffer are half the time of it.
-            with open(f"{self._root}/{key}", "rb", buffering=0) as file:  # noqa: PTH123
+            with self.path(key).open("rb") as file:
                 file.seek(start)
                 return file.read() if length is None else file.read(length)
         except FileNotFoundError as error:

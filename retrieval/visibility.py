@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from ingest.catalog.catalog import Visible
 
-_TENANTS = 256
-_VERSIONS = 20_000
+# What is kept of at most so many tenants, and of each: some hundred bytes a version.
+_TENANTS = 64
+_VERSIONS = 2_000
 
 
 class Visibility(Protocol):

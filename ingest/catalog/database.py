@@ -241,5 +241,5 @@ def _configure_sqlite(engine: Engine) -> None:
         if connection.get_execution_options().get("leadline_immediate", False):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
-            # It takes no lock, so it cannot fail; and the driver alone needs half the time of a short question less.
+            # It takes no lock and waits for nobody, and by the driver alone it costs a short question less.
             driver.execute("BEGIN")
