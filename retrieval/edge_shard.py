@@ -97,11 +97,16 @@ def engine_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        detail = f"The vector index refused: {error}"
-        if "WouldBlock" in str(error):
-            hint = "Another process has this index open: stop it, or choose another folder with LEADLINE_HOME."
-            raise IndexUnavailableError(detail, hint=hint) from error
-        raise IndexRefusedError(detail) from error
+        raise engine_error(error) from error
+
+
+def engine_error(error: Exception) -> IndexUnavailableError:
+    """What an exception of the engine is to whoever uses its adapters."""
+    detail = f"The vector index refused: {error}"
+    if "WouldBlock" in str(error):
+        hint = "Another process has this index open: stop it, or choose another folder with LEADLINE_HOME."
+        return IndexUnavailableError(detail, hint=hint)
+    return IndexRefusedError(detail)
 
 
 def _config(dimension: int) -> EdgeConfig:

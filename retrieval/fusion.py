@@ -1,12 +1,11 @@
 """Fusing rankings: pure functions, each with its paper."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import itemgetter
 
-from retrieval.index import Scored
+from retrieval.index import Scored, best_first
 
 # The paper's constant. Ranks count from 1 here; Qdrant counts from 0, so its `k=61` is this `k=60`.
 RRF_K = 60
@@ -46,7 +45,7 @@ def reciprocal_rank_fusion(rankings: Sequence[Sequence[str]], *, k: int = RRF_K)
     for ranking in rankings:
         for rank, identifier in enumerate(ranking, start=1):
             scores[identifier] = scores.get(identifier, 0.0) + 1.0 / (k + rank)
-    return _sorted(scores)
+    return best_first(scores.items())
 
 
 def distribution_based_score_fusion(
@@ -63,13 +62,12 @@ def distribution_based_score_fusion(
     what is absent from a ranking adds nothing, as if it stood three deviations below the mean.
     """
     unmatched = max(0, min(len(by_dense), depth) - len(by_bm25))
-    lexical = _Scale.of([*(hit.score for hit in by_bm25[:depth]), *(0.0,) * unmatched])
-    semantic = _Scale.of([hit.score for hit in by_dense[:depth]][min(echoes, len(by_dense) // 4) :])
-    bm25 = dict(zip([hit.id for hit in by_bm25], lexical.of_found([hit.score for hit in by_bm25]), strict=True))
-    dense = dict(zip([hit.id for hit in by_dense], semantic.of_found([hit.score for hit in by_dense]), strict=True))
-    no_bm25 = lexical.of_absent(0.0 if unmatched else by_bm25[-1].score)
-    no_dense = semantic.of_absent(by_dense[-1].score)
-    return _sorted({i: bm25.get(i, no_bm25) + dense.get(i, no_dense) for i in bm25 | dense})
+    lexical = _Scale.of([*(score for _, score in by_bm25[:depth]), *(0.0,) * unmatched])
+    semantic = _Scale.of([score for _, score in by_dense[:depth]][min(echoes, len(by_dense) // 4) :])
+    bm25, dense = lexical.found(by_bm25), semantic.found(by_dense)
+    no_bm25 = lexical.absent(0.0 if unmatched else by_bm25[-1].score)
+    no_dense = semantic.absent(by_dense[-1].score)
+    return best_first([(i, bm25.get(i, no_bm25) + dense.get(i, no_dense)) for i in bm25 | dense])
 
 
 @dataclass(frozen=True)
@@ -81,19 +79,17 @@ class _Scale:
 
     @classmethod
     def of(cls, scores: Sequence[float]) -> "_Scale":
-        mean = math.fsum(scores) / len(scores)
-        variance = math.fsum((score - mean) ** 2 for score in scores) / max(1, len(scores) - 1)
-        return cls(mean, 2 * _DEVIATIONS * math.sqrt(variance))
+        count = len(scores)
+        mean = math.fsum(scores) / count
+        return cls(mean, 2 * _DEVIATIONS * math.dist(scores, [mean] * count) / math.sqrt(max(1, count - 1)))
 
-    def of_found(self, scores: Sequence[float]) -> list[float]:
-        """Where all are alike they are in the middle."""
+    def found(self, hits: Sequence[Scored]) -> dict[str, float]:
+        """By id; where all are alike they are in the middle."""
         mean, width = self.mean, self.width
-        return [(score - mean) / width + 0.5 for score in scores] if width else [0.5] * len(scores)
+        if not width:
+            return dict.fromkeys([i for i, _ in hits], 0.5)
+        return {i: (score - mean) / width + 0.5 for i, score in hits}
 
-    def of_absent(self, last: float) -> float:
+    def absent(self, last: float) -> float:
         """What stands below the ranking's last score counts as that, and is not alike."""
-        return self.of_found([last])[0] if self.width else 0.0
-
-
-def _sorted(scores: Mapping[str, float]) -> list[tuple[str, float]]:
-    return sorted(sorted(scores.items()), key=itemgetter(1), reverse=True)
+        return (last - self.mean) / self.width + 0.5 if self.width else 0.0

@@ -1,13 +1,15 @@
 """The port of the vector index, and the types that cross it. Embedded and server index run one contract suite."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from operator import itemgetter
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 DenseVector = NDArray[np.float32]
+Pair = TypeVar("Pair", bound=tuple[str, float])
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,15 @@ class Scored(NamedTuple):
 
     id: str
     score: float
+
+
+def best_first(hits: Iterable[Pair]) -> list[Pair]:
+    """Ids with their scores, the highest first, and equal scores by id."""
+    ranked = list(hits)
+    if len({score for _, score in ranked}) < len(ranked):
+        ranked.sort(key=itemgetter(0))
+    ranked.sort(key=itemgetter(1), reverse=True)  # an engine's answer mostly is in this order already
+    return ranked
 
 
 class IndexVectors(Protocol):

@@ -15,7 +15,7 @@ from typing import Any
 
 from qdrant_edge import EdgeShard
 
-from retrieval.edge_shard import create_shard, engine_errors, open_shard, unsealed_points
+from retrieval.edge_shard import create_shard, engine_error, engine_errors, open_shard, unsealed_points
 from retrieval.errors import IndexUnavailableError
 from retrieval.resident_memory import return_freed, unmap_pages
 from retrieval.shard_folder import ShardFolder, clone_shard, shard_bytes
@@ -62,12 +62,14 @@ class LiveShard:
 
     @contextmanager
     def reading(self) -> Iterator[EdgeShard]:
-        """The shard, which is not closed before the block ends."""
+        """The shard, not closed before the block ends. The engine's errors are raised as `IndexUnavailableError`."""
         with self._readers:
             generation = self._current
             generation.readers += 1
         try:
             yield generation.shard
+        except Exception as error:
+            raise engine_error(error) from error
         finally:
             with self._readers:
                 generation.readers -= 1

@@ -35,7 +35,7 @@ from qdrant_edge import (
 from qdrant_edge import SparseVector as EdgeSparseVector
 
 from retrieval.compaction import DEFAULT_POLICY, Upkeep, UpkeepPolicy
-from retrieval.edge_shard import DENSE_SEARCH, engine_errors
+from retrieval.edge_shard import DENSE_SEARCH
 from retrieval.fusion import RRF_K
 from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
 from retrieval.live_shard import LiveShard, Observer
@@ -227,7 +227,7 @@ class QdrantEdgeIndex:
 
     @contextmanager
     def _reading(self) -> Iterator[EdgeShard]:
-        with self._shard.reading() as shard, engine_errors():
+        with self._shard.reading() as shard:
             yield shard
         self._upkeep.notice()
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from retrieval.errors import ChunksMissingError
-from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
-from retrieval.points import inside, ranked
+from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector, best_first
+from retrieval.points import inside
 
 
 class MemoryIndex:
@@ -63,12 +63,12 @@ class MemoryIndex:
             by_dense = [
                 Scored(i, float(np.dot(dense, v))) for i, v in list(self.embeddings.items()) if self._in(scope, i)
             ]
-        return ranked(by_bm25)[:limit], ranked(by_dense)[:limit]
+        return best_first(by_bm25)[:limit], best_first(by_dense)[:limit]
 
     def compare(self, dense: DenseVector, chunk_ids: Sequence[str]) -> list[Scored]:
         self.fault("compare")
         found = ((i, self.embeddings[i]) for i in chunk_ids if i in self.embeddings)
-        return ranked(Scored(i, float(np.dot(dense, vector))) for i, vector in found)
+        return best_first(Scored(i, float(np.dot(dense, vector))) for i, vector in found)
 
     def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
         by_bm25, by_dense = self.search(scope, sparse=sparse, dense=dense, limit=depth)

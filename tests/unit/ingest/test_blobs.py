@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,14 @@ def test_many_blobs_at_once_are_there_as_each_one_would_be(tmp_path: Path) -> No
     blobs.put_all(contents)
     assert {key: blobs.read(key) for key in contents} == contents
     assert list((tmp_path / "incoming").iterdir()) == []
+
+
+def test_reads_that_come_in_pieces_are_put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+    blobs.put("text/a.txt", b"0123456789")
+    whole = os.pread
+    monkeypatch.setattr(os, "pread", lambda descriptor, length, offset: whole(descriptor, min(3, length), offset))
+    assert blobs.read("text/a.txt") == b"0123456789"
+    assert blobs.read("text/a.txt", 2, 5) == b"23456"
+    assert blobs.read("text/a.txt", 8, 5) == b"89"
+    assert blobs.read("text/a.txt", 12) == b""
