@@ -27,9 +27,9 @@ from rlm.verification import Finding, verify
 class DirectStrategy:
     """Answers from the passages that a retriever finds.
 
-    `passages_per_call` is 1 for small models: of the same XQuAD questions a 1.5B model answers 23 of 29 reading one at
-    a time, with prompts of 300 tokens, and 21 reading five at once, with 1,100; in pairs 11 of 20, singly 15.
-    A larger model may be given as many as fit its window.
+    How many it gives to a call is in the model's profile. Small models read one at a time: of the same XQuAD questions
+    a 1.5B model answers 23 of 29 so, with prompts of 300 tokens, and 21 reading five at once, with 1,100; in pairs 11
+    of 20, singly 15.
     """
 
     name = "direct"
@@ -40,16 +40,15 @@ class DirectStrategy:
         model: BaseChatModel,
         profile: ModelProfile,
         *,
-        passages_per_call: int = 1,
         max_calls: int = 3,
         nonce: Callable[[], str] = new_nonce,
     ) -> None:
-        if passages_per_call < 1 or max_calls < 1:
-            raise ValueError("passages_per_call and max_calls must be at least 1")
+        if max_calls < 1:
+            raise ValueError("max_calls must be at least 1")
         self._retrieve = retrieve
         self._reader = Reader(model, profile, nonce=nonce)
         self._model_name = profile.name
-        self._passages_per_call = passages_per_call
+        self._passages_per_call = profile.passages_per_call
         self._max_calls = max_calls
 
     def answer(self, question: str) -> Answer:

@@ -33,18 +33,19 @@ class ModelProfile:
 
     `max_output_tokens` bounds an answer; `thinking_tokens` are allowed on top of it to models that think first.
     `slice_tokens` of a document go into one call (0 stands for half of the longest prompt), or `batch_items` small
-    records. `parallel_calls` are in flight at once over all runs of a process. A second copy of a call is sent after
-    `hedge_after_medians` times what such calls take (None: never). `max_depth` is how far runs may nest, and
-    `writes_code` whether the model is given free Python, or else a plan to fill in. `structured_output` says what its
-    server makes of a schema, `cache_salt` whether it takes one (vLLM). `read_speed` and `write_speed` are tokens a
-    second over all calls in flight, for estimates. `revision` is changed when the same name begins to answer
-    differently; `request_options` are sent as they are with every request.
+    records; of what a search found, `passages_per_call` are read at once. `parallel_calls` are in flight at once over
+    all runs of a process. A second copy of a call is sent after `hedge_after_medians` times what such calls take (None:
+    never). `max_depth` is how far runs may nest, and `writes_code` whether the model is given free Python, or else a
+    plan to fill in. `structured_output` says what its server makes of a schema, `cache_salt` whether it takes one
+    (vLLM). `read_speed` and `write_speed` are tokens a second over all calls in flight, for estimates. `revision` is
+    changed when the same name begins to answer differently; `request_options` are sent as they are with every request.
     """
 
     name: str
     context_tokens: int
     max_output_tokens: int
     batch_items: int = 10
+    passages_per_call: int = 5
     slice_tokens: int = 0
     parallel_calls: int = 4
     call_seconds: float = 300.0
@@ -69,8 +70,11 @@ class ModelProfile:
             )
         if not 0 <= self.slice_tokens <= self.max_prompt_tokens:
             raise ValueError(f"{self.name}: slice_tokens ({self.slice_tokens}) do not fit a prompt")
-        if min(self.batch_items, self.parallel_calls) < 1 or self.call_seconds <= 0 or self.thinking_tokens < 0:
-            raise ValueError(f"{self.name}: batch_items, parallel_calls and call_seconds must be positive")
+        counts = (self.batch_items, self.passages_per_call, self.parallel_calls)
+        if min(counts) < 1 or self.call_seconds <= 0 or self.thinking_tokens < 0:
+            raise ValueError(
+                f"{self.name}: batch_items, passages_per_call, parallel_calls and call_seconds must be positive"
+            )
         if self.hedge_after_medians is not None and self.hedge_after_medians <= 1:
             raise ValueError(f"{self.name}: hedge_after_medians must be more than 1")
         if self.slice_tokens == 0:
@@ -92,6 +96,7 @@ LOCAL_QWEN = ModelProfile(
     context_tokens=8192,
     max_output_tokens=1024,
     batch_items=10,
+    passages_per_call=1,
     slice_tokens=1500,
     parallel_calls=4,
     call_seconds=600.0,
@@ -105,6 +110,7 @@ MID_SIZE = ModelProfile(
     context_tokens=131_072,
     max_output_tokens=8192,
     batch_items=30,
+    passages_per_call=10,
     slice_tokens=12_000,
     parallel_calls=32,
     call_seconds=180.0,
@@ -120,6 +126,7 @@ FRONTIER = ModelProfile(
     context_tokens=272_000,
     max_output_tokens=16_384,
     batch_items=50,
+    passages_per_call=10,
     slice_tokens=60_000,
     parallel_calls=16,
     call_seconds=300.0,

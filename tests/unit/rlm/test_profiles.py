@@ -98,7 +98,14 @@ def test_another_revision_is_another_model() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"batch_items": 0}, {"parallel_calls": 0}, {"hedge_after_medians": 1.0}, {"slice_tokens": 7_900}]
+    "change",
+    [
+        {"batch_items": 0},
+        {"passages_per_call": 0},
+        {"parallel_calls": 0},
+        {"hedge_after_medians": 1.0},
+        {"slice_tokens": 7_900},
+    ],
 )
 def test_sizes_that_make_no_sense_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="m: "):
