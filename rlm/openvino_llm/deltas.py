@@ -8,7 +8,7 @@ class DeltaAssembler:
     """Joins token bytes into text, holding back what the next token could still change.
 
     Held back are incomplete UTF-8 characters and any ending that may grow into a stop string. The pieces, joined, equal
-    the whole text up to the first stop string.
+    the whole text up to the stop string that is complete first, however tokens part the text.
     """
 
     def __init__(self, stop: Sequence[str] = ()) -> None:
@@ -27,10 +27,11 @@ class DeltaAssembler:
         if self._stopped:
             return ""
         self._held += self._decoder.decode(token_bytes)
-        found = [at for text in self._stop if (at := self._held.find(text)) >= 0]
+        found = [(at + len(text), at) for text in self._stop if (at := self._held.find(text)) >= 0]
         if found:
             self._stopped = True
-            return self._take(min(found))
+            _, start = min(found)
+            return self._take(start)
         return self._take(len(self._held) - self._unsettled())
 
     def flush(self) -> str:

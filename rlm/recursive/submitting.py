@@ -1,7 +1,7 @@
 """Typed answers with evidence: quotations are located, claims judged, and what is wrong goes back to be mended."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rlm.answerability import weigh
 from rlm.corpus.corpus import Corpus
@@ -96,7 +96,7 @@ class Submissions:
         quotations = tuple(Quotation(each.text, sources.index(each.source) + 1) for each in located)
         finding = verify(self._question, Reply(quotations, text), sources, sources)
         claims = finding.claims or (Judged(text, located, Support(False, 0.0, "the quotations do not say so")),)
-        return Submitted(answer, claims)
+        return Submitted(answer, _with_all(claims, located))
 
     def _located(self, evidence: object) -> tuple[Located, ...]:
         if evidence is None:
@@ -158,6 +158,14 @@ class Submissions:
         passage = self._corpus.passage(span, around=_AROUND_CHARS)
         weighed = weigh(self._question, [passage])[0]
         return Located(weighed, span.start - passage.start, span.end - passage.start)
+
+
+def _with_all(claims: tuple[Judged, ...], evidence: tuple[Located, ...]) -> tuple[Judged, ...]:
+    """The claims, with what none of them is judged by at the last: a chain of facts is cited link by link."""
+    judged_by = {each.text for claim in claims for each in claim.evidence}
+    others = tuple(each for each in evidence if each.text not in judged_by)
+    last = claims[-1]
+    return (*claims[:-1], replace(last, evidence=last.evidence + others))
 
 
 def as_text(answer: object) -> str:

@@ -50,6 +50,14 @@ def test_counting_with_a_reader_that_makes_no_mistake_is_exact(oracle: Benchmark
     assert sums["calls"] > 0
 
 
+@pytest.mark.parametrize("oracle", [Spec("multi-hop", 16_000, count=5)], indirect=True)
+def test_a_root_that_has_everything_read_follows_chains_of_facts_exactly(oracle: BenchmarkFolder) -> None:
+    *rows, sums = lines(run("rlm", "--folder", str(oracle.path), "--strategy", "recursive", "--json"))
+    assert [row["score"] for row in rows] == [1.0] * 5, [row for row in rows if row["score"] < 1]
+    assert sums["refused_unanswerable"] == 1.0
+    assert sums["coverage"] == sums["evidence_cited"] == sums["citation_precision"] == 1.0
+
+
 @pytest.mark.parametrize("oracle", [Spec("needle", 8_000, count=5)], indirect=True)
 def test_plain_retrieve_then_read_can_be_the_yardstick(oracle: BenchmarkFolder) -> None:
     shown = run("rlm", "--folder", str(oracle.path), "--strategy", "retrieve-then-read").stdout

@@ -4,7 +4,7 @@
 
 serves it in the OpenAI protocol, for any system that is to be measured without a model's weakness in the way. It knows
 what it is shown and nothing else: a record's label when the record is in the prompt, an answer when the sentence that
-says so is.
+says so is. As the root of a run it has all documents read, slice by slice, for the sentences that bear on the question.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rlm.benchmark.corpus import BenchmarkFolder, Question
+from rlm.recursive.prompts import SYSTEM
 from tests.support.scripted_openai import ScriptedOpenAI
 
 WINDOW_TOKENS = 1_000_000
@@ -25,6 +26,33 @@ _BEGIN_RECORDS, _END_RECORDS = "BEGIN records", "END records"
 _QUOTED = re.compile(r"'([^']+)'|\"([^\"]+)\"")
 _PROPOSED = re.compile(r"^Proposed answer: (.*)$", re.MULTILINE)
 _NOT_THERE = "The documents do not say."
+_COPY = "Copy every sentence that bears on the question, each on a line of its own."
+# A slice is read from a little before it begins, for the sentence across the cut.
+_READ_ALL = """```python
+question, task = QUESTION, TASK
+documents = []
+while page := outline(None, len(documents)):
+    documents += page
+slices = []
+for each in documents:
+    for at in range(0, each["end"] - each["start"], 80000):
+        slices.append({"document": each["document"], "start": max(0, at - 1000), "end": min(at + 80000, each["end"])})
+notes = {}
+for first in range(0, len(slices), 32):
+    some = slices[first:first + 32]
+    prompts = [task + "\\nQuestion: " + question + "\\nText:\\n" + read(each) for each in some]
+    for each, said in zip(some, llm_query_batched(prompts)):
+        for line in (said or "").splitlines():
+            if line and line != "NONE":
+                notes[line] = {**each, "quote": line}
+print(len(notes), "sentences from", len(slices), "slices")
+```"""
+_CONCLUDE = """```python
+answer = None
+if notes:
+    answer = llm_query("Question: " + question + "\\n" + "\\n".join(notes) + "\\nAnswer from these sentences.")
+submit(None if answer == NOT_THERE else answer, list(notes.values()))
+```"""
 
 
 class Oracle:
@@ -40,6 +68,10 @@ class Oracle:
         """What to say to a chat completion's request."""
         self.calls += 1
         prompt = "\n".join(str(message["content"]) for message in body["messages"])
+        if str(body["messages"][0]["content"]).startswith(SYSTEM):
+            return self._program(prompt)
+        if _COPY in prompt:
+            return "\n".join(self._bearing(prompt)) or "NONE"
         schema = body.get("response_format", {}).get("json_schema", {}).get("schema") or {}
         properties: dict[str, Any] = schema.get("properties", {})
         if "verdict" in properties:
@@ -56,6 +88,19 @@ class Oracle:
         found = _INSTANCE.search(record)
         return self._labels.get(hash(" ".join((found[1] if found else record).split())))
 
+    def _program(self, prompt: str) -> str:
+        """The root's next cell; a question that the benchmark does not ask is not in these documents."""
+        question = self._asked(prompt)
+        if "\nCell 1:\n" not in prompt:
+            text = question.text if question else "?"
+            return _READ_ALL.replace("QUESTION", json.dumps(text)).replace("TASK", json.dumps(_COPY))
+        return _CONCLUDE.replace("NOT_THERE", json.dumps(_NOT_THERE))
+
+    def _bearing(self, prompt: str) -> list[str]:
+        """The evidence that the prompt shows."""
+        question = self._asked(prompt)
+        return [each for each in self._sentences.get(question.id, ()) if each in prompt] if question else []
+
     def _judged(self, prompt: str, properties: dict[str, Any]) -> Iterable[tuple[str, str]]:
         """A label for each numbered record; where the choice is yes or no, whether the criterion names its label."""
         start = prompt.rindex(_BEGIN_RECORDS)
@@ -67,8 +112,7 @@ class Oracle:
             yield number, ("yes" if label in named else "no") if set(choices) == {"yes", "no"} else label or choices[0]
 
     def _read(self, prompt: str) -> str:
-        question = self._asked(prompt)
-        quotes = [each for each in self._sentences.get(question.id, ()) if each in prompt] if question else []
+        quotes = self._bearing(prompt)
         answer = self._answer(prompt)
         if not quotes or answer is None:
             return json.dumps({"quotes": ["Nothing here."], "answer": _NOT_THERE})

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rlm.openvino_llm.deltas import DeltaAssembler
@@ -26,9 +26,11 @@ def test_the_pieces_joined_are_the_text_wherever_tokens_part_its_characters(text
 
 
 @given(st.text(alphabet="ab\nü", max_size=30), st.lists(st.integers(0, 40)), STOPS)
-def test_text_ends_before_the_first_stop_string(text: str, cuts: list[int], stop: list[str]) -> None:
-    first = min((at for string in stop if (at := text.find(string)) >= 0), default=len(text))
-    assert "".join(assembled(pieces_of(text.encode(), cuts), stop)) == text[:first]
+@example("\naa", [2], ["a", "\naa"])
+def test_text_ends_before_the_stop_string_that_is_complete_first(text: str, cuts: list[int], stop: list[str]) -> None:
+    found = [(at + len(string), at) for string in stop if (at := text.find(string)) >= 0]
+    _, end = min(found, default=(len(text), len(text)))
+    assert "".join(assembled(pieces_of(text.encode(), cuts), stop)) == text[:end]
 
 
 @given(st.binary(max_size=40), st.lists(st.integers(0, 40)))
