@@ -140,5 +140,33 @@ def test_open_ended_questions_over_much_text_go_to_a_model_that_programs() -> No
     assert small.strategy is StrategyName.DIRECT
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "In which year did the designer of the bridge that is guarded by two lions die?",
+        "Where is the body that owns the vessel whose figurehead is a boar based?",
+        "Who is the patron of the town in which the chestnut festival is held?",
+    ],
+)
+def test_chains_of_facts_go_to_a_model_that_programs(question: str) -> None:
+    chosen = route(question, Wanted(), lambda: BOOK, can_judge=True, can_program=True)
+    assert chosen.strategy is StrategyName.RECURSIVE
+    assert "chain of facts" in chosen.reason
+    assert routed(question, BOOK).strategy is StrategyName.DIRECT
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What was the name of the ship that was crushed by the ice in the Weddell Sea?",
+        "Who is the mad woman that Mr. Rochester keeps locked up at Thornfield?",
+        "What name does Robinson Crusoe give to the man he rescues from the savages?",
+        "What is the number of the paragraph about refunds?",
+    ],
+)
+def test_one_fact_is_read_for_directly_whoever_reads(question: str) -> None:
+    assert route(question, Wanted(), lambda: BOOK, can_judge=True, can_program=True).strategy is StrategyName.DIRECT
+
+
 def test_a_recursive_run_can_be_forced() -> None:
     assert routed("Who is Ahab?", wanted=StrategyName.RECURSIVE).reason == "Recursive, as asked."
