@@ -204,17 +204,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="a line of JSON for each run")
     chosen = parser.parse_args(arguments)
     runs: list[Run] = []
-    with tempfile.TemporaryDirectory() as folder, matrix_cluster(Path(folder)) as cluster:
-        for point in chosen.point or FAULT_POINTS:
+    for point in chosen.point or FAULT_POINTS:
+        mine: list[Run] = []
+        # A cluster of its own for each point: what earlier runs have left in it is all moved to another encoder too.
+        with tempfile.TemporaryDirectory() as folder, matrix_cluster(Path(folder)) as cluster:
             for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds):
-                run = run_once(cluster, point, seed)
-                runs.append(run)
-                if chosen.json or run.violations:
-                    print(json.dumps(asdict(run)), flush=True)
-            mine = [run for run in runs if run.point == point]
-            slowest = max(run.recovery_seconds for run in mine)
-            bad = sum(bool(run.violations) for run in mine)
-            print(f"{point:24} {len(mine):4} runs {bad:3} violated, slowest recovery {slowest:5.1f} s", flush=True)
+                mine.append(run_once(cluster, point, seed))
+                if chosen.json or mine[-1].violations:
+                    print(json.dumps(asdict(mine[-1])), flush=True)
+        slowest = max(run.recovery_seconds for run in mine)
+        bad = sum(bool(run.violations) for run in mine)
+        print(f"{point:24} {len(mine):4} runs {bad:3} violated, slowest recovery {slowest:5.1f} s", flush=True)
+        runs += mine
     victims = Counter(run.victim for run in runs)
     bad = sum(bool(run.violations) for run in runs)
     print(f"{len(runs)} runs, {bad} violated; killed: {dict(victims)}")
