@@ -4,7 +4,7 @@ Every stage can be done twice. Each writes first and commits under the job's fen
 the lease lost because the document was deleted, what was written is removed again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,9 +74,22 @@ class EmbedTask:
                 self._run_long(job, portion, made, writer, stopping)
             else:
                 small.append((job, portion))
-        if small:
-            written = writer.write([portion for _, portion in small])
-            self._finish([_report(job, p, w, made.index) for (job, p), w in zip(small, written, strict=True)])
+        for some in self._together(small):
+            if stopping():
+                raise Stopping
+            written = writer.write([portion for _, portion in some])
+            self._finish([_report(job, p, w, made.index) for (job, p), w in zip(some, written, strict=True)])
+
+    def _together(self, small: Sequence[tuple[Job, Portion]]) -> Iterator[Sequence[tuple[Job, Portion]]]:
+        """In their order, a few batches of chunks at once: no step may take a slow encoder minutes."""
+        some: list[tuple[Job, Portion]] = []
+        for job, portion in small:
+            if some and sum(len(each.chunks) for _, each in some) + len(portion.chunks) > 4 * self._batch_chunks:
+                yield some
+                some = []
+            some.append((job, portion))
+        if some:
+            yield some
 
     def _run_long(
         self, job: Job, whole: Portion, made: OpenGeneration, writer: VectorWriter, stopping: Callable[[], bool]

@@ -22,7 +22,10 @@ log = structlog.get_logger(__name__)
 OpenBuilder = Callable[[Callable[[], bool]], Builder]
 
 _POLL_SECONDS = 2.0
-# While documents wait to become searchable, embedding stands back, but never for longer than this.
+# While documents wait to become searchable for longer than this, embedding stands back; under it they keep up with the
+# uploads, and the encoder would stand still in a long stream of small ones.
+_KEEPING_UP_SECONDS = 2.0
+# But it never stands back for longer than this.
 _EMBED_PATIENCE_SECONDS = 60.0
 
 
@@ -55,6 +58,7 @@ class WorkerThreads:
         self._has_room = has_room
         self._stop = threading.Event()
         self._carriers = [Carrier(jobs, task, embed, collect, stopping=self._stop.is_set) for task in ingest]
+        self._embedder = Carrier(jobs, embed=embed, stopping=self._stop.is_set, slice_over=self._embedding_stands_back)
         self._answerers = [
             Carrier(jobs, ingest[0], embed, collect, stopping=self._stop.is_set, answer=answer)
             for _ in range(runs_at_once if answer is not None else 0)
@@ -65,13 +69,13 @@ class WorkerThreads:
 
     def start(self) -> None:
         for number, carrier in enumerate(self._carriers):
-            self._spawn(f"ingest-{number}", partial(self._ingest_once, carrier))
-        self._spawn("embed", self._embed_once)
-        self._spawn("collect", lambda: bool(self._carriers[0].once(JobKind.COLLECT)))
+            self._spawn(f"ingest-{number}", JobKind.INGEST, partial(self._ingest_once, carrier))
+        self._spawn("embed", JobKind.EMBED, self._embed_once)
+        self._spawn("collect", JobKind.COLLECT, lambda: bool(self._carriers[0].once(JobKind.COLLECT)))
         for number, answerer in enumerate(self._answerers):
-            self._spawn(f"run-{number}", partial(self._run_once, answerer))
+            self._spawn(f"run-{number}", JobKind.RUN, partial(self._run_once, answerer))
         if self._builder is not None:
-            self._spawn("build", partial(self._build_once, self._builder))
+            self._spawn("build", JobKind.REEMBED, partial(self._build_once, self._builder))
         heartbeat = threading.Thread(target=self._heartbeat, name="leases", daemon=True)
         heartbeat.start()
         self._threads.append(heartbeat)
@@ -84,8 +88,8 @@ class WorkerThreads:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _spawn(self, name: str, once: Callable[[], bool]) -> None:
-        bell = self._doorbell.bell()
+    def _spawn(self, name: str, kind: JobKind, once: Callable[[], bool]) -> None:
+        bell = self._doorbell.bell(kind)
 
         def loop() -> None:
             while not self._stop.is_set():
@@ -100,21 +104,25 @@ class WorkerThreads:
     def _ingest_once(self, carrier: Carrier) -> bool:
         if not self._has_room() or not carrier.once(JobKind.INGEST):
             return False
-        self._doorbell.ring_all()
+        self._doorbell.ring(JobKind.EMBED)
+        self._doorbell.ring(JobKind.COLLECT)  # what a version that failed has left
         return True
 
     def _run_once(self, carrier: Carrier) -> bool:
         return self._has_room() and bool(carrier.once(JobKind.RUN))
 
     def _embed_once(self) -> bool:
-        impatient = time.monotonic() - self._last_embed > _EMBED_PATIENCE_SECONDS
-        if not impatient and self._jobs.waiting().get(JobKind.INGEST):
+        if self._embedding_stands_back() or not self._has_room():
             return False
-        if not self._has_room():
-            return False
-        embedded = self._carriers[0].once(JobKind.EMBED)
+        embedded = self._embedder.once(JobKind.EMBED)
         self._last_embed = time.monotonic()
         return bool(embedded)
+
+    def _embedding_stands_back(self) -> bool:
+        if time.monotonic() - self._last_embed > _EMBED_PATIENCE_SECONDS:
+            return False
+        since = self._jobs.waiting_since(JobKind.INGEST)
+        return since is not None and time.time() - since > _KEEPING_UP_SECONDS
 
     def _build_once(self, builder: Builder) -> bool:
         if self._documents_wait() or not self._has_room():
@@ -138,7 +146,7 @@ class WorkerThreads:
     def _heartbeat(self) -> None:
         """Keeps the leases of long stages alive, and queues again what another worker let lapse."""
         while not self._stop.wait(self._jobs.lease_seconds / 3):
-            for carrier in (*self._carriers, *self._answerers):
+            for carrier in (*self._carriers, self._embedder, *self._answerers):
                 carrier.keep_leases()
             if self._builder is not None:
                 self._builder.keep_leases()

@@ -264,6 +264,11 @@ class Jobs:
         with read(self._engine) as connection:
             return waiting.unfinished(connection)
 
+    def waiting_since(self, kind: JobKind) -> float | None:
+        """When the oldest queued or running job of a kind was made, in seconds of the epoch; None without one."""
+        with read(self._engine) as connection:
+            return waiting.unfinished_since(connection, kind)
+
     def waiting_by_tenant(self, kind: JobKind) -> dict[str, int]:
         """How many jobs of a kind are queued, of each tenant that has any."""
         with read(self._engine) as connection:

@@ -15,6 +15,12 @@ def unfinished(connection: Connection) -> dict[JobKind, int]:
     return {JobKind(kind): count for kind, count in connection.execute(query).all()}
 
 
+def unfinished_since(connection: Connection, kind: JobKind) -> float | None:
+    """When the oldest job of a kind that is queued or running was made."""
+    query = select(func.min(jobs.c.created_at)).where(jobs.c.state.in_(["queued", "running"]), jobs.c.kind == kind)
+    return connection.execute(query).scalar()
+
+
 def waiting_by_tenant(connection: Connection, kind: JobKind) -> dict[str, int]:
     """Queued jobs of a kind, of each tenant that has any."""
     query = select(jobs.c.tenant_id, func.count()).where(_queued(kind)).group_by(jobs.c.tenant_id)

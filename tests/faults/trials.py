@@ -211,6 +211,7 @@ class _Repeater:
 def _cluster(
     folder: Path, *, workers: int = 1, start_workers: bool = True, encoder: str | None = None
 ) -> Iterator[Cluster]:
+    # A real encoder has a cluster's usual patience: with that of the tests, its worker would be killed at each step.
     with (
         running_postgres() as postgres,
         running_cluster(
@@ -220,6 +221,8 @@ def _cluster(
             start_workers=start_workers,
             persistent_valkey=False,
             encoder=encoder,
+            lease_seconds=30.0 if encoder else 3.0,
+            task_seconds=900.0 if encoder else 6.0,
         ) as cluster,
     ):
         yield cluster

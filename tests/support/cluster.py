@@ -213,6 +213,7 @@ def running_cluster(
     workers: int = 1,
     lease_seconds: float = 3.0,
     sweep_seconds: float = 1.0,
+    task_seconds: float = 6.0,
     persistent_valkey: bool = True,
     start_workers: bool = True,
     start_beat: bool = True,
@@ -241,7 +242,7 @@ def running_cluster(
             "LEADLINE_MIN_FREE_BYTES": "0",
             "LEADLINE_LEASE_SECONDS": str(lease_seconds),
             "LEADLINE_SWEEP_SECONDS": str(sweep_seconds),
-            "LEADLINE_TASK_SECONDS": "6",
+            "LEADLINE_TASK_SECONDS": str(task_seconds),
             "LEADLINE_UPKEEP_SECONDS": str(2 * sweep_seconds),
             VARIABLE: str(faults.folder),
         }

@@ -19,22 +19,28 @@ class Doorbell(Protocol):
 
 
 class ThreadDoorbell:
-    """Wakes the threads of this process; each has a bell of its own, so that no ring wakes only one of them."""
+    """Wakes the threads of this process; each has a bell of its own, so that no ring wakes only one of them.
+
+    A ring wakes those that wait for work of its kind: a thousand small uploads would otherwise ask the catalog a
+    thousand times for collections and runs.
+    """
 
     def __init__(self) -> None:
-        self._bells: list[threading.Event] = []
+        self._bells: list[tuple[JobKind, threading.Event]] = []
 
-    def bell(self) -> threading.Event:
-        """A new bell, set whenever there may be work."""
+    def bell(self, kind: JobKind) -> threading.Event:
+        """A new bell, set whenever there may be work of the kind."""
         bell = threading.Event()
-        self._bells.append(bell)
+        self._bells.append((kind, bell))
         return bell
 
     def ring(self, kind: JobKind) -> None:
-        self.ring_all()
+        for of, bell in self._bells:
+            if of is kind:
+                bell.set()
 
     def ring_all(self) -> None:
-        for bell in self._bells:
+        for _, bell in self._bells:
             bell.set()
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from tests.support.books import book
 from tests.support.harbour import Harbour, no
 from workers.enqueue import ThreadDoorbell
 from workers.reconcile import reconcile
-from workers.tasks import Stopping
+from workers.tasks import EmbedTask, Stopping
 from workers.threads import WorkerThreads
 
 
@@ -220,6 +220,50 @@ def test_without_room_documents_wait_and_do_not_fail(harbour: Harbour) -> None:
 
     work(harbour, waited, has_room=has_room)
     assert asked.is_set()
+
+
+def test_small_documents_are_embedded_a_few_batches_at_a_time(harbour: Harbour) -> None:
+    documents = [harbour.upload(f"# {n}\n\nWords.", f"{n}.md") for n in range(10)]
+    for job in harbour.jobs.claim(JobKind.INGEST, limit=10):
+        harbour.ingest.run(job, no)
+    with pytest.raises(Stopping):  # one chunk each, eight at a time
+        EmbedTask(harbour.shop, batch_chunks=2).run(
+            harbour.jobs.claim(JobKind.EMBED, limit=10), lambda: bool(harbour.embedder.texts)
+        )
+    assert len(harbour.embedder.texts) == 8
+    assert [harbour.state(document) for document in documents].count(VersionState.READY) == 8
+
+
+def test_embedding_stands_back_for_documents_that_wait_and_goes_on_after_them(harbour: Harbour) -> None:
+    document = harbour.upload("# A\n\nWords.")
+    (job,) = harbour.jobs.claim(JobKind.INGEST)
+    harbour.ingest.run(job, no)
+    harbour.upload("# B\n\nOther words.", "b.md")
+    (long,) = harbour.jobs.claim(JobKind.INGEST)  # another worker is at it, and has been for a while
+    with harbour.engine.begin() as connection:
+        connection.execute(update(job_table).where(job_table.c.id == long.id).values(created_at=0.0))
+    since, asked = harbour.jobs.waiting_since, 0
+
+    def waiting_since(kind: JobKind) -> float | None:
+        nonlocal asked
+        asked += 1
+        if asked == 5:
+            assert harbour.state(document) is VersionState.SEARCHABLE
+            harbour.ingest.run(long, no)
+        return since(kind)
+
+    harbour.jobs.waiting_since = waiting_since  # type: ignore[method-assign]
+    work(harbour, lambda: harbour.state(document) is VersionState.READY)
+    assert asked >= 5
+
+
+def test_a_ring_wakes_those_who_wait_for_its_kind() -> None:
+    doorbell = ThreadDoorbell()
+    bells = {kind: doorbell.bell(kind) for kind in JobKind}
+    doorbell.ring(JobKind.INGEST)
+    assert [kind for kind, bell in bells.items() if bell.is_set()] == [JobKind.INGEST]
+    doorbell.ring_all()
+    assert all(bell.is_set() for bell in bells.values())
 
 
 def work(harbour: Harbour, done: Callable[[], bool], *, has_room: Callable[[], bool] = lambda: True) -> None:
