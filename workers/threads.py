@@ -104,8 +104,9 @@ class WorkerThreads:
     def _ingest_once(self, carrier: Carrier) -> bool:
         if not self._has_room() or not carrier.once(JobKind.INGEST):
             return False
-        self._doorbell.ring(JobKind.EMBED)
-        self._doorbell.ring(JobKind.COLLECT)  # what a version that failed has left
+        # What was handed back goes to whichever thread is free, and what a version that failed has left is collected.
+        for kind in (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT):
+            self._doorbell.ring(kind)
         return True
 
     def _run_once(self, carrier: Carrier) -> bool:

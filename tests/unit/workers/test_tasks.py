@@ -234,7 +234,9 @@ def test_small_documents_are_embedded_a_few_batches_at_a_time(harbour: Harbour) 
     assert [harbour.state(document) for document in documents].count(VersionState.READY) == 8
 
 
-def test_embedding_stands_back_for_documents_that_wait_and_goes_on_after_them(harbour: Harbour) -> None:
+def test_embedding_stands_back_for_documents_that_wait_and_goes_on_after_them(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
     document = harbour.upload("# A\n\nWords.")
     (job,) = harbour.jobs.claim(JobKind.INGEST)
     harbour.ingest.run(job, no)
@@ -252,7 +254,7 @@ def test_embedding_stands_back_for_documents_that_wait_and_goes_on_after_them(ha
             harbour.ingest.run(long, no)
         return since(kind)
 
-    harbour.jobs.waiting_since = waiting_since  # type: ignore[method-assign]
+    monkeypatch.setattr(harbour.jobs, "waiting_since", waiting_since)
     work(harbour, lambda: harbour.state(document) is VersionState.READY)
     assert asked >= 5
 
