@@ -111,7 +111,7 @@ def _asking(settings: Settings, parts: Parts, language_model: LanguageModel | No
             stack.callback(reranking.close)
         bare = Searcher(parts.generations, parts.sparse, KeptVisibility(parts.catalog), parts.texts, reranking)
         searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
-        library = Library(parts.catalog, parts.texts, parts.generations.encoder(), sandbox)
+        library = Library(parts.catalog, parts.texts, parts.generations.encoder(), sandbox, parts.replies)
         yield _Asking(
             searcher,
             RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),

@@ -180,11 +180,13 @@ def _assemble(
         stack.callback(reranking.close)
     bare = Searcher(generations, sparse, KeptVisibility(catalog), texts, reranking)
     searcher = CachedSearcher(bare, catalog, max_bytes=settings.query_cache_bytes)
-    sub_calls = SubCallScheduler(Replies(engine))
+    replies = Replies(engine)
+    sub_calls = SubCallScheduler(replies)
     stack.callback(sub_calls.close)
     sandbox = build_sandbox(settings.sandbox)
     stack.callback(sandbox.close)
-    answering = Answering(searcher, language_model, Library(catalog, texts, generations.encoder(), sandbox), sub_calls)
+    library = Library(catalog, texts, generations.encoder(), sandbox, replies)
+    answering = Answering(searcher, language_model, library, sub_calls)
     workers = WorkerThreads(
         jobs,
         [IngestTask(shop, parser)],

@@ -41,6 +41,7 @@ class RunOut(Wire):
     documents: list[str]
     strategy: str
     budget: dict[str, Any]
+    every_record: bool
     state: RunState
     attempt: int
     queue_position: int | None = None
@@ -112,6 +113,7 @@ def _members(run: Run) -> dict[str, Any]:
         "documents": list(run.documents),
         "strategy": run.strategy,
         "budget": dict(run.limits),
+        "every_record": run.every_record,
         "state": run.state,
         "attempt": run.attempt,
         "progress": run.progress and dict(run.progress),

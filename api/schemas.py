@@ -211,7 +211,8 @@ class QuestionIn(Wire):
 
     `strategy` is chosen where it is `auto`. A run over many records whose estimate is large is refused with
     `confirmation_required`, unless `confirm` is true or a `budget` is set; what a budget does not cover is left out,
-    and the answer says so.
+    and the answer says so. Of many records a model reads a sample and what a classifier trained on it is not sure of;
+    with `every_record` it reads them all.
     """
 
     question: str
@@ -222,12 +223,14 @@ class QuestionIn(Wire):
     background: bool = False
     confirm: bool = False
     budget: BudgetIn | None = None
+    every_record: bool = False
 
     def scope(self, tenant_id: str) -> AnswerScope:
         return AnswerScope(tenant_id, tuple(self.collections), tuple(self.documents))
 
     def wanted(self) -> Wanted:
-        return Wanted(self.strategy, self.confirm, self.budget.limits() if self.budget else None)
+        budget = self.budget.limits() if self.budget else None
+        return Wanted(self.strategy, self.confirm, budget, self.every_record)
 
 
 def instant(seconds: float) -> datetime:

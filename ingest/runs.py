@@ -24,7 +24,8 @@ ENDED_STATES = frozenset({RunState.COMPLETED, RunState.PARTIAL, RunState.FAILED,
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A question to be answered in the background; `limits` is its budget as the caller gave it.
+    """A question to be answered in the background; `limits` is its budget as the caller gave it, `every_record` whether
+    the model has to read all records.
 
     The same `idempotency_key` of a tenant twice is one run.
     """
@@ -35,6 +36,7 @@ class RunRequest:
     documents: tuple[str, ...] = ()
     strategy: str = "direct"
     limits: Mapping[str, Any] = field(default_factory=dict)
+    every_record: bool = False
     idempotency_key: str | None = None
 
 
@@ -64,6 +66,7 @@ class Run:
     documents: tuple[str, ...]
     strategy: str
     limits: Mapping[str, Any]
+    every_record: bool
     state: RunState
     attempt: int
     events: int

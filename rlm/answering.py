@@ -132,7 +132,16 @@ class Answering:
         def search(corpus: Corpus) -> Search:
             return lambda query, top_k: found_in(corpus, retrieve(query))[:top_k]
 
-        return self._library.recursive(chosen.corpus, search, bind, budget, profile, cancelled, told=durability.turn)
+        return self._library.recursive(
+            chosen.corpus,
+            search,
+            bind,
+            budget,
+            profile,
+            cancelled,
+            every_record=wanted.every_record,
+            told=durability.turn,
+        )
 
     def _exhaustive(
         self,
@@ -145,10 +154,11 @@ class Answering:
     ) -> tuple[Routed, Strategy]:
         if model is None:
             return Routed(chosen.strategy, chosen.reason), self._library.exhaustive(chosen, None, None, cancelled)
-        estimate = self._library.estimate(chosen, model.profile)
+        every_record = wanted.every_record
+        estimate = self._library.estimate(chosen, model.profile, every_record=every_record)
         require_confirmation(estimate, wanted)
         calls = self._calls(model, scope, wanted, durability)
-        strategy = self._library.exhaustive(chosen, calls, model.profile, cancelled)
+        strategy = self._library.exhaustive(chosen, calls, model.profile, cancelled, every_record=every_record)
         return Routed(chosen.strategy, chosen.reason, estimate.sentence() if estimate.calls else ""), strategy
 
     def _events(self, routed: Routed, events: Iterator[Event]) -> Iterator[Event]:

@@ -48,6 +48,13 @@ class OpenAIChatModel(ChatOpenAI):
         """Close the connections of the asynchronous side, on the event loop that used them."""
         await self.root_async_client.close()
 
+    def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """With a schema out of the client's sight: it would parse the whole reply again for each token that comes."""
+        payload: dict[str, Any] = super()._get_request_payload(*args, **kwargs)
+        if wanted := payload.pop("response_format", None):
+            payload["extra_body"] = {**(payload.get("extra_body") or {}), "response_format": wanted}
+        return payload
+
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401 - LangChain's own signature
         with openai_errors():
             return super()._generate(*args, **kwargs)
@@ -93,7 +100,9 @@ def remote_chat_model(
         stream_usage=True,
         stream_chunk_timeout=None,  # LangChain's, for async streams only; `_TIMEOUT` is there for both.
         # Its own, to be closed by `aclose`; how many connections there are is for callers to bound.
-        http_async_client=httpx2.AsyncClient(timeout=timeout, limits=httpx2.Limits(max_connections=None)),
+        http_async_client=httpx2.AsyncClient(
+            timeout=_patient(timeout, profile), limits=httpx2.Limits(max_connections=None)
+        ),
     )
     # Sub-calls are what goes the asynchronous way, and their scheduler decides what is sent again.
     model.root_async_client.max_retries = 0
@@ -111,7 +120,16 @@ def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
         stream_usage=True,
         stream_chunk_timeout=None,  # LangChain's, for async streams only; `_TIMEOUT` is there for both.
         http_client=httpx2.Client(transport=httpx2.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
-        http_async_client=httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
+        http_async_client=httpx2.AsyncClient(
+            transport=httpx2.AsyncHTTPTransport(uds=str(socket)), timeout=_patient(_TIMEOUT, profile)
+        ),
+    )
+
+
+def _patient(timeout: httpx2.Timeout, profile: ModelProfile) -> httpx2.Timeout:
+    """As long as a call may take: an answer that is not streamed says nothing before its end."""
+    return httpx2.Timeout(
+        max(timeout.read or 0.0, profile.call_seconds), connect=timeout.connect, write=timeout.write, pool=timeout.pool
     )
 
 
@@ -140,7 +158,9 @@ def translated(error: Exception) -> LanguageModelError:
         case openai.APITimeoutError() | httpx2.TimeoutException():
             return LanguageModelTimeoutError("The language model did not answer in time.")
         case openai.APIConnectionError() | httpx2.HTTPError():
-            return LanguageModelUnavailableError("The language model cannot be reached, or broke off its answer.")
+            if any(isinstance(each, httpx2.ConnectError) for each in _causes(error)):
+                return LanguageModelUnavailableError("The language model cannot be reached.")
+            return LanguageModelUnavailableError("The language model broke off its answer.", reached=True)
         case openai.APIError() if error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(_said(error)):
             return ContextTooLongError(
                 f"The prompt is too long for the language model: {_said(error)}",
@@ -160,6 +180,12 @@ def translated(error: Exception) -> LanguageModelError:
             return LanguageModelUnavailableError(f"The language model broke off: {_said(error)}")
         case _:
             return LanguageModelOutputError("The language model's answer cannot be used as it is.")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _said(error: openai.APIError) -> str:

@@ -38,14 +38,25 @@ class LanguageModelError(AnswerError):
 
 
 class LanguageModelUnavailableError(LanguageModelError):
-    """No language model takes the request now; `retry_after_seconds` is its own estimate, or None."""
+    """No language model takes the request now; `retry_after_seconds` is its own estimate, or None.
+
+    `reached` is whether it had the request, and may have worked on it, when the connection broke.
+    """
 
     code = "language_model_unavailable"
     default_hint = "Try again shortly; if it stays away, look at the language model's log."
 
-    def __init__(self, detail: str, *, hint: str | None = None, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        *,
+        hint: str | None = None,
+        retry_after_seconds: float | None = None,
+        reached: bool = False,
+    ) -> None:
         super().__init__(detail, hint=hint)
         self.retry_after_seconds = retry_after_seconds
+        self.reached = reached
 
 
 class LanguageModelTimeoutError(LanguageModelError):

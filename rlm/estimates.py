@@ -8,6 +8,7 @@ from math import ceil
 from rlm.corpus.corpus import Corpus
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.packing import PackLimits
+from rlm.operators.reading import PROBED
 from rlm.plan.executor import projection
 from rlm.plan.layout import Layout, spread
 from rlm.plan.plan import Classify, Extract, Plan
@@ -21,7 +22,8 @@ UNASKED_DOLLARS = Decimal(1)
 _PROMPT_TOKENS = 120
 _TOKENS_PER_CHOICE = 8
 _TOKENS_PER_VALUE = 15
-_READINGS = 2
+# Of records after the first, those read a second time: none by a model that agrees with itself, else all.
+_READ_AGAIN = 0.5
 # Of records outside the sample, those that a cascade leaves to the model.
 _LEFT_BY_CASCADE = 0.4
 
@@ -60,9 +62,9 @@ def estimate(
     profile: ModelProfile,
     *,
     pack: PackLimits,
-    cascade: CascadeLimits | None,
+    cascade: CascadeLimits,
 ) -> Estimate:
-    """`cascade` is None where there is no encoder; records with equal texts are counted as if they were not."""
+    """Records with equal texts are counted as if they were not."""
     if not plan.steps or not layout.records.handles:
         return Estimate()
     sample = spread(layout.records.handles)
@@ -72,7 +74,9 @@ def estimate(
     records = len(layout.records)
     total = Estimate(records)
     for step in plan.steps:
-        reads = _reads(records, cascade) * (1 if isinstance(step, Extract) else _READINGS)
+        reads = _reads(records, cascade)
+        if not isinstance(step, Extract):
+            reads += min(reads, PROBED) + _READ_AGAIN * max(0, reads - PROBED)
         per_call = max(1, min(pack.records, int(pack.tokens / max(1.0, each))))
         calls = ceil(reads / per_call)
         labels = step.labels.labels if isinstance(step, Classify) else ()
@@ -82,8 +86,8 @@ def estimate(
     return _priced(total, profile)
 
 
-def _reads(records: int, cascade: CascadeLimits | None) -> float:
-    if cascade is None or records <= cascade.read_all:
+def _reads(records: int, cascade: CascadeLimits) -> float:
+    if cascade.covers(records):
         return records
     return cascade.sample + _LEFT_BY_CASCADE * (records - cascade.sample)
 

@@ -9,7 +9,8 @@ from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus
 from rlm.errors import NotExhaustiveError, SandboxUnavailableError
 from rlm.estimates import Estimate, estimate
 from rlm.exhaustive import ExhaustiveStrategy
-from rlm.operators.cascade import CascadeLimits
+from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
+from rlm.operators.inference import Inferences
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
 from rlm.profiles import ModelProfile
@@ -21,6 +22,7 @@ from rlm.routing import Route
 from rlm.runs.port import ONCE, Durability
 from rlm.sandbox.port import Sandbox
 from rlm.scopes import AnswerScope
+from rlm.subcalls.cache import ReplyCache
 from rlm.subcalls.port import SubCalls
 
 
@@ -33,39 +35,54 @@ class Library:
         texts: Texts,
         embedder: Embedder | None = None,
         sandbox: Sandbox | None = None,
+        replies: ReplyCache | None = None,
     ) -> None:
         self._catalog = catalog
         self._texts = texts
         self._embedder = embedder
         self._sandbox = sandbox
-        self._cascade = CascadeLimits()
+        self._replies = replies
 
     def corpus(self, scope: AnswerScope, durability: Durability = ONCE) -> Corpus:
         """The documents of a scope as they are now, or as they were when a run began."""
         return open_corpus(durability.documents(self._catalog), self._texts, scope)
 
     def operators(
-        self, corpus: Corpus, calls: SubCalls, profile: ModelProfile, cancelled: Callable[[], bool]
+        self,
+        corpus: Corpus,
+        calls: SubCalls,
+        profile: ModelProfile,
+        cancelled: Callable[[], bool],
+        *,
+        every_record: bool = False,
     ) -> Operators:
-        """The operators over a corpus, bound to a run's calls."""
+        """The operators over a corpus, bound to a run's calls; with `every_record`, no classifier judges any."""
+        encoder = self._embedder.fingerprint if self._embedder else ""
         return Operators(
             corpus,
             calls,
             self._embedder,
             limits=pack_limits(profile),
-            cascade_limits=self._cascade,
+            cascade_limits=_limits(every_record),
+            inferences=Inferences(self._replies, corpus.tenant_id, encoder),
             cancelled=cancelled,
         )
 
-    def estimate(self, route: Route, profile: ModelProfile) -> Estimate:
+    def estimate(self, route: Route, profile: ModelProfile, *, every_record: bool = False) -> Estimate:
         """Nothing where the plan is still to be filled in by the model."""
         if route.plan is None or route.layout is None or route.corpus is None:
             return Estimate()
-        cascade = self._cascade if self._embedder is not None else None
+        cascade = _limits(every_record or self._embedder is None)
         return estimate(route.plan, route.layout, route.corpus, profile, pack=pack_limits(profile), cascade=cascade)
 
     def exhaustive(
-        self, route: Route, calls: SubCalls | None, profile: ModelProfile | None, cancelled: Callable[[], bool]
+        self,
+        route: Route,
+        calls: SubCalls | None,
+        profile: ModelProfile | None,
+        cancelled: Callable[[], bool],
+        *,
+        every_record: bool = False,
     ) -> ExhaustiveStrategy:
         """The strategy of a route. Raises `NotExhaustiveError` where it takes a language model and there is none."""
         assert route.corpus is not None
@@ -76,7 +93,7 @@ class Library:
                     hint="Set LEADLINE_LLM, or ask about what the records have written.",
                 )
             return ExhaustiveStrategy(route.corpus, None, None, "none", layout=route.layout)
-        operators = self.operators(route.corpus, calls, profile, cancelled)
+        operators = self.operators(route.corpus, calls, profile, cancelled, every_record=every_record)
         return ExhaustiveStrategy(route.corpus, operators, calls, profile.name, layout=route.layout)
 
     def recursive(
@@ -88,6 +105,7 @@ class Library:
         profile: ModelProfile,
         cancelled: Callable[[], bool],
         *,
+        every_record: bool = False,
         told: Told = untold,
     ) -> RecursiveStrategy:
         """A run over a corpus; `bind` makes the sub-calls of it and of its parts. Raises `SandboxUnavailableError`."""
@@ -98,12 +116,16 @@ class Library:
             subcalls=bind(budget),
             profile=profile,
             sandbox=self._sandbox,
-            operators=lambda part, calls: self.operators(part, calls, profile, cancelled),
+            operators=lambda part, calls: self.operators(part, calls, profile, cancelled, every_record=every_record),
             search=search,
             budget=budget,
             bind=bind,
         )
         return RecursiveStrategy(workspace, told=told)
+
+
+def _limits(every_record: bool) -> CascadeLimits:
+    return EVERY_RECORD if every_record else CascadeLimits()
 
 
 def pack_limits(profile: ModelProfile) -> PackLimits:

@@ -23,11 +23,13 @@ from rlm.strategy_names import StrategyName
 
 @dataclass(frozen=True)
 class Wanted:
-    """How a caller wants an answer made. `confirm` says that the cost is accepted, `budget` the most it may be."""
+    """How a caller wants an answer made. `confirm` says that the cost is accepted, `budget` the most it may be;
+    `every_record` has the model read all records of a large body, where else a classifier labels what it is sure of."""
 
     strategy: StrategyName = StrategyName.AUTO
     confirm: bool = False
     budget: Limits | None = None
+    every_record: bool = False
 
 
 ANYHOW = Wanted()

@@ -77,7 +77,12 @@ class RunTask:
     ) -> None:
         scope = AnswerScope(run.tenant_id, run.collections, run.documents)
         # What it would cost was said, and accepted, when it was asked for.
-        wanted = Wanted(StrategyName(run.strategy), confirm=True, budget=limits_of(run.limits))
+        wanted = Wanted(
+            StrategyName(run.strategy),
+            confirm=True,
+            budget=limits_of(run.limits),
+            every_record=run.every_record,
+        )
         for event in self._answers.stream(run.question, scope, wanted=wanted, cancelled=cancelled, durability=durable):
             durable.record(event)
             if isinstance(event, Completed):

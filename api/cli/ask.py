@@ -24,6 +24,9 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole answer as JSON.")] = False,
     strategy: Annotated[StrategyName, typer.Option(help="How to answer; `auto` chooses.")] = StrategyName.AUTO,
     confirm: Annotated[bool, typer.Option("--confirm", help="Begin even when the estimate is large.")] = False,
+    every_record: Annotated[
+        bool, typer.Option("--every-record", help="Of many records, have the model read all; it takes longer.")
+    ] = False,
     budget_calls: Annotated[int | None, typer.Option(help="At most so many calls of the language model.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="At most so many tokens for it to read.")] = None,
     budget_dollars: Annotated[float | None, typer.Option(help="At most so many US dollars.")] = None,
@@ -43,7 +46,9 @@ def ask(
         "seconds": budget_seconds,
     }
     budget = {name: value for name, value in limits.items() if value is not None}
-    how = {"strategy": strategy.value, "confirm": confirm, **({"budget": budget} if budget else {})}
+    how: dict[str, Any] = {"strategy": strategy.value, "confirm": confirm, "every_record": every_record}
+    if budget:
+        how["budget"] = budget
     if background:
         _begin(question, collection or [], how, as_json=as_json)
         return

@@ -96,6 +96,9 @@ def rlm(
     wait: Annotated[
         str, typer.Option(help="Ask when documents are `searchable` (by words) or `ready` (by meaning too).")
     ] = "ready",
+    every_record: Annotated[
+        bool, typer.Option("--every-record", help="Of many records, have the model read all.")
+    ] = False,
     max_calls: Annotated[int | None, typer.Option(help="The most calls of the model for a question.", min=1)] = None,
     deadline_seconds: Annotated[float | None, typer.Option(help="Give up on a question after so long.", min=1)] = None,
     prices: Annotated[
@@ -127,7 +130,7 @@ def rlm(
         budget = Limits(calls=max_calls) if max_calls else None
         rows: list[Row] = []
         status = stack.enter_context(console.status("Asking …"))
-        asker = Asker(service, strategy, budget=budget, deadline_seconds=deadline_seconds)
+        asker = Asker(service, strategy, budget=budget, deadline_seconds=deadline_seconds, every_record=every_record)
         for number, question in enumerate(questions, start=1):
             now = f"Question {number} of {len(questions)} ({question.kind})"
             status.update(f"{now} …")

@@ -60,10 +60,11 @@ class Asker:
         *,
         budget: Limits | None = None,
         deadline_seconds: float | None = None,
+        every_record: bool = False,
     ) -> None:
         self._names = service.names
         self._deadline_seconds = deadline_seconds
-        self._stream = _stream(service, strategy, budget)
+        self._stream = _stream(service, strategy, budget, every_record)
 
     def ask(self, question: Question, watch: Callable[[str], None] = lambda _: None) -> Outcome:
         """What became of one question; an error of the model or the service is an outcome too."""
@@ -112,10 +113,10 @@ class Asker:
         )
 
 
-def _stream(service: BenchmarkService, strategy: str, budget: Limits | None) -> Stream:
+def _stream(service: BenchmarkService, strategy: str, budget: Limits | None, every_record: bool) -> Stream:
     scope = AnswerScope(DEFAULT_TENANT, collections=(_COLLECTION,))
     if strategy != RetrieveThenRead.name:
-        wanted = Wanted(StrategyName(strategy), confirm=True, budget=budget)
+        wanted = Wanted(StrategyName(strategy), confirm=True, budget=budget, every_record=every_record)
         answering = service.services.answering
         return lambda question, cancelled: answering.stream(question, scope, wanted=wanted, cancelled=cancelled)
     model = service.language_model.acquire()

@@ -84,6 +84,7 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, ke
         scope.documents,
         wanted.strategy.value,
         limits_body(wanted.budget or Limits()),
+        wanted.every_record,
         key,
     )
     run, created = served.runs.create(request)

@@ -43,6 +43,7 @@ def run_of(row: Row[Any]) -> Run:
         documents=tuple(row.documents),
         strategy=row.strategy,
         limits=row.limits,
+        every_record=row.every_record,
         state=RunState(row.ended_as or row.job_state),
         attempt=row.attempt or 0,
         events=row.events,

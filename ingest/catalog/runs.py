@@ -146,6 +146,7 @@ def _insert(connection: Connection, request: RunRequest, identifier: str) -> Non
             documents=list(request.documents),
             strategy=request.strategy,
             limits=dict(request.limits),
+            every_record=request.every_record,
             events=0,
             calls=0,
             cached=0,

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -229,6 +230,7 @@ runs = Table(
     Column("documents", JSON, nullable=False),
     Column("strategy", String(32), nullable=False),
     Column("limits", JSON, nullable=False),
+    Column("every_record", Boolean, nullable=False, server_default=false()),
     Column("ended_as", String(16)),
     Column("events", Integer, nullable=False),
     Column("calls", Integer, nullable=False),

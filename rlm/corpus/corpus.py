@@ -54,9 +54,10 @@ class ActiveDocuments(Protocol):
 
 
 class Corpus:
-    """Documents in order of arrival, and their text."""
+    """Documents in order of arrival, and their text; all of them are the tenant's."""
 
-    def __init__(self, documents: Iterable[CorpusDocument], texts: Texts) -> None:
+    def __init__(self, documents: Iterable[CorpusDocument], texts: Texts, tenant_id: str = "") -> None:
+        self.tenant_id = tenant_id
         self.documents = tuple(documents)
         self._texts = texts
         self._by_version = {document.handle.version_id: document for document in self.documents}
@@ -137,17 +138,19 @@ class Corpus:
 
     def alone(self, document: CorpusDocument) -> "Corpus":
         """A corpus of one of its documents."""
-        return Corpus((document,), self._texts)
+        return Corpus((document,), self._texts, self.tenant_id)
 
     def within(self, handles: Iterable[Handle]) -> "Corpus":
         """A corpus of those documents alone that the handles lie in, in their order here."""
         wanted = {self.document(handle).handle.version_id for handle in handles}
-        return Corpus((each for each in self.documents if each.handle.version_id in wanted), self._texts)
+        return Corpus(
+            (each for each in self.documents if each.handle.version_id in wanted), self._texts, self.tenant_id
+        )
 
 
 def open_corpus(catalog: ActiveDocuments, texts: Texts, scope: AnswerScope) -> Corpus:
     """The documents of a scope as they are now; what arrives or is replaced later is not in it."""
-    return Corpus(map(_document, _listed(catalog, scope)), texts)
+    return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id)
 
 
 def _listed(catalog: ActiveDocuments, scope: AnswerScope) -> Iterator[ActiveDocument]:

@@ -10,12 +10,22 @@ the model's label and its own in the sample).
 
 import random
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
-from rlm.operators.classifier import Matrix, Threshold, cross_fitted, numbers_of, sure_threshold, train
+from rlm.operators.classifier import (
+    LogisticRegression,
+    Matrix,
+    Threshold,
+    cross_fitted,
+    numbers_of,
+    sure_threshold,
+    train,
+)
+from rlm.operators.inference import UNSURE, Inferences
 from rlm.operators.judged import Doubt
 from rlm.operators.labels import LabelSet
 from rlm.operators.packing import Progress
@@ -28,12 +38,20 @@ _Z = 1.96
 @dataclass(frozen=True)
 class CascadeLimits:
     """Up to `read_all` different records the model reads every one; over that, `sample` of them first, and twice as
-    many again while the classifier is sure of less than `enough` of them. `target` is its agreement with the model."""
+    many again while the classifier is sure of less than `enough` of them. `target` is its agreement with the model.
+    `read_all` of None is no limit: the model reads every record."""
 
-    read_all: int = 800
+    read_all: int | None = 800
     sample: int = 400
     enough: float = 0.5
     target: float = 0.9
+
+    def covers(self, records: int) -> bool:
+        """Whether the model reads so many different records one and all."""
+        return self.read_all is None or records <= self.read_all
+
+
+EVERY_RECORD = CascadeLimits(read_all=None)
 
 
 @dataclass(frozen=True)
@@ -51,10 +69,16 @@ def cascade(
     records_of: Counter[int],
     vectors: Vectors | None,
     limits: CascadeLimits,
+    *,
+    digests: Sequence[bytes],
+    inferences: Inferences,
 ) -> Generator[Progress, None, Cascaded]:
-    """Labels for the different records numbered 0 to n - 1, of which there are `records_of[number]` copies each."""
+    """Labels for the different records numbered 0 to n - 1, of which there are `records_of[number]` copies each.
+
+    `digests` are the records' contents, by number.
+    """
     total = len(records_of)
-    if vectors is None or total <= limits.read_all:
+    if vectors is None or limits.covers(total):
         read = yield from reader.carefully(range(total))
         return Cascaded(read, {}, Doubt(steadiness=_steadiness(read)))
     order = random.Random(total).sample(range(total), total)
@@ -63,19 +87,20 @@ def cascade(
     fitted = _fit(read, labels, vectors, limits.target)
     while fitted.threshold.share < limits.enough and taken < total // 2 and read.labels:
         more = min(total // 2, 2 * taken)
-        _add(read, (yield from reader.carefully(sorted(order[taken:more]))))
+        read.add((yield from reader.carefully(sorted(order[taken:more]))))
         taken = more
         fitted = _fit(read, labels, vectors, limits.target)
     inferred: dict[int, str] = {}
     unsure: list[int] = []
     for block in _blocks(sorted(order[taken:])):
-        for number, label in zip(block, fitted.labels_of(vectors(block), labels), strict=True):
+        said = fitted.labels_of([digests[number] for number in block], partial(vectors, block), inferences)
+        for number, label in zip(block, said, strict=True):
             if label is None:
                 unsure.append(number)
             else:
                 inferred[number] = label
         yield Progress("infer", len(inferred) + len(unsure), total - taken)
-    _add(read, (yield from reader.carefully(unsure)))
+    read.add((yield from reader.carefully(unsure)))
     return Cascaded(read, inferred, _doubt(read, fitted, inferred, labels, records_of))
 
 
@@ -88,17 +113,21 @@ class _Fitted:
     threshold: Threshold
     vectors: Matrix
     wanted: Sequence[str]
+    labels: LabelSet
 
-    def labels_of(self, vectors: Matrix, labels: LabelSet) -> Iterator[str | None]:
+    @cached_property
+    def _model(self) -> LogisticRegression:
+        names = self.labels.names
+        return train(self.vectors, numbers_of(names, self.wanted), len(names))
+
+    def labels_of(
+        self, digests: Sequence[bytes], vectors: Callable[[], Matrix], inferences: Inferences
+    ) -> Iterator[str | None]:
         """The label of each record it is sure of, None for the others."""
         if self.threshold.confidence > 1:
-            yield from (None for _ in vectors)
-            return
-        model = train(self.vectors, numbers_of(labels.names, self.wanted), len(labels.names))
-        found = model.probabilities(vectors)
-        for row in found:
-            best = int(row.argmax())
-            yield labels.names[best] if row[best] >= self.threshold.confidence else None
+            return iter([None] * len(digests))
+        found = inferences.labels(self._model, self.threshold.confidence, digests, vectors)
+        return (None if at == UNSURE else self.labels.names[at] for at in found)
 
 
 def _fit(read: Read, labels: LabelSet, vectors: Vectors, target: float) -> _Fitted:
@@ -110,11 +139,12 @@ def _fit(read: Read, labels: LabelSet, vectors: Vectors, target: float) -> _Fitt
             Threshold(2.0, 1.0, 0.0),
             np.zeros((0, 0), np.float32),
             wanted,
+            labels,
         )
     embedded = vectors(sample)
     found = cross_fitted(embedded, numbers_of(labels.names, wanted), len(labels.names))
     threshold = sure_threshold(found, numbers_of(labels.names, wanted), target=target)
-    return _Fitted(sample, found, threshold, embedded, wanted)
+    return _Fitted(sample, found, threshold, embedded, wanted, labels)
 
 
 def _doubt(read: Read, fitted: _Fitted, inferred: dict[int, str], labels: LabelSet, records_of: Counter[int]) -> Doubt:
@@ -133,14 +163,6 @@ def _doubt(read: Read, fitted: _Fitted, inferred: dict[int, str], labels: LabelS
         spread = max(float(off.var()), float(copies.mean()) ** 2 / (len(off) + 1))
         half_width[name] = _Z * len(inferred) * (spread / len(off)) ** 0.5
     return Doubt(fitted.threshold.agreement, _steadiness(read), shift, half_width)
-
-
-def _add(read: Read, more: Read) -> None:
-    read.labels |= more.labels
-    read.refused |= more.refused
-    read.usage += more.usage
-    read.read_twice += more.read_twice
-    read.steady += more.steady
 
 
 def _steadiness(read: Read) -> float | None:

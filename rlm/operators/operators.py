@@ -15,6 +15,7 @@ from rlm.corpus.handles import Handle
 from rlm.operators.cascade import Cascaded, CascadeLimits, cascade
 from rlm.operators.classifier import Matrix
 from rlm.operators.extracting import ExtractingTask
+from rlm.operators.inference import Inferences
 from rlm.operators.judged import (
     Classification,
     Extraction,
@@ -55,6 +56,7 @@ class Operators:
         *,
         limits: PackLimits | None = None,
         cascade_limits: CascadeLimits | None = None,
+        inferences: Inferences | None = None,
         cancelled: Callable[[], bool] = never,
     ) -> None:
         self._corpus = corpus
@@ -62,6 +64,7 @@ class Operators:
         self._embedder = embedder
         self._limits = limits or PackLimits()
         self._cascade_limits = cascade_limits or CascadeLimits()
+        self._inferences = inferences or Inferences()
         self._cancelled = cancelled
 
     def classify(
@@ -163,7 +166,15 @@ class Operators:
             cancelled=self._cancelled,
         )
         copies = Counter(subjects.number_of)
-        found = yield from cascade(reader, labels, copies, vectors, self._cascade_limits)
+        found = yield from cascade(
+            reader,
+            labels,
+            copies,
+            vectors,
+            self._cascade_limits,
+            digests=subjects.digests,
+            inferences=self._inferences,
+        )
         return self._classified(subjects, found, copies)
 
     def _label_vectors(self, labels: LabelSet) -> Matrix | None:

@@ -18,7 +18,7 @@ def whole(text: str) -> str:
 class Subjects:
     """The different texts of some records, numbered from 0 in order of appearance. Texts are read when needed.
 
-    `number_of[i]` is the number of record `i`'s text.
+    `number_of[i]` is the number of record `i`'s text, and `digests` has the texts' digests by number.
     """
 
     def __init__(self, corpus: Corpus, records: Sequence[Handle], project: Projection = whole) -> None:
@@ -27,12 +27,14 @@ class Subjects:
         self._first: list[Handle] = []
         self.records = records
         self.number_of = array("L")
+        self.digests: list[bytes] = []
         numbers: dict[bytes, int] = {}
         for handle, text in zip(records, corpus.read_all(records), strict=True):
             digest = hashlib.blake2b(project(text).encode(), digest_size=16).digest()
             number = numbers.setdefault(digest, len(numbers))
             if number == len(self._first):
                 self._first.append(handle)
+                self.digests.append(digest)
             self.number_of.append(number)
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 
 from rlm.answers import Usage
-from rlm.budgets import Budget, Reservation
+from rlm.budgets import Amount, Budget, Reservation
 from rlm.errors import (
     BudgetExhaustedError,
     ContextTooLongError,
@@ -114,7 +114,7 @@ class Grant:
         if exchange is None:
             self._reservation.release()
         else:
-            used = _used(exchange, self._reservation.amount.prompt_tokens)
+            used = _used(exchange, self._reservation.amount)
             self._reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
         self._line.lane.leave(self._line.run)
         self._line.settlements.end(self._line.budget)
@@ -276,11 +276,13 @@ class Journey:
         return exchange
 
 
-def _used(exchange: Exchange, reserved_prompt_tokens: int) -> Usage:
-    """As the server counted; otherwise what was reserved for a prompt that it may have read."""
-    unread = isinstance(exchange.error, _UNREAD) and not exchange.started
-    prompt = exchange.prompt_tokens or (0 if unread else reserved_prompt_tokens)
-    return Usage(1, prompt, exchange.written_tokens())
+def _used(exchange: Exchange, reserved: Amount) -> Usage:
+    """As the server counted; otherwise what was reserved for a prompt that it may have read, and an unseen answer."""
+    error = exchange.error
+    reached = isinstance(error, LanguageModelUnavailableError) and error.reached
+    unread = isinstance(error, _UNREAD) and not (exchange.started or reached)
+    prompt = exchange.prompt_tokens or (0 if unread else reserved.prompt_tokens)
+    return Usage(1, prompt, exchange.written_tokens(0 if unread else reserved.completion_tokens))
 
 
 async def _first_good(sent: Iterable["asyncio.Future[Exchange]"]) -> Exchange:

@@ -51,7 +51,8 @@ class RuleSubCalls:
             return fault
         if fault is None:
             fault = json.dumps({number: self.rule(text) for number, text in _RECORD.findall(_body(call.prompt))})
-        return SubReply(fault, Usage(1, len(call.system + call.prompt) // 4, len(fault) // 4))
+        # Prose has about four characters a token, JSON three.
+        return SubReply(fault, Usage(1, len(call.system + call.prompt) // 4, len(fault) // 3))
 
 
 def _body(prompt: str) -> str:

@@ -30,6 +30,7 @@ from rlm.profiles import ModelProfile
 from rlm.subcalls.exchange import prompt_tokens
 from rlm.subcalls.port import SubCall, SubFailure, SubReply
 from rlm.subcalls.scheduler import SubCallScheduler
+from tests.fakes.callable_chat import whole
 
 PROFILE = ModelProfile("hostile", 4_000, 64, parallel_calls=8, hedge_after_medians=1.5)
 _SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -73,7 +74,16 @@ class MeteredChat(BaseChatModel):
         return "metered"
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401 - the base class's signature
-        raise AssertionError("sub-calls are streamed")
+        raise AssertionError("sub-calls are asynchronous")
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,  # noqa: ANN401 - the base class's signature
+    ) -> ChatResult:
+        return whole(await self._reply(messages, kwargs, streamed=False))
 
     async def _astream(
         self,
@@ -82,10 +92,15 @@ class MeteredChat(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,  # noqa: ANN401 - the base class's signature
     ) -> AsyncIterator[ChatGenerationChunk]:
+        yield await self._reply(messages, kwargs, streamed=True)
+
+    async def _reply(
+        self, messages: list[BaseMessage], kwargs: dict[str, Any], *, streamed: bool
+    ) -> ChatGenerationChunk:
         system, prompt = (str(message.content) for message in messages)
         most = prompt_tokens(SubCall(system, prompt, 0), PROFILE), int(kwargs["max_tokens"])
         # Who gives up before the count arrives is counted in full by the budget, and so here.
-        used = most[0], 0
+        used = most[0], 0 if streamed else most[1]
         self.meter.arrive(*most)
         try:
             for _ in range(self.rng.randrange(4)):
@@ -99,7 +114,7 @@ class MeteredChat(BaseChatModel):
             text = self.rng.choice(['{"n": 1}', "nonsense", ""])
             usage = UsageMetadata(input_tokens=used[0], output_tokens=written, total_tokens=sum(used))
             finish = "length" if written == most[1] else "stop"
-            yield ChatGenerationChunk(
+            return ChatGenerationChunk(
                 message=AIMessageChunk(content=text, usage_metadata=usage), generation_info={"finish_reason": finish}
             )
         finally:

@@ -24,6 +24,7 @@ class ScriptedOpenAI(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # of five, a burst of connections is refused
 
     def __init__(
         self, reply: Reply | None = None, *, window_tokens: int = WINDOW, port: int = 0, keeps_requests: bool = True

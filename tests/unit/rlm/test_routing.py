@@ -6,7 +6,7 @@ from rlm.budgets import Limits
 from rlm.corpus.corpus import Corpus
 from rlm.errors import RunTooLargeError
 from rlm.estimates import Estimate, estimate
-from rlm.operators.cascade import CascadeLimits
+from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits
 from rlm.plan.executor import execute
@@ -112,7 +112,7 @@ def test_an_estimate_is_within_a_factor_of_two_of_what_is_spent(items: int) -> N
     assert plan is not None
     profile = ModelProfile("m", 32_000, 2_000, price=Price(Decimal(1), Decimal(4)))
     pack = PackLimits(items, 4_000)
-    expected = estimate(plan, layout, corpus, profile, pack=pack, cascade=None)
+    expected = estimate(plan, layout, corpus, profile, pack=pack, cascade=EVERY_RECORD)
     calls = RuleSubCalls(label_of)
     spent = finish(execute(plan, corpus, Operators(corpus, calls, limits=pack))).usage
     assert 0.5 <= expected.calls / spent.calls <= 2

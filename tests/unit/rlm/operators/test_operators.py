@@ -1,16 +1,20 @@
 import json
 import random
 from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
-from retrieval.embedding import HashingEmbedder
+from ingest.catalog.replies import StoredReply
+from retrieval.embedding import Embedded, HashingEmbedder
 from rlm.corpus.records import SplitBy, Splitting, split
 from rlm.errors import RunCancelledError
-from rlm.operators.cascade import CascadeLimits
+from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
+from rlm.operators.inference import Inferences
 from rlm.operators.judged import JudgedBy
 from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits, Progress
+from rlm.subcalls.cache import MemoryReplyCache
 from rlm.subcalls.port import SubCall, SubFailure
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.corpora import corpus_of
@@ -150,8 +154,13 @@ def test_progress_runs_to_the_end() -> None:
     heard: list[Progress] = []
     operators = Operators(corpus, RuleSubCalls(kind))
     finish(operators.classify(records, ["animal", "plant"]), heard.append)
-    first = [each for each in heard if each.total == 700]
-    assert [each.done for each in first[:3]] == [320, 640, 700]
+    assert [(each.step, each.done) for each in heard] == [
+        ("classify", 200),
+        ("classify again", 200),
+        ("classify", 520),
+        ("classify", 700),
+    ]
+    assert {each.total for each in heard} == {700}
 
 
 def test_a_record_cannot_pose_as_another_or_end_the_data() -> None:
@@ -254,3 +263,88 @@ def test_replies_are_json_that_a_schema_forces() -> None:
     schema = json.loads(json.dumps(calls.calls[0].schema))
     assert schema["required"] == ["1", "2"]
     assert schema["properties"]["1"]["enum"] == ["animal", "plant"]
+
+
+def test_a_model_that_agrees_with_itself_reads_the_rest_once() -> None:
+    texts = [f"{text} {n}" for n, text in enumerate(lines(700))]
+    corpus, records = corpus_and_records(texts)
+    calls = RuleSubCalls(kind)
+    found = finish(Operators(corpus, calls, HashingEmbedder()).classify(records, ["animal", "plant"]))
+    assert list(found.labels) == [kind(text) for text in texts]
+    assert len(calls.records()) == 700 + 200
+    assert found.doubt.steadiness == 1.0
+
+
+def test_a_model_that_wavers_reads_everything_twice() -> None:
+    texts = [f"{text} {n}" for n, text in enumerate(lines(700))]
+
+    class Wavering(RuleSubCalls):
+        def _result(self, call: SubCall):  # type: ignore[no-untyped-def]
+            turned = call.prompt.index("- plant") < call.prompt.index("- animal")
+            self.rule = lambda text: _other(kind(text)) if turned and text.endswith("7") else kind(text)
+            return super()._result(call)
+
+    corpus, records = corpus_and_records(texts)
+    calls = Wavering(kind)
+    finish(Operators(corpus, calls).classify(records, ["animal", "plant"]))
+    assert len(calls.records()) == 2 * 700
+
+
+def test_every_record_is_read_where_that_is_asked_for() -> None:
+    texts = [f"{text} {n}" for n, text in enumerate(lines(1_500))]
+    corpus, records = corpus_and_records(texts)
+    operators = Operators(corpus, RuleSubCalls(kind), HashingEmbedder(), cascade_limits=EVERY_RECORD)
+    found = finish(operators.classify(records, ["animal", "plant"]))
+    assert list(found.labels) == [kind(text) for text in texts]
+    assert set(found.judged_by) == {JudgedBy.MODEL}
+    assert found.estimate("animal") == (sum(kind(text) == "animal" for text in texts), None)
+
+
+def test_records_that_a_classifier_judged_are_not_embedded_again() -> None:
+    texts = [f"{text} {n}" for n, text in enumerate(lines(1_500))]
+    corpus, records = corpus_and_records(texts)
+    cache = MemoryReplyCache()
+    embedded: list[int] = []
+    found = []
+
+    class Counting(HashingEmbedder):
+        def documents(self, texts: Sequence[str]) -> Embedded:
+            embedded.append(len(texts))
+            return super().documents(texts)
+
+    def classified(tenant_id: str, encoder: str = "words"):  # type: ignore[no-untyped-def]
+        embedded.clear()
+        inferences = Inferences(cache, tenant_id, encoder)
+        operators = Operators(corpus, RuleSubCalls(kind), Counting(), cascade_limits=LIMITS, inferences=inferences)
+        found.append(finish(operators.classify(records, ["animal", "plant"])))
+        return sum(embedded)
+
+    first = classified("ann")
+    again = classified("ann")
+    assert found[0] == found[1]
+    inferred = found[0].coverage.slices_inferred
+    assert inferred > 500
+    assert again <= first - inferred
+    assert classified("bob") == first  # another tenant's are not seen
+    assert classified("ann", "other words") == first
+
+
+def test_kept_labels_that_cannot_be_read_are_made_again() -> None:
+    class Broken(MemoryReplyCache):
+        def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
+            return {key: StoredReply(key, "not what was written", 0, 0, 0) for key in keys}
+
+        def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
+            raise OSError("full")
+
+    texts = [f"{text} {n}" for n, text in enumerate(lines(1_500))]
+    corpus, records = corpus_and_records(texts)
+    found = [
+        finish(
+            Operators(
+                corpus, RuleSubCalls(kind), HashingEmbedder(), cascade_limits=LIMITS, inferences=inferences
+            ).classify(records, ["animal", "plant"])
+        )
+        for inferences in (Inferences(), Inferences(Broken(), "ann", "words"))
+    ]
+    assert found[0] == found[1]

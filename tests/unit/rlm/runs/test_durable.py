@@ -33,6 +33,7 @@ RUN = Run(
     documents=(),
     strategy="direct",
     limits={},
+    every_record=False,
     state=RunState.RUNNING,
     attempt=1,
     events=1,

@@ -592,3 +592,23 @@ def test_json_around_which_a_model_talks_is_found(scheduler: SubCallScheduler) -
     model = scripted('Sure:\n```json\n{"n": 4}\n```\nAnything else?')
     (reply,) = run(scheduler, model, [call("q", schema=SCHEMA)])
     assert json.loads(texts([reply])[0]) == {"n": 4}
+
+
+def test_text_is_streamed_and_what_follows_a_schema_comes_whole(scheduler: SubCallScheduler) -> None:
+    model = scripted('{"n": 1}')
+    run(scheduler, model, [call("q", schema=SCHEMA)])
+    run(scheduler, model, [call("q")])
+    assert model.streamed == [False, True]
+
+
+def test_a_whole_reply_that_broke_off_is_counted_as_if_it_had_been_written(scheduler: SubCallScheduler) -> None:
+    broken, away = (LanguageModelUnavailableError("Gone.", reached=reached) for reached in (True, False))
+    for error, counted in ((broken, True), (away, False)):
+        budget = Budget(Limits())
+        model = scripted(error, '{"n": 1}')
+        calls = [call("q", schema=SCHEMA, max_tokens=50)]
+        (reply,) = scheduler.bind(model, PROFILE, tenant_id=str(counted), budget=budget).run(calls)
+        assert isinstance(reply, SubReply)
+        assert len(model.prompts) == 2
+        lost = 50 if counted else 0
+        assert (budget.spent.completion_tokens, reply.usage.completion_tokens) == (5 + lost, 5 + lost)
