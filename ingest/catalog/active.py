@@ -4,14 +4,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, case, select
 
 from ingest.catalog.tables import documents, versions
+
+# While vectors are being made, a version's tokens are those of the chunks that have one.
+COUNTED_TOKENS = case((versions.c.ready_at.is_not(None), versions.c.tokens))
 
 
 @dataclass(frozen=True)
 class ActiveDocument:
-    """A live document's active version. `tokens` is None until its vectors were made."""
+    """A live document's active version. `tokens` is None until all of its vectors were made."""
 
     sequence: int
     document_id: str
@@ -43,7 +46,7 @@ def active_documents(
             documents.c.name,
             documents.c.title,
             versions.c.characters,
-            versions.c.tokens,
+            COUNTED_TOKENS,
             documents.c.attributes,
         )
         .join(versions, versions.c.id == documents.c.active_version_id)

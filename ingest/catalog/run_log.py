@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, literal, select, update
 
-from ingest.catalog.active import ActiveDocument
+from ingest.catalog.active import COUNTED_TOKENS, ActiveDocument
 from ingest.catalog.database import read, write
 from ingest.catalog.run_rows import end_run, log_entries, read_run
 from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, versions
@@ -95,7 +95,7 @@ class RunLog:
                 versions.c.name,
                 func.coalesce(versions.c.title, versions.c.name),
                 func.coalesce(versions.c.characters, 0),
-                versions.c.tokens,
+                COUNTED_TOKENS,
                 documents.c.attributes,
             )
             .select_from(run_documents)

@@ -116,9 +116,11 @@ def test_searchable_queues_the_embedding_and_embedding_ends_ready(catalog: Catal
     searchable(jobs)
     (embed,) = jobs.claim(JobKind.EMBED)
     jobs.progress(embed, VersionState.EMBEDDING, chunks_embedded=1, tokens=5)
+    assert [each.tokens for each in catalog.active_documents("ann")] == [None]  # five are not all
     assert jobs.finish_embed([EmbedReport(embed, 12)]) == []
     version = catalog.document("ann", document.id).version
     assert (version.state, version.tokens, version.chunks_embedded) == (VersionState.READY, 12, 2)
+    assert [each.tokens for each in catalog.active_documents("ann")] == [12]
     assert jobs.waiting() == {}
 
 
