@@ -8,7 +8,8 @@ class Passage:
     """Text of one version between two code points; `text == normalized_text[start:end]`.
 
     `page` counts from 1 and is None where the format has no pages. `rank` counts from 1, best first. `cosine` is the
-    best similarity of question and passage by the bi-encoder, in [-1, 1], or None where it was not compared.
+    best similarity of question and passage by the bi-encoder, in [-1, 1], and `nearest` that of the question and the
+    passage's nearest sentence; None where they were not compared.
     """
 
     document_id: str
@@ -22,3 +23,4 @@ class Passage:
     rank: int
     score: float
     cosine: float | None = None
+    nearest: float | None = None

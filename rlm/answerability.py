@@ -58,13 +58,16 @@ class Weighed:
 
 
 def weigh(question: str, passages: Sequence[Passage]) -> list[Weighed]:
-    """The passages with their scores, best first; ties keep the order of retrieval."""
+    """The passages with their scores, best first; ties keep the order of retrieval.
+
+    A passage's nearest sentence, where it was compared, counts for the order and not for the score.
+    """
     wanted = question_words(question)
     known = [passage.cosine for passage in passages if passage.cosine is not None]
     # A hit without a cosine was found by its words only: the bi-encoder ranked it below all that it did return.
     assumed = min([_UNKNOWN_COSINE, *known])
     weighed = [_weigh(wanted, passage, assumed) for passage in passages]
-    return sorted(weighed, key=lambda each: (-each.score, each.passage.rank))
+    return sorted(weighed, key=lambda each: (-(each.score + (each.passage.nearest or 0.0)), each.passage.rank))
 
 
 def before_reading(weighed: Sequence[Weighed]) -> Decision:

@@ -33,6 +33,8 @@ __all__ = ["AnswerScope", "Answering", "ChatModel", "LanguageModel"]
 UNASKED = Limits(calls=500, seconds=900.0)
 # The most that a search of such a run can show.
 _SEARCHED = 50
+# Passages whose sentences are looked at for one link of a chain.
+_LOOKED_AT_FOR_LINKS = 100
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,9 @@ class Answering:
         if chosen.strategy is StrategyName.RECURSIVE:
             strategy = self._recursive(chosen, wanted, scope, model, cancelled, durability)
             return self._events(Routed(chosen.strategy, chosen.reason), strategy.stream(question, cancelled=cancelled))
+        if chosen.strategy is StrategyName.CHAIN:
+            strategy = self._chain(scope, model, wanted, durability)
+            return self._events(Routed(chosen.strategy, chosen.reason), strategy.stream(question, cancelled=cancelled))
         if chosen.strategy is not StrategyName.EXHAUSTIVE:
             strategy = self._reading(scope, model, wanted, cancelled, durability)
             return self._events(Routed(strategy.name, chosen.reason), strategy.stream(question, cancelled=cancelled))
@@ -142,6 +147,13 @@ class Answering:
             every_record=wanted.every_record,
             told=durability.turn,
         )
+
+    def _chain(self, scope: AnswerScope, model: ChatModel | None, wanted: Wanted, durability: Durability) -> Strategy:
+        if model is None:
+            raise LanguageModelRefusedError("A chain of facts takes a language model.", hint="Set LEADLINE_LLM.")
+        retrieve = durability.retriever(retriever(self._searcher, scope, top_k=_LOOKED_AT_FOR_LINKS))
+        calls = self._calls(model, scope, wanted, durability)
+        return self._library.chain(retrieve, calls, model.profile)
 
     def _exhaustive(
         self,
@@ -188,8 +200,9 @@ class Answering:
         cancelled: Callable[[], bool],
         durability: Durability,
     ) -> Strategy:
-        retrieve = durability.retriever(retriever(self._searcher, scope))
         if model is None:
-            return ExtractiveStrategy(retrieve)
+            return ExtractiveStrategy(durability.retriever(retriever(self._searcher, scope)))
+        found = self._library.nearest(lambda count: retriever(self._searcher, scope, top_k=count))
+        retrieve = durability.retriever(found)
         chat = durability.chat(model.chat, self._calls(model, scope, wanted, durability), cancelled)
         return DirectStrategy(retrieve, chat, model.profile, nonce=durability.nonce)

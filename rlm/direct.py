@@ -2,8 +2,8 @@
 
 The language model proposes and code disposes: a quotation counts once it was located, an answer once its quotation
 supports it, and "the documents do not say" is decided from the passages' own evidence. The model is called
-`max_calls` times at most for an answer, each time over the most promising passages not read yet. When the budget ends
-before that, the best that was found is the answer, marked partial.
+`max_calls` times at most for an answer, each time over the most promising passages not read yet, the last time over
+several. When the budget ends before that, the best that was found is the answer, marked partial.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +23,9 @@ from rlm.reader import Reader
 from rlm.strategies import Completed, Delta, Event, Reading, Retrieved, Retriever, StageClock, complete, never
 from rlm.verification import Finding, verify
 
+# What the last call reads where single passages were read before: more of them than a small model answers well from.
+_LAST_PASSAGES = 5
+
 
 class DirectStrategy:
     """Answers from the passages that a retriever finds.
@@ -40,7 +43,7 @@ class DirectStrategy:
         model: BaseChatModel,
         profile: ModelProfile,
         *,
-        max_calls: int = 3,
+        max_calls: int = 4,
         nonce: Callable[[], str] = new_nonce,
     ) -> None:
         if max_calls < 1:
@@ -98,7 +101,9 @@ class DirectStrategy:
         """
         left = attempt.weighed
         while left and not attempt.over and self._affords(left[0], attempt):
-            group = left[: self._passages_per_call]
+            needed = self._calls_for(left[0])
+            last = attempt.calls + 2 * needed > self._max_calls
+            group = left[: max(self._passages_per_call, _LAST_PASSAGES if last else 0)]
             count = self._reader.fitting(question, [each.passage for each in group])
             yield _Look(group[:count])
             left = left[count:]
@@ -106,9 +111,12 @@ class DirectStrategy:
             yield _Look(attempt.weighed[:1], again=True)
 
     def _affords(self, best: Weighed, attempt: "_Attempt") -> bool:
-        """Whether reading can still lead to an answer: under the threshold it takes a second call to confirm it."""
-        needed = 1 if best.score >= THRESHOLD else 2
-        return best.score >= WORTH_READING and attempt.calls + needed <= self._max_calls
+        """Whether reading can still lead to an answer."""
+        return best.score >= WORTH_READING and attempt.calls + self._calls_for(best) <= self._max_calls
+
+    def _calls_for(self, best: Weighed) -> int:
+        """The calls that an answer takes: under the threshold a second one must confirm it."""
+        return 1 if best.score >= THRESHOLD else 2
 
     def _read(self, question: str, look: "_Look", attempt: "_Attempt") -> Finding | None:
         attempt.calls += 1

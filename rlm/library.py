@@ -1,14 +1,16 @@
 """What exhaustive answers are made of in a deployment: the documents of a scope, and an encoder for their records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ingest.texts import Texts
 from retrieval.embedding import Embedder
 from rlm.budgets import Budget
+from rlm.chains.strategy import ChainStrategy
 from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus
 from rlm.errors import NotExhaustiveError, SandboxUnavailableError
 from rlm.estimates import Estimate, estimate
 from rlm.exhaustive import ExhaustiveStrategy
+from rlm.nearest import LOOKED_AT, cosines, nearest_first
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.inference import Inferences
 from rlm.operators.operators import Operators
@@ -18,10 +20,12 @@ from rlm.recursive.loop import Workspace
 from rlm.recursive.strategy import RecursiveStrategy
 from rlm.recursive.toolbox import Search
 from rlm.recursive.trajectory import Told, untold
+from rlm.retrieving import PASSAGES
 from rlm.routing import Route
 from rlm.runs.port import ONCE, Durability
 from rlm.sandbox.port import Sandbox
 from rlm.scopes import AnswerScope
+from rlm.strategies import Retriever
 from rlm.subcalls.cache import ReplyCache
 from rlm.subcalls.port import SubCalls
 
@@ -67,6 +71,22 @@ class Library:
             inferences=Inferences(self._replies, corpus.tenant_id, encoder),
             cancelled=cancelled,
         )
+
+    def nearest(self, retrieve: Callable[[int], Retriever]) -> Retriever:
+        """A search whose passages come by their nearest sentence; `retrieve` makes one that finds so many."""
+        if self._embedder is None:
+            return retrieve(PASSAGES)
+        return nearest_first(retrieve(LOOKED_AT), self._embedder, top_k=PASSAGES)
+
+    def chain(self, retrieve: Retriever, calls: SubCalls, profile: ModelProfile) -> ChainStrategy:
+        """A strategy over what `retrieve` finds; without an encoder, sentences are compared by their words alone."""
+
+        def near(question: str, texts: Sequence[str]) -> Sequence[float]:
+            if self._embedder is None:
+                return [0.0] * len(texts)
+            return [float(each) for each in cosines(question, texts, self._embedder)]
+
+        return ChainStrategy(retrieve, near, calls, profile.name)
 
     def estimate(self, route: Route, profile: ModelProfile, *, every_record: bool = False) -> Estimate:
         """Nothing where the plan is still to be filled in by the model."""

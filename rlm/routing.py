@@ -81,19 +81,15 @@ def route(
 ) -> Route:
     """`can_judge` is whether there is a language model, `can_program` whether it writes code well. A forced strategy is
     taken as it is."""
-    if wanted.strategy is StrategyName.DIRECT:
-        return Route(StrategyName.DIRECT, "Direct, as asked.")
-    if wanted.strategy is StrategyName.EXHAUSTIVE:
-        corpus = open_corpus()
-        layout = look(corpus)
-        return Route(StrategyName.EXHAUSTIVE, "Exhaustive, as asked.", corpus, layout, plan_by_rules(question, layout))
-    if wanted.strategy is StrategyName.RECURSIVE:
-        return Route(StrategyName.RECURSIVE, "Recursive, as asked.", open_corpus())
+    if wanted.strategy is not StrategyName.AUTO:
+        return _forced(question, wanted.strategy, open_corpus)
     if can_program and (shape := _shape(question)):
         corpus = open_corpus()
         if corpus.size.tokens >= _WORTH_A_RUN_TOKENS:
             reason = f"Recursive: {shape} {corpus.size.tokens:,} tokens, and the model programs."
             return Route(StrategyName.RECURSIVE, reason, corpus)
+    if can_judge and _CHAIN.search(question):
+        return Route(StrategyName.CHAIN, "Chain: the question asks for facts that hang on one another.")
     if not _ABOUT_MANY.search(take_apart(question).asked):
         return Route(StrategyName.DIRECT, "Direct: a few passages can answer the question.")
     corpus = open_corpus()
@@ -108,6 +104,15 @@ def route(
     number = len(layout.records)
     reason = f"Exhaustive: the question is about all of {number:,} records, and its answer is computed from them."
     return Route(StrategyName.EXHAUSTIVE, reason, corpus, layout, plan)
+
+
+def _forced(question: str, strategy: StrategyName, open_corpus: Callable[[], Corpus]) -> Route:
+    reason = f"{strategy.capitalize()}, as asked."
+    if strategy is StrategyName.EXHAUSTIVE:
+        corpus = open_corpus()
+        layout = look(corpus)
+        return Route(strategy, reason, corpus, layout, plan_by_rules(question, layout))
+    return Route(strategy, reason, open_corpus() if strategy is StrategyName.RECURSIVE else None)
 
 
 def require_confirmation(estimate: Estimate, wanted: Wanted) -> None:

@@ -10,3 +10,4 @@ class StrategyName(StrEnum):
     DIRECT = "direct"
     EXHAUSTIVE = "exhaustive"
     RECURSIVE = "recursive"
+    CHAIN = "chain"

@@ -148,11 +148,12 @@ def test_open_ended_questions_over_much_text_go_to_a_model_that_programs() -> No
         "Who is the patron of the town in which the chestnut festival is held?",
     ],
 )
-def test_chains_of_facts_go_to_a_model_that_programs(question: str) -> None:
+def test_chains_of_facts_go_to_a_model_that_programs_or_are_followed_link_by_link(question: str) -> None:
     chosen = route(question, Wanted(), lambda: BOOK, can_judge=True, can_program=True)
     assert chosen.strategy is StrategyName.RECURSIVE
     assert "chain of facts" in chosen.reason
-    assert routed(question, BOOK).strategy is StrategyName.DIRECT
+    assert routed(question, BOOK).strategy is StrategyName.CHAIN
+    assert routed(question, BOOK, judge=False).strategy is StrategyName.DIRECT
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,113 @@
+"""A question's descriptions, innermost first: "the designer of the crossing that is guarded by a swan" has two.
+
+English builds to the right, so the innermost description is the last "the …" of a question: the last one with a clause
+of its own at first, and then the last one before what was found in its place. Where a clause ends is not known; the
+rest of the sentence is taken with it, and the last link is asked for with the question as it was.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+# Words that ask for a property; what has it is described after them.
+_PROPERTY = r"(?:names?|titles?|years?|dates?)\b"
+_DESCRIBED = re.compile(
+    rf"\bthe (?!{_PROPERTY})(?=(?:(?!and\b)[\w'’-]+ ){{1,8}}?(?:that|who|whose|whom|which|where)\b)", re.IGNORECASE
+)
+_THE = re.compile(rf"\bthe (?!{_PROPERTY})", re.IGNORECASE)
+_SENTENCE = re.compile(r"[^?]*\?")
+# What is described after these words is the answer itself.
+_OPENING = re.compile(rf"(?:\w+\s+)?(?:is|was|are|were)?\s*(?:the {_PROPERTY} of)?\s*", re.IGNORECASE)
+# "In which year was the body … granted its charter?": the last words say what is asked.
+_INVERTED = re.compile(
+    r"(?:(?:in|on|at|to|from|for) (?:which|what)|when|where|how|why)\b.{0,40}?"
+    r"\b(?:is|was|are|were|did|does|do|has|had)\b",
+    re.IGNORECASE,
+)
+_TAIL_WORDS = 3
+MAX_LINKS = 8
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a description turned out to be: a name as the documents write it."""
+
+    description: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Links:
+    """A question with what is found of it so far: `whole` as it was, `asked` with names in place of descriptions.
+
+    `notes` are its other sentences, which hold for every link.
+    """
+
+    whole: str
+    asked: str
+    notes: str = ""
+    found: tuple[Found, ...] = field(default=())
+
+    @classmethod
+    def of(cls, question: str) -> "Links":
+        """Of a question whose first sentence with a question mark, or all of it, is what is asked."""
+        sentence = _SENTENCE.search(question)
+        asked = (sentence[0] if sentence else question).strip(" ?\n")
+        return cls(asked, asked, question[sentence.end() :].strip() if sentence else "")
+
+    @property
+    def next(self) -> str | None:
+        """The description to be looked up next; None where the question itself can be."""
+        if len(self.found) >= MAX_LINKS:
+            return None
+        start = self._start()
+        return None if start is None else self.asked[start:]
+
+    @property
+    def query(self) -> str:
+        """What to search for: the next description, or the question as it stands now."""
+        if (description := self.next) is not None:
+            return description
+        return f"{self.asked} {self._tail}".strip()
+
+    @property
+    def task(self) -> str:
+        """What to ask a reader: for the next description's name, or the question itself with what is known."""
+        if (description := self.next) is not None:
+            return f"What is the name of {description}?{self._noted}"
+        known = "".join(f" It is known that {each.description} is {each.name}." for each in self.found)
+        return f"{self.whole}?{self._noted}{known}"
+
+    def put(self, name: str) -> "Links":
+        """With `name` in place of the next description."""
+        start = self._start()
+        assert start is not None, "there is a description"
+        found = (*self.found, Found(self.asked[start:], name))
+        return replace(self, asked=f"{self.asked[:start]}{name}", found=found)
+
+    @property
+    def _noted(self) -> str:
+        return f" {self.notes}" if self.notes else ""
+
+    def _start(self) -> int | None:
+        pattern = _THE if self.found else _DESCRIBED
+        end = len(self.asked) - len(self.found[-1].name) if self.found else len(self.asked)
+        starts = [match.start() for match in pattern.finditer(self.asked, 0, max(0, end))]
+        if not starts or _OPENING.fullmatch(self.asked, 0, starts[-1]):
+            return None
+        return starts[-1]
+
+    @property
+    def _tail(self) -> str:
+        return " ".join(self.whole.split()[-_TAIL_WORDS:]) if self.found and _INVERTED.match(self.whole) else ""
+
+
+def descriptions(question: str) -> Sequence[str]:
+    """Every description of a question, innermost first, with a blank for what is found before."""
+    return tuple(_descriptions(Links.of(question)))
+
+
+def _descriptions(links: Links) -> Iterator[str]:
+    while (description := links.next) is not None:
+        yield description
+        links = links.put("…")

@@ -1,0 +1,54 @@
+"""The sentences of what a search found that are nearest to a question, each where it stands."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from retrieval.passages import Passage
+from rlm.answerability import question_words
+from rlm.nearest import Sentence, sentences_of
+from rlm.words import coverage, words
+
+# Sentences that lean on the one before are shown with it.
+_LEANING = frozenset(
+    ["he", "she", "it", "they", "this", "that", "these", "those", "his", "her", "its", "their", "there"]
+)
+
+
+class Cosines(Protocol):
+    """The cosine of a question and each of some texts."""
+
+    def __call__(self, question: str, texts: Sequence[str]) -> Sequence[float]: ...
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A span of a passage that may answer: one sentence, or two where the second leans on the first."""
+
+    passage: Passage
+    start: int
+    end: int
+    score: float
+
+    @property
+    def text(self) -> str:
+        return self.passage.text[self.start : self.end]
+
+
+def candidates(question: str, passages: Sequence[Passage], cosines: Cosines, count: int) -> list[Candidate]:
+    """The `count` best of all sentences, best first; the same text counts once.
+
+    The score is that of passages: the cosine, and the share of the question's words.
+    """
+    sentences = list(dict((each.text, each) for each in reversed(sentences_of(passages))).values())
+    wanted = question_words(question)
+    near = cosines(question, [each.text for each in sentences])
+    scores = [cosine + coverage(wanted, words(each.text)) for cosine, each in zip(near, sentences, strict=True)]
+    best = sorted(range(len(sentences)), key=lambda at: -scores[at])[:count]
+    return [_candidate(passages[sentences[at].passage], sentences[at], scores[at]) for at in best]
+
+
+def _candidate(passage: Passage, sentence: Sentence, score: float) -> Candidate:
+    first = sentence.text.split(maxsplit=1)[0].casefold().strip("'’\"“,")
+    start = sentence.before if first in _LEANING and sentence.before is not None else sentence.start
+    return Candidate(passage, start, sentence.end, score)

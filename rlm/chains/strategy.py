@@ -1,0 +1,189 @@
+"""The chain strategy: a question's innermost description is looked up, its name put in its place, and so on outwards.
+
+"The year in which the designer of the crossing that is guarded by a swan died" stands in no passage. Each link is one
+search, one reading of the nearest sentences, which a model picks one of, and one check; all that decides is code. It
+costs a few hundred tokens a link whatever the documents' size, and needs no model that programs.
+"""
+
+import re
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from retrieval.passages import Passage
+from rlm.answers import Answer, AnswerStatus, CitationList, Claim, Usage, searched
+from rlm.chains.links import Links, descriptions
+from rlm.chains.prompts import check_call, lookup_call, read_lookup
+from rlm.chains.sentences import Candidate, Cosines, candidates
+from rlm.errors import RunCancelledError
+from rlm.plan.wording import take_apart
+from rlm.questions import check_question
+from rlm.quotes import locate
+from rlm.replies import read_verdict
+from rlm.strategies import Completed, Delta, Event, Planned, Reading, Retriever, StageClock, complete, never
+from rlm.subcalls.port import SubCall, SubCalls, SubFailure
+
+_SHOWN = 12
+_TRIES = 3
+_KIND = re.compile(r"\b(?:the|a|an|The|A|An) ((?:[a-z][\w'’-]* ){1,3})$")
+_NOT_FOUND = "These documents do not answer the question."
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A description, or the question itself, with its answer and the sentence that says so."""
+
+    asked: str
+    answer: str
+    source: Candidate
+
+
+@dataclass
+class _Attempt:
+    links: Links
+    done: list[_Link] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    found: list[Passage] = field(default_factory=list)
+    read: list[Passage] = field(default_factory=list)
+    stopped: SubFailure | None = None
+
+
+class ChainStrategy:
+    """Answers chains of facts; `retrieve` finds many passages, `cosines` compares their sentences."""
+
+    name = "chain"
+
+    def __init__(self, retrieve: Retriever, cosines: Cosines, subcalls: SubCalls, model_name: str) -> None:
+        self._retrieve = retrieve
+        self._cosines = cosines
+        self._subcalls = subcalls
+        self._model_name = model_name
+
+    def answer(self, question: str) -> Answer:
+        """The answer that `stream` ends with."""
+        return complete(self.stream(question))
+
+    def stream(self, question: str, *, cancelled: Callable[[], bool] = never) -> Iterator[Event]:
+        """Events as they happen. Raises `QuestionError` before the first, and what searching raises."""
+        question = take_apart(check_question(question)).asked
+        clock = StageClock()
+        yield Planned(tuple(_steps(question)), "rules")
+        attempt = _Attempt(Links.of(question))
+        try:
+            while True:
+                last = attempt.links.next is None
+                link = yield from self._look_up(attempt, cancelled)
+                clock.lap("links")
+                if link is not None:
+                    attempt.done.append(link)
+                if link is None or last:
+                    break
+                attempt.links = attempt.links.put(link.answer)
+        except RunCancelledError:
+            return
+        if cancelled():
+            return
+        answer, parts = self._conclude(attempt, whole=link is not None)
+        yield from map(Delta, parts)
+        clock.lap("conclude")
+        yield Completed(replace(answer, timings_ms=clock.laps()))
+
+    def _look_up(self, attempt: _Attempt, cancelled: Callable[[], bool]) -> Generator[Reading, None, _Link | None]:
+        """The next link, or None where no sentence among the nearest holds it."""
+        links = attempt.links
+        passages = list(self._retrieve(links.query))
+        attempt.found += [passage for passage in passages if passage not in attempt.found]
+        shown = candidates(links.query, passages, self._cosines, _SHOWN)
+        for _ in range(_TRIES):
+            if not shown or cancelled():
+                return None
+            read = tuple(dict.fromkeys(each.passage for each in shown))
+            attempt.read += [passage for passage in read if passage not in attempt.read]
+            yield Reading(attempt.usage.calls + 1, read)
+            picked = self._pick(attempt, shown, cancelled)
+            if picked is None:
+                return None
+            place, answer = picked
+            source = shown[place]
+            if (description := links.next) is not None:
+                return _Link(description, with_kind(source.text, answer), source)
+            if self._holds(attempt, answer, source, cancelled):
+                return _Link(f"{links.asked}?", answer, source)
+            shown = [each for at, each in enumerate(shown) if at != place]
+        return None
+
+    def _pick(
+        self, attempt: _Attempt, shown: Sequence[Candidate], cancelled: Callable[[], bool]
+    ) -> tuple[int, str] | None:
+        """Which sentence the model takes, and the answer it copies from it; None where it says neither."""
+        text = self._ask(attempt, lookup_call(attempt.links.task, [each.text for each in shown]), cancelled)
+        return None if text is None else read_lookup(text, [each.text for each in shown])
+
+    def _holds(self, attempt: _Attempt, answer: str, source: Candidate, cancelled: Callable[[], bool]) -> bool:
+        text = self._ask(attempt, check_call(attempt.links.task, answer, source.text), cancelled)
+        return text is not None and read_verdict(text)
+
+    def _ask(self, attempt: _Attempt, call: SubCall, cancelled: Callable[[], bool]) -> str | None:
+        (reply,) = self._subcalls.run([call], cancelled=cancelled)
+        if isinstance(reply, SubFailure):
+            attempt.usage += reply.usage
+            attempt.stopped = reply
+            return None
+        if not reply.cached:
+            attempt.usage += reply.usage
+        return reply.text
+
+    def _conclude(self, attempt: _Attempt, *, whole: bool) -> tuple[Answer, tuple[str, ...]]:
+        citations = CitationList()
+        claims = [
+            Claim(
+                link.answer if whole and link is attempt.done[-1] else f"{_capital(link.asked)}: {link.answer}.",
+                (citations.cite(link.source.passage, link.source.start, link.source.end),),
+                supported=True,
+            )
+            for link in attempt.done
+        ]
+        numbers = "".join(f"[{number}]" for number in range(1, len(citations.citations) + 1))
+        way = [f"{claim.text} {''.join(f'[{number}]' for number in claim.citations)}" for claim in claims]
+        if whole:
+            answer = claims[-1]
+            claims = [replace(answer, citations=tuple(range(1, len(citations.citations) + 1))), *claims[:-1]]
+            status, parts = AnswerStatus.ANSWERED, [f"{answer.text} {numbers}", *way[:-1]]
+        else:
+            status, parts = self._unfinished(attempt, way)
+        text = tuple(part if at == 0 else f"\n{part}" for at, part in enumerate(parts))
+        return Answer(
+            status=status,
+            text="".join(text),
+            claims=tuple(claims),
+            citations=citations.citations,
+            strategy=self.name,
+            model=self._model_name,
+            searched=searched(attempt.found, attempt.read),
+            usage=attempt.usage,
+        ), text
+
+    def _unfinished(self, attempt: _Attempt, way: Sequence[str]) -> tuple[AnswerStatus, list[str]]:
+        missing = attempt.links.next or f"{attempt.links.asked}?"
+        if attempt.stopped is not None:
+            ended = f"No answer was found before the end. {attempt.stopped.detail}"
+            return AnswerStatus.PARTIAL, [ended, *way]
+        return AnswerStatus.NOT_FOUND, [f"{_NOT_FOUND} Not found: {missing}", *way]
+
+
+def with_kind(sentence: str, name: str) -> str:
+    """A name with what the sentence calls it: "stone bridge Mason's Crossing" tells it from others of the name."""
+    span = locate(name, sentence)
+    if span is None:
+        return name
+    found = _KIND.search(sentence[: span[0]])
+    return (found[1] if found else "") + sentence[span[0] : span[1]]
+
+
+def _steps(question: str) -> Iterator[str]:
+    for description in descriptions(question):
+        yield f"Look up {description}."
+    yield "Answer the question with what was found."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

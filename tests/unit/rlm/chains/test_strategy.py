@@ -1,0 +1,179 @@
+import json
+import re
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from retrieval.passages import Passage
+from rlm.answers import Answer, AnswerStatus, Usage
+from rlm.chains.prompts import read_lookup
+from rlm.chains.sentences import candidates
+from rlm.chains.strategy import ChainStrategy, with_kind
+from rlm.errors import RunCancelledError
+from rlm.questions import QuestionError
+from rlm.strategies import Completed, Planned, Reading, never
+from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
+from tests.fakes.passages import passage
+
+QUESTION = "What was the year of death of the designer of the crossing that is guarded by a swan? The later is right."
+BRIDGE = "On the stone bridge Mason's Crossing stands a stone swan."
+DESIGN = "The stone bridge Mason's Crossing was drawn up by the surgeon Sabina Jellicoe."
+DEATH = "The surgeon Sabina Jellicoe died in 1852."
+WORLD = [
+    passage(f"It rained for days. {BRIDGE} The hay was wet.", document="bridges"),
+    passage(f"It was a dry year. {DESIGN}", document="designers", rank=2),
+    passage(f"{DEATH} The mayor did not.", document="deaths", rank=3),
+    passage("Nothing stands here.", document="none", rank=4),
+]
+ANSWERS = {
+    "What is the name of the crossing that is guarded by a swan?": (BRIDGE, "Mason's Crossing"),
+    "What is the name of the designer of stone bridge Mason's Crossing?": (DESIGN, "Sabina Jellicoe"),
+    "What was the year of death": (DEATH, "1852"),
+}
+
+
+class Reader:
+    """Answers look-ups by what their question begins with, and finds every answer right but `wrong` ones."""
+
+    def __init__(self, answers: dict[str, tuple[str, str]], wrong: Sequence[str] = ()) -> None:
+        self.answers = answers
+        self.wrong = wrong
+        self.calls: list[SubCall] = []
+        self.failure: SubFailure | None = None
+
+    def run(
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+    ) -> Sequence[SubReply | SubFailure]:
+        if cancelled():
+            raise RunCancelledError("cancelled")
+        self.calls += calls
+        return [self.failure or SubReply(self._reply(call), Usage(1, 100, 10)) for call in calls]
+
+    def _reply(self, call: SubCall) -> str:
+        if call.purpose == "check":
+            proposed = re.search(r"Proposed answer: (.*)", call.prompt)
+            assert proposed is not None
+            return json.dumps({"verdict": "wrong" if proposed[1] in self.wrong else "right"})
+        question = call.prompt.rsplit("Question: ", 1)[1]
+        shown = call.prompt.rsplit("Question: ", 1)[0]
+        for asked, (quote, answer) in self.answers.items():
+            if question.startswith(asked) and quote in shown:
+                return json.dumps({"quote": quote, "answer": answer})
+        return json.dumps({"quote": "Not there.", "answer": "nobody"})
+
+
+def chain(reader: Reader, passages: Sequence[Passage] = tuple(WORLD)) -> ChainStrategy:
+    return ChainStrategy(lambda question: passages, lambda question, texts: [0.5] * len(texts), reader, "m")
+
+
+def answer(reader: Reader, passages: Sequence[Passage] = tuple(WORLD)) -> Answer:
+    return chain(reader, passages).answer(QUESTION)
+
+
+def test_a_chain_is_followed_and_every_link_cited() -> None:
+    found = answer(Reader(ANSWERS))
+    assert found.status is AnswerStatus.ANSWERED
+    assert found.text == (
+        "1852 [1][2][3]\n"
+        "The crossing that is guarded by a swan: stone bridge Mason's Crossing. [1]\n"
+        "The designer of stone bridge Mason's Crossing: surgeon Sabina Jellicoe. [2]"
+    )
+    assert [citation.quote for citation in found.citations] == [BRIDGE, DESIGN, DEATH]
+    assert found.claims[0].citations == (1, 2, 3)
+    assert (found.strategy, found.usage.calls) == ("chain", 4)
+
+
+def test_the_plan_is_told_before_the_first_call_and_each_reading_with_its_passages() -> None:
+    reader = Reader(ANSWERS)
+    events = chain(reader).stream(QUESTION)
+    planned = next(events)
+    assert isinstance(planned, Planned)
+    assert planned.steps[0] == "Look up the crossing that is guarded by a swan."
+    assert reader.calls == []
+    readings = [event for event in events if isinstance(event, Reading)]
+    assert [event.call for event in readings] == [1, 2, 3]
+    assert all(event.passages for event in readings)
+
+
+def test_a_link_that_stands_nowhere_ends_the_chain_and_what_was_found_is_said() -> None:
+    found = answer(Reader({key: value for key, value in ANSWERS.items() if "designer" not in key}))
+    assert found.status is AnswerStatus.NOT_FOUND
+    assert found.text.startswith("These documents do not answer the question. Not found: the designer of stone bridge")
+    assert "The crossing that is guarded by a swan: stone bridge Mason's Crossing. [1]" in found.text
+    assert len(found.citations) == 1
+
+
+def test_an_answer_that_a_second_look_finds_wrong_is_not_given() -> None:
+    found = answer(Reader(ANSWERS, wrong=["1852"]))
+    assert found.status is AnswerStatus.NOT_FOUND
+    assert "1852" not in found.text
+
+
+def test_a_budget_that_ends_leaves_a_partial_answer_with_the_reason() -> None:
+    reader = Reader(ANSWERS)
+    reader.failure = SubFailure("budget_exhausted", "Of 3 calls 3 are taken.")
+    found = answer(reader)
+    assert found.status is AnswerStatus.PARTIAL
+    assert "Of 3 calls 3 are taken." in found.text
+
+
+def test_nothing_found_is_no_error() -> None:
+    reader = Reader(ANSWERS)
+    assert answer(reader, []).status is AnswerStatus.NOT_FOUND
+    assert reader.calls == []
+
+
+def test_a_cancelled_chain_ends_without_an_answer() -> None:
+    asked: list[int] = []
+
+    def cancelled() -> bool:
+        asked.append(1)
+        return len(asked) > 2
+
+    events = list(chain(Reader(ANSWERS)).stream(QUESTION, cancelled=cancelled))
+    assert not any(isinstance(event, Completed) for event in events)
+
+
+def test_an_empty_question_is_refused() -> None:
+    with pytest.raises(QuestionError):
+        next(chain(Reader({})).stream(" ? "))
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ('{"quote": "Ann sings.", "answer": "Ann"}', (0, "Ann")),
+        ('{"quote": "2. Bob sings.", "answer": "Bob"}', (1, "Bob")),
+        ('{"quote": "Somebody else sings.", "answer": "Bob"}', (1, "Bob")),
+        ('{"quote": "Ann sings.", "answer": "Bob"}', None),
+        ('{"quote": "Eve sings.", "answer": "Eve"}', None),
+        ('{"quote": "Ann sings."}', None),
+        ("Ann", None),
+        ("[]", None),
+        ('{"quote": "Ann sings.", "answer": ""}', None),
+    ],
+)
+def test_a_reply_counts_where_its_words_stand(reply: str, expected: tuple[int, str] | None) -> None:
+    assert read_lookup(reply, ["Ann sings.", "Bob sings."]) == expected
+
+
+@pytest.mark.parametrize(
+    ("sentence", "name", "expected"),
+    [
+        ("On the stone bridge Old Arch it rains.", "Old Arch", "stone bridge Old Arch"),
+        ("She married a painter Ann.", "Ann", "painter Ann"),
+        ("He died in 1852.", "1852", "1852"),
+        ("The Old Arch fell.", "Old Arch", "Old Arch"),
+        ("Ann sang.", "Bob", "Bob"),
+    ],
+)
+def test_a_name_keeps_what_the_sentence_calls_it(sentence: str, name: str, expected: str) -> None:
+    assert with_kind(sentence, name) == expected
+
+
+def test_a_sentence_that_leans_on_the_one_before_is_shown_with_it() -> None:
+    text = "Ann built the mill. She died in 1852. It rained."
+    found = candidates("When did she die?", [passage(text)], lambda _, texts: [float("died" in t) for t in texts], 1)
+    assert [each.text for each in found] == ["Ann built the mill. She died in 1852."]
+    twice = candidates("?", [passage("Same."), passage("Same.")], lambda _, texts: [0.0] * len(texts), 5)
+    assert len(twice) == 1
