@@ -57,24 +57,20 @@ def compare(question: str, passages: Sequence[Passage], embedder: Embedder) -> l
 
 @dataclass(frozen=True)
 class Sentence:
-    """`text` is the span from `start` to `end` of the passage at the place `passage`; the sentence before it begins at
-    `before`, None for the first."""
+    """`text` is the span from `start` to `end` of the passage at the place `passage`."""
 
     passage: int
     start: int
     end: int
     text: str
-    before: int | None
 
 
 def sentences_of(passages: Sequence[Passage]) -> list[Sentence]:
     """The sentences of all passages, in order."""
     found: list[Sentence] = []
     for number, passage in enumerate(passages):
-        before = None
-        for start, end in sentence_spans(passage.text):
-            found.append(Sentence(number, start, end, passage.text[start:end], before))
-            before = start
+        spans = sentence_spans(passage.text)
+        found += [Sentence(number, start, end, passage.text[start:end]) for start, end in spans]
     return found
 
 

@@ -8,6 +8,9 @@ _ABBREVIATION = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Nr|Fig|Vol|pp?|ca?|approx|al|e\.g|i\.e|Inc|Ltd|Co|U\.S|z\.B))\.$"
 )
 _LONGEST_ABBREVIATION = 8
+_LEANING = frozenset(
+    ("he", "she", "it", "they", "this", "that", "these", "those", "his", "her", "its", "their", "there")
+)
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
@@ -23,6 +26,15 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         start = following
     spans.append((start, len(text)))
     return [(first, last) for first, last in (_stripped(text, *span) for span in spans) if first < last]
+
+
+def with_antecedent(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span with the sentence before it where it begins with a word like "she" that leans on one."""
+    first = text[start:end].split(maxsplit=1)[:1]
+    if not first or first[0].casefold().strip("'’\"“,") not in _LEANING:
+        return start, end
+    before = sentence_spans(text[:start])
+    return (before[-1][0], end) if before else (start, end)
 
 
 def sentence_around(text: str, start: int, end: int) -> tuple[int, int]:

@@ -1,11 +1,13 @@
 """What a reader of sentences is asked, and how its reply is read."""
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
 
+from retrieval.passages import Passage
 from rlm.operators.prompts import numbered, one_line
-from rlm.prompts import without_template_tokens
+from rlm.prompts import checking_prompt, checking_schema, without_template_tokens
 from rlm.quotes import locate
 from rlm.subcalls.port import SubCall
 
@@ -20,12 +22,6 @@ Question: {question}
 The question may say in other words what a sentence says. Reply as JSON:
 "quote": the one sentence that fits the question best, copied word for word,
 "answer": the name or value asked for, as that sentence has it."""
-_CHECK = """{sentence}
-
-Question: {question}
-Proposed answer: {answer}
-
-Does the sentence say that this is the answer? Choose "right" or "wrong"."""
 _NUMBER = re.compile(r"^\d+\.\s*")
 _REPLY_TOKENS = 160
 _CHECK_TOKENS = 16
@@ -45,20 +41,11 @@ def lookup_call(question: str, sentences: Sequence[str]) -> SubCall:
     return SubCall(SYSTEM, prompt, _REPLY_TOKENS, schema, "lookup")
 
 
-def check_call(question: str, answer: str, sentence: str) -> SubCall:
-    """Asks whether a sentence says that `answer` is the answer."""
-    schema = {
-        "type": "object",
-        "properties": {"verdict": {"type": "string", "enum": ["right", "wrong"]}},
-        "required": ["verdict"],
-        "additionalProperties": False,
-    }
-    prompt = _CHECK.format(
-        sentence=numbered([one_line(sentence, _SENTENCE_CHARS)]),
-        question=without_template_tokens(question),
-        answer=one_line(answer, _SENTENCE_CHARS),
-    )
-    return SubCall(SYSTEM, prompt, _CHECK_TOKENS, schema, "check")
+def check_call(question: str, answer: str, excerpt: Passage) -> SubCall:
+    """Asks whether an excerpt says that `answer` is the answer. Its mark is made of what it shows, as a record's."""
+    nonce = hashlib.sha256(f"{excerpt.text}\0{answer}".encode()).hexdigest()[:16]
+    (message,) = checking_prompt(question, answer, excerpt, nonce=nonce)
+    return SubCall("", message.text, _CHECK_TOKENS, checking_schema(), "check")
 
 
 def read_lookup(text: str, sentences: Sequence[str]) -> tuple[int, str] | None:

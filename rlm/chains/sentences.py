@@ -7,12 +7,8 @@ from typing import Protocol
 from retrieval.passages import Passage
 from rlm.answerability import question_words
 from rlm.nearest import Sentence, sentences_of
+from rlm.sentences import with_antecedent
 from rlm.words import coverage, words
-
-# Sentences that lean on the one before are shown with it.
-_LEANING = frozenset(
-    ["he", "she", "it", "they", "this", "that", "these", "those", "his", "her", "its", "their", "there"]
-)
 
 
 class Cosines(Protocol):
@@ -49,6 +45,4 @@ def candidates(question: str, passages: Sequence[Passage], cosines: Cosines, cou
 
 
 def _candidate(passage: Passage, sentence: Sentence, score: float) -> Candidate:
-    first = sentence.text.split(maxsplit=1)[0].casefold().strip("'’\"“,")
-    start = sentence.before if first in _LEANING and sentence.before is not None else sentence.start
-    return Candidate(passage, start, sentence.end, score)
+    return Candidate(passage, *with_antecedent(passage.text, sentence.start, sentence.end), score)

@@ -15,6 +15,7 @@ from rlm.chains.links import Links, descriptions
 from rlm.chains.prompts import check_call, lookup_call, read_lookup
 from rlm.chains.sentences import Candidate, Cosines, candidates
 from rlm.errors import RunCancelledError
+from rlm.namesakes import of_a_namesake
 from rlm.plan.wording import take_apart
 from rlm.questions import check_question
 from rlm.quotes import locate
@@ -119,7 +120,10 @@ class ChainStrategy:
         return None if text is None else read_lookup(text, [each.text for each in shown])
 
     def _holds(self, attempt: _Attempt, answer: str, source: Candidate, cancelled: Callable[[], bool]) -> bool:
-        text = self._ask(attempt, check_call(attempt.links.task, answer, source.text), cancelled)
+        if of_a_namesake(attempt.links.query, source.text):
+            return False
+        excerpt = replace(source.passage, text=source.text)
+        text = self._ask(attempt, check_call(f"{attempt.links.query}?", answer, excerpt), cancelled)
         return text is not None and read_verdict(text)
 
     def _ask(self, attempt: _Attempt, call: SubCall, cancelled: Callable[[], bool]) -> str | None:

@@ -27,6 +27,9 @@ def test_the_nearest_come_first_and_the_searchs_own_first_three_stay() -> None:
 
 def test_sentences_know_where_they_stand() -> None:
     first, second = sentences_of([passage("One here. Two there.")])
-    assert (first.text, first.before, second.text, second.before) == ("One here.", None, "Two there.", 0)
+    assert [(each.text, each.start, each.end) for each in (first, second)] == [
+        ("One here.", 0, 9),
+        ("Two there.", 10, 20),
+    ]
     assert sentences_of([passage(" ")]) == []
     assert compare("?", [passage(" ")], HashingEmbedder())[0].nearest == -1.0

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm.sentences import sentence_around, sentence_spans
+from rlm.sentences import sentence_around, sentence_spans, with_antecedent
 
 
 def split(text: str) -> list[str]:
@@ -48,3 +48,12 @@ def test_the_sentences_around_a_span_are_those_it_touches() -> None:
     start = text.index("Two")
     assert sentence_around(text, start, start + 3) == (start, start + len("Two here."))
     assert sentence_around(text, 4, start + 3) == (0, start + len("Two here."))
+
+
+def test_a_sentence_that_leans_on_one_before_is_taken_with_it() -> None:
+    text = "It rained. Ann built the mill. She died in 1852."
+    start = text.index("She")
+    assert with_antecedent(text, start, len(text)) == (text.index("Ann"), len(text))
+    assert with_antecedent(text, text.index("Ann"), start - 1) == (text.index("Ann"), start - 1)
+    assert with_antecedent(text, 0, 10) == (0, 10)
+    assert with_antecedent(text, 3, 3) == (3, 3)
