@@ -105,7 +105,7 @@ class Answering:
             strategy = self._recursive(chosen, wanted, scope, model, cancelled, durability)
             return self._events(Routed(chosen.strategy, chosen.reason), strategy.stream(question, cancelled=cancelled))
         if chosen.strategy is StrategyName.CHAIN:
-            strategy = self._chain(scope, model, wanted, durability)
+            strategy = self._chain(scope, model, wanted, cancelled, durability)
             return self._events(Routed(chosen.strategy, chosen.reason), strategy.stream(question, cancelled=cancelled))
         if chosen.strategy is not StrategyName.EXHAUSTIVE:
             strategy = self._reading(scope, model, wanted, cancelled, durability)
@@ -148,12 +148,20 @@ class Answering:
             told=durability.turn,
         )
 
-    def _chain(self, scope: AnswerScope, model: ChatModel | None, wanted: Wanted, durability: Durability) -> Strategy:
+    def _chain(
+        self,
+        scope: AnswerScope,
+        model: ChatModel | None,
+        wanted: Wanted,
+        cancelled: Callable[[], bool],
+        durability: Durability,
+    ) -> Strategy:
         if model is None:
             raise LanguageModelRefusedError("A chain of facts takes a language model.", hint="Set LEADLINE_LLM.")
         retrieve = durability.retriever(retriever(self._searcher, scope, top_k=_LOOKED_AT_FOR_LINKS))
         calls = self._calls(model, scope, wanted, durability)
-        return self._library.chain(retrieve, calls, model.profile)
+        reading = self._reading_with(model, calls, scope, cancelled, durability)
+        return self._library.chain(retrieve, calls, model.profile, reading)
 
     def _exhaustive(
         self,
@@ -202,7 +210,16 @@ class Answering:
     ) -> Strategy:
         if model is None:
             return ExtractiveStrategy(durability.retriever(retriever(self._searcher, scope)))
+        return self._reading_with(model, self._calls(model, scope, wanted, durability), scope, cancelled, durability)
+
+    def _reading_with(
+        self,
+        model: ChatModel,
+        calls: SubCalls,
+        scope: AnswerScope,
+        cancelled: Callable[[], bool],
+        durability: Durability,
+    ) -> DirectStrategy:
         found = self._library.nearest(lambda count: retriever(self._searcher, scope, top_k=count))
-        retrieve = durability.retriever(found)
-        chat = durability.chat(model.chat, self._calls(model, scope, wanted, durability), cancelled)
-        return DirectStrategy(retrieve, chat, model.profile, nonce=durability.nonce)
+        chat = durability.chat(model.chat, calls, cancelled)
+        return DirectStrategy(durability.retriever(found), chat, model.profile, nonce=durability.nonce)

@@ -25,7 +25,7 @@ from rlm.routing import Route
 from rlm.runs.port import ONCE, Durability
 from rlm.sandbox.port import Sandbox
 from rlm.scopes import AnswerScope
-from rlm.strategies import Retriever
+from rlm.strategies import Retriever, Strategy
 from rlm.subcalls.cache import ReplyCache
 from rlm.subcalls.port import SubCalls
 
@@ -78,7 +78,7 @@ class Library:
             return retrieve(PASSAGES)
         return nearest_first(retrieve(LOOKED_AT), self._embedder, top_k=PASSAGES)
 
-    def chain(self, retrieve: Retriever, calls: SubCalls, profile: ModelProfile) -> ChainStrategy:
+    def chain(self, retrieve: Retriever, calls: SubCalls, profile: ModelProfile, otherwise: Strategy) -> ChainStrategy:
         """A strategy over what `retrieve` finds; without an encoder, sentences are compared by their words alone."""
 
         def near(question: str, texts: Sequence[str]) -> Sequence[float]:
@@ -86,7 +86,7 @@ class Library:
                 return [0.0] * len(texts)
             return [float(each) for each in cosines(question, texts, self._embedder)]
 
-        return ChainStrategy(retrieve, near, calls, profile.name)
+        return ChainStrategy(retrieve, near, calls, profile.name, otherwise=otherwise)
 
     def estimate(self, route: Route, profile: ModelProfile, *, every_record: bool = False) -> Estimate:
         """Nothing where the plan is still to be filled in by the model."""

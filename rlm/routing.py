@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rlm.budgets import Limits
+from rlm.chains.links import descriptions
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.records import SplitBy
 from rlm.errors import RunTooLargeError
@@ -60,7 +61,8 @@ _OPEN_ENDED = re.compile(
     re.IGNORECASE,
 )
 # A thing that is only described, on which another fact hangs ("the designer of the crossing that is guarded by lions"):
-# no passage says both. Of 1,190 XQuAD questions, which one paragraph answers, five look so.
+# no passage says both. Of 1,190 XQuAD questions, which one paragraph answers, five look so, and eight have two
+# descriptions, one in the other.
 _CHAIN = re.compile(
     r"(?<!\bname )(?<!\bnames )(?<!\btitle )(?<=\w )(?:of|by|under|(?:that|who|which|whom) \w+) the (?:[\w-]+ ){1,4}?"
     r"(?:that|who|whose|(?:\w+ )?wh(?:ich|om|ere))\b",
@@ -88,7 +90,7 @@ def route(
         if corpus.size.tokens >= _WORTH_A_RUN_TOKENS:
             reason = f"Recursive: {shape} {corpus.size.tokens:,} tokens, and the model programs."
             return Route(StrategyName.RECURSIVE, reason, corpus)
-    if can_judge and _CHAIN.search(question):
+    if can_judge and _asks_for_a_chain(question):
         return Route(StrategyName.CHAIN, "Chain: the question asks for facts that hang on one another.")
     if not _ABOUT_MANY.search(take_apart(question).asked):
         return Route(StrategyName.DIRECT, "Direct: a few passages can answer the question.")
@@ -125,7 +127,11 @@ def _shape(question: str) -> str:
     """In words, what of a question asks for more than a few passages; empty for one that does not."""
     if _OPEN_ENDED.search(question):
         return "the question is about"
-    return "the question asks for a chain of facts in" if _CHAIN.search(question) else ""
+    return "the question asks for a chain of facts in" if _asks_for_a_chain(question) else ""
+
+
+def _asks_for_a_chain(question: str) -> bool:
+    return bool(_CHAIN.search(question)) or len(descriptions(take_apart(question).asked)) > 1
 
 
 def _guessed(question: str, plan: Plan) -> bool:

@@ -2,7 +2,8 @@
 
 "The year in which the designer of the crossing that is guarded by a swan died" stands in no passage. Each link is one
 search, one reading of the nearest sentences, which a model picks one of, and one check; all that decides is code. It
-costs a few hundred tokens a link whatever the documents' size, and needs no model that programs.
+costs a few hundred tokens a link whatever the documents' size, and needs no model that programs. Where a link is not
+found, the question may be one that a passage answers all the same: it is read for directly.
 """
 
 import re
@@ -20,7 +21,18 @@ from rlm.plan.wording import take_apart
 from rlm.questions import check_question
 from rlm.quotes import locate
 from rlm.replies import read_verdict
-from rlm.strategies import Completed, Delta, Event, Planned, Reading, Retriever, StageClock, complete, never
+from rlm.strategies import (
+    Completed,
+    Delta,
+    Event,
+    Planned,
+    Reading,
+    Retriever,
+    StageClock,
+    Strategy,
+    complete,
+    never,
+)
 from rlm.subcalls.port import SubCall, SubCalls, SubFailure
 
 _SHOWN = 12
@@ -53,11 +65,21 @@ class ChainStrategy:
 
     name = "chain"
 
-    def __init__(self, retrieve: Retriever, cosines: Cosines, subcalls: SubCalls, model_name: str) -> None:
+    def __init__(
+        self,
+        retrieve: Retriever,
+        cosines: Cosines,
+        subcalls: SubCalls,
+        model_name: str,
+        *,
+        otherwise: Strategy | None = None,
+    ) -> None:
+        """`otherwise` answers what is no chain after all."""
         self._retrieve = retrieve
         self._cosines = cosines
         self._subcalls = subcalls
         self._model_name = model_name
+        self._otherwise = otherwise
 
     def answer(self, question: str) -> Answer:
         """The answer that `stream` ends with."""
@@ -65,10 +87,11 @@ class ChainStrategy:
 
     def stream(self, question: str, *, cancelled: Callable[[], bool] = never) -> Iterator[Event]:
         """Events as they happen. Raises `QuestionError` before the first, and what searching raises."""
-        question = take_apart(check_question(question)).asked
+        question = check_question(question)
+        asked = take_apart(question).asked
         clock = StageClock()
-        yield Planned(tuple(_steps(question)), "rules")
-        attempt = _Attempt(Links.of(question))
+        yield Planned(tuple(_steps(asked)), "rules")
+        attempt = _Attempt(Links.of(asked))
         try:
             while True:
                 last = attempt.links.next is None
@@ -83,10 +106,35 @@ class ChainStrategy:
             return
         if cancelled():
             return
+        if link is None and attempt.stopped is None and self._otherwise is not None:
+            direct = yield from self._read_directly(self._otherwise, question, attempt, cancelled)
+            if direct is None:
+                return
+            if direct.answer.status is not AnswerStatus.NOT_FOUND:
+                yield direct
+                return
+            attempt.usage = direct.answer.usage
+            clock.lap("read")
         answer, parts = self._conclude(attempt, whole=link is not None)
         yield from map(Delta, parts)
         clock.lap("conclude")
         yield Completed(replace(answer, timings_ms=clock.laps()))
+
+    def _read_directly(
+        self, otherwise: Strategy, question: str, attempt: _Attempt, cancelled: Callable[[], bool]
+    ) -> Generator[Event, None, Completed | None]:
+        """What the other strategy ends with, None when it was cancelled; an answer that finds nothing is not told."""
+        parts: list[Delta] = []
+        for event in otherwise.stream(question, cancelled=cancelled):
+            if isinstance(event, Completed):
+                if event.answer.status is not AnswerStatus.NOT_FOUND:
+                    yield from parts
+                return Completed(replace(event.answer, usage=event.answer.usage + attempt.usage))
+            if isinstance(event, Delta):
+                parts.append(event)
+            else:
+                yield event
+        return None
 
     def _look_up(self, attempt: _Attempt, cancelled: Callable[[], bool]) -> Generator[Reading, None, _Link | None]:
         """The next link, or None where no sentence among the nearest holds it."""

@@ -1,17 +1,17 @@
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from retrieval.passages import Passage
-from rlm.answers import Answer, AnswerStatus, Usage
+from rlm.answers import Answer, AnswerStatus, Searched, Usage
 from rlm.chains.prompts import read_lookup
 from rlm.chains.sentences import candidates
 from rlm.chains.strategy import ChainStrategy, with_kind
 from rlm.errors import RunCancelledError
 from rlm.questions import QuestionError
-from rlm.strategies import Completed, Planned, Reading, never
+from rlm.strategies import Completed, Delta, Event, Planned, Reading, Strategy, never
 from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
 from tests.fakes.passages import passage
 
@@ -62,8 +62,13 @@ class Reader:
         return json.dumps({"quote": "Not there.", "answer": "nobody"})
 
 
-def chain(reader: Reader, passages: Sequence[Passage] = tuple(WORLD)) -> ChainStrategy:
-    return ChainStrategy(lambda question: passages, lambda question, texts: [0.5] * len(texts), reader, "m")
+def chain(
+    reader: Reader, passages: Sequence[Passage] = tuple(WORLD), *, otherwise: Strategy | None = None
+) -> ChainStrategy:
+    def near(question: str, texts: Sequence[str]) -> list[float]:
+        return [0.5] * len(texts)
+
+    return ChainStrategy(lambda question: passages, near, reader, "m", otherwise=otherwise)
 
 
 def answer(reader: Reader, passages: Sequence[Passage] = tuple(WORLD)) -> Answer:
@@ -101,6 +106,30 @@ def test_a_link_that_stands_nowhere_ends_the_chain_and_what_was_found_is_said() 
     assert found.text.startswith("These documents do not answer the question. Not found: the designer of stone bridge")
     assert "The crossing that is guarded by a swan: stone bridge Mason's Crossing. [1]" in found.text
     assert len(found.citations) == 1
+
+
+def test_what_is_no_chain_after_all_is_read_for_directly() -> None:
+    class Direct:
+        name = "direct"
+
+        def __init__(self, status: AnswerStatus) -> None:
+            self.status = status
+
+        def stream(self, question: str, *, cancelled: Callable[[], bool] = never) -> Iterator[Event]:
+            assert question == QUESTION
+            yield Delta("1852 [1]")
+            searched = Searched(0, 0, ())
+            yield Completed(Answer(self.status, "1852 [1]", (), (), "direct", "m", searched, usage=Usage(2, 50, 5)))
+
+    for status, told in ((AnswerStatus.ANSWERED, "1852 [1]"), (AnswerStatus.NOT_FOUND, "These documents do not")):
+        strategy = chain(Reader({}), otherwise=Direct(status))
+        *events, last = strategy.stream(QUESTION)
+        assert isinstance(last, Completed)
+        assert last.answer.status is status
+        assert last.answer.usage.calls == 3
+        text = "".join(event.text for event in events if isinstance(event, Delta))
+        assert text == last.answer.text
+        assert text.startswith(told)
 
 
 def test_an_answer_that_a_second_look_finds_wrong_is_not_given() -> None:
