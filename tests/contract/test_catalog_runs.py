@@ -129,6 +129,13 @@ def test_a_run_is_about_the_versions_that_were_active_when_it_began(
     assert log.deleted([first.version.id]) == {first.version.id}
 
 
+def test_a_run_keeps_how_it_was_asked_for(runs: Runs) -> None:
+    asked = RunRequest("ann", "How many?", strategy="exhaustive", limits={"calls": 7}, every_record=True)
+    run = runs.create(asked)[0]
+    assert (run.strategy, run.limits, run.every_record) == ("exhaustive", {"calls": 7}, True)
+    assert runs.create(RunRequest("ann", "How many?"))[0].every_record is False
+
+
 def test_a_replaced_version_is_kept_until_the_runs_that_read_it_have_ended(
     runs: Runs, jobs: Jobs, log: RunLog, catalog: Catalog, engine: Engine
 ) -> None:

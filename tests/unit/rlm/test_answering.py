@@ -185,3 +185,22 @@ def test_without_a_model_or_a_sandbox_a_recursive_answer_is_refused(scheduler: S
         answering(scheduler, None).stream("Who?", SCOPE, wanted=RECURSIVE)
     with pytest.raises(SandboxUnavailableError):
         answering(scheduler, RuleChat()).stream("Who?", SCOPE, wanted=RECURSIVE)
+
+
+def test_a_chain_can_be_forced_and_takes_a_language_model(scheduler: SubCallScheduler) -> None:
+    wanted = Wanted(StrategyName.CHAIN)
+    asked = "Who is the friend of the man that keeps the oak?"
+    found = answer(answering(scheduler, RuleChat()), asked, wanted)
+    assert found.reasons[0] == "Chain, as asked."
+    assert found.status is AnswerStatus.NOT_FOUND
+    with pytest.raises(LanguageModelRefusedError):
+        answering(scheduler, None).stream(asked, SCOPE, wanted=wanted)
+
+
+def test_all_records_are_read_where_that_is_asked_for(scheduler: SubCallScheduler) -> None:
+    made = answering(scheduler, RuleChat(), SLOW)
+    with pytest.raises(RunTooLargeError, match="About"):
+        made.stream(COUNTING, SCOPE, wanted=Wanted(every_record=True))
+    found = answer(made, wanted=Wanted(confirm=True, every_record=True))
+    assert found.coverage is not None
+    assert (found.coverage.slices_read, found.coverage.slices_inferred) == (90, 0)
