@@ -73,10 +73,15 @@ class Links:
     @property
     def task(self) -> str:
         """What to ask a reader: for the next description's name, or the question itself with what is known."""
-        if (description := self.next) is not None:
-            return f"What is the name of {description}?{self._noted}"
+        if self.next is not None:
+            return f"{self.short_task}{self._noted}"
         known = "".join(f" It is known that {each.description} is {each.name}." for each in self.found)
         return f"{self.whole}?{self._noted}{known}"
+
+    @property
+    def short_task(self) -> str:
+        """The same without what is known and the notes, for a question about one sentence."""
+        return f"{self.asked}?" if self.next is None else f"What is the name of {self.next}?"
 
     def put(self, name: str) -> "Links":
         """With `name` in place of the next description."""

@@ -153,10 +153,10 @@ class ChainStrategy:
                 return None
             place, answer = picked
             source = shown[place]
-            if (description := links.next) is not None:
-                return _Link(description, with_kind(source.text, answer), source)
             if self._holds(attempt, answer, source, cancelled):
-                return _Link(f"{links.asked}?", answer, source)
+                if links.next is None:
+                    return _Link(f"{links.asked}?", answer, source)
+                return _Link(links.next, with_kind(source.text, answer), source)
             shown = [each for at, each in enumerate(shown) if at != place]
         return None
 
@@ -171,7 +171,7 @@ class ChainStrategy:
         if of_a_namesake(attempt.links.query, source.text):
             return False
         excerpt = replace(source.passage, text=source.text)
-        text = self._ask(attempt, check_call(f"{attempt.links.query}?", answer, excerpt), cancelled)
+        text = self._ask(attempt, check_call(attempt.links.short_task, answer, excerpt), cancelled)
         return text is not None and read_verdict(text)
 
     def _ask(self, attempt: _Attempt, call: SubCall, cancelled: Callable[[], bool]) -> str | None:

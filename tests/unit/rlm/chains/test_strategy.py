@@ -85,7 +85,7 @@ def test_a_chain_is_followed_and_every_link_cited() -> None:
     )
     assert [citation.quote for citation in found.citations] == [BRIDGE, DESIGN, DEATH]
     assert found.claims[0].citations == (1, 2, 3)
-    assert (found.strategy, found.usage.calls) == ("chain", 4)
+    assert (found.strategy, found.usage.calls) == ("chain", 6)
 
 
 def test_the_plan_is_told_before_the_first_call_and_each_reading_with_its_passages() -> None:
@@ -96,7 +96,7 @@ def test_the_plan_is_told_before_the_first_call_and_each_reading_with_its_passag
     assert planned.steps[0] == "Look up the crossing that is guarded by a swan."
     assert reader.calls == []
     readings = [event for event in events if isinstance(event, Reading)]
-    assert [event.call for event in readings] == [1, 2, 3]
+    assert [event.call for event in readings] == [1, 3, 5]
     assert all(event.passages for event in readings)
 
 
@@ -136,6 +136,14 @@ def test_an_answer_that_a_second_look_finds_wrong_is_not_given() -> None:
     found = answer(Reader(ANSWERS, wrong=["1852"]))
     assert found.status is AnswerStatus.NOT_FOUND
     assert "1852" not in found.text
+
+
+def test_a_name_that_a_second_look_finds_wrong_is_not_followed() -> None:
+    reader = Reader(ANSWERS, wrong=["Sabina Jellicoe"])
+    found = answer(reader)
+    assert found.status is AnswerStatus.NOT_FOUND
+    assert "Jellicoe" not in found.text
+    assert not any("1852" in call.prompt.rsplit("Question: ", 1)[1] for call in reader.calls)
 
 
 def test_a_budget_that_ends_leaves_a_partial_answer_with_the_reason() -> None:
