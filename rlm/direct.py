@@ -16,7 +16,6 @@ from rlm.answerability import THRESHOLD, WORTH_READING, Decision, Weighed, befor
 from rlm.answers import Answer, Usage, searched
 from rlm.composing import compose, not_found, unfinished
 from rlm.errors import BudgetExhaustedError, LanguageModelOutputError
-from rlm.namesakes import of_a_namesake
 from rlm.profiles import ModelProfile
 from rlm.prompts import new_nonce
 from rlm.questions import check_question
@@ -92,12 +91,8 @@ class DirectStrategy:
             finding = self._read(question, look, attempt)
             doubtful = finding.doubtful if finding else None
             if finding and doubtful and attempt.calls < self._max_calls:
-                excerpt = finding.excerpt(doubtful)
-                if of_a_namesake(question, excerpt.text):
-                    attempt.findings[-1] = finding.checked(False)
-                    continue
-                yield Reading(attempt.calls + 1, (excerpt,))
-                self._check(question, finding, excerpt, attempt)
+                yield Reading(attempt.calls + 1, (doubtful.passage,))
+                self._check(question, finding, doubtful, attempt)
 
     def _looks(self, question: str, attempt: "_Attempt") -> Iterator["_Look"]:
         """What to read next, until the answer is settled or the calls are spent.
@@ -141,10 +136,10 @@ class DirectStrategy:
         attempt.findings.append(finding)
         return finding
 
-    def _check(self, question: str, finding: Finding, excerpt: Passage, attempt: "_Attempt") -> None:
+    def _check(self, question: str, finding: Finding, source: Weighed, attempt: "_Attempt") -> None:
         attempt.calls += 1
         try:
-            verdict = self._reader.confirms(question, finding.answer, excerpt)
+            verdict = self._reader.confirms(question, finding.answer, source.passage)
         except LanguageModelOutputError as error:
             attempt.unreadable.append(error)
             return

@@ -3,16 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from retrieval.passages import Passage
 from rlm.answerability import Decision, Weighed, after_reading
 from rlm.quotes import locate
 from rlm.replies import Quotation, Reply
-from rlm.sentences import sentence_around, sentence_spans, with_antecedent
+from rlm.sentences import sentence_around, sentence_spans
 from rlm.support import Support, judge
 from rlm.words import words
 
 _MAX_CLAIMS = 12
-_EXCERPT_CHARS = 1_000
 _MAX_DROPPED_WORDS = 4
 _MIN_SHORTENED_WORDS = 6
 
@@ -60,17 +58,6 @@ class Finding:
     def doubtful(self) -> Weighed | None:
         """The passage of an answer that is supported, and would be shown if a second reading confirmed it."""
         return _best_source(self.claims) if self.supported and not self.decision.answerable else None
-
-    def excerpt(self, source: Weighed) -> Passage:
-        """The sentences of `source` that the claims rest on: beside ten others a small model does not find them."""
-        spans = [(each.start, each.end) for claim in self.claims for each in claim.evidence if each.source == source]
-        text = source.passage.text
-        start, end = min(start for start, _ in spans), max(end for _, end in spans)
-        if end - start > _EXCERPT_CHARS:
-            start, end = spans[0]
-        start, end = with_antecedent(text, *sentence_around(text, start, end))
-        first = source.passage.start
-        return replace(source.passage, text=text[start:end], start=first + start, end=first + end)
 
     def checked(self, confirmed: bool) -> "Finding":
         """The same after a second reading said whether the answer is right."""
