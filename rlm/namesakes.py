@@ -26,7 +26,10 @@ def of_a_namesake(question: str, sentence: str) -> bool:
 
 
 def _names(text: str) -> Iterator[frozenset[str]]:
-    """The words of each run of capitalised words, without titles and without a sentence's first word."""
+    """The words of each run of capitalised words, without titles.
+
+    The word that opens a sentence is left out of a longer run than two: "Before Thaddeus Nightingale".
+    """
     for match in _NAME.finditer(text):
         said = match[0].split()
         opens = not text[: match.start()].strip() or text[: match.start()].rstrip()[-1:] in ".!?"

@@ -15,7 +15,7 @@ from rlm.answers import Answer, AnswerStatus, CitationList, Claim, Usage, search
 from rlm.chains.links import Links, descriptions
 from rlm.chains.prompts import check_call, lookup_call, read_lookup
 from rlm.chains.sentences import Candidate, Cosines, candidates
-from rlm.errors import RunCancelledError
+from rlm.errors import BudgetExhaustedError, RunCancelledError
 from rlm.namesakes import of_a_namesake
 from rlm.plan.wording import take_apart
 from rlm.questions import check_question
@@ -86,7 +86,8 @@ class ChainStrategy:
         return complete(self.stream(question))
 
     def stream(self, question: str, *, cancelled: Callable[[], bool] = never) -> Iterator[Event]:
-        """Events as they happen. Raises `QuestionError` before the first, and what searching raises."""
+        """Events as they happen. Raises `QuestionError` before the first, and what searching or `otherwise` raises: a
+        model that is away is told as it is for any other question."""
         question = check_question(question)
         asked = take_apart(question).asked
         clock = StageClock()
@@ -106,7 +107,8 @@ class ChainStrategy:
             return
         if cancelled():
             return
-        if link is None and attempt.stopped is None and self._otherwise is not None:
+        spent = attempt.stopped is not None and attempt.stopped.code == BudgetExhaustedError.code
+        if link is None and not spent and self._otherwise is not None:
             direct = yield from self._read_directly(self._otherwise, question, attempt, cancelled)
             if direct is None:
                 return

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from rlm.answerability import THRESHOLD, WORTH_READING, after_reading, before_reading, question_words, weigh
@@ -89,3 +91,11 @@ class TestAfterReading:
         decision = after_reading(weighed, NO)
         assert decision.answerable
         assert decision.reasons[-1] == NO.reason
+
+
+def test_the_nearest_sentence_counts_for_the_order_and_not_for_the_score() -> None:
+    far = passage("Tickets are sold at the gate.", document="far", cosine=0.5)
+    near = replace(far, document_id="near", nearest=0.6, rank=2)
+    first, second = weigh("Where does one pay?", [far, near])
+    assert (first.passage.document_id, second.passage.document_id) == ("near", "far")
+    assert first.score == second.score

@@ -116,8 +116,9 @@ def test_a_body_that_is_not_json_is_typed(server: ScriptedOpenAI) -> None:
 
 
 def test_nobody_at_the_address_is_unavailable() -> None:
-    with pytest.raises(LanguageModelUnavailableError):
+    with pytest.raises(LanguageModelUnavailableError) as raised:
         remote_chat_model("http://127.0.0.1:9/v1", PROFILE, max_retries=0).invoke("Count.")
+    assert not raised.value.reached
 
 
 def test_a_busy_server_is_asked_once_more(server: ScriptedOpenAI) -> None:
@@ -167,3 +168,12 @@ def test_a_time_that_makes_no_sense_is_none(said: str) -> None:
     ours = translated(openai.RateLimitError("Busy.", response=response, body=None))
     assert isinstance(ours, LanguageModelUnavailableError)
     assert ours.retry_after_seconds is None
+
+
+def test_a_server_that_broke_off_had_the_request_and_one_that_nobody_reached_had_not() -> None:
+    for cause, reached in ((httpx2.ReadError("reset"), True), (httpx2.ConnectError("refused"), False)):
+        error = openai.APIConnectionError(request=httpx2.Request("POST", "http://x"))
+        error.__cause__ = cause
+        found = translated(error)
+        assert isinstance(found, LanguageModelUnavailableError)
+        assert found.reached is reached

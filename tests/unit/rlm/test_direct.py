@@ -150,6 +150,14 @@ class TestOtherWords:
         assert strategy(chat, [self.REFUNDS], max_calls=1).answer(self.ASKED).status is AnswerStatus.NOT_FOUND
         assert not chat.prompts
 
+    def test_the_last_call_reads_several_passages_where_each_was_read_alone(self) -> None:
+        others = [passage(f"Fees are due on day {n}.", document=f"d{n}", rank=n + 1, cosine=0.4) for n in range(1, 7)]
+        last = reply("Refunds are issued within 14 days of the return.", answer="within 14 days")
+        chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}', last, '{"verdict": "right"}'])
+        events = list(strategy(chat, [self.REFUNDS, *others], max_calls=4).stream(self.ASKED))
+        read = [len(event.passages) for event in events if isinstance(event, Reading)]
+        assert read[:3] == [1, 1, 5]
+
     def test_checks_count_as_calls(self) -> None:
         chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}', self.READ, self.READ])
         answer = strategy(chat, [self.REFUNDS] * 5).answer(self.ASKED)

@@ -9,7 +9,7 @@ from rlm.answers import Answer, AnswerStatus, Searched, Usage
 from rlm.chains.prompts import read_lookup
 from rlm.chains.sentences import candidates
 from rlm.chains.strategy import ChainStrategy, with_kind
-from rlm.errors import RunCancelledError
+from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.questions import QuestionError
 from rlm.strategies import Completed, Delta, Event, Planned, Reading, Strategy, never
 from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
@@ -146,12 +146,35 @@ def test_a_name_that_a_second_look_finds_wrong_is_not_followed() -> None:
     assert not any("1852" in call.prompt.rsplit("Question: ", 1)[1] for call in reader.calls)
 
 
+def test_a_namesakes_sentence_answers_nothing() -> None:
+    other = "The surgeon Sabina Rowntree died in 1900."
+    reader = Reader({**ANSWERS, "What was the year of death": (other, "1900")})
+    found = answer(reader, [*WORLD[:2], passage(other, document="namesake")])
+    assert found.status is AnswerStatus.NOT_FOUND
+    assert "1900" not in found.text
+
+
 def test_a_budget_that_ends_leaves_a_partial_answer_with_the_reason() -> None:
     reader = Reader(ANSWERS)
     reader.failure = SubFailure("budget_exhausted", "Of 3 calls 3 are taken.")
     found = answer(reader)
     assert found.status is AnswerStatus.PARTIAL
     assert "Of 3 calls 3 are taken." in found.text
+
+
+def test_a_model_that_is_away_is_an_error_and_a_spent_budget_is_none() -> None:
+    class Away:
+        name = "direct"
+
+        def stream(self, question: str, *, cancelled: Callable[[], bool] = never) -> Iterator[Event]:
+            raise LanguageModelUnavailableError("Away.")
+
+    reader = Reader(ANSWERS)
+    reader.failure = SubFailure("language_model_unavailable", "Away.")
+    with pytest.raises(LanguageModelUnavailableError):
+        chain(reader, otherwise=Away()).answer(QUESTION)
+    reader.failure = SubFailure("budget_exhausted", "Spent.")
+    assert chain(reader, otherwise=Away()).answer(QUESTION).status is AnswerStatus.PARTIAL
 
 
 def test_nothing_found_is_no_error() -> None:
