@@ -25,6 +25,11 @@ UNREAD_THRESHOLD = 0.95
 # Questions in other words than their passage score 0.28 to 0.6; those about something else entirely 0 to 0.2.
 WORTH_READING = 0.25
 
+SECOND_READING = "a second reading"
+# By so many nats the question must be likelier after the sentence that was quoted than after any other, to stand for a
+# second reading; what was measured is in `DECISIONS.md`.
+CLEAR_LEAD = 5.5
+
 # What a passage that was never compared with the question is taken to have: the value between the medians of passages
 # that answer (0.58) and of the best of those that do not (0.40).
 _UNKNOWN_COSINE = 0.5
@@ -80,11 +85,13 @@ def before_reading(weighed: Sequence[Weighed]) -> Decision:
     return Decision(False, best.score, (_evidence(best), f"Under {WORTH_READING} nothing is read."))
 
 
-def after_reading(cited: Weighed | None, support: Support | None, *, confirmed: bool | None = None) -> Decision:
+def after_reading(
+    cited: Weighed | None, support: Support | None, *, confirmed: bool | None = None, by: str = SECOND_READING
+) -> Decision:
     """Whether what the reader gave may be shown.
 
     Its quotation must have been located in a passage. That passage must be over the threshold, or else the answer both
-    supported and `confirmed` by a second reading; None means that there was none.
+    supported and `confirmed`, `by` a second reading or what stands for it; None means that there was none.
     """
     if cited is None or support is None:
         return Decision(False, 0.0, ("Nothing the model quoted stands in the passages.",))
@@ -94,7 +101,7 @@ def after_reading(cited: Weighed | None, support: Support | None, *, confirmed: 
     doubt = f"That is under {THRESHOLD}, and "
     if not support.supported or confirmed is None:
         return Decision(False, cited.score, (*reasons, doubt + "no second reading confirmed the answer."))
-    verdict = "a second reading confirmed the answer." if confirmed else "a second reading found the answer wrong."
+    verdict = f"{by} confirmed the answer." if confirmed else f"{by} found the answer wrong."
     return Decision(confirmed, cited.score, (*reasons, doubt + verdict))
 
 

@@ -222,4 +222,7 @@ class Answering:
     ) -> DirectStrategy:
         found = self._library.nearest(lambda count: retriever(self._searcher, scope, top_k=count))
         chat = durability.chat(model.chat, calls, cancelled)
-        return DirectStrategy(durability.retriever(found), chat, model.profile, nonce=durability.nonce)
+        contrasts = self._library.contrasts(calls, model.profile, cancelled)
+        return DirectStrategy(
+            durability.retriever(found), chat, model.profile, contrasts=contrasts, nonce=durability.nonce
+        )

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from langchain_core.language_models import BaseChatModel
 
 from retrieval.passages import Passage
-from rlm.answerability import THRESHOLD, WORTH_READING, Decision, Weighed, before_reading, weigh
+from rlm.answerability import CLEAR_LEAD, THRESHOLD, WORTH_READING, Decision, Weighed, before_reading, weigh
 from rlm.answers import Answer, Usage, searched
 from rlm.composing import compose, not_found, unfinished
-from rlm.errors import BudgetExhaustedError, LanguageModelOutputError
+from rlm.errors import BudgetExhaustedError, LanguageModelOutputError, RunCancelledError
+from rlm.likeliest import Contrast, Contrasts
 from rlm.profiles import ModelProfile
 from rlm.prompts import new_nonce
 from rlm.questions import check_question
@@ -44,8 +45,10 @@ class DirectStrategy:
         profile: ModelProfile,
         *,
         max_calls: int = 4,
+        contrasts: Contrasts | None = None,
         nonce: Callable[[], str] = new_nonce,
     ) -> None:
+        """`contrasts` compare sentences by the model's likelihoods, where its server tells."""
         if max_calls < 1:
             raise ValueError("max_calls must be at least 1")
         self._retrieve = retrieve
@@ -53,6 +56,7 @@ class DirectStrategy:
         self._model_name = profile.name
         self._passages_per_call = profile.passages_per_call
         self._max_calls = max_calls
+        self._contrasts = contrasts
 
     def answer(self, question: str) -> Answer:
         """The answer that `stream` ends with."""
@@ -71,6 +75,8 @@ class DirectStrategy:
         yield Retrieved(passages)
         attempt = _Attempt(weigh(question, passages))
         decision = before_reading(attempt.weighed)
+        if decision.answerable and decision.score < THRESHOLD and not self._contrast(question, attempt):
+            return
         clock.lap("decide")
         for reading in self._reading(question, attempt) if decision.answerable else ():
             if cancelled():
@@ -84,13 +90,27 @@ class DirectStrategy:
         yield from map(Delta, parts)
         yield Completed(replace(answer, timings_ms=clock.laps()))
 
+    def _contrast(self, question: str, attempt: "_Attempt") -> bool:
+        """Put the passages with the likeliest sentences first; False when it was cancelled."""
+        if self._contrasts is None:
+            return True
+        try:
+            found = self._contrasts.of(question, [each.passage for each in attempt.weighed])
+        except RunCancelledError:
+            return False
+        attempt.contrast = found
+        attempt.weighed = sorted(attempt.weighed, key=lambda each: found.place(each.passage))
+        return True
+
     def _reading(self, question: str, attempt: "_Attempt") -> Iterator[Reading]:
         """Each call of the model, announced before it is made."""
         for look in self._looks(question, attempt):
             yield Reading(attempt.calls + 1, tuple(each.passage for each in look.passages))
             finding = self._read(question, look, attempt)
             doubtful = finding.doubtful if finding else None
-            if finding and doubtful and attempt.calls < self._max_calls:
+            if finding and doubtful and attempt.stands_out(finding):
+                attempt.findings[-1] = finding.checked(confirmed=True, by="a comparison with the other sentences")
+            elif finding and doubtful and attempt.calls < self._max_calls:
                 yield Reading(attempt.calls + 1, (doubtful.passage,))
                 self._check(question, finding, doubtful, attempt)
 
@@ -168,7 +188,7 @@ class DirectStrategy:
             model=self._model_name,
             searched=scope,
             reasons=best.decision.reasons if best else decision.reasons,
-            usage=replace(attempt.usage, calls=attempt.calls),
+            usage=replace(attempt.usage, calls=attempt.calls) + attempt.contrast.usage,
         ), composed.parts
 
 
@@ -191,6 +211,14 @@ class _Attempt:
     spent: BudgetExhaustedError | None = None
     calls: int = 0
     usage: Usage = field(default_factory=Usage)
+    contrast: Contrast = field(default_factory=Contrast)
+
+    def stands_out(self, finding: Finding) -> bool:
+        """Whether a finding rests on the sentence that makes the question likelier than all others do, and by far."""
+        if self.contrast.lead < CLEAR_LEAD:
+            return False
+        first = self.contrast.sentences[0]
+        return finding.rests_on(first.passage, first.start, first.end)
 
     def stop(self, error: BudgetExhaustedError) -> None:
         """A call was refused, and so not made."""

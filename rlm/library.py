@@ -10,6 +10,7 @@ from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus
 from rlm.errors import NotExhaustiveError, SandboxUnavailableError
 from rlm.estimates import Estimate, estimate
 from rlm.exhaustive import ExhaustiveStrategy
+from rlm.likeliest import Contrasts
 from rlm.nearest import LOOKED_AT, cosines, nearest_first
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.inference import Inferences
@@ -69,6 +70,7 @@ class Library:
             limits=pack_limits(profile),
             cascade_limits=_limits(every_record),
             inferences=Inferences(self._replies, corpus.tenant_id, encoder),
+            weigh=profile.log_likelihoods,
             cancelled=cancelled,
         )
 
@@ -81,12 +83,20 @@ class Library:
     def chain(self, retrieve: Retriever, calls: SubCalls, profile: ModelProfile, otherwise: Strategy) -> ChainStrategy:
         """A strategy over what `retrieve` finds; without an encoder, sentences are compared by their words alone."""
 
-        def near(question: str, texts: Sequence[str]) -> Sequence[float]:
-            if self._embedder is None:
-                return [0.0] * len(texts)
-            return [float(each) for each in cosines(question, texts, self._embedder)]
+        return ChainStrategy(
+            retrieve, self._near, calls, profile.name, weigh=profile.log_likelihoods, otherwise=otherwise
+        )
 
-        return ChainStrategy(retrieve, near, calls, profile.name, otherwise=otherwise)
+    def contrasts(self, calls: SubCalls, profile: ModelProfile, cancelled: Callable[[], bool]) -> Contrasts | None:
+        """Comparisons of sentences by the model's likelihoods; None where its server does not tell them."""
+        if self._embedder is None or not profile.log_likelihoods:
+            return None
+        return Contrasts(calls, self._near, cancelled=cancelled)
+
+    def _near(self, question: str, texts: Sequence[str]) -> Sequence[float]:
+        if self._embedder is None:
+            return [0.0] * len(texts)
+        return [float(each) for each in cosines(question, texts, self._embedder)]
 
     def estimate(self, route: Route, profile: ModelProfile, *, every_record: bool = False) -> Estimate:
         """Nothing where the plan is still to be filled in by the model."""

@@ -36,9 +36,11 @@ class ModelProfile:
     records; of what a search found, `passages_per_call` are read at once. `parallel_calls` are in flight at once over
     all runs of a process. A second copy of a call is sent after `hedge_after_medians` times what such calls take (None:
     never). `max_depth` is how far runs may nest, and `writes_code` whether the model is given free Python, or else a
-    plan to fill in. `structured_output` says what its server makes of a schema, `cache_salt` whether it takes one
-    (vLLM). `read_speed` and `write_speed` are tokens a second over all calls in flight, for estimates. `revision` is
-    changed when the same name begins to answer differently; `request_options` are sent as they are with every request.
+    plan to fill in. `log_likelihoods` says that its server tells how likely an answer is, which a small model's labels
+    gain from: the local server alone does. `structured_output` says what its server makes of a schema, `cache_salt`
+    whether it takes one (vLLM). `read_speed` and `write_speed` are tokens a second over all calls in flight, for
+    estimates. `revision` is changed when the same name begins to answer differently; `request_options` are sent as they
+    are with every request.
     """
 
     name: str
@@ -52,6 +54,7 @@ class ModelProfile:
     hedge_after_medians: float | None = None
     max_depth: int = 1
     writes_code: bool = False
+    log_likelihoods: bool = False
     thinking_tokens: int = 0
     structured_output: StructuredOutput = "json_schema"
     cache_salt: bool = False
@@ -101,6 +104,7 @@ LOCAL_QWEN = ModelProfile(
     parallel_calls=4,
     call_seconds=600.0,
     max_depth=0,
+    log_likelihoods=True,
     price=FREE,
     read_speed=160.0,
     write_speed=16.0,

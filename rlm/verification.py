@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from rlm.answerability import Decision, Weighed, after_reading
+from retrieval.passages import Passage
+from rlm.answerability import SECOND_READING, Decision, Weighed, after_reading
 from rlm.quotes import locate
 from rlm.replies import Quotation, Reply
 from rlm.sentences import sentence_around, sentence_spans
@@ -59,9 +60,16 @@ class Finding:
         """The passage of an answer that is supported, and would be shown if a second reading confirmed it."""
         return _best_source(self.claims) if self.supported and not self.decision.answerable else None
 
-    def checked(self, confirmed: bool) -> "Finding":
-        """The same after a second reading said whether the answer is right."""
-        return replace(self, decision=_decide(self.claims, confirmed))
+    def checked(self, confirmed: bool, by: str = SECOND_READING) -> "Finding":
+        """The same after a second reading, or what stands for it, said whether the answer is right."""
+        return replace(self, decision=_decide(self.claims, confirmed, by))
+
+    def rests_on(self, passage: Passage, start: int, end: int) -> bool:
+        """Whether every claim has evidence in that span of a passage."""
+        return all(
+            any(each.source.passage == passage and each.start < end and start < each.end for each in claim.evidence)
+            for claim in self.claims
+        )
 
 
 def verify(question: str, reply: Reply, read: Sequence[Weighed], known: Sequence[Weighed]) -> Finding:
@@ -83,9 +91,9 @@ def verify(question: str, reply: Reply, read: Sequence[Weighed], known: Sequence
     return Finding(claims, _decide(claims))
 
 
-def _decide(claims: Sequence[Judged], confirmed: bool | None = None) -> Decision:
+def _decide(claims: Sequence[Judged], confirmed: bool | None = None, by: str = SECOND_READING) -> Decision:
     weakest = min(claims, key=lambda claim: (claim.support.supported, claim.support.share), default=None)
-    return after_reading(_best_source(claims), weakest.support if weakest else None, confirmed=confirmed)
+    return after_reading(_best_source(claims), weakest.support if weakest else None, confirmed=confirmed, by=by)
 
 
 def _best_source(claims: Sequence[Judged]) -> Weighed | None:

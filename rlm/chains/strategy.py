@@ -16,6 +16,7 @@ from rlm.chains.links import Links, descriptions
 from rlm.chains.prompts import check_call, lookup_call, read_lookup
 from rlm.chains.sentences import Candidate, Cosines, candidates
 from rlm.errors import BudgetExhaustedError, RunCancelledError
+from rlm.likeliest import likeliest
 from rlm.namesakes import of_a_namesake
 from rlm.plan.wording import take_apart
 from rlm.questions import check_question
@@ -37,6 +38,9 @@ from rlm.subcalls.port import SubCall, SubCalls, SubFailure
 
 _SHOWN = 12
 _TRIES = 3
+# Of a model that tells likelihoods: how many sentences are compared, and how many of them are read, one at a time.
+_WEIGHED = 20
+_TRIES_ALONE = 4
 _KIND = re.compile(r"\b(?:the|a|an|The|A|An) ((?:[a-z][\w'’-]* ){1,3})$")
 _NOT_FOUND = "These documents do not answer the question."
 
@@ -72,9 +76,11 @@ class ChainStrategy:
         subcalls: SubCalls,
         model_name: str,
         *,
+        weigh: bool = False,
         otherwise: Strategy | None = None,
     ) -> None:
-        """`otherwise` answers what is no chain after all."""
+        """`otherwise` answers what is no chain after all; `weigh` where the model's server tells likelihoods."""
+        self._weigh = weigh
         self._retrieve = retrieve
         self._cosines = cosines
         self._subcalls = subcalls
@@ -143,24 +149,43 @@ class ChainStrategy:
         links = attempt.links
         passages = list(self._retrieve(links.query))
         attempt.found += [passage for passage in passages if passage not in attempt.found]
-        shown = candidates(links.query, passages, self._cosines, _SHOWN)
-        for _ in range(_TRIES):
-            if not shown or cancelled():
+        for group in self._groups(attempt, passages, cancelled):
+            if cancelled():
                 return None
-            read = tuple(dict.fromkeys(each.passage for each in shown))
+            read = tuple(dict.fromkeys(each.passage for each in group))
             attempt.read += [passage for passage in read if passage not in attempt.read]
             yield Reading(attempt.usage.calls + 1, read)
-            picked = self._pick(attempt, shown, cancelled)
+            picked = self._pick(attempt, group, cancelled)
             if picked is None:
+                if self._weigh and attempt.stopped is None:
+                    continue
                 return None
             place, answer = picked
-            source = shown[place]
+            source = group.pop(place)
             if self._holds(attempt, answer, source, cancelled):
                 if links.next is None:
                     return _Link(f"{links.asked}?", answer, source)
                 return _Link(links.next, with_kind(source.text, answer), source)
-            shown = [each for at, each in enumerate(shown) if at != place]
         return None
+
+    def _groups(
+        self, attempt: _Attempt, passages: Sequence[Passage], cancelled: Callable[[], bool]
+    ) -> Iterator[list[Candidate]]:
+        """What to read in one call and then in the next: the nearest sentences together, less those that were taken out
+        as wrong; or one sentence at a time, the likeliest first, where the model tells likelihoods."""
+        query = attempt.links.query
+        near = candidates(query, passages, self._cosines, _WEIGHED if self._weigh else _SHOWN)
+        if self._weigh and near:
+            asked = attempt.links.short_task
+            order, usage = likeliest(asked, [each.text for each in near], self._subcalls, cancelled)
+            attempt.usage += usage
+            yield from ([near[at]] for at in order[:_TRIES_ALONE])
+            if order:
+                return
+        shown = near[:_SHOWN]
+        for _ in range(_TRIES):
+            if shown:
+                yield shown
 
     def _pick(
         self, attempt: _Attempt, shown: Sequence[Candidate], cancelled: Callable[[], bool]

@@ -57,7 +57,7 @@ def create_app(host: EngineHost, model_name: str, *, keep_alive_seconds: float =
             error = error_object(detail, code="model_not_found", kind="invalid_request_error", param="model")
             return JSONResponse(error, status_code=404)
         events = _Events(keep_alive_seconds)
-        ticket = host.engine().submit(body.to_generation_request(), events.put)
+        ticket = host.engine().submit(body.to_engine_request(), events.put)
         writer = CompletionWriter(model_name)
         if body.stream:
             return await _streamed(ticket, events, writer, request, wants_usage=body.wants_usage)

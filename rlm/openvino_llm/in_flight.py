@@ -25,6 +25,14 @@ class InFlight:
         self._completion_tokens = 0
         self._whitespace_run = 0
 
+    @property
+    def json_schema(self) -> str | None:
+        return self.request.json_schema
+
+    @property
+    def tokens(self) -> TokenIds:
+        return self.prompt
+
     def cancel(self) -> None:
         self.cancelled = True
 

@@ -1,10 +1,13 @@
-"""Labels from several unsure witnesses: a model's readings of a record, and how near its embedding is to each label.
+"""Labels from several unsure witnesses: a model's readings of a record, how likely it finds each label, and how near
+the record's embedding is to each label.
 
 A small model contradicts itself when labels come in another order, and prefers some of them wherever they stand; a
 bi-encoder is wrong about other records. So each witness is believed as far as the others bear it out:
 
 * How often each is right follows from how often each two agree, if they err independently (three witnesses, three
   equations; after Platanios et al., UAI 2014).
+* What a witness says of each label is measured against what it says of that label for the other records: likelihoods
+  have their favourites (batch calibration: Zhou et al., ICLR 2024).
 * Which label a model gives instead of which is learned together with the labels, by expectation and maximization
   (Dawid & Skene, 1979).
 * A classifier that learned from the other records' labels is one more witness, believed the more the more there are.
@@ -29,16 +32,21 @@ _LEARNED_ROUNDS = 2
 _SMOOTHING, _TRUST = 1.0, 3.0
 
 
-def consensus(nearness: Matrix, readings: Sequence[Numbers], vectors: Matrix) -> Numbers:
+def consensus(witnesses: Sequence[Matrix], readings: Sequence[Numbers], vectors: Matrix) -> Numbers:
     """The most likely label of each record.
 
-    `nearness` has the cosine of each record (row) and each label (column); `readings` are two labels of each record by
-    the model, and `vectors` the records' embeddings.
+    Each of the `witnesses` has a number for each record (row) and each label (column), such as a cosine or a
+    log-likelihood: more is likelier, and only a column's numbers are compared. `readings` are labels of each record by
+    the model; with the witnesses there are three. `vectors` are the records' embeddings.
     """
-    labels = nearness.shape[1]
-    scores = (nearness - nearness.mean(axis=0)) / (nearness.std(axis=0) + 1e-6)
-    reliable = reliability(scores.argmax(axis=1), *readings, labels=labels)
-    prior = _log(_softmax(_log_odds(reliable, labels) * scores))
+    labels = witnesses[0].shape[1]
+    scores = [(each - each.mean(axis=0)) / (each.std(axis=0) + 1e-6) for each in witnesses]
+    said = [*(each.argmax(axis=1) for each in scores), *readings]
+    prior = np.zeros_like(scores[0])
+    for place, each in enumerate(scores):
+        others = [other for at, other in enumerate(said) if at != place]
+        reliable = reliability(said[place], *others, labels=labels)
+        prior += _log(_softmax(_log_odds(reliable, labels) * each)) / len(scores) ** 0.5
     found = _dawid_skene(prior, readings, labels)
     learned_weight = min(1.0, len(vectors) / _RECORDS_TO_LEARN_FROM)
     for _ in range(_LEARNED_ROUNDS):
@@ -60,6 +68,8 @@ def reliability(first: Numbers, second: Numbers, third: Numbers, *, labels: int)
 
 def _dawid_skene(prior: Matrix, readings: Sequence[Numbers], labels: int) -> Matrix:
     """Probabilities of each label for each record, and with them which label the model gives for which."""
+    if not readings:
+        return _softmax(prior)
     # Readings by one model err together: two of them count as 1.4 witnesses.
     weight = 1 / len(readings) ** 0.5
     eye = np.eye(labels)

@@ -57,14 +57,17 @@ class Operators:
         limits: PackLimits | None = None,
         cascade_limits: CascadeLimits | None = None,
         inferences: Inferences | None = None,
+        weigh: bool = False,
         cancelled: Callable[[], bool] = never,
     ) -> None:
+        """`weigh` where the model's server tells how likely an answer is: see `ModelProfile.log_likelihoods`."""
         self._corpus = corpus
         self._subcalls = subcalls
         self._embedder = embedder
         self._limits = limits or PackLimits()
         self._cascade_limits = cascade_limits or CascadeLimits()
         self._inferences = inferences or Inferences()
+        self._weigh = weigh
         self._cancelled = cancelled
 
     def classify(
@@ -163,6 +166,7 @@ class Operators:
             vectors,
             self._label_vectors(labels),
             limits=self._limits,
+            weigh=self._weigh,
             cancelled=self._cancelled,
         )
         copies = Counter(subjects.number_of)

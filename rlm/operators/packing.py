@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 from rlm.answers import Usage
 from rlm.operators.prompts import one_line
@@ -135,7 +135,7 @@ def _take(task: PackedTask, numbers: Sequence[int], reply: SubReply | SubFailure
         asked.calls_from_cache += 1
     else:
         asked.usage += reply.usage
-    values = _object(reply.text)
+    values = numbered_values(reply.text)
     for position, number in enumerate(numbers, start=1):
         result = task.read(values.get(str(position)))
         if result is None:
@@ -145,7 +145,7 @@ def _take(task: PackedTask, numbers: Sequence[int], reply: SubReply | SubFailure
             asked.refused.pop(number, None)
 
 
-def _object(text: str) -> Mapping[str, object]:
+def numbered_values(text: str) -> Mapping[str, Any]:
     """The reply's JSON object; what is cut off or no object has no members, and its records are asked again."""
     try:
         value = json.loads(text[text.index("{") : text.rindex("}") + 1])

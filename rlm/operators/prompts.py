@@ -57,9 +57,14 @@ def numbered(records: Sequence[str]) -> str:
     return f"BEGIN records {digest}\n{lines}\nEND records {digest}"
 
 
+def listed(labels: LabelSet) -> str:
+    """The classes, one a line."""
+    return "\n".join(f"- {label.line}" for label in labels.labels)
+
+
 def sorting_prompt(labels: LabelSet, records: Sequence[str], examples: Sequence[tuple[str, str]] = ()) -> str:
     """Asks for the class of each record; `examples` are records with their classes."""
-    classes = "\n".join(f"- {label.line}" for label in labels.labels)
+    classes = listed(labels)
     lines = "\n".join(f"{record} -> {name}" for record, name in examples)
     shown = _EXAMPLES.format(lines=lines) if examples else ""
     return _SORTING.format(classes=classes, examples=shown, records=numbered(records))

@@ -2,7 +2,8 @@
 
 Records are read twice, the second time with the labels turned round. Where a model mostly agrees with itself its labels
 stand; one that does not is one witness among others, see `consensus`. A model that is seen to agree with itself nearly
-always reads the rest once: half of the cost buys nothing.
+always reads the rest once: half of the cost buys nothing. A small model whose server tells how likely an answer is does
+not read at all: its likelihoods say more, see `weighing`.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from rlm.answers import Usage
-from rlm.operators.classifier import Matrix, numbers_of, wilson
+from rlm.operators.classifier import Matrix, Numbers, numbers_of, wilson
 from rlm.operators.consensus import FEWEST_RECORDS, STEADY, consensus
 from rlm.operators.labels import Label, LabelSet
 from rlm.operators.packing import Asked, PackedTask, PackLimits, Progress, Refused, ask_packed
 from rlm.operators.prompts import SORTING_SYSTEM, choice_schema, judging_prompt, sorting_prompt
+from rlm.operators.weighing import MOST_LABELS, matrix, weighing_tasks
 from rlm.strategies import never
 from rlm.subcalls.port import SubCall, SubCalls
 
@@ -104,8 +106,11 @@ class LabelReader:
         label_vectors: Matrix | None = None,
         *,
         limits: PackLimits,
+        weigh: bool = False,
         cancelled: Callable[[], bool] = never,
     ) -> None:
+        """`weigh` where the model's server tells likelihoods and labels mean something by their names."""
+        self._weigh = weigh and vectors is not None and label_vectors is not None and len(labels.names) <= MOST_LABELS
         self._subcalls = subcalls
         self._task = task
         self._labels = labels
@@ -122,7 +127,9 @@ class LabelReader:
         return Read({number: str(label) for number, label in asked.results.items()}, asked.refused, asked.usage)
 
     def carefully(self, numbers: Sequence[int]) -> Generator[Progress, None, Read]:
-        """The labels of records, each read twice until the model is known to agree with itself."""
+        """The labels of records, each weighed, or read twice until the model is known to agree with itself."""
+        if self._weigh and len(numbers) >= FEWEST_RECORDS:
+            return (yield from self._weighed(numbers))
         read, second = Read({}, {}, Usage()), dict[int, str]()
         for done, portion in ((0, numbers[:PROBED]), (PROBED, numbers[PROBED:])):
             once = yield from _overall(self.once(portion), done, len(numbers))
@@ -140,15 +147,31 @@ class LabelReader:
         read.labels |= self._agreed(list(second), first, second)
         return read
 
+    def _weighed(self, numbers: Sequence[int]) -> Generator[Progress, None, Read]:
+        shown, named = weighing_tasks(self._labels)
+        first = yield from self._ask_with(shown, numbers)
+        again = _overall(self._ask_with(named, list(first.results)), 0, len(numbers), " again")
+        second = yield from again
+        refused, usage = first.refused | second.refused, first.usage + second.usage
+        known = list(second.results)
+        if len(known) < FEWEST_RECORDS:
+            read = yield from self.once(known)
+            return Read(read.labels, refused | read.refused, usage + read.usage)
+        witnesses = [matrix(known, first.results), matrix(known, second.results)]
+        return Read(self._together(known, witnesses, ()), refused, usage)
+
     @property
     def _sure_of_itself(self) -> bool:
         return self._read_twice >= PROBED and wilson(self._steady / self._read_twice, self._read_twice)[0] >= _SURE
 
     def _ask(self, numbers: Sequence[int], labels: LabelSet) -> Generator[Progress, None, Asked]:
+        return (yield from self._ask_with(self._task(labels), numbers))
+
+    def _ask_with(self, task: PackedTask, numbers: Sequence[int]) -> Generator[Progress, None, Asked]:
         return (
             yield from ask_packed(
                 self._subcalls,
-                self._task(labels),
+                task,
                 numbers,
                 self._texts,
                 limits=self._limits,
@@ -162,13 +185,21 @@ class LabelReader:
         if not doubtful or self._vectors is None or self._label_vectors is None or len(numbers) < FEWEST_RECORDS:
             return {}
         names = self._labels.names
-        vectors = self._vectors(numbers)
         readings = [numbers_of(names, [reading[number] for number in numbers]) for reading in (first, second)]
-        found = consensus(vectors @ self._label_vectors.T, readings, vectors)
-        labels = {number: names[at] for number, at in zip(numbers, found, strict=True)}
+        labels = self._together(numbers, (), readings)
         if len(doubtful) <= (1 - STEADY) * len(numbers):
             return {number: labels[number] for number in doubtful}
         return labels
+
+    def _together(
+        self, numbers: Sequence[int], witnesses: Sequence[Matrix], readings: Sequence[Numbers]
+    ) -> dict[int, str]:
+        """What the model's witnesses and the embeddings make likely."""
+        assert self._vectors is not None, "labels are compared with embeddings only where there is an encoder"
+        assert self._label_vectors is not None, "labels are compared with embeddings only where they have a meaning"
+        vectors = self._vectors(numbers)
+        found = consensus([vectors @ self._label_vectors.T, *witnesses], readings, vectors)
+        return {number: self._labels.names[at] for number, at in zip(numbers, found, strict=True)}
 
 
 def _overall(

@@ -39,7 +39,7 @@ def content_hash(*parts: object) -> str:
 
 def call_hash(call: SubCall) -> str:
     """The same for calls that a model would be sent alike, whatever they are for."""
-    return content_hash(call.system, call.prompt, call.max_tokens, call.schema)
+    return content_hash(*call.content)
 
 
 def call_entry(key: str, call: SubCall, result: SubReply | SubFailure, *, kind: str = "call") -> Entry:

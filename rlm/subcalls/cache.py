@@ -31,7 +31,7 @@ def reply_key(tenant_id: str, profile: ModelProfile, call: SubCall) -> str:
     The documents' words are in the prompt, so a key can be made only by who has them: a hit shows nobody a text that it
     did not send, and whatever a caller may not read it cannot ask for.
     """
-    parts = [tenant_id, profile.fingerprint, call.system, call.prompt, call.schema, call.max_tokens]
+    parts = [tenant_id, profile.fingerprint, *call.content]
     written = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
 

@@ -6,7 +6,7 @@ and of use only when it is whole; the tokens of a stream would cost thirty times
 
 import asyncio
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import structlog
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 # The chat template's own tokens around two messages.
 _TEMPLATE_TOKENS = 32
+# Around each text whose continuations are judged, and at the end of each continuation.
+_CONTEXT_TOKENS, _END_TOKENS = 16, 1
 
 
 @dataclass
@@ -65,7 +67,11 @@ class Exchange:
 
 def prompt_tokens(call: SubCall, profile: ModelProfile) -> int:
     """The most tokens that a call's prompt may be, estimated."""
-    return _TEMPLATE_TOKENS + sum(map(estimated_tokens, (call.system, call.prompt, _schema_words(call, profile))))
+    asked = _TEMPLATE_TOKENS + sum(map(estimated_tokens, (call.system, call.prompt, _schema_words(call, profile))))
+    for context in call.contexts:
+        asked += _CONTEXT_TOKENS + estimated_tokens(context.text) + estimated_tokens(context.lead)
+        asked += sum(_END_TOKENS + estimated_tokens(each) for each in context.continuations)
+    return asked
 
 
 async def converse(
@@ -104,14 +110,16 @@ def _messages(call: SubCall, profile: ModelProfile) -> list[BaseMessage]:
 
 def _schema_words(call: SubCall, profile: ModelProfile) -> str:
     """For servers that do not keep to a schema by themselves; before the data, so that the prefix stays the same."""
-    if call.schema is None or profile.structured_output == "json_schema":
+    if call.schema is None or call.contexts or profile.structured_output == "json_schema":
         return ""
     return f"\n\nReply with JSON that follows this schema, and with nothing else:\n{canonical(call.schema)}"
 
 
 def _options(call: SubCall, profile: ModelProfile, tenant_id: str) -> dict[str, Any]:
     options: dict[str, Any] = {**profile.request_options, "max_tokens": call.max_tokens + profile.thinking_tokens}
-    if call.schema is not None and profile.structured_output == "json_schema":
+    if call.contexts:
+        options["extra_body"] = {"log_likelihoods": [asdict(each) for each in call.contexts]}
+    elif call.schema is not None and profile.structured_output == "json_schema":
         named = {"name": "reply", "schema": call.schema, "strict": True}
         options["response_format"] = {"type": "json_schema", "json_schema": named}
     elif call.schema is not None and profile.structured_output == "json_object":

@@ -9,11 +9,22 @@ from rlm.strategies import never
 
 
 @dataclass(frozen=True)
+class Context:
+    """A text that a prompt goes on with, how answers begin (`lead`), and their rests, whose likelihood is asked for."""
+
+    text: str
+    continuations: tuple[str, ...]
+    lead: str = ""
+
+
+@dataclass(frozen=True)
 class SubCall:
     """One request. `system` and the beginning of `prompt` are the same over a batch, so that prefix caching works.
 
     `schema` is the JSON schema that the reply must follow, or None for free text. `purpose` names the operator or tool
     that asks (`classify`, `llm_query`, …): it is shown in trajectories and is no part of what is cached.
+
+    With `contexts` nothing is written: see `rlm.subcalls.likelihoods`.
     """
 
     system: str
@@ -21,6 +32,13 @@ class SubCall:
     max_tokens: int
     schema: Mapping[str, object] | None = None
     purpose: str = "llm_query"
+    contexts: tuple[Context, ...] = ()
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """Everything that decides what is answered, as JSON values."""
+        contexts = [[each.text, each.lead, list(each.continuations)] for each in self.contexts]
+        return (self.system, self.prompt, self.max_tokens, self.schema, *([contexts] if contexts else ()))
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """OpenVINO GenAI's pipeline as the engine sees it, with the same traps, and no model.
 
 A token stands for one byte. Every request is prefilled for some steps and then answers, a letter a step, with what
-`answers` has for a part of its prompt, or with "abc".
+`answers` has for a part of its prompt, or with "abc". A request that wants its prompt back with log probabilities gets
+one of minus a hundredth of each byte, but for what the pipeline has read before, whole or in blocks.
 """
 
 import threading
@@ -16,6 +17,8 @@ _Status = openvino_genai.GenerationStatus
 _Reason = openvino_genai.GenerationFinishReason
 
 BAD_SCHEMA = '{"type": "banana"}'
+CACHE_BLOCK = 8
+END_OF_TURN = 4
 
 
 class ScriptedTokenizer:
@@ -35,8 +38,9 @@ class ScriptedTokenizer:
 class ScriptedHandle:
     """One request in the pipeline."""
 
-    def __init__(self, answer: bytes, prefill_steps: int, config: Any) -> None:  # noqa: ANN401 - the vendor's shape
+    def __init__(self, answer: bytes, prefill_steps: int, config: Any, told: Sequence[float] = ()) -> None:  # noqa: ANN401
         self.config = config
+        self._told = list(told)
         self.status = _Status.RUNNING
         self.left_in_prefill = False
         self._prefill_steps = prefill_steps
@@ -59,7 +63,8 @@ class ScriptedHandle:
     def read(self) -> dict[int, Any]:
         ids, self._unread = self._unread, []
         reason = _Reason.STOP if self.status == _Status.FINISHED else _Reason.NONE
-        return {0: SimpleNamespace(generated_ids=ids, finish_reason=reason)}
+        told, self._told = [*self._told, *([0.0] * len(ids))], []
+        return {0: SimpleNamespace(generated_ids=ids, finish_reason=reason, generated_log_probs=told)}
 
     def advance(self) -> None:
         if self._prefill_steps > 0:
@@ -92,24 +97,38 @@ class ScriptedPipeline:
         self._prefill_steps = prefill_steps
         self._gate = gate
         self._inside: list[ScriptedHandle] = []
+        self._read: set[bytes] = set()
 
     def get_tokenizer(self) -> ScriptedTokenizer:
         return ScriptedTokenizer()
 
     def get_config(self) -> Any:  # noqa: ANN401 - the vendor's class
-        return openvino_genai.GenerationConfig()
+        config = openvino_genai.GenerationConfig()
+        config.eos_token_id = END_OF_TURN
+        return config
 
     def generate(self, _prompts: Sequence[Any], _configs: Sequence[Any]) -> None:
         if self.broken:
             raise RuntimeError("no inference")
 
     def add_request(self, _request_id: int, ids: Any, config: Any) -> ScriptedHandle:  # noqa: ANN401
-        prompt = bytes(int(token) for token in ids.data[0]).decode()
+        tokens = bytes(int(token) for token in ids.data[0])
+        prompt = tokens.decode()
         answer = next((answer for part, answer in self._answers.items() if part in prompt), b"abc")
-        handle = ScriptedHandle(answer, self._prefill_steps, config)
+        told = [-token / 100 for token in tokens[self._cached(tokens) :]] if config.echo else []
+        handle = ScriptedHandle(answer[:1] if config.echo else answer, self._prefill_steps, config, told)
         self.handles.append(handle)
         self._inside.append(handle)
         return handle
+
+    def _cached(self, tokens: bytes) -> int:
+        """How many tokens the cache has, and the one after them, whose probability nobody computes."""
+        if tokens in self._read:
+            return len(tokens)
+        blocks = (end for end in range(len(tokens) // CACHE_BLOCK * CACHE_BLOCK, 0, -CACHE_BLOCK))
+        cached = next((end for end in blocks if any(each.startswith(tokens[:end]) for each in self._read)), -1)
+        self._read.add(tokens)
+        return cached + 1
 
     def has_non_finished_requests(self) -> bool:
         return bool(self._inside)

@@ -44,7 +44,8 @@ def accuracy(name: str, limit: int | None, calls: SubCalls, *, encoder: bool) ->
     corpus = corpus_of("\n".join(text for text, _ in rows), markdown=False)
     records = split(corpus, Splitting(SplitBy.LINE)).handles
     embedder = build.embedded_encoder(ModelStore(Settings().models)) if encoder else None
-    operators = Operators(corpus, calls, embedder, limits=pack_limits(LOCAL_QWEN))
+    weigh = LOCAL_QWEN.log_likelihoods
+    operators = Operators(corpus, calls, embedder, limits=pack_limits(LOCAL_QWEN), weigh=weigh)
     found = finish(operators.classify(records, DEFINITIONS[name]))
     if embedder is not None:
         embedder.close()

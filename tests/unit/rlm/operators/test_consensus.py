@@ -31,7 +31,7 @@ def reading(truth: np.ndarray, right: float, seed: int, favourite: int | None = 
 def test_witnesses_that_err_apart_are_right_together_more_often_than_any_alone(count: int) -> None:
     truth, vectors, nearness = world(count, 0.45)
     readings = [reading(truth, 0.6, 1), reading(truth, 0.6, 2)]
-    together = (consensus(nearness, readings, vectors) == truth).mean()
+    together = (consensus([nearness], readings, vectors) == truth).mean()
     alone = [(nearness.argmax(axis=1) == truth).mean(), *((each == truth).mean() for each in readings)]
     assert together > max(alone) + 0.03
 
@@ -39,7 +39,7 @@ def test_witnesses_that_err_apart_are_right_together_more_often_than_any_alone(c
 def test_a_label_that_a_model_likes_too_much_is_believed_less() -> None:
     truth, vectors, nearness = world(300, 0.5)
     readings = [reading(truth, 0.5, 1, favourite=0), reading(truth, 0.5, 2, favourite=4)]
-    found = consensus(nearness, readings, vectors)
+    found = consensus([nearness], readings, vectors)
     assert (found == truth).mean() > 0.8
     assert max((each == truth).mean() for each in readings) < 0.65
     assert abs((found == 0).mean() - (truth == 0).mean()) < 0.05
@@ -56,4 +56,17 @@ def test_how_often_a_witness_is_right_follows_from_agreements_alone() -> None:
 def test_the_same_witnesses_give_the_same_labels() -> None:
     truth, vectors, nearness = world(80, 0.5)
     readings = [reading(truth, 0.6, 1), reading(truth, 0.6, 2)]
-    assert np.array_equal(consensus(nearness, readings, vectors), consensus(nearness, readings, vectors))
+    assert np.array_equal(consensus([nearness], readings, vectors), consensus([nearness], readings, vectors))
+
+
+def test_likelihoods_need_no_reading_and_lose_their_favourite() -> None:
+    truth, vectors, nearness = world(300, 0.5)
+    source = np.random.default_rng(9)
+    right = np.eye(LABELS)[truth]
+    likely = [right * 2 + source.standard_normal((300, LABELS)) * 1.2 for _ in range(2)]
+    leaning = [each + np.array([6.0, 0, 0, -6, 0]) for each in likely]
+    alone = [(each.argmax(axis=1) == truth).mean() for each in leaning]
+    found = consensus([nearness, *leaning], (), vectors)
+    assert max(alone) < 0.45
+    assert (found == truth).mean() > 0.85
+    assert np.array_equal(found, consensus([nearness, *likely], (), vectors))
