@@ -7,8 +7,10 @@ from math import ceil
 
 from rlm.corpus.corpus import Corpus
 from rlm.operators.cascade import CascadeLimits
+from rlm.operators.consensus import FEWEST_RECORDS
 from rlm.operators.packing import PackLimits
 from rlm.operators.reading import PROBED
+from rlm.operators.weighing import MOST_LABELS
 from rlm.plan.executor import projection
 from rlm.plan.layout import Layout, spread
 from rlm.plan.plan import Classify, Extract, Plan
@@ -63,8 +65,9 @@ def estimate(
     *,
     pack: PackLimits,
     cascade: CascadeLimits,
+    weigh: bool = False,
 ) -> Estimate:
-    """Records with equal texts are counted as if they were not."""
+    """Records with equal texts are counted as if they were not; `weigh` where labels are weighed instead of read."""
     if not plan.steps or not layout.records.handles:
         return Estimate()
     sample = spread(layout.records.handles)
@@ -75,14 +78,21 @@ def estimate(
     total = Estimate(records)
     for step in plan.steps:
         reads = _reads(records, cascade)
-        if not isinstance(step, Extract):
+        labels = step.labels.labels if isinstance(step, Classify) else ()
+        weighed = weigh and 0 < len(labels) <= MOST_LABELS and records >= FEWEST_RECORDS
+        if weighed:
+            reads *= 2
+        elif not isinstance(step, Extract):
             reads += min(reads, PROBED) + _READ_AGAIN * max(0, reads - PROBED)
         per_call = max(1, min(pack.records, int(pack.tokens / max(1.0, each))))
         calls = ceil(reads / per_call)
-        labels = step.labels.labels if isinstance(step, Classify) else ()
         shown = _PROMPT_TOKENS + sum(estimated_tokens(label.line) for label in labels)
         written = _TOKENS_PER_VALUE * len(step.properties) if isinstance(step, Extract) else _TOKENS_PER_CHOICE
-        total = _plus(total, calls, int(calls * shown + reads * each), int(reads * written))
+        read = each
+        if weighed:
+            # Each label goes with each record, and counts as a token written.
+            read, written = each + sum(estimated_tokens(label.name) for label in labels), len(labels)
+        total = _plus(total, calls, int(calls * shown + reads * read), int(reads * written))
     return _priced(total, profile)
 
 

@@ -102,8 +102,15 @@ class Library:
         """Nothing where the plan is still to be filled in by the model."""
         if route.plan is None or route.layout is None or route.corpus is None:
             return Estimate()
-        cascade = _limits(every_record or self._embedder is None)
-        return estimate(route.plan, route.layout, route.corpus, profile, pack=pack_limits(profile), cascade=cascade)
+        return estimate(
+            route.plan,
+            route.layout,
+            route.corpus,
+            profile,
+            pack=pack_limits(profile),
+            cascade=_limits(every_record or self._embedder is None),
+            weigh=profile.log_likelihoods and self._embedder is not None,
+        )
 
     def exhaustive(
         self,

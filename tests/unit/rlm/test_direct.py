@@ -12,11 +12,14 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
+from rlm.likeliest import Contrasts
 from rlm.profiles import LOCAL_QWEN
 from rlm.questions import QuestionTooLongError
 from rlm.strategies import Completed, Delta, Reading, Retrieved
+from rlm.subcalls.port import SubCall
 from tests.fakes.passages import passage
 from tests.fakes.scripted_chat import ScriptedChat, reply
+from tests.fakes.weighed_subcalls import WeighedSubCalls
 
 QUESTION = "How many points did the Panthers defense give up?"
 BEST = passage(
@@ -162,6 +165,48 @@ class TestOtherWords:
         chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}', self.READ, self.READ])
         answer = strategy(chat, [self.REFUNDS] * 5).answer(self.ASKED)
         assert answer.usage.calls == len(chat.prompts) <= 3
+
+    def test_a_sentence_that_stands_out_by_far_needs_no_second_reading(self) -> None:
+        chat = ScriptedChat(script=[self.READ])
+        answer = self.contrasted(chat, lead=8.0).answer(self.ASKED)
+        assert answer.status is AnswerStatus.ANSWERED
+        assert "a comparison with the other sentences confirmed the answer" in answer.reasons[-1]
+        assert answer.usage == Usage(2, 150, 15)
+
+    def test_a_sentence_that_hardly_stands_out_is_read_a_second_time(self) -> None:
+        chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}', "!!", "!!"])
+        assert self.contrasted(chat, lead=3.0).answer(self.ASKED).status is AnswerStatus.NOT_FOUND
+        assert "Proposed answer: within 14 days" in chat.prompt_text(1)
+
+    def test_the_passage_with_the_likeliest_sentence_is_read_first(self) -> None:
+        chat = ScriptedChat(script=[self.READ])
+        nearer = replace(self.REFUNDS, document_id="near", text="Fees are due on day 9.", cosine=0.6, rank=1)
+        self.contrasted(chat, lead=8.0, others=[nearer]).answer(self.ASKED)
+        assert self.REFUNDS.text in chat.prompt_text()
+        assert nearer.text not in chat.prompt_text()
+
+    def test_a_question_whose_words_a_passage_has_is_compared_with_nothing(self) -> None:
+        chat = ScriptedChat(script=[GOOD])
+        calls = WeighedSubCalls(lambda call, text, continuation: -1.0)
+        contrasts = Contrasts(calls, lambda question, texts: [0.5] * len(texts))
+        DirectStrategy(lambda question: FOUND, chat, LOCAL_QWEN, contrasts=contrasts).answer(QUESTION)
+        assert not calls.calls
+
+    def test_given_up_while_sentences_are_compared_it_ends_without_an_answer(self) -> None:
+        contrasts = Contrasts(
+            WeighedSubCalls(lambda *_: -1.0), lambda _, texts: [0.5] * len(texts), cancelled=lambda: True
+        )
+        chat = ScriptedChat(script=[self.READ])
+        made = DirectStrategy(lambda question: [self.REFUNDS], chat, LOCAL_QWEN, contrasts=contrasts)
+        assert not any(isinstance(event, Completed) for event in made.stream(self.ASKED))
+
+    def contrasted(self, chat: ScriptedChat, *, lead: float, others: Sequence[Passage] = ()) -> DirectStrategy:
+        def told(call: SubCall, text: str, continuation: str) -> float:
+            return -20.0 + lead * ("14 days" in text)
+
+        found = [self.REFUNDS, *(others or [passage("Fees are due.", document="fees", rank=2, cosine=0.3)])]
+        contrasts = Contrasts(WeighedSubCalls(told), lambda question, texts: [0.5] * len(texts))
+        return DirectStrategy(lambda question: found, chat, LOCAL_QWEN, max_calls=4, contrasts=contrasts)
 
 
 class TestSpentBudget:

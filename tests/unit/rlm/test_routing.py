@@ -11,9 +11,10 @@ from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits
 from rlm.plan.executor import execute
 from rlm.plan.layout import look
+from rlm.plan.plan import Classify
 from rlm.plan.rules import plan_by_rules
 from rlm.prices import Price
-from rlm.profiles import ModelProfile
+from rlm.profiles import LOCAL_QWEN, ModelProfile
 from rlm.routing import Route, Wanted, require_confirmation, route
 from rlm.strategy_names import StrategyName
 from tests.fakes.rule_subcalls import RuleSubCalls
@@ -119,6 +120,22 @@ def test_an_estimate_is_within_a_factor_of_two_of_what_is_spent(items: int) -> N
     assert 0.5 <= expected.prompt_tokens / spent.prompt_tokens <= 2
     assert 0.4 <= expected.completion_tokens / spent.completion_tokens <= 2.5
     assert expected.dollars == profile.price.of(expected.prompt_tokens, expected.completion_tokens)  # type: ignore[union-attr]
+
+
+def test_labels_that_are_weighed_go_with_each_record_twice() -> None:
+    corpus = corpus_of(document(labelled_records(96)))
+    layout = look(corpus)
+    plan = plan_by_rules(COUNTING, layout)
+    assert plan is not None
+    (step,) = plan.steps
+    assert isinstance(step, Classify)
+    read, weighed = (
+        estimate(plan, layout, corpus, LOCAL_QWEN, pack=PackLimits(10), cascade=CascadeLimits(), weigh=weigh)
+        for weigh in (False, True)
+    )
+    assert weighed.calls == read.calls == 20
+    assert weighed.completion_tokens == 2 * 96 * len(step.labels.names)
+    assert weighed.prompt_tokens > read.prompt_tokens
 
 
 def test_a_plan_that_judges_nothing_costs_nothing() -> None:

@@ -237,3 +237,48 @@ def test_a_sentence_that_leans_on_the_one_before_is_shown_with_it() -> None:
     assert [each.text for each in found] == ["Ann built the mill. She died in 1852."]
     twice = candidates("?", [passage("Same."), passage("Same.")], lambda _, texts: [0.0] * len(texts), 5)
     assert len(twice) == 1
+
+
+class WeighedReader(Reader):
+    """Finds the sentence that answers likelier than others, but for `misled` questions: there it comes second."""
+
+    misled: Sequence[str] = ()
+
+    def _reply(self, call: SubCall) -> str:
+        if not call.contexts:
+            return super()._reply(call)
+        told = {}
+        for number, context in enumerate(call.contexts, start=1):
+            asked = call.prompt + context.continuations[0]
+            quote = next((each for question, (each, _) in self.answers.items() if question in asked), "nothing")
+            misled = any(each in asked for each in self.misled) and BRIDGE in context.text
+            told[str(number)] = [-5.0 if misled else -10.0 if quote in context.text else -30.0]
+        return json.dumps(told)
+
+
+def weighed(reader: Reader) -> Answer:
+    return ChainStrategy(
+        lambda question: WORLD, lambda question, texts: [0.5] * len(texts), reader, "m", weigh=True
+    ).answer(QUESTION)
+
+
+def test_a_model_that_tells_likelihoods_reads_the_likeliest_sentence_alone() -> None:
+    reader = WeighedReader(ANSWERS)
+    found = weighed(reader)
+    assert found.text.startswith("1852 [1][2][3]")
+    assert found.usage.calls == len(reader.calls) == 3 * (2 + 2)
+    read = [call.prompt for call in reader.calls if call.purpose == "lookup"]
+    assert [sum(each in prompt for each in (BRIDGE, DESIGN, DEATH)) for prompt in read] == [1, 1, 1]
+
+
+def test_where_the_likeliest_sentence_does_not_answer_the_next_is_read() -> None:
+    reader = WeighedReader(ANSWERS)
+    reader.misled = ["designer"]
+    assert weighed(reader).text.startswith("1852")
+    assert len([call for call in reader.calls if call.purpose == "lookup"]) == 4
+
+
+def test_no_more_sentences_are_read_than_four_for_a_link() -> None:
+    reader = WeighedReader({})
+    assert weighed(reader).status is AnswerStatus.NOT_FOUND
+    assert len([call for call in reader.calls if call.purpose == "lookup"]) == 4

@@ -17,6 +17,7 @@ from rlm.operators.packing import PackLimits, Progress
 from rlm.subcalls.cache import MemoryReplyCache
 from rlm.subcalls.port import SubCall, SubFailure
 from tests.fakes.rule_subcalls import RuleSubCalls
+from tests.fakes.weighed_subcalls import WeighedSubCalls
 from tests.support.corpora import corpus_of
 
 ANIMALS = ("cat", "dog", "owl")
@@ -348,3 +349,42 @@ def test_kept_labels_that_cannot_be_read_are_made_again() -> None:
         for inferences in (Inferences(), Inferences(Broken(), "ann", "words"))
     ]
     assert found[0] == found[1]
+
+
+def test_labels_of_a_model_that_tells_likelihoods_are_weighed_and_nothing_is_read() -> None:
+    texts = [f"{line} of row {number}" for number, line in enumerate(lines(60))]
+    corpus, records = corpus_and_records(texts)
+
+    def told(call: SubCall, text: str, label: str) -> float:
+        favourite = 5.0 if label.strip() == "plant" else 0.0
+        return favourite - (1.0 if label.strip() == kind(text) else 3.0)
+
+    calls = WeighedSubCalls(told)
+    operators = Operators(corpus, calls, HashingEmbedder(64), weigh=True)
+    found = finish(operators.classify(records, ["animal", "plant"]))
+    assert list(found.labels) == [kind(text) for text in texts]
+    assert {call.purpose for call in calls.calls} == {"classify"}
+    assert found.usage.calls == len(calls.calls) == 12
+    assert found.doubt.steadiness is None
+
+
+def test_records_whose_likelihoods_are_refused_are_told_and_the_others_labelled() -> None:
+    texts = [f"{line} of row {number}" for number, line in enumerate(lines(60))]
+    corpus, records = corpus_and_records(texts)
+    calls = WeighedSubCalls(
+        lambda call, text, label: -1.0 if label.strip() == kind(text) else -3.0,
+        fails=lambda call: any(context.text.endswith("of row 7") for context in call.contexts),
+    )
+    found = finish(Operators(corpus, calls, HashingEmbedder(64), weigh=True).classify(records, ["animal", "plant"]))
+    assert [at for at, label in enumerate(found.labels) if label is None] == list(range(10))
+    assert list(found.labels[10:]) == [kind(text) for text in texts[10:]]
+    assert not found.coverage.complete
+
+
+def test_few_records_or_yes_and_no_are_read_and_not_weighed() -> None:
+    texts = lines(12)
+    corpus, records = corpus_and_records(texts)
+    calls = RuleSubCalls(kind)
+    found = finish(Operators(corpus, calls, HashingEmbedder(64), weigh=True).classify(records, ["animal", "plant"]))
+    assert list(found.labels) == [kind(text) for text in texts]
+    assert not any(call.contexts for call in calls.calls)
