@@ -27,8 +27,9 @@ WORTH_READING = 0.25
 
 SECOND_READING = "a second reading"
 # By so many nats the question must be likelier after the sentence that was quoted than after any other, to stand for a
-# second reading; what was measured is in `DECISIONS.md`.
-CLEAR_LEAD = 5.5
+# second reading, and it must be ahead, by so many units of spread, when the likelihood of a yes is added. What was
+# measured is in `DECISIONS.md`.
+CLEAR_LEAD, CLEAR_AGREEMENT = 5.5, 0.3
 
 # What a passage that was never compared with the question is taken to have: the value between the medians of passages
 # that answer (0.58) and of the best of those that do not (0.40).

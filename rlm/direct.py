@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from langchain_core.language_models import BaseChatModel
 
 from retrieval.passages import Passage
-from rlm.answerability import CLEAR_LEAD, THRESHOLD, WORTH_READING, Decision, Weighed, before_reading, weigh
+from rlm.answerability import THRESHOLD, WORTH_READING, Decision, Weighed, before_reading, weigh
 from rlm.answers import Answer, Usage, searched
 from rlm.composing import compose, not_found, unfinished
 from rlm.errors import BudgetExhaustedError, LanguageModelOutputError, RunCancelledError
@@ -215,7 +215,7 @@ class _Attempt:
 
     def stands_out(self, finding: Finding) -> bool:
         """Whether a finding rests on the sentence that makes the question likelier than all others do, and by far."""
-        if self.contrast.lead < CLEAR_LEAD:
+        if not self.contrast.clear:
             return False
         first = self.contrast.sentences[0]
         return finding.rests_on(first.passage, first.start, first.end)

@@ -51,6 +51,8 @@ def asked_again(call: SubCall, error: LanguageModelOutputError, profile: ModelPr
 
     What is said comes from the schema and never from the reply, which may hold a document's words.
     """
+    if call.contexts:
+        return None
     if not error.cut_off:
         return replace(call, prompt=f"{call.prompt}\n\n{_AGAIN.format(reason=error.detail)}")
     room = min(2 * call.max_tokens, profile.max_output_tokens)

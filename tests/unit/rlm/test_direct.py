@@ -171,7 +171,7 @@ class TestOtherWords:
         answer = self.contrasted(chat, lead=8.0).answer(self.ASKED)
         assert answer.status is AnswerStatus.ANSWERED
         assert "a comparison with the other sentences confirmed the answer" in answer.reasons[-1]
-        assert answer.usage == Usage(2, 150, 15)
+        assert answer.usage == Usage(3, 200, 20)
 
     def test_a_sentence_that_hardly_stands_out_is_read_a_second_time(self) -> None:
         chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}', "!!", "!!"])

@@ -29,12 +29,13 @@ def test_the_likeliest_sentence_comes_first_with_its_lead() -> None:
     assert found.lead == pytest.approx(6.0)
     assert [found.place(each) for each in PASSAGES] == [1, 0]
     assert found.place(passage("Something else.", document="three")) == 3
-    assert found.usage.calls == 1
+    assert found.usage.calls == 2
+    assert found.clear
 
 
 def test_where_a_model_does_not_tell_nothing_leads() -> None:
     found = Contrasts(WeighedSubCalls(by_nun, fails=lambda call: True), near).of(QUESTION, PASSAGES)
-    assert (found.sentences, found.lead, found.usage.prompt_tokens) == ((), 0.0, 5)
+    assert (found.sentences, found.lead, found.usage.prompt_tokens) == ((), 0.0, 10)
     assert Contrasts(WeighedSubCalls(by_nun), near).of(QUESTION, []).lead == 0.0
     alone = Contrasts(WeighedSubCalls(by_nun), near).of(QUESTION, [passage(NUN)])
     assert alone.lead == 0.0, "one sentence leads nobody"
@@ -51,6 +52,19 @@ def test_two_likelihoods_are_added_in_units_of_their_spread() -> None:
     order, usage = likeliest(QUESTION, [RAIN, LYNX, NUN], WeighedSubCalls(told), never)
     assert order == [2, 1, 0]
     assert usage.calls == 2
+
+
+def test_the_first_is_not_clear_where_a_yes_is_likelier_of_another() -> None:
+    asked, affirmed = {NUN: -10.0, LYNX: -18.0, RAIN: -30.0}, {NUN: -5.0, LYNX: -4.0, RAIN: -4.8}
+
+    def told(call: SubCall, text: str, continuation: str) -> float:
+        sentence = next(each for each in asked if each in text)
+        return affirmed[sentence] if continuation == "yes" else asked[sentence]
+
+    found = Contrasts(WeighedSubCalls(told), near).of(QUESTION, PASSAGES)
+    assert [each.text for each in found.sentences] == [NUN, LYNX, RAIN]
+    assert (found.lead, found.clear) == (8.0, False)
+    assert found.agreement < 0
 
 
 def test_one_likelihood_alone_orders_nothing() -> None:

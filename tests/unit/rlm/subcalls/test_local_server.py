@@ -12,9 +12,11 @@ from rlm.answers import Usage as Spent
 from rlm.budgets import Budget, Limits
 from rlm.chat_models import OpenAIChatModel, local_chat_model
 from rlm.errors import RunCancelledError
-from rlm.openvino_llm.generation import Event, Finished, TextDelta, Usage
+from rlm.openvino_llm.generation import ChatMessage, Event, Finished, LikelihoodRequest, TextDelta, Usage
+from rlm.openvino_llm.generation import Context as EngineContext
 from rlm.profiles import LOCAL_QWEN
-from rlm.subcalls.port import SubCall, SubFailure, SubReply
+from rlm.subcalls.likelihoods import likelihood_call
+from rlm.subcalls.port import Context, SubCall, SubFailure, SubReply
 from rlm.subcalls.scheduler import SubCallScheduler
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.engine_server import engine_server
@@ -51,6 +53,37 @@ def test_replies_of_the_local_server_are_counted_by_itself(listener: socket.sock
     def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
         bound = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits()))
         assert bound.run(CALLS) == [SubReply("It is.", Spent(1, 31, 2))] * 12
+
+    serve(engine, listener, use)
+
+
+def test_contexts_arrive_as_they_were_and_the_numbers_come_back(listener: socket.socket) -> None:
+    told = '{"1": [-1.5, -2.5], "2": [-3.0]}'
+    engine = ScriptedEngine([TextDelta(told), Finished("stop", Usage(31, 3))])
+    call = likelihood_call(
+        "Sort.", "Classes: a, b", [Context("x", ("a", "b"), "So: "), Context("y", ("a",))], "classify"
+    )
+
+    def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
+        budget = Budget(Limits(prompt_tokens=1_000))
+        bound = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=budget)
+        assert bound.run([call]) == [SubReply(told, Spent(1, 31, 3))]
+
+    serve(engine, listener, use)
+    (asked,) = engine.requests
+    messages = (ChatMessage("system", "Sort."), ChatMessage("user", "Classes: a, b"))
+    contexts = (EngineContext("x", ("a", "b"), "So: "), EngineContext("y", ("a",)))
+    assert asked == LikelihoodRequest(messages, contexts)
+
+
+def test_a_server_that_tells_too_few_numbers_is_refused_at_once(listener: socket.socket) -> None:
+    engine = ScriptedEngine([TextDelta('{"1": [-1.5]}'), Finished("stop", Usage(31, 1))])
+    call = likelihood_call("", "", [Context("x", ("a", "b"))], "classify")
+
+    def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
+        (result,) = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits())).run([call])
+        assert isinstance(result, SubFailure)
+        assert (result.code, result.usage.calls) == ("language_model_output", 1)
 
     serve(engine, listener, use)
 
