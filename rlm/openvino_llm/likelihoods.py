@@ -134,7 +134,7 @@ class LikelihoodsInFlight:
         made, prompt = [], self._prompt(number)
         for place, continuation in enumerate(self._request.contexts[number].continuations):
             answer = np.append(self._encoder.encode_text(continuation), self._end_of_turn)
-            self._encoder.require_window(len(prompt) + len(answer), answer_tokens=1)
+            self._encoder.require_window(len(prompt) + len(answer), answer_tokens=1 + _MOST_READINGS)
             made.append(LikelihoodSequence(self, number, place, prompt, answer))
         return made
 

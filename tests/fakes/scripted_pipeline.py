@@ -2,7 +2,8 @@
 
 A token stands for one byte. Every request is prefilled for some steps and then answers, a letter a step, with what
 `answers` has for a part of its prompt, or with "abc". A request that wants its prompt back with log probabilities gets
-one of minus a hundredth of each byte, but for what the pipeline has read before, whole or in blocks.
+one of minus a hundredth of each byte, but for what the pipeline has read before: a whole sequence that this one goes on
+from, or blocks. Two that go on from the same sequence at once, inside a block, spoil each other's.
 """
 
 import threading
@@ -43,6 +44,7 @@ class ScriptedHandle:
         self._told = list(told)
         self.status = _Status.RUNNING
         self.left_in_prefill = False
+        self.tokens = b""
         self._prefill_steps = prefill_steps
         self._answer = list(answer)
         self._unread: list[int] = []
@@ -115,20 +117,25 @@ class ScriptedPipeline:
         tokens = bytes(int(token) for token in ids.data[0])
         prompt = tokens.decode()
         answer = next((answer for part, answer in self._answers.items() if part in prompt), b"abc")
-        told = [-token / 100 for token in tokens[self._cached(tokens) :]] if config.echo else []
+        told = self._told(tokens) if config.echo else []
         handle = ScriptedHandle(answer[:1] if config.echo else answer, self._prefill_steps, config, told)
+        handle.tokens = tokens
         self.handles.append(handle)
         self._inside.append(handle)
         return handle
 
-    def _cached(self, tokens: bytes) -> int:
-        """How many tokens the cache has, and the one after them, whose probability nobody computes."""
-        if tokens in self._read:
-            return len(tokens)
-        blocks = (end for end in range(len(tokens) // CACHE_BLOCK * CACHE_BLOCK, 0, -CACHE_BLOCK))
-        cached = next((end for end in blocks if any(each.startswith(tokens[:end]) for each in self._read)), -1)
+    def _told(self, tokens: bytes) -> list[float]:
+        cached = self._cached(tokens)
+        spoilt = cached % CACHE_BLOCK and any(each.tokens.startswith(tokens[:cached]) for each in self._inside)
         self._read.add(tokens)
-        return cached + 1
+        # Nobody computes the probability of the first token after what the cache has.
+        return [-99.0 if spoilt else -token / 100 for token in tokens[cached + bool(cached) :]]
+
+    def _cached(self, tokens: bytes) -> int:
+        """How many tokens the cache has."""
+        blocks = (end for end in range(len(tokens) // CACHE_BLOCK * CACHE_BLOCK, 0, -CACHE_BLOCK))
+        in_blocks = next((end for end in blocks if any(each.startswith(tokens[:end]) for each in self._read)), 0)
+        return max(in_blocks, *(len(each) for each in self._read if tokens.startswith(each)), 0)
 
     def has_non_finished_requests(self) -> bool:
         return bool(self._inside)
