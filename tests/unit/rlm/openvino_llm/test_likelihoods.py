@@ -65,10 +65,10 @@ def test_a_pipeline_that_tells_nothing_is_an_error_and_not_a_loop() -> None:
 
 def test_the_same_context_asked_by_two_at_once_spoils_nothing() -> None:
     engine = engine_on(ScriptedPipeline(prefill_steps=3))
-    contexts = [Context(f"Text: {word}", ("wet", "dry")) for word in ("rain", "sun", "snow")]
-    both = [Asked(engine, asking(*contexts)) for _ in range(2)]
-    for asked in both:
-        assert told(asked) == [pytest.approx(expected(["wet", "dry"]))] * 3
+    orders = (("wet", "dry", "cold"), ("cold", "wet", "dry"))
+    both = [Asked(engine, asking(*(Context(f"Text: {word}", order) for word in ("rain", "sun")))) for order in orders]
+    for asked, order in zip(both, orders, strict=True):
+        assert told(asked) == [pytest.approx(expected(order))] * 2
 
 
 def test_others_have_their_turn_between_two_sequences() -> None:
