@@ -25,6 +25,9 @@ from rlm.operators.classifier import Matrix, Numbers, soft_cross_fitted
 # From this agreement of a model with itself on, its labels stand where it agrees; below, all witnesses are heard.
 STEADY = 0.9
 FEWEST_RECORDS = 30
+# Where a witness is for records of other labels: the lower quartile is among theirs while a label has fewer than three
+# of four records; the mean moves with how many it has.
+_OTHERS = 0.25
 # A classifier that learned from fewer records is believed less.
 _RECORDS_TO_LEARN_FROM = 150
 _ROUNDS = 20
@@ -40,7 +43,7 @@ def consensus(witnesses: Sequence[Matrix], readings: Sequence[Numbers], vectors:
     the model; with the witnesses there are three. `vectors` are the records' embeddings.
     """
     labels = witnesses[0].shape[1]
-    scores = [(each - each.mean(axis=0)) / (each.std(axis=0) + 1e-6) for each in witnesses]
+    scores = [(each - np.quantile(each, _OTHERS, axis=0)) / (each.std(axis=0) + 1e-6) for each in witnesses]
     said = [*(each.argmax(axis=1) for each in scores), *readings]
     prior = np.zeros_like(scores[0])
     for place, each in enumerate(scores):
