@@ -65,7 +65,8 @@ def test_a_label_that_most_records_have_is_found_in_most() -> None:
     centres = np.eye(LABELS, 24)
     vectors = (centres[truth] + 0.5 * source.standard_normal((400, 24))).astype(np.float32)
     likely = [np.eye(LABELS)[truth] * 2 + source.standard_normal((400, LABELS)) * 0.6 for _ in range(2)]
-    found = consensus([vectors @ centres.T.astype(np.float32), *likely], (), vectors)
+    nearness = vectors @ centres.T.astype(np.float32)
+    found = consensus([nearness, *(each.astype(np.float32) for each in likely)], (), vectors)
     assert (found == truth).mean() > 0.96, "0.94 with the mean in place of the quartile"
     assert abs((found == 0).mean() - 0.6) < 0.07
 
