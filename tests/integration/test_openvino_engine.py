@@ -64,7 +64,7 @@ def words(client: httpx.Client, content: str, **settings: Any) -> Iterator[Itera
 @contextmanager
 def counting(client: httpx.Client) -> Iterator[Iterator[str]]:
     """An answer that goes on for as long as a test may need company."""
-    with words(client, "Count from 1 to 500, with commas.", max_tokens=400) as numbers:
+    with words(client, "Count from 1 to 5000, with commas.", max_tokens=4000) as numbers:
         next(numbers)
         yield numbers
 
@@ -83,7 +83,9 @@ def wait_for_refusals(connections: Sequence[socket.socket], count: int) -> None:
     """Until so many of the connections were answered 503; the rest wait, or receive their answers."""
     silent = list(connections)
     while count:
-        for connection in select.select(silent, [], [])[0]:
+        heard = select.select(silent, [], [], 120)[0]
+        assert heard, f"{count} refusals are missing"
+        for connection in heard:
             count -= b" 503 " in connection.recv(4096).split(b"\r\n", 1)[0]
             silent.remove(connection)
 
@@ -166,9 +168,11 @@ def test_likelihoods_are_the_same_again_and_beside_their_like(client: httpx.Clie
 
 
 def test_a_prompt_read_before_is_not_read_again(client: httpx.Client) -> None:
-    ask(client, long_prompt(500), max_tokens=1)
     with counting(client) as numbers:
-        assert numbers_until_answered(client, numbers, long_prompt(500)) <= 4
+        first = numbers_until_answered(client, numbers, long_prompt(500))
+        again = numbers_until_answered(client, numbers, long_prompt(500))
+    # How many go by while a request arrives depends on the machine's other work; reading takes far longer.
+    assert again < first / 2
 
 
 def test_a_schema_that_cannot_be_compiled_harms_nobody_beside_it(
