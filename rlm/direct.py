@@ -91,7 +91,7 @@ class DirectStrategy:
         yield Completed(replace(answer, timings_ms=clock.laps()))
 
     def _contrast(self, question: str, attempt: "_Attempt") -> bool:
-        """Put the passages with the likeliest sentences first; False when it was cancelled."""
+        """Put the passages with the likeliest sentences first, of those worth reading; False when it was cancelled."""
         if self._contrasts is None:
             return True
         try:
@@ -99,7 +99,9 @@ class DirectStrategy:
         except RunCancelledError:
             return False
         attempt.contrast = found
-        attempt.weighed = sorted(attempt.weighed, key=lambda each: found.place(each.passage))
+        attempt.weighed = sorted(
+            attempt.weighed, key=lambda each: (each.score < WORTH_READING, found.place(each.passage))
+        )
         return True
 
     def _reading(self, question: str, attempt: "_Attempt") -> Iterator[Reading]:

@@ -37,10 +37,10 @@ class ModelProfile:
     all runs of a process. A second copy of a call is sent after `hedge_after_medians` times what such calls take (None:
     never). `max_depth` is how far runs may nest, and `writes_code` whether the model is given free Python, or else a
     plan to fill in. `log_likelihoods` says that its server tells how likely an answer is, which a small model's labels
-    gain from: the local server alone does. `structured_output` says what its server makes of a schema, `cache_salt`
-    whether it takes one (vLLM). `read_speed` and `write_speed` are tokens a second over all calls in flight, for
-    estimates. `revision` is changed when the same name begins to answer differently; `request_options` are sent as they
-    are with every request.
+    gain from: the local server alone does, and others are never asked. `structured_output` says what its server makes
+    of a schema, `cache_salt` whether it takes one (vLLM). `read_speed` and `write_speed` are tokens a second over all
+    calls in flight, for estimates. `revision` is changed when the same name begins to answer differently;
+    `request_options` are sent as they are with every request.
     """
 
     name: str

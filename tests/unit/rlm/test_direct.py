@@ -185,6 +185,18 @@ class TestOtherWords:
         assert self.REFUNDS.text in chat.prompt_text()
         assert nearer.text not in chat.prompt_text()
 
+    def test_a_likely_sentence_of_a_passage_not_worth_reading_keeps_no_other_from_being_read(self) -> None:
+        chat = ScriptedChat(script=[self.READ, '{"verdict": "right"}'])
+        unlike = passage("The moon is 14 days old.", document="moon", rank=2, cosine=0.0)
+        contrasts = Contrasts(
+            WeighedSubCalls(lambda call, text, continuation: -20.0 + 9.0 * ("moon" in text)),
+            lambda question, texts: [0.5] * len(texts),
+        )
+        found = [self.REFUNDS, unlike]
+        made = DirectStrategy(lambda question: found, chat, LOCAL_QWEN, contrasts=contrasts)
+        assert made.answer(self.ASKED).status is AnswerStatus.ANSWERED
+        assert self.REFUNDS.text in chat.prompt_text()
+
     def test_a_question_whose_words_a_passage_has_is_compared_with_nothing(self) -> None:
         chat = ScriptedChat(script=[GOOD])
         calls = WeighedSubCalls(lambda call, text, continuation: -1.0)
