@@ -34,7 +34,7 @@ UNASKED = Limits(calls=500, seconds=900.0)
 # The most that a search of such a run can show.
 _SEARCHED = 50
 # Passages whose sentences are looked at for one link of a chain.
-_LOOKED_AT_FOR_LINKS = 100
+_LOOKED_AT_FOR_LINKS = 200
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A question's descriptions, innermost first: "the designer of the crossing that is guarded by a swan" has two.
 
 English builds to the right, so the innermost description is the last "the …" of a question: the last one with a clause
-of its own at first, and then the last one before what was found in its place. Where a clause ends is not known; the
+of its own at first, and then the last one before what was found in its place. Where a clause ends is seldom known; the
 rest of the sentence is taken with it, and the last link is asked for with the question as it was.
 """
 
@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-# Words that ask for a property; what has it is described after them.
-_PROPERTY = r"(?:names?|titles?|years?|dates?)\b"
+# Words that ask for a property; what has it is described after them. And "the world" is described by nobody.
+_PROPERTY = r"(?:names?|titles?|years?|dates?|world)\b"
 _DESCRIBED = re.compile(
     rf"\bthe (?!{_PROPERTY})(?=(?:(?!and\b)[\w'’-]+ ){{1,8}}?(?:that|who|whose|whom|which|where)\b)", re.IGNORECASE
 )
@@ -25,6 +25,14 @@ _INVERTED = re.compile(
     re.IGNORECASE,
 )
 _TAIL_WORDS = 3
+# "… a man who turns the soil": what a thing without an article of its own does to another is no link.
+_OF_AN_INDEFINITE = re.compile(
+    r"\b(?:an?|someone|somebody|something) (?:[\w'’-]+ ){0,4}?(?:who|that|which) (?:[\w'’-]+ ){1,2}$", re.IGNORECASE
+)
+# "the town in which the fair … is held": what is described after these words leaves their verb for the end.
+_INVERTING = re.compile(r"\b(?:\w+ (?:whom|which|whose [\w'’-]+)|where) the ", re.IGNORECASE)
+_VERB_LEFT = re.compile(r" (?:(?:is|was|are|were|(?:has|have|had) been) [\w'’-]+|[\w'’-]+ed)$", re.IGNORECASE)
+_LATER = re.compile(r"\b(?:later|latest|newer|newest|(?:more|most) recent)\b", re.IGNORECASE)
 MAX_LINKS = 8
 
 
@@ -40,13 +48,14 @@ class Found:
 class Links:
     """A question with what is found of it so far: `whole` as it was, `asked` with names in place of descriptions.
 
-    `notes` are its other sentences, which hold for every link.
+    `notes` are its other sentences, which hold for every link; `rest` is what stands in `asked` after the last name.
     """
 
     whole: str
     asked: str
     notes: str = ""
     found: tuple[Found, ...] = field(default=())
+    rest: str = ""
 
     @classmethod
     def of(cls, question: str) -> "Links":
@@ -58,10 +67,18 @@ class Links:
     @property
     def next(self) -> str | None:
         """The description to be looked up next; None where the question itself can be."""
-        if len(self.found) >= MAX_LINKS:
-            return None
-        start = self._start()
-        return None if start is None else self.asked[start:]
+        span = self._span()
+        return None if span is None else self.asked[slice(*span)]
+
+    @property
+    def name(self) -> str | None:
+        """The name that what is looked up next hangs on; None for the first description."""
+        return self.found[-1].name if self.found else None
+
+    @property
+    def later(self) -> bool:
+        """Whether the notes say that of two sources the later one is right."""
+        return _LATER.search(self.notes) is not None
 
     @property
     def query(self) -> str:
@@ -81,30 +98,46 @@ class Links:
     @property
     def short_task(self) -> str:
         """The same without what is known and the notes, for a question about one sentence."""
-        return f"{self.asked}?" if self.next is None else f"What is the name of {self.next}?"
+        return f"{self.query}?" if self.next is None else f"What is the name of {self.next}?"
 
     def put(self, name: str) -> "Links":
         """With `name` in place of the next description."""
-        start = self._start()
-        assert start is not None, "there is a description"
-        found = (*self.found, Found(self.asked[start:], name))
-        return replace(self, asked=f"{self.asked[:start]}{name}", found=found)
+        span = self._span()
+        assert span is not None, "there is a description"
+        start, end = span
+        found = (*self.found, Found(self.asked[start:end], name))
+        rest = self.asked[end:]
+        return replace(self, asked=f"{self.asked[:start]}{name}{rest}", found=found, rest=rest)
 
     @property
     def _noted(self) -> str:
         return f" {self.notes}" if self.notes else ""
 
+    def _span(self) -> tuple[int, int] | None:
+        """Of the next description, from its "the" to the end, less a verb that belongs to what is around it."""
+        if len(self.found) >= MAX_LINKS:
+            return None
+        start = self._start()
+        if start is None:
+            return None
+        left = _VERB_LEFT.search(self.asked, start) if _INVERTING.search(self.asked, 0, start + len("the ")) else None
+        return start, left.start() if left else len(self.asked)
+
     def _start(self) -> int | None:
         pattern = _THE if self.found else _DESCRIBED
-        end = len(self.asked) - len(self.found[-1].name) if self.found else len(self.asked)
+        end = len(self.asked) - len(self.rest) - len(self.found[-1].name) if self.found else len(self.asked)
         starts = [match.start() for match in pattern.finditer(self.asked, 0, max(0, end))]
+        while not self.found and len(starts) > 1 and _OF_AN_INDEFINITE.search(self.asked[: starts[-1]]):
+            starts.pop()
         if not starts or _OPENING.fullmatch(self.asked, 0, starts[-1]):
             return None
         return starts[-1]
 
     @property
     def _tail(self) -> str:
-        return " ".join(self.whole.split()[-_TAIL_WORDS:]) if self.found and _INVERTED.match(self.whole) else ""
+        if not self.found or self.rest or not _INVERTED.match(self.whole):
+            return ""
+        return " ".join(self.whole.split()[-_TAIL_WORDS:])
 
 
 def descriptions(question: str) -> Sequence[str]:

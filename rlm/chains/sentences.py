@@ -1,14 +1,21 @@
 """The sentences of what a search found that are nearest to a question, each where it stands."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from retrieval.passages import Passage
 from rlm.answerability import question_words
+from rlm.namesakes import of_a_namesake
 from rlm.nearest import Sentence, sentences_of
+from rlm.quotes import locate
 from rlm.sentences import with_antecedent
 from rlm.words import coverage, words
+
+_OPENING, _CLOSING = "\"“'‘«", "\"”'’»"
+_KIND = re.compile(rf"\b(?:the|a|an|The|A|An) ((?:[a-z][\w'’-]* ){{1,3}}[{_OPENING}]?)$")
+_NAME = re.compile(r"[^\W_a-z].*", re.DOTALL)
 
 
 class Cosines(Protocol):
@@ -31,17 +38,77 @@ class Candidate:
         return self.passage.text[self.start : self.end]
 
 
-def candidates(question: str, passages: Sequence[Passage], cosines: Cosines, count: int) -> list[Candidate]:
-    """The `count` best of all sentences, best first; the same text counts once.
+def candidates(
+    question: str, passages: Sequence[Passage], cosines: Cosines, count: int, *, about: str | None = None
+) -> list[Candidate]:
+    """The `count` best of all sentences, best first; the same text counts once. `about` a name, of those on it.
 
     The score is that of passages: the cosine, and the share of the question's words.
     """
     sentences = list(dict((each.text, each) for each in reversed(sentences_of(passages))).values())
+    if about is not None:
+        sentences = _on(about, sentences, passages)
     wanted = question_words(question)
     near = cosines(question, [each.text for each in sentences])
     scores = [cosine + coverage(wanted, words(each.text)) for cosine, each in zip(near, sentences, strict=True)]
     best = sorted(range(len(sentences)), key=lambda at: -scores[at])[:count]
     return [_candidate(passages[sentences[at].passage], sentences[at], scores[at]) for at in best]
+
+
+def with_kind(sentence: str, name: str) -> str:
+    """A name with what the sentence calls it: "stone bridge Mason's Crossing" tells it from others of the name."""
+    span = locate(name, sentence)
+    if span is None:
+        return name
+    kind = _kind(sentence, span[0])
+    quoted = kind[-1:] in _OPENING and sentence[span[1] : span[1] + 1] in _CLOSING
+    return kind + sentence[span[0] : span[1] + quoted]
+
+
+def _kind(sentence: str, start: int) -> str:
+    """The words between an article and the name that starts there, such as `comedy "`."""
+    found = _KIND.search(sentence[:start])
+    return found[1] if found else ""
+
+
+def _on(name: str, sentences: Sequence[Sentence], passages: Sequence[Passage]) -> list[Sentence]:
+    """The sentences with the name as it was found, kind and all; else those with the bare name, and no other kind;
+    else those with its last word, and no other before it. With each, those of its passage that begin with "she"."""
+    bare = _bare(name)
+    last = bare.split()[-1]
+    tiers: tuple[Callable[[str], object], ...] = (
+        lambda text: locate(name, text),
+        lambda text: locate(bare, text) and not _of_another_kind(name, text),
+        lambda text: locate(last, text) and not of_a_namesake(bare, text),
+    )
+    for holds in tiers:
+        named = [each for each in sentences if holds(each.text)]
+        if named:
+            within = {each.passage for each in named}
+            return [each for each in sentences if each in named or (each.passage in within and _leans(each, passages))]
+    return []
+
+
+def _leans(sentence: Sentence, passages: Sequence[Passage]) -> bool:
+    span = sentence.start, sentence.end
+    return with_antecedent(passages[sentence.passage].text, *span) != span
+
+
+def _bare(name: str) -> str:
+    """Without the words of its kind and without quotation marks."""
+    found = _NAME.search(name)
+    return (found[0] if found else name).strip(_OPENING + _CLOSING + " ") or name
+
+
+def _of_another_kind(name: str, sentence: str) -> bool:
+    """Whether the sentence calls what has the name something else: a "toll bridge" that is no "swing bridge"."""
+    bare = _bare(name)
+    kinds = []
+    for text in (f"the {name}", sentence):
+        span = locate(bare, text)
+        kinds.append(set(_kind(text, span[0]).strip(_OPENING).split()) if span else set())
+    one, other = kinds
+    return bool(one and other) and not (one <= other or other <= one)
 
 
 def _candidate(passage: Passage, sentence: Sentence, score: float) -> Candidate:

@@ -11,7 +11,7 @@ CROSSING = "What was the year of death of the designer of the crossing that is g
         (CROSSING, ("the crossing that is guarded by a swan", "the designer of …")),
         (
             "Who is the patron of the town in which the fair that is named after a nut is held?",
-            ("the fair that is named after a nut is held", "the town in which …"),
+            ("the fair that is named after a nut", "the town in which … is held"),
         ),
         (
             "In which year was the body that owns the vessel whose figurehead is a boar granted its charter?",
@@ -20,6 +20,18 @@ CROSSING = "What was the year of death of the designer of the crossing that is g
         (
             "Who wrote the book that inspired the film in which the actor who played Bond dies?",
             ("the actor who played Bond dies", "the film in which …", "the book that inspired …"),
+        ),
+        (
+            "Who is the heir of the author of the play about a man who turns the soil who can no longer find a plough?",
+            ("the play about a man who turns the soil who can no longer find a plough", "the author of …"),
+        ),
+        (
+            "Who taught the master under whom the designer of the bridge that has two towers trained?",
+            ("the bridge that has two towers", "the designer of …", "the master under whom … trained"),
+        ),
+        (
+            "When did the printer who came into the world in the town where the fair that sells geese is held die?",
+            ("the fair that sells geese is held die", "the town where …", "the printer who came into the world in …"),
         ),
         ("What is the name of the ship that sank?", ()),
         ("Who is Ahab?", ()),
@@ -49,6 +61,33 @@ def test_a_name_takes_its_descriptions_place() -> None:
 def test_the_last_words_of_a_turned_question_are_searched_for() -> None:
     links = Links.of("In which year was the body that owns the vessel whose figurehead is a boar granted its charter?")
     assert links.put("Tern").put("Tern Works").query == "In which year was Tern Works granted its charter"
+
+
+def test_a_turned_question_is_asked_whole_of_its_last_name() -> None:
+    links = Links.of("In which year was the body that owns the vessel whose figurehead is a boar granted its charter?")
+    assert links.put("Tern").put("Tern Works").short_task == "In which year was Tern Works granted its charter?"
+
+
+def test_a_verb_that_was_left_for_the_end_stays_there() -> None:
+    links = Links.of("Who is the patron of the town in which the fair that is named after a nut is held?")
+    assert (links.name, links.next) == (None, "the fair that is named after a nut")
+    links = links.put("Hazel Fair")
+    assert (links.name, links.next) == ("Hazel Fair", "the town in which Hazel Fair is held")
+    links = links.put("Marlbury")
+    assert (links.next, links.short_task) == (None, "Who is the patron of Marlbury?")
+
+
+@pytest.mark.parametrize(
+    ("notes", "expected"),
+    [
+        ("The later is right.", True),
+        ("Take the most recent source.", True),
+        ("Be brief.", False),
+        ("", False),
+    ],
+)
+def test_notes_may_say_that_later_sources_are_right(notes: str, expected: bool) -> None:
+    assert Links.of(f"Who is the later owner of the pub that stands by the mill? {notes}").later is expected
 
 
 def test_a_name_with_an_article_is_no_description() -> None:

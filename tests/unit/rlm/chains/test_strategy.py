@@ -7,8 +7,7 @@ import pytest
 from retrieval.passages import Passage
 from rlm.answers import Answer, AnswerStatus, Searched, Usage
 from rlm.chains.prompts import read_lookup
-from rlm.chains.sentences import candidates
-from rlm.chains.strategy import ChainStrategy, with_kind
+from rlm.chains.strategy import ChainStrategy
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.questions import QuestionError
 from rlm.strategies import Completed, Delta, Event, Planned, Reading, Strategy, never
@@ -217,28 +216,6 @@ def test_a_reply_counts_where_its_words_stand(reply: str, expected: tuple[int, s
     assert read_lookup(reply, ["Ann sings.", "Bob sings."]) == expected
 
 
-@pytest.mark.parametrize(
-    ("sentence", "name", "expected"),
-    [
-        ("On the stone bridge Old Arch it rains.", "Old Arch", "stone bridge Old Arch"),
-        ("She married a painter Ann.", "Ann", "painter Ann"),
-        ("He died in 1852.", "1852", "1852"),
-        ("The Old Arch fell.", "Old Arch", "Old Arch"),
-        ("Ann sang.", "Bob", "Bob"),
-    ],
-)
-def test_a_name_keeps_what_the_sentence_calls_it(sentence: str, name: str, expected: str) -> None:
-    assert with_kind(sentence, name) == expected
-
-
-def test_a_sentence_that_leans_on_the_one_before_is_shown_with_it() -> None:
-    text = "Ann built the mill. She died in 1852. It rained."
-    found = candidates("When did she die?", [passage(text)], lambda _, texts: [float("died" in t) for t in texts], 1)
-    assert [each.text for each in found] == ["Ann built the mill. She died in 1852."]
-    twice = candidates("?", [passage("Same."), passage("Same.")], lambda _, texts: [0.0] * len(texts), 5)
-    assert len(twice) == 1
-
-
 class WeighedReader(Reader):
     """Finds the sentence that answers likelier than others, but for `misled` questions: there it comes second."""
 
@@ -282,3 +259,100 @@ def test_no_more_sentences_are_read_than_four_for_a_link() -> None:
     reader = WeighedReader({})
     assert weighed(reader).status is AnswerStatus.NOT_FOUND
     assert len([call for call in reader.calls if call.purpose == "lookup"]) == 4
+
+
+OTHER_BRIDGE = "On the toll bridge Old Arch stands a stone goose with a long neck."
+OLD_DESIGN = "The guide of 1890 says that the stone bridge Mason's Crossing was drawn up by the printer Ada Thorne."
+NEW_DESIGN = (
+    "The almanac of 1950 says that the stone bridge Mason's Crossing was drawn up by the surgeon Sabina Jellicoe."
+)
+ROAD = "The almanac of 1980 says that the stone bridge Mason's Crossing leads to Marlbury."
+
+
+class Misled(Reader):
+    """Takes another bridge for the one that is asked for, as long as it is shown one."""
+
+    def _reply(self, call: SubCall) -> str:
+        asked = call.prompt.rsplit("Question: ", 1)
+        if (
+            call.purpose == "lookup"
+            and "crossing that is guarded" in asked[1].split("?")[0]
+            and OTHER_BRIDGE in asked[0]
+        ):
+            return json.dumps({"quote": OTHER_BRIDGE, "answer": "Old Arch"})
+        return super()._reply(call)
+
+
+def test_a_link_that_leads_nowhere_is_taken_back() -> None:
+    found = answer(Misled(ANSWERS), [passage(OTHER_BRIDGE, document="others", rank=5), *WORLD])
+    assert found.text.startswith("1852 [1][2][3]")
+    assert "Old Arch" not in found.text
+
+
+def test_nothing_is_asked_of_a_name_that_stands_nowhere() -> None:
+    reader = Misled({})
+
+    def retrieve(question: str) -> Sequence[Passage]:
+        return WORLD if "Old Arch" in question else [passage(OTHER_BRIDGE)]
+
+    found = ChainStrategy(retrieve, lambda _, texts: [0.5] * len(texts), reader, "m").answer(QUESTION)
+    assert found.text.startswith("These documents do not answer the question. Not found: the designer of toll bridge")
+    assert not any("designer of toll bridge" in call.prompt.rsplit("Question: ", 1)[-1] for call in reader.calls)
+
+
+def test_only_sentences_with_the_name_are_read() -> None:
+    reader = Reader(ANSWERS)
+    answer(reader)
+    second = next(call.prompt for call in reader.calls if "designer of stone bridge" in call.prompt)
+    assert DESIGN in second
+    assert "It rained for days." not in second
+    assert DEATH not in second
+
+
+@pytest.mark.parametrize(
+    ("note", "designer"), [("Where sources disagree, the later is right.", "Sabina Jellicoe"), ("", "Ada Thorne")]
+)
+def test_of_two_sources_the_later_is_right_where_the_question_says_so(note: str, designer: str) -> None:
+    class Dated(Reader):
+        def _reply(self, call: SubCall) -> str:
+            shown = call.prompt.rsplit("Question: ", 1)[0]
+            if call.purpose == "lookup" and "What is the name of the designer" in call.prompt:
+                old = OLD_DESIGN in shown
+                quote, name = (OLD_DESIGN, "Ada Thorne") if old else (NEW_DESIGN, "Sabina Jellicoe")
+                return json.dumps({"quote": quote, "answer": name})
+            return super()._reply(call)
+
+    texts = (BRIDGE, OLD_DESIGN, ROAD, NEW_DESIGN)
+    shown = [passage(text, document=f"d{at}", rank=at + 1) for at, text in enumerate(texts)]
+    reader = Dated(ANSWERS)
+    found = chain(reader, shown).answer(QUESTION.replace(" The later is right.", f" {note}"))
+    assert found.text.splitlines()[-1].endswith(f"{designer}. [2]")
+    restated = [call for call in reader.calls if ROAD in call.prompt and BRIDGE not in call.prompt]
+    assert not any(NEW_DESIGN not in call.prompt and OLD_DESIGN not in call.prompt for call in restated)
+
+
+def test_looking_up_ends_however_many_links_lead_nowhere() -> None:
+    class Everything(Reader):
+        """Finds each name in the first sentence that is shown."""
+
+        def _reply(self, call: SubCall) -> str:
+            if call.purpose == "check":
+                return json.dumps({"verdict": "right"})
+            first = re.search(r"1\. (.*)", call.prompt)
+            assert first is not None
+            return json.dumps({"quote": first[1], "answer": "Ann"})
+
+    looked_up: list[str] = []
+
+    def retrieve(question: str) -> Sequence[Passage]:
+        looked_up.append(question)
+        if question.startswith("Who is") and len(looked_up) > 8:
+            return []
+        return [passage(" ".join(f"Ann has {number} hats." for number in range(9)))]
+
+    question = f"Who is {'the friend of ' * 7}the woman that sings?"
+    strategy = ChainStrategy(retrieve, lambda _, texts: [0.5] * len(texts), Everything({}), "m")
+    assert strategy.answer(question).status is AnswerStatus.ANSWERED
+    assert len(looked_up) == 8
+    assert strategy.answer(question).status is AnswerStatus.NOT_FOUND
+    assert len(looked_up) == 8 + 24

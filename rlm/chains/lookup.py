@@ -1,0 +1,179 @@
+"""Looking up one link of a chain: which sentence says what a description is called, and what it is called there."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from retrieval.passages import Passage
+from rlm.answers import Usage
+from rlm.chains.links import Links
+from rlm.chains.prompts import check_call, lookup_call, read_lookup
+from rlm.chains.sentences import Candidate, Cosines, candidates, with_kind
+from rlm.likeliest import likeliest
+from rlm.namesakes import of_a_namesake
+from rlm.replies import read_verdict
+from rlm.strategies import Reading, Retriever
+from rlm.subcalls.port import SubCall, SubCalls, SubFailure
+from rlm.words import words
+
+# Sentences shown together, and how often one of them is taken.
+_SHOWN = 12
+_TRIES = 3
+# Of a model that tells likelihoods: how many sentences are compared, and how many of them are read, one at a time. A
+# description's words are seldom those of its sentence; a name's are.
+_COMPARED, _COMPARED_OF_A_NAME = 32, 12
+_TRIES_ALONE = 4
+# The share of words besides the name by which two sentences say the same of it.
+_SAME = 0.5
+_YEAR = re.compile(r"\b1[0-9]{3}\b|\b20[0-9]{2}\b")
+
+
+@dataclass(frozen=True)
+class Link:
+    """A description, or the question itself, with its answer and the sentence that says so."""
+
+    asked: str
+    answer: str
+    source: Candidate
+
+
+@dataclass
+class Record:
+    """What looking up came to so far: passages found and read, calls and tokens, and what ended it, if anything."""
+
+    usage: Usage = field(default_factory=Usage)
+    found: list[Passage] = field(default_factory=list)
+    read: list[Passage] = field(default_factory=list)
+    lookups: int = 0
+    stopped: SubFailure | None = None
+
+
+class Lookup:
+    """Looks up links for one question; `weigh` where the model's server tells likelihoods."""
+
+    def __init__(
+        self,
+        retrieve: Retriever,
+        cosines: Cosines,
+        subcalls: SubCalls,
+        cancelled: Callable[[], bool],
+        *,
+        weigh: bool = False,
+    ) -> None:
+        self._retrieve = retrieve
+        self._cosines = cosines
+        self._subcalls = subcalls
+        self._cancelled = cancelled
+        self._weigh = weigh
+        self.record = Record()
+
+    def links(self, links: Links) -> Iterator[Reading | Link]:
+        """What the next description may be, the likeliest first; each reading is told before it is made.
+
+        Raises `RunCancelledError`.
+        """
+        self.record.lookups += 1
+        passages = list(self._retrieve(links.query))
+        self._add(self.record.found, passages)
+        near = self._near(links, passages)
+        taken: set[str] = set()
+        for event in self._held(links, near, taken):
+            if isinstance(event, Link) and links.later and links.name is not None:
+                yield from self._newest_first(links, event, near, taken)
+            else:
+                yield event
+
+    def _near(self, links: Links, passages: Sequence[Passage]) -> list[Candidate]:
+        """The sentences worth reading: those with the name that the link hangs on, where there is one."""
+        compared = _COMPARED if links.name is None else _COMPARED_OF_A_NAME
+        count = compared if self._weigh else _SHOWN
+        near = candidates(links.query, passages, self._cosines, count, about=links.name)
+        return [each for each in near if not of_a_namesake(links.query, each.text)]
+
+    def _held(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[Reading | Link]:
+        """Each answer that is picked and then held to be right, but for sentences that are `taken`."""
+        for group in self._groups(links, near, taken):
+            yield self._reading(group)
+            picked = self._pick(links, group)
+            if self.record.stopped is not None or (picked is None and not self._weigh):
+                return
+            if picked is not None:
+                place, answer = picked
+                taken.add(group[place].text)
+                if self._holds(links, answer, group[place]):
+                    yield self._link(links, answer, group[place])
+
+    def _groups(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[list[Candidate]]:
+        """What to read in one call and then in the next: the nearest sentences together, less those that were taken; or
+        one sentence at a time, the likeliest first, where the model tells likelihoods."""
+        if self._weigh and near:
+            texts = [each.text for each in near]
+            order, usage = likeliest(links.short_task, texts, self._subcalls, self._cancelled)
+            self.record.usage += usage
+            if order:
+                yield from ([near[at]] for at in order[:_TRIES_ALONE] if near[at].text not in taken)
+                return
+        for _ in range(_TRIES):
+            if shown := [each for each in near[:_SHOWN] if each.text not in taken]:
+                yield shown
+
+    def _newest_first(
+        self, links: Links, link: Link, near: Sequence[Candidate], taken: set[str]
+    ) -> Iterator[Reading | Link]:
+        """The link, and before it what a later source says in its place."""
+        found = [link]
+        for other in near:
+            if other.text in taken or not _restates(other.text, link, links.name or ""):
+                continue
+            taken.add(other.text)
+            yield self._reading([other])
+            picked = self._pick(links, [other])
+            if picked is not None and self._holds(links, picked[1], other):
+                found.append(self._link(links, picked[1], other))
+        yield from sorted(found, key=_source_year, reverse=True)
+
+    def _reading(self, group: Sequence[Candidate]) -> Reading:
+        read = tuple(dict.fromkeys(each.passage for each in group))
+        self._add(self.record.read, read)
+        return Reading(self.record.usage.calls + 1, read)
+
+    def _add(self, to: list[Passage], passages: Sequence[Passage]) -> None:
+        to += [passage for passage in passages if passage not in to]
+
+    def _pick(self, links: Links, shown: Sequence[Candidate]) -> tuple[int, str] | None:
+        """Which sentence the model takes, and the answer it copies from it; None where it says neither."""
+        text = self._ask(lookup_call(links.task, [each.text for each in shown]))
+        return None if text is None else read_lookup(text, [each.text for each in shown])
+
+    def _holds(self, links: Links, answer: str, source: Candidate) -> bool:
+        excerpt = replace(source.passage, text=source.text)
+        text = self._ask(check_call(links.short_task, answer, excerpt))
+        return text is not None and read_verdict(text)
+
+    def _link(self, links: Links, answer: str, source: Candidate) -> Link:
+        if links.next is None:
+            return Link(f"{links.asked}?", answer, source)
+        return Link(links.next, with_kind(source.text, answer), source)
+
+    def _ask(self, call: SubCall) -> str | None:
+        (reply,) = self._subcalls.run([call], cancelled=self._cancelled)
+        if isinstance(reply, SubFailure):
+            self.record.usage += reply.usage
+            self.record.stopped = reply
+            return None
+        if not reply.cached:
+            self.record.usage += reply.usage
+        return reply.text
+
+
+def _restates(sentence: str, link: Link, name: str) -> bool:
+    """Whether most of what the link's sentence says besides its answer and the name is said here too."""
+    known = words(f"{name} {link.answer}").stems.keys()
+    said = words(link.source.text).stems.keys() - known
+    return len(said & words(sentence).stems.keys()) > _SAME * len(said)
+
+
+def _source_year(link: Link) -> int:
+    """The latest year in the sentence but for the answer's; nothing where there is none."""
+    answered = set(_YEAR.findall(link.answer))
+    return max((int(year) for year in _YEAR.findall(link.source.text) if year not in answered), default=0)

@@ -1,0 +1,55 @@
+import pytest
+
+from rlm.chains.sentences import candidates, with_kind
+from tests.fakes.passages import passage
+
+
+@pytest.mark.parametrize(
+    ("sentence", "name", "expected"),
+    [
+        ("On the stone bridge Old Arch it rains.", "Old Arch", "stone bridge Old Arch"),
+        ("She married a painter Ann.", "Ann", "painter Ann"),
+        ("He died in 1852.", "1852", "1852"),
+        ("The Old Arch fell.", "Old Arch", "Old Arch"),
+        ("Ann sang.", "Bob", "Bob"),
+    ],
+)
+def test_a_name_keeps_what_the_sentence_calls_it(sentence: str, name: str, expected: str) -> None:
+    assert with_kind(sentence, name) == expected
+
+
+def test_a_sentence_that_leans_on_the_one_before_is_shown_with_it() -> None:
+    text = "Ann built the mill. She died in 1852. It rained."
+    found = candidates("When did she die?", [passage(text)], lambda _, texts: [float("died" in t) for t in texts], 1)
+    assert [each.text for each in found] == ["Ann built the mill. She died in 1852."]
+    twice = candidates("?", [passage("Same."), passage("Same.")], lambda _, texts: [0.0] * len(texts), 5)
+    assert len(twice) == 1
+
+
+def sentences_on(name: str, *texts: str) -> list[str]:
+    passages = [passage(text, document=f"d{at}") for at, text in enumerate(texts)]
+    found = candidates("?", passages, lambda _, texts: [0.0] * len(texts), 9, about=name)
+    return [each.text for each in found]
+
+
+def test_of_a_name_only_sentences_with_it_are_candidates() -> None:
+    texts = ("The toll bridge Old Arch fell.", "The swing bridge Old Arch turns.", "It rained.")
+    assert sentences_on("swing bridge Old Arch", *texts) == ["The swing bridge Old Arch turns."]
+    assert sentences_on("New Arch", *texts) == []
+
+
+def test_a_name_may_be_written_without_its_kind_but_not_with_another() -> None:
+    texts = ("The toll bridge Old Arch fell.", "In spring Old Arch was painted.", "It rained.")
+    assert sentences_on("swing bridge Old Arch", *texts) == ["In spring Old Arch was painted."]
+    assert sentences_on("swing bridge Old Arch", "The bridge Old Arch fell.") == ["The bridge Old Arch fell."]
+
+
+def test_a_surname_stands_for_a_name_but_not_a_namesakes() -> None:
+    texts = ("Jellicoe died in 1852.", "Ada Jellicoe died in 1900.", "It rained.")
+    assert sentences_on("surgeon Sabina Jellicoe", *texts) == ["Jellicoe died in 1852."]
+
+
+def test_what_leans_on_a_sentence_with_the_name_is_a_candidate_too() -> None:
+    texts = ("The surgeon Sabina Jellicoe came from Marl. Rain fell. She died in 1852. Others lived.", "He sang.")
+    found = sentences_on("surgeon Sabina Jellicoe", *texts)
+    assert sorted(found) == ["Rain fell. She died in 1852.", "The surgeon Sabina Jellicoe came from Marl."]
