@@ -84,11 +84,19 @@ class Contrasts:
 
 
 def likeliest(
-    question: str, sentences: Sequence[str], calls: SubCalls, cancelled: Callable[[], bool]
+    question: str,
+    sentences: Sequence[str],
+    calls: SubCalls,
+    cancelled: Callable[[], bool],
+    *,
+    by_question: bool = False,
 ) -> tuple[list[int], Usage]:
     """The places of `sentences`, the likeliest to answer first by both likelihoods together, and what it cost; no
-    places where the model does not tell."""
-    found, usage = _told(question, sentences, calls, cancelled)
+    places where the model does not tell.
+
+    `by_question` alone where many are compared that have little in common with the question.
+    """
+    found, usage = _told(question, sentences, calls, cancelled, affirm=not by_question)
     return [] if found is None else [int(at) for at in np.argsort(-found.together, kind="stable")], usage
 
 
@@ -98,12 +106,12 @@ class _Told:
     and that of a yes to whether the one answers the other."""
 
     asked: Matrix
-    affirmed: Matrix
+    affirmed: Matrix | None = None
 
     @property
     def together(self) -> Matrix:
-        """Their sum, each in units of its spread."""
-        return _in_spreads(self.asked) + _in_spreads(self.affirmed)
+        """Their sum, each in units of its spread; the first alone where the other was not asked for."""
+        return _in_spreads(self.asked) + (0.0 if self.affirmed is None else _in_spreads(self.affirmed))
 
 
 def _in_spreads(values: Matrix) -> Matrix:
@@ -112,10 +120,10 @@ def _in_spreads(values: Matrix) -> Matrix:
 
 
 def _told(
-    question: str, sentences: Sequence[str], subcalls: SubCalls, cancelled: Callable[[], bool]
+    question: str, sentences: Sequence[str], subcalls: SubCalls, cancelled: Callable[[], bool], *, affirm: bool = True
 ) -> tuple[_Told | None, Usage]:
     usage, found = Usage(), []
-    calls = [asking_call(question, sentences), affirming_call(question, sentences)]
+    calls = [asking_call(question, sentences), *([affirming_call(question, sentences)] if affirm else [])]
     for reply in subcalls.run(calls, cancelled=cancelled):
         if isinstance(reply, SubFailure):
             usage += reply.usage

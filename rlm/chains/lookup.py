@@ -21,7 +21,7 @@ _SHOWN = 12
 _TRIES = 3
 # Of a model that tells likelihoods: how many sentences are compared, and how many of them are read, one at a time. A
 # description's words are seldom those of its sentence; a name's are.
-_COMPARED, _COMPARED_OF_A_NAME = 32, 12
+_COMPARED, _COMPARED_OF_A_NAME = 48, 12
 _TRIES_ALONE = 4
 # The share of words besides the name by which two sentences say the same of it.
 _SAME = 0.5
@@ -108,7 +108,8 @@ class Lookup:
         one sentence at a time, the likeliest first, where the model tells likelihoods."""
         if self._weigh and near:
             texts = [each.text for each in near]
-            order, usage = likeliest(links.short_task, texts, self._subcalls, self._cancelled)
+            by_question = links.name is None
+            order, usage = likeliest(links.short_task, texts, self._subcalls, self._cancelled, by_question=by_question)
             self.record.usage += usage
             if order:
                 yield from ([near[at]] for at in order[:_TRIES_ALONE] if near[at].text not in taken)
