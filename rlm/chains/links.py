@@ -89,16 +89,18 @@ class Links:
 
     @property
     def task(self) -> str:
-        """What to ask a reader: for the next description's name, or the question itself with what is known."""
-        if self.next is not None:
-            return f"{self.short_task}{self._noted}"
-        known = "".join(f" It is known that {each.description} is {each.name}." for each in self.found)
-        return f"{self.whole}?{self._noted}{known}"
+        """What to ask a reader: for the next description's name, or the question itself; and the notes."""
+        return f"{self.short_task}{self._noted}"
 
     @property
     def short_task(self) -> str:
-        """The same without what is known and the notes, for a question about one sentence."""
+        """The same without the notes, for a question about one sentence."""
         return f"{self.query}?" if self.next is None else f"What is the name of {self.next}?"
+
+    def answers(self, answer: str) -> bool:
+        """Whether it is not just the name that is asked about: a small model likes to give that back."""
+        said = answer.casefold().removeprefix("the ").strip()
+        return self.name is None or said not in self.name.casefold()
 
     def put(self, name: str) -> "Links":
         """With `name` in place of the next description."""

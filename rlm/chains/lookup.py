@@ -147,6 +147,8 @@ class Lookup:
         return None if text is None else read_lookup(text, [each.text for each in shown])
 
     def _holds(self, links: Links, answer: str, source: Candidate) -> bool:
+        if not links.answers(answer):
+            return False
         excerpt = replace(source.passage, text=source.text)
         text = self._ask(check_call(links.short_task, answer, excerpt))
         return text is not None and read_verdict(text)
