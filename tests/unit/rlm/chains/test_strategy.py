@@ -327,8 +327,6 @@ def test_of_two_sources_the_later_is_right_where_the_question_says_so(note: str,
     reader = Dated(ANSWERS)
     found = chain(reader, shown).answer(QUESTION.replace(" The later is right.", f" {note}"))
     assert found.text.splitlines()[-1].endswith(f"{designer}. [2]")
-    restated = [call for call in reader.calls if ROAD in call.prompt and BRIDGE not in call.prompt]
-    assert not any(NEW_DESIGN not in call.prompt and OLD_DESIGN not in call.prompt for call in restated)
 
 
 def test_looking_up_ends_however_many_links_lead_nowhere() -> None:
@@ -340,7 +338,8 @@ def test_looking_up_ends_however_many_links_lead_nowhere() -> None:
                 return json.dumps({"verdict": "right"})
             first = re.search(r"1\. (.*)", call.prompt)
             assert first is not None
-            return json.dumps({"quote": first[1], "answer": "Ann"})
+            answer = "Bob" if "of Ann" in call.prompt.rsplit("Question: ", 1)[1] else "Ann"
+            return json.dumps({"quote": first[1], "answer": answer})
 
     looked_up: list[str] = []
 
