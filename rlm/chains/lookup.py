@@ -9,7 +9,7 @@ from rlm.answers import Usage
 from rlm.chains.links import Links
 from rlm.chains.prompts import check_call, lookup_call, read_lookup
 from rlm.chains.sentences import Candidate, Cosines, candidates, with_kind
-from rlm.likeliest import likeliest
+from rlm.likeliest import likeliest, saying_all
 from rlm.namesakes import of_a_namesake
 from rlm.replies import read_verdict
 from rlm.strategies import Reading, Retriever
@@ -23,6 +23,8 @@ _TRIES = 3
 # description's words are seldom those of its sentence; a name's are.
 _COMPARED, _COMPARED_OF_A_NAME = 48, 12
 _TRIES_ALONE = 4
+# Of how many of them, for a description, it is asked whether they say all of it.
+_WHOLE = 6
 # The share of words besides the name by which two sentences say the same of it.
 _SAME = 0.5
 _YEAR = re.compile(r"\b1[0-9]{3}\b|\b20[0-9]{2}\b")
@@ -106,17 +108,31 @@ class Lookup:
     def _groups(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[list[Candidate]]:
         """What to read in one call and then in the next: the nearest sentences together, less those that were taken; or
         one sentence at a time, the likeliest first, where the model tells likelihoods."""
-        if self._weigh and near:
-            texts = [each.text for each in near]
-            by_question = links.name is None
-            order, usage = likeliest(links.short_task, texts, self._subcalls, self._cancelled, by_question=by_question)
-            self.record.usage += usage
-            if order:
-                yield from ([near[at]] for at in order[:_TRIES_ALONE] if near[at].text not in taken)
-                return
+        order = self._likeliest(links, near) if self._weigh and near else None
+        if order is not None:
+            yield from ([each] for each in order[:_TRIES_ALONE] if each.text not in taken)
+            return
         for _ in range(_TRIES):
             if shown := [each for each in near[:_SHOWN] if each.text not in taken]:
                 yield shown
+
+    def _likeliest(self, links: Links, near: Sequence[Candidate]) -> list[Candidate] | None:
+        """The sentences in the order of their likelihood; of a first link only those that say all of its description.
+        None where the model does not tell."""
+        texts = [each.text for each in near]
+        first = links.name is None
+        order, usage = likeliest(links.short_task, texts, self._subcalls, self._cancelled, by_question=first)
+        self.record.usage += usage
+        if not order:
+            return None
+        if first:
+            best, others = order[:_WHOLE], order[2 * _WHOLE :: _WHOLE]
+            told = [texts[at] for at in best], [texts[at] for at in others]
+            whole, usage = saying_all(links.short_task, *told, self._subcalls, self._cancelled)
+            self.record.usage += usage
+            if whole is not None:
+                order = [at for at, said in zip(best, whole, strict=True) if said]
+        return [near[at] for at in order]
 
     def _newest_first(
         self, links: Links, link: Link, near: Sequence[Candidate], taken: set[str]
