@@ -160,7 +160,7 @@ class Answering:
             raise LanguageModelRefusedError("A chain of facts takes a language model.", hint="Set LEADLINE_LLM.")
         retrieve = durability.retriever(retriever(self._searcher, scope, top_k=_LOOKED_AT_FOR_LINKS))
         calls = self._calls(model, scope, wanted, durability)
-        reading = self._reading_with(model, calls, scope, cancelled, durability)
+        reading = self._reading_with(model, calls, scope, cancelled, durability, contrasted=False)
         return self._library.chain(retrieve, calls, model.profile, reading)
 
     def _exhaustive(
@@ -219,10 +219,13 @@ class Answering:
         scope: AnswerScope,
         cancelled: Callable[[], bool],
         durability: Durability,
+        *,
+        contrasted: bool = True,
     ) -> DirectStrategy:
+        """`contrasted` where a sentence that stands out answers; of a chain, it may be one that only describes."""
         found = self._library.nearest(lambda count: retriever(self._searcher, scope, top_k=count))
         chat = durability.chat(model.chat, calls, cancelled)
-        contrasts = self._library.contrasts(calls, model.profile, cancelled)
+        contrasts = self._library.contrasts(calls, model.profile, cancelled) if contrasted else None
         return DirectStrategy(
             durability.retriever(found), chat, model.profile, contrasts=contrasts, nonce=durability.nonce
         )

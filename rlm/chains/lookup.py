@@ -137,7 +137,8 @@ class Lookup:
     def _newest_first(
         self, links: Links, link: Link, near: Sequence[Candidate], taken: set[str]
     ) -> Iterator[Reading | Link]:
-        """The link, and before it what a later source says in its place."""
+        """The link, and before it what a later source says in its place: what holds of one sentence holds of another
+        that says the same."""
         found = [link]
         for other in near:
             if other.text in taken or not _restates(other.text, link, links.name or ""):
@@ -145,7 +146,7 @@ class Lookup:
             taken.add(other.text)
             yield self._reading([other])
             picked = self._pick(links, [other])
-            if picked is not None and self._holds(links, picked[1], other):
+            if picked is not None and links.answers(picked[1]):
                 found.append(self._link(links, picked[1], other))
         yield from sorted(found, key=_source_year, reverse=True)
 
