@@ -187,10 +187,10 @@ class Lookup:
 
 
 def _restates(sentence: str, link: Link, name: str) -> bool:
-    """Whether most of what the link's sentence says besides its answer and the name is said here too."""
+    """Whether half of what the link's sentence says besides its answer and the name is said here too."""
     known = words(f"{name} {link.answer}").stems.keys()
     said = words(link.source.text).stems.keys() - known
-    return len(said & words(sentence).stems.keys()) > _SAME * len(said)
+    return len(said & words(sentence).stems.keys()) >= _SAME * len(said)
 
 
 def _source_year(link: Link) -> int:

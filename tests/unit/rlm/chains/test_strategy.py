@@ -262,7 +262,9 @@ def test_no_more_sentences_are_read_than_four_for_a_link() -> None:
 
 
 OTHER_BRIDGE = "On the toll bridge Old Arch stands a stone goose with a long neck."
-OLD_DESIGN = "The guide of 1890 says that the stone bridge Mason's Crossing was drawn up by the printer Ada Thorne."
+OLD_DESIGN = (
+    "The guide book of 1890 says that the stone bridge Mason's Crossing was drawn up by the printer Ada Thorne."
+)
 NEW_DESIGN = (
     "The almanac of 1950 says that the stone bridge Mason's Crossing was drawn up by the surgeon Sabina Jellicoe."
 )
