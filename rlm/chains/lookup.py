@@ -190,7 +190,7 @@ def _restates(sentence: str, link: Link, name: str) -> bool:
     """Whether half of what the link's sentence says besides its answer and the name is said here too."""
     known = words(f"{name} {link.answer}").stems.keys()
     said = words(link.source.text).stems.keys() - known
-    return len(said & words(sentence).stems.keys()) >= _SAME * len(said)
+    return bool(said) and len(said & words(sentence).stems.keys()) >= _SAME * len(said)
 
 
 def _source_year(link: Link) -> int:
