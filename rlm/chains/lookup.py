@@ -117,8 +117,8 @@ class Lookup:
                 yield shown
 
     def _likeliest(self, links: Links, near: Sequence[Candidate]) -> list[Candidate] | None:
-        """The sentences in the order of their likelihood; of a first link only those that say all of its description.
-        None where the model does not tell."""
+        """The sentences in the order of their likelihood; of a first link those that say all of its description, or the
+        likeliest alone. None where the model does not tell."""
         texts = [each.text for each in near]
         first = links.name is None
         order, usage = likeliest(links.short_task, texts, self._subcalls, self._cancelled, by_question=first)
@@ -131,7 +131,7 @@ class Lookup:
             whole, usage = saying_all(links.short_task, *told, self._subcalls, self._cancelled)
             self.record.usage += usage
             if whole is not None:
-                order = [at for at, said in zip(best, whole, strict=True) if said]
+                order = [at for at, said in zip(best, whole, strict=True) if said] or order[:1]
         return [near[at] for at in order]
 
     def _newest_first(
