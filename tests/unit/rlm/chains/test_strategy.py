@@ -359,28 +359,48 @@ def test_looking_up_ends_however_many_links_lead_nowhere() -> None:
     assert len(looked_up) == 8 + 24
 
 
-def test_a_sentence_that_says_only_part_of_a_description_is_not_read() -> None:
-    both = "On the stone bridge Mason's Crossing stand a stone goose and a stone swan."
+BOTH = "On the stone bridge Mason's Crossing stand a stone goose and a stone swan."
+RAIN = [passage(f"It rained {number} times.", document=f"r{number}") for number in range(20)]
 
-    class Halves(WeighedReader):
-        """Finds the sentence about a goose alone likelier, and the swan only where there is one."""
 
-        def _reply(self, call: SubCall) -> str:
-            if call.contexts and call.contexts[0].lead:
-                rests = [(context.text, context.continuations[0]) for context in call.contexts]
-                values = [-5.0 * ("goose" in rest) - (4.0 if "swan" in text else 20.0) for text, rest in rests]
-                return json.dumps({str(number): [value] for number, value in enumerate(values, start=1)})
-            if call.contexts and "crossing" in call.contexts[0].continuations[0]:
-                values = [-5.0 if OTHER_BRIDGE in context.text else -10.0 for context in call.contexts]
-                return json.dumps({str(number): [value] for number, value in enumerate(values, start=1)})
-            return super()._reply(call)
+class Halves(WeighedReader):
+    """Finds the sentence about a goose alone likelier, but each bird only where there is one."""
 
-    rain = [passage(f"It rained {number} times.", document=f"r{number}") for number in range(20)]
-    reader = Halves({"What is the name of the crossing": (both, "Mason's Crossing"), **dict(list(ANSWERS.items())[1:])})
-    world = [passage(OTHER_BRIDGE, document="other"), passage(both, document="both"), *WORLD[1:], *rain]
-    asked = QUESTION.replace("by a swan", "by a goose and a swan")
+    def _reply(self, call: SubCall) -> str:
+        if call.contexts and call.contexts[0].lead:
+            rests = [(context.text, context.continuations[0]) for context in call.contexts]
+            values = [
+                -sum(4.0 if bird in text else 20.0 for bird in ("goose", "swan") if bird in rest)
+                for text, rest in rests
+            ]
+            return json.dumps({str(number): [value] for number, value in enumerate(values, start=1)})
+        if call.contexts and "crossing" in call.contexts[0].continuations[0]:
+            values = [
+                -5.0 if OTHER_BRIDGE in context.text else -10.0 if BOTH in context.text else -20.0
+                for context in call.contexts
+            ]
+            return json.dumps({str(number): [value] for number, value in enumerate(values, start=1)})
+        return super()._reply(call)
+
+
+def of_goose_and_swan(world: Sequence[Passage]) -> tuple[Answer, list[str]]:
+    """The answer, and what was shown to be read."""
+    reader = Halves({"What is the name of the crossing": (BOTH, "Mason's Crossing"), **dict(list(ANSWERS.items())[1:])})
     found = ChainStrategy(
         lambda question: world, lambda question, texts: [0.5] * len(texts), reader, "m", weigh=True
-    ).answer(asked)
+    ).answer(QUESTION.replace("by a swan", "by a goose and a swan"))
+    return found, [call.prompt for call in reader.calls if call.purpose == "lookup"]
+
+
+def test_a_sentence_that_says_only_part_of_a_description_is_not_read() -> None:
+    world = [passage(OTHER_BRIDGE, document="other"), passage(BOTH, document="both"), *WORLD[1:], *RAIN]
+    found, read = of_goose_and_swan(world)
     assert found.text.startswith("1852 [1][2][3]")
-    assert not any(OTHER_BRIDGE in call.prompt for call in reader.calls if call.purpose == "lookup")
+    assert not any(OTHER_BRIDGE in prompt for prompt in read)
+
+
+def test_where_no_sentence_says_all_the_likeliest_alone_is_read() -> None:
+    swans = [passage(f"A swan flew {number} miles.", document=f"s{number}") for number in range(2)]
+    found, read = of_goose_and_swan([passage(OTHER_BRIDGE, document="other"), *swans, *RAIN])
+    assert found.status is AnswerStatus.NOT_FOUND
+    assert [OTHER_BRIDGE in prompt for prompt in read] == [True]
