@@ -16,6 +16,8 @@ from rlm.words import coverage, words
 _OPENING, _CLOSING = "\"“'‘«", "\"”'’»"
 _KIND = re.compile(rf"\b(?:the|a|an|The|A|An) ((?:[a-z][\w'’-]* ){{1,3}}[{_OPENING}]?)$")
 _NAME = re.compile(r"[^\W_a-z].*", re.DOTALL)
+# "Stonebury in Saltshire": where a thing is tells it from others of the name as well.
+_WHERE = re.compile(r" in [^\W\d_a-z][\w'’-]*")
 
 
 class Cosines(Protocol):
@@ -56,13 +58,17 @@ def candidates(
 
 
 def with_kind(sentence: str, name: str) -> str:
-    """A name with what the sentence calls it: "stone bridge Mason's Crossing" tells it from others of the name."""
+    """A name with what the sentence calls it, or where it is, which tells it from others of the name: "stone bridge
+    Mason's Crossing", "Stonebury in Saltshire"."""
     span = locate(name, sentence)
     if span is None:
         return name
     kind = _kind(sentence, span[0])
-    quoted = kind[-1:] in _OPENING and sentence[span[1] : span[1] + 1] in _CLOSING
-    return kind + sentence[span[0] : span[1] + quoted]
+    if kind:
+        quoted = kind[-1] in _OPENING and sentence[span[1] : span[1] + 1] in _CLOSING
+        return kind + sentence[span[0] : span[1] + quoted]
+    where = _WHERE.match(sentence, span[1])
+    return sentence[span[0] : where.end() if where else span[1]]
 
 
 def _kind(sentence: str, start: int) -> str:
@@ -95,20 +101,22 @@ def _leans(sentence: Sentence, passages: Sequence[Passage]) -> bool:
 
 
 def _bare(name: str) -> str:
-    """Without the words of its kind and without quotation marks."""
-    found = _NAME.search(name)
+    """Without the words of its kind, without where it is, and without quotation marks."""
+    found = _NAME.search(_WHERE.sub("", name))
     return (found[0] if found else name).strip(_OPENING + _CLOSING + " ") or name
 
 
 def _of_another_kind(name: str, sentence: str) -> bool:
-    """Whether the sentence calls what has the name something else: a "toll bridge" that is no "swing bridge"."""
+    """Whether the sentence calls what has the name something else, a "toll bridge" that is no "swing bridge", or has it
+    elsewhere."""
     bare = _bare(name)
-    kinds = []
+    kinds, places = [], set()
     for text in (f"the {name}", sentence):
         span = locate(bare, text)
         kinds.append(set(_kind(text, span[0]).strip(_OPENING).split()) if span else set())
+        places.update(_WHERE.findall(text, span[1])[:1] if span and _WHERE.match(text, span[1]) else [])
     one, other = kinds
-    return bool(one and other) and not (one <= other or other <= one)
+    return len(places) > 1 or bool(one and other) and not (one <= other or other <= one)
 
 
 def _candidate(passage: Passage, sentence: Sentence, score: float) -> Candidate:

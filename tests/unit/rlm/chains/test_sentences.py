@@ -10,6 +10,9 @@ from tests.fakes.passages import passage
         ("On the stone bridge Old Arch it rains.", "Old Arch", "stone bridge Old Arch"),
         ("She married a painter Ann.", "Ann", "painter Ann"),
         ("He died in 1852.", "1852", "1852"),
+        ("She was born in Stonebury in Saltshire.", "Stonebury", "Stonebury in Saltshire"),
+        ("She was born in Stonebury in 1852.", "Stonebury", "Stonebury"),
+        ('Of the comedy "The Paper Ladle" much is lost.', "The Paper Ladle", 'comedy "The Paper Ladle"'),
         ("The Old Arch fell.", "Old Arch", "Old Arch"),
         ("Ann sang.", "Bob", "Bob"),
     ],
@@ -42,6 +45,13 @@ def test_a_name_may_be_written_without_its_kind_but_not_with_another() -> None:
     texts = ("The toll bridge Old Arch fell.", "In spring Old Arch was painted.", "It rained.")
     assert sentences_on("swing bridge Old Arch", *texts) == ["In spring Old Arch was painted."]
     assert sentences_on("swing bridge Old Arch", "The bridge Old Arch fell.") == ["The bridge Old Arch fell."]
+
+
+def test_a_place_may_be_written_without_where_it_is() -> None:
+    texts = ("The road to Stonebury in Saltshire is long.", "The road to Stonebury in Merrow is short.", "It rained.")
+    assert sentences_on("Stonebury in Saltshire", *texts) == ["The road to Stonebury in Saltshire is long."]
+    assert sentences_on("Stonebury in Saltshire", "All roads lead to Stonebury.") == ["All roads lead to Stonebury."]
+    assert sentences_on("Stonebury in Saltshire", texts[1], "Stonebury lies there.") == ["Stonebury lies there."]
 
 
 def test_a_surname_stands_for_a_name_but_not_a_namesakes() -> None:
