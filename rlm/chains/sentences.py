@@ -110,13 +110,15 @@ def _of_another_kind(name: str, sentence: str) -> bool:
     """Whether the sentence calls what has the name something else, a "toll bridge" that is no "swing bridge", or has it
     elsewhere."""
     bare = _bare(name)
-    kinds, places = [], set()
+    kinds: list[set[str]] = []
+    places: set[str] = set()
     for text in (f"the {name}", sentence):
         span = locate(bare, text)
         kinds.append(set(_kind(text, span[0]).strip(_OPENING).split()) if span else set())
-        places.update(_WHERE.findall(text, span[1])[:1] if span and _WHERE.match(text, span[1]) else [])
+        if span and (where := _WHERE.match(text, span[1])):
+            places.add(where[0])
     one, other = kinds
-    return len(places) > 1 or bool(one and other) and not (one <= other or other <= one)
+    return len(places) > 1 or (bool(one and other) and not (one <= other or other <= one))
 
 
 def _candidate(passage: Passage, sentence: Sentence, score: float) -> Candidate:
