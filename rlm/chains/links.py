@@ -2,12 +2,12 @@
 
 English builds to the right, so the innermost description is the last "the …" of a question: the last one with a clause
 of its own at first, and then the last one before what was found in its place. Where a clause ends is seldom known; the
-rest of the sentence is taken with it, and the last link is asked for with the question as it was.
+rest of the sentence is taken with it.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 # Words that ask for a property; what has it is described after them. And "the world" is described by nobody.
 _PROPERTY = r"(?:names?|titles?|years?|dates?|world)\b"
@@ -32,29 +32,27 @@ _OF_AN_INDEFINITE = re.compile(
 # "the town in which the fair … is held": what is described after these words leaves their verb for the end.
 _INVERTING = re.compile(r"\b(?:\w+ (?:whom|which|whose [\w'’-]+)|where) the ", re.IGNORECASE)
 _VERB_LEFT = re.compile(r" (?:(?:is|was|are|were|(?:has|have|had) been) [\w'’-]+|[\w'’-]+ed)$", re.IGNORECASE)
-_LATER = re.compile(r"\b(?:later|latest|newer|newest|(?:more|most) recent)\b", re.IGNORECASE)
+_NEWER = r"(?:later|latest|newer|newest|(?:more|most) recent)\b"
+_LATER = re.compile(
+    rf"\b(?:take|use|trust|prefer|follow) the {_NEWER}"
+    rf"|(?<!not )\bthe {_NEWER}(?: \w+){{0,2}} (?:is|are) (?:right|correct|true)\b",
+    re.IGNORECASE,
+)
 MAX_LINKS = 8
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a description turned out to be: a name as the documents write it."""
-
-    description: str
-    name: str
 
 
 @dataclass(frozen=True)
 class Links:
     """A question with what is found of it so far: `whole` as it was, `asked` with names in place of descriptions.
 
-    `notes` are its other sentences, which hold for every link; `rest` is what stands in `asked` after the last name.
+    `notes` are its other sentences, which hold for every link; `found` are the names as the documents write them, and
+    `rest` is what stands in `asked` after the last one.
     """
 
     whole: str
     asked: str
     notes: str = ""
-    found: tuple[Found, ...] = field(default=())
+    found: tuple[str, ...] = ()
     rest: str = ""
 
     @classmethod
@@ -73,7 +71,7 @@ class Links:
     @property
     def name(self) -> str | None:
         """The name that what is looked up next hangs on; None for the first description."""
-        return self.found[-1].name if self.found else None
+        return self.found[-1] if self.found else None
 
     @property
     def later(self) -> bool:
@@ -107,9 +105,8 @@ class Links:
         span = self._span()
         assert span is not None, "there is a description"
         start, end = span
-        found = (*self.found, Found(self.asked[start:end], name))
         rest = self.asked[end:]
-        return replace(self, asked=f"{self.asked[:start]}{name}{rest}", found=found, rest=rest)
+        return replace(self, asked=f"{self.asked[:start]}{name}{rest}", found=(*self.found, name), rest=rest)
 
     @property
     def _noted(self) -> str:
@@ -127,7 +124,7 @@ class Links:
 
     def _start(self) -> int | None:
         pattern = _THE if self.found else _DESCRIBED
-        end = len(self.asked) - len(self.rest) - len(self.found[-1].name) if self.found else len(self.asked)
+        end = len(self.asked) - len(self.rest) - len(self.found[-1]) if self.found else len(self.asked)
         starts = [match.start() for match in pattern.finditer(self.asked, 0, max(0, end))]
         while not self.found and len(starts) > 1 and _OF_AN_INDEFINITE.search(self.asked[: starts[-1]]):
             starts.pop()

@@ -69,7 +69,7 @@ class Lookup:
         self._weigh = weigh
         self.record = Record()
 
-    def links(self, links: Links) -> Iterator[Reading | Link]:
+    def look_up(self, links: Links) -> Iterator[Reading | Link]:
         """What the next description may be, the likeliest first; each reading is told before it is made.
 
         Raises `RunCancelledError`.
@@ -97,7 +97,7 @@ class Lookup:
         for group in self._groups(links, near, taken):
             yield self._reading(group)
             picked = self._pick(links, group)
-            if self.record.stopped is not None or (picked is None and not self._weigh):
+            if self.record.stopped is not None:
                 return
             if picked is not None:
                 place, answer = picked
@@ -107,14 +107,18 @@ class Lookup:
 
     def _groups(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[list[Candidate]]:
         """What to read in one call and then in the next: the nearest sentences together, less those that were taken; or
-        one sentence at a time, the likeliest first, where the model tells likelihoods."""
+        one sentence at a time, the likeliest first, where the model tells likelihoods. Nothing is shown twice."""
         order = self._likeliest(links, near) if self._weigh and near else None
         if order is not None:
             yield from ([each] for each in order[:_TRIES_ALONE] if each.text not in taken)
             return
+        before: list[Candidate] = []
         for _ in range(_TRIES):
-            if shown := [each for each in near[:_SHOWN] if each.text not in taken]:
-                yield shown
+            shown = [each for each in near[:_SHOWN] if each.text not in taken]
+            if shown in (before, []):
+                return
+            yield shown
+            before = shown
 
     def _likeliest(self, links: Links, near: Sequence[Candidate]) -> list[Candidate] | None:
         """The sentences in the order of their likelihood; of a first link those that say all of its description, or the

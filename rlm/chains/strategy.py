@@ -158,9 +158,7 @@ class ChainStrategy:
 
 def _follow(lookup: Lookup, way: _Way, links: Links, done: tuple[Link, ...]) -> Generator[Reading, None, bool]:
     """Follow each likely link to the end, the likeliest first; False where none leads there."""
-    if lookup.record.lookups >= _MAX_LOOKUPS:
-        return False
-    for event in lookup.links(links):
+    for event in lookup.look_up(links):
         if isinstance(event, Reading):
             yield event
             continue
@@ -170,11 +168,15 @@ def _follow(lookup: Lookup, way: _Way, links: Links, done: tuple[Link, ...]) -> 
             return True
         further = links.put(event.answer)
         way.keep(here, further)
-        if (yield from _follow(lookup, way, further, here)):
+        if not _over(lookup.record) and (yield from _follow(lookup, way, further, here)):
             return True
-        if lookup.record.stopped is not None:
+        if _over(lookup.record):
             break
     return False
+
+
+def _over(record: Record) -> bool:
+    return record.stopped is not None or record.lookups >= _MAX_LOOKUPS
 
 
 def _spent(record: Record) -> bool:

@@ -137,18 +137,26 @@ def test_without_one_that_says_all_none_does() -> None:
     assert found == [False, False]
 
 
-def test_a_part_that_is_likely_anyway_or_said_nowhere_refuses_nothing() -> None:
+@pytest.mark.parametrize(
+    ("said", "best", "usual", "expected"),
+    [
+        (-16.0, -10.0, -20.0, True),  # far from the best, but likelier than usual
+        (-19.0, -10.0, -20.0, False),
+        (-19.0, -17.5, -20.0, True),  # no likelier than usual, but nearly the best there is
+        (-3.5, -0.5, -3.5, True),  # likely after anything
+        (-4.5, -0.5, -4.5, False),
+    ],
+)
+def test_a_part_is_said_where_it_is_likelier_than_usual_or_nowhere_more_likely_or_likely_anyway(
+    said: float, best: float, usual: float, expected: bool
+) -> None:
+    values = {QUEEN: said, BOTH: best}
+
     def told(call: SubCall, text: str, continuation: str) -> float:
-        return by_parts(call, text, continuation) - (2.0 if "and a person" in continuation else 0.0)
+        return next((value for sentence, value in values.items() if sentence in text), usual)
 
-    likely = {**SAID, "a person asking for alms?": ""}
-
-    def anyway(call: SubCall, text: str, continuation: str) -> float:
-        return -sum(3.0 if word in text else 8.0 for phrase, word in likely.items() if phrase in continuation)
-
-    assert saying_all(STATUES, [QUEEN, BEGGAR], OTHERS, WeighedSubCalls(anyway), never)[0] == [True, False]
-    nowhere = [QUEEN, "Another queen and a dog."]
-    assert saying_all(STATUES, nowhere, OTHERS, WeighedSubCalls(told), never)[0] == [True, True]
+    found, _ = saying_all("Which bridge has a queen?", [QUEEN, BOTH], OTHERS, WeighedSubCalls(told), never)
+    assert found == [expected, True]
 
 
 def test_nothing_is_said_of_one_part_nor_by_a_model_that_does_not_tell() -> None:

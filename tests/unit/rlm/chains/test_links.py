@@ -87,7 +87,10 @@ def test_a_verb_that_was_left_for_the_end_stays_there() -> None:
     [
         ("The later is right.", True),
         ("Take the most recent source.", True),
+        ("Where two sources disagree, the later one is right.", True),
         ("Be brief.", False),
+        ("I will say more later.", False),
+        ("The earlier is right, not the later one.", False),
         ("", False),
     ],
 )

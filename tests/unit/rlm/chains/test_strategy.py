@@ -275,12 +275,8 @@ class Misled(Reader):
     """Takes another bridge for the one that is asked for, as long as it is shown one."""
 
     def _reply(self, call: SubCall) -> str:
-        asked = call.prompt.rsplit("Question: ", 1)
-        if (
-            call.purpose == "lookup"
-            and "crossing that is guarded" in asked[1].split("?")[0]
-            and OTHER_BRIDGE in asked[0]
-        ):
+        shown, _, asked = call.prompt.rpartition("Question: ")
+        if call.purpose == "lookup" and asked.startswith("What is the name of the crossing") and OTHER_BRIDGE in shown:
             return json.dumps({"quote": OTHER_BRIDGE, "answer": "Old Arch"})
         return super()._reply(call)
 
