@@ -158,9 +158,9 @@ def test_likelihoods_are_the_same_again_and_beside_their_like(client: httpx.Clie
     """In release 2026.4.1 sequences that continue the same part of a cached block at once spoil each other's."""
     texts = ["Is Paris in France?", "Is Paris in Peru?"]
     first = likelihoods(client, *texts)
-    again = likelihoods(client, *texts)
+    again = [likelihoods(client, *texts) for _ in range(8)]
     twice = likelihoods(client, *texts, *texts)
-    for found in (again, twice[:2], twice[2:]):
+    for found in (*again, twice[:2], twice[2:]):
         for told, expected in zip(found, first, strict=True):
             assert told == pytest.approx(expected, abs=1.0)
     assert first[0][0] - first[0][1] > first[1][0] - first[1][1], "a yes is likelier of what is so"

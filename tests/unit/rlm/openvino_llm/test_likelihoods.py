@@ -47,6 +47,13 @@ def test_what_was_read_before_is_read_again_where_the_cache_hides_it() -> None:
     assert told(Asked(engine, asking(context))) == first == [pytest.approx(expected(context.continuations))]
 
 
+def test_the_same_can_be_asked_any_number_of_times() -> None:
+    engine = engine_on(ScriptedPipeline())
+    context = Context("Text: rain", ("a long answer, of more than a block", "a long answer, of more than two blocks"))
+    answers = [told(Asked(engine, asking(context))) for _ in range(20)]
+    assert answers == [[pytest.approx(expected(context.continuations))]] * 20
+
+
 def test_how_all_answers_begin_does_not_count() -> None:
     context = Context("Text: rain", (" wet", " dry"), "Class:")
     assert told(Asked(engine_on(ScriptedPipeline()), asking(context))) == [pytest.approx(expected([" wet", " dry"]))]
