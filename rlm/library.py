@@ -93,10 +93,10 @@ class Library:
             return None
         return Contrasts(calls, self._near, cancelled=cancelled)
 
-    def _near(self, question: str, texts: Sequence[str]) -> Sequence[float]:
+    def _near(self, questions: Sequence[str], texts: Sequence[str]) -> Sequence[float]:
         if self._embedder is None:
             return [0.0] * len(texts)
-        return [float(each) for each in cosines(question, texts, self._embedder)]
+        return [float(each) for each in cosines(questions, texts, self._embedder)]
 
     def estimate(self, route: Route, profile: ModelProfile, *, every_record: bool = False) -> Estimate:
         """Nothing where the plan is still to be filled in by the model."""

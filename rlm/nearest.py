@@ -48,7 +48,7 @@ def compare(question: str, passages: Sequence[Passage], embedder: Embedder) -> l
     np.maximum.at(
         best,
         [sentence.passage for sentence in sentences],
-        cosines(question, [sentence.text for sentence in sentences], embedder),
+        cosines([question], [sentence.text for sentence in sentences], embedder),
     )
     return [replace(passage, nearest=float(value)) for passage, value in zip(passages, best, strict=True)]
 
@@ -72,9 +72,10 @@ def sentences_of(passages: Sequence[Passage]) -> list[Sentence]:
     return found
 
 
-def cosines(question: str, texts: Sequence[str], embedder: Embedder) -> NDArray[np.float32]:
-    """The cosine of the question and each of `texts`."""
+def cosines(questions: Sequence[str], texts: Sequence[str], embedder: Embedder) -> NDArray[np.float32]:
+    """For each of `texts` the sum of its cosines with the questions."""
     if not texts:
         return np.zeros(0, np.float32)
-    found: NDArray[np.float32] = embedder.documents(texts).vectors @ embedder.query(question)
+    asked = np.sum([embedder.query(question) for question in questions], axis=0)
+    found: NDArray[np.float32] = embedder.documents(texts).vectors @ asked
     return found

@@ -30,8 +30,26 @@ _OF_AN_INDEFINITE = re.compile(
     r"\b(?:an?|someone|somebody|something) (?:[\w'’-]+ ){0,4}?(?:who|that|which) (?:[\w'’-]+ ){1,2}$", re.IGNORECASE
 )
 # "the town in which the fair … is held": what is described after these words leaves their verb for the end.
-_INVERTING = re.compile(r"\b(?:\w+ (?:whom|which|whose [\w'’-]+)|where) the ", re.IGNORECASE)
-_VERB_LEFT = re.compile(r" (?:(?:is|was|are|were|(?:has|have|had) been) [\w'’-]+|[\w'’-]+ed)$", re.IGNORECASE)
+_INVERTING = re.compile(r"\b(?:\w+ (?:whom|which|whose [\w'’-]+)|where|whose [\w'’-]+) the ", re.IGNORECASE)
+_VERB_LEFT = re.compile(
+    r" (?:(?:is|was|are|were|(?:has|have|had) been) [\w'’-]+|[\w'’-]+ed"
+    r"|[\w'’-]+s (?:by|in|on|with) (?:its|his|her|their) [\w'’-]+)$",
+    re.IGNORECASE,
+)
+# So does what is described in a turned question, "was … granted its charter" and "did … take place for the first time".
+_OBJECT = r"(?: (?:its|his|her|their) [\w'’-]+)?"
+_LEFT_BY_BE = re.compile(
+    rf" (?:first |last )?(?:[\w'’-]+ed|born|built|held|made|put|sold|sunk|won|written){_OBJECT}$", re.IGNORECASE
+)
+_LEFT_BY_DO = re.compile(
+    r" (?:first |last )?(?:appear|become|begin|burn|cease|close|come|die|end|fall|happen|move|occur|open|perish|retire"
+    r"|sail|settle|sink|start|stop|take place|touch)(?: (?!(?:a|an)\b)[\w'’-]+){0,4}$",
+    re.IGNORECASE,
+)
+_LEFT_BY = {
+    **dict.fromkeys(("is", "was", "are", "were"), _LEFT_BY_BE),
+    **dict.fromkeys(("did", "does", "do"), _LEFT_BY_DO),
+}
 _NEWER = r"(?:later|latest|newer|newest|(?:more|most) recent)\b"
 _LATER = re.compile(
     rf"\b(?:take|use|trust|prefer|follow) the {_NEWER}"
@@ -119,8 +137,15 @@ class Links:
         start = self._start()
         if start is None:
             return None
-        left = _VERB_LEFT.search(self.asked, start) if _INVERTING.search(self.asked, 0, start + len("the ")) else None
-        return start, left.start() if left else len(self.asked)
+        end = len(self.asked)
+        if turned := _INVERTED.match(self.whole):
+            left_by = _LEFT_BY.get(turned[0].split()[-1].lower())
+            left = left_by.search(self.asked, start) if left_by else None
+            end = left.start() if left else end
+        left = (
+            _VERB_LEFT.search(self.asked, start, end) if _INVERTING.search(self.asked, 0, start + len("the ")) else None
+        )
+        return start, left.start() if left else end
 
     def _start(self) -> int | None:
         pattern = _THE if self.found else _DESCRIBED

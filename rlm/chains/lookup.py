@@ -6,10 +6,13 @@ from dataclasses import dataclass, field, replace
 
 from retrieval.passages import Passage
 from rlm.answers import Usage
+from rlm.candidates import Candidate, Cosines, best, distinct_sentences, nearest
+from rlm.chains.guesses import guessed
 from rlm.chains.links import Links
+from rlm.chains.naming import named, with_kind
 from rlm.chains.prompts import check_call, lookup_call, read_lookup
-from rlm.chains.sentences import Candidate, Cosines, candidates, with_kind
-from rlm.likeliest import likeliest, saying_all
+from rlm.chains.wholes import saying_all
+from rlm.likeliest import likeliest
 from rlm.namesakes import of_a_namesake
 from rlm.replies import read_verdict
 from rlm.strategies import Reading, Retriever
@@ -19,9 +22,9 @@ from rlm.words import words
 # Sentences shown together, and how often one of them is taken.
 _SHOWN = 12
 _TRIES = 3
-# Of a model that tells likelihoods: how many sentences are compared, and how many of them are read, one at a time. A
-# description's words are seldom those of its sentence; a name's are.
-_COMPARED, _COMPARED_OF_A_NAME = 48, 12
+# Of a model that tells likelihoods: how many sentences are compared for a description, whose words are seldom those of
+# its sentence, and how many of them are read, one at a time.
+_COMPARED = 40
 _TRIES_ALONE = 4
 # Of how many of them, for a description, it is asked whether they say all of it.
 _WHOLE = 6
@@ -75,9 +78,7 @@ class Lookup:
         Raises `RunCancelledError`.
         """
         self.record.lookups += 1
-        passages = list(self._retrieve(links.query))
-        self._add(self.record.found, passages)
-        near = self._near(links, passages)
+        near = self._described(links) if links.name is None else self._named(links, links.name)
         taken: set[str] = set()
         for event in self._held(links, near, taken):
             if isinstance(event, Link) and links.later and links.name is not None:
@@ -85,12 +86,33 @@ class Lookup:
             else:
                 yield event
 
-    def _near(self, links: Links, passages: Sequence[Passage]) -> list[Candidate]:
-        """The sentences worth reading: those with the name that the link hangs on, where there is one."""
-        compared = _COMPARED if links.name is None else _COMPARED_OF_A_NAME
-        count = compared if self._weigh else _SHOWN
-        near = candidates(links.query, passages, self._cosines, count, about=links.name)
+    def _described(self, links: Links) -> list[Candidate]:
+        """The sentences nearest to a description as it is and in the words that a model guesses for it, together."""
+        passages = self._found(links.query)
+        guess = self._guess(links.query) if passages else None
+        if guess is not None:
+            _add(passages, self._found(guess))
+        queries = [links.query, *([guess] if guess else [])]
+        sentences = distinct_sentences(passages)
+        scores = self._cosines(queries, [each.text for each in sentences])
+        return best(sentences, scores, passages, _COMPARED if self._weigh else _SHOWN)
+
+    def _named(self, links: Links, name: str) -> list[Candidate]:
+        """Of the sentences with the name those nearest to what is asked about it."""
+        passages = self._found(links.query)
+        sentences = named(name, distinct_sentences(passages), passages)
+        near = nearest(links.query, sentences, passages, self._cosines, _SHOWN)
         return [each for each in near if not of_a_namesake(links.query, each.text)]
+
+    def _found(self, query: str) -> list[Passage]:
+        passages = list(self._retrieve(query))
+        _add(self.record.found, passages)
+        return passages
+
+    def _guess(self, description: str) -> str | None:
+        guess, usage = guessed(description, self._subcalls, self._cancelled)
+        self.record.usage += usage
+        return guess
 
     def _held(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[Reading | Link]:
         """Each answer that is picked and then held to be right, but for sentences that are `taken`."""
@@ -125,7 +147,8 @@ class Lookup:
         likeliest alone. None where the model does not tell."""
         texts = [each.text for each in near]
         first = links.name is None
-        order, usage = likeliest(links.short_task, texts, self._subcalls, self._cancelled, by_question=first)
+        nearness = [each.score for each in near] if first else None
+        order, usage = likeliest(links.short_task, texts, self._subcalls, self._cancelled, nearness=nearness)
         self.record.usage += usage
         if not order:
             return None
@@ -156,11 +179,8 @@ class Lookup:
 
     def _reading(self, group: Sequence[Candidate]) -> Reading:
         read = tuple(dict.fromkeys(each.passage for each in group))
-        self._add(self.record.read, read)
+        _add(self.record.read, read)
         return Reading(self.record.usage.calls + 1, read)
-
-    def _add(self, to: list[Passage], passages: Sequence[Passage]) -> None:
-        to += [passage for passage in passages if passage not in to]
 
     def _pick(self, links: Links, shown: Sequence[Candidate]) -> tuple[int, str] | None:
         """Which sentence the model takes, and the answer it copies from it; None where it says neither."""
@@ -188,6 +208,16 @@ class Lookup:
         if not reply.cached:
             self.record.usage += reply.usage
         return reply.text
+
+
+def _add(to: list[Passage], passages: Sequence[Passage]) -> None:
+    """Those that stand elsewhere than the ones that are there; another search may have found the same."""
+    places = {_place(passage) for passage in to}
+    to += [passage for passage in passages if _place(passage) not in places]
+
+
+def _place(passage: Passage) -> tuple[str, int, int]:
+    return passage.version_id, passage.start, passage.end
 
 
 def _restates(sentence: str, link: Link, name: str) -> bool:

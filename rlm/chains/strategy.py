@@ -11,9 +11,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rlm.answers import Answer, AnswerStatus, CitationList, Claim, searched
+from rlm.candidates import Cosines
 from rlm.chains.links import Links, descriptions
 from rlm.chains.lookup import Link, Lookup, Record
-from rlm.chains.sentences import Cosines
 from rlm.errors import BudgetExhaustedError, RunCancelledError
 from rlm.plan.wording import take_apart
 from rlm.questions import check_question

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import pytest
 
 from rlm.errors import RunCancelledError
-from rlm.likeliest import Contrasts, likeliest, parts, saying_all
+from rlm.likeliest import Contrasts, likeliest
 from rlm.strategies import never
 from rlm.subcalls.port import SubCall
 from tests.fakes.passages import passage
@@ -14,7 +14,7 @@ NUN, LYNX, RAIN = "The Falcon carries a nun.", "The Curlew carries a lynx.", "It
 PASSAGES = [passage(f"{RAIN} {LYNX}", document="one"), passage(NUN, document="two", rank=2)]
 
 
-def near(question: str, texts: Sequence[str]) -> list[float]:
+def near(questions: Sequence[str], texts: Sequence[str]) -> list[float]:
     return [0.5] * len(texts)
 
 
@@ -86,83 +86,14 @@ def test_what_a_sentence_or_question_smuggles_in_stays_text() -> None:
     assert not any("<|im" in each for each in sent)
 
 
-def test_the_question_alone_takes_one_call() -> None:
+def test_nearness_counts_in_place_of_a_yes() -> None:
     calls = WeighedSubCalls(by_nun)
-    order, usage = likeliest(QUESTION, [RAIN, LYNX, NUN], calls, never, by_question=True)
+    order, usage = likeliest(QUESTION, [RAIN, LYNX, NUN], calls, never, nearness=[0.1, 0.2, 0.3])
     assert (order, usage.calls) == ([2, 1, 0], 1)
     assert calls.calls[0].contexts[0].continuations == (QUESTION,)
 
 
-@pytest.mark.parametrize(
-    ("question", "expected"),
-    [
-        (
-            "Which bridge has a woman on a throne and a person asking for alms?",
-            ["Which bridge has", " a woman on", " a throne", " and a person asking for alms?"],
-        ),
-        (
-            "Which book is about a church officer who can no longer find what a bride brings?",
-            ["Which book is about", " a church officer", " who can no longer find", " what a bride brings?"],
-        ),
-        ("Which works have something to unlock with?", ["Which works have", " something to unlock with?"]),
-        ("Who is Ahab?", ["Who is Ahab?"]),
-    ],
-)
-def test_a_question_is_cut_before_what_it_describes(question: str, expected: list[str]) -> None:
-    assert parts(question) == expected
-    assert len(parts(f"{question} {'a b ' * 20}")) <= 5
-
-
-STATUES = "Which bridge has a woman with crown and a person asking for alms?"
-SAID = {"a woman with crown": "queen", "a person asking for alms?": "beggar"}
-BOTH, QUEEN, BEGGAR = "A queen and a beggar.", "A queen and a swan.", "A swan and a beggar."
-OTHERS = ["It rained.", "The hay was wet.", "A swan flew."]
-
-
-def by_parts(call: SubCall, text: str, continuation: str) -> float:
-    return -sum(4.0 if word in text else 8.0 for phrase, word in SAID.items() if phrase in continuation)
-
-
-def test_a_sentence_must_say_every_part() -> None:
-    calls = WeighedSubCalls(by_parts)
-    found, usage = saying_all(STATUES, [QUEEN, BOTH, BEGGAR], OTHERS, calls, never)
-    assert found == [False, True, False]
-    assert usage.calls == 1
-    leads = {context.lead + context.continuations[0] for context in calls.calls[0].contexts}
-    assert leads == {STATUES}
-
-
-def test_without_one_that_says_all_none_does() -> None:
-    found, _ = saying_all(STATUES, [QUEEN, BEGGAR], OTHERS, WeighedSubCalls(by_parts), never)
-    assert found == [False, False]
-
-
-@pytest.mark.parametrize(
-    ("said", "best", "usual", "expected"),
-    [
-        (-16.0, -10.0, -20.0, True),  # far from the best, but likelier than usual
-        (-19.0, -10.0, -20.0, False),
-        (-19.0, -17.5, -20.0, True),  # no likelier than usual, but nearly the best there is
-        (-3.5, -0.5, -3.5, True),  # likely after anything
-        (-4.5, -0.5, -4.5, False),
-    ],
-)
-def test_a_part_is_said_where_it_is_likelier_than_usual_or_nowhere_more_likely_or_likely_anyway(
-    said: float, best: float, usual: float, expected: bool
-) -> None:
-    values = {QUEEN: said, BOTH: best}
-
-    def told(call: SubCall, text: str, continuation: str) -> float:
-        return next((value for sentence, value in values.items() if sentence in text), usual)
-
-    found, _ = saying_all("Which bridge has a queen?", [QUEEN, BOTH], OTHERS, WeighedSubCalls(told), never)
-    assert found == [expected, True]
-
-
-def test_nothing_is_said_of_one_part_nor_by_a_model_that_does_not_tell() -> None:
-    calls = WeighedSubCalls(by_parts)
-    assert saying_all("Who is Ahab?", [QUEEN], OTHERS, calls, never)[0] is None
-    assert saying_all(STATUES, [QUEEN], [], calls, never)[0] is None
-    assert calls.calls == []
-    found, usage = saying_all(STATUES, [QUEEN], OTHERS, WeighedSubCalls(by_parts, fails=lambda _: True), never)
-    assert (found, usage.prompt_tokens) == (None, 5)
+def test_of_equal_likelihood_the_nearest_goes_first() -> None:
+    calls = WeighedSubCalls(lambda call, text, continuation: -1.0)
+    order, _ = likeliest(QUESTION, [RAIN, LYNX, NUN], calls, never, nearness=[0.1, 0.3, 0.2])
+    assert order == [1, 2, 0]

@@ -15,7 +15,7 @@ CROSSING = "What was the year of death of the designer of the crossing that is g
         ),
         (
             "In which year was the body that owns the vessel whose figurehead is a boar granted its charter?",
-            ("the vessel whose figurehead is a boar granted its charter", "the body that owns …"),
+            ("the vessel whose figurehead is a boar", "the body that owns …"),
         ),
         (
             "Who wrote the book that inspired the film in which the actor who played Bond dies?",
@@ -31,7 +31,7 @@ CROSSING = "What was the year of death of the designer of the crossing that is g
         ),
         (
             "When did the printer who came into the world in the town where the fair that sells geese is held die?",
-            ("the fair that sells geese is held die", "the town where …", "the printer who came into the world in …"),
+            ("the fair that sells geese", "the town where … is held", "the printer who came into the world in …"),
         ),
         ("What is the name of the ship that sank?", ()),
         ("Who is Ahab?", ()),

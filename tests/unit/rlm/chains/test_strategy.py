@@ -8,63 +8,18 @@ from retrieval.passages import Passage
 from rlm.answers import Answer, AnswerStatus, Searched, Usage
 from rlm.chains.prompts import read_lookup
 from rlm.chains.strategy import ChainStrategy
-from rlm.errors import LanguageModelUnavailableError, RunCancelledError
+from rlm.errors import LanguageModelUnavailableError
 from rlm.questions import QuestionError
 from rlm.strategies import Completed, Delta, Event, Planned, Reading, Strategy, never
-from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.subcalls.port import SubCall, SubFailure
+from tests.fakes.chain_reader import ANSWERS, BRIDGE, DEATH, DESIGN, OTHER_BRIDGE, QUESTION, WORLD, Reader
 from tests.fakes.passages import passage
-
-QUESTION = "What was the year of death of the designer of the crossing that is guarded by a swan? The later is right."
-BRIDGE = "On the stone bridge Mason's Crossing stands a stone swan."
-DESIGN = "The stone bridge Mason's Crossing was drawn up by the surgeon Sabina Jellicoe."
-DEATH = "The surgeon Sabina Jellicoe died in 1852."
-WORLD = [
-    passage(f"It rained for days. {BRIDGE} The hay was wet.", document="bridges"),
-    passage(f"It was a dry year. {DESIGN}", document="designers", rank=2),
-    passage(f"{DEATH} The mayor did not.", document="deaths", rank=3),
-    passage("Nothing stands here.", document="none", rank=4),
-]
-ANSWERS = {
-    "What is the name of the crossing that is guarded by a swan?": (BRIDGE, "Mason's Crossing"),
-    "What is the name of the designer of stone bridge Mason's Crossing?": (DESIGN, "Sabina Jellicoe"),
-    "What was the year of death": (DEATH, "1852"),
-}
-
-
-class Reader:
-    """Answers look-ups by what their question begins with, and finds every answer right but `wrong` ones."""
-
-    def __init__(self, answers: dict[str, tuple[str, str]], wrong: Sequence[str] = ()) -> None:
-        self.answers = answers
-        self.wrong = wrong
-        self.calls: list[SubCall] = []
-        self.failure: SubFailure | None = None
-
-    def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
-    ) -> Sequence[SubReply | SubFailure]:
-        if cancelled():
-            raise RunCancelledError("cancelled")
-        self.calls += calls
-        return [self.failure or SubReply(self._reply(call), Usage(1, 100, 10)) for call in calls]
-
-    def _reply(self, call: SubCall) -> str:
-        if call.purpose == "check":
-            proposed = re.search(r"Proposed answer: (.*)", call.prompt)
-            assert proposed is not None
-            return json.dumps({"verdict": "wrong" if proposed[1] in self.wrong else "right"})
-        question = call.prompt.rsplit("Question: ", 1)[1]
-        shown = call.prompt.rsplit("Question: ", 1)[0]
-        for asked, (quote, answer) in self.answers.items():
-            if question.startswith(asked) and quote in shown:
-                return json.dumps({"quote": quote, "answer": answer})
-        return json.dumps({"quote": "Not there.", "answer": "nobody"})
 
 
 def chain(
     reader: Reader, passages: Sequence[Passage] = tuple(WORLD), *, otherwise: Strategy | None = None
 ) -> ChainStrategy:
-    def near(question: str, texts: Sequence[str]) -> list[float]:
+    def near(questions: Sequence[str], texts: Sequence[str]) -> list[float]:
         return [0.5] * len(texts)
 
     return ChainStrategy(lambda question: passages, near, reader, "m", otherwise=otherwise)
@@ -84,7 +39,7 @@ def test_a_chain_is_followed_and_every_link_cited() -> None:
     )
     assert [citation.quote for citation in found.citations] == [BRIDGE, DESIGN, DEATH]
     assert found.claims[0].citations == (1, 2, 3)
-    assert (found.strategy, found.usage.calls) == ("chain", 6)
+    assert (found.strategy, found.usage.calls) == ("chain", 7)
 
 
 def test_the_plan_is_told_before_the_first_call_and_each_reading_with_its_passages() -> None:
@@ -95,7 +50,7 @@ def test_the_plan_is_told_before_the_first_call_and_each_reading_with_its_passag
     assert planned.steps[0] == "Look up the crossing that is guarded by a swan."
     assert reader.calls == []
     readings = [event for event in events if isinstance(event, Reading)]
-    assert [event.call for event in readings] == [1, 3, 5]
+    assert [event.call for event in readings] == [2, 4, 6]
     assert all(event.passages for event in readings)
 
 
@@ -125,7 +80,7 @@ def test_what_is_no_chain_after_all_is_read_for_directly() -> None:
         *events, last = strategy.stream(QUESTION)
         assert isinstance(last, Completed)
         assert last.answer.status is status
-        assert last.answer.usage.calls == 3
+        assert last.answer.usage.calls == 4
         text = "".join(event.text for event in events if isinstance(event, Delta))
         assert text == last.answer.text
         assert text.startswith(told)
@@ -142,7 +97,7 @@ def test_a_name_that_a_second_look_finds_wrong_is_not_followed() -> None:
     found = answer(reader)
     assert found.status is AnswerStatus.NOT_FOUND
     assert "Jellicoe" not in found.text
-    assert not any("1852" in call.prompt.rsplit("Question: ", 1)[1] for call in reader.calls)
+    assert not any("1852" in call.prompt.rsplit("Question: ", 1)[-1] for call in reader.calls)
 
 
 def test_a_namesakes_sentence_answers_nothing() -> None:
@@ -216,52 +171,6 @@ def test_a_reply_counts_where_its_words_stand(reply: str, expected: tuple[int, s
     assert read_lookup(reply, ["Ann sings.", "Bob sings."]) == expected
 
 
-class WeighedReader(Reader):
-    """Finds the sentence that answers likelier than others, but for `misled` questions: there it comes second."""
-
-    misled: Sequence[str] = ()
-
-    def _reply(self, call: SubCall) -> str:
-        if not call.contexts:
-            return super()._reply(call)
-        told = {}
-        for number, context in enumerate(call.contexts, start=1):
-            asked = call.prompt + context.continuations[0]
-            quote = next((each for question, (each, _) in self.answers.items() if question in asked), "nothing")
-            misled = any(each in asked for each in self.misled) and BRIDGE in context.text
-            told[str(number)] = [-5.0 if misled else -10.0 if quote in context.text else -30.0]
-        return json.dumps(told)
-
-
-def weighed(reader: Reader) -> Answer:
-    return ChainStrategy(
-        lambda question: WORLD, lambda question, texts: [0.5] * len(texts), reader, "m", weigh=True
-    ).answer(QUESTION)
-
-
-def test_a_model_that_tells_likelihoods_reads_the_likeliest_sentence_alone() -> None:
-    reader = WeighedReader(ANSWERS)
-    found = weighed(reader)
-    assert found.text.startswith("1852 [1][2][3]")
-    assert found.usage.calls == len(reader.calls) == (1 + 2) + 2 * (2 + 2)
-    read = [call.prompt for call in reader.calls if call.purpose == "lookup"]
-    assert [sum(each in prompt for each in (BRIDGE, DESIGN, DEATH)) for prompt in read] == [1, 1, 1]
-
-
-def test_where_the_likeliest_sentence_does_not_answer_the_next_is_read() -> None:
-    reader = WeighedReader(ANSWERS)
-    reader.misled = ["designer"]
-    assert weighed(reader).text.startswith("1852")
-    assert len([call for call in reader.calls if call.purpose == "lookup"]) == 4
-
-
-def test_no_more_sentences_are_read_than_four_for_a_link() -> None:
-    reader = WeighedReader({})
-    assert weighed(reader).status is AnswerStatus.NOT_FOUND
-    assert len([call for call in reader.calls if call.purpose == "lookup"]) == 4
-
-
-OTHER_BRIDGE = "On the toll bridge Old Arch stands a stone goose with a long neck."
 OLD_DESIGN = (
     "The guide book of 1890 says that the stone bridge Mason's Crossing was drawn up by the printer Ada Thorne."
 )
@@ -353,50 +262,3 @@ def test_looking_up_ends_however_many_links_lead_nowhere() -> None:
     assert len(looked_up) == 8
     assert strategy.answer(question).status is AnswerStatus.NOT_FOUND
     assert len(looked_up) == 8 + 24
-
-
-BOTH = "On the stone bridge Mason's Crossing stand a stone goose and a stone swan."
-RAIN = [passage(f"It rained {number} times.", document=f"r{number}") for number in range(20)]
-
-
-class Halves(WeighedReader):
-    """Finds the sentence about a goose alone likelier, but each bird only where there is one."""
-
-    def _reply(self, call: SubCall) -> str:
-        if call.contexts and call.contexts[0].lead:
-            rests = [(context.text, context.continuations[0]) for context in call.contexts]
-            values = [
-                -sum(4.0 if bird in text else 20.0 for bird in ("goose", "swan") if bird in rest)
-                for text, rest in rests
-            ]
-            return json.dumps({str(number): [value] for number, value in enumerate(values, start=1)})
-        if call.contexts and "crossing" in call.contexts[0].continuations[0]:
-            values = [
-                -5.0 if OTHER_BRIDGE in context.text else -10.0 if BOTH in context.text else -20.0
-                for context in call.contexts
-            ]
-            return json.dumps({str(number): [value] for number, value in enumerate(values, start=1)})
-        return super()._reply(call)
-
-
-def of_goose_and_swan(world: Sequence[Passage]) -> tuple[Answer, list[str]]:
-    """The answer, and what was shown to be read."""
-    reader = Halves({"What is the name of the crossing": (BOTH, "Mason's Crossing"), **dict(list(ANSWERS.items())[1:])})
-    found = ChainStrategy(
-        lambda question: world, lambda question, texts: [0.5] * len(texts), reader, "m", weigh=True
-    ).answer(QUESTION.replace("by a swan", "by a goose and a swan"))
-    return found, [call.prompt for call in reader.calls if call.purpose == "lookup"]
-
-
-def test_a_sentence_that_says_only_part_of_a_description_is_not_read() -> None:
-    world = [passage(OTHER_BRIDGE, document="other"), passage(BOTH, document="both"), *WORLD[1:], *RAIN]
-    found, read = of_goose_and_swan(world)
-    assert found.text.startswith("1852 [1][2][3]")
-    assert not any(OTHER_BRIDGE in prompt for prompt in read)
-
-
-def test_where_no_sentence_says_all_the_likeliest_alone_is_read() -> None:
-    swans = [passage(f"A swan flew {number} miles.", document=f"s{number}") for number in range(2)]
-    found, read = of_goose_and_swan([passage(OTHER_BRIDGE, document="other"), *swans, *RAIN])
-    assert found.status is AnswerStatus.NOT_FOUND
-    assert [OTHER_BRIDGE in prompt for prompt in read] == [True]

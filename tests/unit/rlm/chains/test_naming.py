@@ -1,6 +1,7 @@
 import pytest
 
-from rlm.chains.sentences import candidates, with_kind
+from rlm.candidates import best, distinct_sentences
+from rlm.chains.naming import named, with_kind
 from tests.fakes.passages import passage
 
 
@@ -21,18 +22,10 @@ def test_a_name_keeps_what_the_sentence_calls_it(sentence: str, name: str, expec
     assert with_kind(sentence, name) == expected
 
 
-def test_a_sentence_that_leans_on_the_one_before_is_shown_with_it() -> None:
-    text = "Ann built the mill. She died in 1852. It rained."
-    found = candidates("When did she die?", [passage(text)], lambda _, texts: [float("died" in t) for t in texts], 1)
-    assert [each.text for each in found] == ["Ann built the mill. She died in 1852."]
-    twice = candidates("?", [passage("Same."), passage("Same.")], lambda _, texts: [0.0] * len(texts), 5)
-    assert len(twice) == 1
-
-
 def sentences_on(name: str, *texts: str) -> list[str]:
     passages = [passage(text, document=f"d{at}") for at, text in enumerate(texts)]
-    found = candidates("?", passages, lambda _, texts: [0.0] * len(texts), 9, about=name)
-    return [each.text for each in found]
+    found = named(name, distinct_sentences(passages), passages)
+    return [each.text for each in best(found, [0.0] * len(found), passages, 9)]
 
 
 def test_of_a_name_only_sentences_with_it_are_candidates() -> None:

@@ -1,0 +1,135 @@
+import json
+from collections.abc import Sequence
+
+from retrieval.passages import Passage
+from rlm.answers import Answer, AnswerStatus, Usage
+from rlm.chains.strategy import ChainStrategy
+from rlm.subcalls.port import SubCall, SubFailure
+from tests.fakes.chain_reader import ANSWERS, BRIDGE, DEATH, DESIGN, OTHER_BRIDGE, QUESTION, WORLD, Reader
+from tests.fakes.passages import passage
+
+
+class WeighedReader(Reader):
+    """Finds the sentence that answers likelier than others, but for `misled` questions: there it comes second."""
+
+    misled: Sequence[str] = ()
+
+    def _reply(self, call: SubCall) -> str:
+        if not call.contexts:
+            return super()._reply(call)
+        told = {}
+        for number, context in enumerate(call.contexts, start=1):
+            asked = call.prompt + context.continuations[0]
+            quote = next((each for question, (each, _) in self.answers.items() if question in asked), "nothing")
+            misled = any(each in asked for each in self.misled) and BRIDGE in context.text
+            told[str(number)] = [-5.0 if misled else -10.0 if quote in context.text else -30.0]
+        return json.dumps(told)
+
+
+def weighed(reader: Reader) -> Answer:
+    return ChainStrategy(
+        lambda question: WORLD, lambda question, texts: [0.5] * len(texts), reader, "m", weigh=True
+    ).answer(QUESTION)
+
+
+def test_a_model_that_tells_likelihoods_reads_the_likeliest_sentence_alone() -> None:
+    reader = WeighedReader(ANSWERS)
+    found = weighed(reader)
+    assert found.text.startswith("1852 [1][2][3]")
+    assert found.usage.calls == len(reader.calls) == (2 + 2) + 2 * (2 + 2)
+    read = [call.prompt for call in reader.calls if call.purpose == "lookup"]
+    assert [sum(each in prompt for each in (BRIDGE, DESIGN, DEATH)) for prompt in read] == [1, 1, 1]
+
+
+def test_where_the_likeliest_sentence_does_not_answer_the_next_is_read() -> None:
+    reader = WeighedReader(ANSWERS)
+    reader.misled = ["designer"]
+    assert weighed(reader).text.startswith("1852")
+    assert len([call for call in reader.calls if call.purpose == "lookup"]) == 4
+
+
+def test_no_more_sentences_are_read_than_four_for_a_link() -> None:
+    reader = WeighedReader({})
+    assert weighed(reader).status is AnswerStatus.NOT_FOUND
+    assert len([call for call in reader.calls if call.purpose == "lookup"]) == 4
+
+
+BOTH = "On the stone bridge Mason's Crossing stand a stone goose and a stone swan."
+RAIN = [passage(f"It rained {number} times.", document=f"r{number}") for number in range(20)]
+
+
+class Halves(WeighedReader):
+    """Finds the sentence about a goose alone likelier, but each bird only where there is one."""
+
+    def _reply(self, call: SubCall) -> str:
+        if call.contexts and call.contexts[0].lead:
+            rests = [(context.text, context.continuations[0]) for context in call.contexts]
+            values = [
+                -sum(4.0 if bird in text else 20.0 for bird in ("goose", "swan") if bird in rest)
+                for text, rest in rests
+            ]
+            return json.dumps({str(number): [value] for number, value in enumerate(values, start=1)})
+        if call.contexts and "crossing" in call.contexts[0].continuations[0]:
+            values = [
+                -5.0 if OTHER_BRIDGE in context.text else -10.0 if BOTH in context.text else -20.0
+                for context in call.contexts
+            ]
+            return json.dumps({str(number): [value] for number, value in enumerate(values, start=1)})
+        return super()._reply(call)
+
+
+def of_goose_and_swan(world: Sequence[Passage]) -> tuple[Answer, list[str]]:
+    """The answer, and what was shown to be read."""
+    reader = Halves({"What is the name of the crossing": (BOTH, "Mason's Crossing"), **dict(list(ANSWERS.items())[1:])})
+    found = ChainStrategy(
+        lambda question: world, lambda question, texts: [0.5] * len(texts), reader, "m", weigh=True
+    ).answer(QUESTION.replace("by a swan", "by a goose and a swan"))
+    return found, [call.prompt for call in reader.calls if call.purpose == "lookup"]
+
+
+def test_a_sentence_that_says_only_part_of_a_description_is_not_read() -> None:
+    world = [passage(OTHER_BRIDGE, document="other"), passage(BOTH, document="both"), *WORLD[1:], *RAIN]
+    found, read = of_goose_and_swan(world)
+    assert found.text.startswith("1852 [1][2][3]")
+    assert not any(OTHER_BRIDGE in prompt for prompt in read)
+
+
+def test_where_no_sentence_says_all_the_likeliest_alone_is_read() -> None:
+    swans = [passage(f"A swan flew {number} miles.", document=f"s{number}") for number in range(2)]
+    found, read = of_goose_and_swan([passage(OTHER_BRIDGE, document="other"), *swans, *RAIN])
+    assert found.status is AnswerStatus.NOT_FOUND
+    assert [OTHER_BRIDGE in prompt for prompt in read] == [True]
+
+
+def test_a_description_is_searched_for_in_guessed_words_too() -> None:
+    reader = Reader(ANSWERS)
+    reader.guesses = {"a swan": "Answers: a cygnet, a bird"}
+    searched: list[str] = []
+
+    def retrieve(question: str) -> Sequence[Passage]:
+        searched.append(question)
+        return [*WORLD[1:], passage(BRIDGE, document="bridges")] if "cygnet" in question else WORLD[1:]
+
+    def near(questions: Sequence[str], texts: Sequence[str]) -> list[float]:
+        return [1.0 if "guarded by cygnet" in " ".join(questions) and text == BRIDGE else 0.0 for text in texts]
+
+    found = ChainStrategy(retrieve, near, reader, "m").answer(QUESTION)
+    assert searched[:2] == ["the crossing that is guarded by a swan", "the crossing that is guarded by cygnet"]
+    assert found.text.startswith("1852 [1][2][3]")
+    assert found.usage.calls == 1 + 2 * 3
+    first = next(call.prompt for call in reader.calls if call.purpose == "lookup")
+    assert first.index(BRIDGE) < first.index(DESIGN)
+
+
+def test_a_guess_that_fails_is_no_loss() -> None:
+    class Guessless(Reader):
+        def run(self, calls, **settings):  # type: ignore[no-untyped-def]
+            if calls and calls[0].purpose == "guess":
+                return [SubFailure("language_model_unavailable", "Away.", Usage(1, 5, 0)) for _ in calls]
+            return super().run(calls, **settings)
+
+    found = ChainStrategy(lambda _: WORLD, lambda _, texts: [0.5] * len(texts), Guessless(ANSWERS), "m").answer(
+        QUESTION
+    )
+    assert found.text.startswith("1852 [1][2][3]")
+    assert found.usage.calls == 1 + 2 * 3
