@@ -74,52 +74,37 @@ class Contrasts:
         Raises `RunCancelledError`.
         """
         near = candidates(question, passages, self._cosines, COMPARED)
-        if not near:
-            return Contrast()
-        found, usage = _told(question, [each.text for each in near], self._calls, self._cancelled)
-        if found is None:
-            return Contrast(usage=usage)
-        order = np.argsort(-found.asked, kind="stable")
-        others = np.delete(found.together, order[0])
-        agreement = float(found.together[order[0]] - others.max()) if others.size else 0.0
-        return Contrast([near[at] for at in order], [float(found.asked[at]) for at in order], agreement, usage)
+        return contrast(question, near, self._calls, self._cancelled) if near else Contrast()
+
+
+def contrast(question: str, sentences: Sequence[Candidate], calls: SubCalls, cancelled: Callable[[], bool]) -> Contrast:
+    """The contrast of `sentences`; an empty one where the model does not tell. Raises `RunCancelledError`."""
+    texts = [each.text for each in sentences]
+    found, usage = told([asking_call(question, texts), affirming_call(question, texts)], calls, cancelled)
+    if found is None:
+        return Contrast(usage=usage)
+    asked, affirmed = found
+    together = _in_spreads(asked) + _in_spreads(affirmed)
+    order = np.argsort(-asked, kind="stable")
+    others = np.delete(together, order[0])
+    agreement = float(together[order[0]] - others.max()) if others.size else 0.0
+    return Contrast([sentences[at] for at in order], [float(asked[at]) for at in order], agreement, usage)
 
 
 def likeliest(
-    question: str,
-    sentences: Sequence[str],
-    calls: SubCalls,
-    cancelled: Callable[[], bool],
-    *,
-    nearness: Sequence[float] | None = None,
-) -> tuple[list[int], Usage]:
-    """The places of `sentences`, the likeliest to answer first by both likelihoods together, and what it cost; no
-    places where the model does not tell.
+    question: str, sentences: Sequence[Candidate], calls: SubCalls, cancelled: Callable[[], bool]
+) -> tuple[Sequence[Candidate], Usage]:
+    """The sentences by how likely they make the question and, half as much, by how near they are; and what it cost.
+    None where the model does not tell.
 
-    With `nearness` of each, which is likelier counts together with that and not with a yes: among many sentences that
-    have little in common with the question, a yes misleads.
+    For many sentences that have little in common with the question, where a yes misleads. Raises `RunCancelledError`.
     """
-    found, usage = _told(question, sentences, calls, cancelled, affirm=nearness is None)
+    found, usage = told([asking_call(question, [each.text for each in sentences])], calls, cancelled)
     if found is None:
-        return [], usage
-    together = found.together
-    if nearness is not None:
-        together = together + _OF_NEARNESS * _in_spreads(np.array(nearness, np.float32))
-    return [int(at) for at in np.argsort(-together, kind="stable")], usage
-
-
-@dataclass(frozen=True)
-class _Told:
-    """Two likelihoods for each sentence: that of the question after it, which one with the question's words has too,
-    and that of a yes to whether the one answers the other."""
-
-    asked: Matrix
-    affirmed: Matrix | None = None
-
-    @property
-    def together(self) -> Matrix:
-        """Their sum, each in units of its spread; the first alone where the other was not asked for."""
-        return _in_spreads(self.asked) + (0.0 if self.affirmed is None else _in_spreads(self.affirmed))
+        return (), usage
+    nearness = np.array([each.score for each in sentences], np.float32)
+    together = _in_spreads(found[0]) + _OF_NEARNESS * _in_spreads(nearness)
+    return [sentences[at] for at in np.argsort(-together, kind="stable")], usage
 
 
 def _in_spreads(values: Matrix) -> Matrix:
@@ -127,19 +112,19 @@ def _in_spreads(values: Matrix) -> Matrix:
     return found
 
 
-def _told(
-    question: str, sentences: Sequence[str], subcalls: SubCalls, cancelled: Callable[[], bool], *, affirm: bool = True
-) -> tuple[_Told | None, Usage]:
+def told(
+    calls: Sequence[SubCall], subcalls: SubCalls, cancelled: Callable[[], bool]
+) -> tuple[Sequence[Matrix] | None, Usage]:
+    """Of each call the likelihood of each context's continuation, and what they cost; None where one fails."""
     usage, found = Usage(), []
-    calls = [asking_call(question, sentences), *([affirming_call(question, sentences)] if affirm else [])]
-    for reply in subcalls.run(calls, cancelled=cancelled):
+    for call, reply in zip(calls, subcalls.run(calls, cancelled=cancelled), strict=True):
         if isinstance(reply, SubFailure):
             usage += reply.usage
             continue
         usage += Usage() if reply.cached else reply.usage
         values = numbered_values(reply.text)
-        found.append(np.array([values[str(number)][0] for number in range(1, len(sentences) + 1)], np.float32))
-    return (_Told(*found) if len(found) == len(calls) else None), usage
+        found.append(np.array([values[str(number)][0] for number in range(1, len(call.contexts) + 1)], np.float32))
+    return (found if len(found) == len(calls) else None), usage
 
 
 def asking_call(question: str, sentences: Sequence[str]) -> SubCall:

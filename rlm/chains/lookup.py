@@ -12,7 +12,7 @@ from rlm.chains.links import Links
 from rlm.chains.naming import named, with_kind
 from rlm.chains.prompts import check_call, lookup_call, read_lookup
 from rlm.chains.wholes import saying_all
-from rlm.likeliest import likeliest
+from rlm.likeliest import contrast, likeliest
 from rlm.namesakes import of_a_namesake
 from rlm.replies import read_verdict
 from rlm.strategies import Reading, Retriever
@@ -78,7 +78,8 @@ class Lookup:
         Raises `RunCancelledError`.
         """
         self.record.lookups += 1
-        near = self._described(links) if links.name is None else self._named(links, links.name)
+        found = self._described(links) if links.name is None else self._named(links, links.name)
+        near = [each for each in found if not of_a_namesake(links.query, each.text)]
         taken: set[str] = set()
         for event in self._held(links, near, taken):
             if isinstance(event, Link) and links.later and links.name is not None:
@@ -101,8 +102,7 @@ class Lookup:
         """Of the sentences with the name those nearest to what is asked about it."""
         passages = self._found(links.query)
         sentences = named(name, distinct_sentences(passages), passages)
-        near = nearest(links.query, sentences, passages, self._cosines, _SHOWN)
-        return [each for each in near if not of_a_namesake(links.query, each.text)]
+        return nearest(links.query, sentences, passages, self._cosines, _SHOWN)
 
     def _found(self, query: str) -> list[Passage]:
         passages = list(self._retrieve(query))
@@ -115,8 +115,9 @@ class Lookup:
         return guess
 
     def _held(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[Reading | Link]:
-        """Each answer that is picked and then held to be right, but for sentences that are `taken`."""
-        for group in self._groups(links, near, taken):
+        """Each answer that is picked and then held to be right, but for sentences that are `taken`. What stands out
+        clearly is held right without a second look, as it is where a question is read for directly."""
+        for group, clear in self._groups(links, near, taken):
             yield self._reading(group)
             picked = self._pick(links, group)
             if self.record.stopped is not None:
@@ -124,42 +125,50 @@ class Lookup:
             if picked is not None:
                 place, answer = picked
                 taken.add(group[place].text)
-                if self._holds(links, answer, group[place]):
+                if links.answers(answer) and (clear or self._holds(links, answer, group[place])):
                     yield self._link(links, answer, group[place])
 
-    def _groups(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[list[Candidate]]:
-        """What to read in one call and then in the next: the nearest sentences together, less those that were taken; or
-        one sentence at a time, the likeliest first, where the model tells likelihoods. Nothing is shown twice."""
-        order = self._likeliest(links, near) if self._weigh and near else None
-        if order is not None:
-            yield from ([each] for each in order[:_TRIES_ALONE] if each.text not in taken)
+    def _groups(
+        self, links: Links, near: Sequence[Candidate], taken: set[str]
+    ) -> Iterator[tuple[Sequence[Candidate], bool]]:
+        """What to read in one call and then in the next, and whether it stands out: the nearest sentences together,
+        less those that were taken; or one sentence at a time, the likeliest first, where the model tells likelihoods.
+        Nothing is shown twice."""
+        order, clear = self._ordered(links, near) if self._weigh and near else ((), False)
+        if order:
+            alone = enumerate(order[:_TRIES_ALONE])
+            yield from (([each], clear and not place) for place, each in alone if each.text not in taken)
             return
         before: list[Candidate] = []
         for _ in range(_TRIES):
             shown = [each for each in near[:_SHOWN] if each.text not in taken]
             if shown in (before, []):
                 return
-            yield shown
+            yield shown, False
             before = shown
 
-    def _likeliest(self, links: Links, near: Sequence[Candidate]) -> list[Candidate] | None:
-        """The sentences in the order of their likelihood; of a first link those that say all of its description, or the
-        likeliest alone. None where the model does not tell."""
-        texts = [each.text for each in near]
-        first = links.name is None
-        nearness = [each.score for each in near] if first else None
-        order, usage = likeliest(links.short_task, texts, self._subcalls, self._cancelled, nearness=nearness)
+    def _ordered(self, links: Links, near: Sequence[Candidate]) -> tuple[Sequence[Candidate], bool]:
+        """The sentences in the order of their likelihood, none where the model does not tell; and whether the first
+        stands out."""
+        if links.name is None:
+            return self._whole(links, near), False
+        found = contrast(links.short_task, near, self._subcalls, self._cancelled)
+        self.record.usage += found.usage
+        return found.sentences, found.clear
+
+    def _whole(self, links: Links, near: Sequence[Candidate]) -> Sequence[Candidate]:
+        """The likeliest sentences that say all of the description, or the likeliest alone."""
+        order, usage = likeliest(links.short_task, near, self._subcalls, self._cancelled)
         self.record.usage += usage
         if not order:
-            return None
-        if first:
-            best, others = order[:_WHOLE], order[2 * _WHOLE :: _WHOLE]
-            told = [texts[at] for at in best], [texts[at] for at in others]
-            whole, usage = saying_all(links.short_task, *told, self._subcalls, self._cancelled)
-            self.record.usage += usage
-            if whole is not None:
-                order = [at for at, said in zip(best, whole, strict=True) if said] or order[:1]
-        return [near[at] for at in order]
+            return ()
+        first, others = order[:_WHOLE], [each.text for each in order[2 * _WHOLE :: _WHOLE]]
+        texts = [each.text for each in first]
+        whole, usage = saying_all(links.short_task, texts, others, self._subcalls, self._cancelled)
+        self.record.usage += usage
+        if whole is None:
+            return order
+        return [each for each, said in zip(first, whole, strict=True) if said] or first[:1]
 
     def _newest_first(
         self, links: Links, link: Link, near: Sequence[Candidate], taken: set[str]
@@ -188,8 +197,6 @@ class Lookup:
         return None if text is None else read_lookup(text, [each.text for each in shown])
 
     def _holds(self, links: Links, answer: str, source: Candidate) -> bool:
-        if not links.answers(answer):
-            return False
         excerpt = replace(source.passage, text=source.text)
         text = self._ask(check_call(links.short_task, answer, excerpt))
         return text is not None and read_verdict(text)

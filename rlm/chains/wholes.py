@@ -6,11 +6,10 @@ import numpy as np
 
 from rlm.answers import Usage
 from rlm.chains.parts import parts
-from rlm.likeliest import SYSTEM, asking
-from rlm.operators.packing import numbered_values
+from rlm.likeliest import SYSTEM, asking, told
 from rlm.prompts import without_template_tokens
 from rlm.subcalls.likelihoods import likelihood_call
-from rlm.subcalls.port import Context, SubCall, SubCalls, SubFailure
+from rlm.subcalls.port import Context, SubCall, SubCalls
 
 # In nats: a part that is likely after any sentence tells nothing; by how much likelier it is after one that says it;
 # and how far from the best it may be.
@@ -29,16 +28,14 @@ def saying_all(
     if len(pieces) < 2 or not others:
         return None, Usage()
     texts = [*sentences, *others]
-    (reply,) = calls.run([rests_call(pieces, texts)], cancelled=cancelled)
-    if isinstance(reply, SubFailure):
-        return None, reply.usage
-    values = numbered_values(reply.text)
-    rests = np.array([values[str(number)][0] for number in range(1, len(texts) * (len(pieces) - 1) + 1)], np.float32)
-    rests = rests.reshape(len(texts), -1)
-    told = rests - np.pad(rests[:, 1:], ((0, 0), (0, 1)))
-    usual = np.median(told[len(sentences) :], axis=0)
-    said = (told >= usual + _LIKELIER) | (told >= told.max(axis=0) - _AS_LIKELY) | (usual > -_TELLING)
-    return [bool(each) for each in said[: len(sentences)].all(axis=1)], Usage() if reply.cached else reply.usage
+    found, usage = told([rests_call(pieces, texts)], calls, cancelled)
+    if found is None:
+        return None, usage
+    rests = found[0].reshape(len(texts), -1)
+    values = rests - np.pad(rests[:, 1:], ((0, 0), (0, 1)))
+    usual = np.median(values[len(sentences) :], axis=0)
+    said = (values >= usual + _LIKELIER) | (values >= values.max(axis=0) - _AS_LIKELY) | (usual > -_TELLING)
+    return [bool(each) for each in said[: len(sentences)].all(axis=1)], usage
 
 
 def rests_call(pieces: Sequence[str], sentences: Sequence[str]) -> SubCall:

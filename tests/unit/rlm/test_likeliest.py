@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from rlm.candidates import Candidate
 from rlm.errors import RunCancelledError
 from rlm.likeliest import Contrasts, likeliest
 from rlm.strategies import never
@@ -41,19 +42,6 @@ def test_where_a_model_does_not_tell_nothing_leads() -> None:
     assert alone.lead == 0.0, "one sentence leads nobody"
 
 
-def test_two_likelihoods_are_added_in_units_of_their_spread() -> None:
-    asked = {NUN: -10.0, LYNX: -9.0, RAIN: -90.0}
-    affirmed = {NUN: -1.0, LYNX: -4.0, RAIN: -6.0}
-
-    def told(call: SubCall, text: str, continuation: str) -> float:
-        sentence = next(each for each in asked if each in text)
-        return affirmed[sentence] if continuation == "yes" else asked[sentence]
-
-    order, usage = likeliest(QUESTION, [RAIN, LYNX, NUN], WeighedSubCalls(told), never)
-    assert order == [2, 1, 0]
-    assert usage.calls == 2
-
-
 def test_the_first_is_not_clear_where_a_yes_is_likelier_of_another() -> None:
     asked, affirmed = {NUN: -10.0, LYNX: -18.0, RAIN: -30.0}, {NUN: -5.0, LYNX: -4.0, RAIN: -4.8}
 
@@ -67,10 +55,10 @@ def test_the_first_is_not_clear_where_a_yes_is_likelier_of_another() -> None:
     assert found.agreement < 0
 
 
-def test_one_likelihood_alone_orders_nothing() -> None:
+def test_one_likelihood_alone_leads_nothing() -> None:
     half = WeighedSubCalls(by_nun, fails=lambda call: call.contexts[0].continuations == ("yes",))
-    order, usage = likeliest(QUESTION, [RAIN, NUN], half, never)
-    assert (order, usage.calls) == ([], 2)
+    found = Contrasts(half, near).of(QUESTION, PASSAGES)
+    assert (found.sentences, found.usage.calls) == ((), 2)
 
 
 def test_cancelling_ends_it() -> None:
@@ -86,14 +74,23 @@ def test_what_a_sentence_or_question_smuggles_in_stays_text() -> None:
     assert not any("<|im" in each for each in sent)
 
 
-def test_nearness_counts_in_place_of_a_yes() -> None:
+def of(sentence: str, score: float) -> Candidate:
+    return Candidate(passage(sentence), 0, len(sentence), score)
+
+
+def test_likelihood_counts_and_nearness_half_as_much() -> None:
     calls = WeighedSubCalls(by_nun)
-    order, usage = likeliest(QUESTION, [RAIN, LYNX, NUN], calls, never, nearness=[0.1, 0.2, 0.3])
-    assert (order, usage.calls) == ([2, 1, 0], 1)
+    order, usage = likeliest(QUESTION, [of(RAIN, 0.3), of(LYNX, 0.2), of(NUN, 0.1)], calls, never)
+    assert ([each.text for each in order], usage.calls) == ([NUN, LYNX, RAIN], 1)
     assert calls.calls[0].contexts[0].continuations == (QUESTION,)
 
 
 def test_of_equal_likelihood_the_nearest_goes_first() -> None:
     calls = WeighedSubCalls(lambda call, text, continuation: -1.0)
-    order, _ = likeliest(QUESTION, [RAIN, LYNX, NUN], calls, never, nearness=[0.1, 0.3, 0.2])
-    assert order == [1, 2, 0]
+    order, _ = likeliest(QUESTION, [of(RAIN, 0.1), of(LYNX, 0.3), of(NUN, 0.2)], calls, never)
+    assert [each.text for each in order] == [LYNX, NUN, RAIN]
+
+
+def test_a_model_that_does_not_tell_orders_nothing() -> None:
+    order, usage = likeliest(QUESTION, [of(NUN, 0.1)], WeighedSubCalls(by_nun, fails=lambda call: True), never)
+    assert (order, usage.prompt_tokens) == ((), 5)

@@ -1,6 +1,8 @@
 import json
 from collections.abc import Sequence
 
+import pytest
+
 from retrieval.passages import Passage
 from rlm.answers import Answer, AnswerStatus, Usage
 from rlm.chains.strategy import ChainStrategy
@@ -13,6 +15,7 @@ class WeighedReader(Reader):
     """Finds the sentence that answers likelier than others, but for `misled` questions: there it comes second."""
 
     misled: Sequence[str] = ()
+    others = -30.0
 
     def _reply(self, call: SubCall) -> str:
         if not call.contexts:
@@ -22,7 +25,7 @@ class WeighedReader(Reader):
             asked = call.prompt + context.continuations[0]
             quote = next((each for question, (each, _) in self.answers.items() if question in asked), "nothing")
             misled = any(each in asked for each in self.misled) and BRIDGE in context.text
-            told[str(number)] = [-5.0 if misled else -10.0 if quote in context.text else -30.0]
+            told[str(number)] = [-5.0 if misled else -10.0 if quote in context.text else self.others]
         return json.dumps(told)
 
 
@@ -36,7 +39,7 @@ def test_a_model_that_tells_likelihoods_reads_the_likeliest_sentence_alone() -> 
     reader = WeighedReader(ANSWERS)
     found = weighed(reader)
     assert found.text.startswith("1852 [1][2][3]")
-    assert found.usage.calls == len(reader.calls) == (2 + 2) + 2 * (2 + 2)
+    assert found.usage.calls == len(reader.calls) == (2 + 2) + 2 * (2 + 1)
     read = [call.prompt for call in reader.calls if call.purpose == "lookup"]
     assert [sum(each in prompt for each in (BRIDGE, DESIGN, DEATH)) for prompt in read] == [1, 1, 1]
 
@@ -46,6 +49,17 @@ def test_where_the_likeliest_sentence_does_not_answer_the_next_is_read() -> None
     reader.misled = ["designer"]
     assert weighed(reader).text.startswith("1852")
     assert len([call for call in reader.calls if call.purpose == "lookup"]) == 4
+
+
+@pytest.mark.parametrize(("others", "status"), [(-30.0, AnswerStatus.ANSWERED), (-14.0, AnswerStatus.NOT_FOUND)])
+def test_what_stands_out_needs_no_second_look_and_all_else_does(others: float, status: AnswerStatus) -> None:
+    reader = WeighedReader(ANSWERS, wrong=["Sabina Jellicoe"])
+    reader.others = others
+    assert weighed(reader).status is status
+
+
+def test_a_description_has_a_second_look_in_any_case() -> None:
+    assert weighed(WeighedReader(ANSWERS, wrong=["Mason's Crossing"])).status is AnswerStatus.NOT_FOUND
 
 
 def test_no_more_sentences_are_read_than_four_for_a_link() -> None:
