@@ -60,6 +60,16 @@ class Contrast:
         return next(places, len(self.sentences))
 
 
+@dataclass(frozen=True)
+class Ranking:
+    """Sentences by how likely they make a question and, half as much, by how near they are to it, best first; and by
+    how many spreads the first is ahead of the next."""
+
+    sentences: Sequence[Candidate] = ()
+    lead: float = 0.0
+    usage: Usage = field(default_factory=Usage)
+
+
 class Contrasts:
     """Compares the sentences of passages by a model's likelihoods, and by `cosines` which ones are worth it."""
 
@@ -91,20 +101,19 @@ def contrast(question: str, sentences: Sequence[Candidate], calls: SubCalls, can
     return Contrast([sentences[at] for at in order], [float(asked[at]) for at in order], agreement, usage)
 
 
-def likeliest(
-    question: str, sentences: Sequence[Candidate], calls: SubCalls, cancelled: Callable[[], bool]
-) -> tuple[Sequence[Candidate], Usage]:
-    """The sentences by how likely they make the question and, half as much, by how near they are; and what it cost.
-    None where the model does not tell.
+def rank(question: str, sentences: Sequence[Candidate], calls: SubCalls, cancelled: Callable[[], bool]) -> Ranking:
+    """The ranking of `sentences`; an empty one where the model does not tell.
 
     For many sentences that have little in common with the question, where a yes misleads. Raises `RunCancelledError`.
     """
     found, usage = told([asking_call(question, [each.text for each in sentences])], calls, cancelled)
     if found is None:
-        return (), usage
+        return Ranking(usage=usage)
     nearness = np.array([each.score for each in sentences], np.float32)
     together = _in_spreads(found[0]) + _OF_NEARNESS * _in_spreads(nearness)
-    return [sentences[at] for at in np.argsort(-together, kind="stable")], usage
+    order = np.argsort(-together, kind="stable")
+    lead = float(together[order[0]] - together[order[1]]) if len(order) > 1 else 0.0
+    return Ranking([sentences[at] for at in order], lead, usage)
 
 
 def _in_spreads(values: Matrix) -> Matrix:

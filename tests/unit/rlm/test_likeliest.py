@@ -4,7 +4,7 @@ import pytest
 
 from rlm.candidates import Candidate
 from rlm.errors import RunCancelledError
-from rlm.likeliest import Contrasts, likeliest
+from rlm.likeliest import Contrasts, rank
 from rlm.strategies import never
 from rlm.subcalls.port import SubCall
 from tests.fakes.passages import passage
@@ -80,17 +80,20 @@ def of(sentence: str, score: float) -> Candidate:
 
 def test_likelihood_counts_and_nearness_half_as_much() -> None:
     calls = WeighedSubCalls(by_nun)
-    order, usage = likeliest(QUESTION, [of(RAIN, 0.3), of(LYNX, 0.2), of(NUN, 0.1)], calls, never)
-    assert ([each.text for each in order], usage.calls) == ([NUN, LYNX, RAIN], 1)
+    ranking = rank(QUESTION, [of(RAIN, 0.3), of(LYNX, 0.2), of(NUN, 0.1)], calls, never)
+    assert [each.text for each in ranking.sentences] == [NUN, LYNX, RAIN]
+    assert ranking.usage.calls == 1
     assert calls.calls[0].contexts[0].continuations == (QUESTION,)
 
 
-def test_of_equal_likelihood_the_nearest_goes_first() -> None:
+def test_of_equal_likelihood_the_nearest_goes_first_and_is_half_as_far_ahead() -> None:
     calls = WeighedSubCalls(lambda call, text, continuation: -1.0)
-    order, _ = likeliest(QUESTION, [of(RAIN, 0.1), of(LYNX, 0.3), of(NUN, 0.2)], calls, never)
-    assert [each.text for each in order] == [LYNX, NUN, RAIN]
+    ranking = rank(QUESTION, [of(RAIN, 0.1), of(LYNX, 0.3), of(NUN, 0.1)], calls, never)
+    assert [each.text for each in ranking.sentences] == [LYNX, RAIN, NUN]
+    assert ranking.lead == pytest.approx(0.5 * 3 / 2**0.5, abs=0.01)
 
 
-def test_a_model_that_does_not_tell_orders_nothing() -> None:
-    order, usage = likeliest(QUESTION, [of(NUN, 0.1)], WeighedSubCalls(by_nun, fails=lambda call: True), never)
-    assert (order, usage.prompt_tokens) == ((), 5)
+def test_a_model_that_does_not_tell_ranks_nothing() -> None:
+    ranking = rank(QUESTION, [of(NUN, 0.1)], WeighedSubCalls(by_nun, fails=lambda call: True), never)
+    assert (ranking.sentences, ranking.lead, ranking.usage.prompt_tokens) == ((), 0.0, 5)
+    assert rank(QUESTION, [of(NUN, 0.1)], WeighedSubCalls(by_nun), never).lead == 0.0, "one sentence leads nobody"

@@ -72,6 +72,9 @@ BOTH = "On the stone bridge Mason's Crossing stand a stone goose and a stone swa
 RAIN = [passage(f"It rained {number} times.", document=f"r{number}") for number in range(20)]
 
 
+LIKELIHOODS = {"a stone goose with a long neck": -5.0, BOTH: -10.0, "A swan flew": -15.0}
+
+
 class Halves(WeighedReader):
     """Finds the sentence about a goose alone likelier, but each bird only where there is one."""
 
@@ -85,7 +88,7 @@ class Halves(WeighedReader):
             return json.dumps({str(number): [value] for number, value in enumerate(values, start=1)})
         if call.contexts and "crossing" in call.contexts[0].continuations[0]:
             values = [
-                -5.0 if OTHER_BRIDGE in context.text else -10.0 if BOTH in context.text else -20.0
+                next((value for said, value in LIKELIHOODS.items() if said in context.text), -20.0)
                 for context in call.contexts
             ]
             return json.dumps({str(number): [value] for number, value in enumerate(values, start=1)})
@@ -113,6 +116,14 @@ def test_where_no_sentence_says_all_the_likeliest_alone_is_read() -> None:
     found, read = of_goose_and_swan([passage(OTHER_BRIDGE, document="other"), *swans, *RAIN])
     assert found.status is AnswerStatus.NOT_FOUND
     assert [OTHER_BRIDGE in prompt for prompt in read] == [True]
+
+
+def test_where_no_sentence_says_all_and_none_is_ahead_nothing_is_read() -> None:
+    others = [passage(OTHER_BRIDGE.replace("Old", name), document=name) for name in ("Old", "New")]
+    swans = [passage(f"A swan flew {number} miles.", document=f"s{number}") for number in range(2)]
+    found, read = of_goose_and_swan([*others, *swans, *RAIN])
+    assert found.status is AnswerStatus.NOT_FOUND
+    assert read == []
 
 
 def test_a_description_is_searched_for_in_guessed_words_too() -> None:
