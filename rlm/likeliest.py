@@ -62,12 +62,16 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Sentences by how likely they make a question and, half as much, by how near they are to it, best first; and by
-    how many spreads the first is ahead of the next."""
+    """Sentences, best first, with the values that they are ordered by, and what it cost."""
 
     sentences: Sequence[Candidate] = ()
-    lead: float = 0.0
+    values: Sequence[float] = ()
     usage: Usage = field(default_factory=Usage)
+
+    def lead(self, over: Callable[[Candidate], bool] = lambda _: True) -> float:
+        """By how much the first is ahead of the next that `over` holds for; nothing where there is none."""
+        others = zip(self.sentences[1:], self.values[1:], strict=True)
+        return next((self.values[0] - value for each, value in others if over(each)), 0.0)
 
 
 class Contrasts:
@@ -84,36 +88,44 @@ class Contrasts:
         Raises `RunCancelledError`.
         """
         near = candidates(question, passages, self._cosines, COMPARED)
-        return contrast(question, near, self._calls, self._cancelled) if near else Contrast()
+        if not near:
+            return Contrast()
+        texts = [each.text for each in near]
+        calls = [asking_call(question, texts), affirming_call(question, texts)]
+        found, usage = told(calls, self._calls, self._cancelled)
+        if found is None:
+            return Contrast(usage=usage)
+        asked, affirmed = found
+        together = _in_spreads(asked) + _in_spreads(affirmed)
+        order = np.argsort(-asked, kind="stable")
+        others = np.delete(together, order[0])
+        agreement = float(together[order[0]] - others.max()) if others.size else 0.0
+        return Contrast([near[at] for at in order], [float(asked[at]) for at in order], agreement, usage)
 
 
-def contrast(question: str, sentences: Sequence[Candidate], calls: SubCalls, cancelled: Callable[[], bool]) -> Contrast:
-    """The contrast of `sentences`; an empty one where the model does not tell. Raises `RunCancelledError`."""
-    texts = [each.text for each in sentences]
-    found, usage = told([asking_call(question, texts), affirming_call(question, texts)], calls, cancelled)
-    if found is None:
-        return Contrast(usage=usage)
-    asked, affirmed = found
-    together = _in_spreads(asked) + _in_spreads(affirmed)
-    order = np.argsort(-asked, kind="stable")
-    others = np.delete(together, order[0])
-    agreement = float(together[order[0]] - others.max()) if others.size else 0.0
-    return Contrast([sentences[at] for at in order], [float(asked[at]) for at in order], agreement, usage)
+def rank(
+    question: str,
+    sentences: Sequence[Candidate],
+    calls: SubCalls,
+    cancelled: Callable[[], bool],
+    *,
+    nearness: bool = False,
+) -> Ranking:
+    """The ranking of `sentences` by how likely they make the question, in nats; an empty one where the model does not
+    tell. Raises `RunCancelledError`.
 
-
-def rank(question: str, sentences: Sequence[Candidate], calls: SubCalls, cancelled: Callable[[], bool]) -> Ranking:
-    """The ranking of `sentences`; an empty one where the model does not tell.
-
-    For many sentences that have little in common with the question, where a yes misleads. Raises `RunCancelledError`.
+    With `nearness`, which is for many sentences that have little in common with the question, by that too, half as
+    much, each in units of its spread.
     """
     found, usage = told([asking_call(question, [each.text for each in sentences])], calls, cancelled)
     if found is None:
         return Ranking(usage=usage)
-    nearness = np.array([each.score for each in sentences], np.float32)
-    together = _in_spreads(found[0]) + _OF_NEARNESS * _in_spreads(nearness)
-    order = np.argsort(-together, kind="stable")
-    lead = float(together[order[0]] - together[order[1]]) if len(order) > 1 else 0.0
-    return Ranking([sentences[at] for at in order], lead, usage)
+    (values,) = found
+    if nearness:
+        near = np.array([each.score for each in sentences], np.float32)
+        values = _in_spreads(values) + _OF_NEARNESS * _in_spreads(near)
+    order = np.argsort(-values, kind="stable")
+    return Ranking([sentences[at] for at in order], [float(values[at]) for at in order], usage)
 
 
 def _in_spreads(values: Matrix) -> Matrix:

@@ -9,10 +9,10 @@ from rlm.answers import Usage
 from rlm.candidates import Candidate, Cosines, best, distinct_sentences, nearest
 from rlm.chains.guesses import guessed
 from rlm.chains.links import Links
-from rlm.chains.naming import named, with_kind
+from rlm.chains.naming import has_name, named, with_kind
 from rlm.chains.prompts import check_call, lookup_call, read_lookup
 from rlm.chains.wholes import saying_all
-from rlm.likeliest import contrast, rank
+from rlm.likeliest import rank
 from rlm.namesakes import of_a_namesake
 from rlm.replies import read_verdict
 from rlm.strategies import Reading, Retriever
@@ -31,6 +31,8 @@ _WHOLE = 6
 # By how many spreads one that does not must be ahead: of 40 generated chains 27 of 34 right ones are by so many, and of
 # 50 wrong ones, with the right one missing, 22.
 _AHEAD = 0.6
+# In nats: by how much one about a name must be likelier than all others with the name, to need no second look.
+_CLEAR = 3.5
 # The share of words besides the name by which two sentences say the same of it.
 _SAME = 0.5
 _YEAR = re.compile(r"\b1[0-9]{3}\b|\b20[0-9]{2}\b")
@@ -119,7 +121,7 @@ class Lookup:
 
     def _held(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[Reading | Link]:
         """Each answer that is picked and then held to be right, but for sentences that are `taken`. What stands out
-        clearly is held right without a second look, as it is where a question is read for directly."""
+        clearly is held right without a second look."""
         for group, clear in self._groups(links, near, taken):
             yield self._reading(group)
             picked = self._pick(links, group)
@@ -153,16 +155,18 @@ class Lookup:
     def _ordered(self, links: Links, near: Sequence[Candidate]) -> tuple[Sequence[Candidate] | None, bool]:
         """What is worth reading, the likeliest first, and whether that stands out; None where the model does not
         tell."""
-        if links.name is None:
+        name = links.name
+        if name is None:
             return self._whole(links, near), False
-        found = contrast(links.short_task, near, self._subcalls, self._cancelled)
-        self.record.usage += found.usage
-        return found.sentences or None, found.clear
+        ranking = rank(links.short_task, near, self._subcalls, self._cancelled)
+        self.record.usage += ranking.usage
+        clear = ranking.lead(over=lambda each: has_name(name, each.text)) >= _CLEAR
+        return ranking.sentences or None, clear
 
     def _whole(self, links: Links, near: Sequence[Candidate]) -> Sequence[Candidate] | None:
         """The likeliest sentences that say all of the description; where none does, the likeliest alone, if it is
         ahead."""
-        ranking = rank(links.short_task, near, self._subcalls, self._cancelled)
+        ranking = rank(links.short_task, near, self._subcalls, self._cancelled, nearness=True)
         self.record.usage += ranking.usage
         if not ranking.sentences:
             return None
@@ -172,7 +176,7 @@ class Lookup:
         if said is None:
             return ranking.sentences
         whole = [each for each, all_said in zip(first, said, strict=True) if all_said]
-        return whole or (first[:1] if ranking.lead >= _AHEAD else ())
+        return whole or (first[:1] if ranking.lead() >= _AHEAD else ())
 
     def _newest_first(
         self, links: Links, link: Link, near: Sequence[Candidate], taken: set[str]
