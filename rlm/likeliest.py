@@ -68,10 +68,10 @@ class Ranking:
     values: Sequence[float] = ()
     usage: Usage = field(default_factory=Usage)
 
-    def lead(self, over: Callable[[Candidate], bool] = lambda _: True) -> float:
-        """By how much the first is ahead of the next that `over` holds for; nothing where there is none."""
-        others = zip(self.sentences[1:], self.values[1:], strict=True)
-        return next((self.values[0] - value for each, value in others if over(each)), 0.0)
+    @property
+    def lead(self) -> float:
+        """By how much the first is ahead of the next; nothing where there are no two."""
+        return self.values[0] - self.values[1] if len(self.values) > 1 else 0.0
 
 
 class Contrasts:

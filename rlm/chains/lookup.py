@@ -9,10 +9,10 @@ from rlm.answers import Usage
 from rlm.candidates import Candidate, Cosines, best, distinct_sentences, nearest
 from rlm.chains.guesses import guessed
 from rlm.chains.links import Links
-from rlm.chains.naming import has_name, named, with_kind
-from rlm.chains.prompts import check_call, lookup_call, read_lookup
+from rlm.chains.naming import named, with_kind
+from rlm.chains.prompts import check_call, check_weighing_call, lookup_call, read_lookup
 from rlm.chains.wholes import saying_all
-from rlm.likeliest import rank
+from rlm.likeliest import rank, told
 from rlm.namesakes import of_a_namesake
 from rlm.replies import read_verdict
 from rlm.strategies import Reading, Retriever
@@ -31,8 +31,8 @@ _WHOLE = 6
 # By how many spreads one that does not must be ahead: of 40 generated chains 27 of 34 right ones are by so many, and of
 # 50 wrong ones, with the right one missing, 22.
 _AHEAD = 0.6
-# In nats: by how much one about a name must be likelier than all others with the name, to need no second look.
-_CLEAR = 3.5
+# In nats: how much likelier a second look's "right" must be than its "wrong", which a small model says too readily.
+_HELD = -0.4
 # The share of words besides the name by which two sentences say the same of it.
 _SAME = 0.5
 _YEAR = re.compile(r"\b1[0-9]{3}\b|\b20[0-9]{2}\b")
@@ -120,9 +120,8 @@ class Lookup:
         return guess
 
     def _held(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[Reading | Link]:
-        """Each answer that is picked and then held to be right, but for sentences that are `taken`. What stands out
-        clearly is held right without a second look."""
-        for group, clear in self._groups(links, near, taken):
+        """Each answer that is picked and then held to be right, but for sentences that are `taken`."""
+        for group in self._groups(links, near, taken):
             yield self._reading(group)
             picked = self._pick(links, group)
             if self.record.stopped is not None:
@@ -130,38 +129,31 @@ class Lookup:
             if picked is not None:
                 place, answer = picked
                 taken.add(group[place].text)
-                if links.answers(answer) and (clear or self._holds(links, answer, group[place])):
+                if links.answers(answer) and self._holds(links, answer, group[place]):
                     yield self._link(links, answer, group[place])
 
-    def _groups(
-        self, links: Links, near: Sequence[Candidate], taken: set[str]
-    ) -> Iterator[tuple[Sequence[Candidate], bool]]:
-        """What to read in one call and then in the next, and whether it stands out: the nearest sentences together,
-        less those that were taken; or one sentence at a time, the likeliest first, where the model tells likelihoods.
-        Nothing is shown twice."""
-        order, clear = self._ordered(links, near) if self._weigh and near else (None, False)
+    def _groups(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[Sequence[Candidate]]:
+        """What to read in one call and then in the next: the nearest sentences together, less those that were taken; or
+        one sentence at a time, the likeliest first, where the model tells likelihoods. Nothing is shown twice."""
+        order = self._ordered(links, near) if self._weigh and near else None
         if order is not None:
-            alone = enumerate(order[:_TRIES_ALONE])
-            yield from (([each], clear and not place) for place, each in alone if each.text not in taken)
+            yield from ([each] for each in order[:_TRIES_ALONE] if each.text not in taken)
             return
         before: list[Candidate] = []
         for _ in range(_TRIES):
             shown = [each for each in near[:_SHOWN] if each.text not in taken]
             if shown in (before, []):
                 return
-            yield shown, False
+            yield shown
             before = shown
 
-    def _ordered(self, links: Links, near: Sequence[Candidate]) -> tuple[Sequence[Candidate] | None, bool]:
-        """What is worth reading, the likeliest first, and whether that stands out; None where the model does not
-        tell."""
-        name = links.name
-        if name is None:
-            return self._whole(links, near), False
+    def _ordered(self, links: Links, near: Sequence[Candidate]) -> Sequence[Candidate] | None:
+        """What is worth reading, the likeliest first; None where the model does not tell."""
+        if links.name is None:
+            return self._whole(links, near)
         ranking = rank(links.short_task, near, self._subcalls, self._cancelled)
         self.record.usage += ranking.usage
-        clear = ranking.lead(over=lambda each: has_name(name, each.text)) >= _CLEAR
-        return ranking.sentences or None, clear
+        return ranking.sentences or None
 
     def _whole(self, links: Links, near: Sequence[Candidate]) -> Sequence[Candidate] | None:
         """The likeliest sentences that say all of the description; where none does, the likeliest alone, if it is
@@ -176,7 +168,7 @@ class Lookup:
         if said is None:
             return ranking.sentences
         whole = [each for each, all_said in zip(first, said, strict=True) if all_said]
-        return whole or (first[:1] if ranking.lead() >= _AHEAD else ())
+        return whole or (first[:1] if ranking.lead >= _AHEAD else ())
 
     def _newest_first(
         self, links: Links, link: Link, near: Sequence[Candidate], taken: set[str]
@@ -206,6 +198,13 @@ class Lookup:
 
     def _holds(self, links: Links, answer: str, source: Candidate) -> bool:
         excerpt = replace(source.passage, text=source.text)
+        if self._weigh:
+            call = check_weighing_call(links.short_task, answer, excerpt)
+            found, usage = told([call], self._subcalls, self._cancelled)
+            self.record.usage += usage
+            if found is not None:
+                right, wrong = found[0]
+                return bool(right - wrong >= _HELD)
         text = self._ask(check_call(links.short_task, answer, excerpt))
         return text is not None and read_verdict(text)
 

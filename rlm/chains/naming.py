@@ -55,11 +55,6 @@ def named(name: str, sentences: Sequence[Sentence], passages: Sequence[Passage])
     return []
 
 
-def has_name(name: str, sentence: str) -> bool:
-    """Whether the name stands there, or at least its last word."""
-    return locate(_bare(name).split()[-1], sentence) is not None
-
-
 def _leans(sentence: Sentence, passages: Sequence[Passage]) -> bool:
     span = sentence.start, sentence.end
     return with_antecedent(passages[sentence.passage].text, *span) != span

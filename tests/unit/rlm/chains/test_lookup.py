@@ -15,17 +15,20 @@ class WeighedReader(Reader):
     """Finds the sentence that answers likelier than others, but for `misled` questions: there it comes second."""
 
     misled: Sequence[str] = ()
-    others = -30.0
+    of_wrong = -2.0
 
     def _reply(self, call: SubCall) -> str:
         if not call.contexts:
             return super()._reply(call)
+        if call.purpose == "check":
+            right = json.loads(super()._reply(call))["verdict"] == "right"
+            return json.dumps({"1": [-1.0], "2": [-3.0]} if right else {"1": [self.of_wrong], "2": [0.0]})
         told = {}
         for number, context in enumerate(call.contexts, start=1):
             asked = call.prompt + context.continuations[0]
             quote = next((each for question, (each, _) in self.answers.items() if question in asked), "nothing")
             misled = any(each in asked for each in self.misled) and BRIDGE in context.text
-            told[str(number)] = [-5.0 if misled else -10.0 if quote in context.text else self.others]
+            told[str(number)] = [-5.0 if misled else -10.0 if quote in context.text else -30.0]
         return json.dumps(told)
 
 
@@ -39,7 +42,7 @@ def test_a_model_that_tells_likelihoods_reads_the_likeliest_sentence_alone() -> 
     reader = WeighedReader(ANSWERS)
     found = weighed(reader)
     assert found.text.startswith("1852 [1][2][3]")
-    assert found.usage.calls == len(reader.calls) == (2 + 2) + 2 * 2
+    assert found.usage.calls == len(reader.calls) == (2 + 2) + 2 * 3
     read = [call.prompt for call in reader.calls if call.purpose == "lookup"]
     assert [sum(each in prompt for each in (BRIDGE, DESIGN, DEATH)) for prompt in read] == [1, 1, 1]
 
@@ -51,15 +54,24 @@ def test_where_the_likeliest_sentence_does_not_answer_the_next_is_read() -> None
     assert len([call for call in reader.calls if call.purpose == "lookup"]) == 4
 
 
-@pytest.mark.parametrize(("others", "status"), [(-30.0, AnswerStatus.ANSWERED), (-13.0, AnswerStatus.NOT_FOUND)])
-def test_what_stands_out_needs_no_second_look_and_all_else_does(others: float, status: AnswerStatus) -> None:
+@pytest.mark.parametrize(("wrong", "status"), [(-0.3, AnswerStatus.ANSWERED), (-0.5, AnswerStatus.NOT_FOUND)])
+def test_a_second_look_is_weighed_because_a_small_model_says_wrong_too_readily(
+    wrong: float, status: AnswerStatus
+) -> None:
     reader = WeighedReader(ANSWERS, wrong=["Sabina Jellicoe"])
-    reader.others = others
+    reader.of_wrong = wrong
     assert weighed(reader).status is status
 
 
-def test_a_description_has_a_second_look_in_any_case() -> None:
-    assert weighed(WeighedReader(ANSWERS, wrong=["Mason's Crossing"])).status is AnswerStatus.NOT_FOUND
+def test_a_second_look_that_is_not_told_is_asked_for() -> None:
+    class Untold(WeighedReader):
+        def run(self, calls, **settings):  # type: ignore[no-untyped-def]
+            if calls and calls[0].purpose == "check" and calls[0].contexts:
+                return [SubFailure("language_model_unavailable", "Away.") for _ in calls]
+            return super().run(calls, **settings)
+
+    assert weighed(Untold(ANSWERS)).text.startswith("1852 [1][2][3]")
+    assert weighed(Untold(ANSWERS, wrong=["1852"])).status is AnswerStatus.NOT_FOUND
 
 
 def test_no_more_sentences_are_read_than_four_for_a_link() -> None:
