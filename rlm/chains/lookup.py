@@ -31,7 +31,8 @@ _WHOLE = 6
 # By how many spreads one that does not must be ahead: of 40 generated chains 27 of 34 right ones are by so many, and of
 # 50 wrong ones, with the right one missing, 22.
 _AHEAD = 0.6
-# In nats: how much likelier a second look's "right" must be than its "wrong", which a small model says too readily.
+# In nats: how much likelier a second look's "right" must be than its "wrong", which a small model says too readily of
+# what a sentence says about a name.
 _HELD = -0.4
 # The share of words besides the name by which two sentences say the same of it.
 _SAME = 0.5
@@ -120,8 +121,9 @@ class Lookup:
         return guess
 
     def _held(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[Reading | Link]:
-        """Each answer that is picked and then held to be right, but for sentences that are `taken`."""
-        for group in self._groups(links, near, taken):
+        """Each answer that is picked and then held to be right, but for sentences that are `taken`. One that was chosen
+        for saying all of a description needs no second look: a small model says "right" of halves as well."""
+        for group, chosen in self._groups(links, near, taken):
             yield self._reading(group)
             picked = self._pick(links, group)
             if self.record.stopped is not None:
@@ -129,46 +131,50 @@ class Lookup:
             if picked is not None:
                 place, answer = picked
                 taken.add(group[place].text)
-                if links.answers(answer) and self._holds(links, answer, group[place]):
+                if links.answers(answer) and (chosen or self._holds(links, answer, group[place])):
                     yield self._link(links, answer, group[place])
 
-    def _groups(self, links: Links, near: Sequence[Candidate], taken: set[str]) -> Iterator[Sequence[Candidate]]:
-        """What to read in one call and then in the next: the nearest sentences together, less those that were taken; or
-        one sentence at a time, the likeliest first, where the model tells likelihoods. Nothing is shown twice."""
-        order = self._ordered(links, near) if self._weigh and near else None
+    def _groups(
+        self, links: Links, near: Sequence[Candidate], taken: set[str]
+    ) -> Iterator[tuple[Sequence[Candidate], bool]]:
+        """What to read in one call and then in the next, and whether it was chosen for all that it says: the nearest
+        sentences together, less those that were taken; or one sentence at a time, the likeliest first, where the model
+        tells likelihoods. Nothing is shown twice."""
+        order, chosen = self._ordered(links, near) if self._weigh and near else (None, False)
         if order is not None:
-            yield from ([each] for each in order[:_TRIES_ALONE] if each.text not in taken)
+            yield from (([each], chosen) for each in order[:_TRIES_ALONE] if each.text not in taken)
             return
         before: list[Candidate] = []
         for _ in range(_TRIES):
             shown = [each for each in near[:_SHOWN] if each.text not in taken]
             if shown in (before, []):
                 return
-            yield shown
+            yield shown, False
             before = shown
 
-    def _ordered(self, links: Links, near: Sequence[Candidate]) -> Sequence[Candidate] | None:
-        """What is worth reading, the likeliest first; None where the model does not tell."""
+    def _ordered(self, links: Links, near: Sequence[Candidate]) -> tuple[Sequence[Candidate] | None, bool]:
+        """What is worth reading, the likeliest first, None where the model does not tell; and whether it was chosen for
+        all that it says."""
         if links.name is None:
             return self._whole(links, near)
         ranking = rank(links.short_task, near, self._subcalls, self._cancelled)
         self.record.usage += ranking.usage
-        return ranking.sentences or None
+        return ranking.sentences or None, False
 
-    def _whole(self, links: Links, near: Sequence[Candidate]) -> Sequence[Candidate] | None:
+    def _whole(self, links: Links, near: Sequence[Candidate]) -> tuple[Sequence[Candidate] | None, bool]:
         """The likeliest sentences that say all of the description; where none does, the likeliest alone, if it is
-        ahead."""
+        ahead. Of a description without parts all, and none is chosen."""
         ranking = rank(links.short_task, near, self._subcalls, self._cancelled, nearness=True)
         self.record.usage += ranking.usage
         if not ranking.sentences:
-            return None
+            return None, False
         first, others = ranking.sentences[:_WHOLE], ranking.sentences[2 * _WHOLE :: _WHOLE]
         said, usage = saying_all(links.short_task, _texts(first), _texts(others), self._subcalls, self._cancelled)
         self.record.usage += usage
         if said is None:
-            return ranking.sentences
+            return ranking.sentences, False
         whole = [each for each, all_said in zip(first, said, strict=True) if all_said]
-        return whole or (first[:1] if ranking.lead >= _AHEAD else ())
+        return whole or (first[:1] if ranking.lead >= _AHEAD else ()), True
 
     def _newest_first(
         self, links: Links, link: Link, near: Sequence[Candidate], taken: set[str]
@@ -198,7 +204,7 @@ class Lookup:
 
     def _holds(self, links: Links, answer: str, source: Candidate) -> bool:
         excerpt = replace(source.passage, text=source.text)
-        if self._weigh:
+        if self._weigh and links.name is not None:
             call = check_weighing_call(links.short_task, answer, excerpt)
             found, usage = told([call], self._subcalls, self._cancelled)
             self.record.usage += usage

@@ -107,9 +107,10 @@ class Halves(WeighedReader):
         return super()._reply(call)
 
 
-def of_goose_and_swan(world: Sequence[Passage]) -> tuple[Answer, list[str]]:
+def of_goose_and_swan(world: Sequence[Passage], wrong: Sequence[str] = ()) -> tuple[Answer, list[str]]:
     """The answer, and what was shown to be read."""
-    reader = Halves({"What is the name of the crossing": (BOTH, "Mason's Crossing"), **dict(list(ANSWERS.items())[1:])})
+    answers = {"What is the name of the crossing": (BOTH, "Mason's Crossing"), **dict(list(ANSWERS.items())[1:])}
+    reader = Halves(answers, wrong)
     found = ChainStrategy(
         lambda question: world, lambda question, texts: [0.5] * len(texts), reader, "m", weigh=True
     ).answer(QUESTION.replace("by a swan", "by a goose and a swan"))
@@ -121,6 +122,13 @@ def test_a_sentence_that_says_only_part_of_a_description_is_not_read() -> None:
     found, read = of_goose_and_swan(world)
     assert found.text.startswith("1852 [1][2][3]")
     assert not any(OTHER_BRIDGE in prompt for prompt in read)
+
+
+def test_what_was_chosen_for_all_that_it_says_needs_no_second_look_and_what_was_not_does() -> None:
+    world = [passage(OTHER_BRIDGE, document="other"), passage(BOTH, document="both"), *WORLD[1:], *RAIN]
+    assert of_goose_and_swan(world, wrong=["Mason's Crossing"])[0].text.startswith("1852 [1][2][3]")
+    few = WeighedReader(ANSWERS, wrong=["Mason's Crossing"])
+    assert weighed(few).status is AnswerStatus.NOT_FOUND, "too few others to tell halves by"
 
 
 def test_where_no_sentence_says_all_the_likeliest_alone_is_read() -> None:
