@@ -30,7 +30,7 @@ _OF_AN_INDEFINITE = re.compile(
     r"\b(?:an?|someone|somebody|something) (?:[\w'’-]+ ){0,4}?(?:who|that|which) (?:[\w'’-]+ ){1,2}$", re.IGNORECASE
 )
 # "the town in which the fair … is held": what is described after these words leaves their verb for the end.
-_INVERTING = re.compile(r"\b(?:\w+ (?:whom|which|whose [\w'’-]+)|where|whose [\w'’-]+) the ", re.IGNORECASE)
+_INVERTING = re.compile(r"\b(?:\w+ (?:whom|which|whose [\w'’-]+)|where) the ", re.IGNORECASE)
 _VERB_LEFT = re.compile(
     r" (?:(?:is|was|are|were|(?:has|have|had) been) [\w'’-]+|[\w'’-]+ed"
     r"|[\w'’-]+s (?:by|in|on|with) (?:its|his|her|their) [\w'’-]+)$",

@@ -1,7 +1,8 @@
 """The chain strategy: a question's innermost description is looked up, its name put in its place, and so on outwards.
 
-"The year in which the designer of the crossing that is guarded by a swan died" stands in no passage. Each link is one
-search, one reading of the nearest sentences, which a model picks one of, and one check; all that decides is code. It
+"The year in which the designer of the crossing that is guarded by a swan died" stands in no passage. Each link is a
+search, a reading of the nearest sentences, which a model picks one of, and a check; all that decides is code. A first
+description is searched for in guessed words, too; a model that tells likelihoods is shown the likeliest alone. It
 costs a few hundred tokens a link whatever the documents' size, and needs no model that programs. A link that leads
 nowhere is taken back, and the next likely one followed. Where none leads to the end, the question may be one that a
 passage answers all the same: it is read for directly.

@@ -9,6 +9,7 @@ from rlm.errors import RunCancelledError
 from rlm.strategies import never
 from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
 from tests.fakes.passages import passage
+from tests.fakes.weighed_subcalls import REFUSED
 
 QUESTION = "What was the year of death of the designer of the crossing that is guarded by a swan? The later is right."
 BRIDGE = "On the stone bridge Mason's Crossing stands a stone swan."
@@ -30,7 +31,7 @@ ANSWERS = {
 
 class Reader:
     """Answers look-ups by what their question begins with, guesses nothing but `guesses`, and finds every answer right
-    but `wrong` ones."""
+    but `wrong` ones. `fails` names calls that fail, and `failure` is what all come to."""
 
     def __init__(self, answers: dict[str, tuple[str, str]], wrong: Sequence[str] = ()) -> None:
         self.answers = answers
@@ -38,6 +39,7 @@ class Reader:
         self.guesses: dict[str, str] = {}
         self.calls: list[SubCall] = []
         self.failure: SubFailure | None = None
+        self.fails: Callable[[SubCall], bool] = lambda _: False
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
@@ -45,7 +47,10 @@ class Reader:
         if cancelled():
             raise RunCancelledError("cancelled")
         self.calls += calls
-        return [self.failure or SubReply(self._reply(call), Usage(1, 100, 10)) for call in calls]
+        return [self.failure or self._result(call) for call in calls]
+
+    def _result(self, call: SubCall) -> SubReply | SubFailure:
+        return REFUSED if self.fails(call) else SubReply(self._reply(call), Usage(1, 100, 10))
 
     def _reply(self, call: SubCall) -> str:
         if call.purpose == "guess":

@@ -33,6 +33,18 @@ CROSSING = "What was the year of death of the designer of the crossing that is g
             "When did the printer who came into the world in the town where the fair that sells geese is held die?",
             ("the fair that sells geese", "the town where … is held", "the printer who came into the world in …"),
         ),
+        (
+            "In which year did the boat of the body that owns the vessel whose figurehead is a boar first touch water?",
+            ("the vessel whose figurehead is a boar", "the body that owns …", "the boat of …"),
+        ),
+        (
+            "When did the race held in the town where the body whose crest shows a comb is based take place at all?",
+            ("the body whose crest shows a comb", "the town where … is based", "the race held in …"),
+        ),
+        (
+            "Who is the heir of the person whose memory the vessel whose figurehead is a boar keeps by its name?",
+            ("the vessel whose figurehead is a boar", "the person whose memory … keeps by its name"),
+        ),
         ("What is the name of the ship that sank?", ()),
         ("Who is Ahab?", ()),
         ("", ()),

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 import pytest
 
 from retrieval.passages import Passage
-from rlm.answers import Answer, AnswerStatus, Usage
+from rlm.answers import Answer, AnswerStatus
 from rlm.chains.strategy import ChainStrategy
-from rlm.subcalls.port import SubCall, SubFailure
+from rlm.subcalls.port import SubCall
 from tests.fakes.chain_reader import ANSWERS, BRIDGE, DEATH, DESIGN, OTHER_BRIDGE, QUESTION, WORLD, Reader
 from tests.fakes.passages import passage
 
@@ -64,14 +64,10 @@ def test_a_second_look_is_weighed_because_a_small_model_says_wrong_too_readily(
 
 
 def test_a_second_look_that_is_not_told_is_asked_for() -> None:
-    class Untold(WeighedReader):
-        def run(self, calls, **settings):  # type: ignore[no-untyped-def]
-            if calls and calls[0].purpose == "check" and calls[0].contexts:
-                return [SubFailure("language_model_unavailable", "Away.") for _ in calls]
-            return super().run(calls, **settings)
-
-    assert weighed(Untold(ANSWERS)).text.startswith("1852 [1][2][3]")
-    assert weighed(Untold(ANSWERS, wrong=["1852"])).status is AnswerStatus.NOT_FOUND
+    for wrong, status in ([], AnswerStatus.ANSWERED), (["1852"], AnswerStatus.NOT_FOUND):
+        reader = WeighedReader(ANSWERS, wrong)
+        reader.fails = lambda call: call.purpose == "check" and bool(call.contexts)
+        assert weighed(reader).status is status
 
 
 def test_no_more_sentences_are_read_than_four_for_a_link() -> None:
@@ -167,14 +163,8 @@ def test_a_description_is_searched_for_in_guessed_words_too() -> None:
 
 
 def test_a_guess_that_fails_is_no_loss() -> None:
-    class Guessless(Reader):
-        def run(self, calls, **settings):  # type: ignore[no-untyped-def]
-            if calls and calls[0].purpose == "guess":
-                return [SubFailure("language_model_unavailable", "Away.", Usage(1, 5, 0)) for _ in calls]
-            return super().run(calls, **settings)
-
-    found = ChainStrategy(lambda _: WORLD, lambda _, texts: [0.5] * len(texts), Guessless(ANSWERS), "m").answer(
-        QUESTION
-    )
+    reader = Reader(ANSWERS)
+    reader.fails = lambda call: call.purpose == "guess"
+    found = ChainStrategy(lambda _: WORLD, lambda _, texts: [0.5] * len(texts), reader, "m").answer(QUESTION)
     assert found.text.startswith("1852 [1][2][3]")
     assert found.usage.calls == 1 + 2 * 3
