@@ -26,10 +26,14 @@ UNREAD_THRESHOLD = 0.95
 WORTH_READING = 0.25
 
 SECOND_READING = "a second reading"
-# By so many nats the question must be likelier after the sentence that was quoted than after any other, to stand for a
-# second reading, and it must be ahead, by so many units of spread, when the likelihood of a yes is added. What was
-# measured is in `DECISIONS.md`.
-CLEAR_LEAD, CLEAR_AGREEMENT = 5.5, 0.3
+# What stands for a second reading, in nats of the question's likelihood and of four times that of a yes over a no: so
+# far ahead of all others must the sentence be that the answer rests on; where nothing could be compared that is said of
+# somebody else, so far. `DECISIONS.md` has what was measured.
+CLEAR_LEAD, CLEAR_LEAD_ALONE = 6.5, 12.0
+# It must not be behind what is said of others by more than this, and the "no" not by so much likelier than the "yes".
+MOST_BEHIND, LEAST_AFFIRMED = 5.0, -1.5
+# In nats: of an answer that is checked otherwise, how much likelier than "wrong" a second look's "right" must be.
+HELD = 0.0
 
 # What a passage that was never compared with the question is taken to have: the value between the medians of passages
 # that answer (0.58) and of the best of those that do not (0.40).
@@ -84,6 +88,11 @@ def before_reading(weighed: Sequence[Weighed]) -> Decision:
     if best.score >= WORTH_READING:
         return Decision(True, best.score, (_evidence(best),))
     return Decision(False, best.score, (_evidence(best), f"Under {WORTH_READING} nothing is read."))
+
+
+def said_of_others(best: Weighed) -> Decision:
+    """Nothing need be read where others are said what is asked, and who is asked about is not."""
+    return Decision(False, best.score, (_evidence(best), "What is asked is said here of others only."))
 
 
 def after_reading(

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from langchain_core.language_models import BaseChatModel
 
 from retrieval.passages import Passage
-from rlm.answerability import THRESHOLD, WORTH_READING, Decision, Weighed, before_reading, weigh
+from rlm.answerability import HELD, THRESHOLD, WORTH_READING, Decision, Weighed, before_reading, said_of_others, weigh
 from rlm.answers import Answer, Usage, searched
 from rlm.composing import compose, not_found, unfinished
+from rlm.contrasts import Contrast, Contrasts, without_name
 from rlm.errors import BudgetExhaustedError, LanguageModelOutputError, RunCancelledError
-from rlm.likeliest import Contrast, Contrasts
+from rlm.namesakes import full_name
 from rlm.profiles import ModelProfile
 from rlm.prompts import new_nonce
 from rlm.questions import check_question
@@ -77,6 +78,8 @@ class DirectStrategy:
         decision = before_reading(attempt.weighed)
         if decision.answerable and decision.score < THRESHOLD and not self._contrast(question, attempt):
             return
+        if attempt.contrast.said_of_others:
+            decision = said_of_others(attempt.weighed[0])
         clock.lap("decide")
         for reading in self._reading(question, attempt) if decision.answerable else ():
             if cancelled():
@@ -94,8 +97,10 @@ class DirectStrategy:
         """Put the passages with the likeliest sentences first, of those worth reading; False when it was cancelled."""
         if self._contrasts is None:
             return True
+        name = full_name(question)
+        others = self._retrieve(without_name(question, name)) if name is not None else ()
         try:
-            found = self._contrasts.of(question, [each.passage for each in attempt.weighed])
+            found = self._contrasts.of(question, [each.passage for each in attempt.weighed], others)
         except RunCancelledError:
             return False
         attempt.contrast = found
@@ -159,7 +164,13 @@ class DirectStrategy:
         return finding
 
     def _check(self, question: str, finding: Finding, source: Weighed, attempt: "_Attempt") -> None:
+        """A second reading; of the sentence alone, where the model tells how likely it finds either verdict."""
         attempt.calls += 1
+        if self._contrasts is not None and attempt.contrast.sentences:
+            held = self._holds(self._contrasts, question, finding, source.passage, attempt)
+            if held is not None:
+                attempt.findings[-1] = finding.checked(held)
+                return
         try:
             verdict = self._reader.confirms(question, finding.answer, source.passage)
         except LanguageModelOutputError as error:
@@ -170,6 +181,21 @@ class DirectStrategy:
             return
         attempt.usage += verdict.usage
         attempt.findings[-1] = finding.checked(verdict.confirmed)
+
+    def _holds(
+        self, contrasts: Contrasts, question: str, finding: Finding, passage: Passage, attempt: "_Attempt"
+    ) -> bool | None:
+        """Whether "right" is likely enough; None where the model does not tell, and False when it was cancelled."""
+        excerpt = replace(passage, text=finding.excerpt(passage))
+        try:
+            margin, usage = contrasts.second_look(question, finding.answer, excerpt)
+        except RunCancelledError:
+            return False
+        if margin is None:
+            attempt.contrast = replace(attempt.contrast, usage=attempt.contrast.usage + usage)
+            return None
+        attempt.usage += usage
+        return margin >= HELD
 
     def _conclude(
         self, attempt: "_Attempt", decision: Decision, passages: Sequence[Passage]

@@ -6,11 +6,11 @@ from ingest.texts import Texts
 from retrieval.embedding import Embedder
 from rlm.budgets import Budget
 from rlm.chains.strategy import ChainStrategy
+from rlm.contrasts import Contrasts
 from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus
 from rlm.errors import NotExhaustiveError, SandboxUnavailableError
 from rlm.estimates import Estimate, estimate
 from rlm.exhaustive import ExhaustiveStrategy
-from rlm.likeliest import Contrasts
 from rlm.nearest import LOOKED_AT, cosines, nearest_first
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.inference import Inferences

@@ -1,11 +1,11 @@
-"""Whether a sentence is about somebody else of the name: "Crispin Lockhart" where "Rosamund Lockhart" is asked for.
+"""Sentences about somebody else: "Crispin Lockhart" where "Rosamund Lockhart" is asked for.
 
-A small model takes one for the other. Only a name that goes on otherwise counts: "Lockhart" alone, or with a title, may
-well be the one who is meant.
+A small model takes one for the other. Of a namesake only a name that goes on otherwise counts: "Lockhart" alone, or
+with a title, may well be the one who is meant.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 _NAME = re.compile(r"[^\W\d_a-z][\w'’-]*(?: [^\W\d_a-z][\w'’-]*)*")
 _TITLE_WORDS = """aunt brother captain dame doctor dr duke earl father general judge king lady lord miss mother mr mrs
@@ -25,6 +25,51 @@ def of_a_namesake(question: str, sentence: str) -> bool:
     return False
 
 
+def full_name(question: str) -> str | None:
+    """The one name of two words or more that a question has, without titles; None where it has none, or several."""
+    found = [text for text, _, _ in _full_names(question)]
+    return found[0] if len(found) == 1 else None
+
+
+def renamed(sentence: str, name: str) -> str | None:
+    """A sentence about somebody else with `name` in the other's place; None where it may be about who has the name, or
+    has no full name at all."""
+    asked = _parts(name.split())
+    written = list(_full_names(sentence))
+    alone = _parts(each for each in _without(sentence, written).split() if each[0].isupper())
+    if not written or any(asked <= _parts(text.split()) for text, _, _ in written) or asked & alone:
+        return None
+    _, start, end = max(written, key=lambda each: bool(asked & _parts(each[0].split())))
+    return sentence[:start] + name + sentence[end:]
+
+
+def _full_names(text: str) -> Iterator[tuple[str, int, int]]:
+    """Each run of two capitalised words or more, and where it stands, without titles and a possessive ending. What
+    opens a question, or a longer run, is no part of it."""
+    for match in _NAME.finditer(text):
+        start, end = match.span()
+        said = [(each[0], start + each.start()) for each in re.finditer(r"\S+", match[0])]
+        opens = not text[:start].strip() or text[:start].rstrip()[-1:] in ".!?"
+        if opens and (len(said) > 2 or text.rstrip().endswith("?")):
+            said = said[1:]
+        while said and said[0][0].casefold() in _TITLES:
+            said = said[1:]
+        if len(said) > 1:
+            end -= len(match[0]) - len(_POSSESSIVE.sub("", match[0]))
+            yield text[said[0][1] : end], said[0][1], end
+
+
+def _without(text: str, names: Sequence[tuple[str, int, int]]) -> str:
+    for _, start, end in reversed(names):
+        text = text[:start] + text[end:]
+    return text
+
+
+def _parts(said: Iterable[str]) -> frozenset[str]:
+    parts = (_POSSESSIVE.sub("", word.strip(',;:.!?"“”()')).casefold() for word in said)
+    return frozenset(part for part in parts if part and part not in _TITLES)
+
+
 def _names(text: str) -> Iterator[frozenset[str]]:
     """The words of each run of capitalised words, without titles.
 
@@ -34,5 +79,4 @@ def _names(text: str) -> Iterator[frozenset[str]]:
         said = match[0].split()
         opens = not text[: match.start()].strip() or text[: match.start()].rstrip()[-1:] in ".!?"
         rest = said[1:] if opens and len(said) != 2 else said
-        parts = (_POSSESSIVE.sub("", word).casefold() for word in rest)
-        yield frozenset(part for part in parts if part not in _TITLES)
+        yield _parts(rest)

@@ -7,7 +7,7 @@ from retrieval.passages import Passage
 from rlm.answerability import SECOND_READING, Decision, Weighed, after_reading
 from rlm.quotes import locate
 from rlm.replies import Quotation, Reply
-from rlm.sentences import sentence_around, sentence_spans
+from rlm.sentences import sentence_around, sentence_spans, with_antecedent
 from rlm.support import Support, judge
 from rlm.words import words
 
@@ -63,6 +63,14 @@ class Finding:
     def checked(self, confirmed: bool, by: str = SECOND_READING) -> "Finding":
         """The same after a second reading, or what stands for it, said whether the answer is right."""
         return replace(self, decision=_decide(self.claims, confirmed, by))
+
+    def excerpt(self, passage: Passage) -> str:
+        """The sentences of a passage that the claims rest on, with what they lean on."""
+        spans = [
+            (each.start, each.end) for claim in self.claims for each in claim.evidence if each.source.passage == passage
+        ]
+        start, end = sentence_around(passage.text, min(first for first, _ in spans), max(last for _, last in spans))
+        return passage.text[slice(*with_antecedent(passage.text, start, end))]
 
     def rests_on(self, passage: Passage, start: int, end: int) -> bool:
         """Whether every claim has evidence in that span of a passage."""

@@ -10,9 +10,9 @@ from rlm.candidates import Candidate, Cosines, best, distinct_sentences, nearest
 from rlm.chains.guesses import guessed
 from rlm.chains.links import Links
 from rlm.chains.naming import named, with_kind
-from rlm.chains.prompts import check_call, check_weighing_call, lookup_call, read_lookup
+from rlm.chains.prompts import check_call, lookup_call, read_lookup
 from rlm.chains.wholes import saying_all
-from rlm.likeliest import rank, told
+from rlm.likeliest import rank, second_look
 from rlm.namesakes import of_a_namesake
 from rlm.replies import read_verdict
 from rlm.strategies import Reading, Retriever
@@ -205,12 +205,10 @@ class Lookup:
     def _holds(self, links: Links, answer: str, source: Candidate) -> bool:
         excerpt = replace(source.passage, text=source.text)
         if self._weigh and links.name is not None:
-            call = check_weighing_call(links.short_task, answer, excerpt)
-            found, usage = told([call], self._subcalls, self._cancelled)
+            margin, usage = second_look(links.short_task, answer, excerpt, self._subcalls, self._cancelled)
             self.record.usage += usage
-            if found is not None:
-                right, wrong = found[0]
-                return bool(right - wrong >= _HELD)
+            if margin is not None:
+                return margin >= _HELD
         text = self._ask(check_call(links.short_task, answer, excerpt))
         return text is not None and read_verdict(text)
 

@@ -5,6 +5,7 @@ import pytest
 
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Usage
+from rlm.contrasts import Contrasts
 from rlm.direct import DirectStrategy
 from rlm.errors import (
     BudgetExhaustedError,
@@ -12,7 +13,6 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.likeliest import Contrasts
 from rlm.profiles import LOCAL_QWEN
 from rlm.questions import QuestionTooLongError
 from rlm.strategies import Completed, Delta, Reading, Retrieved
@@ -168,20 +168,48 @@ class TestOtherWords:
 
     def test_a_sentence_that_stands_out_by_far_needs_no_second_reading(self) -> None:
         chat = ScriptedChat(script=[self.READ])
-        answer = self.contrasted(chat, lead=8.0).answer(self.ASKED)
+        answer = self.contrasted(chat, lead=14.0).answer(self.ASKED)
         assert answer.status is AnswerStatus.ANSWERED
         assert "a comparison with the other sentences confirmed the answer" in answer.reasons[-1]
         assert answer.usage == Usage(3, 200, 20)
 
-    def test_a_sentence_that_hardly_stands_out_is_read_a_second_time(self) -> None:
+    @pytest.mark.parametrize(("right", "status"), [(0.1, AnswerStatus.ANSWERED), (-0.1, AnswerStatus.NOT_FOUND)])
+    def test_a_sentence_that_hardly_stands_out_is_looked_at_a_second_time(
+        self, right: float, status: AnswerStatus
+    ) -> None:
+        chat = ScriptedChat(script=[self.READ, "!!", "!!"])
+        answer = self.contrasted(chat, lead=3.0, right=right).answer(self.ASKED)
+        assert answer.status is status
+        if answer.citations:
+            assert answer.usage == Usage(4, 250, 25)
+
+    def test_a_second_look_that_is_not_told_is_a_second_reading(self) -> None:
         chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}', "!!", "!!"])
-        assert self.contrasted(chat, lead=3.0).answer(self.ASKED).status is AnswerStatus.NOT_FOUND
+        made = self.contrasted(chat, lead=3.0, fails=lambda call: call.purpose == "check")
+        assert made.answer(self.ASKED).status is AnswerStatus.NOT_FOUND
         assert "Proposed answer: within 14 days" in chat.prompt_text(1)
+
+    def test_nothing_is_read_where_what_is_asked_is_said_of_others_only(self) -> None:
+        chat = ScriptedChat(script=[self.READ])
+        ada, hugo = "For once Ada Lind agreed.", "Hugo Moss can be heard practising scales on the tuba."
+        searched: list[str] = []
+
+        def found(question: str) -> list[Passage]:
+            searched.append(question)
+            named = "Ada Lind" in question
+            return [passage(ada if named else hugo, document="ada" if named else "hugo", cosine=0.3)]
+
+        calls = WeighedSubCalls(lambda call, text, continuation: -10.0 - 20.0 * ("agreed" in text))
+        contrasts = Contrasts(calls, lambda question, texts: [0.5] * len(texts))
+        answer = DirectStrategy(found, chat, LOCAL_QWEN, contrasts=contrasts).answer("What does Ada Lind play?")
+        assert (answer.status, chat.prompts) == (AnswerStatus.NOT_FOUND, [])
+        assert answer.reasons[-1] == "What is asked is said here of others only."
+        assert searched == ["What does Ada Lind play?", "What does play?"]
 
     def test_the_passage_with_the_likeliest_sentence_is_read_first(self) -> None:
         chat = ScriptedChat(script=[self.READ])
         nearer = replace(self.REFUNDS, document_id="near", text="Fees are due on day 9.", cosine=0.6, rank=1)
-        self.contrasted(chat, lead=8.0, others=[nearer]).answer(self.ASKED)
+        self.contrasted(chat, lead=14.0, others=[nearer]).answer(self.ASKED)
         assert self.REFUNDS.text in chat.prompt_text()
         assert nearer.text not in chat.prompt_text()
 
@@ -212,12 +240,21 @@ class TestOtherWords:
         made = DirectStrategy(lambda question: [self.REFUNDS], chat, LOCAL_QWEN, contrasts=contrasts)
         assert not any(isinstance(event, Completed) for event in made.stream(self.ASKED))
 
-    def contrasted(self, chat: ScriptedChat, *, lead: float, others: Sequence[Passage] = ()) -> DirectStrategy:
+    def contrasted(
+        self,
+        chat: ScriptedChat,
+        *,
+        lead: float,
+        others: Sequence[Passage] = (),
+        right: float = 0.0,
+        fails: Callable[[SubCall], bool] = lambda _: False,
+    ) -> DirectStrategy:
         def told(call: SubCall, text: str, continuation: str) -> float:
-            return -20.0 + lead * ("14 days" in text)
+            verdicts = {"yes": -1.0, "no": -1.0, "right": right, "wrong": 0.0}
+            return verdicts.get(continuation, -20.0 + lead * ("14 days" in text))
 
         found = [self.REFUNDS, *(others or [passage("Fees are due.", document="fees", rank=2, cosine=0.3)])]
-        contrasts = Contrasts(WeighedSubCalls(told), lambda question, texts: [0.5] * len(texts))
+        contrasts = Contrasts(WeighedSubCalls(told, fails=fails), lambda question, texts: [0.5] * len(texts))
         return DirectStrategy(lambda question: found, chat, LOCAL_QWEN, max_calls=4, contrasts=contrasts)
 
 

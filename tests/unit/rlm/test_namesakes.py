@@ -1,6 +1,6 @@
 import pytest
 
-from rlm.namesakes import of_a_namesake
+from rlm.namesakes import full_name, of_a_namesake, renamed
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,33 @@ from rlm.namesakes import of_a_namesake
 )
 def test_a_namesake_is_somebody_with_another_part_of_the_name(question: str, sentence: str, expected: bool) -> None:
     assert of_a_namesake(question, sentence) is expected
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("Which instrument does Mortimer Stanhope play?", "Mortimer Stanhope"),
+        ("Did Mortimer Stanhope's teacher play?", "Mortimer Stanhope"),
+        ("What did Dr Mortimer Stanhope say?", "Mortimer Stanhope"),
+        ("Did Mortimer play?", None),
+        ("Did Ada Lind meet Hugo Moss?", None),
+        ("What does he play?", None),
+    ],
+)
+def test_the_full_name_of_a_question(question: str, name: str | None) -> None:
+    assert full_name(question) == name
+
+
+@pytest.mark.parametrize(
+    ("sentence", "said"),
+    [
+        ("Hugo Stanhope plays the tuba.", "Ada Stanhope plays the tuba."),
+        ("Before noon Hugo Moss's aunt eats.", "Before noon Ada Stanhope's aunt eats."),
+        ("After Hugo Moss came Rosa Stanhope.", "After Hugo Moss came Ada Stanhope."),
+        ("For once Ada Stanhope agreed.", None),
+        ("Stanhope was taught by Hugo Moss.", None),
+        ("The miller agreed.", None),
+    ],
+)
+def test_what_is_said_of_somebody_else_with_the_name_that_is_asked_for(sentence: str, said: str | None) -> None:
+    assert renamed(sentence, "Ada Stanhope") == said

@@ -22,7 +22,7 @@ class WeighedReader(Reader):
             return super()._reply(call)
         if call.purpose == "check":
             right = json.loads(super()._reply(call))["verdict"] == "right"
-            return json.dumps({"1": [-1.0], "2": [-3.0]} if right else {"1": [self.of_wrong], "2": [0.0]})
+            return json.dumps({"1": [-1.0, -3.0] if right else [self.of_wrong, 0.0]})
         told = {}
         for number, context in enumerate(call.contexts, start=1):
             asked = call.prompt + context.continuations[0]
@@ -87,7 +87,7 @@ class Halves(WeighedReader):
     """Finds the sentence about a goose alone likelier, but each bird only where there is one."""
 
     def _reply(self, call: SubCall) -> str:
-        if call.contexts and call.contexts[0].lead:
+        if call.purpose == "compare" and call.contexts[0].lead:
             rests = [(context.text, context.continuations[0]) for context in call.contexts]
             values = [
                 -sum(4.0 if bird in text else 20.0 for bird in ("goose", "swan") if bird in rest)
