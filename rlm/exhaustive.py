@@ -13,14 +13,14 @@ from rlm.corpus.handles import Handle
 from rlm.errors import NotExhaustiveError
 from rlm.operators.operators import Operators
 from rlm.operators.packing import Progress
-from rlm.plan.computing import Computed, compute, in_form
+from rlm.plan.computing import Computed, compute
 from rlm.plan.executor import Executed, execute
 from rlm.plan.explain import account, explain
 from rlm.plan.filling import fill_plan
 from rlm.plan.layout import Layout, look
 from rlm.plan.plan import Plan
 from rlm.plan.rules import plan_by_rules
-from rlm.plan.wording import take_apart
+from rlm.plan.wording import in_form, take_apart
 from rlm.questions import check_question
 from rlm.strategies import Completed, Delta, Event, Planned, StageClock, Working, complete, never
 from rlm.subcalls.port import SubCalls

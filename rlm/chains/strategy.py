@@ -16,7 +16,7 @@ from rlm.candidates import Cosines
 from rlm.chains.links import Links, descriptions
 from rlm.chains.lookup import Link, Lookup, Record
 from rlm.errors import BudgetExhaustedError, RunCancelledError
-from rlm.plan.wording import take_apart
+from rlm.plan.wording import in_form, take_apart
 from rlm.questions import check_question
 from rlm.strategies import (
     Completed,
@@ -39,14 +39,21 @@ _MAX_LOOKUPS = 24
 
 @dataclass
 class _Way:
-    """The longest way that was found so far: its links, and the question with them put in."""
+    """The longest way that was found so far: its links, and the question with them put in; `form` is its answer's."""
 
     links: Links
+    form: str = ""
     done: tuple[Link, ...] = ()
 
     @property
     def whole(self) -> bool:
         return len(self.done) > len(self.links.found)
+
+    def said(self, link: Link) -> str:
+        """What the last link of a whole way brings is the answer; others say what they are about."""
+        if self.whole and link is self.done[-1]:
+            return in_form(self.form, link.answer)
+        return f"{_capital(link.asked)}: {link.answer}."
 
     def keep(self, done: tuple[Link, ...], links: Links) -> None:
         if len(done) > len(self.done):
@@ -84,11 +91,11 @@ class ChainStrategy:
         """Events as they happen. Raises `QuestionError` before the first, and what searching or `otherwise` raises: a
         model that is away is told as it is for any other question."""
         question = check_question(question)
-        asked = take_apart(question).asked
+        wording = take_apart(question)
         clock = StageClock()
-        yield Planned(tuple(_steps(asked)), "rules")
+        yield Planned(tuple(_steps(wording.asked)), "rules")
         lookup = Lookup(self._retrieve, self._cosines, self._subcalls, cancelled, weigh=self._weigh)
-        way = _Way(Links.of(asked))
+        way = _Way(Links.of(wording.asked), wording.form)
         try:
             yield from _follow(lookup, way, way.links, ())
         except RunCancelledError:
@@ -130,7 +137,7 @@ class ChainStrategy:
         citations = CitationList()
         claims = [
             Claim(
-                link.answer if way.whole and link is way.done[-1] else f"{_capital(link.asked)}: {link.answer}.",
+                way.said(link),
                 (citations.cite(link.source.passage, link.source.start, link.source.end),),
                 supported=True,
             )

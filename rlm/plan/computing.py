@@ -1,6 +1,5 @@
 """Computes a plan's answer from its rows, and puts it into words, in the form that was asked for."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +15,6 @@ from rlm.plan.plan import Compare, Count, CountGroups, Listing, Measure, Pairs, 
 MAX_EXAMPLES = 5
 _LISTED = 50
 _MORE = {"more": "more common than", "less": "less common than", "same": "same frequency as"}
-_BLANK = re.compile(r"<[^<>]*>")
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,6 @@ def compute(plan: Plan, done: Executed) -> Computed:
             return _listing(answer, rows)
         case Measure():
             return _measure(answer, rows)
-
-
-def in_form(form: str, said: str) -> str:
-    """`Label: <label>` with the answer in place of the blank; a comparison's blank takes its verdict alone."""
-    return _BLANK.sub(lambda _: said, form, count=1) if _BLANK.search(form) else said
 
 
 def _count(where: Sequence[Condition], done: Executed) -> Computed:

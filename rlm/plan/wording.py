@@ -16,6 +16,7 @@ _COMMA = re.compile(r"\s*(?:,|;|\bor\b|\band\b)\s*")
 _FORM = re.compile(
     r"\s*(?:Give|Write|Return|State) (?:the|your) (?:final )?answer as ['\"“‘](.+?)['\"”’]\.?\s*$", re.DOTALL
 )
+_BLANK = re.compile(r"<[^<>]*>")
 _VALUES = r"((?:[\w.@-]+)(?:\s*(?:,|\band\b|\bor\b|,\s*and\b)\s*[\w.@-]+)*)"
 
 
@@ -35,6 +36,11 @@ def take_apart(question: str) -> Wording:
     asked = re.split(r"\bQuestion:\s*", question[begin:])[-1].strip(" .;\n")
     form = _FORM.search(asked)
     return Wording(question, _FORM.sub("", asked).strip(), form[1].strip() if form else "")
+
+
+def in_form(form: str, said: str) -> str:
+    """`Label: <label>` with the answer in place of the blank; a comparison's blank takes its verdict alone."""
+    return _BLANK.sub(lambda _: said, form, count=1) if _BLANK.search(form) else said
 
 
 def find_labels(text: str) -> LabelSet | None:

@@ -42,6 +42,12 @@ def test_a_chain_is_followed_and_every_link_cited() -> None:
     assert (found.strategy, found.usage.calls) == ("chain", 7)
 
 
+def test_the_answer_has_the_form_that_was_asked_for() -> None:
+    found = chain(Reader(ANSWERS)).answer(f"{QUESTION} Give the final answer as 'Answer: <answer>'.")
+    assert found.text.startswith("Answer: 1852 [1][2][3]\nThe crossing that is guarded by a swan: stone bridge")
+    assert found.claims[0].text == "Answer: 1852"
+
+
 def test_the_plan_is_told_before_the_first_call_and_each_reading_with_its_passages() -> None:
     reader = Reader(ANSWERS)
     events = chain(reader).stream(QUESTION)
