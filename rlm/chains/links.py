@@ -12,9 +12,15 @@ from dataclasses import dataclass, replace
 # Words that ask for a property; what has it is described after them. And "the world" is described by nobody.
 _PROPERTY = r"(?:names?|titles?|years?|dates?|world)\b"
 _DESCRIBED = re.compile(
-    rf"\bthe (?!{_PROPERTY})(?=(?:(?!and\b)[\w'’-]+ ){{1,8}}?(?:that|who|whose|whom|which|where)\b)", re.IGNORECASE
+    rf"\bthe (?!{_PROPERTY})(?=(?:(?!and\b)[\w'’-]+ ){{1,12}}?(?:that|who|whose|whom|which|where)\b)", re.IGNORECASE
 )
-_THE = re.compile(rf"\bthe (?!{_PROPERTY})", re.IGNORECASE)
+# "In the hands of" and its like are prepositions that describe nothing.
+_PREPOSITION = (
+    r"(?<!\bin )(?<!\bat )(?<!\bby )(?<!\bunder )(?<!\binto )(?<!\bfrom )"
+    r"|(?!the (?:aegis|auspices|care|charge|command|company|course|custody|direction|employ|end|eyes?|guidance|hands?"
+    r"|instruction|leadership|name|patronage|possession|rule|service|sign|supervision|tutelage|wing) of\b)"
+)
+_THE = re.compile(rf"(?:{_PREPOSITION})\bthe (?!{_PROPERTY})", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^?]*\?")
 # What is described after these words is the answer itself.
 _OPENING = re.compile(rf"(?:\w+\s+)?(?:is|was|are|were)?\s*(?:the {_PROPERTY} of)?\s*", re.IGNORECASE)

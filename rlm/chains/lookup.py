@@ -9,10 +9,10 @@ from rlm.answers import Usage
 from rlm.candidates import Candidate, Cosines, best, distinct_sentences, nearest
 from rlm.chains.guesses import guessed
 from rlm.chains.links import Links
-from rlm.chains.naming import named, with_kind
+from rlm.chains.naming import named, names, with_kind
 from rlm.chains.prompts import check_call, lookup_call, read_lookup
 from rlm.chains.wholes import saying_all
-from rlm.likeliest import rank, second_look
+from rlm.likeliest import Ranking, rank, second_look
 from rlm.namesakes import of_a_namesake
 from rlm.replies import read_verdict
 from rlm.strategies import Reading, Retriever
@@ -140,9 +140,10 @@ class Lookup:
         """What to read in one call and then in the next, and whether it was chosen for all that it says: the nearest
         sentences together, less those that were taken; or one sentence at a time, the likeliest first, where the model
         tells likelihoods. Nothing is shown twice."""
-        order, chosen = self._ordered(links, near) if self._weigh and near else (None, False)
-        if order is not None:
-            yield from (([each], chosen) for each in order[:_TRIES_ALONE] if each.text not in taken)
+        order, chosen = self._ordered(links, near) if self._weigh and near else ((), 0)
+        if order:
+            alone = enumerate(order[:_TRIES_ALONE])
+            yield from (([each], at < chosen) for at, each in alone if each.text not in taken)
             return
         before: list[Candidate] = []
         for _ in range(_TRIES):
@@ -152,29 +153,25 @@ class Lookup:
             yield shown, False
             before = shown
 
-    def _ordered(self, links: Links, near: Sequence[Candidate]) -> tuple[Sequence[Candidate] | None, bool]:
-        """What is worth reading, the likeliest first, None where the model does not tell; and whether it was chosen for
-        all that it says."""
-        if links.name is None:
-            return self._whole(links, near)
-        ranking = rank(links.short_task, near, self._subcalls, self._cancelled)
+    def _ordered(self, links: Links, near: Sequence[Candidate]) -> tuple[Sequence[Candidate], int]:
+        """What is worth reading, the likeliest first, nothing where the model does not tell; and how many of the first
+        were chosen for all that they say."""
+        first = links.name is None
+        ranking = rank(links.short_task, near, self._subcalls, self._cancelled, nearness=first)
         self.record.usage += ranking.usage
-        return ranking.sentences or None, False
+        return self._whole(links, ranking) if first else (ranking.sentences, 0)
 
-    def _whole(self, links: Links, near: Sequence[Candidate]) -> tuple[Sequence[Candidate] | None, bool]:
-        """The likeliest sentences that say all of the description; where none does, the likeliest alone, if it is
-        ahead. Of a description without parts all, and none is chosen."""
-        ranking = rank(links.short_task, near, self._subcalls, self._cancelled, nearness=True)
-        self.record.usage += ranking.usage
-        if not ranking.sentences:
-            return None, False
-        first, others = ranking.sentences[:_WHOLE], ranking.sentences[2 * _WHOLE :: _WHOLE]
-        said, usage = saying_all(links.short_task, _texts(first), _texts(others), self._subcalls, self._cancelled)
+    def _whole(self, links: Links, ranking: Ranking) -> tuple[Sequence[Candidate], int]:
+        """The likeliest sentences, those first that say all of the description; where none does, the likeliest counts
+        as one, if it is ahead. Of a description without parts none is chosen."""
+        likeliest, others = ranking.sentences[:_WHOLE], ranking.sentences[2 * _WHOLE :: _WHOLE]
+        said, usage = saying_all(links.short_task, _texts(likeliest), _texts(others), self._subcalls, self._cancelled)
         self.record.usage += usage
         if said is None:
-            return ranking.sentences, False
-        whole = [each for each, all_said in zip(first, said, strict=True) if all_said]
-        return whole or (first[:1] if ranking.lead >= _AHEAD else ()), True
+            return ranking.sentences, 0
+        if not any(said):
+            return likeliest, int(ranking.lead >= _AHEAD)
+        return [each for each, _ in sorted(zip(likeliest, said, strict=True), key=lambda both: not both[1])], sum(said)
 
     def _newest_first(
         self, links: Links, link: Link, near: Sequence[Candidate], taken: set[str]
@@ -199,8 +196,25 @@ class Lookup:
 
     def _pick(self, links: Links, shown: Sequence[Candidate]) -> tuple[int, str] | None:
         """Which sentence the model takes, and the answer it copies from it; None where it says neither."""
-        text = self._ask(lookup_call(links.task, [each.text for each in shown]))
-        return None if text is None else read_lookup(text, [each.text for each in shown])
+        text = self._ask(lookup_call(links.task, _texts(shown)))
+        picked = None if text is None else read_lookup(text, _texts(shown))
+        if picked is None or links.next is None:
+            return picked
+        place, answer = picked
+        return place, self._name(links, answer, shown[place].text)
+
+    def _name(self, links: Links, answer: str, sentence: str) -> str:
+        """What a description is called. A small model takes "hedgehog" for the name of the body in whose crest one is:
+        where an answer is no name and the sentence has some that are not asked about, it is one of those."""
+        known = links.query.casefold()
+        among = [name for name in names(sentence) if name.casefold() not in known]
+        if not among or answer != answer.lower():
+            return answer
+        if len(among) == 1:
+            return among[0]
+        text = self._ask(lookup_call(links.task, [sentence], among))
+        picked = None if text is None else read_lookup(text, [sentence])
+        return answer if picked is None else picked[1]
 
     def _holds(self, links: Links, answer: str, source: Candidate) -> bool:
         excerpt = replace(source.passage, text=source.text)

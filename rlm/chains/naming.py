@@ -12,6 +12,8 @@ from rlm.sentences import with_antecedent
 _OPENING, _CLOSING = "\"“'‘«", "\"”'’»"
 _KIND = re.compile(rf"\b(?:the|a|an|The|A|An) ((?:[a-z][\w'’-]* ){{1,3}}[{_OPENING}]?)$")
 _NAME = re.compile(r"[^\W_a-z].*", re.DOTALL)
+_CAPITALS = re.compile(r"[^\W\d_a-z][\w'’-]*(?:(?: &)? [^\W\d_a-z][\w'’-]*)*")
+_ENDED = (".", "!", "?", ":")
 # "Stonebury in Saltshire": where a thing is tells it from others of the name as well.
 _WHERE = re.compile(r" in [^\W\d_a-z][\w'’-]*")
 
@@ -28,6 +30,18 @@ def with_kind(sentence: str, name: str) -> str:
         return kind + sentence[span[0] : span[1] + quoted]
     where = _WHERE.match(sentence, span[1])
     return sentence[span[0] : where.end() if where else span[1]]
+
+
+def names(sentence: str) -> list[str]:
+    """The runs of capitalised words, such as "Quarry & Sons", without a word that only opens the sentence."""
+    found = []
+    for match in _CAPITALS.finditer(sentence):
+        before = sentence[: match.start()].strip()
+        opens = not before or before.endswith(_ENDED)
+        two = len(match[0].replace(" &", "").split()) == 2
+        name = match[0].partition(" ")[2] if opens and not two else match[0]
+        found += [name] if name else []
+    return list(dict.fromkeys(found))
 
 
 def _kind(sentence: str, start: int) -> str:

@@ -28,11 +28,12 @@ _CHECK_TOKENS = 16
 _SENTENCE_CHARS = 600
 
 
-def lookup_call(question: str, sentences: Sequence[str]) -> SubCall:
-    """Asks which of `sentences` answers, and what the answer is."""
+def lookup_call(question: str, sentences: Sequence[str], among: Sequence[str] = ()) -> SubCall:
+    """Asks which of `sentences` answers, and what the answer is; one of those it is `among`, where there are any."""
+    answer = {"type": "string", "enum": list(among)} if among else {"type": "string"}
     schema = {
         "type": "object",
-        "properties": {"quote": {"type": "string"}, "answer": {"type": "string"}},
+        "properties": {"quote": {"type": "string"}, "answer": answer},
         "required": ["quote", "answer"],
         "additionalProperties": False,
     }

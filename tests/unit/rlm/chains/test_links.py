@@ -45,6 +45,18 @@ CROSSING = "What was the year of death of the designer of the crossing that is g
             "Who is the heir of the person whose memory the vessel whose figurehead is a boar keeps by its name?",
             ("the vessel whose figurehead is a boar", "the person whose memory … keeps by its name"),
         ),
+        (
+            "Who is the poet whose training was in the hands of the designer of the bridge that has two towers?",
+            ("the bridge that has two towers", "the designer of …"),
+        ),
+        (
+            "Who mends the hands of the clock that hangs above a door?",
+            ("the clock that hangs above a door", "the hands of …"),
+        ),
+        (
+            "Who wrote the piece of writing about a lender of money at high interest who can no longer find a psalter?",
+            ("the piece of writing about a lender of money at high interest who can no longer find a psalter",),
+        ),
         ("What is the name of the ship that sank?", ()),
         ("Who is Ahab?", ()),
         ("", ()),

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -32,10 +33,28 @@ class WeighedReader(Reader):
         return json.dumps(told)
 
 
+class Among(Reader):
+    """Takes the first of the names that it is given; `among` are those."""
+
+    def __init__(self, answers: dict[str, tuple[str, str]]) -> None:
+        super().__init__(answers)
+        self.among: list[list[str]] = []
+
+    def _reply(self, call: SubCall) -> str:
+        said = super()._reply(call)
+        among = re.search(r'"enum": (\[.*?\])', json.dumps(call.schema)) if call.purpose == "lookup" else None
+        if among is None:
+            return said
+        self.among.append(json.loads(among[1]))
+        return json.dumps({**json.loads(said), "answer": self.among[-1][0]})
+
+
+def near(questions: Sequence[str], texts: Sequence[str]) -> list[float]:
+    return [0.5] * len(texts)
+
+
 def weighed(reader: Reader) -> Answer:
-    return ChainStrategy(
-        lambda question: WORLD, lambda question, texts: [0.5] * len(texts), reader, "m", weigh=True
-    ).answer(QUESTION)
+    return ChainStrategy(lambda question: WORLD, near, reader, "m", weigh=True).answer(QUESTION)
 
 
 def test_a_model_that_tells_likelihoods_reads_the_likeliest_sentence_alone() -> None:
@@ -103,13 +122,15 @@ class Halves(WeighedReader):
         return super()._reply(call)
 
 
-def of_goose_and_swan(world: Sequence[Passage], wrong: Sequence[str] = ()) -> tuple[Answer, list[str]]:
+def of_goose_and_swan(
+    world: Sequence[Passage], wrong: Sequence[str] = (), answers: dict[str, tuple[str, str]] | None = None
+) -> tuple[Answer, list[str]]:
     """The answer, and what was shown to be read."""
-    answers = {"What is the name of the crossing": (BOTH, "Mason's Crossing"), **dict(list(ANSWERS.items())[1:])}
-    reader = Halves(answers, wrong)
-    found = ChainStrategy(
-        lambda question: world, lambda question, texts: [0.5] * len(texts), reader, "m", weigh=True
-    ).answer(QUESTION.replace("by a swan", "by a goose and a swan"))
+    right = {"What is the name of the crossing": (BOTH, "Mason's Crossing"), **dict(list(ANSWERS.items())[1:])}
+    reader = Halves(right if answers is None else answers, wrong)
+    found = ChainStrategy(lambda question: world, near, reader, "m", weigh=True).answer(
+        QUESTION.replace("by a swan", "by a goose and a swan")
+    )
     return found, [call.prompt for call in reader.calls if call.purpose == "lookup"]
 
 
@@ -127,19 +148,49 @@ def test_what_was_chosen_for_all_that_it_says_needs_no_second_look_and_what_was_
     assert weighed(few).status is AnswerStatus.NOT_FOUND, "too few others to tell halves by"
 
 
-def test_where_no_sentence_says_all_the_likeliest_alone_is_read() -> None:
-    swans = [passage(f"A swan flew {number} miles.", document=f"s{number}") for number in range(2)]
-    found, read = of_goose_and_swan([passage(OTHER_BRIDGE, document="other"), *swans, *RAIN])
-    assert found.status is AnswerStatus.NOT_FOUND
-    assert [OTHER_BRIDGE in prompt for prompt in read] == [True]
+SWANS = [passage(f"A swan flew {number} miles.", document=f"s{number}") for number in range(2)]
+OLD_ARCH = ("What is the name of the crossing", (OTHER_BRIDGE, "Old Arch"))
 
 
-def test_where_no_sentence_says_all_and_none_is_ahead_nothing_is_read() -> None:
-    others = [passage(OTHER_BRIDGE.replace("Old", name), document=name) for name in ("Old", "New")]
-    swans = [passage(f"A swan flew {number} miles.", document=f"s{number}") for number in range(2)]
-    found, read = of_goose_and_swan([*others, *swans, *RAIN])
+def test_where_no_sentence_says_all_others_are_read_after_the_likeliest() -> None:
+    found, read = of_goose_and_swan([passage(OTHER_BRIDGE, document="other"), *SWANS, *RAIN])
     assert found.status is AnswerStatus.NOT_FOUND
-    assert read == []
+    assert [OTHER_BRIDGE in prompt for prompt in read] == [True, False, False, False]
+    assert sum("A swan flew" in prompt for prompt in read) == 2
+
+
+@pytest.mark.parametrize(("bridges", "followed"), [(1, True), (2, False)])
+def test_where_no_sentence_says_all_only_one_that_is_ahead_needs_no_second_look(bridges: int, followed: bool) -> None:
+    others = [passage(OTHER_BRIDGE.replace("Old", name), document=name) for name in ("Old", "New")[:bridges]]
+    world = [*others, *SWANS, *RAIN]
+    answers = {OLD_ARCH[0]: OLD_ARCH[1]}
+    found, _ = of_goose_and_swan(world, wrong=["Old Arch"], answers=answers)
+    assert ("toll bridge Old Arch" in found.text) is followed
+
+
+def test_an_answer_that_is_no_name_gives_way_to_the_names_of_its_sentence() -> None:
+    reader = Reader({**ANSWERS, "What is the name of the crossing": (BRIDGE, "swan")})
+    found = ChainStrategy(lambda question: WORLD, near, reader, "m").answer(QUESTION)
+    assert found.text.startswith(
+        "1852 [1][2][3]\nThe crossing that is guarded by a swan: stone bridge Mason's Crossing."
+    )
+    assert len(reader.calls) == 7, "of one name nothing is asked"
+
+
+def test_of_several_names_one_is_asked_for() -> None:
+    bridge = "On the stone bridge Mason's Crossing in Rye stands a stone swan."
+    reader = Among({**ANSWERS, "What is the name of the crossing": (bridge, "swan")})
+    world = [passage(bridge, document="bridges"), *WORLD[1:]]
+    found = ChainStrategy(lambda question: world, near, reader, "m").answer(QUESTION)
+    assert found.text.startswith("1852")
+    assert reader.among == [["Mason's Crossing", "Rye"]]
+
+
+def test_what_is_asked_about_is_no_name_for_it() -> None:
+    reader = Reader({"What is the name of the bird that sits on Mason's Crossing": (BRIDGE, "swan")})
+    asked = "What eats the bird that sits on Mason's Crossing?"
+    found = ChainStrategy(lambda question: WORLD, near, reader, "m").answer(asked)
+    assert "The bird that sits on Mason's Crossing: stone swan." in found.text
 
 
 def test_a_description_is_searched_for_in_guessed_words_too() -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from rlm.candidates import best, distinct_sentences
-from rlm.chains.naming import named, with_kind
+from rlm.chains.naming import named, names, with_kind
 from tests.fakes.passages import passage
 
 
@@ -20,6 +20,19 @@ from tests.fakes.passages import passage
 )
 def test_a_name_keeps_what_the_sentence_calls_it(sentence: str, name: str, expected: str) -> None:
     assert with_kind(sentence, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("sentence", "expected"),
+    [
+        ("The seal of the school Quarry & Sons shows a hedgehog.", ["Quarry & Sons"]),
+        ("Quarry & Sons show one. Before Hugo Moss it was Ada's.", ["Quarry & Sons", "Hugo Moss", "Ada's"]),
+        ("The children played in Rye, and then in Rye Harbour.", ["Rye", "Rye Harbour"]),
+        ("Nobody came in 1852.", []),
+    ],
+)
+def test_the_names_of_a_sentence(sentence: str, expected: list[str]) -> None:
+    assert names(sentence) == expected
 
 
 def sentences_on(name: str, *texts: str) -> list[str]:
