@@ -201,15 +201,19 @@ class Lookup:
         if picked is None or links.next is None:
             return picked
         place, answer = picked
-        return place, self._name(links, answer, shown[place].text)
+        name = self._name(links, answer, shown[place].text)
+        return None if name is None else (place, name)
 
-    def _name(self, links: Links, answer: str, sentence: str) -> str:
+    def _name(self, links: Links, answer: str, sentence: str) -> str | None:
         """What a description is called. A small model takes "hedgehog" for the name of the body in whose crest one is:
-        where an answer is no name and the sentence has some that are not asked about, it is one of those."""
-        known = links.query.casefold()
-        among = [name for name in names(sentence) if name.casefold() not in known]
-        if not among or answer != answer.lower():
+        where an answer is no name and the sentence has some, it is one of those that are not asked about. Without any,
+        what hangs on a name that was found is not called by name there at all."""
+        written, known = names(sentence), links.query.casefold()
+        among = [name for name in written if name.casefold() not in known]
+        if answer != answer.lower() or not written or not (among or links.name):
             return answer
+        if not among:
+            return None
         if len(among) == 1:
             return among[0]
         text = self._ask(lookup_call(links.task, [sentence], among))

@@ -193,6 +193,14 @@ def test_what_is_asked_about_is_no_name_for_it() -> None:
     assert "The bird that sits on Mason's Crossing: stone swan." in found.text
 
 
+def test_what_hangs_on_a_name_that_was_found_has_a_name_too() -> None:
+    designer = "What is the name of the designer of stone bridge Mason's Crossing?"
+    found = ChainStrategy(lambda question: WORLD, near, Reader({**ANSWERS, designer: (BRIDGE, "swan")}), "m").answer(
+        QUESTION
+    )
+    assert found.text.startswith("These documents do not answer the question. Not found: the designer of stone bridge")
+
+
 def test_a_description_is_searched_for_in_guessed_words_too() -> None:
     reader = Reader(ANSWERS)
     reader.guesses = {"a swan": "Answers: a cygnet, a bird"}
