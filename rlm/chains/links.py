@@ -93,6 +93,12 @@ class Links:
         return None if span is None else self.asked[slice(*span)]
 
     @property
+    def kind(self) -> str:
+        """The first word of what the next description calls its thing, such as "regatta" of "the regatta held in …"."""
+        described = (self.next or "").split()
+        return described[1] if len(described) > 1 else ""
+
+    @property
     def name(self) -> str | None:
         """The name that what is looked up next hangs on; None for the first description."""
         return self.found[-1] if self.found else None

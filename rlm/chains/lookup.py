@@ -159,7 +159,9 @@ class Lookup:
         first = links.name is None
         ranking = rank(links.short_task, near, self._subcalls, self._cancelled, nearness=first)
         self.record.usage += ranking.usage
-        return self._whole(links, ranking) if first else (ranking.sentences, 0)
+        if first:
+            return self._whole(links, ranking)
+        return sorted(ranking.sentences, key=lambda each: not _has_word(each.text, links.kind)), 0
 
     def _whole(self, links: Links, ranking: Ranking) -> tuple[Sequence[Candidate], int]:
         """The likeliest sentences, those first that say all of the description; where none does, the likeliest counts
@@ -177,10 +179,13 @@ class Lookup:
         self, links: Links, link: Link, near: Sequence[Candidate], taken: set[str]
     ) -> Iterator[Reading | Link]:
         """The link, and before it what a later source says in its place: what holds of one sentence holds of another
-        that says the same."""
+        that says the same. Where one is of the kind that is asked for, the other is too."""
         found = [link]
+        of_kind = _has_word(link.source.text, links.kind)
         for other in near:
             if other.text in taken or not _restates(other.text, link, links.name or ""):
+                continue
+            if of_kind and not _has_word(other.text, links.kind):
                 continue
             taken.add(other.text)
             yield self._reading([other])
@@ -258,6 +263,10 @@ def _add(to: list[Passage], passages: Sequence[Passage]) -> None:
 
 def _place(passage: Passage) -> tuple[str, int, int]:
     return passage.version_id, passage.start, passage.end
+
+
+def _has_word(sentence: str, word: str) -> bool:
+    return bool(word) and re.search(rf"(?<!\w){re.escape(word)}(?!\w)", sentence, re.IGNORECASE) is not None
 
 
 def _restates(sentence: str, link: Link, name: str) -> bool:

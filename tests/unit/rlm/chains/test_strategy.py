@@ -242,6 +242,26 @@ def test_of_two_sources_the_later_is_right_where_the_question_says_so(note: str,
     assert found.text.splitlines()[-1].endswith(f"{designer}. [2]")
 
 
+@pytest.mark.parametrize(("kind", "found"), [("fair", "fair Gooseweek"), ("event", "song contest Plumfeast")])
+def test_a_later_source_on_a_thing_of_another_kind_says_nothing_else(kind: str, found: str) -> None:
+    """Both are held there; an "event" may be either, and a "fair" is no song contest."""
+    fair = "The almanac of 1931 says that the fair Gooseweek is held every year in Rye."
+    contest = "The almanac of 1950 says that the song contest Plumfeast is held every year in Rye."
+    bridge = "Over Rye stands a stone swan."
+
+    class Held(Reader):
+        def _reply(self, call: SubCall) -> str:
+            if call.purpose == "lookup" and f"the {kind} held in" in call.prompt:
+                only = fair not in call.prompt
+                return json.dumps({"quote": contest if only else fair, "answer": "Plumfeast" if only else "Gooseweek"})
+            return super()._reply(call)
+
+    reader = Held({"What is the name of the crossing": (bridge, "Rye")})
+    shown = [passage(text, document=f"d{at}", rank=at + 1) for at, text in enumerate((bridge, fair, contest))]
+    asked = f"Who won the {kind} held in the crossing that is guarded by a swan? The later is right."
+    assert f"held in Rye: {found}." in chain(reader, shown).answer(asked).text
+
+
 def test_looking_up_ends_however_many_links_lead_nowhere() -> None:
     class Everything(Reader):
         """Finds one of two names in the first sentence that is shown."""
