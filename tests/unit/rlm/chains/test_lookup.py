@@ -95,6 +95,31 @@ def test_no_more_sentences_are_read_than_four_for_a_link() -> None:
     assert len([call for call in reader.calls if call.purpose == "lookup"]) == 4
 
 
+def test_sentences_on_a_thing_of_the_kind_that_is_asked_for_are_read_first() -> None:
+    fair, contest = "The fair Gooseweek is held in Rye.", "The song contest Plumfeast is held in Rye."
+    swan = "Over Rye stands a stone swan."
+
+    class Held(WeighedReader):
+        """Finds the contest likelier."""
+
+        def _reply(self, call: SubCall) -> str:
+            if call.purpose == "lookup" and fair in call.prompt:
+                return json.dumps({"quote": fair, "answer": "Gooseweek"})
+            return super()._reply(call)
+
+    reader = Held({"What is the name of the crossing": (swan, "Rye"), "the fair held in Rye": (contest, "Plumfeast")})
+    world = [passage(text, document=f"d{at}", rank=at + 1) for at, text in enumerate((swan, contest, fair))]
+    asked = "Who won the fair held in the crossing that is guarded by a swan?"
+    found = ChainStrategy(lambda question: world, near, reader, "m", weigh=True).answer(asked)
+    read = [
+        next(text for text in (swan, contest, fair) if text in call.prompt)
+        for call in reader.calls
+        if call.purpose == "lookup"
+    ]
+    assert read[:2] == [swan, fair]
+    assert "The fair held in Rye: fair Gooseweek." in found.text
+
+
 BOTH = "On the stone bridge Mason's Crossing stand a stone goose and a stone swan."
 RAIN = [passage(f"It rained {number} times.", document=f"r{number}") for number in range(20)]
 
