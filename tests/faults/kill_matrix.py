@@ -53,6 +53,7 @@ class Scenario:
 
     def __init__(self, cluster: Cluster, seed: int) -> None:
         self._cluster = cluster
+        self._seed = seed
         source = random.Random(seed)
         self.texts = {
             f"{seed}-{n}.md": f"# Seed {seed}, number {n}\n\n" + book(seed * 100 + n, chapters=source.randint(1, 4))
@@ -66,6 +67,13 @@ class Scenario:
 
     def start(self) -> None:
         self._thread.start()
+
+    def another(self) -> None:
+        """Upload one more document, once all others are uploaded and done."""
+        name = f"{self._seed}-another.md"
+        if name not in self.texts and not self._thread.is_alive() and self._cluster.settled():
+            self.texts[name] = f"# Seed {self._seed}, another\n\n" + book(self._seed * 100 + 98, chapters=1)
+            self.accepted[name] = self._cluster.upload(self.texts[name], name)
 
     def finish(self) -> None:
         self._thread.join(RECOVERY_SECONDS)
@@ -94,14 +102,22 @@ def run_once(cluster: Cluster, point: str, seed: int) -> Run:
     source = random.Random(f"{point}/{seed}")
     victim = source.choice(VICTIMS)
     scenario = Scenario(cluster, _number(point, seed))
-    cluster.faults.arm(point, skip=source.choice((0, 0, 1)) if point.startswith(_SEVERAL) else 0)
+    skip = source.choice((0, 0, 1)) if point.startswith(_SEVERAL) else 0
+    cluster.faults.arm(point, skip=skip)
     moving = point.startswith(_MOVING)
     if moving:
         cluster.upload("# One document\n\nSo that there is something to move.\n", "one.md")
         wait_until(cluster.settled, seconds=RECOVERY_SECONDS, what="there is something to move")
         cluster.mover.restart()
     scenario.start()
-    wait_until(lambda: cluster.faults.reached(point) is not None, seconds=_REACH_SECONDS, what=f"{point} is reached")
+
+    def reached() -> bool:
+        # Documents that are claimed together pass a point together: then no other comes by it of its own.
+        if skip and cluster.faults.reached(point) is None:
+            scenario.another()
+        return cluster.faults.reached(point) is not None
+
+    wait_until(reached, seconds=_REACH_SECONDS, what=f"{point} is reached")
     start = time.monotonic()
     _kill(cluster, victim, cluster.faults.reached(point) or 0)
     cluster.faults.release()
