@@ -31,11 +31,6 @@ class Candidate:
         return self.passage.text[self.start : self.end]
 
 
-def candidates(question: str, passages: Sequence[Passage], cosines: Cosines, count: int) -> list[Candidate]:
-    """The `count` nearest of all sentences, nearest first; the same text counts once."""
-    return nearest(question, distinct_sentences(passages), passages, cosines, count)
-
-
 def distinct_sentences(passages: Sequence[Passage]) -> list[Sentence]:
     """All sentences, those with the same text once."""
     return list(dict((each.text, each) for each in reversed(sentences_of(passages))).values())

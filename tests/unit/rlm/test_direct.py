@@ -4,8 +4,7 @@ from dataclasses import replace
 import pytest
 
 from retrieval.passages import Passage
-from rlm.answers import AnswerStatus, Usage
-from rlm.contrasts import Contrasts
+from rlm.answers import AnswerStatus
 from rlm.direct import DirectStrategy
 from rlm.errors import (
     BudgetExhaustedError,
@@ -16,10 +15,8 @@ from rlm.errors import (
 from rlm.profiles import LOCAL_QWEN
 from rlm.questions import QuestionTooLongError
 from rlm.strategies import Completed, Delta, Reading, Retrieved
-from rlm.subcalls.port import SubCall
 from tests.fakes.passages import passage
 from tests.fakes.scripted_chat import ScriptedChat, reply
-from tests.fakes.weighed_subcalls import WeighedSubCalls
 
 QUESTION = "How many points did the Panthers defense give up?"
 BEST = passage(
@@ -36,6 +33,10 @@ NEXT = passage(
 FAR = passage("Tickets are sold at the gate.", document="three", title="Tickets", rank=3, cosine=0.1)
 FOUND = (BEST, NEXT, FAR)
 GOOD = reply("The Panthers defense gave up just 308 points", answer="308")
+# A passage with few words of its question.
+ASKED = "How do I get my money back?"
+REFUNDS = passage("Refunds are issued within 14 days of the return.", title="Returns", cosine=0.41)
+READ = reply("Refunds are issued within 14 days of the return.", answer="within 14 days")
 INVENTED = reply("The Panthers were beaten 99 times this year.", answer="99")
 
 
@@ -114,150 +115,6 @@ class TestSecondLook:
         assert len(chat.prompts) == 1
 
 
-class TestOtherWords:
-    """A passage that shares few words with the question is believed only when a second reading confirms it."""
-
-    ASKED = "How do I get my money back?"
-    REFUNDS = passage("Refunds are issued within 14 days of the return.", title="Returns", cosine=0.41)
-    READ = reply("Refunds are issued within 14 days of the return.", answer="within 14 days")
-
-    def test_a_confirmed_answer_is_given(self) -> None:
-        chat = ScriptedChat(script=[self.READ, '{"verdict": "right"}'])
-        events = list(strategy(chat, [self.REFUNDS]).stream(self.ASKED))
-        assert "Proposed answer: within 14 days" in chat.prompt_text(1)
-        assert [event for event in events if isinstance(event, Reading)] == [
-            Reading(1, (self.REFUNDS,)),
-            Reading(2, (self.REFUNDS,)),
-        ]
-        assert isinstance(events[-1], Completed)
-        assert events[-1].answer.status is AnswerStatus.ANSWERED
-        assert events[-1].answer.usage == Usage(2, 200, 20)
-
-    def test_an_answer_found_wrong_is_not_given(self) -> None:
-        chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}'])
-        answer = strategy(chat, [self.REFUNDS]).answer(self.ASKED)
-        assert answer.status is AnswerStatus.NOT_FOUND
-        assert "found the answer wrong" in answer.reasons[-1]
-
-    def test_an_unreadable_verdict_confirms_nothing(self) -> None:
-        chat = ScriptedChat(script=[self.READ, LanguageModelOutputError("Cut off.")])
-        assert strategy(chat, [self.REFUNDS]).answer(self.ASKED).status is AnswerStatus.NOT_FOUND
-
-    def test_an_unsupported_answer_is_not_even_checked(self) -> None:
-        chat = ScriptedChat(script=[reply("Refunds are issued within 14 days", answer="never"), "!!", "!!"])
-        assert strategy(chat, [self.REFUNDS]).answer(self.ASKED).status is AnswerStatus.NOT_FOUND
-        assert not any("Proposed answer" in chat.prompt_text(call) for call in range(len(chat.prompts)))
-
-    def test_nothing_is_read_that_could_not_be_confirmed_any_more(self) -> None:
-        chat = ScriptedChat(script=[self.READ])
-        assert strategy(chat, [self.REFUNDS], max_calls=1).answer(self.ASKED).status is AnswerStatus.NOT_FOUND
-        assert not chat.prompts
-
-    def test_the_last_call_reads_several_passages_where_each_was_read_alone(self) -> None:
-        others = [passage(f"Fees are due on day {n}.", document=f"d{n}", rank=n + 1, cosine=0.4) for n in range(1, 7)]
-        last = reply("Refunds are issued within 14 days of the return.", answer="within 14 days")
-        chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}', last, '{"verdict": "right"}'])
-        events = list(strategy(chat, [self.REFUNDS, *others], max_calls=4).stream(self.ASKED))
-        read = [len(event.passages) for event in events if isinstance(event, Reading)]
-        assert read[:3] == [1, 1, 5]
-
-    def test_checks_count_as_calls(self) -> None:
-        chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}', self.READ, self.READ])
-        answer = strategy(chat, [self.REFUNDS] * 5).answer(self.ASKED)
-        assert answer.usage.calls == len(chat.prompts) <= 3
-
-    def test_a_sentence_that_stands_out_by_far_needs_no_second_reading(self) -> None:
-        chat = ScriptedChat(script=[self.READ])
-        answer = self.contrasted(chat, lead=14.0).answer(self.ASKED)
-        assert answer.status is AnswerStatus.ANSWERED
-        assert "a comparison with the other sentences confirmed the answer" in answer.reasons[-1]
-        assert answer.usage == Usage(3, 200, 20)
-
-    @pytest.mark.parametrize(("right", "status"), [(0.1, AnswerStatus.ANSWERED), (-0.1, AnswerStatus.NOT_FOUND)])
-    def test_a_sentence_that_hardly_stands_out_is_looked_at_a_second_time(
-        self, right: float, status: AnswerStatus
-    ) -> None:
-        chat = ScriptedChat(script=[self.READ, "!!", "!!"])
-        answer = self.contrasted(chat, lead=3.0, right=right).answer(self.ASKED)
-        assert answer.status is status
-        if answer.citations:
-            assert answer.usage == Usage(4, 250, 25)
-
-    def test_a_second_look_that_is_not_told_is_a_second_reading(self) -> None:
-        chat = ScriptedChat(script=[self.READ, '{"verdict": "wrong"}', "!!", "!!"])
-        made = self.contrasted(chat, lead=3.0, fails=lambda call: call.purpose == "check")
-        assert made.answer(self.ASKED).status is AnswerStatus.NOT_FOUND
-        assert "Proposed answer: within 14 days" in chat.prompt_text(1)
-
-    def test_nothing_is_read_where_what_is_asked_is_said_of_others_only(self) -> None:
-        chat = ScriptedChat(script=[self.READ])
-        ada, hugo = "For once Ada Lind agreed.", "Hugo Moss can be heard practising scales on the tuba."
-        searched: list[str] = []
-
-        def found(question: str) -> list[Passage]:
-            searched.append(question)
-            named = "Ada Lind" in question
-            return [passage(ada if named else hugo, document="ada" if named else "hugo", cosine=0.3)]
-
-        calls = WeighedSubCalls(lambda call, text, continuation: -10.0 - 20.0 * ("agreed" in text))
-        contrasts = Contrasts(calls, lambda question, texts: [0.5] * len(texts))
-        answer = DirectStrategy(found, chat, LOCAL_QWEN, contrasts=contrasts).answer("What does Ada Lind play?")
-        assert (answer.status, chat.prompts) == (AnswerStatus.NOT_FOUND, [])
-        assert answer.reasons[-1] == "What is asked is said here of others only."
-        assert searched == ["What does Ada Lind play?", "What does play?"]
-
-    def test_the_passage_with_the_likeliest_sentence_is_read_first(self) -> None:
-        chat = ScriptedChat(script=[self.READ])
-        nearer = replace(self.REFUNDS, document_id="near", text="Fees are due on day 9.", cosine=0.6, rank=1)
-        self.contrasted(chat, lead=14.0, others=[nearer]).answer(self.ASKED)
-        assert self.REFUNDS.text in chat.prompt_text()
-        assert nearer.text not in chat.prompt_text()
-
-    def test_a_likely_sentence_of_a_passage_not_worth_reading_keeps_no_other_from_being_read(self) -> None:
-        chat = ScriptedChat(script=[self.READ, '{"verdict": "right"}'])
-        unlike = passage("The moon is 14 days old.", document="moon", rank=2, cosine=0.0)
-        contrasts = Contrasts(
-            WeighedSubCalls(lambda call, text, continuation: -20.0 + 9.0 * ("moon" in text)),
-            lambda question, texts: [0.5] * len(texts),
-        )
-        found = [self.REFUNDS, unlike]
-        made = DirectStrategy(lambda question: found, chat, LOCAL_QWEN, contrasts=contrasts)
-        assert made.answer(self.ASKED).status is AnswerStatus.ANSWERED
-        assert self.REFUNDS.text in chat.prompt_text()
-
-    def test_a_question_whose_words_a_passage_has_is_compared_with_nothing(self) -> None:
-        chat = ScriptedChat(script=[GOOD])
-        calls = WeighedSubCalls(lambda call, text, continuation: -1.0)
-        contrasts = Contrasts(calls, lambda question, texts: [0.5] * len(texts))
-        DirectStrategy(lambda question: FOUND, chat, LOCAL_QWEN, contrasts=contrasts).answer(QUESTION)
-        assert not calls.calls
-
-    def test_given_up_while_sentences_are_compared_it_ends_without_an_answer(self) -> None:
-        contrasts = Contrasts(
-            WeighedSubCalls(lambda *_: -1.0), lambda _, texts: [0.5] * len(texts), cancelled=lambda: True
-        )
-        chat = ScriptedChat(script=[self.READ])
-        made = DirectStrategy(lambda question: [self.REFUNDS], chat, LOCAL_QWEN, contrasts=contrasts)
-        assert not any(isinstance(event, Completed) for event in made.stream(self.ASKED))
-
-    def contrasted(
-        self,
-        chat: ScriptedChat,
-        *,
-        lead: float,
-        others: Sequence[Passage] = (),
-        right: float = 0.0,
-        fails: Callable[[SubCall], bool] = lambda _: False,
-    ) -> DirectStrategy:
-        def told(call: SubCall, text: str, continuation: str) -> float:
-            verdicts = {"yes": -1.0, "no": -1.0, "right": right, "wrong": 0.0}
-            return verdicts.get(continuation, -20.0 + lead * ("14 days" in text))
-
-        found = [self.REFUNDS, *(others or [passage("Fees are due.", document="fees", rank=2, cosine=0.3)])]
-        contrasts = Contrasts(WeighedSubCalls(told, fails=fails), lambda question, texts: [0.5] * len(texts))
-        return DirectStrategy(lambda question: found, chat, LOCAL_QWEN, max_calls=4, contrasts=contrasts)
-
-
 class TestSpentBudget:
     SPENT = BudgetExhaustedError("The 2 calls that were allowed are made.", resource="calls")
 
@@ -277,8 +134,8 @@ class TestSpentBudget:
         assert (answer.usage.calls, answer.searched.read, answer.citations) == (0, 0, ())
 
     def test_an_answer_that_could_not_be_checked_any_more_is_not_given(self) -> None:
-        chat = ScriptedChat(script=[TestOtherWords.READ, self.SPENT])
-        answer = strategy(chat, [TestOtherWords.REFUNDS]).answer(TestOtherWords.ASKED)
+        chat = ScriptedChat(script=[READ, self.SPENT])
+        answer = strategy(chat, [REFUNDS]).answer(ASKED)
         assert answer.status is AnswerStatus.PARTIAL
         assert answer.text.startswith("No answer was found")
         assert answer.usage.calls == 1
