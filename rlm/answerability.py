@@ -31,7 +31,9 @@ SECOND_READING = "a second reading"
 # somebody else, so far. `DECISIONS.md` has what was measured.
 CLEAR_LEAD, CLEAR_LEAD_ALONE = 6.5, 12.0
 # It must not be behind what is said of others by more than this, and the "no" not by so much likelier than the "yes".
-MOST_BEHIND, LEAST_AFFIRMED = 5.0, -1.5
+CLEAR_BEHIND, LEAST_AFFIRMED = 5.0, -1.5
+# Nothing is read where it is further behind than this.
+MOST_BEHIND = 8.0
 # In nats: of an answer that is checked otherwise, how much likelier than "wrong" a second look's "right" must be.
 HELD = 0.0
 
@@ -96,19 +98,27 @@ def said_of_others(best: Weighed) -> Decision:
 
 
 def after_reading(
-    cited: Weighed | None, support: Support | None, *, confirmed: bool | None = None, by: str = SECOND_READING
+    cited: Weighed | None,
+    support: Support | None,
+    *,
+    apart: bool = False,
+    confirmed: bool | None = None,
+    by: str = SECOND_READING,
 ) -> Decision:
     """Whether what the reader gave may be shown.
 
-    Its quotation must have been located in a passage. That passage must be over the threshold, or else the answer both
-    supported and `confirmed`, `by` a second reading or what stands for it; None means that there was none.
+    Its quotation must have been located in a passage. That passage must be over the threshold, and its sentence not
+    `apart`, with nothing of the question but whom it asks about; or else the answer both supported and `confirmed`,
+    `by` a second reading or what stands for it; None means that there was none.
     """
     if cited is None or support is None:
         return Decision(False, 0.0, ("Nothing the model quoted stands in the passages.",))
     reasons = (_evidence(cited), support.reason or "The quotation was located and supports the answer.")
-    if cited.score >= THRESHOLD:
+    if cited.score >= THRESHOLD and not apart:
         return Decision(True, cited.score, reasons)
     doubt = f"That is under {THRESHOLD}, and "
+    if cited.score >= THRESHOLD:
+        doubt = "What it quotes has nothing of the question but whom it asks about, and "
     if not support.supported or confirmed is None:
         return Decision(False, cited.score, (*reasons, doubt + "no second reading confirmed the answer."))
     verdict = f"{by} confirmed the answer." if confirmed else f"{by} found the answer wrong."

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from retrieval.passages import Passage
-from rlm.answerability import CLEAR_LEAD, CLEAR_LEAD_ALONE, LEAST_AFFIRMED, MOST_BEHIND
+from rlm.answerability import CLEAR_BEHIND, CLEAR_LEAD, CLEAR_LEAD_ALONE, LEAST_AFFIRMED, MOST_BEHIND
 from rlm.answers import Usage
 from rlm.candidates import Candidate, Cosines, distinct_sentences, nearest
 from rlm.likeliest import affirming_call, asking_call, second_look, told
-from rlm.namesakes import full_name, renamed
+from rlm.namesakes import full_name, renamed, without_name
 from rlm.nearest import Sentence
 from rlm.sentences import with_antecedent
 from rlm.strategies import never
@@ -55,8 +55,11 @@ class Contrast:
     @property
     def clear(self) -> bool:
         """Whether the first stands out by far."""
-        needed = CLEAR_LEAD_ALONE if self.ahead is None else CLEAR_LEAD
-        return self.lead >= needed and self.affirmed >= LEAST_AFFIRMED and not self.said_of_others
+        if self.ahead is None:
+            enough = self.lead >= CLEAR_LEAD_ALONE
+        else:
+            enough = self.lead >= CLEAR_LEAD and self.ahead >= -CLEAR_BEHIND
+        return enough and self.affirmed >= LEAST_AFFIRMED
 
     def place(self, passage: Passage) -> int:
         """The place of a passage's likeliest sentence; after all where it has none."""
@@ -118,8 +121,3 @@ def _about(name: str | None, passages: Sequence[Passage], *, others: bool = Fals
 def _with_antecedent(sentence: Sentence, passages: Sequence[Passage]) -> str:
     text = passages[sentence.passage].text
     return text[slice(*with_antecedent(text, sentence.start, sentence.end))]
-
-
-def without_name(question: str, name: str) -> str:
-    """What is asked, of nobody."""
-    return " ".join(question.replace(name, "").split())

@@ -14,10 +14,11 @@ from langchain_core.language_models import BaseChatModel
 from retrieval.passages import Passage
 from rlm.answerability import HELD, THRESHOLD, WORTH_READING, Decision, Weighed, before_reading, said_of_others, weigh
 from rlm.answers import Answer, Usage, searched
+from rlm.candidates import Candidate
 from rlm.composing import compose, not_found, unfinished
-from rlm.contrasts import Contrast, Contrasts, without_name
+from rlm.contrasts import Contrast, Contrasts
 from rlm.errors import BudgetExhaustedError, LanguageModelOutputError, RunCancelledError
-from rlm.namesakes import full_name
+from rlm.namesakes import full_name, without_name
 from rlm.profiles import ModelProfile
 from rlm.prompts import new_nonce
 from rlm.questions import check_question
@@ -95,6 +96,7 @@ class DirectStrategy:
 
     def _contrast(self, question: str, attempt: "_Attempt") -> bool:
         """Put the passages with the likeliest sentences first, of those worth reading; False when it was cancelled."""
+        attempt.contrasted = True
         if self._contrasts is None:
             return True
         name = full_name(question)
@@ -115,19 +117,28 @@ class DirectStrategy:
             yield Reading(attempt.calls + 1, tuple(each.passage for each in look.passages))
             finding = self._read(question, look, attempt)
             doubtful = finding.doubtful if finding else None
-            if finding and doubtful and attempt.stands_out(finding):
+            if not finding or not doubtful:
+                continue
+            if not attempt.contrasted and not self._contrast(question, attempt):
+                return
+            if attempt.stands_out(finding):
                 attempt.findings[-1] = finding.checked(confirmed=True, by="a comparison with the other sentences")
-            elif finding and doubtful and attempt.calls < self._max_calls:
+            elif attempt.calls < self._max_calls and attempt.may_be_checked(finding):
                 yield Reading(attempt.calls + 1, (doubtful.passage,))
                 self._check(question, finding, doubtful, attempt)
 
     def _looks(self, question: str, attempt: "_Attempt") -> Iterator["_Look"]:
         """What to read next, until the answer is settled or the calls are spent.
 
-        When nothing that was quoted stood anywhere, the most promising passage is read once more.
+        The likeliest sentence comes before the passages, alone: among others a small model may quote any of them. When
+        nothing that was quoted stood anywhere, the most promising passage is read once more.
         """
         left = attempt.weighed
         while left and not attempt.over and self._affords(left[0], attempt):
+            likeliest = attempt.take_likeliest()
+            if likeliest is not None:
+                yield likeliest
+                continue
             needed = self._calls_for(left[0])
             last = attempt.calls + 2 * needed > self._max_calls
             group = left[: max(self._passages_per_call, _LAST_PASSAGES if last else 0)]
@@ -148,7 +159,7 @@ class DirectStrategy:
     def _read(self, question: str, look: "_Look", attempt: "_Attempt") -> Finding | None:
         attempt.calls += 1
         try:
-            read = self._reader.read(question, [each.passage for each in look.passages], again=look.again)
+            read = self._reader.read(question, look.shown, again=look.again)
         except LanguageModelOutputError as error:
             attempt.unreadable.append(error)
             return None
@@ -166,7 +177,7 @@ class DirectStrategy:
     def _check(self, question: str, finding: Finding, source: Weighed, attempt: "_Attempt") -> None:
         """A second reading; of the sentence alone, where the model tells how likely it finds either verdict."""
         attempt.calls += 1
-        if self._contrasts is not None and attempt.contrast.sentences:
+        if self._contrasts is not None:
             held = self._holds(self._contrasts, question, finding, source.passage, attempt)
             if held is not None:
                 attempt.findings[-1] = finding.checked(held)
@@ -222,10 +233,19 @@ class DirectStrategy:
 
 @dataclass(frozen=True)
 class _Look:
-    """One call of the model: what it reads, and whether it is told that what it quoted before stands nowhere."""
+    """One call of the model: what it reads, of which it is shown the `sentence` alone where there is one; and whether
+    it is told that what it quoted before stands nowhere."""
 
     passages: Sequence[Weighed]
     again: bool = False
+    sentence: Candidate | None = None
+
+    @property
+    def shown(self) -> tuple[Passage, ...]:
+        """The passages as the model sees them."""
+        if self.sentence is not None:
+            return (replace(self.sentence.passage, text=self.sentence.text),)
+        return tuple(each.passage for each in self.passages)
 
 
 @dataclass
@@ -240,11 +260,30 @@ class _Attempt:
     calls: int = 0
     usage: Usage = field(default_factory=Usage)
     contrast: Contrast = field(default_factory=Contrast)
+    contrasted: bool = False
+    likeliest_was_read: bool = False
+
+    def take_likeliest(self) -> "_Look | None":
+        """The likeliest sentence as what to read, once; none where others are said what is asked, or where its passage
+        is not worth reading."""
+        if self.likeliest_was_read or not self.contrast.sentences or self.contrast.said_of_others:
+            return None
+        self.likeliest_was_read = True
+        first = self.contrast.sentences[0]
+        source = [each for each in self.weighed if each.passage == first.passage and each.score >= WORTH_READING]
+        return _Look(source, sentence=first) if source else None
 
     def stands_out(self, finding: Finding) -> bool:
         """Whether a finding rests on the sentence that makes the question likelier than all others do, and by far."""
-        if not self.contrast.clear:
-            return False
+        return self.contrast.clear and self._rests_on_likeliest(finding)
+
+    def may_be_checked(self, finding: Finding) -> bool:
+        """Whether a second look is worth its call: a sentence that has nothing of the question where its passage has
+        must be the likeliest."""
+        passage_only = finding.apart and finding.decision.score >= THRESHOLD
+        return not (passage_only and self.contrast.sentences) or self._rests_on_likeliest(finding)
+
+    def _rests_on_likeliest(self, finding: Finding) -> bool:
         first = self.contrast.sentences[0]
         return finding.rests_on(first.passage, first.start, first.end)
 

@@ -31,6 +31,11 @@ def full_name(question: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
+def without_name(question: str, name: str) -> str:
+    """What is asked, of nobody."""
+    return " ".join(question.replace(name, "").split())
+
+
 def renamed(sentence: str, name: str) -> str | None:
     """A sentence about somebody else with `name` in the other's place; None where it may be about who has the name, or
     has no full name at all."""

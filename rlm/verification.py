@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from retrieval.passages import Passage
-from rlm.answerability import SECOND_READING, Decision, Weighed, after_reading
+from rlm.answerability import SECOND_READING, Decision, Weighed, after_reading, question_words
+from rlm.namesakes import full_name, without_name
+from rlm.phrases import whole_phrase
 from rlm.quotes import locate
 from rlm.replies import Quotation, Reply
 from rlm.sentences import sentence_around, sentence_spans, with_antecedent
 from rlm.support import Support, judge
-from rlm.words import words
+from rlm.words import coverage, words
 
 _MAX_CLAIMS = 12
 _MAX_DROPPED_WORDS = 4
@@ -40,10 +42,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Finding:
-    """What one reading came to. `claims` may be shown only when `decision.answerable`."""
+    """What one reading came to. `claims` may be shown only when `decision.answerable`; `apart` is whether the sentences
+    that they rest on have nothing of the question but the name that it asks about."""
 
     claims: tuple[Judged, ...]
     decision: Decision
+    apart: bool = False
 
     @property
     def supported(self) -> bool:
@@ -62,15 +66,11 @@ class Finding:
 
     def checked(self, confirmed: bool, by: str = SECOND_READING) -> "Finding":
         """The same after a second reading, or what stands for it, said whether the answer is right."""
-        return replace(self, decision=_decide(self.claims, confirmed, by))
+        return replace(self, decision=_decide(self.claims, self.apart, confirmed, by))
 
     def excerpt(self, passage: Passage) -> str:
         """The sentences of a passage that the claims rest on, with what they lean on."""
-        spans = [
-            (each.start, each.end) for claim in self.claims for each in claim.evidence if each.source.passage == passage
-        ]
-        start, end = sentence_around(passage.text, min(first for first, _ in spans), max(last for _, last in spans))
-        return passage.text[slice(*with_antecedent(passage.text, start, end))]
+        return _excerpt(self.claims, passage)
 
     def rests_on(self, passage: Passage, start: int, end: int) -> bool:
         """Whether every claim has evidence in that span of a passage."""
@@ -84,7 +84,8 @@ def verify(question: str, reply: Reply, read: Sequence[Weighed], known: Sequence
     """Locates and judges a reply to a prompt that held `read`, numbered from 1, out of all passages `known`.
 
     A quotation with a wrong number is looked for in the other passages. An answer whose quotations stand nowhere, or
-    lack it, is itself looked for in what was read, and the sentence around it quoted instead.
+    lack it, is itself looked for in what was read, and the sentence around it quoted instead. A claim that is cut short
+    is made the whole phrase of its quotation.
     """
     evidence = _unique(_locate(quotation, read, known) for quotation in reply.quotations)
     claims = _claims(question, reply.answer, evidence)
@@ -96,12 +97,38 @@ def verify(question: str, reply: Reply, read: Sequence[Weighed], known: Sequence
                 claims = better
     if reply.declines and not any(claim.support.supported for claim in claims):
         return Finding((), Decision(False, 0.0, ("The model found no answer in what it read.",)))
-    return Finding(claims, _decide(claims))
+    apart = _apart(question, claims)
+    return Finding(tuple(map(_whole, claims)), _decide(claims, apart), apart)
 
 
-def _decide(claims: Sequence[Judged], confirmed: bool | None = None, by: str = SECOND_READING) -> Decision:
+def _whole(claim: Judged) -> Judged:
+    if not claim.support.supported:
+        return claim
+    found = (whole_phrase(claim.text, located.text) for located in claim.evidence)
+    return replace(claim, text=next((each for each in found if each != claim.text), claim.text))
+
+
+def _decide(claims: Sequence[Judged], apart: bool, confirmed: bool | None = None, by: str = SECOND_READING) -> Decision:
     weakest = min(claims, key=lambda claim: (claim.support.supported, claim.support.share), default=None)
-    return after_reading(_best_source(claims), weakest.support if weakest else None, confirmed=confirmed, by=by)
+    support = weakest.support if weakest else None
+    return after_reading(_best_source(claims), support, apart=apart, confirmed=confirmed, by=by)
+
+
+def _apart(question: str, claims: Sequence[Judged]) -> bool:
+    """Whether what the claims rest on has nothing of the question but the name that it asks about, nor a heading above
+    it."""
+    name = full_name(question)
+    wanted = question_words(question if name is None else without_name(question, name))
+    passages = dict.fromkeys(each.source.passage for claim in claims for each in claim.evidence)
+    said = [part for each in passages for part in (each.title, *each.heading_path, _excerpt(claims, each))]
+    return bool(said) and coverage(wanted, words("\n".join(said))) == 0
+
+
+def _excerpt(claims: Sequence[Judged], passage: Passage) -> str:
+    """The sentences of a passage that claims rest on, with what they lean on."""
+    spans = [(each.start, each.end) for claim in claims for each in claim.evidence if each.source.passage == passage]
+    start, end = sentence_around(passage.text, min(first for first, _ in spans), max(last for _, last in spans))
+    return passage.text[slice(*with_antecedent(passage.text, start, end))]
 
 
 def _best_source(claims: Sequence[Judged]) -> Weighed | None:

@@ -81,6 +81,12 @@ class TestAfterReading:
         }
         assert [case for case, answerable in outcomes.items() if answerable] == [(True, True)]
 
+    def test_so_must_one_whose_sentence_has_nothing_of_the_question(self) -> None:
+        (weighed,) = weigh(QUESTION, [passage(ANSWERING)])
+        decided = {each: after_reading(weighed, YES, apart=True, confirmed=each) for each in (True, False, None)}
+        assert [each for each, decision in decided.items() if decision.answerable] == [True]
+        assert "nothing of the question" in decided[False].reasons[-1]
+
     def test_the_reason_says_what_the_second_reading_found(self) -> None:
         (weighed,) = weigh(QUESTION, [passage(BESIDE, cosine=0.5)])
         assert "found the answer wrong" in after_reading(weighed, YES, confirmed=False).reasons[-1]

@@ -86,9 +86,14 @@ class TestOthers:
     OTHERS = (passage(HEARD, document="two"),)
 
     def test_what_others_are_said_and_who_is_asked_about_is_not_is_no_answer(self) -> None:
+        calls = of_ada(oboe=-23.0, agreed=-40.0, tuba=-14.0)
+        found = Contrasts(calls, near).of(OF_ADA, self.PASSAGES, self.OTHERS)
+        assert (found.ahead, found.said_of_others, found.clear) == (-9.0, True, False)
+
+    def test_a_little_behind_is_read_and_is_not_clear(self) -> None:
         calls = of_ada(oboe=-20.0, agreed=-40.0, tuba=-14.0)
         found = Contrasts(calls, near).of(OF_ADA, self.PASSAGES, self.OTHERS)
-        assert (found.ahead, found.said_of_others, found.clear) == (-6.0, True, False)
+        assert (found.ahead, found.said_of_others, found.clear) == (-6.0, False, False)
         assert found.lead == 20.0
         assert any("Ada Lind can be heard practising" in context.text for context in calls.calls[0].contexts)
 

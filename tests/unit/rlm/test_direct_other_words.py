@@ -114,6 +114,14 @@ class TestOtherWords:
         assert REFUNDS.text in chat.prompt_text()
         assert nearer.text not in chat.prompt_text()
 
+    def test_the_likeliest_sentence_is_read_alone_and_then_the_passages(self) -> None:
+        chat = ScriptedChat(script=["!!", READ, '{"verdict": "right"}'])
+        wordy = replace(REFUNDS, text=f"Fees are due on day 9. {REFUNDS.text}")
+        self.contrasted(chat, lead=1.0, refunds=wordy).answer(ASKED)
+        assert "Fees are due" not in chat.prompt_text(0)
+        assert REFUNDS.text in chat.prompt_text(0)
+        assert "Fees are due" in chat.prompt_text(1)
+
     def test_a_likely_sentence_of_a_passage_not_worth_reading_keeps_no_other_from_being_read(self) -> None:
         chat = ScriptedChat(script=[READ, '{"verdict": "right"}'])
         unlike = passage("The moon is 14 days old.", document="moon", rank=2, cosine=0.0)
@@ -125,6 +133,15 @@ class TestOtherWords:
         made = DirectStrategy(lambda question: found, chat, LOCAL_QWEN, contrasts=contrasts)
         assert made.answer(ASKED).status is AnswerStatus.ANSWERED
         assert REFUNDS.text in chat.prompt_text()
+
+    @pytest.mark.parametrize("lead", [14.0, -14.0])
+    def test_a_sentence_without_a_word_of_the_question_is_believed_where_it_is_the_likeliest(self, lead: float) -> None:
+        chat = ScriptedChat(script=[READ, "!!", "!!", "!!"])
+        question = "How is the money paid back that fees are due on?"
+        both = replace(REFUNDS, text=f"Fees are due on money that is paid back. {REFUNDS.text}", cosine=0.9)
+        answer = self.contrasted(chat, lead=lead, refunds=both, right=-1.0).answer(question)
+        assert (answer.status is AnswerStatus.ANSWERED) == (lead > 0)
+        assert answer.claims == () or "nothing of the question" in answer.reasons[-1]
 
     def test_a_question_whose_words_a_passage_has_is_compared_with_nothing(self) -> None:
         chat = ScriptedChat(script=[GOOD])
@@ -146,6 +163,7 @@ class TestOtherWords:
         chat: ScriptedChat,
         *,
         lead: float,
+        refunds: Passage = REFUNDS,
         others: Sequence[Passage] = (),
         right: float = 0.0,
         fails: Callable[[SubCall], bool] = lambda _: False,
@@ -154,6 +172,6 @@ class TestOtherWords:
             verdicts = {"yes": -1.0, "no": -1.0, "right": right, "wrong": 0.0}
             return verdicts.get(continuation, -20.0 + lead * ("14 days" in text))
 
-        found = [REFUNDS, *(others or [passage("Fees are due.", document="fees", rank=2, cosine=0.3)])]
+        found = [refunds, *(others or [passage("Fees are due.", document="fees", rank=2, cosine=0.3)])]
         contrasts = Contrasts(WeighedSubCalls(told, fails=fails), lambda question, texts: [0.5] * len(texts))
         return DirectStrategy(lambda question: found, chat, LOCAL_QWEN, max_calls=4, contrasts=contrasts)

@@ -9,6 +9,8 @@ QUESTION = "How many points did the Panthers defense give up?"
 ONE = passage("The Panthers defense gave up 308 points. Others gave up more.", document="one")
 TWO = passage("The Broncos defense gave up 296 points to give a lead. It won.", document="two", rank=2)
 KNOWN = weigh(QUESTION, [ONE, TWO])
+BEQUEST = weigh("", [passage("The nephew receives a bronze sundial.", document="will")])
+SHORT = Reply((Quotation("receives a bronze sundial"),), "sundial")
 
 
 def quoted(found: object) -> list[tuple[str, str]]:
@@ -79,6 +81,21 @@ def test_an_answer_that_its_quotation_does_not_hold_is_not_supported() -> None:
     assert found.decision.answerable
 
 
+def test_an_answer_that_is_cut_short_is_made_the_whole_phrase() -> None:
+    found = verify("What is inherited?", SHORT, BEQUEST, BEQUEST)
+    assert found.answer == "a bronze sundial"
+    assert quoted(found) == [("will", "receives a bronze sundial")]
+
+
+def test_an_answer_that_only_repeats_the_question_stays_unsupported() -> None:
+    bequest = weigh("", [passage("The nephew receives a bronze sundial.", document="will")])
+    found = verify(
+        "Which sundial is it?", Reply((Quotation("receives a bronze sundial"),), "sundial"), bequest, bequest
+    )
+    assert not found.supported
+    assert found.answer == "sundial"
+
+
 def test_without_an_answer_the_quotation_speaks_for_itself() -> None:
     found = verify(QUESTION, Reply((Quotation("gave up 308 points"),), ""), KNOWN[:1], KNOWN)
     assert [claim.text for claim in found.claims] == ["gave up 308 points"]
@@ -136,3 +153,25 @@ class TestDoubtful:
 
     def test_nor_does_one_that_is_sure(self) -> None:
         assert verify(QUESTION, Reply((Quotation("gave up 308 points"),), "308"), KNOWN[:1], KNOWN).doubtful is None
+
+    @pytest.mark.parametrize(
+        ("said", "doubtful"),
+        [
+            pytest.param("Ada Lind was away.", True, id="but-the-name"),
+            pytest.param("The oak is tall.", True, id="not-even-the-name"),
+            pytest.param("Ada Lind gathers stamps, which few collect.", False, id="what-is-asked"),
+        ],
+    )
+    def test_a_sentence_that_has_nothing_of_the_question_waits_however_near_its_passage_is(
+        self, said: str, doubtful: bool
+    ) -> None:
+        question = "What does Ada Lind collect?"
+        known = weigh(question, [passage(f"They collect much. {said}", title="", cosine=0.9)])
+        found = verify(question, Reply((Quotation(said),), said), known, known)
+        assert (found.doubtful is not None) == doubtful == found.apart
+        assert found.checked(True).decision.answerable
+
+    def test_a_heading_says_what_its_sentences_are_about(self) -> None:
+        question = "What does Ada Lind collect?"
+        known = weigh(question, [passage("Stamps.", title="", heading_path=("What we collect",), cosine=0.9)])
+        assert not verify(question, Reply((Quotation("Stamps."),), "Stamps"), known, known).apart
