@@ -34,8 +34,10 @@ CLEAR_LEAD, CLEAR_LEAD_ALONE = 6.5, 12.0
 CLEAR_BEHIND, LEAST_AFFIRMED = 5.0, -1.5
 # Nothing is read where it is further behind than this.
 MOST_BEHIND = 8.0
-# In nats: of an answer that is checked otherwise, how much likelier than "wrong" a second look's "right" must be.
-HELD = 0.0
+# In nats: of an answer that is checked otherwise, how much likelier than "wrong" a second look's "right" must be; and
+# where it rests on the likeliest sentence, which was compared with what is said of others: right ones had -0.07 and
+# more, a wrong one -0.35.
+HELD, HELD_OF_LIKELIEST = 0.0, -0.2
 
 # What a passage that was never compared with the question is taken to have: the value between the medians of passages
 # that answer (0.58) and of the best of those that do not (0.40).

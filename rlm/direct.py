@@ -12,7 +12,17 @@ from dataclasses import dataclass, field, replace
 from langchain_core.language_models import BaseChatModel
 
 from retrieval.passages import Passage
-from rlm.answerability import HELD, THRESHOLD, WORTH_READING, Decision, Weighed, before_reading, said_of_others, weigh
+from rlm.answerability import (
+    HELD,
+    HELD_OF_LIKELIEST,
+    THRESHOLD,
+    WORTH_READING,
+    Decision,
+    Weighed,
+    before_reading,
+    said_of_others,
+    weigh,
+)
 from rlm.answers import Answer, Usage, searched
 from rlm.candidates import Candidate
 from rlm.composing import compose, not_found, unfinished
@@ -206,7 +216,8 @@ class DirectStrategy:
             attempt.contrast = replace(attempt.contrast, usage=attempt.contrast.usage + usage)
             return None
         attempt.usage += usage
-        return margin >= HELD
+        likeliest = attempt.contrast.ahead is not None and attempt.rests_on_likeliest(finding)
+        return margin >= (HELD_OF_LIKELIEST if likeliest else HELD)
 
     def _conclude(
         self, attempt: "_Attempt", decision: Decision, passages: Sequence[Passage]
@@ -274,18 +285,18 @@ class _Attempt:
         return _Look(source, sentence=first) if source else None
 
     def stands_out(self, finding: Finding) -> bool:
-        """Whether a finding rests on the sentence that makes the question likelier than all others do, and by far."""
-        return self.contrast.clear and self._rests_on_likeliest(finding)
+        """Whether it does so by far."""
+        return self.contrast.clear and self.rests_on_likeliest(finding)
 
     def may_be_checked(self, finding: Finding) -> bool:
         """Whether a second look is worth its call: a sentence that has nothing of the question where its passage has
         must be the likeliest."""
         passage_only = finding.apart and finding.decision.score >= THRESHOLD
-        return not (passage_only and self.contrast.sentences) or self._rests_on_likeliest(finding)
+        return not passage_only or not self.contrast.sentences or self.rests_on_likeliest(finding)
 
-    def _rests_on_likeliest(self, finding: Finding) -> bool:
-        first = self.contrast.sentences[0]
-        return finding.rests_on(first.passage, first.start, first.end)
+    def rests_on_likeliest(self, finding: Finding) -> bool:
+        """Whether a finding rests on the sentence that makes the question likelier than all others do."""
+        return any(finding.rests_on(each.passage, each.start, each.end) for each in self.contrast.sentences[:1])
 
     def stop(self, error: BudgetExhaustedError) -> None:
         """A call was refused, and so not made."""

@@ -10,7 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 # Words that ask for a property; what has it is described after them. And "the world" is described by nobody.
-_PROPERTY = r"(?:names?|titles?|years?|dates?|world)\b"
+_PROPERTY = (
+    r"(?:ages?|amounts?|colou?rs?|costs?|dates?|heights?|lengths?|names?|numbers?|prices?|sizes?|titles?|weights?|world"
+    r"|years?)\b"
+)
 _DESCRIBED = re.compile(
     rf"\bthe (?!{_PROPERTY})(?=(?:(?!and\b)[\w'’-]+ ){{1,12}}?(?:that|who|whose|whom|which|where)\b)", re.IGNORECASE
 )

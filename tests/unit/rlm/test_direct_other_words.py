@@ -107,6 +107,26 @@ class TestOtherWords:
         assert answer.reasons[-1] == "What is asked is said here of others only."
         assert searched == ["What does Ada Lind play?", "What does play?"]
 
+    @pytest.mark.parametrize(
+        ("right", "others", "status"),
+        [
+            (-0.1, True, AnswerStatus.ANSWERED),
+            (-0.3, True, AnswerStatus.NOT_FOUND),
+            (-0.1, False, AnswerStatus.NOT_FOUND),
+        ],
+    )
+    def test_the_likeliest_sentence_needs_less_of_a_second_look_where_others_are_said_no_more(
+        self, right: float, others: bool, status: AnswerStatus
+    ) -> None:
+        ada, hugo = "Ada Lind brought an oboe.", "Hugo Moss brought a tuba." if others else "The tuba was late."
+        chat = ScriptedChat(script=[reply(ada, answer="an oboe"), *["!!"] * 3])
+        verdicts = {"yes": -1.0, "no": -1.0, "right": right, "wrong": 0.0}
+        calls = WeighedSubCalls(lambda call, text, continuation: verdicts.get(continuation, -20.0))
+        contrasts = Contrasts(calls, lambda question, texts: [0.5] * len(texts))
+        found = [passage(each, document=each, cosine=0.3) for each in (ada, hugo)]
+        made = DirectStrategy(lambda question: found, chat, LOCAL_QWEN, contrasts=contrasts)
+        assert made.answer("What does Ada Lind play in the evenings of every summer?").status is status
+
     def test_the_passage_with_the_likeliest_sentence_is_read_first(self) -> None:
         chat = ScriptedChat(script=[READ])
         nearer = replace(REFUNDS, document_id="near", text="Fees are due on day 9.", cosine=0.6, rank=1)

@@ -180,6 +180,8 @@ def test_chains_of_facts_go_to_a_model_that_programs_or_are_followed_link_by_lin
         "Who is the mad woman that Mr. Rochester keeps locked up at Thornfield?",
         "What name does Robinson Crusoe give to the man he rescues from the savages?",
         "What is the number of the paragraph about refunds?",
+        "What was the colour of the clothes that Ada Lind wore to get married, to everyone's surprise?",
+        "What is the price of the ticket that lasts a week?",
     ],
 )
 def test_one_fact_is_read_for_directly_whoever_reads(question: str) -> None:
