@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rlm.budgets import Limits
-from rlm.chains.links import descriptions
+from rlm.chains.links import PROPERTY, descriptions
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.records import SplitBy
 from rlm.errors import RunTooLargeError
@@ -64,10 +64,11 @@ _OPEN_ENDED = re.compile(
 # no passage says both. Of 1,190 XQuAD questions, which one paragraph answers, five look so, and eight have two
 # descriptions, one in the other.
 _CHAIN = re.compile(
-    r"(?<!\bname )(?<!\bnames )(?<!\btitle )(?<=\w )(?:of|by|under|(?:that|who|which|whom) \w+) the (?:[\w-]+ ){1,4}?"
+    r"(?<=\w )(?:of|by|under|(?:that|who|which|whom) \w+) the (?:[\w-]+ ){1,4}?"
     r"(?:that|who|whose|(?:\w+ )?wh(?:ich|om|ere))\b",
     re.IGNORECASE,
 )
+_ASKS_A_PROPERTY = re.compile(rf"\b{PROPERTY} $", re.IGNORECASE)
 # Below this, passages are much of it anyway.
 _WORTH_A_RUN_TOKENS = 20_000
 _OF_RECORDS = re.compile(rf"\b(?:how many|which|list|find)\b(?: all)?(?: of)?(?: the)? (?:{RECORDS})\b", re.IGNORECASE)
@@ -131,7 +132,8 @@ def _shape(question: str) -> str:
 
 
 def _asks_for_a_chain(question: str) -> bool:
-    return bool(_CHAIN.search(question)) or len(descriptions(take_apart(question).asked)) > 1
+    told = (question[: match.start()] for match in _CHAIN.finditer(question))
+    return not all(map(_ASKS_A_PROPERTY.search, told)) or len(descriptions(take_apart(question).asked)) > 1
 
 
 def _guessed(question: str, plan: Plan) -> bool:

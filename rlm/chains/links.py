@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 # Words that ask for a property; what has it is described after them. And "the world" is described by nobody.
-_PROPERTY = (
+PROPERTY = (
     r"(?:ages?|amounts?|colou?rs?|costs?|dates?|heights?|lengths?|names?|numbers?|prices?|sizes?|titles?|weights?|world"
     r"|years?)\b"
 )
 _DESCRIBED = re.compile(
-    rf"\bthe (?!{_PROPERTY})(?=(?:(?!and\b)[\w'’-]+ ){{1,12}}?(?:that|who|whose|whom|which|where)\b)", re.IGNORECASE
+    rf"\bthe (?!{PROPERTY})(?=(?:(?!and\b)[\w'’-]+ ){{1,12}}?(?:that|who|whose|whom|which|where)\b)", re.IGNORECASE
 )
 # "In the hands of" and its like are prepositions that describe nothing.
 _PREPOSITION = (
@@ -23,10 +23,10 @@ _PREPOSITION = (
     r"|(?!the (?:aegis|auspices|care|charge|command|company|course|custody|direction|employ|end|eyes?|guidance|hands?"
     r"|instruction|leadership|name|patronage|possession|rule|service|sign|supervision|tutelage|wing) of\b)"
 )
-_THE = re.compile(rf"(?:{_PREPOSITION})\bthe (?!{_PROPERTY})", re.IGNORECASE)
+_THE = re.compile(rf"(?:{_PREPOSITION})\bthe (?!{PROPERTY})", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^?]*\?")
 # What is described after these words is the answer itself.
-_OPENING = re.compile(rf"(?:\w+\s+)?(?:is|was|are|were)?\s*(?:the {_PROPERTY} of)?\s*", re.IGNORECASE)
+_OPENING = re.compile(rf"(?:\w+\s+)?(?:is|was|are|were)?\s*(?:the {PROPERTY} of)?\s*", re.IGNORECASE)
 # "In which year was the body … granted its charter?": the last words say what is asked.
 _INVERTED = re.compile(
     r"(?:(?:in|on|at|to|from|for) (?:which|what)|when|where|how|why)\b.{0,40}?"
