@@ -16,7 +16,7 @@ from rlm.answerability import CLEAR_BEHIND, CLEAR_LEAD, CLEAR_LEAD_ALONE, LEAST_
 from rlm.answers import Usage
 from rlm.candidates import Candidate, Cosines, distinct_sentences, nearest
 from rlm.likeliest import affirming_call, asking_call, second_look, told
-from rlm.namesakes import full_name, renamed, without_name
+from rlm.namesakes import full_name, in_full, renamed, without_name
 from rlm.nearest import Sentence
 from rlm.sentences import with_antecedent
 from rlm.strategies import never
@@ -85,7 +85,8 @@ class Contrasts:
         if not near:
             return Contrast()
         texts = [each.text for each in near]
-        texts += self._of_others(question, name, [*passages, *others]) if name is not None else []
+        if name is not None:
+            texts = [in_full(each, name) for each in texts] + self._of_others(question, name, [*passages, *others])
         calls = [asking_call(question, texts), affirming_call(question, texts)]
         found, usage = told(calls, self._calls, self._cancelled)
         if found is None:

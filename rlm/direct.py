@@ -284,10 +284,6 @@ class _Attempt:
         source = [each for each in self.weighed if each.passage == first.passage and each.score >= WORTH_READING]
         return _Look(source, sentence=first) if source else None
 
-    def stands_out(self, finding: Finding) -> bool:
-        """Whether it does so by far."""
-        return self.contrast.clear and self.rests_on_likeliest(finding)
-
     def may_be_checked(self, finding: Finding) -> bool:
         """Whether a second look is worth its call: a sentence that has nothing of the question where its passage has
         must be the likeliest."""
@@ -297,6 +293,10 @@ class _Attempt:
     def rests_on_likeliest(self, finding: Finding) -> bool:
         """Whether a finding rests on the sentence that makes the question likelier than all others do."""
         return any(finding.rests_on(each.passage, each.start, each.end) for each in self.contrast.sentences[:1])
+
+    def stands_out(self, finding: Finding) -> bool:
+        """Whether it does so by far."""
+        return self.contrast.clear and self.rests_on_likeliest(finding)
 
     def stop(self, error: BudgetExhaustedError) -> None:
         """A call was refused, and so not made."""

@@ -48,6 +48,18 @@ def renamed(sentence: str, name: str) -> str | None:
     return sentence[:start] + name + sentence[end:]
 
 
+def in_full(sentence: str, name: str) -> str:
+    """A sentence that has `name` only in part with the whole of it there: "Twigg held" becomes "Graham Twigg held"."""
+    asked = _parts(name.split())
+    if name in sentence:
+        return sentence
+    for match in _NAME.finditer(sentence):
+        mine = [match.start() + each.start() for each in re.finditer(r"\S+", match[0]) if _parts([each[0]])]
+        if mine and _parts(match[0].split()) <= asked:
+            return sentence[: mine[0]] + name + sentence[match.end() - _ending(match[0]) :]
+    return sentence
+
+
 def _full_names(text: str) -> Iterator[tuple[str, int, int]]:
     """Each run of two capitalised words or more, and where it stands, without titles and a possessive ending. What
     opens a question, or a longer run, is no part of it."""
@@ -60,8 +72,13 @@ def _full_names(text: str) -> Iterator[tuple[str, int, int]]:
         while said and said[0][0].casefold() in _TITLES:
             said = said[1:]
         if len(said) > 1:
-            end -= len(match[0]) - len(_POSSESSIVE.sub("", match[0]))
+            end -= _ending(match[0])
             yield text[said[0][1] : end], said[0][1], end
+
+
+def _ending(name: str) -> int:
+    """The length of a possessive ending."""
+    return len(name) - len(_POSSESSIVE.sub("", name))
 
 
 def _without(text: str, names: Sequence[tuple[str, int, int]]) -> str:

@@ -4,6 +4,7 @@ import pytest
 
 from rlm.contrasts import Contrasts
 from rlm.errors import RunCancelledError
+from rlm.likeliest import asking
 from rlm.subcalls.port import SubCall
 from tests.fakes.passages import passage
 from tests.fakes.weighed_subcalls import WeighedSubCalls
@@ -108,6 +109,12 @@ class TestOthers:
         found = Contrasts(of_ada(oboe=-20.0, agreed=-27.0, tuba=-2.0), near).of(OF_ADA, both)
         assert [each.text for each in found.sentences] == [LEFT, MET]
         assert found.said_of_others
+
+    def test_a_name_in_part_is_compared_as_if_it_were_whole(self) -> None:
+        calls = of_ada(oboe=-20.0, agreed=-27.0, tuba=-17.0)
+        found = Contrasts(calls, near).of(OF_ADA, [passage("Lind agreed.", document="one")], self.OTHERS)
+        assert [each.text for each in calls.calls[0].contexts if "agreed" in each.text] == [asking("Ada Lind agreed.")]
+        assert [each.text for each in found.sentences] == ["Lind agreed."]
 
     def test_a_sentence_that_leans_on_one_about_somebody_is_about_them(self) -> None:
         left, heard = "Ada Lind was late. She had been to New York.", "Hugo Moss was late. He had been to New York."

@@ -1,6 +1,6 @@
 import pytest
 
-from rlm.namesakes import full_name, of_a_namesake, renamed
+from rlm.namesakes import full_name, in_full, of_a_namesake, renamed
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,20 @@ def test_the_full_name_of_a_question(question: str, name: str | None) -> None:
 )
 def test_what_is_said_of_somebody_else_with_the_name_that_is_asked_for(sentence: str, said: str | None) -> None:
     assert renamed(sentence, "Ada Stanhope") == said
+
+
+@pytest.mark.parametrize(
+    ("sentence", "whole"),
+    [
+        pytest.param("Twigg held that it was anthrax.", "Graham Twigg held that it was anthrax.", id="surname"),
+        pytest.param("Graham held that.", "Graham Twigg held that.", id="first-name"),
+        pytest.param("It was Dr Twigg's.", "It was Dr Graham Twigg's.", id="title"),
+        pytest.param("In 1984 Twigg's book came.", "In 1984 Graham Twigg's book came.", id="possessive"),
+        pytest.param("Graham Twigg and Twigg.", "Graham Twigg and Twigg.", id="whole-already"),
+        pytest.param("Ruth Twigg held it.", "Ruth Twigg held it.", id="a-namesake"),
+        pytest.param("Graham Jones held it.", "Graham Jones held it.", id="another-surname"),
+        pytest.param("He held it; twigs fell.", "He held it; twigs fell.", id="no-name"),
+    ],
+)
+def test_a_name_in_part_is_written_in_full(sentence: str, whole: str) -> None:
+    assert in_full(sentence, "Graham Twigg") == whole
