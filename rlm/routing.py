@@ -132,8 +132,8 @@ def _shape(question: str) -> str:
 
 
 def _asks_for_a_chain(question: str) -> bool:
-    told = (question[: match.start()] for match in _CHAIN.finditer(question))
-    return not all(map(_ASKS_A_PROPERTY.search, told)) or len(descriptions(take_apart(question).asked)) > 1
+    before = (question[: match.start()] for match in _CHAIN.finditer(question))
+    return not all(map(_ASKS_A_PROPERTY.search, before)) or len(descriptions(take_apart(question).asked)) > 1
 
 
 def _guessed(question: str, plan: Plan) -> bool:
