@@ -115,7 +115,7 @@ class TestOtherWords:
             (-0.1, False, AnswerStatus.NOT_FOUND),
         ],
     )
-    def test_the_likeliest_sentence_needs_less_of_a_second_look_where_others_are_said_no_more(
+    def test_the_likeliest_sentence_needs_less_of_a_second_look_where_it_was_compared_with_others(
         self, right: float, others: bool, status: AnswerStatus
     ) -> None:
         ada, hugo = "Ada Lind brought an oboe.", "Hugo Moss brought a tuba." if others else "The tuba was late."
@@ -159,9 +159,9 @@ class TestOtherWords:
         chat = ScriptedChat(script=[READ, "!!", "!!", "!!"])
         question = "How is the money paid back that fees are due on?"
         both = replace(REFUNDS, text=f"Fees are due on money that is paid back. {REFUNDS.text}", cosine=0.9)
-        answer = self.contrasted(chat, lead=lead, refunds=both, right=-1.0).answer(question)
+        answer = self.contrasted(chat, lead=lead, refunds=both, right=1.0).answer(question)
         assert (answer.status is AnswerStatus.ANSWERED) == (lead > 0)
-        assert answer.claims == () or "nothing of the question" in answer.reasons[-1]
+        assert "nothing of the question" in answer.reasons[-1]
 
     def test_a_question_whose_words_a_passage_has_is_compared_with_nothing(self) -> None:
         chat = ScriptedChat(script=[GOOD])

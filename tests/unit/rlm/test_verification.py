@@ -88,10 +88,7 @@ def test_an_answer_that_is_cut_short_is_made_the_whole_phrase() -> None:
 
 
 def test_an_answer_that_only_repeats_the_question_stays_unsupported() -> None:
-    bequest = weigh("", [passage("The nephew receives a bronze sundial.", document="will")])
-    found = verify(
-        "Which sundial is it?", Reply((Quotation("receives a bronze sundial"),), "sundial"), bequest, bequest
-    )
+    found = verify("Which sundial is it?", SHORT, BEQUEST, BEQUEST)
     assert not found.supported
     assert found.answer == "sundial"
 
