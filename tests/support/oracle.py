@@ -10,7 +10,7 @@ says so is. As the root of a run it has all documents read, slice by slice, for 
 import argparse
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -160,12 +160,15 @@ def _labels(folder: BenchmarkFolder) -> dict[int, str]:
     """By the hash of the instance's text, which keeps ten million tokens of records small."""
     if not folder.records.exists():
         return {}
-    labels: dict[int, str] = {}
+    return {hash(" ".join(instance.split())): label for instance, label in labelled_instances(folder)}
+
+
+def labelled_instances(folder: BenchmarkFolder) -> Iterator[tuple[str, str]]:
+    """The text of each record of a benchmark folder, and the label it hides, in the order of the document."""
     with (folder.documents / "records.txt").open(encoding="utf-8") as lines:
         instances = (found[1] for line in lines if (found := _INSTANCE.search(line.rstrip("\n"))))
         for instance, record in zip(instances, folder.read_records(), strict=True):
-            labels[hash(" ".join(instance.split()))] = record["label"]
-    return labels
+            yield instance, record["label"]
 
 
 def main() -> None:

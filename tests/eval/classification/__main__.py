@@ -2,6 +2,7 @@
 
 python -m tests.eval.classification questions             # the whole set
 python -m tests.eval.classification messages --limit 60   # its first 60, in some minutes
+python -m tests.eval.classification FOLDER                # the records of a benchmark folder, with the labels they hide
 """
 
 import argparse
@@ -9,12 +10,15 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from api.settings import Settings
 from retrieval import build
 from retrieval.models.manifest import LANGUAGE_GGUF
 from retrieval.models.store import ModelStore
 from rlm.answers import Usage
+from rlm.benchmark.corpus import BenchmarkFolder
+from rlm.benchmark.labels import label_set
 from rlm.budgets import Budget, Limits
 from rlm.chat_models import local_chat_model
 from rlm.corpus.records import SplitBy, Splitting, split
@@ -26,27 +30,42 @@ from rlm.profiles import LOCAL_QWEN
 from rlm.subcalls.port import SubCalls
 from rlm.subcalls.scheduler import SubCallScheduler
 from tests.support.corpora import corpus_of
+from tests.support.oracle import labelled_instances
 
-FOLDER = Path(__file__).parent
+HERE = Path(__file__).parent
 SETS = ("questions", "messages", "news")
-DEFINITIONS = json.loads((FOLDER / "definitions.json").read_text())
 
 
-def labelled(name: str, limit: int | None = None) -> list[tuple[str, str]]:
-    """Texts with their labels, in a fixed order without pattern."""
-    rows = [json.loads(line) for line in (FOLDER / f"{name}.jsonl").read_text().splitlines()]
-    return [(row["text"], row["label"]) for row in rows][:limit]
+class LabelledTexts(NamedTuple):
+    """Texts with their labels, in a fixed order without pattern, and what each label means."""
+
+    rows: list[tuple[str, str]]
+    definitions: dict[str, str]
 
 
-def accuracy(name: str, limit: int | None, calls: SubCalls, *, encoder: bool) -> tuple[int, int, Usage]:
+def labelled(name: str) -> LabelledTexts:
+    """One of `SETS`, or the records of a benchmark folder.
+
+    Raises `FileNotFoundError` where neither is, and `KeyError` for a folder whose task has no label set.
+    """
+    if name in SETS:
+        rows = [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text().splitlines()]
+        definitions = json.loads((HERE / "definitions.json").read_text())[name]
+        return LabelledTexts([(row["text"], row["label"]) for row in rows], definitions)
+    folder = BenchmarkFolder(Path(name))
+    labels = label_set(folder.about()["labels"])
+    return LabelledTexts(list(labelled_instances(folder)), {each.name: each.definition for each in labels.labels})
+
+
+def accuracy(texts: LabelledTexts, calls: SubCalls, *, encoder: bool) -> tuple[int, int, Usage]:
     """How many labels are right, of how many, and what they cost."""
-    rows = labelled(name, limit)
+    rows = texts.rows
     corpus = corpus_of("\n".join(text for text, _ in rows), markdown=False)
     records = split(corpus, Splitting(SplitBy.LINE)).handles
     embedder = build.embedded_encoder(ModelStore(Settings().models)) if encoder else None
     weigh = LOCAL_QWEN.log_likelihoods
     operators = Operators(corpus, calls, embedder, limits=pack_limits(LOCAL_QWEN), weigh=weigh)
-    found = finish(operators.classify(records, DEFINITIONS[name]))
+    found = finish(operators.classify(records, texts.definitions))
     if embedder is not None:
         embedder.close()
     right = sum(label == wanted for label, (_, wanted) in zip(found.labels, rows, strict=True))
@@ -55,10 +74,15 @@ def accuracy(name: str, limit: int | None, calls: SubCalls, *, encoder: bool) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("set", choices=SETS)
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("set", metavar="SET", help=f"{', '.join(SETS)}, or a folder of `leadline bench rlm-generate`")
+    parser.add_argument("--limit", type=int, help="the first so many")
     parser.add_argument("--no-encoder", action="store_true", help="the model alone")
     chosen = parser.parse_args()
+    try:
+        texts = labelled(chosen.set)
+    except (FileNotFoundError, KeyError):
+        parser.error(f"{chosen.set!r} is none of {', '.join(SETS)}, and no benchmark folder with labelled records.")
+    texts = texts._replace(rows=texts.rows[: chosen.limit])
     with tempfile.TemporaryDirectory() as folder:
         process = LocalModelProcess(Settings().models / LANGUAGE_GGUF, Path(folder) / "log")
         process.wait_ready(300)
@@ -66,7 +90,7 @@ def main() -> None:
         chat = local_chat_model(process.socket, LOCAL_QWEN)
         calls = scheduler.bind(chat, LOCAL_QWEN, tenant_id="eval", budget=Budget(Limits()))
         begun = time.monotonic()
-        right, count, usage = accuracy(chosen.set, chosen.limit, calls, encoder=not chosen.no_encoder)
+        right, count, usage = accuracy(texts, calls, encoder=not chosen.no_encoder)
         seconds = time.monotonic() - begun
         scheduler.close()
         chat.close()
