@@ -12,7 +12,7 @@ from ingest.catalog.catalog import Total
 from ingest.documents import Deletion, Document, VersionState
 from ingest.progress import Progress, progress_of
 from retrieval.query_cache import CacheCounts
-from rlm.answers import Answer, AnswerStatus
+from rlm.answers import Answer, AnswerStatus, answer_json
 from rlm.budgets import Limits
 from rlm.routing import Wanted
 from rlm.scopes import AnswerScope
@@ -336,4 +336,4 @@ class AnswerOut(Wire):
 
     @classmethod
     def of(cls, answer: Answer) -> "AnswerOut":
-        return cls(**asdict(answer))
+        return cls(**answer_json(answer))

@@ -1,8 +1,11 @@
 """An answer: claims that cite spans of documents, what was searched for them, and what it cost."""
 
+import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from retrieval.passages import Passage
 
@@ -206,6 +209,42 @@ def searched(passages: Sequence[Passage], read: Sequence[Passage] = ()) -> Searc
         for document_id, title in titles.items()
     )
     return Searched(len(passages), len(read), documents)
+
+
+def answer_json(answer: Answer) -> dict[str, Any]:
+    """An answer as JSON that every reader and database takes, in the members of `Answer`, whatever its result holds.
+
+    A set is a sorted list, a key of a table the text that a reader sees, and a number that JSON has no word for null.
+    """
+    body: dict[str, Any] = _json(asdict(answer))
+    return body
+
+
+def _json(value: object) -> Any:  # noqa: ANN401 - any JSON
+    match value:
+        case None | bool() | int():
+            return value
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {_key(key): _json(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_json(each) for each in value]
+        case set() | frozenset():
+            return sorted(map(_json, value), key=json.dumps)
+        case _:
+            return _encodable(str(value))
+
+
+def _key(key: object) -> str:
+    if isinstance(key, tuple):
+        return f"({', '.join(map(_key, key))})"
+    return _encodable(str(key))
+
+
+def _encodable(text: str) -> str:
+    """Half a surrogate pair, which a model's code may make, is no character."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _of_tokens(part: int, whole: int) -> str:

@@ -15,10 +15,10 @@ from ingest.documents import Job
 from ingest.errors import LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
 from ingest.runs import Entry, Run
-from rlm.answers import Usage
+from rlm.answers import Usage, answer_json
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
 from rlm.routing import Wanted
-from rlm.runs.bodies import answer_body, limits_of, state_of
+from rlm.runs.bodies import limits_of, state_of
 from rlm.runs.durable import DurableRun
 from rlm.runs.port import Durability
 from rlm.scopes import AnswerScope
@@ -89,7 +89,7 @@ class RunTask:
                 durable.flush()
                 reach("run.answered")
                 state = state_of(event.answer)
-                self._log.finish(job, state, answer_body(event.answer), seconds=clock.seconds())
+                self._log.finish(job, state, answer_json(event.answer), seconds=clock.seconds())
                 reach("run.ended")
                 return
         raise RunCancelledError("The run was cancelled.")

@@ -1,4 +1,4 @@
-"""What the log of a run holds, as JSON: replies, passages, a strategy's events and its answer."""
+"""What the log of a run holds, as JSON: replies, passages and a strategy's events."""
 
 import hashlib
 import json
@@ -112,12 +112,6 @@ def event_entry(event: Event, occurrence: int) -> Entry | None:
             return Entry(f"delta:{occurrence}", "delta", {"text": text})
         case _:
             return None
-
-
-def answer_body(answer: Answer) -> dict[str, Any]:
-    """An answer as JSON, in the members of `Answer`."""
-    body: dict[str, Any] = json.loads(json.dumps(asdict(answer)))
-    return body
 
 
 def state_of(answer: Answer) -> RunState:

@@ -1,4 +1,20 @@
-from rlm.answers import CitationList, Coverage, SearchedDocument, Usage, searched
+import json
+import math
+
+import pytest
+
+from rlm.answers import (
+    Answer,
+    AnswerStatus,
+    CitationList,
+    Coverage,
+    Result,
+    Searched,
+    SearchedDocument,
+    Usage,
+    answer_json,
+    searched,
+)
 from tests.fakes.passages import passage
 
 
@@ -50,3 +66,24 @@ def test_coverage_names_what_a_classifier_labelled() -> None:
         "300 of 900 tokens in scope read, 20 records labelled by a classifier trained on what was read"
     )
     assert coverage.complete
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ({"b", "a", 3}, ["a", "b", 3]),
+        ({("a", "b"): 3, 4: (1, {"x"})}, {"(a, b)": 3, "4": [1, ["x"]]}),
+        (math.inf, None),
+        ([math.nan, 1.5, True], [None, 1.5, True]),
+        ("half \ud800", "half ?"),
+    ],
+    ids=["set", "table", "infinite", "no number", "half a character"],
+)
+def test_an_answer_is_json_whatever_a_program_computed(value: object, written: object) -> None:
+    answer = Answer(
+        AnswerStatus.ANSWERED, "3", (), (), "recursive", None, Searched(0, 0, ()), result=Result("list", value)
+    )
+    body = answer_json(answer)
+    assert body["result"]["value"] == written
+    assert body["status"] == "answered"
+    assert json.loads(json.dumps(body, allow_nan=False, ensure_ascii=False).encode()) == body
