@@ -24,6 +24,7 @@ from rlm.runs.port import ONCE, Durability
 from rlm.scopes import AnswerScope
 from rlm.strategies import Completed, Event, Routed, Strategy, never
 from rlm.strategy_names import StrategyName
+from rlm.subcalls.chat import SubCallsChat
 from rlm.subcalls.port import SubCalls
 from rlm.subcalls.scheduler import SubCallScheduler
 
@@ -224,7 +225,7 @@ class Answering:
     ) -> DirectStrategy:
         """`contrasted` where a sentence that stands out answers; of a chain, it may be one that only describes."""
         found = self._library.nearest(lambda count: retriever(self._searcher, scope, top_k=count))
-        chat = durability.chat(model.chat, calls, cancelled)
+        chat = SubCallsChat(run=calls.run, purpose="reading", cancelled=cancelled)
         contrasts = self._library.contrasts(calls, model.profile, cancelled) if contrasted else None
         return DirectStrategy(
             durability.retriever(found), chat, model.profile, contrasts=contrasts, nonce=durability.nonce

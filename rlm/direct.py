@@ -75,7 +75,8 @@ class DirectStrategy:
         return complete(self.stream(question))
 
     def stream(self, question: str, *, cancelled: Callable[[], bool] = never) -> Iterator[Event]:
-        """Events as they happen. Raises `QuestionError` before the first, and what the retriever or the model raises.
+        """Events as they happen. Raises `QuestionError` before the first, and what the retriever or the model raises,
+        such as `RunCancelledError` of one that gives up what is cancelled.
 
         A reply that cannot be read is no error, for the next passage may be; `LanguageModelOutputError` is raised when
         every call ended in it. A spent budget is no error either: the answer is partial and says so.
@@ -171,7 +172,7 @@ class DirectStrategy:
         try:
             read = self._reader.read(question, look.shown, again=look.again)
         except LanguageModelOutputError as error:
-            attempt.unreadable.append(error)
+            attempt.cannot_use(error)
             return None
         except BudgetExhaustedError as error:
             attempt.stop(error)
@@ -195,7 +196,7 @@ class DirectStrategy:
         try:
             verdict = self._reader.confirms(question, finding.answer, source.passage)
         except LanguageModelOutputError as error:
-            attempt.unreadable.append(error)
+            attempt.cannot_use(error)
             return
         except BudgetExhaustedError as error:
             attempt.stop(error)
@@ -238,7 +239,7 @@ class DirectStrategy:
             model=self._model_name,
             searched=scope,
             reasons=best.decision.reasons if best else decision.reasons,
-            usage=replace(attempt.usage, calls=attempt.calls) + attempt.contrast.usage,
+            usage=attempt.usage + attempt.contrast.usage,
         ), composed.parts
 
 
@@ -302,6 +303,11 @@ class _Attempt:
         """A call was refused, and so not made."""
         self.calls -= 1
         self.spent = error
+
+    def cannot_use(self, error: LanguageModelOutputError) -> None:
+        """A call was made for nothing."""
+        self.usage += Usage(1)
+        self.unreadable.append(error)
 
     @property
     def settled(self) -> bool:

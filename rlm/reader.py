@@ -11,6 +11,7 @@ from rlm.answers import Usage
 from rlm.profiles import ModelProfile
 from rlm.prompts import checking_prompt, checking_schema, new_nonce, reading_prompt, reading_schema
 from rlm.replies import Reply, read_reply, read_verdict
+from rlm.subcalls.chat import CALLS
 from rlm.tokens import estimated_tokens
 
 # A quoted sentence or two and a short answer take 40 to 80 tokens; a reply past this has lost its thread.
@@ -92,5 +93,5 @@ class Reader:
 
 
 def _usage(message: AIMessage) -> Usage:
-    counted = message.usage_metadata
-    return Usage(1, counted["input_tokens"], counted["output_tokens"]) if counted else Usage(1)
+    counted, calls = message.usage_metadata, message.response_metadata.get(CALLS, 1)
+    return Usage(calls, counted["input_tokens"], counted["output_tokens"]) if counted else Usage(calls)

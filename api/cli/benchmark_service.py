@@ -84,7 +84,7 @@ class Asker:
                     watch(f"{event.step}: {event.done:,} of {event.total:,}")
                 answer = event.answer if isinstance(event, Completed) else answer
         except LeadlineError as raised:
-            error = f"{raised.code}: {raised.detail}"
+            error = error if late() else f"{raised.code}: {raised.detail}"
         seconds = time.monotonic() - begun
         if answer is None:
             return Outcome(question.id, error=error, seconds=seconds)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from langchain_core.language_models import BaseChatModel
-
 from ingest.catalog.active import ActiveDocument
 from ingest.faultpoints import reach
 from ingest.runs import Run
@@ -34,7 +32,6 @@ from rlm.runs.bodies import (
 from rlm.runs.port import Log
 from rlm.runs.writer import LogWriter
 from rlm.strategies import Event, Retriever, never
-from rlm.subcalls.chat import SubCallsChat
 from rlm.subcalls.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
 
 # Failures that the same call would meet again; the code that saw one went on from it, and so it does again.
@@ -77,9 +74,6 @@ class DurableRun:
             return [passage for passage in passages if passage.version_id not in gone]
 
         return retrieve
-
-    def chat(self, chat: BaseChatModel, calls: SubCalls, cancelled: Callable[[], bool]) -> BaseChatModel:
-        return SubCallsChat(run=calls.run, purpose="reading", cancelled=cancelled)
 
     def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
         return self

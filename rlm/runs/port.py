@@ -1,9 +1,7 @@
 """The ports of durable runs: the log that the catalog keeps, and what a strategy is made durable by."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
-
-from langchain_core.language_models import BaseChatModel
 
 from ingest.catalog.active import ActiveDocument
 from ingest.runs import Entry
@@ -51,9 +49,6 @@ class Durability(Protocol):
     def turn(self, turn: Turn) -> None:
         """What a root model's cell came to, of the run or of a part of it."""
 
-    def chat(self, chat: BaseChatModel, calls: SubCalls, cancelled: Callable[[], bool]) -> BaseChatModel:
-        """The chat model of whoever reads with one; `calls` are sub-calls of the same model, durable already."""
-
     def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
         """The documents in scope: those of now, or those of when the run began."""
 
@@ -75,9 +70,6 @@ class Once:
 
     def retriever(self, inner: Retriever) -> Retriever:
         return inner
-
-    def chat(self, chat: BaseChatModel, calls: SubCalls, cancelled: Callable[[], bool]) -> BaseChatModel:
-        return chat
 
     def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
         return inner

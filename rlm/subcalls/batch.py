@@ -208,7 +208,7 @@ def _repeated(outcome: SubReply | SubFailure) -> SubReply | SubFailure:
 
 
 def _failed(error: AnswerError, used: Iterable[Usage] = ()) -> SubFailure:
-    return SubFailure(error.code, error.detail, _sum(used))
+    return SubFailure(error.code, error.detail, _sum(used), error)
 
 
 def _sum(used: Iterable[Usage]) -> Usage:

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 
+from rlm.answers import Usage
 from rlm.errors import (
     AnswerError,
     BudgetExhaustedError,
@@ -18,10 +19,13 @@ from rlm.errors import (
     LanguageModelRefusedError,
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
+    UnpricedModelError,
 )
 from rlm.strategies import never
 from rlm.subcalls.port import SubCall, SubFailure, SubReply
 
+# How many requests a message took, in its `response_metadata`.
+CALLS = "calls"
 _RAISED: dict[str, type[AnswerError]] = {
     kind.code: kind
     for kind in (
@@ -31,6 +35,7 @@ _RAISED: dict[str, type[AnswerError]] = {
         LanguageModelRefusedError,
         LanguageModelTimeoutError,
         LanguageModelUnavailableError,
+        UnpricedModelError,
     )
 }
 
@@ -66,11 +71,12 @@ class SubCallsChat(BaseChatModel):
         )
         (result,) = self.run([call], cancelled=self.cancelled)
         if isinstance(result, SubFailure):
-            raise _RAISED.get(result.code, LanguageModelError)(result.detail)
+            raise result.error or _RAISED.get(result.code, LanguageModelError)(result.detail)
         return ChatResult(generations=[ChatGeneration(message=_message(result))])
 
 
 def _message(reply: SubReply) -> AIMessage:
-    read, written = reply.usage.prompt_tokens, reply.usage.completion_tokens
+    paid = Usage() if reply.cached else reply.usage
+    read, written = paid.prompt_tokens, paid.completion_tokens
     usage = UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
-    return AIMessage(reply.text, usage_metadata=usage)
+    return AIMessage(reply.text, usage_metadata=usage, response_metadata={CALLS: paid.calls})

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from rlm.answers import Usage
+from rlm.errors import AnswerError
 from rlm.strategies import never
 
 
@@ -52,11 +53,15 @@ class SubReply:
 
 @dataclass(frozen=True)
 class SubFailure:
-    """A call that has no reply: `code` is that of a `LeadlineError`, `detail` a sentence without internals."""
+    """A call that has no reply: `code` is that of a `LeadlineError`, `detail` a sentence without internals.
+
+    `error` is what was raised, with its hint and when to come again; None where it came out of a log.
+    """
 
     code: str
     detail: str
     usage: Usage = field(default_factory=Usage)
+    error: AnswerError | None = field(default=None, compare=False, repr=False)
 
 
 Finished = Callable[[int, SubReply | SubFailure], None]

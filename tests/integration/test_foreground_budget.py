@@ -1,0 +1,89 @@
+"""Answers that their callers wait for keep to budgets and are given up with them, like those in the background."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from api.cli.client import Client
+from api.language_model import RemoteLanguageModel
+from rlm.answering import ChatModel
+from rlm.chat_models import remote_chat_model
+from rlm.profiles import ModelProfile
+from tests.fakes.scripted_chat import reply
+from tests.support.cluster import wait_until
+from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
+from tests.support.service import running
+
+WHALE = b"# The Whale\n\nThe white whale was seen off the coast of Japan in 1819. It had a crooked jaw.\n"
+QUESTION = "When was the white whale seen off the coast of Japan?"
+PROFILE = ModelProfile("scripted", 8192, 512, structured_output="none")
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[ScriptedOpenAI]:
+    with scripted_openai() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, model: ScriptedOpenAI) -> Iterator[Client]:
+    language_model = RemoteLanguageModel(model.url, PROFILE, ChatModel(remote_chat_model(model.url, PROFILE), PROFILE))
+    with running(tmp_path_factory.mktemp("home"), language_model=language_model) as (_, client):
+        document = client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE).json()["id"]
+        wait_until(
+            lambda: client.get(f"/v1/documents/{document}")["state"] == "ready",
+            seconds=60,
+            what="the document is ready",
+        )
+        yield client
+
+
+@pytest.fixture
+def client(service: Client, model: ScriptedOpenAI) -> Client:
+    model.fault = ""
+    model.requests.clear()
+    model.reply = lambda _: reply("The white whale was seen off the coast of Japan in 1819.", answer="in 1819")
+    return service
+
+
+@pytest.mark.parametrize("strategy", ["direct", "chain"])
+def test_no_call_is_made_that_the_budget_does_not_cover(client: Client, model: ScriptedOpenAI, strategy: str) -> None:
+    body = {"question": QUESTION, "strategy": strategy, "budget": {"calls": 0}}
+    answer = client.http.post("/v1/answers", json=body).json()
+    assert model.requests == []
+    assert answer["status"] == "partial"
+    assert answer["usage"]["calls"] == 0
+
+
+def test_what_is_asked_of_a_model_follows_its_profile(client: Client, model: ScriptedOpenAI) -> None:
+    answer = client.http.post("/v1/answers", json={"question": QUESTION, "strategy": "direct"}).json()
+    assert "1819" in answer["text"]
+    assert answer["usage"]["calls"] == len(model.requests) == 1
+    assert "response_format" not in model.requests[0]
+
+
+def test_a_server_that_hangs_leaves_a_partial_answer_when_the_time_is_over(
+    client: Client, model: ScriptedOpenAI
+) -> None:
+    model.fault = "wait"
+    body = {"question": QUESTION, "strategy": "direct", "budget": {"seconds": 0.5}}
+    answer = client.http.post("/v1/answers", json=body).json()
+    assert answer["status"] == "partial"
+    wait_until(lambda: model.open == 0, seconds=5, what="the request is closed")
+
+
+def test_who_goes_away_closes_the_request_to_the_model(client: Client, model: ScriptedOpenAI) -> None:
+    model.fault = "wait"
+    dropped = model.dropped
+    body = {"question": QUESTION, "strategy": "direct", "stream": True}
+    with client.http.stream("POST", "/v1/answers", json=body):
+        wait_until(lambda: model.open == 1, seconds=30, what="the model was asked")
+    wait_until(lambda: model.open == 0, seconds=5, what="the request is closed")
+    assert model.dropped == dropped + 1
+
+
+def test_an_error_of_the_model_keeps_its_hint(client: Client, model: ScriptedOpenAI) -> None:
+    model.fault = "unauthorized"
+    response = client.http.post("/v1/answers", json={"question": QUESTION, "strategy": "direct"})
+    assert response.status_code == 502
+    assert "API key" in response.json()["hint"]
