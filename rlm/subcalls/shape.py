@@ -7,8 +7,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NoReturn
 
+import regex
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
@@ -20,6 +22,7 @@ _THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)\s*", re.DOTALL)
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL)
 _STARTS = re.compile(r"[{\[]")
 _MAX_STARTS = 20
+_PATTERN_SECONDS = 0.1
 _AGAIN = "An earlier reply was refused. {reason} Reply again, in the form that was asked for and with nothing else."
 
 
@@ -117,8 +120,29 @@ def _validator(schema: str) -> Any:  # noqa: ANN401 - the library has no types
     except SchemaError as error:
         where = "/".join(map(str, error.path)) or "its top"
         raise LanguageModelRefusedError(f"The JSON schema cannot be used: {where} is wrong.") from error
+    if _has_member(read, "patternProperties"):
+        raise LanguageModelRefusedError("The JSON schema cannot be used: patternProperties are not supported.")
     # An empty registry: a schema may come from a model's code, and must not make us fetch anything.
-    return Draft202012Validator(read, registry=Registry())
+    return _Validator(read, registry=Registry())
+
+
+def _pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[ValidationError]:
+    """The keyword, with an end: the library's own search may take for ever, and stops every other thread meanwhile."""
+    try:
+        if isinstance(value, str) and not regex.search(pattern, value, timeout=_PATTERN_SECONDS):
+            yield ValidationError("the pattern is not there")
+    except (regex.error, TimeoutError) as error:
+        raise LanguageModelRefusedError(
+            "The JSON schema has a pattern that cannot be used, or takes too long."
+        ) from error
+
+
+_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})
+
+
+def _has_member(schema: object, name: str) -> bool:
+    members = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    return (isinstance(schema, dict) and name in schema) or any(_has_member(each, name) for each in members)
 
 
 def _no_constant(name: str) -> NoReturn:

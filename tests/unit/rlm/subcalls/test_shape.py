@@ -113,3 +113,22 @@ def test_no_reply_breaks_it(reply: str, finish: str) -> None:
     for call in (CALL, SubCall("", "", 10)):
         with contextlib.suppress(LanguageModelError):
             assert shaped(reply, finish, call).strip()
+
+
+@pytest.mark.parametrize("pattern", ["(a|aa)+$", "["])
+def test_a_pattern_that_takes_too_long_is_refused_and_stops_nothing(pattern: str) -> None:
+    call = SubCall("", "Name it.", 100, {"type": "string", "pattern": pattern})
+    with pytest.raises(LanguageModelRefusedError, match="pattern"):
+        shaped(json.dumps("a" * 5_000 + "!"), "stop", call)
+
+
+def test_a_pattern_is_kept_to() -> None:
+    call = SubCall("", "When?", 100, {"type": "string", "pattern": r"^\d{4}-\d\d$"})
+    assert shaped('"2024-05"', "stop", call) == '"2024-05"'
+    with pytest.raises(LanguageModelOutputError, match="pattern is not kept"):
+        shaped('"May 2024"', "stop", call)
+
+
+def test_patterns_of_members_are_refused_before_anything_is_asked() -> None:
+    with pytest.raises(LanguageModelRefusedError, match="patternProperties"):
+        require_usable({"type": "object", "properties": {"x": {"patternProperties": {"(a+)+$": {}}}}})
