@@ -319,7 +319,10 @@ class ResultOut(Wire):
 
 
 class AnswerOut(Wire):
-    """An answer. `text` carries the markers `[1]` of `citations`."""
+    """An answer. `text` carries the markers `[1]` of `citations`.
+
+    Not `finished` is what was found before a budget or another limit ended the search for more.
+    """
 
     status: AnswerStatus
     text: str
@@ -333,6 +336,7 @@ class AnswerOut(Wire):
     timings_ms: dict[str, float]
     coverage: CoverageOut | None
     result: ResultOut | None
+    finished: bool = True
 
     @classmethod
     def of(cls, answer: Answer) -> "AnswerOut":

@@ -145,7 +145,8 @@ class Answer:
     """What the caller gets. `text` carries the markers `[1]` of `citations`; `reasons` say how the status was decided.
 
     `model` is None where no language model took part. `timings_ms` is keyed by stage and ends with `total`. `coverage`
-    and `result` are there where slices were read one after another and something was computed from them.
+    and `result` are there where slices were read one after another and something was computed from them. Not
+    `finished` is what was found before a budget or another limit ended the search for more.
     """
 
     status: AnswerStatus
@@ -160,6 +161,7 @@ class Answer:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     coverage: Coverage | None = None
     result: Result | None = None
+    finished: bool = True
 
 
 class CitationList:

@@ -18,6 +18,7 @@ class Composed:
     parts: tuple[str, ...]
     claims: tuple[Claim, ...]
     citations: tuple[Citation, ...]
+    finished: bool = True
 
     @property
     def text(self) -> str:
@@ -50,8 +51,10 @@ def not_found(searched: Searched) -> Composed:
 def unfinished(found: Composed, reason: str) -> Composed:
     """What was found before something ended the search for more, with the reason; partial, whatever it is."""
     if found.status is AnswerStatus.NOT_FOUND:
-        return Composed(AnswerStatus.PARTIAL, ("No answer was found before the end. ", reason), (), ())
-    return replace(found, status=AnswerStatus.PARTIAL, parts=(*found.parts, f" (Not finished: {reason})"))
+        said = ("No answer was found before the end. ", reason)
+        return Composed(AnswerStatus.PARTIAL, said, (), (), finished=False)
+    parts = (*found.parts, f" (Not finished: {reason})")
+    return replace(found, status=AnswerStatus.PARTIAL, parts=parts, finished=False)
 
 
 def extracts(sentences: Sequence[Located], heading: str) -> Composed:

@@ -240,6 +240,7 @@ class DirectStrategy:
             searched=scope,
             reasons=best.decision.reasons if best else decision.reasons,
             usage=attempt.usage + attempt.contrast.usage,
+            finished=composed.finished,
         ), composed.parts
 
 

@@ -161,6 +161,7 @@ class ChainStrategy:
             model=self._model_name,
             searched=searched(record.found, record.read),
             usage=record.usage,
+            finished=way.whole or record.stopped is None,
         ), text
 
 

@@ -60,6 +60,7 @@ class RecursiveStrategy:
             usage=run.usage,
             coverage=coverage,
             result=None if value is None else Result(_KINDS.get(type(value), "list"), value),
+            finished=composed.finished,
         )
 
     def _searched(self, run: RecursiveRun) -> Searched:
@@ -82,7 +83,7 @@ def _composed(run: RecursiveRun) -> Composed:
     if finished:
         return composed
     note = f" (Not finished: {run.reason})" if run.reason else ""
-    return replace(composed, status=AnswerStatus.PARTIAL, parts=(*composed.parts, note))
+    return replace(composed, status=AnswerStatus.PARTIAL, parts=(*composed.parts, note), finished=False)
 
 
 def _claims(found: Submitted) -> Composed:
@@ -96,4 +97,4 @@ def _without_answer(run: RecursiveRun, finished: bool) -> Composed:
         parts = ("These documents do not answer the question. ", f"{coverage.sentence()}.")
         return Composed(AnswerStatus.NOT_FOUND, parts, (), ())
     parts = (f"No answer was found before the run ended. {run.reason} ".replace("  ", " "), f"{coverage.sentence()}.")
-    return Composed(AnswerStatus.PARTIAL, parts, (), ())
+    return Composed(AnswerStatus.PARTIAL, parts, (), (), finished=False)

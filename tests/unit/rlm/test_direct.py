@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from ingest.runs import RunState
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus
 from rlm.direct import DirectStrategy
@@ -14,6 +15,7 @@ from rlm.errors import (
 )
 from rlm.profiles import LOCAL_QWEN
 from rlm.questions import QuestionTooLongError
+from rlm.runs.bodies import state_of
 from rlm.strategies import Completed, Delta, Reading, Retrieved
 from tests.fakes.passages import passage
 from tests.fakes.scripted_chat import ScriptedChat, reply
@@ -125,12 +127,14 @@ class TestSpentBudget:
         assert answer.status is AnswerStatus.PARTIAL
         assert answer.citations[0].quote == "The Panthers defense gave up just 308 points"
         assert answer.text.endswith("(Not finished: The 2 calls that were allowed are made.)")
+        assert state_of(answer) is RunState.PARTIAL
         assert (answer.usage.calls, answer.searched.read, len(chat.prompts)) == (1, 1, 2)
 
     def test_where_nothing_was_found_before_the_answer_says_so(self) -> None:
         answer = strategy(ScriptedChat(script=[self.SPENT])).answer(QUESTION)
         assert answer.status is AnswerStatus.PARTIAL
         assert answer.text == "No answer was found before the end. The 2 calls that were allowed are made."
+        assert state_of(answer) is RunState.PARTIAL
         assert (answer.usage.calls, answer.searched.read, answer.citations) == (0, 0, ())
 
     def test_an_answer_that_could_not_be_checked_any_more_is_not_given(self) -> None:
@@ -186,6 +190,7 @@ def test_an_answer_that_no_passage_supports_is_flagged_and_the_document_quoted()
     answer = strategy(ScriptedChat(script=[unsupported] * 3)).answer(QUESTION)
     assert answer.status is AnswerStatus.PARTIAL
     assert not answer.claims[0].supported
+    assert state_of(answer) is RunState.COMPLETED
     assert "309 [1] (not confirmed: What it cites does not have the number 309.)" in answer.text
     assert "“The Panthers defense gave up just 308 points”" in answer.text
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from ingest.runs import RunState
 from retrieval.passages import Passage
 from rlm.answers import Answer, AnswerStatus, Searched, Usage
 from rlm.chains.prompts import read_lookup
 from rlm.chains.strategy import ChainStrategy
 from rlm.errors import LanguageModelUnavailableError
 from rlm.questions import QuestionError
+from rlm.runs.bodies import state_of
 from rlm.strategies import Completed, Delta, Event, Planned, Reading, Strategy, never
 from rlm.subcalls.port import SubCall, SubFailure
 from tests.fakes.chain_reader import ANSWERS, BRIDGE, DEATH, DESIGN, OTHER_BRIDGE, QUESTION, WORLD, Reader
@@ -120,6 +122,7 @@ def test_a_budget_that_ends_leaves_a_partial_answer_with_the_reason() -> None:
     found = answer(reader)
     assert found.status is AnswerStatus.PARTIAL
     assert "Of 3 calls 3 are taken." in found.text
+    assert state_of(found) is RunState.PARTIAL
 
 
 def test_a_model_that_is_away_is_an_error_and_a_spent_budget_is_none() -> None:

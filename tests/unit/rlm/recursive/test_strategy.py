@@ -130,6 +130,7 @@ def test_an_answer_that_its_evidence_does_not_bear_out_is_doubted_once_and_marke
     assert "does not bear the answer out" in (asked.turns[0].error or "")
     assert asked.answer.status is AnswerStatus.PARTIAL
     assert "not confirmed" in asked.answer.text
+    assert asked.answer.finished
 
 
 def test_what_code_counted_over_all_is_an_answer_with_its_value(sandbox: Sandbox) -> None:
@@ -226,6 +227,7 @@ def test_when_the_budget_ends_the_best_draft_is_the_answer(sandbox: Sandbox) -> 
     assert asked.answer.status is AnswerStatus.PARTIAL
     assert asked.answer.text.startswith("The treaty of Ryswick was signed in 1697. [1]")
     assert asked.answer.reasons[0] == "The budget is spent."
+    assert not asked.answer.finished
 
 
 def test_a_budget_that_ends_before_anything_was_found_says_so_with_its_coverage(sandbox: Sandbox) -> None:
@@ -234,6 +236,7 @@ def test_a_budget_that_ends_before_anything_was_found_says_so_with_its_coverage(
     assert "The budget is spent" in answer.text
     assert answer.coverage is not None
     assert answer.coverage.slices_read == 1
+    assert not answer.finished
     assert 0 < answer.coverage.tokens_read < answer.coverage.tokens_in_scope
 
 
