@@ -19,6 +19,10 @@ _MAX_PATTERN_CHARS = 2_000
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 12
 _LINE_CHARS = 400
+# No step of a search takes longer, so that a cancelled run is left soon; a single place must be decided in it as well.
+_STEP_SECONDS = 1.0
+# Most places are decided at once; so long, other threads can wait.
+_MOMENT_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def grep(
                 return GrepPage(tuple(hits), walk.cursor)
     except TimeoutError as error:
         if walk.cursor == (cursor or "0:0"):
-            raise PatternError(f"The pattern {pattern[:80]!r} takes longer than {seconds:g} seconds.") from error
+            raise PatternError(f"The pattern {pattern[:80]!r} takes longer than a search may.") from error
         return GrepPage(tuple(hits), walk.cursor, stopped=True)
     return GrepPage(tuple(hits), None)
 
@@ -155,7 +159,8 @@ class Found:
 class PatternWalk:
     """Matches in reading order; empty ones are none. `cursor` is where it stands.
 
-    Raises `TimeoutError` when the time is up, and `RunCancelledError`.
+    Raises `TimeoutError` when the time is up or one place takes too much of it, and `RunCancelledError` within two
+    seconds of it. What `cancelled` raises itself is raised here.
     """
 
     def __init__(
@@ -172,6 +177,7 @@ class PatternWalk:
         self._ordinal, self._offset = place
         self._deadline = time.monotonic() + seconds
         self._cancelled = cancelled
+        self._stepping = False
 
     @property
     def cursor(self) -> str:
@@ -189,14 +195,39 @@ class PatternWalk:
         begin = max(0, self._offset - _OVERLAP)
         last = self._offset + _WINDOW
         text = self._corpus.text(document.handle[begin : last + _OVERLAP])
+        self._stepping = False
         while self._offset < last:
-            match = self._pattern.search(text, self._offset - begin, timeout=self._left(), concurrent=True)
+            match = self._search(text, self._offset - begin, last - begin)
             if match is None or begin + match.start() >= last:
                 break
             self._offset = begin + max(match.end(), match.start() + 1)
             if match.end() > match.start():
                 yield Found(document, begin, text, match.start(), match.end())
         self._offset = max(self._offset, last)
+
+    def _search(self, text: str, start: int, last: int) -> Any:  # noqa: ANN401 - `regex` has no types
+        """The first match that begins before `last`; a later one may be returned, or None.
+
+        A search that takes long is given up, and the places are tried one after another: what is found is the same.
+        """
+        if not self._stepping:
+            try:
+                return self._pattern.search(text, start, timeout=self._step(), concurrent=True)
+            except TimeoutError:
+                self._stepping = True
+        places = range(start, min(last, len(text)))
+        return next((match for place in places if (match := self._match(text, place)) is not None), None)
+
+    def _match(self, text: str, place: int) -> Any:  # noqa: ANN401 - `regex` has no types
+        """The match that begins there. Raises `TimeoutError` when one step does not decide it."""
+        step = self._step()
+        try:
+            return self._pattern.match(text, place, timeout=min(step, _MOMENT_SECONDS))
+        except TimeoutError:
+            return self._pattern.match(text, place, timeout=step, concurrent=True)
+
+    def _step(self) -> float:
+        return min(self._left(), _STEP_SECONDS)
 
     def _left(self) -> float:
         if self._cancelled():

@@ -1,11 +1,13 @@
 import re
+import threading
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.corpus import grep as module
-from rlm.corpus.grep import count_matches, grep
+from rlm.corpus.grep import PatternWalk, compile_pattern, count_matches, grep
 from rlm.errors import PatternError, RunCancelledError
 from tests.support.corpora import corpus_of
 
@@ -85,3 +87,47 @@ def test_a_made_up_cursor_is_refused(cursor: str) -> None:
 def test_a_search_can_be_cancelled() -> None:
     with pytest.raises(RunCancelledError):
         grep(corpus_of("abc"), "b", cancelled=lambda: True)
+
+
+def test_a_search_that_takes_long_is_cancelled_soon() -> None:
+    asked = threading.Event()
+    begun = time.monotonic()
+
+    def cancelled() -> bool:
+        first, _ = asked.is_set(), asked.set()
+        return first
+
+    with pytest.raises(RunCancelledError):
+        count_matches(corpus_of("a" * 5_000 + "!"), r"(a|aa)+$", seconds=60, cancelled=cancelled)
+    assert time.monotonic() - begun < 10
+
+
+class Slow:
+    """A pattern of which no search ends in its time, and every place is decided at once."""
+
+    def __init__(self, pattern: str) -> None:
+        self._compiled = compile_pattern(pattern)
+
+    def search(self, text: str, start: int, **_: object) -> None:
+        raise TimeoutError
+
+    def match(self, text: str, place: int, **_: object) -> object:
+        return self._compiled.match(text, place)
+
+
+@pytest.mark.parametrize("pattern", [r"a+b?|^b|(?<=b)c", r"\bcat\b", r"(?=.*!)\d+", r"(?s)b.*?c"])
+def test_what_is_searched_place_by_place_is_found_as_it_is_at_once(pattern: str) -> None:
+    corpus = corpus_of("aab cat bc 12! catb\nconcat 34\nb 56! abc cat" * 20, "cat 7! bc")
+    at_once, slowly = (
+        [found.hit(0) for found in PatternWalk(corpus, compiled, seconds=20)]
+        for compiled in (compile_pattern(pattern), Slow(pattern))
+    )
+    assert at_once
+    assert slowly == at_once
+
+
+def test_one_place_that_cannot_be_decided_ends_a_search_before_its_time() -> None:
+    begun = time.monotonic()
+    with pytest.raises(PatternError, match="longer than"):
+        grep(corpus_of("a" * 5_000 + "!"), r"(a|aa)+$", seconds=60)
+    assert time.monotonic() - begun < 20
