@@ -10,7 +10,7 @@ from typing import Any
 
 from ingest.catalog.active import ActiveDocument
 from ingest.faultpoints import reach
-from ingest.runs import Run
+from ingest.runs import Run, Spent
 from retrieval.passages import Passage
 from rlm.answers import Usage
 from rlm.budgets import Budget, Limits
@@ -52,9 +52,10 @@ class DurableRun:
         self._occurrences: Counter[str] = Counter()
         self._nonces = itertools.count()
         self._writer = LogWriter(log.append)
+        self._earlier = _Earlier(run.spent)
 
     def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
-        return _DurableSubCalls(inner, self, partial(_charge, budget, price))
+        return _DurableSubCalls(inner, self, self._earlier, budget, price)
 
     def turn(self, turn: Turn) -> None:
         digest = content_hash(turn.depth, turn.number, turn.code, turn.output, turn.error)
@@ -86,7 +87,7 @@ class DurableRun:
 
     def budget(self, limits: Limits, price: Price | None) -> Budget:
         budget = Budget(limits, elapsed_seconds=self._run.seconds)
-        _charge(budget, price, self._log.lost())
+        self._earlier.charge(self._log.lost(), budget, price)
         return budget
 
     def nonce(self) -> str:
@@ -131,11 +132,41 @@ class DurableRun:
         self._writer.close()
 
 
+class _Earlier:
+    """What earlier attempts spent: charged where it is met again, and all the rest before anything new is sent.
+
+    So code that runs again sees at each point the budget that it saw there before. Once it sends something new it may
+    take another way and never come to the rest, which is spent all the same.
+    """
+
+    def __init__(self, spent: Spent) -> None:
+        self._rest = Usage(spent.calls, spent.prompt_tokens, spent.completion_tokens)
+        self._all_charged = False
+        self._lock = threading.Lock()
+
+    def charge(self, usage: Usage, budget: Budget, price: Price | None) -> None:
+        """A part of it is met again."""
+        with self._lock:
+            if not self._all_charged:
+                self._rest = _without(self._rest, usage)
+                _charge(budget, price, usage)
+
+    def charge_rest(self, budget: Budget, price: Price | None) -> None:
+        """Something new is about to be sent. The rest is the whole run's, whichever part of it comes to it."""
+        with self._lock:
+            if not self._all_charged:
+                self._all_charged = True
+                _charge(budget.root, price, self._rest)
+
+
 class _DurableSubCalls:
-    def __init__(self, inner: SubCalls, run: DurableRun, charge: Callable[[Usage], None]) -> None:
+    def __init__(
+        self, inner: SubCalls, run: DurableRun, earlier: _Earlier, budget: Budget, price: Price | None
+    ) -> None:
         self._inner = inner
         self._run = run
-        self._charge = charge
+        self._charge = partial(earlier.charge, budget=budget, price=price)
+        self._charge_rest = partial(earlier.charge_rest, budget, price)
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
@@ -149,6 +180,7 @@ class _DurableSubCalls:
             finished(at, result)
         missing = [at for at in range(len(calls)) if at not in results]
         if missing:
+            self._charge_rest()
             told = _Told(self._run, calls, keys, missing, finished)
             for place, result in enumerate(
                 self._inner.run([calls[at] for at in missing], cancelled=cancelled, finished=told)
@@ -165,6 +197,14 @@ def _charge(budget: Budget, price: Price | None, usage: Usage) -> None:
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         price=price,
+    )
+
+
+def _without(usage: Usage, part: Usage) -> Usage:
+    return Usage(
+        max(0, usage.calls - part.calls),
+        max(0, usage.prompt_tokens - part.prompt_tokens),
+        max(0, usage.completion_tokens - part.completion_tokens),
     )
 
 

@@ -160,6 +160,53 @@ def test_a_resumed_budget_has_spent_at_each_point_what_it_had_spent_there_before
     run.close()
 
 
+def resumed(log: MemoryLog) -> Run:
+    """The run as its next attempt finds it."""
+    return replace(
+        RUN,
+        spent=Spent(
+            sum(entry.spent.calls for entry in log.entries),
+            sum(entry.spent.cached for entry in log.entries),
+            sum(entry.spent.prompt_tokens for entry in log.entries),
+            sum(entry.spent.completion_tokens for entry in log.entries),
+        ),
+    )
+
+
+def test_what_was_spent_and_is_not_come_to_again_is_charged_before_anything_new_is_sent() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    inner.failing = {"b": "language_model_timeout"}
+    attempt(log, inner, [["a"], ["b"], ["c"], ["d"]])
+    inner.failing = {}
+    run = DurableRun(resumed(log), log)
+    budget = run.budget(Limits(calls=10), None)
+    calls = run.sub_calls(inner, budget.child(), None)
+    seen = [budget.spent.calls]
+    for prompt in ("a", "b", "c", "e"):
+        calls.run([call(prompt)])
+        seen.append(budget.spent.calls)
+    assert seen == [1, 2, 4, 4, 4]  # b was lost; c, met after b was sent again, is charged already, and d is not met
+    assert (budget.spent.prompt_tokens, budget.spent.completion_tokens) == (40, 8)
+    run.close()
+
+
+def test_threads_that_send_and_meet_at_once_charge_everything_once() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    prompts = [str(number) for number in range(40)]
+    attempt(log, inner, [prompts])
+    run = DurableRun(resumed(log), log)
+    budget = run.budget(Limits(), None)
+    calls = run.sub_calls(inner, budget, None)
+    asked = [*prompts[:20], "new", *prompts[20:], "newer"]
+    threads = [threading.Thread(target=lambda p=prompt: calls.run([call(p)])) for prompt in asked]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    run.close()
+    assert budget.spent.calls == 40
+
+
 def test_what_was_spent_in_vain_is_gone_from_the_budget() -> None:
     log, inner = MemoryLog(), CountingCalls()
     inner.failing = {"a": "language_model_timeout"}
