@@ -112,12 +112,11 @@ class ExhaustiveStrategy:
         sentence = f"{computed.sentence} {markers}".rstrip()
         covered = f"{done.coverage.sentence()}." if planning.plan.steps else "Computed from what the records say."
         parts = (*(f"{part}\n" for part in (said, sentence) if part), covered)
-        complete_ = done.coverage.complete or not planning.plan.steps
+        missing = _missing(done) if planning.plan.steps else ""
         status = AnswerStatus.NOT_FOUND if computed.said is None else AnswerStatus.PARTIAL
-        if computed.said is not None and complete_:
+        if computed.said is not None and not missing:
             status = AnswerStatus.ANSWERED
-        missing = "" if complete_ else f"Not every record has a result: {done.coverage.sentence()}."
-        claims = (Claim(said or computed.sentence, numbers, complete_, missing),) if computed.said is not None else ()
+        claims = (Claim(said or computed.sentence, numbers, not missing, missing),) if computed.said is not None else ()
         return Answer(
             status=status,
             text="".join(parts),
@@ -145,6 +144,13 @@ class ExhaustiveStrategy:
         titles = {each.handle.document_id: each.title for each in self._corpus.documents}
         documents = tuple(SearchedDocument(name, titles[name], count, count) for name, count in held.items())
         return Searched(len(done.rows), done.coverage.slices_read, documents)
+
+
+def _missing(done: Executed) -> str:
+    """What keeps an answer from resting on every record in full; empty where nothing does."""
+    if not done.coverage.complete:
+        return f"Not every record has a result: {done.coverage.sentence()}."
+    return f"Not every record was read to its end: {done.coverage.sentence()}." if done.cut else ""
 
 
 def _working(work: Generator[Progress, None, Executed]) -> Generator[Event, None, Executed]:

@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 
 from rlm.answers import Coverage, Interval, Usage
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.operators.packing import Refused
+
+NOTHING_CUT: Mapping[int, float] = MappingProxyType({})
 
 
 class JudgedBy(StrEnum):
@@ -36,7 +39,10 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Classification:
-    """`labels[i]` is the label of `records[i]`, None where it has none, and `judged_by[i]` who gave it."""
+    """`labels[i]` is the label of `records[i]`, None where it has none, and `judged_by[i]` who gave it.
+
+    `cut[i]` is the share of `records[i]` that the model was shown, its beginning, where that was not all of it.
+    """
 
     records: Sequence[Handle]
     labels: Sequence[str | None]
@@ -45,6 +51,7 @@ class Classification:
     doubt: Doubt = Doubt()
     usage: Usage = field(default_factory=Usage)
     refused: Mapping[str, int] = field(default_factory=dict)
+    cut: Mapping[int, float] = field(default_factory=dict)
 
     def counts(self) -> Counter[str]:
         """Records by label."""
@@ -68,35 +75,53 @@ class Classification:
 
 @dataclass(frozen=True)
 class Extraction:
-    """`values[i]` is what was taken out of `records[i]`, None where that failed."""
+    """`values[i]` is what was taken out of `records[i]`, None where that failed; `cut` as of a `Classification`."""
 
     records: Sequence[Handle]
     values: Sequence[Mapping[str, object] | None]
     coverage: Coverage
     usage: Usage = field(default_factory=Usage)
     refused: Mapping[str, int] = field(default_factory=dict)
+    cut: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class PairJudgement:
-    """`held[i]` is whether the criterion holds of `pairs[i]`, None where nobody could say."""
+    """`held[i]` is whether the criterion holds of `pairs[i]`, None where nobody could say.
+
+    `cut[i]` is the share of `pairs[i]` that the model was shown, where that was not all of both records.
+    """
 
     pairs: Sequence[tuple[Handle, Handle]]
     held: Sequence[bool | None]
     usage: Usage = field(default_factory=Usage)
     refused: Mapping[str, int] = field(default_factory=dict)
+    cut: Mapping[int, float] = field(default_factory=dict)
 
 
-def covered(corpus: Corpus, records: Sequence[Handle], judged_by: Sequence[JudgedBy], refused: int) -> Coverage:
-    """Coverage of records that were judged one by one; `refused` of those that nobody judged had failed."""
+def covered(
+    corpus: Corpus,
+    records: Sequence[Handle],
+    judged_by: Sequence[JudgedBy],
+    refused: int,
+    cut: Mapping[int, float] = NOTHING_CUT,
+) -> Coverage:
+    """Coverage of records that were judged one by one; `refused` of those that nobody judged had failed.
+
+    Of a record that the model was shown a share of, as `cut` has it by the record's place, as much was read.
+    """
     tokens: Counter[JudgedBy] = Counter()
     counted: Counter[JudgedBy] = Counter()
-    for record, by in zip(records, judged_by, strict=True):
-        tokens[by] += max(1, corpus.tokens(record))
+    read = 0
+    for place, (record, by) in enumerate(zip(records, judged_by, strict=True)):
+        size = max(1, corpus.tokens(record))
+        tokens[by] += size
         counted[by] += 1
+        if by is JudgedBy.MODEL:
+            read += max(1, int(size * cut[place])) if place in cut else size
     return Coverage(
         tokens_in_scope=tokens.total(),
-        tokens_read=tokens[JudgedBy.MODEL],
+        tokens_read=read,
         slices=len(records),
         slices_read=counted[JudgedBy.MODEL],
         slices_inferred=counted[JudgedBy.CLASSIFIER],

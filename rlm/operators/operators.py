@@ -116,7 +116,7 @@ class Operators:
         verdicts = [asked.results.get(number) for number in range(len(candidates))]
         held = [None if verdict is None else verdict == YES for verdict in verdicts]
         refused = Counter(why.code for why in asked.refused.values())
-        return PairJudgement(candidates, held, asked.usage, dict(refused))
+        return PairJudgement(candidates, held, asked.usage, dict(refused), asked.cut)
 
     def extract(
         self,
@@ -141,8 +141,9 @@ class Operators:
         values = [each if isinstance(each, dict) else None for each in found]
         judged_by = [JudgedBy.NOBODY if each is None else JudgedBy.MODEL for each in values]
         refused = reasons_refused(asked.refused, Counter(subjects.number_of))
-        coverage = covered(self._corpus, records, judged_by, _failed(refused))
-        return Extraction(records, values, coverage, asked.usage, refused)
+        cut = subjects.by_record(asked.cut)
+        coverage = covered(self._corpus, records, judged_by, _failed(refused), cut)
+        return Extraction(records, values, coverage, asked.usage, refused, cut)
 
     def _sort(
         self,
@@ -197,8 +198,9 @@ class Operators:
         labels = [read.labels.get(number) or found.inferred.get(number) for number in subjects.number_of]
         judged_by = [_judge_of(number, found) for number in subjects.number_of]
         refused = reasons_refused(read.refused, copies)
-        coverage = covered(self._corpus, subjects.records, judged_by, _failed(refused))
-        return Classification(subjects.records, labels, judged_by, coverage, found.doubt, read.usage, refused)
+        cut = subjects.by_record(read.cut)
+        coverage = covered(self._corpus, subjects.records, judged_by, _failed(refused), cut)
+        return Classification(subjects.records, labels, judged_by, coverage, found.doubt, read.usage, refused, cut)
 
 
 def _judge_of(number: int, found: Cascaded) -> JudgedBy:

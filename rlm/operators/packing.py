@@ -59,14 +59,27 @@ class PackedTask(Protocol):
         """A record's result from what the reply has under its number; None when that is no result."""
 
 
+@dataclass(frozen=True)
+class _Packed:
+    """A record as it stands in a call: its number, its line, and the share of it that is in that line."""
+
+    number: int
+    line: str
+    share: float
+
+
 @dataclass
 class Asked:
-    """Results by the number that the caller gave each record, and what they cost."""
+    """Results by the number that the caller gave each record, and what they cost.
+
+    `cut` has the shares that were shown of records whose results rest on their beginning alone.
+    """
 
     results: dict[int, object]
     refused: dict[int, Refused]
     usage: Usage = field(default_factory=Usage)
     calls_from_cache: int = 0
+    cut: dict[int, float] = field(default_factory=dict)
 
 
 def ask_packed(
@@ -103,46 +116,51 @@ def _round(
     packs = _packs(zip(numbered, texts(numbered), strict=True), limits)
     done = 0
     while together := list(islice(packs, _CALLS_AT_ONCE)):
-        calls = [task.call([text for _, text in pack]) for pack in together]
+        calls = [task.call([record.line for record in pack]) for pack in together]
         for pack, reply in zip(together, subcalls.run(calls, cancelled=cancelled), strict=True):
-            _take(task, [number for number, _ in pack], reply, asked)
+            _take(task, pack, reply, asked)
             done += len(pack)
         yield Progress(task.purpose, done, len(numbered))
 
 
-def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[tuple[int, str]]]:
-    pack: list[tuple[int, str]] = []
+def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[_Packed]]:
+    pack: list[_Packed] = []
     room = limits.tokens
     for number, text in records:
-        line = one_line(text, limits.record_chars)
+        whole = one_line(text)
+        line = whole[: limits.record_chars]
         tokens = estimated_tokens(line) + _OVERHEAD_TOKENS
         if pack and (len(pack) == limits.records or tokens > room):
             yield pack
             pack, room = [], limits.tokens
-        pack.append((number, line))
+        pack.append(_Packed(number, line, len(line) / len(whole) if whole else 1.0))
         room -= tokens
     if pack:
         yield pack
 
 
-def _take(task: PackedTask, numbers: Sequence[int], reply: SubReply | SubFailure, asked: Asked) -> None:
+def _take(task: PackedTask, pack: Sequence[_Packed], reply: SubReply | SubFailure, asked: Asked) -> None:
     if isinstance(reply, SubFailure):
         asked.usage += reply.usage
-        for number in numbers:
-            asked.refused[number] = Refused(reply.code, reply.detail)
+        for record in pack:
+            asked.refused[record.number] = Refused(reply.code, reply.detail)
         return
     if reply.cached:
         asked.calls_from_cache += 1
     else:
         asked.usage += reply.usage
     values = numbered_values(reply.text)
-    for position, number in enumerate(numbers, start=1):
+    for position, record in enumerate(pack, start=1):
         result = task.read(values.get(str(position)))
         if result is None:
-            asked.refused[number] = Refused("language_model_output", "The reply has no usable value for the record.")
-        else:
-            asked.results[number] = result
-            asked.refused.pop(number, None)
+            asked.refused[record.number] = Refused(
+                "language_model_output", "The reply has no usable value for the record."
+            )
+            continue
+        asked.results[record.number] = result
+        asked.refused.pop(record.number, None)
+        if record.share < 1:
+            asked.cut[record.number] = record.share
 
 
 def numbered_values(text: str) -> Mapping[str, Any]:

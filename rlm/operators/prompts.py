@@ -45,8 +45,8 @@ Reply as JSON: the number of each record and its values. Copy from the record; u
 _WHITE = re.compile(r"\s+")
 
 
-def one_line(text: str, max_chars: int) -> str:
-    """A record as it stands in a prompt."""
+def one_line(text: str, max_chars: int | None = None) -> str:
+    """A record as it stands in a prompt; its beginning where it has more than `max_chars`."""
     return _WHITE.sub(" ", without_template_tokens(text)).strip()[:max_chars]
 
 

@@ -7,7 +7,7 @@ not read at all: its likelihoods say more, see `weighing`.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from rlm.answers import Usage
@@ -76,13 +76,17 @@ class JudgingTask:
 
 @dataclass
 class Read:
-    """Labels by record number. `read_twice` of them were read again, and `steady` of these got the same label."""
+    """Labels by record number. `read_twice` of them were read again, and `steady` of these got the same label.
+
+    `cut` has the shares that were shown of records too long to be shown whole.
+    """
 
     labels: dict[int, str]
     refused: dict[int, Refused]
     usage: Usage
     read_twice: int = 0
     steady: int = 0
+    cut: dict[int, float] = field(default_factory=dict)
 
     def add(self, more: "Read") -> None:
         """Take in what was read of other records."""
@@ -91,6 +95,7 @@ class Read:
         self.usage += more.usage
         self.read_twice += more.read_twice
         self.steady += more.steady
+        self.cut |= more.cut
 
 
 class LabelReader:
@@ -124,7 +129,8 @@ class LabelReader:
     def once(self, numbers: Sequence[int]) -> Generator[Progress, None, Read]:
         """One reading of each record."""
         asked = yield from self._ask(numbers, self._labels)
-        return Read({number: str(label) for number, label in asked.results.items()}, asked.refused, asked.usage)
+        labels = {number: str(label) for number, label in asked.results.items()}
+        return Read(labels, asked.refused, asked.usage, cut=asked.cut)
 
     def carefully(self, numbers: Sequence[int]) -> Generator[Progress, None, Read]:
         """The labels of records, each weighed, or read twice until the model is known to agree with itself."""
@@ -156,9 +162,9 @@ class LabelReader:
         known = list(second.results)
         if len(known) < FEWEST_RECORDS:
             read = yield from self.once(known)
-            return Read(read.labels, refused | read.refused, usage + read.usage)
+            return Read(read.labels, refused | read.refused, usage + read.usage, cut=read.cut)
         witnesses = [matrix(known, first.results), matrix(known, second.results)]
-        return Read(self._together(known, witnesses, ()), refused, usage)
+        return Read(self._together(known, witnesses, ()), refused, usage, cut=second.cut)
 
     @property
     def _sure_of_itself(self) -> bool:

@@ -2,7 +2,7 @@
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
@@ -42,3 +42,7 @@ class Subjects:
 
     def texts(self, numbers: Iterable[int]) -> Iterator[str]:
         return map(self._project, self._corpus.read_all(self._first[number] for number in numbers))
+
+    def by_record(self, shares: Mapping[int, float]) -> dict[int, float]:
+        """What is known of some texts by number, for every record that has one of them, by the record's place."""
+        return {place: shares[number] for place, number in enumerate(self.number_of) if number in shares}

@@ -23,7 +23,7 @@ class Executed:
     """The rows that a plan's answer is computed from, and how they came about.
 
     `classifications` are keyed by their column. `dropped` records did not meet the plan's conditions on written fields
-    and were not judged; `left_out` pieces of the corpus are no records.
+    and were not judged; `left_out` pieces of the corpus are no records; `cut` records were judged by their beginning.
     """
 
     rows: Sequence[Row]
@@ -33,6 +33,7 @@ class Executed:
     usage: Usage = field(default_factory=Usage)
     classifications: Mapping[str, Classification] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
+    cut: int = 0
 
 
 def execute(
@@ -57,6 +58,7 @@ def execute(
     usage = Usage()
     classifications: dict[str, Classification] = {}
     refused: dict[str, int] = {}
+    cut: dict[int, float] = {}
     judged = [JudgedBy.MODEL] * len(handles) if plan.steps else [JudgedBy.NOBODY] * len(handles)
     for step in plan.steps:
         if operators is None:
@@ -67,9 +69,19 @@ def execute(
             refused[code] = refused.get(code, 0) + count
         if isinstance(result, Classification):
             classifications[_column(step)] = result
+        cut |= {at: min(share, cut.get(at, share)) for at, share in result.cut.items()}
         _note(chosen, result, step, judged)
-    coverage = covered(corpus, handles, judged, sum(n for code, n in refused.items() if code != "budget_exhausted"))
-    return Executed(chosen, coverage, len(rows) - len(chosen), records.left_out_count, usage, classifications, refused)
+    failed = sum(n for code, n in refused.items() if code != "budget_exhausted")
+    return Executed(
+        rows=chosen,
+        coverage=covered(corpus, handles, judged, failed, cut),
+        dropped=len(rows) - len(chosen),
+        left_out=records.left_out_count,
+        usage=usage,
+        classifications=classifications,
+        refused=refused,
+        cut=len(cut),
+    )
 
 
 def _run(

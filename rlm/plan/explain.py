@@ -97,6 +97,13 @@ def _done(plan: Plan, done: Executed) -> Iterator[str]:
         yield _step(step, plan.text_column)
     for found in done.classifications.values():
         yield from _trust(found)
+    if done.cut:
+        which = (
+            "1 record was judged by its beginning"
+            if done.cut == 1
+            else f"{done.cut:,} records were judged by their beginning"
+        )
+        yield f"{which}: no more of one fits a call."
     for code, count in done.refused.items():
         yield f"{count:,} records have no result: {code.replace('_', ' ')}."
     yield f"{_aggregation(plan.answer)}, in code."

@@ -1,15 +1,19 @@
 """Whole questions over labelled records: what is computed is compared with counting by hand."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 
 from rlm.answers import Answer, AnswerStatus
 from rlm.corpus.corpus import Corpus
+from rlm.corpus.records import SplitBy, Splitting, split
 from rlm.errors import NotExhaustiveError, RunCancelledError
 from rlm.exhaustive import ExhaustiveStrategy
 from rlm.operators.operators import Operators
+from rlm.operators.packing import PackLimits
+from rlm.plan.layout import look
 from rlm.strategies import Completed, Delta, Planned, Working
 from rlm.subcalls.port import SubCall, SubFailure
 from tests.fakes.rule_subcalls import RuleSubCalls
@@ -236,6 +240,27 @@ def test_what_failed_makes_the_answer_partial_and_is_counted() -> None:
     assert answer.result is not None
     assert answer.result.interval is not None
     assert not answer.claims[0].supported
+
+
+def test_documents_judged_by_their_beginning_are_said_to_be_so() -> None:
+    corpus = corpus_of("We met a cat that day. " * 20, "The oak fell. " * 1_000, "The elm fell. " * 1_000)
+    layout = replace(look(corpus), records=split(corpus, Splitting(SplitBy.DOCUMENT)))
+    form = (
+        '{"yes_no_question": "Is it about a tree?", "labels": [], "values": [], "where": [], "compute": "count", '
+        '"column": ""}'
+    )
+    calls = RuleSubCalls(
+        lambda text: "no" if "cat" in text else "yes", lambda call: form if call.purpose == "plan" else None
+    )
+    operators = Operators(corpus, calls, limits=PackLimits(10, 1_000))
+    answer = ExhaustiveStrategy(corpus, operators, calls, "scripted", layout=layout).answer("Trees, in total?")
+    assert answer.coverage is not None
+    assert answer.result is not None
+    assert answer.result.value == 2
+    assert answer.coverage.tokens_read < 0.3 * answer.coverage.tokens_in_scope
+    assert answer.status is AnswerStatus.PARTIAL
+    assert not answer.claims[0].supported
+    assert any("2 records were judged by their beginning" in reason for reason in answer.reasons)
 
 
 def test_a_question_of_no_known_shape_is_filled_in_by_the_model() -> None:
