@@ -2,10 +2,11 @@
 
 import asyncio
 import statistics
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
+from math import ceil
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -73,7 +74,7 @@ class Settlements:
 
 @dataclass(frozen=True)
 class Line:
-    """What the calls of one run to one model have in common; `seconds` are how long the latest ones took."""
+    """What the calls of one run to one model have in common; `seconds` are how long the latest of each purpose took."""
 
     chat: BaseChatModel
     profile: ModelProfile
@@ -86,14 +87,14 @@ class Line:
     clock: Clock
     sleep: Sleep
     jitter: Callable[[], float]
-    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=50))
+    seconds: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=50)))
 
-    def late_after(self) -> float | None:
-        """Seconds after which a call is a straggler; None while too few have ended to tell."""
-        factor = self.profile.hedge_after_medians
-        if factor is None or len(self.seconds) < _ENOUGH_FOR_A_MEDIAN:
+    def late_after(self, purpose: str) -> float | None:
+        """Seconds after which a call is a straggler of its purpose; None while too few have ended to tell."""
+        factor, seconds = self.profile.hedge_after_medians, self.seconds[purpose]
+        if factor is None or len(seconds) < _ENOUGH_FOR_A_MEDIAN:
             return None
-        return max(_SOONEST_HEDGE_SECONDS, factor * statistics.median(self.seconds))
+        return max(_SOONEST_HEDGE_SECONDS, factor * statistics.median(seconds))
 
 
 class Grant:
@@ -212,7 +213,7 @@ class Journey:
     async def _when_late(self, call: SubCall, sent: "asyncio.Future[Exchange]") -> Grant | None:
         begun = self._line.clock()
         while not sent.done():
-            late_after = self._line.late_after()
+            late_after = self._line.late_after(call.purpose)
             rest = _RECHECK_SECONDS if late_after is None else late_after - (self._line.clock() - begun)
             if rest <= 0:
                 if second := self._second_grant(call):
@@ -230,6 +231,7 @@ class Journey:
         while True:
             await line.lane.enter(line.run)
             try:
+                self._require_heard()
                 return Grant(line, self._reserve(call))
             except BudgetExhaustedError as refused:
                 line.lane.leave(line.run)
@@ -239,6 +241,13 @@ class Journey:
                 line.lane.leave(line.run)
                 raise
             await line.settlements.next()
+
+    def _require_heard(self) -> None:
+        if rest := self._line.lane.resting_seconds:
+            raise LanguageModelTimeoutError(
+                "The language model has let too many calls in a row go unanswered; "
+                f"it is asked again in {ceil(rest)} seconds."
+            )
 
     def _second_grant(self, call: SubCall) -> Grant | None:
         """Only what nobody waits for."""
@@ -264,7 +273,8 @@ class Journey:
         try:
             async with asyncio.timeout(line.profile.call_seconds):
                 await converse(line.chat, line.profile, call, exchange, tenant_id=line.tenant_id)
-            line.seconds.append(line.clock() - begun)
+            line.lane.heard()
+            line.seconds[call.purpose].append(line.clock() - begun)
         except TimeoutError:
             exchange.error = LanguageModelTimeoutError(
                 f"The language model did not finish within {line.profile.call_seconds:g} seconds."
@@ -272,6 +282,8 @@ class Journey:
         except LanguageModelError as error:
             exchange.error = error
         finally:
+            if isinstance(exchange.error, LanguageModelTimeoutError):
+                line.lane.silent()
             self.used += grant.close(exchange)
         return exchange
 

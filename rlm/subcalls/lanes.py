@@ -7,6 +7,11 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable
 
+# After so many requests in a row that ran out of time, though never for fewer places than a model has, it is not asked
+# for a while: a run of a thousand calls would wait for each of them in turn.
+_FEWEST_SILENCES = 2
+_REST_SECONDS = 30.0
+
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -23,6 +28,8 @@ class Lane:
         self._clock = clock
         self._sleep = sleep
         self._held_until = 0.0
+        self._silences = 0
+        self._resting_until = 0.0
         self._holders: Counter[Hashable] = Counter()
         self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
 
@@ -61,6 +68,22 @@ class Lane:
         if not self._holders[run]:
             del self._holders[run]
         self._grant()
+
+    def silent(self) -> None:
+        """A request ran out of time."""
+        self._silences += 1
+        if self._silences >= max(_FEWEST_SILENCES, self.places):
+            self._resting_until = self._clock() + _REST_SECONDS
+
+    def heard(self) -> None:
+        """A request was answered, whatever the answer was."""
+        self._silences = 0
+        self._resting_until = 0.0
+
+    @property
+    def resting_seconds(self) -> float:
+        """For how long the model is not to be asked, because it has let too many requests in a row go unanswered."""
+        return max(0.0, self._resting_until - self._clock())
 
     def hold(self, seconds: float) -> None:
         """Send nothing more for so long: the server said when it will take requests again."""

@@ -135,6 +135,16 @@ def test_a_request_that_is_late_is_closed_at_the_server(scheduler: SubCallSchedu
     assert server.wait_until(lambda now: now.hung_up == 3 and now.under_way == 0)
 
 
+def test_a_server_that_hangs_is_not_waited_for_by_every_call_of_a_large_batch(
+    scheduler: SubCallScheduler, server: MisbehavingOpenAI
+) -> None:
+    server.behaviours = [bad.hangs]
+    results = run(scheduler, server, count=500, profile=IMPATIENT)
+    assert {each.code for each in results if isinstance(each, SubFailure)} == {"language_model_timeout"}
+    assert len(results) == 500
+    assert len(server.requests) <= 2 * IMPATIENT.parallel_calls
+
+
 def test_when_the_budgets_time_is_over_requests_are_closed_at_the_server(
     scheduler: SubCallScheduler, server: MisbehavingOpenAI
 ) -> None:

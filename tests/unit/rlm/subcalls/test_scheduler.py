@@ -16,6 +16,7 @@ from rlm.budgets import Budget, Limits
 from rlm.errors import (
     ContextTooLongError,
     LanguageModelRefusedError,
+    LanguageModelTimeoutError,
     LanguageModelUnavailableError,
     RunCancelledError,
 )
@@ -539,6 +540,44 @@ def test_a_straggler_is_sent_twice_and_the_first_answer_counts(scheduler: SubCal
     assert last.usage.calls == 2  # the copy that lost was paid for as well
     assert budget.spent.calls == 11
     assert budget._reserved.calls == 0
+
+
+def test_a_call_is_late_among_those_of_its_purpose(scheduler: SubCallScheduler, clock: Time) -> None:
+    """A root's reply takes many times as long as a label, and is not sent twice for that."""
+    asked: list[str] = []
+
+    async def answer(prompt: str) -> Answer:
+        asked.append(prompt)
+        while prompt == "write" and clock.now < 60:
+            await asyncio.sleep(0)
+        return f"re {prompt}"
+
+    profile = replace(PROFILE, hedge_after_medians=3.0)
+    bound = scheduler.bind(chat(answer), profile, tenant_id="ann", budget=Budget(Limits()))
+    bound.run(calls(10))
+    assert texts(bound.run([replace(call("write"), purpose="root")])) == ["re write"]
+    assert asked.count("write") == 1
+
+
+def test_a_model_that_lets_calls_go_unanswered_is_asked_again_after_a_rest(
+    scheduler: SubCallScheduler, clock: Time
+) -> None:
+    silent = True
+
+    async def answer(prompt: str) -> Answer:
+        if silent:
+            raise LanguageModelTimeoutError("The language model sent nothing.")
+        return f"re {prompt}"
+
+    model = chat(answer)
+    results = run(scheduler, model, calls(50))
+    assert {each.code for each in results if isinstance(each, SubFailure)} == {"language_model_timeout"}
+    sent, silent = len(model.prompts), False
+    assert sent < 50
+    assert "asked again" in str(run(scheduler, model, [call("soon")])[0])
+    clock.now += 31
+    assert texts(run(scheduler, model, [call("later")])) == ["re later"]
+    assert len(model.prompts) == sent + 1
 
 
 def test_a_straggler_waits_where_the_budget_has_no_room_for_a_second_copy(
