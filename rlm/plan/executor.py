@@ -14,7 +14,7 @@ from rlm.operators.operators import Operators, Working
 from rlm.operators.packing import Progress
 from rlm.operators.subjects import Projection, whole
 from rlm.operators.table import Row, keep
-from rlm.plan.plan import Classify, Extract, Filter, Plan, Step
+from rlm.plan.plan import Classify, Extract, Filter, Plan, Step, columns_named
 from rlm.strategies import never
 
 
@@ -119,15 +119,11 @@ def _written(values: Mapping[str, object]) -> dict[str, str]:
 
 
 def _rows(corpus: Corpus, records: Records, plan: Plan) -> Iterable[Row]:
-    """Rows with the fields that the answer looks at; the judged text itself is not kept."""
+    """Rows with the fields that the plan names; of the others, such as a long text that is judged, nothing is kept."""
+    named = columns_named(plan)
     for handle, text in zip(records.handles, corpus.read_all(records.handles), strict=True):
-        values = fields(text, records.columns) if _needs_fields(plan) else {}
-        values.pop(plan.text_column or "", None)
-        yield Row(handle, values)
-
-
-def _needs_fields(plan: Plan) -> bool:
-    return plan.text_column is not None or bool(plan.where)
+        written = fields(text, records.columns) if named else {}
+        yield Row(handle, {name: value for name, value in written.items() if name in named})
 
 
 def projection(plan: Plan, records: Records) -> Projection:

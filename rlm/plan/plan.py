@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rlm.corpus.records import Splitting
-from rlm.operators.aggregate import Key, Required, Than, Unit
+from rlm.operators.aggregate import Always, Amount, Key, Required, Than, Unit
 from rlm.operators.labels import LabelSet
 from rlm.operators.table import LABEL, Condition
 
@@ -123,6 +123,37 @@ class Plan:
     notes: tuple[str, ...] = field(default=())
 
 
+def columns_named(plan: Plan) -> frozenset[str]:
+    """The columns that a plan's conditions and its answer look at, written in the records or made by its steps."""
+    answer = plan.answer
+    columns = {condition.column for condition in (*plan.where, *answer.where)}
+    match answer:
+        case Rank(key) | CountGroups(key) | Pairs(key):
+            columns.add(key.column)
+        case Listing(_, str(column)) | Measure(column):
+            columns.add(column)
+        case Compare(one, other):
+            columns |= {condition.column for condition in (*one, *other)}
+    match answer:
+        case CountGroups(_, required):
+            columns |= _columns_required(required)
+        case Pairs(_, first, second):
+            columns |= _columns_required(first) | _columns_required(second)
+    return frozenset(columns)
+
+
+def _columns_required(required: Required | None) -> set[str]:
+    found: set[str] = set()
+    for each in (*required.any_of, *required.all_of) if required else ():
+        match each:
+            case Amount(conditions, _, _, others, every_other):
+                found |= {condition.column for condition in (*conditions, *(others or ()))}
+                found |= {every_other} if every_other is not None else set()
+            case Always(conditions, must):
+                found |= {condition.column for condition in (*conditions, *must)}
+    return found
+
+
 __all__ = [
     "MATCHES",
     "Aggregation",
@@ -143,4 +174,5 @@ __all__ = [
     "Step",
     "Than",
     "Unit",
+    "columns_named",
 ]

@@ -242,6 +242,32 @@ def test_what_failed_makes_the_answer_partial_and_is_counted() -> None:
     assert not answer.claims[0].supported
 
 
+CITIES = "\n".join(f"User: {n % 4} || City: {('Amsterdam', 'Berlin', 'Utrecht')[n % 5 % 3]}" for n in range(50))
+
+
+def test_records_are_grouped_by_their_longest_column() -> None:
+    corpus = corpus_of(CITIES)
+    assert look(corpus).text_column == "City"
+    answer = strategy(corpus, RuleSubCalls(label_of)).answer("Which city has the second fewest records?")
+    assert answer.result is not None
+    assert answer.result.table == {"Amsterdam": 20, "Berlin": 20, "Utrecht": 10}
+
+
+def test_records_are_grouped_by_their_only_column() -> None:
+    corpus = corpus_of("\n".join(f"City: {name}" for name in ("Berlin", "Utrecht", "Berlin", "Berlin")))
+    answer = strategy(corpus, RuleSubCalls(label_of)).answer("Which city has the most records?")
+    assert first_line(answer) == "Berlin"
+
+
+def test_records_are_kept_by_their_longest_column() -> None:
+    form = (
+        '{"yes_no_question": "", "labels": [], "values": [], "compute": "count", "column": "", '
+        '"where": [{"column": "City", "op": "is", "value": "Amsterdam"}]}'
+    )
+    answer = strategy(corpus_of(CITIES), RuleSubCalls(label_of, lambda call: form)).answer("Amsterdam, in total?")
+    assert first_line(answer) == "20"
+
+
 def test_documents_judged_by_their_beginning_are_said_to_be_so() -> None:
     corpus = corpus_of("We met a cat that day. " * 20, "The oak fell. " * 1_000, "The elm fell. " * 1_000)
     layout = replace(look(corpus), records=split(corpus, Splitting(SplitBy.DOCUMENT)))
