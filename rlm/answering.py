@@ -180,7 +180,8 @@ class Answering:
         require_confirmation(estimate, wanted)
         calls = self._calls(model, scope, wanted, durability)
         strategy = self._library.exhaustive(chosen, calls, model.profile, cancelled, every_record=every_record)
-        return Routed(chosen.strategy, chosen.reason, estimate.sentence() if estimate.calls else ""), strategy
+        said = estimate.sentence() if estimate.calls and chosen.plan else ""
+        return Routed(chosen.strategy, chosen.reason, said), strategy
 
     def _events(self, routed: Routed, events: Iterator[Event]) -> Iterator[Event]:
         yield routed

@@ -16,6 +16,7 @@ from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.inference import Inferences
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
+from rlm.plan.plan import Count, Filter, Plan
 from rlm.profiles import ModelProfile
 from rlm.recursive.loop import Workspace
 from rlm.recursive.strategy import RecursiveStrategy
@@ -99,11 +100,11 @@ class Library:
         return [float(each) for each in cosines(questions, texts, self._embedder)]
 
     def estimate(self, route: Route, profile: ModelProfile, *, every_record: bool = False) -> Estimate:
-        """Nothing where the plan is still to be filled in by the model."""
-        if route.plan is None or route.layout is None or route.corpus is None:
+        """Of a plan that the model is still to fill in, what one question about every record would cost."""
+        if route.layout is None or route.corpus is None:
             return Estimate()
         return estimate(
-            route.plan,
+            route.plan or Plan(route.layout.records.splitting, Count(), (Filter("whether it is meant"),)),
             route.layout,
             route.corpus,
             profile,

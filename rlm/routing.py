@@ -120,7 +120,7 @@ def _forced(question: str, strategy: StrategyName, open_corpus: Callable[[], Cor
 
 def require_confirmation(estimate: Estimate, wanted: Wanted) -> None:
     """Raises `RunTooLargeError` with the estimate where a run is large and the caller has said nothing about it."""
-    if estimate.large and not wanted.confirm and wanted.budget is None:
+    if estimate.large and not wanted.confirm and wanted.budget in (None, Limits()):
         raise RunTooLargeError(estimate.sentence())
 
 

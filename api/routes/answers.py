@@ -22,6 +22,7 @@ from ingest.catalog.keys import ApiKey
 from ingest.documents import JobKind
 from ingest.errors import LeadlineError
 from ingest.runs import RunRequest
+from rlm.answers import Answer
 from rlm.budgets import Limits
 from rlm.errors import LanguageModelUnavailableError
 from rlm.questions import check_question
@@ -29,6 +30,10 @@ from rlm.runs.bodies import limits_body
 from rlm.strategies import Completed, Delta, Event, Planned, Reading, Retrieved, Routed, Working, complete
 
 log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 0.5
+# Nobody sees it but the log; the name is that of nginx.
+_CLIENT_CLOSED_REQUEST = 499
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
 
@@ -53,7 +58,7 @@ async def ask(
     With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen: `routed` (the strategy
     and why), `retrieved` and `reading`, or `planned` and `working` of an answer that is computed from records, `delta`
     (a piece of the text, checked before it is sent), and last `completed` with the whole answer or `error` with a
-    problem. Closing the connection ends the work.
+    problem. Closing the connection ends the work, streamed or not.
     """
     question = check_question(body.question)
     if body.background:
@@ -65,7 +70,8 @@ async def ask(
     )
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
         return StreamingResponse(_sse(request, events, stop), media_type=sse.MEDIA_TYPE)
-    return AnswerOut.of(await run_in_threadpool(complete, events))
+    answer = await _waited_for(request, events, stop)
+    return Response(status_code=_CLIENT_CLOSED_REQUEST) if answer is None else AnswerOut.of(answer)
 
 
 def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, key: str | None) -> Response:
@@ -91,6 +97,18 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, ke
     served.doorbell.ring(JobKind.RUN)
     out = RunWithAnswerOut.of(run).model_dump(mode="json")
     return JSONResponse(out, 202 if created else 200, {"Location": f"/v1/runs/{run.id}"})
+
+
+async def _waited_for(request: Request, events: Iterator[Event], stop: threading.Event) -> Answer | None:
+    """The answer; None when nobody waits for it any more, and then what is under way is given up."""
+    work = asyncio.ensure_future(run_in_threadpool(complete, events))
+    while not (await asyncio.wait({work}, timeout=_LOOK_SECONDS))[0]:
+        if await request.is_disconnected():
+            stop.set()
+            await asyncio.wait({work})
+            work.exception()  # what giving up raises is nobody's
+            return None
+    return await work
 
 
 async def _sse(request: Request, events: Iterator[Event], stop: threading.Event) -> AsyncIterator[str]:

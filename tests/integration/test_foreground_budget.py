@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from api.cli.client import Client
@@ -79,6 +80,16 @@ def test_who_goes_away_closes_the_request_to_the_model(client: Client, model: Sc
     with client.http.stream("POST", "/v1/answers", json=body):
         wait_until(lambda: model.open == 1, seconds=30, what="the model was asked")
     wait_until(lambda: model.open == 0, seconds=5, what="the request is closed")
+    assert model.dropped == dropped + 1
+
+
+def test_who_hangs_up_closes_the_request_to_the_model_too(client: Client, model: ScriptedOpenAI) -> None:
+    model.fault = "wait"
+    dropped = model.dropped
+    body = {"question": QUESTION, "strategy": "direct"}
+    with pytest.raises(httpx.ReadTimeout):
+        client.http.post("/v1/answers", json=body, timeout=2)
+    wait_until(lambda: model.open == 0, seconds=10, what="the request is closed")
     assert model.dropped == dropped + 1
 
 

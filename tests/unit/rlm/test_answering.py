@@ -140,6 +140,20 @@ def test_a_large_run_is_refused_before_a_call_and_begins_when_confirmed(schedule
     assert answer(made, wanted=Wanted(confirm=True)).status is AnswerStatus.ANSWERED
 
 
+def test_a_budget_without_a_limit_confirms_nothing(scheduler: SubCallScheduler) -> None:
+    with pytest.raises(RunTooLargeError):
+        answering(scheduler, RuleChat(), SLOW).stream(COUNTING, SCOPE, wanted=Wanted(budget=Limits()))
+
+
+def test_a_large_run_whose_plan_the_model_is_to_fill_in_is_refused_before_a_call(scheduler: SubCallScheduler) -> None:
+    chat = RuleChat()
+    with pytest.raises(RunTooLargeError, match="90 records"):
+        answering(scheduler, chat, SLOW).stream(
+            "What do these records have in common?", SCOPE, wanted=Wanted(StrategyName.EXHAUSTIVE)
+        )
+    assert chat.prompts == []
+
+
 def test_another_tenant_counts_nothing_of_it(scheduler: SubCallScheduler) -> None:
     chat = RuleChat()
     found = answer(answering(scheduler, chat), scope=AnswerScope("bob"))
