@@ -136,11 +136,14 @@ class Carrier:
             self._jobs.fail(job, reason)
 
     def _each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:
+        """A job that the catalog takes no end of is queued again when its lease has run out."""
         for job in held:
             try:
                 settle(job)
             except LeaseLostError:
                 log.info("job was taken over", job=job.id)
+            except LeadlineError as error:
+                log.warning("job was not settled", job=job.id, error=repr(error))
 
 
 def _raise(error: Exception) -> None:

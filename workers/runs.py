@@ -117,7 +117,7 @@ class RunTask:
                     seen = time.monotonic()
                 except LeaseLostError:
                     return lost.set()
-                except LeadlineError as error:
+                except Exception as error:  # noqa: BLE001 - without this thread nobody would learn of a cancellation
                     log.warning("a run's job cannot be looked at", job=job.id, error=repr(error))
                     if time.monotonic() - seen > self._jobs.lease_seconds:
                         return lost.set()

@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 OpenBuilder = Callable[[Callable[[], bool]], Builder]
 
 _POLL_SECONDS = 2.0
+# After an error a thread waits, twice as long each time, and goes on: a catalog that is locked or away comes back.
+_FIRST_PAUSE_SECONDS = 0.5
+_LONGEST_PAUSE_SECONDS = 30.0
 # While documents wait to become searchable for longer than this, embedding stands back; under it they keep up with the
 # uploads, and the encoder would stand still in a long stream of small ones.
 _KEEPING_UP_SECONDS = 2.0
@@ -92,14 +95,29 @@ class WorkerThreads:
         bell = self._doorbell.bell(kind)
 
         def loop() -> None:
+            pause_seconds = _FIRST_PAUSE_SECONDS
             while not self._stop.is_set():
-                if not once():
+                found = self._guarded(once)
+                if found is None:
+                    self._stop.wait(pause_seconds)
+                    pause_seconds = min(_LONGEST_PAUSE_SECONDS, 2 * pause_seconds)
+                    continue
+                pause_seconds = _FIRST_PAUSE_SECONDS
+                if not found:
                     bell.wait(_POLL_SECONDS)
                     bell.clear()
 
         thread = threading.Thread(target=loop, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
+
+    def _guarded(self, work: Callable[[], bool]) -> bool | None:
+        """What it returns, and None when it failed: what a task raises is in its job's row, and this is of the rest."""
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 - a thread of the service must not end for any reason
+            log.error("a worker thread could not go on", thread=threading.current_thread().name, error=repr(error))
+            return None
 
     def _ingest_once(self, carrier: Carrier) -> bool:
         if not self._has_room() or not carrier.once(JobKind.INGEST):
@@ -147,9 +165,14 @@ class WorkerThreads:
     def _heartbeat(self) -> None:
         """Keeps the leases of long stages alive, and queues again what another worker let lapse."""
         while not self._stop.wait(self._jobs.lease_seconds / 3):
-            for carrier in (*self._carriers, self._embedder, *self._answerers):
-                carrier.keep_leases()
-            if self._builder is not None:
-                self._builder.keep_leases()
-            if self._jobs.recover(all_running=False):
-                self._doorbell.ring_all()
+            self._guarded(self._beat)
+
+    def _beat(self) -> bool:
+        for carrier in (*self._carriers, self._embedder, *self._answerers):
+            carrier.keep_leases()
+        if self._builder is not None:
+            self._builder.keep_leases()
+        recovered = bool(self._jobs.recover(all_running=False))
+        if recovered:
+            self._doorbell.ring_all()
+        return recovered

@@ -1,0 +1,94 @@
+"""Worker threads over a catalog that is away for a while."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.catalog.jobs import Jobs
+from ingest.documents import Failure, Job, JobKind, VersionState
+from ingest.errors import CatalogUnavailableError
+from retrieval.errors import IndexUnavailableError
+from tests.support.books import book
+from tests.support.catalogs import lapse
+from tests.support.cluster import wait_until
+from tests.support.harbour import Harbour, no
+from workers.carrying import Carrier
+from workers.enqueue import ThreadDoorbell
+from workers.threads import WorkerThreads
+
+
+class FlakyJobs(Jobs):
+    """Whose catalog answers nothing while it is `away`; `asked` counts what was asked of it meanwhile."""
+
+    away = False
+    asked: Counter[str]
+
+    def _require_there(self, method: str) -> None:
+        if self.away:
+            self.asked[method] += 1
+            raise CatalogUnavailableError("The catalog was locked for over 30 seconds.")
+
+    def claim(self, kind: JobKind, *, limit: int = 1, total_bytes: int | None = None) -> list[Job]:
+        self._require_there(kind)
+        return super().claim(kind, limit=limit, total_bytes=total_bytes)
+
+    def recover(self, *, all_running: bool) -> int:
+        self._require_there("recover")
+        return super().recover(all_running=all_running)
+
+    def postpone(self, job: Job, failure: Failure) -> None:
+        self._require_there("postpone")
+        super().postpone(job, failure)
+
+
+@pytest.fixture
+def harbour(tmp_path: Path) -> Iterator[Harbour]:
+    made = Harbour(tmp_path)
+    made.jobs = jobs = FlakyJobs(made.engine, lease_seconds=0.3)
+    jobs.asked = Counter()
+    yield made
+    made.engine.dispose()
+
+
+def flaky(harbour: Harbour) -> FlakyJobs:
+    assert isinstance(harbour.jobs, FlakyJobs)
+    return harbour.jobs
+
+
+def test_threads_outlive_a_catalog_that_was_away(harbour: Harbour) -> None:
+    jobs = flaky(harbour)
+    jobs.away = True
+    threads = WorkerThreads(jobs, [harbour.ingest], harbour.embed, harbour.collect, ThreadDoorbell())
+    threads.start()
+    try:
+        kinds = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT)
+        wait_until(
+            lambda: all(jobs.asked[kind] for kind in kinds) and jobs.asked["recover"] > 1,
+            seconds=30,
+            what="every thread has failed, and the leases were looked after again",
+        )
+        jobs.away = False
+        document = harbour.upload(book(1))
+        wait_until(lambda: harbour.state(document) is VersionState.READY, seconds=60, what="the document is ready")
+    finally:
+        threads.stop()
+
+
+def test_a_job_that_the_catalog_took_no_end_of_is_carried_again_when_its_lease_has_run_out(harbour: Harbour) -> None:
+    jobs = flaky(harbour)
+    harbour.upload(book(1), "a.md")
+    harbour.upload(book(2), "b.md")
+
+    def everything_goes_away(_: str) -> None:
+        jobs.away = True
+        raise IndexUnavailableError("Away.")
+
+    harbour.index.fault = everything_goes_away
+    carrier = Carrier(jobs, harbour.ingest, stopping=no)
+    assert carrier.once(JobKind.INGEST) == 2
+    assert jobs.asked["postpone"] == 2
+    jobs.away = False
+    lapse(harbour.engine)
+    assert jobs.recover(all_running=False) == 2
