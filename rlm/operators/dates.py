@@ -36,6 +36,11 @@ def read_date(text: str) -> date | None:
     return None
 
 
+def has_clock(text: str) -> bool:
+    """Whether a date has an hour with it, which `read_date` leaves out."""
+    return _CLOCK.search(text) is not None
+
+
 def read_month(text: str) -> str | None:
     """A month as `2023-04`, from `04/2023`, `2023-04` or `April 2023`; None for what is none."""
     match = _MONTH.fullmatch(text.strip())

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from math import isfinite
 
 from rlm.corpus.handles import Handle
-from rlm.operators.dates import month_of, read_date, read_month
+from rlm.operators.dates import has_clock, month_of, read_date, read_month
 
 LABEL = "label"
 
@@ -93,12 +94,21 @@ def month(text: str) -> str | None:
 
 
 def number(text: str) -> float | None:
-    """`1,250.5` and `€ 30` are numbers; None for what is none."""
+    """`1,250.5` and `€ 30` are numbers; None for what is none, as `NaN` and infinity are: no sum can have them."""
     bare = text.strip().strip("$€£%").replace(",", "").strip()
     try:
-        return float(bare)
+        found = float(bare)
     except ValueError:
         return None
+    return found if isfinite(found) else None
+
+
+def _same(given: str, wanted: str) -> bool:
+    """The same name, or the same day, in whatever way each is written; an hour is compared as it is written."""
+    if folded(given) == folded(wanted):
+        return True
+    one = None if has_clock(wanted) else day(wanted)
+    return one is not None and day(given) == one
 
 
 def _day_test(compare: Callable[[str, str], bool]) -> Callable[[str, Condition], bool]:
@@ -119,9 +129,9 @@ def _number_test(compare: Callable[[float, float], bool]) -> Callable[[str, Cond
 
 _DAYS = frozenset({Op.BEFORE, Op.AFTER, Op.FROM, Op.UNTIL})
 _TESTS: dict[Op, Callable[[str, Condition], bool]] = {
-    Op.IS: lambda given, condition: folded(given) == folded(condition.value),
-    Op.IS_NOT: lambda given, condition: folded(given) != folded(condition.value),
-    Op.IN: lambda given, condition: folded(given) in set(map(folded, condition.values)),
+    Op.IS: lambda given, condition: _same(given, condition.value),
+    Op.IS_NOT: lambda given, condition: not _same(given, condition.value),
+    Op.IN: lambda given, condition: any(_same(given, value) for value in condition.values),
     Op.CONTAINS: lambda given, condition: folded(condition.value) in folded(given),
     Op.BEFORE: _day_test(lambda one, other: one < other),
     Op.AFTER: _day_test(lambda one, other: one > other),

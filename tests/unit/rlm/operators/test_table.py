@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from rlm.corpus.handles import Handle
 from rlm.operators.dates import read_date, read_month
-from rlm.operators.table import Condition, Op, Row
+from rlm.operators.table import Condition, Op, Row, number
 
 
 def row(**values: str) -> Row:
@@ -39,6 +39,9 @@ def test_what_is_no_month_is_none(text: str) -> None:
     assert read_month(text) is None
 
 
+RECORD = row(user="Ann", text="The white whale", date="Oct 14, 2022", age="7", at="2022-10-14 10:00")
+
+
 @pytest.mark.parametrize(
     ("condition", "holds"),
     [
@@ -55,11 +58,23 @@ def test_what_is_no_month_is_none(text: str) -> None:
         (Condition("age", Op.AT_LEAST, ("7",)), True),
         (Condition("age", Op.AT_MOST, ("6.9",)), False),
         (Condition("missing", Op.IS_NOT, ("x",)), False),
+        (Condition("date", Op.IS, ("2022-10-14",)), True),
+        (Condition("date", Op.IS, ("2022-10-15",)), False),
+        (Condition("date", Op.IS_NOT, ("10/14/2022",)), False),
+        (Condition("date", Op.IN, ("2022-10-13", "14.10.2022")), True),
+        (Condition("date", Op.IS, ("October",)), False),
+        (Condition("at", Op.IS, ("2022-10-14",)), True),
+        (Condition("at", Op.IS, ("2022-10-14 11:00",)), False),
     ],
     ids=str,
 )
 def test_conditions(condition: Condition, holds: bool) -> None:
-    assert condition.holds(row(user="Ann", text="The white whale", date="Oct 14, 2022", age="7")) is holds
+    assert condition.holds(RECORD) is holds
+
+
+@pytest.mark.parametrize("text", ["NaN", "inf", "-Infinity", "1e999", "many"])
+def test_what_cannot_be_added_up_is_no_number(text: str) -> None:
+    assert number(text) is None
 
 
 @pytest.mark.parametrize(
