@@ -30,7 +30,7 @@ class Layout:
     def column(self, name: str) -> str | None:
         """The column that a word means: `users`, `user IDs` and `USER` mean `User`; None where no column is meant."""
         wanted = _stem(name)
-        return next((column for column in self.columns if _stem(column) == wanted), None)
+        return next((column for column in self.columns if wanted and _stem(column) == wanted), None)
 
 
 def look(corpus: Corpus) -> Layout:
@@ -58,5 +58,7 @@ def _are_dates(values: list[str]) -> bool:
 
 
 def _stem(name: str) -> str:
-    words = [word for word in name.casefold().replace("_", " ").split() if word not in ("id", "ids", "the", "number")]
-    return " ".join(word.removesuffix("s") for word in words)
+    """What is left of a name is never nothing, unless it is: a column may be called `ID`."""
+    words = [word for word in name.casefold().replace("_", " ").split() if word != "the"]
+    telling = [word for word in words if word not in ("id", "ids", "number")]
+    return " ".join(word.removesuffix("s") for word in telling or words)
