@@ -6,7 +6,7 @@ code and computes nothing. What it writes is checked against the records before 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rlm.answers import Usage
 from rlm.corpus.records import SplitBy, Splitting
@@ -14,9 +14,22 @@ from rlm.operators.aggregate import Key
 from rlm.operators.labels import LabelSet, label_set
 from rlm.operators.prompts import numbered, one_line
 from rlm.operators.reading import YES
-from rlm.operators.table import LABEL, Condition, Op
+from rlm.operators.table import LABEL, Condition, Op, folded
 from rlm.plan.layout import Layout
-from rlm.plan.plan import MATCHES, Aggregation, Classify, Count, Extract, Filter, Listing, Measure, Plan, Rank, Step
+from rlm.plan.plan import (
+    MATCHES,
+    Aggregation,
+    Classify,
+    Count,
+    Extract,
+    Filter,
+    Listing,
+    Measure,
+    Plan,
+    Rank,
+    Step,
+    columns_named,
+)
 from rlm.plan.wording import find_labels, take_apart
 from rlm.subcalls.port import SubCall, SubCalls, SubFailure
 
@@ -113,7 +126,7 @@ def read_form(text: str, question: str, layout: Layout, model: str) -> Plan:
     steps = tuple(_steps(form, question))
     where = tuple(_where(form, layout))
     answer = _answer(form, steps, where, layout)
-    return Plan(_splitting(layout), answer, steps, where, layout.text_column, by=model)
+    return _of_use(Plan(_splitting(layout), answer, steps, where, layout.text_column, by=model))
 
 
 def _call(question: str, layout: Layout, records: Sequence[str], problems: str) -> SubCall:
@@ -179,22 +192,55 @@ def _answer(
     compute, named = str(form["compute"]), str(form.get("column") or "").strip()
     if any(isinstance(step, Filter) for step in steps):
         where = (*where, Condition(MATCHES, Op.IS, (YES,)))
-    if compute == "count":
-        return Count(where)
-    if compute == "list" and not named:
-        return Listing(where)
+    if compute in ("count", "list"):
+        return _counted_or_listed(compute, named, steps, where, layout)
     column = _column(named, steps, layout)
-    if compute == "list":
-        return Listing(where, column)
     if compute in ("most_common", "least_common"):
         return Rank(Key(column), where, least=compute == "least_common")
     return Measure(column, compute, where)
 
 
+def _counted_or_listed(
+    compute: str, named: str, steps: Sequence[Step], where: tuple[Condition, ...], layout: Layout
+) -> Count | Listing:
+    """A column that is a label's name means the records with it, and "label" how many there are of each."""
+    names = [name for step in steps if isinstance(step, Classify) for name in step.labels.names]
+    meant = next((name for name in names if folded(name) == folded(named)), None)
+    if meant is not None:
+        where, named = (*where, Condition(LABEL, Op.IS, (meant,))), ""
+    if compute == "count" and not (names and named == LABEL):
+        return Count(where)
+    return Listing(where, _column(named, steps, layout) if named else None)
+
+
+def _of_use(plan: Plan) -> Plan:
+    """Without values that nothing is computed from; judging every record for nothing is what a form must not ask for.
+
+    Raises `FormError` where what is wanted of the labels or values is not said: all records would be counted.
+    """
+    named = columns_named(plan)
+    idle = [step for step in plan.steps if not _made(step) & named]
+    if any(isinstance(step, Classify) for step in idle):
+        raise FormError(
+            'The form does not say which of the "labels" counts. To "count" or "list" the records of one, write its '
+            'name into "column"; or ask a "yes_no_question" instead and leave "labels" empty; or compute "most_common" of '
+            'the column "label".'
+        )
+    if idle == list(plan.steps) and idle and isinstance(plan.answer, Count | Listing):
+        raise FormError(
+            'Nothing is computed from the "values". Ask a "yes_no_question" that says which records count and leave '
+            '"values" empty, or write the value that is computed from into "column".'
+        )
+    return replace(plan, steps=tuple(step for step in plan.steps if step not in idle))
+
+
+def _made(step: Step) -> frozenset[str]:
+    """The columns that a step fills in."""
+    return frozenset(step.properties) if isinstance(step, Extract) else frozenset({step.column})
+
+
 def _column(named: str, steps: Sequence[Step], layout: Layout) -> str:
-    made = {name for step in steps if isinstance(step, Extract) for name in step.properties}
-    if any(isinstance(step, Classify) for step in steps):
-        made.add(LABEL)
+    made = {name for step in steps if not isinstance(step, Filter) for name in _made(step)}
     column = named if named in made else layout.column(named)
     if column is None:
         known = ", ".join((*layout.columns, *sorted(made))) or "none"
