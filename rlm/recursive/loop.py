@@ -30,6 +30,7 @@ from rlm.recursive.prompts import SYSTEM, cell, going_on, left_out, opening
 from rlm.recursive.replies import read_root_reply
 from rlm.recursive.spans import OpenedSpans, plain
 from rlm.recursive.submitting import Submissions, Submitted, as_text
+from rlm.recursive.time_limit import TIME_IS_OVER, TimeLimit
 from rlm.recursive.toolbox import Search, Toolbox, ToolContext
 from rlm.recursive.trajectory import ROOT, RecordedSubCalls, Told, Turn, untold
 from rlm.sandbox.port import Cell, Sandbox, Session
@@ -87,6 +88,7 @@ class RecursiveRun:
         self.opened = OpenedSpans(workspace.corpus)
         self.submissions = Submissions(question, workspace.corpus, self.opened)
         self.reason = ""
+        self._time = TimeLimit(workspace.budget)
         deeper = self._descend if self._may_descend() else None
         self._opening = opening(question, workspace.corpus, deeper=deeper is not None)
         context = ToolContext(
@@ -96,6 +98,7 @@ class RecursiveRun:
             profile=workspace.profile,
             opened=self.opened,
             submissions=self.submissions,
+            time=self._time,
             cancelled=cancelled,
             search=workspace.search(workspace.corpus) if workspace.search else None,
             descend=deeper,
@@ -127,7 +130,7 @@ class RecursiveRun:
                 turn, survived = self._turn(number, asked, session)
                 self._told(turn)
                 yield turn
-                if self.submissions.final is not None:
+                if self.submissions.final is not None or self.reason:
                     return
                 idle = 0 if turn.code is not None else idle + 1
                 if idle == _MAX_IDLE_TURNS:
@@ -179,15 +182,9 @@ class RecursiveRun:
     def _turn(self, number: int, reply: str, session: Session) -> tuple[Turn, bool]:
         """Runs a reply's code; false when the sandbox and its variables are gone."""
         read = read_root_reply(reply)
-        survived = True
-        cell_ = Cell("", 0, None, 0.0)
+        cell_, survived = Cell("", 0, None, 0.0), True
         if read.code is not None:
-            try:
-                cell_ = session.run(read.code, cancelled=self._cancelled)
-            except SandboxLostError as error:
-                survived = False
-                said = f"{error.detail} {error.hint or ''} The session was started anew: variables are gone."
-                cell_ = Cell("", 0, said, 0.0)
+            cell_, survived = self._run_cell(read.code, session)
         shown = "\n".join(part.rstrip() for part in (cell_.output, cell_.error or "", read.note) if part.strip())
         self._turns.append(cell(number, read.code, shown))
         self._trim_to_window()
@@ -204,6 +201,20 @@ class RecursiveRun:
             made=made,
         )
         return turn, survived
+
+    def _run_cell(self, code: str, session: Session) -> tuple[Cell, bool]:
+        """What the cell gave, or why nothing; when the budget ended in it, that is the run's `reason`."""
+        try:
+            return session.run(code, cancelled=lambda: self._cancelled() or self._time.ended()), True
+        except SandboxLostError as error:
+            said = f"{error.detail} {error.hint or ''} The session was started anew: variables are gone."
+        except BudgetExhaustedError as error:
+            said = self.reason = error.detail
+        except RunCancelledError:
+            if self._cancelled() or not self._time.ended():
+                raise
+            said = self.reason = TIME_IS_OVER
+        return Cell("", 0, said, 0.0), False
 
     def _prompt(self, end: str) -> str:
         trimmed = left_out(self._left_out) if self._left_out else ""

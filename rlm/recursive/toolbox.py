@@ -1,6 +1,6 @@
 """The tools of a root model's code: read-only, and bound to one corpus by construction."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from itertools import combinations
@@ -13,11 +13,12 @@ from rlm.corpus.grep import count_matches, grep
 from rlm.corpus.handles import Handle
 from rlm.corpus.records import SplitBy, Splitting, split
 from rlm.corpus.search import FoundPassage
-from rlm.errors import RunCancelledError
+from rlm.errors import BudgetExhaustedError, RunCancelledError
 from rlm.operators.operators import Operators, finish
 from rlm.profiles import ModelProfile
 from rlm.recursive.spans import OpenedSpans, parse_handle, parse_handles, plain
 from rlm.recursive.submitting import Submissions
+from rlm.recursive.time_limit import RESOURCE, TimeLimit
 from rlm.sandbox.port import Tool, ToolError
 from rlm.subcalls.port import SubCall, SubCalls, SubReply
 from rlm.tokens import estimated_tokens
@@ -45,6 +46,7 @@ class ToolContext:
     profile: ModelProfile
     opened: OpenedSpans
     submissions: Submissions
+    time: TimeLimit
     cancelled: Callable[[], bool]
     search: Search | None = None
     descend: Descend | None = None
@@ -56,14 +58,19 @@ class Toolbox:
     def __init__(self, context: ToolContext) -> None:
         self._context = context
         self._corpus = context.corpus
+        self._stopped = context.time.bounding(context.cancelled)
 
     def tools(self) -> dict[str, Tool]:
         made = (
             *(self.search, self.grep, self.count, self.read, self.outline, self.records),
             *(self.classify, self.extract, self.filter_records, self.map_records, self.pairs),
-            *(self.llm_query, self.llm_query_batched, self.rlm_query, self.draft, self.submit),
+            *(self.llm_query, self.llm_query_batched, self.rlm_query),
         )
-        return {tool.__name__: _telling(tool) for tool in made}
+        time = self._context.time
+        return {
+            **{tool.__name__: _telling(tool, time.require) for tool in made},
+            **{tool.__name__: _telling(tool, time.require_to_hand_in) for tool in (self.draft, self.submit)},
+        }
 
     def search(self, query: str, top_k: int = 10) -> list[dict[str, Any]]:
         if self._context.search is None:
@@ -84,7 +91,7 @@ class Toolbox:
             limit=_number(limit, "limit"),
             cursor=cursor,
             ignore_case=bool(ignore_case),
-            cancelled=self._context.cancelled,
+            cancelled=self._stopped,
         )
         self._context.opened.add(hit.context for hit in page.hits)
         self._context.opened.scanned |= page.next_cursor is None and cursor is None
@@ -96,7 +103,7 @@ class Toolbox:
             self._corpus,
             _text(pattern, "pattern"),
             ignore_case=bool(ignore_case),
-            cancelled=self._context.cancelled,
+            cancelled=self._stopped,
         )
         self._context.opened.scanned |= counted.complete
         return {"total": counted.total, "documents": dict(counted.documents), "complete": counted.complete}
@@ -122,13 +129,22 @@ class Toolbox:
             raise ToolError(f"by is one of {', '.join(SplitBy)}")
         within = self._corpus if handle is None else self._corpus.within([parse_handle(handle, self._corpus)])
         self._context.opened.scanned |= handle is None
-        found = split(within, Splitting(SplitBy(by), pattern), cancelled=self._context.cancelled).handles
+        found = tuple(self._split(within, Splitting(SplitBy(by), pattern)))
         if handle is not None:
             part = parse_handle(handle, self._corpus)
             found = tuple(each for each in found if part.holds(each))
         if len(found) > _MAX_RECORDS:
             raise ToolError(f"those are {len(found):,} records; take them document by document")
         return [plain(each) for each in found]
+
+    def _split(self, within: Corpus, splitting: Splitting) -> Iterator[Handle]:
+        """Document by document, so that no more than one is cut after the time."""
+        for document in within.documents:
+            self._context.time.require()
+            try:
+                yield from split(within.alone(document), splitting, cancelled=self._stopped).handles
+            except TimeoutError as error:
+                raise ToolError("the pattern takes too long: simplify it") from error
 
     def classify(self, records: object, labels: object) -> list[str | None]:
         if not isinstance(labels, Mapping | list | tuple) or not all(isinstance(each, str) for each in labels):
@@ -219,16 +235,19 @@ class Toolbox:
         return list(self._context.subcalls.run(calls, cancelled=self._context.cancelled))
 
 
-def _telling(tool: Callable[..., _Returned]) -> Callable[..., _Returned]:
-    """What the product's own errors say is meant for users, so the code may read it."""
+def _telling(tool: Callable[..., _Returned], require: Callable[[], None]) -> Callable[..., _Returned]:
+    """What the product's own errors say is meant for users, so the code may read it. `require` is asked before."""
 
     @wraps(tool)
     def told(*arguments: object, **named: object) -> _Returned:
+        require()
         try:
             return tool(*arguments, **named)
         except RunCancelledError:
             raise
         except LeadlineError as error:
+            if isinstance(error, BudgetExhaustedError) and error.resource == RESOURCE:
+                raise
             raise ToolError(f"{error.detail} {error.hint or ''}".strip()) from error
         except (TypeError, ValueError) as error:
             raise ToolError(f"it cannot be called so: {error}") from error

@@ -32,7 +32,8 @@ class Session(Protocol):
 
     def run(self, code: str, *, cancelled: Callable[[], bool] = never) -> Cell:
         """Failures of the code are in the result. Raises `SandboxLostError` when the interpreter died or had to be
-        killed (its variables are gone), and `RunCancelledError` soon after `cancelled` says so.
+        killed (its variables are gone), `RunCancelledError` soon after `cancelled` says so, and the `LeadlineError`
+        of a tool; after each of them the session is closed.
         """
 
     def close(self) -> None:
@@ -45,9 +46,9 @@ class Sandbox(Protocol):
     def open(self, tools: Mapping[str, Tool]) -> Session:
         """`tools` are the functions the code can call, by name; they run on the host, in the thread of `Session.run`.
 
-        A tool answers with plain data. `ToolError` reaches the code as an exception with its text; of any other
-        exception the code learns only the tool's name. Raises `SandboxUnavailableError` when isolation that was asked
-        for cannot be had: never a weaker one instead.
+        A tool answers with plain data. `ToolError` reaches the code as an exception with its text, a `LeadlineError`
+        ends the cell, and of any other exception the code learns only the tool's name. Raises
+        `SandboxUnavailableError` when isolation that was asked for cannot be had: never a weaker one instead.
         """
 
     def close(self) -> None: ...

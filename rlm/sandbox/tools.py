@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from rlm.errors import RunCancelledError
+from ingest.errors import LeadlineError
 from rlm.sandbox.port import Tool, ToolError
 
 log = structlog.get_logger(__name__)
@@ -25,7 +25,7 @@ class ToolTable:
         return tuple(self._tools)
 
     def call(self, name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any | Exception:  # noqa: ANN401
-        """What the tool returned, or the exception that the code is to see. Raises `RunCancelledError` alone."""
+        """What the tool returned, or the exception that the code is to see. Raises a tool's `LeadlineError`s alone."""
         tool = self._tools.get(name)
         if tool is None:
             return NameError(f"name '{name}' is not defined")
@@ -37,7 +37,7 @@ class ToolTable:
             result = tool(*arguments, **named)
         except ToolError as error:
             return RuntimeError(f"{name}: {error}")
-        except RunCancelledError:
+        except LeadlineError:
             raise
         except Exception:  # the code must not learn what the host says of itself
             log.exception("tool_failed", tool=name)

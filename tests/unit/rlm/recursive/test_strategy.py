@@ -204,6 +204,12 @@ def test_tools_called_wrongly_say_what_they_want(sandbox: Sandbox, call: str, sa
     assert asked.answer.status is AnswerStatus.ANSWERED
 
 
+def test_records_that_begin_at_a_pattern_that_takes_for_ever_are_refused(sandbox: Sandbox) -> None:
+    call = in_code("records(by='start', pattern='(a|aa)+$')")
+    asked = Asked(sandbox, call, in_code("submit(None)"), documents=("a" * 5_000 + "!",))
+    assert "takes too long" in (asked.turns[0].error or "")
+
+
 def test_prose_nonsense_and_ten_blocks_are_told_and_the_run_goes_on(sandbox: Sandbox) -> None:
     blocks = "\n".join(f"```python\nprint({n})\n```" for n in range(10))
     asked = Asked(sandbox, "I think it was 1697.", blocks, "```python\nx = 1", in_code(SUBMIT))
