@@ -223,8 +223,8 @@ def _of_use(plan: Plan) -> Plan:
     if any(isinstance(step, Classify) for step in idle):
         raise FormError(
             'The form does not say which of the "labels" counts. To "count" or "list" the records of one, write its '
-            'name into "column"; or ask a "yes_no_question" instead and leave "labels" empty; or compute "most_common" of '
-            'the column "label".'
+            'name into "column"; or ask a "yes_no_question" instead and leave "labels" empty; or compute '
+            '"most_common" of the column "label".'
         )
     if idle == list(plan.steps) and idle and isinstance(plan.answer, Count | Listing):
         raise FormError(
