@@ -127,7 +127,7 @@ class Answering:
             raise LanguageModelRefusedError("A recursive answer takes a language model.", hint="Set LEADLINE_LLM.")
         assert chosen.corpus is not None
         chat, profile, run = model.chat, model.profile, object()
-        limits = (wanted.budget or UNASKED).within(Limits(depth=profile.max_depth))
+        limits = (wanted.limits or UNASKED).within(Limits(depth=profile.max_depth))
         budget = durability.budget(limits, profile.price)
         retrieve = durability.retriever(retriever(self._searcher, scope, top_k=_SEARCHED))
 
@@ -198,7 +198,7 @@ class Answering:
         return replace(answer, citations=citations, reasons=(routed.reason, *answer.reasons))
 
     def _calls(self, model: ChatModel, scope: AnswerScope, wanted: Wanted, durability: Durability) -> SubCalls:
-        budget = durability.budget(wanted.budget or Limits(), model.profile.price)
+        budget = durability.budget(wanted.limits or Limits(), model.profile.price)
         bound = self._sub_calls.bind(model.chat, model.profile, tenant_id=scope.tenant_id, budget=budget)
         return durability.sub_calls(bound, budget, model.profile.price)
 

@@ -32,6 +32,11 @@ class Wanted:
     budget: Limits | None = None
     every_record: bool = False
 
+    @property
+    def limits(self) -> Limits | None:
+        """The budget; None where it limits nothing, which says nothing."""
+        return None if self.budget == Limits() else self.budget
+
 
 ANYHOW = Wanted()
 
@@ -120,7 +125,7 @@ def _forced(question: str, strategy: StrategyName, open_corpus: Callable[[], Cor
 
 def require_confirmation(estimate: Estimate, wanted: Wanted) -> None:
     """Raises `RunTooLargeError` with the estimate where a run is large and the caller has said nothing about it."""
-    if estimate.large and not wanted.confirm and wanted.budget in (None, Limits()):
+    if estimate.large and not wanted.confirm and wanted.limits is None:
         raise RunTooLargeError(estimate.sentence())
 
 

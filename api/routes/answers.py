@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from typing import Annotated, Any
 
 import structlog
@@ -22,6 +21,7 @@ from ingest.catalog.keys import ApiKey
 from ingest.documents import JobKind
 from ingest.errors import LeadlineError
 from ingest.runs import RunRequest
+from rlm.answering import UNASKED
 from rlm.answers import Answer
 from rlm.budgets import Limits
 from rlm.errors import LanguageModelUnavailableError
@@ -81,15 +81,18 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, ke
             hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
         )
     wanted, scope = body.wanted(), body.scope(caller.tenant_id)
-    with suppress(LanguageModelUnavailableError):  # a run waits for it
+    unasked = Limits()
+    try:
         served.answering.check(question, scope, wanted)
+    except LanguageModelUnavailableError:  # a run waits for it, and spends no more than what need not be confirmed
+        unasked = Limits() if wanted.confirm else UNASKED
     request = RunRequest(
         caller.tenant_id,
         question,
         scope.collections,
         scope.documents,
         wanted.strategy.value,
-        limits_body(wanted.budget or Limits()),
+        limits_body(wanted.budget or unasked),
         wanted.every_record,
         key,
     )

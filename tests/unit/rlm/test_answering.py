@@ -13,7 +13,7 @@ from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
-from rlm.answering import Answering
+from rlm.answering import UNASKED, Answering
 from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Limits
 from rlm.errors import LanguageModelRefusedError, NotExhaustiveError, RunTooLargeError, SandboxUnavailableError
@@ -192,6 +192,17 @@ def test_a_recursive_run_keeps_to_its_budget_and_says_so(scheduler: SubCallSched
     # The second "more" and all after it are kept replies, which cost nothing.
     assert len(chat.prompts) <= 6
     assert found.usage.calls <= 6
+
+
+def test_a_recursive_run_of_a_budget_without_limits_spends_what_one_without_a_budget_does(
+    scheduler: SubCallScheduler, sandbox: Sandbox
+) -> None:
+    spend = "```python\nllm_query_batched([str(n) for n in range(1000)])\n```"
+    chat = ScriptedChat(script=[spend, *["more"] * 1000])
+    wanted = Wanted(StrategyName.RECURSIVE, confirm=True, budget=Limits())
+    found = answer(answering(scheduler, chat, replace(PROFILE, max_depth=0), sandbox), wanted=wanted)
+    assert found.status is AnswerStatus.PARTIAL
+    assert found.usage.calls == UNASKED.calls
 
 
 def test_without_a_model_or_a_sandbox_a_recursive_answer_is_refused(scheduler: SubCallScheduler) -> None:

@@ -1,15 +1,18 @@
-"""Answers that their callers wait for keep to budgets and are given up with them, like those in the background."""
+"""What answers may spend: those that a caller waits for, like those in the background; and nothing for who has left."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from api.cli.client import Client
 from api.language_model import RemoteLanguageModel
-from rlm.answering import ChatModel
+from rlm.answering import UNASKED, ChatModel
 from rlm.chat_models import remote_chat_model
+from rlm.errors import LanguageModelUnavailableError
 from rlm.profiles import ModelProfile
+from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.scripted_chat import reply
 from tests.support.cluster import wait_until
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
@@ -98,3 +101,19 @@ def test_an_error_of_the_model_keeps_its_hint(client: Client, model: ScriptedOpe
     response = client.http.post("/v1/answers", json={"question": QUESTION, "strategy": "direct"})
     assert response.status_code == 502
     assert "API key" in response.json()["hint"]
+
+
+class Loading(LoadedModel):
+    """A model that is not there yet."""
+
+    def acquire(self) -> ChatModel | None:
+        raise LanguageModelUnavailableError("It is still loading.")
+
+
+def test_what_a_run_will_spend_cannot_be_told_while_its_model_loads_so_it_gets_a_limit(tmp_path: Path) -> None:
+    with running(tmp_path, language_model=Loading(None)) as (_, client):
+        asked = {"question": QUESTION, "background": True}
+        run = client.http.post("/v1/answers", json=asked).json()
+        assert run["budget"] == {"calls": UNASKED.calls, "seconds": UNASKED.seconds}
+        confirmed = client.http.post("/v1/answers", json={**asked, "confirm": True}).json()
+        assert confirmed["budget"] == {}
