@@ -25,7 +25,7 @@ from rlm.operators.judged import (
     reasons_refused,
 )
 from rlm.operators.labels import LabelSet, label_set
-from rlm.operators.packing import PackedTask, PackLimits, Progress, ask_packed
+from rlm.operators.packing import PackedTask, PackLimits, Progress, Text, ask_packed
 from rlm.operators.reading import YES, YES_OR_NO, JudgingTask, LabelReader, SortingTask
 from rlm.operators.subjects import Projection, Subjects, whole
 from rlm.strategies import never
@@ -102,8 +102,8 @@ class Operators:
         ones = list(map(of, self._corpus.read_all(one for one, _ in candidates)))
         others = list(map(of, self._corpus.read_all(other for _, other in candidates)))
 
-        def texts(numbers: Sequence[int]) -> Iterator[str]:
-            return (f"first: {ones[number]} second: {others[number]}" for number in numbers)
+        def texts(numbers: Sequence[int]) -> Iterator[Text]:
+            return ((f"first: {ones[number]}", f"second: {others[number]}") for number in numbers)
 
         asked = yield from ask_packed(
             self._subcalls,

@@ -18,6 +18,10 @@ _OVERHEAD_TOKENS = 8
 _MENDABLE = frozenset({"language_model_output", "context_too_long"})
 
 
+# A record's text, or the parts of one of which some is to be seen of each.
+Text = str | tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class PackLimits:
     """How much goes into one call: records, and tokens of their text; a longer record is cut at its end."""
@@ -86,7 +90,7 @@ def ask_packed(
     subcalls: SubCalls,
     task: PackedTask,
     numbered: Sequence[int],
-    texts: Callable[[Sequence[int]], Iterator[str]],
+    texts: Callable[[Sequence[int]], Iterator[Text]],
     *,
     limits: PackLimits,
     cancelled: Callable[[], bool] = never,
@@ -108,7 +112,7 @@ def _round(
     subcalls: SubCalls,
     task: PackedTask,
     numbered: Sequence[int],
-    texts: Callable[[Sequence[int]], Iterator[str]],
+    texts: Callable[[Sequence[int]], Iterator[Text]],
     limits: PackLimits,
     cancelled: Callable[[], bool],
     asked: Asked,
@@ -123,20 +127,39 @@ def _round(
         yield Progress(task.purpose, done, len(numbered))
 
 
-def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[_Packed]]:
+def _packs(records: Iterator[tuple[int, Text]], limits: PackLimits) -> Iterator[list[_Packed]]:
     pack: list[_Packed] = []
     room = limits.tokens
     for number, text in records:
-        whole = one_line(text)
-        line = whole[: limits.record_chars]
+        line, share = _shown(text, limits.record_chars)
         tokens = estimated_tokens(line) + _OVERHEAD_TOKENS
         if pack and (len(pack) == limits.records or tokens > room):
             yield pack
             pack, room = [], limits.tokens
-        pack.append(_Packed(number, line, len(line) / len(whole) if whole else 1.0))
+        pack.append(_Packed(number, line, share))
         room -= tokens
     if pack:
         yield pack
+
+
+def _shown(text: Text, max_chars: int) -> tuple[str, float]:
+    """The line of a record, and the share of the record that is in it; of several parts, each is cut at its end."""
+    whole = one_line(text if isinstance(text, str) else " ".join(text))
+    if len(whole) <= max_chars:
+        return whole, 1.0
+    line = whole[:max_chars] if isinstance(text, str) else _beginnings(text, max_chars)
+    return line, len(line) / len(whole)
+
+
+def _beginnings(parts: Sequence[str], max_chars: int) -> str:
+    """As much of each part as of the others, and more of the longer ones where others do not need their room."""
+    lines = [one_line(part) for part in parts]
+    room = max_chars - (len(lines) - 1)
+    lengths = dict.fromkeys(range(len(lines)), 0)
+    for left, place in zip(range(len(lines), 0, -1), sorted(lengths, key=lambda at: len(lines[at])), strict=True):
+        lengths[place] = min(len(lines[place]), room // left)
+        room -= lengths[place]
+    return " ".join(line[: lengths[place]] for place, line in enumerate(lines))
 
 
 def _take(task: PackedTask, pack: Sequence[_Packed], reply: SubReply | SubFailure, asked: Asked) -> None:

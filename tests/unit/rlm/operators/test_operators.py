@@ -129,6 +129,23 @@ def test_pairs_that_code_proposes_are_judged_by_the_model() -> None:
     assert calls.records() == ["first: a cat second: a dog", "first: a cat second: an oak"]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "shown"), [((3_000, 3_000), (750, 749)), ((100, 3_000), (100, 1_399)), ((3_000, 100), (1_399, 100))]
+)
+def test_of_long_records_of_a_pair_both_are_seen(sizes: tuple[int, int], shown: tuple[int, int]) -> None:
+    texts = [
+        letter * (size - len(lead)) for letter, size, lead in zip("ab", sizes, ("first: ", "second: "), strict=True)
+    ]
+    corpus, records = corpus_and_records(texts)
+    calls = RuleSubCalls(lambda text: "yes")
+    operators = Operators(corpus, calls, limits=PackLimits(10, 500))
+    found = finish(operators.pairs([(records[0], records[1])], "Are both beasts?"))
+    (line,) = calls.records()
+    one, other = line.split(" second: ")
+    assert (len(one), len("second: " + other)) == shown
+    assert found.cut == {0: 1_500 / (sum(sizes) + 1)}
+
+
 def test_values_are_taken_out_and_wrong_types_are_refused() -> None:
     corpus, records = corpus_and_records(["cat 3", "dog 4", "owl none"])
     calls = RuleSubCalls(lambda text: {"age": {"3": 3, "4": "four"}.get(text[-1])})
