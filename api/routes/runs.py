@@ -1,6 +1,7 @@
 """`/v1/runs`: answers in the background: list, look at, follow, cancel and delete."""
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from typing import Annotated
@@ -11,9 +12,11 @@ from starlette.concurrency import run_in_threadpool
 
 from api import sse
 from api.access import Caller, Served
-from api.cursors import decode_cursor, encode_cursor
+from api.cursors import decode_cursor, encode_cursor, event_number
+from api.problems import problem
 from api.run_schemas import RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
 from api.services import Services
+from ingest.errors import CatalogUnavailableError, LeadlineError
 from ingest.runs import Run, RunEvent, RunState
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
@@ -64,7 +67,7 @@ async def events(
     run = await run_in_threadpool(served.runs.run, caller.tenant_id, run_id)
     if request.headers.get("accept", "").startswith("application/json"):
         return await run_in_threadpool(_page, served, run, decode_cursor(cursor), limit)
-    seen = int(last_event_id) if last_event_id and last_event_id.isdecimal() else 0
+    seen = min(event_number(last_event_id), run.events)
     if run.ended and seen >= run.events:
         return Response(status_code=204)  # tells an EventSource not to come back
     return StreamingResponse(_followed(served, run, seen), media_type=sse.MEDIA_TYPE)
@@ -95,16 +98,26 @@ def _page(served: Services, run: Run, after: int, limit: int) -> RunEventPage:
 
 
 async def _followed(served: Services, run: Run, seen: int) -> AsyncIterator[str]:
-    """Every event after `seen`, as it is logged, until the run's last one or until the process stops."""
+    """Every event after `seen`, as it is logged, until the run's last one or until the process stops.
+
+    A catalog that is away is waited for.
+    """
     changed, said_at = asyncio.Event(), time.monotonic()
     with served.feed.watch(run.tenant_id, run.id, sse.waker(changed)):
         while served.accepting:
             changed.clear()  # before looking, so that what is logged meanwhile is looked at next
-            for each in await run_in_threadpool(_next, served, run, seen):
-                yield sse.event(each.kind, await _wire(served, run, each), each.sequence)
-                if each.kind == "end":
+            try:
+                logged = await run_in_threadpool(_next, served, run, seen)
+            except CatalogUnavailableError:
+                logged, said_at = [], -math.inf
+            except LeadlineError as error:  # its status went out long ago
+                yield sse.event("error", problem(error), seen)
+                return
+            for number, kind, body in logged:
+                yield sse.event(kind, body, number)
+                if kind == "end":
                     return
-                seen, said_at = each.sequence, time.monotonic()
+                seen, said_at = number, time.monotonic()
                 changed.set()  # there may be more than were taken at once
             if time.monotonic() - said_at > sse.HEARTBEAT_SECONDS:
                 yield sse.HEARTBEAT
@@ -112,13 +125,15 @@ async def _followed(served: Services, run: Run, seen: int) -> AsyncIterator[str]
             await sse.until(changed, lambda: served.accepting)
 
 
-def _next(served: Services, run: Run, seen: int) -> list[RunEvent]:
-    return served.runs.events(run.tenant_id, run.id, after=seen, limit=_EVENTS_AT_ONCE)
+def _next(served: Services, run: Run, seen: int) -> list[tuple[int, str, dict[str, object]]]:
+    """The next events after `seen` as they are sent: number, name and body."""
+    logged = served.runs.events(run.tenant_id, run.id, after=seen, limit=_EVENTS_AT_ONCE)
+    return [(each.sequence, each.kind, _wire(served, run, each)) for each in logged]
 
 
-async def _wire(served: Services, run: Run, logged: RunEvent) -> dict[str, object]:
+def _wire(served: Services, run: Run, logged: RunEvent) -> dict[str, object]:
     body = RunEventOut.of(logged).model_dump(mode="json")
     if logged.kind == "end":
-        ended = await run_in_threadpool(served.runs.run, run.tenant_id, run.id)
+        ended = served.runs.run(run.tenant_id, run.id)
         body["run"] = RunWithAnswerOut.of(ended).model_dump(mode="json")
     return body

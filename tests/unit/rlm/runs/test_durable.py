@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import LeaseLostError
-from ingest.runs import Run, RunState, Spent
+from ingest.runs import Run, Spent
 from retrieval.passages import Passage
 from rlm.answers import Usage
 from rlm.budgets import Budget, Limits
@@ -23,31 +23,8 @@ from rlm.strategies import Reading, never
 from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
 from tests.fakes.memory_log import MemoryLog
 from tests.fakes.passages import passage
+from tests.fakes.runs import RUN
 
-RUN = Run(
-    id="r",
-    sequence=1,
-    tenant_id="ann",
-    question="Why?",
-    collections=(),
-    documents=(),
-    strategy="direct",
-    limits={},
-    every_record=False,
-    state=RunState.RUNNING,
-    attempt=1,
-    events=1,
-    spent=Spent(),
-    seconds=0.0,
-    progress=None,
-    scope_documents=0,
-    scope_characters=0,
-    answer=None,
-    failure=None,
-    created_at=0.0,
-    started_at=0.0,
-    ended_at=None,
-)
 PAID = Usage(1, 10, 2)
 
 
