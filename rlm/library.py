@@ -168,4 +168,4 @@ def _limits(every_record: bool) -> CascadeLimits:
 
 def pack_limits(profile: ModelProfile) -> PackLimits:
     """As many records a call as the model's profile says, and a slice of their text."""
-    return PackLimits(profile.batch_items, max(500, profile.slice_tokens))
+    return PackLimits(profile.batch_items, max(500, profile.slice_tokens), profile.max_output_tokens)

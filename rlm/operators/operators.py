@@ -135,6 +135,7 @@ class Operators:
             range(len(subjects)),
             subjects.texts,
             limits=self._limits,
+            lengthy=True,
             cancelled=self._cancelled,
         )
         found = [asked.results.get(number) for number in subjects.number_of]

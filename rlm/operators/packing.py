@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -15,6 +15,8 @@ from rlm.tokens import estimated_tokens
 # Calls that are handed over together; in between, progress is told and cancelling is noticed.
 _CALLS_AT_ONCE = 32
 _OVERHEAD_TOKENS = 8
+# Times the tokens a record was allowed at first, once replies were too long for that.
+_MORE_ROOM = 4
 _MENDABLE = frozenset({"language_model_output", "context_too_long"})
 
 
@@ -24,10 +26,14 @@ Text = str | tuple[str, ...]
 
 @dataclass(frozen=True)
 class PackLimits:
-    """How much goes into one call: records, and tokens of their text; a longer record is cut at its end."""
+    """How much goes into one call: records, and tokens of their text; a longer record is cut at its end.
+
+    `output_tokens` is the most that a reply may have.
+    """
 
     records: int = 10
     tokens: int = 2_000
+    output_tokens: int = 1_024
 
     @property
     def record_chars(self) -> int:
@@ -45,10 +51,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Refused:
-    """A record without a result: the code of an error, and a sentence."""
+    """A record without a result: the code of an error, and a sentence. `call` says that its whole call has failed."""
 
     code: str
     detail: str
+    call: bool = False
 
 
 class PackedTask(Protocol):
@@ -93,19 +100,50 @@ def ask_packed(
     texts: Callable[[Sequence[int]], Iterator[Text]],
     *,
     limits: PackLimits,
+    lengthy: bool = False,
     cancelled: Callable[[], bool] = never,
 ) -> Generator[Progress, None, Asked]:
     """Asks about the records `numbered`, whose texts are read pack by pack; yields how many are done.
 
-    What came back without a result is asked again in packs of half the size. Raises `RunCancelledError`.
+    What came back without a result is asked again in packs of half the size. Where replies may be `lengthy`, nobody
+    knows how long, these have more room for theirs, and what fails then is asked about alone, with all the room there
+    is. Raises `RunCancelledError`.
     """
     asked = Asked({}, {})
     yield from _round(subcalls, task, numbered, texts, limits, cancelled, asked)
     again = [number for number, why in asked.refused.items() if why.code in _MENDABLE]
     if again:
-        smaller = PackLimits(max(1, limits.records // 2), max(200, limits.tokens // 2))
-        yield from _round(subcalls, task, again, texts, smaller, cancelled, asked)
+        smaller = replace(limits, records=max(1, limits.records // 2), tokens=max(200, limits.tokens // 2))
+        roomier = _Roomier(task, lambda tokens: min(_MORE_ROOM * tokens, limits.output_tokens)) if lengthy else task
+        yield from _round(subcalls, roomier, again, texts, smaller, cancelled, asked)
+        alone = [number for number in again if _failed_as_a_call(asked.refused.get(number))] if lengthy else []
+        if alone:
+            roomiest = _Roomier(task, lambda _: limits.output_tokens)
+            yield from _round(subcalls, roomiest, alone, texts, replace(smaller, records=1), cancelled, asked)
     return asked
+
+
+def _failed_as_a_call(why: Refused | None) -> bool:
+    return why is not None and why.call and why.code in _MENDABLE
+
+
+@dataclass(frozen=True)
+class _Roomier:
+    """A task whose replies have another room."""
+
+    task: PackedTask
+    room: Callable[[int], int]
+
+    @property
+    def purpose(self) -> str:
+        return self.task.purpose
+
+    def call(self, records: Sequence[str]) -> SubCall:
+        call = self.task.call(records)
+        return replace(call, max_tokens=max(call.max_tokens, self.room(call.max_tokens)))
+
+    def read(self, value: object) -> object | None:
+        return self.task.read(value)
 
 
 def _round(
@@ -166,7 +204,7 @@ def _take(task: PackedTask, pack: Sequence[_Packed], reply: SubReply | SubFailur
     if isinstance(reply, SubFailure):
         asked.usage += reply.usage
         for record in pack:
-            asked.refused[record.number] = Refused(reply.code, reply.detail)
+            asked.refused[record.number] = Refused(reply.code, reply.detail, call=True)
         return
     if reply.cached:
         asked.calls_from_cache += 1
