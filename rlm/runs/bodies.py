@@ -12,6 +12,7 @@ from retrieval.passages import Passage
 from rlm.answers import Answer, AnswerStatus, Usage
 from rlm.budgets import Limits
 from rlm.recursive.trajectory import Turn
+from rlm.sandbox.output import CappedOutput
 from rlm.strategies import Delta, Event, Planned, Reading, Routed, Working
 from rlm.subcalls.port import SubCall, SubFailure, SubReply
 
@@ -61,14 +62,14 @@ def paid(result: SubReply | SubFailure) -> Usage:
 
 
 def turn_entry(key: str, turn: Turn) -> Entry:
-    """A cell that a root model wrote, and what it gave, shortened to what a reader wants to see."""
+    """A cell that a root model wrote, and what it gave; of long ones head and tail."""
     body = {
         "number": turn.number,
         "depth": turn.depth,
-        "code": turn.code and turn.code[:_CELL_CHARS],
-        "note": turn.note[:_CELL_CHARS],
-        "output": turn.output[:_CELL_CHARS],
-        "error": turn.error and turn.error[-_CELL_CHARS:],
+        "code": turn.code and _shortened(turn.code),
+        "note": _shortened(turn.note),
+        "output": _shortened(turn.output),
+        "error": turn.error and _shortened(turn.error),
         "seconds": round(turn.seconds, 3),
         "sub_calls": turn.subcalls,
     }
@@ -121,6 +122,12 @@ def state_of(answer: Answer) -> RunState:
     """
     incomplete = not answer.finished or (answer.coverage is not None and not answer.coverage.complete)
     return RunState.PARTIAL if incomplete and answer.status is AnswerStatus.PARTIAL else RunState.COMPLETED
+
+
+def _shortened(text: str) -> str:
+    kept = CappedOutput(_CELL_CHARS)
+    kept.write(text)
+    return kept.text()
 
 
 def _shown(titles: Sequence[str]) -> list[str]:

@@ -4,7 +4,8 @@ import pytest
 
 from ingest.runs import RunState
 from rlm.answers import Answer, AnswerStatus, Coverage, Searched
-from rlm.runs.bodies import state_of
+from rlm.recursive.trajectory import Turn
+from rlm.runs.bodies import state_of, turn_entry
 
 WHOLE = Coverage(tokens_in_scope=100, tokens_read=100, slices=2, slices_read=2)
 PART = Coverage(tokens_in_scope=100, tokens_read=50, slices=2, slices_read=1)
@@ -28,3 +29,18 @@ def test_a_run_ends_as_partial_when_its_answer_was_not_finished_or_lacks_some_of
 ) -> None:
     answer = Answer(status, "", (), (), "direct", None, Searched(0, 0, ()), coverage=coverage, finished=finished)
     assert state_of(answer) is state
+
+
+def test_a_long_cell_is_logged_by_its_head_and_tail_with_a_mark_of_what_was_left_out() -> None:
+    long = "begin " + "x" * 20_000 + " end"
+    body = turn_entry("cell", Turn(1, 0, long, long, long, long, 1.0, 0, ())).body
+    for name in ("code", "note", "output", "error"):
+        assert body[name].startswith("begin xxx")
+        assert body[name].endswith("xxx end")
+        assert "12,010 of 20,010 characters left out" in body[name]
+        assert len(body[name]) < 8_100
+
+
+def test_a_short_cell_is_logged_as_it_is() -> None:
+    body = turn_entry("cell", Turn(1, 0, None, "no code", "3\n", None, 1.0, 0, ())).body
+    assert (body["code"], body["note"], body["output"], body["error"]) == (None, "no code", "3\n", None)
