@@ -94,7 +94,7 @@ def test_an_id_beyond_what_was_logged_is_followed_from_there_to_the_end() -> Non
     assert sent(ScriptedRuns(3, last=3), "999999") == ["204"]
 
 
-@pytest.mark.parametrize("last_event_id", ["9" * 5_000, str(2**63)])
+@pytest.mark.parametrize("last_event_id", ["9" * 5_000, str(2**63)], ids=["too long", "too large"])
 def test_an_id_that_no_stream_gave_out_is_a_bad_request(last_event_id: str) -> None:
     with pytest.raises(BadRequestError):
         sent(ScriptedRuns(1, last=3), last_event_id)
