@@ -35,7 +35,10 @@ Seed = Annotated[int, typer.Option(help="Chooses everything that is drawn; the s
 Labels = Annotated[
     str, typer.Option(help=f"Of tasks over records: {', '.join(LABEL_SETS)} (only the first is tuned on).")
 ]
-Unanswerable = Annotated[float, typer.Option(help="The share of questions whose answer stands nowhere.", min=0, max=1)]
+Unanswerable = Annotated[
+    float,
+    typer.Option(help="The share of questions whose answer stands nowhere; none of those over records.", min=0, max=1),
+]
 Haystack = Annotated[
     Path | None, typer.Option(help="Hide needles in the .txt and .md files of this folder, not in generated prose.")
 ]

@@ -26,7 +26,7 @@ class Spec:
     """What to generate; equal specs give equal bytes.
 
     `labels` is the label set of tasks over records. `unanswerable` is the share of questions whose answer stands
-    nowhere. `temperature` evens out how often labels occur (`label_counts`); None takes the task's own. `haystack`
+    nowhere; what is asked of records always has one. `temperature` evens out how often labels occur (`label_counts`); None takes the task's own. `haystack`
     names a folder of books to hide sentences in instead of generated prose.
     """
 
@@ -55,7 +55,8 @@ def generate(spec: Spec, path: Path) -> BenchmarkFolder:
     questions = _WRITERS[spec.task](spec, folder, draws)
     if not questions:
         raise ValueError(f"No question of {spec.task} is clear at {spec.size_tokens:,} tokens with seed {spec.seed}.")
-    folder.save_questions(questions, {"version": GENERATOR_VERSION, **asdict(spec), **_sizes(folder)})
+    about = {"version": GENERATOR_VERSION, **asdict(spec), **_sizes(folder)}
+    folder.save_questions(questions, about | ({"unanswerable": None} if spec.task in _OF_RECORDS else {}))
     return folder
 
 
@@ -123,6 +124,7 @@ def _sizes(folder: BenchmarkFolder) -> dict[str, Any]:
     return {"documents": len(sizes), "bytes": sum(sizes)}
 
 
+_OF_RECORDS = (aggregation.TASK, pairs.TASK)
 _WRITERS = {
     needles.TASK: _needles,
     needles.TASK_SEVERAL: _needles,

@@ -105,3 +105,8 @@ def test_a_new_benchmark_takes_the_place_of_the_one_in_the_folder(tmp_path: Path
 def test_what_cannot_be_generated_is_refused_in_words(spec: Spec, words: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=words):
         generate(spec, tmp_path)
+
+
+@pytest.mark.parametrize(("task", "share"), [("aggregation", None), ("pairs", None), ("needle", 0.2)])
+def test_a_folder_says_what_was_asked_for_and_nothing_else(tmp_path: Path, task: str, share: float | None) -> None:
+    assert generate(Spec(task, 8_000), tmp_path / "made").about()["unanswerable"] == share
