@@ -26,8 +26,9 @@ class Spec:
     """What to generate; equal specs give equal bytes.
 
     `labels` is the label set of tasks over records. `unanswerable` is the share of questions whose answer stands
-    nowhere; what is asked of records always has one. `temperature` evens out how often labels occur (`label_counts`); None takes the task's own. `haystack`
-    names a folder of books to hide sentences in instead of generated prose.
+    nowhere; what is asked of records always has one. `temperature` evens out how often labels occur
+    (`label_counts`); None takes the task's own. `haystack` names a folder of books to hide sentences in instead of
+    generated prose.
     """
 
     task: str
