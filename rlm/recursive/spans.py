@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rlm.answers import Coverage
-from rlm.corpus.corpus import Corpus
+from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
 from rlm.sandbox.port import ToolError
 
@@ -53,19 +53,33 @@ def _is_position(value: object) -> bool:
 class OpenedSpans:
     """What a run has had before it, so that coverage can be told and quotations be found.
 
-    `scanned` is set when a program went through all of the text without showing it, as a search for a pattern does.
+    A document is scanned when a program went through all of its text without showing it, as a search for a pattern
+    does.
     """
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
         self._spans: dict[str, list[Handle]] = {}
         self._latest: list[Handle] = []
-        self.scanned = False
+        self._scanned: dict[str, CorpusDocument] = {}
 
     def add(self, handles: Iterable[Handle]) -> None:
         for handle in handles:
             self._spans.setdefault(handle.version_id, []).append(handle)
             self._latest.append(handle)
+
+    def scan(self, documents: Iterable[CorpusDocument]) -> None:
+        self._scanned.update((each.handle.version_id, each) for each in documents)
+
+    @property
+    def scanned(self) -> Iterable[CorpusDocument]:
+        return self._scanned.values()
+
+    def documents(self) -> list[CorpusDocument]:
+        """Those of which something was opened, the latest first, then those that were scanned."""
+        opened = dict.fromkeys(each.version_id for each in reversed(self._latest))
+        held = [self._corpus.document(self._spans[version][0]) for version in opened]
+        return [*held, *(each for version, each in self._scanned.items() if version not in opened)]
 
     def latest(self, count: int) -> Sequence[Handle]:
         """The spans opened last, the last of them first."""
@@ -73,9 +87,7 @@ class OpenedSpans:
 
     def coverage(self) -> Coverage:
         """By tokens; each counts once. Documents are the slices, read when any of them was opened."""
-        tokens = 0
-        for spans in self._spans.values():
-            tokens += sum(self._corpus.tokens(each) for each in _merged(spans))
+        tokens = sum(map(self._tokens, self._spans))
         size = self._corpus.size
         return Coverage(
             tokens_in_scope=size.tokens,
@@ -87,9 +99,15 @@ class OpenedSpans:
 
     @property
     def complete(self) -> bool:
-        """Whether a program has gone through all of it, or all of it was opened."""
-        coverage = self.coverage()
-        return self.scanned or coverage.tokens_read >= coverage.tokens_in_scope
+        """Whether a program has gone through each document, or all of it was opened."""
+        return all(
+            each.handle.version_id in self._scanned or self._tokens(each.handle.version_id) >= each.tokens
+            for each in self._corpus.documents
+        )
+
+    def _tokens(self, version_id: str) -> int:
+        """How many tokens of a version were opened."""
+        return sum(self._corpus.tokens(each) for each in _merged(self._spans.get(version_id, ())))
 
 
 def _merged(spans: Sequence[Handle]) -> list[Handle]:

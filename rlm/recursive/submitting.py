@@ -7,6 +7,7 @@ from rlm.answerability import weigh
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.quotes import locate
+from rlm.recursive.computed import ComputedValues
 from rlm.recursive.spans import OpenedSpans, parse_handle
 from rlm.replies import Quotation, Reply
 from rlm.sandbox.port import ToolError
@@ -22,15 +23,24 @@ _DOCUMENT_CHARS = 2_000_000
 _HOW = (
     'evidence is a list of {"document": …, "start": …, "end": …, "quote": "words copied from it"}, or of quotes alone'
 )
+_NO_VALUE = (
+    "{!r} is nothing that code computes: it stands in no document that you went through, and is no label. Submit the "
+    "value alone (a number, a date, a label, names from records, or a list or dict of them), or leave computed out and "
+    "give evidence that says it. Submitted again as it is, it will be marked as not confirmed"
+)
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """An answer whose quotations were all located. `value` is the answer as it was given; None says "not there"."""
+    """An answer whose quotations were all located. `value` is the answer as it was given; None says "not there".
+
+    `repair` says what would make one that is not supported better, where that is known.
+    """
 
     value: object
     claims: tuple[Judged, ...]
     computed: bool = False
+    repair: str = ""
 
     @property
     def supported(self) -> bool:
@@ -50,6 +60,7 @@ class Submissions:
         self._corpus = corpus
         self._opened = opened
         self._doubted = False
+        self.values = ComputedValues(question, corpus, opened)
         self.final: Submitted | None = None
         self.draft: Submitted | None = None
 
@@ -59,6 +70,8 @@ class Submissions:
         self._keep(made)
         if not made.supported and made.value is not None and not self._doubted:
             self._doubted = True
+            if made.repair:
+                raise ToolError(made.repair)
             reasons = "; ".join(dict.fromkeys(claim.support.reason for claim in made.claims if claim.support.reason))
             raise ToolError(
                 f"the evidence does not bear the answer out ({reasons or 'no claim is supported'}). Quote the "
@@ -83,15 +96,22 @@ class Submissions:
         located = self._located(evidence)
         if answer is None:
             return Submitted(None, ())
-        if computed:
+        stranger = self.values.stranger(answer) if computed else None
+        if computed and stranger is None:
             whole = self._opened.complete
             reason = "" if whole else "computed from a part of the documents"
             return Submitted(answer, (Judged(text, located, Support(whole, 1.0, reason)),), computed=True)
+        if stranger is not None and not located:
+            unfounded = Judged(text, (), Support(False, 0.0, "it is said to be computed, and is no computed value"))
+            return Submitted(answer, (unfounded,), repair=_NO_VALUE.format(stranger[:100]))
         if not located:
             raise ToolError(
                 "an answer needs evidence. " + _HOW + ". Say computed=True for what your code counted or computed, "
                 "and submit(None) when the documents do not say"
             )
+        return self._verified(answer, text, located)
+
+    def _verified(self, answer: object, text: str, located: tuple[Located, ...]) -> Submitted:
         sources = list(dict.fromkeys(each.source for each in located))
         quotations = tuple(Quotation(each.text, sources.index(each.source) + 1) for each in located)
         finding = verify(self._question, Reply(quotations, text), sources, sources)
