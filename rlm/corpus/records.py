@@ -14,6 +14,7 @@ from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.grep import PatternWalk, compile_pattern
 from rlm.corpus.handles import Handle
 from rlm.corpus.lines import PLAIN, Shape, columns_of, is_record, line_shape, record_shape
+from rlm.errors import PatternError
 from rlm.strategies import never
 
 _WINDOW = 1 << 20
@@ -220,4 +221,10 @@ def _matches(
     corpus: Corpus, document: CorpusDocument, pattern: str, cancelled: Callable[[], bool]
 ) -> Iterator[tuple[int, int]]:
     walk = PatternWalk(corpus.alone(document), compile_pattern(pattern), seconds=_PATTERN_SECONDS, cancelled=cancelled)
-    return ((found.begin + found.start, found.begin + found.end) for found in walk)
+    try:
+        for found in walk:
+            yield found.begin + found.start, found.begin + found.end
+    except TimeoutError as error:
+        raise PatternError(
+            f"The pattern {pattern[:80]!r} takes longer than {_PATTERN_SECONDS:g} seconds in one document."
+        ) from error

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from rlm.corpus import records as module
 from rlm.corpus.records import Records, SplitBy, Splitting, guess_splitting, split
+from rlm.errors import PatternError
 from tests.support.books import book
 from tests.support.corpora import corpus_of
 
@@ -115,3 +116,10 @@ def test_a_pattern_is_given_where_one_is_used(given_pattern: tuple[SplitBy, str]
 )
 def test_how_to_split_is_guessed_from_what_is_there(documents: list[str], expected: SplitBy) -> None:
     assert guess_splitting(corpus_of(*documents)).by is expected
+
+
+@pytest.mark.parametrize("by", [SplitBy.START, SplitBy.SEPARATOR])
+def test_a_pattern_that_takes_too_long_is_said_to(by: SplitBy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATTERN_SECONDS", 0.0)
+    with pytest.raises(PatternError, match="takes longer than 0 seconds"):
+        split(corpus_of("a - b - c"), Splitting(by, "-"))
