@@ -180,6 +180,13 @@ class RunsFullError(CatalogError):
     retry_after_seconds = 30.0
 
 
+class LogEntryTooLargeError(CatalogError):
+    """Something that a run did is too large for its log, without which it could not be resumed."""
+
+    code = "log_entry_too_large"
+    default_hint = "Ask about fewer or smaller documents, or ask without background."
+
+
 class VersionInUseError(CatalogError):
     """A run that has not ended reads this version, so what it has is not removed yet."""
 

@@ -9,6 +9,7 @@ from ingest.errors import (
     IngestError,
     LeadlineError,
     LeaseLostError,
+    LogEntryTooLargeError,
     ParseError,
     RunNotFoundError,
     StorageFullError,
@@ -42,6 +43,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     RunNotFoundError: Outcome.ABANDON,
     DocumentNotFoundError: Outcome.ABANDON,
     VersionInUseError: Outcome.WAIT,  # until the run has ended
+    LogEntryTooLargeError: Outcome.FAIL,
     ParseError: Outcome.FAIL,
     GenerationChangedError: Outcome.WAIT,
     StorageFullError: Outcome.WAIT,  # while artifacts are written

@@ -9,7 +9,14 @@ from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.documents import Failure, Job, JobKind
-from ingest.errors import LeaseLostError, RunNotFoundError, RunsFullError, RunStateError, VersionInUseError
+from ingest.errors import (
+    LeaseLostError,
+    LogEntryTooLargeError,
+    RunNotFoundError,
+    RunsFullError,
+    RunStateError,
+    VersionInUseError,
+)
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent
 from tests.support.catalogs import arrival, arrive, at_once, embedded, lapse, searchable
 
@@ -70,6 +77,14 @@ def test_a_run_goes_from_queued_to_its_answer(runs: Runs, jobs: Jobs, log: RunLo
     assert [event.sequence for event in runs.events("ann", run.id)] == [1, 2, 3, 4]
     assert kinds(runs, job) == ["start", "reading", "call", "end"]
     assert jobs.waiting() == {}
+
+
+@pytest.mark.parametrize("character", ["a", "Ж", "鯨", "🐋", "\ud800", "\0", '"'])
+def test_what_a_search_found_is_kept_whole_in_any_script(runs: Runs, jobs: Jobs, log: RunLog, character: str) -> None:
+    job = begun(runs, jobs, log)
+    body = {"found": [{"text": character * 1_000, "heading_path": [character * 200]} for _ in range(200)]}
+    log.append(job, [Entry("f", "retrieved", body)], seconds=1.0)
+    assert log.logged(job.version_id, ["f"]) == {"f": body}
 
 
 def test_what_is_logged_again_changes_and_costs_nothing(runs: Runs, jobs: Jobs, log: RunLog) -> None:
@@ -298,6 +313,6 @@ def test_another_tenants_run_is_no_run(runs: Runs) -> None:
 
 def test_an_event_too_large_to_be_kept_is_refused(runs: Runs, jobs: Jobs, log: RunLog) -> None:
     job = begun(runs, jobs, log)
-    with pytest.raises(ValueError, match="too large"):
-        log.append(job, [Entry("big", "call", {"text": "x" * (1 << 20)})], seconds=1.0)
+    with pytest.raises(LogEntryTooLargeError, match="'call'"):
+        log.append(job, [Entry("big", "call", {"text": "鯨" * 1_500_000})], seconds=1.0)
     assert kinds(runs, job) == ["start"]

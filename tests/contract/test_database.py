@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 import ingest.catalog.database
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import migrate, open_database, sqlite_url, write
+from ingest.catalog.database import json_text, migrate, open_database, sqlite_url, write
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.tables import metadata
@@ -51,6 +51,10 @@ def to_revision(engine: Engine, revision: str) -> None:
 
 def open_and_close(url: str) -> None:
     open_database(url).dispose()
+
+
+def test_json_is_kept_in_as_few_bytes_as_its_script_takes() -> None:
+    assert json_text({"Кит": ["鯨", "half \ud83d", "\0"]}) == '{"Кит":["鯨","half \\ud83d","\\u0000"]}'
 
 
 def test_the_migrations_make_exactly_the_tables(empty_url: str) -> None:
