@@ -19,9 +19,9 @@ _BETWEEN = re.compile(r"[,;:()\[\]|=→\n]+|\s[-–—]+\s")
 _CAPTION = re.compile(r"^[^\W\d_]+(?: [^\W\d_]+)?:\s+(?=\S)")
 _QUANTITY = re.compile(r"[\d.,]+ ?[a-z%°€$£]+")
 _WORDS = re.compile(r"\w+")
-_COMMON_WORDS = """january february march april may june july august september october november december jan feb mar apr jun jul
-    aug sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday st nd rd th am pm yes no true
-    false none neither both equal same tie and or of"""
+_COMMON_WORDS = """january february march april may june july august september october november december
+    jan feb mar apr jun jul aug sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday
+    st nd rd th am pm yes no true false none neither both equal same tie and or of"""
 _COMMON = frozenset(_COMMON_WORDS.split())
 
 

@@ -7,13 +7,14 @@ from itertools import combinations
 from typing import Any, TypeVar
 
 from ingest.errors import LeadlineError
+from retrieval.errors import QueryError
 from rlm.corpus.contents import contents, outline
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.grep import count_matches, grep
 from rlm.corpus.handles import Handle
 from rlm.corpus.records import SplitBy, Splitting, split
 from rlm.corpus.search import FoundPassage
-from rlm.errors import BudgetExhaustedError, RunCancelledError
+from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
 from rlm.operators.operators import Operators, finish
 from rlm.profiles import ModelProfile
 from rlm.recursive.spans import OpenedSpans, parse_handle, parse_handles, plain
@@ -152,10 +153,7 @@ class Toolbox:
         """Document by document, so that no more than one is cut after the time."""
         for document in within.documents:
             self._context.time.require()
-            try:
-                yield from split(within.alone(document), splitting, cancelled=self._stopped).handles
-            except TimeoutError as error:
-                raise ToolError("the pattern takes too long: simplify it") from error
+            yield from split(within.alone(document), splitting, cancelled=self._stopped).handles
 
     def classify(self, records: object, labels: object) -> list[str | None]:
         if not isinstance(labels, Mapping | list | tuple) or not all(isinstance(each, str) for each in labels):
@@ -251,23 +249,33 @@ class Toolbox:
 
 
 def _telling(tool: Callable[..., _Returned], require: Callable[[], None]) -> Callable[..., _Returned]:
-    """What the product's own errors say is meant for users, so the code may read it. `require` is asked before."""
+    """The tool, with its errors told to the code where that can do something about them; `require` is asked before.
+
+    Whatever else the product's own errors say, such as that the catalog is away, ends the run: it is not the code's to
+    mend, and no model is to read of hosts and users.
+    """
 
     @wraps(tool)
     def told(*arguments: object, **named: object) -> _Returned:
         require()
         try:
             return tool(*arguments, **named)
-        except RunCancelledError:
-            raise
         except LeadlineError as error:
-            if isinstance(error, BudgetExhaustedError) and error.resource == RESOURCE:
+            if not _for_the_code(error):
                 raise
             raise ToolError(f"{error.detail} {error.hint or ''}".strip()) from error
         except (TypeError, ValueError) as error:
             raise ToolError(f"it cannot be called so: {error}") from error
 
     return told
+
+
+def _for_the_code(error: LeadlineError) -> bool:
+    if isinstance(error, RunCancelledError):
+        return False
+    if isinstance(error, BudgetExhaustedError):
+        return error.resource != RESOURCE
+    return isinstance(error, AnswerError | QueryError)
 
 
 def _text(value: object, name: str) -> str:

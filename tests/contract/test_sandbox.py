@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ingest.errors import CatalogUnavailableError
 from rlm.errors import RunCancelledError, SandboxLostError
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
@@ -162,6 +163,17 @@ def test_a_run_is_cancelled_by_a_tool(opened: Callable[..., Session]) -> None:
     session = opened(ask=ask)
     with pytest.raises(RunCancelledError):
         session.run("while True:\n    try:\n        ask()\n    except BaseException:\n        pass")
+
+
+def test_an_error_of_the_product_in_a_tool_ends_the_cell_as_what_it_is(opened: Callable[..., Session]) -> None:
+    def ask() -> None:
+        raise CatalogUnavailableError("The catalog does not answer.")
+
+    session = opened(ask=ask)
+    with pytest.raises(CatalogUnavailableError):
+        session.run("while True:\n    try:\n        ask()\n    except BaseException:\n        pass")
+    with pytest.raises(SandboxLostError):
+        session.run("1")
 
 
 def test_cancelling_stops_code_that_asks_for_nothing_and_its_process(form: SandboxForm) -> None:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from ingest.errors import CatalogUnavailableError, LeaseLostError
+from retrieval.errors import IndexUnavailableError, QueryError
 from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Budget, Limits
+from rlm.corpus.search import FoundPassage
 from rlm.errors import (
     LanguageModelRefusedError,
     LanguageModelUnavailableError,
@@ -204,10 +207,39 @@ def test_tools_called_wrongly_say_what_they_want(sandbox: Sandbox, call: str, sa
     assert asked.answer.status is AnswerStatus.ANSWERED
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        CatalogUnavailableError("No catalog at db.internal for ann."),
+        LeaseLostError("Gone."),
+        IndexUnavailableError("Away."),
+    ],
+)
+def test_what_a_program_cannot_mend_ends_the_run_as_what_it_is(sandbox: Sandbox, error: Exception) -> None:
+    def search(query: str, top_k: int) -> list[FoundPassage]:
+        raise error
+
+    root = ScriptedRoot(in_code("try:\n    search('treaty')\nexcept Exception:\n    pass"), in_code(SUBMIT))
+    space = workspace(sandbox, root, search=lambda _: search)
+    with pytest.raises(type(error)):
+        RecursiveStrategy(space).answer("When was it signed?")
+    assert len(root.prompts) == 1
+
+
+def test_a_query_that_cannot_be_searched_for_is_told_to_the_program(sandbox: Sandbox) -> None:
+    def search(query: str, top_k: int) -> list[FoundPassage]:
+        raise QueryError("The query is empty.")
+
+    turns: list[Turn] = []
+    space = workspace(sandbox, ScriptedRoot(in_code("search('?')"), in_code(SUBMIT)), search=lambda _: search)
+    assert RecursiveStrategy(space, told=turns.append).answer("When was it signed?").status is AnswerStatus.ANSWERED
+    assert "The query is empty" in (turns[0].error or "")
+
+
 def test_records_that_begin_at_a_pattern_that_takes_for_ever_are_refused(sandbox: Sandbox) -> None:
     call = in_code("records(by='start', pattern='(a|aa)+$')")
     asked = Asked(sandbox, call, in_code("submit(None)"), documents=("a" * 5_000 + "!",))
-    assert "takes too long" in (asked.turns[0].error or "")
+    assert "takes longer than" in (asked.turns[0].error or "")
 
 
 def test_prose_nonsense_and_ten_blocks_are_told_and_the_run_goes_on(sandbox: Sandbox) -> None:
