@@ -11,6 +11,7 @@ from ingest.runs import Entry, RunState, Spent
 from retrieval.passages import Passage
 from rlm.answers import Answer, AnswerStatus, Usage
 from rlm.budgets import Limits
+from rlm.errors import RunCancelledError
 from rlm.recursive.trajectory import Turn
 from rlm.sandbox.output import CappedOutput
 from rlm.strategies import Delta, Event, Planned, Reading, Routed, Working
@@ -54,6 +55,12 @@ def call_entry(key: str, call: SubCall, result: SubReply | SubFailure, *, kind: 
     used = paid(result)
     spent = Spent(used.calls, int(cached), used.prompt_tokens, used.completion_tokens)
     return Entry(key, kind, body, spent)
+
+
+def given_up_entry(key: str, usage: Usage) -> Entry:
+    """What was spent on requests that were under way when their run was broken off."""
+    body = {"purpose": "given up", "usage": asdict(usage), "code": RunCancelledError.code, "detail": "Broken off."}
+    return Entry(key, "lost", body, Spent(usage.calls, 0, usage.prompt_tokens, usage.completion_tokens))
 
 
 def paid(result: SubReply | SubFailure) -> Usage:

@@ -5,12 +5,13 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from ingest.catalog.active import ActiveDocument
 from ingest.faultpoints import reach
-from ingest.runs import Run, Spent
+from ingest.runs import Run
 from retrieval.passages import Passage
 from rlm.answers import Usage
 from rlm.budgets import Budget, Limits
@@ -23,6 +24,7 @@ from rlm.runs.bodies import (
     call_hash,
     content_hash,
     event_entry,
+    given_up_entry,
     paid,
     passages_entry,
     passages_of,
@@ -30,6 +32,7 @@ from rlm.runs.bodies import (
     turn_entry,
 )
 from rlm.runs.port import Log
+from rlm.runs.spending import Spending
 from rlm.runs.writer import LogWriter
 from rlm.strategies import Event, Retriever, never
 from rlm.subcalls.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
@@ -52,10 +55,11 @@ class DurableRun:
         self._occurrences: Counter[str] = Counter()
         self._nonces = itertools.count()
         self._writer = LogWriter(log.append)
-        self._earlier = _Earlier(run.spent)
+        self._spending = Spending(run.spent)
+        self._budget: Budget | None = None
 
     def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
-        return _DurableSubCalls(inner, self, self._earlier, budget, price)
+        return _DurableSubCalls(inner, self, self._spending, budget, price)
 
     def turn(self, turn: Turn) -> None:
         digest = content_hash(turn.depth, turn.number, turn.code, turn.output, turn.error)
@@ -87,7 +91,8 @@ class DurableRun:
 
     def budget(self, limits: Limits, price: Price | None) -> Budget:
         budget = Budget(limits, elapsed_seconds=self._run.seconds)
-        self._earlier.charge(self._log.lost(), budget, price)
+        self._spending.charge(self._log.lost(), budget, price)
+        self._budget = budget
         return budget
 
     def nonce(self) -> str:
@@ -122,6 +127,7 @@ class DurableRun:
         lost = isinstance(result, SubFailure) and result.code not in _LASTING
         key = f"{key}:{self._run.events}" if lost else key
         self._writer.put(call_entry(key, call, result, kind="lost" if lost else "call"))
+        self._spending.logged(paid(result))
 
     def flush(self) -> None:
         """Everything that was handed over is committed."""
@@ -129,44 +135,21 @@ class DurableRun:
         reach("run.logged")
 
     def close(self) -> None:
+        """Log what was spent in vain when the attempt was broken off, and end; raises nothing."""
+        if self._budget is not None and (usage := self._spending.given_up(self._budget)) != Usage():
+            with suppress(Exception):  # the run may have ended, or be somebody else's
+                self._writer.put(given_up_entry(f"given-up:{self._run.events}", usage))
         self._writer.close()
-
-
-class _Earlier:
-    """What earlier attempts spent: charged where it is met again, and all the rest before anything new is sent.
-
-    So code that runs again sees at each point the budget that it saw there before. Once it sends something new it may
-    take another way and never come to the rest, which is spent all the same.
-    """
-
-    def __init__(self, spent: Spent) -> None:
-        self._rest = Usage(spent.calls, spent.prompt_tokens, spent.completion_tokens)
-        self._all_charged = False
-        self._lock = threading.Lock()
-
-    def charge(self, usage: Usage, budget: Budget, price: Price | None) -> None:
-        """A part of it is met again."""
-        with self._lock:
-            if not self._all_charged:
-                self._rest = _without(self._rest, usage)
-                _charge(budget, price, usage)
-
-    def charge_rest(self, budget: Budget, price: Price | None) -> None:
-        """Something new is about to be sent. The rest is the whole run's, whichever part of it comes to it."""
-        with self._lock:
-            if not self._all_charged:
-                self._all_charged = True
-                _charge(budget.root, price, self._rest)
 
 
 class _DurableSubCalls:
     def __init__(
-        self, inner: SubCalls, run: DurableRun, earlier: _Earlier, budget: Budget, price: Price | None
+        self, inner: SubCalls, run: DurableRun, spending: Spending, budget: Budget, price: Price | None
     ) -> None:
         self._inner = inner
         self._run = run
-        self._charge = partial(earlier.charge, budget=budget, price=price)
-        self._charge_rest = partial(earlier.charge_rest, budget, price)
+        self._charge = partial(spending.charge, budget=budget, price=price)
+        self._charge_rest = partial(spending.charge_rest, budget, price)
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
@@ -189,23 +172,6 @@ class _DurableSubCalls:
                 results[missing[place]] = result
             self._run.flush()
         return [results[at] for at in range(len(calls))]
-
-
-def _charge(budget: Budget, price: Price | None, usage: Usage) -> None:
-    budget.charge(
-        calls=usage.calls,
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        price=price,
-    )
-
-
-def _without(usage: Usage, part: Usage) -> Usage:
-    return Usage(
-        max(0, usage.calls - part.calls),
-        max(0, usage.prompt_tokens - part.prompt_tokens),
-        max(0, usage.completion_tokens - part.completion_tokens),
-    )
 
 
 class _Told:

@@ -234,5 +234,6 @@ def test_a_stopped_service_goes_on_with_its_runs_when_it_starts_again(tmp_path: 
     with running(tmp_path, language_model=language_model(model)) as (_, second):
         done = ended(second, run)
         assert (done["state"], done["attempt"]) == ("completed", 1)
+        assert done["usage"]["calls"] == 2  # the one that was given up may have been paid for
         names = [name for _, name, _ in followed(second, run)]
-    assert names == ["start", "routed", "retrieved", "reading", "resume", "call", "delta", "end"]
+    assert names == ["start", "routed", "retrieved", "reading", "lost", "resume", "call", "delta", "end"]

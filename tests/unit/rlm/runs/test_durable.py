@@ -16,6 +16,7 @@ from ingest.runs import Run, Spent
 from retrieval.passages import Passage
 from rlm.answers import Usage
 from rlm.budgets import Budget, Limits
+from rlm.errors import RunCancelledError
 from rlm.recursive.trajectory import Turn
 from rlm.runs.bodies import limits_body, limits_of
 from rlm.runs.durable import DurableRun
@@ -141,6 +142,7 @@ def resumed(log: MemoryLog) -> Run:
     """The run as its next attempt finds it."""
     return replace(
         RUN,
+        events=len(log.entries) + 1,
         spent=Spent(
             sum(entry.spent.calls for entry in log.entries),
             sum(entry.spent.cached for entry in log.entries),
@@ -182,6 +184,37 @@ def test_threads_that_send_and_meet_at_once_charge_everything_once() -> None:
         thread.join()
     run.close()
     assert budget.spent.calls == 40
+
+
+class CancelledCalls:
+    """Answers the first call, and is cancelled while the second is under way."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+
+    def run(
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+    ) -> Sequence[SubReply | SubFailure]:
+        for _ in calls[:2]:
+            self._budget.reserve(prompt_tokens=10, completion_tokens=2).settle(prompt_tokens=10, completion_tokens=2)
+        finished(0, SubReply("a", PAID))
+        raise RunCancelledError("The run was cancelled.")
+
+
+def test_requests_that_were_given_up_are_spent_when_the_run_goes_on() -> None:
+    log = MemoryLog()
+    for _ in range(2):
+        run = DurableRun(resumed(log), log)
+        budget = run.budget(Limits(calls=20), None)
+        with pytest.raises(RunCancelledError):
+            run.sub_calls(CancelledCalls(budget), budget, None).run([call("a"), call("b"), call("c")])
+        run.close()
+    assert [entry.kind for entry in log.entries] == ["call", "lost", "call", "lost"]
+    assert (log.lost(), resumed(log).spent.calls) == (PAID + PAID, 4)
+    run = DurableRun(resumed(log), log)
+    assert run.budget(Limits(calls=20), None).remaining().calls == 18  # and two more, when they are met
+    run.close()
+    assert len(log.entries) == 4
 
 
 def test_what_was_spent_in_vain_is_gone_from_the_budget() -> None:
