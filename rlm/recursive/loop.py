@@ -254,8 +254,7 @@ class RecursiveRun:
                 pass
         finally:
             self._children += child.usage
-        self.opened.add(child.opened.latest(len(corpus.documents) + 1_000))
-        self.opened.scan(child.opened.scanned)
+        self.opened.adopt(child.opened, len(corpus.documents) + 1_000)
         found = child.answer
         if found is None or found.value is None:
             return {"answer": None, "evidence": [], "status": child.reason or "not found"}

@@ -6,6 +6,7 @@ from typing import Any
 from rlm.answers import Coverage
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
+from rlm.operators.judged import JudgedBy
 from rlm.sandbox.port import ToolError
 
 PlainHandle = dict[str, Any]
@@ -54,14 +55,16 @@ class OpenedSpans:
     """What a run has had before it, so that coverage can be told and quotations be found.
 
     A document is scanned when a program went through all of its text without showing it, as a search for a pattern
-    does.
+    does. A record is missed while an operator has tried to judge it, and none of that kind has managed.
     """
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
         self._spans: dict[str, list[Handle]] = {}
+        self._inferred: dict[str, list[Handle]] = {}
         self._latest: list[Handle] = []
         self._scanned: dict[str, CorpusDocument] = {}
+        self._missed: dict[tuple[str, Handle], str] = {}
 
     def add(self, handles: Iterable[Handle]) -> None:
         for handle in handles:
@@ -71,9 +74,26 @@ class OpenedSpans:
     def scan(self, documents: Iterable[CorpusDocument]) -> None:
         self._scanned.update((each.handle.version_id, each) for each in documents)
 
-    @property
-    def scanned(self) -> Iterable[CorpusDocument]:
-        return self._scanned.values()
+    def judge(self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()) -> None:
+        """Notes what an operator made of records; `refused` are the codes of why it left some out."""
+        why = ", ".join(code.replace("_", " ") for code in refused) or "no result"
+        for handle, by in judgements:
+            if by is JudgedBy.NOBODY:
+                self._missed[operator, handle] = why
+                continue
+            self._missed.pop((operator, handle), None)
+            if by is JudgedBy.MODEL:
+                self.add([handle])
+            else:
+                self._inferred.setdefault(handle.version_id, []).append(handle)
+
+    def adopt(self, other: "OpenedSpans", latest: int) -> None:
+        """What a part of the run has had before it; of the spans, so many of the latest."""
+        self.add(other.latest(latest))
+        self.scan(other._scanned.values())
+        self._missed.update(other._missed)
+        for version, spans in other._inferred.items():
+            self._inferred.setdefault(version, []).extend(spans)
 
     def documents(self) -> list[CorpusDocument]:
         """Those of which something was opened, the latest first, then those that were scanned."""
@@ -86,28 +106,56 @@ class OpenedSpans:
         return list(dict.fromkeys(reversed(self._latest)))[:count]
 
     def coverage(self) -> Coverage:
-        """By tokens; each counts once. Documents are the slices, read when any of them was opened."""
-        tokens = sum(map(self._tokens, self._spans))
-        size = self._corpus.size
+        """By tokens; each counts once. Documents are the slices, read when any of them was opened.
+
+        One with records that were missed has failed, whatever else of it was opened.
+        """
+        size, missed = self._corpus.size, {handle for _, handle in self._missed}
+        failed = {each.version_id for each in missed}
+        read = min(sum(map(self._tokens_read, self._spans)), size.tokens)
+        known = sum(map(self._tokens_known, self._spans.keys() | self._inferred.keys()))
         return Coverage(
             tokens_in_scope=size.tokens,
-            tokens_read=min(tokens, size.tokens),
+            tokens_read=read,
             slices=size.documents,
-            slices_read=len(self._spans),
+            slices_read=len(self._spans.keys() - failed),
+            slices_inferred=len(self._inferred.keys() - self._spans.keys() - failed),
+            tokens_inferred=max(0, min(known, size.tokens) - read),
+            slices_failed=len(failed),
+            tokens_failed=sum(map(self._corpus.tokens, missed)),
             unit="document",
         )
 
     @property
-    def complete(self) -> bool:
-        """Whether a program has gone through each document, or all of it was opened."""
+    def missing(self) -> str:
+        """What a value that was computed from all of this lacks, in words; nothing where it lacks nothing."""
+        if self._missed:
+            records = len({handle for _, handle in self._missed})
+            said = "1 record was" if records == 1 else f"{records:,} records were"
+            return f"{said} not judged: {', '.join(dict.fromkeys(self._missed.values()))}"
+        return "" if self._complete else "computed from a part of the documents"
+
+    @property
+    def judged_all(self) -> bool:
+        return not self._missed
+
+    @property
+    def _complete(self) -> bool:
+        """Whether a program has gone through each document, or all of it was opened or inferred."""
         return all(
-            each.handle.version_id in self._scanned or self._tokens(each.handle.version_id) >= each.tokens
+            each.handle.version_id in self._scanned or self._tokens_known(each.handle.version_id) >= each.tokens
             for each in self._corpus.documents
         )
 
-    def _tokens(self, version_id: str) -> int:
-        """How many tokens of a version were opened."""
-        return sum(self._corpus.tokens(each) for each in _merged(self._spans.get(version_id, ())))
+    def _tokens_read(self, version_id: str) -> int:
+        return self._tokens(self._spans.get(version_id, ()))
+
+    def _tokens_known(self, version_id: str) -> int:
+        """With what a classifier judged."""
+        return self._tokens([*self._spans.get(version_id, ()), *self._inferred.get(version_id, ())])
+
+    def _tokens(self, spans: Sequence[Handle]) -> int:
+        return sum(self._corpus.tokens(each) for each in _merged(spans))
 
 
 def _merged(spans: Sequence[Handle]) -> list[Handle]:

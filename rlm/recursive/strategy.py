@@ -48,6 +48,7 @@ class RecursiveStrategy:
         value = found.value if found is not None else None
         coverage = run.opened.coverage()
         ended = (run.reason,) if run.reason else ()
+        failed = () if run.opened.judged_all else (f"{run.opened.missing}.",)
         return Answer(
             status=composed.status,
             text=composed.text,
@@ -56,7 +57,7 @@ class RecursiveStrategy:
             strategy=self.name,
             model=self._workspace.profile.name,
             searched=self._searched(run),
-            reasons=(*self._reasons, *ended, f"{coverage.sentence()}."),
+            reasons=(*self._reasons, *ended, *failed, f"{coverage.sentence()}."),
             usage=run.usage,
             coverage=coverage,
             result=None if value is None else Result(_KINDS.get(type(value), "list"), value),

@@ -98,9 +98,8 @@ class Submissions:
             return Submitted(None, ())
         stranger = self.values.stranger(answer) if computed else None
         if computed and stranger is None:
-            whole = self._opened.complete
-            reason = "" if whole else "computed from a part of the documents"
-            return Submitted(answer, (Judged(text, located, Support(whole, 1.0, reason)),), computed=True)
+            missing = self._opened.missing
+            return Submitted(answer, (Judged(text, located, Support(not missing, 1.0, missing)),), computed=True)
         if stranger is not None and not located:
             unfounded = Judged(text, (), Support(False, 0.0, "it is said to be computed, and is no computed value"))
             return Submitted(answer, (unfounded,), repair=_NO_VALUE.format(stranger[:100]))

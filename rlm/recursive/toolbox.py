@@ -15,7 +15,8 @@ from rlm.corpus.handles import Handle
 from rlm.corpus.records import SplitBy, Splitting, split
 from rlm.corpus.search import FoundPassage
 from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
-from rlm.operators.operators import Operators, finish
+from rlm.operators.judged import Classification, JudgedBy
+from rlm.operators.operators import Operators, Working, finish
 from rlm.profiles import ModelProfile
 from rlm.recursive.spans import OpenedSpans, parse_handle, parse_handles, plain
 from rlm.recursive.submitting import Submissions
@@ -158,22 +159,29 @@ class Toolbox:
     def classify(self, records: object, labels: object) -> list[str | None]:
         if not isinstance(labels, Mapping | list | tuple) or not all(isinstance(each, str) for each in labels):
             raise ToolError('labels is {"name": "definition", …} or a list of names')
-        handles = self._judged(records)
+        handles = parse_handles(records, self._corpus)
         self._context.submissions.values.know(labels)
-        return list(finish(self._context.operators.classify(handles, labels)).labels)
+        return list(self._sorted("classify", self._context.operators.classify(handles, labels)).labels)
 
     def extract(self, records: object, instruction: str, properties: object) -> list[dict[str, Any] | None]:
         if not isinstance(properties, Mapping) or not all(isinstance(each, Mapping) for each in properties.values()):
             raise ToolError('properties is {"name": {"type": "string"}, …}')
-        handles = self._judged(records)
+        handles = parse_handles(records, self._corpus)
         found = finish(self._context.operators.extract(handles, _text(instruction, "instruction"), properties))
+        judged_by = (JudgedBy.NOBODY if each is None else JudgedBy.MODEL for each in found.values)
+        self._context.opened.judge("extract", zip(found.records, judged_by, strict=True), found.refused)
         self._context.submissions.values.know(value for each in found.values if each for value in each.values())
         return [None if each is None else dict(each) for each in found.values]
 
     def filter_records(self, records: object, question: str) -> list[bool | None]:
-        handles = self._judged(records)
-        found = finish(self._context.operators.filter(handles, _text(question, "question")))
+        handles = parse_handles(records, self._corpus)
+        found = self._sorted("filter", self._context.operators.filter(handles, _text(question, "question")))
         return [None if label is None else label == "yes" for label in found.labels]
+
+    def _sorted(self, operator: str, working: Working[Classification]) -> Classification:
+        found = finish(working)
+        self._context.opened.judge(operator, zip(found.records, found.judged_by, strict=True), found.refused)
+        return found
 
     def map_records(self, records: object, instruction: str) -> list[str | None]:
         values = self.extract(records, instruction, {"result": {"type": "string"}})
@@ -196,8 +204,11 @@ class Toolbox:
     def _judged_pairs(self, pairs: list[Any], question: str) -> list[bool | None]:
         if not all(isinstance(each, list | tuple) and len(each) == 2 for each in pairs):
             raise ToolError("with a question, keys is a list of pairs of handles")
-        handles = [self._judged(list(each)) for each in pairs]
+        handles = [parse_handles(list(each), self._corpus) for each in pairs]
         found = finish(self._context.operators.pairs([(one, other) for one, other in handles], question))
+        for pair, held in zip(found.pairs, found.held, strict=True):
+            by = JudgedBy.NOBODY if held is None else JudgedBy.MODEL
+            self._context.opened.judge(f"pairs {pair}", [(each, by) for each in pair], found.refused)
         return list(found.held)
 
     def llm_query(self, prompt: str) -> str:
@@ -229,11 +240,6 @@ class Toolbox:
 
     def submit(self, answer: object, evidence: object = None, computed: bool = False) -> str:
         return self._context.submissions.submit(answer, evidence, computed)
-
-    def _judged(self, records: object) -> list[Handle]:
-        handles = parse_handles(records, self._corpus)
-        self._context.opened.add(handles)
-        return handles
 
     def _ask(self, prompts: list[Any]) -> list[Any]:
         profile = self._context.profile

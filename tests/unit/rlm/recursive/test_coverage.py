@@ -1,0 +1,120 @@
+"""Judgements that failed in a run's code: what the answer says of them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from rlm.answers import Answer, AnswerStatus
+from rlm.corpus.corpus import Corpus
+from rlm.operators.judged import JudgedBy
+from rlm.operators.operators import Operators
+from rlm.operators.packing import PackLimits
+from rlm.profiles import ModelProfile
+from rlm.recursive.loop import Workspace
+from rlm.recursive.spans import OpenedSpans
+from rlm.recursive.strategy import RecursiveStrategy
+from rlm.runs.bodies import state_of
+from rlm.sandbox.build import build_sandbox
+from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.port import Sandbox
+from rlm.subcalls.port import SubCall, SubCalls, SubFailure
+from tests.fakes.rule_subcalls import RuleSubCalls
+from tests.fakes.scripted_root import ScriptedRoot, in_code
+from tests.support.corpora import corpus_of
+
+PROFILE = ModelProfile("scripted", context_tokens=16_000, max_output_tokens=1_000, max_depth=1, writes_code=True)
+SHIPS = "\n".join(f"Ship {n}: built in {1700 + n}, {'lost' if n % 3 == 0 else 'sold'}" for n in range(1, 31))
+SORTED = """found = classify(records(), {"lost": "went down", "sold": "has a new owner"})
+n = found.count("lost")"""
+FILTERED = 'found = filter_records(records(), "Was it lost?")\nn = found.count(True)'
+EXTRACTED = """found = extract(records(), "How it ended", {"end": {"type": "string"}})
+n = sum(each is not None for each in found)"""
+SUBMITTED = "\nprint(found.count(None))\nsubmit(n, computed=True)"
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    made = build_sandbox(SandboxForm.PLAIN)
+    yield made
+    made.close()
+
+
+class Both:
+    """The root says what is written for it, and its operators' calls follow a rule."""
+
+    def __init__(self, root: ScriptedRoot, rules: RuleSubCalls) -> None:
+        self._root, self._rules = root, rules
+
+    def run(self, calls: Any, **options: Any) -> Any:  # noqa: ANN401
+        return (self._root if calls and calls[0].purpose == "root" else self._rules).run(calls, **options)
+
+
+def operators(corpus: Corpus, subcalls: SubCalls) -> Operators:
+    return Operators(corpus, subcalls, limits=PackLimits(5, 5_000))
+
+
+def spent_after(count: int) -> Callable[[SubCall], SubFailure | None]:
+    """A budget that covers so many calls."""
+    left = iter(range(count))
+    return lambda _: SubFailure("budget_exhausted", "It is spent.") if next(left, None) is None else None
+
+
+def ended(text: str) -> str:
+    return "lost" if "lost" in text else "sold"
+
+
+def asked(sandbox: Sandbox, code: str, rule: Callable[[str], object], calls: int) -> Answer:
+    rules = RuleSubCalls(rule, spent_after(calls))
+    space = Workspace(corpus_of(SHIPS), Both(ScriptedRoot(in_code(code)), rules), PROFILE, sandbox, operators)
+    return RecursiveStrategy(space).answer("How many ships were lost?")
+
+
+@pytest.mark.parametrize(
+    ("code", "rule"),
+    [
+        (SORTED, ended),
+        (FILTERED, lambda text: "yes" if "lost" in text else "no"),
+        (EXTRACTED, lambda text: {"end": ended(text)}),
+    ],
+)
+def test_half_the_judgements_are_a_partial_answer_that_says_so(
+    sandbox: Sandbox, code: str, rule: Callable[[str], object]
+) -> None:
+    whole = asked(sandbox, code + SUBMITTED, rule, 1_000)
+    assert whole.status is AnswerStatus.ANSWERED
+    assert whole.coverage is not None
+    assert whole.coverage.complete
+    half = asked(sandbox, code + SUBMITTED, rule, 3)
+    assert half.status is AnswerStatus.PARTIAL
+    assert not half.claims[0].supported
+    assert "records were not judged: budget exhausted" in half.text
+    assert any("records were not judged: budget exhausted" in reason for reason in half.reasons)
+    assert half.coverage is not None
+    assert half.coverage.slices_failed == 1
+    assert half.coverage.tokens_read < whole.coverage.tokens_read
+    assert state_of(half).value == "partial"
+
+
+def test_records_that_were_judged_later_are_missed_no_more() -> None:
+    corpus = corpus_of(SHIPS)
+    (document,) = corpus.documents
+    opened, records = OpenedSpans(corpus), [document.handle[:10], document.handle[10:20]]
+    opened.judge("classify", [(records[0], JudgedBy.MODEL), (records[1], JudgedBy.NOBODY)], ["budget_exhausted"])
+    opened.scan(corpus.documents)
+    assert opened.missing == "1 record was not judged: budget exhausted"
+    opened.judge("filter", [(records[1], JudgedBy.MODEL)])
+    assert opened.missing
+    opened.judge("classify", [(records[1], JudgedBy.MODEL)])
+    assert not opened.missing
+
+
+def test_what_a_classifier_judged_is_inferred_and_not_read() -> None:
+    corpus = corpus_of(SHIPS)
+    (document,) = corpus.documents
+    opened = OpenedSpans(corpus)
+    opened.judge("classify", [(document.handle[:200], JudgedBy.MODEL), (document.handle[200:], JudgedBy.CLASSIFIER)])
+    coverage = opened.coverage()
+    assert 0 < coverage.tokens_read < coverage.tokens_in_scope
+    assert abs(coverage.tokens_read + coverage.tokens_inferred - coverage.tokens_in_scope) <= 1
+    assert not opened.missing
