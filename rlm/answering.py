@@ -101,6 +101,7 @@ class Answering:
             lambda: self._library.corpus(scope, durability),
             can_judge=model is not None,
             can_program=model is not None and model.profile.writes_code,
+            cancelled=cancelled,
         )
         if chosen.strategy is StrategyName.RECURSIVE:
             strategy = self._recursive(chosen, wanted, scope, model, cancelled, durability)

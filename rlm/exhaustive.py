@@ -85,7 +85,7 @@ class ExhaustiveStrategy:
         """Events as they happen. Raises `QuestionError` and `NotExhaustiveError` before the first."""
         question = check_question(question)
         clock = StageClock()
-        layout = self._layout or look(self._corpus)
+        layout = self._layout or look(self._corpus, cancelled=cancelled)
         clock.lap("look")
         planning = plan_question(question, self._corpus, layout, self._subcalls, self._model_name)
         clock.lap("plan")

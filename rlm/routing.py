@@ -19,6 +19,7 @@ from rlm.plan.plan import Filter, Plan
 from rlm.plan.rules import plan_by_rules
 from rlm.plan.shapes import RECORDS
 from rlm.plan.wording import take_apart
+from rlm.strategies import never
 from rlm.strategy_names import StrategyName
 
 
@@ -86,11 +87,12 @@ def route(
     *,
     can_judge: bool,
     can_program: bool = False,
+    cancelled: Callable[[], bool] = never,
 ) -> Route:
     """`can_judge` is whether there is a language model, `can_program` whether it writes code well. A forced strategy is
     taken as it is."""
     if wanted.strategy is not StrategyName.AUTO:
-        return _forced(question, wanted.strategy, open_corpus)
+        return _forced(question, wanted.strategy, open_corpus, cancelled)
     if can_program and (shape := _shape(question)):
         corpus = open_corpus()
         if corpus.size.tokens >= _WORTH_A_RUN_TOKENS:
@@ -101,7 +103,7 @@ def route(
     if not _ABOUT_MANY.search(take_apart(question).asked):
         return Route(StrategyName.DIRECT, "Direct: a few passages can answer the question.")
     corpus = open_corpus()
-    layout = look(corpus)
+    layout = look(corpus, cancelled=cancelled)
     plan = plan_by_rules(question, layout)
     if plan is None or not layout.records.handles:
         return Route(StrategyName.DIRECT, "Direct: no plan over records has the shape of the question.")
@@ -114,11 +116,13 @@ def route(
     return Route(StrategyName.EXHAUSTIVE, reason, corpus, layout, plan)
 
 
-def _forced(question: str, strategy: StrategyName, open_corpus: Callable[[], Corpus]) -> Route:
+def _forced(
+    question: str, strategy: StrategyName, open_corpus: Callable[[], Corpus], cancelled: Callable[[], bool]
+) -> Route:
     reason = f"{strategy.capitalize()}, as asked."
     if strategy is StrategyName.EXHAUSTIVE:
         corpus = open_corpus()
-        layout = look(corpus)
+        layout = look(corpus, cancelled=cancelled)
         return Route(strategy, reason, corpus, layout, plan_by_rules(question, layout))
     return Route(strategy, reason, open_corpus() if strategy is StrategyName.RECURSIVE else None)
 

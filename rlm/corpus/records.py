@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
+from rlm.corpus.cancelling import unless_cancelled
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.grep import PatternWalk, compile_pattern
 from rlm.corpus.handles import Handle
@@ -95,7 +96,7 @@ def split(corpus: Corpus, splitting: Splitting, *, cancelled: Callable[[], bool]
     handles: list[Handle] = []
     left_out: list[Handle] = []
     columns: tuple[str, ...] = ()
-    for document in corpus.documents:
+    for document in unless_cancelled(corpus.documents, cancelled):
         kept, others = _cut(corpus, document, splitting, cancelled)
         handles += [document.handle[piece.start : piece.end] for piece in kept]
         left_out += [document.handle[piece.start : piece.end] for piece in others]
@@ -124,7 +125,7 @@ def _cut(
         case SplitBy.CHUNK:
             return [_Piece(chunk.start, chunk.end, PLAIN) for chunk in corpus.map(document).chunks], []
         case SplitBy.LINE:
-            return _records_among(list(_lines(corpus, document)))
+            return _records_among(list(unless_cancelled(_lines(corpus, document), cancelled)))
         case SplitBy.SEPARATOR:
             return _records_among(list(_separated(corpus, document, splitting.pattern, cancelled)))
         case SplitBy.START:
@@ -185,7 +186,7 @@ def _separated(
 ) -> Iterator[_Piece]:
     edges = [(0, 0), *_matches(corpus, document, pattern, cancelled), (document.characters, document.characters)]
     spans = [document.handle[end:start] for (_, end), (start, _) in pairwise(edges) if start > end]
-    return _trimmed(corpus, spans)
+    return _trimmed(corpus, spans, cancelled)
 
 
 def _started(
@@ -198,19 +199,20 @@ def _started(
     starts = [start for start, _ in _matches(corpus, document, pattern, cancelled)]
     spans = [document.handle[start:end] for start, end in pairwise([*starts, document.characters])]
     before = [document.handle[: starts[0] if starts else document.characters]]
-    if len(spans) > 1 and not any("\n\n" in text.strip() for text in corpus.read_all(spans[:-1])):
+    others = unless_cancelled(corpus.read_all(spans[:-1]), cancelled)
+    if len(spans) > 1 and not any("\n\n" in text.strip() for text in others):
         last = spans.pop()
         body = corpus.text(last)
         cut = body.find("\n\n", len(body) - len(body.lstrip()))
         spans.append(last[: cut if cut >= 0 else None])
         before.append(last[cut if cut >= 0 else len(last) :])
-    return list(_trimmed(corpus, spans)), list(_trimmed(corpus, before))
+    return list(_trimmed(corpus, spans, cancelled)), list(_trimmed(corpus, before, cancelled))
 
 
-def _trimmed(corpus: Corpus, spans: Iterable[Handle]) -> Iterator[_Piece]:
+def _trimmed(corpus: Corpus, spans: Iterable[Handle], cancelled: Callable[[], bool]) -> Iterator[_Piece]:
     """Without white space around them; blank ones are dropped. Their shape is that of their first line."""
     spans = list(spans)
-    for span, text in zip(spans, corpus.read_all(spans), strict=True):
+    for span, text in unless_cancelled(zip(spans, corpus.read_all(spans), strict=True), cancelled):
         stripped = text.strip()
         if stripped:
             start = span.start + len(text) - len(text.lstrip())

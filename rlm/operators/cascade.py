@@ -16,6 +16,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from rlm.corpus.cancelling import unless_cancelled
 from rlm.operators.classifier import (
     LogisticRegression,
     Matrix,
@@ -30,6 +31,7 @@ from rlm.operators.judged import Doubt
 from rlm.operators.labels import LabelSet
 from rlm.operators.packing import Progress
 from rlm.operators.reading import LabelReader, Read, Vectors
+from rlm.strategies import never
 
 _BLOCK = 4096
 _Z = 1.96
@@ -72,10 +74,11 @@ def cascade(
     *,
     digests: Sequence[bytes],
     inferences: Inferences,
+    cancelled: Callable[[], bool] = never,
 ) -> Generator[Progress, None, Cascaded]:
     """Labels for the different records numbered 0 to n - 1, of which there are `records_of[number]` copies each.
 
-    `digests` are the records' contents, by number.
+    `digests` are the records' contents, by number. Raises `RunCancelledError`.
     """
     total = len(records_of)
     if vectors is None or limits.covers(total):
@@ -84,15 +87,15 @@ def cascade(
     order = random.Random(total).sample(range(total), total)
     taken = limits.sample
     read = yield from reader.carefully(sorted(order[:taken]))
-    fitted = _fit(read, labels, vectors, limits.target)
+    fitted = _fit(read, labels, vectors, limits.target, cancelled)
     while fitted.threshold.share < limits.enough and taken < total // 2 and read.labels:
         more = min(total // 2, 2 * taken)
         read.add((yield from reader.carefully(sorted(order[taken:more]))))
         taken = more
-        fitted = _fit(read, labels, vectors, limits.target)
+        fitted = _fit(read, labels, vectors, limits.target, cancelled)
     inferred: dict[int, str] = {}
     unsure: list[int] = []
-    for block in _blocks(sorted(order[taken:])):
+    for block in unless_cancelled(_blocks(sorted(order[taken:])), cancelled):
         said = fitted.labels_of([digests[number] for number in block], partial(vectors, block), inferences)
         for number, label in zip(block, said, strict=True):
             if label is None:
@@ -114,11 +117,12 @@ class _Fitted:
     vectors: Matrix
     wanted: Sequence[str]
     labels: LabelSet
+    cancelled: Callable[[], bool]
 
     @cached_property
     def _model(self) -> LogisticRegression:
         names = self.labels.names
-        return train(self.vectors, numbers_of(names, self.wanted), len(names))
+        return train(self.vectors, numbers_of(names, self.wanted), len(names), cancelled=self.cancelled)
 
     def labels_of(
         self, digests: Sequence[bytes], vectors: Callable[[], Matrix], inferences: Inferences
@@ -130,7 +134,7 @@ class _Fitted:
         return (None if at == UNSURE else self.labels.names[at] for at in found)
 
 
-def _fit(read: Read, labels: LabelSet, vectors: Vectors, target: float) -> _Fitted:
+def _fit(read: Read, labels: LabelSet, vectors: Vectors, target: float, cancelled: Callable[[], bool]) -> _Fitted:
     sample, wanted = list(read.labels), list(read.labels.values())
     if len(set(wanted)) < 2:
         return _Fitted(
@@ -140,11 +144,12 @@ def _fit(read: Read, labels: LabelSet, vectors: Vectors, target: float) -> _Fitt
             np.zeros((0, 0), np.float32),
             wanted,
             labels,
+            cancelled,
         )
     embedded = vectors(sample)
-    found = cross_fitted(embedded, numbers_of(labels.names, wanted), len(labels.names))
+    found = cross_fitted(embedded, numbers_of(labels.names, wanted), len(labels.names), cancelled=cancelled)
     threshold = sure_threshold(found, numbers_of(labels.names, wanted), target=target)
-    return _Fitted(sample, found, threshold, embedded, wanted, labels)
+    return _Fitted(sample, found, threshold, embedded, wanted, labels, cancelled)
 
 
 def _doubt(read: Read, fitted: _Fitted, inferred: dict[int, str], labels: LabelSet, records_of: Counter[int]) -> Doubt:

@@ -5,11 +5,14 @@ convex, small (a few thousand unit vectors of 384) and solved by accelerated gra
 same records give the same weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rlm.corpus.cancelling import unless_cancelled
+from rlm.strategies import never
 
 Matrix = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -31,15 +34,24 @@ class LogisticRegression:
         return _softmax(_with_bias(vectors) @ self.weights.T)
 
 
-def train(vectors: Matrix, labels: Numbers, classes: int, *, penalty: float = _PENALTY) -> LogisticRegression:
-    """Learns labels that are certain."""
-    return train_soft(vectors, np.eye(classes, dtype=np.float32)[labels], penalty=penalty)
+def train(
+    vectors: Matrix,
+    labels: Numbers,
+    classes: int,
+    *,
+    penalty: float = _PENALTY,
+    cancelled: Callable[[], bool] = never,
+) -> LogisticRegression:
+    """Learns labels that are certain. Raises `RunCancelledError`."""
+    return train_soft(vectors, np.eye(classes, dtype=np.float32)[labels], penalty=penalty, cancelled=cancelled)
 
 
-def train_soft(vectors: Matrix, wanted: Matrix, *, penalty: float = _PENALTY) -> LogisticRegression:
+def train_soft(
+    vectors: Matrix, wanted: Matrix, *, penalty: float = _PENALTY, cancelled: Callable[[], bool] = never
+) -> LogisticRegression:
     """Minimizes cross-entropy + penalty/2 · |weights|² (the bias free), by Nesterov's accelerated gradient.
 
-    `wanted` has a row for each vector: the probability of each class.
+    `wanted` has a row for each vector: the probability of each class. Raises `RunCancelledError`.
     """
     features = _with_bias(vectors)
     classes = wanted.shape[1]
@@ -48,26 +60,34 @@ def train_soft(vectors: Matrix, wanted: Matrix, *, penalty: float = _PENALTY) ->
     # The largest curvature of softmax cross-entropy is half of that of least squares.
     step = 1 / (0.5 * np.linalg.norm(features, 2) ** 2 / len(features) + penalty)
     weights = previous = np.zeros((classes, features.shape[1]), np.float32)
-    for number in range(1, _STEPS + 1):
+    for number in unless_cancelled(range(1, _STEPS + 1), cancelled):
         ahead = weights + (number - 1) / (number + 2) * (weights - previous)
         slope = (_softmax(features @ ahead.T) - wanted).T @ features / len(features) + shrink * ahead
         previous, weights = weights, (ahead - step * slope).astype(np.float32)
     return LogisticRegression(weights)
 
 
-def cross_fitted(vectors: Matrix, labels: Numbers, classes: int, *, folds: int = _FOLDS) -> Matrix:
-    """For each vector the probabilities by a classifier that did not see it: record `i` is in fold `i % folds`."""
-    return soft_cross_fitted(vectors, np.eye(classes, dtype=np.float32)[labels], folds=folds)
+def cross_fitted(
+    vectors: Matrix, labels: Numbers, classes: int, *, folds: int = _FOLDS, cancelled: Callable[[], bool] = never
+) -> Matrix:
+    """For each vector the probabilities by a classifier that did not see it: record `i` is in fold `i % folds`.
+
+    Raises `RunCancelledError`.
+    """
+    return soft_cross_fitted(vectors, np.eye(classes, dtype=np.float32)[labels], folds=folds, cancelled=cancelled)
 
 
-def soft_cross_fitted(vectors: Matrix, wanted: Matrix, *, folds: int = _FOLDS) -> Matrix:
+def soft_cross_fitted(
+    vectors: Matrix, wanted: Matrix, *, folds: int = _FOLDS, cancelled: Callable[[], bool] = never
+) -> Matrix:
     """The same from probabilities of labels."""
     found = np.zeros_like(wanted)
     fold = np.arange(len(vectors)) % folds
     for number in range(folds):
         inside = fold == number
         if inside.any() and not inside.all():
-            found[inside] = train_soft(vectors[~inside], wanted[~inside]).probabilities(vectors[inside])
+            model = train_soft(vectors[~inside], wanted[~inside], cancelled=cancelled)
+            found[inside] = model.probabilities(vectors[inside])
     return found
 
 
@@ -90,11 +110,12 @@ def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float, at_
     agrees = (
         (probabilities.argmax(axis=1) == labels)[order] if (order := np.argsort(-confidence)).size else np.array([])
     )
+    right = np.cumsum(agrees, dtype=np.int64)
     best = Threshold(2.0, 1.0, 0.0)
     for count in range(at_least, len(order) + 1):
         if count < len(order) and confidence[order[count]] == confidence[order[count - 1]]:
             continue
-        share = float(agrees[:count].mean())
+        share = float(right[count - 1] / count)
         if wilson(share, count, z=1.645)[0] >= target:
             best = Threshold(float(confidence[order[count - 1]]), share, count / len(order))
     return best

@@ -16,11 +16,12 @@ Nothing here is tuned to a label set; what was measured is in `DECISIONS.md`.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from rlm.operators.classifier import Matrix, Numbers, soft_cross_fitted
+from rlm.strategies import never
 
 # From this agreement of a model with itself on, its labels stand where it agrees; below, all witnesses are heard.
 STEADY = 0.9
@@ -35,12 +36,18 @@ _LEARNED_ROUNDS = 2
 _SMOOTHING, _TRUST = 1.0, 3.0
 
 
-def consensus(witnesses: Sequence[Matrix], readings: Sequence[Numbers], vectors: Matrix) -> Numbers:
+def consensus(
+    witnesses: Sequence[Matrix],
+    readings: Sequence[Numbers],
+    vectors: Matrix,
+    *,
+    cancelled: Callable[[], bool] = never,
+) -> Numbers:
     """The most likely label of each record.
 
     Each of the `witnesses` has a number for each record (row) and each label (column), such as a cosine or a
     log-likelihood: more is likelier, and only a column's numbers are compared. `readings` are labels of each record by
-    the model; with the witnesses there are three. `vectors` are the records' embeddings.
+    the model; with the witnesses there are three. `vectors` are the records' embeddings. Raises `RunCancelledError`.
     """
     labels = witnesses[0].shape[1]
     scores = [(each - np.quantile(each, _OTHERS, axis=0)) / (each.std(axis=0) + 1e-6) for each in witnesses]
@@ -53,7 +60,7 @@ def consensus(witnesses: Sequence[Matrix], readings: Sequence[Numbers], vectors:
     found = _dawid_skene(prior, readings, labels)
     learned_weight = min(1.0, len(vectors) / _RECORDS_TO_LEARN_FROM)
     for _ in range(_LEARNED_ROUNDS):
-        learned = soft_cross_fitted(vectors, found.astype(np.float32))
+        learned = soft_cross_fitted(vectors, found.astype(np.float32), cancelled=cancelled)
         found = _dawid_skene(prior + learned_weight * _log(learned), readings, labels)
     best: Numbers = found.argmax(axis=1)
     return best

@@ -4,12 +4,14 @@ Each is a generator that yields `Progress` and returns its result; `finish` runs
 """
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 
 from retrieval.embedding import Embedder
+from rlm.corpus.cancelling import require_wanted, unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.operators.cascade import Cascaded, CascadeLimits, cascade
@@ -30,6 +32,9 @@ from rlm.operators.reading import YES, YES_OR_NO, JudgingTask, LabelReader, Sort
 from rlm.operators.subjects import Projection, Subjects, whole
 from rlm.strategies import never
 from rlm.subcalls.port import SubCalls
+
+# Of the longest texts that it reads, the bi-encoder on two cores takes a second for as many; vectors are the same.
+_EMBEDDED_AT_ONCE = 128
 
 Result = TypeVar("Result")
 Working = Generator[Progress, None, Result]
@@ -99,8 +104,8 @@ class Operators:
 
         Candidates come from code (`aggregate.join`, `aggregate.pairs_that`): all pairs of n records are n²/2 questions.
         """
-        ones = list(map(of, self._corpus.read_all(one for one, _ in candidates)))
-        others = list(map(of, self._corpus.read_all(other for _, other in candidates)))
+        ones = [of(text) for text in self._read(one for one, _ in candidates)]
+        others = [of(text) for text in self._read(other for _, other in candidates)]
 
         def texts(numbers: Sequence[int]) -> Iterator[Text]:
             return ((f"first: {ones[number]}", f"second: {others[number]}") for number in numbers)
@@ -128,7 +133,7 @@ class Operators:
     ) -> Working[Extraction]:
         """Take values out of each record; `properties` are JSON schemas by name. Raises `ValueError` for none."""
         task = ExtractingTask(instruction, properties)
-        subjects = Subjects(self._corpus, records, of)
+        subjects = Subjects(self._corpus, records, of, cancelled=self._cancelled)
         asked = yield from ask_packed(
             self._subcalls,
             task,
@@ -153,11 +158,10 @@ class Operators:
         task: Callable[[LabelSet], PackedTask],
         of: Projection,
     ) -> Working[Classification]:
-        subjects = Subjects(self._corpus, records, of)
+        subjects = Subjects(self._corpus, records, of, cancelled=self._cancelled)
 
         def embed(numbers: Sequence[int]) -> Matrix:
-            assert self._embedder is not None
-            return self._embedder.documents(list(subjects.texts(numbers))).vectors
+            return self._embedded(subjects.texts(numbers))
 
         vectors = embed if self._embedder is not None else None
         reader = LabelReader(
@@ -180,8 +184,21 @@ class Operators:
             self._cascade_limits,
             digests=subjects.digests,
             inferences=self._inferences,
+            cancelled=self._cancelled,
         )
         return self._classified(subjects, found, copies)
+
+    def _read(self, handles: Iterable[Handle]) -> Iterator[str]:
+        return unless_cancelled(self._corpus.read_all(handles), self._cancelled)
+
+    def _embedded(self, texts: Iterator[str]) -> Matrix:
+        """A row for each text; a run that is cancelled waits for no more than a portion of them."""
+        assert self._embedder is not None
+        portions: list[Matrix] = []
+        while portion := list(islice(texts, _EMBEDDED_AT_ONCE)):
+            require_wanted(self._cancelled)
+            portions.append(self._embedder.documents(portion).vectors)
+        return np.concatenate(portions) if portions else np.zeros((0, self._embedder.dimension), np.float32)
 
     def _label_vectors(self, labels: LabelSet) -> Matrix | None:
         """Of each label the mean of its name, its definition and both; None where they say nothing, as yes and no."""

@@ -204,7 +204,8 @@ class LabelReader:
         assert self._vectors is not None, "labels are compared with embeddings only where there is an encoder"
         assert self._label_vectors is not None, "labels are compared with embeddings only where they have a meaning"
         vectors = self._vectors(numbers)
-        found = consensus([vectors @ self._label_vectors.T, *witnesses], readings, vectors)
+        nearness = vectors @ self._label_vectors.T
+        found = consensus([nearness, *witnesses], readings, vectors, cancelled=self._cancelled)
         return {number: self._labels.names[at] for number, at in zip(numbers, found, strict=True)}
 
 

@@ -4,8 +4,10 @@ import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from rlm.corpus.cancelling import unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
+from rlm.strategies import never
 
 Projection = Callable[[str], str]
 
@@ -18,10 +20,18 @@ def whole(text: str) -> str:
 class Subjects:
     """The different texts of some records, numbered from 0 in order of appearance. Texts are read when needed.
 
+    Making them reads every record, and raises `RunCancelledError`.
     `number_of[i]` is the number of record `i`'s text, and `digests` has the texts' digests by number.
     """
 
-    def __init__(self, corpus: Corpus, records: Sequence[Handle], project: Projection = whole) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        records: Sequence[Handle],
+        project: Projection = whole,
+        *,
+        cancelled: Callable[[], bool] = never,
+    ) -> None:
         self._corpus = corpus
         self._project = project
         self._first: list[Handle] = []
@@ -29,7 +39,7 @@ class Subjects:
         self.number_of = array("L")
         self.digests: list[bytes] = []
         numbers: dict[bytes, int] = {}
-        for handle, text in zip(records, corpus.read_all(records), strict=True):
+        for handle, text in unless_cancelled(zip(records, corpus.read_all(records), strict=True), cancelled):
             digest = hashlib.blake2b(project(text).encode(), digest_size=16).digest()
             number = numbers.setdefault(digest, len(numbers))
             if number == len(self._first):

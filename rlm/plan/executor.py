@@ -1,9 +1,10 @@
 """Runs a plan over a corpus: cut, keep, judge, compute. Only judging asks a model; the rest is exact."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rlm.answers import Coverage, Usage
+from rlm.corpus.cancelling import unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.corpus.lines import fields
@@ -51,8 +52,7 @@ def execute(
     if records is None or records.splitting != plan.splitting:
         records = split(corpus, plan.splitting, cancelled=cancelled)
     yield Progress("split", len(records), len(records))
-    rows = list(_rows(corpus, records, plan))
-    chosen = list(keep(rows, plan.where))
+    chosen = list(keep(_rows(corpus, records, plan, cancelled), plan.where))
     handles = [row.handle for row in chosen]
     project = projection(plan, records)
     usage = Usage()
@@ -75,7 +75,7 @@ def execute(
     return Executed(
         rows=chosen,
         coverage=covered(corpus, handles, judged, failed, cut),
-        dropped=len(rows) - len(chosen),
+        dropped=len(records) - len(chosen),
         left_out=records.left_out_count,
         usage=usage,
         classifications=classifications,
@@ -118,10 +118,11 @@ def _written(values: Mapping[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if value is not None}
 
 
-def _rows(corpus: Corpus, records: Records, plan: Plan) -> Iterable[Row]:
+def _rows(corpus: Corpus, records: Records, plan: Plan, cancelled: Callable[[], bool]) -> Iterator[Row]:
     """Rows with the fields that the plan names; of the others, such as a long text that is judged, nothing is kept."""
     named = columns_named(plan)
-    for handle, text in zip(records.handles, corpus.read_all(records.handles), strict=True):
+    read = zip(records.handles, corpus.read_all(records.handles), strict=True)
+    for handle, text in unless_cancelled(read, cancelled):
         written = fields(text, records.columns) if named else {}
         yield Row(handle, {name: value for name, value in written.items() if name in named})
 

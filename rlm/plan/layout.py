@@ -1,7 +1,7 @@
 """How the records of a corpus look: how to cut them, which fields they have written, and which of them is the text."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlm.corpus.corpus import Corpus
@@ -9,6 +9,7 @@ from rlm.corpus.handles import Handle
 from rlm.corpus.lines import fields
 from rlm.corpus.records import Records, guess_splitting, split
 from rlm.operators.table import day
+from rlm.strategies import never
 
 _SAMPLED = 200
 _COMMON = 0.5
@@ -33,9 +34,9 @@ class Layout:
         return next((column for column in self.columns if wanted and _stem(column) == wanted), None)
 
 
-def look(corpus: Corpus) -> Layout:
-    """The layout of a corpus as it is; raises what reading raises."""
-    records = split(corpus, guess_splitting(corpus))
+def look(corpus: Corpus, *, cancelled: Callable[[], bool] = never) -> Layout:
+    """The layout of a corpus as it is; raises what reading raises, and `RunCancelledError`."""
+    records = split(corpus, guess_splitting(corpus), cancelled=cancelled)
     sampled = spread(records.handles)
     rows = [fields(text, records.columns) for text in corpus.read_all(sampled)]
     counts = Counter(name for row in rows for name in row)

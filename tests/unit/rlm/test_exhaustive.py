@@ -11,9 +11,11 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.records import SplitBy, Splitting, split
 from rlm.errors import NotExhaustiveError, RunCancelledError
 from rlm.exhaustive import ExhaustiveStrategy
-from rlm.operators.operators import Operators
+from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits
+from rlm.plan.executor import execute
 from rlm.plan.layout import look
+from rlm.plan.rules import plan_by_rules
 from rlm.strategies import Completed, Delta, Planned, Working
 from rlm.subcalls.port import SubCall, SubFailure
 from tests.fakes.rule_subcalls import RuleSubCalls
@@ -332,6 +334,23 @@ def test_a_cancelled_run_ends() -> None:
     made = ExhaustiveStrategy(corpus, Operators(corpus, calls, cancelled=lambda: True), calls, "scripted")
     with pytest.raises(RunCancelledError):
         made.answer(f"{PREAMBLE} Question: How many records have the label 'animal'?")
+
+
+def test_looking_at_the_documents_can_be_cancelled() -> None:
+    events = strategy(corpus_of(document(RECORDS)), RuleSubCalls(label_of)).stream(
+        "Which user has the most records?", cancelled=lambda: True
+    )
+    with pytest.raises(RunCancelledError):
+        next(events)
+
+
+def test_reading_the_rows_can_be_cancelled() -> None:
+    corpus = corpus_of(document(RECORDS))
+    layout = look(corpus)
+    plan = plan_by_rules("Which user has the most records?", layout)
+    assert plan is not None
+    with pytest.raises(RunCancelledError):
+        finish(execute(plan, corpus, None, records=layout.records, cancelled=lambda: True))
 
 
 @pytest.mark.parametrize("text", ["", "\n\n"])

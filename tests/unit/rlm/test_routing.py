@@ -4,7 +4,7 @@ import pytest
 
 from rlm.budgets import Limits
 from rlm.corpus.corpus import Corpus
-from rlm.errors import RunTooLargeError
+from rlm.errors import RunCancelledError, RunTooLargeError
 from rlm.estimates import Estimate, estimate
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.operators import Operators, finish
@@ -71,6 +71,12 @@ def test_documents_are_not_looked_at_for_a_question_that_needs_no_counting() -> 
     assert route("Who is Harriet Smith?", Wanted(), untouched, can_judge=True).strategy is StrategyName.DIRECT
     forced = route(COUNTING, Wanted(StrategyName.DIRECT), untouched, can_judge=True)
     assert forced.strategy is StrategyName.DIRECT
+
+
+@pytest.mark.parametrize("wanted", [StrategyName.AUTO, StrategyName.EXHAUSTIVE])
+def test_choosing_can_be_cancelled_while_documents_are_looked_at(wanted: StrategyName) -> None:
+    with pytest.raises(RunCancelledError):
+        route(COUNTING, Wanted(wanted), lambda: RECORDS, can_judge=True, cancelled=lambda: True)
 
 
 def test_without_a_language_model_only_written_fields_are_counted() -> None:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from rlm.corpus import records as module
 from rlm.corpus.records import Records, SplitBy, Splitting, guess_splitting, split
-from rlm.errors import PatternError
+from rlm.errors import PatternError, RunCancelledError
 from tests.support.books import book
 from tests.support.corpora import corpus_of
 
@@ -123,3 +123,24 @@ def test_a_pattern_that_takes_too_long_is_said_to(by: SplitBy, monkeypatch: pyte
     monkeypatch.setattr(module, "_PATTERN_SECONDS", 0.0)
     with pytest.raises(PatternError, match="takes longer than 0 seconds"):
         split(corpus_of("a - b - c"), Splitting(by, "-"))
+
+
+SPLITTINGS = [
+    Splitting(SplitBy.LINE),
+    Splitting(SplitBy.CHUNK),
+    Splitting(SplitBy.DOCUMENT),
+    Splitting(SplitBy.START, "a"),
+    Splitting(SplitBy.SEPARATOR, "-"),
+]
+
+
+@pytest.mark.parametrize("splitting", SPLITTINGS, ids=lambda splitting: splitting.by)
+def test_splitting_ends_when_nobody_wants_it_any_more(splitting: Splitting) -> None:
+    with pytest.raises(RunCancelledError):
+        split(corpus_of("a - b"), splitting, cancelled=lambda: True)
+
+
+def test_it_ends_in_the_middle_of_a_document() -> None:
+    answers = iter([False, True])
+    with pytest.raises(RunCancelledError):
+        split(corpus_of("a\nb"), Splitting(SplitBy.LINE), cancelled=lambda: next(answers))

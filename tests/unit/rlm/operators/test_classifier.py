@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlm.errors import RunCancelledError
 from rlm.operators.classifier import cross_fitted, sure_threshold, train, wilson
 
 
@@ -23,6 +25,14 @@ def test_what_can_be_told_apart_is_learned() -> None:
 def test_training_again_gives_the_same_weights() -> None:
     vectors, labels = clusters(100, 0.3)
     assert np.array_equal(train(vectors, labels, 3).weights, train(vectors, labels, 3).weights)
+
+
+def test_training_can_be_cancelled() -> None:
+    vectors, labels = clusters(100, 0.3)
+    with pytest.raises(RunCancelledError):
+        train(vectors, labels, 3, cancelled=lambda: True)
+    with pytest.raises(RunCancelledError):
+        cross_fitted(vectors, labels, 3, cancelled=lambda: True)
 
 
 def test_no_vector_teaches_the_classifier_that_judges_it() -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rlm.errors import RunCancelledError
 from rlm.operators.consensus import consensus, reliability
 
 LABELS = 5
@@ -82,3 +83,9 @@ def test_likelihoods_need_no_reading_and_lose_their_favourite() -> None:
     assert max(alone) < 0.45
     assert (found == truth).mean() > 0.85
     assert np.array_equal(found, consensus([nearness, *likely], (), vectors))
+
+
+def test_finding_what_is_likely_can_be_cancelled() -> None:
+    truth, vectors, nearness = world(60, 0.45)
+    with pytest.raises(RunCancelledError):
+        consensus([nearness], [reading(truth, 0.6, 1), reading(truth, 0.6, 2)], vectors, cancelled=lambda: True)

@@ -16,6 +16,7 @@ from rlm.operators.inference import Inferences
 from rlm.operators.judged import JudgedBy
 from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits, Progress
+from rlm.operators.subjects import Subjects
 from rlm.profiles import MID_SIZE
 from rlm.subcalls.cache import MemoryReplyCache
 from rlm.subcalls.port import SubCall, SubFailure, SubReply
@@ -26,6 +27,7 @@ from tests.support.corpora import corpus_of
 ANIMALS = ("cat", "dog", "owl")
 PLANTS = ("oak", "elm", "fern")
 LABELS = ["animal", "plant"]
+LIMITS = CascadeLimits(read_all=100, sample=200, target=0.9)
 
 
 def kind(text: str) -> str:
@@ -214,6 +216,50 @@ def test_work_can_be_cancelled() -> None:
         finish(Operators(corpus, RuleSubCalls(kind), cancelled=lambda: True).classify(records, ["animal", "plant"]))
 
 
+class Signalling(HashingEmbedder):
+    """Cancels a run as soon as it has embedded so many texts; `portions` are how many it was given at once."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+        self.portions: list[int] = []
+
+    def documents(self, texts: Sequence[str]) -> Embedded:
+        self.portions.append(len(texts))
+        return super().documents(texts)
+
+    def cancelled(self) -> bool:
+        return sum(self.portions) >= self.at
+
+
+@pytest.mark.parametrize("at", [6 + 128, 6 + 200, 6 + 200 + 128], ids=["the sample", "training", "the others"])
+def test_work_that_no_model_does_can_be_cancelled(at: int) -> None:
+    corpus, records = corpus_and_records([f"{text} {n}" for n, text in enumerate(lines(1_500))])
+    embedder = Signalling(at)
+    operators = Operators(corpus, RuleSubCalls(kind), embedder, cascade_limits=LIMITS, cancelled=embedder.cancelled)
+    with pytest.raises(RunCancelledError):
+        finish(operators.classify(records, LABELS))
+    assert sum(embedder.portions) == at
+
+
+def test_reading_the_records_can_be_cancelled() -> None:
+    corpus, records = corpus_and_records(lines(5))
+    with pytest.raises(RunCancelledError):
+        Subjects(corpus, records, cancelled=lambda: True)
+    calls = RuleSubCalls(lambda text: "yes")
+    with pytest.raises(RunCancelledError):
+        finish(Operators(corpus, calls, cancelled=lambda: True).pairs([(records[0], records[1])], "Both?"))
+
+
+def test_records_are_embedded_once_and_in_portions() -> None:
+    texts = [f"{text} {n}" for n, text in enumerate(lines(1_500))]
+    corpus, records = corpus_and_records(texts)
+    embedder = Signalling(0)
+    operators = Operators(corpus, RuleSubCalls(kind), embedder, cascade_limits=LIMITS)
+    finish(operators.classify(records, LABELS))
+    assert embedder.portions == [2, 2, 2, 128, 72, *[128] * 10, 20]
+
+
 def test_progress_runs_to_the_end() -> None:
     corpus, records = corpus_and_records([f"cat {n}" for n in range(700)])
     heard: list[Progress] = []
@@ -306,9 +352,6 @@ def test_equal_questions_are_equal_calls_so_that_a_cache_can_answer_them() -> No
     for calls in (first, second):
         finish(Operators(corpus, calls, HashingEmbedder()).classify(records, ["animal", "plant"]))
     assert first.calls == second.calls
-
-
-LIMITS = CascadeLimits(read_all=100, sample=200, target=0.9)
 
 
 def test_a_cascade_reads_a_part_and_is_right_about_the_rest() -> None:

@@ -1,0 +1,36 @@
+from collections.abc import Iterator
+
+import pytest
+
+from rlm.corpus.cancelling import require_wanted, unless_cancelled
+from rlm.errors import RunCancelledError
+from rlm.strategies import never
+
+
+def test_wanted_work_goes_on() -> None:
+    require_wanted(never)
+    assert list(unless_cancelled(range(3), never)) == [0, 1, 2]
+
+
+def test_work_ends_where_nobody_wants_it_any_more() -> None:
+    made: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(10):
+            made.append(number)
+            yield number
+
+    with pytest.raises(RunCancelledError):
+        list(unless_cancelled(items(), lambda: len(made) > 3, seconds=0.0))
+    assert made == [0, 1, 2, 3]
+
+
+def test_what_may_be_slow_to_tell_is_not_asked_at_every_step() -> None:
+    asked: list[bool] = []
+
+    def cancelled() -> bool:
+        asked.append(True)
+        return False
+
+    list(unless_cancelled(range(1_000), cancelled, seconds=3_600.0))
+    assert asked == [True]
