@@ -12,6 +12,7 @@ from rlm.sandbox.lowering.imports import ImportPass
 
 MAX_CODE_CHARS = 100_000
 _MAX_BRACKET_DEPTH = 100
+_TOO_DEEP = "the code is nested too deep; of many operands make a list, and join or sum it"
 _parsing = threading.Lock()
 
 
@@ -29,11 +30,18 @@ def lower(code: str, memory: ClassMemory | None = None) -> Lowered:
     Raises `SyntaxError` as Python does, `ValueError` for code that is too long or nested too deep to look at, and
     `RefusedSyntaxError`.
     """
+    try:
+        return _lowered(code, memory if memory is not None else ClassMemory())
+    except RecursionError as error:  # the passes go deeper into Python's stack than the parser did
+        raise ValueError(_TOO_DEEP) from error
+
+
+def _lowered(code: str, memory: ClassMemory) -> Lowered:
     code = _showing_last_expression(code)
     tree = parsed(code)
     before = ast.dump(tree)
     imports = ImportPass()
-    classes = ClassPass(memory if memory is not None else ClassMemory(), tree)
+    classes = ClassPass(memory, tree)
     for rewrite in (GeneratorPass(), classes, imports, ExpressionPass()):
         tree = rewrite.visit(tree)
     if ast.dump(tree) == before:
@@ -46,14 +54,14 @@ def parsed(code: str) -> ast.Module:
     if len(code) > MAX_CODE_CHARS:
         raise ValueError(f"the code has {len(code):,} characters, and the limit is {MAX_CODE_CHARS:,}")
     if _bracket_depth(code) > _MAX_BRACKET_DEPTH:
-        raise ValueError("the code is nested too deep")
+        raise ValueError(_TOO_DEEP)
     try:
         # Python warns of escapes such as "\d" while it parses; the filters are the process's, hence the lock.
         with _parsing, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ast.parse(code)
     except (RecursionError, MemoryError) as error:
-        raise ValueError("the code is nested too deep") from error
+        raise ValueError(_TOO_DEEP) from error
 
 
 def _showing_last_expression(code: str) -> str:

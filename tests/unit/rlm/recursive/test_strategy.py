@@ -136,6 +136,12 @@ def test_an_answer_that_its_evidence_does_not_bear_out_is_doubted_once_and_marke
     assert asked.answer.finished
 
 
+def test_a_cell_that_is_nested_too_deep_is_told_and_the_run_goes_on(sandbox: Sandbox) -> None:
+    asked = Asked(sandbox, in_code("+".join(['"a"'] * 1_000)), in_code(SUBMIT))
+    assert "nested too deep" in (asked.turns[0].error or "")
+    assert asked.answer.status is AnswerStatus.ANSWERED
+
+
 def test_what_code_counted_over_all_is_an_answer_with_its_value(sandbox: Sandbox) -> None:
     counted = "n = count('lost')\nsubmit(n['total'], [grep('lost')['hits'][0]], computed=True)"
     answer = Asked(sandbox, in_code(counted)).answer

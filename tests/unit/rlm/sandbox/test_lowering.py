@@ -56,3 +56,10 @@ def test_code_that_no_compiler_should_be_given_is_refused(code: str) -> None:
 def test_warnings_about_escapes_are_not_ours_to_give(recwarn: pytest.WarningsRecorder) -> None:
     lower("import re\nre.findall('\\d', 'a1')")
     assert not recwarn
+
+
+@pytest.mark.parametrize("count", [500, 2_800, 10_000])
+@pytest.mark.parametrize(("first", "more"), [('"a"', '+"a"'), ("x", ".y"), ("x = 1", "+1"), ("x", "(1)")])
+def test_code_that_is_too_deep_for_the_passes_is_refused_as_such(count: int, first: str, more: str) -> None:
+    with pytest.raises(ValueError, match="nested too deep"):
+        lower(first + more * count)
