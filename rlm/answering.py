@@ -177,7 +177,7 @@ class Answering:
         if model is None:
             return Routed(chosen.strategy, chosen.reason), self._library.exhaustive(chosen, None, None, cancelled)
         every_record = wanted.every_record
-        estimate = self._library.estimate(chosen, model.profile, every_record=every_record)
+        estimate = self._library.estimate(chosen, model.profile, every_record=every_record, cancelled=cancelled)
         require_confirmation(estimate, wanted)
         calls = self._calls(model, scope, wanted, durability)
         strategy = self._library.exhaustive(chosen, calls, model.profile, cancelled, every_record=every_record)

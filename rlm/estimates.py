@@ -1,20 +1,23 @@
 """What an exhaustive answer will cost, before anything is spent: calls, tokens, time and money, from the plan and a
 sample of the records. Meant to be within a factor of two."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
 
 from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.consensus import FEWEST_RECORDS
 from rlm.operators.packing import PackLimits
 from rlm.operators.reading import PROBED
 from rlm.operators.weighing import MOST_LABELS
-from rlm.plan.executor import projection
+from rlm.plan.executor import projection, rows_kept
 from rlm.plan.layout import Layout, spread
 from rlm.plan.plan import Classify, Extract, Plan
 from rlm.profiles import ModelProfile
+from rlm.strategies import never
 from rlm.tokens import estimated_tokens
 
 # Over these nothing is begun without being asked: about what somebody waits for, and what nobody misses.
@@ -66,15 +69,20 @@ def estimate(
     pack: PackLimits,
     cascade: CascadeLimits,
     weigh: bool = False,
+    cancelled: Callable[[], bool] = never,
 ) -> Estimate:
-    """Records with equal texts are counted as if they were not; `weigh` where labels are weighed instead of read."""
-    if not plan.steps or not layout.records.handles:
+    """Records with equal texts are counted as if they were not; `weigh` where labels are weighed instead of read.
+
+    Where a plan keeps some records, all are looked at to know how many. Raises `RunCancelledError`.
+    """
+    handles = _judged(plan, layout, corpus, cancelled) if plan.steps else ()
+    if not handles:
         return Estimate()
-    sample = spread(layout.records.handles)
+    sample = spread(handles)
     project = projection(plan, layout.records)
     tokens = [estimated_tokens(project(text)[: pack.record_chars]) for text in corpus.read_all(sample)]
     each = sum(tokens) / len(tokens)
-    records = len(layout.records)
+    records = len(handles)
     total = Estimate(records)
     for step in plan.steps:
         reads = _reads(records, cascade)
@@ -94,6 +102,12 @@ def estimate(
             read, written = each + sum(estimated_tokens(label.name) for label in labels), len(labels)
         total = _plus(total, calls, int(calls * shown + reads * read), int(reads * written))
     return _priced(total, profile)
+
+
+def _judged(plan: Plan, layout: Layout, corpus: Corpus, cancelled: Callable[[], bool]) -> Sequence[Handle]:
+    if not plan.where:
+        return layout.records.handles
+    return [row.handle for row in rows_kept(plan, corpus, layout.records, cancelled=cancelled)]
 
 
 def _reads(records: int, cascade: CascadeLimits) -> float:

@@ -27,7 +27,7 @@ from rlm.routing import Route
 from rlm.runs.port import ONCE, Durability
 from rlm.sandbox.port import Sandbox
 from rlm.scopes import AnswerScope
-from rlm.strategies import Retriever, Strategy
+from rlm.strategies import Retriever, Strategy, never
 from rlm.subcalls.cache import ReplyCache
 from rlm.subcalls.port import SubCalls
 
@@ -99,7 +99,14 @@ class Library:
             return [0.0] * len(texts)
         return [float(each) for each in cosines(questions, texts, self._embedder)]
 
-    def estimate(self, route: Route, profile: ModelProfile, *, every_record: bool = False) -> Estimate:
+    def estimate(
+        self,
+        route: Route,
+        profile: ModelProfile,
+        *,
+        every_record: bool = False,
+        cancelled: Callable[[], bool] = never,
+    ) -> Estimate:
         """Of a plan that the model is still to fill in, what one question about every record would cost."""
         if route.layout is None or route.corpus is None:
             return Estimate()
@@ -111,6 +118,7 @@ class Library:
             pack=pack_limits(profile),
             cascade=_limits(every_record or self._embedder is None),
             weigh=profile.log_likelihoods and self._embedder is not None,
+            cancelled=cancelled,
         )
 
     def exhaustive(

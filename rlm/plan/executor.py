@@ -52,7 +52,7 @@ def execute(
     if records is None or records.splitting != plan.splitting:
         records = split(corpus, plan.splitting, cancelled=cancelled)
     yield Progress("split", len(records), len(records))
-    chosen = list(keep(_rows(corpus, records, plan, cancelled), plan.where))
+    chosen = list(rows_kept(plan, corpus, records, cancelled=cancelled))
     handles = [row.handle for row in chosen]
     project = projection(plan, records)
     usage = Usage()
@@ -116,6 +116,11 @@ def _column(step: Step) -> str:
 
 def _written(values: Mapping[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def rows_kept(plan: Plan, corpus: Corpus, records: Records, *, cancelled: Callable[[], bool] = never) -> Iterator[Row]:
+    """The records that meet a plan's conditions on written fields. Raises `RunCancelledError`."""
+    return keep(_rows(corpus, records, plan, cancelled), plan.where)
 
 
 def _rows(corpus: Corpus, records: Records, plan: Plan, cancelled: Callable[[], bool]) -> Iterator[Row]:

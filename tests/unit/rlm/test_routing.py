@@ -144,6 +144,29 @@ def test_labels_that_are_weighed_go_with_each_record_twice() -> None:
     assert weighed.prompt_tokens > read.prompt_tokens
 
 
+def test_only_records_that_meet_a_plan_s_conditions_are_counted() -> None:
+    found = labelled_records(400)
+    user = found[0].user
+    corpus = corpus_of(document(found))
+    layout = look(corpus)
+    plan = plan_by_rules(f"{PREAMBLE} Question: How many records of user {user} have the label 'plant'?", layout)
+    assert plan is not None
+    cost = estimate(plan, layout, corpus, LOCAL_QWEN, pack=PackLimits(10), cascade=CascadeLimits())
+    assert cost.records == sum(record.user == user for record in found) < 100
+    assert cost.calls <= 2 * (cost.records // 10 + 1)
+    with pytest.raises(RunCancelledError):
+        estimate(plan, layout, corpus, LOCAL_QWEN, pack=PackLimits(10), cascade=CascadeLimits(), cancelled=lambda: True)
+
+
+def test_where_no_record_meets_them_nothing_is_spent() -> None:
+    layout = look(RECORDS)
+    plan = plan_by_rules(f"{PREAMBLE} Question: How many records of user 1 have the label 'plant'?", layout)
+    assert plan is not None
+    assert plan.where
+    cost = estimate(plan, layout, RECORDS, LOCAL_QWEN, pack=PackLimits(10), cascade=CascadeLimits())
+    assert cost == Estimate()
+
+
 def test_a_plan_that_judges_nothing_costs_nothing() -> None:
     layout = look(RECORDS)
     plan = plan_by_rules("Which user has the most records?", layout)
