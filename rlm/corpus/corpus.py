@@ -6,6 +6,7 @@ bound to its tenant and scope when it is opened; a handle of any other document 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 from ingest.catalog.active import ActiveDocument
@@ -61,6 +62,7 @@ class Corpus:
         self.documents = tuple(documents)
         self._texts = texts
         self._by_version = {document.handle.version_id: document for document in self.documents}
+        self._by_id = {document.handle.document_id: document for document in reversed(self.documents)}
 
     @property
     def size(self) -> CorpusSize:
@@ -78,6 +80,19 @@ class Corpus:
                 f"No document in scope has a span {handle.start}:{handle.end} of {handle.version_id}."
             )
         return document
+
+    def with_id(self, document_id: str) -> CorpusDocument | None:
+        return self._by_id.get(document_id)
+
+    def called(self, name: str) -> CorpusDocument | None:
+        """The first document with this id, name or title."""
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, CorpusDocument]:
+        return {
+            name: each for each in reversed(self.documents) for name in (each.title, each.name, each.handle.document_id)
+        }
 
     def text(self, handle: Handle) -> str:
         """The handle's own text, whole. Raises `UnknownHandleError`, also when the document was deleted meanwhile."""

@@ -22,16 +22,17 @@ def parse_handle(value: object, corpus: Corpus) -> Handle:
     Raises `ToolError`, and `UnknownHandleError` for what is not in scope.
     """
     if isinstance(value, str):
-        for document in corpus.documents:
-            if value in (document.handle.document_id, document.name, document.title):
-                return document.handle
+        called = corpus.called(value)
+        if called is not None:
+            return called.handle
         raise ToolError(f"no document is called {value[:100]!r}; outline() lists them")
     if not isinstance(value, Mapping) or "document" not in value:
         raise ToolError("a handle is a dict with document, version, start and end, as search, grep and records return")
     start, end = value.get("start", 0), value.get("end")
-    whole = next((each.handle for each in corpus.documents if each.handle.document_id == value["document"]), None)
-    if whole is None:
+    document = corpus.with_id(str(value["document"]))
+    if document is None:
         raise ToolError(f"no document in scope has the id {str(value['document'])[:100]!r}")
+    whole = document.handle
     end = whole.end if end is None else end
     if not _is_position(start) or not _is_position(end):
         raise ToolError("start and end of a handle are whole numbers")
