@@ -6,6 +6,7 @@ from typing import Any
 
 from api.schemas import AnswerOut, CoverageOut, Reason, Wire
 from ingest.runs import Run, RunEvent, RunState
+from rlm.answers import as_json
 
 # Of a sub-call's reply; the log has it whole, for resuming.
 _SHOWN_CHARS = 2_000
@@ -88,7 +89,9 @@ class RunEventOut(Wire):
 
     @classmethod
     def of(cls, event: RunEvent) -> "RunEventOut":
-        return cls(sequence=event.sequence, kind=event.kind, at=_instant(event.created_at), body=_shown(event.body))
+        return cls(
+            sequence=event.sequence, kind=event.kind, at=_instant(event.created_at), body=as_json(_shown(event.body))
+        )
 
 
 class RunEventPage(Wire):
@@ -116,7 +119,7 @@ def _members(run: Run) -> dict[str, Any]:
         "every_record": run.every_record,
         "state": run.state,
         "attempt": run.attempt,
-        "progress": run.progress and dict(run.progress),
+        "progress": run.progress and as_json(run.progress),
         "events": run.events,
         "usage": RunUsageOut(**vars(spent)),
         "scope": scope,

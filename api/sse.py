@@ -31,8 +31,9 @@ _TICK_SECONDS = 1.0
 
 
 def event(name: str, body: Mapping[str, Any], identifier: str | int) -> str:
-    """One event, its body on one line."""
-    return f"id: {identifier}\nevent: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"
+    """One event, its body on one line. Half a surrogate pair, which a model may write, is sent as a question mark."""
+    written = f"id: {identifier}\nevent: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"
+    return written.encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True)

@@ -214,26 +214,28 @@ def searched(passages: Sequence[Passage], read: Sequence[Passage] = ()) -> Searc
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
-    """An answer as JSON that every reader and database takes, in the members of `Answer`, whatever its result holds.
-
-    A set is a sorted list, a key of a table the text that a reader sees, and a number that JSON has no word for null.
-    """
-    body: dict[str, Any] = _json(asdict(answer))
+    """An answer as JSON, in the members of `Answer`, whatever its result holds."""
+    body: dict[str, Any] = as_json(asdict(answer))
     return body
 
 
-def _json(value: object) -> Any:  # noqa: ANN401 - any JSON
+def as_json(value: object) -> Any:  # noqa: ANN401 - any JSON
+    """A value as JSON that every reader and database takes.
+
+    A set is a sorted list, a key of a table the text that a reader sees, a number that JSON has no word for null, and
+    half a surrogate pair a question mark.
+    """
     match value:
         case None | bool() | int():
             return value
         case float():
             return value if math.isfinite(value) else None
         case Mapping():
-            return {_key(key): _json(each) for key, each in value.items()}
+            return {_key(key): as_json(each) for key, each in value.items()}
         case list() | tuple():
-            return [_json(each) for each in value]
+            return [as_json(each) for each in value]
         case set() | frozenset():
-            return sorted(map(_json, value), key=json.dumps)
+            return sorted(map(as_json, value), key=json.dumps)
         case _:
             return _encodable(str(value))
 

@@ -3,7 +3,9 @@
 import json
 import math
 
+from api.run_schemas import RunEventOut
 from api.schemas import AnswerOut
+from ingest.runs import RunEvent
 from rlm.answers import Answer, AnswerStatus, Result, Searched, answer_json
 
 
@@ -15,3 +17,8 @@ def test_an_answer_on_the_wire_has_the_result_that_a_run_keeps() -> None:
     sent = AnswerOut.of(answer)
     assert sent.model_dump(mode="json")["result"] == answer_json(answer)["result"]
     assert json.loads(sent.model_dump_json()) == sent.model_dump(mode="json")
+
+
+def test_an_event_of_a_run_can_be_sent_whatever_a_model_wrote() -> None:
+    event = RunEventOut.of(RunEvent(1, "cell", {"code": "print('half \ud83d')", "seconds": 0.5}, 0.0))
+    assert json.loads(event.model_dump_json())["body"] == {"code": "print('half ?')", "seconds": 0.5}

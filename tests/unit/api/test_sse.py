@@ -66,6 +66,10 @@ def test_a_catalog_that_is_away_for_a_while_ends_no_stream() -> None:
     assert names(sent(state, away, END)) == ["snapshot", ": still at it", "end"]
 
 
+def test_half_a_character_cuts_no_stream() -> None:
+    assert sse.event("delta", {"text": "half \ud83d"}, 1) == 'id: 1\nevent: delta\ndata: {"text": "half ?"}\n\n'
+
+
 def test_another_estimate_is_sent_and_is_no_other_state() -> None:
     early, late = (sse.State({"progress": {"seconds_left": left}}, ended=False) for left in (9.0, 8.0))
     assert early.id == late.id
