@@ -10,7 +10,7 @@ from retrieval.search import Searches
 from rlm.answers import Answer
 from rlm.budgets import Budget, Limits
 from rlm.corpus.corpus import Corpus
-from rlm.corpus.search import found_in
+from rlm.corpus.search import found_in, scope_of
 from rlm.direct import DirectStrategy
 from rlm.errors import LanguageModelRefusedError
 from rlm.extractive import ExtractiveStrategy
@@ -130,13 +130,15 @@ class Answering:
         chat, profile, run = model.chat, model.profile, object()
         limits = (wanted.limits or UNASKED).within(Limits(depth=profile.max_depth))
         budget = durability.budget(limits, profile.price)
-        retrieve = durability.retriever(retriever(self._searcher, scope, top_k=_SEARCHED))
+        whole = chosen.corpus
 
         def bind(part: Budget) -> SubCalls:
             bound = self._sub_calls.bind(chat, profile, tenant_id=scope.tenant_id, budget=part, run=run)
             return durability.sub_calls(bound, part, profile.price)
 
         def search(corpus: Corpus) -> Search:
+            part = scope_of(corpus, whole, scope)
+            retrieve = durability.retriever(retriever(self._searcher, part, top_k=_SEARCHED))
             return lambda query, top_k: found_in(corpus, retrieve(query))[:top_k]
 
         return self._library.recursive(

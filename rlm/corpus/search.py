@@ -1,13 +1,15 @@
-"""The search of the service, bound to a corpus: hits are handles."""
+"""What the service's search finds, within a corpus: hits are handles."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from retrieval.passages import Passage
-from retrieval.search import MAX_QUERY_CHARS, MAX_TOP_K, Searches, SearchRequest
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.scopes import AnswerScope
+
+# So many documents are named to the index at most; of a larger part, what is found elsewhere is left out afterwards.
+_MOST_NAMED = 1_000
 
 
 @dataclass(frozen=True)
@@ -22,26 +24,14 @@ class FoundPassage:
     text: str
 
 
-class CorpusSearch:
-    """Hybrid search in a scope. What arrived after the corpus was opened is not shown."""
+def scope_of(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
+    """What to search for a part of `whole`, which is the corpus of `scope`: its documents alone.
 
-    def __init__(self, searcher: Searches, scope: AnswerScope, corpus: Corpus) -> None:
-        self._searcher = searcher
-        self._scope = scope
-        self._corpus = corpus
-
-    def __call__(self, query: str, *, top_k: int = 10, per_document: int | None = None) -> list[FoundPassage]:
-        """Raises `QueryError` for an empty query."""
-        request = SearchRequest(
-            self._scope.tenant_id,
-            query[:MAX_QUERY_CHARS],
-            top_k=max(1, min(top_k, MAX_TOP_K)),
-            per_document=per_document,
-            collections=self._scope.collections,
-            documents=self._scope.documents,
-        )
-        passages = [hit.passage for hit in self._searcher.search(request).hits]
-        return found_in(self._corpus, passages)
+    Among the best of all documents there may be none of the part's.
+    """
+    if len(part.documents) >= min(len(whole.documents), _MOST_NAMED + 1):
+        return scope
+    return replace(scope, documents=tuple(each.handle.document_id for each in part.documents))
 
 
 def found_in(corpus: Corpus, passages: Sequence[Passage]) -> list[FoundPassage]:

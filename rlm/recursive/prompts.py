@@ -27,7 +27,8 @@ extract(records, instruction, properties) -> a dict or None each      properties
 filter_records(records, question) -> True, False or None each; map_records(records, instruction) -> text or None each
 pairs(keys) -> all unordered pairs of different keys; pairs([(record, record), …], question) -> True, False or None each
 llm_query(prompt) -> text; llm_query_batched(prompts) -> texts, None where one failed; they run side by side
-rlm_query(question, handle=None) -> {"answer", "evidence", "status"}   a whole run of its own over a part; costs much
+rlm_query(question, handle=None) -> {"answer", "evidence", "status"}   a whole run of its own over the documents of a \
+handle or of a list of them, each document whole; costs much
 draft(answer, evidence) keeps an answer for the case that the budget ends; submit(answer, evidence, computed=False) ends
 
 Rules:

@@ -12,7 +12,7 @@ from ingest.catalog.catalog import Visible
 from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
-from retrieval.search import Searcher
+from retrieval.search import Searcher, SearchRequest, SearchResult
 from rlm.answering import UNASKED, Answering
 from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Limits
@@ -229,3 +229,38 @@ def test_all_records_are_read_where_that_is_asked_for(scheduler: SubCallSchedule
     found = answer(made, wanted=Wanted(confirm=True, every_record=True))
     assert found.coverage is not None
     assert (found.coverage.slices_read, found.coverage.slices_inferred) == (90, 0)
+
+
+class Asking(Searcher):
+    """Keeps the documents that were asked for."""
+
+    def __init__(self, *parts: Any) -> None:  # noqa: ANN401
+        super().__init__(*parts)
+        self.asked: list[tuple[str, ...]] = []
+
+    def search(self, request: SearchRequest) -> SearchResult:
+        self.asked.append(request.documents)
+        return super().search(request)
+
+
+class TwoDocuments(OneDocument):
+    """As well, a letter."""
+
+    def active_documents(
+        self, tenant_id: str, *, collections: Sequence[str], identifiers: Sequence[str], after: int
+    ) -> list[ActiveDocument]:
+        found = super().active_documents(tenant_id, collections=collections, identifiers=identifiers, after=after)
+        return [*found, *(replace(each, sequence=2, document_id="d2", version_id="v2") for each in found)]
+
+
+def test_a_part_of_a_run_searches_the_documents_of_that_part(scheduler: SubCallScheduler, sandbox: Sandbox) -> None:
+    texts, catalog, encoder = Texts(MemoryBlobs()), TwoDocuments(), HashingEmbedder()
+    for version in ("v1", "v2"):
+        texts.save(version, TEXT, title="Records", pages=(), chunks=())
+    searcher = Asking(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
+    cells = ("search('plant')\nrlm_query('Which plant?', 'd2')", "search('plant')\nsubmit(None)", "submit(None)")
+    chat = ScriptedChat(script=[f"```python\n{code}\n```" for code in cells])
+    profile = replace(PROFILE, max_depth=1)
+    made = Answering(searcher, LoadedModel(chat, profile), Library(catalog, texts, encoder, sandbox), scheduler)
+    answer(made, "Which plant?", RECURSIVE)
+    assert searcher.asked == [(), ("d2",)]

@@ -1,0 +1,33 @@
+from dataclasses import replace
+
+import pytest
+
+from rlm.corpus import search as module
+from rlm.corpus.search import found_in, scope_of
+from rlm.scopes import AnswerScope
+from tests.fakes.passages import passage
+from tests.support.corpora import corpus_of
+
+WHOLE = corpus_of("One.", "Two.", "Three.")
+SCOPE = AnswerScope("ann", collections=("c",))
+
+
+def test_the_whole_is_searched_by_its_scope() -> None:
+    assert scope_of(WHOLE, WHOLE, SCOPE) == SCOPE
+
+
+def test_a_part_is_searched_by_its_documents_in_the_same_collections() -> None:
+    part = WHOLE.within([WHOLE.documents[2].handle, WHOLE.documents[0].handle])
+    assert scope_of(part, WHOLE, SCOPE) == AnswerScope("ann", ("c",), ("doc-1", "doc-3"))
+
+
+def test_a_part_of_very_many_documents_is_searched_by_the_whole_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_NAMED", 1)
+    assert scope_of(WHOLE.within([each.handle for each in WHOLE.documents[:2]]), WHOLE, SCOPE) == SCOPE
+
+
+def test_what_was_found_outside_of_a_corpus_is_left_out_and_the_rest_ranked_anew() -> None:
+    elsewhere = passage("Other.", rank=1)
+    here = replace(passage("Two.", document="doc-2", rank=2), version_id="v2")
+    (found,) = found_in(WHOLE, [elsewhere, here])
+    assert (found.rank, found.handle) == (1, WHOLE.documents[1].handle)
