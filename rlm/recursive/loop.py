@@ -258,6 +258,7 @@ class RecursiveRun:
         found = child.answer
         if found is None or found.value is None:
             return {"answer": None, "evidence": [], "status": child.reason or "not found"}
+        self.submissions.keep_part(question, found)
         evidence = [
             {**plain(_span(located)), "quote": located.text} for claim in found.claims for located in claim.evidence
         ]

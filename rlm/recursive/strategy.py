@@ -45,7 +45,7 @@ class RecursiveStrategy:
 
     def _answer(self, run: RecursiveRun, composed: Composed) -> Answer:
         found = run.answer
-        value = found.value if found is not None else None
+        value = found.value if found is not None and not found.part else None
         coverage = run.opened.coverage()
         ended = (run.reason,) if run.reason else ()
         failed = () if run.opened.judged_all else (f"{run.opened.missing}.",)
@@ -83,6 +83,8 @@ def _composed(run: RecursiveRun) -> Composed:
     composed = _claims(found)
     if finished:
         return composed
+    if found.part:
+        composed = replace(composed, parts=(f"Of a part of the question, “{found.part.strip()}”: ", *composed.parts))
     note = f" (Not finished: {run.reason})" if run.reason else ""
     return replace(composed, status=AnswerStatus.PARTIAL, parts=(*composed.parts, note), finished=False)
 

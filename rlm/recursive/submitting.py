@@ -34,22 +34,24 @@ _NO_VALUE = (
 class Submitted:
     """An answer whose quotations were all located. `value` is the answer as it was given; None says "not there".
 
-    `repair` says what would make one that is not supported better, where that is known.
+    `repair` says what would make one that is not supported better, where that is known. `part` is the question that a
+    part of the run answered with it, empty where it answers the run's own.
     """
 
     value: object
     claims: tuple[Judged, ...]
     computed: bool = False
     repair: str = ""
+    part: str = ""
 
     @property
     def supported(self) -> bool:
         return bool(self.claims) and all(claim.support.supported for claim in self.claims)
 
     @property
-    def rank(self) -> tuple[bool, bool, int]:
-        """Better answers rank higher."""
-        return self.value is not None, self.supported, len(self.claims)
+    def rank(self) -> tuple[bool, bool, bool, int]:
+        """Better answers rank higher; of a part's, only one that is supported is better than a doubtful one."""
+        return self.value is not None, self.supported, not self.part, len(self.claims)
 
 
 class Submissions:
@@ -84,6 +86,11 @@ class Submissions:
         made = self._made(answer, evidence, computed)
         self._keep(made)
         return "kept" if self.draft is made else "a better draft is kept already"
+
+    def keep_part(self, question: str, found: Submitted) -> None:
+        """What a part of the run found, for the case that the run itself finds nothing more."""
+        if found.value is not None and found.supported:
+            self._keep(replace(found, part=found.part or question))
 
     def _keep(self, made: Submitted) -> None:
         if self.draft is None or made.rank >= self.draft.rank:

@@ -376,6 +376,35 @@ def test_a_child_that_finds_nothing_is_no_failure_of_its_parent(sandbox: Sandbox
     assert RecursiveStrategy(space).answer("When was it signed?").status is AnswerStatus.ANSWERED
 
 
+def of_parent_and_child(sandbox: Sandbox, child: str, *parent: str) -> Answer:
+    """A parent whose budget ends after its script."""
+    root = ScriptedRoot(*map(in_code, parent))
+    space = workspace(sandbox, root, budget=Budget(Limits(depth=1)), bind=lambda _: ScriptedRoot(in_code(child)))
+    return RecursiveStrategy(space).answer("Who signed what, and when?")
+
+
+def test_what_a_part_found_is_the_answer_when_the_budget_ends_after_it(sandbox: Sandbox) -> None:
+    answer = of_parent_and_child(sandbox, SUBMIT, "r = rlm_query('When was the treaty signed?')")
+    assert answer.status is AnswerStatus.PARTIAL
+    assert answer.text == (
+        "Of a part of the question, “When was the treaty signed?”: The treaty of Ryswick was signed in 1697. [1]"
+        " (Not finished: The budget is spent.)"
+    )
+    assert answer.citations[0].quote == "The treaty of Ryswick was signed in 1697."
+    assert answer.result is None
+
+
+def test_a_draft_of_the_run_itself_is_better_than_what_a_part_found(sandbox: Sandbox) -> None:
+    draft = 'draft("It ended the Nine Years\' War.", ["It ended the Nine Years\' War."])'
+    for cells in ((draft, "rlm_query('When?')"), ("rlm_query('When?')", draft)):
+        assert of_parent_and_child(sandbox, SUBMIT, *cells).text.startswith("It ended the Nine Years' War.")
+
+
+def test_what_a_part_could_not_support_is_no_answer_of_the_run(sandbox: Sandbox) -> None:
+    doubtful = 'draft("It was signed in 1702 by Peter.", ["The treaty of Ryswick was signed in 1697."])'
+    assert "No answer was found" in of_parent_and_child(sandbox, doubtful, "rlm_query('When?')").text
+
+
 @pytest.mark.parametrize("code", ["2", "while True: pass", "while True: llm_query('a')"])
 def test_cancelling_ends_a_run_between_cells_and_within_one(sandbox: Sandbox, code: str) -> None:
     asked = iter(range(1_000))
