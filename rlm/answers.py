@@ -115,7 +115,8 @@ class Interval:
 class Result:
     """What an answer computed, for programs: a number, a label, names, pairs, or groups with their counts.
 
-    `interval` is the range of a count that rests on labels which may be wrong, or None for exact ones.
+    `interval` is the range of a count that rests on labels which may be wrong; of a ranking, that of what was found. It
+    is None for exact ones, and where no range can be stated: then the answer's text says what it rests on.
     """
 
     kind: str

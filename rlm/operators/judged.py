@@ -1,9 +1,10 @@
 """What operators give back: a judgement for each record, who made it, and how much was covered."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from types import MappingProxyType
 
 from rlm.answers import Coverage, Interval, Usage
@@ -55,17 +56,30 @@ class Classification:
 
     def counts(self) -> Counter[str]:
         """Records by label."""
+        return self._counts.copy()
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
         return Counter(label for label in self.labels if label is not None)
 
     def labelled(self, label: str) -> Iterator[Handle]:
         """The records with a label, in reading order."""
         return (record for record, given in zip(self.records, self.labels, strict=True) if given == label)
 
-    def estimate(self, label: str) -> tuple[int, Interval | None]:
-        """A label's count, corrected for the classifier's mistakes, and its interval; exact ones have none."""
-        counted = self.counts()[label]
-        half = self.doubt.half_width.get(label, 0.0)
-        corrected = max(0.0, counted + self.doubt.shift.get(label, 0.0))
+    def counted(self, labels: Collection[str], *, negated: bool = False) -> int:
+        """How many records have one of some labels or, `negated`, another label than these."""
+        among = sum(self._counts[label] for label in set(labels))
+        return self._counts.total() - among if negated else among
+
+    def estimate(self, *labels: str, negated: bool = False) -> tuple[int, Interval | None]:
+        """What `counted` says, corrected for the classifier's mistakes, and its interval; exact ones have none.
+
+        The half-widths of several labels add up: how their mistakes hang together is not kept, and no sum is wider.
+        """
+        counted = self.counted(labels, negated=negated)
+        half = sum(self.doubt.half_width.get(label, 0.0) for label in set(labels))
+        shift = sum(self.doubt.shift.get(label, 0.0) for label in set(labels))
+        corrected = max(0.0, counted - shift if negated else counted + shift)
         missing = sum(given is None for given in self.labels)
         if not half and not missing:
             return counted, None

@@ -1,7 +1,7 @@
 """Computes a plan's answer from its rows, and puts it into words, in the form that was asked for."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from rlm.answers import Interval, Result
@@ -9,8 +9,9 @@ from rlm.corpus.handles import Handle
 from rlm.operators.aggregate import Key, Ranked, Unit, compare, count, groups_that, numbers, pairs_that, ranked, sizes
 from rlm.operators.judged import Classification
 from rlm.operators.table import Condition, Op, Row, keep
+from rlm.plan.certainty import corrected, given, overlap, rests_on
 from rlm.plan.executor import Executed
-from rlm.plan.plan import Compare, Count, CountGroups, Listing, Measure, Pairs, Plan, Rank
+from rlm.plan.plan import Aggregation, Compare, Count, CountGroups, Listing, Measure, Pairs, Plan, Rank
 
 MAX_EXAMPLES = 5
 _LISTED = 50
@@ -29,66 +30,65 @@ class Computed:
 
 
 def compute(plan: Plan, done: Executed) -> Computed:
-    """Exact over the rows; a count of labels that a classifier gave has an interval."""
-    answer, rows = plan.answer, done.rows
+    """Exact over the rows; what rests on labels that a classifier gave has an interval, or says how far they hold."""
+    computed = _computed(plan.answer, done)
+    rests = rests_on(plan, done) if computed.result.interval is None else ""
+    return replace(computed, sentence=f"{computed.sentence} {rests}") if rests else computed
+
+
+def _computed(answer: Aggregation, done: Executed) -> Computed:
+    rows = done.rows
     match answer:
         case Count(where):
             return _count(where, done)
         case Rank():
-            return _rank(answer, rows)
+            return _rank(answer, done)
         case Compare():
-            return _compare(answer, rows)
+            return _compare(answer, done)
         case CountGroups():
             return _groups(answer, rows)
         case Pairs():
             return _pairs(answer, rows)
         case Listing():
-            return _listing(answer, rows)
+            return _listing(answer, done)
         case Measure():
             return _measure(answer, rows)
 
 
 def _count(where: Sequence[Condition], done: Executed) -> Computed:
     met = list(keep(done.rows, where))
-    number, interval = _corrected(where, len(met), done)
+    number, interval = corrected(where, len(met), done)
     result = Result("count", number, interval, _table(done))
-    given = f" ({interval.low:g} to {interval.high:g} at 95 %)" if interval else ""
-    sentence = f"{number:,} of {len(done.rows):,} records{_meeting(where)}{given}."
+    sentence = f"{number:,} of {len(done.rows):,} records{_meeting(where)}{given(interval)}."
     return Computed(result, str(number), sentence, _examples(met))
 
 
-def _corrected(where: Sequence[Condition], counted: int, done: Executed) -> tuple[int, Interval | None]:
-    """The count with the classifier's mistakes taken into account; of a part of the records, the part's share."""
-    labelled = [condition for condition in where if condition.column in done.classifications]
-    if len(labelled) != 1 or labelled[0].op is not Op.IS:
-        return counted, None
-    found = done.classifications[labelled[0].column]
-    if len(labelled) == len(where):
-        return found.estimate(labelled[0].value)
-    whole = found.counts()[labelled[0].value]
-    corrected, interval = found.estimate(labelled[0].value)
-    share = counted / whole if whole else 0.0
-    if interval is None:
-        return counted, None
-    wide = share**0.5  # single mistakes scatter: a part of the records has more of an error for its size
-    low = max(0.0, corrected * share - (corrected - interval.low) * wide)
-    return round(corrected * share), Interval(
-        round(low, 1), round(corrected * share + (interval.high - corrected) * wide, 1)
-    )
-
-
-def _rank(answer: Rank, rows: Sequence[Row]) -> Computed:
+def _rank(answer: Rank, done: Executed) -> Computed:
+    rows = done.rows
     counts = sizes(keep(rows, answer.where), answer.key)
     found = ranked(counts, answer.rank, least=answer.least)
     table = dict(counts.most_common(_LISTED))
     if found is None:
         return Computed(Result("rank", None, None, table), None, f"There are only {len(counts)} groups.")
     names = [_name(name, answer.key) for name in found.names]
-    sentence = f"{_place(answer)}: {' and '.join(names[:10])} with {_records(found.count)}{_meeting(answer.where)}."
+    interval = _of_one(found.names[0], counts, answer, done)
+    size = f"{_records(found.count)}{_meeting(answer.where)}{given(interval)}"
+    sentence = f"{_place(answer)}: {' and '.join(names[:10])} with {size}."
     if len(names) > 1:
         sentence += f" {len(names)} are tied."
+    if interval is not None:
+        others = sorted(counts.keys() - set(found.names), key=lambda name: (abs(counts[name] - found.count), name))
+        near = [name for name in others[:_LISTED] if overlap(interval, _of_one(name, counts, answer, done))]
+        may_be = " or ".join(_name(name, answer.key) for name in near[:10])
+        sentence += f" Within that error it may also be {may_be}." if near else ""
     value = found.names[0] if len(names) == 1 else list(found.names)
-    return Computed(Result("rank", value, None, table), names[0], sentence, _of_group(rows, answer, found))
+    return Computed(Result("rank", value, interval, table), names[0], sentence, _of_group(rows, answer, found))
+
+
+def _of_one(name: str, counts: Mapping[str, int], answer: Rank, done: Executed) -> Interval | None:
+    """The interval of one group's count."""
+    mine = (Condition(answer.key.column, Op.IS, (name,)),) if answer.key.column in done.classifications else ()
+    return corrected((*answer.where, *mine), counts[name], done)[1]
 
 
 def _place(answer: Rank) -> str:
@@ -100,12 +100,16 @@ def _of_group(rows: Sequence[Row], answer: Rank, found: Ranked) -> tuple[Handle,
     return _examples([row for row in keep(rows, answer.where) if answer.key.of(row) == found.names[0]])
 
 
-def _compare(answer: Compare, rows: Sequence[Row]) -> Computed:
-    within = list(keep(rows, answer.where))
+def _compare(answer: Compare, done: Executed) -> Computed:
+    within = list(keep(done.rows, answer.where))
     one, other = count(within, answer.one), count(within, answer.other)
     verdict = compare(one, other)
     table = {answer.names[0]: one, answer.names[1]: other}
-    sentence = f"{answer.names[0]}: {_records(one)}; {answer.names[1]}: {_records(other)}."
+    first = corrected((*answer.where, *answer.one), one, done)[1]
+    second = corrected((*answer.where, *answer.other), other, done)[1]
+    sentence = f"{answer.names[0]}: {_records(one)}{given(first)}; {answer.names[1]}: {_records(other)}{given(second)}."
+    if overlap(first, second):
+        sentence += " Within that error it may be the other way round."
     result = Result("comparison", verdict, None, table)
     return Computed(result, _MORE[verdict], sentence, _examples(keep(within, answer.one)))
 
@@ -128,11 +132,13 @@ def _pairs(answer: Pairs, rows: Sequence[Row]) -> Computed:
     return Computed(Result("pairs", [list(pair) for pair in found]), lines or "No pairs.", sentence)
 
 
-def _listing(answer: Listing, rows: Sequence[Row]) -> Computed:
-    met = list(keep(rows, answer.where))
+def _listing(answer: Listing, done: Executed) -> Computed:
+    met = list(keep(done.rows, answer.where))
     if answer.column is None:
-        sentence = f"{len(met):,} of {len(rows):,} records{_meeting(answer.where)}."
-        return Computed(Result("records", len(met)), sentence if met else None, sentence, _examples(met))
+        interval = corrected(answer.where, len(met), done)[1]
+        sentence = f"{len(met):,} of {len(done.rows):,} records{_meeting(answer.where)}{given(interval)}."
+        result = Result("records", len(met), interval)
+        return Computed(result, sentence if met else None, sentence, _examples(met))
     values = sizes(met, Key(answer.column))
     listed = ", ".join(f"{name} ({times})" for name, times in values.most_common(_LISTED))
     sentence = f"{len(values):,} different values in {_records(len(met))}{_meeting(answer.where)}."

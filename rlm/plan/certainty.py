@@ -1,0 +1,55 @@
+"""How far a count may be off, where labels that it rests on were given by a classifier or are missing."""
+
+from collections.abc import Sequence
+
+from rlm.answers import Interval
+from rlm.operators.table import Condition, Op
+from rlm.plan.executor import Executed
+from rlm.plan.plan import Plan, columns_named
+
+_STATED = frozenset({Op.IS, Op.IS_NOT, Op.IN})
+
+
+def corrected(where: Sequence[Condition], counted: int, done: Executed) -> tuple[int, Interval | None]:
+    """The count of rows that meet `where` with the classifier's mistakes taken into account, and its interval.
+
+    Of a part of the records with a label, the part's share. Without an interval the count is as it was: it is exact,
+    or labels of two kinds come together in it, and their mistakes cannot be told apart; see `rests_on`.
+    """
+    labelled = [condition for condition in where if condition.column in done.classifications]
+    if len(labelled) != 1 or labelled[0].op not in _STATED:
+        return counted, None
+    found, negated = done.classifications[labelled[0].column], labelled[0].op is Op.IS_NOT
+    whole = found.counted(labelled[0].values, negated=negated)
+    estimate, interval = found.estimate(*labelled[0].values, negated=negated)
+    if interval is None or counted == whole:
+        return estimate, interval
+    share = counted / whole if whole else 0.0
+    wide = share**0.5  # single mistakes scatter: a part of the records has more of an error for its size
+    low = max(0.0, estimate * share - (estimate - interval.low) * wide)
+    high = estimate * share + (interval.high - estimate) * wide
+    return round(estimate * share), Interval(round(low, 1), round(high, 1))
+
+
+def given(interval: Interval | None) -> str:
+    """An interval in brackets, after a number."""
+    return f" ({interval.low:g} to {interval.high:g} at 95 %)" if interval else ""
+
+
+def overlap(one: Interval | None, other: Interval | None) -> bool:
+    """Whether two counts may be the other way round; exact ones may not."""
+    return one is not None and other is not None and one.low <= other.high and other.low <= one.high
+
+
+def rests_on(plan: Plan, done: Executed) -> str:
+    """What is not certain of an answer whose numbers have no interval; empty where a classifier gave no label."""
+    named = columns_named(plan)
+    sentences = []
+    for column, found in done.classifications.items():
+        inferred, wrong = found.coverage.slices_inferred, 1 - found.doubt.agreement
+        if column in named and inferred:
+            sentences.append(
+                f"A classifier gave {inferred:,} of the {len(found.records):,} labels that this rests on; in its "
+                f"sample, {wrong:.1%} of such labels were not the model's."
+            )
+    return " ".join(sentences)
