@@ -150,6 +150,7 @@ class Answering:
             cancelled,
             every_record=wanted.every_record,
             told=durability.turn,
+            tells_time=durability is ONCE,
         )
 
     def _chain(

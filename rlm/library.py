@@ -153,6 +153,7 @@ class Library:
         *,
         every_record: bool = False,
         told: Told = untold,
+        tells_time: bool = False,
     ) -> RecursiveStrategy:
         """A run over a corpus; `bind` makes the sub-calls of it and of its parts. Raises `SandboxUnavailableError`."""
         if self._sandbox is None:
@@ -166,6 +167,7 @@ class Library:
             search=search,
             budget=budget,
             bind=bind,
+            tells_time=tells_time,
         )
         return RecursiveStrategy(workspace, told=told)
 

@@ -6,7 +6,8 @@ calls go through the same port as those of its code, so that they are logged, re
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from rlm.answers import Usage
@@ -39,7 +40,13 @@ from rlm.tokens import estimated_tokens
 from rlm.verification import Located
 
 MAX_TURNS = 30
-_WARNED = {"calls": "calls", "prompt_tokens": "tokens to read", "completion_tokens": "tokens to write"}
+_WARNED = {
+    "calls": "calls",
+    "prompt_tokens": "tokens to read",
+    "completion_tokens": "tokens to write",
+    "dollars": "dollars",
+    "seconds": "seconds",
+}
 _MAX_IDLE_TURNS = 5
 _MAX_LOST_SANDBOXES = 3
 # Of the room that a prompt has; what is over is cut to half of it, so that the beginning stays the same for a while.
@@ -56,7 +63,9 @@ _RAISED: dict[str, type[LanguageModelError]] = {
 class Workspace:
     """What a run has. `subcalls` and `budget` belong together; `bind` makes sub-calls for the budget of a part of it.
 
-    `operators` are made from a corpus and sub-calls, so that those of a part are paid for from its own budget.
+    `operators` are made from a corpus and sub-calls, so that those of a part are paid for from its own budget. `before`
+    is what the run had used when this part of it began. Where a run is resumed by asking the same again, its model is
+    not to be told how much of its time is spent, which is never the same: so only with `tells_time`.
     """
 
     corpus: Corpus
@@ -68,6 +77,8 @@ class Workspace:
     budget: Budget | None = None
     bind: Callable[[Budget], SubCalls] | None = None
     depth: int = 0
+    before: Usage = field(default_factory=Usage)
+    tells_time: bool = False
     max_turns: int = MAX_TURNS
 
 
@@ -165,19 +176,30 @@ class RecursiveRun:
         return None
 
     def _warnings(self) -> list[str]:
-        """What share of the limits is spent, by this run's own count: a resumed run has to ask the same again, and its
-        budget begins with what was spent before."""
-        budget = self._workspace.budget
-        if budget is None or self._workspace.depth:
+        """What share of the whole run's limits is spent, in each of its parts.
+
+        By the run's own count, not by `Budget.warnings`: a resumed run has to ask the same again, and its budget begins
+        with what was spent before.
+        """
+        if self._workspace.budget is None:
             return []
-        spent, warnings = vars(self.usage), []
-        for name, word in _WARNED.items():
+        budget, warnings = self._workspace.budget.root, []
+        for name, spent in self._spent(budget).items():
             limit = getattr(budget.limits, name)
-            share = spent[name] / limit if limit else 0.0
+            share = float(spent) / float(limit) if limit else 0.0
             if share >= WARNING_SHARES[0]:
                 passed = max(each for each in WARNING_SHARES if each <= share)
-                warnings.append(f"over {passed:.0%} of the {word} are spent.")
+                warnings.append(f"over {passed:.0%} of the {_WARNED[name]} are spent.")
         return warnings
+
+    def _spent(self, budget: Budget) -> dict[str, float | Decimal]:
+        usage, price = self._workspace.before + self.usage, self._workspace.profile.price
+        spent: dict[str, float | Decimal] = dict(vars(usage))
+        if price is not None:
+            spent["dollars"] = price.of(usage.prompt_tokens, usage.completion_tokens)
+        if self._workspace.tells_time:
+            spent["seconds"] = budget.elapsed_seconds
+        return spent
 
     def _turn(self, number: int, reply: str, session: Session) -> tuple[Turn, bool]:
         """Runs a reply's code; false when the sandbox and its variables are gone."""
@@ -246,7 +268,12 @@ class RecursiveRun:
         assert workspace.bind is not None
         budget = workspace.budget.child()
         below = replace(
-            workspace, corpus=corpus, subcalls=workspace.bind(budget), budget=budget, depth=workspace.depth + 1
+            workspace,
+            corpus=corpus,
+            subcalls=workspace.bind(budget),
+            budget=budget,
+            depth=workspace.depth + 1,
+            before=workspace.before + self.usage,
         )
         child = RecursiveRun(below, question, cancelled=self._cancelled, told=self._told)
         try:

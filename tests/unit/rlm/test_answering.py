@@ -19,7 +19,9 @@ from rlm.budgets import Limits
 from rlm.errors import LanguageModelRefusedError, NotExhaustiveError, RunTooLargeError, SandboxUnavailableError
 from rlm.library import Library
 from rlm.profiles import ModelProfile
+from rlm.recursive.strategy import RecursiveStrategy
 from rlm.routing import ANYHOW, Wanted
+from rlm.runs.port import ONCE, Durability, Once
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
 from rlm.sandbox.port import Sandbox
@@ -264,3 +266,22 @@ def test_a_part_of_a_run_searches_the_documents_of_that_part(scheduler: SubCallS
     made = Answering(searcher, LoadedModel(chat, profile), Library(catalog, texts, encoder, sandbox), scheduler)
     answer(made, "Which plant?", RECURSIVE)
     assert searcher.asked == [(), ("d2",)]
+
+
+@pytest.mark.parametrize(("durability", "told"), [(ONCE, True), (Once(), False)])
+def test_only_a_run_that_is_never_resumed_is_told_the_time(
+    scheduler: SubCallScheduler, sandbox: Sandbox, durability: Durability, told: bool
+) -> None:
+    noted: list[bool] = []
+
+    class Noting(Library):
+        def recursive(self, *parts: Any, tells_time: bool = False, **more: Any) -> RecursiveStrategy:  # noqa: ANN401
+            noted.append(tells_time)
+            return super().recursive(*parts, tells_time=tells_time, **more)
+
+    texts, catalog, encoder = Texts(MemoryBlobs()), OneDocument(), HashingEmbedder()
+    searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
+    chat = LoadedModel(ScriptedChat(script=[]), PROFILE)
+    made = Answering(searcher, chat, Noting(catalog, texts, encoder, sandbox), scheduler)
+    made.stream("Which plant?", SCOPE, wanted=RECURSIVE, durability=durability)
+    assert noted == [told]

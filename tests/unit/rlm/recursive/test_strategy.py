@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from rlm.errors import (
     SandboxUnavailableError,
 )
 from rlm.operators.operators import Operators
+from rlm.prices import Price
 from rlm.profiles import ModelProfile
 from rlm.questions import QuestionError
 from rlm.recursive.loop import Workspace
@@ -289,6 +291,32 @@ def test_the_root_is_warned_before_its_budget_ends(sandbox: Sandbox) -> None:
     assert "Budget" not in asked.root.prompts[1]
     assert "over 50% of the calls" in asked.root.prompts[2]
     assert "Submit soon" in asked.root.prompts[2]
+
+
+def warned(sandbox: Sandbox, limits: Limits, *, seconds: float = 0.0, **more: Any) -> str:  # noqa: ANN401
+    """The prompt of the third cell, after two calls of 100 tokens to read and 10 to write."""
+    root = ScriptedRoot(in_code("1"), in_code("2"), in_code(SUBMIT))
+    budget = Budget(limits, elapsed_seconds=seconds, clock=lambda: 0.0)
+    profile = replace(PROFILE, price=Price(Decimal(10_000), Decimal(0)))
+    space = replace(workspace(sandbox, root, budget=budget, **more), profile=profile)
+    RecursiveStrategy(space).answer("When was the treaty signed?")
+    return root.prompts[2]
+
+
+def test_the_root_is_warned_of_money_and_where_that_is_the_same_in_each_attempt_of_time(sandbox: Sandbox) -> None:
+    assert "over 80% of the dollars" in warned(sandbox, Limits(dollars=Decimal("2.4")))
+    assert "Budget" not in warned(sandbox, Limits(dollars=Decimal("5")))
+    assert "over 50% of the seconds" in warned(sandbox, Limits(seconds=100), seconds=60, tells_time=True)
+    assert "Budget" not in warned(sandbox, Limits(seconds=100), seconds=60)
+
+
+def test_a_part_of_a_run_is_warned_of_what_the_whole_run_has_spent(sandbox: Sandbox) -> None:
+    child = ScriptedRoot(in_code("1"), in_code(SUBMIT))
+    parent = ScriptedRoot(in_code("1"), in_code("rlm_query('When?')"), in_code(SUBMIT))
+    space = workspace(sandbox, parent, budget=Budget(Limits(calls=5, depth=1)), bind=lambda _: child)
+    RecursiveStrategy(space).answer("When was the treaty signed?")
+    assert "Budget" not in child.prompts[0]
+    assert "over 50% of the calls" in child.prompts[1]
 
 
 @pytest.mark.parametrize(
