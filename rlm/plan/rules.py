@@ -32,27 +32,46 @@ from rlm.plan.plan import (
 )
 from rlm.plan.wording import Wording, field_conditions, find_labels, label_conditions, mentioned, take_apart
 
+# Words for labels, without their last "s".
+_KINDS = {
+    "label": "label",
+    "clas": "class",
+    "class": "class",
+    "classe": "class",
+    "category": "category",
+    "categorie": "category",
+    "type": "type",
+    "kind": "kind",
+}
+
 
 @dataclass(frozen=True)
 class _Reading:
-    """A question with what is known to read it by."""
+    """A question with what is known to read it by; `defines` is whether it names the labels itself."""
 
     wording: Wording
     layout: Layout
     labels: LabelSet | None
+    defines: bool = True
 
     @property
     def asked(self) -> str:
         return self.wording.asked
 
     def key(self, word: str) -> Key | None:
-        """What a word groups records by: months and dates, labels, or a written field."""
+        """What a word groups records by: months and dates, labels, or a written field.
+
+        A field that is called `Category` goes before labels that the question does not define.
+        """
         bare = word.casefold().strip().removesuffix("s")
-        if bare == "label" or bare in ("clas", "class", "category", "categorie", "type", "kind"):
-            return Key(LABEL) if self.labels is not None else None
+        kind = _KINDS.get(bare)
+        if kind is not None and self.labels is not None and self.defines:
+            return Key(LABEL)
         if bare in ("month", "date", "day") and self.layout.dates:
             return Key(self.layout.dates[0], Unit.MONTH if bare == "month" else Unit.DAY)
-        column = self.layout.column(word)
+        column = self.layout.column(word) or self.layout.column(kind or "")
+        if column is None and kind is not None and self.labels is not None:
+            column = LABEL
         return None if column is None else Key(column)
 
     def where(self, text: str | None = None) -> tuple[Condition, ...]:
@@ -63,13 +82,15 @@ class _Reading:
 def plan_by_rules(question: str, layout: Layout) -> Plan | None:
     """The plan of a question of a known shape, or None. Labels that it does not define are looked for in the corpus."""
     wording = take_apart(question)
-    labels = find_labels(question) or find_labels(layout.preamble)
-    reading = _Reading(wording, layout, labels)
+    defined = find_labels(question)
+    labels = defined or find_labels(layout.preamble)
+    reading = _Reading(wording, layout, labels, defines=defined is not None)
+    written = defined is None and LABEL in layout.columns
     for pattern, make in _SHAPES:
         match = pattern.search(wording.asked)
         answer = make(reading, match) if match else None
         if answer is not None:
-            steps = _steps(answer, labels)
+            steps = () if written else _steps(answer, labels)
             return Plan(layout.records.splitting, answer, steps, _before(answer), layout.text_column)
     return _judged(reading)
 
