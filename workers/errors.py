@@ -25,6 +25,7 @@ from rlm.errors import (
     LanguageModelUnavailableError,
     RunCancelledError,
     SandboxUnavailableError,
+    UnpricedModelError,
 )
 from rlm.questions import QuestionError
 
@@ -58,6 +59,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     LanguageModelRefusedError: Outcome.FAIL,
     ContextTooLongError: Outcome.FAIL,
     BudgetExhaustedError: Outcome.FAIL,
+    UnpricedModelError: Outcome.FAIL,
     RunCancelledError: Outcome.ABANDON,
     SandboxUnavailableError: Outcome.FAIL,
     AnswerError: Outcome.RETRY,

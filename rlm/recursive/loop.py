@@ -15,6 +15,7 @@ from rlm.budgets import WARNING_SHARES, Budget
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.errors import (
+    AnswerError,
     BudgetExhaustedError,
     ContextTooLongError,
     LanguageModelError,
@@ -24,11 +25,12 @@ from rlm.errors import (
     LanguageModelUnavailableError,
     RunCancelledError,
     SandboxLostError,
+    UnpricedModelError,
 )
 from rlm.operators.operators import Operators
 from rlm.profiles import ModelProfile
 from rlm.recursive.prompts import SYSTEM, cell, going_on, left_out, opening
-from rlm.recursive.replies import read_root_reply
+from rlm.recursive.replies import FAILED, RootReply, read_root_reply
 from rlm.recursive.spans import OpenedSpans, plain
 from rlm.recursive.submitting import Submissions, Submitted, as_text
 from rlm.recursive.time_limit import TIME_IS_OVER, TimeLimit
@@ -54,8 +56,14 @@ _HISTORY_SHARE = 0.8
 _TRIMMED_SHARE = 0.4
 # Failures of the root's own call after which the next may be better.
 _MENDABLE = frozenset({LanguageModelOutputError.code, ContextTooLongError.code})
-_RAISED: dict[str, type[LanguageModelError]] = {
-    kind.code: kind for kind in (LanguageModelUnavailableError, LanguageModelTimeoutError, LanguageModelRefusedError)
+_RAISED: dict[str, type[AnswerError]] = {
+    kind.code: kind
+    for kind in (
+        LanguageModelUnavailableError,
+        LanguageModelTimeoutError,
+        LanguageModelRefusedError,
+        UnpricedModelError,
+    )
 }
 
 
@@ -99,6 +107,7 @@ class RecursiveRun:
         self.opened = OpenedSpans(workspace.corpus)
         self.submissions = Submissions(question, workspace.corpus, self.opened)
         self.reason = ""
+        self._failure = ""
         self._time = TimeLimit(workspace.budget)
         deeper = self._descend if self._may_descend() else None
         self._opening = opening(question, workspace.corpus, deeper=deeper is not None)
@@ -145,7 +154,8 @@ class RecursiveRun:
                     return
                 idle = 0 if turn.code is not None else idle + 1
                 if idle == _MAX_IDLE_TURNS:
-                    self.reason = "The model wrote no code that could be run."
+                    failed = f"The model gave no reply that could be used. {self._failure}"
+                    self.reason = failed if self._failure else "The model wrote no code that could be run."
                     return
                 if not survived:
                     lost += 1
@@ -159,19 +169,21 @@ class RecursiveRun:
             session.close()
 
     def _ask(self) -> str | None:
-        """The root's next reply, empty where it failed in a way that may pass; None where the run must end."""
+        """The root's next reply; None where the run must end. One that failed in a way that may pass is empty, and
+        why is the `_failure`."""
         if self._cancelled():
             raise RunCancelledError("The run was cancelled.")
         profile = self._workspace.profile
         call = SubCall(SYSTEM, self._prompt(going_on(self._warnings())), profile.max_output_tokens, purpose=ROOT)
         (reply,) = self._subcalls.run([call], cancelled=self._cancelled)
+        self._failure = reply.detail if isinstance(reply, SubFailure) else ""
         if not isinstance(reply, SubFailure):
             return reply.text
         if reply.code in _MENDABLE:
             self._trim(_TRIMMED_SHARE)
             return ""
         if reply.code != BudgetExhaustedError.code and self.answer is None:
-            raise _RAISED.get(reply.code, LanguageModelError)(reply.detail)
+            raise reply.error or _RAISED.get(reply.code, LanguageModelError)(reply.detail)
         self.reason = reply.detail
         return None
 
@@ -203,7 +215,7 @@ class RecursiveRun:
 
     def _turn(self, number: int, reply: str, session: Session) -> tuple[Turn, bool]:
         """Runs a reply's code; false when the sandbox and its variables are gone."""
-        read = read_root_reply(reply)
+        read = RootReply(None, FAILED.format(self._failure)) if self._failure else read_root_reply(reply)
         cell_, survived = Cell("", 0, None, 0.0), True
         if read.code is not None:
             cell_, survived = self._run_cell(read.code, session)

@@ -18,6 +18,8 @@ NO_CODE = (
 FIRST_OF_SEVERAL = "Your reply had {count} code blocks; only the first was run. Send one, and look at its output first."
 UNCLOSED = "The code block was not closed; it was run as far as it went."
 
+FAILED = "Your reply could not be used: {} Reply with one short Python cell between ```python and ```."
+
 
 @dataclass(frozen=True)
 class RootReply:

@@ -18,6 +18,7 @@ from rlm.errors import (
     LanguageModelUnavailableError,
     RunCancelledError,
     SandboxUnavailableError,
+    UnpricedModelError,
 )
 from rlm.operators.operators import Operators
 from rlm.prices import Price
@@ -324,6 +325,7 @@ def test_a_part_of_a_run_is_warned_of_what_the_whole_run_has_spent(sandbox: Sand
     [
         ("language_model_unavailable", LanguageModelUnavailableError),
         ("language_model_refused", LanguageModelRefusedError),
+        ("model_unpriced", UnpricedModelError),
     ],
 )
 def test_a_model_server_that_refuses_is_a_typed_error_or_the_draft(
@@ -338,8 +340,23 @@ def test_a_model_server_that_refuses_is_a_typed_error_or_the_draft(
 
 def test_replies_that_were_cut_off_are_asked_for_again(sandbox: Sandbox) -> None:
     cut = SubFailure("language_model_output", "It was cut off.")
-    assert Asked(sandbox, cut, cut, in_code(SUBMIT)).answer.status is AnswerStatus.ANSWERED
-    assert Asked(sandbox, *[cut] * 30).answer.status is AnswerStatus.PARTIAL
+    asked = Asked(sandbox, cut, cut, in_code(SUBMIT))
+    assert asked.answer.status is AnswerStatus.ANSWERED
+    assert "could not be used: It was cut off." in asked.shown
+
+
+@pytest.mark.parametrize("code", ["language_model_output", "context_too_long"])
+def test_replies_that_fail_again_and_again_end_a_run_that_says_why(sandbox: Sandbox, code: str) -> None:
+    answer = Asked(sandbox, *[SubFailure(code, "Of the window, nothing is left.")] * 30).answer
+    assert answer.status is AnswerStatus.PARTIAL
+    assert "Of the window, nothing is left." in answer.text
+    assert "no code" not in answer.text
+
+
+def test_a_failure_keeps_what_its_error_said_to_do(sandbox: Sandbox) -> None:
+    error = UnpricedModelError("It has no price.", hint="Give its price.")
+    with pytest.raises(UnpricedModelError, match="Give its price"):
+        Asked(sandbox, SubFailure("model_unpriced", "It has no price.", error=error))
 
 
 def test_a_sandbox_that_is_lost_is_started_anew_and_the_model_told(sandbox: Sandbox) -> None:
