@@ -1,16 +1,21 @@
 """Whole questions over labelled records: what is computed is compared with counting by hand."""
 
+import json
+import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 
 import pytest
 
+from retrieval.embedding import HashingEmbedder
 from rlm.answers import Answer, AnswerStatus
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.records import SplitBy, Splitting, split
 from rlm.errors import NotExhaustiveError, RunCancelledError
 from rlm.exhaustive import ExhaustiveStrategy
+from rlm.operators.cascade import CascadeLimits
 from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits
 from rlm.plan.executor import execute
@@ -302,6 +307,151 @@ def test_a_question_of_no_known_shape_is_filled_in_by_the_model() -> None:
     )
     answer = strategy(corpus_of(document(RECORDS)), calls).answer("Beasts, in total?")
     assert first_line(answer) == str(by_label(RECORDS)["animal"])
+
+
+def words_in(text: str) -> int:
+    match = re.search(r"in (\d+) words", text)
+    assert match is not None
+    return int(match[1])
+
+
+def filled(rule: Callable[[str], object], question: str = "All told?", **fields: object) -> Answer:
+    """The answer by a form; `rule` says what is found in each record."""
+    blank = {"yes_no_question": "", "labels": [], "values": [], "where": [], "compute": "count", "column": ""}
+    form = json.dumps(blank | fields)
+    calls = RuleSubCalls(rule, lambda call: form if call.purpose == "plan" else None)
+    return strategy(corpus_of(document(RECORDS)), calls).answer(question)
+
+
+NUMBERS = [words_in(record.text) for record in RECORDS]
+
+
+@pytest.mark.parametrize(
+    ("compute", "expected"),
+    [
+        ("sum", sum(NUMBERS)),
+        ("average", sum(NUMBERS) / len(NUMBERS)),
+        ("minimum", min(NUMBERS)),
+        ("maximum", max(NUMBERS)),
+    ],
+)
+def test_values_are_taken_out_of_every_record_and_measured(compute: str, expected: float) -> None:
+    answer = filled(lambda text: {"words": str(words_in(text))}, values=["words"], compute=compute, column="words")
+    assert answer.result is not None
+    assert answer.result.value == pytest.approx(expected)
+    assert first_line(answer) == f"{expected:,.6g}"
+    assert answer.status is AnswerStatus.ANSWERED
+    assert answer.coverage is not None
+    assert answer.coverage.slices_read == len(RECORDS)
+
+
+def test_values_that_are_no_numbers_are_left_out_of_a_sum_and_told() -> None:
+    def rule(text: str) -> object:
+        return {"words": "many" if "cat" in text else "NaN" if "owl" in text else str(words_in(text))}
+
+    answer = filled(rule, values=["words"], compute="sum", column="words")
+    counted = [words_in(record.text) for record in RECORDS if not re.search("cat|owl", record.text)]
+    assert answer.result is not None
+    assert answer.result.value == sum(counted)
+    assert f"over {len(counted):,} records" in answer.text
+
+
+def test_a_sum_of_nothing_is_not_found() -> None:
+    answer = filled(lambda text: {"words": None}, values=["words"], compute="sum", column="words")
+    assert answer.status is AnswerStatus.NOT_FOUND
+    assert "No record has a number for words." in answer.text
+
+
+def test_written_numbers_of_some_records_are_measured_without_a_model() -> None:
+    where = [{"column": "Date", "op": "before", "value": "Jul 01, 2022"}]
+    answer = filled(lambda text: None, compute="maximum", column="User", where=where)
+    assert answer.result is not None
+    assert answer.result.value == max(record.user for record in RECORDS if record.when.isoformat() < "2022-07-01")
+    assert answer.model == "scripted"  # it made the plan
+    assert answer.usage.calls == 1
+
+
+def test_the_most_common_of_values_that_were_taken_out() -> None:
+    words = Counter(record.text.split()[4] for record in RECORDS)
+    answer = filled(lambda text: {"thing": text.split()[4]}, values=["thing"], compute="most_common", column="thing")
+    assert answer.result is not None
+    assert answer.result.table == dict(words)
+
+
+def test_different_values_are_listed_with_how_often_they_come() -> None:
+    words = Counter(record.text.split()[4] for record in RECORDS)
+    answer = filled(lambda text: {"thing": text.split()[4]}, values=["thing"], compute="list", column="thing")
+    assert answer.result is not None
+    assert answer.result.kind == "values"
+    assert answer.result.table == dict(words)
+    assert all(f"{word} ({count})" in first_line(answer) for word, count in words.items())
+
+
+def test_records_are_listed_with_the_first_of_them_quoted() -> None:
+    plants = [record.line for record in RECORDS if record.label == "plant"]
+    answer = filled(
+        lambda text: "yes" if label_of(text) == "plant" else "no",
+        yes_no_question="Is it about a plant?",
+        compute="list",
+    )
+    assert answer.result is not None
+    assert (answer.result.kind, answer.result.value) == ("records", len(plants))
+    assert [citation.quote for citation in answer.citations] == plants[:5]
+    assert "[1]" in answer.text
+
+
+def test_a_list_of_nothing_is_not_found() -> None:
+    answer = filled(lambda text: "no", yes_no_question="Is it a ship?", compute="list")
+    assert answer.status is AnswerStatus.NOT_FOUND
+    assert answer.citations == ()
+
+
+MANY = labelled_records(1_500)
+
+
+def inferring(question: str) -> Answer:
+    """The answer with a classifier that learns from 200 records."""
+    corpus, calls = corpus_of(document(MANY)), RuleSubCalls(label_of)
+    limits = CascadeLimits(read_all=100, sample=200, target=0.9)
+    operators = Operators(corpus, calls, HashingEmbedder(), cascade_limits=limits)
+    made = ExhaustiveStrategy(corpus, operators, calls, "scripted")
+    return made.answer(f"{PREAMBLE} Question: {question}")
+
+
+def test_a_count_of_labels_that_a_classifier_gave_states_its_error() -> None:
+    answer = inferring("How many records have the label 'plant'?")
+    assert answer.coverage is not None
+    assert answer.coverage.slices_inferred > 500
+    assert answer.coverage.complete
+    assert answer.status is AnswerStatus.ANSWERED
+    assert answer.result is not None
+    interval = answer.result.interval
+    assert interval is not None
+    assert interval.low <= by_label(MANY)["plant"] <= interval.high
+    assert 0 < interval.high - interval.low < 300
+    assert f"({interval.low:g} to {interval.high:g} at 95 %)" in answer.text
+    assert any("agreed with the model on" in reason for reason in answer.reasons)
+    assert "labelled by a classifier" in answer.text
+
+
+def test_so_does_a_ranking_and_a_comparison() -> None:
+    ranked = inferring("Which of the labels is the most common?")
+    assert ranked.result is not None
+    assert ranked.result.value == "animal"
+    assert ranked.result.interval is not None
+    assert "at 95 %" in ranked.text
+    compared = inferring("Is label 'animal' more common, less common or as common as label 'plant'?")
+    assert compared.text.count("at 95 %") == 2
+    assert "A classifier gave" in compared.text
+
+
+def test_pairs_by_labels_that_a_classifier_gave_say_so() -> None:
+    answer = inferring(
+        "List all pairs of two different users where both users have at least 40 records with the label 'animal'."
+    )
+    assert answer.result is not None
+    assert answer.result.kind == "pairs"
+    assert "of such labels were not the model's" in answer.text
 
 
 def test_a_form_that_cannot_be_used_is_mended_once_and_then_refused_with_the_reason() -> None:
