@@ -156,7 +156,9 @@ class MontyReplSession:
             ) from error
         if text.startswith(_LIMIT_OF_CALLS):
             self.close()
-            raise SandboxLostError(f"The limit of {self._limits.calls:,} calls of a session is reached.") from error
+            raise SandboxLostError(
+                f"The limit of {self._limits.calls:,} calls of a session is reached.", hint=hint_for(text)
+            ) from error
         if text.split(":")[0] == "SystemExit":
             return None
         return self._report(error.display())
