@@ -297,3 +297,25 @@ def test_the_environment_of_the_worker_is_empty(
     for pid in started:
         assert b"7f3a91" not in Path(f"/proc/{pid}/environ").read_bytes()
     assert os.environ["LEADLINE_CANARY"] == "7f3a91"
+
+
+def test_the_kernel_limits_the_processes_of_the_isolated_worker() -> None:
+    sandbox, before = build_sandbox(SandboxForm.BUBBLEWRAP, LIMITS), _workers()
+    session = sandbox.open({})
+    started = _workers() - before
+    limits = [_limits(pid) for pid in started]
+    session.close()
+    sandbox.close()
+    assert limits
+    for each in limits:
+        assert LIMITS.memory_bytes < each["Max address space"] < 2 * 1024**3
+        assert 0 < each["Max cpu time"] <= 24 * 3_600
+        assert each["Max core file size"] == 0
+        assert each["Max file size"] == 0
+
+
+def _limits(pid: int) -> dict[str, float]:
+    """What the process may take at most and cannot raise, by the kernel's names."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()[1:]
+    hard = {line[:26].strip(): line[47:68].strip() for line in lines}
+    return {name: float("inf") if value == "unlimited" else float(value) for name, value in hard.items()}
