@@ -18,6 +18,8 @@ _MAX_LABEL_CHARS = 60
 _BETWEEN = re.compile(r"[,;:()\[\]|=→\n]+|\s[-–—]+\s")
 _CAPTION = re.compile(r"^[^\W\d_]+(?: [^\W\d_]+)?:\s+(?=\S)")
 _QUANTITY = re.compile(r"[\d.,]+ ?[a-z%°€$£]+")
+_QUOTED = re.compile(r"(?<!\w)['\"“‘]([^'\"“”‘’\n]{1,60})['\"”’](?!\w)")
+_COMPARING = frozenset({"than", "as"})
 _WORDS = re.compile(r"\w+")
 _COMMON_WORDS = """january february march april may june july august september october november december
     jan feb mar apr jun jul aug sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday
@@ -26,13 +28,16 @@ _COMMON = frozenset(_COMMON_WORDS.split())
 
 
 class ComputedValues:
-    """Knows the labels that a run's code used, and looks other words up in the documents that it went through."""
+    """Knows the labels that a run's code used, and looks other words up in the documents that it went through.
+
+    What the question has in quotation marks, and short choices that it names, are labels too.
+    """
 
     def __init__(self, question: str, corpus: Corpus, opened: OpenedSpans) -> None:
-        self._asked = frozenset(_words(question))
+        self._question = f" {' '.join(_words(question))} "
         self._corpus = corpus
         self._opened = opened
-        self._labels: set[str] = set()
+        self._labels = {_folded(each) for each in _QUOTED.findall(question)}
 
     def know(self, labels: Iterable[object]) -> None:
         """Labels are what records were sorted into, and short values that a model took out of them."""
@@ -53,19 +58,25 @@ class ComputedValues:
         return [part for part in _BETWEEN.split(_CAPTION.sub("", text, count=1)) if part.strip()]
 
     def _is_value(self, text: str) -> bool:
-        folded = _folded(text)
-        words = _words(folded)
+        folded, words = _folded(text), _words(text)
         if folded in self._labels or len(folded) <= 2 or _QUANTITY.fullmatch(text.strip()):
             return True
-        return all(word in _COMMON or not word[0].isalpha() for word in words) or self._is_verdict(folded)
+        if all(word in _COMMON or not word[0].isalpha() for word in words):
+            return True
+        chosen = len(words) <= _NAME_WORDS and f" {' '.join(words)} " in self._question
+        return chosen or self._is_verdict(folded)
 
     def _is_verdict(self, folded: str) -> bool:
-        """Whether it says of labels what the question asks of them: "lost is more common than sold"."""
-        labels = sorted((label for label in self._labels if label in folded), key=len, reverse=True)
+        """Whether it says what the question asks, in the question's own words: "lost is more common than sold".
+
+        Only labels may be other words. Without a label it is a verdict where it compares.
+        """
         rest = folded
-        for label in labels:
-            rest = re.sub(rf"\b{re.escape(label)}\b", " ", rest)
-        return rest != folded and all(word.isalpha() and word in self._asked for word in _words(rest))
+        for label in sorted((each for each in self._labels if each in folded), key=len, reverse=True):
+            rest = re.sub(rf"(?<!\w){re.escape(label)}(?!\w)", " ", rest)
+        words = _words(rest)
+        asked = all(f" {word} " in self._question for word in words)
+        return asked and (rest != folded or not _COMPARING.isdisjoint(words))
 
     def _standing(self, wanted: set[str]) -> set[str]:
         """Those of the texts that stand in documents of which something was opened, or which a program scanned."""

@@ -21,7 +21,7 @@ from tests.support.corpora import corpus_of
 PROFILE = ModelProfile("scripted", context_tokens=16_000, max_output_tokens=1_000, max_depth=1, writes_code=True)
 TREATY = "# The treaty\n\nThe treaty of Ryswick was signed in 1697. It ended the Nine Years' War.\n"
 SHIPS = "\n".join(f"Ship {n}: built in {1700 + n}, {'lost' if n % 3 == 0 else 'sold'}" for n in range(1, 31))
-QUESTION = "Is lost more common than sold, and how many ships were lost?"
+QUESTION = "Is lost more common than sold, or is 'dry wit', and how many ships were lost?"
 CORPUS = corpus_of(TREATY, SHIPS)
 
 
@@ -54,6 +54,14 @@ def values(*labels: str, scanned: bool = True) -> ComputedValues:
             "the Nine Years' War",
             "Ship 3: built in 1703, lost",
         ),
+        *(
+            "lost is more common than sold",
+            "Answer: 'lost' is more common than 'sold'",
+            "lost",
+            "more common than",
+            "ships",
+        ),
+        *("dry wit is more common than lost", "dry wit"),
         *("plant", "plant (12), animal (7)", "plant: 12\nanimal: 7", "plant is more common than animal"),
         *(["Ship 3", "Ship 6"], {"plant": 12, "before 1710": 3}, {"Ship 3": ["lost", 1703]}, {"Ship 3", "Ship 6"}),
         *([("Ship 3", 1703)], "Ship 3, Ship 6, Ship 9", [], {}, [None, 3], "Ship 3 - 1703"),
@@ -73,7 +81,7 @@ def test_values_that_code_computes(answer: object) -> None:
             "Peter",
         ),
         *("Ship 31", ["Ship 3", "Peter the Great"], {"It was signed by Peter in": 1702}, {"signer": "Peter"}),
-        *("Signer: Peter", "lost is more common than sold, says Peter", "lost is more common than sold"),
+        *("Signer: Peter", "lost is more common than sold, says Peter", "many ships were lost and sold"),
     ],
 )
 def test_what_asserts_something_or_stands_nowhere_is_nothing_that_code_computes(answer: object) -> None:
