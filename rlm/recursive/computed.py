@@ -14,7 +14,7 @@ _WINDOW = 1 << 20
 _SECONDS = 10.0
 # A name that code gives to a number of its own, such as "before 1700".
 _NAME_WORDS = 4
-_MAX_LABEL_CHARS = 60
+_SAID_WORDS = 3
 _BETWEEN = re.compile(r"[,;:()\[\]|=→\n]+|\s[-–—]+\s")
 _CAPTION = re.compile(r"^[^\W\d_]+(?: [^\W\d_]+)?:\s+(?=\S)")
 _QUANTITY = re.compile(r"[\d.,]+ ?[a-z%°€$£]+")
@@ -39,9 +39,13 @@ class ComputedValues:
         self._opened = opened
         self._labels = {_folded(each) for each in _QUOTED.findall(question)}
 
-    def know(self, labels: Iterable[object]) -> None:
-        """Labels are what records were sorted into, and short values that a model took out of them."""
-        self._labels.update(_folded(each) for each in labels if isinstance(each, str) and len(each) <= _MAX_LABEL_CHARS)
+    def know(self, labels: Iterable[str]) -> None:
+        """What records were sorted into."""
+        self._labels.update(map(_folded, labels))
+
+    def know_said(self, said: Iterable[object]) -> None:
+        """What models said of many records, one by one: what is short is a label that they were asked for."""
+        self.know(each for each in said if isinstance(each, str) and len(each.split()) <= _SAID_WORDS)
 
     def stranger(self, answer: object) -> str | None:
         """The first text of an answer that no code has computed, or None."""

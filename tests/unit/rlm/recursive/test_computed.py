@@ -141,6 +141,13 @@ def test_what_was_gone_through_decides_whether_a_count_is_whole(sandbox: Sandbox
     assert answer.status is (AnswerStatus.ANSWERED if whole else AnswerStatus.PARTIAL)
 
 
+def test_prose_that_sub_models_gave_is_nothing_that_code_computes() -> None:
+    made = values()
+    made.know_said(["a tall ship", None, 3, "It was signed in 1702 by Peter."])
+    assert made.stranger("a tall ship") is None
+    assert made.stranger("It was signed in 1702 by Peter.") is not None
+
+
 def test_labels_that_sub_models_gave_are_known(sandbox: Sandbox) -> None:
     code = """from collections import Counter
 counted = Counter(llm_query_batched([read(r) for r in records()]))
