@@ -1,6 +1,6 @@
 """The tools of a root model's code: read-only, and bound to one corpus by construction."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
 from itertools import combinations
@@ -11,7 +11,6 @@ from retrieval.errors import QueryError
 from rlm.corpus.contents import contents, outline
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.grep import count_matches, grep
-from rlm.corpus.handles import Handle
 from rlm.corpus.records import SplitBy, Splitting, split
 from rlm.corpus.search import FoundPassage
 from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
@@ -133,7 +132,8 @@ class Toolbox:
             raise ToolError(f"by is one of {', '.join(SplitBy)}")
         part = None if handle is None else parse_handle(handle, self._corpus)
         within = self._corpus if part is None else self._corpus.within([part])
-        found = [each for each in self._split(within, Splitting(SplitBy(by), pattern)) if not part or part.holds(each)]
+        cut = split(within, Splitting(SplitBy(by), pattern), cancelled=self._stopped).handles
+        found = [each for each in cut if not part or part.holds(each)]
         if len(found) > _MAX_RECORDS:
             raise ToolError(f"those are {len(found):,} records; take them document by document")
         self._context.opened.scan(each for each in within.documents if not part or part.holds(each.handle))
@@ -147,13 +147,6 @@ class Toolbox:
         documents = self._corpus.documents
         self._context.opened.scan(documents[_ordinal(begun) : len(documents) if reached is None else _ordinal(reached)])
         self._pages[pattern, ignore_case] = reached
-
-    def _split(self, within: Corpus, splitting: Splitting) -> Iterator[Handle]:
-        """Document by document, so that no more than one is cut when the time is over or the run was cancelled."""
-        for document in within.documents:
-            if self._stopped():
-                raise RunCancelledError("The run was cancelled.")
-            yield from split(within.alone(document), splitting, cancelled=self._stopped).handles
 
     def classify(self, records: object, labels: object) -> list[str | None]:
         if not isinstance(labels, Mapping | list | tuple) or not all(isinstance(each, str) for each in labels):
