@@ -47,7 +47,7 @@ class RecursiveStrategy:
         found = run.answer
         value = found.value if found is not None and not found.part else None
         coverage = run.opened.coverage()
-        ended = (run.reason,) if run.reason else ()
+        ended = (run.reason,) if run.reason and run.submissions.final is None else ()
         failed = () if run.opened.judged_all else (f"{run.opened.missing}.",)
         return Answer(
             status=composed.status,

@@ -80,6 +80,12 @@ def test_what_was_found_in_time_can_still_be_handed_in(sandbox: Sandbox) -> None
     assert found.status is AnswerStatus.ANSWERED
 
 
+def test_what_was_handed_in_before_the_time_ended_the_cell_is_a_whole_answer(sandbox: Sandbox) -> None:
+    found = answer(sandbox, f'submit("{SAID}", ["{SAID}"])\nllm_query("a")\ncount("a")', takes=11)
+    assert found.status is AnswerStatus.ANSWERED
+    assert not any("time is over" in reason for reason in found.reasons)
+
+
 def test_long_after_the_time_nothing_can_be_handed_in(sandbox: Sandbox) -> None:
     found = answer(sandbox, f'llm_query("a")\nsubmit("{SAID}", ["{SAID}"])', takes=100)
     assert found.status is AnswerStatus.PARTIAL
