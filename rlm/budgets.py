@@ -16,7 +16,6 @@ from rlm.errors import BudgetExhaustedError, UnpricedModelError
 from rlm.prices import Price
 
 # Spent shares at which the root model is told, so that it can come to an end by itself.
-WARNING_SHARES = (0.5, 0.8, 0.95)
 
 
 @dataclass(frozen=True)
@@ -78,15 +77,6 @@ _WORDS = {
 _SPENDABLE = ("calls", "prompt_tokens", "completion_tokens", "dollars")
 
 
-@dataclass(frozen=True)
-class BudgetWarning:
-    """A share of one limit that has just been passed; `text` is for the root model and for people."""
-
-    resource: str
-    share: float
-    text: str
-
-
 class Budget:
     """One run's budget, or that of a part of it. Safe to use from any thread.
 
@@ -110,7 +100,6 @@ class Budget:
         self._begun = clock() - elapsed_seconds
         self._settled = spent
         self._reserved = NOTHING
-        self._warned: set[tuple[str, float]] = set()
 
     @property
     def limits(self) -> Limits:
@@ -174,26 +163,6 @@ class Budget:
         dollars = price.of(prompt_tokens, completion_tokens) if price else Decimal(0)
         with self._lock:
             self._move(reserved=NOTHING, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
-
-    def warnings(self) -> tuple[BudgetWarning, ...]:
-        """The shares of limits passed since this was last asked of this budget; each is told once."""
-        with self._lock:
-            rest = self._remaining()
-            return tuple(warning for name in _WORDS if (warning := self._warning(name, rest)))
-
-    def _warning(self, resource: str, rest: Limits) -> BudgetWarning | None:
-        limit, left = getattr(self._limits, resource), getattr(rest, resource)
-        if not limit:
-            return None
-        used = 1 - float(left / limit)
-        passed = [share for share in WARNING_SHARES if used >= share and (resource, share) not in self._warned]
-        if not passed:
-            return None
-        self._warned.update((resource, share) for share in passed)
-        amount = f"{left:.0f}" if resource == "seconds" else f"{left}"
-        return BudgetWarning(
-            resource, passed[-1], f"{used:.0%} of the {_WORDS[resource]} are spent or promised: {amount} left."
-        )
 
     def _upwards(self) -> Iterator["Budget"]:
         budget: Budget | None = self

@@ -124,10 +124,15 @@ _SAID: dict[str, Callable[[dict[str, Any]], str]] = {
     "working": lambda body: f"{body['step']}: {body['done']:,} of {body['total']:,}",
     "retrieved": lambda body: f"found {body['passages']} passages in {', '.join(body['titles']) or 'no document'}",
     "reading": lambda body: f"reading {', '.join(dict.fromkeys(body['titles']))}",
-    "cell": lambda body: f"cell {body['number']}: {_short(body['code'] or body['note'])} → {_cell_end(body)}",
+    "cell": lambda body: f"{_cell(body)}: {_short(body['code'] or body['note'])} → {_cell_end(body)}",
     "lost": lambda body: f"{body['purpose']}: a sub-call came to nothing ({body['code']})",
     "end": lambda body: ": ".join(filter(None, (body["state"], body.get("detail")))),
 }
+
+
+def _cell(body: dict[str, Any]) -> str:
+    """Which one it is, and of which part of the run, which earlier versions did not log."""
+    return f"part {body['part']}, cell {body['number']}" if body.get("part") else f"cell {body['number']}"
 
 
 def _cell_end(body: dict[str, Any]) -> str:

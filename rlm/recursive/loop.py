@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from rlm.answers import Usage
-from rlm.budgets import WARNING_SHARES, Budget
+from rlm.budgets import Budget
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.errors import (
@@ -54,6 +54,8 @@ _MAX_LOST_SANDBOXES = 3
 # Of the room that a prompt has; what is over is cut to half of it, so that the beginning stays the same for a while.
 _HISTORY_SHARE = 0.8
 _TRIMMED_SHARE = 0.4
+# What share of a limit has to be spent before the model is told.
+_WARNING_SHARES = (0.5, 0.8, 0.95)
 # Failures of the root's own call after which the next may be better.
 _MENDABLE = frozenset({LanguageModelOutputError.code, ContextTooLongError.code})
 _RAISED: dict[str, type[AnswerError]] = {
@@ -72,7 +74,8 @@ class Workspace:
     """What a run has. `subcalls` and `budget` belong together; `bind` makes sub-calls for the budget of a part of it.
 
     `operators` are made from a corpus and sub-calls, so that those of a part are paid for from its own budget. `before`
-    is what the run had used when this part of it began. Where a run is resumed by asking the same again, its model is
+    is what the run had used when this part of it began, `part` which one it is: the second part of the first is "1.2".
+    Where a run is resumed by asking the same again, its model is
     not to be told how much of its time is spent, which is never the same: so only with `tells_time`.
     """
 
@@ -85,6 +88,7 @@ class Workspace:
     budget: Budget | None = None
     bind: Callable[[Budget], SubCalls] | None = None
     depth: int = 0
+    part: str = ""
     before: Usage = field(default_factory=Usage)
     tells_time: bool = False
     max_turns: int = MAX_TURNS
@@ -104,6 +108,7 @@ class RecursiveRun:
         self._turns: list[str] = []
         self._left_out = 0
         self._children = Usage()
+        self._parts = 0
         self.opened = OpenedSpans(workspace.corpus)
         self.submissions = Submissions(question, workspace.corpus, self.opened)
         self.reason = ""
@@ -190,8 +195,8 @@ class RecursiveRun:
     def _warnings(self) -> list[str]:
         """What share of the whole run's limits is spent, in each of its parts.
 
-        By the run's own count, not by `Budget.warnings`: a resumed run has to ask the same again, and its budget begins
-        with what was spent before.
+        By the run's own count and not by its budget, which begins with what was spent before where a run is resumed: it
+        has to ask the same again.
         """
         if self._workspace.budget is None:
             return []
@@ -199,8 +204,8 @@ class RecursiveRun:
         for name, spent in self._spent(budget).items():
             limit = getattr(budget.limits, name)
             share = float(spent) / float(limit) if limit else 0.0
-            if share >= WARNING_SHARES[0]:
-                passed = max(each for each in WARNING_SHARES if each <= share)
+            if share >= _WARNING_SHARES[0]:
+                passed = max(each for each in _WARNING_SHARES if each <= share)
                 warnings.append(f"over {passed:.0%} of the {_WARNED[name]} are spent.")
         return warnings
 
@@ -226,6 +231,7 @@ class RecursiveRun:
         turn = Turn(
             number=number,
             depth=self._workspace.depth,
+            part=self._workspace.part,
             code=read.code,
             note=read.note,
             output=cell_.output,
@@ -279,12 +285,14 @@ class RecursiveRun:
         assert workspace.budget is not None
         assert workspace.bind is not None
         budget = workspace.budget.child()
+        self._parts += 1
         below = replace(
             workspace,
             corpus=corpus,
             subcalls=workspace.bind(budget),
             budget=budget,
             depth=workspace.depth + 1,
+            part=f"{workspace.part}.{self._parts}".removeprefix("."),
             before=workspace.before + self.usage,
         )
         child = RecursiveRun(below, question, cancelled=self._cancelled, told=self._told)

@@ -27,6 +27,8 @@ class SubCallMade:
 class Turn:
     """A reply of the root model and what became of it. `depth` counts from 0; `note` is what the host said of it.
 
+    `part` is empty for the run itself, and "1.2" for the second part of its first part.
+
     `output` and `error` are as the model saw them. `made` are the first sub-calls of `subcalls` in all.
     """
 
@@ -39,6 +41,7 @@ class Turn:
     seconds: float
     subcalls: int
     made: tuple[SubCallMade, ...]
+    part: str = ""
 
 
 Told = Callable[[Turn], None]

@@ -73,6 +73,7 @@ def turn_entry(key: str, turn: Turn) -> Entry:
     body = {
         "number": turn.number,
         "depth": turn.depth,
+        "part": turn.part,
         "code": turn.code and _shortened(turn.code),
         "note": _shortened(turn.note),
         "output": _shortened(turn.output),

@@ -140,17 +140,6 @@ def test_a_resumed_run_has_what_its_earlier_processes_left() -> None:
     assert budget.remaining() == Limits(calls=2, seconds=10)
 
 
-def test_each_passed_share_is_told_once() -> None:
-    budget = Budget(Limits(calls=10))
-    assert budget.warnings() == ()
-    for _ in range(8):
-        reserve(budget).settle(prompt_tokens=0, completion_tokens=0)
-    (warning,) = budget.warnings()
-    assert (warning.resource, warning.share) == ("calls", 0.8)
-    assert warning.text == "80% of the calls are spent or promised: 2 left."
-    assert budget.warnings() == ()
-
-
 def test_limits_below_nothing_are_refused() -> None:
     with pytest.raises(ValueError, match="calls"):
         Limits(calls=-1)

@@ -320,6 +320,24 @@ def test_a_part_of_a_run_is_warned_of_what_the_whole_run_has_spent(sandbox: Sand
     assert "over 50% of the calls" in child.prompts[1]
 
 
+def test_the_cells_of_parts_are_told_apart(sandbox: Sandbox) -> None:
+    parts = [[in_code("rlm_query('Why?')"), in_code(SUBMIT)], [in_code(SUBMIT)], [in_code(SUBMIT)]]
+    children = iter([ScriptedRoot(*cells) for cells in parts])
+    parent = ScriptedRoot(in_code("rlm_query('When?')\nrlm_query('Where?')"), in_code(SUBMIT))
+    turns: list[Turn] = []
+    space = workspace(sandbox, parent, budget=Budget(Limits(depth=2)), bind=lambda _: next(children))
+    space = replace(space, profile=replace(PROFILE, max_depth=2))
+    RecursiveStrategy(space, told=turns.append).answer("When was the treaty signed?")
+    assert [(turn.part, turn.number) for turn in turns] == [
+        ("1.1", 1),
+        ("1", 1),
+        ("1", 2),
+        ("2", 1),
+        ("", 1),
+        ("", 2),
+    ]
+
+
 @pytest.mark.parametrize(
     ("code", "error"),
     [

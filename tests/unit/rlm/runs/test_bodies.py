@@ -42,5 +42,6 @@ def test_a_long_cell_is_logged_by_its_head_and_tail_with_a_mark_of_what_was_left
 
 
 def test_a_short_cell_is_logged_as_it_is() -> None:
-    body = turn_entry("cell", Turn(1, 0, None, "no code", "3\n", None, 1.0, 0, ())).body
+    body = turn_entry("cell", Turn(1, 2, None, "no code", "3\n", None, 1.0, 0, (), "1.2")).body
+    assert body["part"] == "1.2"
     assert (body["code"], body["note"], body["output"], body["error"]) == (None, "no code", "3\n", None)
