@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rlm.errors import RunCancelledError
-from rlm.operators.consensus import consensus, reliability
+from rlm.operators.consensus import consensus, separation
 
 LABELS = 5
 
@@ -46,12 +46,37 @@ def test_a_label_that_a_model_likes_too_much_is_believed_less() -> None:
     assert abs((found == 0).mean() - (truth == 0).mean()) < 0.05
 
 
-def test_how_often_a_witness_is_right_follows_from_agreements_alone() -> None:
-    truth, _, _ = world(4_000, 0.5)
-    for right in (0.5, 0.75, 0.9):
-        witnesses = (reading(truth, right, 5), reading(truth, 0.8, 6), reading(truth, 0.6, 7))
-        actual = (witnesses[0] == truth).mean()
-        assert abs(reliability(*witnesses, labels=LABELS) - actual) < 0.06
+@pytest.mark.parametrize("labels", [2, 5, 12])
+@pytest.mark.parametrize("apart", [0.0, 1.0, 2.0, 4.0])
+def test_how_well_a_witness_tells_labels_apart_follows_from_how_far_its_first_choice_is_ahead(
+    labels: int, apart: float
+) -> None:
+    source = np.random.default_rng(5)
+    truth = source.integers(0, labels, 4_000)
+    witness = apart * np.eye(labels)[truth] + source.standard_normal((4_000, labels))
+    leaning = (3 * witness + source.standard_normal(labels) * 5).astype(np.float32)
+    # Near nothing, leads are nearly alike.
+    assert abs(separation(leaning) - apart) < (0.3 if apart else 0.7)
+
+
+def test_witnesses_that_are_wrong_together_do_not_outvote_a_better_one() -> None:
+    """Two look at what a record mentions, one at what it asks; the two agree with each other more often."""
+    source = np.random.default_rng(6)
+    truth, mentioned = source.integers(0, LABELS, (2, 300))
+    asks = 2.3 * np.eye(LABELS)[truth] + source.standard_normal((300, LABELS))
+    noise = source.standard_normal((300, LABELS))
+    both = [
+        0.6 * np.eye(LABELS)[truth]
+        + np.eye(LABELS)[mentioned]
+        + 0.8 * noise
+        + 0.6 * source.standard_normal((300, LABELS))
+        for _ in range(2)
+    ]
+    vectors = source.standard_normal((300, 24)).astype(np.float32)
+    found = consensus([each.astype(np.float32) for each in (both[0], asks, both[1])], (), vectors)
+    assert (asks.argmax(axis=1) == truth).mean() > 0.85
+    assert max((each.argmax(axis=1) == truth).mean() for each in both) < 0.35
+    assert (found == truth).mean() > 0.75, "0.41 where witnesses are believed as often as they agree"
 
 
 def test_the_same_witnesses_give_the_same_labels() -> None:
