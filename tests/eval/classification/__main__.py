@@ -43,18 +43,19 @@ class LabelledTexts(NamedTuple):
     definitions: dict[str, str]
 
 
-def labelled(name: str) -> LabelledTexts:
-    """One of `SETS`, or the records of a benchmark folder.
+def labelled(name: str, limit: int | None = None) -> LabelledTexts:
+    """One of `SETS`, or the records of a benchmark folder; the first `limit` of them.
 
     Raises `FileNotFoundError` where neither is, and `KeyError` for a folder whose task has no label set.
     """
     if name in SETS:
         rows = [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text().splitlines()]
         definitions = json.loads((HERE / "definitions.json").read_text())[name]
-        return LabelledTexts([(row["text"], row["label"]) for row in rows], definitions)
+        return LabelledTexts([(row["text"], row["label"]) for row in rows][:limit], definitions)
     folder = BenchmarkFolder(Path(name))
     labels = label_set(folder.about()["labels"])
-    return LabelledTexts(list(labelled_instances(folder)), {each.name: each.definition for each in labels.labels})
+    rows = list(labelled_instances(folder))[:limit]
+    return LabelledTexts(rows, {each.name: each.definition for each in labels.labels})
 
 
 def accuracy(texts: LabelledTexts, calls: SubCalls, *, encoder: bool) -> tuple[int, int, Usage]:
@@ -79,10 +80,9 @@ def main() -> None:
     parser.add_argument("--no-encoder", action="store_true", help="the model alone")
     chosen = parser.parse_args()
     try:
-        texts = labelled(chosen.set)
+        texts = labelled(chosen.set, chosen.limit)
     except (FileNotFoundError, KeyError):
         parser.error(f"{chosen.set!r} is none of {', '.join(SETS)}, and no benchmark folder with labelled records.")
-    texts = texts._replace(rows=texts.rows[: chosen.limit])
     with tempfile.TemporaryDirectory() as folder:
         process = LocalModelProcess(Settings().models / LANGUAGE_GGUF, Path(folder) / "log")
         process.wait_ready(300)
