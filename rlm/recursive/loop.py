@@ -15,17 +15,11 @@ from rlm.budgets import Budget
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.errors import (
-    AnswerError,
     BudgetExhaustedError,
     ContextTooLongError,
-    LanguageModelError,
     LanguageModelOutputError,
-    LanguageModelRefusedError,
-    LanguageModelTimeoutError,
-    LanguageModelUnavailableError,
     RunCancelledError,
     SandboxLostError,
-    UnpricedModelError,
 )
 from rlm.operators.operators import Operators
 from rlm.profiles import ModelProfile
@@ -37,6 +31,7 @@ from rlm.recursive.time_limit import TIME_IS_OVER, TimeLimit
 from rlm.recursive.toolbox import Search, Toolbox, ToolContext
 from rlm.recursive.trajectory import ROOT, RecordedSubCalls, Told, Turn, untold
 from rlm.sandbox.port import Cell, Sandbox, Session
+from rlm.subcalls.chat import raised
 from rlm.subcalls.port import SubCall, SubCalls, SubFailure
 from rlm.tokens import estimated_tokens
 from rlm.verification import Located
@@ -58,15 +53,6 @@ _TRIMMED_SHARE = 0.4
 _WARNING_SHARES = (0.5, 0.8, 0.95)
 # Failures of the root's own call after which the next may be better.
 _MENDABLE = frozenset({LanguageModelOutputError.code, ContextTooLongError.code})
-_RAISED: dict[str, type[AnswerError]] = {
-    kind.code: kind
-    for kind in (
-        LanguageModelUnavailableError,
-        LanguageModelTimeoutError,
-        LanguageModelRefusedError,
-        UnpricedModelError,
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -188,7 +174,7 @@ class RecursiveRun:
             self._trim(_TRIMMED_SHARE)
             return ""
         if reply.code != BudgetExhaustedError.code and self.answer is None:
-            raise reply.error or _RAISED.get(reply.code, LanguageModelError)(reply.detail)
+            raise raised(reply)
         self.reason = reply.detail
         return None
 

@@ -71,8 +71,13 @@ class SubCallsChat(BaseChatModel):
         )
         (result,) = self.run([call], cancelled=self.cancelled)
         if isinstance(result, SubFailure):
-            raise result.error or _RAISED.get(result.code, LanguageModelError)(result.detail)
+            raise raised(result)
         return ChatResult(generations=[ChatGeneration(message=_message(result))])
+
+
+def raised(failure: SubFailure) -> AnswerError:
+    """The error that a failure was, or one like it where it came out of a log."""
+    return failure.error or _RAISED.get(failure.code, LanguageModelError)(failure.detail)
 
 
 def _message(reply: SubReply) -> AIMessage:
