@@ -11,7 +11,8 @@ bi-encoder is wrong about other records. So each witness is believed as far as i
   says less: those that look at the same words are wrong about the same records.
 * Which label a model gives instead of which is learned together with the labels, by expectation and maximization
   (Dawid & Skene, 1979).
-* A classifier that learned from the other records' labels is one more witness, believed the more the more there are.
+* A classifier that learned from the other records' labels is one more witness, believed the more the more there are and
+  the better nearness tells labels apart: both look at the embeddings.
 
 Nothing here is tuned to a label set; what was measured is in `DECISIONS.md`.
 """
@@ -51,14 +52,17 @@ def consensus(
     """The most likely label of each record.
 
     Each of the `witnesses` has a number for each record (row) and each label (column), such as a cosine or a
-    log-likelihood: more is likelier, and only a column's numbers are compared. `readings` are labels of each record by
-    the model. `vectors` are the records' embeddings. Raises `RunCancelledError`.
+    log-likelihood: more is likelier, and only a column's numbers are compared; the first says how near `vectors`, the
+    records' embeddings, are to the labels. `readings` are labels of each record by the model. Raises
+    `RunCancelledError`.
     """
     labels = witnesses[0].shape[1]
     # Between witnesses that err apart, whose evidence adds up, and such that say the same.
     prior = np.sum([_log_odds(each) for each in witnesses], axis=0) / len(witnesses) ** 0.5
     found = _dawid_skene(prior, readings, labels)
-    learned_weight = min(1.0, len(vectors) / _RECORDS_TO_LEARN_FROM)
+    # Embeddings may well tell labels apart whose names they do not know.
+    told = max(1.0, separation(witnesses[0]))
+    learned_weight = told * min(1.0, len(vectors) / _RECORDS_TO_LEARN_FROM)
     for _ in range(_LEARNED_ROUNDS):
         learned = soft_cross_fitted(vectors, found.astype(np.float32), cancelled=cancelled)
         found = _dawid_skene(prior + learned_weight * _log(learned), readings, labels)
