@@ -7,7 +7,9 @@ rows first, in the order that `ingest.catalog.locking` gives.
 
 import json
 import re
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -33,6 +35,7 @@ from ingest.errors import (
 )
 
 BUSY_SECONDS = 30
+_BETWEEN_TRIES_SECONDS = 0.01
 _PORTION = 1_000
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
 _TURN = "leadline_turn"
@@ -237,13 +240,27 @@ def _postgres_error(engine: Engine, error: DBAPIError) -> CatalogError:
     return CatalogUnavailableError(f"The catalog's database at {where} does not answer: {said}.")
 
 
+def _to_write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Keep a write-ahead log. SQLite refuses the change at once, whatever its busy timeout, while another writes."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > until:
+                raise
+            time.sleep(_BETWEEN_TRIES_SECONDS)
+        else:
+            return
+
+
 def _configure_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - the driver's own connection
         connection.isolation_level = None  # the driver would begin transactions by itself, and too late
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-        cursor.execute("PRAGMA journal_mode = WAL")
+        _to_write_ahead(cursor)
         cursor.execute("PRAGMA synchronous = FULL")  # a commit that returned is on the disk
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()

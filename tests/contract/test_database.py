@@ -1,7 +1,10 @@
 """The catalog's database: its schema on both kinds, and what a server that is away or refuses is called."""
 
 import multiprocessing
+import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -94,6 +97,18 @@ def test_processes_that_open_a_new_catalog_together_migrate_it_once(empty_url: s
     assert [process.exitcode for process in processes] == [0, 0, 0]
     with disposed(open_database(empty_url)) as engine:
         assert differences(engine) == []
+
+
+def test_a_new_catalog_is_opened_while_another_process_writes_its_first_page(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE first (page)")
+        other.execute("BEGIN IMMEDIATE")  # not in WAL yet: whoever asks for it now is refused, not made to wait
+        release = threading.Timer(0.3, other.rollback)
+        release.start()
+        with disposed(open_database(sqlite_url(path))) as engine, engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        release.join()
 
 
 def test_a_catalog_of_a_later_release_is_refused_in_words(empty_url: str) -> None:
