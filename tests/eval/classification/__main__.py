@@ -33,7 +33,7 @@ from tests.support.corpora import corpus_of
 from tests.support.oracle import labelled_instances
 
 HERE = Path(__file__).parent
-SETS = ("questions", "messages", "news")
+SETS = ("questions", "messages", "news", "clauses", "citizens", "incidents", "opinions")
 
 
 class LabelledTexts(NamedTuple):
