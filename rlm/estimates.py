@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
+from statistics import fmean
 
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
@@ -12,7 +13,7 @@ from rlm.operators.cascade import CascadeLimits
 from rlm.operators.consensus import FEWEST_RECORDS
 from rlm.operators.packing import PackLimits
 from rlm.operators.reading import PROBED
-from rlm.operators.weighing import MOST_LABELS
+from rlm.operators.weighing import MOST_LABELS, MOST_WRITTEN_CHARS
 from rlm.plan.executor import projection, rows_kept
 from rlm.plan.layout import Layout, spread
 from rlm.plan.plan import Classify, Extract, Plan
@@ -80,8 +81,9 @@ def estimate(
         return Estimate()
     sample = spread(handles)
     project = projection(plan, layout.records)
-    tokens = [estimated_tokens(project(text)[: pack.record_chars]) for text in corpus.read_all(sample)]
-    each = sum(tokens) / len(tokens)
+    shown_texts = [project(text)[: pack.record_chars] for text in corpus.read_all(sample)]
+    each = fmean(map(estimated_tokens, shown_texts))
+    beginning = fmean(estimated_tokens(text[:MOST_WRITTEN_CHARS]) for text in shown_texts)
     records = len(handles)
     total = Estimate(records)
     for step in plan.steps:
@@ -89,7 +91,7 @@ def estimate(
         labels = step.labels.labels if isinstance(step, Classify) else ()
         weighed = weigh and 0 < len(labels) <= MOST_LABELS and records >= FEWEST_RECORDS
         if weighed:
-            reads *= 2
+            reads *= 2  # once with each label after the record, and once after each label
         elif not isinstance(step, Extract):
             reads += min(reads, PROBED) + _READ_AGAIN * max(0, reads - PROBED)
         per_call = max(1, min(pack.records, int(pack.tokens / max(1.0, each))))
@@ -98,8 +100,9 @@ def estimate(
         written = _TOKENS_PER_VALUE * len(step.properties) if isinstance(step, Extract) else _TOKENS_PER_CHOICE
         read = each
         if weighed:
-            # Each label goes with each record, and counts as a token written.
-            read, written = each + sum(estimated_tokens(label.name) for label in labels), len(labels)
+            # Each of these counts as a token written.
+            names = sum(estimated_tokens(label.name) for label in labels)
+            read, written = (each + names + len(labels) * beginning) / 2, len(labels)
         total = _plus(total, calls, int(calls * shown + reads * read), int(reads * written))
     return _priced(total, profile)
 

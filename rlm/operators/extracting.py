@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rlm.operators.prompts import EXTRACTING_SYSTEM, extracting_prompt, values_schema
 from rlm.subcalls.port import SubCall
@@ -44,11 +45,12 @@ class ExtractingTask:
             self.purpose,
         )
 
-    def read(self, value: object) -> object | None:
+    def read(self, values: Mapping[str, Any], position: int) -> object | None:
+        value = values.get(str(position))
         if not isinstance(value, dict) or not self.properties.keys() <= value.keys():
             return None
-        values = {name: value[name] for name in self.properties}
-        return values if all(_fits(values[name], schema) for name, schema in self.properties.items()) else None
+        found = {name: value[name] for name in self.properties}
+        return found if all(_fits(found[name], schema) for name, schema in self.properties.items()) else None
 
 
 def _or_null(schema: Mapping[str, object]) -> dict[str, object]:

@@ -66,8 +66,8 @@ class PackedTask(Protocol):
 
     def call(self, records: Sequence[str]) -> SubCall: ...
 
-    def read(self, value: object) -> object | None:
-        """A record's result from what the reply has under its number; None when that is no result."""
+    def read(self, values: Mapping[str, Any], position: int) -> object | None:
+        """The result of the record at that place of the call, from 1, by the reply's JSON; None when it has none."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ class _Roomier:
         call = self.task.call(records)
         return replace(call, max_tokens=max(call.max_tokens, self.room(call.max_tokens)))
 
-    def read(self, value: object) -> object | None:
-        return self.task.read(value)
+    def read(self, values: Mapping[str, Any], position: int) -> object | None:
+        return self.task.read(values, position)
 
 
 def _round(
@@ -212,7 +212,7 @@ def _take(task: PackedTask, pack: Sequence[_Packed], reply: SubReply | SubFailur
         asked.usage += reply.usage
     values = numbered_values(reply.text)
     for position, record in enumerate(pack, start=1):
-        result = task.read(values.get(str(position)))
+        result = task.read(values, position)
         if result is None:
             asked.refused[record.number] = Refused(
                 "language_model_output", "The reply has no usable value for the record."

@@ -6,9 +6,9 @@ always reads the rest once: half of the cost buys nothing. A small model whose s
 not read at all: its likelihoods say more, see `weighing`.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rlm.answers import Usage
 from rlm.operators.classifier import Matrix, Numbers, numbers_of, wilson
@@ -16,7 +16,7 @@ from rlm.operators.consensus import FEWEST_RECORDS, STEADY, consensus
 from rlm.operators.labels import Label, LabelSet
 from rlm.operators.packing import Asked, PackedTask, PackLimits, Progress, Refused, ask_packed
 from rlm.operators.prompts import SORTING_SYSTEM, choice_schema, judging_prompt, sorting_prompt
-from rlm.operators.weighing import MOST_LABELS, matrix, weighing_tasks
+from rlm.operators.weighing import MOST_LABELS, LabelsWeighed, RecordsWeighed, matrix
 from rlm.strategies import never
 from rlm.subcalls.port import SubCall, SubCalls
 
@@ -49,7 +49,8 @@ class SortingTask:
             self.purpose,
         )
 
-    def read(self, value: object) -> object | None:
+    def read(self, values: Mapping[str, Any], position: int) -> object | None:
+        value = values.get(str(position))
         return value if value in self.labels.names else None
 
 
@@ -70,7 +71,8 @@ class JudgingTask:
             self.purpose,
         )
 
-    def read(self, value: object) -> object | None:
+    def read(self, values: Mapping[str, Any], position: int) -> object | None:
+        value = values.get(str(position))
         return value if value in self.labels.names else None
 
 
@@ -154,9 +156,8 @@ class LabelReader:
         return read
 
     def _weighed(self, numbers: Sequence[int]) -> Generator[Progress, None, Read]:
-        shown, named = weighing_tasks(self._labels)
-        first = yield from self._ask_with(shown, numbers)
-        again = _overall(self._ask_with(named, list(first.results)), 0, len(numbers), " again")
+        first = yield from self._ask_with(LabelsWeighed(self._labels), numbers)
+        again = _overall(self._ask_with(RecordsWeighed(self._labels), list(first.results)), 0, len(numbers), " again")
         second = yield from again
         refused, usage = first.refused | second.refused, first.usage + second.usage
         known = list(second.results)

@@ -1,13 +1,14 @@
-"""How likely each label is, by the model's own account, for servers that tell.
+"""How well labels and records go together, by a model's own likelihoods, for servers that tell them.
 
-Two questions are asked of each record: which of the classes it belongs to, with all of them shown, and what it is
-about, with none; the answers weighed are the labels' names. The first is more often right where definitions matter,
-the second does not lean to labels that stand first or sound general, and where both are wrong they differ. How it is
-asked matters much: with "The text is about:" before the label, the second is right no more often than by chance.
+Two questions are asked of each record. With all classes shown, how likely is each label as what is said of it? And the
+other way round, how likely is the record as what one writes of each class (a noisy channel: Min et al., ACL 2022)? A
+text is as long for one class as for another, and no class stands first: the second has no favourites of the kind that
+the first has, and where both are wrong they differ.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,36 +20,48 @@ from rlm.subcalls.port import Context, SubCall
 
 # Each label is a sequence of its own for the model; with more of them, reading is cheaper.
 MOST_LABELS = 12
+# What of a record is weighed with each label: the model reads it as often as there are labels.
+MOST_WRITTEN_CHARS = 200
 
 
 @dataclass(frozen=True)
-class WeighingTask:
-    """The log-likelihood of each label as what is said of a record. Answers begin with `lead`."""
+class LabelsWeighed:
+    """The log-likelihood of each label as the class of a record."""
 
     labels: LabelSet
-    system: str
-    prompt: str
-    lead: str
     purpose: str = "classify"
 
     def call(self, records: Sequence[str]) -> SubCall:
-        before = " " if self.lead else ""
-        names = tuple(f"{before}{name}" for name in self.labels.names)
-        contexts = [Context(f"Text: {record}", names, self.lead) for record in records]
-        return likelihood_call(self.system, self.prompt, contexts, self.purpose)
+        names = tuple(f" {name}" for name in self.labels.names)
+        contexts = [Context(f"Text: {record}", names, "Class:") for record in records]
+        classes = f"Classes:\n{listed(self.labels)}\n\n"
+        return likelihood_call("You sort texts into classes.", classes, contexts, self.purpose)
 
-    def read(self, value: object) -> object | None:
-        """A record's numbers, in the order of the labels."""
+    def read(self, values: Mapping[str, Any], position: int) -> object | None:
+        """The record's numbers, in the order of the labels."""
+        value = values.get(str(position))
         return value if isinstance(value, list) and len(value) == len(self.labels.names) else None
 
 
-def weighing_tasks(labels: LabelSet) -> tuple[WeighingTask, WeighingTask]:
-    """With the classes shown, and without."""
-    shown = f"Classes:\n{listed(labels)}\n\n"
-    return (
-        WeighingTask(labels, "You sort texts into classes.", shown, "Class:"),
-        WeighingTask(labels, "You are a helpful assistant.", "What is this text about, in a word or two?\n\n", ""),
-    )
+@dataclass(frozen=True)
+class RecordsWeighed:
+    """The log-likelihood of a record's beginning as a text of each label, less their mean."""
+
+    labels: LabelSet
+    purpose: str = "classify"
+
+    def call(self, records: Sequence[str]) -> SubCall:
+        texts = tuple(record[:MOST_WRITTEN_CHARS] or "-" for record in records)
+        contexts = [Context(f"Write a text of this class: {label.line}", texts) for label in self.labels.labels]
+        return likelihood_call("You write short texts.", "", contexts, self.purpose)
+
+    def read(self, values: Mapping[str, Any], position: int) -> object | None:
+        """The record's numbers, in the order of the labels."""
+        told = [values.get(str(number)) for number in range(1, len(self.labels.names) + 1)]
+        of_record = [each[position - 1] for each in told if isinstance(each, list) and len(each) >= position]
+        if len(of_record) < len(told):
+            return None
+        return list(np.array(of_record) - np.mean(of_record))
 
 
 def matrix(numbers: Sequence[int], weighed: Mapping[int, object]) -> Matrix:

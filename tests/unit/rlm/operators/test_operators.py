@@ -34,6 +34,12 @@ def kind(text: str) -> str:
     return "animal" if any(word in text for word in ANIMALS) else "plant"
 
 
+def fits(call: SubCall, text: str, answer: str) -> float:
+    """The likelihood of a label as that of a text, or of a text as one of a label."""
+    label, record = (answer.strip(), text) if text.startswith("Text: ") else (text.rpartition(" ")[2], answer)
+    return -1.0 if label == kind(record) else -3.0
+
+
 def lines(count: int, seed: int = 1) -> list[str]:
     source = random.Random(seed)
     return [f"the {source.choice(ANIMALS + PLANTS)} number {source.randint(1, 99)}" for _ in range(count)]
@@ -340,7 +346,7 @@ def test_the_text_of_long_records_is_weighed_as_far_as_it_is_shown() -> None:
     texts = [f"{line} of row {number}" for number, line in enumerate(lines(40))]
     texts[7] += " " + "x" * 3_000
     corpus, records = corpus_and_records(texts)
-    calls = WeighedSubCalls(lambda call, text, label: -1.0 if label.strip() == kind(text) else -3.0)
+    calls = WeighedSubCalls(fits)
     operators = Operators(corpus, calls, HashingEmbedder(64), limits=PackLimits(10, 500), weigh=True)
     found = finish(operators.classify(records, LABELS))
     assert list(found.cut) == [7]
@@ -505,9 +511,9 @@ def test_labels_of_a_model_that_tells_likelihoods_are_weighed_and_nothing_is_rea
     texts = [f"{line} of row {number}" for number, line in enumerate(lines(60))]
     corpus, records = corpus_and_records(texts)
 
-    def told(call: SubCall, text: str, label: str) -> float:
-        favourite = 5.0 if label.strip() == "plant" else 0.0
-        return favourite - (1.0 if label.strip() == kind(text) else 3.0)
+    def told(call: SubCall, text: str, answer: str) -> float:
+        favourite = 5.0 if answer.strip() == "plant" else 0.0
+        return favourite + fits(call, text, answer)
 
     calls = WeighedSubCalls(told)
     operators = Operators(corpus, calls, HashingEmbedder(64), weigh=True)
@@ -522,7 +528,7 @@ def test_records_whose_likelihoods_are_refused_are_told_and_the_others_labelled(
     texts = [f"{line} of row {number}" for number, line in enumerate(lines(60))]
     corpus, records = corpus_and_records(texts)
     calls = WeighedSubCalls(
-        lambda call, text, label: -1.0 if label.strip() == kind(text) else -3.0,
+        fits,
         fails=lambda call: any(context.text.endswith("of row 7") for context in call.contexts),
     )
     found = finish(Operators(corpus, calls, HashingEmbedder(64), weigh=True).classify(records, ["animal", "plant"]))
