@@ -35,12 +35,12 @@ class ModelProfile:
     `slice_tokens` of a document go into one call (0 stands for half of the longest prompt), or `batch_items` small
     records; of what a search found, `passages_per_call` are read at once. `parallel_calls` are in flight at once over
     all runs of a process. A second copy of a call is sent after `hedge_after_medians` times what such calls take (None:
-    never). `max_depth` is how far runs may nest, and `writes_code` whether the model is given free Python, or else a
-    plan to fill in. `log_likelihoods` says that its server tells how likely an answer is, which a small model's labels
-    gain from: the local server alone does, and others are never asked. `structured_output` says what its server makes
-    of a schema, `cache_salt` whether it takes one (vLLM). `read_speed` and `write_speed` are tokens a second over all
-    calls in flight, for estimates. `revision` is changed when the same name begins to answer differently;
-    `request_options` are sent as they are with every request.
+    never). `max_depth` is how far runs may nest, and `writes_code` whether the model is given free Python, with
+    `root_advice` after the rules, or else a plan to fill in. `log_likelihoods` says that its server tells how likely an
+    answer is, which a small model's labels gain from: the local server alone does, and others are never asked.
+    `structured_output` says what its server makes of a schema, `cache_salt` whether it takes one (vLLM). `read_speed`
+    and `write_speed` are tokens a second over all calls in flight, for estimates. `revision` is changed when the same
+    name begins to answer differently; `request_options` are sent as they are with every request.
     """
 
     name: str
@@ -54,6 +54,7 @@ class ModelProfile:
     hedge_after_medians: float | None = None
     max_depth: int = 1
     writes_code: bool = False
+    root_advice: str = ""
     log_likelihoods: bool = False
     thinking_tokens: int = 0
     structured_output: StructuredOutput = "json_schema"

@@ -23,7 +23,7 @@ from rlm.errors import (
 )
 from rlm.operators.operators import Operators
 from rlm.profiles import ModelProfile
-from rlm.recursive.prompts import SYSTEM, cell, going_on, left_out, opening
+from rlm.recursive.prompts import cell, going_on, instructions, left_out, opening
 from rlm.recursive.replies import FAILED, RootReply, read_root_reply
 from rlm.recursive.spans import OpenedSpans, plain
 from rlm.recursive.submitting import Submissions, Submitted, as_text
@@ -101,6 +101,7 @@ class RecursiveRun:
         self._failure = ""
         self._time = TimeLimit(workspace.budget)
         deeper = self._descend if self._may_descend() else None
+        self._instructions = instructions(workspace.profile)
         self._opening = opening(question, workspace.corpus, deeper=deeper is not None)
         context = ToolContext(
             corpus=workspace.corpus,
@@ -165,7 +166,9 @@ class RecursiveRun:
         if self._cancelled():
             raise RunCancelledError("The run was cancelled.")
         profile = self._workspace.profile
-        call = SubCall(SYSTEM, self._prompt(going_on(self._warnings())), profile.max_output_tokens, purpose=ROOT)
+        call = SubCall(
+            self._instructions, self._prompt(going_on(self._warnings())), profile.max_output_tokens, purpose=ROOT
+        )
         (reply,) = self._subcalls.run([call], cancelled=self._cancelled)
         self._failure = reply.detail if isinstance(reply, SubFailure) else ""
         if not isinstance(reply, SubFailure):
@@ -246,14 +249,18 @@ class RecursiveRun:
         trimmed = left_out(self._left_out) if self._left_out else ""
         return self._opening + trimmed + "".join(self._turns) + end
 
+    @property
+    def _room_for_turns(self) -> int:
+        """Tokens of the longest prompt that the instructions and the opening leave."""
+        return self._workspace.profile.max_prompt_tokens - estimated_tokens(self._instructions + self._opening)
+
     def _trim_to_window(self) -> None:
-        room = self._workspace.profile.max_prompt_tokens - estimated_tokens(SYSTEM + self._opening)
-        if estimated_tokens("".join(self._turns)) > _HISTORY_SHARE * room:
+        if estimated_tokens("".join(self._turns)) > _HISTORY_SHARE * self._room_for_turns:
             self._trim(_TRIMMED_SHARE)
 
     def _trim(self, share: float) -> None:
         """Leaves out the oldest turns; of the last one, the middle, if it alone is too long."""
-        room = share * max(0, self._workspace.profile.max_prompt_tokens - estimated_tokens(SYSTEM + self._opening))
+        room = share * max(0, self._room_for_turns)
         while len(self._turns) > 1 and estimated_tokens("".join(self._turns)) > room:
             self._turns.pop(0)
             self._left_out += 1

@@ -24,6 +24,7 @@ class ScriptedRoot:
     def __init__(self, *script: str | SubFailure, sub: Callable[[str], str | SubFailure] = shouted) -> None:
         self._script = list(script)
         self._sub = sub
+        self.instructions: list[str] = []
         self.prompts: list[str] = []
         self.asked: list[str] = []
 
@@ -35,6 +36,7 @@ class ScriptedRoot:
         return [self._root(call) if call.purpose == "root" else self._below(call) for call in calls]
 
     def _root(self, call: SubCall) -> SubReply | SubFailure:
+        self.instructions.append(call.system)
         self.prompts.append(call.prompt)
         if not self._script:
             return SubFailure("budget_exhausted", "The budget is spent.")

@@ -42,6 +42,7 @@ def test_a_file_adds_models_and_changes_those_that_are_known(tmp_path: Path) -> 
         context_tokens = 64000
         max_output_tokens = 4000
         writes_code = true
+        root_advice = "Batch your sub-calls."
         price = { prompt = 0.15, completion = "0.6" }
         request_options = { extra_body = { chat_template_kwargs = { enable_thinking = false } } }
 
@@ -53,6 +54,7 @@ def test_a_file_adds_models_and_changes_those_that_are_known(tmp_path: Path) -> 
     large = profiles.named("acme/large-v2")
     assert large.price == Price(Decimal("0.15"), Decimal("0.6"))
     assert large.request_options["extra_body"]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert large.root_advice == "Batch your sub-calls."
     mini = profiles.named("gpt-5-mini")
     assert (mini.parallel_calls, mini.context_tokens) == (64, 272_000)
     assert profiles.named("gpt-5").parallel_calls == 16

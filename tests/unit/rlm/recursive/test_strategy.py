@@ -294,6 +294,16 @@ def test_the_root_is_warned_before_its_budget_ends(sandbox: Sandbox) -> None:
     assert "Submit soon" in asked.root.prompts[2]
 
 
+def test_a_root_is_told_the_advice_of_its_profile_after_the_rules_of_all(sandbox: Sandbox) -> None:
+    told = []
+    for advice in ("", "Put much\n into each sub-call. "):
+        root = ScriptedRoot(in_code(SUBMIT))
+        space = replace(workspace(sandbox, root), profile=replace(PROFILE, root_advice=advice))
+        RecursiveStrategy(space).answer("When was the treaty signed?")
+        told += root.instructions
+    assert told[1] == f"{told[0]}\n- Put much into each sub-call."
+
+
 def warned(sandbox: Sandbox, limits: Limits, *, seconds: float = 0.0, **more: Any) -> str:  # noqa: ANN401
     """The prompt of the third cell, after two calls of 100 tokens to read and 10 to write."""
     root = ScriptedRoot(in_code("1"), in_code("2"), in_code(SUBMIT))
