@@ -29,6 +29,7 @@ from rlm.sandbox.port import Sandbox
 from rlm.scopes import AnswerScope
 from rlm.strategies import Retriever, Strategy, never
 from rlm.subcalls.cache import ReplyCache
+from rlm.subcalls.kept import kept_by
 from rlm.subcalls.port import SubCalls
 
 
@@ -72,6 +73,7 @@ class Library:
             cascade_limits=_limits(every_record),
             inferences=Inferences(self._replies, corpus.tenant_id, encoder),
             weigh=profile.log_likelihoods,
+            are_kept=kept_by(self._replies, corpus.tenant_id, profile) if self._replies else None,
             cancelled=cancelled,
         )
 

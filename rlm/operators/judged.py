@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
@@ -54,6 +54,20 @@ class Classification:
     refused: Mapping[str, int] = field(default_factory=dict)
     cut: Mapping[int, float] = field(default_factory=dict)
 
+    def part(self, corpus: Corpus, places: Sequence[int]) -> "Classification":
+        """Of the records at some places, where the model labelled all; what they cost is as of the whole."""
+        chosen, cut = _chosen(self.records, self.cut, places)
+        judged_by = [self.judged_by[place] for place in places]
+        labels = [self.labels[place] for place in places]
+        return replace(
+            self,
+            records=chosen,
+            labels=labels,
+            judged_by=judged_by,
+            coverage=covered(corpus, chosen, judged_by, 0, cut),
+            cut=cut,
+        )
+
     def counts(self) -> Counter[str]:
         """Records by label."""
         return self._counts.copy()
@@ -98,6 +112,14 @@ class Extraction:
     refused: Mapping[str, int] = field(default_factory=dict)
     cut: Mapping[int, float] = field(default_factory=dict)
 
+    def part(self, corpus: Corpus, places: Sequence[int]) -> "Extraction":
+        """Of the records at some places, where all have values; what they cost is as of the whole."""
+        chosen, cut = _chosen(self.records, self.cut, places)
+        coverage = covered(corpus, chosen, [JudgedBy.MODEL] * len(chosen), 0, cut)
+        return replace(
+            self, records=chosen, values=[self.values[place] for place in places], coverage=coverage, cut=cut
+        )
+
 
 @dataclass(frozen=True)
 class PairJudgement:
@@ -111,6 +133,13 @@ class PairJudgement:
     usage: Usage = field(default_factory=Usage)
     refused: Mapping[str, int] = field(default_factory=dict)
     cut: Mapping[int, float] = field(default_factory=dict)
+
+
+def _chosen(
+    records: Sequence[Handle], cut: Mapping[int, float], places: Sequence[int]
+) -> tuple[Sequence[Handle], Mapping[int, float]]:
+    """The records at some places, and what is cut of these by their new places."""
+    return [records[place] for place in places], {at: cut[place] for at, place in enumerate(places) if place in cut}
 
 
 def covered(

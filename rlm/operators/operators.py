@@ -5,6 +5,7 @@ Each is a generator that yields `Progress` and returns its result; `finish` runs
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import islice
 from typing import TypeVar
 
@@ -31,6 +32,7 @@ from rlm.operators.packing import PackedTask, PackLimits, Progress, Text, ask_pa
 from rlm.operators.reading import YES, YES_OR_NO, JudgingTask, LabelReader, SortingTask
 from rlm.operators.subjects import Projection, Subjects, whole
 from rlm.strategies import never
+from rlm.subcalls.kept import AreKept, KeptSubCalls
 from rlm.subcalls.port import SubCalls
 
 # Of the longest texts that it reads, the bi-encoder on two cores takes a second for as many; vectors are the same.
@@ -63,9 +65,14 @@ class Operators:
         cascade_limits: CascadeLimits | None = None,
         inferences: Inferences | None = None,
         weigh: bool = False,
+        are_kept: AreKept | None = None,
         cancelled: Callable[[], bool] = never,
     ) -> None:
-        """`weigh` where the model's server tells how likely an answer is: see `ModelProfile.log_likelihoods`."""
+        """`weigh` where the model's server tells how likely an answer is: see `ModelProfile.log_likelihoods`.
+
+        `are_kept` knows whether replies are kept, for `of_kept`.
+        """
+        self._are_kept = are_kept
         self._corpus = corpus
         self._subcalls = subcalls
         self._embedder = embedder
@@ -74,6 +81,18 @@ class Operators:
         self._inferences = inferences or Inferences()
         self._weigh = weigh
         self._cancelled = cancelled
+
+    def of_kept(self, records: int) -> "Operators | None":
+        """The same, whose work raises `NotKeptError` where a reply is not kept; None where none ever is.
+
+        Also None where a classifier would judge some of so many `records`: how far off its counts are is known of all
+        that it judged, and of no part.
+        """
+        if self._are_kept is None or not self._cascade_limits.covers(records):
+            return None
+        kept = copy(self)
+        kept._subcalls = KeptSubCalls(self._subcalls, self._are_kept)
+        return kept
 
     def classify(
         self,

@@ -1,6 +1,7 @@
 """Runs a plan over a corpus: cut, keep, judge, compute. Only judging asks a model; the rest is exact."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from rlm.answers import Coverage, Usage
@@ -17,6 +18,7 @@ from rlm.operators.subjects import Projection, whole
 from rlm.operators.table import Row, keep
 from rlm.plan.plan import Classify, Extract, Filter, Plan, Step, columns_named
 from rlm.strategies import never
+from rlm.subcalls.kept import NotKeptError
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def execute(
     for step in plan.steps:
         if operators is None:
             raise NotExhaustiveError("Judging records takes a language model, and there is none.")
-        result = yield from _run(step, operators, handles, project)
+        result = yield from _judge(step, operators, handles, records.handles, corpus, project)
         usage += result.usage
         for code, count in result.refused.items():
             refused[code] = refused.get(code, 0) + count
@@ -82,6 +84,25 @@ def execute(
         refused=refused,
         cut=len(cut),
     )
+
+
+def _judge(
+    step: Step,
+    operators: Operators,
+    handles: Sequence[Handle],
+    all_handles: Sequence[Handle],
+    corpus: Corpus,
+    project: Projection,
+) -> Working[Classification | Extraction]:
+    """Of a part of the records what was found of all, where that is kept: it costs nothing, and adds up with it."""
+    kept = operators.of_kept(len(all_handles)) if 0 < len(handles) < len(all_handles) else None
+    if kept is not None:
+        with suppress(NotKeptError):
+            whole = yield from _run(step, kept, all_handles, project)
+            if not whole.refused:
+                place_of = {handle: place for place, handle in enumerate(all_handles)}
+                return whole.part(corpus, [place_of[handle] for handle in handles])
+    return (yield from _run(step, operators, handles, project))
 
 
 def _run(

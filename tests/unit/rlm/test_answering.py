@@ -1,5 +1,6 @@
 """Questions about records through everything but the network: router, scheduler, cache, budget."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,7 +29,7 @@ from rlm.sandbox.port import Sandbox
 from rlm.scopes import AnswerScope
 from rlm.strategies import Completed, Routed
 from rlm.strategy_names import StrategyName
-from rlm.subcalls.cache import MemoryReplyCache
+from rlm.subcalls.cache import MemoryReplyCache, ReplyCache
 from rlm.subcalls.scheduler import SubCallScheduler
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.memory_blobs import MemoryBlobs
@@ -69,8 +70,13 @@ SLOW = ModelProfile("slow", 32_000, 2_000, read_speed=0.1)
 
 
 @pytest.fixture
-def scheduler() -> Iterator[SubCallScheduler]:
-    made = SubCallScheduler(MemoryReplyCache())
+def replies() -> MemoryReplyCache:
+    return MemoryReplyCache()
+
+
+@pytest.fixture
+def scheduler(replies: MemoryReplyCache) -> Iterator[SubCallScheduler]:
+    made = SubCallScheduler(replies)
     yield made
     made.close()
 
@@ -87,12 +93,15 @@ def answering(
     chat: BaseChatModel | None,
     profile: ModelProfile = PROFILE,
     sandbox: Sandbox | None = None,
+    replies: ReplyCache | None = None,
 ) -> Answering:
     texts = Texts(MemoryBlobs())
     texts.save("v1", TEXT, title="Records", pages=(), chunks=())
     catalog, encoder = OneDocument(), HashingEmbedder()
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
-    return Answering(searcher, LoadedModel(chat, profile), Library(catalog, texts, encoder, sandbox), scheduler)
+    return Answering(
+        searcher, LoadedModel(chat, profile), Library(catalog, texts, encoder, sandbox, replies), scheduler
+    )
 
 
 def answer(made: Answering, question: str = COUNTING, wanted: Wanted = ANYHOW, scope: AnswerScope = SCOPE) -> Answer:
@@ -121,6 +130,28 @@ def test_the_same_question_again_and_another_with_the_same_labels_cost_nothing(s
     assert (again.usage.calls, other.usage.calls, len(chat.prompts)) == (0, 0, asked)
     assert again.text == first.text
     assert other.text.split("\n")[0] == by_label(RECORDS).most_common(1)[0][0]
+
+
+def test_of_a_part_of_the_records_is_said_what_was_found_of_all(
+    scheduler: SubCallScheduler, replies: MemoryReplyCache
+) -> None:
+    chat = RuleChat()
+    made = answering(scheduler, chat, replies=replies)
+    (user, number), (other, _) = Counter(record.user for record in RECORDS).most_common(2)
+    alone = answer(made, of_user(user, "plant"))
+    assert alone.usage.calls == len(chat.prompts) == 2 * -(-number // PROFILE.batch_items)
+    assert answer(made).usage.calls > 0
+    asked = len(chat.prompts)
+    part = answer(made, of_user(user, "plant"))
+    assert (part.text, part.coverage, part.usage.calls) == (alone.text, alone.coverage, 0)
+    found = answer(made, of_user(other, "animal"))
+    animals = sum((record.user, record.label) == (other, "animal") for record in RECORDS)
+    assert found.text.split("\n")[0] == str(animals)
+    assert (found.usage.calls, len(chat.prompts)) == (0, asked)
+
+
+def of_user(user: int, label: str) -> str:
+    return f"{PREAMBLE} Question: How many records of user {user} have the label '{label}'?"
 
 
 def test_a_budget_that_does_not_cover_all_leaves_a_partial_answer(scheduler: SubCallScheduler) -> None:

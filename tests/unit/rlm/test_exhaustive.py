@@ -249,6 +249,22 @@ def test_what_failed_makes_the_answer_partial_and_is_counted() -> None:
     assert not answer.claims[0].supported
 
 
+def test_a_part_is_asked_about_by_itself_where_a_record_of_the_whole_has_failed() -> None:
+    def fault(call: SubCall) -> SubFailure | None:
+        return SubFailure("language_model_timeout", "slow") if RECORDS[0].text in call.prompt else None
+
+    corpus = corpus_of(document(RECORDS))
+    calls = RuleSubCalls(label_of, fault)
+    operators = Operators(corpus, calls, are_kept=lambda asked: all(call in calls.calls for call in asked))
+    made = ExhaustiveStrategy(corpus, operators, calls, "scripted")
+    assert made.answer(f"{PREAMBLE} Question: How many records have the label 'animal'?").status is AnswerStatus.PARTIAL
+    failed = {record.user for record in RECORDS if record.text == RECORDS[0].text}
+    user = next(each for each in USERS if each not in failed)
+    part = made.answer(f"{PREAMBLE} Question: How many records of user {user} have the label 'animal'?")
+    assert first_line(part) == str(by_label([record for record in RECORDS if record.user == user])["animal"])
+    assert part.status is AnswerStatus.ANSWERED
+
+
 CITIES = "\n".join(f"User: {n % 4} || City: {('Amsterdam', 'Berlin', 'Utrecht')[n % 5 % 3]}" for n in range(50))
 
 

@@ -19,6 +19,7 @@ from rlm.operators.packing import PackLimits, Progress
 from rlm.operators.subjects import Subjects
 from rlm.profiles import MID_SIZE
 from rlm.subcalls.cache import MemoryReplyCache
+from rlm.subcalls.kept import NotKeptError
 from rlm.subcalls.port import SubCall, SubFailure, SubReply
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.weighed_subcalls import WeighedSubCalls
@@ -27,6 +28,7 @@ from tests.support.corpora import corpus_of
 ANIMALS = ("cat", "dog", "owl")
 PLANTS = ("oak", "elm", "fern")
 LABELS = ["animal", "plant"]
+LENGTH = {"length": {"type": "integer"}}
 LIMITS = CascadeLimits(read_all=100, sample=200, target=0.9)
 
 
@@ -358,6 +360,47 @@ def test_equal_questions_are_equal_calls_so_that_a_cache_can_answer_them() -> No
     for calls in (first, second):
         finish(Operators(corpus, calls, HashingEmbedder()).classify(records, ["animal", "plant"]))
     assert first.calls == second.calls
+
+
+def test_operators_of_kept_replies_send_nothing_and_say_what_was_found_before() -> None:
+    corpus, records = corpus_and_records(lines(57))
+    calls = RuleSubCalls(kind)
+    made = Operators(corpus, calls, are_kept=lambda asked: all(call in calls.calls for call in asked))
+    kept = made.of_kept(len(records))
+    assert kept is not None
+    with pytest.raises(NotKeptError):
+        finish(kept.classify(records, LABELS))
+    assert calls.calls == []
+    found = finish(made.classify(records, LABELS))
+    assert finish(kept.classify(records, LABELS)).labels == found.labels
+    with pytest.raises(NotKeptError):
+        finish(kept.classify(records[1:], LABELS))
+
+
+def test_nothing_is_kept_without_a_cache_or_where_a_classifier_would_judge() -> None:
+    corpus, records = corpus_and_records(lines(5))
+    limits = CascadeLimits(read_all=4)
+    assert Operators(corpus, RuleSubCalls(kind)).of_kept(len(records)) is None
+    assert Operators(corpus, RuleSubCalls(kind), cascade_limits=limits, are_kept=lambda _: True).of_kept(5) is None
+
+
+def test_a_part_of_what_was_found_is_covered_and_cut_as_if_it_alone_had_been_asked_about() -> None:
+    corpus, records = corpus_and_records(["a cat", "an oak " + "x" * 2_993, "a heron", "a fern"])
+    places = [1, 3]
+    some = [records[place] for place in places]
+    labelling = Operators(corpus, RuleSubCalls(kind), limits=PackLimits(10, 500))
+    part, alone = (
+        finish(labelling.classify(records, LABELS)).part(corpus, places),
+        finish(labelling.classify(some, LABELS)),
+    )
+    assert (part.records, part.labels, part.judged_by) == (alone.records, alone.labels, alone.judged_by)
+    assert (part.cut, part.coverage, part.counts()) == (alone.cut, alone.coverage, alone.counts())
+    assert part.cut == {0: 0.5}
+    taking = Operators(corpus, RuleSubCalls(lambda text: {"length": len(text)}), limits=PackLimits(10, 500))
+    taken = finish(taking.extract(records, "How long?", LENGTH)).part(corpus, places)
+    alone_taken = finish(taking.extract(some, "How long?", LENGTH))
+    assert (taken.records, taken.values) == (alone_taken.records, alone_taken.values)
+    assert (taken.cut, taken.coverage) == (alone_taken.cut, alone_taken.coverage)
 
 
 def test_a_cascade_reads_a_part_and_is_right_about_the_rest() -> None:
