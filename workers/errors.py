@@ -4,6 +4,7 @@ from enum import Enum
 
 from ingest.documents import Failure, JobKind
 from ingest.errors import (
+    CatalogUnavailableError,
     DocumentNotFoundError,
     GenerationChangedError,
     IngestError,
@@ -47,6 +48,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     LogEntryTooLargeError: Outcome.FAIL,
     ParseError: Outcome.FAIL,
     GenerationChangedError: Outcome.WAIT,
+    CatalogUnavailableError: Outcome.WAIT,
     StorageFullError: Outcome.WAIT,  # while artifacts are written
     UploadError: Outcome.RETRY,
     IngestError: Outcome.RETRY,

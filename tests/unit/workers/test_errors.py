@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import api.cli.client  # noqa: F401 - defines errors of the edge
 from api.problems import STATUS, ApiError
-from ingest.errors import DamagedDocumentError, LeadlineError, LeaseLostError, StorageFullError
+from ingest.errors import CatalogUnavailableError, DamagedDocumentError, LeadlineError, LeaseLostError, StorageFullError
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from rlm.errors import UnpricedModelError
 from workers.errors import OUTCOMES, Outcome, failure, outcome
@@ -41,6 +41,7 @@ def test_a_bad_document_fails_at_once_and_a_bad_moment_is_tried_again() -> None:
     assert outcome(IndexUnavailableError("x")) is Outcome.WAIT
     assert outcome(IndexRefusedError("x")) is Outcome.RETRY
     assert outcome(StorageFullError("x")) is Outcome.WAIT
+    assert outcome(CatalogUnavailableError("x")) is Outcome.WAIT
     assert outcome(LeaseLostError("x")) is Outcome.ABANDON
     assert outcome(UnpricedModelError("x")) is Outcome.FAIL
     assert outcome(ZeroDivisionError()) is Outcome.RETRY
