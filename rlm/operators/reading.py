@@ -16,7 +16,7 @@ from rlm.operators.consensus import FEWEST_RECORDS, STEADY, consensus
 from rlm.operators.labels import Label, LabelSet
 from rlm.operators.packing import Asked, PackedTask, PackLimits, Progress, Refused, ask_packed
 from rlm.operators.prompts import SORTING_SYSTEM, choice_schema, judging_prompt, sorting_prompt
-from rlm.operators.weighing import MOST_LABELS, LabelsWeighed, RecordsWeighed, matrix
+from rlm.operators.weighing import MOST_LABELS, MOST_WRITTEN_CHARS, LabelsWeighed, RecordsWeighed, matrix
 from rlm.strategies import never
 from rlm.subcalls.port import SubCall, SubCalls
 
@@ -157,15 +157,20 @@ class LabelReader:
 
     def _weighed(self, numbers: Sequence[int]) -> Generator[Progress, None, Read]:
         first = yield from self._ask_with(LabelsWeighed(self._labels), numbers)
-        again = _overall(self._ask_with(RecordsWeighed(self._labels), list(first.results)), 0, len(numbers), " again")
-        second = yield from again
+        turned = RecordsWeighed(self._labels)
+        asking = self._ask_with(turned, list(first.results), self._beginnings, turned.within(self._limits))
+        second = yield from _overall(asking, 0, len(numbers), " again")
         refused, usage = first.refused | second.refused, first.usage + second.usage
         known = list(second.results)
         if len(known) < FEWEST_RECORDS:
             read = yield from self.once(known)
             return Read(read.labels, refused | read.refused, usage + read.usage, cut=read.cut)
         witnesses = [matrix(known, first.results), matrix(known, second.results)]
-        return Read(self._together(known, witnesses, ()), refused, usage, cut=second.cut)
+        cut = {number: share for number, share in first.cut.items() if number in second.results}
+        return Read(self._together(known, witnesses, ()), refused, usage, cut=cut)
+
+    def _beginnings(self, numbers: Sequence[int]) -> Iterator[str]:
+        return (text[:MOST_WRITTEN_CHARS] for text in self._texts(numbers))
 
     @property
     def _sure_of_itself(self) -> bool:
@@ -174,14 +179,16 @@ class LabelReader:
     def _ask(self, numbers: Sequence[int], labels: LabelSet) -> Generator[Progress, None, Asked]:
         return (yield from self._ask_with(self._task(labels), numbers))
 
-    def _ask_with(self, task: PackedTask, numbers: Sequence[int]) -> Generator[Progress, None, Asked]:
+    def _ask_with(
+        self, task: PackedTask, numbers: Sequence[int], texts: Texts | None = None, limits: PackLimits | None = None
+    ) -> Generator[Progress, None, Asked]:
         return (
             yield from ask_packed(
                 self._subcalls,
                 task,
                 numbers,
-                self._texts,
-                limits=self._limits,
+                texts or self._texts,
+                limits=limits or self._limits,
                 cancelled=self._cancelled,
             )
         )

@@ -6,14 +6,16 @@ text is as long for one class as for another, and no class stands first: the sec
 the first has, and where both are wrong they differ.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from rlm.operators.classifier import Matrix
 from rlm.operators.labels import LabelSet
+from rlm.operators.packing import PackLimits
 from rlm.operators.prompts import listed
 from rlm.subcalls.likelihoods import likelihood_call
 from rlm.subcalls.port import Context, SubCall
@@ -22,6 +24,9 @@ from rlm.subcalls.port import Context, SubCall
 MOST_LABELS = 12
 # What of a record is weighed with each label: the model reads it as often as there are labels.
 MOST_WRITTEN_CHARS = 200
+# So many tokens of texts go into a call with all labels, in slices of a document.
+_TIMES_THE_TEXTS = 2
+_FEWEST_TOKENS = 200
 
 
 @dataclass(frozen=True)
@@ -45,15 +50,20 @@ class LabelsWeighed:
 
 @dataclass(frozen=True)
 class RecordsWeighed:
-    """The log-likelihood of a record's beginning as a text of each label, less their mean."""
+    """The log-likelihood of a record as a text of each label, less their mean."""
 
     labels: LabelSet
     purpose: str = "classify"
 
     def call(self, records: Sequence[str]) -> SubCall:
-        texts = tuple(record[:MOST_WRITTEN_CHARS] or "-" for record in records)
+        texts = tuple(record or "-" for record in records)
         contexts = [Context(f"Write a text of this class: {label.line}", texts) for label in self.labels.labels]
-        return likelihood_call("You write short texts.", "", contexts, self.purpose)
+        return likelihood_call("You write short texts.", f"Task {_number_of(texts)}. ", contexts, self.purpose)
+
+    def within(self, limits: PackLimits) -> PackLimits:
+        """Of calls that send each text once for every label."""
+        tokens = max(_FEWEST_TOKENS, _TIMES_THE_TEXTS * limits.tokens // len(self.labels.names))
+        return replace(limits, tokens=tokens)
 
     def read(self, values: Mapping[str, Any], position: int) -> object | None:
         """The record's numbers, in the order of the labels."""
@@ -62,6 +72,15 @@ class RecordsWeighed:
         if len(of_record) < len(told):
             return None
         return list(np.array(of_record) - np.mean(of_record))
+
+
+def _number_of(texts: Sequence[str]) -> int:
+    """One of a million, by the texts: servers tell the likelihoods of no tokens that they know from another call.
+
+    Records that begin alike would be such, after a prompt that is the same in every call.
+    """
+    digest = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass"))
+    return int(digest.hexdigest(), 16) % 1_000_000
 
 
 def matrix(numbers: Sequence[int], weighed: Mapping[int, object]) -> Matrix:

@@ -17,6 +17,7 @@ from rlm.operators.judged import JudgedBy
 from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits, Progress
 from rlm.operators.subjects import Subjects
+from rlm.operators.weighing import MOST_WRITTEN_CHARS
 from rlm.profiles import MID_SIZE
 from rlm.subcalls.cache import MemoryReplyCache
 from rlm.subcalls.kept import NotKeptError
@@ -352,6 +353,11 @@ def test_the_text_of_long_records_is_weighed_as_far_as_it_is_shown() -> None:
     operators = Operators(corpus, calls, HashingEmbedder(64), limits=PackLimits(10, 500), weigh=True)
     found = finish(operators.classify(records, LABELS))
     assert list(found.cut) == [7]
+    assert 0.4 < found.cut[7] < 0.6
+    written = [
+        text for call in calls.calls for each in call.contexts if "Write" in each.text for text in each.continuations
+    ]
+    assert max(map(len, written)) == MOST_WRITTEN_CHARS
 
 
 def test_equal_questions_are_equal_calls_so_that_a_cache_can_answer_them() -> None:
