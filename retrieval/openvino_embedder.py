@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,8 @@ def _on_result(request: Any, user: tuple[_Batch, list[int]]) -> None:  # noqa: A
 def _stand_back() -> None:
     """Lowers the priority of the thread that this runs in."""
     if sys.platform == "linux":  # elsewhere all threads of a process have one priority
-        os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
+        with suppress(OSError):  # a filter of system calls may refuse it; it is for speed alone
+            os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def _bulk_settings(streams: int | None) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Claimed jobs, carried to an end: done, failed, queued again, or no longer ours. The same in threads and in Celery."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -8,7 +9,7 @@ import structlog
 
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Job, JobKind
-from ingest.errors import LeadlineError, LeaseLostError
+from ingest.errors import CatalogUnavailableError, LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
 from workers.errors import Outcome, failure, outcome
 from workers.ingesting import TOGETHER_BYTES, TOGETHER_DOCUMENTS, IngestTask
@@ -25,6 +26,7 @@ _CLAIM_LIMITS = {
     JobKind.RUN: 1,
 }
 _CLAIM_BYTES = {JobKind.INGEST: TOGETHER_BYTES}
+_BETWEEN_TRIES_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -139,11 +141,25 @@ class Carrier:
         """A job that the catalog takes no end of is queued again when its lease has run out."""
         for job in held:
             try:
-                settle(job)
+                self._settle(job, settle)
             except LeaseLostError:
                 log.info("job was taken over", job=job.id)
             except LeadlineError as error:
                 log.warning("job was not settled", job=job.id, error=repr(error))
+
+    def _settle(self, job: Job, settle: Callable[[Job], object]) -> None:
+        """A catalog that is away is tried again for as long as the lease may last: an attempt that nobody is at fault
+        for does not count only if that is written down."""
+        until = time.monotonic() + self._jobs.lease_seconds
+        pause_seconds = min(_BETWEEN_TRIES_SECONDS, self._jobs.lease_seconds / 3)
+        while True:
+            try:
+                settle(job)
+                return
+            except CatalogUnavailableError:
+                if self._stopping() or time.monotonic() > until:
+                    raise
+            time.sleep(pause_seconds)
 
 
 def _raise(error: Exception) -> None:

@@ -42,6 +42,9 @@ _TURN = "leadline_turn"
 _MIGRATION_LOCK = 0x6C656164  # an advisory lock's number: any, as long as every release takes the same
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
+# SQLSTATEs of a server that is there and would say the same again.
+_DISK_FULL, _LIMIT_EXCEEDED, _CANCELLED = "53100", "54", "57014"
+
 # How libpq words a refusal that trying again will not change; it gives no code for a failed connection.
 _REFUSALS = (
     "password authentication failed",
@@ -231,12 +234,17 @@ def sqlite_error(error: BaseException | None) -> LeadlineError | None:
     return None
 
 
-def _postgres_error(engine: Engine, error: DBAPIError) -> CatalogError:
+def _postgres_error(engine: Engine, error: DBAPIError) -> LeadlineError:
     """Only the server's own words: the statement and its values belong in no message."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if state == _DISK_FULL:
+        return StorageFullError("The disk of the catalog's database is full.")
     said = " ".join(str(error.orig).split())
     where = engine.url.render_as_string(hide_password=True)
-    if getattr(error.orig, "sqlstate", None) is None and any(refusal in said for refusal in _REFUSALS):
+    if not state and any(refusal in said for refusal in _REFUSALS):
         return CatalogAccessError(f"The catalog's database at {where} refused: {said}.")
+    if state.startswith(_LIMIT_EXCEEDED) or state == _CANCELLED:
+        return CatalogError(f"The catalog's database at {where} gave up: {said}.")
     return CatalogUnavailableError(f"The catalog's database at {where} does not answer: {said}.")
 
 
@@ -247,7 +255,8 @@ def _to_write_ahead(cursor: sqlite3.Cursor) -> None:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > until:
+            busy = getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY")
+            if not busy or time.monotonic() > until:
                 raise
             time.sleep(_BETWEEN_TRIES_SECONDS)
         else:

@@ -12,13 +12,16 @@ from rlm.corpus.lines import fields
 from rlm.corpus.records import Records, split
 from rlm.errors import NotExhaustiveError
 from rlm.operators.judged import Classification, Extraction, JudgedBy, covered
-from rlm.operators.operators import Operators, Working
+from rlm.operators.operators import Operators, Working, finish
 from rlm.operators.packing import Progress
 from rlm.operators.subjects import Projection, whole
 from rlm.operators.table import Row, keep
 from rlm.plan.plan import Classify, Extract, Filter, Plan, Step, columns_named
 from rlm.strategies import never
 from rlm.subcalls.kept import NotKeptError
+
+# All records are looked at for what is kept of them where they are few, or not many times those asked about.
+_FEW, _TIMES_A_PART = 1_000, 50
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,11 @@ def _judge(
     project: Projection,
 ) -> Working[Classification | Extraction]:
     """Of a part of the records what was found of all, where that is kept: it costs nothing, and adds up with it."""
-    kept = operators.of_kept(len(all_handles)) if 0 < len(handles) < len(all_handles) else None
+    few = len(all_handles) <= max(_FEW, _TIMES_A_PART * len(handles))
+    kept = operators.of_kept(len(all_handles)) if few and 0 < len(handles) < len(all_handles) else None
     if kept is not None:
         with suppress(NotKeptError):
-            whole = yield from _run(step, kept, all_handles, project)
+            whole = finish(_run(step, kept, all_handles, project))  # it waits for no model
             if not whole.refused:
                 place_of = {handle: place for place, handle in enumerate(all_handles)}
                 return whole.part(corpus, [place_of[handle] for handle in handles])

@@ -22,7 +22,14 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.tables import metadata
 from ingest.documents import JobKind
-from ingest.errors import CatalogAccessError, CatalogSchemaError, CatalogUnavailableError
+from ingest.errors import (
+    CatalogAccessError,
+    CatalogError,
+    CatalogSchemaError,
+    CatalogUnavailableError,
+    LeadlineError,
+    StorageFullError,
+)
 from tests.support.catalogs import arrive
 from tests.support.postgres import Postgres, disposed, running_postgres
 
@@ -163,6 +170,28 @@ def test_a_server_that_goes_away_is_unavailable_and_used_again_when_it_is_back()
         server.start()
         arrive(catalog)
         assert len(catalog.documents("ann")) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("53100", StorageFullError),  # disk full
+        ("54000", CatalogError),  # a limit of the program is exceeded
+        ("57014", CatalogError),  # the statement was cancelled
+        ("57P03", CatalogUnavailableError),  # it starts up
+        ("53300", CatalogUnavailableError),  # too many connections
+        ("55P03", CatalogUnavailableError),  # a lock was not to be had
+    ],
+)
+def test_what_a_server_says_that_is_there_is_told_from_one_that_is_away(
+    postgres: Postgres, state: str, kind: type[LeadlineError]
+) -> None:
+    raising = text(f"DO $$ BEGIN RAISE EXCEPTION 'so it is' USING ERRCODE = '{state}'; END $$")
+    with disposed(open_database(postgres.catalog_database())) as engine:
+        with pytest.raises(LeadlineError) as raised, write(engine) as connection:
+            connection.execute(raising)
+        assert type(raised.value) is kind
+        assert "EXCEPTION" not in str(raised.value)
 
 
 def test_no_secret_is_in_the_database(tmp_path: Path) -> None:

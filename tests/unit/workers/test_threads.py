@@ -1,10 +1,12 @@
 """Worker threads over a catalog that is away for a while."""
 
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Failure, Job, JobKind, VersionState
@@ -23,11 +25,13 @@ class FlakyJobs(Jobs):
     """Whose catalog answers nothing while it is `away`; `asked` counts what was asked of it meanwhile."""
 
     away = False
+    returns_after = 1_000_000
     asked: Counter[str]
 
     def _require_there(self, method: str) -> None:
         if self.away:
             self.asked[method] += 1
+            self.away = self.asked[method] < self.returns_after
             raise CatalogUnavailableError("The catalog was locked for over 30 seconds.")
 
     def claim(self, kind: JobKind, *, limit: int = 1, total_bytes: int | None = None) -> list[Job]:
@@ -76,19 +80,51 @@ def test_threads_outlive_a_catalog_that_was_away(harbour: Harbour) -> None:
         threads.stop()
 
 
+def everything_goes_away(jobs: FlakyJobs) -> Callable[[str], None]:
+    def fault(_: str) -> None:
+        jobs.away = True
+        raise IndexUnavailableError("Away.")
+
+    return fault
+
+
+def test_a_job_is_postponed_once_the_catalog_is_there_again(harbour: Harbour) -> None:
+    jobs = flaky(harbour)
+    jobs.lease_seconds = 30.0
+    jobs.returns_after = 3
+    harbour.upload(book(1))
+    harbour.index.fault = everything_goes_away(jobs)
+    assert Carrier(jobs, harbour.ingest, stopping=no).once(JobKind.INGEST) == 1
+    assert jobs.asked["postpone"] == 3
+    assert jobs.recover(all_running=False) == 0
+    with harbour.engine.connect() as connection:
+        assert connection.execute(text("SELECT state, attempt FROM jobs")).all() == [("queued", 0)]
+
+
+def test_a_worker_that_stops_waits_for_no_catalog(harbour: Harbour) -> None:
+    jobs = flaky(harbour)
+    jobs.lease_seconds = 3_600.0
+    harbour.upload(book(1))
+    harbour.index.fault = everything_goes_away(jobs)
+    stopping = threading.Event()
+    carrier = Carrier(jobs, harbour.ingest, stopping=stopping.is_set)
+    working = threading.Thread(target=carrier.once, args=(JobKind.INGEST,))
+    working.start()
+    wait_until(lambda: bool(jobs.asked["postpone"]), seconds=30, what="the catalog was asked to postpone the job")
+    stopping.set()
+    working.join(30)
+    assert not working.is_alive()
+
+
 def test_a_job_that_the_catalog_took_no_end_of_is_carried_again_when_its_lease_has_run_out(harbour: Harbour) -> None:
     jobs = flaky(harbour)
     harbour.upload(book(1), "a.md")
     harbour.upload(book(2), "b.md")
 
-    def everything_goes_away(_: str) -> None:
-        jobs.away = True
-        raise IndexUnavailableError("Away.")
-
-    harbour.index.fault = everything_goes_away
+    harbour.index.fault = everything_goes_away(jobs)
     carrier = Carrier(jobs, harbour.ingest, stopping=no)
     assert carrier.once(JobKind.INGEST) == 2
-    assert jobs.asked["postpone"] == 2
+    assert jobs.asked["postpone"] >= 2
     jobs.away = False
     lapse(harbour.engine)
     assert jobs.recover(all_running=False) == 2
