@@ -32,8 +32,11 @@ class Embedder(Protocol):
     @property
     def dimension(self) -> int: ...
 
-    def documents(self, texts: Sequence[str]) -> Embedded:
-        """Raises `EncoderError`. Texts past the encoder's window are cut."""
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+        """Raises `EncoderError`. Texts past the encoder's window are cut.
+
+        Nobody waits for what is done `in_background`: it stands back for all else where the encoder is on this machine.
+        """
 
     def query(self, text: str) -> DenseVector:
         """One unit vector of shape `(dimension,)`; quick, and not held up by `documents` in another thread."""
@@ -57,7 +60,7 @@ class HashingEmbedder:
         self.dimension = dimension
         self.fingerprint = f"hashing-words/{dimension}"
 
-    def documents(self, texts: Sequence[str]) -> Embedded:
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
         vectors = np.stack([self.query(text) for text in texts]) if texts else np.zeros((0, self.dimension), np.float32)
         return Embedded(vectors, tuple(len(text.split()) for text in texts))
 

@@ -61,7 +61,7 @@ class OpenAIEmbedder:
         self.dimension = self._expected = spec.dimension or self._ask(self._for_queries, ["dimension"])[0].shape[1]
         self.fingerprint = fingerprint(spec, self.dimension)
 
-    def documents(self, texts: Sequence[str]) -> Embedded:
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
         prompt = self._spec.document or ""
         prompted = [prompt + text for text in texts]
         order = sorted(range(len(texts)), key=lambda index: len(prompted[index]))

@@ -1,17 +1,18 @@
 """all-MiniLM-L6-v2 in int8 on OpenVINO: the embedded deployment's bi-encoder.
 
 Documents go through an asynchronous queue of small batches of like length, so that little is spent on padding and
-every core is busy; queries have a compiled model of their own, so that they do not wait behind documents. Whoever
-waits for an answer comes first: the threads that embed documents have a lower priority than all else (on Linux), and
-have the cores to themselves while nothing else wants them.
+every core is busy; queries have a compiled model of their own, so that they do not wait behind documents. So has what
+is embedded in the background: whoever waits for an answer comes first, and its threads have a lower priority than all
+else (on Linux). They have the cores to themselves while nothing else wants them.
 """
 
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ DIMENSION = 384
 MAX_TOKENS = 256  # the model's own max_seq_length
 # Measured on two cores: 4 texts a request 31,600 tokens/s, 1 text 29,900, 8 texts 29,700; sorted by length.
 _TEXTS_PER_REQUEST = 4
-# OpenVINO keeps what it prepared for each shape it has seen: 32 widths instead of 256 leave 540 MB less resident.
-_WIDTH_STEP = 8
+# OpenVINO keeps what it prepared for each shape it has seen, in every compiled model: so texts are padded to 16 widths.
+_WIDTH_STEPS = (8, 16, 32, 64)
+_STEPS = 8
 # A thread so nice gets a tenth of what one that is not gets, where both want the same core.
 NICENESS = 10
 
@@ -53,20 +55,18 @@ class OpenVinoEmbedder:
         core = ov.Core()
         graph = _with_pooling(core.read_model(str(model)))
         self._for_queries = core.compile_model(graph, "CPU", {"PERFORMANCE_HINT": "LATENCY"})
-        with ThreadPoolExecutor(1, initializer=_stand_back) as standing_back:  # its threads inherit the priority
-            compiling = standing_back.submit(core.compile_model, graph, "CPU", _bulk_settings(streams))
-            self._for_documents = compiling.result()
         self._query_request = self._for_queries.create_infer_request()
-        self._queue = ov.AsyncInferQueue(self._for_documents)
-        self._queue.set_callback(_on_result)
         self._query_lock = threading.Lock()
-        self._queue_lock = threading.Lock()
+        compiled = partial(core.compile_model, graph, "CPU", _bulk_settings(streams))
+        self._waited_for = _Queue(compiled)
+        self._in_background = _Queue(partial(_standing_back, compiled))
         self.fingerprint = fingerprint(max_tokens)
         self.dimension = DIMENSION
 
-    def documents(self, texts: Sequence[str]) -> Embedded:
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
         if not texts:
             return Embedded(np.zeros((0, DIMENSION), np.float32), ())
+        queue = self._in_background if in_background else self._waited_for
         encodings = self._tokenizer.encode_batch(list(texts))
         batch = _Batch(len(texts))
         order = sorted(range(len(texts)), key=lambda index: len(encodings[index].ids))
@@ -74,8 +74,7 @@ class OpenVinoEmbedder:
             rows = order[at : at + _TEXTS_PER_REQUEST]
             inputs = model_inputs([encodings[row] for row in rows])
             batch.expect()
-            with self._queue_lock:  # the queue is made for one submitting thread
-                self._queue.start_async(inputs, (batch, rows))
+            queue.put(inputs, batch, rows)
         return Embedded(batch.result(), tuple(len(encoding.ids) for encoding in encodings))
 
     def query(self, text: str) -> DenseVector:
@@ -89,8 +88,29 @@ class OpenVinoEmbedder:
         return vector
 
     def close(self) -> None:
-        with self._queue_lock:
-            self._queue.wait_all()
+        for queue in (self._waited_for, self._in_background):
+            queue.close()
+
+
+class _Queue:
+    """Batches on their way through a model, which is compiled for the first of them."""
+
+    def __init__(self, compiled: Callable[[], Any]) -> None:
+        self._compiled = compiled
+        self._lock = threading.Lock()  # OpenVINO's queue is made for one submitting thread
+        self._requests: Any = None
+
+    def put(self, inputs: dict[str, NDArray[np.int64]], batch: "_Batch", rows: Sequence[int]) -> None:
+        with self._lock:
+            if self._requests is None:
+                self._requests = ov.AsyncInferQueue(self._compiled())
+                self._requests.set_callback(_on_result)
+            self._requests.start_async(inputs, (batch, rows))
+
+    def close(self) -> None:
+        with self._lock:
+            if self._requests is not None:
+                self._requests.wait_all()
 
 
 class _Batch:
@@ -133,6 +153,12 @@ def _on_result(request: Any, user: tuple[_Batch, list[int]]) -> None:  # noqa: A
     batch.deliver(rows, request)
 
 
+def _standing_back(compiled: Callable[[], Any]) -> Any:  # noqa: ANN401 - OpenVINO's model
+    """A model compiled in a thread of low priority, which OpenVINO's threads for it inherit."""
+    with ThreadPoolExecutor(1, initializer=_stand_back) as executor:
+        return executor.submit(compiled).result()
+
+
 def _stand_back() -> None:
     """Lowers the priority of the thread that this runs in."""
     if sys.platform == "linux":  # elsewhere all threads of a process have one priority
@@ -147,7 +173,8 @@ def _bulk_settings(streams: int | None) -> dict[str, str]:
 def model_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
     """A batch as BERT's three inputs, padded to the longest text."""
     longest = max(len(encoding.ids) for encoding in encodings)
-    width = -(-longest // _WIDTH_STEP) * _WIDTH_STEP
+    step = next(step for step in _WIDTH_STEPS if longest <= _STEPS * step)
+    width = -(-longest // step) * step
     ids = np.zeros((len(encodings), width), np.int64)
     mask = np.zeros_like(ids)
     for row, encoding in enumerate(encodings):

@@ -39,7 +39,7 @@ class SentenceTransformersEmbedder:
                 hint="Fetch or copy the model again.",
             )
 
-    def documents(self, texts: Sequence[str]) -> Embedded:
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
         vectors = np.zeros((len(texts), self.dimension), np.float32)
         counts = np.zeros(len(texts), np.int64)
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))

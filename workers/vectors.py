@@ -128,7 +128,7 @@ class VectorWriter:
         known = self._known(wanted)
         missing = {each.key: each.text for each in wanted if each.key not in known}
         if missing:
-            embedded = self._made.encoder.documents(list(missing.values()))
+            embedded = self._made.encoder.documents(list(missing.values()), in_background=True)
             reach(f"{self._kind}.encoded")
             for key, vector, tokens in zip(missing, embedded.vectors, embedded.token_counts, strict=True):
                 known[key] = _Known(vector, tokens, is_reused=False)

@@ -172,7 +172,7 @@ class Verifier:
             return
         kept = self._made.index.dense(list(texts))
         if kept:
-            again = self._made.encoder.documents([texts[i] for i in kept]).vectors
+            again = self._made.encoder.documents([texts[i] for i in kept], in_background=True).vectors
             cosines = {i: float(np.dot(kept[i], row)) for i, row in zip(kept, again, strict=True)}
             other = {i for i, cosine in cosines.items() if cosine < SAME_COSINE}
             self._lowest = min(self._lowest, *cosines.values()) if self._lowest is not None else min(cosines.values())

@@ -30,7 +30,7 @@ class CountingEmbedder(HashingEmbedder):
         super().__init__()
         self.texts: list[str] = []
 
-    def documents(self, texts: Sequence[str]) -> Embedded:
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
         self.texts += texts
         return super().documents(texts)
 

@@ -35,7 +35,7 @@ def poisoned_parser(scratch: Path) -> ParserSandbox:
 class PoisonedEncoder(HashingEmbedder):
     """Harms its own process, the worker."""
 
-    def documents(self, texts: Sequence[str]) -> Embedded:
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
         for text in texts:
             _obey(text, _ENCODER)
         return super().documents(texts)

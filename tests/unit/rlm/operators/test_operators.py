@@ -233,7 +233,7 @@ class Signalling(HashingEmbedder):
         self.at = at
         self.portions: list[int] = []
 
-    def documents(self, texts: Sequence[str]) -> Embedded:
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
         self.portions.append(len(texts))
         return super().documents(texts)
 
@@ -514,7 +514,7 @@ def test_records_that_a_classifier_judged_are_not_embedded_again() -> None:
     found = []
 
     class Counting(HashingEmbedder):
-        def documents(self, texts: Sequence[str]) -> Embedded:
+        def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
             embedded.append(len(texts))
             return super().documents(texts)
 
