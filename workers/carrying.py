@@ -139,18 +139,18 @@ class Carrier:
 
     def _each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:
         """A job that the catalog takes no end of is queued again when its lease has run out."""
+        until = time.monotonic() + self._jobs.lease_seconds
         for job in held:
             try:
-                self._settle(job, settle)
+                self._settle(job, settle, until)
             except LeaseLostError:
                 log.info("job was taken over", job=job.id)
             except LeadlineError as error:
                 log.warning("job was not settled", job=job.id, error=repr(error))
 
-    def _settle(self, job: Job, settle: Callable[[Job], object]) -> None:
-        """A catalog that is away is tried again for as long as the lease may last: an attempt that nobody is at fault
+    def _settle(self, job: Job, settle: Callable[[Job], object], until: float) -> None:
+        """A catalog that is away is tried again for as long as the leases may last: an attempt that nobody is at fault
         for does not count only if that is written down."""
-        until = time.monotonic() + self._jobs.lease_seconds
         pause_seconds = min(_BETWEEN_TRIES_SECONDS, self._jobs.lease_seconds / 3)
         while True:
             try:
