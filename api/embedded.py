@@ -196,7 +196,7 @@ def _assemble(
         has_room=blobs.has_room_to_work,
         answer=RunTask(jobs, RunLog(engine, announce=feed.announce), answering),
         runs_at_once=settings.runs_at_once,
-        open_builder=lambda stopping: open_builder(records, shop, stopping)[0],
+        open_builder=lambda stopping, slice_over: open_builder(records, shop, stopping, slice_over)[0],
     )
     services = Services(
         settings=settings,

@@ -9,7 +9,7 @@ else (on Linux). They have the cores to themselves while nothing else wants them
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -58,8 +58,9 @@ class OpenVinoEmbedder:
         self._query_request = self._for_queries.create_infer_request()
         self._query_lock = threading.Lock()
         compiled = partial(core.compile_model, graph, "CPU", _bulk_settings(streams))
-        self._waited_for = _Queue(compiled)
-        self._in_background = _Queue(partial(_standing_back, compiled))
+        self._waited_for = _Queue(compiled())
+        with ThreadPoolExecutor(1, initializer=_stand_back) as standing_back:  # OpenVINO's threads inherit the priority
+            self._in_background = _Queue(standing_back.submit(compiled).result())
         self.fingerprint = fingerprint(max_tokens)
         self.dimension = DIMENSION
 
@@ -93,24 +94,20 @@ class OpenVinoEmbedder:
 
 
 class _Queue:
-    """Batches on their way through a model, which is compiled for the first of them."""
+    """Batches on their way through a compiled model."""
 
-    def __init__(self, compiled: Callable[[], Any]) -> None:
-        self._compiled = compiled
+    def __init__(self, model: ov.CompiledModel) -> None:
         self._lock = threading.Lock()  # OpenVINO's queue is made for one submitting thread
-        self._requests: Any = None
+        self._requests = ov.AsyncInferQueue(model)
+        self._requests.set_callback(_on_result)
 
     def put(self, inputs: dict[str, NDArray[np.int64]], batch: "_Batch", rows: Sequence[int]) -> None:
         with self._lock:
-            if self._requests is None:
-                self._requests = ov.AsyncInferQueue(self._compiled())
-                self._requests.set_callback(_on_result)
             self._requests.start_async(inputs, (batch, rows))
 
     def close(self) -> None:
         with self._lock:
-            if self._requests is not None:
-                self._requests.wait_all()
+            self._requests.wait_all()
 
 
 class _Batch:
@@ -151,12 +148,6 @@ class _Batch:
 def _on_result(request: Any, user: tuple[_Batch, list[int]]) -> None:  # noqa: ANN401 - OpenVINO's request
     batch, rows = user
     batch.deliver(rows, request)
-
-
-def _standing_back(compiled: Callable[[], Any]) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """A model compiled in a thread of low priority, which OpenVINO's threads for it inherit."""
-    with ThreadPoolExecutor(1, initializer=_stand_back) as executor:
-        return executor.submit(compiled).result()
 
 
 def _stand_back() -> None:

@@ -12,11 +12,12 @@ from rlm.corpus.handles import Handle
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.consensus import FEWEST_RECORDS
 from rlm.operators.packing import PackLimits
+from rlm.operators.prompts import one_line
 from rlm.operators.reading import PROBED
-from rlm.operators.weighing import MOST_LABELS, MOST_WRITTEN_CHARS
+from rlm.operators.weighing import MOST_LABELS, MOST_WRITTEN_CHARS, RecordsWeighed
 from rlm.plan.executor import projection, rows_kept
 from rlm.plan.layout import Layout, spread
-from rlm.plan.plan import Classify, Extract, Plan
+from rlm.plan.plan import Classify, Extract, Plan, Step
 from rlm.profiles import ModelProfile
 from rlm.strategies import never
 from rlm.tokens import estimated_tokens
@@ -81,30 +82,40 @@ def estimate(
         return Estimate()
     sample = spread(handles)
     project = projection(plan, layout.records)
-    shown_texts = [project(text)[: pack.record_chars] for text in corpus.read_all(sample)]
-    each = fmean(map(estimated_tokens, shown_texts))
-    beginning = fmean(estimated_tokens(text[:MOST_WRITTEN_CHARS]) for text in shown_texts)
+    lines = [one_line(project(text), pack.record_chars) for text in corpus.read_all(sample)]
+    each = fmean(map(estimated_tokens, lines))
+    beginning = fmean(estimated_tokens(line[:MOST_WRITTEN_CHARS]) for line in lines)
     records = len(handles)
     total = Estimate(records)
     for step in plan.steps:
         reads = _reads(records, cascade)
         labels = step.labels.labels if isinstance(step, Classify) else ()
-        weighed = weigh and 0 < len(labels) <= MOST_LABELS and records >= FEWEST_RECORDS
-        if weighed:
-            reads *= 2  # once with each label after the record, and once after each label
-        elif not isinstance(step, Extract):
+        weighed = _weighed(step, records) if weigh else None
+        if weighed is None and not isinstance(step, Extract):
             reads += min(reads, PROBED) + _READ_AGAIN * max(0, reads - PROBED)
-        per_call = max(1, min(pack.records, int(pack.tokens / max(1.0, each))))
-        calls = ceil(reads / per_call)
+        calls = _calls(reads, each, pack)
         shown = _PROMPT_TOKENS + sum(estimated_tokens(label.line) for label in labels)
         written = _TOKENS_PER_VALUE * len(step.properties) if isinstance(step, Extract) else _TOKENS_PER_CHOICE
         read = each
-        if weighed:
-            # Each of these counts as a token written.
-            names = sum(estimated_tokens(label.name) for label in labels)
-            read, written = (each + names + len(labels) * beginning) / 2, len(labels)
+        if weighed is not None:
+            # Once with each label after the record and once after each label; of both, a number counts as written.
+            calls += _calls(reads, beginning, weighed.within(pack))
+            read += sum(estimated_tokens(label.name) for label in labels) + len(labels) * beginning
+            written = 2 * len(labels)
         total = _plus(total, calls, int(calls * shown + reads * read), int(reads * written))
     return _priced(total, profile)
+
+
+def _weighed(step: Step, records: int) -> RecordsWeighed | None:
+    """The second of the questions that are asked where labels are weighed, as those of this step are."""
+    if not isinstance(step, Classify) or len(step.labels.names) > MOST_LABELS or records < FEWEST_RECORDS:
+        return None
+    return RecordsWeighed(step.labels)
+
+
+def _calls(reads: float, tokens: float, pack: PackLimits) -> int:
+    """For records of so many tokens each."""
+    return ceil(reads / max(1, min(pack.records, int(pack.tokens / max(1.0, tokens)))))
 
 
 def _judged(plan: Plan, layout: Layout, corpus: Corpus, cancelled: Callable[[], bool]) -> Sequence[Handle]:

@@ -85,10 +85,12 @@ class Builder:
             thread.join()
 
 
-def open_builder(records: Records, shop: Workshop, stopping: Callable[[], bool]) -> tuple[Builder, ReembedTask]:
-    """A builder with the task that says how far it is in a long document."""
+def open_builder(
+    records: Records, shop: Workshop, stopping: Callable[[], bool], slice_over: Callable[[], bool] = lambda: False
+) -> tuple[Builder, ReembedTask]:
+    """A builder with the task that says how far it is in a long document; both callables as a `Carrier` has them."""
     task = ReembedTask(shop)
-    carrier = Carrier(shop.jobs, reembed=task, stopping=stopping)
+    carrier = Carrier(shop.jobs, reembed=task, stopping=stopping, slice_over=slice_over)
     return Builder(records, shop.jobs, shop.generations, carrier), task
 
 

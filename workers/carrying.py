@@ -9,7 +9,7 @@ import structlog
 
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Job, JobKind
-from ingest.errors import CatalogUnavailableError, LeadlineError, LeaseLostError
+from ingest.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
 from ingest.faultpoints import reach
 from workers.errors import Outcome, failure, outcome
 from workers.ingesting import TOGETHER_BYTES, TOGETHER_DOCUMENTS, IngestTask
@@ -149,14 +149,16 @@ class Carrier:
                 log.warning("job was not settled", job=job.id, error=repr(error))
 
     def _settle(self, job: Job, settle: Callable[[Job], object], until: float) -> None:
-        """A catalog that is away is tried again for as long as the leases may last: an attempt that nobody is at fault
-        for does not count only if that is written down."""
+        """A catalog that is away or full is tried again for as long as the leases may last.
+
+        That an attempt does not count, as nobody is at fault, has to be written down.
+        """
         pause_seconds = min(_BETWEEN_TRIES_SECONDS, self._jobs.lease_seconds / 3)
         while True:
             try:
                 settle(job)
                 return
-            except CatalogUnavailableError:
+            except (CatalogUnavailableError, StorageFullError):
                 if self._stopping() or time.monotonic() > until:
                     raise
             time.sleep(pause_seconds)

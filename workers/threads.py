@@ -18,8 +18,8 @@ from workers.tasks import CollectTask, EmbedTask
 
 log = structlog.get_logger(__name__)
 
-# Makes a builder that stops at the next good moment when it is told to.
-OpenBuilder = Callable[[Callable[[], bool]], Builder]
+# Makes a builder that stops at the next good moment when the process ends, or when others are to get a turn.
+OpenBuilder = Callable[[Callable[[], bool], Callable[[], bool]], Builder]
 
 _POLL_SECONDS = 2.0
 # After an error a thread waits, twice as long each time, and goes on: a catalog that is locked or away comes back.
@@ -66,7 +66,7 @@ class WorkerThreads:
             Carrier(jobs, ingest[0], embed, collect, stopping=self._stop.is_set, answer=answer)
             for _ in range(runs_at_once if answer is not None else 0)
         ]
-        self._builder = open_builder and open_builder(lambda: self._stop.is_set() or self._documents_wait())
+        self._builder = open_builder and open_builder(self._stop.is_set, self._documents_wait)
         self._last_embed = self._last_build = time.monotonic()
         self._threads: list[threading.Thread] = []
 

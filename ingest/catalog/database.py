@@ -238,7 +238,7 @@ def _postgres_error(engine: Engine, error: DBAPIError) -> LeadlineError:
     """Only the server's own words: the statement and its values belong in no message."""
     state = getattr(error.orig, "sqlstate", None) or ""
     if state == _DISK_FULL:
-        return StorageFullError("The disk of the catalog's database is full.")
+        return StorageFullError("The disk of the catalog's database is full.", hint="Free space on its server's disk.")
     said = " ".join(str(error.orig).split())
     where = engine.url.render_as_string(hide_password=True)
     if not state and any(refusal in said for refusal in _REFUSALS):

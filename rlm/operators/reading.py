@@ -15,7 +15,7 @@ from rlm.operators.classifier import Matrix, Numbers, numbers_of, wilson
 from rlm.operators.consensus import FEWEST_RECORDS, STEADY, consensus
 from rlm.operators.labels import Label, LabelSet
 from rlm.operators.packing import Asked, PackedTask, PackLimits, Progress, Refused, ask_packed
-from rlm.operators.prompts import SORTING_SYSTEM, choice_schema, judging_prompt, sorting_prompt
+from rlm.operators.prompts import SORTING_SYSTEM, choice_schema, judging_prompt, one_line, sorting_prompt
 from rlm.operators.weighing import MOST_LABELS, MOST_WRITTEN_CHARS, LabelsWeighed, RecordsWeighed, matrix
 from rlm.strategies import never
 from rlm.subcalls.port import SubCall, SubCalls
@@ -170,7 +170,7 @@ class LabelReader:
         return Read(self._together(known, witnesses, ()), refused, usage, cut=cut)
 
     def _beginnings(self, numbers: Sequence[int]) -> Iterator[str]:
-        return (text[:MOST_WRITTEN_CHARS] for text in self._texts(numbers))
+        return (one_line(text, MOST_WRITTEN_CHARS) for text in self._texts(numbers))
 
     @property
     def _sure_of_itself(self) -> bool:
