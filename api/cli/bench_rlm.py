@@ -32,9 +32,7 @@ Task = Annotated[str, typer.Argument(help=f"{', '.join(TASKS)}.")]
 Size = Annotated[str, typer.Option(help="Tokens of all documents together, such as 8k, 128k or 10m.")]
 Count = Annotated[int, typer.Option(help="How many questions.", min=1)]
 Seed = Annotated[int, typer.Option(help="Chooses everything that is drawn; the same seed gives the same bytes.")]
-Labels = Annotated[
-    str, typer.Option(help=f"Of tasks over records: {', '.join(LABEL_SETS)} (only the first is tuned on).")
-]
+Labels = Annotated[str, typer.Option(help=f"Of tasks over records: {', '.join(LABEL_SETS)}.")]
 Unanswerable = Annotated[
     float,
     typer.Option(help="The share of questions whose answer stands nowhere; none of those over records.", min=0, max=1),

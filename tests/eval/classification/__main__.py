@@ -1,4 +1,4 @@
-"""How right labels are, with the real local model and encoder, on records whose labels people wrote.
+"""How right labels are, with the real local model and encoder, on records that were written one by one.
 
 python -m tests.eval.classification questions             # the whole set
 python -m tests.eval.classification messages --limit 60   # its first 60, in some minutes
