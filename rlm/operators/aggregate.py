@@ -118,6 +118,10 @@ class Amount:
     others: tuple[Condition, ...] | None = None
     than_every_other: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.than_every_other is not None and self.than is not Than.MORE:
+            raise ValueError("a value that no row of the group has would be left out: compare with each other value")
+
     def holds(self, rows: Sequence[Row]) -> bool:
         mine = count(rows, self.conditions)
         if self.than_every_other is not None:

@@ -1,5 +1,6 @@
 """Records as rows of named values, and conditions on them. Everything here is exact and asks no model."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,6 +11,9 @@ from rlm.corpus.handles import Handle
 from rlm.operators.dates import has_clock, month_of, read_date, read_month
 
 LABEL = "label"
+_SPACED = re.compile(r"(?<=\d)\s(?=\d{3}(?!\d))")
+_GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}(?:\.\d+)?")
+_DECIMAL_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +98,13 @@ def month(text: str) -> str | None:
 
 
 def number(text: str) -> float | None:
-    """`1,250.5` and `€ 30` are numbers; None for what is none, as `NaN` and infinity are: no sum can have them."""
-    bare = text.strip().strip("$€£%").replace(",", "").strip()
+    """`1,250.5`, `1.250,50`, `1 250` and `€ 30` are numbers; None for what is none, as `NaN` and infinity are: no sum can have
+    them. A lone comma or point before three digits is read as it is in English: `1,250` is more than a thousand."""
+    bare = _SPACED.sub("", text.strip().strip("$€£%").strip())
+    if _GROUPED.fullmatch(bare):
+        bare = bare.replace(",", "")
+    elif _DECIMAL_COMMA.fullmatch(bare):
+        bare = bare.replace(".", "").replace(",", ".")
     try:
         found = float(bare)
     except ValueError:

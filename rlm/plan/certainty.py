@@ -22,7 +22,9 @@ def corrected(where: Sequence[Condition], counted: int, done: Executed) -> tuple
     found, negated = done.classifications[labelled[0].column], labelled[0].op is Op.IS_NOT
     whole = found.counted(labelled[0].values, negated=negated)
     estimate, interval = found.estimate(*labelled[0].values, negated=negated)
-    if interval is None or counted == whole:
+    if interval is None:
+        return counted, None
+    if counted == whole:
         return estimate, interval
     share = counted / whole if whole else 0.0
     wide = share**0.5  # single mistakes scatter: a part of the records has more of an error for its size

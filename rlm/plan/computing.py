@@ -1,5 +1,6 @@
 """Computes a plan's answer from its rows, and puts it into words, in the form that was asked for."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -65,30 +66,41 @@ def _count(where: Sequence[Condition], done: Executed) -> Computed:
 
 def _rank(answer: Rank, done: Executed) -> Computed:
     rows = done.rows
-    counts = sizes(keep(rows, answer.where), answer.key)
+    counted = sizes(keep(rows, answer.where), answer.key)
+    counts = _likeliest(counted, answer, done)
     found = ranked(counts, answer.rank, least=answer.least)
     table = dict(counts.most_common(_LISTED))
     if found is None:
         return Computed(Result("rank", None, None, table), None, f"There are only {len(counts)} groups.")
     names = [_name(name, answer.key) for name in found.names]
-    interval = _of_one(found.names[0], counts, answer, done)
-    size = f"{_records(found.count)}{_meeting(answer.where)}{given(interval)}"
+    number, interval = _of_one(found.names[0], counted, answer, done)
+    size = f"{_records(number)}{_meeting(answer.where)}{given(interval)}"
     sentence = f"{_place(answer)}: {' and '.join(names[:10])} with {size}."
     if len(names) > 1:
         sentence += f" {len(names)} are tied."
     if interval is not None:
         others = sorted(counts.keys() - set(found.names), key=lambda name: (abs(counts[name] - found.count), name))
-        near = [name for name in others[:_LISTED] if overlap(interval, _of_one(name, counts, answer, done))]
+        near = [name for name in others[:_LISTED] if overlap(interval, _of_one(name, counted, answer, done)[1])]
         may_be = " or ".join(_name(name, answer.key) for name in near[:10])
         sentence += f" Within that error it may also be {may_be}." if near else ""
     value = found.names[0] if len(names) == 1 else list(found.names)
     return Computed(Result("rank", value, interval, table), names[0], sentence, _of_group(rows, answer, found))
 
 
-def _of_one(name: str, counts: Mapping[str, int], answer: Rank, done: Executed) -> Interval | None:
-    """The interval of one group's count."""
+def _likeliest(counted: Counter[str], answer: Rank, done: Executed) -> Counter[str]:
+    """The counts that are ranked: of labels, with a classifier's mistakes taken into account.
+
+    Of other groups each has the same share of those mistakes, and they rank as they were counted.
+    """
+    if answer.key.column not in done.classifications:
+        return counted
+    return Counter({name: _of_one(name, counted, answer, done)[0] for name in counted})
+
+
+def _of_one(name: str, counted: Mapping[str, int], answer: Rank, done: Executed) -> tuple[int, Interval | None]:
+    """One group's likeliest count, and its interval."""
     mine = (Condition(answer.key.column, Op.IS, (name,)),) if answer.key.column in done.classifications else ()
-    return corrected((*answer.where, *mine), counts[name], done)[1]
+    return corrected((*answer.where, *mine), counted[name], done)
 
 
 def _place(answer: Rank) -> str:
@@ -102,11 +114,10 @@ def _of_group(rows: Sequence[Row], answer: Rank, found: Ranked) -> tuple[Handle,
 
 def _compare(answer: Compare, done: Executed) -> Computed:
     within = list(keep(done.rows, answer.where))
-    one, other = count(within, answer.one), count(within, answer.other)
+    one, first = corrected((*answer.where, *answer.one), count(within, answer.one), done)
+    other, second = corrected((*answer.where, *answer.other), count(within, answer.other), done)
     verdict = compare(one, other)
     table = {answer.names[0]: one, answer.names[1]: other}
-    first = corrected((*answer.where, *answer.one), one, done)[1]
-    second = corrected((*answer.where, *answer.other), other, done)[1]
     sentence = f"{answer.names[0]}: {_records(one)}{given(first)}; {answer.names[1]}: {_records(other)}{given(second)}."
     if overlap(first, second):
         sentence += " Within that error it may be the other way round."
@@ -135,9 +146,9 @@ def _pairs(answer: Pairs, rows: Sequence[Row]) -> Computed:
 def _listing(answer: Listing, done: Executed) -> Computed:
     met = list(keep(done.rows, answer.where))
     if answer.column is None:
-        interval = corrected(answer.where, len(met), done)[1]
-        sentence = f"{len(met):,} of {len(done.rows):,} records{_meeting(answer.where)}{given(interval)}."
-        result = Result("records", len(met), interval)
+        number, interval = corrected(answer.where, len(met), done)
+        sentence = f"{number:,} of {len(done.rows):,} records{_meeting(answer.where)}{given(interval)}."
+        result = Result("records", number, interval)
         return Computed(result, sentence if met else None, sentence, _examples(met))
     values = sizes(met, Key(answer.column))
     listed = ", ".join(f"{name} ({times})" for name, times in values.most_common(_LISTED))
@@ -152,7 +163,7 @@ def _measure(answer: Measure, rows: Sequence[Row]) -> Computed:
     if not found:
         return Computed(Result(answer.what, None), None, f"No record has a number for {answer.column}.")
     value = {"sum": sum(found), "average": sum(found) / len(found), "minimum": min(found), "maximum": max(found)}
-    said = f"{value[answer.what]:,.6g}"
+    said = _number(value[answer.what])
     sentence = f"The {answer.what} of {answer.column} over {_records(len(found))}{_meeting(answer.where)}."
     return Computed(Result(answer.what, value[answer.what]), said, sentence, _examples(met))
 
@@ -173,6 +184,14 @@ def _meeting(where: Sequence[Condition]) -> str:
 
 def _records(number: int) -> str:
     return f"{number:,} record{'' if number == 1 else 's'}"
+
+
+def _number(value: float) -> str:
+    """With every digit before the point, two after it, and six significant ones in all where it has as many."""
+    if abs(value) < 1:
+        return f"{value:.6g}"
+    decimals = max(2, 6 - len(str(abs(int(value)))))
+    return f"{value:,.{decimals}f}".rstrip("0").rstrip(".")
 
 
 def _unit(key: Key) -> str:

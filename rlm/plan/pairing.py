@@ -8,7 +8,7 @@ from rlm.operators.labels import LabelSet
 from rlm.operators.table import LABEL, Condition, Op
 from rlm.plan.layout import Layout
 from rlm.plan.shapes import read_number
-from rlm.plan.wording import mentioned
+from rlm.plan.wording import mentioned, read_condition
 
 _AMOUNT = re.compile(
     r"\b(?P<how>exactly|at least|at most|more than|fewer than|less than) (?P<number>\d+|one|two|three|four|five)\b",
@@ -30,7 +30,10 @@ THAN = {
 
 
 def pair_task(labels: LabelSet | None, layout: Layout, text: str) -> tuple[Required, Required | None] | None:
-    """What both must be, or what one and what the other; None where that cannot be read."""
+    """What both must be, or what one and what the other; None where that cannot be read.
+
+    Raises `UnreadableError` for a day that is none.
+    """
     if labels is None:
         return None
     text = re.split(r"\.\s+(?:Give|List|Write|Return)\b", text)[0]
@@ -71,7 +74,7 @@ def _always(labels: LabelSet, layout: Layout, text: str) -> tuple[Requirement, .
         names = mentioned(labels, match["what"])
         if names and layout.dates:
             op = Op.AFTER if match["when"].casefold() == "after" else Op.BEFORE
-            found.append(Always((_is(names[0]),), (Condition(layout.dates[0], op, (match["day"],)),)))
+            found.append(Always((_is(names[0]),), (read_condition(layout.dates[0], op, match["day"]),)))
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ of no such shape gets no plan here.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rlm.operators.aggregate import Amount, Key, Required, Than, Unit
 from rlm.operators.labels import LabelSet
@@ -30,7 +30,16 @@ from rlm.plan.plan import (
     Rank,
     Step,
 )
-from rlm.plan.wording import Wording, field_conditions, find_labels, label_conditions, mentioned, take_apart
+from rlm.plan.wording import (
+    UnreadableError,
+    Wording,
+    dates_in,
+    field_conditions,
+    find_labels,
+    label_conditions,
+    mentioned,
+    take_apart,
+)
 
 # Words for labels, without their last "s".
 _KINDS = {
@@ -88,11 +97,24 @@ def plan_by_rules(question: str, layout: Layout) -> Plan | None:
     written = defined is None and LABEL in layout.columns
     for pattern, make in _SHAPES:
         match = pattern.search(wording.asked)
-        answer = make(reading, match) if match else None
+        answer = _made(make, reading, match) if match else None
         if answer is not None:
             steps = () if written else _steps(answer, labels)
             return Plan(layout.records.splitting, answer, steps, _before(answer), layout.text_column)
-    return _judged(reading)
+    try:
+        return _judged(reading)
+    except UnreadableError:
+        return None
+
+
+def _made(make: "Make", reading: _Reading, match: re.Match[str]) -> Aggregation | None:
+    """What a shape makes of a question; None where it leaves out a date that the question names."""
+    try:
+        answer = make(reading, match)
+    except UnreadableError:
+        return None
+    conditions = repr(replace(answer, names=()) if isinstance(answer, Compare) else answer)
+    return answer if all(named in conditions for named in dates_in(reading.asked)) else None
 
 
 def _steps(answer: Aggregation, labels: LabelSet | None) -> tuple[Step, ...]:
@@ -115,13 +137,15 @@ def _months_with(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
         return None
     one = (Condition(LABEL, Op.IS, (names[0],)),)
     than = Than.FEWER if re.search(r"\b(?:fewer|less)\b", match["what"]) else Than.MORE
-    if re.search(r"\b(?:every|any|all) (?:of the )?others?\b", match["what"]):
-        amount = Amount(one, than, than_every_other=LABEL)
-    elif len(names) == 2:
-        amount = Amount(one, than, others=(Condition(LABEL, Op.IS, (names[1],)),))
-    else:
+    every_other = re.search(r"\b(?:every|any|all) (?:of the )?others?\b", match["what"])
+    if every_other is None and len(names) != 2:
         return None
-    return CountGroups(key, Required(all_of=(amount,)), first=match["first"] is not None)
+    if every_other and than is Than.MORE:
+        amounts: tuple[Amount, ...] = (Amount(one, than, than_every_other=LABEL),)
+    else:  # a label that a month has no record of has the fewest there
+        others = [name for name in reading.labels.names if name != names[0]] if every_other else names[1:]
+        amounts = tuple(Amount(one, than, others=(Condition(LABEL, Op.IS, (other,)),)) for other in others)
+    return CountGroups(key, Required(all_of=amounts), first=match["first"] is not None)
 
 
 def _groups_of_size(reading: _Reading, match: re.Match[str]) -> Aggregation | None:

@@ -16,8 +16,29 @@ _COMMA = re.compile(r"\s*(?:,|;|\bor\b|\band\b)\s*")
 _FORM = re.compile(
     r"\s*(?:Give|Write|Return|State) (?:the|your) (?:final )?answer as ['\"“‘](.+?)['\"”’]\.?\s*$", re.DOTALL
 )
+_MONTHS = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    r"|Nov(?:ember)?|Dec(?:ember)?)\b\.?"
+)
+_DATED = re.compile(
+    rf"{WRITTEN}|\b(?:{_MONTHS}|May) \d{{4}}\b|\b\d{{1,2}}/\d{{4}}\b|\b\d{{4}}-\d\d\b|\b{_MONTHS}"
+    r"|\b(?:after|before|since|until|between|from|in|of|during) May\b|\b(?:19|20)\d\d\b"
+)
 _BLANK = re.compile(r"<[^<>]*>")
+_WHEN = {
+    "(?<!on or )before": (Op.BEFORE,),
+    "(?<!on or )after": (Op.AFTER,),
+    "(?:since|on or after)": (Op.FROM,),
+    "(?:until|on or before)": (Op.UNTIL,),
+    "on": (Op.FROM, Op.UNTIL),
+}
+"""How a day is compared, by the words that stand before it."""
+
 _VALUES = r"((?:[\w.@-]+)(?:\s*(?:,|\band\b|\bor\b|,\s*and\b)\s*[\w.@-]+)*)"
+
+
+class UnreadableError(Exception):
+    """A question has a condition that cannot be read: what a plan made of the rest would answer is another question."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +78,11 @@ def find_labels(text: str) -> LabelSet | None:
     return LabelSet(tuple(Label(name, definition) for name, definition in found.items()))
 
 
+def dates_in(text: str) -> list[str]:
+    """Days, months and years that a text names, as it writes them."""
+    return [match[0] for match in _DATED.finditer(text)]
+
+
 def mentioned(labels: LabelSet, text: str) -> list[str]:
     """Labels that a text names, in the order it names them; a name inside a longer one that is named does not count."""
     spans: dict[int, tuple[int, str]] = {}
@@ -78,7 +104,7 @@ def label_conditions(labels: LabelSet | None, text: str) -> tuple[Condition, ...
 
 
 def field_conditions(layout: Layout, text: str) -> tuple[Condition, ...]:
-    """Conditions on written fields: `of the users 1, 2 and 3`, `user 7`, and dates."""
+    """Conditions on written fields: `of the users 1, 2 and 3`, `user 7`, and dates. Raises `UnreadableError`."""
     conditions = [*_date_conditions(layout, text)]
     for column in layout.columns:
         if column in layout.dates or column == layout.text_column:
@@ -88,11 +114,12 @@ def field_conditions(layout: Layout, text: str) -> tuple[Condition, ...]:
         ranged = re.search(rf"\b{name}s?\b[^.?]{{0,20}}? ID from (\S+) to (\S+)", text, re.IGNORECASE)
         match = re.search(wanted, text, re.IGNORECASE)
         if ranged:
-            conditions.append(Condition(column, Op.AT_LEAST, (ranged[1],)))
-            conditions.append(Condition(column, Op.AT_MOST, (ranged[2].rstrip(",."),)))
+            conditions.append(read_condition(column, Op.AT_LEAST, ranged[1]))
+            conditions.append(read_condition(column, Op.AT_MOST, ranged[2].rstrip(",.")))
         elif match:
-            values = tuple(value for value in re.split(r"\s*,\s*(?:and\s+)?|\s+(?:and|or)\s+", match[1]) if value)
-            conditions.append(Condition(column, Op.IS if len(values) == 1 else Op.IN, values))
+            named = (value.rstrip(".-") for value in re.split(r"\s*,\s*(?:and\s+)?|\s+(?:and|or)\s+", match[1]))
+            values = tuple(value for value in named if value)
+            conditions.append(read_condition(column, Op.IS if len(values) == 1 else Op.IN, *values))
     return tuple(conditions)
 
 
@@ -102,26 +129,25 @@ def _date_conditions(layout: Layout, text: str) -> list[Condition]:
     column = layout.dates[0]
     between = re.search(rf"\b(?:from|between) ({WRITTEN}) (?:to|and|until) ({WRITTEN})", text)
     if between:
-        return [Condition(column, Op.FROM, (between[1],)), Condition(column, Op.UNTIL, (between[2],))]
+        return [read_condition(column, Op.FROM, between[1]), read_condition(column, Op.UNTIL, between[2])]
     found = []
-    for word, op in (
-        ("before", Op.BEFORE),
-        ("after", Op.AFTER),
-        ("since", Op.FROM),
-        ("until", Op.UNTIL),
-        ("on", Op.IS),
-    ):
-        match = re.search(rf"\b{word} ({WRITTEN})", text)
-        if match and op is Op.IS:
-            found += [Condition(column, Op.FROM, (match[1],)), Condition(column, Op.UNTIL, (match[1],))]
-        elif match:
-            found.append(Condition(column, op, (match[1],)))
+    for words, ops in _WHEN.items():
+        match = re.search(rf"\b(?i:{words}) ({WRITTEN})", text)
+        found += [read_condition(column, op, match[1]) for op in ops] if match else []
     month = re.search(
         r"\b(?:in|of|during) (?:the month )?(?:of )?(\d{1,2}/\d{4}|\d{4}-\d\d|[A-Z][a-z]{2,8} \d{4})\b", text
     )
     year = re.search(r"\b(?:in|of|during) (?:the year )?(\d{4})\b(?!-)", text)
     if month and read_month(month[1]):
-        found.append(Condition(column, Op.MONTH, (month[1],)))
+        found.append(read_condition(column, Op.MONTH, month[1]))
     elif year:
-        found.append(Condition(column, Op.YEAR, (year[1],)))
+        found.append(read_condition(column, Op.YEAR, year[1]))
     return found
+
+
+def read_condition(column: str, op: Op, *values: str) -> Condition:
+    """A condition with values as a question writes them. Raises `UnreadableError`."""
+    try:
+        return Condition(column, op, values)
+    except ValueError as error:
+        raise UnreadableError(str(error)) from error

@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import combinations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,12 @@ def test_a_value_may_have_to_outnumber_every_other(rows: list[Row]) -> None:
     leads = Amount((IS_A,), Than.MORE, than_every_other="label")
     counts = sizes(rows, Key("label"))
     assert leads.holds(rows) == (counts["a"] > max(counts["b"], counts["c"]))
+
+
+@pytest.mark.parametrize("than", [Than.FEWER, Than.AT_MOST, Than.AT_LEAST, Than.EXACTLY])
+def test_a_value_is_compared_with_the_largest_other_only_to_outnumber_it(than: Than) -> None:
+    with pytest.raises(ValueError, match="compare with each other value"):
+        Amount((IS_A,), than, than_every_other="label")
 
 
 @given(st.lists(st.integers(0, 3) | st.none()), st.lists(st.integers(0, 3) | st.none()))

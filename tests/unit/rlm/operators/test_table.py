@@ -72,7 +72,27 @@ def test_conditions(condition: Condition, holds: bool) -> None:
     assert condition.holds(RECORD) is holds
 
 
-@pytest.mark.parametrize("text", ["NaN", "inf", "-Infinity", "1e999", "many"])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1,250.5", 1250.5),
+        ("12,345,678", 12_345_678),
+        ("12,34,567", 1_234_567),
+        ("1,250", 1250),
+        ("12,50 €", 12.5),
+        ("1.250,50 €", 1250.5),
+        ("1.234.567,8", 1_234_567.8),
+        ("1 250 000", 1_250_000),
+        ("$ -3.5", -3.5),
+        ("0,125", 0.125),
+        ("7 %", 7),
+    ],
+)
+def test_numbers_are_read_as_they_are_written(text: str, value: float) -> None:
+    assert number(text) == value
+
+
+@pytest.mark.parametrize("text", ["NaN", "inf", "-Infinity", "1e999", "many", "1,2,3", "1 2", "12,,5"])
 def test_what_cannot_be_added_up_is_no_number(text: str) -> None:
     assert number(text) is None
 

@@ -1,9 +1,10 @@
 import pytest
 
+from rlm.corpus.handles import Handle
 from rlm.operators.aggregate import Key
-from rlm.operators.table import LABEL, Condition, Op
+from rlm.operators.table import LABEL, Condition, Op, Row
 from rlm.plan.layout import look
-from rlm.plan.plan import Count, Plan, Rank
+from rlm.plan.plan import Count, CountGroups, Plan, Rank
 from rlm.plan.rules import plan_by_rules
 from tests.support.corpora import corpus_of
 
@@ -57,3 +58,83 @@ def test_a_label_that_is_written_is_not_asked_for() -> None:
     assert plan is not None
     assert plan.answer == Count((Condition(LABEL, Op.IS, ("red",)),))
     assert plan.steps == ()
+
+
+DATED = "\n".join(
+    f"Date: 2023-0{1 + n % 4}-1{n} || User: {n % 3} || label: {('red', 'blue')[n % 2]} || Text: {TEXT} {n}"
+    for n in range(9)
+)
+
+
+def conditions(question: str) -> tuple[Condition, ...] | None:
+    """What a count is over; None where the question has no plan by rules."""
+    plan = plan_by_rules(question, look(corpus_of(f"{DEFINED}\n\n{DATED}")))
+    return None if plan is None else plan.answer.where
+
+
+IS_RED = Condition(LABEL, Op.IS, ("red",))
+DAY = "2023-02-11"
+
+
+@pytest.mark.parametrize(
+    ("words", "ops"),
+    [
+        ("after", [Op.AFTER]),
+        ("on or after", [Op.FROM]),
+        ("since", [Op.FROM]),
+        ("before", [Op.BEFORE]),
+        ("on or before", [Op.UNTIL]),
+        ("until", [Op.UNTIL]),
+        ("on", [Op.FROM, Op.UNTIL]),
+    ],
+)
+def test_days_are_compared_as_the_words_before_them_say(words: str, ops: list[Op]) -> None:
+    found = conditions(f"How many records {words} {DAY} have the label 'red'?")
+    assert found == (IS_RED, *(Condition("Date", op, (DAY,)) for op in ops))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many records after 25/12/2022 have the label 'red'?",
+        "How many records since February 30, 2023 have the label 'red'?",
+        "How many records after March 2023 have the label 'red'?",
+        "How many records between March and May 2023 have the label 'red'?",
+        "How many records before May have the label 'red'?",
+        "How many records that were made up to 2023-02-11 have the label 'red'?",
+        "Which user has the most records after March 2023?",
+        "How many records of users with an ID from A10 to A20 have the label 'red'?",
+    ],
+)
+def test_a_condition_that_cannot_be_read_is_not_left_out(question: str) -> None:
+    assert conditions(question) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("How many records in March 2023 have the label 'red'?", Condition("Date", Op.MONTH, ("March 2023",))),
+        ("How many records in 2023 have the label 'red'?", Condition("Date", Op.YEAR, ("2023",))),
+        ("Consider only user 2. How many records have the label 'red'?", Condition("User", Op.IS, ("2",))),
+        ("Of users 1 and 2. How many have the label 'red'?", Condition("User", Op.IN, ("1", "2"))),
+    ],
+)
+def test_conditions_on_fields_are_read_to_the_end_of_their_sentence(question: str, expected: Condition) -> None:
+    assert conditions(question) == (IS_RED, expected)
+
+
+def test_fewer_than_every_other_is_fewer_than_the_rarest() -> None:
+    plan = plan_by_rules(
+        "In how many months does the label 'red' occur less often than every other label?",
+        look(corpus_of(f"{DEFINED}\n\n{DATED}")),
+    )
+    assert plan is not None
+    assert isinstance(plan.answer, CountGroups)
+
+    def row(name: str) -> Row:
+        return Row(Handle("d", "v", 0, 1), {LABEL: name})
+
+    rarest = [row(name) for name in ("red", "green", "green", "blue", "blue")]
+    assert plan.answer.required.holds(rarest)
+    assert not plan.answer.required.holds([*rarest, row("red")])
+    assert not plan.answer.required.holds([row(name) for name in ("red", "green", "green")])  # of blue there is none
