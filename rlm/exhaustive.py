@@ -37,10 +37,18 @@ class Planning:
     usage: Usage
 
 
-def plan_question(question: str, corpus: Corpus, layout: Layout, subcalls: SubCalls | None, model: str) -> Planning:
+def plan_question(
+    question: str,
+    corpus: Corpus,
+    layout: Layout,
+    subcalls: SubCalls | None,
+    model: str,
+    *,
+    cancelled: Callable[[], bool] = never,
+) -> Planning:
     """By rules where the question has a known shape, else filled in by the model.
 
-    Raises `NotExhaustiveError` with the reason where neither leads to a plan.
+    Raises `NotExhaustiveError` with the reason where neither leads to a plan, and `RunCancelledError`.
     """
     plan = plan_by_rules(question, layout)
     if plan is not None:
@@ -50,7 +58,7 @@ def plan_question(question: str, corpus: Corpus, layout: Layout, subcalls: SubCa
     if not len(layout.records):
         raise NotExhaustiveError("There is nothing to read in these documents.")
     examples = list(corpus.read_all(layout.records.handles[:3]))
-    filled = fill_plan(question, layout, examples, subcalls, model)
+    filled = fill_plan(question, layout, examples, subcalls, model, cancelled=cancelled)
     if filled.plan is None:
         raise NotExhaustiveError(filled.reason)
     return Planning(layout, filled.plan, filled.usage)
@@ -87,7 +95,9 @@ class ExhaustiveStrategy:
         clock = StageClock()
         layout = self._layout or look(self._corpus, cancelled=cancelled)
         clock.lap("look")
-        planning = plan_question(question, self._corpus, layout, self._subcalls, self._model_name)
+        planning = plan_question(
+            question, self._corpus, layout, self._subcalls, self._model_name, cancelled=cancelled
+        )
         clock.lap("plan")
         yield Planned(explain(planning.plan), planning.plan.by)
         records = layout.records

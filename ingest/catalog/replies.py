@@ -5,11 +5,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import structlog
 from sqlalchemy import Connection, Engine, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ingest.catalog.database import read, write
 from ingest.catalog.tables import replies
+from ingest.errors import IngestError
+
+log = structlog.get_logger(__name__)
 
 DEFAULT_MAX_BYTES = 512 * 1024**2
 UNUSED_SECONDS = 30 * 24 * 3600.0
@@ -56,7 +60,7 @@ class Replies:
         self._unlooked_bytes: dict[str, int] = {}
 
     def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Those that are there; each counts as used now."""
+        """Those that are there; each counts as used now, unless that cannot be written down."""
         now = self._clock()
         found: dict[str, StoredReply] = {}
         stale: list[str] = []
@@ -68,7 +72,10 @@ class Replies:
                     if row.used_at < now - _TOUCH_SECONDS:
                         stale.append(row.key)
         if stale:
-            self._touch(tenant_id, stale, now)
+            try:
+                self._touch(tenant_id, stale, now)
+            except IngestError as error:  # the replies were read, and paid for
+                log.warning("when replies were used was not written down", replies=len(stale), error=repr(error))
         return found
 
     def put(self, tenant_id: str, stored: Sequence[StoredReply]) -> None:

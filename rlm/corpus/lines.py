@@ -71,7 +71,8 @@ def fields(text: str, columns: Sequence[str] = ()) -> dict[str, str]:
     """
     if text.startswith("{"):
         return {
-            name: value if isinstance(value, str) else json.dumps(value) for name, value in _json_object(text).items()
+            _whole(name): _whole(value) if isinstance(value, str) else json.dumps(value)
+            for name, value in _json_object(text).items()
         }
     if columns and text.startswith("|"):
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", text.strip().strip("|"))]
@@ -113,6 +114,11 @@ def _json_object(text: str) -> dict[str, object]:
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _whole(text: str) -> str:
+    """Without halves of surrogate pairs, which JSON can escape and nothing else can hold."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _key(shape: Shape) -> Shape:

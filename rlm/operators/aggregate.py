@@ -1,11 +1,11 @@
 """Counting, ranking, comparing, grouping and pairing rows: exact, in code, never by a model."""
 
 import operator
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import combinations
 from typing import TypeVar
 
 from rlm.operators.table import Condition, Row, day, keep, month, number
@@ -163,18 +163,29 @@ def groups_that(rows: Iterable[Row], key: Key, required: Required) -> list[str]:
     return sorted((name for name, members in group(rows, key).items() if required.holds(members)), key=_sorting)
 
 
-def pairs_that(rows: Iterable[Row], key: Key, one: Required, other: Required | None = None) -> list[tuple[str, str]]:
-    """Unordered pairs of different groups, the lower name first: both as `one`, or one as `one` and one as `other`."""
+def pairs_that(
+    rows: Iterable[Row], key: Key, one: Required, other: Required | None = None
+) -> tuple[int, Iterator[tuple[str, str]]]:
+    """Unordered pairs of different groups, the lower name first: both as `one`, or one as `one` and one as `other`.
+
+    How many there are, which takes no time, and the pairs in order, made one by one: they may be very many.
+    """
     groups = group(rows, key)
     ones = {name for name, members in groups.items() if one.holds(members)}
-    if other is None:
-        return list(combinations(sorted(ones, key=_sorting), 2))
-    others = {name for name, members in groups.items() if other.holds(members)}
-    return [
-        (low, high)
-        for low, high in combinations(sorted(ones | others, key=_sorting), 2)
-        if (low in ones and high in others) or (low in others and high in ones)
-    ]
+    others = ones if other is None else {name for name, members in groups.items() if other.holds(members)}
+    both = len(ones & others)
+    number = len(ones) * len(others) - both - both * (both - 1) // 2
+    return number, _paired(ones, others)
+
+
+def _paired(ones: Set[str], others: Set[str]) -> Iterator[tuple[str, str]]:
+    order = sorted(ones | others, key=_sorting)
+    place = {name: at for at, name in enumerate(order)}
+    first, second = (sorted(names, key=place.__getitem__) for names in (ones, others))
+    for low in order:
+        fitting = order if low in ones and low in others else second if low in ones else first
+        for at in range(bisect_right(fitting, place[low], key=place.__getitem__), len(fitting)):
+            yield low, fitting[at]
 
 
 def numbers(rows: Iterable[Row], column: str) -> list[float]:

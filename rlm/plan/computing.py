@@ -15,6 +15,7 @@ from rlm.plan.executor import Executed
 from rlm.plan.plan import Aggregation, Compare, Count, CountGroups, Listing, Measure, Pairs, Plan, Rank
 
 MAX_EXAMPLES = 5
+MAX_PAIRS = 2_000_000
 _LISTED = 50
 _MORE = {"more": "more common than", "less": "less common than", "same": "same frequency as"}
 
@@ -137,9 +138,12 @@ def _groups(answer: CountGroups, rows: Sequence[Row]) -> Computed:
 
 
 def _pairs(answer: Pairs, rows: Sequence[Row]) -> Computed:
-    found = pairs_that(keep(rows, answer.where), answer.key, answer.one, answer.other)
+    number, pairs = pairs_that(keep(rows, answer.where), answer.key, answer.one, answer.other)
+    found = list(islice(pairs, MAX_PAIRS))
     lines = "\n".join(f"({low}, {high})" for low, high in found)
-    sentence = f"{len(found):,} pairs by {_unit(answer.key)}."
+    sentence = f"{number:,} pairs by {_unit(answer.key)}."
+    if number > len(found):
+        sentence += f" Only the first {len(found):,} are listed: ask about fewer records for the others."
     return Computed(Result("pairs", [list(pair) for pair in found]), lines or "No pairs.", sentence)
 
 

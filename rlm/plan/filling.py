@@ -5,7 +5,7 @@ code and computes nothing. What it writes is checked against the records before 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rlm.answers import Usage
@@ -31,6 +31,7 @@ from rlm.plan.plan import (
     columns_named,
 )
 from rlm.plan.wording import find_labels, take_apart
+from rlm.strategies import never
 from rlm.subcalls.port import SubCall, SubCalls, SubFailure
 
 _SYSTEM = (
@@ -76,13 +77,24 @@ class FormError(ValueError):
     """What is wrong with a form, in sentences."""
 
 
-def fill_plan(question: str, layout: Layout, records: Sequence[str], subcalls: SubCalls, model: str) -> Filled:
-    """Asks once, and once more with what was wrong. `records` are examples of their text."""
+def fill_plan(
+    question: str,
+    layout: Layout,
+    records: Sequence[str],
+    subcalls: SubCalls,
+    model: str,
+    *,
+    cancelled: Callable[[], bool] = never,
+) -> Filled:
+    """Asks once, and once more with what was wrong. `records` are examples of their text.
+
+    Raises `RunCancelledError`.
+    """
     usage = Usage()
     problems = ""
     for _ in range(2):
         call = _call(question, layout, records, problems)
-        (reply,) = subcalls.run([call])
+        (reply,) = subcalls.run([call], cancelled=cancelled)
         usage += reply.usage
         if isinstance(reply, SubFailure):
             return Filled(None, f"No plan could be made: {reply.detail}", usage)

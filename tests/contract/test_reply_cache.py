@@ -118,3 +118,15 @@ def test_what_an_earlier_process_left_counts_as_room_taken(catalog_url: str, clo
             clock.now += 1
             Replies(engine, max_bytes=MAX_BYTES, clock=clock).put("ann", [reply(number, "x" * 3_800)])
         assert len(Replies(engine).get("ann", keys(*range(30)))) <= 10
+
+
+def test_replies_are_there_when_their_use_cannot_be_written_down(clock: Clock, tmp_path: object) -> None:
+    with disposed(open_database(f"sqlite:///{tmp_path}/catalog.sqlite")) as engine:
+        cache = Replies(engine, max_bytes=MAX_BYTES, clock=clock)
+        cache.put("ann", [reply(1)])
+        clock.now += 3_600
+        with engine.connect() as connection:
+            connection.exec_driver_sql(
+                "CREATE TRIGGER full BEFORE UPDATE ON replies BEGIN SELECT RAISE(FAIL, 'database or disk is full'); END"
+            )
+        assert cache.get("ann", keys(1)) == {reply(1).key: reply(1)}

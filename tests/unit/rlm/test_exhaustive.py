@@ -502,6 +502,16 @@ def test_a_cancelled_run_ends() -> None:
         made.answer(f"{PREAMBLE} Question: How many records have the label 'animal'?")
 
 
+def test_filling_in_a_plan_can_be_cancelled() -> None:
+    corpus = corpus_of(document(RECORDS))
+    calls = RuleSubCalls(label_of)
+    layout = look(corpus)
+    made = ExhaustiveStrategy(corpus, Operators(corpus, calls), calls, "scripted", layout=layout)
+    with pytest.raises(RunCancelledError):
+        next(made.stream("What is the sum of all that was paid?", cancelled=lambda: True))
+    assert calls.calls == []
+
+
 def test_looking_at_the_documents_can_be_cancelled() -> None:
     events = strategy(corpus_of(document(RECORDS)), RuleSubCalls(label_of)).stream(
         "Which user has the most records?", cancelled=lambda: True

@@ -23,6 +23,11 @@ def test_members_of_json_and_cells_of_tables_are_fields() -> None:
     assert fields("| Ann | 3 |", ("name", "age")) == {"name": "Ann", "age": "3"}
 
 
+def test_half_a_character_of_json_does_not_get_out_of_its_record() -> None:
+    found = fields('{"id": 1, "te\\udc00xt": "cut \\ud83d", "whole": "\\ud83d\\ude00 é", "list": ["\\ud83d"]}')
+    assert found == {"id": "1", "te?xt": "cut ?", "whole": "\U0001f600 é", "list": '["\\ud83d"]'}
+
+
 @pytest.mark.parametrize("text", ["", "Just a sentence.", "He said: go", "http://example.org/a", "{broken"])
 def test_prose_has_few_fields(text: str) -> None:
     assert len(fields(text)) <= 1

@@ -1,7 +1,7 @@
 """Against counting by brute force."""
 
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, islice
 
 import pytest
 from hypothesis import given
@@ -83,12 +83,31 @@ def test_groups_and_pairs_are_those_of_trying_them_all(rows: list[Row], number: 
     others = {user for user in by_user if labels(user)["b"] >= 1 or labels(user).total() == 2}
     order = sorted(by_user, key=int)
     assert groups_that(rows, Key("user"), one) == [user for user in order if user in ones]
-    assert pairs_that(rows, Key("user"), one) == list(combinations([user for user in order if user in ones], 2))
-    assert pairs_that(rows, Key("user"), one, other) == [
-        (low, high)
-        for low, high in combinations(order, 2)
-        if (low in ones and high in others) or (low in others and high in ones)
-    ]
+    for second, expected in (
+        (None, list(combinations([user for user in order if user in ones], 2))),
+        (
+            other,
+            [
+                (low, high)
+                for low, high in combinations(order, 2)
+                if (low in ones and high in others) or (low in others and high in ones)
+            ],
+        ),
+    ):
+        count, pairs = pairs_that(rows, Key("user"), one, second)
+        assert (count, list(pairs)) == (len(expected), expected)
+
+
+def test_pairs_of_very_many_groups_are_counted_and_the_first_are_there_at_once() -> None:
+    rows = [Row(NOWHERE, {"user": str(number)}) for number in range(100_000)]
+    always = Required(all_of=(Amount((), Than.AT_LEAST, 1),))
+    count, pairs = pairs_that(rows, Key("user"), always)
+    assert count == 4_999_950_000
+    assert list(islice(pairs, 2)) == [("0", "1"), ("0", "2")]
+    late = Required(all_of=(Amount((Condition("user", Op.AT_LEAST, ("99990",)),), Than.AT_LEAST, 1),))
+    count, pairs = pairs_that(rows, Key("user"), late, always)
+    assert count == 10 * 99_990 + 45
+    assert next(pairs) == ("0", "99990")
 
 
 @given(ROWS)

@@ -182,3 +182,14 @@ def test_a_list_says_how_many_there_may_be() -> None:
     found = computed(Listing(label(Op.IS, "a")))
     assert (found.result.value, found.result.interval) == (48, Interval(44, 52))
     assert found.sentence.startswith("48 of 100 records")
+
+
+def test_of_more_pairs_than_can_be_listed_the_first_are_and_how_many_there_are_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rlm.plan.computing.MAX_PAIRS", 4)
+    rows = [Row(Handle("d", "v", at, at + 1), {"user": str(at)}) for at in range(5)]
+    plan = Plan(Splitting(SplitBy.LINE), Pairs(Key("user"), Required(all_of=(Amount((), Than.AT_LEAST, 1),))))
+    found = compute(plan, Executed(rows, Coverage(5, 5, 1, 1), 0, 0))
+    assert found.result.value == [["0", "1"], ["0", "2"], ["0", "3"], ["0", "4"]]
+    assert found.sentence == "10 pairs by user. Only the first 4 are listed: ask about fewer records for the others."
