@@ -95,9 +95,7 @@ class ExhaustiveStrategy:
         clock = StageClock()
         layout = self._layout or look(self._corpus, cancelled=cancelled)
         clock.lap("look")
-        planning = plan_question(
-            question, self._corpus, layout, self._subcalls, self._model_name, cancelled=cancelled
-        )
+        planning = plan_question(question, self._corpus, layout, self._subcalls, self._model_name, cancelled=cancelled)
         clock.lap("plan")
         yield Planned(explain(planning.plan), planning.plan.by)
         records = layout.records

@@ -62,10 +62,9 @@ def locate(quote: str, text: str) -> Span | None:
     out between them. Punctuation at the quotation's ends is ignored when nothing else fits. Time is linear in both
     arguments.
     """
-    exact = quote.strip()
-    if not any(map(str.isalnum, exact)):
+    if not any(map(str.isalnum, quote)):
         return None
-    found = _find(exact, text, 0, lambda start, end: not _cuts(text, start) and not _cuts(text, end))
+    found = locate_exactly(quote, text)
     if found is not None:
         return found
     source, wanted = _fold(text), fold(quote)
@@ -74,6 +73,14 @@ def locate(quote: str, text: str) -> Span | None:
         if span is not None:
             return source.starts[span[0]], source.ends[span[1] - 1]
     return None
+
+
+def locate_exactly(quote: str, text: str) -> Span | None:
+    """The first place where `quote` stands as it is, but for white space around it; much faster than `locate`."""
+    exact = quote.strip()
+    if not any(map(str.isalnum, exact)):
+        return None
+    return _find(exact, text, 0, lambda start, end: not _cuts(text, start) and not _cuts(text, end))
 
 
 def _parts(wanted: str) -> list[str]:

@@ -27,12 +27,16 @@ _MOMENT_SECONDS = 0.005
 
 @dataclass(frozen=True)
 class GrepHit:
-    """A match, the line it begins on (shortened around it where long), and that line's neighbours in `context`."""
+    """A match, the line it begins on (shortened around it where long), and that line's neighbours in `context`.
+
+    `shown` is where `line` stands: of a very long line, the part around the match.
+    """
 
     handle: Handle
     title: str
     text: str
     line: str
+    shown: Handle
     context: Handle
 
 
@@ -133,13 +137,15 @@ class Found:
 
     def hit(self, context_lines: int) -> GrepHit:
         first, last = self._lines(0)
-        shown = max(first, self.start - _LINE_CHARS // 2), min(last, max(self.end, self.start + _LINE_CHARS // 2))
+        begin = max(first, self.start - _LINE_CHARS // 2)
+        end = min(last, max(self.end, self.start + _LINE_CHARS // 2), begin + 2 * _LINE_CHARS)
         around = self._lines(context_lines)
         return GrepHit(
             handle=self._handle(self.start, self.end),
             title=self.document.title,
             text=self.text[self.start : min(self.end, self.start + _LINE_CHARS)],
-            line=self.text[shown[0] : min(shown[1], shown[0] + 2 * _LINE_CHARS)],
+            line=self.text[begin:end],
+            shown=self._handle(begin, end),
             context=self._handle(*around),
         )
 

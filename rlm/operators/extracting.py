@@ -6,6 +6,7 @@ from typing import Any
 
 from rlm.operators.prompts import EXTRACTING_SYSTEM, extracting_prompt, values_schema
 from rlm.subcalls.port import SubCall
+from rlm.subcalls.shape import require_usable
 
 _TOKENS_PER_VALUE = 40
 _TOKENS_AROUND = 32
@@ -22,7 +23,10 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 @dataclass(frozen=True)
 class ExtractingTask:
-    """The values of each record. `properties` are JSON schemas by name; each value may also be null."""
+    """The values of each record. `properties` are JSON schemas by name; each value may also be null.
+
+    Raises `ValueError` where none is named or a type is unknown, and `LanguageModelRefusedError` for what is no schema.
+    """
 
     instruction: str
     properties: Mapping[str, Mapping[str, object]]
@@ -34,6 +38,7 @@ class ExtractingTask:
         unknown = {str(each.get("type")) for each in self.properties.values()} - _TYPES.keys()
         if unknown:
             raise ValueError(f"a property's type is one of {', '.join(_TYPES)}, not {', '.join(sorted(unknown))}")
+        require_usable(values_schema(1, dict(self.properties)))
 
     def call(self, records: Sequence[str]) -> SubCall:
         properties = {name: _or_null(schema) for name, schema in self.properties.items()}

@@ -76,6 +76,17 @@ class Classification:
     def _counts(self) -> Counter[str]:
         return Counter(label for label in self.labels if label is not None)
 
+    @property
+    def rests_on(self) -> str:
+        """What is not certain of what is counted by these labels; empty where the model gave them all."""
+        inferred, wrong = self.coverage.slices_inferred, 1 - self.doubt.agreement
+        if not inferred:
+            return ""
+        return (
+            f"A classifier gave {inferred:,} of the {len(self.records):,} labels that this rests on; in its "
+            f"sample, {wrong:.1%} of such labels were not the model's."
+        )
+
     def labelled(self, label: str) -> Iterator[Handle]:
         """The records with a label, in reading order."""
         return (record for record, given in zip(self.records, self.labels, strict=True) if given == label)
@@ -172,6 +183,15 @@ def covered(
         slices_failed=min(refused, counted[JudgedBy.NOBODY]),
         tokens_failed=tokens[JudgedBy.NOBODY] if refused else 0,
         unit="record",
+    )
+
+
+def judged_by_beginning(records: int) -> str:
+    """How many records were shown to the model in part, in words."""
+    return (
+        "1 record was judged by its beginning"
+        if records == 1
+        else f"{records:,} records were judged by their beginning"
     )
 
 

@@ -150,7 +150,7 @@ class Operators:
         *,
         of: Projection = whole,
     ) -> Working[Extraction]:
-        """Take values out of each record; `properties` are JSON schemas by name. Raises `ValueError` for none."""
+        """Take values out of each record; `properties` are JSON schemas by name. Raises as `ExtractingTask`."""
         task = ExtractingTask(instruction, properties)
         subjects = Subjects(self._corpus, records, of, cancelled=self._cancelled)
         asked = yield from ask_packed(

@@ -98,8 +98,11 @@ def month(text: str) -> str | None:
 
 
 def number(text: str) -> float | None:
-    """`1,250.5`, `1.250,50`, `1 250` and `€ 30` are numbers; None for what is none, as `NaN` and infinity are: no sum can have
-    them. A lone comma or point before three digits is read as it is in English: `1,250` is more than a thousand."""
+    """`1,250.5`, `1.250,50`, `1 250` and `€ 30` are numbers; None for what is none.
+
+    `NaN` and infinity are none: no sum can have them. A lone comma or point before three digits is read as it is in
+    English: `1,250` is more than a thousand.
+    """
     bare = _SPACED.sub("", text.strip().strip("$€£%").strip())
     if _GROUPED.fullmatch(bare):
         bare = bare.replace(",", "")

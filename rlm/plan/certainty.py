@@ -46,12 +46,5 @@ def overlap(one: Interval | None, other: Interval | None) -> bool:
 def rests_on(plan: Plan, done: Executed) -> str:
     """What is not certain of an answer whose numbers have no interval; empty where a classifier gave no label."""
     named = columns_named(plan)
-    sentences = []
-    for column, found in done.classifications.items():
-        inferred, wrong = found.coverage.slices_inferred, 1 - found.doubt.agreement
-        if column in named and inferred:
-            sentences.append(
-                f"A classifier gave {inferred:,} of the {len(found.records):,} labels that this rests on; in its "
-                f"sample, {wrong:.1%} of such labels were not the model's."
-            )
-    return " ".join(sentences)
+    sentences = (found.rests_on for column, found in done.classifications.items() if column in named)
+    return " ".join(filter(None, sentences))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from rlm.corpus.records import SplitBy, Splitting
-from rlm.operators.judged import Classification
+from rlm.operators.judged import Classification, judged_by_beginning
 from rlm.operators.table import Condition
 from rlm.plan.executor import Executed
 from rlm.plan.plan import (
@@ -98,12 +98,7 @@ def _done(plan: Plan, done: Executed) -> Iterator[str]:
     for found in done.classifications.values():
         yield from _trust(found)
     if done.cut:
-        which = (
-            "1 record was judged by its beginning"
-            if done.cut == 1
-            else f"{done.cut:,} records were judged by their beginning"
-        )
-        yield f"{which}: no more of one fits a call."
+        yield f"{judged_by_beginning(done.cut)}: no more of one fits a call."
     for code, count in done.refused.items():
         yield f"{count:,} records have no result: {code.replace('_', ' ')}."
     yield f"{_aggregation(plan.answer)}, in code."

@@ -113,7 +113,7 @@ def _made(make: "Make", reading: _Reading, match: re.Match[str]) -> Aggregation 
         answer = make(reading, match)
     except UnreadableError:
         return None
-    conditions = repr(replace(answer, names=()) if isinstance(answer, Compare) else answer)
+    conditions = repr(replace(answer, names=("", "")) if isinstance(answer, Compare) else answer)
     return answer if all(named in conditions for named in dates_in(reading.asked)) else None
 
 

@@ -5,10 +5,12 @@ A sentence is none of these, however it was put together: it asserts something, 
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from rlm.corpus.cancelling import unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.recursive.spans import OpenedSpans
+from rlm.strategies import never
 
 _WINDOW = 1 << 20
 _SECONDS = 10.0
@@ -33,10 +35,13 @@ class ComputedValues:
     What the question has in quotation marks, and short choices that it names, are labels too.
     """
 
-    def __init__(self, question: str, corpus: Corpus, opened: OpenedSpans) -> None:
+    def __init__(
+        self, question: str, corpus: Corpus, opened: OpenedSpans, *, cancelled: Callable[[], bool] = never
+    ) -> None:
         self._question = f" {' '.join(_words(question))} "
         self._corpus = corpus
         self._opened = opened
+        self._cancelled = cancelled
         self._labels = {_folded(each) for each in _QUOTED.findall(question)}
 
     def know(self, labels: Iterable[str]) -> None:
@@ -48,7 +53,7 @@ class ComputedValues:
         self.know(each for each in said if isinstance(each, str) and len(each.split()) <= _SAID_WORDS)
 
     def stranger(self, answer: object) -> str | None:
-        """The first text of an answer that no code has computed, or None."""
+        """The first text of an answer that no code has computed, or None. Raises `RunCancelledError`."""
         texts = {text: self._parts(text) for text in _texts(answer) if not self._is_value(text)}
         wanted = {_folded(each) for text, parts in texts.items() for each in (text, *parts)}
         standing = self._standing(wanted - {""})
@@ -86,7 +91,7 @@ class ComputedValues:
         """Those of the texts that stand in documents of which something was opened, or which a program scanned."""
         standing: set[str] = set()
         overlap = 2 * max(map(len, wanted), default=0)
-        for window in self._windows(overlap) if wanted else ():
+        for window in unless_cancelled(self._windows(overlap), self._cancelled) if wanted else ():
             standing |= {each for each in wanted - standing if each in window}
             if standing == wanted:
                 break

@@ -5,7 +5,7 @@ Other than there, the answer is handed in by a call that checks it, budgets boun
 calls go through the same port as those of its code, so that they are logged, replayed and paid for alike.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
@@ -45,6 +45,7 @@ _WARNED = {
     "seconds": "seconds",
 }
 _MAX_IDLE_TURNS = 5
+_MAX_NOTES = 8
 _MAX_LOST_SANDBOXES = 3
 # Of the room that a prompt has; what is over is cut to half of it, so that the beginning stays the same for a while.
 _HISTORY_SHARE = 0.8
@@ -96,10 +97,12 @@ class RecursiveRun:
         self._children = Usage()
         self._parts = 0
         self.opened = OpenedSpans(workspace.corpus)
-        self.submissions = Submissions(question, workspace.corpus, self.opened)
         self.reason = ""
         self._failure = ""
         self._time = TimeLimit(workspace.budget)
+        self.submissions = Submissions(
+            question, workspace.corpus, self.opened, cancelled=lambda: cancelled() or self._time.ended()
+        )
         deeper = self._descend if self._may_descend() else None
         self._instructions = instructions(workspace.profile)
         self._opening = opening(question, workspace.corpus, deeper=deeper is not None)
@@ -115,7 +118,7 @@ class RecursiveRun:
             search=workspace.search(workspace.corpus) if workspace.search else None,
             descend=deeper,
         )
-        self._tools = Toolbox(context).tools()
+        self._toolbox = Toolbox(context)
 
     @property
     def usage(self) -> Usage:
@@ -132,7 +135,8 @@ class RecursiveRun:
         Raises `RunCancelledError`, `SandboxUnavailableError`, and what the model's server refuses if nothing was
         drafted.
         """
-        session = self._workspace.sandbox.open(self._tools)
+        tools = self._toolbox.tools()
+        session = self._workspace.sandbox.open(tools)
         idle = lost = 0
         try:
             for number in range(1, self._workspace.max_turns + 1):
@@ -155,7 +159,7 @@ class RecursiveRun:
                     if lost == _MAX_LOST_SANDBOXES:
                         self.reason = "The model's code ran out of time or memory again and again."
                         return
-                    session = self._workspace.sandbox.open(self._tools)
+                    session = self._workspace.sandbox.open(tools)
             self.reason = f"No answer was submitted in {self._workspace.max_turns} cells."
         finally:
             session.close()
@@ -213,6 +217,7 @@ class RecursiveRun:
         cell_, survived = Cell("", 0, None, 0.0), True
         if read.code is not None:
             cell_, survived = self._run_cell(read.code, session)
+            cell_ = replace(cell_, output=_with_notes(cell_.output, self._toolbox.notes()))
         shown = "\n".join(part.rstrip() for part in (cell_.output, cell_.error or "", read.note) if part.strip())
         self._turns.append(cell(number, read.code, shown))
         self._trim_to_window()
@@ -304,6 +309,14 @@ class RecursiveRun:
         ]
         status = "answered" if found.supported and child.submissions.final else "partial"
         return {"answer": as_text(found.value), "evidence": evidence, "status": status}
+
+
+def _with_notes(output: str, notes: Sequence[str]) -> str:
+    """What a cell gave, with what its tools have to say about what they returned."""
+    shown = [f"Note: {note}" for note in notes[:_MAX_NOTES]]
+    if len(notes) > _MAX_NOTES:
+        shown.append(f"Note: and {len(notes) - _MAX_NOTES} more such notes.")
+    return "\n".join(part for part in (output.rstrip(), *shown) if part) if shown else output
 
 
 def _span(located: Located) -> Handle:

@@ -17,11 +17,12 @@ reply with ONE cell between ```python and ```, look at what it prints, and go on
 The value of the last expression is shown. Long output is cut in the middle, so print what matters.
 
 Tools (a handle is a dict with document, version, start, end; hits and records are handles too):
-search(query, top_k=10) -> hits with text, title        by words and meaning, best first
+search(query, top_k=10) -> hits with text, title        by words and meaning, best first, 50 at most
 grep(pattern, limit=50, ignore_case=False, cursor=None) -> {"hits": [...], "next_cursor": ...}   in reading order
 count(pattern, ignore_case=False) -> {"total": n, "documents": {id: n}, "complete": bool}
-read(handle, start=0, end=None) -> text                 slices of it as of a str; a document's id works as a handle
-outline(handle=None, offset=0) -> documents, or the sections of one, each a handle with tokens
+read(handle, start=0, end=None) -> text                 slices of it as of a str; a document's id works as a handle; \
+of a list of handles, their texts
+outline(handle=None, offset=0) -> documents, 50 at once, or the sections of one, each a handle with tokens
 records(handle=None, by="line", pattern="") -> handles  by: line, start, separator (with pattern), chunk, document
 classify(records, labels) -> a label or None each       labels: {"name": "definition"}
 extract(records, instruction, properties) -> a dict or None each      properties: {"name": {"type": "string"}}

@@ -1,12 +1,13 @@
 """Handles as the plain values that code in a sandbox holds, and which spans it has opened."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 from rlm.answers import Coverage
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
-from rlm.operators.judged import JudgedBy
+from rlm.operators.judged import NOTHING_CUT, JudgedBy, judged_by_beginning
 from rlm.sandbox.port import ToolError
 
 PlainHandle = dict[str, Any]
@@ -64,35 +65,67 @@ class OpenedSpans:
         self._spans: dict[str, list[Handle]] = {}
         self._inferred: dict[str, list[Handle]] = {}
         self._latest: list[Handle] = []
+        self._read: list[Handle] = []
         self._scanned: dict[str, CorpusDocument] = {}
         self._missed: dict[tuple[str, Handle], str] = {}
+        self._cut: set[Handle] = set()
+        self._remarks: dict[str, None] = {}
 
     def add(self, handles: Iterable[Handle]) -> None:
+        """Notes what the run's code was given."""
         for handle in handles:
-            self._spans.setdefault(handle.version_id, []).append(handle)
-            self._latest.append(handle)
+            self._open(handle)
+            self._read.append(handle)
+
+    def _open(self, handle: Handle) -> None:
+        self._spans.setdefault(handle.version_id, []).append(handle)
+        self._latest.append(handle)
 
     def scan(self, documents: Iterable[CorpusDocument]) -> None:
         self._scanned.update((each.handle.version_id, each) for each in documents)
 
-    def judge(self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()) -> None:
-        """Notes what an operator made of records; `refused` are the codes of why it left some out."""
+    def judge(
+        self,
+        operator: str,
+        judgements: Iterable[tuple[Handle, JudgedBy]],
+        refused: Iterable[str] = (),
+        cut: Mapping[int, float] = NOTHING_CUT,
+    ) -> None:
+        """Notes what an operator made of records; `refused` are the codes of why it left some out, and `cut[i]` the
+        share of the judgement's record that was shown, where that was not all."""
         why = ", ".join(code.replace("_", " ") for code in refused) or "no result"
-        for handle, by in judgements:
+        for place, (handle, by) in enumerate(judgements):
             if by is JudgedBy.NOBODY:
                 self._missed[operator, handle] = why
                 continue
             self._missed.pop((operator, handle), None)
-            if by is JudgedBy.MODEL:
-                self.add([handle])
-            else:
+            if by is not JudgedBy.MODEL:
                 self._inferred.setdefault(handle.version_id, []).append(handle)
+            elif place in cut:
+                self._cut.add(handle)
+                self._open(handle[: ceil(len(handle) * cut[place])])
+            else:
+                self._open(handle)
+
+    def remark(self, sentence: str) -> None:
+        """Notes what whoever reads a value that was computed from all of this has to know."""
+        self._remarks[sentence] = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return tuple(self._remarks)
 
     def adopt(self, other: "OpenedSpans", latest: int) -> None:
         """What a part of the run has had before it; of the spans, so many of the latest."""
-        self.add(other.latest(latest))
+        read = set(other._read)
+        for handle in other.latest(latest):
+            self._open(handle)
+            if handle in read:
+                self._read.append(handle)
         self.scan(other._scanned.values())
         self._missed.update(other._missed)
+        self._cut |= other._cut
+        self._remarks.update(other._remarks)
         for version, spans in other._inferred.items():
             self._inferred.setdefault(version, []).extend(spans)
 
@@ -105,6 +138,10 @@ class OpenedSpans:
     def latest(self, count: int) -> Sequence[Handle]:
         """The spans opened last, the last of them first."""
         return list(dict.fromkeys(reversed(self._latest)))[:count]
+
+    def latest_read(self, count: int) -> Sequence[Handle]:
+        """Of those that the run's code was given, and did not only have judged, the last first."""
+        return list(dict.fromkeys(reversed(self._read)))[:count]
 
     def coverage(self) -> Coverage:
         """By tokens; each counts once. Documents are the slices, read when any of them was opened.
@@ -134,11 +171,14 @@ class OpenedSpans:
             records = len({handle for _, handle in self._missed})
             said = "1 record was" if records == 1 else f"{records:,} records were"
             return f"{said} not judged: {', '.join(dict.fromkeys(self._missed.values()))}"
+        if self._cut:
+            return judged_by_beginning(len(self._cut))
         return "" if self._complete else "computed from a part of the documents"
 
     @property
     def judged_all(self) -> bool:
-        return not self._missed
+        """Whether an operator judged all that it was given, to its end."""
+        return not self._missed and not self._cut
 
     @property
     def _complete(self) -> bool:

@@ -1,16 +1,18 @@
 """Typed answers with evidence: quotations are located, claims judged, and what is wrong goes back to be mended."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from rlm.answerability import weigh
+from rlm.corpus.cancelling import unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.quotes import locate
+from rlm.quotes import locate, locate_exactly
 from rlm.recursive.computed import ComputedValues
 from rlm.recursive.spans import OpenedSpans, parse_handle
 from rlm.replies import Quotation, Reply
 from rlm.sandbox.port import ToolError
+from rlm.strategies import never
 from rlm.support import Support
 from rlm.verification import Judged, Located, verify
 
@@ -20,6 +22,8 @@ _QUOTE_CHARS = 600
 _AROUND_CHARS = 400
 _SPANS_LOOKED_AT = 200
 _DOCUMENT_CHARS = 2_000_000
+# Of one hand-in, in all its quotations that do not stand there letter by letter.
+_FOLDED_CHARS = 6_000_000
 _HOW = (
     'evidence is a list of {"document": …, "start": …, "end": …, "quote": "words copied from it"}, or of quotes alone'
 )
@@ -57,12 +61,17 @@ class Submitted:
 class Submissions:
     """What a run's code handed in, drafts too; the best of them answers when there is no more budget."""
 
-    def __init__(self, question: str, corpus: Corpus, opened: OpenedSpans) -> None:
+    def __init__(
+        self, question: str, corpus: Corpus, opened: OpenedSpans, *, cancelled: Callable[[], bool] = never
+    ) -> None:
+        """What is handed in is looked for in the documents, which takes a while: `RunCancelledError` ends it."""
         self._question = question
         self._corpus = corpus
         self._opened = opened
+        self._cancelled = cancelled
         self._doubted = False
-        self.values = ComputedValues(question, corpus, opened)
+        self._left_to_fold = 0
+        self.values = ComputedValues(question, corpus, opened, cancelled=cancelled)
         self.final: Submitted | None = None
         self.draft: Submitted | None = None
 
@@ -132,6 +141,7 @@ class Submissions:
         if not isinstance(evidence, list | tuple) or len(evidence) > _MAX_EVIDENCE:
             raise ToolError(f"{_HOW}; {_MAX_EVIDENCE} at most")
         found, missing = [], []
+        self._left_to_fold = _FOLDED_CHARS
         for each in evidence:
             quote, span = self._find(each)
             if span is None:
@@ -141,7 +151,7 @@ class Submissions:
         if missing:
             raise ToolError(
                 f"these quotes stand nowhere in what you read: {[each[:120] for each in missing[:5]]}. "
-                "Copy the words exactly as read() returns them, and say in which document"
+                "Copy the words exactly as read() returns them, and say where: document, start and end"
             )
         return tuple(found)
 
@@ -161,10 +171,17 @@ class Submissions:
         return quote, self._among(quote, self._around(handle))
 
     def _among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
-        for span in spans:
-            at = locate(quote, self._corpus.text(span))
-            if at is not None:
-                return span[at[0] : at[1]]
+        """Where it stands as it is, or else but for how it is typed, which is looked for in so much text only."""
+        places = list(dict.fromkeys(spans))
+        for find in (locate_exactly, locate):
+            for span in unless_cancelled(places, self._cancelled):
+                if find is locate:
+                    self._left_to_fold -= len(span)
+                    if self._left_to_fold < 0:
+                        return None
+                at = find(quote, self._corpus.text(span))
+                if at is not None:
+                    return span[at[0] : at[1]]
         return None
 
     def _around(self, handle: Handle) -> Iterator[Handle]:
@@ -175,6 +192,7 @@ class Submissions:
             yield document
 
     def _anywhere(self) -> Iterator[Handle]:
+        yield from self._opened.latest_read(_SPANS_LOOKED_AT)
         yield from self._opened.latest(_SPANS_LOOKED_AT)
         if self._corpus.size.characters <= _DOCUMENT_CHARS:
             yield from (document.handle for document in self._corpus.documents)

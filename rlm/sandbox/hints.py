@@ -26,7 +26,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"time limit exceeded", "Do less in a cell; split the work, and let tools search and count."),
     (r"memory limit exceeded", "Read less at once; keep handles and results, not texts."),
     (r"maximum recursion depth exceeded", "Use a loop."),
-    (r"suspension limit", "Use the batched tools: one call of them does many things."),
+    (
+        r"suspension limit",
+        "Call a tool once for many things: read, classify, extract and llm_query_batched take lists.",
+    ),
     (r"class inheritance", "Write a class without bases, or plain functions."),
     (r"exceptions can only be called with", "Give the exception one string."),
     (r"unexpected keyword argument", "Look at the signature of what you call."),

@@ -53,7 +53,9 @@ def test_a_hit_shows_its_line_and_as_many_around_it_as_were_asked_for() -> None:
 
 
 def test_a_long_line_is_shown_around_its_match_only() -> None:
-    (hit,) = grep(corpus_of("x" * 50_000 + "whale" + "y" * 50_000), "whale").hits
+    corpus = corpus_of("x" * 50_000 + "whale" + "y" * 50_000)
+    (hit,) = grep(corpus, "whale").hits
+    assert corpus.text(hit.shown) == hit.line
     assert "whale" in hit.line
     assert len(hit.line) < 1_000
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from retrieval.embedding import HashingEmbedder
 from rlm.answers import Answer, AnswerStatus
 from rlm.corpus.corpus import Corpus
+from rlm.operators.cascade import CascadeLimits
 from rlm.operators.judged import JudgedBy
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
@@ -118,3 +120,73 @@ def test_what_a_classifier_judged_is_inferred_and_not_read() -> None:
     assert 0 < coverage.tokens_read < coverage.tokens_in_scope
     assert abs(coverage.tokens_read + coverage.tokens_inferred - coverage.tokens_in_scope) <= 1
     assert not opened.missing
+
+
+def test_a_count_by_labels_that_a_classifier_gave_says_so(sandbox: Sandbox) -> None:
+    def cascading(corpus: Corpus, subcalls: SubCalls) -> Operators:
+        limits = CascadeLimits(read_all=100, sample=200, target=0.9)
+        return Operators(corpus, subcalls, HashingEmbedder(), cascade_limits=limits)
+
+    ships = "\n".join(f"Ship {n}: {'lost in a storm' if n % 3 == 0 else 'sold to an owner'}, {n}" for n in range(1_500))
+    root = ScriptedRoot(in_code(SORTED), in_code("submit(n, computed=True)"))
+    space = Workspace(corpus_of(ships), Both(root, RuleSubCalls(ended)), PROFILE, sandbox, cascading)
+    answer = RecursiveStrategy(space).answer("How many ships were lost?")
+    said = "of the 1,500 labels that this rests on; in its sample,"
+    assert "Note: classify: A classifier gave" in root.prompts[1]
+    assert said in root.prompts[1]
+    assert said in answer.text
+    assert any(said in reason for reason in answer.reasons)
+    assert answer.status is AnswerStatus.ANSWERED
+    assert answer.coverage is not None
+    assert answer.coverage.tokens_inferred > 0
+
+
+@pytest.mark.parametrize(
+    ("code", "rule"),
+    [
+        ('found = classify(records(by="document"), {"lost": "went down", "sold": "has a new owner"})', ended),
+        ('found = extract(records(by="document"), "The end", {"end": {"type": "string"}})', lambda text: {"end": "x"}),
+        ('rs = records(by="document")\nfound = pairs([(rs[0], rs[1])], "Both?")', lambda text: "yes"),
+    ],
+    ids=["classify", "extract", "pairs"],
+)
+def test_records_that_were_judged_by_their_beginning_make_an_answer_partial(
+    sandbox: Sandbox, code: str, rule: Callable[[str], object]
+) -> None:
+    def small(corpus: Corpus, subcalls: SubCalls) -> Operators:
+        return Operators(corpus, subcalls, limits=PackLimits(5, 300))
+
+    root = ScriptedRoot(in_code(code), in_code("submit(len(found), computed=True)"))
+    logs = [f"The log of ship {n}. {'All is well. ' * 400}" for n in range(2)]
+    space = Workspace(corpus_of(*logs), Both(root, RuleSubCalls(rule)), PROFILE, sandbox, small)
+    answer = RecursiveStrategy(space).answer("How many ships were lost?")
+    assert answer.status is AnswerStatus.PARTIAL
+    assert "2 records were judged by their beginning" in answer.text
+    assert "2 records were judged by their beginning." in answer.reasons
+    assert answer.coverage is not None
+    assert 0 < answer.coverage.tokens_read < answer.coverage.tokens_in_scope / 2
+
+
+def test_what_is_no_record_is_told_to_the_model_and_with_the_answer_where_it_is_much(sandbox: Sandbox) -> None:
+    def counted(errors: int) -> tuple[Answer, str]:
+        lines = [f"ERROR: the pump {n} has stopped" if n < errors else f"INFO: pump {n} runs" for n in range(100)]
+        root = ScriptedRoot(in_code("n = len(records())"), in_code("submit(n, computed=True)"))
+        space = Workspace(corpus_of("\n".join(lines)), root, PROFILE, sandbox, operators)
+        return RecursiveStrategy(space).answer("How many lines are there?"), root.prompts[1]
+
+    answer, shown = counted(35)
+    assert "Note: records() left out 35 other pieces of text, which look like no record, such as 'ERROR: the" in shown
+    assert answer.result is not None
+    assert answer.result.value == 65
+    assert "65 records were counted; 35 other pieces of text were taken for none." in answer.text
+    few, shown = counted(2)
+    assert "left out 2 other pieces" in shown
+    assert "taken for none" not in few.text
+
+
+def test_a_long_line_counts_as_read_where_it_was_shown(sandbox: Sandbox) -> None:
+    root = ScriptedRoot(in_code("grep('whale')\nsubmit(None)"))
+    space = Workspace(corpus_of("x " * 50_000 + "whale" + " y" * 50_000), root, PROFILE, sandbox, operators)
+    coverage = RecursiveStrategy(space).answer("Which?").coverage
+    assert coverage is not None
+    assert 0 < coverage.tokens_read < coverage.tokens_in_scope / 50

@@ -25,7 +25,9 @@ from rlm.prices import Price
 from rlm.profiles import ModelProfile
 from rlm.questions import QuestionError
 from rlm.recursive.loop import Workspace
+from rlm.recursive.spans import OpenedSpans
 from rlm.recursive.strategy import RecursiveStrategy
+from rlm.recursive.submitting import Submissions
 from rlm.recursive.trajectory import Turn
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
@@ -174,6 +176,68 @@ inner = {**h, 'end': h['start'] + 6}
 print(read(inner), inner['document'])"""
     output = Asked(sandbox, in_code(code), in_code(SUBMIT)).turns[0].output
     assert output == "Ship 5: built in 1705, sold | Ship 5 | sold\nShip 5 doc-2\n"
+
+
+def test_a_list_of_handles_is_read_at_once(sandbox: Sandbox) -> None:
+    asked = Asked(
+        sandbox, in_code("print(read(records(outline()[1])[:2], 0, 6))\nprint(read([]))"), in_code("submit(None)")
+    )
+    assert "['Ship 1', 'Ship 2']\n[]" in asked.shown
+
+
+def test_pages_and_searches_that_do_not_give_all_say_so(sandbox: Sandbox) -> None:
+    many = tuple(f"Letter {n}." for n in range(70))
+    asked = Asked(
+        sandbox, in_code("print(len(outline()), len(outline(offset=50)))"), in_code("submit(None)"), documents=many
+    )
+    assert "50 20\nNote: outline() gave documents 0 to 49 of 70: outline(offset=50) goes on." in asked.shown
+    sections = "".join(f"# Part {n}\n\nText.\n\n" for n in range(5))
+    asked = Asked(
+        sandbox,
+        in_code("d = outline()[0]\nprint([s['heading'] for s in outline(d, offset=3)])"),
+        in_code("submit(None)"),
+        documents=(sections,),
+    )
+    assert "['Part 3', 'Part 4']" in asked.shown
+    assert "Note:" not in asked.shown.split("Cell 1:")[1]
+
+
+def test_a_schema_that_cannot_be_used_is_told_at_once(sandbox: Sandbox) -> None:
+    wrong = 'extract(records(), "The year", {"year": {"type": "number", "minimum": "0"}})'
+    asked = Asked(sandbox, in_code(wrong), in_code("submit(None)"))
+    assert "The JSON schema cannot be used" in asked.shown
+    assert asked.answer.usage.calls == 2
+
+
+def test_a_quote_is_found_behind_many_records_that_were_judged(sandbox: Sandbox) -> None:
+    log = "\n".join(f"Day {n}: the ship sailed {n} miles" for n in range(300))
+    logs = (log, "The keeper of the lamp was called Anselm.\n", "x" * 2_100_000)
+    code = (
+        "print(read(outline()[1]))\n"
+        'found = classify(records(outline()[0]), {"sail": "", "rest": ""})\n'
+        'submit("Anselm was the keeper of the lamp.", "The keeper of the lamp was called “Anselm”.")'
+    )
+    rules = RuleSubCalls(lambda _: "sail")
+    root = ScriptedRoot(in_code(code), in_code("submit(None)"))
+
+    class Both:
+        def run(self, calls: Any, **options: Any) -> Any:  # noqa: ANN401
+            return (root if calls[0].purpose == "root" else rules).run(calls, **options)
+
+    space = replace(workspace(sandbox, root, *logs), subcalls=Both())
+    answer = RecursiveStrategy(space).answer("Who was the keeper of the lamp?")
+    assert answer.status is not AnswerStatus.NOT_FOUND
+    assert answer.citations[0].quote == "The keeper of the lamp was called Anselm."
+
+
+def test_looking_for_quotations_ends_with_the_run(sandbox: Sandbox) -> None:
+    corpus = corpus_of("word " * 100_000)
+    opened = OpenedSpans(corpus)
+    opened.add(each.handle for each in corpus.documents)
+    asked = iter([False, True])
+    submissions = Submissions("Which?", corpus, opened, cancelled=lambda: next(asked))
+    with pytest.raises(RunCancelledError):
+        submissions.submit("a word", ["“words” that stand nowhere"], False)
 
 
 def test_batched_sub_calls_keep_order_and_one_failure_is_none(sandbox: Sandbox) -> None:
