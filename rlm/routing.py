@@ -57,7 +57,7 @@ class Route:
 _ABOUT_MANY = re.compile(
     r"\bhow many\b|\b(?:most|least)[ -](?:common|frequent|often)\b|\b(?:which|what) [\w ]{2,30} (?:has|have|had) the\b"
     r"|\b(?:more|less) (?:common|frequent) than\b|\bare there (?:more|fewer)\b|\bpairs of\b|\b(?:list|find) all\b"
-    r"|\bfirst month\b|\bless common\b",
+    r"|\bfirst month\b|\bless common\b|\b(?:is|was|are|were) the (?:total|sum|average|mean)\b",
     re.IGNORECASE,
 )
 # Questions that no few passages answer, and for which a model that programs well may look around on its own.

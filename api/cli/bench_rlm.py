@@ -101,7 +101,10 @@ def rlm(
         bool, typer.Option("--every-record", help="Of many records, have the model read all.")
     ] = False,
     max_calls: Annotated[int | None, typer.Option(help="The most calls of the model for a question.", min=1)] = None,
-    deadline_seconds: Annotated[float | None, typer.Option(help="Give up on a question after so long.", min=1)] = None,
+    deadline_seconds: Annotated[
+        float | None,
+        typer.Option(help="Give up on a question after so long; a recursive one without --max-calls has 900.", min=1),
+    ] = None,
     prices: Annotated[
         tuple[float, float] | None, typer.Option(help="US$ for a million tokens read and written.", min=0)
     ] = None,

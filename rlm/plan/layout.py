@@ -8,18 +8,19 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.corpus.lines import fields
 from rlm.corpus.records import Records, guess_splitting, split
-from rlm.operators.table import day
+from rlm.operators.table import day, number
 from rlm.strategies import never
 
 _SAMPLED = 200
 _COMMON = 0.5
-_DATES = 0.8
+_OF_A_KIND = 0.8
 
 
 @dataclass(frozen=True)
 class Layout:
-    """`columns` are the fields that most records have; `dates` those of them that are dates. `text_column` is the one
-    with the longest values, or None where records have no fields. `preamble` is the first of what is no record.
+    """`columns` are the fields that most records have; `dates` those of them that are dates, `numbers` those that are
+    numbers. `text_column` is the one with the longest values, or None where records have no fields. `preamble` is the
+    first of what is no record.
     """
 
     records: Records
@@ -27,6 +28,7 @@ class Layout:
     dates: tuple[str, ...] = ()
     text_column: str | None = None
     preamble: str = ""
+    numbers: tuple[str, ...] = ()
 
     def column(self, name: str) -> str | None:
         """The column that a word means: `users`, `user IDs` and `USER` mean `User`; None where no column is meant."""
@@ -41,11 +43,14 @@ def look(corpus: Corpus, *, cancelled: Callable[[], bool] = never) -> Layout:
     rows = [fields(text, records.columns) for text in corpus.read_all(sampled)]
     counts = Counter(name for row in rows for name in row)
     columns = tuple(name for name, count in counts.items() if count >= _COMMON * len(rows))
-    dates = tuple(name for name in columns if _are_dates([row[name] for row in rows if name in row]))
+    dates, numbers = (
+        tuple(name for name in columns if _are_all(read, [row[name] for row in rows if name in row]))
+        for read in (day, number)
+    )
     lengths = {name: sum(len(row.get(name, "")) for row in rows) for name in columns if name not in dates}
     text_column = max(lengths, key=lambda name: lengths[name]) if len(columns) > 1 and lengths else None
     preamble = "\n".join(corpus.read_all(records.left_out[:5]))
-    return Layout(records, columns, dates, text_column, preamble[:8_000])
+    return Layout(records, columns, dates, text_column, preamble[:8_000], numbers)
 
 
 def spread(handles: Sequence[Handle]) -> list[Handle]:
@@ -54,8 +59,8 @@ def spread(handles: Sequence[Handle]) -> list[Handle]:
     return [handles[at * len(handles) // count] for at in range(count)]
 
 
-def _are_dates(values: list[str]) -> bool:
-    return bool(values) and sum(day(value) is not None for value in values) >= _DATES * len(values)
+def _are_all(read: Callable[[str], object | None], values: list[str]) -> bool:
+    return bool(values) and sum(read(value) is not None for value in values) >= _OF_A_KIND * len(values)
 
 
 def _stem(name: str) -> str:

@@ -25,6 +25,7 @@ from rlm.plan.plan import (
     CountGroups,
     Filter,
     Listing,
+    Measure,
     Pairs,
     Plan,
     Rank,
@@ -204,6 +205,17 @@ def _count(reading: _Reading, _match: re.Match[str]) -> Aggregation | None:
     return Count(where) if where and not _unread(reading, where) else None
 
 
+def _measure(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
+    """`What is the average rating?`, of a field of numbers; with conditions on fields and labels."""
+    column = reading.layout.column(match["column"])
+    if column not in reading.layout.numbers or column is None:
+        return None
+    where = reading.where(match["rest"])
+    return (
+        None if _says_more(match["rest"], where) else Measure(column, shapes.MEASURES[match["what"].casefold()], where)
+    )
+
+
 def _pairs(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     key = reading.key(match["unit"])
     task = pair_task(reading.labels, reading.layout, match["rest"])
@@ -217,9 +229,13 @@ def _unread(reading: _Reading, where: tuple[Condition, ...]) -> bool:
     """Whether a question that defines no labels asks for more than its conditions on written fields say."""
     if any(condition.column == LABEL for condition in where):
         return False
-    rest = re.sub(rf"^how many {shapes.RECORDS}\b", "", reading.asked, flags=re.IGNORECASE)
+    return _says_more(re.sub(rf"^how many {shapes.RECORDS}\b", "", reading.asked, flags=re.IGNORECASE), where)
+
+
+def _says_more(text: str, where: tuple[Condition, ...]) -> bool:
+    """Whether a text has words that say something and are in no condition."""
     known = " ".join(value for condition in where for value in (condition.column, *condition.values))
-    words = set(re.findall(r"[a-z]{4,}", rest.casefold())) - set(re.findall(r"[a-z]{4,}", known.casefold()))
+    words = set(re.findall(r"[a-z]{4,}", text.casefold())) - set(re.findall(r"[a-z]{4,}", known.casefold()))
     return bool(words - shapes.SMALL_WORDS)
 
 
@@ -233,14 +249,18 @@ _SHAPES: tuple[tuple[re.Pattern[str], Make], ...] = (
     (shapes.COMPARISON, _comparison),
     (shapes.MORE_COMMON, _comparison),
     (shapes.MORE_THAN, _more_than),
+    (shapes.MEASURE, _measure),
     (shapes.HOW_MANY, _count),
 )
 
 
 def _judged(reading: _Reading) -> Plan | None:
-    """`How many of the reviews mention the staff?`: a yes/no question about each record, counted or listed."""
+    """`How many of the reviews mention the staff?`: a yes/no question about each record, counted or listed.
+
+    Of no single record can be said whether it is the most common one.
+    """
     match = shapes.CRITERION.match(reading.asked)
-    if match is None or reading.labels is not None:
+    if match is None or reading.labels is not None or shapes.RANKING.search(reading.asked):
         return None
     where = field_conditions(reading.layout, match["what"])
     met = (Condition(MATCHES, Op.IS, (YES,)), *where)

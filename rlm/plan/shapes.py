@@ -47,6 +47,7 @@ RANK_OF_LABEL = _pattern(
     rf"""(?:which|what) (?:\ (?:one\ )?of\ the|\ is\ the)? \ (?P<unit>labels?|class(?:es)?|categor(?:y|ies)|\w+)\b .*?
     {_ORDINAL.replace(" (", "[ ](")} [ ] (?P<most>most|least)[ -](?:common|frequent|often)"""
 )
+RANKING = _pattern(r"""\b (?:most|least)[ -](?:common|frequent|often|popular)""")
 COMPARISON = _pattern(
     r"""\b is\ (?P<one>[^?]+?)\ more\ common,?\ less\ common,?\ or[ ]
     (?:as\ common\ as|the\ same\ (?:frequency\ )?as|equally\ common\ as)\ (?P<other>[^?]+)"""
@@ -55,6 +56,25 @@ MORE_COMMON = _pattern(
     r"""\b (?:is|are)\ (?P<one>[^?]+?)\ (?:more|less)\ (?:common|frequent)\ than\ (?P<other>[^?]+)"""
 )
 MORE_THAN = _pattern(r"""\b are\ there\ (?:more|fewer)\ (?P<one>[^?]+?)\ than\ (?P<other>[^?]+)""")
+MEASURE = _pattern(
+    r"""\b (?:what|which|how\ much) \ (?:is|was|are|were)\ the[ ]
+    (?P<what>total|sum|average|mean|highest|largest|greatest|maximum|lowest|smallest|minimum)
+    (?:\ (?:of|all|the))* \ (?P<column>[\w-]+) \b
+    (?:\ (?:of|in|over)\ (?:all\ the|all|the|these)\ [\w-]+)? (?P<rest>.*)"""
+)
+MEASURES = {
+    "total": "sum",
+    "sum": "sum",
+    "average": "average",
+    "mean": "average",
+    "highest": "maximum",
+    "largest": "maximum",
+    "greatest": "maximum",
+    "maximum": "maximum",
+    "lowest": "minimum",
+    "smallest": "minimum",
+    "minimum": "minimum",
+}
 HOW_MANY = _pattern(r"""\b how\ many\b""")
 CRITERION = _pattern(
     r"""^\s* (?P<how>how\ many|which|list\ all|list\ the|what\ are\ all|find\ all) (?:\ of)? (?:\ the)?

@@ -54,6 +54,7 @@ class DurableRun:
         self._lock = threading.Lock()
         self._occurrences: Counter[str] = Counter()
         self._nonces = itertools.count()
+        self._goes_on = False
         self._writer = LogWriter(log.append)
         self._spending = Spending(run.spent)
         self._budget: Budget | None = None
@@ -94,6 +95,15 @@ class DurableRun:
         self._spending.charge(self._log.lost(), budget, price)
         self._budget = budget
         return budget
+
+    def met_again(self, budget: Budget) -> None:
+        """All so far was done by an earlier attempt: the time in which it is met again is not counted twice."""
+        if not self._goes_on:
+            budget.met_again()
+
+    def goes_on(self) -> None:
+        """From here on something is new."""
+        self._goes_on = True
 
     def nonce(self) -> str:
         """Nobody who wrote a document knew the run's id, 122 random bits that were drawn afterwards."""
@@ -148,6 +158,7 @@ class _DurableSubCalls:
     ) -> None:
         self._inner = inner
         self._run = run
+        self._budget = budget
         self._charge = partial(spending.charge, budget=budget, price=price)
         self._charge_rest = partial(spending.charge_rest, budget, price)
 
@@ -162,7 +173,10 @@ class _DurableSubCalls:
             self._charge(paid(result))
             finished(at, result)
         missing = [at for at in range(len(calls)) if at not in results]
+        if calls and not missing:
+            self._run.met_again(self._budget)
         if missing:
+            self._run.goes_on()
             self._charge_rest()
             told = _Told(self._run, calls, keys, missing, finished)
             for place, result in enumerate(

@@ -84,6 +84,15 @@ def test_without_a_language_model_only_written_fields_are_counted() -> None:
     assert routed("Which user has the most records?", judge=False).strategy is StrategyName.EXHAUSTIVE
 
 
+def test_a_field_of_numbers_is_added_up_by_whoever_asks_for_its_sum() -> None:
+    invoices = corpus_of(
+        "\n".join(f"Customer: {n} || Amount: {n}.50 || Note: a note of some length" for n in range(20))
+    )
+    found = routed("What is the total amount of the invoices?", invoices, judge=False)
+    assert found.strategy is StrategyName.EXHAUSTIVE
+    assert routed("What is the total length of the bridge?", invoices).strategy is StrategyName.DIRECT
+
+
 def test_a_caller_may_force_a_strategy() -> None:
     assert routed("Beasts, in total?", wanted=StrategyName.EXHAUSTIVE).strategy is StrategyName.EXHAUSTIVE
     assert routed(COUNTING, wanted=StrategyName.DIRECT).strategy is StrategyName.DIRECT

@@ -4,7 +4,7 @@ from rlm.corpus.handles import Handle
 from rlm.operators.aggregate import Key
 from rlm.operators.table import LABEL, Condition, Op, Row
 from rlm.plan.layout import look
-from rlm.plan.plan import Count, CountGroups, Plan, Rank
+from rlm.plan.plan import Count, CountGroups, Measure, Plan, Rank
 from rlm.plan.rules import plan_by_rules
 from tests.support.corpora import corpus_of
 
@@ -123,6 +123,12 @@ def test_conditions_on_fields_are_read_to_the_end_of_their_sentence(question: st
     assert conditions(question) == (IS_RED, expected)
 
 
+def test_of_no_single_record_is_asked_whether_it_is_the_most_common() -> None:
+    lines = corpus_of("\n".join(f"User: {n} || Text: {TEXT} {n}" for n in range(6)))
+    assert plan_by_rules("Which reviews are about the staff?", look(lines)) is not None
+    assert plan_by_rules("Which topic is the most common in the reviews?", look(lines)) is None
+
+
 def test_fewer_than_every_other_is_fewer_than_the_rarest() -> None:
     plan = plan_by_rules(
         "In how many months does the label 'red' occur less often than every other label?",
@@ -138,3 +144,46 @@ def test_fewer_than_every_other_is_fewer_than_the_rarest() -> None:
     assert plan.answer.required.holds(rarest)
     assert not plan.answer.required.holds([*rarest, row("red")])
     assert not plan.answer.required.holds([row(name) for name in ("red", "green", "green")])  # of blue there is none
+
+
+INVOICES = "\n".join(
+    f"Date: 2023-0{1 + n % 4}-1{n} || Customer: {n % 3} || Amount: {n},250.50 € || Note: {TEXT} {n}"
+    for n in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What is the total amount of the invoices?", Measure("Amount", "sum")),
+        ("What was the sum of all amounts?", Measure("Amount", "sum")),
+        ("How much is the average amount?", Measure("Amount", "average")),
+        ("What is the lowest amount?", Measure("Amount", "minimum")),
+        (
+            "What is the highest amount of all invoices of customer 2 after 2023-02-01?",
+            Measure(
+                "Amount",
+                "maximum",
+                (Condition("Date", Op.AFTER, ("2023-02-01",)), Condition("Customer", Op.IS, ("2",))),
+            ),
+        ),
+    ],
+)
+def test_fields_of_numbers_are_measured_without_a_model(question: str, answer: Measure) -> None:
+    plan = plan_by_rules(question, look(corpus_of(INVOICES)))
+    assert plan is not None
+    assert (plan.answer, plan.steps) == (answer, ())
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the total amount of the unpaid invoices?",
+        "What is the average amount of flights to Paris?",
+        "What is the average temperature?",
+        "What is the lowest note?",
+        "What is the total amount after March 2023?",
+    ],
+)
+def test_what_asks_for_more_than_a_field_is_not_measured(question: str) -> None:
+    assert plan_by_rules(question, look(corpus_of(INVOICES))) is None

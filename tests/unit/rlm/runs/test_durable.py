@@ -138,6 +138,24 @@ def test_a_resumed_budget_has_spent_at_each_point_what_it_had_spent_there_before
     run.close()
 
 
+def test_meeting_again_what_was_done_takes_none_of_the_time_that_is_left() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    attempt(log, inner, [["a"], ["b"]])
+    clock = [0.0]
+    run = DurableRun(replace(RUN, seconds=50.0), log)
+    budget = Budget(Limits(seconds=60), elapsed_seconds=50, clock=lambda: clock[0])
+    part = budget.child()
+    calls = run.sub_calls(inner, part, None)
+    left = []
+    for prompt in ("a", "b", "c", "a"):  # the last is asked a second time: that is new
+        clock[0] += 7
+        calls.run([call(prompt)])
+        calls.run([])
+        left.append((budget.remaining().seconds, part.remaining().seconds))
+    assert left == [(10, 10), (10, 10), (3, 3), (0, 0)]
+    run.close()
+
+
 def resumed(log: MemoryLog) -> Run:
     """The run as its next attempt finds it."""
     return replace(
