@@ -97,7 +97,6 @@ class Budget:
         self._parent = _parent
         self._lock: threading.Lock = threading.Lock() if _parent is None else _parent._lock
         self._clock = clock
-        self._elapsed_before = elapsed_seconds
         self._begun = clock() - elapsed_seconds
         self._settled = spent
         self._reserved = NOTHING
@@ -121,12 +120,6 @@ class Budget:
     @property
     def elapsed_seconds(self) -> float:
         return self._clock() - self._begun
-
-    def met_again(self) -> None:
-        """All so far was work of an earlier process, whose time is counted: that it took now does not count twice."""
-        with self._lock:
-            for budget in self._upwards():
-                budget._begun = max(budget._begun, self._clock() - budget._elapsed_before)
 
     def remaining(self) -> Limits:
         """What can still be reserved; calls under way count with all they have reserved."""

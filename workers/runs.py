@@ -19,6 +19,7 @@ from rlm.answers import Usage, answer_json
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
 from rlm.routing import Wanted
 from rlm.runs.bodies import limits_of, state_of
+from rlm.runs.clock import RunClock
 from rlm.runs.durable import DurableRun
 from rlm.runs.port import Durability
 from rlm.scopes import AnswerScope
@@ -60,9 +61,9 @@ class RunTask:
         """Raises `Stopping`, `LeaseLostError` when the run was cancelled or taken over, and what answering raises."""
         run = self._log.begin(job)
         reach("run.begun")
-        clock = _Clock(run.seconds)
+        clock = RunClock(run.seconds)
         with self._kept(job) as held:
-            durable = DurableRun(run, _JobLog(self._log, job, clock))
+            durable = DurableRun(run, _JobLog(self._log, job, clock), clock)
             try:
                 self._answer(job, run, durable, clock, cancelled=lambda: stopping() or not held())
             except RunCancelledError:
@@ -73,7 +74,7 @@ class RunTask:
                 durable.close()
 
     def _answer(
-        self, job: Job, run: Run, durable: DurableRun, clock: "_Clock", *, cancelled: Callable[[], bool]
+        self, job: Job, run: Run, durable: DurableRun, clock: RunClock, *, cancelled: Callable[[], bool]
     ) -> None:
         scope = AnswerScope(run.tenant_id, run.collections, run.documents)
         # What it would cost was said, and accepted, when it was asked for.
@@ -89,7 +90,7 @@ class RunTask:
                 durable.flush()
                 reach("run.answered")
                 state = state_of(event.answer)
-                self._log.finish(job, state, answer_json(event.answer), seconds=clock.seconds())
+                self._log.finish(job, state, answer_json(event.answer), seconds=clock())
                 reach("run.ended")
                 return
         raise RunCancelledError("The run was cancelled.")
@@ -132,20 +133,10 @@ class RunTask:
             watcher.join()
 
 
-class _Clock:
-    """How long a run has been worked at, earlier attempts included."""
-
-    def __init__(self, before: float) -> None:
-        self._begun = time.monotonic() - before
-
-    def seconds(self) -> float:
-        return time.monotonic() - self._begun
-
-
 class _JobLog:
     """A run's log, as the worker that holds its job writes it."""
 
-    def __init__(self, run_log: RunLog, job: Job, clock: _Clock) -> None:
+    def __init__(self, run_log: RunLog, job: Job, clock: RunClock) -> None:
         self._log = run_log
         self._job = job
         self._clock = clock
@@ -154,7 +145,7 @@ class _JobLog:
         return self._log.logged(self._job.version_id, keys)
 
     def append(self, entries: Sequence[Entry]) -> None:
-        self._log.append(self._job, entries, seconds=self._clock.seconds())
+        self._log.append(self._job, entries, seconds=self._clock())
 
     def deleted(self, version_ids: Collection[str]) -> Collection[str]:
         return self._log.deleted(version_ids)

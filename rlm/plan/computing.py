@@ -95,7 +95,7 @@ def _likeliest(counted: Counter[str], answer: Rank, done: Executed) -> Counter[s
     """
     if answer.key.column not in done.classifications:
         return counted
-    return Counter({name: _of_one(name, counted, answer, done)[0] for name in counted})
+    return Counter({name: max(1, _of_one(name, counted, answer, done)[0]) for name in counted})
 
 
 def _of_one(name: str, counted: Mapping[str, int], answer: Rank, done: Executed) -> tuple[int, Interval | None]:
@@ -115,15 +115,21 @@ def _of_group(rows: Sequence[Row], answer: Rank, found: Ranked) -> tuple[Handle,
 
 def _compare(answer: Compare, done: Executed) -> Computed:
     within = list(keep(done.rows, answer.where))
-    one, first = corrected((*answer.where, *answer.one), count(within, answer.one), done)
-    other, second = corrected((*answer.where, *answer.other), count(within, answer.other), done)
-    verdict = compare(one, other)
+    counted = count(within, answer.one), count(within, answer.other)
+    one, first = corrected((*answer.where, *answer.one), counted[0], done)
+    other, second = corrected((*answer.where, *answer.other), counted[1], done)
+    # Two parts of one label have the same share of its mistakes, but for rounding.
+    verdict = compare(*counted) if _labelled(answer.one, done) == _labelled(answer.other, done) else compare(one, other)
     table = {answer.names[0]: one, answer.names[1]: other}
     sentence = f"{answer.names[0]}: {_records(one)}{given(first)}; {answer.names[1]}: {_records(other)}{given(second)}."
     if overlap(first, second):
         sentence += " Within that error it may be the other way round."
     result = Result("comparison", verdict, None, table)
     return Computed(result, _MORE[verdict], sentence, _examples(keep(within, answer.one)))
+
+
+def _labelled(where: Sequence[Condition], done: Executed) -> list[Condition]:
+    return [condition for condition in where if condition.column in done.classifications]
 
 
 def _groups(answer: CountGroups, rows: Sequence[Row]) -> Computed:

@@ -96,26 +96,32 @@ def plan_by_rules(question: str, layout: Layout) -> Plan | None:
     labels = defined or find_labels(layout.preamble)
     reading = _Reading(wording, layout, labels, defines=defined is not None)
     written = defined is None and LABEL in layout.columns
-    for pattern, make in _SHAPES:
-        match = pattern.search(wording.asked)
-        answer = _made(make, reading, match) if match else None
-        if answer is not None:
-            steps = () if written else _steps(answer, labels)
-            return Plan(layout.records.splitting, answer, steps, _before(answer), layout.text_column)
     try:
-        return _judged(reading)
+        for pattern, make in _SHAPES:
+            match = pattern.search(wording.asked)
+            answer = make(reading, match) if match else None
+            if answer is not None:
+                _require_dates(reading, answer)
+                steps = () if written else _steps(answer, labels)
+                return Plan(layout.records.splitting, answer, steps, _before(answer), layout.text_column)
+        judged = _judged(reading)
+        if judged is not None and layout.dates:  # a model that judges the text does not see them
+            _require_dates(reading, judged.answer)
+        return judged
     except UnreadableError:
         return None
 
 
-def _made(make: "Make", reading: _Reading, match: re.Match[str]) -> Aggregation | None:
-    """What a shape makes of a question; None where it leaves out a date that the question names."""
-    try:
-        answer = make(reading, match)
-    except UnreadableError:
-        return None
+def _require_dates(reading: _Reading, answer: Aggregation) -> None:
+    """Raises `UnreadableError` where a date that the question names, not as a part of a label, is in no condition."""
+    asked = reading.asked
+    for label in reading.labels.labels if reading.labels is not None else ():
+        for text in filter(None, (label.definition, label.name)):
+            asked = asked.replace(text, " ")
     conditions = repr(replace(answer, names=("", "")) if isinstance(answer, Compare) else answer)
-    return answer if all(named in conditions for named in dates_in(reading.asked)) else None
+    for named in dates_in(asked):
+        if named not in conditions:
+            raise UnreadableError(f"nothing is made of {named!r}")
 
 
 def _steps(answer: Aggregation, labels: LabelSet | None) -> tuple[Step, ...]:
@@ -210,10 +216,26 @@ def _measure(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     column = reading.layout.column(match["column"])
     if column not in reading.layout.numbers or column is None:
         return None
-    where = reading.where(match["rest"])
-    return (
-        None if _says_more(match["rest"], where) else Measure(column, shapes.MEASURES[match["what"].casefold()], where)
-    )
+    noun = match["noun"] or ""
+    meant = re.fullmatch(shapes.RECORDS, noun, re.IGNORECASE) or _stands_in(noun, reading.layout.preamble)
+    end = match.end() if noun and meant else match.end("column")
+    rest = f"{reading.asked[: match.start()]} {reading.asked[end:]}"
+    where = reading.where(rest)
+    known = " ".join(value for condition in where for value in (condition.column, *condition.values))
+    if _words(rest) - _words(known) - shapes.MEASURING_WORDS:
+        return None
+    return Measure(column, shapes.MEASURES[match["what"].casefold()], where)
+
+
+def _words(text: str) -> set[str]:
+    return {
+        word if word in shapes.MEASURING_WORDS else word.removesuffix("s")
+        for word in re.findall(r"\w+", text.casefold())
+    }
+
+
+def _stands_in(noun: str, text: str) -> bool:
+    return re.search(rf"\b{re.escape(noun.removesuffix('s'))}s?\b", text, re.IGNORECASE) is not None
 
 
 def _pairs(reading: _Reading, match: re.Match[str]) -> Aggregation | None:

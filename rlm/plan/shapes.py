@@ -60,7 +60,29 @@ MEASURE = _pattern(
     r"""\b (?:what|which|how\ much) \ (?:is|was|are|were)\ the[ ]
     (?P<what>total|sum|average|mean|highest|largest|greatest|maximum|lowest|smallest|minimum)
     (?:\ (?:of|all|the))* \ (?P<column>[\w-]+) \b
-    (?:\ (?:of|in|over)\ (?:all\ the|all|the|these)\ [\w-]+)? (?P<rest>.*)"""
+    (?:\ (?:of|in|over)\ (?:all\ the|all|the|these)\ (?P<noun>[\w-]+))?"""
+)
+# What may stand in such a question besides its field and its conditions: nothing that restricts or groups.
+MEASURING_WORDS = frozenset(
+    {
+        *(
+            "a",
+            "after",
+            "all",
+            "and",
+            "are",
+            "before",
+            "between",
+            "consider",
+            "during",
+            "for",
+            "from",
+            "have",
+            "having",
+        ),
+        *("in", "is", "label", "made", "of", "on", "only", "or", "records", "since", "that", "the", "to", "until"),
+        *("was", "were", "what", "which", "with"),
+    }
 )
 MEASURES = {
     "total": "sum",

@@ -217,7 +217,9 @@ class RecursiveRun:
         cell_, survived = Cell("", 0, None, 0.0), True
         if read.code is not None:
             cell_, survived = self._run_cell(read.code, session)
-            cell_ = replace(cell_, output=_with_notes(cell_.output, self._toolbox.notes()))
+            notes = self._toolbox.notes()
+            if survived:  # how far another came is not the same in each attempt
+                cell_ = replace(cell_, output=_with_notes(cell_.output, notes))
         shown = "\n".join(part.rstrip() for part in (cell_.output, cell_.error or "", read.note) if part.strip())
         self._turns.append(cell(number, read.code, shown))
         self._trim_to_window()

@@ -1,6 +1,7 @@
 """Handles as the plain values that code in a sandbox holds, and which spans it has opened."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -53,6 +54,14 @@ def _is_position(value: object) -> bool:
     return type(value) is int and value >= 0
 
 
+@dataclass(frozen=True)
+class Remark:
+    """What is true of a value besides: in a few words without a number, and in full."""
+
+    short: str
+    full: str
+
+
 class OpenedSpans:
     """What a run has had before it, so that coverage can be told and quotations be found.
 
@@ -69,7 +78,7 @@ class OpenedSpans:
         self._scanned: dict[str, CorpusDocument] = {}
         self._missed: dict[tuple[str, Handle], str] = {}
         self._cut: set[Handle] = set()
-        self._remarks: dict[str, None] = {}
+        self._remarks: dict[Hashable, Remark] = {}
 
     def add(self, handles: Iterable[Handle]) -> None:
         """Notes what the run's code was given."""
@@ -107,13 +116,15 @@ class OpenedSpans:
             else:
                 self._open(handle)
 
-    def remark(self, sentence: str) -> None:
-        """Notes what whoever reads a value that was computed from all of this has to know."""
-        self._remarks[sentence] = None
+    def remark(self, about: Hashable, remark: Remark | None) -> None:
+        """Notes what whoever reads a value that was computed from this has to know; the last about a thing counts."""
+        self._remarks.pop(about, None)
+        if remark is not None:
+            self._remarks[about] = remark
 
     @property
-    def remarks(self) -> tuple[str, ...]:
-        return tuple(self._remarks)
+    def remarks(self) -> tuple[Remark, ...]:
+        return tuple(dict.fromkeys(self._remarks.values()))
 
     def adopt(self, other: "OpenedSpans", latest: int) -> None:
         """What a part of the run has had before it; of the spans, so many of the latest."""
@@ -171,14 +182,30 @@ class OpenedSpans:
             records = len({handle for _, handle in self._missed})
             said = "1 record was" if records == 1 else f"{records:,} records were"
             return f"{said} not judged: {', '.join(dict.fromkeys(self._missed.values()))}"
-        if self._cut:
-            return judged_by_beginning(len(self._cut))
+        if cut := self._cut_short():
+            return judged_by_beginning(cut)
         return "" if self._complete else "computed from a part of the documents"
 
     @property
     def judged_all(self) -> bool:
         """Whether an operator judged all that it was given, to its end."""
-        return not self._missed and not self._cut
+        return not self._missed and not self._cut_short()
+
+    def _cut_short(self) -> int:
+        """Records that were judged by their beginning, and of which the rest was not opened either."""
+        merged = {version: _merged(self._spans[version]) for version in {each.version_id for each in self._cut}}
+        return sum(any(self._gaps(handle, merged[handle.version_id])) for handle in self._cut)
+
+    def _gaps(self, handle: Handle, merged: Sequence[Handle]) -> Iterator[bool]:
+        """Whether there is text in each part of a span that is in no other."""
+        at = handle.start
+        for start, end in (*((each.start, each.end) for each in merged if each.end > at), (handle.end, handle.end)):
+            gap = Handle(handle.document_id, handle.version_id, at, max(at, min(start, handle.end)))
+            if len(gap):
+                yield bool(self._corpus.text(gap).strip())
+            at = max(at, end)
+            if at >= handle.end:
+                return
 
     @property
     def _complete(self) -> bool:

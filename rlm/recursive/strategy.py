@@ -57,7 +57,13 @@ class RecursiveStrategy:
             strategy=self.name,
             model=self._workspace.profile.name,
             searched=self._searched(run),
-            reasons=(*self._reasons, *ended, *failed, *run.opened.remarks, f"{coverage.sentence()}."),
+            reasons=(
+                *self._reasons,
+                *ended,
+                *failed,
+                *(each.full for each in run.opened.remarks),
+                f"{coverage.sentence()}.",
+            ),
             usage=run.usage,
             coverage=coverage,
             result=None if value is None else Result(_KINDS.get(type(value), "list"), value),
@@ -82,7 +88,7 @@ def _composed(run: RecursiveRun) -> Composed:
         return _without_answer(run, finished)
     composed = _claims(found)
     if found.computed and run.opened.remarks:
-        composed = replace(composed, parts=(*composed.parts, "".join(f"\n{each}" for each in run.opened.remarks)))
+        composed = replace(composed, parts=(*composed.parts, *(f" ({each.short})" for each in run.opened.remarks)))
     if finished:
         return composed
     if found.part:

@@ -18,7 +18,7 @@ from rlm.operators.judged import NOTHING_CUT, Classification, Extraction, Judged
 from rlm.operators.operators import Operators, Working, finish
 from rlm.operators.prompts import one_line
 from rlm.profiles import ModelProfile
-from rlm.recursive.spans import OpenedSpans, parse_handle, parse_handles, plain
+from rlm.recursive.spans import OpenedSpans, Remark, parse_handle, parse_handles, plain
 from rlm.recursive.submitting import Submissions
 from rlm.recursive.time_limit import RESOURCE, TimeLimit
 from rlm.sandbox.port import Tool, ToolError
@@ -164,11 +164,15 @@ class Toolbox:
             raise ToolError(f"those are {len(found):,} records; take them document by document")
         whole = [each for each in within.documents if not part or part.holds(each.handle)]
         self._context.opened.scan(whole)
-        if cut.left_out_count and len(whole) == len(within.documents):
-            self._tell_left_out(cut)
+        if len(whole) == len(within.documents):
+            self._tell_left_out(cut, within)
         return [plain(each) for each in found]
 
-    def _tell_left_out(self, cut: Records) -> None:
+    def _tell_left_out(self, cut: Records, within: Corpus) -> None:
+        about = ("records", *(each.handle.version_id for each in within.documents))
+        self._context.opened.remark(about, None)
+        if not cut.left_out_count:
+            return
         example = one_line(self._corpus.text(cut.left_out[0]), _EXAMPLE_CHARS)
         others = "1 other piece" if cut.left_out_count == 1 else f"{cut.left_out_count:,} other pieces"
         self._note(
@@ -176,7 +180,8 @@ class Toolbox:
             'by="start" with a pattern cuts otherwise.'
         )
         if cut.left_out_count > _SHARE_LEFT_OUT * len(cut):
-            self._context.opened.remark(f"{len(cut):,} records were counted; {others} of text were taken for none.")
+            full = f"{len(cut):,} records were counted; {others} of text were taken for none."
+            self._context.opened.remark(about, Remark("Some of the text was taken for no record.", full))
 
     def _gone_through(self, pattern: str, ignore_case: bool, cursor: str | None, reached: str | None) -> None:
         """Notes the documents that pages of one search, each from where the one before ended, have left behind."""
@@ -212,9 +217,10 @@ class Toolbox:
     def _sorted(self, operator: str, working: Working[Classification]) -> Classification:
         found = finish(working)
         self._judged(operator, found, found.judged_by)
-        if found.rests_on:
-            self._note(f"{operator}: {found.rests_on}")
-            self._context.opened.remark(found.rests_on)
+        remark = Remark("Some of the labels were given by a classifier.", found.rests_on) if found.rests_on else None
+        if remark is not None:
+            self._note(f"{operator}: {remark.full}")
+        self._context.opened.remark((operator, len(found.records), *found.records[:1]), remark)
         return found
 
     def _judged(self, operator: str, found: Classification | Extraction, judged_by: Sequence[JudgedBy]) -> None:

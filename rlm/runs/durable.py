@@ -31,6 +31,7 @@ from rlm.runs.bodies import (
     result_of,
     turn_entry,
 )
+from rlm.runs.clock import RunClock
 from rlm.runs.port import Log
 from rlm.runs.spending import Spending
 from rlm.runs.writer import LogWriter
@@ -45,16 +46,16 @@ class DurableRun:
     """One attempt at a run, as a `Durability`; closed when the attempt is over.
 
     What is asked for twice in a run is two things with the same content: the first occurrence gets what the first one
-    got, in whichever thread.
+    got, in whichever thread. Budgets go by its `clock`.
     """
 
-    def __init__(self, run: Run, log: Log) -> None:
+    def __init__(self, run: Run, log: Log, clock: RunClock | None = None) -> None:
+        self.clock = clock or RunClock(run.seconds)
         self._run = run
         self._log = log
         self._lock = threading.Lock()
         self._occurrences: Counter[str] = Counter()
         self._nonces = itertools.count()
-        self._goes_on = False
         self._writer = LogWriter(log.append)
         self._spending = Spending(run.spent)
         self._budget: Budget | None = None
@@ -91,19 +92,10 @@ class DurableRun:
         return self._log.pinned(after=after)
 
     def budget(self, limits: Limits, price: Price | None) -> Budget:
-        budget = Budget(limits, elapsed_seconds=self._run.seconds)
+        budget = Budget(limits, elapsed_seconds=self.clock(), clock=self.clock)
         self._spending.charge(self._log.lost(), budget, price)
         self._budget = budget
         return budget
-
-    def met_again(self, budget: Budget) -> None:
-        """All so far was done by an earlier attempt: the time in which it is met again is not counted twice."""
-        if not self._goes_on:
-            budget.met_again()
-
-    def goes_on(self) -> None:
-        """From here on something is new."""
-        self._goes_on = True
 
     def nonce(self) -> str:
         """Nobody who wrote a document knew the run's id, 122 random bits that were drawn afterwards."""
@@ -158,7 +150,6 @@ class _DurableSubCalls:
     ) -> None:
         self._inner = inner
         self._run = run
-        self._budget = budget
         self._charge = partial(spending.charge, budget=budget, price=price)
         self._charge_rest = partial(spending.charge_rest, budget, price)
 
@@ -173,10 +164,8 @@ class _DurableSubCalls:
             self._charge(paid(result))
             finished(at, result)
         missing = [at for at in range(len(calls)) if at not in results]
-        if calls and not missing:
-            self._run.met_again(self._budget)
         if missing:
-            self._run.goes_on()
+            self._run.clock.go_on()
             self._charge_rest()
             told = _Told(self._run, calls, keys, missing, finished)
             for place, result in enumerate(

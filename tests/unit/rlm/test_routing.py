@@ -86,7 +86,8 @@ def test_without_a_language_model_only_written_fields_are_counted() -> None:
 
 def test_a_field_of_numbers_is_added_up_by_whoever_asks_for_its_sum() -> None:
     invoices = corpus_of(
-        "\n".join(f"Customer: {n} || Amount: {n}.50 || Note: a note of some length" for n in range(20))
+        "# Invoices\n\n"
+        + "\n".join(f"Customer: {n} || Amount: {n}.50 || Note: a note of some length" for n in range(20))
     )
     found = routed("What is the total amount of the invoices?", invoices, judge=False)
     assert found.strategy is StrategyName.EXHAUSTIVE

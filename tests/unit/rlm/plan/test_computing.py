@@ -140,6 +140,23 @@ def test_what_a_classifier_mistook_may_change_who_leads() -> None:
     assert compared.sentence.startswith("a: 45 records (43 to 47 at 95 %); b: 55 records")
 
 
+def test_two_parts_of_a_label_are_compared_as_they_were_counted() -> None:
+    """Ann has 26 of 50, Bob 24; corrected for the label's mistakes both round to the same."""
+    doubt = Doubt(0.9, None, {"a": -30.0, "b": 30.0}, {"a": 2.0, "b": 2.0})
+    names = "a" * 48 + "baba" + "b" * 48
+    bob = (Condition("user", Op.IS, ("Bob",)),)
+    found = computed(Compare((*label(Op.IS, "a"), *ANN), (*label(Op.IS, "a"), *bob), ("Ann", "Bob")), doubt, names)
+    assert found.said == "more common than"
+    assert found.result.table == {"Ann": 10, "Bob": 10}
+    assert "it may be the other way round" in found.sentence
+
+
+def test_a_label_that_occurs_is_ranked_however_little_is_left_of_it() -> None:
+    doubt = Doubt(0.9, None, {"c": -30.0, "a": 30.0}, {"a": 2.0, "b": 2.0, "c": 2.0})
+    least = computed(Rank(Key(LABEL), (), least=True), doubt)
+    assert least.result.value == "c"
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -19,6 +19,7 @@ from rlm.budgets import Budget, Limits
 from rlm.errors import RunCancelledError
 from rlm.recursive.trajectory import Turn
 from rlm.runs.bodies import limits_body, limits_of
+from rlm.runs.clock import RunClock
 from rlm.runs.durable import DurableRun
 from rlm.strategies import Reading, never
 from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
@@ -141,19 +142,33 @@ def test_a_resumed_budget_has_spent_at_each_point_what_it_had_spent_there_before
 def test_meeting_again_what_was_done_takes_none_of_the_time_that_is_left() -> None:
     log, inner = MemoryLog(), CountingCalls()
     attempt(log, inner, [["a"], ["b"]])
-    clock = [0.0]
-    run = DurableRun(replace(RUN, seconds=50.0), log)
-    budget = Budget(Limits(seconds=60), elapsed_seconds=50, clock=lambda: clock[0])
+    now = [100.0]
+    clock = RunClock(50.0, lambda: now[0])
+    run = DurableRun(replace(RUN, seconds=50.0), log, clock)
+    budget = run.budget(Limits(seconds=60), None)
     part = budget.child()
     calls = run.sub_calls(inner, part, None)
     left = []
     for prompt in ("a", "b", "c", "a"):  # the last is asked a second time: that is new
-        clock[0] += 7
+        now[0] += 14
         calls.run([call(prompt)])
         calls.run([])
-        left.append((budget.remaining().seconds, part.remaining().seconds))
-    assert left == [(10, 10), (10, 10), (3, 3), (0, 0)]
+        left.append((clock(), budget.remaining().seconds, part.remaining().seconds))
+    assert left == [(50, 10, 10), (50, 10, 10), (50, 10, 10), (64, 0, 0)]
     run.close()
+
+
+def test_the_clock_of_a_run_stands_no_longer_than_its_earlier_attempts_took() -> None:
+    now = [0.0]
+    clock = RunClock(30.0, lambda: now[0])
+    seen = []
+    for second in (10, 30, 31, 45):
+        now[0] = second
+        seen.append(clock())
+    clock.go_on()
+    clock.go_on()
+    now[0] = 50
+    assert (seen, clock()) == ([30, 30, 31, 45], 50)
 
 
 def resumed(log: MemoryLog) -> Run:
