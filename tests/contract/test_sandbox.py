@@ -240,7 +240,7 @@ def test_time_in_tools_is_not_time_of_the_code(form: SandboxForm) -> None:
 def test_calls_of_a_session_are_limited(opened: Callable[..., Session]) -> None:
     calls: list[None] = []
     session = opened(ask=lambda: calls.append(None))
-    with pytest.raises(SandboxLostError, match=r"500 calls .* batched tools"):
+    with pytest.raises(SandboxLostError, match=r"500 calls .* take lists"):
         session.run("while True:\n    try:\n        ask()\n    except BaseException:\n        pass")
     assert len(calls) <= LIMITS.calls
 
