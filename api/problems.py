@@ -45,6 +45,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.LeaseLostError: 409,
     ingest.GenerationStateError: 409,
     ingest.GenerationChangedError: 503,
+    ingest.ValueRefusedError: 422,
     ingest.CatalogSchemaError: 503,
     ingest.CatalogAccessError: 503,
     ingest.CatalogUnavailableError: 503,

@@ -200,7 +200,7 @@ class BudgetIn(Wire):
     prompt_tokens: int | None = Field(None, ge=0)
     completion_tokens: int | None = Field(None, ge=0)
     dollars: Decimal | None = Field(None, ge=0)
-    seconds: float | None = Field(None, gt=0)
+    seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
 
     def limits(self) -> Limits:
         return Limits(self.calls, self.prompt_tokens, self.completion_tokens, self.dollars, self.seconds)

@@ -220,6 +220,13 @@ class LeaseLostError(CatalogError):
     code = "lease_lost"
 
 
+class ValueRefusedError(CatalogError):
+    """A value of the request is none that the catalog's database takes."""
+
+    code = "value_refused"
+    default_hint = "Leave out characters of code 0, and numbers too large to be meant."
+
+
 class CatalogSchemaError(CatalogError):
     """The catalog was written by another release."""
 

@@ -111,7 +111,8 @@ class DirectStrategy:
         if self._contrasts is None:
             return True
         name = full_name(question)
-        others = self._retrieve(without_name(question, name)) if name is not None else ()
+        rest = "" if name is None else without_name(question, name)
+        others = self._retrieve(rest) if any(map(str.isalnum, rest)) else ()
         try:
             found = self._contrasts.of(question, [each.passage for each in attempt.weighed], others)
         except RunCancelledError:

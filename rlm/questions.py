@@ -29,11 +29,14 @@ class QuestionTooLongError(QuestionError):
 
 
 def check_question(question: str) -> str:
-    """The question without white space around it. Raises `EmptyQuestionError` or `QuestionTooLongError`."""
+    """The question without white space around it, and without what no database takes.
+
+    Raises `EmptyQuestionError` or `QuestionTooLongError`.
+    """
     if len(question) > MAX_QUESTION_CHARS:
         raise QuestionTooLongError(
             f"The question has {len(question):,} characters, and the limit is {MAX_QUESTION_CHARS:,}."
         )
     if not any(char.isalnum() for char in question):
         raise EmptyQuestionError("The question is empty.")
-    return question.strip()
+    return question.replace("\0", " ").strip()

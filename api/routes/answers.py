@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from typing import Annotated, Any, TypeVar
 
 import structlog
 from fastapi import APIRouter, Header, Request
@@ -20,9 +20,8 @@ from api.services import Services
 from ingest.catalog.keys import ApiKey
 from ingest.documents import JobKind
 from ingest.errors import LeadlineError
-from ingest.runs import RunRequest
+from ingest.runs import Run, RunRequest
 from rlm.answering import UNASKED
-from rlm.answers import Answer
 from rlm.budgets import Limits
 from rlm.errors import LanguageModelUnavailableError
 from rlm.questions import check_question
@@ -34,6 +33,8 @@ log = structlog.get_logger(__name__)
 _LOOK_SECONDS = 0.5
 # Nobody sees it but the log; the name is that of nginx.
 _CLIENT_CLOSED_REQUEST = 499
+
+_Result = TypeVar("_Result")
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
 
@@ -65,12 +66,13 @@ async def ask(
         return await run_in_threadpool(_begin, served, caller, body, question, idempotency_key)
     scope = body.scope(caller.tenant_id)
     stop = threading.Event()
-    events = await run_in_threadpool(
-        served.answering.stream, question, scope, wanted=body.wanted(), cancelled=stop.is_set
-    )
+    begun = run_in_threadpool(served.answering.stream, question, scope, wanted=body.wanted(), cancelled=stop.is_set)
+    events = await _waited_for(request, begun, stop)
+    if events is None:
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
         return StreamingResponse(_sse(request, events, stop), media_type=sse.MEDIA_TYPE)
-    answer = await _waited_for(request, events, stop)
+    answer = await _waited_for(request, run_in_threadpool(complete, events), stop)
     return Response(status_code=_CLIENT_CLOSED_REQUEST) if answer is None else AnswerOut.of(answer)
 
 
@@ -80,6 +82,9 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, ke
             "An answer is made in the background or streamed, not both.",
             hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
         )
+    known = served.runs.known(caller.tenant_id, key) if key is not None else None
+    if known is not None:  # whatever it would cost by now
+        return _run_response(known, created=False)
     wanted, scope = body.wanted(), body.scope(caller.tenant_id)
     unasked = Limits()
     try:
@@ -98,13 +103,17 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, ke
     )
     run, created = served.runs.create(request)
     served.doorbell.ring(JobKind.RUN)
+    return _run_response(run, created=created)
+
+
+def _run_response(run: Run, *, created: bool) -> Response:
     out = RunWithAnswerOut.of(run).model_dump(mode="json")
     return JSONResponse(out, 202 if created else 200, {"Location": f"/v1/runs/{run.id}"})
 
 
-async def _waited_for(request: Request, events: Iterator[Event], stop: threading.Event) -> Answer | None:
-    """The answer; None when nobody waits for it any more, and then what is under way is given up."""
-    work = asyncio.ensure_future(run_in_threadpool(complete, events))
+async def _waited_for(request: Request, working: Awaitable[_Result], stop: threading.Event) -> _Result | None:
+    """The result; None when nobody waits for it any more, and then what is under way is given up."""
+    work = asyncio.ensure_future(working)
     while not (await asyncio.wait({work}, timeout=_LOOK_SECONDS))[0]:
         if await request.is_disconnected():
             stop.set()

@@ -22,7 +22,7 @@ from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from ingest.errors import (
@@ -32,6 +32,7 @@ from ingest.errors import (
     CatalogUnavailableError,
     LeadlineError,
     StorageFullError,
+    ValueRefusedError,
 )
 
 BUSY_SECONDS = 30
@@ -216,6 +217,8 @@ def _driver_errors(engine: Engine) -> Iterator[None]:
         yield
     except PoolTimeoutError as error:
         raise CatalogUnavailableError("All connections to the catalog's database are busy.") from error
+    except DataError as error:
+        raise ValueRefusedError("The catalog's database does not take a value of this request.") from error
     except (OperationalError, InterfaceError) as error:
         raise (
             sqlite_error(error.orig) or error if engine.dialect.name == "sqlite" else _postgres_error(engine, error)

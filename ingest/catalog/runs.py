@@ -34,7 +34,8 @@ class Runs:
         """Queue a run; with a key that was used before, that run, and false. Raises `RunsFullError`."""
         with write(self._engine) as connection:
             lock_tenant(connection, request.tenant_id)
-            known = _by_key(connection, request)
+            key = request.idempotency_key
+            known = None if key is None else _by_key(connection, request.tenant_id, key)
             if known is not None:
                 return known, False
             self._require_room(connection, request.tenant_id)
@@ -49,6 +50,11 @@ class Runs:
                 priority=Priority.INTERACTIVE,
             )
             return read_run(connection, request.tenant_id, identifier), True
+
+    def known(self, tenant_id: str, idempotency_key: str) -> Run | None:
+        """The run that was queued with a key before."""
+        with read(self._engine) as connection:
+            return _by_key(connection, tenant_id, idempotency_key)
 
     def run(self, tenant_id: str, identifier: str) -> Run:
         """Raises `RunNotFoundError`, also for another tenant's."""
@@ -125,10 +131,8 @@ class Runs:
             raise RunsFullError(f"{waiting:,} runs wait already, and the limit is {self._max_waiting:,}.")
 
 
-def _by_key(connection: Connection, request: RunRequest) -> Run | None:
-    if request.idempotency_key is None:
-        return None
-    query = run_query().where(runs.c.tenant_id == request.tenant_id, runs.c.idempotency_key == request.idempotency_key)
+def _by_key(connection: Connection, tenant_id: str, key: str) -> Run | None:
+    query = run_query().where(runs.c.tenant_id == tenant_id, runs.c.idempotency_key == key)
     row = connection.execute(query).first()
     return None if row is None else run_of(row)
 

@@ -140,9 +140,11 @@ def _list(question: Question, answer: str) -> float:
     """F1 of the items; an item counts for the gold member that it names."""
     gold = set(question.gold)
     found: set[str] = set()
-    for item in _items(answer):
-        members = named(gold, item)
-        found.add(members.pop() if len(members) == 1 else item)
+    for line in _items(answer):
+        # Several lines, of which one may hold a list of its own.
+        for item in line.split(",") if len(named(gold, line)) > 1 else [line]:
+            members = named(gold, item)
+            found.add(members.pop() if len(members) == 1 else item)
     return f1(found, gold)
 
 
@@ -165,8 +167,9 @@ _SCORERS: dict[Form, Callable[[Question, str], float]] = {
 
 
 def _after(form: str, answer: str) -> str:
-    """What stands after `Form:` on each line that has it; the whole answer where none has."""
-    lines = re.findall(rf"\b{form}\W{{0,3}}:(.*)", answer, re.IGNORECASE)
+    """What stands after each `Form:`, on its line or the next that has anything; the whole answer where none does."""
+    lines = re.findall(rf"\b{form}\W{{0,3}}:[\s*_]*(\w?.*)", answer, re.IGNORECASE)
+    lines = [line for line in lines if re.search(r"\w", line)]
     return "\n".join(lines) if lines else answer
 
 

@@ -10,7 +10,9 @@ Shape = tuple[str, ...]
 PLAIN: Shape = ("plain",)
 _NOT_RECORDS = frozenset({("heading",), ("rule",), ("fence",)})
 
-_SEGMENTS = re.compile(r"\s*\|\|\s*|\s*\t\s*|\s+[|;]\s+|\n")
+# White space around a separator is no part of it: looking for its end from each blank takes a square of its length.
+_SEGMENTS = re.compile(r"\|\||\t|(?<=\s)[|;](?=\s)|\n")
+_CELL = re.compile(r"(?<!\\)\|")
 _FIELD = re.compile(r"\s*(?:[-*] +)?[*_]{0,2}([^\W\d_][\w -]{0,30}?)[*_]{0,2}\s*[:=][*_]{0,2}(?=\s|$)\s*")
 _CODE_POINTS_LOOKED_AT = 600
 _SHARE = 0.6
@@ -35,7 +37,7 @@ def line_shape(line: str) -> Shape:
         if pattern.match(head):
             return shape
     if head.startswith("|"):
-        return ("cells", str(line.count("|")))
+        return ("cells", str(len(_CELL.findall(line))))
     names = _field_names(head)
     if names:
         return ("fields", *names)
@@ -75,7 +77,7 @@ def fields(text: str, columns: Sequence[str] = ()) -> dict[str, str]:
             for name, value in _json_object(text).items()
         }
     if columns and text.startswith("|"):
-        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", text.strip().strip("|"))]
+        cells = [cell.strip() for cell in _CELL.split(text.strip().strip("|"))]
         return dict(zip(columns, cells, strict=False))
     found: dict[str, tuple[int, int]] = {}
     last = ""
@@ -91,7 +93,7 @@ def fields(text: str, columns: Sequence[str] = ()) -> dict[str, str]:
 
 def columns_of(header: str) -> tuple[str, ...]:
     """The cells of a table's first row."""
-    return tuple(cell.strip() for cell in header.strip().strip("|").split("|"))
+    return tuple(cell.strip() for cell in _CELL.split(header.strip().strip("|")))
 
 
 def _segments(text: str) -> Iterator[tuple[int, int]]:
@@ -122,5 +124,6 @@ def _whole(text: str) -> str:
 
 
 def _key(shape: Shape) -> Shape:
-    """Records may lack fields at their end: what counts is the kind and the first name."""
-    return shape[:2]
+    """Records may lack fields at their end: what counts is the kind and the first name; of JSON, whose members have no
+    order, the kind."""
+    return shape[:1] if shape[0] == "json" else shape[:2]

@@ -55,7 +55,7 @@ class Splitting:
 class Records:
     """Records in reading order. `left_out` are the first of the `left_out_count` pieces that are no records.
 
-    `columns` are the names of a table's cells, where records are its rows.
+    `columns` are the names of a table's cells, where records are its rows; none where tables name theirs differently.
     """
 
     handles: tuple[Handle, ...]
@@ -95,14 +95,16 @@ def split(corpus: Corpus, splitting: Splitting, *, cancelled: Callable[[], bool]
     """Raises `PatternError` for a pattern that cannot be read or takes too long, and `RunCancelledError`."""
     handles: list[Handle] = []
     left_out: list[Handle] = []
-    columns: tuple[str, ...] = ()
+    headers: dict[tuple[str, ...], None] = {}
     for document in unless_cancelled(corpus.documents, cancelled):
         kept, others = _cut(corpus, document, splitting, cancelled)
         handles += [document.handle[piece.start : piece.end] for piece in kept]
         left_out += [document.handle[piece.start : piece.end] for piece in others]
-        names = next((piece for piece in others if piece.shape[0] == "cells"), None)
-        if names is not None and not columns:
-            columns = columns_of(corpus.text(document.handle[names.start : names.end]))
+        rows = kept[0].shape if kept else PLAIN
+        for piece in others:
+            if piece.shape == rows and rows[0] == "cells":
+                headers[columns_of(corpus.text(document.handle[piece.start : piece.end]))] = None
+    columns = next(iter(headers)) if len(headers) == 1 else ()
     return Records(tuple(handles), splitting, tuple(left_out[:_EXAMPLES_LEFT_OUT]), len(left_out), columns)
 
 
@@ -137,8 +139,9 @@ def _records_among(pieces: list[_Piece]) -> tuple[list[_Piece], list[_Piece]]:
     kept = [piece for piece in pieces if is_record(piece.shape, wanted)]
     if wanted is None:
         kept = _largest_block(kept)
-    if wanted is not None and wanted[0] == "cells" and any(piece.shape == ("rule",) for piece in pieces):
-        kept = kept[1:]  # the row of names
+    if wanted is not None and wanted[0] == "cells":
+        names = {piece.start for piece, after in pairwise(pieces) if after.shape == ("rule",)}
+        kept = [piece for piece in kept if piece.start not in names]
     chosen = {piece.start for piece in kept}
     return kept, [piece for piece in pieces if piece.start not in chosen]
 

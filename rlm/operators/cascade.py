@@ -166,7 +166,8 @@ def _doubt(read: Read, fitted: _Fitted, inferred: dict[int, str], labels: LabelS
         shift[name] = len(inferred) * float(off.mean())
         # One more disagreement than was seen: no sample proves that there is none.
         spread = max(float(off.var()), float(copies.mean()) ** 2 / (len(off) + 1))
-        half_width[name] = _Z * len(inferred) * (spread / len(off)) ** 0.5
+        # The mistakes in these very records scatter besides, as those of the sample do.
+        half_width[name] = _Z * len(inferred) * (spread * (1 / len(off) + 1 / len(inferred))) ** 0.5
     return Doubt(fitted.threshold.agreement, _steadiness(read), shift, half_width)
 
 

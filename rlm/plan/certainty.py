@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 
 from rlm.answers import Interval
-from rlm.operators.table import Condition, Op
+from rlm.operators.table import Condition, Op, keep
 from rlm.plan.executor import Executed
 from rlm.plan.plan import Plan, columns_named
 
 _STATED = frozenset({Op.IS, Op.IS_NOT, Op.IN})
 
 
-def corrected(where: Sequence[Condition], counted: int, done: Executed) -> tuple[int, Interval | None]:
+def corrected(
+    where: Sequence[Condition], counted: int, done: Executed, *, part: float | None = None
+) -> tuple[int, Interval | None]:
     """The count of rows that meet `where` with the classifier's mistakes taken into account, and its interval.
 
-    Of a part of the records with a label, the part's share. Without an interval the count is as it was: it is exact,
+    Of a part of the records with a label, the part's share; `part` is the share of all records that are in it, where
+    the caller knows it. Without an interval the count is as it was: it is exact,
     or labels of two kinds come together in it, and their mistakes cannot be told apart; see `rests_on`.
     """
     labelled = [condition for condition in where if condition.column in done.classifications]
@@ -27,7 +30,11 @@ def corrected(where: Sequence[Condition], counted: int, done: Executed) -> tuple
     if counted == whole:
         return estimate, interval
     share = counted / whole if whole else 0.0
-    wide = share**0.5  # single mistakes scatter: a part of the records has more of an error for its size
+    if part is None:
+        others = [condition for condition in where if condition not in labelled]
+        part = sum(1 for _ in keep(done.rows, others)) / max(1, len(done.rows))
+    # Single mistakes scatter: a part of the records has more of an error for its size, and also where none was found.
+    wide = max(share, part) ** 0.5
     low = max(0.0, estimate * share - (estimate - interval.low) * wide)
     high = estimate * share + (interval.high - estimate) * wide
     return round(estimate * share), Interval(round(low, 1), round(high, 1))

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 
 from rlm.answers import Interval, Result
@@ -68,40 +69,43 @@ def _count(where: Sequence[Condition], done: Executed) -> Computed:
 def _rank(answer: Rank, done: Executed) -> Computed:
     rows = done.rows
     counted = sizes(keep(rows, answer.where), answer.key)
-    counts = _likeliest(counted, answer, done)
+    one = partial(_of_one, counted=counted, parts=_parts(answer, done), answer=answer, done=done)
+    counts = counted
+    if answer.key.column in done.classifications:  # of other groups each has the same share of the mistakes
+        counts = Counter({name: max(1, one(name)[0]) for name in counted})
     found = ranked(counts, answer.rank, least=answer.least)
     table = dict(counts.most_common(_LISTED))
     if found is None:
         return Computed(Result("rank", None, None, table), None, f"There are only {len(counts)} groups.")
     names = [_name(name, answer.key) for name in found.names]
-    number, interval = _of_one(found.names[0], counted, answer, done)
+    number, interval = one(found.names[0])
     size = f"{_records(number)}{_meeting(answer.where)}{given(interval)}"
     sentence = f"{_place(answer)}: {' and '.join(names[:10])} with {size}."
     if len(names) > 1:
         sentence += f" {len(names)} are tied."
     if interval is not None:
         others = sorted(counts.keys() - set(found.names), key=lambda name: (abs(counts[name] - found.count), name))
-        near = [name for name in others[:_LISTED] if overlap(interval, _of_one(name, counted, answer, done)[1])]
+        near = [name for name in others[:_LISTED] if overlap(interval, one(name)[1])]
         may_be = " or ".join(_name(name, answer.key) for name in near[:10])
         sentence += f" Within that error it may also be {may_be}." if near else ""
     value = found.names[0] if len(names) == 1 else list(found.names)
     return Computed(Result("rank", value, interval, table), names[0], sentence, _of_group(rows, answer, found))
 
 
-def _likeliest(counted: Counter[str], answer: Rank, done: Executed) -> Counter[str]:
-    """The counts that are ranked: of labels, with a classifier's mistakes taken into account.
-
-    Of other groups each has the same share of those mistakes, and they rank as they were counted.
-    """
-    if answer.key.column not in done.classifications:
-        return counted
-    return Counter({name: max(1, _of_one(name, counted, answer, done)[0]) for name in counted})
-
-
-def _of_one(name: str, counted: Mapping[str, int], answer: Rank, done: Executed) -> tuple[int, Interval | None]:
+def _of_one(
+    name: str, *, counted: Mapping[str, int], parts: Mapping[str, float], answer: Rank, done: Executed
+) -> tuple[int, Interval | None]:
     """One group's likeliest count, and its interval."""
     mine = (Condition(answer.key.column, Op.IS, (name,)),) if answer.key.column in done.classifications else ()
-    return corrected((*answer.where, *mine), counted[name], done)
+    return corrected((*answer.where, *mine), counted[name], done, part=parts.get(name))
+
+
+def _parts(answer: Rank, done: Executed) -> dict[str, float]:
+    """The share of all records that is in each group, whatever their labels; none of groups by label."""
+    if answer.key.column in done.classifications or not _labelled(answer.where, done):
+        return {}
+    others = [each for each in answer.where if each.column not in done.classifications]
+    return {name: size / len(done.rows) for name, size in sizes(keep(done.rows, others), answer.key).items()}
 
 
 def _place(answer: Rank) -> str:

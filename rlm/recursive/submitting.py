@@ -19,6 +19,7 @@ from rlm.verification import Judged, Located, verify
 MAX_ANSWER_CHARS = 20_000
 _MAX_EVIDENCE = 50
 _QUOTE_CHARS = 600
+_MAX_QUOTE_CHARS = 3_000
 _AROUND_CHARS = 400
 _SPANS_LOOKED_AT = 200
 _DOCUMENT_CHARS = 2_000_000
@@ -158,6 +159,7 @@ class Submissions:
     def _find(self, evidence: object) -> tuple[str, Handle | None]:
         """The quotation, and where it stands."""
         if isinstance(evidence, str):
+            _require_short(evidence)
             return evidence, self._among(evidence, self._anywhere())
         if not isinstance(evidence, Mapping):
             raise ToolError(_HOW)
@@ -168,6 +170,7 @@ class Submissions:
             return self._corpus.text(shown), shown if len(shown) else None
         if not isinstance(quote, str):
             raise ToolError("a quote is a text")
+        _require_short(quote)
         return quote, self._among(quote, self._around(handle))
 
     def _among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
@@ -202,6 +205,14 @@ class Submissions:
         passage = self._corpus.passage(span, around=_AROUND_CHARS)
         weighed = weigh(self._question, [passage])[0]
         return Located(weighed, span.start - passage.start, span.end - passage.start)
+
+
+def _require_short(quote: str) -> None:
+    if len(quote) > _MAX_QUOTE_CHARS:
+        raise ToolError(
+            f"a quote has {len(quote):,} characters, and the limit is {_MAX_QUOTE_CHARS:,}: quote the sentences that "
+            "say it"
+        )
 
 
 def _with_all(claims: tuple[Judged, ...], evidence: tuple[Located, ...]) -> tuple[Judged, ...]:

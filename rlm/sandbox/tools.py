@@ -45,7 +45,30 @@ class ToolTable:
         if not is_plain(result):
             log.error("tool_returned_no_plain_value", tool=name)
             return RuntimeError(f"{name} failed")
-        return result
+        return _mended(result) if _has_half_a_character(result) else result
+
+
+def _has_half_a_character(value: object) -> bool:
+    """Whether a plain value has a surrogate without its other half, as JSON of a model may: no interpreter takes it."""
+    match value:
+        case str():
+            return not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value)
+        case dict():
+            return any(_has_half_a_character(key) or _has_half_a_character(each) for key, each in value.items())
+        case list() | tuple() | set() | frozenset():
+            return any(map(_has_half_a_character, value))
+    return False
+
+
+def _mended(value: Any) -> Any:  # noqa: ANN401
+    match value:
+        case str():
+            return value.encode(errors="replace").decode()
+        case dict():
+            return {_mended(key): _mended(each) for key, each in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return type(value)(map(_mended, value))
+    return value
 
 
 def is_plain(value: object, depth: int = 0) -> bool:

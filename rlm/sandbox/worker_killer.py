@@ -16,6 +16,7 @@ class WorkerKiller:
 
     def __init__(self, pid: int | None) -> None:
         self._pidfd = os.pidfd_open(pid) if pid is not None else None
+        self._lock = threading.Lock()  # a descriptor that was closed may be another worker's
 
     @contextmanager
     def watching(self, cancelled: Callable[[], bool]) -> Iterator[None]:
@@ -33,14 +34,15 @@ class WorkerKiller:
             watcher.join()
 
     def close(self) -> None:
-        if self._pidfd is not None:
-            pidfd, self._pidfd = self._pidfd, None
-            os.close(pidfd)
+        with self._lock:
+            if self._pidfd is not None:
+                os.close(self._pidfd)
+            self._pidfd = None
 
     def _watch(self, done: threading.Event, cancelled: Callable[[], bool]) -> None:
         while not done.wait(_LOOK_SECONDS):
-            pidfd = self._pidfd
-            if pidfd is not None and cancelled():
-                with suppress(OSError):
-                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            if cancelled():
+                with self._lock, suppress(OSError):
+                    if self._pidfd is not None:
+                        signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
                 return

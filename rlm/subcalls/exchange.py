@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, S
 
 from rlm.errors import LanguageModelError, LanguageModelOutputError
 from rlm.profiles import ModelProfile
-from rlm.subcalls.port import SubCall
+from rlm.subcalls.port import Context, SubCall
 from rlm.subcalls.shape import canonical
 from rlm.tokens import estimated_tokens
 
@@ -66,12 +66,30 @@ class Exchange:
 
 
 def prompt_tokens(call: SubCall, profile: ModelProfile) -> int:
-    """The most tokens that a call's prompt may be, estimated."""
-    asked = _TEMPLATE_TOKENS + sum(map(estimated_tokens, (call.system, call.prompt, _schema_words(call, profile))))
-    for context in call.contexts:
-        asked += _CONTEXT_TOKENS + estimated_tokens(context.text) + estimated_tokens(context.lead)
-        asked += sum(_END_TOKENS + estimated_tokens(each) for each in context.continuations)
-    return asked
+    """The most tokens that a call's prompt may be, estimated; with all its contexts, where it has some."""
+    return _shared_tokens(call, profile) + sum(
+        _begun_tokens(context) + sum(map(_end_tokens, context.continuations)) for context in call.contexts
+    )
+
+
+def window_tokens(call: SubCall, profile: ModelProfile) -> int:
+    """The most tokens of a prompt that the model has before it at once: of contexts, one with one continuation."""
+    longest = (
+        _begun_tokens(context) + max(map(_end_tokens, context.continuations), default=0) for context in call.contexts
+    )
+    return _shared_tokens(call, profile) + max(longest, default=0)
+
+
+def _shared_tokens(call: SubCall, profile: ModelProfile) -> int:
+    return _TEMPLATE_TOKENS + sum(map(estimated_tokens, (call.system, call.prompt, _schema_words(call, profile))))
+
+
+def _begun_tokens(context: Context) -> int:
+    return _CONTEXT_TOKENS + estimated_tokens(context.text) + estimated_tokens(context.lead)
+
+
+def _end_tokens(continuation: str) -> int:
+    return _END_TOKENS + estimated_tokens(continuation)
 
 
 async def converse(

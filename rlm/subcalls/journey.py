@@ -23,7 +23,7 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.profiles import ModelProfile
-from rlm.subcalls.exchange import Exchange, converse, prompt_tokens
+from rlm.subcalls.exchange import Exchange, converse, prompt_tokens, window_tokens
 from rlm.subcalls.lanes import Clock, Lane, RetryBudget, Sleep
 from rlm.subcalls.port import SubCall, SubReply
 from rlm.subcalls.shape import asked_again, require_usable, shaped
@@ -155,7 +155,7 @@ class Journey:
 
     def _require_window(self, call: SubCall) -> None:
         profile = self._line.profile
-        prompt, answer = prompt_tokens(call, profile), call.max_tokens + profile.thinking_tokens
+        prompt, answer = window_tokens(call, profile), call.max_tokens + profile.thinking_tokens
         if prompt + answer > profile.context_tokens:
             raise ContextTooLongError(
                 f"About {prompt:,} tokens of prompt and {answer:,} of answer do not fit the window of "

@@ -268,6 +268,10 @@ def test_the_same_key_is_the_same_run_and_another_tenants_is_not(runs: Runs) -> 
         runs.create(RunRequest("ann", "Why?", idempotency_key="k")),
     )
     assert (first[0].id, first[1], again[1]) == (again[0].id, True, False)
+    known = runs.known("ann", "k")
+    assert known is not None
+    assert known.id == first[0].id
+    assert runs.known("ann", "other") is runs.known("bob", "k") is None
     assert asked(runs, tenant="bob", key="k").id != first[0].id
     assert asked(runs).id != asked(runs).id
 

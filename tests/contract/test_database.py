@@ -29,6 +29,7 @@ from ingest.errors import (
     CatalogUnavailableError,
     LeadlineError,
     StorageFullError,
+    ValueRefusedError,
 )
 from tests.support.catalogs import arrive
 from tests.support.postgres import Postgres, disposed, running_postgres
@@ -192,6 +193,13 @@ def test_what_a_server_says_that_is_there_is_told_from_one_that_is_away(
             connection.execute(raising)
         assert type(raised.value) is kind
         assert "EXCEPTION" not in str(raised.value)
+
+
+def test_a_value_that_the_database_does_not_take_is_refused(postgres: Postgres) -> None:
+    with disposed(open_database(postgres.catalog_database())) as engine:
+        with pytest.raises(ValueRefusedError) as refused, write(engine) as connection:
+            connection.execute(text("SELECT CAST(:value AS TEXT)"), {"value": "a\0b"})
+        assert "\0" not in refused.value.detail
 
 
 def test_no_secret_is_in_the_database(tmp_path: Path) -> None:

@@ -29,8 +29,21 @@ class ClassMemory:
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
     statics: dict[str, set[str]] = field(default_factory=dict)
     properties: dict[str, str] = field(default_factory=dict)
-    derived: dict[str, list[str]] = field(default_factory=dict)
+    derived: dict[str, dict[str, None]] = field(default_factory=dict)
     exceptions: dict[str, str] = field(default_factory=dict)
+
+    def copy(self) -> "ClassMemory":
+        """For a cell that may yet be refused; definitions themselves are never changed."""
+        return ClassMemory(
+            dict(self.classes),
+            {name: set(methods) for name, methods in self.statics.items()},
+            dict(self.properties),
+            {name: dict(classes) for name, classes in self.derived.items()},
+            dict(self.exceptions),
+        )
+
+    def adopt(self, other: "ClassMemory") -> None:
+        vars(self).update(vars(other))
 
 
 class ClassPass(ast.NodeTransformer):
@@ -38,14 +51,19 @@ class ClassPass(ast.NodeTransformer):
 
     def __init__(self, memory: ClassMemory, tree: ast.Module) -> None:
         self._memory = memory
+        self._used: dict[str, None] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 self._announce(node)
 
+    def getters(self) -> list[ast.stmt]:
+        """Definitions of what the cell's uses of properties call: an earlier cell may have failed before its class."""
+        return [each for name in self._used for each in _getter_definition(name)]
+
     def _announce(self, node: ast.ClassDef) -> None:
         """Uses may stand before the definition, in a function that is called after it."""
         for base in map(_name, node.bases):
-            self._memory.derived.setdefault(base, []).append(node.name)
+            self._memory.derived.setdefault(base, {})[node.name] = None
         methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
         kinds = {each.name: {_name(decorator) for decorator in each.decorator_list} for each in methods}
         self._memory.statics[node.name] = {name for name, kind in kinds.items() if kind & _STATIC}
@@ -64,9 +82,15 @@ class ClassPass(ast.NodeTransformer):
         return node
 
     def _family(self, name: str) -> list[str]:
-        """A class and what was derived from it."""
-        below = [each for child in self._memory.derived.get(name, ()) for each in self._family(child)]
-        return [name, *dict.fromkeys(each for each in below if each in self._memory.classes and each != name)]
+        """A class and what was derived from it, each once, however often and in whichever circle that was said."""
+        found: dict[str, None] = {}
+        waiting = [name]
+        while waiting:
+            each = waiting.pop()
+            if each not in found:
+                found[each] = None
+                waiting += reversed(self._memory.derived.get(each, {}))
+        return [each for each in found if each == name or each in self._memory.classes]
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST | list[ast.stmt]:
         if node.keywords and not all(keyword.arg == "metaclass" for keyword in node.keywords):
@@ -96,6 +120,7 @@ class ClassPass(ast.NodeTransformer):
         if not isinstance(node.ctx, ast.Load):
             return node
         if node.attr in self._memory.properties:
+            self._used.setdefault(node.attr)
             getter = ast.Name(self._memory.properties[node.attr], ast.Load())
             return ast.Call(getter, [node.value], [])
         if isinstance(node.value, ast.Name) and node.attr in self._memory.statics.get(node.value.id, ()):
@@ -125,13 +150,10 @@ class ClassPass(ast.NodeTransformer):
         return [node, *getters]
 
     def _property(self, method: ast.FunctionDef) -> list[ast.stmt]:
-        public, hidden = method.name, f"_ll_property_{method.name}"
-        getter = self._memory.properties[public] = _getter(public)
-        method.name, method.decorator_list = hidden, []
-        # Any class may have the property; other objects are read as they are.
-        return ast.parse(
-            f"def {getter}(thing):\n    return thing.{hidden}() if hasattr(thing, '{hidden}') else thing.{public}"
-        ).body
+        public = method.name
+        self._memory.properties[public] = _getter(public)
+        method.name, method.decorator_list = _hidden(public), []
+        return _getter_definition(public)
 
     def _exception(self, node: ast.ClassDef, base: str) -> list[ast.stmt]:
         if not all(isinstance(each, ast.Pass) or _is_docstring(each) for each in node.body):
@@ -139,9 +161,8 @@ class ClassPass(ast.NodeTransformer):
                 node, "an exception with methods does not run here", "Raise ValueError with all of it in the message."
             )
         exceptions = self._memory.exceptions
-        if node.name in exceptions.values():
-            return [ast.Pass()]
-        free = [name for name in STAND_INS.get(base, ()) if name not in exceptions]
+        known = [stand_in for stand_in, name in exceptions.items() if name == node.name]
+        free = known or [name for name in STAND_INS.get(base, ()) if name not in exceptions]
         if not free:
             raise RefusedSyntaxError(node, "no more exception classes can be made here", "Raise ValueError instead.")
         exceptions[free[0]] = node.name
@@ -183,6 +204,18 @@ class _SuperCalls(ast.NodeTransformer):
 
 def _getter(name: str) -> str:
     return f"_ll_get_{name}"
+
+
+def _hidden(name: str) -> str:
+    return f"_ll_property_{name}"
+
+
+def _getter_definition(name: str) -> list[ast.stmt]:
+    """Any class may have the property; other objects are read as they are."""
+    hidden = _hidden(name)
+    return ast.parse(
+        f"def {_getter(name)}(thing):\n    return thing.{hidden}() if hasattr(thing, '{hidden}') else thing.{name}"
+    ).body
 
 
 def _super_name(base: str, method: str) -> str:

@@ -25,15 +25,19 @@ class Lowered:
 
 
 def lower(code: str, memory: ClassMemory | None = None) -> Lowered:
-    """`memory` is what earlier cells of the session said of their classes.
+    """`memory` is what earlier cells of the session said of their classes; what is refused adds nothing to it.
 
     Raises `SyntaxError` as Python does, `ValueError` for code that is too long or nested too deep to look at, and
     `RefusedSyntaxError`.
     """
+    memory = memory if memory is not None else ClassMemory()
+    said = memory.copy()
     try:
-        return _lowered(code, memory if memory is not None else ClassMemory())
+        lowered = _lowered(code, said)
     except RecursionError as error:  # the passes go deeper into Python's stack than the parser did
         raise ValueError(_TOO_DEEP) from error
+    memory.adopt(said)
+    return lowered
 
 
 def _lowered(code: str, memory: ClassMemory) -> Lowered:
@@ -44,6 +48,7 @@ def _lowered(code: str, memory: ClassMemory) -> Lowered:
     classes = ClassPass(memory, tree)
     for rewrite in (GeneratorPass(), classes, imports, ExpressionPass()):
         tree = rewrite.visit(tree)
+    tree.body[:0] = classes.getters()
     if ast.dump(tree) == before:
         return Lowered(code)
     return Lowered(ast.unparse(ast.fix_missing_locations(tree)), frozenset(imports.shims))

@@ -107,6 +107,21 @@ class TestOtherWords:
         assert answer.reasons[-1] == "What is asked is said here of others only."
         assert searched == ["What does Ada Lind play?", "What does play?"]
 
+    def test_a_question_that_is_a_name_alone_is_compared_with_nothing_more(self) -> None:
+        searched = []
+
+        def found(question: str) -> list[Passage]:
+            searched.append(question)
+            return [passage("Hugo Lind agreed to play the tuba.", cosine=0.3)]
+
+        calls = WeighedSubCalls(lambda call, text, continuation: -10.0)
+        contrasts = Contrasts(calls, lambda question, texts: [0.5] * len(texts))
+        answer = DirectStrategy(found, ScriptedChat(script=["!!"] * 3), LOCAL_QWEN, contrasts=contrasts).answer(
+            "Ada Lind"
+        )
+        assert answer.status is AnswerStatus.NOT_FOUND
+        assert searched == ["Ada Lind"]
+
     @pytest.mark.parametrize(
         ("right", "others", "status"),
         [

@@ -31,10 +31,12 @@ NOT_THERE = asked(Form.TEXT)
         (TEXT, "The spare key is beneath a Cracked Butter-Dish. [1]"),
         (LABEL, "Label: location"),
         (LABEL, "location"),
+        (LABEL, "Not an entity.\n**Label:**\nlocation"),
         (LABEL, "The most common label is 'location' (53 of 120). [1][2]"),
         (LABEL, "It is ahead of entity and human being.\n**Label:** location"),
         (NUMBER, "Answer: 125"),
         (NUMBER, "125"),
+        (NUMBER, "Of 1,300 records so many have it.\n\nAnswer:\n125"),
         (NUMBER, "There are 125.0 of them."),
         (NUMBER, "Of 1,300 records that were read, so many have it.\nAnswer: 125 [3]"),
         (USER, "User: 37622"),
@@ -51,6 +53,7 @@ NOT_THERE = asked(Form.TEXT)
         (MORE, "label 'location' is less common than label 'entity'"),
         (LIST, "the oboe; the harp; the tuba"),
         (LIST, "- Oboe\n- tuba\n- harp"),
+        (LIST, "the oboe, the harp, and the tuba;"),
         (LIST, "1. the oboe\n2. the harp\n3. the tuba"),
         (LIST, "She played the tuba, the harp and the oboe."),
         (PAIRS, "(10001, 10002)\n(10001, 10003)"),
@@ -124,6 +127,7 @@ def test_lists_score_by_f1() -> None:
     assert score(LIST, "the oboe; the harp") == pytest.approx(0.8)
     assert score(LIST, "oboe; harp; tuba; lute; viola; cello") == pytest.approx(2 * 3 / 9)
     assert score(LIST, "the oboe and harp; the tuba") == pytest.approx(2 * 1 / 5)
+    assert score(LIST, "The instruments are:\nthe oboe, the harp, the tuba") == pytest.approx(2 * 3 / 7)
     assert score(PAIRS, "(10001, 10002)\n(10002, 10003)") == 0.5
 
 

@@ -57,3 +57,10 @@ def test_prose_and_mixtures_have_no_shape_of_records() -> None:
     assert record_shape([("plain",)] * 9) is None
     assert record_shape([("bullet",), ("plain",), ("fields", "a"), ("number",)]) is None
     assert record_shape([]) is None
+
+
+def test_very_much_white_space_between_fields_is_no_work() -> None:
+    """A square of its length would take hours."""
+    text = f"Note: short{' ' * 300_000}|| Status: open{' ' * 300_000}"
+    assert fields(text) == {"Note": "short", "Status": "open"}
+    assert fields(f"Note: short{chr(9) * 3}Status: open") == {"Note": "short", "Status": "open"}

@@ -47,6 +47,34 @@ def test_rows_of_a_table_are_records_and_its_first_row_names_the_columns() -> No
     assert records.columns == ("name", "age")
 
 
+def test_json_objects_are_records_whichever_member_comes_first() -> None:
+    lines = [f'{{"name": "n{n}", "amount": {n}}}' if n % 3 else f'{{"code": 1, "name": "n{n}"}}' for n in range(30)]
+    found, records = cut("\n".join(lines), Splitting(SplitBy.LINE))
+    assert (found, records.left_out_count) == (lines, 0)
+
+
+def test_each_table_of_a_document_has_a_row_of_names() -> None:
+    months = "\n".join(f"## Month {n}\n\n| user | paid |\n|---|---|\n| Ann | {n} |\n| Bob | 4 |\n" for n in range(5))
+    found, records = cut(months, Splitting(SplitBy.LINE))
+    assert len(found) == 10
+    assert not any("user" in row for row in found)
+    assert records.columns == ("user", "paid")
+
+
+def test_names_are_those_of_the_table_whose_rows_are_records() -> None:
+    legend = "| code | meaning |\n|---|---|\n| a | all |\n\n"
+    rows = "\n".join(f"| {n} | a \\| b | 3 |" if n == 2 else f"| {n} | x | 3 |" for n in range(5))
+    found, records = cut(f"{legend}| day | what | paid |\n|---|---|---|\n{rows}", Splitting(SplitBy.LINE))
+    assert len(found) == 5
+    assert records.columns == ("day", "what", "paid")
+
+
+def test_tables_that_name_their_cells_differently_have_no_names_in_common() -> None:
+    tables = [f"| day | {names} |\n|---|---|---|\n| 1 | 2 | 3 |\n| 4 | 5 | 6 |" for names in ("a | b", "b | a")]
+    assert split(corpus_of(*tables, markdown=False), Splitting(SplitBy.LINE)).columns == ()
+    assert len(split(corpus_of(*tables, markdown=False), Splitting(SplitBy.LINE))) == 4
+
+
 @given(st.lists(st.text(alphabet="abé \t", max_size=12), max_size=20))
 def test_every_line_with_text_is_a_record_or_left_out(lines: list[str]) -> None:
     text = "\n".join(lines) or "x"

@@ -151,6 +151,20 @@ def test_two_parts_of_a_label_are_compared_as_they_were_counted() -> None:
     assert "it may be the other way round" in found.sentence
 
 
+def test_a_part_in_which_no_label_was_found_may_have_some_too() -> None:
+    """All of Bob's 25 records were called b, by a classifier that takes some a for b."""
+    doubt = Doubt(0.9, None, {}, {"a": 8.0, "b": 8.0})
+    names = "".join("b" if at % 4 == 0 else "a" for at in range(100))
+    rows_of_bob = (Condition("user", Op.IS, ("Bob",)),)
+    found = computed(
+        Compare((*label(Op.IS, "a"), *rows_of_bob), (*label(Op.IS, "a"), *ANN), ("Bob", "Ann")), doubt, names
+    )
+    assert "Bob: 25 records" in found.sentence
+    none = "".join("b" if at % 2 == 0 else "a" for at in range(100))
+    found = computed(Count((*label(Op.IS, "a"), *rows_of_bob)), doubt, none)
+    assert (found.result.value, found.result.interval) == (0, Interval(0, round(8 * HALF, 1)))
+
+
 def test_a_label_that_occurs_is_ranked_however_little_is_left_of_it() -> None:
     doubt = Doubt(0.9, None, {"c": -30.0, "a": 30.0}, {"a": 2.0, "b": 2.0, "c": 2.0})
     least = computed(Rank(Key(LABEL), (), least=True), doubt)

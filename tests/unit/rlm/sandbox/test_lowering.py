@@ -3,6 +3,7 @@
 import pytest
 
 from rlm.sandbox.lowering import RefusedSyntaxError, lower
+from rlm.sandbox.lowering.classes import ClassMemory
 from rlm.sandbox.lowering.lower import MAX_CODE_CHARS
 
 
@@ -63,3 +64,27 @@ def test_warnings_about_escapes_are_not_ours_to_give(recwarn: pytest.WarningsRec
 def test_code_that_is_too_deep_for_the_passes_is_refused_as_such(count: int, first: str, more: str) -> None:
     with pytest.raises(ValueError, match="nested too deep"):
         lower(first + more * count)
+
+
+def test_a_family_of_classes_is_gone_through_once_however_often_it_was_said() -> None:
+    """Each of 60 classes twice, and each under two bases: two to the sixtieth ways lead from the first to the last."""
+    memory = ClassMemory()
+    code = "class A0: pass\n" + "".join(f"class A{n}(A{n - 1}): pass\n" * 2 for n in range(1, 61))
+    lowered = lower(f"{code}isinstance(1, A0)", memory).code
+    assert lowered.splitlines()[-1].count("A") == 61
+    for n in range(61, 120):
+        with pytest.raises(RefusedSyntaxError):
+            lower(f"class A{n}(A{n - 1}, A{n - 2}): pass", memory)
+    assert "A60" in lower("isinstance(1, A0)", memory).code
+
+
+def test_a_cell_that_is_refused_is_not_remembered() -> None:
+    memory = ClassMemory()
+    with pytest.raises(RefusedSyntaxError):
+        lower(
+            "class Box:\n    @property\n    def value(self):\n        return 1\n"
+            "    @value.setter\n    def value(self, new):\n        pass",
+            memory,
+        )
+    assert memory == ClassMemory()
+    assert lower("x.value", memory).code == "_ll_show((x.value))"

@@ -1,5 +1,6 @@
 """Sub-calls given up at the local model's own server, over its socket: the engine gets every place back."""
 
+import json
 import socket
 import threading
 from collections.abc import Callable
@@ -74,6 +75,25 @@ def test_contexts_arrive_as_they_were_and_the_numbers_come_back(listener: socket
     messages = (ChatMessage("system", "Sort."), ChatMessage("user", "Classes: a, b"))
     contexts = (EngineContext("x", ("a", "b"), "So: "), EngineContext("y", ("a",)))
     assert asked == LikelihoodRequest(messages, contexts)
+
+
+def test_many_contexts_are_sent_where_each_fits_the_window(listener: socket.socket) -> None:
+    numbers = {str(n): [-1.0] for n in range(1, 41)}
+    engine = ScriptedEngine([TextDelta(json.dumps(numbers)), Finished("stop", Usage(31, 3))])
+    sentence = "A sentence of a contract that goes on and on. " * 8
+    call = likelihood_call("Weigh.", "Texts", [Context(f"{n} {sentence}", ("x",)) for n in range(40)], "weigh")
+    longer = likelihood_call("Weigh.", "Texts", [Context(sentence * 40, ("x",))], "weigh")
+
+    def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
+        profile = replace(PROFILE, context_tokens=4_000)
+        bound = scheduler.bind(chat, profile, tenant_id="ann", budget=Budget(Limits()))
+        found, refused = bound.run([call, longer])
+        assert isinstance(found, SubReply)
+        assert isinstance(refused, SubFailure)
+        assert refused.code == "context_too_long"
+
+    serve(engine, listener, use)
+    assert len(engine.requests) == 1
 
 
 def test_a_server_that_tells_too_few_numbers_is_refused_at_once(listener: socket.socket) -> None:
