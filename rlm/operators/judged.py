@@ -37,6 +37,14 @@ class Doubt:
     shift: Mapping[str, float] = field(default_factory=dict)
     half_width: Mapping[str, float] = field(default_factory=dict)
 
+    def of_part(self, share: float) -> "Doubt":
+        """Of a share of what the classifier labelled: single mistakes scatter, and fewer of them do so the more."""
+        return replace(
+            self,
+            shift={label: each * share for label, each in self.shift.items()},
+            half_width={label: each * share**0.5 for label, each in self.half_width.items()},
+        )
+
 
 @dataclass(frozen=True)
 class Classification:
@@ -55,9 +63,14 @@ class Classification:
     cut: Mapping[int, float] = field(default_factory=dict)
 
     def part(self, corpus: Corpus, places: Sequence[int]) -> "Classification":
-        """Of the records at some places, where the model labelled all; what they cost is as of the whole."""
+        """Of the records at some places, where all have labels; what they cost is as of the whole.
+
+        Of the classifier's mistakes they have their share.
+        """
         chosen, cut = _chosen(self.records, self.cut, places)
         judged_by = [self.judged_by[place] for place in places]
+        inferred = sum(by is JudgedBy.CLASSIFIER for by in self.judged_by)
+        share = sum(by is JudgedBy.CLASSIFIER for by in judged_by) / inferred if inferred else 0.0
         labels = [self.labels[place] for place in places]
         return replace(
             self,
@@ -65,6 +78,7 @@ class Classification:
             labels=labels,
             judged_by=judged_by,
             coverage=covered(corpus, chosen, judged_by, 0, cut),
+            doubt=self.doubt.of_part(share),
             cut=cut,
         )
 

@@ -82,13 +82,14 @@ class Operators:
         self._weigh = weigh
         self._cancelled = cancelled
 
-    def of_kept(self, records: int) -> "Operators | None":
+    def of_kept(self, records: int, part: int) -> "Operators | None":
         """The same, whose work raises `NotKeptError` where a reply is not kept; None where none ever is.
 
-        Also None where a classifier would judge some of so many `records`: how far off its counts are is known of all
-        that it judged, and of no part.
+        Also None where a classifier would judge some of so many `records`, and the model each of the `part` of them
+        that is asked about: it is right more often.
         """
-        if self._are_kept is None or not self._cascade_limits.covers(records):
+        judged_alike = self._cascade_limits.covers(records) or not self._cascade_limits.covers(part)
+        if self._are_kept is None or not judged_alike:
             return None
         kept = copy(self)
         kept._subcalls = KeptSubCalls(self._subcalls, self._are_kept)

@@ -99,7 +99,7 @@ def _judge(
 ) -> Working[Classification | Extraction]:
     """Of a part of the records what was found of all, where that is kept: it costs nothing, and adds up with it."""
     few = len(all_handles) <= max(_FEW, _TIMES_A_PART * len(handles))
-    kept = operators.of_kept(len(all_handles)) if few and 0 < len(handles) < len(all_handles) else None
+    kept = operators.of_kept(len(all_handles), len(handles)) if few and 0 < len(handles) < len(all_handles) else None
     if kept is not None:
         with suppress(NotKeptError):
             whole = finish(_run(step, kept, all_handles, project))  # it waits for no model

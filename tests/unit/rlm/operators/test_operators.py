@@ -372,7 +372,7 @@ def test_operators_of_kept_replies_send_nothing_and_say_what_was_found_before() 
     corpus, records = corpus_and_records(lines(57))
     calls = RuleSubCalls(kind)
     made = Operators(corpus, calls, are_kept=lambda asked: all(call in calls.calls for call in asked))
-    kept = made.of_kept(len(records))
+    kept = made.of_kept(len(records), 2)
     assert kept is not None
     with pytest.raises(NotKeptError):
         finish(kept.classify(records, LABELS))
@@ -386,8 +386,12 @@ def test_operators_of_kept_replies_send_nothing_and_say_what_was_found_before() 
 def test_nothing_is_kept_without_a_cache_or_where_a_classifier_would_judge() -> None:
     corpus, records = corpus_and_records(lines(5))
     limits = CascadeLimits(read_all=4)
-    assert Operators(corpus, RuleSubCalls(kind)).of_kept(len(records)) is None
-    assert Operators(corpus, RuleSubCalls(kind), cascade_limits=limits, are_kept=lambda _: True).of_kept(5) is None
+    assert Operators(corpus, RuleSubCalls(kind)).of_kept(len(records), 2) is None
+    cascading = Operators(corpus, RuleSubCalls(kind), cascade_limits=limits, are_kept=lambda _: True)
+    most = limits.read_all
+    assert most is not None
+    assert cascading.of_kept(most + 2, most) is None
+    assert cascading.of_kept(most + 2, most + 1) is not None
 
 
 def test_a_part_of_what_was_found_is_covered_and_cut_as_if_it_alone_had_been_asked_about() -> None:
