@@ -22,7 +22,7 @@ _MONTHS = (
 )
 _DATED = re.compile(
     rf"{WRITTEN}|\b(?:{_MONTHS}|May) \d{{4}}\b|\b\d{{1,2}}/\d{{4}}\b|\b\d{{4}}-\d\d\b|\b{_MONTHS}"
-    r"|\b(?:after|before|since|until|between|from|in|of|during) May\b|\b(?:19|20)\d\d\b"
+    r"|\b(?:after|before|since|until|between|from|in|of|during) May\b(?! \d)|\b(?:19|20)\d\d\b"
 )
 _BLANK = re.compile(r"<[^<>]*>")
 _WHEN = {

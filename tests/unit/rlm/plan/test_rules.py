@@ -127,6 +127,9 @@ def test_a_year_in_a_label_is_no_date() -> None:
     [
         ("How many records in March 2023 have the label 'red'?", Condition("Date", Op.MONTH, ("March 2023",))),
         ("How many records in 2023 have the label 'red'?", Condition("Date", Op.YEAR, ("2023",))),
+        ("How many records in May 2023 have the label 'red'?", Condition("Date", Op.MONTH, ("May 2023",))),
+        ("How many records before May 5, 2023 have the label 'red'?", Condition("Date", Op.BEFORE, ("May 5, 2023",))),
+        ("How many records may before 5 May 2023 have the label 'red'?", Condition("Date", Op.BEFORE, ("5 May 2023",))),
         ("Consider only user 2. How many records have the label 'red'?", Condition("User", Op.IS, ("2",))),
         ("Of users 1 and 2. How many have the label 'red'?", Condition("User", Op.IN, ("1", "2"))),
     ],
