@@ -37,6 +37,8 @@ from rlm.subcalls.port import SubCalls
 
 # Of the longest texts that it reads, the bi-encoder on two cores takes a second for as many; vectors are the same.
 _EMBEDDED_AT_ONCE = 128
+# Records that the model reads itself though a classifier's labels for them are kept.
+_SOON_READ = 100
 
 Result = TypeVar("Result")
 Working = Generator[Progress, None, Result]
@@ -85,11 +87,11 @@ class Operators:
     def of_kept(self, records: int, part: int) -> "Operators | None":
         """The same, whose work raises `NotKeptError` where a reply is not kept; None where none ever is.
 
-        Also None where a classifier would judge some of so many `records`, and the model each of the `part` of them
-        that is asked about: it is right more often.
+        Also None where a classifier would judge some of so many `records`, and the `part` of them that is asked about
+        is soon read: the model is right more often.
         """
-        judged_alike = self._cascade_limits.covers(records) or not self._cascade_limits.covers(part)
-        if self._are_kept is None or not judged_alike:
+        covers = self._cascade_limits.covers
+        if self._are_kept is None or (not covers(records) and covers(part) and part <= _SOON_READ):
             return None
         kept = copy(self)
         kept._subcalls = KeptSubCalls(self._subcalls, self._are_kept)

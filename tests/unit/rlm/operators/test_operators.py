@@ -388,10 +388,11 @@ def test_nothing_is_kept_without_a_cache_or_where_a_classifier_would_judge() -> 
     limits = CascadeLimits(read_all=4)
     assert Operators(corpus, RuleSubCalls(kind)).of_kept(len(records), 2) is None
     cascading = Operators(corpus, RuleSubCalls(kind), cascade_limits=limits, are_kept=lambda _: True)
-    most = limits.read_all
-    assert most is not None
-    assert cascading.of_kept(most + 2, most) is None
-    assert cascading.of_kept(most + 2, most + 1) is not None
+    assert cascading.of_kept(1_000, 4) is None
+    assert cascading.of_kept(1_000, 5) is not None
+    many = Operators(corpus, RuleSubCalls(kind), cascade_limits=CascadeLimits(), are_kept=lambda _: True)
+    assert many.of_kept(1_000, 100) is None
+    assert many.of_kept(1_000, 101) is not None
 
 
 def test_a_part_of_what_was_found_is_covered_and_cut_as_if_it_alone_had_been_asked_about() -> None:
