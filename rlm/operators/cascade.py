@@ -22,6 +22,7 @@ from rlm.operators.classifier import (
     Matrix,
     Threshold,
     cross_fitted,
+    error_of_total,
     numbers_of,
     sure_threshold,
     train,
@@ -34,7 +35,6 @@ from rlm.operators.reading import LabelReader, Read, Vectors
 from rlm.strategies import never
 
 _BLOCK = 4096
-_Z = 1.96
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,7 @@ def _doubt(read: Read, fitted: _Fitted, inferred: dict[int, str], labels: LabelS
         shift[name] = len(inferred) * float(off.mean())
         # One more disagreement than was seen: no sample proves that there is none.
         spread = max(float(off.var()), float(copies.mean()) ** 2 / (len(off) + 1))
-        # The mistakes in these very records scatter besides, as those of the sample do.
-        half_width[name] = _Z * len(inferred) * (spread * (1 / len(off) + 1 / len(inferred))) ** 0.5
+        half_width[name] = error_of_total(spread, len(off), len(inferred))
     return Doubt(fitted.threshold.agreement, _steadiness(read), shift, half_width)
 
 

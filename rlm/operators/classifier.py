@@ -7,6 +7,7 @@ same records give the same weights.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +120,14 @@ def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float, at_
         if wilson(share, count, z=1.645)[0] >= target:
             best = Threshold(float(confidence[order[count - 1]]), share, count / len(order))
     return best
+
+
+def error_of_total(variance: float, sampled: int, others: int, *, z: float = 1.96) -> float:
+    """Half the width of the interval of the sum over `others`, by a sample of that variance; z = 1.96 is 95 %.
+
+    Not only the mean is uncertain: the values of these very others scatter besides.
+    """
+    return z * others * sqrt(variance * (1 / sampled + 1 / others))
 
 
 def wilson(share: float, count: int, *, z: float = 1.96) -> tuple[float, float]:

@@ -65,23 +65,9 @@ MEASURE = _pattern(
 # What may stand in such a question besides its field and its conditions: nothing that restricts or groups.
 MEASURING_WORDS = frozenset(
     {
-        *(
-            "a",
-            "after",
-            "all",
-            "and",
-            "are",
-            "before",
-            "between",
-            "consider",
-            "during",
-            "for",
-            "from",
-            "have",
-            "having",
-        ),
-        *("in", "is", "label", "made", "of", "on", "only", "or", "records", "since", "that", "the", "to", "until"),
-        *("was", "were", "what", "which", "with"),
+        *("a", "after", "all", "and", "are", "before", "between", "consider", "during", "for", "from", "have"),
+        *("having", "in", "is", "label", "made", "of", "on", "only", "or", "records", "since", "that", "the"),
+        *("to", "until", "was", "were", "what", "which", "with"),
     }
 )
 MEASURES = {

@@ -3,8 +3,11 @@
 import json
 import math
 
+import pytest
+from pydantic import ValidationError
+
 from api.run_schemas import RunEventOut
-from api.schemas import AnswerOut
+from api.schemas import AnswerOut, BudgetIn
 from ingest.runs import RunEvent
 from rlm.answers import Answer, AnswerStatus, Result, Searched, answer_json
 
@@ -22,3 +25,9 @@ def test_an_answer_on_the_wire_has_the_result_that_a_run_keeps() -> None:
 def test_an_event_of_a_run_can_be_sent_whatever_a_model_wrote() -> None:
     event = RunEventOut.of(RunEvent(1, "cell", {"code": "print('half \ud83d')", "seconds": 0.5}, 0.0))
     assert json.loads(event.model_dump_json())["body"] == {"code": "print('half ?')", "seconds": 0.5}
+
+
+@pytest.mark.parametrize("seconds", ["1e999", "NaN", "0"])
+def test_a_time_that_is_none_is_no_budget(seconds: str) -> None:
+    with pytest.raises(ValidationError):
+        BudgetIn.model_validate(json.loads(f'{{"seconds": {seconds}}}'))

@@ -7,6 +7,10 @@ def test_a_question_loses_the_white_space_around_it() -> None:
     assert check_question("  Wer hat's erfunden?\n") == "Wer hat's erfunden?"
 
 
+def test_what_no_database_takes_is_a_blank() -> None:
+    assert check_question("a\0b?\0") == "a b?"
+
+
 def test_the_longest_question_is_allowed() -> None:
     assert check_question("x" * MAX_QUESTION_CHARS) == "x" * MAX_QUESTION_CHARS
 

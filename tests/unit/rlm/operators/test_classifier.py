@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.errors import RunCancelledError
-from rlm.operators.classifier import cross_fitted, sure_threshold, train, wilson
+from rlm.operators.classifier import cross_fitted, error_of_total, sure_threshold, train, wilson
 
 
 def clusters(count: int, noise: float) -> tuple[np.ndarray, np.ndarray]:
@@ -61,3 +61,15 @@ def test_an_interval_holds_its_share(right: int, wrong: int) -> None:
     assert 0 <= low <= high <= 1
     if right + wrong:
         assert low <= right / (right + wrong) <= high
+
+
+@pytest.mark.parametrize(("sampled", "others"), [(400, 400), (400, 4_000), (400, 100)])
+def test_the_error_of_a_total_holds_its_share_of_totals(sampled: int, others: int) -> None:
+    """By drawing: with the error of the mean alone, of equally many others 83 % would be held."""
+    source = np.random.default_rng(1)
+    held = 0
+    for _ in range(2_000):
+        sample, rest = (source.choice([-1.0, 0.0, 1.0], size, p=[0.1, 0.85, 0.05]) for size in (sampled, others))
+        half = error_of_total(float(sample.var()), sampled, others)
+        held += abs(others * sample.mean() - rest.sum()) <= half
+    assert 0.93 < held / 2_000 < 0.97

@@ -230,6 +230,11 @@ def test_a_quote_is_found_behind_many_records_that_were_judged(sandbox: Sandbox)
     assert answer.citations[0].quote == "The keeper of the lamp was called Anselm."
 
 
+def test_a_quotation_is_no_longer_than_some_sentences(sandbox: Sandbox) -> None:
+    asked = Asked(sandbox, in_code('submit("Long.", ["word " * 1000])'), in_code("submit(None)"))
+    assert "a quote has 5,000 characters, and the limit is 3,000" in asked.shown
+
+
 def test_looking_for_quotations_ends_with_the_run(sandbox: Sandbox) -> None:
     corpus = corpus_of("word " * 100_000)
     opened = OpenedSpans(corpus)
