@@ -32,11 +32,19 @@ test-long: $(STAMP)  ## Run the tests that take minutes each (LEADLINE_DATA: a f
 	$(BIN)/leadline models fetch
 	$(BIN)/python -m pytest -m long
 
-check: $(STAMP)  ## Lint, format, types, import rules, packaging: what CI runs
+check: lint types imports packaging  ## Lint, format, types, import rules, packaging: what CI runs
+
+lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(STAMP)
 	$(BIN)/mypy
+
+imports: $(STAMP)
 	$(BIN)/lint-imports
+
+packaging: $(STAMP)
 	$(BIN)/python -m pytest -q tests/unit/test_packaging.py
 
-.PHONY: help setup models run test test-long check
+.PHONY: help setup models run test test-long check lint types imports packaging

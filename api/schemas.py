@@ -213,7 +213,8 @@ class QuestionIn(Wire):
     `confirmation_required`, unless `confirm` is true or a `budget` is set; what a budget does not cover is left out,
     and the answer says so. Of many records a model reads a sample and what a classifier trained on it is not sure of;
     with `every_record` it reads them all. What a run of code that the model writes will cost cannot be told before:
-    without a `budget` it ends after 500 calls or 15 minutes, confirmed or not.
+    without a `budget` it ends after 500 calls or 15 minutes, and after a dollar where it costs money and `confirm` is
+    not true.
     """
 
     question: str

@@ -13,8 +13,10 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.search import found_in, scope_of
 from rlm.direct import DirectStrategy
 from rlm.errors import LanguageModelRefusedError
+from rlm.estimates import UNASKED_DOLLARS, at_most
 from rlm.extractive import ExtractiveStrategy
 from rlm.library import Library
+from rlm.prices import FREE
 from rlm.profiles import ModelProfile
 from rlm.questions import check_question
 from rlm.recursive.toolbox import Search
@@ -30,7 +32,7 @@ from rlm.subcalls.scheduler import SubCallScheduler
 
 __all__ = ["AnswerScope", "Answering", "ChatModel", "LanguageModel"]
 
-# What a recursive run may spend of which nobody has said how much.
+# What a recursive run may spend of which nobody has said how much; in money, what any may that nobody confirmed.
 UNASKED = Limits(calls=500, seconds=900.0)
 # The most that a search of such a run can show.
 _SEARCHED = 50
@@ -73,9 +75,12 @@ class Answering:
         """The language model's state, for people."""
         return self._language_model.state()
 
-    def check(self, question: str, scope: AnswerScope, wanted: Wanted) -> None:
-        """Raises what `stream` would raise at once, and begins nothing."""
-        self.stream(question, scope, wanted=wanted)
+    def check(self, question: str, scope: AnswerScope, wanted: Wanted) -> Limits:
+        """What a run may spend without a budget. Raises what `stream` would raise at once, and begins nothing."""
+        routed = next(self.stream(question, scope, wanted=wanted))
+        model = self._language_model.acquire()
+        recursive = isinstance(routed, Routed) and routed.strategy is StrategyName.RECURSIVE
+        return _unasked(model.profile, wanted) if recursive and model is not None else Limits()
 
     def stream(
         self,
@@ -104,8 +109,8 @@ class Answering:
             cancelled=cancelled,
         )
         if chosen.strategy is StrategyName.RECURSIVE:
-            strategy = self._recursive(chosen, wanted, scope, model, cancelled, durability)
-            return self._events(Routed(chosen.strategy, chosen.reason), strategy.stream(question, cancelled=cancelled))
+            routed, strategy = self._recursive(chosen, wanted, scope, model, cancelled, durability)
+            return self._events(routed, strategy.stream(question, cancelled=cancelled))
         if chosen.strategy is StrategyName.CHAIN:
             strategy = self._chain(scope, model, wanted, cancelled, durability)
             return self._events(Routed(chosen.strategy, chosen.reason), strategy.stream(question, cancelled=cancelled))
@@ -123,13 +128,13 @@ class Answering:
         model: ChatModel | None,
         cancelled: Callable[[], bool],
         durability: Durability,
-    ) -> Strategy:
+    ) -> tuple[Routed, Strategy]:
         if model is None:
             raise LanguageModelRefusedError("A recursive answer takes a language model.", hint="Set LEADLINE_LLM.")
         assert chosen.corpus is not None
         chat, profile, run = model.chat, model.profile, object()
-        limits = (wanted.limits or UNASKED).within(Limits(depth=profile.max_depth))
-        budget = durability.budget(limits, profile.price)
+        limits = wanted.limits or _unasked(profile, wanted)
+        budget = durability.budget(limits.within(Limits(depth=profile.max_depth)), profile.price)
         whole = chosen.corpus
 
         def bind(part: Budget) -> SubCalls:
@@ -141,7 +146,7 @@ class Answering:
             retrieve = durability.retriever(retriever(self._searcher, part, top_k=_SEARCHED))
             return lambda query, top_k: found_in(corpus, retrieve(query))[:top_k]
 
-        return self._library.recursive(
+        strategy = self._library.recursive(
             chosen.corpus,
             search,
             bind,
@@ -152,6 +157,7 @@ class Answering:
             told=durability.turn,
             tells_time=durability is ONCE,
         )
+        return Routed(chosen.strategy, chosen.reason, at_most(limits)), strategy
 
     def _chain(
         self,
@@ -235,3 +241,9 @@ class Answering:
         return DirectStrategy(
             durability.retriever(found), chat, model.profile, contrasts=contrasts, nonce=durability.nonce
         )
+
+
+def _unasked(profile: ModelProfile, wanted: Wanted) -> Limits:
+    """Of a recursive run without a budget; its money is limited where it costs some and nobody has confirmed."""
+    unlimited = wanted.confirm or profile.price in (None, FREE)
+    return UNASKED if unlimited else replace(UNASKED, dollars=UNASKED_DOLLARS)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from math import ceil
 from statistics import fmean
 
+from rlm.budgets import Limits
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.operators.cascade import CascadeLimits
@@ -104,6 +105,18 @@ def estimate(
             written = 2 * len(labels)
         total = _plus(total, calls, int(calls * shown + reads * read), int(reads * written))
     return _priced(total, profile)
+
+
+def at_most(limits: Limits) -> str:
+    """What a run may spend of which nobody can say what it will, for people; empty where nothing limits it."""
+    tokens = [each for each in (limits.prompt_tokens, limits.completion_tokens) if each is not None]
+    parts = [
+        "" if limits.calls is None else f"{limits.calls:,} calls of the language model",
+        f"{sum(tokens):,} tokens" if tokens else "",
+        "" if limits.seconds is None else _duration(limits.seconds),
+        "" if limits.dollars is None else f"${limits.dollars:.2f}",
+    ]
+    return f"At most {', '.join(filter(None, parts))}." if any(parts) else ""
 
 
 def _weighed(step: Step, records: int) -> RecordsWeighed | None:

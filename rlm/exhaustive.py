@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from rlm.answers import Answer, AnswerStatus, CitationList, Claim, Searched, SearchedDocument, Usage
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.errors import NotExhaustiveError
+from rlm.errors import BudgetExhaustedError, LanguageModelOutputError, NotExhaustiveError
 from rlm.operators.operators import Operators
 from rlm.operators.packing import Progress
 from rlm.plan.computing import Computed, compute
@@ -23,6 +23,7 @@ from rlm.plan.rules import plan_by_rules
 from rlm.plan.wording import in_form, take_apart
 from rlm.questions import check_question
 from rlm.strategies import Completed, Delta, Event, Planned, StageClock, Working, complete, never
+from rlm.subcalls.chat import raised
 from rlm.subcalls.port import SubCalls
 
 _QUOTED_CHARS = 400
@@ -90,7 +91,10 @@ class ExhaustiveStrategy:
         return complete(self.stream(question))
 
     def stream(self, question: str, *, cancelled: Callable[[], bool] = never) -> Iterator[Event]:
-        """Events as they happen. Raises `QuestionError` and `NotExhaustiveError` before the first."""
+        """Events as they happen. Raises `QuestionError` and `NotExhaustiveError` before the first.
+
+        Raises a `LanguageModelError` where the model could not judge one record: that none was found says nothing then.
+        """
         question = check_question(question)
         clock = StageClock()
         layout = self._layout or look(self._corpus, cancelled=cancelled)
@@ -104,6 +108,7 @@ class ExhaustiveStrategy:
         clock.lap("read")
         if cancelled():
             return
+        _require_judged(planning.plan, done)
         computed = compute(planning.plan, done)
         answer, parts = self._compose(question, planning, done, computed)
         clock.lap("compute")
@@ -121,9 +126,9 @@ class ExhaustiveStrategy:
         covered = f"{done.coverage.sentence()}." if planning.plan.steps else "Computed from what the records say."
         parts = (*(f"{part}\n" for part in (said, sentence) if part), covered)
         missing = _missing(done) if planning.plan.steps else ""
-        status = AnswerStatus.NOT_FOUND if computed.said is None else AnswerStatus.PARTIAL
-        if computed.said is not None and not missing:
-            status = AnswerStatus.ANSWERED
+        status = AnswerStatus.NOT_FOUND if computed.said is None else AnswerStatus.ANSWERED
+        if missing:
+            status = AnswerStatus.PARTIAL
         claims = (Claim(said or computed.sentence, numbers, not missing, missing),) if computed.said is not None else ()
         return Answer(
             status=status,
@@ -137,6 +142,7 @@ class ExhaustiveStrategy:
             usage=planning.usage + done.usage,
             coverage=done.coverage,
             result=computed.result,
+            finished=BudgetExhaustedError.code not in done.refused,
         ), parts
 
     def _cite(self, handle: Handle, citations: CitationList) -> int:
@@ -152,6 +158,16 @@ class ExhaustiveStrategy:
         titles = {each.handle.document_id: each.title for each in self._corpus.documents}
         documents = tuple(SearchedDocument(name, titles[name], count, count) for name, count in held.items())
         return Searched(len(done.rows), done.coverage.slices_read, documents)
+
+
+def _require_judged(plan: Plan, done: Executed) -> None:
+    """Raises what kept every record from being judged; of a budget that is spent the answer tells."""
+    none = done.rows and not done.coverage.slices_read + done.coverage.slices_inferred
+    if not plan.steps or not none or BudgetExhaustedError.code in done.refused:
+        return
+    if done.failure is not None:
+        raise raised(done.failure)
+    raise LanguageModelOutputError("The language model said nothing usable about any of the records.")
 
 
 def _missing(done: Executed) -> str:

@@ -17,7 +17,7 @@ from rlm.estimates import Estimate
 from rlm.plan.layout import Layout, look
 from rlm.plan.plan import Filter, Plan
 from rlm.plan.rules import plan_by_rules
-from rlm.plan.shapes import RECORDS
+from rlm.plan.shapes import CRITERION, RECORDS
 from rlm.plan.wording import take_apart
 from rlm.strategies import never
 from rlm.strategy_names import StrategyName
@@ -75,9 +75,21 @@ _CHAIN = re.compile(
     re.IGNORECASE,
 )
 _ASKS_A_PROPERTY = re.compile(rf"\b{PROPERTY} $", re.IGNORECASE)
+# Questions about everything, whatever the documents look like.
+_ABOUT_ALL = re.compile(
+    r"\b(?:list|find|name|count) (?:all|every|each)\b|\bhow many (?:different|distinct|of the)\b|\bpairs of\b"
+    r"|\b(?:most|least)[ -](?:common|frequent|often)\b|\b(?:which|what) [\w ]{2,30} (?:has|have|had) the"
+    r" (?:[\w-]+ )?(?:most|fewest|least)\b",
+    re.IGNORECASE,
+)
+# "Which of the letters that …" is about letters, and asks for nothing that hangs on one.
+_AMONG = re.compile(
+    r"\b(?:all|any|both|each|every|few|half|how many|many|most|none|one|several|some|which|who|\d+) $", re.IGNORECASE
+)
 # Below this, passages are much of it anyway.
 _WORTH_A_RUN_TOKENS = 20_000
 _OF_RECORDS = re.compile(rf"\b(?:how many|which|list|find)\b(?: all)?(?: of)?(?: the)? (?:{RECORDS})\b", re.IGNORECASE)
+_WORD = re.compile(r"[^\W\d_]+")
 
 
 def route(
@@ -106,14 +118,23 @@ def route(
     layout = look(corpus, cancelled=cancelled)
     plan = plan_by_rules(question, layout)
     if plan is None or not layout.records.handles:
-        return Route(StrategyName.DIRECT, "Direct: no plan over records has the shape of the question.")
+        return _unplanned(question, corpus, "no plan over records has the shape of the question", can_program)
     if plan.steps and not can_judge:
         return Route(StrategyName.DIRECT, "Direct: judging records takes a language model, and there is none.")
-    if _guessed(question, plan):
-        return Route(StrategyName.DIRECT, "Direct: the documents are no list of what the question counts.")
+    if _guessed(question, plan, corpus):
+        return _unplanned(question, corpus, "the documents are no list of what the question counts", can_program)
     number = len(layout.records)
     reason = f"Exhaustive: the question is about all of {number:,} records, and its answer is computed from them."
     return Route(StrategyName.EXHAUSTIVE, reason, corpus, layout, plan)
+
+
+def _unplanned(question: str, corpus: Corpus, why: str, can_program: bool) -> Route:
+    """Where no rule leads to a plan: a model that programs finds its own way through much text."""
+    tokens = corpus.size.tokens
+    if can_program and tokens >= _WORTH_A_RUN_TOKENS and _ABOUT_ALL.search(take_apart(question).asked):
+        reason = f"Recursive: the question is about all of {tokens:,} tokens, {why}, and the model programs."
+        return Route(StrategyName.RECURSIVE, reason, corpus)
+    return Route(StrategyName.DIRECT, f"Direct: {why}.")
 
 
 def _forced(
@@ -141,12 +162,27 @@ def _shape(question: str) -> str:
 
 
 def _asks_for_a_chain(question: str) -> bool:
-    before = (question[: match.start()] for match in _CHAIN.finditer(question))
-    return not all(map(_ASKS_A_PROPERTY.search, before)) or len(descriptions(take_apart(question).asked)) > 1
+    before = [question[: match.start()] for match in _CHAIN.finditer(question)]
+    linked = [each for each in before if not (_ASKS_A_PROPERTY.search(each) or _AMONG.search(each))]
+    return bool(linked) or len(descriptions(take_apart(question).asked)) > 1
 
 
-def _guessed(question: str, plan: Plan) -> bool:
-    """Whether a yes/no question would be asked about records that nobody spoke of: "How many ships are in the bay?"."""
+def _guessed(question: str, plan: Plan, corpus: Corpus) -> bool:
+    """Whether a yes/no question would be asked about records that nobody spoke of: "How many ships are in the bay?".
+
+    Spoken of are "records" by any such name, and what each document in scope has in its title, as `tickets.csv` has.
+    """
     if not any(isinstance(step, Filter) for step in plan.steps):
         return False
-    return plan.splitting.by is SplitBy.CHUNK or not _OF_RECORDS.search(take_apart(question).asked)
+    asked = take_apart(question).asked
+    return plan.splitting.by is SplitBy.CHUNK or not (_OF_RECORDS.search(asked) or _titled(asked, corpus))
+
+
+def _titled(asked: str, corpus: Corpus) -> bool:
+    match = CRITERION.match(asked)
+    named = _stems(match["noun"])[-1:] if match else []
+    return bool(named) and all(named[0] in _stems(document.title) for document in corpus.documents)
+
+
+def _stems(text: str) -> list[str]:
+    return [word.casefold().removesuffix("s") for word in _WORD.findall(text)]

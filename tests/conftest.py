@@ -8,10 +8,10 @@ import pytest
 import structlog
 
 from api.settings import Settings
-from ingest.catalog.database import sqlite_url
 from retrieval.models.manifest import LANGUAGE_GGUF, ModelFile
 from retrieval.models.store import ModelStore
 from rlm.openvino_llm.process import LocalModelProcess
+from tests.support.catalogs import migrated_sqlite
 from tests.support.postgres import Postgres, running_postgres
 
 
@@ -73,7 +73,7 @@ def postgres() -> Iterator[Postgres]:
 def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A fresh catalog's URL, on each database in turn."""
     if request.param == "sqlite":
-        yield sqlite_url(tmp_path / "catalog.sqlite")
+        yield migrated_sqlite(tmp_path / "catalog.sqlite")
         return
     server: Postgres = request.getfixturevalue("postgres")
     url = server.catalog_database()

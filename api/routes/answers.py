@@ -86,9 +86,8 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, ke
     if known is not None:  # whatever it would cost by now
         return _run_response(known, created=False)
     wanted, scope = body.wanted(), body.scope(caller.tenant_id)
-    unasked = Limits()
     try:
-        served.answering.check(question, scope, wanted)
+        unasked = served.answering.check(question, scope, wanted)
     except LanguageModelUnavailableError:  # a run waits for it, and spends no more than what need not be confirmed
         unasked = Limits() if wanted.confirm else UNASKED
     request = RunRequest(

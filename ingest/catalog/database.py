@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +81,27 @@ def sqlite_url(path: Path) -> str:
 
 def migrate(engine: Engine) -> None:
     """Apply what migrations are missing; two processes at once apply them once."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    script = ScriptDirectory.from_config(config)
     with _migrating(engine) as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-        if current == script.get_current_head():
+        if current == _latest_revision():
             return
+        config = _migrations()
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")
         except CommandError as error:
             raise CatalogSchemaError(f"The catalog has schema {current}, which this release does not know.") from error
+
+
+@cache
+def _latest_revision() -> str | None:
+    return ScriptDirectory.from_config(_migrations()).get_current_head()
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from rlm.answers import Coverage, Interval, Usage
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.operators.packing import Refused
+from rlm.subcalls.port import SubFailure
 
 NOTHING_CUT: Mapping[int, float] = MappingProxyType({})
 
@@ -51,6 +52,7 @@ class Classification:
     """`labels[i]` is the label of `records[i]`, None where it has none, and `judged_by[i]` who gave it.
 
     `cut[i]` is the share of `records[i]` that the model was shown, its beginning, where that was not all of it.
+    `refused` has how many went without a label, by the reason's code; `failure` is of the first call that failed.
     """
 
     records: Sequence[Handle]
@@ -61,6 +63,7 @@ class Classification:
     usage: Usage = field(default_factory=Usage)
     refused: Mapping[str, int] = field(default_factory=dict)
     cut: Mapping[int, float] = field(default_factory=dict)
+    failure: SubFailure | None = None
 
     def part(self, corpus: Corpus, places: Sequence[int]) -> "Classification":
         """Of the records at some places, where all have labels; what they cost is as of the whole.
@@ -128,7 +131,7 @@ class Classification:
 
 @dataclass(frozen=True)
 class Extraction:
-    """`values[i]` is what was taken out of `records[i]`, None where that failed; `cut` as of a `Classification`."""
+    """`values[i]` is what was taken out of `records[i]`, None where that failed; the rest as of a `Classification`."""
 
     records: Sequence[Handle]
     values: Sequence[Mapping[str, object] | None]
@@ -136,6 +139,7 @@ class Extraction:
     usage: Usage = field(default_factory=Usage)
     refused: Mapping[str, int] = field(default_factory=dict)
     cut: Mapping[int, float] = field(default_factory=dict)
+    failure: SubFailure | None = None
 
     def part(self, corpus: Corpus, places: Sequence[int]) -> "Extraction":
         """Of the records at some places, where all have values; what they cost is as of the whole."""
@@ -207,6 +211,11 @@ def judged_by_beginning(records: int) -> str:
         if records == 1
         else f"{records:,} records were judged by their beginning"
     )
+
+
+def first_failure(refused: Mapping[int, Refused]) -> SubFailure | None:
+    """Of the first record whose whole call failed."""
+    return next((why.failure for why in refused.values() if why.failure is not None), None)
 
 
 def reasons_refused(refused: Mapping[int, Refused], records_of: Counter[int]) -> dict[str, int]:

@@ -25,6 +25,7 @@ from rlm.operators.judged import (
     JudgedBy,
     PairJudgement,
     covered,
+    first_failure,
     reasons_refused,
 )
 from rlm.operators.labels import LabelSet, label_set
@@ -171,7 +172,7 @@ class Operators:
         refused = reasons_refused(asked.refused, Counter(subjects.number_of))
         cut = subjects.by_record(asked.cut)
         coverage = covered(self._corpus, records, judged_by, _failed(refused), cut)
-        return Extraction(records, values, coverage, asked.usage, refused, cut)
+        return Extraction(records, values, coverage, asked.usage, refused, cut, first_failure(asked.refused))
 
     def _sort(
         self,
@@ -240,7 +241,10 @@ class Operators:
         refused = reasons_refused(read.refused, copies)
         cut = subjects.by_record(read.cut)
         coverage = covered(self._corpus, subjects.records, judged_by, _failed(refused), cut)
-        return Classification(subjects.records, labels, judged_by, coverage, found.doubt, read.usage, refused, cut)
+        failure = first_failure(read.refused)
+        return Classification(
+            subjects.records, labels, judged_by, coverage, found.doubt, read.usage, refused, cut, failure
+        )
 
 
 def _judge_of(number: int, found: Cascaded) -> JudgedBy:

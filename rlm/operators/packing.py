@@ -51,11 +51,12 @@ class Progress:
 
 @dataclass(frozen=True)
 class Refused:
-    """A record without a result: the code of an error, and a sentence. `call` says that its whole call has failed."""
+    """A record without a result: the code of an error, and a sentence. `failure` is that of its call, if all of it
+    failed."""
 
     code: str
     detail: str
-    call: bool = False
+    failure: SubFailure | None = None
 
 
 class PackedTask(Protocol):
@@ -107,7 +108,7 @@ def ask_packed(
 
     What came back without a result is asked again in packs of half the size. Where replies may be `lengthy`, nobody
     knows how long, these have more room for theirs, and what fails then is asked about alone, with all the room there
-    is. Raises `RunCancelledError`.
+    is. Where the first calls bring no result at all, the others of their size are not made. Raises `RunCancelledError`.
     """
     asked = Asked({}, {})
     yield from _round(subcalls, task, numbered, texts, limits, cancelled, asked)
@@ -124,7 +125,7 @@ def ask_packed(
 
 
 def _failed_as_a_call(why: Refused | None) -> bool:
-    return why is not None and why.call and why.code in _MENDABLE
+    return why is not None and why.failure is not None and why.code in _MENDABLE
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,9 @@ def _round(
             _take(task, pack, reply, asked)
             done += len(pack)
         yield Progress(task.purpose, done, len(numbered))
+        if not asked.results and done < len(numbered):
+            asked.refused |= dict.fromkeys(numbered[done:], asked.refused[numbered[done - 1]])
+            return
 
 
 def _packs(records: Iterator[tuple[int, Text]], limits: PackLimits) -> Iterator[list[_Packed]]:
@@ -204,7 +208,7 @@ def _take(task: PackedTask, pack: Sequence[_Packed], reply: SubReply | SubFailur
     if isinstance(reply, SubFailure):
         asked.usage += reply.usage
         for record in pack:
-            asked.refused[record.number] = Refused(reply.code, reply.detail, call=True)
+            asked.refused[record.number] = Refused(reply.code, reply.detail, reply)
         return
     if reply.cached:
         asked.calls_from_cache += 1

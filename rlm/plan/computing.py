@@ -162,8 +162,10 @@ def _listing(answer: Listing, done: Executed) -> Computed:
     if answer.column is None:
         number, interval = corrected(answer.where, len(met), done)
         sentence = f"{number:,} of {len(done.rows):,} records{_meeting(answer.where)}{given(interval)}."
+        if len(met) > _LISTED:
+            sentence += f" The first {_LISTED} are quoted."
         result = Result("records", number, interval)
-        return Computed(result, sentence if met else None, sentence, _examples(met))
+        return Computed(result, sentence if met else None, sentence, _examples(met, _LISTED))
     values = sizes(met, Key(answer.column))
     listed = ", ".join(f"{name} ({times})" for name, times in values.most_common(_LISTED))
     sentence = f"{len(values):,} different values in {_records(len(met))}{_meeting(answer.where)}."
@@ -188,8 +190,8 @@ def _table(done: Executed) -> dict[str, int]:
     return dict(found.counts().most_common()) if found else {}
 
 
-def _examples(rows: Iterable[Row]) -> tuple[Handle, ...]:
-    return tuple(row.handle for row in islice(rows, MAX_EXAMPLES))
+def _examples(rows: Iterable[Row], most: int = MAX_EXAMPLES) -> tuple[Handle, ...]:
+    return tuple(row.handle for row in islice(rows, most))
 
 
 def _meeting(where: Sequence[Condition]) -> str:

@@ -19,6 +19,7 @@ from rlm.operators.table import Row, keep
 from rlm.plan.plan import Classify, Extract, Filter, Plan, Step, columns_named
 from rlm.strategies import never
 from rlm.subcalls.kept import NotKeptError
+from rlm.subcalls.port import SubFailure
 
 # All records are looked at for what is kept of them where they are few, or not many times those asked about.
 _FEW, _TIMES_A_PART = 1_000, 50
@@ -30,6 +31,7 @@ class Executed:
 
     `classifications` are keyed by their column. `dropped` records did not meet the plan's conditions on written fields
     and were not judged; `left_out` pieces of the corpus are no records; `cut` records were judged by their beginning.
+    `refused` has how many went without a result, by the reason's code; `failure` is of the first call that failed.
     """
 
     rows: Sequence[Row]
@@ -40,6 +42,7 @@ class Executed:
     classifications: Mapping[str, Classification] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     cut: int = 0
+    failure: SubFailure | None = None
 
 
 def execute(
@@ -64,12 +67,14 @@ def execute(
     classifications: dict[str, Classification] = {}
     refused: dict[str, int] = {}
     cut: dict[int, float] = {}
+    failure: SubFailure | None = None
     judged = [JudgedBy.MODEL] * len(handles) if plan.steps else [JudgedBy.NOBODY] * len(handles)
     for step in plan.steps:
         if operators is None:
             raise NotExhaustiveError("Judging records takes a language model, and there is none.")
         result = yield from _judge(step, operators, handles, records.handles, corpus, project)
         usage += result.usage
+        failure = failure or result.failure
         for code, count in result.refused.items():
             refused[code] = refused.get(code, 0) + count
         if isinstance(result, Classification):
@@ -86,6 +91,7 @@ def execute(
         classifications=classifications,
         refused=refused,
         cut=len(cut),
+        failure=failure,
     )
 
 

@@ -32,6 +32,7 @@ from rlm.plan.plan import (
 )
 from rlm.plan.wording import find_labels, take_apart
 from rlm.strategies import never
+from rlm.subcalls.chat import raised
 from rlm.subcalls.port import SubCall, SubCalls, SubFailure
 
 _SYSTEM = (
@@ -88,7 +89,7 @@ def fill_plan(
 ) -> Filled:
     """Asks once, and once more with what was wrong. `records` are examples of their text.
 
-    Raises `RunCancelledError`.
+    Raises `RunCancelledError`, and why a call has failed.
     """
     usage = Usage()
     problems = ""
@@ -97,7 +98,7 @@ def fill_plan(
         (reply,) = subcalls.run([call], cancelled=cancelled)
         usage += reply.usage
         if isinstance(reply, SubFailure):
-            return Filled(None, f"No plan could be made: {reply.detail}", usage)
+            raise raised(reply)
         try:
             return Filled(read_form(reply.text, question, layout, model), "", usage)
         except FormError as error:

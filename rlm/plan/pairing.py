@@ -1,6 +1,7 @@
 """What the two of a pair must be, read from words: `both users have at least one record with the label X …`."""
 
 import re
+from itertools import pairwise
 
 from rlm.operators.aggregate import Always, Amount, Required, Requirement, Than
 from rlm.operators.dates import WRITTEN
@@ -11,7 +12,8 @@ from rlm.plan.shapes import read_number
 from rlm.plan.wording import mentioned, read_condition
 
 _AMOUNT = re.compile(
-    r"\b(?P<how>exactly|at least|at most|more than|fewer than|less than) (?P<number>\d+|one|two|three|four|five)\b",
+    r"\b(?:(?P<how>exactly|at least|at most|more than|fewer than|less than) (?P<number>\d+|one|two|three|four|five)\b"
+    r"|(?:have|has|wrote|sent) (?:an?|any|some)\b(?! total))",
     re.IGNORECASE,
 )
 _ALWAYS = re.compile(
@@ -49,7 +51,7 @@ def _required(labels: LabelSet, layout: Layout, text: str) -> Required | None:
     always = _always(labels, layout, text)
     body = _ALWAYS.sub("", text)
     starts = [match.start() for match in _AMOUNT.finditer(body)]
-    pieces = [body[start:end] for start, end in zip(starts, [*starts[1:], len(body)], strict=True)]
+    pieces = [body[start:end] for start, end in pairwise([*starts, len(body)])]
     amounts: list[Requirement] = []
     any_of: tuple[Requirement, ...] = ()
     for piece in pieces:
@@ -57,8 +59,8 @@ def _required(labels: LabelSet, layout: Layout, text: str) -> Required | None:
         names = mentioned(labels, piece)
         if match is None or not names:
             return None
-        number = read_number(match["number"]) or 0
-        made = tuple(Amount((_is(name),), THAN[match["how"].casefold()], number) for name in names)
+        how, number = _amount(match)
+        made = tuple(Amount((_is(name),), how, number) for name in names)
         if len(names) > 1 and re.search(r"\bor\b", piece):
             any_of += made
         else:
@@ -66,6 +68,13 @@ def _required(labels: LabelSet, layout: Layout, text: str) -> Required | None:
     if not amounts and not any_of:
         return None
     return Required(any_of, (*amounts, *always))
+
+
+def _amount(match: re.Match[str]) -> tuple[Than, int]:
+    """Of `a record`, at least one."""
+    if match["how"] is None:
+        return Than.AT_LEAST, 1
+    return THAN[match["how"].casefold()], read_number(match["number"]) or 0
 
 
 def _always(labels: LabelSet, layout: Layout, text: str) -> tuple[Requirement, ...]:

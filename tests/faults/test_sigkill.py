@@ -71,7 +71,7 @@ def contents(home: Path) -> dict[str, tuple[str, list[tuple[str, int, int]], int
 
 
 def test_five_kills_in_mid_ingest_change_nothing(tmp_path: Path, encoder_files: Path) -> None:
-    books = shelf(tmp_path / "books", 6)
+    books = shelf(tmp_path / "books", 6, chapters=4)
     finish(tmp_path / "undisturbed", books)
     expected = contents(tmp_path / "undisturbed")
     total = progress(tmp_path / "undisturbed")
@@ -87,7 +87,7 @@ def test_five_kills_in_mid_ingest_change_nothing(tmp_path: Path, encoder_files: 
 
 
 def test_what_was_accepted_goes_on_without_being_sent_again(tmp_path: Path, encoder_files: Path) -> None:
-    books = shelf(tmp_path / "books", 4)
+    books = shelf(tmp_path / "books", 4, chapters=4)
     home = tmp_path / "home"
     kill_at(home, books, lambda: progress(home) >= 4)
     with closing(sqlite3.connect(home / "catalog.sqlite")) as connection:

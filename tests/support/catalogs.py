@@ -1,17 +1,36 @@
 """Steps that tests of the catalog take again and again."""
 
 import hashlib
+import tempfile
 import threading
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, update
 
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
+from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.tables import jobs as jobs_table
 from ingest.documents import Document, EmbedReport, IngestReport, Job, JobKind, Priority
 from ingest.errors import LeaseLostError
+
+
+def migrated_sqlite(path: Path) -> str:
+    """The URL of a new catalog with its tables, copied from one that was migrated once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_migrated())
+    return sqlite_url(path)
+
+
+@cache
+def _migrated() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "catalog.sqlite"
+        open_database(sqlite_url(path)).dispose()
+        return path.read_bytes()
 
 
 def arrival(

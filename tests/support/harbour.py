@@ -6,7 +6,7 @@ from pathlib import Path
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Catalog
-from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, JobKind, VersionState
 from ingest.errors import DamagedDocumentError
@@ -15,7 +15,7 @@ from ingest.parsing.types import ParsedDocument
 from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import Embedded, HashingEmbedder
-from tests.support.catalogs import wake
+from tests.support.catalogs import migrated_sqlite, wake
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 from workers.collecting import Collector
@@ -53,7 +53,7 @@ class Harbour:
     """Everything a worker needs, and the three tasks."""
 
     def __init__(self, home: Path, catalog_url: str | None = None) -> None:
-        engine = open_database(catalog_url or sqlite_url(home / "catalog.sqlite"))
+        engine = open_database(catalog_url or migrated_sqlite(home / "catalog.sqlite"))
         self.engine = engine
         self.catalog, self.jobs, self.index = Catalog(engine), Jobs(engine), MemoryIndex()
         self.catalog.ensure_tenant("ann")

@@ -79,6 +79,19 @@ class Request(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def whole(self, text: str) -> None:
+        """A good answer that is not streamed."""
+        message = {"role": "assistant", "content": text}
+        counted = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        answer = {"id": "x", "object": "chat.completion", "created": 0, "model": self.body["model"]}
+        content = json.dumps({**answer, "choices": [choice], "usage": counted}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
     def begin(self) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -127,6 +140,19 @@ def replies(text: str, *, finish: str = "stop", prompt: int = 20, completion: in
         request.piece(text[half:], finish)
         if completion:
             request.usage(prompt, completion)
+
+    return behave
+
+
+def says(text: str) -> Behaviour:
+    """The same answer to every request, in pieces or whole, as it is asked for."""
+    streamed = replies(text)
+
+    def behave(request: Request) -> None:
+        if request.body.get("stream"):
+            streamed(request)
+        else:
+            request.whole(text)
 
     return behave
 

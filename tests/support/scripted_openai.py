@@ -183,7 +183,7 @@ def _pieces(text: str) -> Iterator[str]:
 def scripted_openai(reply: Reply | None = None, *, window_tokens: int = WINDOW) -> Iterator[ScriptedOpenAI]:
     """A server on loopback for the length of the block."""
     with ScriptedOpenAI(reply, window_tokens=window_tokens) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         yield server
         server.shutdown()

@@ -48,7 +48,7 @@ def kill_when_some_is_done(environment: dict[str, str], *words: str) -> None:
 
 def test_moving_to_another_encoder_and_back_survives_a_kill(environment: dict[str, str], tmp_path: Path) -> None:
     home = tmp_path / "home"
-    assert leadline(environment, "ingest", str(shelf(tmp_path / "books", 2, chapters=9))).returncode == 0
+    assert leadline(environment, "ingest", str(shelf(tmp_path / "books", 2, chapters=5))).returncode == 0
 
     kill_when_some_is_done(environment, "index", "reembed", "--encoder", "minilm-128")
     early = leadline(environment, "index", "switch")

@@ -225,11 +225,11 @@ def test_a_write_in_flight_while_the_server_is_killed_ends_well(tmp_path: Path, 
 
 
 def test_a_long_write_survives_kills_of_the_server(tmp_path: Path, name: str) -> None:
-    texts = {indexed_chunk(str(number)): f"whale {number}" for number in range(12_800)}
+    texts = {indexed_chunk(str(number)): f"whale {number}" for number in range(6_400)}
     with qdrant_double(tmp_path / "data") as server:
         index = opened(server.url, name, retries=PATIENTLY)
         writing = in_thread(lambda: put_words(index, texts))
-        for reached in (1, 4_000):
+        for reached in (1, 2_000):
             wait_until(lambda reached=reached: index.count("ann", "v1") >= reached)  # type: ignore[misc]
             assert writing.is_alive()
             server.kill()

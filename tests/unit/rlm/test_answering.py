@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Limits
 from rlm.errors import LanguageModelRefusedError, NotExhaustiveError, RunTooLargeError, SandboxUnavailableError
 from rlm.library import Library
+from rlm.prices import Price
 from rlm.profiles import ModelProfile
 from rlm.recursive.strategy import RecursiveStrategy
 from rlm.routing import ANYHOW, Wanted
@@ -236,6 +238,21 @@ def test_a_recursive_run_of_a_budget_without_limits_spends_what_one_without_a_bu
     found = answer(answering(scheduler, chat, replace(PROFILE, max_depth=0), sandbox), wanted=wanted)
     assert found.status is AnswerStatus.PARTIAL
     assert found.usage.calls == UNASKED.calls
+
+
+def test_a_recursive_run_that_costs_money_ends_after_a_dollar_unless_somebody_confirms(
+    scheduler: SubCallScheduler, sandbox: Sandbox
+) -> None:
+    spend = "```python\nllm_query_batched([str(n) for n in range(100)])\n```"
+    profile = replace(PROFILE, max_depth=0, price=Price(Decimal(0), Decimal(50)))  # a call may cost ten cents
+    made = answering(scheduler, ScriptedChat(script=[spend, *["more"] * 1000]), profile, sandbox)
+    (routed,) = [event for event in made.stream("Who?", SCOPE, wanted=RECURSIVE) if isinstance(event, Routed)]
+    assert routed.estimate == "At most 500 calls of the language model, 15 min, $1.00."
+    confirmed = Wanted(StrategyName.RECURSIVE, confirm=True)
+    assert made.check("Who?", SCOPE, RECURSIVE) == replace(UNASKED, dollars=Decimal(1))
+    assert made.check("Who?", SCOPE, confirmed) == UNASKED
+    assert made.check("Who?", SCOPE, Wanted(StrategyName.DIRECT)) == Limits()
+    assert answer(made, "Who?", RECURSIVE).usage.calls < 30
 
 
 def test_without_a_model_or_a_sandbox_a_recursive_answer_is_refused(scheduler: SubCallScheduler) -> None:

@@ -9,18 +9,26 @@ from itertools import combinations
 
 import pytest
 
+from ingest.runs import RunState
 from retrieval.embedding import HashingEmbedder
 from rlm.answers import Answer, AnswerStatus
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.records import SplitBy, Splitting, split
-from rlm.errors import NotExhaustiveError, RunCancelledError
+from rlm.errors import (
+    LanguageModelOutputError,
+    LanguageModelRefusedError,
+    LanguageModelUnavailableError,
+    NotExhaustiveError,
+    RunCancelledError,
+)
 from rlm.exhaustive import ExhaustiveStrategy
-from rlm.operators.cascade import CascadeLimits
+from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits
 from rlm.plan.executor import execute
 from rlm.plan.layout import look
 from rlm.plan.rules import plan_by_rules
+from rlm.runs.bodies import state_of
 from rlm.strategies import Completed, Delta, Planned, Working
 from rlm.subcalls.port import SubCall, SubFailure
 from tests.fakes.rule_subcalls import RuleSubCalls
@@ -203,6 +211,18 @@ def test_pairs_of_users_that_both_have_one_of_two_labels_by_a_day() -> None:
     assert 0 < len(fit) < len(USERS)
 
 
+@pytest.mark.parametrize("wanted", ["a record", "at least one record", "any records"])
+def test_pairs_of_users_that_both_have_a_record_of_a_label(wanted: str) -> None:
+    answer = ask(f"List all pairs of users where both users have {wanted} with the label 'plant'.")
+    assert pairs_of(answer) == set(combinations([user for user in USERS if of_user(user)["plant"]], 2))
+
+
+def test_pairs_of_users_in_words_that_no_rule_reads_are_left_to_the_model() -> None:
+    corpus = corpus_of(document(RECORDS))
+    asked = f"{PREAMBLE} Question: List all pairs of users where both like the label 'plant'."
+    assert plan_by_rules(asked, look(corpus)) is None
+
+
 def test_pairs_of_users_of_which_each_meets_another_condition() -> None:
     low, high = USERS[1], USERS[-2]
     answer = ask(
@@ -247,6 +267,63 @@ def test_what_failed_makes_the_answer_partial_and_is_counted() -> None:
     assert answer.result is not None
     assert answer.result.interval is not None
     assert not answer.claims[0].supported
+
+
+COUNT = f"{PREAMBLE} Question: How many records have the label 'animal'?"
+EVERY_KIND = [
+    COUNT,
+    f"{PREAMBLE} Question: Which of the labels is the most common?",
+    f"{PREAMBLE} Question: Is the label 'plant' more common, less common, or as common as the label 'animal'?",
+    f"{PREAMBLE} Question: Which user has the most records with the label 'plant'?",
+    f"{PREAMBLE} Question: List all pairs of users where both users have a record with the label 'plant'.",
+    "List all records that mention a plant.",
+]
+
+
+@pytest.mark.parametrize("question", EVERY_KIND)
+def test_a_model_that_judges_nothing_is_an_error_and_no_answer(question: str) -> None:
+    refused = LanguageModelRefusedError("The key is wrong.", hint="Set another.")
+    calls = RuleSubCalls(label_of, lambda call: SubFailure(refused.code, refused.detail, error=refused))
+    with pytest.raises(LanguageModelRefusedError) as raised:
+        strategy(corpus_of(document(RECORDS)), calls).answer(question)
+    assert raised.value is refused
+
+
+@pytest.mark.parametrize("said", ["Certainly! Here they are.", "{}", '{"1": ["plant"]}'])
+def test_so_is_one_that_answers_nonsense(said: str) -> None:
+    with pytest.raises(LanguageModelOutputError, match="nothing usable"):
+        strategy(corpus_of(document(RECORDS)), RuleSubCalls(label_of, lambda call: said)).answer(COUNT)
+
+
+@pytest.mark.parametrize("question", EVERY_KIND)
+def test_a_budget_that_covers_nothing_makes_the_answer_partial_and_unfinished(question: str) -> None:
+    calls = RuleSubCalls(label_of, lambda call: SubFailure("budget_exhausted", "Nothing is left."))
+    answer = strategy(corpus_of(document(RECORDS)), calls).answer(question)
+    assert answer.status is AnswerStatus.PARTIAL
+    assert not answer.finished
+    assert not any(claim.supported for claim in answer.claims)
+    assert state_of(answer) is RunState.PARTIAL
+
+
+def test_where_nothing_was_found_in_what_could_be_judged_something_may_be_in_the_rest() -> None:
+    def fault(call: SubCall) -> SubFailure | None:
+        return SubFailure("language_model_timeout", "slow") if "10. " in call.prompt else None
+
+    calls = RuleSubCalls(lambda text: "no", fault)
+    answer = strategy(corpus_of(document(RECORDS[:285])), calls).answer("List all records that mention a ship.")
+    assert answer.status is AnswerStatus.PARTIAL
+    assert answer.finished
+    assert "failed" in answer.text
+    assert state_of(answer) is RunState.PARTIAL
+
+
+def test_a_model_that_is_away_is_not_asked_about_every_record() -> None:
+    calls = RuleSubCalls(label_of, lambda call: SubFailure("language_model_unavailable", "It is away."))
+    corpus = corpus_of(document(MANY))
+    operators = Operators(corpus, calls, cascade_limits=EVERY_RECORD)
+    with pytest.raises(LanguageModelUnavailableError, match="away"):
+        ExhaustiveStrategy(corpus, operators, calls, "scripted").answer(COUNT)
+    assert len(calls.calls) < len({record.text for record in MANY}) / 10 / 2
 
 
 def test_a_part_is_asked_about_by_itself_where_a_record_of_the_whole_has_failed() -> None:
@@ -412,8 +489,9 @@ def test_records_are_listed_with_the_first_of_them_quoted() -> None:
     )
     assert answer.result is not None
     assert (answer.result.kind, answer.result.value) == ("records", len(plants))
-    assert [citation.quote for citation in answer.citations] == plants[:5]
-    assert "[1]" in answer.text
+    assert [citation.quote for citation in answer.citations] == plants[:50]
+    assert "[50]" in answer.text
+    assert "The first 50 are quoted" in answer.text
 
 
 def test_a_list_of_nothing_is_not_found() -> None:
@@ -520,6 +598,14 @@ def test_a_form_that_cannot_be_used_is_mended_once_and_then_refused_with_the_rea
         strategy(corpus_of(document(RECORDS)), calls).answer("Prices, all told?")
     assert len(calls.calls) == 2
     assert "'Prise' is neither" in calls.calls[1].prompt
+
+
+def test_a_form_that_nobody_fills_in_ends_with_the_reason() -> None:
+    away = LanguageModelUnavailableError("It is away.", retry_after_seconds=3)
+    calls = RuleSubCalls(label_of, lambda call: SubFailure(away.code, away.detail, error=away))
+    with pytest.raises(LanguageModelUnavailableError) as raised:
+        strategy(corpus_of(document(RECORDS)), calls).answer("Prices, all told?")
+    assert raised.value is away
 
 
 def test_events_tell_the_plan_the_progress_and_the_text() -> None:

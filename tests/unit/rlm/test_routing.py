@@ -64,6 +64,50 @@ def test_other_questions_are_read_for_directly(question: str, corpus: Corpus) ->
     assert routed(question, corpus).strategy is StrategyName.DIRECT
 
 
+TICKETS = document(labelled_records(120))
+
+
+@pytest.mark.parametrize("title", ["tickets.csv", "Support-Tickets 2024", "ticket"])
+@pytest.mark.parametrize("asked", ["How many tickets mention a bird?", "List all of the open tickets that ask for it."])
+def test_records_may_be_called_as_the_documents_are(title: str, asked: str) -> None:
+    found = routed(asked, corpus_of(TICKETS, TICKETS, titles=(title, title)))
+    assert found.strategy is StrategyName.EXHAUSTIVE
+    assert routed(asked).strategy is StrategyName.DIRECT
+
+
+def test_not_where_some_documents_are_called_otherwise() -> None:
+    corpus = corpus_of(TICKETS, TICKETS, titles=("tickets.csv", "reviews.csv"))
+    assert routed("How many tickets mention a bird?", corpus).strategy is StrategyName.DIRECT
+
+
+@pytest.mark.parametrize(
+    ("question", "corpus"),
+    [
+        ("List all of the ships that are named.", BOOK),
+        ("How many different captains are there?", BOOK),
+        ("Which captain has the most whales?", BOOK),
+        ("Which of the whales is mentioned least often?", BOOK),
+    ],
+)
+def test_what_no_rule_plans_over_much_text_goes_to_a_model_that_programs(question: str, corpus: Corpus) -> None:
+    found = route(question, Wanted(), lambda: corpus, can_judge=True, can_program=True)
+    assert found.strategy is StrategyName.RECURSIVE
+    assert "the model programs" in found.reason
+    little = corpus_of("Ahab and Starbuck are captains.")
+    assert route(question, Wanted(), lambda: little, can_judge=True, can_program=True).strategy is StrategyName.DIRECT
+
+
+@pytest.mark.parametrize("of", ["All", "Any", "How many", "Which", "One", "12"])
+def test_some_of_many_are_no_chain_of_facts(of: str) -> None:
+    asked = f"{of} of the open letters that mention a ship are long?"
+    assert route(asked, Wanted(), lambda: BOOK, can_judge=True).strategy is StrategyName.DIRECT
+
+
+def test_one_fact_is_looked_up_by_a_model_that_programs_too() -> None:
+    asked = "How many children does Mr. Bennet have?"
+    assert route(asked, Wanted(), lambda: BOOK, can_judge=True, can_program=True).strategy is StrategyName.DIRECT
+
+
 def test_documents_are_not_looked_at_for_a_question_that_needs_no_counting() -> None:
     def untouched() -> Corpus:
         raise AssertionError("the corpus was opened")

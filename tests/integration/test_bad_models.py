@@ -1,0 +1,97 @@
+"""Every way in which a model server can fail, through the whole service and each strategy that asks many calls of it: a
+typed error or a partial answer by the deadline, and no request left open."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from api.cli.client import Client
+from api.language_model import RemoteLanguageModel
+from rlm.answering import ChatModel
+from rlm.chat_models import remote_chat_model
+from rlm.profiles import ModelProfile
+from tests.support.cluster import wait_until
+from tests.support.labelled_records import PREAMBLE, document, labelled_records
+from tests.support.misbehaving_openai import (
+    Behaviour,
+    MisbehavingOpenAI,
+    broken_events,
+    cuts,
+    hangs,
+    hangs_after_a_word,
+    misbehaving_openai,
+    not_a_stream,
+    other_events,
+    refuses,
+    says,
+    wrong_utf8,
+)
+from tests.support.service import running
+
+ASKED = {
+    "exhaustive": f"{PREAMBLE} Question: Which of the labels is the most common?",
+    "recursive": "Trace how the trees fare across the records.",
+}
+PROFILE = ModelProfile("scripted", 32_000, 2_000, writes_code=True)
+SECONDS = 0.7
+
+# What the server does, and the codes of the errors that may come of it; none where it does answer.
+FAULTS: dict[str, tuple[Behaviour, set[str]]] = {
+    "wrong key": (refuses(401), {"language_model_refused"}),
+    "unknown model": (refuses(404), {"language_model_refused"}),
+    "too busy": (refuses(429), {"language_model_unavailable"}),
+    "away": (refuses(503), {"language_model_unavailable"}),
+    "hangs": (hangs, set()),
+    "hangs after a word": (hangs_after_a_word, set()),
+    "cuts the stream": (cuts, {"language_model_unavailable", "language_model_output"}),
+    "a page of HTML": (not_a_stream, {"language_model_unavailable", "language_model_output"}),
+    "half a chunk": (broken_events, {"language_model_output"}),
+    "JSON of something else": (other_events, {"language_model_output"}),
+    "no UTF-8": (wrong_utf8, {"language_model_output"}),
+    "nonsense": (says("Colourless green ideas sleep furiously."), {"language_model_output"}),
+    "nothing": (says(""), {"language_model_output"}),
+    "half a code fence": (says("Let me look.\n```python\nprint(1)"), {"language_model_output"}),
+    "ten blocks of code": (says("```python\nprint(1)\n```\n" * 10), {"language_model_output"}),
+    "a wrong tool": (says("```python\ngrep()\nsubmit(1, 2, 3, 4)\n```"), {"language_model_output"}),
+    "a quotation of nothing": (says("```python\nsubmit('yes', ['not there'])\n```"), {"language_model_output"}),
+    "other JSON": (says('{"labels": [7]}'), {"language_model_output"}),
+}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MisbehavingOpenAI]:
+    with misbehaving_openai() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory, server: MisbehavingOpenAI) -> Iterator[Client]:
+    chat = remote_chat_model(server.url, PROFILE)
+    model = RemoteLanguageModel(server.url, PROFILE, ChatModel(chat, replace(PROFILE, hedge_after_medians=None)))
+    with running(tmp_path_factory.mktemp("home"), language_model=model) as (_, made):
+        text = document(labelled_records(600)).encode()
+        found = made.http.post("/v1/documents", params={"name": "records.txt"}, content=text).json()["id"]
+        wait_until(lambda: made.get(f"/v1/documents/{found}")["state"] == "ready", seconds=120, what="it is ready")
+        yield made
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("strategy", ASKED)
+def test_it_ends_in_a_typed_error_or_a_partial_answer(
+    client: Client, server: MisbehavingOpenAI, strategy: str, fault: str
+) -> None:
+    behaviour, codes = FAULTS[fault]
+    server.behaviours = [behaviour]
+    asked = {"question": ASKED[strategy], "strategy": strategy, "budget": {"seconds": SECONDS, "calls": 200}}
+    response = client.http.post("/v1/answers", json=asked, timeout=60)
+    body = response.json()
+    if response.status_code == httpx.codes.OK:
+        assert body["status"] in ("partial", "not_found")
+        assert not any(claim["supported"] for claim in body["claims"])
+        assert body["status"] == "partial" or body["coverage"] is None or body["coverage"]["complete"]
+    else:
+        assert body["code"] in codes
+        assert body["hint"]
+    assert server.wait_until(lambda state: state.under_way == 0), "a request was left open"
