@@ -11,7 +11,8 @@ PLAIN: Shape = ("plain",)
 _NOT_RECORDS = frozenset({("heading",), ("rule",), ("fence",)})
 
 # White space around a separator is no part of it: looking for its end from each blank takes a square of its length.
-_SEGMENTS = re.compile(r"\|\||\t|(?<=\s)[|;](?=\s)|\n")
+# Each alternative begins with its letter, which `re` looks for three times as fast as for one that looks behind first.
+_SEGMENTS = re.compile(r"\|\||\|(?<=\s\|)(?=\s)|;(?<=\s;)(?=\s)|\t|\n")
 _CELL = re.compile(r"(?<!\\)\|")
 _FIELD = re.compile(r"\s*(?:[-*] +)?[*_]{0,2}([^\W\d_][\w -]{0,30}?)[*_]{0,2}\s*[:=][*_]{0,2}(?=\s|$)\s*")
 _CODE_POINTS_LOOKED_AT = 600
@@ -79,6 +80,21 @@ def fields(text: str, columns: Sequence[str] = ()) -> dict[str, str]:
     if columns and text.startswith("|"):
         cells = [cell.strip() for cell in _CELL.split(text.strip().strip("|"))]
         return dict(zip(columns, cells, strict=False))
+    return _all_named(text) or _some_named(text)
+
+
+def _all_named(text: str) -> dict[str, str]:
+    """Of a record whose every segment has a name of its own: as `_some_named`, and faster; else empty."""
+    found: dict[str, str] = {}
+    for segment in _SEGMENTS.split(text):
+        named = _FIELD.match(segment)
+        if named is None or named[1] in found:
+            return {}
+        found[named[1]] = segment[named.end() :].strip()
+    return found
+
+
+def _some_named(text: str) -> dict[str, str]:
     found: dict[str, tuple[int, int]] = {}
     last = ""
     for start, end in _segments(text):
@@ -106,7 +122,7 @@ def _segments(text: str) -> Iterator[tuple[int, int]]:
 
 def _field_names(head: str) -> tuple[str, ...]:
     """Names at the beginning of segments; none where the first segment has none."""
-    matches = [_FIELD.match(head, start, end) for start, end in _segments(head)]
+    matches = list(map(_FIELD.match, _SEGMENTS.split(head)))
     return tuple(match[1] for match in matches if match is not None) if matches[0] is not None else ()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Protocol
 
+from rlm.ahead import ahead
 from rlm.answers import Usage
 from rlm.operators.prompts import one_line
 from rlm.strategies import never
@@ -158,8 +159,7 @@ def _round(
 ) -> Generator[Progress, None, None]:
     packs = _packs(zip(numbered, texts(numbered), strict=True), limits)
     done = 0
-    while together := list(islice(packs, _CALLS_AT_ONCE)):
-        calls = [task.call([record.line for record in pack]) for pack in together]
+    for together, calls in ahead(_batches(task, packs)):
         for pack, reply in zip(together, subcalls.run(calls, cancelled=cancelled), strict=True):
             _take(task, pack, reply, asked)
             done += len(pack)
@@ -167,6 +167,11 @@ def _round(
         if not asked.results and done < len(numbered):
             asked.refused |= dict.fromkeys(numbered[done:], asked.refused[numbered[done - 1]])
             return
+
+
+def _batches(task: PackedTask, packs: Iterator[list[_Packed]]) -> Iterator[tuple[list[list[_Packed]], list[SubCall]]]:
+    while together := list(islice(packs, _CALLS_AT_ONCE)):
+        yield together, [task.call([record.line for record in pack]) for pack in together]
 
 
 def _packs(records: Iterator[tuple[int, Text]], limits: PackLimits) -> Iterator[list[_Packed]]:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.corpus.lines import fields, line_shape, record_shape
+from rlm.corpus.lines import _all_named, _some_named, fields, line_shape, record_shape
 
 NAME = st.text(alphabet="abcXYZ", min_size=1, max_size=8)
 VALUE = st.text(alphabet="abc é12:=", min_size=1, max_size=20).map(str.strip).filter(bool)
@@ -16,6 +16,15 @@ def test_fields_are_read_as_they_were_written(written: dict[str, str], between: 
 
 def test_what_follows_the_last_name_is_its_value() -> None:
     assert fields("User: 7 || Text: one || two: three || Four") == {"User": "7", "Text": "one", "two": "three || Four"}
+
+
+@given(
+    st.lists(st.sampled_from(["A: ", "b", ": ", "|", " | ", "||", ";", " ; ", "\t", "\n", " ", "User: 7", "- D= z"]))
+)
+def test_where_every_part_has_a_name_the_short_way_says_the_same(parts: list[str]) -> None:
+    text = "".join(parts)
+    assert fields(text) == _some_named(text)
+    assert _all_named(text) in ({}, _some_named(text))
 
 
 def test_members_of_json_and_cells_of_tables_are_fields() -> None:
