@@ -323,7 +323,8 @@ class ResultOut(Wire):
 class AnswerOut(Wire):
     """An answer. `text` carries the markers `[1]` of `citations`.
 
-    Not `finished` is what was found before a budget or another limit ended the search for more.
+    Not `finished` is what was found before a budget or another limit ended the search for more. `dollars` is what
+    `usage` cost, null where the model's price is not known.
     """
 
     status: AnswerStatus
@@ -339,6 +340,7 @@ class AnswerOut(Wire):
     coverage: CoverageOut | None
     result: ResultOut | None
     finished: bool = True
+    dollars: float | None = None
 
     @classmethod
     def of(cls, answer: Answer) -> "AnswerOut":

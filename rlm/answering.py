@@ -16,7 +16,7 @@ from rlm.errors import LanguageModelRefusedError
 from rlm.estimates import UNASKED_DOLLARS, at_most
 from rlm.extractive import ExtractiveStrategy
 from rlm.library import Library
-from rlm.prices import FREE
+from rlm.prices import FREE, Price
 from rlm.profiles import ModelProfile
 from rlm.questions import check_question
 from rlm.recursive.toolbox import Search
@@ -110,15 +110,16 @@ class Answering:
         )
         if chosen.strategy is StrategyName.RECURSIVE:
             routed, strategy = self._recursive(chosen, wanted, scope, model, cancelled, durability)
-            return self._events(routed, strategy.stream(question, cancelled=cancelled))
-        if chosen.strategy is StrategyName.CHAIN:
+        elif chosen.strategy is StrategyName.CHAIN:
             strategy = self._chain(scope, model, wanted, cancelled, durability)
-            return self._events(Routed(chosen.strategy, chosen.reason), strategy.stream(question, cancelled=cancelled))
-        if chosen.strategy is not StrategyName.EXHAUSTIVE:
+            routed = Routed(chosen.strategy, chosen.reason)
+        elif chosen.strategy is StrategyName.EXHAUSTIVE:
+            routed, strategy = self._exhaustive(chosen, wanted, scope, model, cancelled, durability)
+        else:
             strategy = self._reading(scope, model, wanted, cancelled, durability)
-            return self._events(Routed(strategy.name, chosen.reason), strategy.stream(question, cancelled=cancelled))
-        routed, strategy = self._exhaustive(chosen, wanted, scope, model, cancelled, durability)
-        return self._events(routed, strategy.stream(question, cancelled=cancelled))
+            routed = Routed(strategy.name, chosen.reason)
+        price = model.profile.price if model is not None else FREE
+        return self._events(routed, strategy.stream(question, cancelled=cancelled), price)
 
     def _recursive(
         self,
@@ -193,19 +194,23 @@ class Answering:
         said = estimate.sentence() if estimate.calls and chosen.plan else ""
         return Routed(chosen.strategy, chosen.reason, said), strategy
 
-    def _events(self, routed: Routed, events: Iterator[Event]) -> Iterator[Event]:
+    def _events(self, routed: Routed, events: Iterator[Event], price: Price | None) -> Iterator[Event]:
         yield routed
         for event in events:
-            yield Completed(self._finished(event.answer, routed)) if isinstance(event, Completed) else event
+            yield Completed(self._finished(event.answer, routed, price)) if isinstance(event, Completed) else event
 
-    def _finished(self, answer: Answer, routed: Routed) -> Answer:
-        """With why the strategy was chosen, and each citation with the page of its quotation, where it had that of its
-        passage's beginning."""
+    def _finished(self, answer: Answer, routed: Routed, price: Price | None) -> Answer:
+        """With why its strategy was chosen and what it cost.
+
+        Each citation has the page of its quotation, where it had that of its passage's beginning.
+        """
+        usage = answer.usage
+        dollars = None if price is None else float(price.of(usage.prompt_tokens, usage.completion_tokens))
         citations = tuple(
             replace(each, page=each.page and self._searcher.page_of(each.version_id, each.start))
             for each in answer.citations
         )
-        return replace(answer, citations=citations, reasons=(routed.reason, *answer.reasons))
+        return replace(answer, citations=citations, reasons=(routed.reason, *answer.reasons), dollars=dollars)
 
     def _calls(self, model: ChatModel, scope: AnswerScope, wanted: Wanted, durability: Durability) -> SubCalls:
         budget = durability.budget(wanted.limits or Limits(), model.profile.price)

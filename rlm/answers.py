@@ -147,7 +147,8 @@ class Answer:
 
     `model` is None where no language model took part. `timings_ms` is keyed by stage and ends with `total`. `coverage`
     and `result` are there where slices were read one after another and something was computed from them. Not
-    `finished` is what was found before a budget or another limit ended the search for more.
+    `finished` is what was found before a budget or another limit ended the search for more. `dollars` is the price of
+    `usage`, or None where the model's is not known.
     """
 
     status: AnswerStatus
@@ -163,6 +164,7 @@ class Answer:
     coverage: Coverage | None = None
     result: Result | None = None
     finished: bool = True
+    dollars: float | None = None
 
 
 class CitationList:

@@ -202,7 +202,8 @@ def print_answer(console: Console, answer: dict[str, Any]) -> None:
         console.print(f"· {escape(reason)}", style="dim", highlight=False)
     seconds = answer["timings_ms"]["total"] / 1000
     model = answer["model"] or "no language model"
-    console.print(f"{answer['status']} · {answer['strategy']} · {model} · {seconds:.1f} s", style="dim")
+    cost = f" · ${answer['dollars']:.4f}" if answer.get("dollars") else ""
+    console.print(f"{answer['status']} · {answer['strategy']} · {model} · {seconds:.1f} s{cost}", style="dim")
 
 
 def _place(entry: dict[str, Any]) -> str:

@@ -252,7 +252,15 @@ def test_a_recursive_run_that_costs_money_ends_after_a_dollar_unless_somebody_co
     assert made.check("Who?", SCOPE, RECURSIVE) == replace(UNASKED, dollars=Decimal(1))
     assert made.check("Who?", SCOPE, confirmed) == UNASKED
     assert made.check("Who?", SCOPE, Wanted(StrategyName.DIRECT)) == Limits()
-    assert answer(made, "Who?", RECURSIVE).usage.calls < 30
+    assert answer(made, "Who?", wanted=RECURSIVE).usage.calls < 30
+
+
+def test_an_answer_says_what_it_cost_where_that_is_known(scheduler: SubCallScheduler) -> None:
+    priced = replace(PROFILE, price=Price(Decimal(2), Decimal(8)))
+    found = answer(answering(scheduler, RuleChat(), priced))
+    assert found.dollars == (2 * found.usage.prompt_tokens + 8 * found.usage.completion_tokens) / 1_000_000 > 0
+    assert answer(answering(scheduler, RuleChat())).dollars is None
+    assert answer(answering(scheduler, None), "Which user has the most records?").dollars == 0
 
 
 def test_without_a_model_or_a_sandbox_a_recursive_answer_is_refused(scheduler: SubCallScheduler) -> None:
