@@ -18,7 +18,8 @@ from rlm.operators.reading import PROBED
 from rlm.operators.weighing import MOST_LABELS, MOST_WRITTEN_CHARS, RecordsWeighed
 from rlm.plan.executor import projection, rows_kept
 from rlm.plan.layout import Layout, spread
-from rlm.plan.plan import Classify, Extract, Plan, Step
+from rlm.plan.plan import Classify, Extract, JudgePairs, Plan, Step
+from rlm.plan.record_pairs import number_of_pairs
 from rlm.profiles import ModelProfile
 from rlm.strategies import never
 from rlm.tokens import estimated_tokens
@@ -76,7 +77,8 @@ def estimate(
 ) -> Estimate:
     """Records with equal texts are counted as if they were not; `weigh` where labels are weighed instead of read.
 
-    Where a plan keeps some records, all are looked at to know how many. Raises `RunCancelledError`.
+    Where a plan keeps some records, all are looked at to know how many. Raises `RunCancelledError`, and
+    `NotExhaustiveError` for more pairs than a model is asked about.
     """
     handles = _judged(plan, layout, corpus, cancelled) if plan.steps else ()
     if not handles:
@@ -89,6 +91,12 @@ def estimate(
     records = len(handles)
     total = Estimate(records)
     for step in plan.steps:
+        if isinstance(step, JudgePairs):
+            pairs = number_of_pairs(list(rows_kept(plan, corpus, layout.records, cancelled=cancelled)), step.key)
+            calls = _calls(pairs, 2 * each, pack)
+            read_twice = int(calls * _PROMPT_TOKENS + pairs * 2 * each)
+            total = _plus(total, calls, read_twice, pairs * _TOKENS_PER_CHOICE)
+            continue
         reads = _reads(records, cascade)
         labels = step.labels.labels if isinstance(step, Classify) else ()
         weighed = _weighed(step, records) if weigh else None

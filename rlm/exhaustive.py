@@ -162,7 +162,7 @@ class ExhaustiveStrategy:
 
 def _require_judged(plan: Plan, done: Executed) -> None:
     """Raises what kept every record from being judged; of a budget that is spent the answer tells."""
-    none = done.rows and not done.coverage.slices_read + done.coverage.slices_inferred
+    none = done.coverage.slices and not done.coverage.slices_read + done.coverage.slices_inferred
     if not plan.steps or not none or BudgetExhaustedError.code in done.refused:
         return
     if done.failure is not None:

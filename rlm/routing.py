@@ -15,9 +15,9 @@ from rlm.corpus.records import SplitBy
 from rlm.errors import RunTooLargeError
 from rlm.estimates import Estimate
 from rlm.plan.layout import Layout, look
-from rlm.plan.plan import Filter, Plan
+from rlm.plan.plan import Filter, JudgePairs, Plan
 from rlm.plan.rules import plan_by_rules
-from rlm.plan.shapes import CRITERION, RECORDS
+from rlm.plan.shapes import CRITERION, RECORD_PAIRS, RECORDS
 from rlm.plan.wording import take_apart
 from rlm.strategies import never
 from rlm.strategy_names import StrategyName
@@ -88,7 +88,9 @@ _AMONG = re.compile(
 )
 # Below this, passages are much of it anyway.
 _WORTH_A_RUN_TOKENS = 20_000
-_OF_RECORDS = re.compile(rf"\b(?:how many|which|list|find)\b(?: all)?(?: of)?(?: the)? (?:{RECORDS})\b", re.IGNORECASE)
+_OF_RECORDS = re.compile(
+    rf"\b(?:how many|which|list|find)\b(?: all)?(?: of)?(?: the)? (?:pairs of )?(?:{RECORDS})\b", re.IGNORECASE
+)
 _WORD = re.compile(r"[^\W\d_]+")
 
 
@@ -172,14 +174,14 @@ def _guessed(question: str, plan: Plan, corpus: Corpus) -> bool:
 
     Spoken of are "records" by any such name, and what each document in scope has in its title, as `tickets.csv` has.
     """
-    if not any(isinstance(step, Filter) for step in plan.steps):
+    if not any(isinstance(step, Filter | JudgePairs) for step in plan.steps):
         return False
     asked = take_apart(question).asked
     return plan.splitting.by is SplitBy.CHUNK or not (_OF_RECORDS.search(asked) or _titled(asked, corpus))
 
 
 def _titled(asked: str, corpus: Corpus) -> bool:
-    match = CRITERION.match(asked)
+    match = RECORD_PAIRS.match(asked) or CRITERION.match(asked)
     named = _stems(match["noun"])[-1:] if match else []
     return bool(named) and all(named[0] in _stems(document.title) for document in corpus.documents)
 

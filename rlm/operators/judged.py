@@ -154,7 +154,8 @@ class Extraction:
 class PairJudgement:
     """`held[i]` is whether the criterion holds of `pairs[i]`, None where nobody could say.
 
-    `cut[i]` is the share of `pairs[i]` that the model was shown, where that was not all of both records.
+    `cut[i]` is the share of `pairs[i]` that the model was shown, where that was not all of both records; `refused` and
+    `failure` as of a `Classification`.
     """
 
     pairs: Sequence[tuple[Handle, Handle]]
@@ -162,6 +163,7 @@ class PairJudgement:
     usage: Usage = field(default_factory=Usage)
     refused: Mapping[str, int] = field(default_factory=dict)
     cut: Mapping[int, float] = field(default_factory=dict)
+    failure: SubFailure | None = None
 
 
 def _chosen(

@@ -144,7 +144,7 @@ class Operators:
         verdicts = [asked.results.get(number) for number in range(len(candidates))]
         held = [None if verdict is None else verdict == YES for verdict in verdicts]
         refused = Counter(why.code for why in asked.refused.values())
-        return PairJudgement(candidates, held, asked.usage, dict(refused), asked.cut)
+        return PairJudgement(candidates, held, asked.usage, dict(refused), asked.cut, first_failure(asked.refused))
 
     def extract(
         self,

@@ -13,7 +13,7 @@ from rlm.operators.judged import Classification
 from rlm.operators.table import Condition, Op, Row, keep
 from rlm.plan.certainty import corrected, given, overlap, rests_on
 from rlm.plan.executor import Executed
-from rlm.plan.plan import Aggregation, Compare, Count, CountGroups, Listing, Measure, Pairs, Plan, Rank
+from rlm.plan.plan import Aggregation, Compare, Count, CountGroups, Listing, Measure, Pairs, Plan, Rank, RecordPairs
 
 MAX_EXAMPLES = 5
 MAX_PAIRS = 2_000_000
@@ -52,6 +52,8 @@ def _computed(answer: Aggregation, done: Executed) -> Computed:
             return _groups(answer, rows)
         case Pairs():
             return _pairs(answer, rows)
+        case RecordPairs():
+            return _record_pairs(answer, done)
         case Listing():
             return _listing(answer, done)
         case Measure():
@@ -155,6 +157,25 @@ def _pairs(answer: Pairs, rows: Sequence[Row]) -> Computed:
     if number > len(found):
         sentence += f" Only the first {len(found):,} are listed: ask about fewer records for the others."
     return Computed(Result("pairs", [list(pair) for pair in found]), lines or "No pairs.", sentence)
+
+
+def _record_pairs(answer: RecordPairs, done: Executed) -> Computed:
+    """Quotes the records of the first pairs, and names pairs by the numbers of these quotations."""
+    met = {id(row) for row in keep(done.rows, answer.where)}
+    found = [pair for pair in done.pairs if all(id(done.rows[place]) in met for place in pair)]
+    shown = found[: _LISTED // 2]
+    quoted = list(dict.fromkeys(place for pair in shown for place in pair))
+    lines = "\n".join(f"({quoted.index(one) + 1}, {quoted.index(other) + 1})" for one, other in shown)
+    sentence = f"{len(found):,} pairs of records{_meeting(answer.where)} are such, by the numbers of their quotations."
+    if len(found) > len(shown):
+        sentence += f" Only the first {len(shown)} are quoted."
+    value = [[_span(done.rows[place].handle) for place in pair] for pair in found]
+    examples = tuple(done.rows[place].handle for place in quoted)
+    return Computed(Result("record_pairs", value), lines or None, sentence, examples)
+
+
+def _span(handle: Handle) -> dict[str, object]:
+    return {"document_id": handle.document_id, "start": handle.start, "end": handle.end}
 
 
 def _listing(answer: Listing, done: Executed) -> Computed:

@@ -1,5 +1,6 @@
 """Runs a plan over a corpus: cut, keep, judge, compute. Only judging asks a model; the rest is exact."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,13 +11,14 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.corpus.lines import fields
 from rlm.corpus.records import Records, split
-from rlm.errors import NotExhaustiveError
-from rlm.operators.judged import Classification, Extraction, JudgedBy, covered
+from rlm.errors import BudgetExhaustedError, NotExhaustiveError
+from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, covered
 from rlm.operators.operators import Operators, Working, finish
 from rlm.operators.packing import Progress
 from rlm.operators.subjects import Projection, whole
 from rlm.operators.table import Row, keep
-from rlm.plan.plan import Classify, Extract, Filter, Plan, Step, columns_named
+from rlm.plan.plan import Classify, Extract, Filter, JudgePairs, Plan, Step, columns_named
+from rlm.plan.record_pairs import pairs_of
 from rlm.strategies import never
 from rlm.subcalls.kept import NotKeptError
 from rlm.subcalls.port import SubFailure
@@ -24,14 +26,17 @@ from rlm.subcalls.port import SubFailure
 # All records are looked at for what is kept of them where they are few, or not many times those asked about.
 _FEW, _TIMES_A_PART = 1_000, 50
 
+_OfRecords = Classify | Filter | Extract
+
 
 @dataclass(frozen=True)
 class Executed:
     """The rows that a plan's answer is computed from, and how they came about.
 
-    `classifications` are keyed by their column. `dropped` records did not meet the plan's conditions on written fields
-    and were not judged; `left_out` pieces of the corpus are no records; `cut` records were judged by their beginning.
-    `refused` has how many went without a result, by the reason's code; `failure` is of the first call that failed.
+    `classifications` are keyed by their column; `pairs` are the places of rows of which a criterion holds together.
+    `dropped` records did not meet the plan's conditions on written fields and were not judged; `left_out` pieces of the
+    corpus are no records; `cut` records were judged by their beginning. `refused` has how many records, or pairs, went
+    without a result, by the reason's code; `failure` is of the first call that failed.
     """
 
     rows: Sequence[Row]
@@ -43,6 +48,65 @@ class Executed:
     refused: Mapping[str, int] = field(default_factory=dict)
     cut: int = 0
     failure: SubFailure | None = None
+    pairs: Sequence[tuple[int, int]] = ()
+
+
+@dataclass
+class _Judged:
+    """What has become of each row so far: who judged it, None for one that no step was about."""
+
+    by: list[JudgedBy | None]
+    usage: Usage = field(default_factory=Usage)
+    classifications: dict[str, Classification] = field(default_factory=dict)
+    refused: Counter[str] = field(default_factory=Counter)
+    cut: dict[int, float] = field(default_factory=dict)
+    failure: SubFailure | None = None
+    pairs: list[tuple[int, int]] = field(default_factory=list)
+
+    def spend(self, result: Classification | Extraction | PairJudgement) -> None:
+        self.usage += result.usage
+        self.refused.update(result.refused)
+        self.failure = self.failure or result.failure
+
+    def take(self, rows: Sequence[Row], result: Classification | Extraction, step: Step) -> None:
+        """Puts what was found into the rows; a record counts as read when every step had a result for it."""
+        self.spend(result)
+        self._shown(result.cut)
+        if isinstance(result, Classification):
+            self.classifications[_column(step)] = result
+        for at, row in enumerate(rows):
+            if isinstance(result, Classification):
+                label, by = result.labels[at], result.judged_by[at]
+                row.values.update({} if label is None else {_column(step): label})
+            else:
+                values = result.values[at]
+                by = JudgedBy.NOBODY if values is None else JudgedBy.MODEL
+                row.values.update({} if values is None else _written(values))
+            self._note(at, by)
+
+    def take_pairs(self, places: Sequence[tuple[int, int]], result: PairJudgement) -> None:
+        """A record counts as read when all its pairs were judged."""
+        self.spend(result)
+        self._shown({at: share for pair, share in result.cut.items() for at in places[pair]})
+        for pair, held in zip(places, result.held, strict=True):
+            for at in pair:
+                self._note(at, JudgedBy.NOBODY if held is None else JudgedBy.MODEL)
+            if held:
+                self.pairs.append(pair)
+
+    def _note(self, at: int, by: JudgedBy) -> None:
+        if self.by[at] is None or (by is not JudgedBy.MODEL and self.by[at] is not JudgedBy.NOBODY):
+            self.by[at] = by
+
+    def _shown(self, shares: Mapping[int, float]) -> None:
+        self.cut |= {at: min(share, self.cut.get(at, share)) for at, share in shares.items()}
+
+    def coverage(self, corpus: Corpus, handles: Sequence[Handle]) -> Coverage:
+        """Of the records that a step was about."""
+        failed = sum(n for code, n in self.refused.items() if code != BudgetExhaustedError.code)
+        about = {at: by for at, by in enumerate(self.by) if by is not None}
+        cut = {place: self.cut[at] for place, at in enumerate(about) if at in self.cut}
+        return covered(corpus, [handles[at] for at in about], list(about.values()), failed, cut)
 
 
 def execute(
@@ -55,7 +119,8 @@ def execute(
 ) -> Working[Executed]:
     """Yields `Progress`. `records` are those of the corpus, where somebody cut it as the plan says already.
 
-    Raises what splitting raises, and `RunCancelledError`; failures of single calls are in the result.
+    Raises what splitting raises, `NotExhaustiveError` for too many pairs, and `RunCancelledError`; failures of single
+    calls are in the result.
     """
     if records is None or records.splitting != plan.splitting:
         records = split(corpus, plan.splitting, cancelled=cancelled)
@@ -63,40 +128,33 @@ def execute(
     chosen = list(rows_kept(plan, corpus, records, cancelled=cancelled))
     handles = [row.handle for row in chosen]
     project = projection(plan, records)
-    usage = Usage()
-    classifications: dict[str, Classification] = {}
-    refused: dict[str, int] = {}
-    cut: dict[int, float] = {}
-    failure: SubFailure | None = None
-    judged = [JudgedBy.MODEL] * len(handles) if plan.steps else [JudgedBy.NOBODY] * len(handles)
+    judged = _Judged([None if plan.steps else JudgedBy.NOBODY] * len(chosen))
     for step in plan.steps:
         if operators is None:
             raise NotExhaustiveError("Judging records takes a language model, and there is none.")
-        result = yield from _judge(step, operators, handles, records.handles, corpus, project)
-        usage += result.usage
-        failure = failure or result.failure
-        for code, count in result.refused.items():
-            refused[code] = refused.get(code, 0) + count
-        if isinstance(result, Classification):
-            classifications[_column(step)] = result
-        cut |= {at: min(share, cut.get(at, share)) for at, share in result.cut.items()}
-        _note(chosen, result, step, judged)
-    failed = sum(n for code, n in refused.items() if code != "budget_exhausted")
+        if isinstance(step, JudgePairs):
+            places = pairs_of(chosen, step.key)
+            candidates = [(handles[one], handles[other]) for one, other in places]
+            judged.take_pairs(places, (yield from operators.pairs(candidates, step.criterion, of=project)))
+        else:
+            result = yield from _judge(step, operators, handles, records.handles, corpus, project)
+            judged.take(chosen, result, step)
     return Executed(
         rows=chosen,
-        coverage=covered(corpus, handles, judged, failed, cut),
+        coverage=judged.coverage(corpus, handles),
         dropped=len(records) - len(chosen),
         left_out=records.left_out_count,
-        usage=usage,
-        classifications=classifications,
-        refused=refused,
-        cut=len(cut),
-        failure=failure,
+        usage=judged.usage,
+        classifications=judged.classifications,
+        refused=judged.refused,
+        cut=len(judged.cut),
+        failure=judged.failure,
+        pairs=judged.pairs,
     )
 
 
 def _judge(
-    step: Step,
+    step: _OfRecords,
     operators: Operators,
     handles: Sequence[Handle],
     all_handles: Sequence[Handle],
@@ -116,7 +174,7 @@ def _judge(
 
 
 def _run(
-    step: Step, operators: Operators, handles: Sequence[Handle], project: Projection
+    step: _OfRecords, operators: Operators, handles: Sequence[Handle], project: Projection
 ) -> Working[Classification | Extraction]:
     match step:
         case Classify(labels):
@@ -125,20 +183,6 @@ def _run(
             return (yield from operators.filter(handles, criterion, of=project))
         case Extract(instruction, properties):
             return (yield from operators.extract(handles, instruction, properties, of=project))
-
-
-def _note(rows: Sequence[Row], result: Classification | Extraction, step: Step, judged: list[JudgedBy]) -> None:
-    """Puts what was found into the rows; a record counts as read when every step had a result for it."""
-    for at, row in enumerate(rows):
-        if isinstance(result, Classification):
-            label, by = result.labels[at], result.judged_by[at]
-            row.values.update({} if label is None else {_column(step): label})
-        else:
-            values = result.values[at]
-            by = JudgedBy.NOBODY if values is None else JudgedBy.MODEL
-            row.values.update({} if values is None else _written(values))
-        if by is not JudgedBy.MODEL and judged[at] is not JudgedBy.NOBODY:
-            judged[at] = by
 
 
 def _column(step: Step) -> str:

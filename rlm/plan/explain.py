@@ -14,12 +14,14 @@ from rlm.plan.plan import (
     CountGroups,
     Extract,
     Filter,
+    JudgePairs,
     Key,
     Listing,
     Measure,
     Pairs,
     Plan,
     Rank,
+    RecordPairs,
     Step,
     Unit,
 )
@@ -65,6 +67,8 @@ def _step(step: Step, text_column: str | None) -> str:
             return f"Ask of each{of}: {criterion}"
         case Extract(instruction, properties):
             return f"Take {', '.join(properties)} out of each{of}: {instruction}"
+        case JudgePairs(criterion, key):
+            return f"Ask of each pair{f' with the same {_key(key)}' if key else ''}{of}: {criterion}"
 
 
 def _aggregation(answer: Aggregation) -> str:
@@ -81,6 +85,8 @@ def _aggregation(answer: Aggregation) -> str:
             return f"{'Find the first' if first else 'Count each'} {_key(key)} whose records{where} are as asked"
         case Pairs(key):
             return f"List pairs by {_key(key)} whose records{where} are as asked"
+        case RecordPairs():
+            return f"List the pairs of records{where}"
         case Listing(_, column):
             return f"List the {f'values of {column} in ' if column else ''}records{where}"
         case Measure(column, what):

@@ -23,10 +23,12 @@ from rlm.plan.plan import (
     Count,
     Extract,
     Filter,
+    JudgePairs,
     Listing,
     Measure,
     Plan,
     Rank,
+    RecordPairs,
     Step,
     columns_named,
 )
@@ -45,13 +47,14 @@ _TASK = """Some of the records:
 Columns that are written in the records: {columns}.
 
 Fill in this form as JSON:
-"yes_no_question": a question to ask about each record, if only some records count; else ""
+"yes_no_question": a question to ask about each record, if only some records count, or about each pair; else ""
 "labels": classes to sort every record into, if the question is about kinds of records; else []
 "values": names of values to take out of each record that are in no column, if they are needed; else []
 "where": conditions on columns that are written, if the question names any; else []
 "compute": "count" (how many), "most_common" or "least_common" (which value or label), "list" (which records),
-  "sum", "average", "minimum" or "maximum" (of numbers), or "none" if the question is not about many records
-"column": the column, value or "label" that is computed from; else ""
+  "pairs" (which two records go together), "sum", "average", "minimum" or "maximum" (of numbers), or "none" if the
+  question is not about many records
+"column": the column, value or "label" that is computed from, or that is the same in both of a pair; else ""
 
 Question: {question}{problems}"""
 _PROBLEMS = """
@@ -59,7 +62,7 @@ _PROBLEMS = """
 Your last form was:
 {form}
 It cannot be used: {problems} Fill it in again."""
-_COMPUTE = ("count", "most_common", "least_common", "list", "sum", "average", "minimum", "maximum", "none")
+_COMPUTE = ("count", "most_common", "least_common", "list", "pairs", "sum", "average", "minimum", "maximum", "none")
 _OPS = ("is", "is_not", "contains", "before", "after", "at_least", "at_most")
 _MAX_TOKENS = 400
 _SHOWN = 3
@@ -136,8 +139,11 @@ def read_form(text: str, question: str, layout: Layout, model: str) -> Plan:
         raise FormError(f'"compute" must be one of {", ".join(_COMPUTE)}.')
     if form["compute"] == "none":
         raise FormError("The question is not about many records.")
-    steps = tuple(_steps(form, question))
     where = tuple(_where(form, layout))
+    if form["compute"] == "pairs":
+        step = _of_pairs(form, layout)
+        return Plan(_splitting(layout), RecordPairs(where), (step,), where, layout.text_column, by=model)
+    steps = tuple(_steps(form, question))
     answer = _answer(form, steps, where, layout)
     return _of_use(Plan(_splitting(layout), answer, steps, where, layout.text_column, by=model))
 
@@ -166,6 +172,14 @@ def _steps(form: Mapping[str, object], question: str) -> list[Step]:
         properties: dict[str, Mapping[str, object]] = {name: {"type": "string"} for name in names}
         steps.append(Extract(f"Find {', '.join(names)}, to answer later: {question[-1000:]}", properties))
     return steps
+
+
+def _of_pairs(form: Mapping[str, object], layout: Layout) -> JudgePairs:
+    criterion = str(form.get("yes_no_question") or "").strip()
+    if not criterion:
+        raise FormError('For "pairs", "yes_no_question" says what two records must have in common.')
+    named = str(form.get("column") or "").strip()
+    return JudgePairs(criterion, Key(_column(named, (), layout)) if named else None)
 
 
 def _labels(form: Mapping[str, object], question: str) -> LabelSet | None:
@@ -249,7 +263,13 @@ def _of_use(plan: Plan) -> Plan:
 
 def _made(step: Step) -> frozenset[str]:
     """The columns that a step fills in."""
-    return frozenset(step.properties) if isinstance(step, Extract) else frozenset({step.column})
+    match step:
+        case Extract(_, properties):
+            return frozenset(properties)
+        case Classify() | Filter():
+            return frozenset({step.column})
+        case JudgePairs():
+            return frozenset()
 
 
 def _column(named: str, steps: Sequence[Step], layout: Layout) -> str:

@@ -38,7 +38,15 @@ class Extract:
     properties: Mapping[str, Mapping[str, object]]
 
 
-Step = Classify | Filter | Extract
+@dataclass(frozen=True)
+class JudgePairs:
+    """Answer a yes/no question about every pair of records, or of those with the same value, where a key is named."""
+
+    criterion: str
+    key: Key | None = None
+
+
+Step = Classify | Filter | Extract | JudgePairs
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,13 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class RecordPairs:
+    """Which pairs of records that meet the conditions were answered with yes; it goes with one `JudgePairs`."""
+
+    where: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True)
 class Listing:
     """Which records meet the conditions; or, with a column, its different values."""
 
@@ -105,7 +120,7 @@ class Measure:
     where: tuple[Condition, ...] = ()
 
 
-Aggregation = Count | Rank | Compare | CountGroups | Pairs | Listing | Measure
+Aggregation = Count | Rank | Compare | CountGroups | Pairs | RecordPairs | Listing | Measure
 
 
 @dataclass(frozen=True)
@@ -127,6 +142,7 @@ def columns_named(plan: Plan) -> frozenset[str]:
     """The columns that a plan's conditions and its answer look at, written in the records or made by its steps."""
     answer = plan.answer
     columns = {condition.column for condition in (*plan.where, *answer.where)}
+    columns |= {step.key.column for step in plan.steps if isinstance(step, JudgePairs) and step.key is not None}
     match answer:
         case Rank(key) | CountGroups(key) | Pairs(key):
             columns.add(key.column)
@@ -164,12 +180,14 @@ __all__ = [
     "CountGroups",
     "Extract",
     "Filter",
+    "JudgePairs",
     "Key",
     "Listing",
     "Measure",
     "Pairs",
     "Plan",
     "Rank",
+    "RecordPairs",
     "Required",
     "Step",
     "Than",

@@ -24,11 +24,13 @@ from rlm.plan.plan import (
     Count,
     CountGroups,
     Filter,
+    JudgePairs,
     Listing,
     Measure,
     Pairs,
     Plan,
     Rank,
+    RecordPairs,
     Step,
 )
 from rlm.plan.wording import (
@@ -281,6 +283,8 @@ def _judged(reading: _Reading) -> Plan | None:
 
     Of no single record can be said whether it is the most common one.
     """
+    if pairs := shapes.RECORD_PAIRS.match(reading.asked):
+        return _judged_pairs(reading, pairs["what"])
     match = shapes.CRITERION.match(reading.asked)
     if match is None or reading.labels is not None or shapes.RANKING.search(reading.asked):
         return None
@@ -292,3 +296,15 @@ def _judged(reading: _Reading) -> Plan | None:
     )
     layout = reading.layout
     return Plan(layout.records.splitting, answer, (Filter(criterion),), where, layout.text_column)
+
+
+def _judged_pairs(reading: _Reading, what: str) -> Plan | None:
+    """`Which pairs of reports describe the same fault?`; of the same field that is written, code finds the pairs."""
+    if reading.labels is not None:
+        return None
+    layout = reading.layout
+    columns = [column for match in shapes.SAME.finditer(reading.asked) if (column := layout.column(match[1]))]
+    where = field_conditions(layout, what)
+    criterion = f"Are these two such a pair as is asked for here: “{reading.asked.rstrip('?. ')}”?"
+    step = JudgePairs(criterion, Key(columns[0]) if columns else None)
+    return Plan(layout.records.splitting, RecordPairs(where), (step,), where, layout.text_column)

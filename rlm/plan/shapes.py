@@ -84,6 +84,11 @@ MEASURES = {
     "minimum": "minimum",
 }
 HOW_MANY = _pattern(r"""\b how\ many\b""")
+RECORD_PAIRS = _pattern(
+    r"""^\s* (?:which|list|list\ all|find|find\ all|what\ are\ all) (?:\ the)? \ pairs\ of (?:\ two)? (?:\ different)?
+    \ (?P<noun>[\w-]+) \b (?P<what>.+) $"""
+)
+SAME = re.compile(r"\bthe same ([\w-]+)", re.IGNORECASE)
 CRITERION = _pattern(
     r"""^\s* (?P<how>how\ many|which|list\ all|list\ the|what\ are\ all|find\ all) (?:\ of)? (?:\ the)?
     \ (?P<noun>[\w -]{2,40}?)[ ]
