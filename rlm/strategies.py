@@ -3,10 +3,13 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from retrieval.passages import Passage
 from rlm.answers import Answer
+
+if TYPE_CHECKING:
+    from rlm.recursive.trajectory import Turn
 
 
 class Retriever(Protocol):
@@ -49,11 +52,18 @@ class Planned:
 
 @dataclass(frozen=True)
 class Working:
-    """So many of the records of a long step are done."""
+    """So much of a long step is done: records, or cells of the most that a run may have."""
 
     step: str
     done: int
     total: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A root model wrote code, or something else, and this came of it."""
+
+    turn: "Turn"
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ class Completed:
     answer: Answer
 
 
-Event = Routed | Retrieved | Reading | Planned | Working | Delta | Completed
+Event = Routed | Retrieved | Reading | Planned | Working | Cell | Delta | Completed
 
 
 class Strategy(Protocol):

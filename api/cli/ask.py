@@ -12,6 +12,7 @@ from rich.table import Table
 
 from api.cli.client import Client, ServiceError, connect
 from api.cli.environment import read_settings
+from api.cli.lines import cell_line
 from retrieval.requests import Mode, Rewrite
 from rlm.strategy_names import StrategyName
 
@@ -176,7 +177,9 @@ def _doing(name: str, data: dict[str, Any]) -> str:
         case "reading":
             return f"Reading {escape(', '.join(dict.fromkeys(data['titles'])))} …"
         case "working":
-            return f"{data['step']}: {data['done']:,} of {data['total']:,} records …"
+            return f"{data['step']}: {data['done']:,} of {data['total']:,} …"
+        case "cell":
+            return escape(cell_line(data))
     return ""
 
 

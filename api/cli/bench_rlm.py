@@ -18,6 +18,7 @@ from rich.table import Table
 
 from api.cli.benchmark_service import STRATEGIES, Asker, check_strategy, serving
 from api.cli.client import ServiceError
+from api.cli.lines import short
 from rlm.benchmark.corpus import BenchmarkFolder, Question
 from rlm.benchmark.generate import TASKS, Spec, generate
 from rlm.benchmark.labels import LABEL_SETS, TUNED
@@ -222,8 +223,8 @@ def _report(rows: list[Row], about: Mapping[str, Any], as_json: bool, *, rows_sh
     for row in rows:
         table.add_row(
             row.kind,
-            escape(_short("; ".join(row.gold) or "not there")),
-            escape(_short(row.error or row.answer)),
+            escape(short("; ".join(row.gold) or "not there", _SHOWN_CHARS)),
+            escape(short(row.error or row.answer, _SHOWN_CHARS)),
             f"{row.score:.2f}",
             _share(row.evidence_read),
             str(row.calls),
@@ -236,11 +237,6 @@ def _report(rows: list[Row], about: Mapping[str, Any], as_json: bool, *, rows_sh
         if value is not None:
             figures.add_row(name, escape(f"{value:,}" if isinstance(value, int | float) else str(value)))
     Console().print(figures)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _SHOWN_CHARS else f"{line[: _SHOWN_CHARS - 1]}…"
 
 
 def _share(value: float | None) -> str:

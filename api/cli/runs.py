@@ -14,6 +14,7 @@ from rich.tree import Tree
 from api.cli.ask import print_answer
 from api.cli.client import Client, connect
 from api.cli.environment import read_settings
+from api.cli.lines import cell_line, short
 from ingest.runs import RunState
 
 app = typer.Typer(help="List, show, watch and cancel answers that are made in the background.", no_args_is_help=True)
@@ -22,7 +23,6 @@ Identifier = Annotated[str, typer.Argument(help="The run's id, as `leadline runs
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _QUESTION_CHARS = 60
-_TEXT_CHARS = 160
 
 
 @app.command("list")
@@ -110,10 +110,10 @@ def _line(events: list[dict[str, Any]]) -> str:
     if kind == "call":
         return _calls(events)
     if kind == "delta":
-        return escape(_short("".join(event["body"]["text"] for event in events)))
+        return escape(short("".join(event["body"]["text"] for event in events)))
     if kind in _SAID:
         return escape(_SAID[kind](body))
-    return escape(f"{kind} {_short(json.dumps(body, ensure_ascii=False))}")
+    return escape(f"{kind} {short(json.dumps(body, ensure_ascii=False))}")
 
 
 _SAID: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -124,19 +124,10 @@ _SAID: dict[str, Callable[[dict[str, Any]], str]] = {
     "working": lambda body: f"{body['step']}: {body['done']:,} of {body['total']:,}",
     "retrieved": lambda body: f"found {body['passages']} passages in {', '.join(body['titles']) or 'no document'}",
     "reading": lambda body: f"reading {', '.join(dict.fromkeys(body['titles']))}",
-    "cell": lambda body: f"{_cell(body)}: {_short(body['code'] or body['note'])} → {_cell_end(body)}",
+    "cell": cell_line,
     "lost": lambda body: f"{body['purpose']}: a sub-call came to nothing ({body['code']})",
     "end": lambda body: ": ".join(filter(None, (body["state"], body.get("detail")))),
 }
-
-
-def _cell(body: dict[str, Any]) -> str:
-    """Which one it is, and of which part of the run, which earlier versions did not log."""
-    return f"part {body['part']}, cell {body['number']}" if body.get("part") else f"cell {body['number']}"
-
-
-def _cell_end(body: dict[str, Any]) -> str:
-    return _short((body["error"] or "").strip().rpartition("\n")[2] or body["output"] or "nothing printed")
 
 
 def _calls(events: list[dict[str, Any]]) -> str:
@@ -147,11 +138,6 @@ def _calls(events: list[dict[str, Any]]) -> str:
     said = f"{bodies[0]['purpose']}: {len(bodies):,} sub-call{'s' * (len(bodies) > 1)}, {read:,} tokens read"
     said += f", {cached:,} from the cache" if cached else ""
     return escape(said) + (f", [red]{failed:,} failed[/red]" if failed else "")
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line[:_TEXT_CHARS] + ("…" if len(line) > _TEXT_CHARS else "")
 
 
 def _events(client: Client, run: str) -> Iterator[dict[str, Any]]:

@@ -25,8 +25,8 @@ from rlm.answering import UNASKED
 from rlm.budgets import Limits
 from rlm.errors import LanguageModelUnavailableError
 from rlm.questions import check_question
-from rlm.runs.bodies import limits_body
-from rlm.strategies import Completed, Delta, Event, Planned, Reading, Retrieved, Routed, Working, complete
+from rlm.runs.bodies import cell_body, limits_body
+from rlm.strategies import Cell, Completed, Delta, Event, Planned, Reading, Retrieved, Routed, Working, complete
 
 log = structlog.get_logger(__name__)
 
@@ -57,9 +57,10 @@ async def ask(
     the run's address in `Location`. The same `Idempotency-Key` again is the same run (`200`).
 
     With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen: `routed` (the strategy
-    and why), `retrieved` and `reading`, or `planned` and `working` of an answer that is computed from records, `delta`
-    (a piece of the text, checked before it is sent), and last `completed` with the whole answer or `error` with a
-    problem. Closing the connection ends the work, streamed or not.
+    and why), `retrieved` and `reading`, or `planned` and `working` of an answer that is computed from records, `cell`
+    (code that a model wrote, and what came of it) of a recursive one, `delta` (a piece of the text, checked before it
+    is sent), and last `completed` with the whole answer or `error` with a problem. Closing the connection ends the
+    work, streamed or not.
     """
     question = check_question(body.question)
     if body.background:
@@ -172,6 +173,8 @@ def _wire(happened: Event) -> tuple[str, dict[str, Any]]:
             return "planned", {"steps": list(steps), "by": by}
         case Working(step, done, total):
             return "working", {"step": step, "done": done, "total": total}
+        case Cell(turn):
+            return "cell", cell_body(turn)
         case Delta(text):
             return "delta", {"text": text}
         case Completed(answer):

@@ -9,7 +9,7 @@ from rlm.questions import check_question
 from rlm.recursive.loop import RecursiveRun, Workspace
 from rlm.recursive.submitting import Submitted
 from rlm.recursive.trajectory import Told, untold
-from rlm.strategies import Completed, Delta, Event, StageClock, Working, complete, never
+from rlm.strategies import Cell, Completed, Delta, Event, StageClock, Working, complete, never
 
 _KINDS: dict[type, str] = {bool: "label", int: "number", float: "number", str: "text", list: "list", dict: "table"}
 
@@ -35,6 +35,7 @@ class RecursiveStrategy:
         clock = StageClock()
         run = RecursiveRun(self._workspace, question, cancelled=cancelled, told=self._told)
         for turn in run.turns():
+            yield Cell(turn)
             yield Working("cells", turn.number, self._workspace.max_turns)
         clock.lap("cells")
         composed = _composed(run)

@@ -20,6 +20,7 @@ from rlm.subcalls.port import SubCall, SubFailure, SubReply
 _TITLES = 20
 _TITLE_CHARS = 200
 _CELL_CHARS = 8_000
+_PROMPT_CHARS = 600
 
 
 def limits_body(limits: Limits) -> dict[str, Any]:
@@ -45,8 +46,12 @@ def call_hash(call: SubCall) -> str:
 
 
 def call_entry(key: str, call: SubCall, result: SubReply | SubFailure, *, kind: str = "call") -> Entry:
-    """A sub-call that has ended, with what it cost; one of the kind `lost` came to nothing."""
-    body: dict[str, Any] = {"purpose": call.purpose, "usage": asdict(result.usage)}
+    """A sub-call that has ended, with what it cost; one of the kind `lost` came to nothing.
+
+    Of its prompt, head and tail: it is there to be seen, and the key has a digest of all of it.
+    """
+    asked = _shortened(call.prompt, _PROMPT_CHARS)
+    body: dict[str, Any] = {"purpose": call.purpose, "prompt": asked, "usage": asdict(result.usage)}
     cached = isinstance(result, SubReply) and result.cached
     if isinstance(result, SubReply):
         body |= {"text": result.text, "cached": cached}
@@ -69,8 +74,13 @@ def paid(result: SubReply | SubFailure) -> Usage:
 
 
 def turn_entry(key: str, turn: Turn) -> Entry:
-    """A cell that a root model wrote, and what it gave; of long ones head and tail."""
-    body = {
+    """A cell that a root model wrote, and what it gave."""
+    return Entry(key, "cell", cell_body(turn))
+
+
+def cell_body(turn: Turn) -> dict[str, Any]:
+    """A cell as people and programs see it; of long ones head and tail."""
+    return {
         "number": turn.number,
         "depth": turn.depth,
         "part": turn.part,
@@ -81,7 +91,6 @@ def turn_entry(key: str, turn: Turn) -> Entry:
         "seconds": round(turn.seconds, 3),
         "sub_calls": turn.subcalls,
     }
-    return Entry(key, "cell", body)
 
 
 def result_of(body: Mapping[str, Any]) -> SubReply | SubFailure:
@@ -132,8 +141,8 @@ def state_of(answer: Answer) -> RunState:
     return RunState.PARTIAL if incomplete and answer.status is AnswerStatus.PARTIAL else RunState.COMPLETED
 
 
-def _shortened(text: str) -> str:
-    kept = CappedOutput(_CELL_CHARS)
+def _shortened(text: str, most: int = _CELL_CHARS) -> str:
+    kept = CappedOutput(most)
     kept.write(text)
     return kept.text()
 

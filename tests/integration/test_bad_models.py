@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from api.cli.client import Client
+from api.cli.lines import cell_line
 from api.language_model import RemoteLanguageModel
 from rlm.answering import ChatModel
 from rlm.chat_models import remote_chat_model
@@ -95,3 +96,18 @@ def test_it_ends_in_a_typed_error_or_a_partial_answer(
         assert body["code"] in codes
         assert body["hint"]
     assert server.wait_until(lambda state: state.under_way == 0), "a request was left open"
+
+
+def test_what_a_model_writes_and_what_comes_of_it_is_streamed(client: Client, server: MisbehavingOpenAI) -> None:
+    server.behaviours = [says("```python\nn = len(records())\nprint(n)\nsubmit(n, computed=True)\n```")]
+    body = {"question": ASKED["recursive"], "strategy": "recursive", "stream": True}
+    events = list(client.events("/v1/answers", body))
+    (cell,) = [data for name, data in events if name == "cell"]
+    assert cell["code"] == "n = len(records())\nprint(n)\nsubmit(n, computed=True)\n"
+    assert "600" in cell["output"]
+    assert [data["estimate"] for name, data in events if name == "routed"] == [
+        "At most 500 calls of the language model, 15 min."
+    ]
+    assert cell_line(cell).startswith("cell 1: n = len(records()) print(n)")
+    assert events[-1][0] == "completed"
+    assert events[-1][1]["text"].startswith("600")

@@ -3,9 +3,10 @@
 import pytest
 
 from ingest.runs import RunState
-from rlm.answers import Answer, AnswerStatus, Coverage, Searched
+from rlm.answers import Answer, AnswerStatus, Coverage, Searched, Usage
 from rlm.recursive.trajectory import Turn
-from rlm.runs.bodies import state_of, turn_entry
+from rlm.runs.bodies import call_entry, result_of, state_of, turn_entry
+from rlm.subcalls.port import SubCall, SubReply
 
 WHOLE = Coverage(tokens_in_scope=100, tokens_read=100, slices=2, slices_read=2)
 PART = Coverage(tokens_in_scope=100, tokens_read=50, slices=2, slices_read=1)
@@ -45,3 +46,12 @@ def test_a_short_cell_is_logged_as_it_is() -> None:
     body = turn_entry("cell", Turn(1, 2, None, "no code", "3\n", None, 1.0, 0, (), "1.2")).body
     assert body["part"] == "1.2"
     assert (body["code"], body["note"], body["output"], body["error"]) == (None, "no code", "3\n", None)
+
+
+def test_of_a_sub_call_it_is_logged_how_its_prompt_begins_and_ends() -> None:
+    call = SubCall("system", "Which of these? " + "x" * 5_000 + " the last one", 10)
+    body = call_entry("call", call, SubReply("yes", Usage(1, 2, 3))).body
+    assert body["prompt"].startswith("Which of these? xxx")
+    assert body["prompt"].endswith("xxx the last one")
+    assert len(body["prompt"]) < 700
+    assert result_of(body) == SubReply("yes", Usage(1, 2, 3))
