@@ -1,6 +1,7 @@
 # `make help` says everything.
 PYTHON ?= python3
 VENV ?= .venv
+PIP_OPTIONS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -13,7 +14,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Leadline needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d: say `make PYTHON=python3.11 $(MAKECMDGOALS)`." % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[embedded,cluster,sentence-transformers,test]'
+	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '.[embedded,cluster,sentence-transformers,test]'
 	@touch $(STAMP)
 
 setup: $(STAMP)  ## Create the environment and install everything into it

@@ -117,12 +117,12 @@ def estimate(
 
 def at_most(limits: Limits) -> str:
     """What a run may spend of which nobody can say what it will, for people; empty where nothing limits it."""
-    tokens = [each for each in (limits.prompt_tokens, limits.completion_tokens) if each is not None]
     parts = [
         "" if limits.calls is None else f"{limits.calls:,} calls of the language model",
-        f"{sum(tokens):,} tokens" if tokens else "",
+        "" if limits.prompt_tokens is None else f"{limits.prompt_tokens:,} tokens to read",
+        "" if limits.completion_tokens is None else f"{limits.completion_tokens:,} tokens to write",
         "" if limits.seconds is None else _duration(limits.seconds),
-        "" if limits.dollars is None else f"${limits.dollars:.2f}",
+        "" if limits.dollars is None else f"${limits.dollars:.{2 if limits.dollars >= 1 else 4}f}",
     ]
     return f"At most {', '.join(filter(None, parts))}." if any(parts) else ""
 

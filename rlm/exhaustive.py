@@ -14,7 +14,7 @@ from rlm.errors import BudgetExhaustedError, LanguageModelOutputError, NotExhaus
 from rlm.operators.operators import Operators
 from rlm.operators.packing import Progress
 from rlm.plan.computing import Computed, compute
-from rlm.plan.executor import Executed, execute
+from rlm.plan.executor import Executed, execute, require_few_pairs
 from rlm.plan.explain import account, explain
 from rlm.plan.filling import fill_plan
 from rlm.plan.layout import Layout, look
@@ -27,6 +27,7 @@ from rlm.subcalls.chat import raised
 from rlm.subcalls.port import SubCalls
 
 _QUOTED_CHARS = 400
+_FEW_PAIRS = 1_000
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,9 @@ def plan_question(
     filled = fill_plan(question, layout, examples, subcalls, model, cancelled=cancelled)
     if filled.plan is None:
         raise NotExhaustiveError(filled.reason)
+    # What was estimated, and perhaps confirmed, is one question about every record.
+    most = max(_FEW_PAIRS, len(layout.records))
+    require_few_pairs(filled.plan, corpus, layout.records, cancelled, most=most)
     return Planning(layout, filled.plan, filled.usage)
 
 
@@ -162,8 +166,7 @@ class ExhaustiveStrategy:
 
 def _require_judged(plan: Plan, done: Executed) -> None:
     """Raises what kept every record from being judged; of a budget that is spent the answer tells."""
-    none = done.coverage.slices and not done.coverage.slices_read + done.coverage.slices_inferred
-    if not plan.steps or not none or BudgetExhaustedError.code in done.refused:
+    if not plan.steps or not done.coverage.slices or done.verdicts or BudgetExhaustedError.code in done.refused:
         return
     if done.failure is not None:
         raise raised(done.failure)

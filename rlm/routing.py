@@ -12,12 +12,12 @@ from rlm.budgets import Limits
 from rlm.chains.links import PROPERTY, descriptions
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.records import SplitBy
-from rlm.errors import RunTooLargeError
+from rlm.errors import NotExhaustiveError, RunTooLargeError
 from rlm.estimates import Estimate
+from rlm.plan.executor import require_few_pairs
 from rlm.plan.layout import Layout, look
 from rlm.plan.plan import Filter, JudgePairs, Plan
-from rlm.plan.rules import plan_by_rules
-from rlm.plan.shapes import CRITERION, RECORD_PAIRS, RECORDS
+from rlm.plan.rules import noun_judged, plan_by_rules
 from rlm.plan.wording import take_apart
 from rlm.strategies import never
 from rlm.strategy_names import StrategyName
@@ -56,7 +56,8 @@ class Route:
 # Questions that look as if they asked about many records; the rest is not worth looking at the documents for.
 _ABOUT_MANY = re.compile(
     r"\bhow many\b|\b(?:most|least)[ -](?:common|frequent|often)\b|\b(?:which|what) [\w ]{2,30} (?:has|have|had) the\b"
-    r"|\b(?:more|less) (?:common|frequent) than\b|\bare there (?:more|fewer)\b|\bpairs of\b|\b(?:list|find) all\b"
+    r"|\b(?:more|less) (?:common|frequent) than\b|\bare there (?:more|fewer)\b|\bpairs of\b"
+    r"|\b(?:list|find|name|count) (?:all|every|each)\b"
     r"|\bfirst month\b|\bless common\b|\b(?:is|was|are|were) the (?:total|sum|average|mean)\b",
     re.IGNORECASE,
 )
@@ -75,23 +76,18 @@ _CHAIN = re.compile(
     re.IGNORECASE,
 )
 _ASKS_A_PROPERTY = re.compile(rf"\b{PROPERTY} $", re.IGNORECASE)
-# Questions about everything, whatever the documents look like.
+# Questions about everything, whatever the documents look like; those about records may ask for the most common, too,
+# which of prose may be one fact ("the most common cause of scurvy").
 _ABOUT_ALL = re.compile(
-    r"\b(?:list|find|name|count) (?:all|every|each)\b|\bhow many (?:different|distinct|of the)\b|\bpairs of\b"
-    r"|\b(?:most|least)[ -](?:common|frequent|often)\b|\b(?:which|what) [\w ]{2,30} (?:has|have|had) the"
-    r" (?:[\w-]+ )?(?:most|fewest|least)\b",
-    re.IGNORECASE,
+    r"\b(?:list|find|name|count) (?:all|every|each)\b|\bhow many (?:different|distinct)\b|\bpairs of\b", re.IGNORECASE
 )
 # "Which of the letters that …" is about letters, and asks for nothing that hangs on one.
 _AMONG = re.compile(
-    r"\b(?:all|any|both|each|every|few|half|how many|many|most|none|one|several|some|which|who|\d+) $", re.IGNORECASE
+    r"\b(?:all|any|both|each|every|few|half|how many|many|most|none|one|pairs|several|some|which|who|\d+) $",
+    re.IGNORECASE,
 )
 # Below this, passages are much of it anyway.
 _WORTH_A_RUN_TOKENS = 20_000
-_OF_RECORDS = re.compile(
-    rf"\b(?:how many|which|list|find)\b(?: all)?(?: of)?(?: the)? (?:pairs of )?(?:{RECORDS})\b", re.IGNORECASE
-)
-_WORD = re.compile(r"[^\W\d_]+")
 
 
 def route(
@@ -120,20 +116,27 @@ def route(
     layout = look(corpus, cancelled=cancelled)
     plan = plan_by_rules(question, layout)
     if plan is None or not layout.records.handles:
-        return _unplanned(question, corpus, "no plan over records has the shape of the question", can_program)
+        return _unplanned(question, corpus, layout, "no plan over records has the shape of the question", can_program)
     if plan.steps and not can_judge:
         return Route(StrategyName.DIRECT, "Direct: judging records takes a language model, and there is none.")
-    if _guessed(question, plan, corpus):
-        return _unplanned(question, corpus, "the documents are no list of what the question counts", can_program)
+    if _guessed(question, plan, layout):
+        return _unplanned(
+            question, corpus, layout, "the documents are no list of what the question counts", can_program
+        )
+    try:
+        require_few_pairs(plan, corpus, layout.records, cancelled)
+    except NotExhaustiveError as error:
+        return _unplanned(question, corpus, layout, error.detail.rstrip("."), can_program)
     number = len(layout.records)
     reason = f"Exhaustive: the question is about all of {number:,} records, and its answer is computed from them."
     return Route(StrategyName.EXHAUSTIVE, reason, corpus, layout, plan)
 
 
-def _unplanned(question: str, corpus: Corpus, why: str, can_program: bool) -> Route:
+def _unplanned(question: str, corpus: Corpus, layout: Layout, why: str, can_program: bool) -> Route:
     """Where no rule leads to a plan: a model that programs finds its own way through much text."""
     tokens = corpus.size.tokens
-    if can_program and tokens >= _WORTH_A_RUN_TOKENS and _ABOUT_ALL.search(take_apart(question).asked):
+    about_all = _ABOUT_ALL if layout.records.splitting.by is SplitBy.CHUNK else _ABOUT_MANY
+    if can_program and tokens >= _WORTH_A_RUN_TOKENS and about_all.search(take_apart(question).asked):
         reason = f"Recursive: the question is about all of {tokens:,} tokens, {why}, and the model programs."
         return Route(StrategyName.RECURSIVE, reason, corpus)
     return Route(StrategyName.DIRECT, f"Direct: {why}.")
@@ -169,22 +172,9 @@ def _asks_for_a_chain(question: str) -> bool:
     return bool(linked) or len(descriptions(take_apart(question).asked)) > 1
 
 
-def _guessed(question: str, plan: Plan, corpus: Corpus) -> bool:
-    """Whether a yes/no question would be asked about records that nobody spoke of: "How many ships are in the bay?".
-
-    Spoken of are "records" by any such name, and what each document in scope has in its title, as `tickets.csv` has.
-    """
+def _guessed(question: str, plan: Plan, layout: Layout) -> bool:
+    """Whether a yes/no question would be asked about records that nobody spoke of: "How many ships are in the bay?"."""
     if not any(isinstance(step, Filter | JudgePairs) for step in plan.steps):
         return False
-    asked = take_apart(question).asked
-    return plan.splitting.by is SplitBy.CHUNK or not (_OF_RECORDS.search(asked) or _titled(asked, corpus))
-
-
-def _titled(asked: str, corpus: Corpus) -> bool:
-    match = RECORD_PAIRS.match(asked) or CRITERION.match(asked)
-    named = _stems(match["noun"])[-1:] if match else []
-    return bool(named) and all(named[0] in _stems(document.title) for document in corpus.documents)
-
-
-def _stems(text: str) -> list[str]:
-    return [word.casefold().removesuffix("s") for word in _WORD.findall(text)]
+    noun = noun_judged(take_apart(question).asked)
+    return plan.splitting.by is SplitBy.CHUNK or not layout.counts(noun)

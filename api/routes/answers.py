@@ -97,7 +97,7 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, ke
         scope.collections,
         scope.documents,
         wanted.strategy.value,
-        limits_body(wanted.budget or unasked),
+        limits_body(wanted.limits or unasked),
         wanted.every_record,
         key,
     )

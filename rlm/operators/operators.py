@@ -127,11 +127,12 @@ class Operators:
 
         Candidates come from code (`aggregate.join`, `aggregate.pairs_that`): all pairs of n records are n²/2 questions.
         """
-        ones = [of(text) for text in self._read(one for one, _ in candidates)]
-        others = [of(text) for text in self._read(other for _, other in candidates)]
+        records = sorted({each for pair in candidates for each in pair}, key=lambda each: (each.version_id, each.start))
+        text_of = dict(zip(records, map(of, self._read(records)), strict=True))
 
         def texts(numbers: Sequence[int]) -> Iterator[Text]:
-            return ((f"first: {ones[number]}", f"second: {others[number]}") for number in numbers)
+            pairs = (candidates[number] for number in numbers)
+            return ((f"first: {text_of[one]}", f"second: {text_of[other]}") for one, other in pairs)
 
         asked = yield from ask_packed(
             self._subcalls,

@@ -169,8 +169,10 @@ def _record_pairs(answer: RecordPairs, done: Executed) -> Computed:
     sentence = f"{len(found):,} pairs of records{_meeting(answer.where)} are such, by the numbers of their quotations."
     if len(found) > len(shown):
         sentence += f" Only the first {len(shown)} are quoted."
-    value = [[_span(done.rows[place].handle) for place in pair] for pair in found]
     examples = tuple(done.rows[place].handle for place in quoted)
+    if answer.count:
+        return Computed(Result("count", len(found)), str(len(found)), sentence, examples)
+    value = [[_span(done.rows[place].handle) for place in pair] for pair in found]
     return Computed(Result("record_pairs", value), lines or None, sentence, examples)
 
 

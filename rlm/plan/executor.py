@@ -18,7 +18,7 @@ from rlm.operators.packing import Progress
 from rlm.operators.subjects import Projection, whole
 from rlm.operators.table import Row, keep
 from rlm.plan.plan import Classify, Extract, Filter, JudgePairs, Plan, Step, columns_named
-from rlm.plan.record_pairs import pairs_of
+from rlm.plan.record_pairs import MOST_PAIRS, number_of_pairs, pairs_of
 from rlm.strategies import never
 from rlm.subcalls.kept import NotKeptError
 from rlm.subcalls.port import SubFailure
@@ -36,7 +36,8 @@ class Executed:
     `classifications` are keyed by their column; `pairs` are the places of rows of which a criterion holds together.
     `dropped` records did not meet the plan's conditions on written fields and were not judged; `left_out` pieces of the
     corpus are no records; `cut` records were judged by their beginning. `refused` has how many records, or pairs, went
-    without a result, by the reason's code; `failure` is of the first call that failed.
+    without a result, by the reason's code; `failure` is of the first call that failed. `verdicts` were given on records
+    or pairs in all.
     """
 
     rows: Sequence[Row]
@@ -49,6 +50,7 @@ class Executed:
     cut: int = 0
     failure: SubFailure | None = None
     pairs: Sequence[tuple[int, int]] = ()
+    verdicts: int = 0
 
 
 @dataclass
@@ -62,6 +64,7 @@ class _Judged:
     cut: dict[int, float] = field(default_factory=dict)
     failure: SubFailure | None = None
     pairs: list[tuple[int, int]] = field(default_factory=list)
+    verdicts: int = 0
 
     def spend(self, result: Classification | Extraction | PairJudgement) -> None:
         self.usage += result.usage
@@ -87,7 +90,9 @@ class _Judged:
     def take_pairs(self, places: Sequence[tuple[int, int]], result: PairJudgement) -> None:
         """A record counts as read when all its pairs were judged."""
         self.spend(result)
-        self._shown({at: share for pair, share in result.cut.items() for at in places[pair]})
+        for number, share in result.cut.items():
+            lengths = [len(record) for record in result.pairs[number]]
+            self._shown(dict(zip(places[number], _shares(lengths, share), strict=True)))
         for pair, held in zip(places, result.held, strict=True):
             for at in pair:
                 self._note(at, JudgedBy.NOBODY if held is None else JudgedBy.MODEL)
@@ -95,11 +100,12 @@ class _Judged:
                 self.pairs.append(pair)
 
     def _note(self, at: int, by: JudgedBy) -> None:
+        self.verdicts += by is not JudgedBy.NOBODY
         if self.by[at] is None or (by is not JudgedBy.MODEL and self.by[at] is not JudgedBy.NOBODY):
             self.by[at] = by
 
     def _shown(self, shares: Mapping[int, float]) -> None:
-        self.cut |= {at: min(share, self.cut.get(at, share)) for at, share in shares.items()}
+        self.cut |= {at: min(share, self.cut.get(at, share)) for at, share in shares.items() if share < 1}
 
     def coverage(self, corpus: Corpus, handles: Sequence[Handle]) -> Coverage:
         """Of the records that a step was about."""
@@ -150,7 +156,15 @@ def execute(
         cut=len(judged.cut),
         failure=judged.failure,
         pairs=judged.pairs,
+        verdicts=judged.verdicts,
     )
+
+
+def _shares(lengths: Sequence[int], share: float) -> list[float]:
+    """Of each of two records, the share that was shown, where it is known of both together; the shorter is cut last."""
+    shown = share * sum(lengths)
+    shorter = min(*lengths, shown / 2)
+    return [min(1.0, (shown - shorter if length == max(lengths) else shorter) / max(1, length)) for length in lengths]
 
 
 def _judge(
@@ -205,6 +219,16 @@ def _rows(corpus: Corpus, records: Records, plan: Plan, cancelled: Callable[[], 
     for handle, text in unless_cancelled(read, cancelled):
         written = fields(text, records.columns) if named else {}
         yield Row(handle, {name: value for name, value in written.items() if name in named})
+
+
+def require_few_pairs(
+    plan: Plan, corpus: Corpus, records: Records, cancelled: Callable[[], bool] = never, *, most: int = MOST_PAIRS
+) -> None:
+    """Of a plan that judges pairs. Raises `NotExhaustiveError` where they are more than `most`."""
+    for step in plan.steps:
+        if isinstance(step, JudgePairs):
+            rows = list(rows_kept(plan, corpus, records, cancelled=cancelled))
+            number_of_pairs(rows, step.key, most=most)
 
 
 def projection(plan: Plan, records: Records) -> Projection:

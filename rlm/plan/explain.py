@@ -105,8 +105,9 @@ def _done(plan: Plan, done: Executed) -> Iterator[str]:
         yield from _trust(found)
     if done.cut:
         yield f"{judged_by_beginning(done.cut)}: no more of one fits a call."
+    judged = "pairs of records" if isinstance(plan.answer, RecordPairs) else "records"
     for code, count in done.refused.items():
-        yield f"{count:,} records have no result: {code.replace('_', ' ')}."
+        yield f"{count:,} {judged} have no result: {code.replace('_', ' ')}."
     yield f"{_aggregation(plan.answer)}, in code."
     yield from plan.notes
 

@@ -9,7 +9,7 @@ from rlm.operators.labels import LabelSet
 from rlm.operators.table import LABEL, Condition, Op
 from rlm.plan.layout import Layout
 from rlm.plan.shapes import read_number
-from rlm.plan.wording import mentioned, read_condition
+from rlm.plan.wording import mentioned, negated, read_condition
 
 _AMOUNT = re.compile(
     r"\b(?:(?P<how>exactly|at least|at most|more than|fewer than|less than) (?P<number>\d+|one|two|three|four|five)\b"
@@ -48,6 +48,9 @@ def pair_task(labels: LabelSet | None, layout: Layout, text: str) -> tuple[Requi
 
 
 def _required(labels: LabelSet, layout: Layout, text: str) -> Required | None:
+    """None for a side that says what must not be: "at most" and "exactly 0" say the same and can be read."""
+    if negated(text):
+        return None
     always = _always(labels, layout, text)
     body = _ALWAYS.sub("", text)
     starts = [match.start() for match in _AMOUNT.finditer(body)]

@@ -98,9 +98,10 @@ class Pairs:
 
 @dataclass(frozen=True)
 class RecordPairs:
-    """Which pairs of records that meet the conditions were answered with yes; it goes with one `JudgePairs`."""
+    """Which pairs of records that meet the conditions were answered with yes, or how many; with one `JudgePairs`."""
 
     where: tuple[Condition, ...] = ()
+    count: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from rlm.operators.table import Row
 MOST_PAIRS = 10_000
 
 
-def number_of_pairs(rows: Sequence[Row], key: Key | None) -> int:
-    """Unordered ones, with a key of rows with the same value. Raises `NotExhaustiveError` over `MOST_PAIRS`."""
+def number_of_pairs(rows: Sequence[Row], key: Key | None, *, most: int = MOST_PAIRS) -> int:
+    """Unordered ones, with a key of rows with the same value. Raises `NotExhaustiveError` for more than `most`."""
     groups = [len(rows)] if key is None else sizes(rows, key).values()
     number = sum(size * (size - 1) // 2 for size in groups)
-    if number > MOST_PAIRS:
+    if number > most:
         raise NotExhaustiveError(
-            f"{number:,} pairs of records are more than the {MOST_PAIRS:,} that a model is asked about one by one.",
+            f"{number:,} pairs of records are more than the {most:,} that a model is asked about one by one.",
             hint="Say which field is the same in both, or ask about fewer records.",
         )
     return number

@@ -41,6 +41,7 @@ from rlm.plan.wording import (
     find_labels,
     label_conditions,
     mentioned,
+    negated,
     take_apart,
 )
 
@@ -86,6 +87,12 @@ class _Reading:
             column = LABEL
         return None if column is None else Key(column)
 
+    @property
+    def after_noun(self) -> str | None:
+        """What follows "how many records", by whatever name they are called; None where something else is counted."""
+        match = re.match(r"how many (?:of (?:the |these )?)?([\w-]+)", self.asked.strip(), re.IGNORECASE)
+        return self.asked.strip()[match.end() :] if match is not None and self.layout.counts(match[1]) else None
+
     def where(self, text: str | None = None) -> tuple[Condition, ...]:
         text = self.asked if text is None else text
         return (*label_conditions(self.labels, text), *field_conditions(self.layout, text))
@@ -103,6 +110,8 @@ def plan_by_rules(question: str, layout: Layout) -> Plan | None:
             match = pattern.search(wording.asked)
             answer = make(reading, match) if match else None
             if answer is not None:
+                if negated(wording.asked):
+                    raise UnreadableError("what must not be is in no condition")
                 _require_dates(reading, answer)
                 steps = () if written else _steps(answer, labels)
                 return Plan(layout.records.splitting, answer, steps, _before(answer), layout.text_column)
@@ -157,6 +166,17 @@ def _months_with(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     return CountGroups(key, Required(all_of=amounts), first=match["first"] is not None)
 
 
+def _different(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
+    """`How many different customers are there?`, of a field that is written; `How many customers are there?` too."""
+    column, rest = reading.layout.column(match["unit"]), match["rest"]
+    if column is None or not (match["different"] or shapes.NOTHING_MORE.fullmatch(rest)):
+        return None
+    where = field_conditions(reading.layout, rest)
+    if reading.layout.counts(match["unit"]) or _says_more(rest, where):
+        return None
+    return CountGroups(Key(column), Required(), where)
+
+
 def _groups_of_size(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     """`How many dates have exactly 3 records?`"""
     key, number = reading.key(match["unit"]), shapes.read_number(match["number"])
@@ -208,9 +228,15 @@ def _more_than(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
 
 
 def _count(reading: _Reading, _match: re.Match[str]) -> Aggregation | None:
-    """`How many records have the label X?`, `How many are X?`; without a label, conditions on fields must be there."""
+    """`How many records have the label X?`, `How many are X?`; without a label, conditions on fields must be there.
+
+    Or nothing is said but that records are meant: `How many tickets are there?`.
+    """
     where = reading.where()
-    return Count(where) if where and not _unread(reading, where) else None
+    if where:
+        return None if _unread(reading, where) else Count(where)
+    rest = reading.after_noun
+    return Count() if rest is not None and shapes.NOTHING_MORE.fullmatch(rest) else None
 
 
 def _measure(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
@@ -219,7 +245,7 @@ def _measure(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     if column not in reading.layout.numbers or column is None:
         return None
     noun = match["noun"] or ""
-    meant = re.fullmatch(shapes.RECORDS, noun, re.IGNORECASE) or _stands_in(noun, reading.layout.preamble)
+    meant = reading.layout.counts(noun) or _stands_in(noun, reading.layout.preamble)
     end = match.end() if noun and meant else match.end("column")
     rest = f"{reading.asked[: match.start()]} {reading.asked[end:]}"
     where = reading.where(rest)
@@ -253,13 +279,14 @@ def _unread(reading: _Reading, where: tuple[Condition, ...]) -> bool:
     """Whether a question that defines no labels asks for more than its conditions on written fields say."""
     if any(condition.column == LABEL for condition in where):
         return False
-    return _says_more(re.sub(rf"^how many {shapes.RECORDS}\b", "", reading.asked, flags=re.IGNORECASE), where)
+    rest = reading.after_noun
+    return _says_more(reading.asked if rest is None else rest, where)
 
 
 def _says_more(text: str, where: tuple[Condition, ...]) -> bool:
     """Whether a text has words that say something and are in no condition."""
     known = " ".join(value for condition in where for value in (condition.column, *condition.values))
-    words = set(re.findall(r"[a-z]{4,}", text.casefold())) - set(re.findall(r"[a-z]{4,}", known.casefold()))
+    words = set(re.findall(r"[a-z]{3,}", text.casefold())) - set(re.findall(r"[a-z]{3,}", known.casefold()))
     return bool(words - shapes.SMALL_WORDS)
 
 
@@ -267,6 +294,7 @@ Make = Callable[[_Reading, re.Match[str]], Aggregation | None]
 _SHAPES: tuple[tuple[re.Pattern[str], Make], ...] = (
     (shapes.PAIRS, _pairs),
     (shapes.MONTHS_WITH, _months_with),
+    (shapes.DIFFERENT, _different),
     (shapes.GROUPS_OF_SIZE, _groups_of_size),
     (shapes.RANK_OF_GROUP, _rank_of_group),
     (shapes.RANK_OF_LABEL, _rank_of_label),
@@ -284,27 +312,43 @@ def _judged(reading: _Reading) -> Plan | None:
     Of no single record can be said whether it is the most common one.
     """
     if pairs := shapes.RECORD_PAIRS.match(reading.asked):
-        return _judged_pairs(reading, pairs["what"])
+        return _judged_pairs(reading, pairs)
     match = shapes.CRITERION.match(reading.asked)
-    if match is None or reading.labels is not None or shapes.RANKING.search(reading.asked):
+    if match is None or reading.labels is not None:
         return None
-    where = field_conditions(reading.layout, match["what"])
+    if shapes.RANKING.search(reading.asked) or shapes.FOR_EACH.search(reading.asked):
+        return None
+    layout = reading.layout
+    where = () if negated(reading.asked) else field_conditions(layout, reading.asked)
+    # What no condition was made of, the model has to see.
+    read = {condition.column for condition in where} | {layout.text_column}
+    others = [column for column in layout.columns if column not in read and not layout.counts(column)]
+    shown = None if any(_stands_in(column, reading.asked) for column in others) else layout.text_column
     met = (Condition(MATCHES, Op.IS, (YES,)), *where)
     answer = Count(met) if match["how"].casefold() == "how many" else Listing(met)
     criterion = (
         f"The record is one of the {match['noun']} that are wanted: “{reading.asked.rstrip('?. ')}”. Does it count?"
     )
-    layout = reading.layout
-    return Plan(layout.records.splitting, answer, (Filter(criterion),), where, layout.text_column)
+    return Plan(layout.records.splitting, answer, (Filter(criterion),), where, shown)
 
 
-def _judged_pairs(reading: _Reading, what: str) -> Plan | None:
-    """`Which pairs of reports describe the same fault?`; of the same field that is written, code finds the pairs."""
-    if reading.labels is not None:
+def _judged_pairs(reading: _Reading, match: re.Match[str]) -> Plan | None:
+    """`Which pairs of reports describe the same fault?`; of the same field that is written, code finds the pairs.
+
+    A question that says what the two have not in common, or of each something else, would be asked of the wrong pairs.
+    """
+    what, layout = match["what"], reading.layout
+    columns = {column for same in shapes.SAME.finditer(what) if (column := layout.column(same[1]))}
+    if reading.labels is not None or shapes.UNLIKE.search(what) or negated(what) or len(columns) > 1:
         return None
-    layout = reading.layout
-    columns = [column for match in shapes.SAME.finditer(reading.asked) if (column := layout.column(match[1]))]
     where = field_conditions(layout, what)
     criterion = f"Are these two such a pair as is asked for here: “{reading.asked.rstrip('?. ')}”?"
-    step = JudgePairs(criterion, Key(columns[0]) if columns else None)
-    return Plan(layout.records.splitting, RecordPairs(where), (step,), where, layout.text_column)
+    step = JudgePairs(criterion, Key(columns.pop()) if columns else None)
+    answer = RecordPairs(where, count=match["how"].casefold() == "how many")
+    return Plan(layout.records.splitting, answer, (step,), where, layout.text_column)
+
+
+def noun_judged(asked: str) -> str:
+    """Of a question that a yes/no question about each record, or each pair, would answer: what it counts or lists."""
+    match = shapes.RECORD_PAIRS.match(asked) or shapes.CRITERION.match(asked)
+    return re.split(r" (?:of|from|in|by|for|on) ", match["noun"])[0].split()[-1] if match is not None else ""

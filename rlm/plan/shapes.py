@@ -9,6 +9,8 @@ _ORDINAL = r"(?: (?P<ordinal>second|third|fourth|fifth|2nd|3rd))?"
 # Words that say nothing about a record beyond conditions on its fields.
 SMALL_WORDS = frozenset(
     {
+        *("all", "and", "any", "are", "can", "did", "does", "for", "had", "has", "how", "its", "many", "one", "our"),
+        *("than", "the", "their", "them", "these", "they", "those", "was", "who", "you", "which", "what", "whose"),
         *("after", "before", "between", "both", "date", "dates", "documents", "during", "from", "have", "include"),
         *("included", "made", "month", "record", "records", "since", "that", "there", "together", "total", "until"),
         *("user", "users", "were", "with", "written", "year"),
@@ -34,6 +36,11 @@ PAIRS = _pattern(
 MONTHS_WITH = _pattern(
     r"""(?:in\ how\ many | (?:which|what)\ is\ the\ (?P<first>first))\ (?P<unit>months?|days?|dates?)\b (?P<what>.+)"""
 )
+DIFFERENT = _pattern(
+    r"""how\ many\ (?:(?P<different>different|distinct|unique)\ )? (?P<unit>[\w-]+) (?:\ IDs?)? \b (?P<rest>.*)"""
+)
+# "Tickets per customer" are many numbers.
+FOR_EACH = re.compile(r"\b(?:per|(?:for|in|of|by) (?:each|every))\b", re.IGNORECASE)
 GROUPS_OF_SIZE = _pattern(
     rf"""how\ many\ (?P<unit>\w+) (?:\ IDs?)? \ (?:have|has|had|wrote|sent)[ ]
     (?: (?P<how>exactly|at\ least|at\ most|more\ than|fewer\ than|less\ than)\ )?
@@ -84,14 +91,21 @@ MEASURES = {
     "minimum": "minimum",
 }
 HOW_MANY = _pattern(r"""\b how\ many\b""")
+_HOW = r"""(?P<how>how\ many|which|list\ (?:all|every|the)|what\ are(?:\ all)?|(?:find|name|count)\ (?:all|every))"""
+_SAID_OF = r"""(?:are|is|were|was|have|has|had)(?:n['’]t)?|(?:do|does|did)n['’]t|mentions?|describes?|contains?|
+    complain|talk|ask|says?|deal|reports?|that|which|who|about|with"""
 RECORD_PAIRS = _pattern(
-    r"""^\s* (?:which|list|list\ all|find|find\ all|what\ are\ all) (?:\ the)? \ pairs\ of (?:\ two)? (?:\ different)?
-    \ (?P<noun>[\w-]+) \b (?P<what>.+) $"""
+    rf"""^\s* {_HOW} (?:\ of)? (?:\ the)? \ pairs\ of (?:\ the)? (?:\ two)? (?:\ different)?
+    \ (?P<noun>[\w -]{{2,40}}?)[ ] (?P<what>(?:{_SAID_OF}|share|belong|concern|from|of|in)\b .+) $"""
 )
 SAME = re.compile(r"\bthe same ([\w-]+)", re.IGNORECASE)
+# A pair that is told by what its two have not in common, or by what each of them is.
+UNLIKE = re.compile(r"\b(?:differ\w*|unlike|other|another|one)\b", re.IGNORECASE)
 CRITERION = _pattern(
-    r"""^\s* (?P<how>how\ many|which|list\ all|list\ the|what\ are\ all|find\ all) (?:\ of)? (?:\ the)?
-    \ (?P<noun>[\w -]{2,40}?)[ ]
-    (?P<what>(?:are|is|were|was|have|has|had|mentions?|describes?|contains?|complain|talk|ask|says?|deal|reports?|
-    that|which|who|about|with)\b .+) $"""
+    rf"""^\s* {_HOW} (?:\ of)? (?:\ the)? \ (?P<noun>[\w -]{{2,40}}?)[ ] (?P<what>(?:{_SAID_OF})\b .+) $"""
+)
+# What may follow "how many records" and say nothing more.
+NOTHING_MORE = re.compile(
+    r"(?:\s+(?:all|altogether|are|are there|do|documents?|files?|have|in|the|there|these|total|we|you))*\s*[?.!]*",
+    re.IGNORECASE,
 )

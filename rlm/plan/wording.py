@@ -34,7 +34,9 @@ _WHEN = {
 }
 """How a day is compared, by the words that stand before it."""
 
-_VALUES = r"((?:[\w.@-]+)(?:\s*(?:,|\band\b|\bor\b|,\s*and\b)\s*[\w.@-]+)*)"
+_NEGATED = re.compile(
+    r"\b(?:not|never|no|neither|nor|without|except|excluding|other than|different from)\b|n['’]t\b", re.IGNORECASE
+)
 
 
 class UnreadableError(Exception):
@@ -78,6 +80,11 @@ def find_labels(text: str) -> LabelSet | None:
     return LabelSet(tuple(Label(name, definition) for name, definition in found.items()))
 
 
+def negated(text: str) -> bool:
+    """Whether a text says what something is not: a condition that is read from it may mean the opposite."""
+    return _NEGATED.search(text) is not None
+
+
 def dates_in(text: str) -> list[str]:
     """Days, months and years that a text names, as it writes them."""
     return [match[0] for match in _DATED.finditer(text)]
@@ -110,14 +117,16 @@ def field_conditions(layout: Layout, text: str) -> tuple[Condition, ...]:
         if column in layout.dates or column == layout.text_column:
             continue
         name = re.escape(column.removesuffix("s"))
-        wanted = rf"\b{name}s?(?: IDs?)? (?=\S*\d){_VALUES}"
+        value = r"(?=\S*\d)[\w.@-]+"
+        wanted = rf"\b{name}s?(?: IDs?)? ({value}(?:\s*(?:,|\band\b|\bor\b|,\s*and\b)\s*(?:{name}s? )?{value})*)"
         ranged = re.search(rf"\b{name}s?\b[^.?]{{0,20}}? ID from (\S+) to (\S+)", text, re.IGNORECASE)
         match = re.search(wanted, text, re.IGNORECASE)
         if ranged:
             conditions.append(read_condition(column, Op.AT_LEAST, ranged[1]))
             conditions.append(read_condition(column, Op.AT_MOST, ranged[2].rstrip(",.")))
         elif match:
-            named = (value.rstrip(".-") for value in re.split(r"\s*,\s*(?:and\s+)?|\s+(?:and|or)\s+", match[1]))
+            parts = re.split(r"\s*,\s*(?:and\s+)?|\s+(?:and|or)\s+", match[1])
+            named = (re.sub(rf"^{name}s? ", "", part, flags=re.IGNORECASE).rstrip(".-") for part in parts)
             values = tuple(value for value in named if value)
             conditions.append(read_condition(column, Op.IS if len(values) == 1 else Op.IN, *values))
     return tuple(conditions)

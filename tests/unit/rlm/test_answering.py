@@ -252,6 +252,10 @@ def test_a_recursive_run_that_costs_money_ends_after_a_dollar_unless_somebody_co
     assert made.check("Who?", SCOPE, RECURSIVE) == replace(UNASKED, dollars=Decimal(1))
     assert made.check("Who?", SCOPE, confirmed) == UNASKED
     assert made.check("Who?", SCOPE, Wanted(StrategyName.DIRECT)) == Limits()
+    given = Wanted(StrategyName.RECURSIVE, budget=Limits(prompt_tokens=9_000, dollars=Decimal("0.004")))
+    assert [each.estimate for each in made.stream("Who?", SCOPE, wanted=given) if isinstance(each, Routed)] == [
+        "At most 9,000 tokens to read, $0.0040."
+    ]
     assert answer(made, "Who?", wanted=RECURSIVE).usage.calls < 30
 
 

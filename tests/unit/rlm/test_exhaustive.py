@@ -217,10 +217,18 @@ def test_pairs_of_users_that_both_have_a_record_of_a_label(wanted: str) -> None:
     assert pairs_of(answer) == set(combinations([user for user in USERS if of_user(user)["plant"]], 2))
 
 
-def test_pairs_of_users_in_words_that_no_rule_reads_are_left_to_the_model() -> None:
+@pytest.mark.parametrize(
+    "what",
+    [
+        "both like the label 'plant'",
+        "neither user has a record with the label 'plant'",
+        "both users do not have any records with the label 'plant'",
+        "both users have a record with the label 'tool' and no records with the label 'plant'",
+    ],
+)
+def test_pairs_of_users_in_words_that_no_rule_reads_are_left_to_the_model(what: str) -> None:
     corpus = corpus_of(document(RECORDS))
-    asked = f"{PREAMBLE} Question: List all pairs of users where both like the label 'plant'."
-    assert plan_by_rules(asked, look(corpus)) is None
+    assert plan_by_rules(f"{PREAMBLE} Question: List all pairs of users where {what}.", look(corpus)) is None
 
 
 def test_pairs_of_users_of_which_each_meets_another_condition() -> None:

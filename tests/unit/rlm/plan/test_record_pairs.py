@@ -65,7 +65,7 @@ def _number(text: str) -> int:
 
 @pytest.mark.parametrize(("question", "by_customer"), [(SAME_FAULT, False), (BY_CUSTOMER, True)])
 def test_every_pair_that_code_leaves_is_judged_and_named(question: str, by_customer: bool) -> None:
-    corpus, calls = corpus_of(TICKETS, titles=("tickets.csv",)), RuleSubCalls(alike)
+    corpus, calls = corpus_of(TICKETS, titles=("tickets.txt",)), RuleSubCalls(alike)
     assert route(question, Wanted(), lambda: corpus, can_judge=True).strategy is StrategyName.EXHAUSTIVE
     found = answer(corpus, calls, question)
     candidates = [(a, b) for a, b in combinations(ROWS, 2) if not by_customer or a[1] == b[1]]
@@ -142,6 +142,76 @@ def test_a_model_may_ask_for_pairs_in_its_form() -> None:
     calls = RuleSubCalls(alike, lambda call: json.dumps(form) if call.purpose == "plan" else None)
     found = answer(corpus, calls, "Duplicates, all told?")
     assert tickets_of(found, corpus) == {(a[0], b[0]) for a, b in combinations(ROWS, 2) if (a[1], a[2]) == (b[1], b[2])}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "Which pairs of tickets about the same fault are not from the same customer?",
+        "Which pairs of tickets from different customers describe the same fault?",
+        "Which pairs of tickets, one from customer c1 and one from customer c2, are alike?",
+        "Which pairs of tickets from the same customer have the same ticket?",
+        "How many pairs of tickets aren't alike?",
+    ],
+)
+def test_what_would_be_asked_of_the_wrong_pairs_is_no_plan_by_rules(asked: str) -> None:
+    assert plan_by_rules(asked, look(corpus_of(TICKETS, titles=("tickets.txt",)))) is None
+
+
+@pytest.mark.parametrize(
+    "what", ["pairs of open support tickets", "pairs of two different tickets", "pairs of the tickets"]
+)
+def test_pairs_may_be_asked_for_in_several_words(what: str) -> None:
+    corpus = corpus_of(TICKETS, titles=("tickets.txt",))
+    for how in ("Which", "List all", "What are the", "Find every"):
+        found = route(f"{how} {what} that describe the same fault?", Wanted(), lambda: corpus, can_judge=True)
+        assert found.strategy is StrategyName.EXHAUSTIVE
+        assert found.plan is not None
+        assert found.plan.answer == RecordPairs()
+
+
+def test_pairs_are_counted_where_that_is_asked() -> None:
+    corpus = corpus_of(TICKETS, titles=("tickets.txt",))
+    found = answer(corpus, RuleSubCalls(alike), "How many pairs of tickets describe the same fault?")
+    assert found.result is not None
+    assert found.result.value == sum(a[2] == b[2] for a, b in combinations(ROWS, 2)) > 0
+    assert found.text.startswith(str(found.result.value))
+
+
+def test_too_many_pairs_are_read_for_instead_or_left_to_a_model_that_programs() -> None:
+    corpus = corpus_of("\n".join(f"Ticket: {n} || Text: It hums at night, they say." for n in range(2_000)))
+    asked = "Which pairs of records are alike?"
+    assert route(asked, Wanted(), lambda: corpus, can_judge=True).strategy is StrategyName.DIRECT
+    assert route(asked, Wanted(), lambda: corpus, can_judge=True, can_program=True).strategy is StrategyName.RECURSIVE
+
+
+def test_some_pairs_that_nobody_judged_leave_the_others() -> None:
+    corpus = corpus_of("\n".join(f"Ticket: {n} || Text: It hums at night." for n in range(4)))
+    calls = RuleSubCalls(alike, lambda call: SubFailure("timeout", "slow") if len(calls.calls) in (1, 6) else None)
+    operators = Operators(corpus, calls, limits=PackLimits(records=1))
+    found = ExhaustiveStrategy(corpus, operators, calls, "scripted").answer("Which pairs of records are alike?")
+    assert tickets_of(found, corpus) == {(0, 2), (0, 3), (1, 2), (1, 3)}
+    assert found.status is AnswerStatus.PARTIAL
+    assert any("2 pairs of records have no result" in reason for reason in found.reasons)
+
+
+def test_of_a_pair_that_was_cut_the_longer_record_is_said_to_be() -> None:
+    lines = [f"Ticket: {n} || Text: It hums." for n in range(5)]
+    corpus = corpus_of("\n".join([*lines, f"Ticket: 5 || Text: {'It hums at night. ' * 1_000}"]))
+    found = answer(corpus, RuleSubCalls(alike), "Which pairs of records are alike?")
+    assert any(reason.startswith("1 record was judged by its beginning") for reason in found.reasons)
+
+
+def test_a_form_s_pairs_cost_no_more_than_was_estimated() -> None:
+    form = {
+        "yes_no_question": "Are both alike?",
+        **{"labels": [], "values": [], "where": [], "compute": "pairs", "column": ""},
+    }
+    corpus = corpus_of("\n".join(f"Ticket: {n} || Text: It hums at night." for n in range(100)))
+    calls = RuleSubCalls(alike, lambda call: json.dumps(form) if call.purpose == "plan" else None)
+    with pytest.raises(NotExhaustiveError, match="4,950 pairs"):
+        answer(corpus, calls, "Duplicates, all told?")
+    assert len(calls.calls) == 1
 
 
 def test_rules_leave_other_questions_of_pairs_alone() -> None:

@@ -4,8 +4,8 @@ from rlm.corpus.handles import Handle
 from rlm.operators.aggregate import Key
 from rlm.operators.table import LABEL, Condition, Op, Row
 from rlm.plan.layout import look
-from rlm.plan.plan import Count, CountGroups, Measure, Plan, Rank
-from rlm.plan.rules import plan_by_rules
+from rlm.plan.plan import Aggregation, Count, CountGroups, Filter, Measure, Plan, Rank, Required
+from rlm.plan.rules import noun_judged, plan_by_rules
 from tests.support.corpora import corpus_of
 
 DEFINED = "Every record is of one of the categories: 'red', 'green' or 'blue'."
@@ -216,3 +216,66 @@ def test_fields_of_numbers_are_measured_without_a_model(question: str, answer: M
 )
 def test_what_asks_for_more_than_a_field_is_not_measured(question: str) -> None:
     assert plan_by_rules(question, look(corpus_of(INVOICES))) is None
+
+
+TICKETS = look(
+    corpus_of(
+        "\n".join(
+            f"Ticket: {n} || Customer: c{n % 3} || Priority: {n % 4} || Text: The machine leaks and {n} hums at night."
+            for n in range(30)
+        ),
+        titles=("tickets.txt",),
+    )
+)
+OF_C1 = Condition("Customer", Op.IS, ("c1",))
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        ("How many tickets are from customer c1 or customer c2?", Count((Condition("Customer", Op.IN, ("c1", "c2")),))),
+        ("How many tickets from customer c1 have priority 2?", Count((OF_C1, Condition("Priority", Op.IS, ("2",))))),
+        ("How many of these tickets are there in all?", Count()),
+        ("How many customers are there?", CountGroups(Key("Customer"), Required())),
+        (
+            "How many different customers have priority 2?",
+            CountGroups(Key("Customer"), Required(), (Condition("Priority", Op.IS, ("2",)),)),
+        ),
+        ("What is the average priority of the tickets?", Measure("Priority", "average")),
+    ],
+)
+def test_what_is_written_is_computed_without_a_model(asked: str, answer: Aggregation) -> None:
+    plan = plan_by_rules(asked, TICKETS)
+    assert plan is not None
+    assert (plan.answer, plan.steps) == (answer, ())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "How many tickets are not from customer c1?",
+        "How many tickets have no priority?",
+        "How many tickets have a priority other than 2?",
+        "How many tickets weren't from customer c2?",
+    ],
+)
+def test_what_is_not_so_is_judged_by_whoever_sees_the_whole_record(asked: str) -> None:
+    plan = plan_by_rules(asked, TICKETS)
+    assert plan is not None
+    assert [type(step) for step in plan.steps] == [Filter]
+    assert (plan.where, plan.text_column) == ((), None)
+
+
+def test_a_word_of_three_letters_is_in_no_condition_either() -> None:
+    plan = plan_by_rules("How many tickets of customer c1 are red?", TICKETS)
+    assert plan is not None
+    assert [type(step) for step in plan.steps] == [Filter]
+    assert (plan.where, plan.text_column) == ((OF_C1,), "Text")
+    assert noun_judged("How many tickets of customer c1 are red?") == "tickets"
+
+
+@pytest.mark.parametrize(
+    "asked", ["How many tickets per customer are there?", "How many tickets are there for each day?"]
+)
+def test_many_numbers_are_no_count(asked: str) -> None:
+    assert plan_by_rules(asked, TICKETS) is None
