@@ -1,5 +1,6 @@
 """What a line of records looks like: its shape, by which headers and footers are told from records, and its fields."""
 
+import csv
 import json
 import re
 from collections import Counter
@@ -15,9 +16,13 @@ _NOT_RECORDS = frozenset({("heading",), ("rule",), ("fence",)})
 _SEGMENTS = re.compile(r"\|\||\|(?<=\s\|)(?=\s)|;(?<=\s;)(?=\s)|\t|\n")
 _CELL = re.compile(r"(?<!\\)\|")
 _FIELD = re.compile(r"\s*(?:[-*] +)?[*_]{0,2}([^\W\d_][\w -]{0,30}?)[*_]{0,2}\s*[:=][*_]{0,2}(?=\s|$)\s*")
+# What may stand between the cells of a row, and how many cells are a row: prose has a comma here and there.
+_FEWEST_CELLS = {"\t": 2, ";": 3, ",": 3}
+_NAME = re.compile(r"[^\W\d_][\w .()/#-]{0,39}")
 _CODE_POINTS_LOOKED_AT = 600
 _SHARE = 0.6
 _SHARE_OF_SEVERAL = 0.3
+_SHARE_OF_ROWS = 0.8
 _STARTS: tuple[tuple[re.Pattern[str], Shape], ...] = (
     (re.compile(r"#{1,6} "), ("heading",)),
     (re.compile(r"(?:[-*_=] ?){3,}\s*$|(?=.*\|)[-:| ]{3,}$"), ("rule",)),
@@ -29,7 +34,10 @@ _STARTS: tuple[tuple[re.Pattern[str], Shape], ...] = (
 
 
 def line_shape(line: str) -> Shape:
-    """Of a line without white space around it: the names of its fields, the number of its cells, or its beginning."""
+    """Of a line without white space around it: the names of its fields, the number of its cells, or its beginning.
+
+    Of rows as in CSV also whether all cells may be `names` of columns.
+    """
     head = line[:_CODE_POINTS_LOOKED_AT]
     if head.startswith("{"):
         keys = _json_object(line).keys()
@@ -45,7 +53,23 @@ def line_shape(line: str) -> Shape:
     for pattern, shape in _STARTS[3:]:
         if pattern.match(head):
             return shape
-    return ("tabs", str(line.count("\t"))) if "\t" in line else PLAIN
+    return _row(line)
+
+
+def _row(line: str) -> Shape:
+    for delimiter, fewest in _FEWEST_CELLS.items():
+        if delimiter in line and len(found := _cells(line, delimiter)) >= fewest:
+            names = len(set(found)) == len(found) and all(map(_NAME.fullmatch, found))
+            return ("row", f"{delimiter}{len(found)}", *(("names",) if names else ()))
+    return PLAIN
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """As in CSV: a cell in quotation marks may hold the delimiter."""
+    try:
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter, skipinitialspace=True))]
+    except csv.Error:  # a cell of over 131,072 characters
+        return [line]
 
 
 def record_shape(shapes: Sequence[Shape]) -> Shape | None:
@@ -57,7 +81,8 @@ def record_shape(shapes: Sequence[Shape]) -> Shape | None:
     counts = Counter(_key(shape) for shape in shapes if shape not in _NOT_RECORDS)
     for key, count in counts.most_common(2):
         several = any(len(shape) > 2 or shape[0] == "cells" for shape in shapes if _key(shape) == key)
-        if key != PLAIN and count >= (_SHARE_OF_SEVERAL if several else _SHARE) * counts.total():
+        share = _SHARE_OF_ROWS if key[0] == "row" else _SHARE_OF_SEVERAL if several else _SHARE
+        if key != PLAIN and count >= share * counts.total():
             return key
     return None
 
@@ -68,7 +93,7 @@ def is_record(shape: Shape, wanted: Shape | None) -> bool:
 
 
 def fields(text: str, columns: Sequence[str] = ()) -> dict[str, str]:
-    """The named parts of a record: `Date: … || User: …`, JSON members, or table cells under `columns`.
+    """The named parts of a record: `Date: … || User: …`, JSON members, or cells of a table or CSV under `columns`.
 
     Empty where it has none. Names are as written; the last field runs to the record's end.
     """
@@ -80,6 +105,10 @@ def fields(text: str, columns: Sequence[str] = ()) -> dict[str, str]:
     if columns and text.startswith("|"):
         cells = [cell.strip() for cell in _CELL.split(text.strip().strip("|"))]
         return dict(zip(columns, cells, strict=False))
+    for delimiter in _FEWEST_CELLS if columns else ():
+        row = _cells(text, delimiter)
+        if len(row) == len(columns):
+            return dict(zip(columns, row, strict=True))
     return _all_named(text) or _some_named(text)
 
 
@@ -107,8 +136,22 @@ def _some_named(text: str) -> dict[str, str]:
     return {name: text[start:end].strip() for name, (start, end) in found.items()}
 
 
-def columns_of(header: str) -> tuple[str, ...]:
+def is_header(shape: Shape, rows: Shape) -> bool:
+    """Whether a line that is no record names the cells of records that look like `rows`."""
+    if rows[0] == "row":
+        return _key(shape) == _key(rows) and names_columns(shape)
+    return rows[0] == "cells" and shape == rows
+
+
+def names_columns(shape: Shape) -> bool:
+    """Whether a row of CSV may be its first, which has the names of the columns."""
+    return shape[0] == "row" and shape[2:] == ("names",)
+
+
+def columns_of(header: str, shape: Shape) -> tuple[str, ...]:
     """The cells of a table's first row."""
+    if shape[0] == "row":
+        return tuple(_cells(header, shape[1][0]))
     return tuple(cell.strip() for cell in _CELL.split(header.strip().strip("|")))
 
 

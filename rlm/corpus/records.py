@@ -1,8 +1,8 @@
 """Cutting a corpus into records: each is a handle, and lines that are no records are left out and counted.
 
 Headers, footers, headings and rules are told from records by their shape: where most lines begin with the same field
-(`Date: … || User: …`), are rows of a table or JSON objects, the others are not records. Lines of plain prose look all
-alike; there, only the largest run of lines without a blank one between them counts, if it holds most of them.
+(`Date: … || User: …`), are rows of a table or of CSV, or JSON objects, the others are not records. Lines of plain prose
+look all alike; there, only the largest run of lines without a blank one between them counts, if it holds most of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +14,16 @@ from rlm.corpus.cancelling import unless_cancelled
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.grep import PatternWalk, compile_pattern
 from rlm.corpus.handles import Handle
-from rlm.corpus.lines import PLAIN, Shape, columns_of, is_record, line_shape, record_shape
+from rlm.corpus.lines import (
+    PLAIN,
+    Shape,
+    columns_of,
+    is_header,
+    is_record,
+    line_shape,
+    names_columns,
+    record_shape,
+)
 from rlm.errors import PatternError
 from rlm.strategies import never
 
@@ -102,8 +111,8 @@ def split(corpus: Corpus, splitting: Splitting, *, cancelled: Callable[[], bool]
         left_out += [document.handle[piece.start : piece.end] for piece in others]
         rows = kept[0].shape if kept else PLAIN
         for piece in others:
-            if piece.shape == rows and rows[0] == "cells":
-                headers[columns_of(corpus.text(document.handle[piece.start : piece.end]))] = None
+            if is_header(piece.shape, rows):
+                headers[columns_of(corpus.text(document.handle[piece.start : piece.end]), rows)] = None
     columns = next(iter(headers)) if len(headers) == 1 else ()
     return Records(tuple(handles), splitting, tuple(left_out[:_EXAMPLES_LEFT_OUT]), len(left_out), columns)
 
@@ -142,6 +151,8 @@ def _records_among(pieces: list[_Piece]) -> tuple[list[_Piece], list[_Piece]]:
     if wanted is not None and wanted[0] == "cells":
         names = {piece.start for piece, after in pairwise(pieces) if after.shape == ("rule",)}
         kept = [piece for piece in kept if piece.start not in names]
+    if wanted is not None and kept and names_columns(kept[0].shape):
+        kept = kept[1:]
     chosen = {piece.start for piece in kept}
     return kept, [piece for piece in pieces if piece.start not in chosen]
 

@@ -64,7 +64,7 @@ def _count(where: Sequence[Condition], done: Executed) -> Computed:
     met = list(keep(done.rows, where))
     number, interval = corrected(where, len(met), done)
     result = Result("count", number, interval, _table(done))
-    sentence = f"{number:,} of {len(done.rows):,} records{_meeting(where)}{given(interval)}."
+    sentence = f"{number:,} of {len(done.rows) + done.dropped:,} records{_meeting(where)}{given(interval)}."
     return Computed(result, str(number), sentence, _examples(met))
 
 
@@ -184,7 +184,7 @@ def _listing(answer: Listing, done: Executed) -> Computed:
     met = list(keep(done.rows, answer.where))
     if answer.column is None:
         number, interval = corrected(answer.where, len(met), done)
-        sentence = f"{number:,} of {len(done.rows):,} records{_meeting(answer.where)}{given(interval)}."
+        sentence = f"{number:,} of {len(done.rows) + done.dropped:,} records{_meeting(answer.where)}{given(interval)}."
         if len(met) > _LISTED:
             sentence += f" The first {_LISTED} are quoted."
         result = Result("records", number, interval)

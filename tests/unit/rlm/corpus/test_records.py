@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.corpus import records as module
+from rlm.corpus.lines import fields
 from rlm.corpus.records import Records, SplitBy, Splitting, guess_splitting, split
 from rlm.errors import PatternError, RunCancelledError
 from tests.support.books import book
@@ -67,6 +68,54 @@ def test_names_are_those_of_the_table_whose_rows_are_records() -> None:
     found, records = cut(f"{legend}| day | what | paid |\n|---|---|---|\n{rows}", Splitting(SplitBy.LINE))
     assert len(found) == 5
     assert records.columns == ("day", "what", "paid")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", ", "])
+def test_rows_of_csv_are_records_under_the_names_of_its_first(delimiter: str) -> None:
+    rows = [delimiter.join((str(n), "ann", f'"leaks, ""badly""; {n} times"', "3")) for n in range(20)]
+    found, records = cut("\n".join([delimiter.join(("id", "user", "what", "paid")), *rows]), Splitting(SplitBy.LINE))
+    assert found == rows
+    assert records.columns == ("id", "user", "what", "paid")
+    assert fields(rows[7], records.columns) == {
+        "id": "7",
+        "user": "ann",
+        "what": 'leaks, "badly"; 7 times',
+        "paid": "3",
+    }
+
+
+def test_rows_of_csv_without_names_are_all_records() -> None:
+    rows = [f"{n},ann,7" for n in range(5)]
+    found, records = cut("\n".join(rows), Splitting(SplitBy.LINE))
+    assert (found, records.columns) == (rows, ())
+
+
+def test_what_is_no_row_of_csv_among_them_is_left_out() -> None:
+    rows = [f"{n},ann,7" for n in range(9)]
+    found, records = cut("\n".join(["id,user,paid", *rows, "9,ann", "End of file."]), Splitting(SplitBy.LINE))
+    assert found == rows
+    assert records.left_out_count == 3
+
+
+def test_files_of_csv_with_the_same_names_have_one_table() -> None:
+    files = ["id,user,paid\n" + "\n".join(f"{n},ann,{n}" for n in range(5)) for _ in range(3)]
+    corpus = corpus_of(*files, markdown=False)
+    assert guess_splitting(corpus) == Splitting(SplitBy.LINE)
+    records = split(corpus, Splitting(SplitBy.LINE))
+    assert (len(records), records.columns) == (15, ("id", "user", "paid"))
+
+
+def test_prose_with_commas_is_no_csv() -> None:
+    lines = [
+        "The ship, the sea, and the sky.",
+        "It sailed, as ships do.",
+        "Nobody knew why; nobody asked; nobody cared.",
+        "Ann, Bob, Cid and Dan, who were there, said so.",
+        "Then it was over.",
+        "Salt, rope, tar.",
+    ]
+    found, records = cut("\n".join(lines), Splitting(SplitBy.LINE))
+    assert (found, records.columns) == (lines, ())
 
 
 def test_tables_that_name_their_cells_differently_have_no_names_in_common() -> None:

@@ -279,3 +279,20 @@ def test_a_word_of_three_letters_is_in_no_condition_either() -> None:
 )
 def test_many_numbers_are_no_count(asked: str) -> None:
     assert plan_by_rules(asked, TICKETS) is None
+
+
+def test_columns_of_csv_are_written_fields() -> None:
+    rows = [f'2024-0{n % 9 + 1}-11,c{n % 3},{n % 4},{n}.50,"It leaks, and hums for the {n}th time"' for n in range(30)]
+    corpus = corpus_of("\n".join(["date,customer,priority,amount,text", *rows]), titles=("tickets.csv",))
+    layout = look(corpus)
+    assert layout.columns == ("date", "customer", "priority", "amount", "text")
+    assert (layout.dates, layout.numbers, layout.text_column) == (("date",), ("priority", "amount"), "text")
+    for asked, answer in {
+        "How many tickets are there?": Count(),
+        "How many tickets have priority 1?": Count((Condition("priority", Op.IS, ("1",)),)),
+        "What is the total amount of the tickets?": Measure("amount", "sum"),
+        "How many customers are there?": CountGroups(Key("customer"), Required()),
+    }.items():
+        plan = plan_by_rules(asked, layout)
+        assert plan is not None
+        assert plan.answer == answer
