@@ -88,6 +88,17 @@ class _Reading:
         return None if column is None else Key(column)
 
     @property
+    def besides_labels(self) -> str:
+        """The question without the names and definitions of labels: what these say is no condition."""
+        labels = self.labels.labels if self.labels is not None else ()
+        asked = self.asked
+        for text in sorted(
+            (text for label in labels for text in (label.definition, label.name)), key=len, reverse=True
+        ):
+            asked = asked.replace(text, " ") if text else asked
+        return asked
+
+    @property
     def after_noun(self) -> str | None:
         """What follows "how many records", by whatever name they are called; None where something else is counted."""
         match = re.match(r"how many (?:of (?:the |these )?)?([\w-]+)", self.asked.strip(), re.IGNORECASE)
@@ -110,7 +121,7 @@ def plan_by_rules(question: str, layout: Layout) -> Plan | None:
             match = pattern.search(wording.asked)
             answer = make(reading, match) if match else None
             if answer is not None:
-                if negated(wording.asked):
+                if negated(reading.besides_labels):
                     raise UnreadableError("what must not be is in no condition")
                 _require_dates(reading, answer)
                 steps = () if written else _steps(answer, labels)
@@ -125,12 +136,8 @@ def plan_by_rules(question: str, layout: Layout) -> Plan | None:
 
 def _require_dates(reading: _Reading, answer: Aggregation) -> None:
     """Raises `UnreadableError` where a date that the question names, not as a part of a label, is in no condition."""
-    asked = reading.asked
-    for label in reading.labels.labels if reading.labels is not None else ():
-        for text in filter(None, (label.definition, label.name)):
-            asked = asked.replace(text, " ")
     conditions = repr(replace(answer, names=("", "")) if isinstance(answer, Compare) else answer)
-    for named in dates_in(asked):
+    for named in dates_in(reading.besides_labels):
         if named not in conditions:
             raise UnreadableError(f"nothing is made of {named!r}")
 

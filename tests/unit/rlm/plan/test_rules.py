@@ -296,3 +296,12 @@ def test_columns_of_csv_are_written_fields() -> None:
         plan = plan_by_rules(asked, layout)
         assert plan is not None
         assert plan.answer == answer
+
+
+def test_a_negation_in_a_label_is_none_of_the_question() -> None:
+    defined = "Every record has one of the labels: 'urgent' (cannot wait); 'not urgent' (can wait)."
+    asked = f"{defined} Question: How many records have the label 'not urgent'?"
+    plan = plan_by_rules(asked, TICKETS)
+    assert plan is not None
+    assert plan.answer == Count((Condition(LABEL, Op.IS, ("not urgent",)),))
+    assert plan_by_rules(asked.replace("have the label", "do not have the label"), TICKETS) is None
