@@ -14,6 +14,10 @@ Left = TypeVar("Left")
 Right = TypeVar("Right")
 
 
+# How a table says that there is none.
+_NO_VALUES = frozenset({"", "-", "n/a", "na", "nan", "none", "null"})
+
+
 class Unit(StrEnum):
     """What of a column's value groups are made by: the value itself, or its date's day or month."""
 
@@ -54,7 +58,9 @@ class Key:
     def of(self, row: Row) -> str | None:
         """The row's group; None where it has no value, or none that is a date."""
         value = row.values.get(self.column)
-        if value is None or self.unit is Unit.VALUE:
+        if value is None or value.strip().casefold() in _NO_VALUES:
+            return None
+        if self.unit is Unit.VALUE:
             return value
         return month(value) if self.unit is Unit.MONTH else day(value)
 

@@ -116,9 +116,11 @@ def number(text: str) -> float | None:
 
 
 def _same(given: str, wanted: str) -> bool:
-    """The same name, or the same day, in whatever way each is written; an hour is compared as it is written."""
+    """The same name, number or day, in whatever way each is written; an hour is compared as it is written."""
     if folded(given) == folded(wanted):
         return True
+    if not (given.isdigit() and wanted.isdigit()) and (figure := number(wanted)) is not None:
+        return number(given) == figure  # `5.0` is 5; of numbers as names, `007` is not 7
     one = None if has_clock(wanted) else day(wanted)
     return one is not None and day(given) == one
 

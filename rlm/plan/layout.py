@@ -17,6 +17,8 @@ _SAMPLED = 200
 _COMMON = 0.5
 _OF_A_KIND = 0.8
 _WORD = re.compile(r"[^\W\d_]+")
+# Messages, reviews and documents may be counted in records that are called otherwise.
+_ALWAYS_RECORDS = "(?:record|entrie|entry|row|line|instance)"
 _EXTENSION = re.compile(r"\.\w{1,8}$")
 
 
@@ -42,7 +44,7 @@ class Layout:
 
         A field is none, unless each record has a value of its own: users of whom each has several records.
         """
-        if re.fullmatch(RECORDS, noun, re.IGNORECASE):
+        if re.fullmatch(rf"{_ALWAYS_RECORDS}s?" if self.noun else RECORDS, noun, re.IGNORECASE):
             return True
         column = self.column(noun)
         return bool(self.noun) and _singular(noun) == self.noun and (column is None or column in self.identifiers)
@@ -50,7 +52,9 @@ class Layout:
     def column(self, name: str) -> str | None:
         """The column that a word means: `users`, `user IDs` and `USER` mean `User`; None where no column is meant."""
         wanted = _stem(name)
-        return next((column for column in self.columns if wanted and _stem(column) == wanted), None)
+        fitting = [column for column in self.columns if wanted and _stem(column) == wanted]
+        exact = (column for column in fitting if _singular(column) == _singular(name.strip()))
+        return next(exact, fitting[0] if fitting else None)
 
 
 def look(corpus: Corpus, *, cancelled: Callable[[], bool] = never) -> Layout:

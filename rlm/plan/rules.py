@@ -6,7 +6,7 @@ of no such shape gets no plan here.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from rlm.operators.aggregate import Amount, Key, Required, Than, Unit
@@ -15,6 +15,7 @@ from rlm.operators.reading import YES
 from rlm.operators.table import LABEL, Condition, Op
 from rlm.plan import shapes
 from rlm.plan.layout import Layout
+from rlm.plan.leftover import left_over, parts
 from rlm.plan.pairing import THAN, pair_task
 from rlm.plan.plan import (
     MATCHES,
@@ -36,6 +37,7 @@ from rlm.plan.plan import (
 from rlm.plan.wording import (
     UnreadableError,
     Wording,
+    date_column,
     dates_in,
     field_conditions,
     find_labels,
@@ -45,6 +47,9 @@ from rlm.plan.wording import (
     take_apart,
 )
 
+_OF_LABELS = re.compile(r"\b(?:labels?|categor(?:y|ies)|class(?:es)?|kinds?|topics?|types?)\b", re.IGNORECASE)
+# Pairs are alike in this, whatever it is; a field that is written says it for itself, and an hour no model knows.
+_NOT_SHARED = re.compile(r"\b(?:share|the same (?:day|date|week|month|year|time|hour))\b", re.IGNORECASE)
 # Words for labels, without their last "s".
 _KINDS = {
     "label": "label",
@@ -81,7 +86,7 @@ class _Reading:
         if kind is not None and self.labels is not None and self.defines:
             return Key(LABEL)
         if bare in ("month", "date", "day") and self.layout.dates:
-            return Key(self.layout.dates[0], Unit.MONTH if bare == "month" else Unit.DAY)
+            return Key(date_column(self.layout, self.asked), Unit.MONTH if bare == "month" else Unit.DAY)
         column = self.layout.column(word) or self.layout.column(kind or "")
         if column is None and kind is not None and self.labels is not None:
             column = LABEL
@@ -113,7 +118,7 @@ def plan_by_rules(question: str, layout: Layout) -> Plan | None:
     """The plan of a question of a known shape, or None. Labels that it does not define are looked for in the corpus."""
     wording = take_apart(question)
     defined = find_labels(question)
-    labels = defined or find_labels(layout.preamble)
+    labels = defined or _of_documents(layout)
     reading = _Reading(wording, layout, labels, defines=defined is not None)
     written = defined is None and LABEL in layout.columns
     try:
@@ -121,9 +126,12 @@ def plan_by_rules(question: str, layout: Layout) -> Plan | None:
             match = pattern.search(wording.asked)
             answer = make(reading, match) if match else None
             if answer is not None:
-                if negated(reading.besides_labels):
-                    raise UnreadableError("what must not be is in no condition")
                 _require_dates(reading, answer)
+                unread = left_over(reading.besides_labels, answer, layout, labels)
+                if unread and isinstance(answer, Count):  # a yes/no question about each record has all words in it
+                    continue
+                _require_nothing(unread)
+                _require_labels(reading, answer)
                 steps = () if written else _steps(answer, labels)
                 return Plan(layout.records.splitting, answer, steps, _before(answer), layout.text_column)
         judged = _judged(reading)
@@ -132,6 +140,31 @@ def plan_by_rules(question: str, layout: Layout) -> Plan | None:
         return judged
     except UnreadableError:
         return None
+
+
+def _of_documents(layout: Layout) -> LabelSet | None:
+    """The labels that the documents define, unless each record has its own written in a field of another name."""
+    written = {column for kind in _KINDS if (column := layout.column(kind)) is not None} - {LABEL}
+    if written or not _OF_LABELS.search(layout.preamble):
+        return None
+    return find_labels(layout.preamble)
+
+
+def _require_nothing(unread: Collection[str]) -> None:
+    """Raises `UnreadableError` for words that nothing was made of."""
+    if unread:
+        raise UnreadableError(f"nothing is made of {', '.join(sorted(unread))}")
+
+
+def _require_labels(reading: _Reading, answer: Aggregation) -> None:
+    """Raises `UnreadableError` where a label that the question names is in no condition, or every label is in one."""
+    if reading.labels is None:
+        return
+    chosen = [set(condition.values) for condition in parts(answer, Condition) if condition.column == LABEL]
+    if not set(mentioned(reading.labels, reading.asked)).issubset(set().union(*chosen)):
+        raise UnreadableError("nothing is made of a label")
+    if any(values == set(reading.labels.names) for values in chosen):
+        raise UnreadableError("every label is meant")
 
 
 def _require_dates(reading: _Reading, answer: Aggregation) -> None:
@@ -163,7 +196,8 @@ def _months_with(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     one = (Condition(LABEL, Op.IS, (names[0],)),)
     than = Than.FEWER if re.search(r"\b(?:fewer|less)\b", match["what"]) else Than.MORE
     every_other = re.search(r"\b(?:every|any|all) (?:of the )?others?\b", match["what"])
-    if every_other is None and len(names) != 2:
+    told = re.search(r"\b(?:more|fewer|less)\b.*\bthan\b", match["what"])
+    if told is None or (every_other is None and len(names) != 2):
         return None
     if every_other and than is Than.MORE:
         amounts: tuple[Amount, ...] = (Amount(one, than, than_every_other=LABEL),)
@@ -178,16 +212,17 @@ def _different(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     column, rest = reading.layout.column(match["unit"]), match["rest"]
     if column is None or not (match["different"] or shapes.NOTHING_MORE.fullmatch(rest)):
         return None
-    where = field_conditions(reading.layout, rest)
-    if reading.layout.counts(match["unit"]) or _says_more(rest, where):
+    if reading.layout.counts(match["unit"]):
         return None
-    return CountGroups(Key(column), Required(), where)
+    return CountGroups(Key(column), Required(), field_conditions(reading.layout, rest))
 
 
 def _groups_of_size(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     """`How many dates have exactly 3 records?`"""
     key, number = reading.key(match["unit"]), shapes.read_number(match["number"])
-    if key is None or number is None:
+    if key is None or number is None or not reading.layout.counts(match["noun"]):
+        return None
+    if shapes.AMOUNT.search(match["rest"]):
         return None
     words = (match["how"] or "exactly").casefold()
     amount = Amount(label_conditions(reading.labels, match["rest"]), THAN.get(words, Than.EXACTLY), number)
@@ -200,6 +235,8 @@ def _rank_of_group(reading: _Reading, match: re.Match[str]) -> Aggregation | Non
     if key is None:
         return None
     rest = reading.asked[match.end("most") :]
+    if re.search(r"\b(?:most|fewest|least)\b", rest):
+        return None
     least = match["most"].casefold() in ("fewest", "least")
     return Rank(key, reading.where(rest), shapes.ORDINALS[(match["ordinal"] or "").casefold()], least)
 
@@ -221,15 +258,20 @@ def _comparison(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     names = (match["one"].strip(" ,"), match["other"].strip(" ,?."))
     sides = [reading.where(name) for name in names]
     shared = reading.where(reading.asked[: match.start("one")])
-    if not sides[0] or not sides[1]:
+    if not sides[0] or not sides[1] or not _alike(*sides):
         return None
     return Compare(sides[0], sides[1], names, shared)
+
+
+def _alike(one: Sequence[Condition], other: Sequence[Condition]) -> bool:
+    """Whether two sides are told by the same fields: what is said of the last alone may be meant of both."""
+    return {condition.column for condition in one} == {condition.column for condition in other}
 
 
 def _more_than(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     """`Are there more A than B?`"""
     sides = [reading.where(match["one"]), reading.where(match["other"])]
-    if not sides[0] or not sides[1] or sides[0] == sides[1]:
+    if not sides[0] or not sides[1] or sides[0] == sides[1] or not _alike(*sides):
         return None
     return Compare(sides[0], sides[1], (match["one"].strip(), match["other"].strip(" ?.")))
 
@@ -240,19 +282,19 @@ def _count(reading: _Reading, _match: re.Match[str]) -> Aggregation | None:
     Or nothing is said but that records are meant: `How many tickets are there?`.
     """
     where = reading.where()
-    if where:
-        return None if _unread(reading, where) else Count(where)
     rest = reading.after_noun
-    return Count() if rest is not None and shapes.NOTHING_MORE.fullmatch(rest) else None
+    counted = any(condition.column == LABEL for condition in where) or rest is not None
+    return Count(where) if counted and (where or shapes.NOTHING_MORE.fullmatch(rest or "?")) else None
 
 
 def _measure(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     """`What is the average rating?`, of a field of numbers; with conditions on fields and labels."""
     column = reading.layout.column(match["column"])
-    if column not in reading.layout.numbers or column is None:
+    if column not in reading.layout.numbers or column is None or not _measurable(reading.layout, column, match["what"]):
         return None
     noun = match["noun"] or ""
-    meant = reading.layout.counts(noun) or _stands_in(noun, reading.layout.preamble)
+    heading = reading.layout.preamble.partition("\n")[0]
+    meant = reading.layout.counts(noun) or (reading.layout.column(noun) is None and _stands_in(noun, heading))
     end = match.end() if noun and meant else match.end("column")
     rest = f"{reading.asked[: match.start()]} {reading.asked[end:]}"
     where = reading.where(rest)
@@ -260,6 +302,14 @@ def _measure(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     if _words(rest) - _words(known) - shapes.MEASURING_WORDS:
         return None
     return Measure(column, shapes.MEASURES[match["what"].casefold()], where)
+
+
+def _measurable(layout: Layout, column: str, what: str) -> bool:
+    """Not what only numbers records, and no sum of several currencies."""
+    if layout.counts(column) or re.search(r"(?:\b|_)(?:id|no|nr|number|code)\b", column, re.IGNORECASE):
+        return False
+    mixed = any("currency" in each.casefold() for each in layout.columns)
+    return not mixed or what.casefold() not in ("total", "sum", "average", "mean")
 
 
 def _words(text: str) -> set[str]:
@@ -280,21 +330,6 @@ def _pairs(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
         return None
     users = reading.asked[match.start("unit") : match.start("rest")]
     return Pairs(key, task[0], task[1], field_conditions(reading.layout, users))
-
-
-def _unread(reading: _Reading, where: tuple[Condition, ...]) -> bool:
-    """Whether a question that defines no labels asks for more than its conditions on written fields say."""
-    if any(condition.column == LABEL for condition in where):
-        return False
-    rest = reading.after_noun
-    return _says_more(reading.asked if rest is None else rest, where)
-
-
-def _says_more(text: str, where: tuple[Condition, ...]) -> bool:
-    """Whether a text has words that say something and are in no condition."""
-    known = " ".join(value for condition in where for value in (condition.column, *condition.values))
-    words = set(re.findall(r"[a-z]{3,}", text.casefold())) - set(re.findall(r"[a-z]{3,}", known.casefold()))
-    return bool(words - shapes.SMALL_WORDS)
 
 
 Make = Callable[[_Reading, re.Match[str]], Aggregation | None]
@@ -323,20 +358,36 @@ def _judged(reading: _Reading) -> Plan | None:
     match = shapes.CRITERION.match(reading.asked)
     if match is None or reading.labels is not None:
         return None
-    if shapes.RANKING.search(reading.asked) or shapes.FOR_EACH.search(reading.asked):
+    if shapes.NOT_OF_ONE.search(reading.asked) or shapes.ASKING.search(match["noun"]):
         return None
     layout = reading.layout
-    where = () if negated(reading.asked) else field_conditions(layout, reading.asked)
-    # What no condition was made of, the model has to see.
-    read = {condition.column for condition in where} | {layout.text_column}
-    others = [column for column in layout.columns if column not in read and not layout.counts(column)]
-    shown = None if any(_stands_in(column, reading.asked) for column in others) else layout.text_column
+    where = _certain_conditions(reading)
     met = (Condition(MATCHES, Op.IS, (YES,)), *where)
     answer = Count(met) if match["how"].casefold() == "how many" else Listing(met)
     criterion = (
         f"The record is one of the {match['noun']} that are wanted: “{reading.asked.rstrip('?. ')}”. Does it count?"
     )
-    return Plan(layout.records.splitting, answer, (Filter(criterion),), where, shown)
+    return Plan(layout.records.splitting, answer, (Filter(criterion),), where, _shown(layout, where))
+
+
+def _certain_conditions(reading: _Reading) -> tuple[Condition, ...]:
+    """Conditions on written fields that a question with other conditions has besides, and that hold of all it asks for.
+
+    Not where the question says what is not so, this or that, or at what time of a day.
+    """
+    if negated(reading.asked) or re.search(r"\bor\b|\d:\d\d", reading.asked, re.IGNORECASE):
+        return ()
+    try:
+        return field_conditions(reading.layout, reading.asked)
+    except UnreadableError:
+        return ()
+
+
+def _shown(layout: Layout, where: tuple[Condition, ...]) -> str | None:
+    """The part of a record that is judged: the whole of one that has more than its text, what it is called by and what
+    conditions were made of. A model that is not shown a field does not know it."""
+    told = {condition.column for condition in where} | layout.identifiers | {layout.text_column}
+    return layout.text_column if told.issuperset(layout.columns) else None
 
 
 def _judged_pairs(reading: _Reading, match: re.Match[str]) -> Plan | None:
@@ -348,11 +399,14 @@ def _judged_pairs(reading: _Reading, match: re.Match[str]) -> Plan | None:
     columns = {column for same in shapes.SAME.finditer(what) if (column := layout.column(same[1]))}
     if reading.labels is not None or shapes.UNLIKE.search(what) or negated(what) or len(columns) > 1:
         return None
+    if _NOT_SHARED.search(what) and not columns:
+        return None
     where = field_conditions(layout, what)
     criterion = f"Are these two such a pair as is asked for here: “{reading.asked.rstrip('?. ')}”?"
-    step = JudgePairs(criterion, Key(columns.pop()) if columns else None)
+    step = JudgePairs(criterion, Key(next(iter(columns))) if columns else None)
     answer = RecordPairs(where, count=match["how"].casefold() == "how many")
-    return Plan(layout.records.splitting, answer, (step,), where, layout.text_column)
+    same = (Condition(columns_named, Op.IS, ("",)) for columns_named in columns)
+    return Plan(layout.records.splitting, answer, (step,), where, _shown(layout, (*where, *same)))
 
 
 def noun_judged(asked: str) -> str:

@@ -39,12 +39,21 @@ MONTHS_WITH = _pattern(
 DIFFERENT = _pattern(
     r"""how\ many\ (?:(?P<different>different|distinct|unique)\ )? (?P<unit>[\w-]+) (?:\ IDs?)? \b (?P<rest>.*)"""
 )
-# "Tickets per customer" are many numbers.
-FOR_EACH = re.compile(r"\b(?:per|(?:for|in|of|by) (?:each|every))\b", re.IGNORECASE)
+# What of no single record can be said: many numbers ("per customer"), an order ("the highest"), a difference.
+NOT_OF_ONE = re.compile(
+    r"\b(?:per|(?:for|in|of|by) (?:each|every)|by (?:day|date|week|month|year|user|customer)|most|least"
+    r"|fewest|\w{3,}est|top|average|median|mean|duplicates?|the same|each other|one another|(?<!other )than|percent\w*"
+    r"|share of|how many (?:more|fewer|less)|and (?:how many|which|who|what|when))\b|\ban? (?:day|week|month|year)\W*$"
+    r"|%",
+    re.IGNORECASE,
+)
+# "How many stars do the reviews have?" counts no reviews.
+ASKING = re.compile(r"\b(?:do|does|did)\b", re.IGNORECASE)
+AMOUNT = re.compile(r"\b(?:exactly|at least|at most|(?:more|fewer|less) than)\b", re.IGNORECASE)
 GROUPS_OF_SIZE = _pattern(
     rf"""how\ many\ (?P<unit>\w+) (?:\ IDs?)? \ (?:have|has|had|wrote|sent)[ ]
     (?: (?P<how>exactly|at\ least|at\ most|more\ than|fewer\ than|less\ than)\ )?
-    (?P<number>\d+|{"|".join(_COUNTED)})\ (?:{RECORDS}|record|entry|row|message|review)\b (?P<rest>.*)"""
+    (?P<number>\d+|{"|".join(_COUNTED)})\ (?P<noun>[\w-]+)\b (?P<rest>.*)"""
 )
 RANK_OF_GROUP = _pattern(
     rf"""(?:which|what)\ (?P<unit>[\w ]{{2,30}}?)\ (?:has|have|had|wrote|sent|occurs\ in|appears\ in)

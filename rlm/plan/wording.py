@@ -24,18 +24,41 @@ _DATED = re.compile(
     rf"{WRITTEN}|\b(?:{_MONTHS}|May) \d{{4}}\b|\b\d{{1,2}}/\d{{4}}\b|\b\d{{4}}-\d\d\b|\b{_MONTHS}"
     r"|\b(?:after|before|since|until|between|from|in|of|during) May\b(?! \d)|\b(?:19|20)\d\d\b"
 )
+_TIMED = re.compile(
+    r"\b(?:last|this|next|past|recent\w*|today|yesterday|tomorrow|week\w*|quarters?|q[1-4]|half|beginning|(?:mon|tues|wednes|"
+    r"thurs|fri|satur|sun)days?|months?|days?|years?|hours?|minutes?|latest|oldest|newest|earliest)\b|\b\d{1,2}:\d\d\b"
+    r"|\b\d{1,2}/\d{1,2}\b",
+    re.IGNORECASE,
+)
 _BLANK = re.compile(r"<[^<>]*>")
 _WHEN = {
     "(?<!on or )before": (Op.BEFORE,),
     "(?<!on or )after": (Op.AFTER,),
     "(?:since|on or after)": (Op.FROM,),
     "(?:until|on or before)": (Op.UNTIL,),
-    "on": (Op.FROM, Op.UNTIL),
+    "(?<!or )on": (Op.FROM, Op.UNTIL),
 }
 """How a day is compared, by the words that stand before it."""
 
 _NEGATED = re.compile(
-    r"\b(?:not|never|no|neither|nor|without|except|excluding|other than|different from)\b|n['’]t\b", re.IGNORECASE
+    r"\b(?:not|never|no|neither|nor|without|except\w*|exclud\w*|ignor\w*|skip\w*|omit\w*|lack\w*|missing|cannot|but|apart"
+    r"|aside|besides|outside|rather|instead|opposite|other than|different from"
+    r"|(?:do|does|did|is|are|was|were|has|have|had)nt)\b|n['’]t\b|\bnon-",
+    re.IGNORECASE,
+)
+
+
+# In place of what a condition was made of.
+_BETWEEN = "\0"
+_MORE_OR_LESS_BEFORE = re.compile(
+    r"\b(?:at (?:least|most)|up to|over|under|above|below|between|more|less|fewer|greater|higher|lower|older|younger"
+    r"|than|before|after|since|until)(?: an?| the)?\s+$",
+    re.IGNORECASE,
+)
+_MORE_OR_LESS_AFTER = re.compile(
+    r"\s*[+%/]|-\d|\s+(?:to|through|thru|up to)\b|\s+(?:or|and) (?:more|less|fewer|higher|lower|above|below|over|under"
+    r"|up|older|younger|better|worse|later|earlier|greater|smaller)\b",
+    re.IGNORECASE,
 )
 
 
@@ -55,10 +78,18 @@ class Wording:
 def take_apart(question: str) -> Wording:
     """The part after "Question:", or after labels are defined, without the sentence that says how to answer."""
     defined = list(_DEFINED.finditer(question))
-    begin = defined[-1].end() if len(defined) > 1 else 0
+    begin = defined[-1].end() if len(defined) > 1 else _end_of_list(question)
     asked = re.split(r"\bQuestion:\s*", question[begin:])[-1].strip(" .;\n")
     form = _FORM.search(asked)
     return Wording(question, _FORM.sub("", asked).strip(), form[1].strip() if form else "")
+
+
+def _end_of_list(question: str) -> int:
+    """Where a list of labels in front of the question ends; 0 where there is none, or nothing after it."""
+    lines = list(_LINE.finditer(question))
+    listed = _LISTED.search(question)
+    end = lines[-1].end() if len(lines) > 1 else listed.end() if listed is not None else 0
+    return end if question[end:].strip(" .;\n") else 0
 
 
 def in_form(form: str, said: str) -> str:
@@ -75,9 +106,14 @@ def find_labels(text: str) -> LabelSet | None:
         listed = _LISTED.search(text)
         names = _COMMA.split(listed[1]) if listed else []
         found = {name.strip(" '\"“”‘’`"): "" for name in names if name.strip(" '\"“”‘’`")}
-    if not 2 <= len(found) <= MAX_LABELS or any(len(name) > 60 for name in found):
+    if not 2 <= len(found) <= MAX_LABELS or any(len(name) > 60 or len(name.split()) > 5 for name in found):
         return None
     return LabelSet(tuple(Label(name, definition) for name, definition in found.items()))
+
+
+def timed(text: str) -> bool:
+    """Whether a text speaks of time: what no condition is made of has to be seen by whoever judges."""
+    return bool(dates_in(text)) or _TIMED.search(text) is not None
 
 
 def negated(text: str) -> bool:
@@ -111,9 +147,12 @@ def label_conditions(labels: LabelSet | None, text: str) -> tuple[Condition, ...
 
 
 def field_conditions(layout: Layout, text: str) -> tuple[Condition, ...]:
-    """Conditions on written fields: `of the users 1, 2 and 3`, `user 7`, and dates. Raises `UnreadableError`."""
+    """Conditions on written fields: `of the users 1, 2 and 3`, `user 7`, and dates.
+
+    Raises `UnreadableError` for what is compared in other ways, said of one field twice, or of several with `or`.
+    """
     conditions = [*_date_conditions(layout, text)]
-    for column in layout.columns:
+    for column in sorted(layout.columns, key=len, reverse=True):  # `Customer ID` is no `Customer`
         if column in layout.dates or column == layout.text_column:
             continue
         name = re.escape(column.removesuffix("s"))
@@ -121,6 +160,11 @@ def field_conditions(layout: Layout, text: str) -> tuple[Condition, ...]:
         wanted = rf"\b{name}s?(?: IDs?)? ({value}(?:\s*(?:,|\band\b|\bor\b|,\s*and\b)\s*(?:{name}s? )?{value})*)"
         ranged = re.search(rf"\b{name}s?\b[^.?]{{0,20}}? ID from (\S+) to (\S+)", text, re.IGNORECASE)
         match = re.search(wanted, text, re.IGNORECASE)
+        found = ranged or match
+        if found is not None and _compared(text, found):
+            raise UnreadableError(f"{found[0]!r} is compared in a way that is not known")
+        if found is not None and re.search(wanted, text[found.end() :], re.IGNORECASE):
+            raise UnreadableError(f"{column} is named twice")
         if ranged:
             conditions.append(read_condition(column, Op.AT_LEAST, ranged[1]))
             conditions.append(read_condition(column, Op.AT_MOST, ranged[2].rstrip(",.")))
@@ -129,13 +173,44 @@ def field_conditions(layout: Layout, text: str) -> tuple[Condition, ...]:
             named = (re.sub(rf"^{name}s? ", "", part, flags=re.IGNORECASE).rstrip(".-") for part in parts)
             values = tuple(value for value in named if value)
             conditions.append(read_condition(column, Op.IS if len(values) == 1 else Op.IN, *values))
+        if found is not None:
+            text = f"{text[: found.start()]}{_BETWEEN}{text[found.end() :]}"
+    if len(conditions) > 1 and re.search(rf"{_BETWEEN}[^.?]*\bor\b[^.?]*{_BETWEEN}", text):
+        raise UnreadableError("one of several conditions is enough")
     return tuple(conditions)
+
+
+def _compared(text: str, found: re.Match[str]) -> bool:
+    """Whether a value is said to be more or less than written: `priority 2 or higher`, `above 3`, `1,250`, `1-3`."""
+    before, after = text[: found.start()], text[found.end() :]
+    return (
+        _MORE_OR_LESS_BEFORE.search(before) is not None
+        or _MORE_OR_LESS_AFTER.match(after) is not None
+        or re.search(r"\d,\d{3}\b|\d-\d|\dx", found[0]) is not None
+    )
+
+
+def date_column(layout: Layout, text: str) -> str:
+    """The column that a text's dates are of: the one that it names, where there are several.
+
+    Raises `UnreadableError` where a date may be of any of them.
+    """
+    if len(layout.dates) == 1:
+        return layout.dates[0]
+    said = set(re.findall(r"\w+", text.casefold()))
+    named = [(set(re.findall(r"[^\W_]+", column.casefold())), column) for column in layout.dates]
+    fitting = sorted(((len(words), column) for words, column in named if words <= said), reverse=True)
+    if fitting and (len(fitting) == 1 or fitting[0][0] > fitting[1][0]):
+        return fitting[0][1]
+    if dates_in(text) or re.search(r"\b(?:months?|days?|dates?)\b", text):
+        raise UnreadableError(f"a date may be of {' or '.join(layout.dates)}")
+    return layout.dates[0]
 
 
 def _date_conditions(layout: Layout, text: str) -> list[Condition]:
     if not layout.dates:
         return []
-    column = layout.dates[0]
+    column = date_column(layout, text)
     between = re.search(rf"\b(?:from|between) ({WRITTEN}) (?:to|and|until) ({WRITTEN})", text)
     if between:
         return [read_condition(column, Op.FROM, between[1]), read_condition(column, Op.UNTIL, between[2])]
