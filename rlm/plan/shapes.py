@@ -6,16 +6,6 @@ ORDINALS = {"": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "2nd": 2, "
 RECORDS = r"(?:records|entries|rows|items|lines|instances|questions|messages|reviews|documents)"
 _COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ORDINAL = r"(?: (?P<ordinal>second|third|fourth|fifth|2nd|3rd))?"
-# Words that say nothing about a record beyond conditions on its fields.
-SMALL_WORDS = frozenset(
-    {
-        *("all", "and", "any", "are", "can", "did", "does", "for", "had", "has", "how", "its", "many", "one", "our"),
-        *("than", "the", "their", "them", "these", "they", "those", "was", "who", "you", "which", "what", "whose"),
-        *("after", "before", "between", "both", "date", "dates", "documents", "during", "from", "have", "include"),
-        *("included", "made", "month", "record", "records", "since", "that", "there", "together", "total", "until"),
-        *("user", "users", "were", "with", "written", "year"),
-    }
-)
 
 
 def read_number(text: str) -> int | None:
@@ -63,7 +53,6 @@ RANK_OF_LABEL = _pattern(
     rf"""(?:which|what) (?:\ (?:one\ )?of\ the|\ is\ the)? \ (?P<unit>labels?|class(?:es)?|categor(?:y|ies)|\w+)\b .*?
     {_ORDINAL.replace(" (", "[ ](")} [ ] (?P<most>most|least)[ -](?:common|frequent|often)"""
 )
-RANKING = _pattern(r"""\b (?:most|least)[ -](?:common|frequent|often|popular)""")
 COMPARISON = _pattern(
     r"""\b is\ (?P<one>[^?]+?)\ more\ common,?\ less\ common,?\ or[ ]
     (?:as\ common\ as|the\ same\ (?:frequency\ )?as|equally\ common\ as)\ (?P<other>[^?]+)"""

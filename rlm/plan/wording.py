@@ -24,12 +24,6 @@ _DATED = re.compile(
     rf"{WRITTEN}|\b(?:{_MONTHS}|May) \d{{4}}\b|\b\d{{1,2}}/\d{{4}}\b|\b\d{{4}}-\d\d\b|\b{_MONTHS}"
     r"|\b(?:after|before|since|until|between|from|in|of|during) May\b(?! \d)|\b(?:19|20)\d\d\b"
 )
-_TIMED = re.compile(
-    r"\b(?:last|this|next|past|recent\w*|today|yesterday|tomorrow|week\w*|quarters?|q[1-4]|half|beginning|(?:mon|tues|wednes|"
-    r"thurs|fri|satur|sun)days?|months?|days?|years?|hours?|minutes?|latest|oldest|newest|earliest)\b|\b\d{1,2}:\d\d\b"
-    r"|\b\d{1,2}/\d{1,2}\b",
-    re.IGNORECASE,
-)
 _BLANK = re.compile(r"<[^<>]*>")
 _WHEN = {
     "(?<!on or )before": (Op.BEFORE,),
@@ -109,11 +103,6 @@ def find_labels(text: str) -> LabelSet | None:
     if not 2 <= len(found) <= MAX_LABELS or any(len(name) > 60 or len(name.split()) > 5 for name in found):
         return None
     return LabelSet(tuple(Label(name, definition) for name, definition in found.items()))
-
-
-def timed(text: str) -> bool:
-    """Whether a text speaks of time: what no condition is made of has to be seen by whoever judges."""
-    return bool(dates_in(text)) or _TIMED.search(text) is not None
 
 
 def negated(text: str) -> bool:
