@@ -18,7 +18,10 @@ _CELL = re.compile(r"(?<!\\)\|")
 _FIELD = re.compile(r"\s*(?:[-*] +)?[*_]{0,2}([^\W\d_][\w -]{0,30}?)[*_]{0,2}\s*[:=][*_]{0,2}(?=\s|$)\s*")
 # What may stand between the cells of a row, and how many cells are a row: prose has a comma here and there.
 _FEWEST_CELLS = {"\t": 2, ";": 3, ",": 3}
-_NAME = re.compile(r"[^\W\d_][\w .()/#-]{0,39}")
+_NAME = re.compile(r"[^\W\d_][\w .,:;()/#%°?'&+*$€-]{0,119}|(?:19|20)\d\d")
+# A row whose first cell is a time, which is no line of a log.
+_TIMED_ROW = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d[\d:.Z+-]*\s*[,;\t]")
+_TOTAL = re.compile(r"(?:grand )?(?:sub)?-?(?:total|sum|summe|average)\b", re.IGNORECASE)
 _CODE_POINTS_LOOKED_AT = 600
 _SHARE = 0.6
 _SHARE_OF_SEVERAL = 0.3
@@ -50,18 +53,23 @@ def line_shape(line: str) -> Shape:
     names = _field_names(head)
     if names:
         return ("fields", *names)
+    row = _row(line)
     for pattern, shape in _STARTS[3:]:
-        if pattern.match(head):
+        if pattern.match(head) and not _TIMED_ROW.match(head):
             return shape
-    return _row(line)
+    return row
 
 
 def _row(line: str) -> Shape:
-    for delimiter, fewest in _FEWEST_CELLS.items():
-        if delimiter in line and len(found := _cells(line, delimiter)) >= fewest:
-            names = len(set(found)) == len(found) and all(map(_NAME.fullmatch, found))
-            return ("row", f"{delimiter}{len(found)}", *(("names",) if names else ()))
-    return PLAIN
+    found = {delimiter: _cells(line, delimiter) for delimiter in _FEWEST_CELLS if delimiter in line}
+    delimiter = max(found, key=lambda each: len(found[each]), default="")
+    if not delimiter or len(found[delimiter]) < _FEWEST_CELLS[delimiter]:
+        return PLAIN
+    row = found[delimiter]
+    if not any(row):
+        return ("rule",)  # as spreadsheets write empty rows
+    named = sum(map(bool, row)) > 1 and all(_NAME.fullmatch(cell) for cell in row if cell)
+    return ("row", f"{delimiter}{len(row)}", *(("names",) if named else ()))
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
@@ -148,10 +156,23 @@ def names_columns(shape: Shape) -> bool:
     return shape[0] == "row" and shape[2:] == ("names",)
 
 
+def is_total(line: str, shape: Shape) -> bool:
+    """Whether a row of CSV adds up those above it: `Total,,123`."""
+    if shape[0] != "row":
+        return False
+    cells = _cells(line, shape[1][0])
+    first = next(filter(None, cells), "")
+    return (
+        "" in cells
+        and re.match(r"(?:grand )?(?:sub)?-?(?:total|sum|summe|average)\b", first, re.IGNORECASE) is not None
+    )
+
+
 def columns_of(header: str, shape: Shape) -> tuple[str, ...]:
     """The cells of a table's first row."""
     if shape[0] == "row":
-        return tuple(_cells(header, shape[1][0]))
+        cells = [cell or f"column {number}" for number, cell in enumerate(_cells(header, shape[1][0]), start=1)]
+        return tuple(cell if cells.index(cell) == at else f"{cell} {at + 1}" for at, cell in enumerate(cells))
     return tuple(cell.strip() for cell in _CELL.split(header.strip().strip("|")))
 
 

@@ -20,6 +20,7 @@ from rlm.corpus.lines import (
     columns_of,
     is_header,
     is_record,
+    is_total,
     line_shape,
     names_columns,
     record_shape,
@@ -109,6 +110,10 @@ def split(corpus: Corpus, splitting: Splitting, *, cancelled: Callable[[], bool]
         kept, others = _cut(corpus, document, splitting, cancelled)
         handles += [document.handle[piece.start : piece.end] for piece in kept]
         left_out += [document.handle[piece.start : piece.end] for piece in others]
+        if kept and is_total(corpus.text(document.handle[kept[-1].start : kept[-1].end]), kept[-1].shape):
+            others.append(kept.pop())
+            handles.pop()
+            left_out.append(document.handle[others[-1].start : others[-1].end])
         rows = kept[0].shape if kept else PLAIN
         for piece in others:
             if is_header(piece.shape, rows):

@@ -15,7 +15,7 @@ Right = TypeVar("Right")
 
 
 # How a table says that there is none.
-_NO_VALUES = frozenset({"", "-", "n/a", "na", "nan", "none", "null"})
+NO_VALUES = frozenset({"", "-", "n/a", "na", "nan", "none", "null"})
 
 
 class Unit(StrEnum):
@@ -58,7 +58,7 @@ class Key:
     def of(self, row: Row) -> str | None:
         """The row's group; None where it has no value, or none that is a date."""
         value = row.values.get(self.column)
-        if value is None or value.strip().casefold() in _NO_VALUES:
+        if value is None or value.strip().casefold() in NO_VALUES:
             return None
         if self.unit is Unit.VALUE:
             return value

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from rlm.answers import Usage
+from rlm.errors import BudgetExhaustedError
 from rlm.operators.classifier import Matrix, Numbers, numbers_of, wilson
 from rlm.operators.consensus import FEWEST_RECORDS, STEADY, consensus
 from rlm.operators.labels import Label, LabelSet
 from rlm.operators.packing import Asked, PackedTask, PackLimits, Progress, Refused, ask_packed
 from rlm.operators.prompts import SORTING_SYSTEM, choice_schema, judging_prompt, one_line, sorting_prompt
-from rlm.operators.weighing import MOST_LABELS, MOST_WRITTEN_CHARS, LabelsWeighed, RecordsWeighed, matrix
+from rlm.operators.weighing import MOST_LABELS, MOST_WRITTEN_CHARS, LabelsWeighed, RecordsWeighed, many_alike, matrix
 from rlm.strategies import never
 from rlm.subcalls.port import SubCall, SubCalls
 
@@ -157,9 +158,7 @@ class LabelReader:
 
     def _weighed(self, numbers: Sequence[int]) -> Generator[Progress, None, Read]:
         first = yield from self._ask_with(LabelsWeighed(self._labels), numbers)
-        turned = RecordsWeighed(self._labels)
-        asking = self._ask_with(turned, list(first.results), self._beginnings, turned.within(self._limits))
-        second = yield from _overall(asking, 0, len(numbers), " again")
+        second = yield from self._weighed_as_texts(list(first.results), len(numbers))
         refused, usage = first.refused | second.refused, first.usage + second.usage
         known = list(second.results)
         if len(known) < FEWEST_RECORDS:
@@ -168,6 +167,19 @@ class LabelReader:
         witnesses = [matrix(known, first.results), matrix(known, second.results)]
         cut = {number: share for number, share in first.cut.items() if number in second.results}
         return Read(self._together(known, witnesses, ()), refused, usage, cut=cut)
+
+    def _weighed_as_texts(self, numbers: Sequence[int], total: int) -> Generator[Progress, None, Asked]:
+        task = RecordsWeighed(self._labels, apart=many_alike(self._beginnings(numbers)))
+        limits = task.within(self._limits)
+        asked = yield from _overall(self._ask_with(task, numbers, self._beginnings, limits), 0, total, " again")
+        left = [number for number, why in asked.refused.items() if why.code != BudgetExhaustedError.code]
+        if left and not task.apart:
+            apart = RecordsWeighed(self._labels, apart=True)
+            more = yield from _overall(self._ask_with(apart, left, self._beginnings, limits), 0, total, " again")
+            asked.results |= more.results
+            asked.refused = {at: why for at, why in asked.refused.items() if at not in left} | more.refused
+            asked.usage += more.usage
+        return asked
 
     def _beginnings(self, numbers: Sequence[int]) -> Iterator[str]:
         return (one_line(text, MOST_WRITTEN_CHARS) for text in self._texts(numbers))

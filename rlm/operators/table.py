@@ -12,6 +12,8 @@ from rlm.operators.dates import has_clock, month_of, read_date, read_month
 
 LABEL = "label"
 _SPACED = re.compile(r"(?<=\d)\s(?=\d{3}(?!\d))")
+# Debits: `-$30`, `(30)`, `$-30`.
+_SIGNED = re.compile(r"^(?:-\s?[$€£]|[$€£]\s?-|\((?=.*\)$)[$€£]?)\s?([\d.,\s]+)\)?$")
 _GROUPED = re.compile(r"[-+]?[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}(?:\.\d+)?")
 _DECIMAL_COMMA = re.compile(r"[-+]?(?:\d+|\d{1,3}(?:\.\d{3})+),\d+")
 
@@ -98,12 +100,12 @@ def month(text: str) -> str | None:
 
 
 def number(text: str) -> float | None:
-    """`1,250.5`, `1.250,50`, `1 250` and `€ 30` are numbers; None for what is none.
+    """`1,250.5`, `1.250,50`, `1 250`, `-$30`, `(30)` and `€ 30` are numbers; None for what is none.
 
     `NaN` and infinity are none: no sum can have them. A lone comma or point before three digits is read as it is in
     English: `1,250` is more than a thousand.
     """
-    bare = _SPACED.sub("", text.strip().strip("$€£%").strip())
+    bare = _SPACED.sub("", _SIGNED.sub(r"-\1", text.strip().replace("\u2212", "-")).strip("$€£%").strip())
     if _GROUPED.fullmatch(bare):
         bare = bare.replace(",", "")
     elif _DECIMAL_COMMA.fullmatch(bare):
@@ -115,14 +117,21 @@ def number(text: str) -> float | None:
     return found if isfinite(found) else None
 
 
-def _same(given: str, wanted: str) -> bool:
-    """The same name, number or day, in whatever way each is written; an hour is compared as it is written."""
+def _same(given: str, wanted: str, column: str) -> bool:
+    """The same name, number or day, in whatever way each is written; an hour is compared as it is written.
+
+    Of digits alone (`007`) and in a column of versions (`2.10`) numbers are names.
+    """
     if folded(given) == folded(wanted):
         return True
-    if not (given.isdigit() and wanted.isdigit()) and (figure := number(wanted)) is not None:
-        return number(given) == figure  # `5.0` is 5; of numbers as names, `007` is not 7
+    if not (given.isdigit() and wanted.isdigit()) and _PLAIN.fullmatch(given) and not _OF_NAMES.search(column):
+        return number(wanted) is not None and number(given) == number(wanted)
     one = None if has_clock(wanted) else day(wanted)
     return one is not None and day(given) == one
+
+
+_PLAIN = re.compile(r"[-+$€£()\d.,\s\u2212]+")
+_OF_NAMES = re.compile(r"version|release|build|section|chapter|code|phone|zip", re.IGNORECASE)
 
 
 def _day_test(compare: Callable[[str, str], bool]) -> Callable[[str, Condition], bool]:
@@ -143,9 +152,9 @@ def _number_test(compare: Callable[[float, float], bool]) -> Callable[[str, Cond
 
 _DAYS = frozenset({Op.BEFORE, Op.AFTER, Op.FROM, Op.UNTIL})
 _TESTS: dict[Op, Callable[[str, Condition], bool]] = {
-    Op.IS: lambda given, condition: _same(given, condition.value),
-    Op.IS_NOT: lambda given, condition: not _same(given, condition.value),
-    Op.IN: lambda given, condition: any(_same(given, value) for value in condition.values),
+    Op.IS: lambda given, condition: _same(given, condition.value, condition.column),
+    Op.IS_NOT: lambda given, condition: not _same(given, condition.value, condition.column),
+    Op.IN: lambda given, condition: any(_same(given, value, condition.column) for value in condition.values),
     Op.CONTAINS: lambda given, condition: folded(condition.value) in folded(given),
     Op.BEFORE: _day_test(lambda one, other: one < other),
     Op.AFTER: _day_test(lambda one, other: one > other),

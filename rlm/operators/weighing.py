@@ -7,7 +7,8 @@ the first has, and where both are wrong they differ.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +28,8 @@ MOST_WRITTEN_CHARS = 200
 # So many tokens of texts go into a call with all labels, in slices of a document.
 _TIMES_THE_TEXTS = 2
 _FEWEST_TOKENS = 200
+# Of texts that begin alike so far, the local server reads each again up to 64 times.
+_ALIKE_CHARS, _MANY_ALIKE = 40, 32
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,22 @@ class LabelsWeighed:
 
 @dataclass(frozen=True)
 class RecordsWeighed:
-    """The log-likelihood of a record as a text of each label, less their mean."""
+    """The log-likelihood of a record as a text of each label, less their mean.
+
+    Servers tell the likelihoods of no tokens that they know from another call, as the beginnings of records that begin
+    alike, after the same prompt. `apart`, each call has a number of its own in its prompt. What a number says of a
+    class differs from call to call, so it is only for records that could not be weighed without.
+    """
 
     labels: LabelSet
+    apart: bool = False
     purpose: str = "classify"
 
     def call(self, records: Sequence[str]) -> SubCall:
         texts = tuple(record or "-" for record in records)
         contexts = [Context(f"Write a text of this class: {label.line}", texts) for label in self.labels.labels]
-        return likelihood_call("You write short texts.", f"Task {_number_of(texts)}. ", contexts, self.purpose)
+        prompt = f"Task {_number_of(texts)}. " if self.apart else ""
+        return likelihood_call("You write short texts.", prompt, contexts, self.purpose)
 
     def within(self, limits: PackLimits) -> PackLimits:
         """Of calls that send each text once for every label."""
@@ -74,11 +84,14 @@ class RecordsWeighed:
         return list(np.array(of_record) - np.mean(of_record))
 
 
-def _number_of(texts: Sequence[str]) -> int:
-    """One of a million, by the texts: servers tell the likelihoods of no tokens that they know from another call.
+def many_alike(texts: Iterable[str]) -> bool:
+    """Whether so many texts begin alike that a server would know their beginnings from other calls."""
+    beginnings = Counter(text[:_ALIKE_CHARS] for text in texts)
+    return max(beginnings.values(), default=0) > _MANY_ALIKE
 
-    Records that begin alike would be such, after a prompt that is the same in every call.
-    """
+
+def _number_of(texts: Sequence[str]) -> int:
+    """One of a million, by the texts."""
     digest = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass"))
     return int(digest.hexdigest(), 16) % 1_000_000
 

@@ -204,6 +204,9 @@ def _measure(answer: Measure, rows: Sequence[Row]) -> Computed:
     value = {"sum": sum(found), "average": sum(found) / len(found), "minimum": min(found), "maximum": max(found)}
     said = _number(value[answer.what])
     sentence = f"The {answer.what} of {answer.column} over {_records(len(found))}{_meeting(answer.where)}."
+    written = sum(Key(answer.column).of(row) is not None for row in met)
+    if written > len(found):
+        sentence += f" What {_records(written - len(found))} of them have there is no number and is left out."
     return Computed(Result(answer.what, value[answer.what]), said, sentence, _examples(met))
 
 

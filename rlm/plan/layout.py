@@ -9,6 +9,7 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.corpus.lines import fields
 from rlm.corpus.records import Records, guess_splitting, split
+from rlm.operators.aggregate import NO_VALUES
 from rlm.operators.table import day, number
 from rlm.plan.shapes import RECORDS
 from rlm.strategies import never
@@ -84,6 +85,7 @@ def spread(handles: Sequence[Handle]) -> list[Handle]:
 
 
 def _are_all(read: Callable[[str], object | None], values: list[str]) -> bool:
+    values = [value for value in values if value.strip().casefold() not in NO_VALUES]
     return bool(values) and sum(read(value) is not None for value in values) >= _OF_A_KIND * len(values)
 
 

@@ -9,15 +9,15 @@ from typing import TypeVar
 from rlm.operators.labels import LabelSet
 from rlm.operators.table import LABEL, Condition, Op
 from rlm.plan.layout import Layout
-from rlm.plan.plan import Aggregation, Compare, Count, CountGroups, Key, Pairs, Rank, Unit
+from rlm.plan.plan import Aggregation, Compare, Count, CountGroups, Key, Pairs, Rank, Required, Unit
 
 Part = TypeVar("Part")
 
 _WORD = re.compile(r"\w+")
 # How the answer is to be written down, and what is so anyway.
 _FORM = re.compile(
-    r"\.\s+(?:Give|List|Write|Return|State)\b.*$|\(also true if there (?:is|are) none\)|\(MM/YYYY\)"
-    r"|\bon or (?=after|before)",
+    r"\.\s+(?:Give|List|Write|Return|State)\b[^.]*\b(?:answer|as|form|format|line|number|once|pairs?)\b.*$"
+    r"|\(also true if there (?:is|are) none\)|\(MM/YYYY\)|\bon or (?=after|before)",
     re.DOTALL,
 )
 
@@ -40,6 +40,7 @@ def _stem(word: str) -> str:
 _ANYWHERE = _words(
     "a all altogether am an and any are be been can consider considering count counting did do does for from had has "
     "have her his how i in included into is it its list many me my of on only our please s tell that the their them "
+    "could d data dataset entered far file hello here hi know like listed overall recorded so table thank thanks would "
     "there these they this those to was we were what which who whom whose with you your"
 )
 _OF_LABELS = _words("categories category class classes kind label labeled labelled labels type types")
@@ -47,6 +48,8 @@ _OF_DATES = _words(
     "after before between both date dated day during from included made month since until when written year"
 )
 _OF_CHOICES = _words("either or")
+_OF_DIFFERENT = _words("different distinct id unique")
+_ORDINALS = _words("second third fourth fifth 2nd 3rd")
 _OF_ANSWERS: dict[type, frozenset[str]] = {
     Count: _words("number total"),
     Rank: _words(
@@ -76,14 +79,15 @@ def left_over(asked: str, answer: Aggregation, layout: Layout, labels: LabelSet 
         return set()
     conditions = list(parts(answer, Condition))
     columns = {condition.column for condition in conditions} | {key.column for key in parts(answer, Key)}
-    known = _ANYWHERE | _OF_ANSWERS[type(answer)] | _words(" ".join(_leaves(answer)))
+    known = _ANYWHERE | _vocabulary(answer) | _words(" ".join(_leaves(answer)))
     if labels is not None:
         known |= _OF_LABELS
     if columns & set(layout.dates) or any(key.unit is not Unit.VALUE for key in parts(answer, Key)):
         known |= _OF_DATES
     if any(condition.op is Op.IN for condition in conditions) or isinstance(answer, Pairs):
         known |= _OF_CHOICES
-    names = known - _ANYWHERE  # of "IT" and "US" nobody can know that they say nothing
+    # Of "IT" and "US" nobody can know that they say nothing.
+    names = known if asked.isupper() else known - _ANYWHERE
     said = _WORD.findall(_FORM.sub(" ", asked))
     return {
         word
@@ -91,6 +95,16 @@ def left_over(asked: str, answer: Aggregation, layout: Layout, labels: LabelSet 
         if _stem(word.casefold()) not in (names if word.isupper() and len(word) > 1 else known)
         and not layout.counts(word)
     }
+
+
+def _vocabulary(answer: Aggregation) -> frozenset[str]:
+    """The words of a shape; of one that asks for no size of its groups, and of a first place, fewer."""
+    match answer:
+        case CountGroups(_, Required((), ())):
+            return _OF_DIFFERENT
+        case Rank(_, _, 1):
+            return _OF_ANSWERS[Rank] - _ORDINALS
+    return _OF_ANSWERS[type(answer)]
 
 
 def _leaves(value: object) -> Iterator[str]:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
+from rlm.corpus.records import SplitBy
 from rlm.operators.aggregate import Amount, Key, Required, Than, Unit
 from rlm.operators.labels import LabelSet
 from rlm.operators.reading import YES
@@ -106,8 +107,8 @@ class _Reading:
     @property
     def after_noun(self) -> str | None:
         """What follows "how many records", by whatever name they are called; None where something else is counted."""
-        match = re.match(r"how many (?:of (?:the |these )?)?([\w-]+)", self.asked.strip(), re.IGNORECASE)
-        return self.asked.strip()[match.end() :] if match is not None and self.layout.counts(match[1]) else None
+        match = re.search(r"\bhow many (?:of (?:the |these )?)?([\w-]+)", self.asked, re.IGNORECASE)
+        return self.asked[match.end() :] if match is not None and self.layout.counts(match[1]) else None
 
     def where(self, text: str | None = None) -> tuple[Condition, ...]:
         text = self.asked if text is None else text
@@ -120,6 +121,8 @@ def plan_by_rules(question: str, layout: Layout) -> Plan | None:
     defined = find_labels(question)
     labels = defined or _of_documents(layout)
     reading = _Reading(wording, layout, labels, defines=defined is not None)
+    if shapes.TWO_QUESTIONS.search(reading.besides_labels):
+        return None
     written = defined is None and LABEL in layout.columns
     try:
         for pattern, make in _SHAPES:
@@ -209,12 +212,12 @@ def _months_with(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
 
 def _different(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     """`How many different customers are there?`, of a field that is written; `How many customers are there?` too."""
-    column, rest = reading.layout.column(match["unit"]), match["rest"]
-    if column is None or not (match["different"] or shapes.NOTHING_MORE.fullmatch(rest)):
+    key, rest = reading.key(match["unit"]), match["rest"]
+    if key is None or key.column == LABEL or reading.layout.counts(match["unit"]):
         return None
-    if reading.layout.counts(match["unit"]):
+    if not (match["different"] or shapes.NOTHING_MORE.fullmatch(rest)):
         return None
-    return CountGroups(Key(column), Required(), field_conditions(reading.layout, rest))
+    return CountGroups(key, Required(), field_conditions(reading.layout, rest))
 
 
 def _groups_of_size(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
@@ -224,9 +227,12 @@ def _groups_of_size(reading: _Reading, match: re.Match[str]) -> Aggregation | No
         return None
     if shapes.AMOUNT.search(match["rest"]):
         return None
-    words = (match["how"] or "exactly").casefold()
-    amount = Amount(label_conditions(reading.labels, match["rest"]), THAN.get(words, Than.EXACTLY), number)
-    return CountGroups(key, Required(all_of=(amount,)), field_conditions(reading.layout, match["rest"]))
+    rest = match["rest"]
+    than = THAN.get((match["how"] or "exactly").casefold(), Than.EXACTLY)
+    labels, fields = label_conditions(reading.labels, rest), field_conditions(reading.layout, rest)
+    if than.holds(0, number):  # groups that have none of these records have fewer, too
+        return CountGroups(key, Required(all_of=(Amount((*labels, *fields), than, number),)))
+    return CountGroups(key, Required(all_of=(Amount(labels, than, number),)), fields)
 
 
 def _rank_of_group(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
@@ -235,7 +241,7 @@ def _rank_of_group(reading: _Reading, match: re.Match[str]) -> Aggregation | Non
     if key is None:
         return None
     rest = reading.asked[match.end("most") :]
-    if re.search(r"\b(?:most|fewest|least)\b", rest):
+    if re.search(r"\b(?:most|fewest|least)\b|^\s*(?:\w+\s+)?(?:days|dates|months)\b", rest):
         return None
     least = match["most"].casefold() in ("fewest", "least")
     return Rank(key, reading.where(rest), shapes.ORDINALS[(match["ordinal"] or "").casefold()], least)
@@ -283,6 +289,8 @@ def _count(reading: _Reading, _match: re.Match[str]) -> Aggregation | None:
     """
     where = reading.where()
     rest = reading.after_noun
+    if reading.layout.records.splitting.by is SplitBy.CHUNK:  # a piece of text is nothing that anybody counts
+        return None
     counted = any(condition.column == LABEL for condition in where) or rest is not None
     return Count(where) if counted and (where or shapes.NOTHING_MORE.fullmatch(rest or "?")) else None
 
@@ -378,9 +386,12 @@ def _certain_conditions(reading: _Reading) -> tuple[Condition, ...]:
     if negated(reading.asked) or re.search(r"\bor\b|\d:\d\d", reading.asked, re.IGNORECASE):
         return ()
     try:
-        return field_conditions(reading.layout, reading.asked)
+        found = field_conditions(reading.layout, reading.asked)
     except UnreadableError:
         return ()
+    unsure = set(reading.layout.dates) if shapes.ANOTHER_TIME.search(reading.asked) else set()
+    unsure |= reading.layout.identifiers if shapes.MENTIONED.search(reading.asked) else set()
+    return tuple(condition for condition in found if condition.column not in unsure)
 
 
 def _shown(layout: Layout, where: tuple[Condition, ...]) -> str | None:

@@ -39,7 +39,18 @@ NOT_OF_ONE = re.compile(
 )
 # "How many stars do the reviews have?" counts no reviews.
 ASKING = re.compile(r"\b(?:do|does|did)\b", re.IGNORECASE)
-AMOUNT = re.compile(r"\b(?:exactly|at least|at most|(?:more|fewer|less) than)\b", re.IGNORECASE)
+AMOUNT = re.compile(r"\b(?:exactly|least|most|more|fewer|less)\b", re.IGNORECASE)
+TWO_QUESTIONS = re.compile(
+    r"\b(?:how many|which|what)\b.*(?:\bhow many\b|(?:,|\band\b|\?)\s*(?:and\s+)?(?:which|what|who|when)\b|\?\s+And\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+# A date may be of something else than what the records are dated by.
+ANOTHER_TIME = re.compile(
+    r"\b(?:closed|fixed|solved|resolved|ended|finished|due|paid|expired|returned|still|came|comes|week|half|early|late|days?"
+    r"|beginning|start\w*|first|second|third|last|\d+(?:st|nd|rd|th))\b",
+    re.IGNORECASE,
+)
+MENTIONED = re.compile(r"\b(?:mention\w*|about|refer\w*|name[sd]?|cite[sd]?)\b", re.IGNORECASE)
 GROUPS_OF_SIZE = _pattern(
     rf"""how\ many\ (?P<unit>\w+) (?:\ IDs?)? \ (?:have|has|had|wrote|sent)[ ]
     (?: (?P<how>exactly|at\ least|at\ most|more\ than|fewer\ than|less\ than)\ )?

@@ -44,14 +44,21 @@ _NEGATED = re.compile(
 
 # In place of what a condition was made of.
 _BETWEEN = "\0"
+_NEAR_A_DATE = re.compile(
+    r"\b(?:day|week|month|year|hour)s?\s+(?:before|after|since|until|from)\b"
+    r"|\b(?:before|after|in|during|until)\s+(?:and|or)\s+(?:before|after|on|during)\b|\bon\s+and\s+(?:before|after)\b"
+    r"|\b(?:first|second|third|last|\d+(?:st|nd|rd|th))\s+(?:\w+\s+)?(?:day|week|half|quarter)s?\b"
+    r"|\b(?:first|second|third|last)\s+(?:\w+\s+)?months?\s+of\b|\b\d+(?:st|nd|rd|th)\b",
+    re.IGNORECASE,
+)
 _MORE_OR_LESS_BEFORE = re.compile(
     r"\b(?:at (?:least|most)|up to|over|under|above|below|between|more|less|fewer|greater|higher|lower|older|younger"
     r"|than|before|after|since|until)(?: an?| the)?\s+$",
     re.IGNORECASE,
 )
 _MORE_OR_LESS_AFTER = re.compile(
-    r"\s*[+%/]|-\d|\s+(?:to|through|thru|up to)\b|\s+(?:or|and) (?:more|less|fewer|higher|lower|above|below|over|under"
-    r"|up|older|younger|better|worse|later|earlier|greater|smaller)\b",
+    r"\s*[+%/&*]|-\d|:\d|\.[*x]|\s+(?:plus|up|upwards?|to|through|thru)\b|\s+(?:or|and) (?:more|less|fewer|higher|lower"
+    r"|above|below|over|under|up|older|younger|better|worse|later|earlier|greater|smaller)\b",
     re.IGNORECASE,
 )
 
@@ -152,6 +159,8 @@ def field_conditions(layout: Layout, text: str) -> tuple[Condition, ...]:
         found = ranged or match
         if found is not None and _compared(text, found):
             raise UnreadableError(f"{found[0]!r} is compared in a way that is not known")
+        if found is not None and conditions and re.fullmatch(r"(?:year|month|day|date)s?", column, re.IGNORECASE):
+            raise UnreadableError(f"{found[0]!r} may be a date")
         if found is not None and re.search(wanted, text[found.end() :], re.IGNORECASE):
             raise UnreadableError(f"{column} is named twice")
         if ranged:
@@ -175,7 +184,7 @@ def _compared(text: str, found: re.Match[str]) -> bool:
     return (
         _MORE_OR_LESS_BEFORE.search(before) is not None
         or _MORE_OR_LESS_AFTER.match(after) is not None
-        or re.search(r"\d,\d{3}\b|\d-\d|\dx", found[0]) is not None
+        or re.search(r"\d,\d|\d-\d|\d\.?x|\*", found[0]) is not None
     )
 
 
@@ -199,6 +208,8 @@ def date_column(layout: Layout, text: str) -> str:
 def _date_conditions(layout: Layout, text: str) -> list[Condition]:
     if not layout.dates:
         return []
+    if _NEAR_A_DATE.search(text):
+        raise UnreadableError("a date is only where another one is counted from")
     column = date_column(layout, text)
     between = re.search(rf"\b(?:from|between) ({WRITTEN}) (?:to|and|until) ({WRITTEN})", text)
     if between:

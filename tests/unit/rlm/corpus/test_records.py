@@ -97,6 +97,34 @@ def test_what_is_no_row_of_csv_among_them_is_left_out() -> None:
     assert records.left_out_count == 3
 
 
+@pytest.mark.parametrize("extra", ["Total,,123", "Grand total,,", ",,", ",,\n,,\nSum,,9"])
+def test_what_spreadsheets_add_at_the_end_is_no_record(extra: str) -> None:
+    rows = [f"{n},ann,7" for n in range(9)]
+    found, records = cut("\n".join(["id,user,paid", *rows, extra]), Splitting(SplitBy.LINE))
+    assert found == rows
+    assert records.columns == ("id", "user", "paid")
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        (",user,temp (°C)", ("column 1", "user", "temp (°C)")),
+        ("user,user,Did you like it?", ("user", "user 2", "Did you like it?")),
+        ("user,2021,2022", ("user", "2021", "2022")),
+    ],
+)
+def test_columns_are_called_as_people_call_them(header: str, columns: tuple[str, ...]) -> None:
+    rows = [f"{n},5,7" for n in range(9)]
+    found, records = cut("\n".join([header, *rows]), Splitting(SplitBy.LINE))
+    assert (found, records.columns) == (rows, columns)
+
+
+def test_a_row_may_begin_with_a_time_and_have_other_delimiters_in_a_cell() -> None:
+    rows = [f"2024-03-01 10:{n:02},we came; we left,{n}" for n in range(9)]
+    found, records = cut("\n".join(["time,text,paid", *rows]), Splitting(SplitBy.LINE))
+    assert (found, records.columns) == (rows, ("time", "text", "paid"))
+
+
 def test_files_of_csv_with_the_same_names_have_one_table() -> None:
     files = ["id,user,paid\n" + "\n".join(f"{n},ann,{n}" for n in range(5)) for _ in range(3)]
     corpus = corpus_of(*files, markdown=False)

@@ -110,3 +110,14 @@ def test_what_cannot_be_added_up_is_no_number(text: str) -> None:
 def test_a_condition_that_means_nothing_is_refused(op: Op, values: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=r"value|date|month|number"):
         Condition("x", op, values)
+
+
+@pytest.mark.parametrize("written", ["-$50.00", "(50.00)", "\u221250", "$-50", "($50)", "- € 50", "-50"])
+def test_a_debit_is_negative_however_it_is_written(written: str) -> None:
+    assert number(written) == -50
+
+
+def test_versions_are_names() -> None:
+    row = Row(Handle("d", "v", 0, 1), {"Version": "2.10", "Price": "2.10"})
+    assert not Condition("Version", Op.IS, ("2.1",)).holds(row)
+    assert Condition("Price", Op.IS, ("2.1",)).holds(row)

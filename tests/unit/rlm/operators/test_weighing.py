@@ -4,7 +4,7 @@ import pytest
 
 from rlm.library import pack_limits
 from rlm.operators.labels import label_set
-from rlm.operators.weighing import MOST_WRITTEN_CHARS, LabelsWeighed, RecordsWeighed
+from rlm.operators.weighing import MOST_WRITTEN_CHARS, LabelsWeighed, RecordsWeighed, many_alike
 from rlm.profiles import LOCAL_QWEN
 from rlm.subcalls.exchange import prompt_tokens
 from rlm.tokens import estimated_tokens
@@ -44,10 +44,18 @@ def test_a_reply_with_a_number_missing_says_nothing_of_the_record(values: dict[s
 
 def test_texts_that_begin_alike_come_after_another_prompt_in_every_call() -> None:
     head = "Dear customer service, I am writing to you about the following: "
-    task = RecordsWeighed(LABELS)
+    task = RecordsWeighed(LABELS, apart=True)
     calls = [task.call([f"{head} {number}", f"{head} {number + 1}"]) for number in range(0, 20, 2)]
     assert len({call.prompt for call in calls}) == 10
     assert calls[0] == task.call([f"{head} 0", f"{head} 1"])
+    assert many_alike(f"{head} {number}" for number in range(40))
+    assert not many_alike(f"{head} {number}" for number in range(20))
+    assert not many_alike(f"{number} {head}" for number in range(100))
+
+
+def test_others_come_after_the_same_prompt_which_says_nothing_of_a_class() -> None:
+    task = RecordsWeighed(LABELS)
+    assert {task.call([f"text {number}"]).prompt for number in range(20)} == {""}
 
 
 @pytest.mark.parametrize("count", [2, 6, 12])

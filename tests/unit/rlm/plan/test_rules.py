@@ -2,7 +2,10 @@ import pytest
 
 from rlm.corpus.handles import Handle
 from rlm.operators.aggregate import Key
+from rlm.operators.operators import finish
 from rlm.operators.table import LABEL, Condition, Op, Row
+from rlm.plan.computing import compute
+from rlm.plan.executor import execute
 from rlm.plan.layout import look
 from rlm.plan.plan import Aggregation, Count, CountGroups, Filter, Measure, Plan, Rank, Required
 from rlm.plan.rules import noun_judged, plan_by_rules
@@ -427,3 +430,57 @@ def test_numbers_are_the_same_however_they_are_written() -> None:
 @pytest.mark.parametrize("nothing", ["", " ", "-", "N/A", "null", "None"])
 def test_a_field_without_a_value_is_no_group(nothing: str) -> None:
     assert Key("manager").of(Row(Handle("d", "v", 0, 1), {"manager": nothing})) is None
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "How many different customers have five tickets?",
+        "How many different customers have tickets most often?",
+        "How many tickets are there and how many of them are of customer c1?",
+        "How many tickets have priority 2? And of customer c1?",
+        "Which customer has the most tickets, and which the fewest?",
+        "How many customers have 5 tickets and more?",
+        "How many tickets are there. List only those with a leak.",
+        "Which day had the most days?",
+    ],
+)
+def test_half_of_what_is_asked_is_no_plan(asked: str) -> None:
+    plan = plan_by_rules(asked, TICKETS)
+    assert plan is None or plan.steps
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "the day after 2023-03-05",
+        "in the month before 2023-04-01",
+        "before and after 2023-03-05",
+        "on and after 2023-03-05",
+        "on the second day of March 2023",
+        "after the 5th of March 2023",
+    ],
+)
+def test_dates_that_others_are_counted_from_are_in_no_condition(when: str) -> None:
+    plan = plan_by_rules(f"How many records were made {when}?", look(corpus_of(DATED)))
+    assert plan is None or (plan.where == () and plan.steps)
+
+
+def test_groups_without_any_such_record_have_fewer_too() -> None:
+    rows = [("a", 1), ("a", 1), ("a", 2), ("b", 2), ("c", 1)]
+    corpus = corpus_of("\n".join(f"User: {u} || Level: {n} || Text: {TEXT}" for u, n in rows))
+    for asked, expected in {
+        "How many users have fewer than 2 records with level 1?": 2,
+        "How many users have at most 1 record with level 2?": 3,
+        "How many users have exactly 1 record with level 1?": 1,
+        "How many users have 2 records with level 1?": 1,
+    }.items():
+        plan = plan_by_rules(asked, look(corpus))
+        assert plan is not None, asked
+        assert compute(plan, finish(execute(plan, corpus, None))).result.value == expected, asked
+
+
+def test_pieces_of_prose_are_not_counted() -> None:
+    layout = look(corpus_of("The pigs built a house. " * 400, titles=("The three little pigs.txt",)))
+    plan = plan_by_rules("How many pigs are there?", layout)
+    assert plan is None or plan.steps
