@@ -223,11 +223,9 @@ def _different(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
 def _groups_of_size(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
     """`How many dates have exactly 3 records?`"""
     key, number = reading.key(match["unit"]), shapes.read_number(match["number"])
-    if key is None or number is None or not reading.layout.counts(match["noun"]):
-        return None
-    if shapes.AMOUNT.search(match["rest"]):
-        return None
     rest = match["rest"]
+    if key is None or number is None or not reading.layout.counts(match["noun"]) or shapes.AMOUNT.search(rest):
+        return None
     than = THAN.get((match["how"] or "exactly").casefold(), Than.EXACTLY)
     labels, fields = label_conditions(reading.labels, rest), field_conditions(reading.layout, rest)
     if than.holds(0, number):  # groups that have none of these records have fewer, too
@@ -289,10 +287,10 @@ def _count(reading: _Reading, _match: re.Match[str]) -> Aggregation | None:
     """
     where = reading.where()
     rest = reading.after_noun
-    if reading.layout.records.splitting.by is SplitBy.CHUNK:  # a piece of text is nothing that anybody counts
-        return None
-    counted = any(condition.column == LABEL for condition in where) or rest is not None
-    return Count(where) if counted and (where or shapes.NOTHING_MORE.fullmatch(rest or "?")) else None
+    labelled = any(condition.column == LABEL for condition in where)
+    # A piece of a text by itself is nothing that anybody counts.
+    told = labelled or (rest is not None and reading.layout.records.splitting.by is not SplitBy.CHUNK)
+    return Count(where) if told and (where or shapes.NOTHING_MORE.fullmatch(rest or "?")) else None
 
 
 def _measure(reading: _Reading, match: re.Match[str]) -> Aggregation | None:
