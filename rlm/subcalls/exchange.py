@@ -6,8 +6,10 @@ and of use only when it is whole; the tokens of a stream would cost thirty times
 
 import asyncio
 import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from langchain_core.language_models import BaseChatModel
@@ -106,8 +108,10 @@ async def converse(
             exchange.take(AIMessageChunk(**_whole(await chat.ainvoke(messages, **options))))
             exchange.unseen = False
             return
-        async for chunk in chat.astream(messages, **options):
-            exchange.take(chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_whole(chunk)))
+        # A stream that is broken off is closed here, and not when the garbage collector comes by in another thread.
+        async with aclosing(cast(AsyncGenerator[BaseMessage, None], chat.astream(messages, **options))) as chunks:
+            async for chunk in chunks:
+                exchange.take(chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_whole(chunk)))
     except (LanguageModelError, asyncio.CancelledError):
         raise
     except Exception as error:

@@ -31,7 +31,7 @@ else:
 assert list((disk / "small" / "incoming").iterdir()) == []
 
 ballast = disk / "ballast"
-ballast.write_bytes(bytes(51_000_000))
+ballast.write_bytes(bytes(45_000_000))
 with running(disk / "home", min_free_bytes=40_000_000) as (services, client):
     accepted, refused = [], None
     for number in range(200):

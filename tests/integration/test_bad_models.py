@@ -33,7 +33,7 @@ from tests.support.service import running
 
 ASKED = {
     "exhaustive": f"{PREAMBLE} Question: Which of the labels is the most common?",
-    "recursive": "Trace how the trees fare across the records.",
+    "recursive": "Trace how the trees fare across the records, {}.",  # what was answered to the same is kept
 }
 PROFILE = ModelProfile("scripted", 32_000, 2_000, writes_code=True)
 SECONDS = 0.7
@@ -85,7 +85,8 @@ def test_it_ends_in_a_typed_error_or_a_partial_answer(
 ) -> None:
     behaviour, codes = FAULTS[fault]
     server.behaviours = [behaviour]
-    asked = {"question": ASKED[strategy], "strategy": strategy, "budget": {"seconds": SECONDS, "calls": 200}}
+    budget = {"seconds": SECONDS, "calls": 200}
+    asked = {"question": ASKED[strategy].format(fault), "strategy": strategy, "budget": budget}
     response = client.http.post("/v1/answers", json=asked, timeout=60)
     body = response.json()
     if response.status_code == httpx.codes.OK:
@@ -100,7 +101,7 @@ def test_it_ends_in_a_typed_error_or_a_partial_answer(
 
 def test_what_a_model_writes_and_what_comes_of_it_is_streamed(client: Client, server: MisbehavingOpenAI) -> None:
     server.behaviours = [says("```python\nn = len(records())\nprint(n)\nsubmit(n, computed=True)\n```")]
-    body = {"question": ASKED["recursive"], "strategy": "recursive", "stream": True}
+    body = {"question": ASKED["recursive"].format("and count them"), "strategy": "recursive", "stream": True}
     events = list(client.events("/v1/answers", body))
     (cell,) = [data for name, data in events if name == "cell"]
     assert cell["code"] == "n = len(records())\nprint(n)\nsubmit(n, computed=True)\n"

@@ -19,9 +19,10 @@ from ingest.errors import LeaseLostError
 
 
 def migrated_sqlite(path: Path) -> str:
-    """The URL of a new catalog with its tables, copied from one that was migrated once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_migrated())
+    """The URL of a catalog with its tables; a new one is copied from one that was migrated once."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_migrated())
     return sqlite_url(path)
 
 
