@@ -1,6 +1,7 @@
 """Every way in which a model server can fail, through the whole service and each strategy that asks many calls of it: a
 typed error or a partial answer by the deadline, and no request left open."""
 
+import gc
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -30,6 +31,11 @@ from tests.support.misbehaving_openai import (
     wrong_utf8,
 )
 from tests.support.service import running
+
+# Of a stream that breaks off, the client's libraries leave the innermost generator to the garbage collector.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <async_generator object AsyncResponseStream:pytest.PytestUnraisableExceptionWarning"
+)
 
 ASKED = {
     "exhaustive": f"{PREAMBLE} Question: Which of the labels is the most common?",
@@ -76,6 +82,13 @@ def client(tmp_path_factory: pytest.TempPathFactory, server: MisbehavingOpenAI) 
         found = made.http.post("/v1/documents", params={"name": "records.txt"}, content=text).json()["id"]
         wait_until(lambda: made.get(f"/v1/documents/{found}")["state"] == "ready", seconds=120, what="it is ready")
         yield made
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What is left to the garbage collector is collected here, and not in somebody else's test."""
+    yield
+    gc.collect()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
