@@ -15,9 +15,10 @@ from rlm.corpus.records import SplitBy
 from rlm.errors import NotExhaustiveError, RunTooLargeError
 from rlm.estimates import Estimate
 from rlm.plan.executor import require_few_pairs
+from rlm.plan.judging import noun_judged
 from rlm.plan.layout import Layout, look
 from rlm.plan.plan import Filter, JudgePairs, Plan
-from rlm.plan.rules import noun_judged, plan_by_rules
+from rlm.plan.rules import plan_by_rules
 from rlm.plan.wording import take_apart
 from rlm.strategies import never
 from rlm.strategy_names import StrategyName

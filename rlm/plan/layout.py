@@ -48,13 +48,13 @@ class Layout:
         if re.fullmatch(rf"{_ALWAYS_RECORDS}s?" if self.noun else RECORDS, noun, re.IGNORECASE):
             return True
         column = self.column(noun)
-        return bool(self.noun) and _singular(noun) == self.noun and (column is None or column in self.identifiers)
+        return bool(self.noun) and singular(noun) == self.noun and (column is None or column in self.identifiers)
 
     def column(self, name: str) -> str | None:
         """The column that a word means: `users`, `user IDs` and `USER` mean `User`; None where no column is meant."""
         wanted = _stem(name)
         fitting = [column for column in self.columns if wanted and _stem(column) == wanted]
-        exact = (column for column in fitting if _singular(column) == _singular(name.strip()))
+        exact = (column for column in fitting if singular(column) == singular(name.strip()))
         return next(exact, fitting[0] if fitting else None)
 
 
@@ -91,12 +91,19 @@ def _are_all(read: Callable[[str], object | None], values: list[str]) -> bool:
 
 def _noun(titles: Sequence[str]) -> str:
     """The last word of every title before its extension, if that is the same: `Support tickets 2024`, `tickets.txt`."""
-    words = {_singular((_WORD.findall(_EXTENSION.sub("", title)) or [""])[-1]) for title in titles}
+    words = {singular((_WORD.findall(_EXTENSION.sub("", title)) or [""])[-1]) for title in titles}
     return next(iter(words)) if len(words) == 1 else ""
 
 
-def _singular(word: str) -> str:
-    return word.casefold().removesuffix("s")
+def singular(word: str) -> str:
+    """Folded, without the ending of a plural, as far as endings tell."""
+    word = word.casefold()
+    if len(word) <= 3 or word.endswith("ss"):
+        return word
+    for plural, ending in (("ies", "y"), ("sses", "ss"), ("s", "")):
+        if word.endswith(plural):
+            return word.removesuffix(plural) + ending
+    return word
 
 
 def _stem(name: str) -> str:

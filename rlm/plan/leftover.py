@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from rlm.operators.labels import LabelSet
 from rlm.operators.table import LABEL, Condition, Op
-from rlm.plan.layout import Layout
+from rlm.plan.layout import Layout, singular
 from rlm.plan.plan import Aggregation, Compare, Count, CountGroups, Key, Pairs, Rank, Required, Unit
 
 Part = TypeVar("Part")
@@ -23,25 +23,15 @@ _FORM = re.compile(
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(map(_stem, _WORD.findall(text.casefold())))
-
-
-def _stem(word: str) -> str:
-    """In the singular, as far as endings tell."""
-    if len(word) <= 3 or word.endswith("ss"):
-        return word
-    for plural, singular in (("ies", "y"), ("sses", "ss"), ("s", "")):
-        if word.endswith(plural):
-            return word.removesuffix(plural) + singular
-    return word
+    return frozenset(map(singular, _WORD.findall(text)))
 
 
 # Words that say nothing by themselves.
 _ANYWHERE = _words(
-    "a all altogether am an and any are be been can consider considering count counting did do does for from had has "
-    "have her his how i in included into is it its list many me my of on only our please s tell that the their them "
-    "could d data dataset entered far file hello here hi know like listed overall recorded so table thank thanks would "
-    "there these they this those to was we were what which who whom whose with you your"
+    "a all altogether am an and any are be been can consider considering could count counting d data dataset did "
+    "do does entered far file for from had has have hello her here hi his how i in included into is it its know "
+    "like list listed many me my of on only our overall please recorded s so table tell thank thanks that the "
+    "their them there these they this those to was we were what which who whom whose with would you your"
 )
 _OF_LABELS = _words("categories category class classes kind label labeled labelled labels type types")
 _OF_DATES = _words(
@@ -57,7 +47,7 @@ _OF_ANSWERS: dict[type, frozenset[str]] = {
         "rank second sent third wrote 2nd 3rd"
     ),
     Compare: _words(
-        "among as comparing common equally fewer frequency frequent in less less more same than or number relative"
+        "among as common comparing equally fewer frequency frequent less more number or relative same than"
     ),
     CountGroups: _words(
         "at common different distinct every exactly fewer first id least less more most occur often one other others "
@@ -92,8 +82,7 @@ def left_over(asked: str, answer: Aggregation, layout: Layout, labels: LabelSet 
     return {
         word
         for word in said
-        if _stem(word.casefold()) not in (names if word.isupper() and len(word) > 1 else known)
-        and not layout.counts(word)
+        if singular(word) not in (names if word.isupper() and len(word) > 1 else known) and not layout.counts(word)
     }
 
 

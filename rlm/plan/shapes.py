@@ -115,6 +115,6 @@ CRITERION = _pattern(
 )
 # What may follow "how many records" and say nothing more.
 NOTHING_MORE = re.compile(
-    r"(?:\s+(?:all|altogether|are|are there|do|documents?|files?|have|in|the|there|these|total|we|you))*\s*[?.!]*",
+    r"(?:\s+(?:all|altogether|are|do|documents?|files?|have|in|the|there|these|total|we|you))*\s*[?.!]*",
     re.IGNORECASE,
 )

@@ -6,9 +6,10 @@ from rlm.operators.operators import finish
 from rlm.operators.table import LABEL, Condition, Op, Row
 from rlm.plan.computing import compute
 from rlm.plan.executor import execute
+from rlm.plan.judging import noun_judged
 from rlm.plan.layout import look
 from rlm.plan.plan import Aggregation, Count, CountGroups, Filter, Measure, Plan, Rank, Required
-from rlm.plan.rules import noun_judged, plan_by_rules
+from rlm.plan.rules import plan_by_rules
 from tests.support.corpora import corpus_of
 
 DEFINED = "Every record is of one of the categories: 'red', 'green' or 'blue'."
@@ -484,3 +485,11 @@ def test_pieces_of_prose_are_not_counted() -> None:
     layout = look(corpus_of("The pigs built a house. " * 400, titles=("The three little pigs.txt",)))
     plan = plan_by_rules("How many pigs are there?", layout)
     assert plan is None or plan.steps
+
+
+@pytest.mark.parametrize("label", ["billing", "BILLING", "Billings"])
+def test_a_label_is_known_however_it_is_written(label: str) -> None:
+    asked = f"Categories: Billing, Shipping, A. How many tickets are {label}?"
+    plan = plan_by_rules(asked, TICKETS)
+    assert plan is not None
+    assert plan.answer == Count((Condition(LABEL, Op.IS, ("Billing",)),))
