@@ -13,7 +13,19 @@ from rlm.operators.judged import Classification
 from rlm.operators.table import Condition, Op, Row, keep
 from rlm.plan.certainty import corrected, given, overlap, rests_on
 from rlm.plan.executor import Executed
-from rlm.plan.plan import Aggregation, Compare, Count, CountGroups, Listing, Measure, Pairs, Plan, Rank, RecordPairs
+from rlm.plan.plan import (
+    MATCHES,
+    Aggregation,
+    Compare,
+    Count,
+    CountGroups,
+    Listing,
+    Measure,
+    Pairs,
+    Plan,
+    Rank,
+    RecordPairs,
+)
 
 MAX_EXAMPLES = 5
 MAX_PAIRS = 2_000_000
@@ -221,7 +233,10 @@ def _examples(rows: Iterable[Row], most: int = MAX_EXAMPLES) -> tuple[Handle, ..
 
 
 def _meeting(where: Sequence[Condition]) -> str:
-    return f" with {' and '.join(map(str, where))}" if where else ""
+    """In words; that a model said yes is what was asked for."""
+    asked = " as asked for" if any(condition.column == MATCHES for condition in where) else ""
+    others = [str(condition) for condition in where if condition.column != MATCHES]
+    return f"{asked} with {' and '.join(others)}" if others else asked
 
 
 def _records(number: int) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from rlm.answers import Coverage, Usage
 from rlm.corpus.cancelling import unless_cancelled
@@ -231,9 +232,14 @@ def require_few_pairs(
             number_of_pairs(rows, step.key, most=most)
 
 
+def _named(text: str, *, columns: Sequence[str]) -> str:
+    """A table's row as nobody can misread it: what `c2` is stands far above it."""
+    return "; ".join(f"{name}: {value}" for name, value in fields(text, columns).items()) or text
+
+
 def projection(plan: Plan, records: Records) -> Projection:
-    """The part of a record that a plan judges; all of one that lacks it."""
+    """The part of a record that a plan judges; all of one that lacks it, with the names of its cells if it is a row."""
     column = plan.text_column
     if column is None:
-        return whole
+        return partial(_named, columns=records.columns) if records.columns else whole
     return lambda text: fields(text, records.columns).get(column) or text

@@ -671,3 +671,13 @@ def test_a_corpus_without_text_is_refused_in_words(text: str) -> None:
     corpus = corpus_of(text)
     with pytest.raises(NotExhaustiveError):
         strategy(corpus, RuleSubCalls(label_of)).answer("Beasts, in total?")
+
+
+def test_a_row_of_csv_is_judged_with_the_names_of_its_cells() -> None:
+    rows = [f"{n},c{n % 3},It hums at night" for n in range(9)]
+    corpus = corpus_of("\n".join(["ticket,customer,text", *rows]), titles=("tickets.csv",))
+    calls = RuleSubCalls(lambda text: "no" if "customer: c1" in text else "yes")
+    answer = strategy(corpus, calls).answer("How many tickets are not from customer c1?")
+    assert calls.records()[4] == "ticket: 4; customer: c1; text: It hums at night"
+    assert first_line(answer) == "6"
+    assert "6 of 9 records as asked for." in answer.text
