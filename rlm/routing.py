@@ -17,8 +17,9 @@ from rlm.estimates import Estimate
 from rlm.plan.executor import require_few_pairs
 from rlm.plan.judging import noun_judged
 from rlm.plan.layout import Layout, look
-from rlm.plan.plan import Filter, JudgePairs, Plan
+from rlm.plan.plan import Filter, JudgePairs, Plan, RecordPairs
 from rlm.plan.rules import plan_by_rules
+from rlm.plan.shapes import RECORDS
 from rlm.plan.wording import take_apart
 from rlm.strategies import never
 from rlm.strategy_names import StrategyName
@@ -120,7 +121,7 @@ def route(
         return _unplanned(question, corpus, layout, "no plan over records has the shape of the question", can_program)
     if plan.steps and not can_judge:
         return Route(StrategyName.DIRECT, "Direct: judging records takes a language model, and there is none.")
-    if _guessed(question, plan, layout):
+    if _guessed(question, plan, layout, can_program):
         return _unplanned(
             question, corpus, layout, "the documents are no list of what the question counts", can_program
         )
@@ -173,9 +174,14 @@ def _asks_for_a_chain(question: str) -> bool:
     return bool(linked) or len(descriptions(take_apart(question).asked)) > 1
 
 
-def _guessed(question: str, plan: Plan, layout: Layout) -> bool:
-    """Whether a yes/no question would be asked about records that nobody spoke of: "How many ships are in the bay?"."""
+def _guessed(question: str, plan: Plan, layout: Layout, can_program: bool) -> bool:
+    """Whether a yes/no question would be asked about records that nobody spoke of: "How many ships are in the bay?".
+
+    A small model says no to nearly all of them: it is asked only where records are called by a word for such.
+    """
     if not any(isinstance(step, Filter | JudgePairs) for step in plan.steps):
         return False
     noun = noun_judged(take_apart(question).asked)
-    return plan.splitting.by is SplitBy.CHUNK or not layout.counts(noun)
+    meant = layout.counts(noun) if can_program else re.fullmatch(RECORDS, noun, re.IGNORECASE) is not None
+    of_pairs = isinstance(plan.answer, RecordPairs)
+    return plan.splitting.by is SplitBy.CHUNK or not meant or (of_pairs and not can_program)

@@ -66,7 +66,9 @@ def _number(text: str) -> int:
 @pytest.mark.parametrize(("question", "by_customer"), [(SAME_FAULT, False), (BY_CUSTOMER, True)])
 def test_every_pair_that_code_leaves_is_judged_and_named(question: str, by_customer: bool) -> None:
     corpus, calls = corpus_of(TICKETS, titles=("tickets.txt",)), RuleSubCalls(alike)
-    assert route(question, Wanted(), lambda: corpus, can_judge=True).strategy is StrategyName.EXHAUSTIVE
+    assert (
+        route(question, Wanted(), lambda: corpus, can_judge=True, can_program=True).strategy is StrategyName.EXHAUSTIVE
+    )
     found = answer(corpus, calls, question)
     candidates = [(a, b) for a, b in combinations(ROWS, 2) if not by_customer or a[1] == b[1]]
     assert len(calls.records()) == len(candidates)
@@ -164,7 +166,9 @@ def test_what_would_be_asked_of_the_wrong_pairs_is_no_plan_by_rules(asked: str) 
 def test_pairs_may_be_asked_for_in_several_words(what: str) -> None:
     corpus = corpus_of(TICKETS, titles=("tickets.txt",))
     for how in ("Which", "List all", "What are the", "Find every"):
-        found = route(f"{how} {what} that describe the same fault?", Wanted(), lambda: corpus, can_judge=True)
+        found = route(
+            f"{how} {what} that describe the same fault?", Wanted(), lambda: corpus, can_judge=True, can_program=True
+        )
         assert found.strategy is StrategyName.EXHAUSTIVE
         assert found.plan is not None
         assert found.plan.answer == RecordPairs()
