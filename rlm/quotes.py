@@ -3,14 +3,17 @@
 A language model copies words well and typography badly, so both sides are folded before they are compared: white space
 and table bars, Unicode compatibility forms, case, dashes; quotation marks, apostrophes, Markdown emphasis and invisible
 characters are left out. Words, their order, digits and all other punctuation must agree. What is located is a span of
-the source, and the source's own characters are what a reader is shown.
+the source, and the source's own characters are what a reader is shown. A word that a line's end divides is also found
+whole.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 
 Span = tuple[int, int]
 
@@ -25,6 +28,9 @@ _EDGES = " .,;:!?()[]{}<>-"
 _LEFT_OUT = frozenset(
     "*_`\\\"'\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2035\u02bc\u00ab\u00bb\u2039\u203a"
 )
+# Where a word goes on in the next line; that of "well-\nknown" does so, too.
+_DIVIDED = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad][ \t]*\r?\n[ \t]*(?=[^\W\d_])")
+_NOTHING: Mapping[int, int] = MappingProxyType({})
 _LIKE_DASHES = frozenset("\u2212\u2043\u2500")
 
 
@@ -54,6 +60,38 @@ def fold(text: str) -> str:
     return _fold(text).text
 
 
+class QuotedText:
+    """A text in which several quotations are looked for; it is folded once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def locate(self, quote: str) -> Span | None:
+        """As the function of that name."""
+        if not any(map(str.isalnum, quote)):
+            return None
+        found = locate_exactly(quote, self._text)
+        if found is not None:
+            return found
+        wanted = fold(quote)
+        for source in filter(None, (self._folded, self._joined)):
+            for parts in ([wanted], _parts(wanted)):
+                span = _find_in_order(parts, source)
+                if span is not None:
+                    return source.starts[span[0]], source.ends[span[1] - 1]
+        return None
+
+    @cached_property
+    def _folded(self) -> "_Folded":
+        return _fold(self._text)
+
+    @cached_property
+    def _joined(self) -> "_Folded | None":
+        """With words whole that a line's end divides, in a text that has any."""
+        divided = {match.start(): match.end() for match in _DIVIDED.finditer(self._text)}
+        return _fold(self._text, divided) if divided else None
+
+
 def locate(quote: str, text: str) -> Span | None:
     """The first place where `quote` stands in `text`, as code points of `text`; None when it does not.
 
@@ -62,17 +100,7 @@ def locate(quote: str, text: str) -> Span | None:
     out between them. Punctuation at the quotation's ends is ignored when nothing else fits. Time is linear in both
     arguments.
     """
-    if not any(map(str.isalnum, quote)):
-        return None
-    found = locate_exactly(quote, text)
-    if found is not None:
-        return found
-    source, wanted = _fold(text), fold(quote)
-    for parts in ([wanted], _parts(wanted)):
-        span = _find_in_order(parts, source)
-        if span is not None:
-            return source.starts[span[0]], source.ends[span[1] - 1]
-    return None
+    return QuotedText(text).locate(quote)
 
 
 def locate_exactly(quote: str, text: str) -> Span | None:
@@ -146,13 +174,16 @@ def _in_word(char: str) -> bool:
     return char.isdigit() or char.lower() != char.upper()
 
 
-def _fold(text: str) -> _Folded:
+def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _Folded:
+    """Without the spans `left_out`, each by its start with its end."""
     chars: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
+    starts, ends = array("l"), array("l")
     space = False
     start = 0
     while start < len(text):
+        if start in left_out:
+            start = left_out[start]
+            continue
         end = start + 1
         while end < len(text) and _joins(text[end]):
             end += 1

@@ -79,6 +79,23 @@ def test_a_short_number_is_found_without_the_full_stop_that_ended_it() -> None:
     assert locate("«7».", "It was 7 or eight.") == (7, 8)
 
 
+@pytest.mark.parametrize(
+    ("quote", "text"),
+    [
+        ("The experiment failed", "The experi-\nment failed twice."),
+        ("The experiment failed", "The experi\u00ad\n  ment failed twice."),
+        ("a well-known ship", "It was a well-\nknown ship."),
+        ("of 1914-1918", "of 1914-\n1918"),
+    ],
+)
+def test_a_word_that_a_lines_end_divides_is_found_whole(quote: str, text: str) -> None:
+    assert locate(quote, text) is not None
+
+
+def test_a_number_that_ends_a_line_is_not_joined_with_the_next() -> None:
+    assert locate("in 19141918", "in 1914-\n1918") is None
+
+
 class TestEllipsis:
     def test_joins_parts_that_follow_each_other(self) -> None:
         assert shown("The Panthers' defense ... ranking sixth") == SOURCE[: SOURCE.index(" in the league")]
