@@ -52,7 +52,12 @@ def read_reply(content: str) -> Reply:
     """Never raises; a reply without sense has no quotations and no answer. Time is linear in `content`."""
     content = content[:_MAX_REPLY_CHARS]
     found = _from_object(_first_object(content)) or _from_fragment(content) or _from_prose(content)
-    return Reply(found.quotations[:_MAX_QUOTES], _MARKER.sub("", found.answer).strip())
+    return Reply(found.quotations[:_MAX_QUOTES], without_markers(found.answer))
+
+
+def without_markers(answer: str) -> str:
+    """An answer without a model's own `[2]`: which quotation bears out what, code finds out."""
+    return _MARKER.sub("", answer).strip()
 
 
 def read_verdict(content: str) -> bool:

@@ -8,7 +8,10 @@ much, for sentences lean on their neighbours ("They gave up 308 points").
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
 
+from rlm.operators.dates import WRITTEN, read_date
 from rlm.words import Words, coverage, words
 
 # Of true XQuAD answers with their sentence 99 % are supported, put as statements 90 %; by the nearest sentence of
@@ -17,9 +20,17 @@ from rlm.words import Words, coverage, words
 THRESHOLD = 0.7
 
 _SURROUNDING_WEIGHT = 0.5
+# From this share of the question's words on, a quotation may be what says no to it.
+_ON_THE_SUBJECT = 0.5
+_LACKS = "What it cites does not have"
 _SHOWN = 4
 # A question that offers its answers ("the pear or the apple?") is answered with one of them.
 _CHOICE = re.compile(r"\bor\b", re.IGNORECASE)
+_YES_OR_NO = re.compile(
+    r"(?:^|[.?!:;]\s+)(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|may|might|must)\b[^.?!]*\?\s*$",
+    re.IGNORECASE,
+)
+_DAY = re.compile(rf"(?<![\w/.-]){WRITTEN}(?![\w/-])")
 _DENIAL = re.compile(r"\b(?:no|not|never|none|nobody|nothing|neither|nor|without|cannot|\w+n['’]t)\b", re.IGNORECASE)
 
 
@@ -40,13 +51,14 @@ def judge(claim: str, quotes: Sequence[str], surroundings: Sequence[str] = (), *
     """
     if not quotes:
         return Support(False, 0.0, "It cites nothing.")
-    said, quoted = words(claim), words("\n".join(quotes))
+    cited = "\n".join((*quotes, *surroundings))
+    said, quoted = _words(_dated_as(claim, cited)), _words("\n".join(quotes))
     if not said.stems and not said.numbers:
         return Support(False, 0.0, "It has no word that could be compared with what it cites.")
-    asked = words(question)
-    if _repeats(said, asked) and not _CHOICE.search(question):
+    asked = _words(question)
+    if _repeats(said, asked) and not _CHOICE.search(question) and not asks_yes_or_no(question):
         return Support(False, 0.0, "It only repeats the question.")
-    around = words("\n".join((*quotes, *surroundings)))
+    around = _words(cited)
     news = _news(said, asked)
     near = coverage(news, quoted)
     share = near + _SURROUNDING_WEIGHT * (coverage(news, around) - near)
@@ -54,6 +66,39 @@ def judge(claim: str, quotes: Sequence[str], surroundings: Sequence[str] = (), *
     if not reason and share < THRESHOLD:
         reason = f"Only {share:.0%} of its words stand in what it cites."
     return Support(not reason, share, reason)
+
+
+def asks_yes_or_no(question: str) -> bool:
+    """Whether `Yes.` or `No.` would answer it."""
+    return _YES_OR_NO.search(question) is not None and not _CHOICE.search(question)
+
+
+def judge_verdict(affirms: bool, question: str, quotes: Sequence[str], surroundings: Sequence[str] = ()) -> Support:
+    """Whether quotations bear out a bare `Yes.` or `No.`: the question's own words are compared with them.
+
+    A "no" cites what denies it, or what has another number or name than the question.
+    """
+    found = judge(question.rstrip("?! "), quotes, surroundings)
+    denied = (_DENIAL.search("\n".join(quotes)) is not None) != (_DENIAL.search(question) is not None)
+    if affirms:
+        reason = "What it cites denies something." if denied and not found.reason else found.reason
+        return Support(not reason, found.share, reason)
+    differs = denied or found.reason.startswith(_LACKS)
+    if found.share >= _ON_THE_SUBJECT and differs:
+        return Support(True, found.share)
+    return Support(False, found.share, "What it cites does not say no.")
+
+
+def _dated_as(claim: str, cited: str) -> str:
+    """The claim with its days written as in what it cites, where they stand there in another form."""
+    written = {day: match[0] for match in _DAY.finditer(cited) if (day := read_date(match[0]))}
+    return _DAY.sub(lambda match: written.get(read_date(match[0]) or date.min, match[0]), claim)
+
+
+@lru_cache(maxsize=1024)
+def _words(text: str) -> Words:
+    """Claims of one answer are compared with the same quotations."""
+    return words(text)
 
 
 def _repeats(said: Words, asked: Words) -> bool:
@@ -70,10 +115,10 @@ def _news(said: Words, asked: Words) -> Words:
 def _contradiction(claim: str, said: Words, quotes: Sequence[str], around: Words) -> str:
     missing = [number for number, meant in said.numbers.items() if meant.isdisjoint(around.values)]
     if missing:
-        return f"What it cites does not have {_listed('the number', missing)}."
+        return f"{_LACKS} {_listed('the number', missing)}."
     missing = [name for name, root in said.names.items() if root not in around.stems]
     if missing:
-        return f"What it cites does not have {_listed('the name', missing)}."
+        return f"{_LACKS} {_listed('the name', missing)}."
     if _DENIAL.search(claim) and not any(_DENIAL.search(quote) for quote in quotes):
         return "It denies something, and what it cites denies nothing."
     return ""

@@ -1,5 +1,6 @@
 """From what a reader said to what may be shown: quotations located, claims judged, a decision with its reasons."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,9 @@ from rlm.sentences import sentence_around, sentence_spans, with_antecedent
 from rlm.support import Support, judge
 from rlm.words import coverage, words
 
-_MAX_CLAIMS = 12
+MAX_CLAIMS = 12
+# A line of Markdown above others, or one that ends with a colon.
+_HEADING = re.compile(r"#{1,6} [^\n]+|\*\*[^\n*]+\*\*:?|[^\n]{1,200}:")
 _MAX_DROPPED_WORDS = 4
 _MIN_SHORTENED_WORDS = 6
 
@@ -88,17 +91,33 @@ def verify(question: str, reply: Reply, read: Sequence[Weighed], known: Sequence
     is made the whole phrase of its quotation.
     """
     evidence = _unique(_locate(quotation, read, known) for quotation in reply.quotations)
-    claims = _claims(question, reply.answer, evidence)
-    if not claims or not all(claim.support.supported for claim in claims):
-        holding = _holding(reply.answer, [located.source for located in evidence] or read)
-        if holding is not None:
-            better = _claims(question, reply.answer, _unique([*evidence, holding]))
-            if sum(claim.support.supported for claim in better) > sum(claim.support.supported for claim in claims):
-                claims = better
+    claims = judged_claims(question, reply.answer, evidence, read)
     if reply.declines and not any(claim.support.supported for claim in claims):
         return Finding((), Decision(False, 0.0, ("The model found no answer in what it read.",)))
     apart = _apart(question, claims)
-    return Finding(tuple(map(_whole, claims)), _decide(claims, apart), apart)
+    return Finding(claims, _decide(claims, apart), apart)
+
+
+def judged_claims(
+    question: str,
+    answer: str,
+    evidence: Sequence[Located],
+    read: Sequence[Weighed] = (),
+    *,
+    most: int = MAX_CLAIMS,
+) -> tuple[Judged, ...]:
+    """The first `most` sentences of an answer, judged by evidence that is located, or by what of `read` they stand in.
+
+    A claim that is cut short is made the whole phrase of its quotation.
+    """
+    claims = _claims(question, answer, evidence, most)
+    if not claims or not all(claim.support.supported for claim in claims):
+        holding = _holding(answer, [located.source for located in evidence] or read)
+        if holding is not None:
+            better = _claims(question, answer, _unique([*evidence, holding]), most)
+            if sum(claim.support.supported for claim in better) > sum(claim.support.supported for claim in claims):
+                claims = better
+    return tuple(map(_whole, claims))
 
 
 def _whole(claim: Judged) -> Judged:
@@ -166,8 +185,8 @@ def _holding(answer: str, sources: Sequence[Weighed]) -> Located | None:
     return None
 
 
-def _claims(question: str, answer: str, evidence: Sequence[Located]) -> tuple[Judged, ...]:
-    """The answer's sentences, each with its evidence.
+def _claims(question: str, answer: str, evidence: Sequence[Located], most: int) -> tuple[Judged, ...]:
+    """The answer's sentences, each with its evidence, and with the headings above it.
 
     Where the reply has no answer, or one without a word that could be checked ("No."), the quotations speak for
     themselves.
@@ -175,8 +194,25 @@ def _claims(question: str, answer: str, evidence: Sequence[Located]) -> tuple[Ju
     said = words(answer)
     if not said.stems and not said.numbers:
         return tuple(Judged(located.text, (located,), Support(True, 1.0)) for located in evidence)
-    sentences = [answer[start:end] for start, end in sentence_spans(answer)] if evidence else []
-    return tuple(_judge(question, sentence, evidence) for sentence in sentences[:_MAX_CLAIMS])
+    sentences = list(_under_headings(statements(answer))) if evidence else []
+    judged = ((heading, _judge(question, sentence, evidence)) for heading, sentence in sentences[:most])
+    return tuple(replace(claim, text=f"{heading}{claim.text}") for heading, claim in judged)
+
+
+def statements(answer: str) -> list[str]:
+    """An answer's sentences, list items and headings."""
+    return [answer[start:end] for start, end in sentence_spans(answer)]
+
+
+def _under_headings(sentences: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each sentence with what only leads up to it, `Timeline: `, which says nothing that could be confirmed."""
+    headings = ""
+    for at, sentence in enumerate(sentences, start=1):
+        if at < len(sentences) and _HEADING.fullmatch(sentence):
+            headings += f"{sentence.strip('#*: ')}: "
+        else:
+            yield headings, sentence
+            headings = ""
 
 
 def _judge(question: str, claim: str, evidence: Sequence[Located]) -> Judged:

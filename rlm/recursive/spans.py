@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from math import ceil
 from typing import Any
 
@@ -77,6 +78,7 @@ class OpenedSpans:
         self._read: list[Handle] = []
         self._scanned: dict[str, CorpusDocument] = {}
         self._missed: dict[tuple[str, Handle], str] = {}
+        self._unanswered: dict[str, str] = {}
         self._cut: set[Handle] = set()
         self._remarks: dict[Hashable, Remark] = {}
 
@@ -116,6 +118,17 @@ class OpenedSpans:
             else:
                 self._open(handle)
 
+    def ask(self, replies: Iterable[tuple[str, str]]) -> None:
+        """Notes prompts of the run's code, each with why it has no reply, or nothing where it has one.
+
+        One that is answered later is missed no more.
+        """
+        for prompt, why in replies:
+            key = sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
+            self._unanswered.pop(key, None)
+            if why:
+                self._unanswered[key] = why
+
     def remark(self, about: Hashable, remark: Remark | None) -> None:
         """Notes what whoever reads a value that was computed from this has to know; the last about a thing counts."""
         self._remarks.pop(about, None)
@@ -135,6 +148,7 @@ class OpenedSpans:
                 self._read.append(handle)
         self.scan(other._scanned.values())
         self._missed.update(other._missed)
+        self._unanswered.update(other._unanswered)
         self._cut |= other._cut
         self._remarks.update(other._remarks)
         for version, spans in other._inferred.items():
@@ -149,6 +163,11 @@ class OpenedSpans:
     def latest(self, count: int) -> Sequence[Handle]:
         """The spans opened last, the last of them first."""
         return list(dict.fromkeys(reversed(self._latest)))[:count]
+
+    def merged(self) -> Iterator[Handle]:
+        """All spans, those that touch as one, those of the document that was opened last first."""
+        for version in dict.fromkeys(each.version_id for each in reversed(self._latest)):
+            yield from _merged(self._spans[version])
 
     def latest_read(self, count: int) -> Sequence[Handle]:
         """Of those that the run's code was given, and did not only have judged, the last first."""
@@ -182,14 +201,18 @@ class OpenedSpans:
             records = len({handle for _, handle in self._missed})
             said = "1 record was" if records == 1 else f"{records:,} records were"
             return f"{said} not judged: {', '.join(dict.fromkeys(self._missed.values()))}"
+        if self._unanswered:
+            prompts = len(self._unanswered)
+            said = "1 sub-call has" if prompts == 1 else f"{prompts:,} sub-calls have"
+            return f"{said} no reply: {', '.join(dict.fromkeys(self._unanswered.values()))}"
         if cut := self._cut_short():
             return judged_by_beginning(cut)
-        return "" if self._complete else "computed from a part of the documents"
+        return "computed from a part of the documents" if self.not_gone_through() else ""
 
     @property
     def judged_all(self) -> bool:
-        """Whether an operator judged all that it was given, to its end."""
-        return not self._missed and not self._cut_short()
+        """Whether operators and sub-models answered all that they were asked, having seen all of it."""
+        return not self._missed and not self._unanswered and not self._cut_short()
 
     def _cut_short(self) -> int:
         """Records that were judged by their beginning, and of which the rest was not opened either."""
@@ -207,13 +230,16 @@ class OpenedSpans:
             if at >= handle.end:
                 return
 
-    @property
-    def _complete(self) -> bool:
-        """Whether a program has gone through each document, or all of it was opened or inferred."""
-        return all(
-            each.handle.version_id in self._scanned or self._tokens_known(each.handle.version_id) >= each.tokens
-            for each in self._corpus.documents
-        )
+    def not_gone_through(self) -> list[CorpusDocument]:
+        """Documents with text that no program has gone through, and that was neither opened nor inferred."""
+        return [each for each in self._corpus.documents if not self._is_gone_through(each)]
+
+    def _is_gone_through(self, document: CorpusDocument) -> bool:
+        version = document.handle.version_id
+        if version in self._scanned or not document.tokens:
+            return True
+        known = _merged([*self._spans.get(version, ()), *self._inferred.get(version, ())])
+        return bool(known) and not any(self._gaps(document.handle, known))
 
     def _tokens_read(self, version_id: str) -> int:
         return self._tokens(self._spans.get(version_id, ()))

@@ -7,23 +7,29 @@ from rlm.answerability import weigh
 from rlm.corpus.cancelling import unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.quotes import locate, locate_exactly
+from rlm.operators.prompts import one_line
+from rlm.quotes import QuotedText, Span, locate_exactly
 from rlm.recursive.computed import ComputedValues
 from rlm.recursive.spans import OpenedSpans, parse_handle
-from rlm.replies import Quotation, Reply
+from rlm.replies import without_markers
 from rlm.sandbox.port import ToolError
 from rlm.strategies import never
-from rlm.support import Support
-from rlm.verification import Judged, Located, verify
+from rlm.support import Support, asks_yes_or_no, judge_verdict
+from rlm.verification import Judged, Located, judged_claims, statements
+from rlm.words import words
 
 MAX_ANSWER_CHARS = 20_000
+MAX_STATEMENTS = 200
+# Answers without support that are sent back; the next one ends the run.
+_MAX_DOUBTS = 3
 _MAX_EVIDENCE = 50
-_QUOTE_CHARS = 600
 _MAX_QUOTE_CHARS = 3_000
 _AROUND_CHARS = 400
 _SPANS_LOOKED_AT = 200
 _DOCUMENT_CHARS = 2_000_000
-# Of one hand-in, in all its quotations that do not stand there letter by letter.
+# Of all that a run has opened, for one quotation of which nobody says where it stands.
+_SEARCHED_CHARS = 20_000_000
+# Of one hand-in, for all its quotations that do not stand there letter by letter.
 _FOLDED_CHARS = 6_000_000
 _HOW = (
     'evidence is a list of {"document": …, "start": …, "end": …, "quote": "words copied from it"}, or of quotes alone'
@@ -32,6 +38,11 @@ _NO_VALUE = (
     "{!r} is nothing that code computes: it stands in no document that you went through, and is no label. Submit the "
     "value alone (a number, a date, a label, names from records, or a list or dict of them), or leave computed out and "
     "give evidence that says it. Submitted again as it is, it will be marked as not confirmed"
+)
+
+_PART = (
+    "the value was computed from a part of the documents: of {}, such as {}, some text was not gone through. Go "
+    "through it with count(), records() or read(), or submit again as it is: it will be marked as not confirmed"
 )
 
 
@@ -54,9 +65,9 @@ class Submitted:
         return bool(self.claims) and all(claim.support.supported for claim in self.claims)
 
     @property
-    def rank(self) -> tuple[bool, bool, bool, int]:
+    def rank(self) -> tuple[bool, bool, bool]:
         """Better answers rank higher; of a part's, only one that is supported is better than a doubtful one."""
-        return self.value is not None, self.supported, not self.part, len(self.claims)
+        return self.value is not None, self.supported, not self.part
 
 
 class Submissions:
@@ -70,25 +81,22 @@ class Submissions:
         self._corpus = corpus
         self._opened = opened
         self._cancelled = cancelled
-        self._doubted = False
-        self._left_to_fold = 0
+        self._doubted: set[str] = set()
+        self._folded: dict[Handle, QuotedText] = {}
+        self._cut_off = False
         self.values = ComputedValues(question, corpus, opened, cancelled=cancelled)
         self.final: Submitted | None = None
         self.draft: Submitted | None = None
 
     def submit(self, answer: object, evidence: object, computed: object) -> str:
-        """Ends a run. Raises `ToolError` for a wrong shape, a quotation not found, and once for no support."""
+        """Ends a run. Raises `ToolError` for a wrong shape, a quotation not found, and for each of the first answers
+        without support."""
         made = self._made(answer, evidence, computed)
         self._keep(made)
-        if not made.supported and made.value is not None and not self._doubted:
-            self._doubted = True
-            if made.repair:
-                raise ToolError(made.repair)
-            reasons = "; ".join(dict.fromkeys(claim.support.reason for claim in made.claims if claim.support.reason))
-            raise ToolError(
-                f"the evidence does not bear the answer out ({reasons or 'no claim is supported'}). Quote the "
-                "sentences that say it, mend the answer, or submit again as it is: it will be marked as not confirmed"
-            )
+        said = as_text(answer)
+        if not (made.supported or made.value is None or said in self._doubted or len(self._doubted) == _MAX_DOUBTS):
+            self._doubted.add(said)
+            raise ToolError(made.repair or _unsupported(made))
         self.final = made
         return "submitted"
 
@@ -107,16 +115,15 @@ class Submissions:
             self.draft = made
 
     def _made(self, answer: object, evidence: object, computed: object) -> Submitted:
-        text = as_text(answer)
         if type(computed) is not bool:
             raise ToolError("computed is True or False")
+        text = as_text(answer) if computed else without_markers(as_text(answer))
         located = self._located(evidence)
         if answer is None:
             return Submitted(None, ())
         stranger = self.values.stranger(answer) if computed else None
         if computed and stranger is None:
-            missing = self._opened.missing
-            return Submitted(answer, (Judged(text, located, Support(not missing, 1.0, missing)),), computed=True)
+            return self._computed(answer, text, located)
         if stranger is not None and not located:
             unfounded = Judged(text, (), Support(False, 0.0, "it is said to be computed, and is no computed value"))
             return Submitted(answer, (unfounded,), repair=_NO_VALUE.format(stranger[:100]))
@@ -125,14 +132,34 @@ class Submissions:
                 "an answer needs evidence. " + _HOW + ". Say computed=True for what your code counted or computed, "
                 "and submit(None) when the documents do not say"
             )
-        return self._verified(answer, text, located)
+        verified = self._verified(answer, text, located)
+        return verified if stranger is None else replace(verified, repair=_NO_VALUE.format(stranger[:100]))
+
+    def _computed(self, answer: object, text: str, located: tuple[Located, ...]) -> Submitted:
+        missing, repair = self._opened.missing, ""
+        if left := self._opened.not_gone_through():
+            titles = ", ".join(repr(each.title[:60]) for each in left[:3])
+            repair = _PART.format(f"{len(left):,} of {len(self._corpus.documents):,}", titles)
+        claim = Judged(text, located, Support(not missing, 1.0, missing))
+        return Submitted(answer, (claim,), computed=True, repair=repair)
 
     def _verified(self, answer: object, text: str, located: tuple[Located, ...]) -> Submitted:
-        sources = list(dict.fromkeys(each.source for each in located))
-        quotations = tuple(Quotation(each.text, sources.index(each.source) + 1) for each in located)
-        finding = verify(self._question, Reply(quotations, text), sources, sources)
-        claims = finding.claims or (Judged(text, located, Support(False, 0.0, "the quotations do not say so")),)
+        if len(statements(text)) > MAX_STATEMENTS:
+            raise ToolError(f"the answer has more than {MAX_STATEMENTS} sentences, and each is checked: shorten it")
+        said = words(text)
+        if said.stems or said.numbers:
+            claims = judged_claims(self._question, text, located, most=MAX_STATEMENTS)
+        else:
+            claims = (Judged(text, located, self._verdict(text, located)),)
         return Submitted(answer, _with_all(claims, located))
+
+    def _verdict(self, text: str, located: tuple[Located, ...]) -> Support:
+        """Of an answer without a word that could be compared, `No.`."""
+        said = text.strip(" .!").casefold()
+        if said not in ("yes", "no") or not asks_yes_or_no(self._question):
+            return Support(False, 0.0, "It has no word that could be compared with what it cites; say it in a sentence")
+        around = [part for each in located for part in (each.source.passage.title, each.source.passage.text)]
+        return judge_verdict(said == "yes", self._question, [each.text for each in located], around)
 
     def _located(self, evidence: object) -> tuple[Located, ...]:
         if evidence is None:
@@ -142,16 +169,20 @@ class Submissions:
         if not isinstance(evidence, list | tuple) or len(evidence) > _MAX_EVIDENCE:
             raise ToolError(f"{_HOW}; {_MAX_EVIDENCE} at most")
         found, missing = [], []
-        self._left_to_fold = _FOLDED_CHARS
+        self._folded, self._cut_off = {}, False
         for each in evidence:
             quote, span = self._find(each)
             if span is None:
                 missing.append(quote)
             else:
                 found.append(self._cited(span))
+        self._folded = {}
         if missing:
+            where = (
+                "were not found in as much text as is looked at" if self._cut_off else "stand nowhere in what you read"
+            )
             raise ToolError(
-                f"these quotes stand nowhere in what you read: {[each[:120] for each in missing[:5]]}. "
+                f"these quotes {where}: {[each[:120] for each in missing[:5]]}. "
                 "Copy the words exactly as read() returns them, and say where: document, start and end"
             )
         return tuple(found)
@@ -166,8 +197,11 @@ class Submissions:
         handle = parse_handle(evidence, self._corpus)
         quote = evidence.get("quote", evidence.get("text"))
         if quote is None:
-            shown = handle[:_QUOTE_CHARS]
-            return self._corpus.text(shown), shown if len(shown) else None
+            if len(handle) > _MAX_QUOTE_CHARS:
+                raise ToolError(
+                    f'a handle of {len(handle):,} characters is no quotation: add the words to it as "quote"'
+                )
+            return self._corpus.text(handle), handle if len(handle) else None
         if not isinstance(quote, str):
             raise ToolError("a quote is a text")
         _require_short(quote)
@@ -176,16 +210,24 @@ class Submissions:
     def _among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
         """Where it stands as it is, or else but for how it is typed, which is looked for in so much text only."""
         places = list(dict.fromkeys(spans))
-        for find in (locate_exactly, locate):
+        for find in (self._exactly, self._folded_in):
             for span in unless_cancelled(places, self._cancelled):
-                if find is locate:
-                    self._left_to_fold -= len(span)
-                    if self._left_to_fold < 0:
-                        return None
-                at = find(quote, self._corpus.text(span))
+                at = find(quote, span)
                 if at is not None:
                     return span[at[0] : at[1]]
         return None
+
+    def _exactly(self, quote: str, span: Handle) -> Span | None:
+        return locate_exactly(quote, self._corpus.text(span))
+
+    def _folded_in(self, quote: str, span: Handle) -> Span | None:
+        """Each text is folded once for all quotations of a hand-in, and so much of it in all."""
+        if span not in self._folded:
+            if sum(map(len, self._folded)) + len(span) > _FOLDED_CHARS:
+                self._cut_off = True
+                return None
+            self._folded[span] = QuotedText(self._corpus.text(span))
+        return self._folded[span].locate(quote)
 
     def _around(self, handle: Handle) -> Iterator[Handle]:
         document = self._corpus.document(handle).handle
@@ -197,6 +239,13 @@ class Submissions:
     def _anywhere(self) -> Iterator[Handle]:
         yield from self._opened.latest_read(_SPANS_LOOKED_AT)
         yield from self._opened.latest(_SPANS_LOOKED_AT)
+        room = _SEARCHED_CHARS
+        for span in self._opened.merged():
+            room -= len(span)
+            if room < 0:
+                self._cut_off = True
+                return
+            yield span
         if self._corpus.size.characters <= _DOCUMENT_CHARS:
             yield from (document.handle for document in self._corpus.documents)
 
@@ -217,10 +266,28 @@ def _require_short(quote: str) -> None:
 
 def _with_all(claims: tuple[Judged, ...], evidence: tuple[Located, ...]) -> tuple[Judged, ...]:
     """The claims, with what none of them is judged by at the last: a chain of facts is cited link by link."""
-    judged_by = {each.text for claim in claims for each in claim.evidence}
-    others = tuple(each for each in evidence if each.text not in judged_by)
+    judged_by = {_place(each) for claim in claims for each in claim.evidence}
+    others = tuple(each for each in evidence if _place(each) not in judged_by)
     last = claims[-1]
     return (*claims[:-1], replace(last, evidence=last.evidence + others))
+
+
+def _place(located: Located) -> tuple[str, int, int]:
+    passage = located.source.passage
+    return passage.version_id, passage.start + located.start, passage.start + located.end
+
+
+def _unsupported(made: Submitted) -> str:
+    """Which sentences are not borne out, and why."""
+    failed = [claim for claim in made.claims if not claim.support.supported]
+    said = "; ".join(
+        f"{one_line(claim.text, 80)!r}: {claim.support.reason or 'no quotation says it'}" for claim in failed[:5]
+    )
+    more = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
+    return (
+        f"the evidence does not bear out {said or 'the answer'}{more}. Quote the sentences that say it, mend the "
+        "answer, or submit again as it is: it will be marked as not confirmed"
+    )
 
 
 def as_text(answer: object) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from rlm.support import judge
+from rlm.support import asks_yes_or_no, judge
 
 QUOTE = "The Panthers defense gave up just 308 points in 2015, and Josh Norman had four interceptions."
 PASSAGE = "Carolina led the league. " + QUOTE + " Kurt Coleman added seven more."
@@ -89,3 +89,26 @@ def test_an_answer_that_only_repeats_the_question_says_nothing() -> None:
 def test_a_question_that_offers_its_answers_may_be_answered_with_one() -> None:
     quote = "The pear tree is older than the apple tree."
     assert judge("the pear tree", [quote], question="Is the pear tree or the apple tree older?").supported
+
+
+@pytest.mark.parametrize("written", ["2021-03-05", "March 5, 2021", "5 March 2021", "03/05/2021"])
+@pytest.mark.parametrize("cited", ["2021-03-05", "March 5, 2021", "5 March 2021"])
+def test_a_day_is_the_same_day_however_it_is_written(written: str, cited: str) -> None:
+    quote = f"The bridge was opened on {cited} in the rain."
+    assert judge(f"The bridge was opened on {written}.", [quote]).supported
+    assert not judge("The bridge was opened on 2021-03-06.", [quote]).supported
+
+
+@pytest.mark.parametrize(
+    ("question", "asks"),
+    [
+        ("Was the treaty signed in 1697?", True),
+        ("Read the letters. Did he ever marry?", True),
+        ("Was it the pear or the apple?", False),
+        ("When was the treaty signed?", False),
+        ("What was it?", False),
+        ("It was so.", False),
+    ],
+)
+def test_a_question_that_yes_or_no_would_answer(question: str, asks: bool) -> None:
+    assert asks_yes_or_no(question) is asks
