@@ -15,8 +15,6 @@ from typing import Any, Self
 from rlm.errors import BudgetExhaustedError, UnpricedModelError
 from rlm.prices import Price
 
-# Spent shares at which the root model is told, so that it can come to an end by itself.
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -74,6 +72,7 @@ _WORDS = {
     "dollars": "dollars",
     "seconds": "seconds",
 }
+_KEPT_SHARE = 10
 _SPENDABLE = ("calls", "prompt_tokens", "completion_tokens", "dollars")
 
 
@@ -92,9 +91,11 @@ class Budget:
         elapsed_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         _parent: "Budget | None" = None,
+        _kept_back: Amount = NOTHING,
     ) -> None:
         self._limits = limits
         self._parent = _parent
+        self._kept_back = _kept_back
         self._lock: threading.Lock = threading.Lock() if _parent is None else _parent._lock
         self._clock = clock
         self._begun = clock() - elapsed_seconds
@@ -110,6 +111,11 @@ class Budget:
     def root(self) -> "Budget":
         """The budget of the whole run."""
         return self if self._parent is None else self._parent.root
+
+    @property
+    def kept_back(self) -> Amount:
+        """What of the budget above is not to be had here."""
+        return self._kept_back
 
     @property
     def spent(self) -> Amount:
@@ -142,6 +148,19 @@ class Budget:
             below = Limits(**{**vars(rest), "depth": None if rest.depth is None else rest.depth - 1})
             return Budget((limits or Limits()).within(below), clock=self._clock, _parent=self)
 
+    def keeping(self, amount: Amount) -> "Budget":
+        """A budget for what others do in this one, as deep as it, that leaves `amount` to whoever holds this one.
+
+        Of a limit, a tenth is kept back at most.
+        """
+        limits = self._limits
+        kept: dict[str, Any] = {
+            name: wanted if (limit := getattr(limits, name)) is None else min(wanted, type(limit)(limit / _KEPT_SHARE))
+            for name, wanted in vars(amount).items()
+        }
+        with self._lock:
+            return Budget(self._remaining(), clock=self._clock, _parent=self, _kept_back=Amount(**kept))
+
     def reserve(self, *, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> "Reservation":
         """Set aside one call before it is sent; tokens at their most.
 
@@ -153,8 +172,8 @@ class Budget:
         dollars = price.of(prompt_tokens, completion_tokens) if price else Decimal(0)
         amount = Amount(1, prompt_tokens, completion_tokens, dollars)
         with self._lock:
-            for budget in self._upwards():
-                budget._require(amount, priced=price is not None)
+            for budget, kept in self._upwards_keeping():
+                budget._require(amount, kept, priced=price is not None)
             self._move(reserved=amount)
         return Reservation(self, amount, price)
 
@@ -170,15 +189,22 @@ class Budget:
             yield budget
             budget = budget._parent
 
-    def _remaining(self) -> Limits:
-        rest = self._rest()
+    def _upwards_keeping(self) -> Iterator[tuple["Budget", Amount]]:
+        """Each with what of it is kept back from whoever asks here."""
+        kept = NOTHING
         for budget in self._upwards():
-            rest = rest.within(Limits(**{**vars(budget._rest()), "depth": rest.depth}))
+            yield budget, kept
+            kept += budget._kept_back
+
+    def _remaining(self) -> Limits:
+        rest = self._rest(NOTHING)
+        for budget, kept in self._upwards_keeping():
+            rest = rest.within(Limits(**{**vars(budget._rest(kept)), "depth": rest.depth}))
         return rest
 
-    def _rest(self) -> Limits:
+    def _rest(self, kept: Amount) -> Limits:
         """What this budget alone has left; a call that used more than it reserved leaves nothing, not less."""
-        used = self._settled + self._reserved
+        used = self._settled + self._reserved + kept
         left = {
             name: None if limit is None else max(type(limit)(0), limit - getattr(used, name))
             for name in _SPENDABLE
@@ -188,22 +214,23 @@ class Budget:
         left["seconds"] = None if seconds is None else max(0.0, seconds - self.elapsed_seconds)
         return Limits(**left, depth=self._limits.depth)
 
-    def _require(self, amount: Amount, *, priced: bool) -> None:
+    def _require(self, amount: Amount, kept: Amount, *, priced: bool) -> None:
         limits = self._limits
         if limits.dollars is not None and not priced:
             raise UnpricedModelError("This model has no price, so a limit in dollars cannot be kept.")
         if limits.seconds is not None and self.elapsed_seconds >= limits.seconds:
             raise BudgetExhaustedError(f"The time of {limits.seconds:g} seconds is over.", resource="seconds")
         for name in _SPENDABLE:
-            limit, asked = getattr(limits, name), getattr(amount, name)
+            limit, asked, back = getattr(limits, name), getattr(amount, name), getattr(kept, name)
             settled, reserved = getattr(self._settled, name), getattr(self._reserved, name)
-            if limit is not None and settled + reserved + asked > limit:
+            if limit is not None and settled + reserved + asked + back > limit:
                 under_way = f", {reserved} of them by calls under way" if reserved else ""
+                kept_back = f" and {back} are kept for the answer itself" if back else ""
                 raise BudgetExhaustedError(
                     f"The next call may take {asked} {_WORDS[name]}, and of {limit} "
-                    f"{settled + reserved} are taken{under_way}.",
+                    f"{settled + reserved} are taken{under_way}{kept_back}.",
                     resource=name,
-                    may_fit_later=settled + asked <= limit and reserved > getattr(NOTHING, name),
+                    may_fit_later=settled + asked + back <= limit and reserved > getattr(NOTHING, name),
                 )
 
     def _move(self, *, reserved: Amount, settled: Amount = NOTHING) -> None:

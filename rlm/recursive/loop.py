@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from rlm.answers import Usage
-from rlm.budgets import Budget
+from rlm.budgets import Amount, Budget, Limits
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.errors import (
@@ -50,6 +50,8 @@ _MAX_LOST_SANDBOXES = 3
 # Of the room that a prompt has; what is over is cut to half of it, so that the beginning stays the same for a while.
 _HISTORY_SHARE = 0.8
 _TRIMMED_SHARE = 0.4
+# What is kept of a budget for these, each with so much of earlier cells in its prompt.
+_LAST_CELLS, _TURNS_TOKENS = 2, 8_000
 # What share of a limit has to be spent before the model is told.
 _WARNING_SHARES = (0.5, 0.8, 0.95)
 # Failures of the root's own call after which the next may be better.
@@ -91,7 +93,15 @@ class RecursiveRun:
         self._question = question
         self._cancelled = cancelled
         self._told = told
-        self._subcalls = RecordedSubCalls(workspace.subcalls)
+        limits = workspace.budget.root.limits if workspace.budget is not None else Limits()
+        self._instructions = instructions(workspace.profile)
+        self._opening = opening(
+            question, workspace.corpus, deeper=self._may_descend(), limits=limits, cells=workspace.max_turns
+        )
+        self._budget = workspace.budget.keeping(self._of_last_cells()) if workspace.budget is not None else None
+        self._own = RecordedSubCalls(workspace.subcalls)
+        bound = workspace.bind(self._budget) if workspace.bind and self._budget else workspace.subcalls
+        self._subcalls = RecordedSubCalls(bound)
         self._turns: list[str] = []
         self._left_out = 0
         self._children = Usage()
@@ -103,9 +113,6 @@ class RecursiveRun:
         self.submissions = Submissions(
             question, workspace.corpus, self.opened, cancelled=lambda: cancelled() or self._time.ended()
         )
-        deeper = self._descend if self._may_descend() else None
-        self._instructions = instructions(workspace.profile)
-        self._opening = opening(question, workspace.corpus, deeper=deeper is not None)
         context = ToolContext(
             corpus=workspace.corpus,
             subcalls=self._subcalls,
@@ -116,13 +123,13 @@ class RecursiveRun:
             time=self._time,
             cancelled=cancelled,
             search=workspace.search(workspace.corpus) if workspace.search else None,
-            descend=deeper,
+            descend=self._descend if self._may_descend() else None,
         )
         self._toolbox = Toolbox(context)
 
     @property
     def usage(self) -> Usage:
-        return self._subcalls.usage + self._children
+        return self._own.usage + self._subcalls.usage + self._children
 
     @property
     def answer(self) -> Submitted | None:
@@ -140,7 +147,7 @@ class RecursiveRun:
         idle = lost = 0
         try:
             for number in range(1, self._workspace.max_turns + 1):
-                asked = self._ask()
+                asked = self._ask(number)
                 if asked is None:
                     return
                 turn, survived = self._turn(number, asked, session)
@@ -164,16 +171,27 @@ class RecursiveRun:
         finally:
             session.close()
 
-    def _ask(self) -> str | None:
+    def _of_last_cells(self) -> Amount:
+        """What the root's own calls for two more cells may cost: its code never spends the last of a budget."""
+        profile = self._workspace.profile
+        prompt = min(profile.max_prompt_tokens, estimated_tokens(self._instructions + self._opening) + _TURNS_TOKENS)
+        reading, writing = _LAST_CELLS * prompt, _LAST_CELLS * profile.max_output_tokens
+        dollars = profile.price.of(reading, writing) if profile.price is not None else Decimal(0)
+        return Amount(_LAST_CELLS, reading, writing, dollars)
+
+    def _ask(self, number: int) -> str | None:
         """The root's next reply; None where the run must end. One that failed in a way that may pass is empty, and
         why is the `_failure`."""
         if self._cancelled():
             raise RunCancelledError("The run was cancelled.")
         profile = self._workspace.profile
         call = SubCall(
-            self._instructions, self._prompt(going_on(self._warnings())), profile.max_output_tokens, purpose=ROOT
+            self._instructions,
+            self._prompt(going_on(self._warnings(), number, self._workspace.max_turns)),
+            profile.max_output_tokens,
+            purpose=ROOT,
         )
-        (reply,) = self._subcalls.run([call], cancelled=self._cancelled)
+        (reply,) = self._own.run([call], cancelled=self._cancelled)
         self._failure = reply.detail if isinstance(reply, SubFailure) else ""
         if not isinstance(reply, SubFailure):
             return reply.text
@@ -191,13 +209,15 @@ class RecursiveRun:
         By the run's own count and not by its budget, which begins with what was spent before where a run is resumed: it
         has to ask the same again.
         """
-        if self._workspace.budget is None:
+        if self._budget is None:
             return []
-        budget, warnings = self._workspace.budget.root, []
+        budget, kept, warnings = self._budget.root, self._budget.kept_back, list[str]()
         for name, spent in self._spent(budget).items():
             limit = getattr(budget.limits, name)
             share = float(spent) / float(limit) if limit else 0.0
-            if share >= _WARNING_SHARES[0]:
+            if share and limit - spent <= getattr(kept, name, 0):
+                warnings.append(f"what is left of the {_WARNED[name]} is kept for your cells: sub-calls are over.")
+            elif share >= _WARNING_SHARES[0]:
                 passed = max(each for each in _WARNING_SHARES if each <= share)
                 warnings.append(f"over {passed:.0%} of the {_WARNED[name]} are spent.")
         return warnings
@@ -216,6 +236,7 @@ class RecursiveRun:
         read = RootReply(None, FAILED.format(self._failure)) if self._failure else read_root_reply(reply)
         cell_, survived = Cell("", 0, None, 0.0), True
         if read.code is not None:
+            self._toolbox.begin_cell()
             cell_, survived = self._run_cell(read.code, session)
             notes = self._toolbox.notes()
             if survived:  # how far another came is not the same in each attempt
@@ -282,9 +303,9 @@ class RecursiveRun:
     def _descend(self, question: str, corpus: Corpus) -> Mapping[str, Any]:
         """A run of its own over a part, with a session of its own and what is left of the budget."""
         workspace = self._workspace
-        assert workspace.budget is not None
+        assert self._budget is not None
         assert workspace.bind is not None
-        budget = workspace.budget.child()
+        budget = self._budget.child()
         self._parts += 1
         below = replace(
             workspace,

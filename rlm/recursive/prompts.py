@@ -1,8 +1,9 @@
 """What a root model is told. The instructions come first and never change, so that servers keep them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from rlm.budgets import Limits
 from rlm.corpus.contents import samples
 from rlm.corpus.corpus import Corpus
 from rlm.profiles import ModelProfile
@@ -11,6 +12,9 @@ from rlm.prompts import without_template_tokens
 _TITLES = 10
 _SAMPLES = 3
 _SAMPLE_CHARS = 300
+NO_LIMITS = Limits()
+# So many before the last, the model is told.
+_FEW_CELLS = 4
 
 SYSTEM = """You answer a question about documents that are too long to read here. You work in a Python session: \
 reply with ONE cell between ```python and ```, look at what it prints, and go on. Variables stay from cell to cell. \
@@ -36,7 +40,8 @@ draft(answer, evidence) keeps an answer for the case that the budget ends; submi
 Rules:
 - Look before you read: outline, search, grep. Let code count, sort, join and compare; never let a model count.
 - Put many items into one batched call. Sub-models see only the prompt that you write.
-- evidence is a list of {"document", "start", "end", "quote"} with words copied from the document; each is checked. \
+- evidence is a list of {"document", "start", "end", "quote"} with words copied from the document; each is checked, \
+and so is each sentence of an answer. \
 Add computed=True when the answer is a value that your code counted or computed (a number, label, name, list or dict), \
 not a sentence. submit(None) when the documents do not say.
 - No files, no network. Not there: numpy, pandas, own __len__ and __lt__, endless generators.
@@ -49,8 +54,9 @@ def instructions(profile: ModelProfile) -> str:
     return f"{SYSTEM}\n- {advice}" if advice else SYSTEM
 
 
-def opening(question: str, corpus: Corpus, *, deeper: bool) -> str:
-    """The question and what is known of the corpus, of about the same size however large that is."""
+def opening(question: str, corpus: Corpus, *, deeper: bool, limits: Limits = NO_LIMITS, cells: int = 30) -> str:
+    """The question and what is known of the corpus, of about the same size however large that is; and what the whole
+    run may spend."""
     size = corpus.size
     mark = _mark(question, corpus)
     lines = [
@@ -66,6 +72,7 @@ def opening(question: str, corpus: Corpus, *, deeper: bool) -> str:
         lines += [f"BEGIN sample {mark}", _plain(sample.text, mark), f"END sample {mark}"]
     if not deeper:
         lines.append("rlm_query is not to be had here: use llm_query_batched and the operators.")
+    lines.append(f"Limits of the run: {', '.join([f'{cells} cells', *_spendable(limits)])}.")
     return "\n".join([*lines, "", f"Question: {_plain(question, mark)}"])
 
 
@@ -79,10 +86,29 @@ def left_out(count: int) -> str:
     return f"\n\n[The first {count} cells are left out here; their variables are still there.]"
 
 
-def going_on(warnings: Sequence[str]) -> str:
+def going_on(warnings: Sequence[str], number: int, cells: int) -> str:
+    """Asks for the cell of that number, from 1."""
     said = "".join(f"\nBudget: {warning}" for warning in warnings)
     ending = " Submit soon what you can support." if warnings else ""
-    return f"{said}{ending}\n\nReply with the next cell."
+    if number == cells:
+        ending = " This is the last cell: submit in it what you can support."
+    elif cells - number < _FEW_CELLS:
+        ending = " There are few cells left. Submit soon what you can support."
+    return f"{said}{ending}\n\nReply with cell {number} of {cells}."
+
+
+def _spendable(limits: Limits) -> Iterator[str]:
+    """In words, with the calls of sub-models in it."""
+    if limits.calls is not None:
+        yield f"{limits.calls:,} calls of models (a cell and a sub-call are one each; operators pack records into few)"
+    if limits.prompt_tokens is not None:
+        yield f"{limits.prompt_tokens:,} tokens to read"
+    if limits.completion_tokens is not None:
+        yield f"{limits.completion_tokens:,} tokens to write"
+    if limits.dollars is not None:
+        yield f"{limits.dollars} dollars"
+    if limits.seconds is not None:
+        yield f"{limits.seconds:,.0f} seconds"
 
 
 def _mark(question: str, corpus: Corpus) -> str:

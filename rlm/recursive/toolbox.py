@@ -1,5 +1,6 @@
 """The tools of a root model's code: read-only, and bound to one corpus by construction."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -13,7 +14,7 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.grep import count_matches, grep
 from rlm.corpus.records import Records, SplitBy, Splitting, split
 from rlm.corpus.search import FoundPassage
-from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
+from rlm.errors import AnswerError, BudgetExhaustedError, LanguageModelUnavailableError, RunCancelledError
 from rlm.operators.judged import NOTHING_CUT, Classification, Extraction, JudgedBy, judged_by_beginning
 from rlm.operators.operators import Operators, Working, finish
 from rlm.operators.prompts import one_line
@@ -22,13 +23,15 @@ from rlm.recursive.spans import OpenedSpans, Remark, parse_handle, parse_handles
 from rlm.recursive.submitting import Submissions
 from rlm.recursive.time_limit import RESOURCE, TimeLimit
 from rlm.sandbox.port import Tool, ToolError
-from rlm.subcalls.port import SubCall, SubCalls, SubReply
+from rlm.subcalls.port import SubCall, SubCalls, SubFailure, SubReply
 from rlm.tokens import estimated_tokens
 
 _MAX_RECORDS = 300_000
 _MAX_PAIRS = 2_000_000
 _MAX_READ_CHARS = 2_000_000
 _EXAMPLE_CHARS = 100
+# Of tools, in a cell; a loop that calls one for each of so many things is better done by one call.
+_MAX_CALLS = 20_000
 # What is left out of records is told with an answer where it is more than this share of them.
 _SHARE_LEFT_OUT = 0.05
 _SUB_SYSTEM = (
@@ -66,6 +69,11 @@ class Toolbox:
         self._pages: dict[tuple[str, bool], str | None] = {}
         self._notes: dict[str, None] = {}
         self._stopped = context.time.bounding(context.cancelled)
+        self._calls = 0
+
+    def begin_cell(self) -> None:
+        """Each cell may call so many tools."""
+        self._calls = 0
 
     def tools(self) -> dict[str, Tool]:
         made = (
@@ -73,11 +81,22 @@ class Toolbox:
             *(self.classify, self.extract, self.filter_records, self.map_records, self.pairs),
             *(self.llm_query, self.llm_query_batched, self.rlm_query),
         )
-        time = self._context.time
         return {
-            **{tool.__name__: _telling(tool, time.require) for tool in made},
-            **{tool.__name__: _telling(tool, time.require_to_hand_in) for tool in (self.draft, self.submit)},
+            **{tool.__name__: _telling(tool, self._require_room) for tool in made},
+            **{
+                tool.__name__: _telling(tool, self._context.time.require_to_hand_in)
+                for tool in (self.draft, self.submit)
+            },
         }
+
+    def _require_room(self) -> None:
+        self._context.time.require()
+        self._calls += 1
+        if self._calls > _MAX_CALLS:
+            raise ToolError(
+                f"this cell has called tools {_MAX_CALLS:,} times, and that is the most: read() and the operators take "
+                "lists, and count() and grep() go through all documents at once"
+            )
 
     def notes(self) -> list[str]:
         """What the model has to know of what its tools returned since this was last asked."""
@@ -166,6 +185,10 @@ class Toolbox:
         self._context.opened.scan(whole)
         if len(whole) == len(within.documents):
             self._tell_left_out(cut, within)
+        elif not found:
+            self._note(
+                "records() found none in that part. Records look as in most of the document; read() gives the text."
+            )
         return [plain(each) for each in found]
 
     def _tell_left_out(self, cut: Records, within: Corpus) -> None:
@@ -275,9 +298,13 @@ class Toolbox:
         if not isinstance(prompts, list | tuple):
             raise ToolError("prompts is a list of texts")
         replies = self._ask(list(prompts))
-        failed = [reply for reply in replies if not isinstance(reply, SubReply)]
+        failed = [reply for reply in replies if isinstance(reply, SubFailure)]
+        reasons = [reply.code.replace("_", " ") if isinstance(reply, SubFailure) else "" for reply in replies]
+        self._context.opened.ask(zip(prompts, reasons, strict=True))
         if failed and len(failed) == len(replies):
             raise ToolError(f"none of the {len(replies)} sub-calls has a reply: {failed[0].detail}")
+        for reason, count in Counter(filter(None, reasons)).items():
+            self._note(f"llm_query_batched: {count:,} of {len(replies):,} have no reply: {reason}.")
         texts = [reply.text if isinstance(reply, SubReply) else None for reply in replies]
         self._context.submissions.values.know_said(texts)
         return texts
@@ -285,8 +312,12 @@ class Toolbox:
     def rlm_query(self, question: str, handle: object = None) -> dict[str, Any]:
         if self._context.descend is None:
             raise ToolError("this run may not go deeper: use llm_query_batched and the operators")
-        handles = parse_handles([handle] if not isinstance(handle, list) else handle, self._corpus) if handle else []
-        part = self._corpus.within(handles) if handles else self._corpus
+        if handle is None:
+            part = self._corpus
+        elif handle:
+            part = self._corpus.within(parse_handles(handle if isinstance(handle, list) else [handle], self._corpus))
+        else:
+            raise ToolError("there are no documents in an empty list; leave handle out to ask all of them")
         return dict(self._context.descend(_text(question, "question"), part))
 
     def draft(self, answer: object, evidence: object = None, computed: bool = False) -> str:
@@ -331,7 +362,7 @@ def _telling(tool: Callable[..., _Returned], require: Callable[[], None]) -> Cal
 
 
 def _for_the_code(error: LeadlineError) -> bool:
-    if isinstance(error, RunCancelledError):
+    if isinstance(error, RunCancelledError | LanguageModelUnavailableError):
         return False
     if isinstance(error, BudgetExhaustedError):
         return error.resource != RESOURCE

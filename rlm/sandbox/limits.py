@@ -14,7 +14,7 @@ class SandboxLimits:
     memory_bytes: int = 512 * 1024**2
     cell_seconds: float = 30.0
     recursion_depth: int = 200
-    calls: int = 20_000
+    calls: int = 200_000
     output_chars: int = 20_000
     error_chars: int = 3_000
     sessions: int = 64

@@ -234,3 +234,40 @@ def test_what_was_paid_before_is_charged_to_a_part_and_to_the_whole_even_where_i
     part = whole.child(Limits(calls=1))
     part.charge(calls=2, prompt_tokens=10, completion_tokens=1)
     assert (part.remaining().calls, whole.remaining().calls, whole.spent.prompt_tokens) == (0, 1, 10)
+
+
+def test_what_is_kept_back_is_left_for_whoever_kept_it() -> None:
+    assert Budget(Limits(dollars=Decimal(1))).keeping(Amount(2, 100, 50, Decimal("0.5"))).kept_back == Amount(
+        2, 100, 50, Decimal("0.1")
+    )
+    own = Budget(Limits(calls=20, prompt_tokens=1_000))
+    others = own.keeping(Amount(2, 100, 50))
+    for _ in range(18):
+        reserve(others).release()
+        reserve(others, completion=0).settle(prompt_tokens=10, completion_tokens=0)
+    with pytest.raises(BudgetExhaustedError, match="of 20 18 are taken and 2 are kept for the answer itself"):
+        reserve(others)
+    assert others.remaining().calls == 0
+    assert own.remaining().calls == 2
+    for _ in range(2):
+        reserve(own).settle(prompt_tokens=10, completion_tokens=5)
+    with pytest.raises(BudgetExhaustedError):
+        reserve(own)
+
+
+def test_parts_of_parts_leave_what_each_above_them_has_kept() -> None:
+    root = Budget(Limits(calls=40, depth=1))
+    code = root.keeping(Amount(2))
+    part = code.child()
+    below = part.keeping(Amount(2))
+    assert [each.limits.depth for each in (root, code, part, below)] == [1, 1, 0, 0]
+    assert [each.remaining().calls for each in (root, code, part, below)] == [40, 38, 38, 36]
+    for _ in range(36):
+        reserve(below).settle(prompt_tokens=1, completion_tokens=1)
+    assert [each.remaining().calls for each in (root, code, part, below)] == [4, 2, 2, 0]
+
+
+def test_of_a_small_limit_nothing_is_kept_back() -> None:
+    others = Budget(Limits(calls=5)).keeping(Amount(2, 100, 100))
+    assert others.kept_back.calls == 0
+    assert others.remaining().calls == 5
