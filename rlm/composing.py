@@ -33,14 +33,17 @@ def compose(judged: Sequence[Judged]) -> Composed:
     citations = CitationList()
     claims = [_claim(each, citations) for each in judged]
     parts = [_marked(claim) + ("" if claim.supported else f" (not confirmed: {claim.reason})") for claim in claims]
+    lines = [each.opens_line for each in judged]
     if not any(claim.supported for claim in claims):
         evidence = dict.fromkeys(located for each in judged for located in each.evidence)
         quoted = [_quoted(located, citations) for located in evidence]
         claims += quoted
         parts += [f"The document says: {_quotation(claim)}" for claim in quoted]
+        lines += [False] * len(quoted)
     status = AnswerStatus.ANSWERED if all(claim.supported for claim in claims) else AnswerStatus.PARTIAL
-    spaced = tuple(part if position == 0 else f" {part}" for position, part in enumerate(parts))
-    return Composed(status, spaced, tuple(claims), citations.citations)
+    apart = ["\n" if opens_line else " " for opens_line in lines[1:]]
+    spaced = [*parts[:1], *(space + part for space, part in zip(apart, parts[1:], strict=True))]
+    return Composed(status, tuple(spaced), tuple(claims), citations.citations)
 
 
 def not_found(searched: Searched) -> Composed:

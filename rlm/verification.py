@@ -36,11 +36,13 @@ class Located:
 
 @dataclass(frozen=True)
 class Judged:
-    """A sentence of the reply, the quotations it rests on and whether they support it."""
+    """A sentence of the reply, the quotations it rests on and whether they support it; `opens_line` is whether it was
+    written on a line of its own."""
 
     text: str
     evidence: tuple[Located, ...]
     support: Support
+    opens_line: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,25 +196,37 @@ def _claims(question: str, answer: str, evidence: Sequence[Located], most: int) 
     said = words(answer)
     if not said.stems and not said.numbers:
         return tuple(Judged(located.text, (located,), Support(True, 1.0)) for located in evidence)
-    sentences = list(_under_headings(statements(answer))) if evidence else []
-    judged = ((heading, _judge(question, sentence, evidence)) for heading, sentence in sentences[:most])
-    return tuple(replace(claim, text=f"{heading}{claim.text}") for heading, claim in judged)
+    pieces = statements(answer) if evidence else []
+    judged = ((each, _judge(question, each.text, evidence)) for each in pieces[:most])
+    return tuple(
+        replace(claim, text=f"{each.headings}{claim.text}", opens_line=each.opens_line) for each, claim in judged
+    )
 
 
-def statements(answer: str) -> list[str]:
-    """An answer's sentences, list items and headings."""
-    return [answer[start:end] for start, end in sentence_spans(answer)]
+@dataclass(frozen=True)
+class Statement:
+    """A sentence or list item, after `headings` that lead up to it, `Timeline: `, and say nothing to be confirmed."""
+
+    text: str
+    headings: str
+    opens_line: bool
 
 
-def _under_headings(sentences: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each sentence with what only leads up to it, `Timeline: `, which says nothing that could be confirmed."""
-    headings = ""
-    for at, sentence in enumerate(sentences, start=1):
-        if at < len(sentences) and _HEADING.fullmatch(sentence):
-            headings += f"{sentence.strip('#*: ')}: "
-        else:
-            yield headings, sentence
-            headings = ""
+def statements(answer: str) -> list[Statement]:
+    """What an answer says, piece by piece."""
+    found: list[Statement] = []
+    spans = sentence_spans(answer)
+    headings, opens_line, before = "", False, 0
+    for at, (start, end) in enumerate(spans, start=1):
+        text = answer[start:end]
+        opens_line |= "\n" in answer[before:start]
+        before = end
+        if at < len(spans) and _HEADING.fullmatch(text):
+            headings += f"{text.strip('#*: ')}: "
+            continue
+        found.append(Statement(text, headings, opens_line))
+        headings, opens_line = "", False
+    return found
 
 
 def _judge(question: str, claim: str, evidence: Sequence[Located]) -> Judged:

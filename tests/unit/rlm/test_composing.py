@@ -19,6 +19,11 @@ def test_each_claim_is_followed_by_its_markers() -> None:
     assert [citation.number for citation in composed.citations] == [1, 2]
 
 
+def test_what_was_written_on_a_line_of_its_own_stands_on_one() -> None:
+    claims = [Judged("Two:", (FIRST,), YES, opens_line=True), Judged("- a record", (SECOND,), YES, opens_line=True)]
+    assert compose(claims).text == "Two: [1]\n- a record [2]"
+
+
 def test_citations_show_the_source_as_it_stands() -> None:
     (citation,) = compose([Judged("308 points", (FIRST,), YES)]).citations
     assert citation.quote == "It was 308\npoints."

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from rlm.composing import compose
 from rlm.recursive.spans import OpenedSpans
 from rlm.recursive.submitting import MAX_STATEMENTS, Submissions, Submitted
 from rlm.sandbox.port import ToolError
@@ -101,6 +102,11 @@ def test_markers_headings_and_what_leads_up_to_a_list_are_no_claims(answer: str)
 def test_a_heading_stays_with_what_stands_under_it() -> None:
     found = handed_in(f"## Timeline\n\n{SIGNED}", [SIGNED])
     assert [claim.text for claim in found.claims] == [f"Timeline: {SIGNED}"]
+
+
+def test_the_lines_of_a_list_stay_lines() -> None:
+    found = handed_in(f"- {SIGNED}\n- It ended the Nine Years' War.", [SIGNED, "It ended the Nine Years' War."])
+    assert compose(found.claims).text == f"- {SIGNED} [1]\n- It ended the Nine Years' War. [2]"
 
 
 def test_a_citation_is_where_its_handle_says_and_equal_words_elsewhere_stay_apart() -> None:
