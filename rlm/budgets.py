@@ -15,8 +15,6 @@ from typing import Any, Self
 from rlm.errors import BudgetExhaustedError, UnpricedModelError
 from rlm.prices import Price
 
-# Spent shares at which the root model is told, so that it can come to an end by itself.
-
 
 @dataclass(frozen=True)
 class Limits:
