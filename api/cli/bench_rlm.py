@@ -44,7 +44,7 @@ Unanswerable = Annotated[
 Haystack = Annotated[
     Path | None,
     typer.Option(
-        help="Hide the facts in this folder's .txt and .md files, not in generated prose; none are in records."
+        help="Hide needles, and the facts of multi-hop, in this folder's .txt and .md files, not in generated prose."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON line a question, and a last one of sums.")]
