@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from api import problems
 from api.middleware import RequestContext
+from api.problem_schemas import PROBLEMS
 from api.routes import answers, batches, documents, health, runs, search
 from api.services import Services
 
@@ -19,6 +20,8 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     app.add_middleware(RequestContext)
     problems.install(app)
-    for route in (documents, batches, search, answers, runs, health):
+    for route in (documents, batches, search, health):
         app.include_router(route.router)
+    for route in (answers, runs):
+        app.include_router(route.router, responses=PROBLEMS)
     return app

@@ -194,7 +194,10 @@ class StatusOut(Wire):
 
 
 class BudgetIn(Wire):
-    """The most that an answer may spend; what is left out has no limit. Dollars need a model whose price is known."""
+    """The most that an answer may spend; what is left out has no limit.
+
+    Dollars need a model whose price is known, and limit nothing where it is 0.
+    """
 
     calls: int | None = Field(None, ge=0)
     prompt_tokens: int | None = Field(None, ge=0)
@@ -213,8 +216,8 @@ class QuestionIn(Wire):
     `confirmation_required`, unless `confirm` is true or a `budget` is set; what a budget does not cover is left out,
     and the answer says so. Of many records a model reads a sample and what a classifier trained on it is not sure of;
     with `every_record` it reads them all. What a run of code that the model writes will cost cannot be told before:
-    without a `budget` it ends after 500 calls or 15 minutes, and after a dollar where it costs money and `confirm` is
-    not true.
+    without a `budget` it ends after 500 calls or 15 minutes, and after a dollar where the model's price is known and
+    not 0 and `confirm` is not true.
     """
 
     question: str
@@ -265,7 +268,7 @@ class ClaimOut(Wire):
 
 
 class SearchedDocumentOut(Wire):
-    """A document that was looked at."""
+    """A document that was looked at; `read` is less than `passages` in direct answers and chains alone."""
 
     document_id: str
     title: str
@@ -274,7 +277,12 @@ class SearchedDocumentOut(Wire):
 
 
 class SearchedOut(Wire):
-    """What was searched and how much of it a language model read."""
+    """What an answer was looked for in.
+
+    Of a direct answer or a chain, `passages` were found and `read` of them shown to the model; of an exhaustive one,
+    they are the records that conditions in code left, and those of them that the model judged; of a recursive one,
+    both count the spans that the model's code was given or had judged.
+    """
 
     passages: int
     read: int
@@ -290,7 +298,17 @@ class UsageOut(Wire):
 
 
 class CoverageOut(Wire):
-    """How much of what was in scope was read, and what failed; tokens are estimates."""
+    """How much of what was in scope was read, and what failed; tokens are estimates.
+
+    Of an exhaustive answer the scope is the records that a step of its plan was about, those that conditions in code
+    left. `slices` counts them, `slices_read` those that the model judged, `slices_inferred` those that a classifier
+    labelled, `slices_failed` those that a call failed for; the rest the budget did not cover. Of a record that was
+    judged by its beginning, `tokens_read` has that part. Where nothing had to be judged, nothing is read.
+
+    Of a recursive answer the slices are all documents in scope. One is read when any span of it was given to code or
+    judged, inferred when only a classifier labelled records of it, and failed when a record of it was not judged.
+    `tokens_read` counts the spans, each token once; text that code searched for a pattern is not read.
+    """
 
     tokens_in_scope: int
     tokens_read: int

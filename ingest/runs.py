@@ -14,7 +14,7 @@ class RunState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     COMPLETED = "completed"
-    PARTIAL = "partial"  # what could be found out within the budget
+    PARTIAL = "partial"  # its answer is partial, and was not finished or comes from less than its scope
     FAILED = "failed"
     CANCELLED = "cancelled"
 

@@ -51,7 +51,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class SearchedDocument:
-    """A document among whose passages an answer was looked for; `read` of its `passages` went to the model."""
+    """A document among whose passages, or records, an answer was looked for.
+
+    `read` of its `passages` went to the model in direct answers and chains; in others it is all of them.
+    """
 
     document_id: str
     title: str
@@ -61,7 +64,11 @@ class SearchedDocument:
 
 @dataclass(frozen=True)
 class Searched:
-    """How many passages were found, how many of them a language model read, and their documents, best first."""
+    """How many passages were found, how many of them a language model read, and their documents, best first.
+
+    Of an exhaustive answer, they are the records that conditions in code left and those that the model judged; of a
+    recursive one, both are the spans that its code was given or had judged.
+    """
 
     passages: int
     read: int
@@ -73,8 +80,12 @@ class Coverage:
     """How much of what was in scope was read; every token counts once, however often it was read.
 
     The scope was cut into `slices`, each called a `unit`. A language model read `slices_read` of them; for
-    `slices_inferred` a classifier that was trained on the model's own labels spoke; `slices_failed` have no result. The
-    rest was left out on purpose (by a filter in code) or for want of budget. Tokens are estimates.
+    `slices_inferred` a classifier that was trained on the model's own labels spoke; `slices_failed` have no result.
+    Tokens are estimates.
+
+    Of an exhaustive answer the slices are the records that a step was about: what a condition in code left out is not
+    in scope, and the rest was left out for want of budget. Of a recursive one they are the documents, each read when
+    any span of it was given to code or judged; the rest was not opened.
     """
 
     tokens_in_scope: int

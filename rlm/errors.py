@@ -111,7 +111,9 @@ class BudgetExhaustedError(AnswerError):
     """The run has spent what it was given, or what is left does not cover the next step."""
 
     code = "budget_exhausted"
-    default_hint = "Ask again with a larger budget, or of fewer documents; what was read already is not paid for again."
+    default_hint = (
+        "Ask again with a larger budget, or of fewer documents; records that were judged before are not paid for again."
+    )
 
     def __init__(
         self, detail: str, *, hint: str | None = None, resource: str = "", may_fit_later: bool = False

@@ -38,8 +38,8 @@ def ask(
 
     Questions about many records (how many, which most, which pairs) are answered by judging every record. Over a large
     body of documents that is begun only with --confirm or a budget; the refusal says what it would cost. A model that
-    answers by code that it writes (`--strategy recursive`) ends after 500 calls, 15 minutes or, without --confirm, a
-    dollar, unless a budget is set.
+    answers by code that it writes (`--strategy recursive`) ends after 500 calls or 15 minutes and, where its price is
+    known and not 0, without --confirm after a dollar. A budget takes the place of all of these.
     """
     console = Console(stderr=True)
     limits = {

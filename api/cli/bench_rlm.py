@@ -22,6 +22,7 @@ from api.cli.lines import short
 from rlm.benchmark.corpus import BenchmarkFolder, Question
 from rlm.benchmark.generate import TASKS, Spec, generate
 from rlm.benchmark.labels import LABEL_SETS, TUNED
+from rlm.benchmark.pairs import LABELS as PAIRS_LABELS
 from rlm.benchmark.results import Outcome, Row, judge, summarize
 from rlm.budgets import Limits
 from rlm.prices import Price
@@ -33,20 +34,31 @@ Task = Annotated[str, typer.Argument(help=f"{', '.join(TASKS)}.")]
 Size = Annotated[str, typer.Option(help="Tokens of all documents together, such as 8k, 128k or 10m.")]
 Count = Annotated[int, typer.Option(help="How many questions.", min=1)]
 Seed = Annotated[int, typer.Option(help="Chooses everything that is drawn; the same seed gives the same bytes.")]
-Labels = Annotated[str, typer.Option(help=f"Of tasks over records: {', '.join(LABEL_SETS)}.")]
+Labels = Annotated[
+    str, typer.Option(help=f"Of tasks over records: {', '.join(LABEL_SETS)}; pairs are about {PAIRS_LABELS} alone.")
+]
 Unanswerable = Annotated[
     float,
     typer.Option(help="The share of questions whose answer stands nowhere; none of those over records.", min=0, max=1),
 ]
 Haystack = Annotated[
-    Path | None, typer.Option(help="Hide needles in the .txt and .md files of this folder, not in generated prose.")
+    Path | None,
+    typer.Option(
+        help="Hide needles, and the facts of multi-hop, in this folder's .txt and .md files, not in generated prose."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON line a question, and a last one of sums.")]
 
 
 def rlm_generate(
     task: Task,
-    folder: Annotated[Path, typer.Argument(help="Where to write documents/, questions.jsonl and benchmark.json.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Where to write documents/, questions.jsonl and benchmark.json, and of tasks over records "
+            "records.jsonl with each one's hidden label."
+        ),
+    ],
     size: Size = "128k",
     count: Count = 5,
     seed: Seed = 0,
@@ -67,7 +79,10 @@ def rlm_generate(
 def rlm_score(
     folder: Annotated[Path, typer.Argument(help="A folder that `leadline bench rlm-generate` wrote.")],
     answers: Annotated[
-        Path, typer.Argument(help='JSON lines: {"id": …, "answer": …}, and calls, tokens, seconds where known.')
+        Path,
+        typer.Argument(
+            help='JSON lines: {"id": …, "answer": …}, and calls, prompt_tokens, completion_tokens, seconds where known.'
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
@@ -114,7 +129,8 @@ def rlm(
     """Ask a whole service about generated documents, and score its answers.
 
     The service is started on a data folder of its own and gets the documents as any upload; the model is the one that
-    LEADLINE_LLM names.
+    LEADLINE_LLM names. --max-calls bounds each question; without it a recursive answer has 500 calls and 900 seconds,
+    and any other has no limit. No estimate is asked to be confirmed.
     """
     if wait not in ("searchable", "ready"):
         raise typer.BadParameter("say searchable or ready", param_hint="--wait")

@@ -27,7 +27,8 @@ from ingest.errors import LeadlineError
 from ingest.parsing.sandbox import ParserSandbox
 from retrieval.build import encoders
 from retrieval.models.store import FileState, ModelStore
-from rlm.profiles import ProfileFileError
+from rlm.prices import FREE, Price
+from rlm.profiles import ModelProfile, ProfileFileError
 from rlm.sandbox.build import build_sandbox, interpreter_release
 from rlm.sandbox.forms import SandboxForm
 
@@ -212,9 +213,22 @@ def _profile(settings: Settings) -> Iterator[Finding]:
     except ProfileFileError as error:
         yield Finding("model profile", error.detail, error.hint)
         return
-    price = "price not known" if profile.price is None else "price known"
+    yield Finding("model profile", about_profile(profile))
+
+
+def about_profile(profile: ModelProfile) -> str:
+    """What decides how a model answers and what that costs, for people."""
+    writes = "writes code" if profile.writes_code else "fills in plans"
     sizes = f"a window of {profile.context_tokens:,} tokens, {profile.parallel_calls} calls at once"
-    yield Finding("model profile", f"{profile.name}: {sizes}, {price}")
+    return f"{profile.name}: {writes}, {sizes}, {_priced(profile.price)}"
+
+
+def _priced(price: Price | None) -> str:
+    if price is None:
+        return "price not known"
+    if price == FREE:
+        return "free"
+    return f"${price.prompt:f} and ${price.completion:f} for a million tokens read and written"
 
 
 _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (

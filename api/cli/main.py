@@ -43,7 +43,7 @@ COMMANDS = {
     "bench": Target("api.cli.bench:app", "Measure speed against the bare parts, and answers over long documents."),
     "keys": Target("api.cli.keys:app", "Make, list and revoke API keys."),
     "queue": Target("api.cli.queue:app", "Show what waits; pause and resume a kind of work."),
-    "runs": Target("api.cli.runs:app", "List, show, watch and cancel answers that are made in the background."),
+    "runs": Target("api.cli.runs:app", "List, show, watch, cancel and delete answers that are made in the background."),
     "batch": Target("api.cli.batch:app", "Show, list and cancel batches of uploads."),
     "replies": Target("api.cli.replies:app", "Show how much of language models' replies is kept, and forget them."),
     "index": Target(

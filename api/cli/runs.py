@@ -17,7 +17,9 @@ from api.cli.environment import read_settings
 from api.cli.lines import cell_line, short
 from ingest.runs import RunState
 
-app = typer.Typer(help="List, show, watch and cancel answers that are made in the background.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, watch, cancel and delete answers that are made in the background.", no_args_is_help=True
+)
 
 Identifier = Annotated[str, typer.Argument(help="The run's id, as `leadline runs list` shows it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -49,7 +51,7 @@ def listing(
 
 @app.command()
 def show(run: Identifier, as_json: AsJson = False) -> None:
-    """A run as a tree of what was done, and its answer when there is one."""
+    """A run: what was done, a line each, and its answer when there is one; --json has every event."""
     with connect(read_settings()) as client:
         found = client.get(f"/v1/runs/{run}")
         events = list(_events(client, run))

@@ -57,10 +57,10 @@ async def ask(
     the run's address in `Location`. The same `Idempotency-Key` again is the same run (`200`).
 
     With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen: `routed` (the strategy
-    and why), `retrieved` and `reading`, or `planned` and `working` of an answer that is computed from records, `cell`
-    (code that a model wrote, and what came of it) of a recursive one, `delta` (a piece of the text, checked before it
-    is sent), and last `completed` with the whole answer or `error` with a problem. Closing the connection ends the
-    work, streamed or not.
+    and why); `retrieved` and `reading` of one that reads passages; `planned` and `working` of one that is computed from
+    records; `planned` and `reading` of a chain; `cell` (code that a model wrote, and what came of it) and `working`
+    with the step `cells` of a recursive one; `delta` (a piece of the text, checked before it is sent); and last
+    `completed` with the whole answer or `error` with a problem. Closing the connection ends the work, streamed or not.
     """
     question = check_question(body.question)
     if body.background:

@@ -62,7 +62,8 @@ async def events(
 ) -> Response | RunEventPage:
     """What is done in a run, as server-sent events until it ends; after `Last-Event-ID`, what came after that one.
 
-    The last event is `end`, with the run and its answer. With `Accept: application/json`, a page of them instead.
+    The last event is `end`, with the run and its answer. With `Accept: application/json`, a page of them instead, whose
+    `end` has the run's state, and why it failed, but neither run nor answer.
     """
     run = await run_in_threadpool(served.runs.run, caller.tenant_id, run_id)
     if request.headers.get("accept", "").startswith("application/json"):

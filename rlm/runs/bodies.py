@@ -135,7 +135,8 @@ def event_entry(event: Event, occurrence: int) -> Entry | None:
 def state_of(answer: Answer) -> RunState:
     """How a run ends with this answer.
 
-    One with a flagged claim is whole; one that was not finished, or comes from less than its scope, is not.
+    Partial where the answer is `partial` and was not finished, or comes from less than its scope; one that is `partial`
+    for a flagged claim alone is whole.
     """
     incomplete = not answer.finished or (answer.coverage is not None and not answer.coverage.complete)
     return RunState.PARTIAL if incomplete and answer.status is AnswerStatus.PARTIAL else RunState.COMPLETED

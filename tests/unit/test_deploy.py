@@ -28,6 +28,25 @@ def test_every_setting_that_is_given_exists(services: dict[str, Any]) -> None:
     assert {name for name in given if name.startswith("LEADLINE_")} <= known
 
 
+def test_whoever_asks_a_model_has_all_that_is_set_of_it(services: dict[str, Any]) -> None:
+    of_models = {"LEADLINE_LLM", "LEADLINE_LLM_API_KEY", "LEADLINE_LLM_CONTEXT_TOKENS", "LEADLINE_MODEL_PROFILES"}
+    for name in ("api", "runs"):
+        given, volumes = services[name]["environment"], services[name]["volumes"]
+        assert of_models <= given.keys()
+        inside = given["LEADLINE_MODEL_PROFILES"].removeprefix("${LEADLINE_MODEL_PROFILES:+").removesuffix("}")
+        assert any(volume.startswith("${LEADLINE_MODEL_PROFILES:-") and f"}}:{inside}:" in volume for volume in volumes)
+
+
+def test_what_is_given_without_a_value_is_as_if_it_were_not_set(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in services["api"]["environment"].items():
+        if re.fullmatch(r"\$\{\w+:(?:-|\+[^}]*)\}", value):
+            monkeypatch.setenv(name, "")
+    settings = Settings(home=tmp_path)
+    assert (settings.llm_api_key, settings.llm_context_tokens, settings.model_profiles) == (None, None, None)
+
+
 def test_every_command_exists_and_every_queue_is_served(services: dict[str, Any]) -> None:
     commands = [str(service.get("command", "")).split() for service in services.values()]
     ours = [command for command in commands if command[:1] == ["leadline"]]
