@@ -18,7 +18,7 @@ from rlm.operators.reading import PROBED
 from rlm.operators.weighing import MOST_LABELS, MOST_WRITTEN_CHARS, RecordsWeighed
 from rlm.plan.executor import projection, rows_kept
 from rlm.plan.layout import Layout, spread
-from rlm.plan.plan import Classify, Extract, JudgePairs, Plan, Step
+from rlm.plan.plan import Classify, Extract, Filter, JudgePairs, Plan, Step
 from rlm.plan.record_pairs import number_of_pairs
 from rlm.profiles import ModelProfile
 from rlm.strategies import never
@@ -100,7 +100,8 @@ def estimate(
         reads = _reads(records, cascade)
         labels = step.labels.labels if isinstance(step, Classify) else ()
         weighed = _weighed(step, records) if weigh else None
-        if weighed is None and not isinstance(step, Extract):
+        read_once = isinstance(step, Extract) or (weigh and isinstance(step, Filter))
+        if weighed is None and not read_once:
             reads += min(reads, PROBED) + _READ_AGAIN * max(0, reads - PROBED)
         calls = _calls(reads, each, pack)
         shown = _PROMPT_TOKENS + sum(estimated_tokens(label.line) for label in labels)

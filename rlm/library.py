@@ -119,9 +119,13 @@ class Library:
             profile,
             pack=pack_limits(profile),
             cascade=_limits(every_record or self._embedder is None),
-            weigh=profile.log_likelihoods and self._embedder is not None,
+            weigh=self.weighs(profile),
             cancelled=cancelled,
         )
+
+    def weighs(self, profile: ModelProfile) -> bool:
+        """Whether labels, yes and no are weighed by likelihoods and embeddings, and not asked for."""
+        return profile.log_likelihoods and self._embedder is not None
 
     def exhaustive(
         self,

@@ -14,6 +14,7 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.records import SplitBy
 from rlm.errors import NotExhaustiveError, RunTooLargeError
 from rlm.estimates import Estimate
+from rlm.negation import negated
 from rlm.plan.executor import require_few_pairs
 from rlm.plan.judging import noun_judged
 from rlm.plan.layout import Layout, look
@@ -99,10 +100,11 @@ def route(
     *,
     can_judge: bool,
     can_program: bool = False,
+    can_weigh: bool = False,
     cancelled: Callable[[], bool] = never,
 ) -> Route:
-    """`can_judge` is whether there is a language model, `can_program` whether it writes code well. A forced strategy is
-    taken as it is."""
+    """`can_judge` is whether there is a language model, `can_program` whether it writes code well, `can_weigh` whether
+    its yes or no of a record is weighed. A forced strategy is taken as it is."""
     if wanted.strategy is not StrategyName.AUTO:
         return _forced(question, wanted.strategy, open_corpus, cancelled)
     if can_program and (shape := _shape(question)):
@@ -121,7 +123,7 @@ def route(
         return _unplanned(question, corpus, layout, "no plan over records has the shape of the question", can_program)
     if plan.steps and not can_judge:
         return Route(StrategyName.DIRECT, "Direct: judging records takes a language model, and there is none.")
-    if _guessed(question, plan, layout, can_program):
+    if _guessed(question, plan, layout, can_program, can_weigh):
         return _unplanned(
             question, corpus, layout, "the documents are no list of what the question counts", can_program
         )
@@ -174,14 +176,16 @@ def _asks_for_a_chain(question: str) -> bool:
     return bool(linked) or len(descriptions(take_apart(question).asked)) > 1
 
 
-def _guessed(question: str, plan: Plan, layout: Layout, can_program: bool) -> bool:
+def _guessed(question: str, plan: Plan, layout: Layout, can_program: bool, can_weigh: bool) -> bool:
     """Whether a yes/no question would be asked about records that nobody spoke of: "How many ships are in the bay?".
 
-    A small model says no to nearly all of them: it is asked only where records are called by a word for such.
+    A small model says no to nearly all of them: where its likelihoods are not weighed, it is asked only of records that
+    are called by a word for such. Of pairs, and of what something is not, they do not tell.
     """
     if not any(isinstance(step, Filter | JudgePairs) for step in plan.steps):
         return False
     noun = noun_judged(take_apart(question).asked)
-    meant = layout.counts(noun) if can_program else re.fullmatch(RECORDS, noun, re.IGNORECASE) is not None
-    of_pairs = isinstance(plan.answer, RecordPairs)
-    return plan.splitting.by is SplitBy.CHUNK or not meant or (of_pairs and not can_program)
+    called = not can_program and re.fullmatch(RECORDS, noun, re.IGNORECASE) is not None
+    meant = called or ((can_program or can_weigh) and layout.counts(noun))
+    beyond = isinstance(plan.answer, RecordPairs) or (can_weigh and negated(take_apart(question).asked))
+    return plan.splitting.by is SplitBy.CHUNK or not meant or (beyond and not can_program)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Protocol
 
 import numpy as np
 
@@ -31,7 +32,7 @@ from rlm.operators.inference import UNSURE, Inferences
 from rlm.operators.judged import Doubt
 from rlm.operators.labels import LabelSet
 from rlm.operators.packing import Progress
-from rlm.operators.reading import LabelReader, Read, Vectors
+from rlm.operators.reading import Read, Vectors
 from rlm.strategies import never
 
 _BLOCK = 4096
@@ -65,8 +66,14 @@ class Cascaded:
     doubt: Doubt
 
 
+class Reader(Protocol):
+    """Whoever judges records one by one: a model."""
+
+    def carefully(self, numbers: Sequence[int]) -> Generator[Progress, None, Read]: ...
+
+
 def cascade(
-    reader: LabelReader,
+    reader: Reader,
     labels: LabelSet,
     records_of: Counter[int],
     vectors: Vectors | None,

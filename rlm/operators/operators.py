@@ -15,7 +15,8 @@ from retrieval.embedding import Embedder
 from rlm.corpus.cancelling import require_wanted, unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.operators.cascade import Cascaded, CascadeLimits, cascade
+from rlm.negation import negated
+from rlm.operators.cascade import Cascaded, CascadeLimits, Reader, cascade
 from rlm.operators.classifier import Matrix
 from rlm.operators.extracting import ExtractingTask
 from rlm.operators.inference import Inferences
@@ -30,8 +31,9 @@ from rlm.operators.judged import (
 )
 from rlm.operators.labels import LabelSet, label_set
 from rlm.operators.packing import PackedTask, PackLimits, Progress, Text, ask_packed
-from rlm.operators.reading import YES, YES_OR_NO, JudgingTask, LabelReader, SortingTask
+from rlm.operators.reading import YES, YES_OR_NO, JudgingTask, LabelReader, SortingTask, Vectors
 from rlm.operators.subjects import Projection, Subjects, whole
+from rlm.operators.verdicts import VerdictReader
 from rlm.strategies import never
 from rlm.subcalls.kept import AreKept, KeptSubCalls
 from rlm.subcalls.port import SubCalls
@@ -112,8 +114,30 @@ class Operators:
         chosen = label_set(labels)
         return (yield from self._sort(records, chosen, SortingTask, of))
 
-    def filter(self, records: Sequence[Handle], criterion: str, *, of: Projection = whole) -> Working[Classification]:
-        """Answer a yes/no question about each record; the labels are "yes" and "no"."""
+    def filter(
+        self, records: Sequence[Handle], criterion: str, *, subject: str = "", of: Projection = whole
+    ) -> Working[Classification]:
+        """Answer a yes/no question about each record; the labels are "yes" and "no".
+
+        `subject` says in a few words what is asked for, "a leak", where embeddings are compared with that.
+        """
+        embedder = self._embedder
+        if self._weigh and embedder is not None and not negated(criterion):
+            near = embedder.documents([subject or criterion]).vectors[0]
+
+            def weighing(subjects: Subjects, vectors: Vectors | None) -> Reader:
+                assert vectors is not None, "there is an encoder"
+                return VerdictReader(
+                    self._subcalls,
+                    criterion,
+                    near,
+                    subjects.texts,
+                    vectors,
+                    limits=self._limits,
+                    cancelled=self._cancelled,
+                )
+
+            return (yield from self._judge(records, YES_OR_NO, weighing, of))
 
         def task(labels: LabelSet) -> PackedTask:
             return JudgingTask(criterion, labels)
@@ -182,26 +206,37 @@ class Operators:
         task: Callable[[LabelSet], PackedTask],
         of: Projection,
     ) -> Working[Classification]:
+        def reading(subjects: Subjects, vectors: Vectors | None) -> Reader:
+            return LabelReader(
+                self._subcalls,
+                task,
+                labels,
+                subjects.texts,
+                vectors,
+                self._label_vectors(labels),
+                limits=self._limits,
+                weigh=self._weigh,
+                cancelled=self._cancelled,
+            )
+
+        return (yield from self._judge(records, labels, reading, of))
+
+    def _judge(
+        self,
+        records: Sequence[Handle],
+        labels: LabelSet,
+        reader: Callable[[Subjects, Vectors | None], Reader],
+        of: Projection,
+    ) -> Working[Classification]:
         subjects = Subjects(self._corpus, records, of, cancelled=self._cancelled)
 
         def embed(numbers: Sequence[int]) -> Matrix:
             return self._embedded(subjects.texts(numbers))
 
         vectors = embed if self._embedder is not None else None
-        reader = LabelReader(
-            self._subcalls,
-            task,
-            labels,
-            subjects.texts,
-            vectors,
-            self._label_vectors(labels),
-            limits=self._limits,
-            weigh=self._weigh,
-            cancelled=self._cancelled,
-        )
         copies = Counter(subjects.number_of)
         found = yield from cascade(
-            reader,
+            reader(subjects, vectors),
             labels,
             copies,
             vectors,

@@ -194,8 +194,8 @@ def _run(
     match step:
         case Classify(labels):
             return (yield from operators.classify(handles, labels, of=project))
-        case Filter(criterion):
-            return (yield from operators.filter(handles, criterion, of=project))
+        case Filter(criterion, subject=subject):
+            return (yield from operators.filter(handles, criterion, subject=subject, of=project))
         case Extract(instruction, properties):
             return (yield from operators.extract(handles, instruction, properties, of=project))
 

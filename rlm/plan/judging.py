@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from rlm.negation import negated
 from rlm.operators.aggregate import Key
 from rlm.operators.reading import YES
 from rlm.operators.table import Condition, Op
@@ -10,10 +11,14 @@ from rlm.plan import shapes
 from rlm.plan.layout import Layout
 from rlm.plan.plan import MATCHES, Count, Filter, JudgePairs, Listing, Plan, RecordPairs
 from rlm.plan.reading import Reading
-from rlm.plan.wording import UnreadableError, field_conditions, negated
+from rlm.plan.wording import UnreadableError, field_conditions
 
 # Pairs are alike in this, whatever it is; a field that is written says it for itself, and an hour no model knows.
 _NOT_SHARED = re.compile(r"\b(?:share|the same (?:day|date|week|month|year|time|hour))\b", re.IGNORECASE)
+
+# What is said of the records by a clause, or by what they are about.
+_RELATIVE = re.compile(r"(?:that|which|who|about|with)\b", re.IGNORECASE)
+_VERB = re.compile(r"^(?:(?:that|which|who) \w+|about|with) ", re.IGNORECASE)
 
 
 def judged_plan(reading: Reading) -> Plan | None:
@@ -32,10 +37,15 @@ def judged_plan(reading: Reading) -> Plan | None:
     where = _certain_conditions(reading)
     met = (Condition(MATCHES, Op.IS, (YES,)), *where)
     answer = Count(met) if match["how"].casefold() == "how many" else Listing(met)
-    criterion = (
-        f"The record is one of the {match['noun']} that are wanted: “{reading.asked.rstrip('?. ')}”. Does it count?"
-    )
-    return Plan(layout.records.splitting, answer, (Filter(criterion),), where, _shown(layout, where))
+    return Plan(layout.records.splitting, answer, (_asked_of_each(match),), where, _shown(layout, where))
+
+
+def _asked_of_each(match: re.Match[str]) -> Filter:
+    """`Is this one of the reviews that mention the staff?`, and what that is about: `the staff`."""
+    what = match["what"].rstrip("?. ")
+    clause, _, rest = (what if _RELATIVE.match(what) else f"that {what}").partition("?")
+    criterion = f"Is this one of the {match['noun']} {clause}?{rest}{'.' if rest else ''}"
+    return Filter(criterion, subject=_VERB.sub("", clause))
 
 
 def _certain_conditions(reading: Reading) -> tuple[Condition, ...]:

@@ -3,13 +3,14 @@
 import re
 from itertools import pairwise
 
+from rlm.negation import negated
 from rlm.operators.aggregate import Always, Amount, Required, Requirement, Than
 from rlm.operators.dates import WRITTEN
 from rlm.operators.labels import LabelSet
 from rlm.operators.table import LABEL, Condition, Op
 from rlm.plan.layout import Layout
 from rlm.plan.shapes import read_number
-from rlm.plan.wording import mentioned, negated, read_condition
+from rlm.plan.wording import mentioned, read_condition
 
 _AMOUNT = re.compile(
     r"\b(?:(?P<how>exactly|at least|at most|more than|fewer than|less than) (?P<number>\d+|one|two|three|four|five)\b"

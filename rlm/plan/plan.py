@@ -24,10 +24,11 @@ class Classify:
 
 @dataclass(frozen=True)
 class Filter:
-    """Answer a yes/no question about every record, in the column `column`."""
+    """Answer a yes/no question about every record, in the column `column`; `subject` is what it asks for, "a leak"."""
 
     criterion: str
     column: str = MATCHES
+    subject: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,14 +34,6 @@ _WHEN = {
 }
 """How a day is compared, by the words that stand before it."""
 
-_NEGATED = re.compile(
-    r"\b(?:not|never|no|neither|nor|without|except\w*|exclud\w*|ignor\w*|skip\w*|omit\w*|lack\w*|missing|cannot|but|apart"
-    r"|aside|besides|outside|rather|instead|opposite|other than|different from"
-    r"|(?:do|does|did|is|are|was|were|has|have|had)nt)\b|n['’]t\b|\bnon-",
-    re.IGNORECASE,
-)
-
-
 # In place of what a condition was made of.
 _BETWEEN = "\0"
 _NEAR_A_DATE = re.compile(
@@ -110,11 +102,6 @@ def find_labels(text: str) -> LabelSet | None:
     if not 2 <= len(found) <= MAX_LABELS or any(len(name) > 60 or len(name.split()) > 5 for name in found):
         return None
     return LabelSet(tuple(Label(name, definition) for name, definition in found.items()))
-
-
-def negated(text: str) -> bool:
-    """Whether a text says what something is not: a condition that is read from it may mean the opposite."""
-    return _NEGATED.search(text) is not None
 
 
 def dates_in(text: str) -> list[str]:

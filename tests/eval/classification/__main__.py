@@ -7,28 +7,21 @@ python -m tests.eval.classification FOLDER                # the records of a ben
 
 import argparse
 import json
-import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
-from api.settings import Settings
-from retrieval import build
-from retrieval.models.manifest import LANGUAGE_GGUF
-from retrieval.models.store import ModelStore
 from rlm.answers import Usage
 from rlm.benchmark.corpus import BenchmarkFolder
 from rlm.benchmark.labels import label_set
-from rlm.budgets import Budget, Limits
-from rlm.chat_models import local_chat_model
 from rlm.corpus.records import SplitBy, Splitting, split
 from rlm.library import pack_limits
-from rlm.openvino_llm.process import LocalModelProcess
 from rlm.operators.classifier import wilson
 from rlm.operators.operators import Operators, finish
 from rlm.profiles import LOCAL_QWEN
 from rlm.subcalls.port import SubCalls
-from rlm.subcalls.scheduler import SubCallScheduler
+from tests.eval.local_model import local_calls, local_encoder
 from tests.support.corpora import corpus_of
 from tests.support.oracle import labelled_instances
 
@@ -63,12 +56,10 @@ def accuracy(texts: LabelledTexts, calls: SubCalls, *, encoder: bool) -> tuple[i
     rows = texts.rows
     corpus = corpus_of("\n".join(text for text, _ in rows), markdown=False)
     records = split(corpus, Splitting(SplitBy.LINE)).handles
-    embedder = build.embedded_encoder(ModelStore(Settings().models)) if encoder else None
-    weigh = LOCAL_QWEN.log_likelihoods
-    operators = Operators(corpus, calls, embedder, limits=pack_limits(LOCAL_QWEN), weigh=weigh)
-    found = finish(operators.classify(records, texts.definitions))
-    if embedder is not None:
-        embedder.close()
+    with local_encoder() if encoder else nullcontext() as embedder:
+        weigh = LOCAL_QWEN.log_likelihoods
+        operators = Operators(corpus, calls, embedder, limits=pack_limits(LOCAL_QWEN), weigh=weigh)
+        found = finish(operators.classify(records, texts.definitions))
     right = sum(label == wanted for label, (_, wanted) in zip(found.labels, rows, strict=True))
     return right, len(rows), found.usage
 
@@ -83,18 +74,10 @@ def main() -> None:
         texts = labelled(chosen.set, chosen.limit)
     except (FileNotFoundError, KeyError):
         parser.error(f"{chosen.set!r} is none of {', '.join(SETS)}, and no benchmark folder with labelled records.")
-    with tempfile.TemporaryDirectory() as folder:
-        process = LocalModelProcess(Settings().models / LANGUAGE_GGUF, Path(folder) / "log")
-        process.wait_ready(300)
-        scheduler = SubCallScheduler()
-        chat = local_chat_model(process.socket, LOCAL_QWEN)
-        calls = scheduler.bind(chat, LOCAL_QWEN, tenant_id="eval", budget=Budget(Limits()))
+    with local_calls() as calls:
         begun = time.monotonic()
         right, count, usage = accuracy(texts, calls, encoder=not chosen.no_encoder)
         seconds = time.monotonic() - begun
-        scheduler.close()
-        chat.close()
-        process.close()
     low, high = wilson(right / count, count)
     print(f"{chosen.set}: {right} of {count} right, {right / count:.3f} ({low:.2f} to {high:.2f})")
     print(f"{seconds:.0f} s, {usage}")

@@ -317,3 +317,25 @@ def test_one_fact_is_read_for_directly_whoever_reads(question: str) -> None:
 
 def test_a_recursive_run_can_be_forced() -> None:
     assert routed("Who is Ahab?", wanted=StrategyName.RECURSIVE).reason == "Recursive, as asked."
+
+
+HALLS = corpus_of(
+    "\n".join(f"Hall: {n} || Note: something does not work as it should" for n in range(30)), titles=["tickets.txt"]
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "strategy"),
+    [
+        ("How many tickets mention a leak?", StrategyName.EXHAUSTIVE),
+        ("How many of the records mention a leak?", StrategyName.EXHAUSTIVE),
+        ("How many tickets don't mention a leak?", StrategyName.DIRECT),
+        ("Which pairs of tickets describe the same fault?", StrategyName.DIRECT),
+        ("How many ships mention a leak?", StrategyName.DIRECT),
+    ],
+)
+def test_a_model_whose_yes_is_weighed_is_asked_of_what_titles_name_but_not_what_it_is_not(
+    question: str, strategy: StrategyName
+) -> None:
+    found = route(question, Wanted(), lambda: HALLS, can_judge=True, can_weigh=True)
+    assert found.strategy is strategy

@@ -493,3 +493,24 @@ def test_a_label_is_known_however_it_is_written(label: str) -> None:
     plan = plan_by_rules(asked, TICKETS)
     assert plan is not None
     assert plan.answer == Count((Condition(LABEL, Op.IS, ("Billing",)),))
+
+
+@pytest.mark.parametrize(
+    ("question", "criterion", "subject"),
+    [
+        ("How many records mention a leak?", "Is this one of the records that mention a leak?", "a leak"),
+        ("Which records are about the war?", "Is this one of the records that are about the war?", "about the war"),
+        ("List all records about the war.", "Is this one of the records about the war?", "the war"),
+        (
+            "Which records that praise the staff are there?",
+            "Is this one of the records that praise the staff are there?",
+            "the staff are there",
+        ),
+    ],
+)
+def test_a_yes_or_no_question_asks_of_one_record_what_the_question_asks_of_all(
+    question: str, criterion: str, subject: str
+) -> None:
+    plan = plan_by_rules(question, look(corpus_of("\n".join(f"It rained in hall {n} for days." for n in range(30)))))
+    assert plan is not None
+    assert plan.steps == (Filter(criterion, subject=subject),)
