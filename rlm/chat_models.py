@@ -89,6 +89,7 @@ def remote_chat_model(
     max_retries: int = _RETRIES,
 ) -> OpenAIChatModel:
     """A model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
+    patient = _patient(timeout, profile)
     # The client insists on a key; servers without keys ignore it.
     model = OpenAIChatModel(
         base_url=base_url,
@@ -100,12 +101,12 @@ def remote_chat_model(
         stream_usage=True,
         stream_chunk_timeout=None,  # LangChain's, for async streams only; `_TIMEOUT` is there for both.
         # Its own, to be closed by `aclose`; how many connections there are is for callers to bound.
-        http_async_client=httpx2.AsyncClient(
-            timeout=_patient(timeout, profile), limits=httpx2.Limits(max_connections=None)
-        ),
+        http_async_client=httpx2.AsyncClient(timeout=patient, limits=httpx2.Limits(max_connections=None)),
     )
-    # Sub-calls are what goes the asynchronous way, and their scheduler decides what is sent again.
+    # Sub-calls are what goes the asynchronous way, and their scheduler decides what is sent again. The client sends a
+    # time of its own with each request, whatever the transport's is.
     model.root_async_client.max_retries = 0
+    model.root_async_client.timeout = patient
     return model
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -142,6 +143,25 @@ def test_the_asynchronous_side_leaves_repetition_to_its_caller(server: ScriptedO
     with pytest.raises(LanguageModelUnavailableError):
         asyncio.run(ask())
     assert len(server.requests) == 1
+
+
+def test_what_the_asynchronous_side_sends_may_take_as_long_as_a_call() -> None:
+    sent: list[dict[str, float]] = []
+
+    async def refuse(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.extensions["timeout"])
+        return httpx2.Response(400, request=request, json={"error": {"message": "No."}})
+
+    async def ask() -> None:
+        model = remote_chat_model("http://llm/v1", replace(PROFILE, call_seconds=900.0))
+        await model.root_async_client._client.aclose()
+        model.root_async_client._client = httpx2.AsyncClient(transport=httpx2.MockTransport(refuse))
+        with pytest.raises(LanguageModelRefusedError):
+            await model.ainvoke("Count.")
+        await model.aclose()
+
+    asyncio.run(ask())
+    assert [(each["read"], each["connect"]) for each in sent] == [(900.0, 2.0)]
 
 
 @pytest.mark.parametrize(("hours", "least", "most"), [(1, 3_000, 3_600), (-1, 0, 0)])
