@@ -40,7 +40,8 @@ class LanguageModelError(AnswerError):
 class LanguageModelUnavailableError(LanguageModelError):
     """No language model takes the request now; `retry_after_seconds` is its own estimate, or None.
 
-    `reached` is whether it had the request, and may have worked on it, when the connection broke.
+    `sent` is whether a request left at all, and `reached` whether the model had it and may have worked on it. `silent`
+    says that nobody even refused: the time for a connection passed.
     """
 
     code = "language_model_unavailable"
@@ -52,11 +53,15 @@ class LanguageModelUnavailableError(LanguageModelError):
         *,
         hint: str | None = None,
         retry_after_seconds: float | None = None,
+        sent: bool = True,
         reached: bool = False,
+        silent: bool = False,
     ) -> None:
         super().__init__(detail, hint=hint)
         self.retry_after_seconds = retry_after_seconds
+        self.sent = sent
         self.reached = reached
+        self.silent = silent
 
 
 class LanguageModelTimeoutError(LanguageModelError):

@@ -107,16 +107,15 @@ class Grant:
         line.settlements.begin(line.budget)
 
     def close(self, exchange: Exchange | None = None) -> Usage:
-        """Settle for what came of it; without an exchange it was not sent."""
+        """Settle for what came of it; without an exchange it was not sent, nor where no connection came about."""
         if not self._open:
             return Usage()
         self._open = False
-        used = Usage()
-        if exchange is None:
-            self._reservation.release()
-        else:
-            used = _used(exchange, self._reservation.amount)
+        used = Usage() if exchange is None else _used(exchange, self._reservation.amount)
+        if used.calls:
             self._reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
+        else:
+            self._reservation.release()
         self._line.lane.leave(self._line.run)
         self._line.settlements.end(self._line.budget)
         return used
@@ -282,7 +281,7 @@ class Journey:
         except LanguageModelError as error:
             exchange.error = error
         finally:
-            if isinstance(exchange.error, LanguageModelTimeoutError):
+            if _silent(exchange.error):
                 line.lane.silent()
             self.used += grant.close(exchange)
         return exchange
@@ -291,10 +290,20 @@ class Journey:
 def _used(exchange: Exchange, reserved: Amount) -> Usage:
     """As the server counted; otherwise what was reserved for a prompt that it may have read, and an unseen answer."""
     error = exchange.error
-    reached = isinstance(error, LanguageModelUnavailableError) and error.reached
+    away = error if isinstance(error, LanguageModelUnavailableError) else None
+    if away and not away.sent:
+        return Usage()
+    reached = away is not None and away.reached
     unread = isinstance(error, _UNREAD) and not (exchange.started or reached)
     prompt = exchange.prompt_tokens or (0 if unread else reserved.prompt_tokens)
     return Usage(1, prompt, exchange.written_tokens(0 if unread else reserved.completion_tokens))
+
+
+def _silent(error: LanguageModelError | None) -> bool:
+    """Whether a call's time, or that for its connection, passed without a word."""
+    return isinstance(error, LanguageModelTimeoutError) or (
+        isinstance(error, LanguageModelUnavailableError) and error.silent
+    )
 
 
 async def _first_good(sent: Iterable["asyncio.Future[Exchange]"]) -> Exchange:

@@ -196,4 +196,45 @@ def test_a_server_that_broke_off_had_the_request_and_one_that_nobody_reached_had
         error.__cause__ = cause
         found = translated(error)
         assert isinstance(found, LanguageModelUnavailableError)
-        assert found.reached is reached
+        assert (found.sent, found.reached, found.silent) == (reached, reached, False)
+
+
+@pytest.mark.parametrize("cause", [httpx2.ConnectTimeout("no answer"), httpx2.PoolTimeout("no place")])
+def test_a_connection_that_does_not_come_about_in_time_has_sent_nothing(cause: httpx2.TimeoutException) -> None:
+    error = openai.APITimeoutError(request=REQUEST)
+    error.__cause__ = cause
+    for found in (translated(error), translated(cause)):
+        assert isinstance(found, LanguageModelUnavailableError)
+        assert (found.sent, found.reached, found.silent) == (False, False, True)
+
+
+def said_by_status(status: int) -> LanguageModelError:
+    client = openai.OpenAI(api_key="none", base_url="http://llm/v1", http_client=httpx2.Client())
+    with client:
+        return translated(
+            client._make_status_error("No.", body=None, response=httpx2.Response(status, request=REQUEST))
+        )
+
+
+@pytest.mark.parametrize("status", [408, 504])
+def test_a_proxy_that_stopped_waiting_does_not_say_that_the_model_has(status: int) -> None:
+    assert isinstance(said_by_status(status), LanguageModelTimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("status", "reached"), [(409, False), (425, False), (429, False), (500, False), (502, True), (503, False)]
+)
+def test_a_server_that_cannot_answer_now_may_be_asked_again(status: int, reached: bool) -> None:
+    found = said_by_status(status)
+    assert isinstance(found, LanguageModelUnavailableError)
+    assert (found.sent, found.reached) == (True, reached)
+
+
+def test_a_stream_that_ends_without_an_end_was_read_by_the_model(server: ScriptedOpenAI) -> None:
+    server.fault = "cut"
+    with pytest.raises(LanguageModelUnavailableError) as ended:
+        list(remote_chat_model(server.url, PROFILE, max_retries=0).stream("Count."))
+    found = translated(openai.APIError("The engine died.", request=REQUEST, body={"message": "The engine died."}))
+    assert isinstance(found, LanguageModelUnavailableError)
+    assert ended.value.reached
+    assert found.reached

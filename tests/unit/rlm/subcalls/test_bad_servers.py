@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from rlm.answers import Usage
-from rlm.budgets import Budget, Limits
+from rlm.budgets import NOTHING, Budget, Limits
 from rlm.chat_models import OpenAIChatModel, remote_chat_model
 from rlm.errors import RunCancelledError
 from rlm.profiles import ModelProfile
@@ -93,11 +93,13 @@ def test_a_bad_server_is_a_typed_failure_and_takes_nothing_else_with_it(
     assert isinstance(reply, SubReply)
 
 
-def test_nobody_at_the_address_is_a_typed_failure(scheduler: SubCallScheduler) -> None:
+def test_nobody_at_the_address_is_a_typed_failure_that_costs_nothing(scheduler: SubCallScheduler) -> None:
     chat = remote_chat_model("http://127.0.0.1:9/v1", PROFILE)
-    (failure,) = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits())).run(calls(1))
+    budget = Budget(Limits(calls=2))
+    (failure,) = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=budget).run(calls(1))
     assert isinstance(failure, SubFailure)
-    assert failure.code == "language_model_unavailable"
+    assert (failure.code, failure.usage) == ("language_model_unavailable", Usage())
+    assert (budget.spent, budget.remaining().calls) == (NOTHING, 2)
 
 
 def test_good_and_bad_replies_of_one_batch_stay_apart(scheduler: SubCallScheduler, server: MisbehavingOpenAI) -> None:
