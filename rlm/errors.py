@@ -3,6 +3,7 @@
 AnswerError
 ├── LanguageModelError
 │   ├── LanguageModelUnavailableError   still loading, away, died or too busy: the same question may work later
+│   │   └── LanguageModelRestingError   it let too many calls in a row go unanswered, and is not asked for a while
 │   ├── LanguageModelTimeoutError       it was reached and did not answer in time
 │   ├── LanguageModelRefusedError       it will not take such requests at all: key, model name, parameter
 │   ├── ContextTooLongError             this prompt does not fit the model's window
@@ -62,6 +63,12 @@ class LanguageModelUnavailableError(LanguageModelError):
         self.sent = sent
         self.reached = reached
         self.silent = silent
+
+
+class LanguageModelRestingError(LanguageModelUnavailableError):
+    """It let too many calls in a row go unanswered; this one was not sent, and none is until its rest is over."""
+
+    default_hint = "Ask again then; if it stays silent, look at the language model's log."
 
 
 class LanguageModelTimeoutError(LanguageModelError):

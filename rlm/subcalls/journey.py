@@ -19,6 +19,7 @@ from rlm.errors import (
     LanguageModelError,
     LanguageModelOutputError,
     LanguageModelRefusedError,
+    LanguageModelRestingError,
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
@@ -243,9 +244,11 @@ class Journey:
 
     def _require_heard(self) -> None:
         if rest := self._line.lane.resting_seconds:
-            raise LanguageModelTimeoutError(
+            raise LanguageModelRestingError(
                 "The language model has let too many calls in a row go unanswered; "
-                f"it is asked again in {ceil(rest)} seconds."
+                f"it is asked again in {ceil(rest)} seconds.",
+                retry_after_seconds=ceil(rest),
+                sent=False,
             )
 
     def _second_grant(self, call: SubCall) -> Grant | None:

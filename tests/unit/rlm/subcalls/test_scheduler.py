@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 from ingest.catalog.replies import StoredReply
 from ingest.errors import CatalogUnavailableError
 from rlm.answers import Usage
-from rlm.budgets import Budget, Limits
+from rlm.budgets import NOTHING, Budget, Limits
 from rlm.errors import (
     ContextTooLongError,
     LanguageModelRefusedError,
+    LanguageModelRestingError,
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
     RunCancelledError,
@@ -570,14 +572,28 @@ def test_a_model_that_lets_calls_go_unanswered_is_asked_again_after_a_rest(
         return f"re {prompt}"
 
     model = chat(answer)
-    results = run(scheduler, model, calls(50))
-    assert {each.code for each in results if isinstance(each, SubFailure)} == {"language_model_timeout"}
+    codes = Counter(texts(run(scheduler, model, calls(50))))
     sent, silent = len(model.prompts), False
+    assert codes == {"language_model_timeout": sent, "language_model_unavailable": 50 - sent}
     assert sent < 50
-    assert "asked again" in str(run(scheduler, model, [call("soon")])[0])
+    (unsent,) = run(scheduler, model, [call("soon")], limits=Limits(calls=0))
+    assert isinstance(unsent, SubFailure)
+    assert isinstance(unsent.error, LanguageModelRestingError)
+    assert (unsent.usage, unsent.error.retry_after_seconds) == (Usage(), 30)
     clock.now += 31
     assert texts(run(scheduler, model, [call("later")])) == ["re later"]
     assert len(model.prompts) == sent + 1
+
+
+def test_a_model_whose_connections_do_not_come_about_in_time_is_asked_again_after_a_rest_too(
+    scheduler: SubCallScheduler,
+) -> None:
+    budget = Budget(Limits())
+    model = scripted(LanguageModelUnavailableError("Nobody there.", sent=False, silent=True))
+    results = scheduler.bind(model, PROFILE, tenant_id="ann", budget=budget).run(calls(50))
+    assert texts(results) == ["language_model_unavailable"] * 50
+    assert len(model.prompts) < 50
+    assert budget.spent == NOTHING
 
 
 def test_a_straggler_waits_where_the_budget_has_no_room_for_a_second_copy(
