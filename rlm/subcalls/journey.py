@@ -5,7 +5,6 @@ import statistics
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from itertools import count
 from math import ceil
 from typing import Any
 
@@ -34,6 +33,8 @@ _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
 # Whoever asks us to come back later than this has refused.
 _MAX_RETRY_AFTER_SECONDS = 60.0
+# As often a call comes back when it was told to, and is no burden for it: the server chose the time.
+_MAX_POSTPONEMENTS = 12
 _ENOUGH_FOR_A_MEDIAN = 5
 _SOONEST_HEDGE_SECONDS = 1.0
 _RECHECK_SECONDS = 1.0
@@ -122,6 +123,15 @@ class Grant:
         return used
 
 
+@dataclass
+class _Repeats:
+    """How often a request was sent again by our own choice, and how often when, and how much later, it was told to."""
+
+    chosen: int = 0
+    postponed: int = 0
+    postponed_seconds: float = 0.0
+
+
 class Journey:
     """One call on its way; `used` is what it has cost so far, every request of it included."""
 
@@ -167,29 +177,50 @@ class Journey:
 
     async def _complete(self, call: SubCall) -> Exchange:
         self._line.retries.deposit()
-        for attempt in count():
+        repeats = _Repeats()
+        while True:
             exchange = await self._hedged(call)
             if exchange.error is None:
                 return exchange
-            seconds = self._pause(exchange, attempt)
+            seconds = self._pause(exchange, repeats)
             if seconds is None:
                 raise exchange.error
             await self._line.sleep(seconds)
-        raise AssertionError("unreachable")
 
-    def _pause(self, exchange: Exchange, attempt: int) -> float | None:
+    def _pause(self, exchange: Exchange, repeats: _Repeats) -> float | None:
         """Seconds before the same is sent again, or None: only what the model had not begun to answer is repeated."""
         error = exchange.error
-        if exchange.started or attempt + 1 == _MAX_ATTEMPTS or not isinstance(error, LanguageModelUnavailableError):
+        if exchange.started or not isinstance(error, LanguageModelUnavailableError):
             return None
         asked = error.retry_after_seconds or 0.0
-        if not asked <= _MAX_RETRY_AFTER_SECONDS or not self._line.retries.withdraw():
+        if not asked <= _MAX_RETRY_AFTER_SECONDS:
             return None
         if asked > 0:
             self._line.lane.hold(asked)
-        pause = self._line.jitter() * min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
+        longest = self._longest_pause(asked, repeats)
+        if longest is None:
+            return None
+        seconds = max(0.0, asked) + self._line.jitter() * longest
         left = self._line.budget.remaining().seconds
-        return None if left is not None and asked + pause >= left else max(0.0, asked) + pause
+        return None if left is not None and seconds >= left else seconds
+
+    def _longest_pause(self, asked: float, repeats: _Repeats) -> float | None:
+        """Seconds over which repetitions are spread, beyond those that were asked for; None where there is none."""
+        if self._may_be_postponed(asked, repeats):
+            repeats.postponed += 1
+            repeats.postponed_seconds += asked
+            return _FIRST_PAUSE_SECONDS
+        if repeats.chosen + 1 == _MAX_ATTEMPTS or not self._line.retries.withdraw():
+            return None
+        repeats.chosen += 1
+        return min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (repeats.chosen - 1))
+
+    def _may_be_postponed(self, asked: float, repeats: _Repeats) -> bool:
+        return (
+            0 < asked <= self._line.profile.call_seconds - repeats.postponed_seconds
+            and repeats.postponed < _MAX_POSTPONEMENTS
+            and not self._line.lane.held_in_vain
+        )
 
     async def _hedged(self, call: SubCall) -> Exchange:
         """The first good exchange of one request or, when it is late and there is room, of two."""

@@ -231,6 +231,44 @@ def test_retry_after_holds_every_request_to_that_model(scheduler: SubCallSchedul
     assert min(sent_at[1:]) >= 7.0
 
 
+class Limited:
+    """A model that tells everybody to come again a second later, `seconds` long."""
+
+    def __init__(self, clock: Time, seconds: float) -> None:
+        self._clock, self._seconds = clock, seconds
+
+    async def answer(self, prompt: str) -> Answer:
+        await asyncio.sleep(0)
+        if self._clock.now < self._seconds:
+            raise LanguageModelUnavailableError("Too many.", retry_after_seconds=1.0)
+        return f"re {prompt}"
+
+
+def test_a_limit_that_is_over_when_it_was_said_to_be_fails_nobody(scheduler: SubCallScheduler, clock: Time) -> None:
+    many = replace(PROFILE, parallel_calls=32)
+    results = run(scheduler, chat(Limited(clock, 2.5).answer), calls(100), profile=many)
+    assert texts(results) == [f"re q{number}" for number in range(100)]
+    _, retries = scheduler._models["m"]
+    assert retries.withdraw()
+
+
+def test_a_limit_that_is_never_over_is_not_believed_for_ever(scheduler: SubCallScheduler, clock: Time) -> None:
+    model = chat(Limited(clock, float("inf")).answer)
+    assert set(texts(run(scheduler, model, calls(100)))) == {"language_model_unavailable"}
+    assert len(model.prompts) <= 100 + 12 * 4 + 10 + 20
+
+
+def test_a_call_comes_back_no_later_than_it_may_take(scheduler: SubCallScheduler, clock: Time) -> None:
+    model = chat(Limited(clock, 5.0).answer)
+    impatient = replace(PROFILE, call_seconds=2.5)
+    scheduler.bind(model, impatient, tenant_id="ann", budget=Budget(Limits()))
+    _, retries = scheduler._models["m"]
+    while retries.withdraw():
+        pass
+    assert texts(run(scheduler, model, [call("q")], profile=impatient)) == ["language_model_unavailable"]
+    assert len(model.prompts) == 3
+
+
 @pytest.mark.parametrize("seconds", [3_600.0, float("inf"), float("nan")])
 def test_a_server_that_wants_us_back_much_later_has_refused(scheduler: SubCallScheduler, seconds: float) -> None:
     model = scripted(LanguageModelUnavailableError("Tomorrow.", retry_after_seconds=seconds))
