@@ -133,12 +133,16 @@ class _Repeats:
 
 
 class Journey:
-    """One call on its way; `used` is what it has cost so far, every request of it included."""
+    """One call on its way; `used` is what it has cost so far, every request of it included.
+
+    `cut_short` is whether its own budget ended it where another one's would have gone on.
+    """
 
     def __init__(self, line: Line, call: SubCall) -> None:
         self._line = line
         self._call = call
         self.used = Usage()
+        self.cut_short = False
 
     async def reply(self) -> SubReply:
         """Raises a `LanguageModelError`, `BudgetExhaustedError` or `UnpricedModelError`."""
@@ -159,7 +163,8 @@ class Journey:
         try:
             self._require_window(call)
             exchange = await self._complete(call)
-        except (BudgetExhaustedError, ContextTooLongError):
+        except (BudgetExhaustedError, ContextTooLongError) as error:
+            self.cut_short = isinstance(error, BudgetExhaustedError)
             raise first from None
         return SubReply(shaped(exchange.text, exchange.finish_reason, call), self.used)
 
@@ -202,7 +207,8 @@ class Journey:
             return None
         seconds = max(0.0, asked) + self._line.jitter() * longest
         left = self._line.budget.remaining().seconds
-        return None if left is not None and seconds >= left else seconds
+        self.cut_short = left is not None and seconds >= left
+        return None if self.cut_short else seconds
 
     def _longest_pause(self, asked: float, repeats: _Repeats) -> float | None:
         """Seconds over which repetitions are spread, beyond those that were asked for; None where there is none."""
