@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
+from copy import copy
 
 import structlog
 
@@ -33,7 +34,7 @@ class InFlight:
             if isinstance(outcome, SubReply):
                 return outcome, True
             if outcome is not None:
-                raise type(outcome)(outcome.detail, hint=outcome.hint) from outcome
+                raise copy(outcome) from outcome
         return await self._lead(key, ask, is_own), False
 
     async def _lead(self, key: str, ask: Callable[[], Awaitable[SubReply]], is_own: Callable[[], bool]) -> SubReply:

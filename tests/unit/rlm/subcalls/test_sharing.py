@@ -13,7 +13,6 @@ from rlm.answers import Usage
 from rlm.budgets import Budget, Limits
 from rlm.errors import (
     LanguageModelError,
-    LanguageModelRefusedError,
     LanguageModelUnavailableError,
     RunCancelledError,
 )
@@ -133,12 +132,16 @@ def test_two_runs_that_ask_the_same_at_once_are_one_request_that_one_of_them_pay
     assert (first.budget.spent.calls, second.budget.spent.calls) == (1, 0)
 
 
-def test_what_the_model_did_wrong_is_shared(two: Two) -> None:
-    held = Held(LanguageModelRefusedError("Not this one."))
+def test_what_the_model_did_wrong_is_shared_with_all_that_it_says(two: Two) -> None:
+    held = Held(LanguageModelUnavailableError("Tomorrow.", retry_after_seconds=3_600.0))
     first, second = two(held)
     held.let.set()
-    assert codes(first) == codes(second) == ["language_model_refused"]
+    assert codes(first) == codes(second) == ["language_model_unavailable"]
     assert len(held.chat.prompts) == 1
+    (failure,) = second.end.result()
+    assert isinstance(failure, SubFailure)
+    assert isinstance(failure.error, LanguageModelUnavailableError)
+    assert failure.error.retry_after_seconds == 3_600.0
 
 
 def test_a_run_does_not_fail_because_another_one_has_no_time_to_come_again(two: Two) -> None:
