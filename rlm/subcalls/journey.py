@@ -200,11 +200,11 @@ class Journey:
         asked = error.retry_after_seconds or 0.0
         if not asked <= _MAX_RETRY_AFTER_SECONDS:
             return None
-        if asked > 0:
-            self._line.lane.hold(asked)
         longest = self._longest_pause(asked, repeats)
         if longest is None:
             return None
+        if asked > 0:
+            self._line.lane.hold(asked)
         seconds = max(0.0, asked) + self._line.jitter() * longest
         left = self._line.budget.remaining().seconds
         self.cut_short = left is not None and seconds >= left

@@ -255,7 +255,11 @@ def test_a_limit_that_is_over_when_it_was_said_to_be_fails_nobody(scheduler: Sub
 def test_a_limit_that_is_never_over_is_not_believed_for_ever(scheduler: SubCallScheduler, clock: Time) -> None:
     model = chat(Limited(clock, float("inf")).answer)
     assert set(texts(run(scheduler, model, calls(100)))) == {"language_model_unavailable"}
-    assert len(model.prompts) <= 100 + 12 * 4 + 10 + 20
+    assert len(model.prompts) <= 100 + (12 * 4 + 1) + 10 + 20
+    lane, retries = scheduler._models["m"]
+    lane._held_until = retries._tokens = 0.0
+    run(scheduler, model, [call("q")])
+    assert lane._held_until == 0.0  # a refusal that nothing is repeated after makes nobody wait
 
 
 def test_a_call_comes_back_no_later_than_it_may_take(scheduler: SubCallScheduler, clock: Time) -> None:
