@@ -34,6 +34,12 @@ _RETRIES = 1
 # (length …) is longer than the maximum model length".
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
 _CONTEXT_WORDS = re.compile(r"maximum (context|model) length|context window")
+_UNCONNECTED_TIMEOUTS = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
+# What a server, or a proxy before it, says by its status alone. A proxy that stopped waiting does not know whether the
+# model is still at it; one that got nonsense from it knows that the model had the request.
+_LATE_STATUSES = frozenset({408, 504})
+_BUSY_STATUSES = frozenset({409, 425, 429})
+_BROKEN_STATUS = 502
 
 
 class OpenAIChatModel(ChatOpenAI):
@@ -89,6 +95,7 @@ def remote_chat_model(
     max_retries: int = _RETRIES,
 ) -> OpenAIChatModel:
     """A model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
+    patient = _patient(timeout, profile)
     # The client insists on a key; servers without keys ignore it.
     model = OpenAIChatModel(
         base_url=base_url,
@@ -100,12 +107,12 @@ def remote_chat_model(
         stream_usage=True,
         stream_chunk_timeout=None,  # LangChain's, for async streams only; `_TIMEOUT` is there for both.
         # Its own, to be closed by `aclose`; how many connections there are is for callers to bound.
-        http_async_client=httpx2.AsyncClient(
-            timeout=_patient(timeout, profile), limits=httpx2.Limits(max_connections=None)
-        ),
+        http_async_client=httpx2.AsyncClient(timeout=patient, limits=httpx2.Limits(max_connections=None)),
     )
-    # Sub-calls are what goes the asynchronous way, and their scheduler decides what is sent again.
+    # Sub-calls are what goes the asynchronous way, and their scheduler decides what is sent again. The client sends a
+    # time of its own with each request, whatever the transport's is.
     model.root_async_client.max_retries = 0
+    model.root_async_client.timeout = patient
     return model
 
 
@@ -149,17 +156,21 @@ def _ends(chunk: ChatGenerationChunk) -> bool:
 def _require_end(ended: bool) -> None:
     """A connection that is cut cleanly looks like the end of a stream; only a finish reason is one."""
     if not ended:
-        raise LanguageModelUnavailableError("The language model broke off its answer.", hint="Ask again.")
+        raise LanguageModelUnavailableError("The language model broke off its answer.", hint="Ask again.", reached=True)
 
 
 def translated(error: Exception) -> LanguageModelError:
     """Our error for one of the client's: by its kind first, then by what the server said."""
     match error:
         case openai.APITimeoutError() | httpx2.TimeoutException():
+            if any(isinstance(each, _UNCONNECTED_TIMEOUTS) for each in _causes(error)):
+                return LanguageModelUnavailableError(
+                    "The language model cannot be reached in time.", sent=False, silent=True
+                )
             return LanguageModelTimeoutError("The language model did not answer in time.")
         case openai.APIConnectionError() | httpx2.HTTPError():
             if any(isinstance(each, httpx2.ConnectError) for each in _causes(error)):
-                return LanguageModelUnavailableError("The language model cannot be reached.")
+                return LanguageModelUnavailableError("The language model cannot be reached.", sent=False)
             return LanguageModelUnavailableError("The language model broke off its answer.", reached=True)
         case openai.APIError() if error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(_said(error)):
             return ContextTooLongError(
@@ -167,19 +178,28 @@ def translated(error: Exception) -> LanguageModelError:
                 prompt_tokens=_number(error, "prompt_tokens"),
                 limit_tokens=_number(error, "limit_tokens"),
             )
-        case openai.RateLimitError() | openai.InternalServerError():
-            return LanguageModelUnavailableError(
-                f"The language model is not available: {_said(error)}", retry_after_seconds=_retry_after(error)
-            )
         case openai.APIStatusError():
-            return LanguageModelRefusedError(f"The language model's server refused: {_said(error)}")
+            return _by_status(error)
         case openai.APIError(code=LanguageModelRefusedError.code):
             # Our own server found out when the stream had begun.
             return LanguageModelRefusedError(_said(error))
         case openai.APIError() if not isinstance(error, openai.APIResponseValidationError):
-            return LanguageModelUnavailableError(f"The language model broke off: {_said(error)}")
+            return LanguageModelUnavailableError(f"The language model broke off: {_said(error)}", reached=True)
         case _:
             return LanguageModelOutputError("The language model's answer cannot be used as it is.")
+
+
+def _by_status(error: openai.APIStatusError) -> LanguageModelError:
+    status = error.response.status_code
+    if status in _LATE_STATUSES:
+        return LanguageModelTimeoutError(f"The language model did not answer in time: {_said(error)}")
+    if status in _BUSY_STATUSES or status >= 500:
+        return LanguageModelUnavailableError(
+            f"The language model is not available: {_said(error)}",
+            retry_after_seconds=_retry_after(error),
+            reached=status == _BROKEN_STATUS,
+        )
+    return LanguageModelRefusedError(f"The language model's server refused: {_said(error)}")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -3,6 +3,7 @@
 AnswerError
 ├── LanguageModelError
 │   ├── LanguageModelUnavailableError   still loading, away, died or too busy: the same question may work later
+│   │   └── LanguageModelRestingError   it let too many calls in a row go unanswered, and is not asked for a while
 │   ├── LanguageModelTimeoutError       it was reached and did not answer in time
 │   ├── LanguageModelRefusedError       it will not take such requests at all: key, model name, parameter
 │   ├── ContextTooLongError             this prompt does not fit the model's window
@@ -40,7 +41,8 @@ class LanguageModelError(AnswerError):
 class LanguageModelUnavailableError(LanguageModelError):
     """No language model takes the request now; `retry_after_seconds` is its own estimate, or None.
 
-    `reached` is whether it had the request, and may have worked on it, when the connection broke.
+    `sent` is whether a request left at all, and `reached` whether the model had it and may have worked on it. `silent`
+    says that nobody even refused: the time for a connection passed.
     """
 
     code = "language_model_unavailable"
@@ -52,11 +54,21 @@ class LanguageModelUnavailableError(LanguageModelError):
         *,
         hint: str | None = None,
         retry_after_seconds: float | None = None,
+        sent: bool = True,
         reached: bool = False,
+        silent: bool = False,
     ) -> None:
         super().__init__(detail, hint=hint)
         self.retry_after_seconds = retry_after_seconds
+        self.sent = sent
         self.reached = reached
+        self.silent = silent
+
+
+class LanguageModelRestingError(LanguageModelUnavailableError):
+    """It let too many calls in a row go unanswered; this one was not sent, and none is until its rest is over."""
+
+    default_hint = "Ask again then; if it stays silent, look at the language model's log."
 
 
 class LanguageModelTimeoutError(LanguageModelError):

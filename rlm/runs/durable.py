@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,13 @@ from retrieval.passages import Passage
 from rlm.answers import Usage
 from rlm.budgets import Budget, Limits
 from rlm.corpus.corpus import ActiveDocuments
-from rlm.errors import BudgetExhaustedError, ContextTooLongError, LanguageModelOutputError
+from rlm.errors import (
+    BudgetExhaustedError,
+    ContextTooLongError,
+    LanguageModelOutputError,
+    LanguageModelTimeoutError,
+    LanguageModelUnavailableError,
+)
 from rlm.prices import Price
 from rlm.recursive.trajectory import Turn
 from rlm.runs.bodies import (
@@ -32,14 +39,17 @@ from rlm.runs.bodies import (
     turn_entry,
 )
 from rlm.runs.clock import RunClock
+from rlm.runs.losses import Losses
 from rlm.runs.port import Log
 from rlm.runs.spending import Spending
 from rlm.runs.writer import LogWriter
 from rlm.strategies import Event, Retriever, never
+from rlm.subcalls.chat import raised
 from rlm.subcalls.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
 
 # Failures that the same call would meet again; the code that saw one went on from it, and so it does again.
 _LASTING = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
+_PROBE_TOKENS = 16
 
 
 class DurableRun:
@@ -58,6 +68,7 @@ class DurableRun:
         self._nonces = itertools.count()
         self._writer = LogWriter(log.append)
         self._spending = Spending(run.spent)
+        self._losses = Losses(self.logged, run.events)
         self._budget: Budget | None = None
 
     def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
@@ -120,16 +131,27 @@ class DurableRun:
     def logged(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         return self._log.logged(keys)
 
-    def put(self, key: str, call: SubCall, result: SubReply | SubFailure) -> None:
+    def put(self, key: str, call: SubCall, result: SubReply | SubFailure, *, for_good: bool = False) -> None:
         """Hand a finished sub-call over to be logged.
 
-        Of a call that failed because something was away, only what it cost is kept: the next attempt asks again.
+        Of a call that failed because something was away, only what it cost is kept, and the next attempt asks again;
+        unless the failure is `for_good`. Of one that was not even sent there is nothing to keep.
         """
         reach("run.replied")
-        lost = isinstance(result, SubFailure) and result.code not in _LASTING
-        key = f"{key}:{self._run.events}" if lost else key
-        self._writer.put(call_entry(key, call, result, kind="lost" if lost else "call"))
+        if for_good or not isinstance(result, SubFailure) or result.code in _LASTING:
+            self._writer.put(call_entry(key, call, result))
+        elif not _is_unsent(result):
+            self._writer.put(call_entry(self._losses.next_key(key), call, result, kind="lost"))
         self._spending.logged(paid(result))
+
+    def lost_often(self, key: str) -> bool:
+        """Whether a sub-call that was `put` came to nothing, as it did in earlier attempts."""
+        return self._losses.often(key)
+
+    def probe(self) -> tuple[str, SubCall]:
+        """A small call that was never made before, with its key."""
+        key = self.key("probe", str(self._run.events))
+        return key, SubCall("", f"Reply with yes. ({self._run.id} {key})", _PROBE_TOKENS, purpose="probe")
 
     def flush(self) -> None:
         """Everything that was handed over is committed."""
@@ -156,7 +178,11 @@ class _DurableSubCalls:
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
-        """As the port says. Replies that were logged by an earlier attempt cost nothing and ask nobody."""
+        """As the port says. Replies that were logged by an earlier attempt cost nothing and ask nobody.
+
+        Raises `LanguageModelUnavailableError` where the model is away: the run is not to go on without what it would
+        have said, and the next attempt has all that it did say.
+        """
         keys = [self._run.key("call", call_hash(call)) for call in calls]
         logged = self._run.logged(keys)
         results = {at: result_of(logged[key]) for at, key in enumerate(keys) if key in logged}
@@ -174,11 +200,72 @@ class _DurableSubCalls:
                 told(place, result)
                 results[missing[place]] = result
             self._run.flush()
+            failures = ((at, results[at]) for at in missing)
+            failed = [_Failed(at, keys[at], calls[at], each) for at, each in failures if isinstance(each, SubFailure)]
+            results |= self._settle(failed, cancelled)
+            for each in failed:
+                if _is_away(each.failure):
+                    finished(each.at, results[each.at])
         return [results[at] for at in range(len(calls))]
+
+    def _settle(
+        self, failed: Sequence["_Failed"], cancelled: Callable[[], bool]
+    ) -> Mapping[int, SubReply | SubFailure]:
+        """Wait for a model that is away, but go on without what it fails on each time, while it answers others.
+
+        Returns what became of those that were asked once more because the model answers others.
+        """
+        often = {each.key for each in failed if self._run.lost_often(each.key)}
+        late = [each for each in failed if each.failure.code == LanguageModelTimeoutError.code and each.key in often]
+        for each in late:
+            self._run.put(each.key, each.call, replace(each.failure, usage=Usage()), for_good=True)
+        if late:
+            self._run.flush()
+        away = [each for each in failed if _is_away(each.failure)]
+        if away and not (all(each.key in often for each in away) and self._answers(cancelled)):
+            raise raised(away[0].failure)
+        return self._once_more(away, cancelled) if away else {}
+
+    def _once_more(
+        self, away: Sequence["_Failed"], cancelled: Callable[[], bool]
+    ) -> Mapping[int, SubReply | SubFailure]:
+        results = self._inner.run([each.call for each in away], cancelled=cancelled)
+        unsent = [each for each in results if isinstance(each, SubFailure) and _is_unsent(each)]
+        for each, result in zip(away, results, strict=True):
+            self._run.put(each.key, each.call, result, for_good=result not in unsent)
+        self._run.flush()
+        if unsent:
+            raise raised(unsent[0])
+        return {each.at: result for each, result in zip(away, results, strict=True)}
+
+    def _answers(self, cancelled: Callable[[], bool]) -> bool:
+        """Whether the model answers anything at all."""
+        key, call = self._run.probe()
+        (result,) = self._inner.run([call], cancelled=cancelled)
+        self._run.put(key, call, result)
+        return isinstance(result, SubReply) or result.code == LanguageModelOutputError.code
+
+
+@dataclass(frozen=True)
+class _Failed:
+    """A call of a batch that has no reply: its place there, and its key."""
+
+    at: int
+    key: str
+    call: SubCall
+    failure: SubFailure
+
+
+def _is_away(result: SubReply | SubFailure) -> bool:
+    return isinstance(result, SubFailure) and result.code == LanguageModelUnavailableError.code
+
+
+def _is_unsent(failure: SubFailure) -> bool:
+    return isinstance(failure.error, LanguageModelUnavailableError) and not failure.error.sent
 
 
 class _Told:
-    """Logs each result once, as soon as anybody says it."""
+    """Logs each result once, as soon as anybody says it, and tells it, unless it may yet become another."""
 
     def __init__(
         self,
@@ -203,4 +290,5 @@ class _Told:
             self._seen.add(place)
         at = self._missing[place]
         self._run.put(self._keys[at], self._calls[at], result)
-        self._finished(at, result)
+        if not _is_away(result):
+            self._finished(at, result)

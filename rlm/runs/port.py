@@ -42,7 +42,11 @@ class Durability(Protocol):
     """
 
     def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
-        """`budget` is the one that `inner` spends: what comes from the log is charged to it, as it was in its time."""
+        """`budget` is the one that `inner` spends: what comes from the log is charged to it, as it was in its time.
+
+        Those of a run that can be resumed raise `LanguageModelUnavailableError` while the model is away; it is no
+        failure that a strategy could go on from.
+        """
 
     def retriever(self, inner: Retriever) -> Retriever: ...
 

@@ -5,7 +5,6 @@ import statistics
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
-from itertools import count
 from math import ceil
 from typing import Any
 
@@ -19,6 +18,7 @@ from rlm.errors import (
     LanguageModelError,
     LanguageModelOutputError,
     LanguageModelRefusedError,
+    LanguageModelRestingError,
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
@@ -33,6 +33,8 @@ _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
 # Whoever asks us to come back later than this has refused.
 _MAX_RETRY_AFTER_SECONDS = 60.0
+# As often a call comes back when it was told to, and is no burden for it: the server chose the time.
+_MAX_POSTPONEMENTS = 12
 _ENOUGH_FOR_A_MEDIAN = 5
 _SOONEST_HEDGE_SECONDS = 1.0
 _RECHECK_SECONDS = 1.0
@@ -107,28 +109,40 @@ class Grant:
         line.settlements.begin(line.budget)
 
     def close(self, exchange: Exchange | None = None) -> Usage:
-        """Settle for what came of it; without an exchange it was not sent."""
+        """Settle for what came of it; without an exchange it was not sent, nor where no connection came about."""
         if not self._open:
             return Usage()
         self._open = False
-        used = Usage()
-        if exchange is None:
-            self._reservation.release()
-        else:
-            used = _used(exchange, self._reservation.amount)
+        used = Usage() if exchange is None else _used(exchange, self._reservation.amount)
+        if used.calls:
             self._reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
+        else:
+            self._reservation.release()
         self._line.lane.leave(self._line.run)
         self._line.settlements.end(self._line.budget)
         return used
 
 
+@dataclass
+class _Repeats:
+    """How often a request was sent again by our own choice, and how often when, and how much later, it was told to."""
+
+    chosen: int = 0
+    postponed: int = 0
+    postponed_seconds: float = 0.0
+
+
 class Journey:
-    """One call on its way; `used` is what it has cost so far, every request of it included."""
+    """One call on its way; `used` is what it has cost so far, every request of it included.
+
+    `cut_short` is whether its own budget ended it where another one's would have gone on.
+    """
 
     def __init__(self, line: Line, call: SubCall) -> None:
         self._line = line
         self._call = call
         self.used = Usage()
+        self.cut_short = False
 
     async def reply(self) -> SubReply:
         """Raises a `LanguageModelError`, `BudgetExhaustedError` or `UnpricedModelError`."""
@@ -149,7 +163,8 @@ class Journey:
         try:
             self._require_window(call)
             exchange = await self._complete(call)
-        except (BudgetExhaustedError, ContextTooLongError):
+        except (BudgetExhaustedError, ContextTooLongError) as error:
+            self.cut_short = isinstance(error, BudgetExhaustedError)
             raise first from None
         return SubReply(shaped(exchange.text, exchange.finish_reason, call), self.used)
 
@@ -167,29 +182,51 @@ class Journey:
 
     async def _complete(self, call: SubCall) -> Exchange:
         self._line.retries.deposit()
-        for attempt in count():
+        repeats = _Repeats()
+        while True:
             exchange = await self._hedged(call)
             if exchange.error is None:
                 return exchange
-            seconds = self._pause(exchange, attempt)
+            seconds = self._pause(exchange, repeats)
             if seconds is None:
                 raise exchange.error
             await self._line.sleep(seconds)
-        raise AssertionError("unreachable")
 
-    def _pause(self, exchange: Exchange, attempt: int) -> float | None:
+    def _pause(self, exchange: Exchange, repeats: _Repeats) -> float | None:
         """Seconds before the same is sent again, or None: only what the model had not begun to answer is repeated."""
         error = exchange.error
-        if exchange.started or attempt + 1 == _MAX_ATTEMPTS or not isinstance(error, LanguageModelUnavailableError):
+        if exchange.started or not isinstance(error, LanguageModelUnavailableError):
             return None
         asked = error.retry_after_seconds or 0.0
-        if not asked <= _MAX_RETRY_AFTER_SECONDS or not self._line.retries.withdraw():
+        if not asked <= _MAX_RETRY_AFTER_SECONDS:
+            return None
+        longest = self._longest_pause(asked, repeats)
+        if longest is None:
             return None
         if asked > 0:
             self._line.lane.hold(asked)
-        pause = self._line.jitter() * min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2**attempt)
+        seconds = max(0.0, asked) + self._line.jitter() * longest
         left = self._line.budget.remaining().seconds
-        return None if left is not None and asked + pause >= left else max(0.0, asked) + pause
+        self.cut_short = left is not None and seconds >= left
+        return None if self.cut_short else seconds
+
+    def _longest_pause(self, asked: float, repeats: _Repeats) -> float | None:
+        """Seconds over which repetitions are spread, beyond those that were asked for; None where there is none."""
+        if self._may_be_postponed(asked, repeats):
+            repeats.postponed += 1
+            repeats.postponed_seconds += asked
+            return _FIRST_PAUSE_SECONDS
+        if repeats.chosen + 1 == _MAX_ATTEMPTS or not self._line.retries.withdraw():
+            return None
+        repeats.chosen += 1
+        return min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (repeats.chosen - 1))
+
+    def _may_be_postponed(self, asked: float, repeats: _Repeats) -> bool:
+        return (
+            0 < asked <= self._line.profile.call_seconds - repeats.postponed_seconds
+            and repeats.postponed < _MAX_POSTPONEMENTS
+            and not self._line.lane.held_in_vain
+        )
 
     async def _hedged(self, call: SubCall) -> Exchange:
         """The first good exchange of one request or, when it is late and there is room, of two."""
@@ -244,9 +281,11 @@ class Journey:
 
     def _require_heard(self) -> None:
         if rest := self._line.lane.resting_seconds:
-            raise LanguageModelTimeoutError(
+            raise LanguageModelRestingError(
                 "The language model has let too many calls in a row go unanswered; "
-                f"it is asked again in {ceil(rest)} seconds."
+                f"it is asked again in {ceil(rest)} seconds.",
+                retry_after_seconds=ceil(rest),
+                sent=False,
             )
 
     def _second_grant(self, call: SubCall) -> Grant | None:
@@ -282,7 +321,7 @@ class Journey:
         except LanguageModelError as error:
             exchange.error = error
         finally:
-            if isinstance(exchange.error, LanguageModelTimeoutError):
+            if _silent(exchange.error):
                 line.lane.silent()
             self.used += grant.close(exchange)
         return exchange
@@ -291,10 +330,20 @@ class Journey:
 def _used(exchange: Exchange, reserved: Amount) -> Usage:
     """As the server counted; otherwise what was reserved for a prompt that it may have read, and an unseen answer."""
     error = exchange.error
-    reached = isinstance(error, LanguageModelUnavailableError) and error.reached
+    away = error if isinstance(error, LanguageModelUnavailableError) else None
+    if away and not away.sent:
+        return Usage()
+    reached = away is not None and away.reached
     unread = isinstance(error, _UNREAD) and not (exchange.started or reached)
     prompt = exchange.prompt_tokens or (0 if unread else reserved.prompt_tokens)
     return Usage(1, prompt, exchange.written_tokens(0 if unread else reserved.completion_tokens))
+
+
+def _silent(error: LanguageModelError | None) -> bool:
+    """Whether a call's time, or that for its connection, passed without a word."""
+    return isinstance(error, LanguageModelTimeoutError) or (
+        isinstance(error, LanguageModelUnavailableError) and error.silent
+    )
 
 
 async def _first_good(sent: Iterable["asyncio.Future[Exchange]"]) -> Exchange:

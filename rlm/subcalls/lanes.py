@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Hashable
 # for a while: a run of a thousand calls would wait for each of them in turn.
 _FEWEST_SILENCES = 2
 _REST_SECONDS = 30.0
+# A server that said so often for each place when to come again, and answered nobody since, does not know when it will.
+_MOST_HOLDS = 12
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[object]]
@@ -28,6 +30,7 @@ class Lane:
         self._clock = clock
         self._sleep = sleep
         self._held_until = 0.0
+        self._holds = 0
         self._silences = 0
         self._resting_until = 0.0
         self._holders: Counter[Hashable] = Counter()
@@ -79,6 +82,7 @@ class Lane:
         """A request was answered, whatever the answer was."""
         self._silences = 0
         self._resting_until = 0.0
+        self._holds = 0
 
     @property
     def resting_seconds(self) -> float:
@@ -87,7 +91,13 @@ class Lane:
 
     def hold(self, seconds: float) -> None:
         """Send nothing more for so long: the server said when it will take requests again."""
+        self._holds += 1
         self._held_until = max(self._held_until, self._clock() + seconds)
+
+    @property
+    def held_in_vain(self) -> bool:
+        """Whether nobody was answered after as many holds as are believed."""
+        return self._holds > _MOST_HOLDS * self.places
 
     def _give_up(self, run: Hashable, turn: "asyncio.Future[None]") -> None:
         if turn.done() and not turn.cancelled():

@@ -137,11 +137,11 @@ class SubCallScheduler:
         It comes from an equal call under way, from the cache, where one may have come in since the batch began, or
         from the model; then it is kept before anyone sees it, so that a killed process does not pay for it again.
         """
+        journey = Journey(line, call)
 
         async def ask() -> SubReply:
             if kept := await self._desk.look_up(line.tenant_id, key):
                 return kept_reply(kept)
-            journey = Journey(line, call)
             try:
                 reply = await journey.reply()
             finally:
@@ -151,7 +151,7 @@ class SubCallScheduler:
             await self._desk.keep(line.tenant_id, paid)
             return reply
 
-        reply, shared = await self._in_flight.reply(key, ask)
+        reply, shared = await self._in_flight.reply(key, ask, is_own=lambda: journey.cut_short)
         return replace(reply, cached=True) if shared else reply
 
 

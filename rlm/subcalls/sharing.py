@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
+from copy import copy
 
 import structlog
 
@@ -20,28 +21,30 @@ class InFlight:
     def __init__(self) -> None:
         self._leaders: dict[str, asyncio.Future[SubReply | LanguageModelError | None]] = {}
 
-    async def reply(self, key: str, ask: Callable[[], Awaitable[SubReply]]) -> tuple[SubReply, bool]:
+    async def reply(
+        self, key: str, ask: Callable[[], Awaitable[SubReply]], *, is_own: Callable[[], bool]
+    ) -> tuple[SubReply, bool]:
         """The reply, and whether another call has paid for it. Raises what `ask` raises.
 
-        What the model did wrong is shared as well. When the call that leads is given up, or its own budget ends, the
-        next one asks for itself.
+        What the model did wrong is shared as well, unless `is_own` says that it would not have ended another call than
+        this one. When the call that leads is given up, or its own budget ends, the next one asks for itself.
         """
         while (leader := self._leaders.get(key)) is not None:
             outcome = await asyncio.shield(leader)
             if isinstance(outcome, SubReply):
                 return outcome, True
             if outcome is not None:
-                raise type(outcome)(outcome.detail, hint=outcome.hint) from outcome
-        return await self._lead(key, ask), False
+                raise copy(outcome) from outcome
+        return await self._lead(key, ask, is_own), False
 
-    async def _lead(self, key: str, ask: Callable[[], Awaitable[SubReply]]) -> SubReply:
+    async def _lead(self, key: str, ask: Callable[[], Awaitable[SubReply]], is_own: Callable[[], bool]) -> SubReply:
         leading = self._leaders[key] = asyncio.get_running_loop().create_future()
         outcome: SubReply | LanguageModelError | None = None
         try:
             outcome = await ask()
             return outcome
         except LanguageModelError as error:
-            outcome = error
+            outcome = None if is_own() else error
             raise
         finally:
             del self._leaders[key]

@@ -1,6 +1,7 @@
 import asyncio
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -144,6 +145,25 @@ def test_the_asynchronous_side_leaves_repetition_to_its_caller(server: ScriptedO
     assert len(server.requests) == 1
 
 
+def test_what_the_asynchronous_side_sends_may_take_as_long_as_a_call() -> None:
+    sent: list[dict[str, float]] = []
+
+    async def refuse(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.extensions["timeout"])
+        return httpx2.Response(400, request=request, json={"error": {"message": "No."}})
+
+    async def ask() -> None:
+        model = remote_chat_model("http://llm/v1", replace(PROFILE, call_seconds=900.0))
+        await model.root_async_client._client.aclose()
+        model.root_async_client._client = httpx2.AsyncClient(transport=httpx2.MockTransport(refuse))
+        with pytest.raises(LanguageModelRefusedError):
+            await model.ainvoke("Count.")
+        await model.aclose()
+
+    asyncio.run(ask())
+    assert [(each["read"], each["connect"]) for each in sent] == [(900.0, 2.0)]
+
+
 @pytest.mark.parametrize(("hours", "least", "most"), [(1, 3_000, 3_600), (-1, 0, 0)])
 def test_a_date_says_how_long_to_wait_from_now(hours: int, least: float, most: float) -> None:
     then = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
@@ -176,4 +196,45 @@ def test_a_server_that_broke_off_had_the_request_and_one_that_nobody_reached_had
         error.__cause__ = cause
         found = translated(error)
         assert isinstance(found, LanguageModelUnavailableError)
-        assert found.reached is reached
+        assert (found.sent, found.reached, found.silent) == (reached, reached, False)
+
+
+@pytest.mark.parametrize("cause", [httpx2.ConnectTimeout("no answer"), httpx2.PoolTimeout("no place")])
+def test_a_connection_that_does_not_come_about_in_time_has_sent_nothing(cause: httpx2.TimeoutException) -> None:
+    error = openai.APITimeoutError(request=REQUEST)
+    error.__cause__ = cause
+    for found in (translated(error), translated(cause)):
+        assert isinstance(found, LanguageModelUnavailableError)
+        assert (found.sent, found.reached, found.silent) == (False, False, True)
+
+
+def said_by_status(status: int) -> LanguageModelError:
+    client = openai.OpenAI(api_key="none", base_url="http://llm/v1", http_client=httpx2.Client())
+    with client:
+        return translated(
+            client._make_status_error("No.", body=None, response=httpx2.Response(status, request=REQUEST))
+        )
+
+
+@pytest.mark.parametrize("status", [408, 504])
+def test_a_proxy_that_stopped_waiting_does_not_say_that_the_model_has(status: int) -> None:
+    assert isinstance(said_by_status(status), LanguageModelTimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("status", "reached"), [(409, False), (425, False), (429, False), (500, False), (502, True), (503, False)]
+)
+def test_a_server_that_cannot_answer_now_may_be_asked_again(status: int, reached: bool) -> None:
+    found = said_by_status(status)
+    assert isinstance(found, LanguageModelUnavailableError)
+    assert (found.sent, found.reached) == (True, reached)
+
+
+def test_a_stream_that_ends_without_an_end_was_read_by_the_model(server: ScriptedOpenAI) -> None:
+    server.fault = "cut"
+    with pytest.raises(LanguageModelUnavailableError) as ended:
+        list(remote_chat_model(server.url, PROFILE, max_retries=0).stream("Count."))
+    found = translated(openai.APIError("The engine died.", request=REQUEST, body={"message": "The engine died."}))
+    assert isinstance(found, LanguageModelUnavailableError)
+    assert ended.value.reached
+    assert found.reached

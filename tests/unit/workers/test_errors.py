@@ -4,7 +4,7 @@ import api.cli.client  # noqa: F401 - defines errors of the edge
 from api.problems import STATUS, ApiError
 from ingest.errors import CatalogUnavailableError, DamagedDocumentError, LeadlineError, LeaseLostError, StorageFullError
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
-from rlm.errors import UnpricedModelError
+from rlm.errors import LanguageModelRestingError, LanguageModelTimeoutError, UnpricedModelError
 from workers.errors import OUTCOMES, Outcome, failure, outcome
 
 
@@ -44,6 +44,8 @@ def test_a_bad_document_fails_at_once_and_a_bad_moment_is_tried_again() -> None:
     assert outcome(CatalogUnavailableError("x")) is Outcome.WAIT
     assert outcome(LeaseLostError("x")) is Outcome.ABANDON
     assert outcome(UnpricedModelError("x")) is Outcome.FAIL
+    assert outcome(LanguageModelTimeoutError("x")) is Outcome.RETRY
+    assert outcome(LanguageModelRestingError("x")) is Outcome.WAIT
     assert outcome(ZeroDivisionError()) is Outcome.RETRY
 
 

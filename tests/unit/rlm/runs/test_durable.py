@@ -16,7 +16,7 @@ from ingest.runs import Run, Spent
 from retrieval.passages import Passage
 from rlm.answers import Usage
 from rlm.budgets import Budget, Limits
-from rlm.errors import RunCancelledError
+from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.recursive.trajectory import Turn
 from rlm.runs.bodies import limits_body, limits_of
 from rlm.runs.clock import RunClock
@@ -34,13 +34,23 @@ class Died(Exception):
     """The process ended here."""
 
 
+AWAY = LanguageModelUnavailableError("It is away.", retry_after_seconds=3.0, sent=False)
+
+
 class CountingCalls:
-    """Answers each prompt with how often it was asked; dies when it has answered `dies_after` calls."""
+    """Answers each prompt with how often it was asked; dies when it has answered `dies_after` calls.
+
+    Once it has answered `away_after` it cannot be reached; `refusing` it refuses everything. Prompts that are `failing`
+    fail with a code, the first `failing_times` times that they are asked.
+    """
 
     def __init__(self, dies_after: int | None = None) -> None:
         self.asked: Counter[str] = Counter()
         self.dies_after = dies_after
+        self.away_after: int | None = None
+        self.refusing = False
         self.failing: dict[str, str] = {}
+        self.failing_times = 1_000
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
@@ -49,9 +59,14 @@ class CountingCalls:
         for at, call in enumerate(calls):
             if self.dies_after is not None and self.asked.total() >= self.dies_after:
                 raise Died
+            if self.away_after is not None and self.asked.total() >= self.away_after:
+                results.append(SubFailure(AWAY.code, AWAY.detail, error=AWAY))
+                finished(at, results[-1])
+                continue
             self.asked[call.prompt] += 1
-            if call.prompt in self.failing:
-                results.append(SubFailure(self.failing[call.prompt], "It failed.", PAID))
+            code = AWAY.code if self.refusing else self.failing.get(call.prompt)
+            if code is not None and self.asked[call.prompt] <= self.failing_times:
+                results.append(SubFailure(code, "It failed.", PAID))
             else:
                 results.append(SubReply(f"{call.prompt} {self.asked[call.prompt]}", PAID))
             finished(at, results[-1])
@@ -95,6 +110,85 @@ def test_however_often_it_dies_a_run_asks_nothing_twice_and_ends_as_if_it_had_no
     inner.dies_after = None
     assert attempt(log, inner, program) == expected
     assert inner.asked == undisturbed.asked
+
+
+@given(PROGRAMS, st.lists(st.integers(0, 8), max_size=4))
+def test_however_often_the_model_is_away_a_run_ends_as_if_it_had_not_been(
+    program: list[list[str]], outages: list[int]
+) -> None:
+    undisturbed, inner = CountingCalls(), CountingCalls()
+    expected = attempt(MemoryLog(), undisturbed, program)
+    log = MemoryLog()
+    for outage in outages:
+        inner.away_after = inner.asked.total() + outage
+        try:
+            attempt(log, inner, program)
+        except LanguageModelUnavailableError:
+            continue
+    inner.away_after = None
+    assert attempt(log, inner, program) == expected
+    assert inner.asked == undisturbed.asked
+
+
+def test_a_model_that_is_away_ends_the_attempt_with_its_own_error_and_leaves_nothing_in_the_log() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    inner.away_after = 1
+    for _ in range(9):
+        with pytest.raises(LanguageModelUnavailableError) as raised:
+            attempt(log, inner, [["a", "b"], ["c"]])
+        assert raised.value.retry_after_seconds == 3.0
+    assert [entry.body["text"] for entry in log.entries] == ["a 1"]
+    assert inner.asked == Counter(a=1)
+
+
+def test_a_server_that_refuses_everything_is_waited_for_however_often_it_does() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    attempt(log, inner, [["a"]])
+    inner.refusing = True
+    for _ in range(9):
+        with pytest.raises(LanguageModelUnavailableError):
+            attempt(log, inner, [["a"], ["b", "c"]])
+    inner.refusing = False
+    first, then = attempt(log, inner, [["a"], ["b", "c"]])
+    assert (first, [text.split()[0] for text in then]) == (["a 1"], ["b", "c"])
+
+
+def test_what_a_model_fails_on_each_time_while_it_answers_others_is_gone_on_without() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    inner.failing = {"b": AWAY.code}
+    for _ in range(2):
+        with pytest.raises(LanguageModelUnavailableError):
+            attempt(log, inner, [["a", "b"], ["c"]])
+    expected = [["a 1", AWAY.code], ["c 1"]]
+    assert attempt(log, inner, [["a", "b"], ["c"]]) == expected
+    asked = inner.asked.copy()
+    assert (asked["a"], asked["b"], asked.total()) == (1, 4, 7)  # one of them to see whether it answers at all
+    assert attempt(log, inner, [["a", "b"], ["c"]]) == expected
+    assert inner.asked == asked
+    assert sum(entry.spent.calls for entry in log.entries) == 7
+
+
+def test_what_was_refused_until_the_model_came_back_is_answered_after_all() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    inner.failing, inner.failing_times = {"b": AWAY.code}, 3
+    for _ in range(2):
+        with pytest.raises(LanguageModelUnavailableError):
+            attempt(log, inner, [["b"]])
+    run, told = DurableRun(RUN, log), []
+    calls = run.sub_calls(inner, Budget(Limits()), None)
+    calls.run([call("b")], finished=lambda at, result: told.append((at, *texts([result]))))
+    run.close()
+    assert told == [(0, "b 4")]
+    assert attempt(log, inner, [["b"]]) == [["b 4"]]
+
+
+def test_what_ran_out_of_time_a_few_times_is_not_asked_for_again() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    inner.failing = {"a": "language_model_timeout"}
+    for _ in range(5):
+        assert attempt(log, inner, [["a"]]) == [["language_model_timeout"]]
+    assert inner.asked == Counter(a=3)
+    assert sum(entry.spent.calls for entry in log.entries) == 3
 
 
 def test_each_reply_is_logged_before_it_is_used_and_its_cost_counts_once() -> None:

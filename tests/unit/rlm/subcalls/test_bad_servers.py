@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import httpx2
 import pytest
 
 from rlm.answers import Usage
-from rlm.budgets import Budget, Limits
+from rlm.budgets import NOTHING, Budget, Limits
 from rlm.chat_models import OpenAIChatModel, remote_chat_model
 from rlm.errors import RunCancelledError
 from rlm.profiles import ModelProfile
@@ -93,11 +94,13 @@ def test_a_bad_server_is_a_typed_failure_and_takes_nothing_else_with_it(
     assert isinstance(reply, SubReply)
 
 
-def test_nobody_at_the_address_is_a_typed_failure(scheduler: SubCallScheduler) -> None:
+def test_nobody_at_the_address_is_a_typed_failure_that_costs_nothing(scheduler: SubCallScheduler) -> None:
     chat = remote_chat_model("http://127.0.0.1:9/v1", PROFILE)
-    (failure,) = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits())).run(calls(1))
+    budget = Budget(Limits(calls=2))
+    (failure,) = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=budget).run(calls(1))
     assert isinstance(failure, SubFailure)
-    assert failure.code == "language_model_unavailable"
+    assert (failure.code, failure.usage) == ("language_model_unavailable", Usage())
+    assert (budget.spent, budget.remaining().calls) == (NOTHING, 2)
 
 
 def test_good_and_bad_replies_of_one_batch_stay_apart(scheduler: SubCallScheduler, server: MisbehavingOpenAI) -> None:
@@ -140,9 +143,10 @@ def test_a_server_that_hangs_is_not_waited_for_by_every_call_of_a_large_batch(
 ) -> None:
     server.behaviours = [bad.hangs]
     results = run(scheduler, server, count=500, profile=IMPATIENT)
-    assert {each.code for each in results if isinstance(each, SubFailure)} == {"language_model_timeout"}
-    assert len(results) == 500
-    assert len(server.requests) <= 2 * IMPATIENT.parallel_calls
+    codes = Counter(each.code for each in results if isinstance(each, SubFailure))
+    assert codes.keys() == {"language_model_timeout", "language_model_unavailable"}
+    assert codes.total() == 500
+    assert codes["language_model_timeout"] == len(server.requests) <= 2 * IMPATIENT.parallel_calls
 
 
 def test_when_the_budgets_time_is_over_requests_are_closed_at_the_server(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 from ingest.catalog.replies import StoredReply
 from ingest.errors import CatalogUnavailableError
 from rlm.answers import Usage
-from rlm.budgets import Budget, Limits
+from rlm.budgets import NOTHING, Budget, Limits
 from rlm.errors import (
     ContextTooLongError,
     LanguageModelRefusedError,
+    LanguageModelRestingError,
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
     RunCancelledError,
@@ -227,6 +229,48 @@ def test_retry_after_holds_every_request_to_that_model(scheduler: SubCallSchedul
     assert texts(run(scheduler, chat(answer), calls(3), profile=one_place)) == ["fine"] * 3
     assert sent_at[0] == 0.0
     assert min(sent_at[1:]) >= 7.0
+
+
+class Limited:
+    """A model that tells everybody to come again a second later, `seconds` long."""
+
+    def __init__(self, clock: Time, seconds: float) -> None:
+        self._clock, self._seconds = clock, seconds
+
+    async def answer(self, prompt: str) -> Answer:
+        await asyncio.sleep(0)
+        if self._clock.now < self._seconds:
+            raise LanguageModelUnavailableError("Too many.", retry_after_seconds=1.0)
+        return f"re {prompt}"
+
+
+def test_a_limit_that_is_over_when_it_was_said_to_be_fails_nobody(scheduler: SubCallScheduler, clock: Time) -> None:
+    many = replace(PROFILE, parallel_calls=32)
+    results = run(scheduler, chat(Limited(clock, 2.5).answer), calls(100), profile=many)
+    assert texts(results) == [f"re q{number}" for number in range(100)]
+    _, retries = scheduler._models["m"]
+    assert retries.withdraw()
+
+
+def test_a_limit_that_is_never_over_is_not_believed_for_ever(scheduler: SubCallScheduler, clock: Time) -> None:
+    model = chat(Limited(clock, float("inf")).answer)
+    assert set(texts(run(scheduler, model, calls(100)))) == {"language_model_unavailable"}
+    assert len(model.prompts) <= 100 + (12 * 4 + 1) + 10 + 20
+    lane, retries = scheduler._models["m"]
+    lane._held_until = retries._tokens = 0.0
+    run(scheduler, model, [call("q")])
+    assert lane._held_until == 0.0  # a refusal that nothing is repeated after makes nobody wait
+
+
+def test_a_call_comes_back_no_later_than_it_may_take(scheduler: SubCallScheduler, clock: Time) -> None:
+    model = chat(Limited(clock, 5.0).answer)
+    impatient = replace(PROFILE, call_seconds=2.5)
+    scheduler.bind(model, impatient, tenant_id="ann", budget=Budget(Limits()))
+    _, retries = scheduler._models["m"]
+    while retries.withdraw():
+        pass
+    assert texts(run(scheduler, model, [call("q")], profile=impatient)) == ["language_model_unavailable"]
+    assert len(model.prompts) == 3
 
 
 @pytest.mark.parametrize("seconds", [3_600.0, float("inf"), float("nan")])
@@ -570,14 +614,28 @@ def test_a_model_that_lets_calls_go_unanswered_is_asked_again_after_a_rest(
         return f"re {prompt}"
 
     model = chat(answer)
-    results = run(scheduler, model, calls(50))
-    assert {each.code for each in results if isinstance(each, SubFailure)} == {"language_model_timeout"}
+    codes = Counter(texts(run(scheduler, model, calls(50))))
     sent, silent = len(model.prompts), False
+    assert codes == {"language_model_timeout": sent, "language_model_unavailable": 50 - sent}
     assert sent < 50
-    assert "asked again" in str(run(scheduler, model, [call("soon")])[0])
+    (unsent,) = run(scheduler, model, [call("soon")], limits=Limits(calls=0))
+    assert isinstance(unsent, SubFailure)
+    assert isinstance(unsent.error, LanguageModelRestingError)
+    assert (unsent.usage, unsent.error.retry_after_seconds) == (Usage(), 30)
     clock.now += 31
     assert texts(run(scheduler, model, [call("later")])) == ["re later"]
     assert len(model.prompts) == sent + 1
+
+
+def test_a_model_whose_connections_do_not_come_about_in_time_is_asked_again_after_a_rest_too(
+    scheduler: SubCallScheduler,
+) -> None:
+    budget = Budget(Limits())
+    model = scripted(LanguageModelUnavailableError("Nobody there.", sent=False, silent=True))
+    results = scheduler.bind(model, PROFILE, tenant_id="ann", budget=budget).run(calls(50))
+    assert texts(results) == ["language_model_unavailable"] * 50
+    assert len(model.prompts) < 50
+    assert budget.spent == NOTHING
 
 
 def test_a_straggler_waits_where_the_budget_has_no_room_for_a_second_copy(
