@@ -114,6 +114,15 @@ class PreconditionRequiredError(ApiError):
     default_hint = "Get the document, and send its ETag in If-Match; `If-Match: *` replaces it whatever it is."
 
 
+class AnswersFullError(ApiError):
+    """As many answers are being waited for as this process makes at once."""
+
+    code = "answers_full"
+    status = 429
+    retry_after_seconds = 10.0
+    default_hint = "Ask again later, or with `background`: then a run makes the answer, and its address comes at once."
+
+
 def status_of(error: LeadlineError) -> int:
     """The HTTP status of one of our errors."""
     if isinstance(error, ApiError):

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import structlog
@@ -12,7 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import sse
-from api.access import Caller, Served
+from api.access import AnswersAtOnce, Caller, Served
+from api.answer_threads import AnswerThreads
 from api.problems import BadRequestError, internal, problem
 from api.run_schemas import RunWithAnswerOut
 from api.schemas import AnswerOut, QuestionIn
@@ -49,6 +51,7 @@ async def ask(
     request: Request,
     caller: Caller,
     served: Served,
+    threads: AnswersAtOnce,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> Response | AnswerOut:
     """Ask a question of your documents.
@@ -61,19 +64,17 @@ async def ask(
     (code that a model wrote, and what came of it) of a recursive one, `delta` (a piece of the text, checked before it
     is sent), and last `completed` with the whole answer or `error` with a problem. Closing the connection ends the
     work, streamed or not.
+
+    So many answers are made at once while clients wait for them; one more is `429`, unless it is for the background.
     """
     question = check_question(body.question)
     if body.background:
         return await run_in_threadpool(_begin, served, caller, body, question, idempotency_key)
-    scope = body.scope(caller.tenant_id)
-    stop = threading.Event()
-    begun = run_in_threadpool(served.answering.stream, question, scope, wanted=body.wanted(), cancelled=stop.is_set)
-    events = await _waited_for(request, begun, stop)
-    if events is None:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    scope, stop = body.scope(caller.tenant_id), threading.Event()
+    begin = partial(served.answering.stream, question, scope, wanted=body.wanted(), cancelled=stop.is_set)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
-        return StreamingResponse(_sse(request, events, stop), media_type=sse.MEDIA_TYPE)
-    answer = await _waited_for(request, run_in_threadpool(complete, events), stop)
+        return await _streamed(request, threads, begin, stop)
+    answer = await _waited_for(request, threads.start(lambda: complete(begin())), stop)
     return Response(status_code=_CLIENT_CLOSED_REQUEST) if answer is None else AnswerOut.of(answer)
 
 
@@ -111,9 +112,8 @@ def _run_response(run: Run, *, created: bool) -> Response:
     return JSONResponse(out, 202 if created else 200, {"Location": f"/v1/runs/{run.id}"})
 
 
-async def _waited_for(request: Request, working: Awaitable[_Result], stop: threading.Event) -> _Result | None:
+async def _waited_for(request: Request, work: asyncio.Future[_Result], stop: threading.Event) -> _Result | None:
     """The result; None when nobody waits for it any more, and then what is under way is given up."""
-    work = asyncio.ensure_future(working)
     while not (await asyncio.wait({work}, timeout=_LOOK_SECONDS))[0]:
         if await request.is_disconnected():
             stop.set()
@@ -123,12 +123,21 @@ async def _waited_for(request: Request, working: Awaitable[_Result], stop: threa
     return await work
 
 
-async def _sse(request: Request, events: Iterator[Event], stop: threading.Event) -> AsyncIterator[str]:
-    """The events of a generator that runs in a thread, heartbeats in its silences, and an end when nobody listens."""
+async def _streamed(
+    request: Request, threads: AnswerThreads, begin: Callable[[], Iterator[Event]], stop: threading.Event
+) -> Response:
+    """The events of a generator that is made and runs in a thread. Raises what making it raises."""
     queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
+    begun: asyncio.Future[bool] = loop.create_future()
 
     def produce() -> None:
+        try:
+            events = begin()
+        except Exception as error:  # noqa: BLE001 - it is raised where the request waits
+            loop.call_soon_threadsafe(begun.set_exception, error)
+            return
+        loop.call_soon_threadsafe(begun.set_result, True)
         try:
             for happened in events:
                 loop.call_soon_threadsafe(queue.put_nowait, _wire(happened))
@@ -141,7 +150,16 @@ async def _sse(request: Request, events: Iterator[Event], stop: threading.Event)
         finally:
             loop.call_soon_threadsafe(queue.put_nowait, None)
 
-    producer = loop.run_in_executor(None, produce)
+    producer = threads.start(produce)
+    if await _waited_for(request, begun, stop) is None:
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    return StreamingResponse(_sse(queue, producer, stop), media_type=sse.MEDIA_TYPE)
+
+
+async def _sse(
+    queue: asyncio.Queue[tuple[str, Any] | None], producer: asyncio.Future[None], stop: threading.Event
+) -> AsyncIterator[str]:
+    """What comes from the queue until None, heartbeats in its silences, and an end when nobody listens."""
     try:
         number = 0
         while True:
