@@ -195,11 +195,12 @@ class Jobs:
 
         A collection has no last attempt: what it removes must go, however long the index is away.
         """
-        if job.kind is not JobKind.COLLECT and job.attempt >= MAX_ATTEMPTS:
+        attempt = self._attempt(job)
+        if job.kind is not JobKind.COLLECT and attempt >= MAX_ATTEMPTS:
             return False
-        pause = _RETRY_SECONDS[-1] * 2 ** min(job.attempt - len(_RETRY_SECONDS) + 1, 10)
-        if job.attempt < len(_RETRY_SECONDS):
-            pause = _RETRY_SECONDS[job.attempt]
+        pause = _RETRY_SECONDS[-1] * 2 ** min(attempt - len(_RETRY_SECONDS) + 1, 10)
+        if attempt < len(_RETRY_SECONDS):
+            pause = _RETRY_SECONDS[attempt]
         with self._changing(job) as connection:
             self._hold(
                 connection,
@@ -220,7 +221,7 @@ class Jobs:
                 job,
                 state="queued",
                 lease_until=None,
-                attempt=job.attempt - 1,
+                attempt=jobs.c.attempt - 1,
                 not_before=time.time() + _AWAY_SECONDS,
                 error_code=failure.code,
                 error_detail=failure.detail,
@@ -229,7 +230,7 @@ class Jobs:
     def hand_back(self, job: Job) -> None:
         """Give up a job unharmed, as when the process is stopping: the attempt does not count."""
         with self._changing(job) as connection:
-            self._hold(connection, job, state="queued", lease_until=None, attempt=job.attempt - 1)
+            self._hold(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1)
 
     def recover(self, *, all_running: bool) -> int:
         """Queue again what lost its worker, in one transaction; returns how many.
@@ -310,6 +311,15 @@ class Jobs:
             error_code=failure and failure.code,
             error_detail=failure and failure.detail,
         )
+
+    def _attempt(self, job: Job) -> int:
+        """Of a job that is held: how many its row counts by now, which a run that gets further begins anew."""
+        query = select(jobs.c.attempt).where(still_held([job]))
+        with read(self._engine) as connection:
+            attempt: int | None = connection.execute(query).scalar()
+        if attempt is None:
+            raise _lost(job)
+        return attempt
 
     def _hold(self, connection: Connection, job: Job, **values: Any) -> int:  # noqa: ANN401 - columns of `jobs`
         """Change the job's row if this worker still holds it; otherwise nothing of the job may be committed.

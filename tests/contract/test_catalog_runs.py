@@ -1,5 +1,7 @@
 """Runs in the catalog: what is logged of them, who may carry them, and what their owners see."""
 
+from collections.abc import Callable
+
 import pytest
 from sqlalchemy import Engine
 
@@ -18,7 +20,7 @@ from ingest.errors import (
     VersionInUseError,
 )
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent
-from tests.support.catalogs import arrival, arrive, at_once, embedded, lapse, searchable
+from tests.support.catalogs import arrival, arrive, at_once, embedded, lapse, searchable, wake
 
 SPENT = Spent(calls=1, prompt_tokens=10, completion_tokens=2)
 
@@ -229,6 +231,54 @@ def test_a_run_that_ends_its_worker_three_times_fails_with_the_reason(
         "worker_lost",
         "The run ended its worker 3 times in 3 attempts.",
     )
+
+
+def test_a_run_that_gets_further_in_each_attempt_is_never_given_up(
+    runs: Runs, jobs: Jobs, log: RunLog, engine: Engine
+) -> None:
+    run = asked(runs)
+    for number in range(2 * MAX_ATTEMPTS):
+        job = claimed(jobs)
+        log.begin(job)
+        log.append(job, [call("a"), call(f"{number}")], seconds=1.0)
+        assert runs.run("ann", run.id).attempt == 1
+        if number % 2:
+            assert jobs.retry(job, Failure("language_model_timeout", "It took too long."))
+            wake(engine)
+        else:
+            lapse(engine)
+            jobs.recover(all_running=False)
+    assert runs.run("ann", run.id).state is RunState.QUEUED
+
+
+def test_a_run_that_gets_no_further_ends_after_three_more_attempts(
+    runs: Runs, jobs: Jobs, log: RunLog, engine: Engine
+) -> None:
+    job = begun(runs, jobs, log)
+    lapse(engine)
+    jobs.recover(all_running=False)
+    for number in range(MAX_ATTEMPTS):
+        job = claimed(jobs)
+        log.begin(job)
+        log.append(job, [call("a"), Entry(f"lost {number}", "lost", {"usage": {}})], seconds=1.0)
+        lapse(engine)
+        assert jobs.recover(all_running=False) == (number < MAX_ATTEMPTS - 1)
+    failed = runs.run("ann", job.version_id)
+    assert failed.failure is not None
+    assert failed.failure.detail == "The run ended its worker 3 times in 3 attempts."
+
+
+@pytest.mark.parametrize("give_up", [Jobs.hand_back, lambda jobs, job: jobs.postpone(job, Failure("away", "Away."))])
+def test_an_attempt_that_got_further_and_does_not_count_leaves_none(
+    runs: Runs, jobs: Jobs, log: RunLog, engine: Engine, give_up: Callable[[Jobs, Job], None]
+) -> None:
+    begun(runs, jobs, log)
+    lapse(engine)
+    jobs.recover(all_running=False)
+    job = claimed(jobs)
+    log.append(job, [call("a")], seconds=1.0)
+    give_up(jobs, job)
+    assert runs.run("ann", job.version_id).attempt == 0
 
 
 def test_a_failed_run_says_why(runs: Runs, jobs: Jobs, log: RunLog) -> None:
