@@ -69,7 +69,7 @@ class RunTask:
             except RunCancelledError:
                 self._explain(job, stopping)
             except LanguageModelUnavailableError as error:
-                raise _impatient(run, error) from error
+                raise _impatient(self._jobs.away_seconds(job), error) from error
             finally:
                 durable.close()
 
@@ -157,8 +157,8 @@ class _JobLog:
         return self._log.pinned(self._job.version_id, after=after)
 
 
-def _impatient(run: Run, error: LeadlineError) -> LeadlineError:
-    """The error, or, once the run has waited too long, one that is not waited for."""
-    if time.time() - run.created_at < _PATIENCE_SECONDS:
+def _impatient(away_seconds: float, error: LeadlineError) -> LeadlineError:
+    """The error, or, once it has been waited for too long, one that is not waited for."""
+    if away_seconds < _PATIENCE_SECONDS:
         return error
     return LanguageModelRefusedError(f"The language model was away for too long: {error.detail}", hint=error.hint)

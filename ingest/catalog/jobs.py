@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
-from ingest.catalog import claims, corpus_versions, paces, standing, waiting
+from ingest.catalog import away, claims, corpus_versions, paces, standing, waiting
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.failures import fail_subject
@@ -24,7 +24,6 @@ from ingest.feed import Announce, to_nobody
 MAX_ATTEMPTS = 3
 # Runs of a tenant at once; each may have many requests in flight at the language model.
 RUNS_PER_TENANT = 4
-_AWAY_SECONDS = 5.0
 _RETRY_SECONDS = (0.0, 5.0, 30.0)
 _COLLECT_PAUSE_SECONDS = 600.0
 
@@ -208,24 +207,35 @@ class Jobs:
                 state="queued",
                 lease_until=None,
                 not_before=time.time() + min(pause, _COLLECT_PAUSE_SECONDS),
+                away_since=None,
                 error_code=failure.code,
                 error_detail=failure.detail,
             )
         return True
 
     def postpone(self, job: Job, failure: Failure) -> None:
-        """Queue a job again after a pause because something it needs is away; its attempt does not count."""
+        """Queue a job again after a pause because something it needs is away; its attempt does not count.
+
+        The pauses of a run grow for as long as each of its attempts ends so and it gets no further.
+        """
         with self._changing(job) as connection:
+            now, pause = time.time(), away.pause_seconds(job, away.away_seconds(connection, job))
             self._hold(
                 connection,
                 job,
                 state="queued",
                 lease_until=None,
                 attempt=jobs.c.attempt - 1,
-                not_before=time.time() + _AWAY_SECONDS,
+                not_before=now + pause,
+                away_since=func.coalesce(jobs.c.away_since, now),
                 error_code=failure.code,
                 error_detail=failure.detail,
             )
+
+    def away_seconds(self, job: Job) -> float:
+        """For how long every attempt has ended with `postpone` and got no further, up to now; 0.0 before the first."""
+        with read(self._engine) as connection:
+            return away.away_seconds(connection, job)
 
     def hand_back(self, job: Job) -> None:
         """Give up a job unharmed, as when the process is stopping: the attempt does not count."""

@@ -125,6 +125,8 @@ jobs = Table(
     Column("fence", Integer, nullable=False),
     Column("lease_until", Float),
     Column("not_before", Float, nullable=False),
+    # When the first attempt of those ended that were all in vain because something was away.
+    Column("away_since", Float),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Float, nullable=False),

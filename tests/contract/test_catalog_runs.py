@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
+from ingest.catalog.tables import jobs as job_rows
 from ingest.documents import Failure, Job, JobKind
 from ingest.errors import (
     LeaseLostError,
@@ -20,8 +21,9 @@ from ingest.errors import (
     VersionInUseError,
 )
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent
-from tests.support.catalogs import arrival, arrive, at_once, embedded, lapse, searchable, wake
+from tests.support.catalogs import age_absence, arrival, arrive, at_once, embedded, lapse, searchable, wake
 
+AWAY = Failure("language_model_unavailable", "It is away.")
 SPENT = Spent(calls=1, prompt_tokens=10, completion_tokens=2)
 
 
@@ -279,6 +281,75 @@ def test_an_attempt_that_got_further_and_does_not_count_leaves_none(
     log.append(job, [call("a")], seconds=1.0)
     give_up(jobs, job)
     assert runs.run("ann", job.version_id).attempt == 0
+
+
+def away(engine: Engine) -> tuple[float, float]:
+    """Since when the only job waits for something that is away, and when it looks again; 0.0 where it does not wait."""
+    with engine.connect() as connection:
+        since, again = connection.execute(select(job_rows.c.away_since, job_rows.c.not_before)).one()
+    return since or 0.0, again
+
+
+def postponed(jobs: Jobs, engine: Engine) -> Job:
+    """The only run, waiting once more."""
+    wake(engine)
+    job = claimed(jobs)
+    jobs.postpone(job, AWAY)
+    return job
+
+
+def test_the_longer_a_run_waits_for_what_is_away_the_later_it_looks_again(
+    runs: Runs, jobs: Jobs, engine: Engine
+) -> None:
+    asked(runs)
+    job = postponed(jobs, engine)
+    since, again = away(engine)
+    assert again - since == pytest.approx(5)
+    assert jobs.away_seconds(job) < 60
+    age_absence(engine, 75)
+    job = postponed(jobs, engine)
+    still, again = away(engine)
+    assert still == pytest.approx(since - 75, abs=0.001)
+    assert again - still >= 75 + 80
+    age_absence(engine, 100_000)
+    postponed(jobs, engine)
+    still, again = away(engine)
+    assert again - still == pytest.approx(100_075 + 120, abs=60)
+    assert jobs.away_seconds(job) >= 100_075
+
+
+def test_a_run_that_got_further_has_not_waited(runs: Runs, jobs: Jobs, log: RunLog, engine: Engine) -> None:
+    asked(runs)
+    postponed(jobs, engine)
+    age_absence(engine, 100_000)
+    wake(engine)
+    job = claimed(jobs)
+    log.append(job, [Entry("lost", "lost", {"usage": {}})], seconds=1.0)
+    assert jobs.away_seconds(job) >= 100_000
+    log.append(job, [call("a")], seconds=1.0)
+    assert jobs.away_seconds(job) == 0.0
+    jobs.postpone(job, AWAY)
+    since, again = away(engine)
+    assert again - since == pytest.approx(5)
+
+
+def test_an_attempt_that_failed_otherwise_ends_the_wait(runs: Runs, jobs: Jobs, engine: Engine) -> None:
+    asked(runs)
+    postponed(jobs, engine)
+    wake(engine)
+    jobs.retry(claimed(jobs), AWAY)
+    assert away(engine)[0] == 0.0
+
+
+def test_a_document_looks_again_every_five_seconds(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
+    arrive(catalog)
+    for _ in range(2):
+        (job,) = jobs.claim(JobKind.INGEST)
+        jobs.postpone(job, AWAY)
+        age_absence(engine, 1_000)
+        since, again = away(engine)
+        wake(engine)
+    assert again - since == pytest.approx(2_000 + 5, abs=60)
 
 
 def test_a_failed_run_says_why(runs: Runs, jobs: Jobs, log: RunLog) -> None:
