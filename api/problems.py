@@ -37,6 +37,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.RunNotFoundError: 404,
     ingest.RunStateError: 409,
     ingest.RunsFullError: 429,
+    ingest.IdempotencyKeyReusedError: 422,
     ingest.LogEntryTooLargeError: 500,
     ingest.VersionInUseError: 409,
     ingest.PreconditionFailedError: 412,

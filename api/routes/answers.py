@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -57,7 +58,8 @@ async def ask(
     """Ask a question of your documents.
 
     With `background` the answer is made by a run that goes on without this connection, and after a crash: `202`, with
-    the run's address in `Location`. The same `Idempotency-Key` again is the same run (`200`).
+    the run's address in `Location`. The same `Idempotency-Key` again is the same run (`200`), and with another
+    question, scope, strategy or budget it is `422`.
 
     With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen: `routed` (the strategy
     and why), `retrieved` and `reading`, or `planned` and `working` of an answer that is computed from records, `cell`
@@ -84,25 +86,25 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, ke
             "An answer is made in the background or streamed, not both.",
             hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
         )
-    known = served.runs.known(caller.tenant_id, key) if key is not None else None
-    if known is not None:  # whatever it would cost by now
-        return _run_response(known, created=False)
     wanted, scope = body.wanted(), body.scope(caller.tenant_id)
-    try:
-        unasked = served.answering.check(question, scope, wanted)
-    except LanguageModelUnavailableError:  # a run waits for it, and spends no more than what need not be confirmed
-        unasked = Limits() if wanted.confirm else UNASKED
     request = RunRequest(
         caller.tenant_id,
         question,
         scope.collections,
         scope.documents,
         wanted.strategy.value,
-        limits_body(wanted.limits or unasked),
+        None if wanted.limits is None else limits_body(wanted.limits),
         wanted.every_record,
         key,
     )
-    run, created = served.runs.create(request)
+    known = served.runs.known(request)
+    if known is not None:  # whatever it would cost by now
+        return _run_response(known, created=False)
+    try:
+        unasked = served.answering.check(question, scope, wanted)
+    except LanguageModelUnavailableError:  # a run waits for it, and spends no more than what need not be confirmed
+        unasked = Limits() if wanted.confirm else UNASKED
+    run, created = served.runs.create(replace(request, unasked=limits_body(unasked)))
     served.doorbell.ring(JobKind.RUN)
     return _run_response(run, created=created)
 

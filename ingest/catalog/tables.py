@@ -227,6 +227,8 @@ runs = Table(
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("idempotency_key", String(200)),
+    # Of all that was asked for; null for runs of releases that did not keep it.
+    Column("asked_sha256", String(64)),
     Column("question", Text, nullable=False),
     Column("collections", JSON, nullable=False),
     Column("documents", JSON, nullable=False),

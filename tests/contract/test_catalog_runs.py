@@ -1,9 +1,11 @@
 """Runs in the catalog: what is logged of them, who may carry them, and what their owners see."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
@@ -11,8 +13,10 @@ from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import jobs as job_rows
+from ingest.catalog.tables import runs as run_rows
 from ingest.documents import Failure, Job, JobKind
 from ingest.errors import (
+    IdempotencyKeyReusedError,
     LeaseLostError,
     LogEntryTooLargeError,
     RunNotFoundError,
@@ -389,12 +393,49 @@ def test_the_same_key_is_the_same_run_and_another_tenants_is_not(runs: Runs) -> 
         runs.create(RunRequest("ann", "Why?", idempotency_key="k")),
     )
     assert (first[0].id, first[1], again[1]) == (again[0].id, True, False)
-    known = runs.known("ann", "k")
+    known = runs.known(RunRequest("ann", "Why?", idempotency_key="k"))
     assert known is not None
     assert known.id == first[0].id
-    assert runs.known("ann", "other") is runs.known("bob", "k") is None
+    assert runs.known(RunRequest("ann", "Why?", idempotency_key="other")) is None
+    assert runs.known(RunRequest("bob", "Why?", idempotency_key="k")) is None
     assert asked(runs, tenant="bob", key="k").id != first[0].id
     assert asked(runs).id != asked(runs).id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"question": "How?"},
+        {"collections": ("default",)},
+        {"documents": ("d",)},
+        {"strategy": "exhaustive"},
+        {"limits": {"calls": 7}},
+        {"limits": {}},
+        {"every_record": True},
+    ],
+)
+def test_the_same_key_with_another_request_is_refused(runs: Runs, other: dict[str, Any]) -> None:
+    request = RunRequest("ann", "Why?", idempotency_key="k", unasked={"calls": 5})
+    runs.create(request)
+    for use in (runs.create, runs.known):
+        with pytest.raises(IdempotencyKeyReusedError):
+            use(replace(request, **other))
+    assert len(runs.runs("ann")) == 1
+
+
+def test_a_key_is_for_what_was_asked_and_not_for_what_the_service_made_of_it(runs: Runs) -> None:
+    request = RunRequest("ann", "Why?", ("a", "b"), idempotency_key="k", unasked={"calls": 5})
+    run = runs.create(request)[0]
+    assert run.limits == {"calls": 5}
+    again = runs.create(replace(request, unasked={"calls": 9}, collections=("b", "a", "b")))[0]
+    assert (again.id, again.limits) == (run.id, {"calls": 5})
+
+
+def test_a_key_of_an_earlier_release_is_its_run_whatever_was_asked(runs: Runs, engine: Engine) -> None:
+    run = asked(runs, key="k")
+    with engine.begin() as connection:
+        connection.execute(update(run_rows).values(asked_sha256=None))
+    assert asked(runs, "How?", key="k").id == run.id
 
 
 def test_more_waiting_runs_than_may_be_are_refused_with_a_time_to_come_back(runs: Runs) -> None:
