@@ -1,9 +1,8 @@
 """Jobs that wait for something that is away: for how long they have, and when they look again."""
 
-import time
-
 from sqlalchemy import Connection, select
 
+from ingest.catalog.clock import clock
 from ingest.catalog.tables import jobs
 from ingest.documents import Job, JobKind
 
@@ -13,8 +12,8 @@ _LONGEST_PAUSE_SECONDS = 120.0
 
 def away_seconds(connection: Connection, job: Job) -> float:
     """How long ago the first of the attempts ended that have all met something away; 0.0 where the last one did not."""
-    since: float | None = connection.execute(select(jobs.c.away_since).where(jobs.c.id == job.id)).scalar()
-    return 0.0 if since is None else max(0.0, time.time() - since)
+    query = select(clock(connection) - jobs.c.away_since).where(jobs.c.id == job.id)
+    return max(0.0, connection.execute(query).scalar() or 0.0)
 
 
 def pause_seconds(job: Job, away: float) -> float:

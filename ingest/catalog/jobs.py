@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from ingest.catalog import away, claims, corpus_versions, paces, standing, waiting
+from ingest.catalog.clock import clock
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.failures import fail_subject
@@ -99,15 +100,15 @@ class Jobs:
     def extend(self, job: Job) -> None:
         """Keep a lease alive; long stages call it as they go."""
         with write(self._engine) as connection:
-            self._hold(connection, job, lease_until=time.time() + self.lease_seconds)
+            self._hold(connection, job, lease_until=clock(connection) + self.lease_seconds)
 
     def extend_all(self, held: Sequence[Job]) -> None:
         """Keep the leases of several jobs alive in one statement; those that were lost stay so."""
-        now = time.time()
         with write(self._engine) as connection:
             lock_jobs(connection, held)
+            lease_until = clock(connection) + self.lease_seconds
             connection.execute(
-                update(jobs).where(still_held(held)).values(lease_until=now + self.lease_seconds, updated_at=now)
+                update(jobs).where(still_held(held)).values(lease_until=lease_until, updated_at=time.time())
             )
 
     def progress(self, job: Job, state: VersionState, **counts: Any) -> None:  # noqa: ANN401 - columns of `versions`
@@ -119,7 +120,7 @@ class Jobs:
         """As `progress`, for jobs that were claimed together, in one commit; returns those that were lost."""
 
         def record(connection: Connection, job: Job) -> None:
-            self._hold(connection, job, lease_until=time.time() + self.lease_seconds)
+            self._hold(connection, job, lease_until=clock(connection) + self.lease_seconds)
             record_progress(connection, job, state, counts[job])
 
         embedded = any("chunks_embedded" in changed for changed in counts.values())
@@ -206,7 +207,7 @@ class Jobs:
                 job,
                 state="queued",
                 lease_until=None,
-                not_before=time.time() + min(pause, _COLLECT_PAUSE_SECONDS),
+                not_before=clock(connection) + min(pause, _COLLECT_PAUSE_SECONDS),
                 away_since=None,
                 error_code=failure.code,
                 error_detail=failure.detail,
@@ -219,7 +220,7 @@ class Jobs:
         The pauses of a run grow for as long as each of its attempts ends so and it gets no further.
         """
         with self._changing(job) as connection:
-            now, pause = time.time(), away.pause_seconds(job, away.away_seconds(connection, job))
+            now, pause = clock(connection), away.pause_seconds(job, away.away_seconds(connection, job))
             self._hold(
                 connection,
                 job,
