@@ -67,7 +67,7 @@ async def ask(
     is sent), and last `completed` with the whole answer or `error` with a problem. Closing the connection ends the
     work, streamed or not.
 
-    So many answers are made at once while clients wait for them; one more is `429`, unless it is for the background.
+    Where as many clients wait for answers as this process makes at once, one more is `429`; `background` is not.
     """
     question = check_question(body.question)
     if body.background:
