@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Protocol
 
 import structlog
@@ -65,13 +65,12 @@ class RunTask:
         with self._kept(job) as held:
             durable = DurableRun(run, _JobLog(self._log, job, clock), clock)
             try:
-                self._answer(job, run, durable, clock, cancelled=lambda: stopping() or not held())
+                with closing(durable):
+                    self._answer(job, run, durable, clock, cancelled=lambda: stopping() or not held())
             except RunCancelledError:
                 self._explain(job, stopping)
             except LanguageModelUnavailableError as error:
                 raise _impatient(self._jobs.away_seconds(job), error) from error
-            finally:
-                durable.close()
 
     def _answer(
         self, job: Job, run: Run, durable: DurableRun, clock: RunClock, *, cancelled: Callable[[], bool]

@@ -31,13 +31,15 @@ from workers.runs import RunTask
 DAY_SECONDS = 24 * 3600.0
 
 
-class Answered:
-    """Sub-calls that are all answered."""
+class GoingAway:
+    """Answers every sub-call, and the language model is away when it is done."""
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
-        return [SubReply(call.prompt, Usage(1, 10, 2)) for call in calls]
+        for at, call in enumerate(calls):
+            finished(at, SubReply(call.prompt, Usage(1, 10, 2)))
+        raise LanguageModelUnavailableError("The language model cannot be reached.")
 
 
 class AwayAnswers:
@@ -55,7 +57,7 @@ class AwayAnswers:
         cancelled: Callable[[], bool],
         durability: Durability,
     ) -> Iterator[Event]:
-        calls = durability.sub_calls(Answered(), durability.budget(Limits(), None), None)
+        calls = durability.sub_calls(GoingAway(), durability.budget(Limits(), None), None)
         calls.run([SubCall("", prompt, 10) for prompt in self.prompts])
         raise LanguageModelUnavailableError("The language model cannot be reached.")
 
