@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.answer_threads import AnswerThreads
 from api.problems import UnauthorizedError
 from api.services import Services
 from ingest.catalog.keys import ApiKey
@@ -19,6 +20,15 @@ def services(request: Request) -> Services:
 
 
 Served = Annotated[Services, Depends(services)]
+
+
+async def answer_threads(request: Request) -> AnswerThreads:
+    """Those of this process."""
+    found: AnswerThreads = request.app.state.answer_threads
+    return found
+
+
+AnswersAtOnce = Annotated[AnswerThreads, Depends(answer_threads)]
 
 
 def caller(served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> ApiKey:

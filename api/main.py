@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from api import problems
+from api.answer_threads import AnswerThreads
 from api.middleware import RequestContext
 from api.problem_schemas import PROBLEMS
 from api.routes import answers, batches, documents, health, runs, search
@@ -18,6 +19,7 @@ def create_app(services: Services) -> FastAPI:
     """The application over one set of services, which the caller opens and closes."""
     app = FastAPI(title="Leadline", version="0.1.0", description=DESCRIPTION)
     app.state.services = services
+    app.state.answer_threads = AnswerThreads(services.settings.answers_at_once)
     app.add_middleware(RequestContext)
     problems.install(app)
     for route in (documents, batches, search, health):

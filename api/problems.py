@@ -37,6 +37,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.RunNotFoundError: 404,
     ingest.RunStateError: 409,
     ingest.RunsFullError: 429,
+    ingest.IdempotencyKeyReusedError: 422,
     ingest.LogEntryTooLargeError: 500,
     ingest.VersionInUseError: 409,
     ingest.PreconditionFailedError: 412,
@@ -112,6 +113,15 @@ class PreconditionRequiredError(ApiError):
     code = "precondition_required"
     status = 428
     default_hint = "Get the document, and send its ETag in If-Match; `If-Match: *` replaces it whatever it is."
+
+
+class AnswersFullError(ApiError):
+    """As many answers are being waited for as this process makes at once."""
+
+    code = "answers_full"
+    status = 429
+    retry_after_seconds = 10.0
+    default_hint = "Ask again later, or with `background`: then a run makes the answer, and its address comes at once."
 
 
 def status_of(error: LeadlineError) -> int:

@@ -33,7 +33,8 @@ class ScopeOut(Wire):
 class RunOut(Wire):
     """A run. `queue_position` counts those before it while it waits; `seconds` is the time it was worked at.
 
-    `progress` is the latest thing it said of how far it is, `events` the number of things that were logged.
+    `progress` is the latest thing it said of how far it is, `events` the number of things that were logged. `attempt`
+    counts from the last one in which a sub-call was finished that no earlier one had.
     """
 
     id: str

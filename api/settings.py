@@ -74,6 +74,11 @@ class Settings(EncoderSettings):
         "nothing runs.",
     )
     runs_at_once: int = Field(2, ge=1, description="Answers in the background that go on at once in this process.")
+    answers_at_once: int = Field(
+        64,
+        ge=1,
+        description="Answers that clients wait for at once in this process, streamed or not; more are refused.",
+    )
     query_cache_bytes: int = Field(
         64 * 1024**2, ge=0, description="Memory for what searches found, kept until the documents change; 0 keeps none."
     )

@@ -180,6 +180,13 @@ class RunsFullError(CatalogError):
     retry_after_seconds = 30.0
 
 
+class IdempotencyKeyReusedError(CatalogError):
+    """The idempotency key belongs to a run that was asked for something else."""
+
+    code = "idempotency_key_reused"
+    default_hint = "Send a new Idempotency-Key with each question, and the old one only to repeat the same request."
+
+
 class LogEntryTooLargeError(CatalogError):
     """Something that a run did is too large for its log, without which it could not be resumed."""
 

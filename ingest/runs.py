@@ -1,5 +1,7 @@
 """Runs: questions that are answered in the background, and what was done for them, as the catalog keeps it."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,7 +29,8 @@ class RunRequest:
     """A question to be answered in the background; `limits` is its budget as the caller gave it, `every_record` whether
     the model has to read all records.
 
-    The same `idempotency_key` of a tenant twice is one run.
+    A run whose caller gave no budget may spend what `unasked` says. The same `idempotency_key` of a tenant twice is one
+    run.
     """
 
     tenant_id: str
@@ -35,9 +38,17 @@ class RunRequest:
     collections: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     strategy: str = "direct"
-    limits: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] | None = None
     every_record: bool = False
     idempotency_key: str | None = None
+    unasked: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked_sha256(self) -> str:
+        """Of everything that the caller asked for; in which order collections and documents are named is no matter."""
+        scope = sorted(set(self.collections)), sorted(set(self.documents))
+        asked = [self.question, *scope, self.strategy, self.limits, self.every_record]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

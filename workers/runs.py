@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Protocol
 
 import structlog
@@ -65,13 +65,12 @@ class RunTask:
         with self._kept(job) as held:
             durable = DurableRun(run, _JobLog(self._log, job, clock), clock)
             try:
-                self._answer(job, run, durable, clock, cancelled=lambda: stopping() or not held())
+                with closing(durable):
+                    self._answer(job, run, durable, clock, cancelled=lambda: stopping() or not held())
             except RunCancelledError:
                 self._explain(job, stopping)
             except LanguageModelUnavailableError as error:
-                raise _impatient(run, error) from error
-            finally:
-                durable.close()
+                raise _impatient(self._jobs.away_seconds(job), error) from error
 
     def _answer(
         self, job: Job, run: Run, durable: DurableRun, clock: RunClock, *, cancelled: Callable[[], bool]
@@ -157,8 +156,8 @@ class _JobLog:
         return self._log.pinned(self._job.version_id, after=after)
 
 
-def _impatient(run: Run, error: LeadlineError) -> LeadlineError:
-    """The error, or, once the run has waited too long, one that is not waited for."""
-    if time.time() - run.created_at < _PATIENCE_SECONDS:
+def _impatient(away_seconds: float, error: LeadlineError) -> LeadlineError:
+    """The error, or, once it has been waited for too long, one that is not waited for."""
+    if away_seconds < _PATIENCE_SECONDS:
         return error
     return LanguageModelRefusedError(f"The language model was away for too long: {error.detail}", hint=error.hint)

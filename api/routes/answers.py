@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import structlog
@@ -12,7 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import sse
-from api.access import Caller, Served
+from api.access import AnswersAtOnce, Caller, Served
+from api.answer_threads import AnswerThreads
 from api.problems import BadRequestError, internal, problem
 from api.run_schemas import RunWithAnswerOut
 from api.schemas import AnswerOut, QuestionIn
@@ -49,31 +52,31 @@ async def ask(
     request: Request,
     caller: Caller,
     served: Served,
+    threads: AnswersAtOnce,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> Response | AnswerOut:
     """Ask a question of your documents.
 
     With `background` the answer is made by a run that goes on without this connection, and after a crash: `202`, with
-    the run's address in `Location`. The same `Idempotency-Key` again is the same run (`200`).
+    the run's address in `Location`. The same `Idempotency-Key` again is the same run (`200`), and with another
+    question, scope, strategy or budget it is `422`.
 
     With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen: `routed` (the strategy
     and why); `retrieved` and `reading` of one that reads passages; `planned` and `working` of one that is computed from
     records; `planned` and `reading` of a chain; `cell` (code that a model wrote, and what came of it) and `working`
     with the step `cells` of a recursive one; `delta` (a piece of the text, checked before it is sent); and last
     `completed` with the whole answer or `error` with a problem. Closing the connection ends the work, streamed or not.
+
+    Where as many clients wait for answers as this process makes at once, one more is `429`; `background` is not.
     """
     question = check_question(body.question)
     if body.background:
         return await run_in_threadpool(_begin, served, caller, body, question, idempotency_key)
-    scope = body.scope(caller.tenant_id)
-    stop = threading.Event()
-    begun = run_in_threadpool(served.answering.stream, question, scope, wanted=body.wanted(), cancelled=stop.is_set)
-    events = await _waited_for(request, begun, stop)
-    if events is None:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    scope, stop = body.scope(caller.tenant_id), threading.Event()
+    begin = partial(served.answering.stream, question, scope, wanted=body.wanted(), cancelled=stop.is_set)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
-        return StreamingResponse(_sse(request, events, stop), media_type=sse.MEDIA_TYPE)
-    answer = await _waited_for(request, run_in_threadpool(complete, events), stop)
+        return await _streamed(request, threads, begin, stop)
+    answer = await _waited_for(request, threads.start(lambda: complete(begin())), stop)
     return Response(status_code=_CLIENT_CLOSED_REQUEST) if answer is None else AnswerOut.of(answer)
 
 
@@ -83,25 +86,25 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, ke
             "An answer is made in the background or streamed, not both.",
             hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
         )
-    known = served.runs.known(caller.tenant_id, key) if key is not None else None
-    if known is not None:  # whatever it would cost by now
-        return _run_response(known, created=False)
     wanted, scope = body.wanted(), body.scope(caller.tenant_id)
-    try:
-        unasked = served.answering.check(question, scope, wanted)
-    except LanguageModelUnavailableError:  # a run waits for it, and spends no more than what need not be confirmed
-        unasked = Limits() if wanted.confirm else UNASKED
     request = RunRequest(
         caller.tenant_id,
         question,
         scope.collections,
         scope.documents,
         wanted.strategy.value,
-        limits_body(wanted.limits or unasked),
+        None if wanted.limits is None else limits_body(wanted.limits),
         wanted.every_record,
         key,
     )
-    run, created = served.runs.create(request)
+    known = served.runs.known(request)
+    if known is not None:  # whatever it would cost by now
+        return _run_response(known, created=False)
+    try:
+        unasked = served.answering.check(question, scope, wanted)
+    except LanguageModelUnavailableError:  # a run waits for it, and spends no more than what need not be confirmed
+        unasked = Limits() if wanted.confirm else UNASKED
+    run, created = served.runs.create(replace(request, unasked=limits_body(unasked)))
     served.doorbell.ring(JobKind.RUN)
     return _run_response(run, created=created)
 
@@ -111,9 +114,8 @@ def _run_response(run: Run, *, created: bool) -> Response:
     return JSONResponse(out, 202 if created else 200, {"Location": f"/v1/runs/{run.id}"})
 
 
-async def _waited_for(request: Request, working: Awaitable[_Result], stop: threading.Event) -> _Result | None:
+async def _waited_for(request: Request, work: asyncio.Future[_Result], stop: threading.Event) -> _Result | None:
     """The result; None when nobody waits for it any more, and then what is under way is given up."""
-    work = asyncio.ensure_future(working)
     while not (await asyncio.wait({work}, timeout=_LOOK_SECONDS))[0]:
         if await request.is_disconnected():
             stop.set()
@@ -123,12 +125,21 @@ async def _waited_for(request: Request, working: Awaitable[_Result], stop: threa
     return await work
 
 
-async def _sse(request: Request, events: Iterator[Event], stop: threading.Event) -> AsyncIterator[str]:
-    """The events of a generator that runs in a thread, heartbeats in its silences, and an end when nobody listens."""
+async def _streamed(
+    request: Request, threads: AnswerThreads, begin: Callable[[], Iterator[Event]], stop: threading.Event
+) -> Response:
+    """The events of a generator that is made and runs in a thread. Raises what making it raises."""
     queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
+    begun: asyncio.Future[bool] = loop.create_future()
 
     def produce() -> None:
+        try:
+            events = begin()
+        except Exception as error:  # noqa: BLE001 - it is raised where the request waits
+            loop.call_soon_threadsafe(begun.set_exception, error)
+            return
+        loop.call_soon_threadsafe(begun.set_result, True)
         try:
             for happened in events:
                 loop.call_soon_threadsafe(queue.put_nowait, _wire(happened))
@@ -141,7 +152,16 @@ async def _sse(request: Request, events: Iterator[Event], stop: threading.Event)
         finally:
             loop.call_soon_threadsafe(queue.put_nowait, None)
 
-    producer = loop.run_in_executor(None, produce)
+    producer = threads.start(produce)
+    if await _waited_for(request, begun, stop) is None:
+        return Response(status_code=_CLIENT_CLOSED_REQUEST)
+    return StreamingResponse(_sse(queue, producer, stop), media_type=sse.MEDIA_TYPE)
+
+
+async def _sse(
+    queue: asyncio.Queue[tuple[str, Any] | None], producer: asyncio.Future[None], stop: threading.Event
+) -> AsyncIterator[str]:
+    """What comes from the queue until None, heartbeats in its silences, and an end when nobody listens."""
     try:
         number = 0
         while True:

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from api.access import Caller, Served
-from api.problems import STATUS
+from api.problems import STATUS, ApiError
 from api.schemas import StatusOut
 from ingest.errors import LeadlineError
 
@@ -13,8 +13,8 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health/live")
-def live() -> dict[str, str]:
-    """The process answers."""
+async def live() -> dict[str, str]:
+    """The process answers, also while all of its threads are busy."""
     return {"status": "alive"}
 
 
@@ -47,4 +47,4 @@ def explain(code: str) -> dict[str, Any]:
 
 
 def _kinds() -> list[tuple[type[LeadlineError], int]]:
-    return list(STATUS.items())
+    return [*STATUS.items(), *((kind, kind.status) for kind in ApiError.__subclasses__())]

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
 from ingest.catalog import standing
+from ingest.catalog.clock import clock
 from ingest.catalog.database import put
 from ingest.catalog.tables import jobs, pauses, tenants, turns, versions
 from ingest.documents import Job, JobKind
@@ -53,7 +54,7 @@ def any_waiting(connection: Connection, kind: JobKind) -> bool:
 def claimable(connection: Connection, kind: JobKind, limit: int) -> list[int]:
     """The oldest jobs that `claim` would give out now."""
     paused = select(pauses.c.kind).where(pauses.c.kind == kind).exists()
-    query = select(jobs.c.id).where(*_waiting(kind), jobs.c.not_before <= time.time(), ~paused)
+    query = select(jobs.c.id).where(*_waiting(kind), jobs.c.not_before <= clock(connection), ~paused)
     # A sum, so that PostgreSQL sorts the waiting ones and does not walk the primary key through all that are done.
     return list(connection.execute(query.order_by(jobs.c.id + 0).limit(limit)).scalars())
 
@@ -139,7 +140,12 @@ def _next(
 ) -> Sequence[Row[Any, Any]]:
     query = (
         select(jobs.c.id, jobs.c.interruptions)
-        .where(*_waiting(kind), jobs.c.tenant_id == tenant, jobs.c.not_before <= time.time(), jobs.c.id.not_in(besides))
+        .where(
+            *_waiting(kind),
+            jobs.c.tenant_id == tenant,
+            jobs.c.not_before <= clock(connection),
+            jobs.c.id.not_in(besides),
+        )
         .order_by(jobs.c.priority.desc(), jobs.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -150,7 +156,7 @@ def _next(
 def _lease(
     connection: Connection, chosen: Sequence[int], kind: JobKind, lease_seconds: float, generation: int
 ) -> list[Job]:
-    now = time.time()
+    now = clock(connection)
     rows = connection.execute(
         update(jobs)
         .where(jobs.c.id.in_(chosen))
@@ -159,7 +165,7 @@ def _lease(
             attempt=jobs.c.attempt + 1,
             fence=jobs.c.fence + 1,
             lease_until=now + lease_seconds,
-            updated_at=now,
+            updated_at=time.time(),
         )
         .returning(
             jobs.c.id,

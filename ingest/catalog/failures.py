@@ -1,9 +1,8 @@
 """What a job was for fails with it, and says why; a version leaves nothing in the index unless it is being searched."""
 
-import time
-
 from sqlalchemy import Connection, select, update
 
+from ingest.catalog.clock import now
 from ingest.catalog.queued import queue_job
 from ingest.catalog.run_rows import end_run
 from ingest.catalog.tables import versions
@@ -30,7 +29,7 @@ def _fail_version(connection: Connection, job: Job, failure: Failure, *, grace_s
             tenant_id=job.tenant_id,
             document_id=job.document_id,
             version_id=job.version_id,
-            not_before=time.time() + grace_seconds,
+            not_before=now(connection) + grace_seconds,
         )
     connection.execute(
         update(versions)

@@ -42,6 +42,14 @@ def each_held(connection: Connection, claimed: Collection[Job], change: Callable
     return lost
 
 
+def got_further(connection: Connection, job: Job) -> None:
+    """Of a job that is held and goes on where its attempts ended: none was in vain, none ended a worker, and nothing
+    is away."""
+    in_vain = (jobs.c.attempt > 1) | (jobs.c.interruptions > 0) | jobs.c.away_since.is_not(None)
+    of_job = jobs.c.id == job.id
+    connection.execute(update(jobs).where(of_job, in_vain).values(attempt=1, interruptions=0, away_since=None))
+
+
 def record_progress(connection: Connection, job: Job, state: VersionState, counts: Mapping[str, Any]) -> None:
     of_version = versions.c.id == job.version_id
     changed: dict[str, Any] = {"state": state, **counts}

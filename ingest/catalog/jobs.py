@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
-from ingest.catalog import claims, corpus_versions, paces, standing, waiting
+from ingest.catalog import away, claims, corpus_versions, paces, standing, waiting
+from ingest.catalog.clock import clock
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.failures import fail_subject
@@ -24,7 +25,6 @@ from ingest.feed import Announce, to_nobody
 MAX_ATTEMPTS = 3
 # Runs of a tenant at once; each may have many requests in flight at the language model.
 RUNS_PER_TENANT = 4
-_AWAY_SECONDS = 5.0
 _RETRY_SECONDS = (0.0, 5.0, 30.0)
 _COLLECT_PAUSE_SECONDS = 600.0
 
@@ -100,15 +100,15 @@ class Jobs:
     def extend(self, job: Job) -> None:
         """Keep a lease alive; long stages call it as they go."""
         with write(self._engine) as connection:
-            self._hold(connection, job, lease_until=time.time() + self.lease_seconds)
+            self._hold(connection, job, lease_until=clock(connection) + self.lease_seconds)
 
     def extend_all(self, held: Sequence[Job]) -> None:
         """Keep the leases of several jobs alive in one statement; those that were lost stay so."""
-        now = time.time()
         with write(self._engine) as connection:
             lock_jobs(connection, held)
+            lease_until = clock(connection) + self.lease_seconds
             connection.execute(
-                update(jobs).where(still_held(held)).values(lease_until=now + self.lease_seconds, updated_at=now)
+                update(jobs).where(still_held(held)).values(lease_until=lease_until, updated_at=time.time())
             )
 
     def progress(self, job: Job, state: VersionState, **counts: Any) -> None:  # noqa: ANN401 - columns of `versions`
@@ -120,7 +120,7 @@ class Jobs:
         """As `progress`, for jobs that were claimed together, in one commit; returns those that were lost."""
 
         def record(connection: Connection, job: Job) -> None:
-            self._hold(connection, job, lease_until=time.time() + self.lease_seconds)
+            self._hold(connection, job, lease_until=clock(connection) + self.lease_seconds)
             record_progress(connection, job, state, counts[job])
 
         embedded = any("chunks_embedded" in changed for changed in counts.values())
@@ -195,41 +195,53 @@ class Jobs:
 
         A collection has no last attempt: what it removes must go, however long the index is away.
         """
-        if job.kind is not JobKind.COLLECT and job.attempt >= MAX_ATTEMPTS:
+        attempt = self._attempt(job)
+        if job.kind is not JobKind.COLLECT and attempt >= MAX_ATTEMPTS:
             return False
-        pause = _RETRY_SECONDS[-1] * 2 ** min(job.attempt - len(_RETRY_SECONDS) + 1, 10)
-        if job.attempt < len(_RETRY_SECONDS):
-            pause = _RETRY_SECONDS[job.attempt]
+        pause = _RETRY_SECONDS[-1] * 2 ** min(attempt - len(_RETRY_SECONDS) + 1, 10)
+        if attempt < len(_RETRY_SECONDS):
+            pause = _RETRY_SECONDS[attempt]
         with self._changing(job) as connection:
             self._hold(
                 connection,
                 job,
                 state="queued",
                 lease_until=None,
-                not_before=time.time() + min(pause, _COLLECT_PAUSE_SECONDS),
+                not_before=clock(connection) + min(pause, _COLLECT_PAUSE_SECONDS),
+                away_since=None,
                 error_code=failure.code,
                 error_detail=failure.detail,
             )
         return True
 
     def postpone(self, job: Job, failure: Failure) -> None:
-        """Queue a job again after a pause because something it needs is away; its attempt does not count."""
+        """Queue a job again after a pause because something it needs is away; its attempt does not count.
+
+        The pauses of a run grow for as long as each of its attempts ends so and it gets no further.
+        """
         with self._changing(job) as connection:
+            now, pause = clock(connection), away.pause_seconds(job, away.away_seconds(connection, job))
             self._hold(
                 connection,
                 job,
                 state="queued",
                 lease_until=None,
-                attempt=job.attempt - 1,
-                not_before=time.time() + _AWAY_SECONDS,
+                attempt=jobs.c.attempt - 1,
+                not_before=now + pause,
+                away_since=func.coalesce(jobs.c.away_since, now),
                 error_code=failure.code,
                 error_detail=failure.detail,
             )
 
+    def away_seconds(self, job: Job) -> float:
+        """For how long every attempt has ended with `postpone` and got no further, up to now; 0.0 before the first."""
+        with read(self._engine) as connection:
+            return away.away_seconds(connection, job)
+
     def hand_back(self, job: Job) -> None:
         """Give up a job unharmed, as when the process is stopping: the attempt does not count."""
         with self._changing(job) as connection:
-            self._hold(connection, job, state="queued", lease_until=None, attempt=job.attempt - 1)
+            self._hold(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1)
 
     def recover(self, *, all_running: bool) -> int:
         """Queue again what lost its worker, in one transaction; returns how many.
@@ -310,6 +322,15 @@ class Jobs:
             error_code=failure and failure.code,
             error_detail=failure and failure.detail,
         )
+
+    def _attempt(self, job: Job) -> int:
+        """Of a job that is held: how many its row counts by now, which a run that gets further begins anew."""
+        query = select(jobs.c.attempt).where(still_held([job]))
+        with read(self._engine) as connection:
+            attempt: int | None = connection.execute(query).scalar()
+        if attempt is None:
+            raise _lost(job)
+        return attempt
 
     def _hold(self, connection: Connection, job: Job, **values: Any) -> int:  # noqa: ANN401 - columns of `jobs`
         """Change the job's row if this worker still holds it; otherwise nothing of the job may be committed.

@@ -74,6 +74,7 @@ def _queue(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
             "fence": jobs.c.fence + 1,
             "lease_until": None,
             "not_before": case((waiting_longer, jobs.c.not_before), else_=new.excluded.not_before),
+            "away_since": None,
             "error_code": None,
             "error_detail": None,
             "updated_at": new.excluded.updated_at,

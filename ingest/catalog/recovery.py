@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, update
 
+from ingest.catalog.clock import clock
 from ingest.catalog.failures import fail_subject
 from ingest.catalog.tables import jobs
 from ingest.documents import Failure, Job, JobKind
@@ -23,7 +24,7 @@ def recover_killed(connection: Connection) -> int:
 
 def recover_lapsed(connection: Connection, *, max_attempts: int, grace_seconds: float) -> int:
     """Jobs whose lease has run out. Collections have no last attempt; they end no worker that others would not."""
-    lapsed = _running(connection, jobs.c.lease_until < time.time())
+    lapsed = _running(connection, jobs.c.lease_until < clock(connection))
     spent = [row for row in lapsed if row.attempt >= max_attempts and row.kind != JobKind.COLLECT]
     for row in spent:
         _fail(connection, row, grace_seconds)

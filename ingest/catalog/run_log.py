@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine, func, insert, literal, select, update
 
 from ingest.catalog.active import COUNTED_TOKENS, ActiveDocument
 from ingest.catalog.database import read, write
+from ingest.catalog.holding import got_further
 from ingest.catalog.run_rows import end_run, log_entries, read_run
 from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, versions
 from ingest.documents import Job
@@ -42,10 +43,15 @@ class RunLog:
             return read_run(connection, job.tenant_id, job.version_id)
 
     def append(self, job: Job, entries: Sequence[Entry], *, seconds: float) -> None:
-        """Log what is new among the entries; `seconds` is how long the run has been worked at so far."""
+        """Log what is new among the entries; `seconds` is how long the run has been worked at so far.
+
+        A new sub-call is never asked again, so with it the run has got further, and its attempts count from here.
+        """
         with write(self._engine) as connection:
             _require_held(connection, job)
-            log_entries(connection, job.version_id, entries, seconds=seconds)
+            fresh = log_entries(connection, job.version_id, entries, seconds=seconds)
+            if any(entry.kind == "call" for entry in fresh):
+                got_further(connection, job)
         self._announce(job.tenant_id, {job.version_id})
 
     def logged(self, run_id: str, keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
@@ -120,9 +126,9 @@ class RunLog:
 
 
 def _require_held(connection: Connection, job: Job) -> None:
-    """From here to the commit nobody can take the job away; several threads of its worker may be here at once."""
+    """From here to the commit nobody can take the job away, and this transaction may change its row."""
     held = select(jobs.c.id).where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
-    if connection.execute(held.with_for_update(read=True)).first() is None:
+    if connection.execute(held.with_for_update()).first() is None:
         raise _lost(job)
 
 

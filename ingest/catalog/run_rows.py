@@ -61,10 +61,10 @@ def run_of(row: Row[Any]) -> Run:
     )
 
 
-def log_entries(connection: Connection, identifier: str, entries: Sequence[Entry], **changed: Any) -> int:  # noqa: ANN401
+def log_entries(connection: Connection, identifier: str, entries: Sequence[Entry], **changed: Any) -> list[Entry]:  # noqa: ANN401
     """Append those whose key is not logged yet, and count what they spent; `changed` are columns of the run.
 
-    The run's row is locked, so that its events are numbered without a gap. Returns how many were new. Raises
+    The run's row is locked, so that its events are numbered without a gap. Returns those that were new. Raises
     `LogEntryTooLargeError`.
     """
     locked = select(runs.c.events).where(runs.c.id == identifier).with_for_update()
@@ -98,7 +98,7 @@ def log_entries(connection: Connection, identifier: str, entries: Sequence[Entry
             **changed,
         )
     )
-    return len(fresh)
+    return fresh
 
 
 def end_run(

@@ -12,7 +12,7 @@ from ingest.catalog.queued import queue_job
 from ingest.catalog.run_rows import end_run, read_run, run_of, run_query
 from ingest.catalog.tables import jobs, run_documents, run_events, runs
 from ingest.documents import JobKind, Priority
-from ingest.errors import RunsFullError, RunStateError
+from ingest.errors import IdempotencyKeyReusedError, RunsFullError, RunStateError
 from ingest.feed import Announce, to_nobody
 from ingest.runs import ENDED_STATES, Run, RunEvent, RunRequest, RunState
 
@@ -31,11 +31,13 @@ class Runs:
         self._max_waiting = max_waiting
 
     def create(self, request: RunRequest) -> tuple[Run, bool]:
-        """Queue a run; with a key that was used before, that run, and false. Raises `RunsFullError`."""
+        """Queue a run; with a key that was used before, that run, and false.
+
+        Raises `IdempotencyKeyReusedError` where that was asked for something else, and `RunsFullError`.
+        """
         with write(self._engine) as connection:
             lock_tenant(connection, request.tenant_id)
-            key = request.idempotency_key
-            known = None if key is None else _by_key(connection, request.tenant_id, key)
+            known = _by_key(connection, request)
             if known is not None:
                 return known, False
             self._require_room(connection, request.tenant_id)
@@ -51,10 +53,10 @@ class Runs:
             )
             return read_run(connection, request.tenant_id, identifier), True
 
-    def known(self, tenant_id: str, idempotency_key: str) -> Run | None:
-        """The run that was queued with a key before."""
+    def known(self, request: RunRequest) -> Run | None:
+        """The run that was queued with its key before. Raises `IdempotencyKeyReusedError`."""
         with read(self._engine) as connection:
-            return _by_key(connection, tenant_id, idempotency_key)
+            return _by_key(connection, request)
 
     def run(self, tenant_id: str, identifier: str) -> Run:
         """Raises `RunNotFoundError`, also for another tenant's."""
@@ -131,10 +133,17 @@ class Runs:
             raise RunsFullError(f"{waiting:,} runs wait already, and the limit is {self._max_waiting:,}.")
 
 
-def _by_key(connection: Connection, tenant_id: str, key: str) -> Run | None:
-    query = run_query().where(runs.c.tenant_id == tenant_id, runs.c.idempotency_key == key)
+def _by_key(connection: Connection, request: RunRequest) -> Run | None:
+    key = request.idempotency_key
+    if key is None:
+        return None
+    query = run_query().where(runs.c.tenant_id == request.tenant_id, runs.c.idempotency_key == key)
     row = connection.execute(query).first()
-    return None if row is None else run_of(row)
+    if row is None:
+        return None
+    if row.asked_sha256 not in (None, request.asked_sha256):
+        raise IdempotencyKeyReusedError(f"The idempotency key {key!r} belongs to another request, of run {row.id}.")
+    return run_of(row)
 
 
 def _insert(connection: Connection, request: RunRequest, identifier: str) -> None:
@@ -145,11 +154,12 @@ def _insert(connection: Connection, request: RunRequest, identifier: str) -> Non
             sequence=(last or 0) + 1,
             tenant_id=request.tenant_id,
             idempotency_key=request.idempotency_key,
+            asked_sha256=request.asked_sha256,
             question=request.question,
             collections=list(request.collections),
             documents=list(request.documents),
             strategy=request.strategy,
-            limits=dict(request.limits),
+            limits=dict(request.unasked if request.limits is None else request.limits),
             every_record=request.every_record,
             events=0,
             calls=0,

@@ -125,6 +125,8 @@ jobs = Table(
     Column("fence", Integer, nullable=False),
     Column("lease_until", Float),
     Column("not_before", Float, nullable=False),
+    # When the first attempt of those ended that were all in vain because something was away.
+    Column("away_since", Float),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Float, nullable=False),
@@ -225,6 +227,8 @@ runs = Table(
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("idempotency_key", String(200)),
+    # Of all that was asked for; null for runs of releases that did not keep it.
+    Column("asked_sha256", String(64)),
     Column("question", Text, nullable=False),
     Column("collections", JSON, nullable=False),
     Column("documents", JSON, nullable=False),

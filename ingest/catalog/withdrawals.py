@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, case, func, update
 
+from ingest.catalog.clock import now
 from ingest.catalog.database import portions
 from ingest.catalog.locking import lock_documents
 from ingest.catalog.queued import queue_jobs
@@ -13,7 +14,7 @@ from ingest.catalog.tables import documents, jobs, versions
 from ingest.documents import IN_PROGRESS, Document, JobKind, Version, VersionState
 from ingest.errors import DocumentStateError
 
-# A worker's clock may be behind ours, and its last write takes a moment to arrive.
+# A worker may learn a moment late that its lease is over, and its last write takes another to arrive.
 _MARGIN_SECONDS = 10.0
 _WORK = [kind for kind in JobKind if kind is not JobKind.COLLECT]
 
@@ -63,7 +64,7 @@ def withdraw(
     collection waits until the lease would have run out: by then it has noticed or is dead. Returns the ids of the
     versions that have such a worker.
     """
-    now = time.time()
+    begun = now(connection)
     leases: dict[str, float] = {}
     for some in portions([version.id for version in leaving]):
         ended = connection.execute(
@@ -73,7 +74,7 @@ def withdraw(
                 jobs.c.kind.in_(_WORK),
                 jobs.c.state.in_(["queued", "running"]),
             )
-            .values(state="cancelled", fence=jobs.c.fence + 1, updated_at=now)
+            .values(state="cancelled", fence=jobs.c.fence + 1, updated_at=time.time())
             .returning(jobs.c.version_id, jobs.c.lease_until)
         ).all()
         leases |= {version: lease + _MARGIN_SECONDS for version, lease in ended if lease is not None}
@@ -81,7 +82,7 @@ def withdraw(
         connection,
         JobKind.COLLECT,
         leaving,
-        not_before=[max(now + wait_seconds, leases.get(version.id, now)) for version in leaving],
+        not_before=[max(begun + wait_seconds, leases.get(version.id, begun)) for version in leaving],
     )
     for some in portions([version.id for version in leaving]):
         connection.execute(update(versions).where(versions.c.id.in_(some)).values(state=state, hidden=True))

@@ -1,15 +1,22 @@
 """Runs in the catalog: what is logged of them, who may carry them, and what their owners see."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select, update
 
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
+from ingest.catalog.tables import jobs as job_rows
+from ingest.catalog.tables import runs as run_rows
 from ingest.documents import Failure, Job, JobKind
 from ingest.errors import (
+    IdempotencyKeyReusedError,
     LeaseLostError,
     LogEntryTooLargeError,
     RunNotFoundError,
@@ -18,8 +25,9 @@ from ingest.errors import (
     VersionInUseError,
 )
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent
-from tests.support.catalogs import arrival, arrive, at_once, embedded, lapse, searchable
+from tests.support.catalogs import age_absence, arrival, arrive, at_once, embedded, lapse, searchable, wake
 
+AWAY = Failure("language_model_unavailable", "It is away.")
 SPENT = Spent(calls=1, prompt_tokens=10, completion_tokens=2)
 
 
@@ -231,6 +239,123 @@ def test_a_run_that_ends_its_worker_three_times_fails_with_the_reason(
     )
 
 
+def test_a_run_that_gets_further_in_each_attempt_is_never_given_up(
+    runs: Runs, jobs: Jobs, log: RunLog, engine: Engine
+) -> None:
+    run = asked(runs)
+    for number in range(2 * MAX_ATTEMPTS):
+        job = claimed(jobs)
+        log.begin(job)
+        log.append(job, [call("a"), call(f"{number}")], seconds=1.0)
+        assert runs.run("ann", run.id).attempt == 1
+        if number % 2:
+            assert jobs.retry(job, Failure("language_model_timeout", "It took too long."))
+            wake(engine)
+        else:
+            lapse(engine)
+            jobs.recover(all_running=False)
+    assert runs.run("ann", run.id).state is RunState.QUEUED
+
+
+def test_a_run_that_gets_no_further_ends_after_three_more_attempts(
+    runs: Runs, jobs: Jobs, log: RunLog, engine: Engine
+) -> None:
+    job = begun(runs, jobs, log)
+    lapse(engine)
+    jobs.recover(all_running=False)
+    for number in range(MAX_ATTEMPTS):
+        job = claimed(jobs)
+        log.begin(job)
+        log.append(job, [call("a"), Entry(f"lost {number}", "lost", {"usage": {}})], seconds=1.0)
+        lapse(engine)
+        assert jobs.recover(all_running=False) == (number < MAX_ATTEMPTS - 1)
+    failed = runs.run("ann", job.version_id)
+    assert failed.failure is not None
+    assert failed.failure.detail == "The run ended its worker 3 times in 3 attempts."
+
+
+@pytest.mark.parametrize("give_up", [Jobs.hand_back, lambda jobs, job: jobs.postpone(job, Failure("away", "Away."))])
+def test_an_attempt_that_got_further_and_does_not_count_leaves_none(
+    runs: Runs, jobs: Jobs, log: RunLog, engine: Engine, give_up: Callable[[Jobs, Job], None]
+) -> None:
+    begun(runs, jobs, log)
+    lapse(engine)
+    jobs.recover(all_running=False)
+    job = claimed(jobs)
+    log.append(job, [call("a")], seconds=1.0)
+    give_up(jobs, job)
+    assert runs.run("ann", job.version_id).attempt == 0
+
+
+def away(engine: Engine) -> tuple[float, float]:
+    """Since when the only job waits for something that is away, and when it looks again; 0.0 where it does not wait."""
+    with engine.connect() as connection:
+        since, again = connection.execute(select(job_rows.c.away_since, job_rows.c.not_before)).one()
+    return since or 0.0, again
+
+
+def postponed(jobs: Jobs, engine: Engine) -> Job:
+    """The only run, waiting once more."""
+    wake(engine)
+    job = claimed(jobs)
+    jobs.postpone(job, AWAY)
+    return job
+
+
+def test_the_longer_a_run_waits_for_what_is_away_the_later_it_looks_again(
+    runs: Runs, jobs: Jobs, engine: Engine
+) -> None:
+    asked(runs)
+    job = postponed(jobs, engine)
+    since, again = away(engine)
+    assert again - since == pytest.approx(5)
+    assert jobs.away_seconds(job) < 60
+    age_absence(engine, 75)
+    job = postponed(jobs, engine)
+    still, again = away(engine)
+    assert still == pytest.approx(since - 75, abs=0.001)
+    assert again - still >= 75 + 80
+    age_absence(engine, 100_000)
+    postponed(jobs, engine)
+    still, again = away(engine)
+    assert again - still == pytest.approx(100_075 + 120, abs=60)
+    assert jobs.away_seconds(job) >= 100_075
+
+
+def test_a_run_that_got_further_has_not_waited(runs: Runs, jobs: Jobs, log: RunLog, engine: Engine) -> None:
+    asked(runs)
+    postponed(jobs, engine)
+    age_absence(engine, 100_000)
+    wake(engine)
+    job = claimed(jobs)
+    log.append(job, [Entry("lost", "lost", {"usage": {}})], seconds=1.0)
+    assert jobs.away_seconds(job) >= 100_000
+    log.append(job, [call("a")], seconds=1.0)
+    assert jobs.away_seconds(job) == 0.0
+    jobs.postpone(job, AWAY)
+    since, again = away(engine)
+    assert again - since == pytest.approx(5)
+
+
+def test_an_attempt_that_failed_otherwise_ends_the_wait(runs: Runs, jobs: Jobs, engine: Engine) -> None:
+    asked(runs)
+    postponed(jobs, engine)
+    wake(engine)
+    jobs.retry(claimed(jobs), AWAY)
+    assert away(engine)[0] == 0.0
+
+
+def test_a_document_looks_again_every_five_seconds(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:
+    arrive(catalog)
+    for _ in range(2):
+        (job,) = jobs.claim(JobKind.INGEST)
+        jobs.postpone(job, AWAY)
+        age_absence(engine, 1_000)
+        since, again = away(engine)
+        wake(engine)
+    assert again - since == pytest.approx(2_000 + 5, abs=60)
+
+
 def test_a_failed_run_says_why(runs: Runs, jobs: Jobs, log: RunLog) -> None:
     job = begun(runs, jobs, log)
     jobs.fail(job, Failure("language_model_refused", "It refused.", "Check the key."))
@@ -268,12 +393,49 @@ def test_the_same_key_is_the_same_run_and_another_tenants_is_not(runs: Runs) -> 
         runs.create(RunRequest("ann", "Why?", idempotency_key="k")),
     )
     assert (first[0].id, first[1], again[1]) == (again[0].id, True, False)
-    known = runs.known("ann", "k")
+    known = runs.known(RunRequest("ann", "Why?", idempotency_key="k"))
     assert known is not None
     assert known.id == first[0].id
-    assert runs.known("ann", "other") is runs.known("bob", "k") is None
+    assert runs.known(RunRequest("ann", "Why?", idempotency_key="other")) is None
+    assert runs.known(RunRequest("bob", "Why?", idempotency_key="k")) is None
     assert asked(runs, tenant="bob", key="k").id != first[0].id
     assert asked(runs).id != asked(runs).id
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"question": "How?"},
+        {"collections": ("default",)},
+        {"documents": ("d",)},
+        {"strategy": "exhaustive"},
+        {"limits": {"calls": 7}},
+        {"limits": {}},
+        {"every_record": True},
+    ],
+)
+def test_the_same_key_with_another_request_is_refused(runs: Runs, other: dict[str, Any]) -> None:
+    request = RunRequest("ann", "Why?", idempotency_key="k", unasked={"calls": 5})
+    runs.create(request)
+    for use in (runs.create, runs.known):
+        with pytest.raises(IdempotencyKeyReusedError):
+            use(replace(request, **other))
+    assert len(runs.runs("ann")) == 1
+
+
+def test_a_key_is_for_what_was_asked_and_not_for_what_the_service_made_of_it(runs: Runs) -> None:
+    request = RunRequest("ann", "Why?", ("a", "b"), idempotency_key="k", unasked={"calls": 5})
+    run = runs.create(request)[0]
+    assert run.limits == {"calls": 5}
+    again = runs.create(replace(request, unasked={"calls": 9}, collections=("b", "a", "b")))[0]
+    assert (again.id, again.limits) == (run.id, {"calls": 5})
+
+
+def test_a_key_of_an_earlier_release_is_its_run_whatever_was_asked(runs: Runs, engine: Engine) -> None:
+    run = asked(runs, key="k")
+    with engine.begin() as connection:
+        connection.execute(update(run_rows).values(asked_sha256=None))
+    assert asked(runs, "How?", key="k").id == run.id
 
 
 def test_more_waiting_runs_than_may_be_are_refused_with_a_time_to_come_back(runs: Runs) -> None:

@@ -156,6 +156,17 @@ def test_the_same_idempotency_key_is_the_same_run(client: Client) -> None:
     ended(client, first.json()["id"])
 
 
+@pytest.mark.parametrize("other", [{"question": "Who saw it?"}, {"budget": {"calls": 3}}, {"strategy": "direct"}])
+def test_the_same_idempotency_key_with_another_question_is_refused(client: Client, other: dict[str, Any]) -> None:
+    key = {"Idempotency-Key": f"for {other}"}
+    run = ask(client, **key).json()["id"]
+    body = {"question": QUESTION, "background": True, **other}
+    refused = client.http.post("/v1/answers", json=body, headers=key)
+    assert (refused.status_code, refused.json()["code"]) == (422, "idempotency_key_reused")
+    assert "new Idempotency-Key" in refused.json()["hint"]
+    ended(client, run)
+
+
 def test_runs_are_listed_newest_first_page_by_page(client: Client) -> None:
     made = [ask(client).json()["id"] for _ in range(3)]
     for run in made:

@@ -89,6 +89,12 @@ def wake(engine: Engine) -> None:
         connection.execute(update(jobs_table).values(not_before=0.0))
 
 
+def age_absence(engine: Engine, seconds: float) -> None:
+    """Let whatever is waited for have been away for so much longer."""
+    with engine.begin() as connection:
+        connection.execute(update(jobs_table).values(away_since=jobs_table.c.away_since - seconds))
+
+
 def at_once(*works: Callable[[], object]) -> list[object]:
     """Run all in threads that start together; what each returned or raised, in their order."""
     ready = threading.Barrier(len(works))

@@ -1,0 +1,58 @@
+"""As many answers as there is room for, all of them waiting: one more is refused, and nothing else stands still."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api.language_model import NoLanguageModel
+from api.services import DEFAULT_TENANT
+from ingest.runs import RunRequest
+from tests.support.cluster import wait_until
+from tests.support.service import running
+
+# More than the threads that all other requests share.
+PLACES = 44
+
+
+class HeldLanguageModel(NoLanguageModel):
+    """Is none, and says so only once it is let go."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.free = threading.Event()
+        self._lock = threading.Lock()
+
+    def acquire(self) -> None:
+        with self._lock:
+            self.asked += 1
+        self.free.wait(60)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_answers_that_wait_hold_up_nothing_else_and_one_more_is_refused(tmp_path: Path, stream: bool) -> None:
+    model = HeldLanguageModel()
+    with running(tmp_path, language_model=model, answers_at_once=PLACES) as (services, client):
+
+        def ask(number: int) -> httpx.Response:
+            return client.http.post("/v1/answers", json={"question": f"Who is {number}?", "stream": stream})
+
+        with ThreadPoolExecutor(PLACES) as clients:
+            asked = [clients.submit(ask, number) for number in range(PLACES)]
+            try:
+                wait_until(lambda: model.asked == PLACES, seconds=30, what="all answers are under way")
+                assert client.http.get("/health/live", timeout=20).json() == {"status": "alive"}
+                run, _ = services.runs.create(RunRequest(DEFAULT_TENANT, "Who else?"))
+                cancelled = client.http.post(f"/v1/runs/{run.id}/cancel", timeout=20)
+                assert cancelled.json()["state"] == "cancelled"
+                refused = ask(PLACES)
+            finally:
+                model.free.set()
+            assert {each.result().status_code for each in asked} == {200}
+        assert (refused.status_code, refused.json()["code"]) == (429, "answers_full")
+        assert int(refused.headers["retry-after"]) > 0
+        assert "background" in refused.json()["hint"]
+        assert client.get("/problems/answers_full")["status"] == 429
+        assert ask(PLACES).status_code == 200
