@@ -1,5 +1,6 @@
 """Which problems the routes of answers and runs are described to send."""
 
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -9,12 +10,14 @@ from api.main import create_app
 from api.problem_schemas import ProblemOut
 from api.problems import MEDIA_TYPE, problem, response
 from api.services import Services
+from api.settings import Settings
 from ingest.errors import RunNotFoundError
 
 
 @pytest.fixture(scope="module")
 def paths() -> dict[str, Any]:
-    described = create_app(cast(Services, None)).openapi()["paths"]
+    services = cast(Services, SimpleNamespace(settings=Settings()))
+    described = create_app(services).openapi()["paths"]
     return {path: described[path] for path in described if path.startswith(("/v1/answers", "/v1/runs"))}
 
 
