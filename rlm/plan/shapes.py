@@ -101,11 +101,14 @@ MEASURES = {
 }
 HOW_MANY = _pattern(r"""\b how\ many\b""")
 _HOW = r"""(?P<how>how\ many|which|list\ (?:all|every|the)|what\ are(?:\ all)?|(?:find|name|count)\ (?:all|every))"""
-_SAID_OF = r"""(?:are|is|were|was|have|has|had)(?:n['’]t)?|(?:do|does|did)n['’]t|mentions?|describes?|contains?|
-    complain|talk|ask|says?|deal|reports?|that|which|who|about|with"""
+# What texts do, besides what anything may do.
+_SAID_OF = r"""(?:are|is|were|was|have|has|had)(?:n['’]t)?|(?:do|does|did)n['’]t|that|which|who|about|with|(?:
+    mention|describe|contain|complain|talk|ask|say|deal|report|praise|thank|recommend|critici[sz]e|blame|request|want|
+    wish|need|express|show|note|state|suggest|explain|discuss|concern|involve|include|refer|relate|warn|threaten|demand|
+    sound|seem|object|agree|disagree|apologi[sz]e|announce|promise|propose|like|dislike|love|hate)s?"""
 RECORD_PAIRS = _pattern(
     rf"""^\s* {_HOW} (?:\ of)? (?:\ the)? \ pairs\ of (?:\ the)? (?:\ two)? (?:\ different)?
-    \ (?P<noun>[\w -]{{2,40}}?)[ ] (?P<what>(?:{_SAID_OF}|share|belong|concern|from|of|in)\b .+) $"""
+    \ (?P<noun>[\w -]{{2,40}}?)[ ] (?P<what>(?:{_SAID_OF}|share|belong|from|of|in)\b .+) $"""
 )
 SAME = re.compile(r"\bthe same ([\w-]+)", re.IGNORECASE)
 # A pair that is told by what its two have not in common, or by what each of them is.

@@ -46,11 +46,12 @@ def asked(name: str) -> AskedTexts:
 
 def found(question: str, texts: list[str], calls: SubCalls, embedder: Embedder) -> frozenset[int]:
     """The places of the texts that the plan of a question counts."""
-    corpus = corpus_of("\n".join(texts), markdown=False)
+    corpus = corpus_of("\n".join(f"Number: {at} || Text: {text}" for at, text in enumerate(texts, start=1)))
     plan = plan_by_rules(question, look(corpus))
     assert plan is not None, question
     operators = Operators(corpus, calls, embedder, limits=pack_limits(LOCAL_QWEN), weigh=LOCAL_QWEN.log_likelihoods)
     rows = finish(execute(plan, corpus, operators)).rows
+    assert len(rows) == len(texts)
     return frozenset(at for at, row in enumerate(rows) if row.values.get(MATCHES) == YES)
 
 
