@@ -116,12 +116,16 @@ def _run_response(run: Run, *, created: bool) -> Response:
 
 async def _waited_for(request: Request, work: asyncio.Future[_Result], stop: threading.Event) -> _Result | None:
     """The result; None when nobody waits for it any more, and then what is under way is given up."""
-    while not (await asyncio.wait({work}, timeout=_LOOK_SECONDS))[0]:
-        if await request.is_disconnected():
-            stop.set()
-            await asyncio.wait({work})
-            work.exception()  # what giving up raises is nobody's
-            return None
+    try:
+        while not (await asyncio.wait({work}, timeout=_LOOK_SECONDS))[0]:
+            if await request.is_disconnected():
+                stop.set()
+                await asyncio.wait({work})
+                work.exception()  # what giving up raises is nobody's
+                return None
+    except asyncio.CancelledError:  # the service ends, and its threads with it
+        stop.set()
+        raise
     return await work
 
 
