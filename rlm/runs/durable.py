@@ -135,13 +135,15 @@ class DurableRun:
         """Hand a finished sub-call over to be logged.
 
         Of a call that failed because something was away, only what it cost is kept, and the next attempt asks again;
-        unless the failure is `for_good`. Of one that was not even sent there is nothing to keep.
+        unless the failure is `for_good`. Of one that was not even sent there is nothing to keep. One that nobody read is
+        none of the run's calls: waiting for a model must not spend what the run is to do with it.
         """
         reach("run.replied")
         if for_good or not isinstance(result, SubFailure) or result.code in _LASTING:
             self._writer.put(call_entry(key, call, result))
         elif not _is_unsent(result):
-            self._writer.put(call_entry(self._losses.next_key(key), call, result, kind="lost"))
+            lost = result if result.usage.prompt_tokens else replace(result, usage=Usage())
+            self._writer.put(call_entry(self._losses.next_key(key), call, lost, kind="lost"))
         self._spending.logged(paid(result))
 
     def lost_often(self, key: str) -> bool:

@@ -40,8 +40,8 @@ AWAY = LanguageModelUnavailableError("It is away.", retry_after_seconds=3.0, sen
 class CountingCalls:
     """Answers each prompt with how often it was asked; dies when it has answered `dies_after` calls.
 
-    Once it has answered `away_after` it cannot be reached; `refusing` it refuses everything. Prompts that are `failing`
-    fail with a code, the first `failing_times` times that they are asked.
+    Once it has answered `away_after` it cannot be reached; `refusing` it refuses everything, at `refused` each. Prompts
+    that are `failing` fail with a code, the first `failing_times` times that they are asked.
     """
 
     def __init__(self, dies_after: int | None = None) -> None:
@@ -49,6 +49,7 @@ class CountingCalls:
         self.dies_after = dies_after
         self.away_after: int | None = None
         self.refusing = False
+        self.refused = PAID
         self.failing: dict[str, str] = {}
         self.failing_times = 1_000
 
@@ -66,7 +67,7 @@ class CountingCalls:
             self.asked[call.prompt] += 1
             code = AWAY.code if self.refusing else self.failing.get(call.prompt)
             if code is not None and self.asked[call.prompt] <= self.failing_times:
-                results.append(SubFailure(code, "It failed.", PAID))
+                results.append(SubFailure(code, "It failed.", self.refused))
             else:
                 results.append(SubReply(f"{call.prompt} {self.asked[call.prompt]}", PAID))
             finished(at, results[-1])
@@ -440,3 +441,14 @@ def test_what_a_strategy_says_of_itself_is_logged_once_over_all_attempts() -> No
         run.record(Reading(2, (passage("One."),)))
         run.close()
     assert [entry.body["call"] for entry in log.entries] == [1, 2]
+
+
+def test_waiting_for_a_model_that_reads_nothing_spends_no_calls_of_the_run() -> None:
+    log, inner = MemoryLog(), CountingCalls()
+    inner.refusing, inner.refused = True, Usage(4, 0, 0)
+    for _ in range(10):
+        with pytest.raises(LanguageModelUnavailableError):
+            attempt(log, inner, ["a"])
+    assert resumed(log).spent.calls == 0
+    inner.refusing = False
+    assert attempt(log, inner, ["a"]) == [["a 11"]]
