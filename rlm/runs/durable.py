@@ -135,8 +135,8 @@ class DurableRun:
         """Hand a finished sub-call over to be logged.
 
         Of a call that failed because something was away, only what it cost is kept, and the next attempt asks again;
-        unless the failure is `for_good`. Of one that was not even sent there is nothing to keep. One that nobody read is
-        none of the run's calls: waiting for a model must not spend what the run is to do with it.
+        unless the failure is `for_good`. Of one that was not even sent there is nothing to keep. One that nobody read
+        is none of the run's calls: waiting for a model must not spend what the run is to do with it.
         """
         reach("run.replied")
         if for_good or not isinstance(result, SubFailure) or result.code in _LASTING:
