@@ -137,9 +137,9 @@ def test_a_request_given_up_in_its_prefill_leaves_the_prefix_usable(
         given_up.close()
         for _ in range(4):
             next(company)
-    copied = text_of(ask(client, prompt, max_tokens=220))
+    copied = text_of(ask(client, prompt, max_tokens=120))
     assert copied == numbers[: len(copied)]
-    assert len(copied) > 200
+    assert len(copied) > 100
 
 
 def test_decoding_goes_on_beside_a_long_prefill(client: httpx.Client) -> None:
