@@ -1,6 +1,5 @@
 """Runs of the loop with a scripted root model, in the real sandbox."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from decimal import Decimal
@@ -8,11 +7,8 @@ from typing import Any
 
 import pytest
 
-from ingest.errors import CatalogUnavailableError, LeaseLostError
-from retrieval.errors import IndexUnavailableError, QueryError
 from rlm.answers import Answer, AnswerStatus
 from rlm.budgets import Budget, Limits
-from rlm.corpus.search import FoundPassage
 from rlm.errors import (
     LanguageModelRefusedError,
     LanguageModelUnavailableError,
@@ -20,68 +16,14 @@ from rlm.errors import (
     SandboxUnavailableError,
     UnpricedModelError,
 )
-from rlm.operators.operators import Operators
 from rlm.prices import Price
-from rlm.profiles import ModelProfile
 from rlm.questions import QuestionError
-from rlm.recursive.loop import Workspace
-from rlm.recursive.spans import OpenedSpans
 from rlm.recursive.strategy import RecursiveStrategy
-from rlm.recursive.submitting import Submissions
 from rlm.recursive.trajectory import Turn
-from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
-from rlm.sandbox.limits import SandboxLimits
 from rlm.sandbox.port import Sandbox
 from rlm.subcalls.port import SubFailure
-from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.scripted_root import ScriptedRoot, in_code
-from tests.support.corpora import corpus_of
-
-PROFILE = ModelProfile("scripted", context_tokens=16_000, max_output_tokens=1_000, max_depth=1, writes_code=True)
-TREATY = "# The treaty\n\nThe treaty of Ryswick was signed in 1697. It ended the Nine Years' War.\n"
-SHIPS = "\n".join(f"Ship {n}: built in {1700 + n}, {'lost' if n % 3 == 0 else 'sold'}" for n in range(1, 31))
-SUBMIT = 'submit("The treaty of Ryswick was signed in 1697.", ["The treaty of Ryswick was signed in 1697."])'
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    limits = SandboxLimits(memory_bytes=64 * 1024**2, cell_seconds=1.0, grace_seconds=0.3, output_chars=2_000)
-    made = build_sandbox(SandboxForm.PLAIN, limits)
-    yield made
-    made.close()
-
-
-def workspace(sandbox: Sandbox, root: ScriptedRoot, *documents: str, **more: Any) -> Workspace:  # noqa: ANN401
-    return Workspace(
-        corpus=corpus_of(*(documents or (TREATY, SHIPS))),
-        subcalls=root,
-        profile=PROFILE,
-        sandbox=sandbox,
-        operators=Operators,
-        **more,
-    )
-
-
-class Asked:
-    """An answer and how it came about."""
-
-    def __init__(
-        self,
-        sandbox: Sandbox,
-        *script: str | SubFailure,
-        documents: tuple[str, ...] = (),
-        budget: Budget | None = None,
-    ) -> None:
-        self.root = ScriptedRoot(*script)
-        self.turns: list[Turn] = []
-        space = workspace(sandbox, self.root, *documents, budget=budget)
-        self.answer: Answer = RecursiveStrategy(space, told=self.turns.append).answer("When was the treaty signed?")
-
-    @property
-    def shown(self) -> str:
-        """What the root model saw last."""
-        return self.root.prompts[-1]
+from tests.support.recursive_runs import PROFILE, SHIPS, SUBMIT, TREATY, Asked, workspace
 
 
 def test_an_answer_with_a_located_quote_is_cited_and_confirmed(sandbox: Sandbox) -> None:
@@ -174,158 +116,6 @@ def test_documents_that_do_not_say_are_an_answer(sandbox: Sandbox) -> None:
     assert answer.citations == ()
 
 
-def test_handles_are_plain_values_that_survive_slicing(sandbox: Sandbox) -> None:
-    code = """h = records('doc-2')[4]
-print(read(h), '|', read(h, 0, 6), '|', read(h, -4))
-inner = {**h, 'end': h['start'] + 6}
-print(read(inner), inner['document'])"""
-    output = Asked(sandbox, in_code(code), in_code(SUBMIT)).turns[0].output
-    assert output == "Ship 5: built in 1705, sold | Ship 5 | sold\nShip 5 doc-2\n"
-
-
-def test_a_list_of_handles_is_read_at_once(sandbox: Sandbox) -> None:
-    asked = Asked(
-        sandbox, in_code("print(read(records(outline()[1])[:2], 0, 6))\nprint(read([]))"), in_code("submit(None)")
-    )
-    assert "['Ship 1', 'Ship 2']\n[]" in asked.shown
-
-
-def test_pages_and_searches_that_do_not_give_all_say_so(sandbox: Sandbox) -> None:
-    many = tuple(f"Letter {n}." for n in range(70))
-    asked = Asked(
-        sandbox, in_code("print(len(outline()), len(outline(offset=50)))"), in_code("submit(None)"), documents=many
-    )
-    assert "50 20\nNote: outline() gave documents 0 to 49 of 70: outline(offset=50) goes on." in asked.shown
-    sections = "".join(f"# Part {n}\n\nText.\n\n" for n in range(5))
-    asked = Asked(
-        sandbox,
-        in_code("d = outline()[0]\nprint([s['heading'] for s in outline(d, offset=3)])"),
-        in_code("submit(None)"),
-        documents=(sections,),
-    )
-    assert "['Part 3', 'Part 4']" in asked.shown
-    assert "Note:" not in asked.shown.split("Cell 1:")[1]
-
-
-def test_a_schema_that_cannot_be_used_is_told_at_once(sandbox: Sandbox) -> None:
-    wrong = 'extract(records(), "The year", {"year": {"type": "number", "minimum": "0"}})'
-    asked = Asked(sandbox, in_code(wrong), in_code("submit(None)"))
-    assert "The JSON schema cannot be used" in asked.shown
-    assert asked.answer.usage.calls == 2
-
-
-def test_a_quote_is_found_behind_many_records_that_were_judged(sandbox: Sandbox) -> None:
-    log = "\n".join(f"Day {n}: the ship sailed {n} miles" for n in range(300))
-    logs = (log, "The keeper of the lamp was called Anselm.\n", "x" * 2_100_000)
-    code = (
-        "print(read(outline()[1]))\n"
-        'found = classify(records(outline()[0]), {"sail": "", "rest": ""})\n'
-        'submit("Anselm was the keeper of the lamp.", "The keeper of the lamp was called “Anselm”.")'
-    )
-    rules = RuleSubCalls(lambda _: "sail")
-    root = ScriptedRoot(in_code(code), in_code("submit(None)"))
-
-    class Both:
-        def run(self, calls: Any, **options: Any) -> Any:  # noqa: ANN401
-            return (root if calls[0].purpose == "root" else rules).run(calls, **options)
-
-    space = replace(workspace(sandbox, root, *logs), subcalls=Both())
-    answer = RecursiveStrategy(space).answer("Who was the keeper of the lamp?")
-    assert answer.status is not AnswerStatus.NOT_FOUND
-    assert answer.citations[0].quote == "The keeper of the lamp was called Anselm."
-
-
-def test_a_quotation_is_no_longer_than_some_sentences(sandbox: Sandbox) -> None:
-    asked = Asked(sandbox, in_code('submit("Long.", ["word " * 1000])'), in_code("submit(None)"))
-    assert "a quote has 5,000 characters, and the limit is 3,000" in asked.shown
-
-
-def test_looking_for_quotations_ends_with_the_run(sandbox: Sandbox) -> None:
-    corpus = corpus_of("word " * 100_000)
-    opened = OpenedSpans(corpus)
-    opened.add(each.handle for each in corpus.documents)
-    asked = iter([False, True])
-    submissions = Submissions("Which?", corpus, opened, cancelled=lambda: next(asked))
-    with pytest.raises(RunCancelledError):
-        submissions.submit("a word", ["“words” that stand nowhere"], False)
-
-
-def test_batched_sub_calls_keep_order_and_one_failure_is_none(sandbox: Sandbox) -> None:
-    def sub(prompt: str) -> str | SubFailure:
-        return SubFailure("language_model_timeout", "It took too long.") if "bad" in prompt else prompt.upper()
-
-    root = ScriptedRoot(
-        in_code("llm_query_batched(['a', 'bad', 'c'])"), in_code("llm_query('bad')"), in_code(SUBMIT), sub=sub
-    )
-    turns: list[Turn] = []
-    RecursiveStrategy(workspace(sandbox, root), told=turns.append).answer("When was it signed?")
-    note = "Note: llm_query_batched: 1 of 3 have no reply: language model timeout."
-    assert turns[0].output == f"['A', None, 'C']\n{note}"
-    assert [made.code for made in turns[0].made] == ["", "language_model_timeout", ""]
-    assert turns[0].subcalls == 3
-    assert "It took too long" in (turns[1].error or "")
-
-
-@pytest.mark.parametrize(
-    ("call", "says"),
-    [
-        ("grep('(')", "cannot be read"),
-        ("search('x')", "use grep"),
-        ("read('nothing.md')", "no document is called"),
-        ("read({'document': 'doc-1', 'version': 'other'})", "No document in scope"),
-        ("read(5)", "a handle is a dict"),
-        ("grep(5)", "pattern is a text"),
-        ("records(by='sentence')", "by is one of"),
-        ("classify(records('doc-2'), 5)", "labels is"),
-        ("classify(['x'], {'a': 'b', 'c': 'd'})", "no document is called"),
-        ("llm_query_batched('abc')", "prompts is a list"),
-        ("llm_query('x' * 1_000_000)", "cut it into slices"),
-        ("rlm_query('deeper?')", "may not go deeper"),
-        ("pairs(5)", "keys is a list"),
-        ("extract(records('doc-2'), 'what', [1])", "properties is"),
-    ],
-)
-def test_tools_called_wrongly_say_what_they_want(sandbox: Sandbox, call: str, says: str) -> None:
-    asked = Asked(sandbox, in_code(call), in_code(SUBMIT))
-    assert says in (asked.turns[0].error or "")
-    assert asked.answer.status is AnswerStatus.ANSWERED
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        CatalogUnavailableError("No catalog at db.internal for ann."),
-        LeaseLostError("Gone."),
-        IndexUnavailableError("Away."),
-    ],
-)
-def test_what_a_program_cannot_mend_ends_the_run_as_what_it_is(sandbox: Sandbox, error: Exception) -> None:
-    def search(query: str, top_k: int) -> list[FoundPassage]:
-        raise error
-
-    root = ScriptedRoot(in_code("try:\n    search('treaty')\nexcept Exception:\n    pass"), in_code(SUBMIT))
-    space = workspace(sandbox, root, search=lambda _: search)
-    with pytest.raises(type(error)):
-        RecursiveStrategy(space).answer("When was it signed?")
-    assert len(root.prompts) == 1
-
-
-def test_a_query_that_cannot_be_searched_for_is_told_to_the_program(sandbox: Sandbox) -> None:
-    def search(query: str, top_k: int) -> list[FoundPassage]:
-        raise QueryError("The query is empty.")
-
-    turns: list[Turn] = []
-    space = workspace(sandbox, ScriptedRoot(in_code("search('?')"), in_code(SUBMIT)), search=lambda _: search)
-    assert RecursiveStrategy(space, told=turns.append).answer("When was it signed?").status is AnswerStatus.ANSWERED
-    assert "The query is empty" in (turns[0].error or "")
-
-
-def test_records_that_begin_at_a_pattern_that_takes_for_ever_are_refused(sandbox: Sandbox) -> None:
-    call = in_code("records(by='start', pattern='(a|aa)+$')")
-    asked = Asked(sandbox, call, in_code("submit(None)"), documents=("a" * 5_000 + "!",))
-    assert "takes longer than" in (asked.turns[0].error or "")
-
-
 def test_prose_nonsense_and_ten_blocks_are_told_and_the_run_goes_on(sandbox: Sandbox) -> None:
     blocks = "\n".join(f"```python\nprint({n})\n```" for n in range(10))
     asked = Asked(sandbox, "I think it was 1697.", blocks, "```python\nx = 1", in_code(SUBMIT))
@@ -394,34 +184,6 @@ def test_the_root_is_warned_of_money_and_where_that_is_the_same_in_each_attempt_
     assert "Budget" not in warned(sandbox, Limits(dollars=Decimal("5")))
     assert "over 50% of the seconds" in warned(sandbox, Limits(seconds=100), seconds=60, tells_time=True)
     assert "Budget" not in warned(sandbox, Limits(seconds=100), seconds=60)
-
-
-def test_a_part_of_a_run_is_warned_of_what_the_whole_run_has_spent(sandbox: Sandbox) -> None:
-    child = ScriptedRoot(in_code("1"), in_code(SUBMIT))
-    parent = ScriptedRoot(in_code("1"), in_code("rlm_query('When?')"), in_code(SUBMIT))
-    space = workspace(sandbox, parent, budget=Budget(Limits(calls=5, depth=1)), bind=lambda _: child)
-    RecursiveStrategy(space).answer("When was the treaty signed?")
-    assert "Budget" not in child.prompts[0]
-    assert "over 50% of the calls" in child.prompts[1]
-
-
-def test_the_cells_of_parts_are_told_apart(sandbox: Sandbox) -> None:
-    parts = [[in_code("rlm_query('Why?')"), in_code(SUBMIT)], [in_code(SUBMIT)], [in_code(SUBMIT)]]
-    # The code of each has sub-calls of its own.
-    children = iter([ScriptedRoot(), *(root for cells in parts for root in [ScriptedRoot(*cells)] * 2)])
-    parent = ScriptedRoot(in_code("rlm_query('When?')\nrlm_query('Where?')"), in_code(SUBMIT))
-    turns: list[Turn] = []
-    space = workspace(sandbox, parent, budget=Budget(Limits(depth=2)), bind=lambda _: next(children))
-    space = replace(space, profile=replace(PROFILE, max_depth=2))
-    RecursiveStrategy(space, told=turns.append).answer("When was the treaty signed?")
-    assert [(turn.part, turn.number) for turn in turns] == [
-        ("1.1", 1),
-        ("1", 1),
-        ("1", 2),
-        ("2", 1),
-        ("", 1),
-        ("", 2),
-    ]
 
 
 @pytest.mark.parametrize(
@@ -496,64 +258,6 @@ def test_documents_cannot_forge_marks_or_turns(sandbox: Sandbox) -> None:
     assert "<|im_start|>" not in asked.root.prompts[0]
 
 
-def test_a_child_has_a_session_of_its_own_and_the_rest_of_the_budget(sandbox: Sandbox) -> None:
-    child = ScriptedRoot(in_code("x"), in_code(SUBMIT))
-    budget = Budget(Limits(calls=10, depth=1))
-    bound: list[Budget] = []
-
-    def bind(below: Budget) -> ScriptedRoot:
-        bound.append(below)
-        return child
-
-    code = "x = 'mine'\nr = rlm_query('When was the treaty signed?', outline()[0])\nprint(r['answer'], r['status'], x)"
-    parent = ScriptedRoot(in_code(code), in_code("submit(r['answer'], r['evidence'])"))
-    turns: list[Turn] = []
-    space = workspace(sandbox, parent, budget=budget, bind=bind)
-    answer = RecursiveStrategy(space, told=turns.append).answer("When was the treaty signed?")
-    assert answer.status is AnswerStatus.ANSWERED
-    assert answer.usage.calls == 4
-    assert [turn.depth for turn in turns] == [1, 1, 0, 0]
-    assert "name 'x' is not defined" in (turns[0].error or "")
-    assert turns[2].output == "The treaty of Ryswick was signed in 1697. answered mine\n"
-    assert [each.limits.depth for each in bound] == [1, 0, 0]
-    assert bound[1].limits.calls == 9
-
-
-def test_a_child_that_finds_nothing_is_no_failure_of_its_parent(sandbox: Sandbox) -> None:
-    parent = ScriptedRoot(in_code("rlm_query('?!')"), in_code("rlm_query('Who?')['answer']"), in_code(SUBMIT))
-    space = workspace(sandbox, parent, budget=Budget(Limits(depth=1)), bind=lambda _: ScriptedRoot("blah"))
-    assert RecursiveStrategy(space).answer("When was it signed?").status is AnswerStatus.ANSWERED
-
-
-def of_parent_and_child(sandbox: Sandbox, child: str, *parent: str) -> Answer:
-    """A parent whose budget ends after its script."""
-    root = ScriptedRoot(*map(in_code, parent))
-    space = workspace(sandbox, root, budget=Budget(Limits(depth=1)), bind=lambda _: ScriptedRoot(in_code(child)))
-    return RecursiveStrategy(space).answer("Who signed what, and when?")
-
-
-def test_what_a_part_found_is_the_answer_when_the_budget_ends_after_it(sandbox: Sandbox) -> None:
-    answer = of_parent_and_child(sandbox, SUBMIT, "r = rlm_query('When was the treaty signed?')")
-    assert answer.status is AnswerStatus.PARTIAL
-    assert answer.text == (
-        "Of a part of the question, “When was the treaty signed?”: The treaty of Ryswick was signed in 1697. [1]"
-        " (Not finished: The budget is spent.)"
-    )
-    assert answer.citations[0].quote == "The treaty of Ryswick was signed in 1697."
-    assert answer.result is None
-
-
-def test_a_draft_of_the_run_itself_is_better_than_what_a_part_found(sandbox: Sandbox) -> None:
-    draft = 'draft("It ended the Nine Years\' War.", ["It ended the Nine Years\' War."])'
-    for cells in ((draft, "rlm_query('When?')"), ("rlm_query('When?')", draft)):
-        assert of_parent_and_child(sandbox, SUBMIT, *cells).text.startswith("It ended the Nine Years' War.")
-
-
-def test_what_a_part_could_not_support_is_no_answer_of_the_run(sandbox: Sandbox) -> None:
-    doubtful = 'draft("It was signed in 1702 by Peter.", ["The treaty of Ryswick was signed in 1697."])'
-    assert "No answer was found" in of_parent_and_child(sandbox, doubtful, "rlm_query('When?')").text
-
-
 @pytest.mark.parametrize("code", ["2", "while True: pass", "while True: llm_query('a')"])
 def test_cancelling_ends_a_run_between_cells_and_within_one(sandbox: Sandbox, code: str) -> None:
     asked = iter(range(1_000))
@@ -596,25 +300,3 @@ def test_eight_runs_at_once_share_nothing(sandbox: Sandbox) -> None:
         assert answer.text == f"Harbour {n} was opened in {1800 + n}. [1]"
         assert asked == [f"ask {n}"] * 6
         assert answer.usage.calls == 13
-
-
-def test_operators_judge_records_and_code_counts_them(sandbox: Sandbox) -> None:
-    rules = RuleSubCalls(lambda record: "lost" if "lost" in record else "sold")
-    code = """rs = records('doc-2')
-labels = classify(rs, {"lost": "went down", "sold": "has a new owner"})
-print(len(rs), labels.count("lost"), pairs(["b", "a", "b"]))
-submit(labels.count("lost"), [rs[labels.index("lost")]], computed=True)"""
-    root = ScriptedRoot(in_code(code))
-
-    class Both:
-        def run(self, calls: Any, **options: Any) -> Any:  # noqa: ANN401
-            return (root if calls and calls[0].purpose == "root" else rules).run(calls, **options)
-
-    turns: list[Turn] = []
-    space = replace(workspace(sandbox, root), subcalls=Both())
-    answer = RecursiveStrategy(space, told=turns.append).answer("How many ships were lost?")
-    assert turns[0].output.splitlines()[0] == "30 10 [('a', 'b')]"
-    assert answer.result is not None
-    assert answer.result.value == 10
-    assert answer.citations[0].quote.startswith("Ship 3: ")
-    assert turns[0].subcalls == answer.usage.calls - 1
