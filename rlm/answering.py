@@ -106,7 +106,7 @@ class Answering:
             lambda: self._library.corpus(scope, durability),
             can_judge=model is not None,
             can_program=model is not None and model.profile.writes_code,
-            can_weigh=model is not None and self._library.weighs(model.profile),
+            can_weigh=model is not None and self._library.weighs_verdicts(model.profile),
             cancelled=cancelled,
         )
         if chosen.strategy is StrategyName.RECURSIVE:

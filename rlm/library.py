@@ -16,6 +16,7 @@ from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.inference import Inferences
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
+from rlm.operators.verdicts import are_measured
 from rlm.plan.plan import Count, Filter, Plan
 from rlm.profiles import ModelProfile
 from rlm.recursive.loop import Workspace
@@ -124,8 +125,12 @@ class Library:
         )
 
     def weighs(self, profile: ModelProfile) -> bool:
-        """Whether labels, yes and no are weighed by likelihoods and embeddings, and not asked for."""
+        """Whether labels are weighed by likelihoods and embeddings, and not asked for."""
         return profile.log_likelihoods and self._embedder is not None
+
+    def weighs_verdicts(self, profile: ModelProfile) -> bool:
+        """The same of yes and no, which takes the encoder that this was measured with."""
+        return profile.log_likelihoods and self._embedder is not None and are_measured(self._embedder)
 
     def exhaustive(
         self,

@@ -33,7 +33,7 @@ from rlm.operators.labels import LabelSet, label_set
 from rlm.operators.packing import PackedTask, PackLimits, Progress, Text, ask_packed
 from rlm.operators.reading import YES, YES_OR_NO, JudgingTask, LabelReader, SortingTask, Vectors
 from rlm.operators.subjects import Projection, Subjects, whole
-from rlm.operators.verdicts import VerdictReader
+from rlm.operators.verdicts import VerdictReader, are_measured
 from rlm.strategies import never
 from rlm.subcalls.kept import AreKept, KeptSubCalls
 from rlm.subcalls.port import SubCalls
@@ -122,7 +122,7 @@ class Operators:
         `subject` says in a few words what is asked for, "a leak", where embeddings are compared with that.
         """
         embedder = self._embedder
-        if self._weigh and embedder is not None and not negated(criterion):
+        if self._weigh and embedder is not None and are_measured(embedder) and not negated(criterion):
             near = embedder.documents([subject or criterion]).vectors[0]
 
             def weighing(subjects: Subjects, vectors: Vectors | None) -> Reader:

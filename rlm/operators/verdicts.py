@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from retrieval.embedding import Embedder
 from rlm.operators.classifier import Matrix
 from rlm.operators.packing import PackLimits, Progress, ask_packed
 from rlm.operators.reading import NO, YES, Read, Texts, Vectors
@@ -24,6 +25,13 @@ _NOTHING = "-"
 # Of Qwen2.5-Coder-1.5B and MiniLM, by a logistic regression over the six questions of `tests.eval.yes_or_no repairs`;
 # of each of them without it: see DECISIONS.md.
 _LOG_ODDS, _NEARNESS, _NEITHER = 1.7, 19.0, -7.0
+_MEASURED_WITH = "all-MiniLM-L6-v2"
+
+
+def are_measured(embedder: Embedder) -> bool:
+    """Whether the numbers by which verdicts are weighed are those of this encoder: cosines of another mean other
+    things."""
+    return _MEASURED_WITH in embedder.fingerprint
 
 
 @dataclass(frozen=True)
