@@ -77,7 +77,8 @@ class Settings(EncoderSettings):
     answers_at_once: int = Field(
         64,
         ge=1,
-        description="Answers that clients wait for at once in this process, streamed or not; more are refused.",
+        description="Answers that clients wait for at once in this process, streamed or not; more are refused, and the "
+        "last quarter of them is for tenants that have none.",
     )
     query_cache_bytes: int = Field(
         64 * 1024**2, ge=0, description="Memory for what searches found, kept until the documents change; 0 keeps none."

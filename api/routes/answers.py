@@ -12,10 +12,10 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from api import sse
 from api.access import AnswersAtOnce, Caller, Served
-from api.answer_threads import AnswerThreads
 from api.problems import BadRequestError, internal, problem
 from api.run_schemas import RunWithAnswerOut
 from api.schemas import AnswerOut, QuestionIn
@@ -38,6 +38,8 @@ _LOOK_SECONDS = 0.5
 _CLIENT_CLOSED_REQUEST = 499
 
 _Result = TypeVar("_Result")
+# Starts what makes a stream's events in a thread.
+_Start = Callable[[Callable[[], None]], asyncio.Future[None]]
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
 
@@ -67,16 +69,18 @@ async def ask(
     with the step `cells` of a recursive one; `delta` (a piece of the text, checked before it is sent); and last
     `completed` with the whole answer or `error` with a problem. Closing the connection ends the work, streamed or not.
 
-    Where as many clients wait for answers as this process makes at once, one more is `429`; `background` is not.
+    Where as many clients wait for answers as this process makes at once, one more is `429`; `background` is not. The
+    last quarter of these places is for tenants for whom no answer is being made.
     """
     question = check_question(body.question)
     if body.background:
         return await run_in_threadpool(_begin, served, caller, body, question, idempotency_key)
     scope, stop = body.scope(caller.tenant_id), threading.Event()
     begin = partial(served.answering.stream, question, scope, wanted=body.wanted(), cancelled=stop.is_set)
+    start = partial(threads.start, caller.tenant_id)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
-        return await _streamed(request, threads, begin, stop)
-    answer = await _waited_for(request, threads.start(lambda: complete(begin())), stop)
+        return await _streamed(request, start, begin, stop)
+    answer = await _waited_for(request, start(lambda: complete(begin())), stop)
     return Response(status_code=_CLIENT_CLOSED_REQUEST) if answer is None else AnswerOut.of(answer)
 
 
@@ -130,7 +134,7 @@ async def _waited_for(request: Request, work: asyncio.Future[_Result], stop: thr
 
 
 async def _streamed(
-    request: Request, threads: AnswerThreads, begin: Callable[[], Iterator[Event]], stop: threading.Event
+    request: Request, start: _Start, begin: Callable[[], Iterator[Event]], stop: threading.Event
 ) -> Response:
     """The events of a generator that is made and runs in a thread. Raises what making it raises."""
     queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
@@ -156,32 +160,41 @@ async def _streamed(
         finally:
             loop.call_soon_threadsafe(queue.put_nowait, None)
 
-    producer = threads.start(produce)
+    producer = start(produce)
     if await _waited_for(request, begun, stop) is None:
         return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    return StreamingResponse(_sse(queue, producer, stop), media_type=sse.MEDIA_TYPE)
+    return _Streaming(_sse(queue, producer), stop)
 
 
-async def _sse(
-    queue: asyncio.Queue[tuple[str, Any] | None], producer: asyncio.Future[None], stop: threading.Event
-) -> AsyncIterator[str]:
-    """What comes from the queue until None, heartbeats in its silences, and an end when nobody listens."""
-    try:
-        number = 0
-        while True:
-            try:
-                entry = await asyncio.wait_for(queue.get(), sse.HEARTBEAT_SECONDS)
-            except TimeoutError:
-                yield sse.HEARTBEAT
-                continue
-            if entry is None:
-                break
-            number += 1
-            name, data = entry
-            yield sse.event(name, data, number)
-        await producer
-    finally:
-        stop.set()
+class _Streaming(StreamingResponse):
+    """Stops the work when nobody listens any more, even before its first event was asked for."""
+
+    def __init__(self, events: AsyncIterator[str], stop: threading.Event) -> None:
+        super().__init__(events, media_type=sse.MEDIA_TYPE)
+        self._stop = stop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stop.set()
+
+
+async def _sse(queue: asyncio.Queue[tuple[str, Any] | None], producer: asyncio.Future[None]) -> AsyncIterator[str]:
+    """What comes from the queue until None, and heartbeats in its silences."""
+    number = 0
+    while True:
+        try:
+            entry = await asyncio.wait_for(queue.get(), sse.HEARTBEAT_SECONDS)
+        except TimeoutError:
+            yield sse.HEARTBEAT
+            continue
+        if entry is None:
+            break
+        number += 1
+        name, data = entry
+        yield sse.event(name, data, number)
+    await producer
 
 
 def _wire(happened: Event) -> tuple[str, dict[str, Any]]:

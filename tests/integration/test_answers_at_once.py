@@ -1,4 +1,4 @@
-"""As many answers as there is room for, all of them waiting: one more is refused, and nothing else stands still."""
+"""As many answers as there is room for, all of them waiting: one more is refused, nothing else stands still."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -10,11 +10,12 @@ import pytest
 from api.language_model import NoLanguageModel
 from api.services import DEFAULT_TENANT
 from ingest.runs import RunRequest
+from tests.integration.test_api import other_tenant
 from tests.support.cluster import wait_until
 from tests.support.service import running
 
-# More than the threads that all other requests share.
-PLACES = 44
+# More than the threads that all other requests share; of 60 places they are those of one tenant.
+PLACES, FOR_ONE = 60, 45
 
 
 class HeldLanguageModel(NoLanguageModel):
@@ -35,19 +36,23 @@ class HeldLanguageModel(NoLanguageModel):
 def test_answers_that_wait_hold_up_nothing_else_and_one_more_is_refused(tmp_path: Path, stream: bool) -> None:
     model = HeldLanguageModel()
     with running(tmp_path, language_model=model, answers_at_once=PLACES) as (services, client):
+        others = other_tenant(services, client)
 
-        def ask(number: int) -> httpx.Response:
-            return client.http.post("/v1/answers", json={"question": f"Who is {number}?", "stream": stream})
+        def ask(number: int, **headers: str) -> httpx.Response:
+            body = {"question": f"Who is {number}?", "stream": stream}
+            return client.http.post("/v1/answers", json=body, headers=headers)
 
-        with ThreadPoolExecutor(PLACES) as clients:
-            asked = [clients.submit(ask, number) for number in range(PLACES)]
+        with ThreadPoolExecutor(FOR_ONE + 1) as clients:
+            asked = [clients.submit(ask, number) for number in range(FOR_ONE)]
             try:
-                wait_until(lambda: model.asked == PLACES, seconds=30, what="all answers are under way")
+                wait_until(lambda: model.asked == FOR_ONE, seconds=30, what="all answers are under way")
                 assert client.http.get("/health/live", timeout=20).json() == {"status": "alive"}
                 run, _ = services.runs.create(RunRequest(DEFAULT_TENANT, "Who else?"))
                 cancelled = client.http.post(f"/v1/runs/{run.id}/cancel", timeout=20)
                 assert cancelled.json()["state"] == "cancelled"
-                refused = ask(PLACES)
+                refused = ask(FOR_ONE)
+                asked.append(clients.submit(ask, FOR_ONE, **others))
+                wait_until(lambda: model.asked == FOR_ONE + 1, seconds=30, what="another tenant has a place")
             finally:
                 model.free.set()
             assert {each.result().status_code for each in asked} == {200}
@@ -55,4 +60,4 @@ def test_answers_that_wait_hold_up_nothing_else_and_one_more_is_refused(tmp_path
         assert int(refused.headers["retry-after"]) > 0
         assert "background" in refused.json()["hint"]
         assert client.get("/problems/answers_full")["status"] == 429
-        assert ask(PLACES).status_code == 200
+        assert ask(FOR_ONE).status_code == 200
