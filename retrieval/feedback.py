@@ -18,6 +18,6 @@ def rocchio(query: DenseVector, relevant: DenseVector, *, beta: float = ROCCHIO_
     Sources: Rocchio, in The SMART Retrieval System, 1971; with dense vectors Li et al., "Pseudo Relevance Feedback with
     Deep Language Models and Dense Retrievers", ACM TOIS 41(3), 2023.
     """
-    moved = query + np.float32(beta) * relevant
+    moved: DenseVector = query + np.float32(beta) * relevant
     length = np.linalg.norm(moved)
     return moved / length if length else query

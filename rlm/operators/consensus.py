@@ -20,12 +20,16 @@ Nothing here is tuned to a label set; what was measured is in `DECISIONS.md`.
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rlm.operators.classifier import Matrix, Numbers, soft_cross_fitted
 from rlm.strategies import never
+
+# Of whichever precision arithmetic has given it.
+Floats = NDArray[np.floating[Any]]
 
 # From this agreement of a model with itself on, its labels stand where it agrees; below, all witnesses are heard.
 STEADY = 0.9
@@ -107,7 +111,7 @@ def _log_odds(witness: Matrix) -> Matrix:
     return found
 
 
-def _of_others(witness: Matrix) -> Matrix:
+def _of_others(witness: Matrix) -> Floats:
     """What a witness says of each label for records of others, for the mean of all moves with how many have it.
 
     Between two guesses: the mean of the lower records, which is too low for rare labels and too high for frequent ones,
@@ -115,8 +119,8 @@ def _of_others(witness: Matrix) -> Matrix:
     """
     lower = np.sort(witness, axis=0)[: math.ceil(_LOWER * len(witness))].mean(axis=0)
     others = _standardized(witness).argmax(axis=1)[:, None] != np.arange(witness.shape[1])
-    second: Matrix = np.where(others, witness, 0).sum(axis=0) / np.maximum(1, others.sum(axis=0))
-    found: Matrix = (lower + second) / 2
+    second: Floats = np.where(others, witness, 0).sum(axis=0) / np.maximum(1, others.sum(axis=0))
+    found: Floats = (lower + second) / 2
     return found
 
 
@@ -125,7 +129,7 @@ def _standardized(witness: Matrix) -> Matrix:
     return found
 
 
-def _dawid_skene(prior: Matrix, readings: Sequence[Numbers], labels: int) -> Matrix:
+def _dawid_skene(prior: Matrix, readings: Sequence[Numbers], labels: int) -> Floats:
     """Probabilities of each label for each record, and with them which label the model gives for which."""
     if not readings:
         return _softmax(prior)
@@ -154,7 +158,7 @@ def _log(probabilities: Matrix) -> Matrix:
     return found
 
 
-def _softmax(scores: Matrix) -> Matrix:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    found: Matrix = powers / powers.sum(axis=1, keepdims=True)
+def _softmax(scores: Floats) -> Floats:
+    powers: Floats = np.exp(scores - scores.max(axis=1, keepdims=True))
+    found: Floats = powers / powers.sum(axis=1, keepdims=True)
     return found

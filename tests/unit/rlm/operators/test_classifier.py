@@ -71,5 +71,5 @@ def test_the_error_of_a_total_holds_its_share_of_totals(sampled: int, others: in
     for _ in range(2_000):
         sample, rest = (source.choice([-1.0, 0.0, 1.0], size, p=[0.1, 0.85, 0.05]) for size in (sampled, others))
         half = error_of_total(float(sample.var()), sampled, others)
-        held += abs(others * sample.mean() - rest.sum()) <= half
+        held += bool(abs(others * sample.mean() - rest.sum()) <= half)
     assert 0.93 < held / 2_000 < 0.97
