@@ -17,7 +17,7 @@ from retrieval.openvino_embedder import DIMENSION
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from tests.support.books import shelf
 
-KILLS = 5
+KILLS = 3
 
 
 def start(home: Path, books: Path) -> "subprocess.Popen[bytes]":
@@ -70,7 +70,7 @@ def contents(home: Path) -> dict[str, tuple[str, list[tuple[str, int, int]], int
     return found
 
 
-def test_five_kills_in_mid_ingest_change_nothing(tmp_path: Path, encoder_files: Path) -> None:
+def test_kills_in_mid_ingest_change_nothing(tmp_path: Path, encoder_files: Path) -> None:
     books = shelf(tmp_path / "books", 6, chapters=4)
     finish(tmp_path / "undisturbed", books)
     expected = contents(tmp_path / "undisturbed")

@@ -6,7 +6,7 @@ from tests.faults.simulation import UnfencedJobs, simulate
 
 
 def test_no_order_of_events_breaks_the_rules() -> None:
-    simulate(80, first_seed=1)
+    simulate(40, first_seed=1)
 
 
 def test_a_missing_fence_check_is_found() -> None:
