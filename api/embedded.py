@@ -98,15 +98,19 @@ class OpenCatalog:
     replies: Replies
 
 
-def open_catalog(home: Path, *, database_url: str | None = None) -> OpenCatalog:
-    """That of the cluster whose database is named, or else of the data folder."""
+@contextmanager
+def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[OpenCatalog]:
+    """That of the cluster whose database is named, or else of the data folder; closed at the end of the block."""
     if database_url is None:
         home.mkdir(parents=True, exist_ok=True)
         database_url = sqlite_url(home / "catalog.sqlite")
     engine = open_database(database_url)
-    catalog = Catalog(engine)
-    catalog.ensure_tenant(DEFAULT_TENANT)
-    return OpenCatalog(catalog, Jobs(engine), ApiKeys(engine), Replies(engine))
+    try:
+        catalog = Catalog(engine)
+        catalog.ensure_tenant(DEFAULT_TENANT)
+        yield OpenCatalog(catalog, Jobs(engine), ApiKeys(engine), Replies(engine))
+    finally:
+        engine.dispose()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,8 +74,8 @@ def beat() -> None:
     run_beat(cluster)
 
 
-def catalog_named() -> OpenCatalog:
-    """The catalog of the cluster that the environment names, or else of the data folder."""
+def catalog_named() -> AbstractContextManager[OpenCatalog]:
+    """The catalog of the cluster that the environment names, or else of the data folder, for a block."""
     url = os.environ.get(_DATABASE)
     if url:
         return open_catalog(Path(), database_url=url)

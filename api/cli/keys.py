@@ -17,8 +17,8 @@ app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
 @app.command()
 def create(name: Annotated[str, typer.Argument(help="What the key is for.")] = "command line") -> None:
     """Make a key and print it once; only its hash is kept."""
-    keys = catalog_named().keys
-    key, text = keys.issue(DEFAULT_TENANT, name)
+    with catalog_named() as opened:
+        key, text = opened.keys.issue(DEFAULT_TENANT, name)
     print(text)
     Console(stderr=True).print(f"Key {key.id}. It is not shown again: export LEADLINE_API_KEY=…", highlight=False)
 
@@ -26,9 +26,10 @@ def create(name: Annotated[str, typer.Argument(help="What the key is for.")] = "
 @app.command("list")
 def list_keys() -> None:
     """Show every key without its secret."""
-    keys = catalog_named().keys
+    with catalog_named() as opened:
+        keys = opened.keys.keys(DEFAULT_TENANT)
     table = Table("id", "name", "made", "state")
-    for key in keys.keys(DEFAULT_TENANT):
+    for key in keys:
         state = "revoked" if key.revoked_at else "live"
         table.add_row(key.id, key.name, f"{datetime.fromtimestamp(key.created_at, UTC):%Y-%m-%d %H:%M}Z", state)
     Console().print(table)
@@ -37,8 +38,9 @@ def list_keys() -> None:
 @app.command()
 def revoke(identifier: Annotated[str, typer.Argument(help="The id that `leadline keys list` shows.")]) -> None:
     """Make a key worthless, at once and for good."""
-    keys = catalog_named().keys
-    if not keys.revoke(DEFAULT_TENANT, identifier):
+    with catalog_named() as opened:
+        revoked = opened.keys.revoke(DEFAULT_TENANT, identifier)
+    if not revoked:
         raise DocumentNotFoundError(
             f"There is no live key {identifier!r}.", hint="`leadline keys list` shows the keys there are."
         )

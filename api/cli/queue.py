@@ -19,13 +19,14 @@ Kind = Annotated[JobKind, typer.Argument(help="Which kind of work.")]
 @app.command()
 def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
     """Jobs of each kind that are queued or running, the queued ones by tenant, and what is paused."""
-    jobs = catalog_named().jobs
-    unfinished, paused = jobs.waiting(), jobs.paused()
+    with catalog_named() as opened:
+        unfinished, paused = opened.jobs.waiting(), opened.jobs.paused()
+        queued = {kind: opened.jobs.waiting_by_tenant(kind) for kind in JobKind}
     rows = [
         {
             "kind": kind.value,
             "unfinished": unfinished.get(kind, 0),
-            "queued_by_tenant": jobs.waiting_by_tenant(kind),
+            "queued_by_tenant": queued[kind],
             "paused_since": paused.get(kind),
         }
         for kind in JobKind
@@ -35,7 +36,7 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object."
         return
     table = Table("kind", "queued or running", "queued, by tenant", "state")
     for kind, row in zip(JobKind, rows, strict=True):
-        tenants = ", ".join(f"{tenant} {count}" for tenant, count in jobs.waiting_by_tenant(kind).items())
+        tenants = ", ".join(f"{tenant} {count}" for tenant, count in queued[kind].items())
         state = f"paused for {(time.time() - paused[kind]) / 60:.0f} min" if kind in paused else "open"
         table.add_row(kind.value, str(row["unfinished"]), tenants or "–", state)
     Console().print(table)
@@ -44,12 +45,14 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object."
 @app.command()
 def pause(kind: Kind) -> None:
     """Let no worker begin a job of this kind; those under way go on, and uploads are still accepted."""
-    catalog_named().jobs.pause(kind)
+    with catalog_named() as opened:
+        opened.jobs.pause(kind)
     Console().print(f"Paused. What runs goes on; `leadline queue resume {kind}` lets the rest begin.", highlight=False)
 
 
 @app.command()
 def resume(kind: Kind) -> None:
     """Let workers begin jobs of this kind again; they notice within seconds."""
-    catalog_named().jobs.resume(kind)
+    with catalog_named() as opened:
+        opened.jobs.resume(kind)
     Console().print("Resumed.", highlight=False)

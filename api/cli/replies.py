@@ -16,12 +16,14 @@ Tenant = Annotated[str, typer.Option(help="Whose replies.")]
 @app.command()
 def show(tenant: Tenant = DEFAULT_TENANT) -> None:
     """How many replies are kept, and the room they take."""
-    count, size_bytes = catalog_named().replies.kept(tenant)
+    with catalog_named() as opened:
+        count, size_bytes = opened.replies.kept(tenant)
     Console().print(f"{count:,} replies, {size_bytes / 1e6:,.1f} MB.", highlight=False)
 
 
 @app.command()
 def forget(tenant: Tenant = DEFAULT_TENANT) -> None:
     """Remove them all: after a model began to answer differently, or so that nothing is left of deleted documents."""
-    count = catalog_named().replies.forget(tenant)
+    with catalog_named() as opened:
+        count = opened.replies.forget(tenant)
     Console().print(f"{count:,} replies are forgotten; the next questions ask the model again.", highlight=False)
