@@ -1,6 +1,5 @@
 """What is removed of a version, and what must stay."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,6 @@ from retrieval.errors import IndexUnavailableError
 from tests.support.books import book
 from tests.support.harbour import Harbour, no
 from workers.errors import failure
-
-
-@pytest.fixture
-def harbour(tmp_path: Path) -> Iterator[Harbour]:
-    made = Harbour(tmp_path)
-    yield made
-    made.engine.dispose()
 
 
 def test_nothing_is_removed_of_a_version_that_is_in_use(harbour: Harbour) -> None:

@@ -1,6 +1,6 @@
 """Documents made searchable together: they share what costs, and none of them shares another's fate."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -27,13 +27,6 @@ class WatchedParser(PlainParser):
         self.names.append(name)
         self.now += self._seconds
         return super().parse(path, media_type, name=name)
-
-
-@pytest.fixture
-def harbour(tmp_path: Path) -> Iterator[Harbour]:
-    made = Harbour(tmp_path)
-    yield made
-    made.engine.dispose()
 
 
 def upload(harbour: Harbour, *texts: str) -> list[Document]:

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -75,8 +74,7 @@ class Port:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_finds_what_a_search_without_it_finds_after_every_change(tmp_path: Path, seed: int) -> None:
-    harbour = Harbour(tmp_path)
+def test_it_finds_what_a_search_without_it_finds_after_every_change(harbour: Harbour, seed: int) -> None:
     cached, port = searcher(harbour), Port(harbour, seed)
     hits = found = 0
     for _ in range(60):
@@ -89,8 +87,7 @@ def test_it_finds_what_a_search_without_it_finds_after_every_change(tmp_path: Pa
     assert found > 20
 
 
-def test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered(tmp_path: Path) -> None:
-    harbour = Harbour(tmp_path)
+def test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered(harbour: Harbour) -> None:
     here, there = searcher(harbour), searcher(harbour, Catalog(harbour.engine))
     document = harbour.upload("the white whale")
     harbour.work_off()

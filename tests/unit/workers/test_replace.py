@@ -1,6 +1,5 @@
 """Replacing a document through the tasks: what is encoded, what is kept, and what is left."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,6 @@ from ingest.intake import Replaces, UploadRequest
 from tests.support.books import book
 from tests.support.harbour import Harbour, no
 from workers.vectors import chunk_texts
-
-
-@pytest.fixture
-def harbour(tmp_path: Path) -> Iterator[Harbour]:
-    made = Harbour(tmp_path)
-    yield made
-    made.engine.dispose()
 
 
 def texts_of(harbour: Harbour, version: str) -> list[str]:

@@ -1,8 +1,7 @@
 """The stages of ingest over real catalog and blobs, with the index in memory so that it can fail when told to."""
 
 import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import update
@@ -17,13 +16,6 @@ from workers.enqueue import ThreadDoorbell
 from workers.reconcile import reconcile
 from workers.tasks import EmbedTask, Stopping
 from workers.threads import WorkerThreads
-
-
-@pytest.fixture
-def harbour(tmp_path: Path) -> Iterator[Harbour]:
-    made = Harbour(tmp_path)
-    yield made
-    made.engine.dispose()
 
 
 def test_a_version_is_searchable_before_it_has_vectors_and_then_ready(harbour: Harbour) -> None:

@@ -2,8 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,13 +10,6 @@ from ingest.documents import JobKind, VersionState
 from tests.support.books import book
 from tests.support.harbour import Harbour, no
 from workers.upkeep import FORGOTTEN_SECONDS, Removed, upkeep
-
-
-@pytest.fixture
-def harbour(tmp_path: Path) -> Iterator[Harbour]:
-    made = Harbour(tmp_path)
-    yield made
-    made.engine.dispose()
 
 
 def tidy(harbour: Harbour) -> Removed:
