@@ -15,10 +15,10 @@ from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
 from rlm.answering import Answering, LanguageModel
-from rlm.library import Library
+from rlm.build import Library
+from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
-from rlm.subcalls.scheduler import SubCallScheduler
 from workers.cluster import OpenAnswers, OpenEncoders, Parts, configured_encoders, open_parts
 from workers.collecting import Collector
 from workers.enqueue.celery_app import make_app

@@ -9,8 +9,8 @@ from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore
 from rlm.answering import ChatModel, LanguageModel
 from rlm.errors import LanguageModelUnavailableError
-from rlm.openvino_llm.process import LocalModelProcess
-from rlm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
+from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
 
 
 class NoLanguageModel:
@@ -30,7 +30,7 @@ class LocalLanguageModel:
     """The small model in a process of its own; it loads while the service already answers searches."""
 
     def __init__(self, process: LocalModelProcess, profile: ModelProfile = LOCAL_QWEN) -> None:
-        from rlm.chat_models import local_chat_model  # slow to import: not for services without a model
+        from rlm.llm.chat_models import local_chat_model  # slow to import: not for services without a model
 
         self._process = process
         self._profile = profile
@@ -88,7 +88,7 @@ def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel
     if settings.remote_llm is None:
         model = models.path(model_file(LANGUAGE_GGUF))
         return LocalLanguageModel(LocalModelProcess(model, settings.home / "language-model.log"), profile)
-    from rlm.chat_models import remote_chat_model
+    from rlm.llm.chat_models import remote_chat_model
 
     url, _ = settings.remote_llm
     chat = remote_chat_model(url, profile, api_key=settings.llm_api_key)

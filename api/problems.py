@@ -13,8 +13,8 @@ from ingest import errors as ingest
 from ingest.errors import LeadlineError
 from retrieval import errors as retrieval
 from rlm import errors as rlm
-from rlm.profiles import ProfileFileError
-from rlm.questions import QuestionError
+from rlm.llm.profiles import ProfileFileError
+from rlm.requests import QuestionError
 
 log = structlog.get_logger(__name__)
 

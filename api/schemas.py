@@ -13,10 +13,8 @@ from ingest.documents import Deletion, Document, VersionState
 from ingest.progress import Progress, progress_of
 from retrieval.query_cache import CacheCounts
 from rlm.answers import Answer, AnswerStatus, answer_json
-from rlm.budgets import Limits
-from rlm.routing import Wanted
-from rlm.scopes import AnswerScope
-from rlm.strategy_names import StrategyName
+from rlm.llm.budgets import Limits
+from rlm.requests import AnswerScope, StrategyName, Wanted
 
 
 class Wire(BaseModel):

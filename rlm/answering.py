@@ -8,27 +8,26 @@ from langchain_core.language_models import BaseChatModel
 
 from retrieval.search import Searches
 from rlm.answers import Answer
-from rlm.budgets import Budget, Limits
+from rlm.build import Library
+from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.search import found_in, scope_of
 from rlm.direct import DirectStrategy
 from rlm.errors import LanguageModelRefusedError
 from rlm.estimates import UNASKED_DOLLARS, at_most
+from rlm.events import Completed, Event, Routed
 from rlm.extractive import ExtractiveStrategy
-from rlm.library import Library
-from rlm.prices import FREE, Price
-from rlm.profiles import ModelProfile
-from rlm.questions import check_question
-from rlm.recursive.toolbox import Search
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.chat import SubCallsChat
+from rlm.llm.port import SubCalls
+from rlm.llm.prices import FREE, Price
+from rlm.llm.profiles import ModelProfile
+from rlm.llm.scheduler import SubCallScheduler
+from rlm.loop.toolbox import Search
+from rlm.requests import ANYHOW, AnswerScope, StrategyName, Wanted, check_question
 from rlm.retrieving import retriever
-from rlm.routing import ANYHOW, Route, Wanted, require_confirmation, route
 from rlm.runs.port import ONCE, Durability
-from rlm.scopes import AnswerScope
-from rlm.strategies import Completed, Event, Routed, Strategy, never
-from rlm.strategy_names import StrategyName
-from rlm.subcalls.chat import SubCallsChat
-from rlm.subcalls.port import SubCalls
-from rlm.subcalls.scheduler import SubCallScheduler
+from rlm.strategy import Strategy
 
 __all__ = ["AnswerScope", "Answering", "ChatModel", "LanguageModel"]
 
@@ -88,7 +87,7 @@ class Answering:
         scope: AnswerScope,
         *,
         wanted: Wanted = ANYHOW,
-        cancelled: Callable[[], bool] = never,
+        cancelled: Callable[[], bool] = not_cancelled,
         durability: Durability = ONCE,
     ) -> Iterator[Event]:
         """Events of the answer as they happen: the choice of a strategy, and then as `Strategy.stream`.

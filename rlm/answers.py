@@ -1,4 +1,4 @@
-"""An answer: claims that cite spans of documents, what was searched for them, and what it cost."""
+"""An answer: sentences that cite spans of documents, how each was checked, what was read for it, and what it cost."""
 
 import json
 import math
@@ -8,23 +8,46 @@ from enum import StrEnum
 from typing import Any
 
 from retrieval.passages import Passage
+from rlm.usage import Usage
 
 
 class AnswerStatus(StrEnum):
-    """How far the documents answer the question."""
+    """How far the documents answer the question, as the model that read them says; a check never changes it."""
 
     ANSWERED = "answered"
-    PARTIAL = "partial"
+    PARTIAL = "partial"  # a limit ended the work, or the model says that a part of the answer is missing
     NOT_FOUND = "not_found"
     EXTRACTIVE = "extractive"
 
 
+class Check(StrEnum):
+    """How one sentence was checked."""
+
+    VERIFIED = "verified"  # a judge read the cited text and says that it supports the sentence
+    QUOTED = "quoted"  # the cited text was located, and nobody judged it, or a judge says that it supports a part
+    COMPUTED = "computed"  # code counted or computed it from the records that are cited
+    UNSUPPORTED = "unsupported"  # a judge says that the cited text does not support it
+    UNCHECKED = "unchecked"  # it cites nothing, or nothing that was read
+
+
+@dataclass(frozen=True)
+class Quote:
+    """The span `text` of a cited passage that a sentence rests on; `number` is the citation's."""
+
+    number: int
+    start: int
+    end: int
+    text: str
+    page: int | None = None
+
+
 @dataclass(frozen=True)
 class Citation:
-    """A span of one version's normalized text that a claim rests on; `number` counts from 1 within an answer.
+    """A passage that an answer rests on; `number` counts from 1 within the answer and stands in its text as `[1]`.
 
-    `start` and `end` are code points of the version's text, and `quote` is that span as the document has it, never as
-    a model wrote it. `verified` says that code found the quotation there.
+    `start` and `end` are code points of the version's normalized text, and `quote` is that span as the document has it,
+    never as a model wrote it. `verified` says that code found a quotation of the model's there; otherwise the span is
+    the part of the passage that is closest to the sentence.
     """
 
     number: int
@@ -40,21 +63,25 @@ class Citation:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A statement of the answer and the numbers of its citations; `reason` says in words why it is not supported."""
+class Sentence:
+    """A sentence, list item or heading of the answer: `Answer.text[start:end] == text`, markers included.
+
+    `citations` are the numbers of its markers, `quotes` what of them it rests on, and `reason` says for people why it
+    was not found to be supported, or supported in part only.
+    """
 
     text: str
-    citations: tuple[int, ...]
-    supported: bool
+    start: int
+    end: int
+    citations: tuple[int, ...] = ()
+    check: Check = Check.UNCHECKED
     reason: str = ""
+    quotes: tuple[Quote, ...] = ()
 
 
 @dataclass(frozen=True)
 class SearchedDocument:
-    """A document among whose passages, or records, an answer was looked for.
-
-    `read` of its `passages` went to the model in direct answers and chains; in others it is all of them.
-    """
+    """A document in which an answer was looked for: how many passages of it were found, and how many a model read."""
 
     document_id: str
     title: str
@@ -64,52 +91,55 @@ class SearchedDocument:
 
 @dataclass(frozen=True)
 class Searched:
-    """How many passages were found, how many of them a language model read, and their documents, best first.
-
-    Of an exhaustive answer, they are the records that conditions in code left and those that the model judged; of a
-    recursive one, both are the spans that its code was given or had judged.
-    """
+    """How many passages or records were found, how many of them a model read, and their documents, best first."""
 
     passages: int
     read: int
     documents: tuple[SearchedDocument, ...]
+    queries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of what was in scope was read; every token counts once, however often it was read.
+    """How much of the scope a model read or judged, how much code searched, and how much was not opened.
 
-    The scope was cut into `slices`, each called a `unit`. A language model read `slices_read` of them; for
-    `slices_inferred` a classifier that was trained on the model's own labels spoke; `slices_failed` have no result.
-    Tokens are estimates.
-
-    Of an exhaustive answer the slices are the records that a step was about: what a condition in code left out is not
-    in scope, and the rest was left out for want of budget. Of a recursive one they are the documents, each read when
-    any span of it was given to code or judged; the rest was not opened.
+    Every token counts once, under the first of the three that applies; tokens are estimates. The scope has `units`, each
+    called a `unit`: documents, or records of tables. A classifier that was trained on a model's labels spoke for
+    `units_inferred`; `units_failed` have no result.
     """
 
     tokens_in_scope: int
     tokens_read: int
-    slices: int
-    slices_read: int
-    slices_inferred: int = 0
-    tokens_inferred: int = 0
-    slices_failed: int = 0
-    tokens_failed: int = 0
-    unit: str = "slice"
+    tokens_searched: int
+    units: int
+    units_read: int
+    units_searched: int = 0
+    units_inferred: int = 0
+    units_failed: int = 0
+    unit: str = "document"
+
+    @property
+    def tokens_unopened(self) -> int:
+        return max(0, self.tokens_in_scope - self.tokens_read - self.tokens_searched)
 
     @property
     def complete(self) -> bool:
-        """Whether every slice was read or inferred."""
-        return self.slices_read + self.slices_inferred == self.slices
+        """True if every unit was read, searched or inferred, and none failed."""
+        return not self.units_failed and self.units_read + self.units_searched + self.units_inferred >= self.units
 
     def sentence(self) -> str:
-        """For people: "10.9 of 11.0 million tokens in scope read, 3 slices failed"."""
-        said = f"{_of_tokens(self.tokens_read, self.tokens_in_scope)} tokens in scope read"
-        if self.slices_inferred:
-            said += f", {_counted(self.slices_inferred, self.unit)} labelled by a classifier trained on what was read"
-        if self.slices_failed:
-            said += f", {_counted(self.slices_failed, self.unit)} failed"
+        """For people: "Of 11.0 million tokens a model read 0.2, code searched 10.8, 0 were not opened"."""
+        divisor, unit = _scale(self.tokens_in_scope)
+        read, searched, unopened = (
+            f"{tokens / divisor:.1f}" if divisor > 1 else str(tokens)
+            for tokens in (self.tokens_read, self.tokens_searched, self.tokens_unopened)
+        )
+        whole = f"{self.tokens_in_scope / divisor:.1f}" if divisor > 1 else str(self.tokens_in_scope)
+        said = f"Of {whole}{unit} tokens a model read {read}, code searched {searched}, {unopened} were not opened"
+        if self.units_inferred:
+            said += f"; {_counted(self.units_inferred, self.unit)} labelled by a classifier trained on what was read"
+        if self.units_failed:
+            said += f"; {_counted(self.units_failed, self.unit)} failed"
         return said
 
 
@@ -124,95 +154,101 @@ class Interval:
 
 @dataclass(frozen=True)
 class Result:
-    """What an answer computed, for programs: a number, a label, names, pairs, or groups with their counts.
+    """The value that an answer computed, for programs: a number, a label, a list, or any JSON value.
 
-    `interval` is the range of a count that rests on labels which may be wrong; of a ranking, that of what was found. It
-    is None for exact ones, and where no range can be stated: then the answer's text says what it rests on.
+    `interval` is the range of a count that rests on labels which may be wrong; None for exact values, and where no range
+    can be stated.
     """
 
     kind: str
     value: object
     interval: Interval | None = None
-    table: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What the language model was asked to do, in tokens of its own counting; 0 where it does not count."""
+class ResultTable:
+    """The table that a `SELECT` gave: its first rows, and how many there are in all."""
 
-    calls: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+    total_rows: int
+    sql: str
+    semantic_columns: Mapping[str, str] = field(default_factory=dict)
 
-    def __add__(self, other: "Usage") -> "Usage":
-        return Usage(
-            self.calls + other.calls,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-        )
+
+@dataclass(frozen=True)
+class TableRows:
+    """Rows, numbered from 1 in the order of the file, of table `table` (from 0) of one version."""
+
+    document_id: str
+    version_id: str
+    table: int
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the caller gets. `text` carries the markers `[1]` of `citations`; `reasons` say how the status was decided.
+    """What the caller gets. `text` is Markdown with the markers `[1]` of `citations`.
 
-    `model` is None where no language model took part. `timings_ms` is keyed by stage and ends with `total`. `coverage`
-    and `result` are there where slices were read one after another and something was computed from them. Not
-    `finished` is what was found before a budget or another limit ended the search for more. `dollars` is the price of
-    `usage`, or None where the model's is not known.
+    `question` is the question as it was answered: one that stands alone, where a conversation went before it. `model` is
+    None where no language model took part. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are the
+    records that a computed answer rests on, all of them. Not `finished` is what was found before a budget or another
+    limit ended the work. `dollars` is the price of `usage`, None where the model's is not known. `notes` are for people:
+    what kept a check from being made, or that the model is small.
     """
 
     status: AnswerStatus
     text: str
-    claims: tuple[Claim, ...]
+    sentences: tuple[Sentence, ...]
     citations: tuple[Citation, ...]
     strategy: str
     model: str | None
     searched: Searched
+    question: str = ""
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     usage: Usage = Usage()
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     coverage: Coverage | None = None
     result: Result | None = None
+    table: ResultTable | None = None
+    rows_behind: tuple[TableRows, ...] = ()
     finished: bool = True
     dollars: float | None = None
 
 
-class CitationList:
-    """Gives each cited span its number, once: the same span asked for again keeps the one it has."""
+@dataclass(frozen=True)
+class OfferedQuote:
+    """Words that a model says stand in the passage with this number."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[tuple[str, int, int], int] = {}
-        self._citations: list[Citation] = []
-
-    def cite(self, passage: Passage, start: int, end: int) -> int:
-        """The number of the verified quotation `passage.text[start:end]`."""
-        key = (passage.version_id, passage.start + start, passage.start + end)
-        if key not in self._numbers:
-            number = self._numbers[key] = len(self._citations) + 1
-            self._citations.append(
-                Citation(
-                    number=number,
-                    document_id=passage.document_id,
-                    version_id=passage.version_id,
-                    title=passage.title,
-                    heading_path=passage.heading_path,
-                    page=passage.page,
-                    start=key[1],
-                    end=key[2],
-                    quote=passage.text[start:end],
-                    verified=True,
-                )
-            )
-        return self._numbers[key]
-
-    @property
-    def citations(self) -> tuple[Citation, ...]:
-        """Every citation so far, by number."""
-        return tuple(self._citations)
+    number: int
+    text: str
 
 
-def searched(passages: Sequence[Passage], read: Sequence[Passage] = ()) -> Searched:
+@dataclass(frozen=True)
+class Draft:
+    """What a strategy wrote, before it is checked; the pieces that were streamed, joined, are its `text`.
+
+    `evidence` is the passage of each marker in the text, by number. `computed` says that code computed the statements,
+    so that nobody has to judge them.
+    """
+
+    status: AnswerStatus
+    text: str
+    evidence: Mapping[int, Passage]
+    searched: Searched
+    quotes: tuple[OfferedQuote, ...] = ()
+    computed: bool = False
+    finished: bool = True
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    coverage: Coverage | None = None
+    result: Result | None = None
+    table: ResultTable | None = None
+    rows_behind: tuple[TableRows, ...] = ()
+
+
+def searched(passages: Sequence[Passage], read: Sequence[Passage] = (), queries: Sequence[str] = ()) -> Searched:
     """Sums up what was found and what of it was read; the documents stand in the order of their best passage."""
     titles = {passage.document_id: passage.title for passage in passages}
     documents = tuple(
@@ -224,7 +260,7 @@ def searched(passages: Sequence[Passage], read: Sequence[Passage] = ()) -> Searc
         )
         for document_id, title in titles.items()
     )
-    return Searched(len(passages), len(read), documents)
+    return Searched(len(passages), len(read), documents, tuple(queries))
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
@@ -261,15 +297,14 @@ def _key(key: object) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Half a surrogate pair, which a model's code may make, is no character."""
+    """Replaces half a surrogate pair, which a model's code may make and no encoding has."""
     return text.encode("utf-8", "replace").decode()
 
 
-def _of_tokens(part: int, whole: int) -> str:
-    for size, name in ((1_000_000, " million"), (1_000, " thousand")):
-        if whole >= size:
-            return f"{part / size:.1f} of {whole / size:.1f}{name}"
-    return f"{part} of {whole}"
+def _scale(tokens: int) -> tuple[int, str]:
+    if tokens >= 1_000_000:
+        return 1_000_000, " million"
+    return (1_000, " thousand") if tokens >= 1_000 else (1, "")
 
 
 def _counted(number: int, noun: str) -> str:

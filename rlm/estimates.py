@@ -7,9 +7,12 @@ from decimal import Decimal
 from math import ceil
 from statistics import fmean
 
-from rlm.budgets import Limits
+from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
+from rlm.llm.budgets import Limits
+from rlm.llm.profiles import ModelProfile
+from rlm.llm.tokens import estimated_tokens
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.consensus import FEWEST_RECORDS
 from rlm.operators.packing import PackLimits
@@ -20,9 +23,6 @@ from rlm.plan.executor import projection, rows_kept
 from rlm.plan.layout import Layout, spread
 from rlm.plan.plan import Classify, Extract, Filter, JudgePairs, Plan, Step
 from rlm.plan.record_pairs import number_of_pairs
-from rlm.profiles import ModelProfile
-from rlm.strategies import never
-from rlm.tokens import estimated_tokens
 
 # Over these nothing is begun without being asked: about what somebody waits for, and what nobody misses.
 UNASKED_SECONDS = 900.0
@@ -73,7 +73,7 @@ def estimate(
     pack: PackLimits,
     cascade: CascadeLimits,
     weigh: bool = False,
-    cancelled: Callable[[], bool] = never,
+    cancelled: Callable[[], bool] = not_cancelled,
 ) -> Estimate:
     """Records with equal texts are counted as if they were not; `weigh` where labels are weighed instead of read.
 

@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from rlm.answerability import UNREAD_THRESHOLD, Weighed, before_reading, question_words, weigh
 from rlm.answers import Answer, searched
+from rlm.cancelling import not_cancelled
+from rlm.checking.sentences import sentence_spans
 from rlm.composing import extracts, not_found
-from rlm.questions import check_question
-from rlm.sentences import sentence_spans
-from rlm.strategies import Completed, Delta, Event, Retrieved, Retriever, StageClock, complete, never
+from rlm.events import Completed, Delta, Event, Retrieved, complete
+from rlm.requests import check_question
+from rlm.strategy import Retriever, StageClock
 from rlm.verification import Located
 from rlm.words import coverage, words
 
@@ -38,7 +40,7 @@ class ExtractiveStrategy:
         """The answer that `stream` ends with."""
         return complete(self.stream(question))
 
-    def stream(self, question: str, *, cancelled: Callable[[], bool] = never) -> Iterator[Event]:
+    def stream(self, question: str, *, cancelled: Callable[[], bool] = not_cancelled) -> Iterator[Event]:
         """Events as they happen. Raises `QuestionError` before the first, and what the retriever raises."""
         question = check_question(question)
         clock = StageClock()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from retrieval.requests import Rewrite
 from retrieval.rewriting import MAX_QUERIES
 from rlm.answering import LanguageModel
-from rlm.budgets import Budget, Limits
 from rlm.errors import (
     BudgetExhaustedError,
     LanguageModelOutputError,
@@ -19,9 +18,10 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.port import SubCall, SubFailure
+from rlm.llm.scheduler import SubCallScheduler
 from rlm.operators.prompts import one_line
-from rlm.subcalls.port import SubCall, SubFailure
-from rlm.subcalls.scheduler import SubCallScheduler
 
 DEADLINE_SECONDS = 10.0
 _QUERY_CHARS = 1_000

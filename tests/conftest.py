@@ -10,7 +10,7 @@ import structlog
 from api.settings import Settings
 from retrieval.models.manifest import LANGUAGE_GGUF, ModelFile
 from retrieval.models.store import ModelStore
-from rlm.openvino_llm.process import LocalModelProcess
+from rlm.llm.local.process import LocalModelProcess
 from tests.support.catalogs import migrated_sqlite
 from tests.support.postgres import Postgres, running_postgres
 

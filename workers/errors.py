@@ -28,7 +28,7 @@ from rlm.errors import (
     SandboxUnavailableError,
     UnpricedModelError,
 )
-from rlm.questions import QuestionError
+from rlm.requests import QuestionError
 
 
 class Outcome(Enum):

@@ -15,16 +15,15 @@ from ingest.documents import Job
 from ingest.errors import LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
 from ingest.runs import Entry, Run
-from rlm.answers import Usage, answer_json
+from rlm.answers import answer_json
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
-from rlm.routing import Wanted
+from rlm.events import Completed, Event
+from rlm.requests import AnswerScope, StrategyName, Wanted
 from rlm.runs.bodies import limits_of, state_of
 from rlm.runs.clock import RunClock
 from rlm.runs.durable import DurableRun
 from rlm.runs.port import Durability
-from rlm.scopes import AnswerScope
-from rlm.strategies import Completed, Event
-from rlm.strategy_names import StrategyName
+from rlm.usage import Usage
 from workers.tasks import Stopping
 
 # How soon a worker learns that its run was cancelled, wherever that was said.

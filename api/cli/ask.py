@@ -14,7 +14,7 @@ from api.cli.client import Client, ServiceError, connect
 from api.cli.environment import read_settings
 from api.cli.lines import cell_line
 from retrieval.requests import Mode, Rewrite
-from rlm.strategy_names import StrategyName
+from rlm.requests import StrategyName
 
 _SNIPPET_CHARS = 300
 

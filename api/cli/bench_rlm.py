@@ -19,13 +19,13 @@ from rich.table import Table
 from api.cli.benchmark_service import STRATEGIES, Asker, check_strategy, serving
 from api.cli.client import ServiceError
 from api.cli.lines import short
-from rlm.benchmark.corpus import BenchmarkFolder, Question
-from rlm.benchmark.generate import TASKS, Spec, generate
-from rlm.benchmark.labels import LABEL_SETS, TUNED
-from rlm.benchmark.pairs import LABELS as PAIRS_LABELS
-from rlm.benchmark.results import Outcome, Row, judge, summarize
-from rlm.budgets import Limits
-from rlm.prices import Price
+from rlm.llm.budgets import Limits
+from rlm.llm.prices import Price
+from tests.benchmark.tasks.corpus import BenchmarkFolder, Question
+from tests.benchmark.tasks.generate import TASKS, Spec, generate
+from tests.benchmark.tasks.labels import LABEL_SETS, TUNED
+from tests.benchmark.tasks.pairs import LABELS as PAIRS_LABELS
+from tests.benchmark.tasks.results import Outcome, Row, judge, summarize
 
 _MULTIPLES = {"k": 1_000, "m": 1_000_000}
 _SHOWN_CHARS = 60

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.status import Status
+from rlm.retrieving import retriever
 
 from api.cli.ask import wait_for_language_model
 from api.cli.client import Client, ServiceError
@@ -25,15 +26,12 @@ from ingest.errors import LeadlineError
 from retrieval.models.store import ModelStore
 from rlm.answering import LanguageModel
 from rlm.answers import Answer, AnswerStatus
-from rlm.benchmark.baseline import RetrieveThenRead
-from rlm.benchmark.corpus import BenchmarkFolder, GoldSpan, Question
-from rlm.benchmark.results import Outcome
-from rlm.budgets import Limits
-from rlm.retrieving import retriever
-from rlm.routing import Wanted
-from rlm.scopes import AnswerScope
-from rlm.strategies import Completed, Event, Reading, Working
-from rlm.strategy_names import StrategyName
+from rlm.events import Completed, Event, Reading, Working
+from rlm.llm.budgets import Limits
+from rlm.requests import AnswerScope, StrategyName, Wanted
+from tests.benchmark.tasks.baseline import RetrieveThenRead
+from tests.benchmark.tasks.corpus import BenchmarkFolder, GoldSpan, Question
+from tests.benchmark.tasks.results import Outcome
 
 STRATEGIES = (*(name.value for name in StrategyName), RetrieveThenRead.name)
 _COLLECTION = "benchmark"

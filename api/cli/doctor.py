@@ -27,8 +27,8 @@ from ingest.errors import LeadlineError
 from ingest.parsing.sandbox import ParserSandbox
 from retrieval.build import encoders
 from retrieval.models.store import FileState, ModelStore
-from rlm.prices import FREE, Price
-from rlm.profiles import ModelProfile, ProfileFileError
+from rlm.llm.prices import FREE, Price
+from rlm.llm.profiles import ModelProfile, ProfileFileError
 from rlm.sandbox.build import build_sandbox, interpreter_release
 from rlm.sandbox.forms import SandboxForm
 

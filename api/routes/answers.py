@@ -25,11 +25,11 @@ from ingest.documents import JobKind
 from ingest.errors import LeadlineError
 from ingest.runs import Run, RunRequest
 from rlm.answering import UNASKED
-from rlm.budgets import Limits
 from rlm.errors import LanguageModelUnavailableError
-from rlm.questions import check_question
+from rlm.events import Cell, Completed, Delta, Event, Planned, Reading, Retrieved, Routed, Working, complete
+from rlm.llm.budgets import Limits
+from rlm.requests import check_question
 from rlm.runs.bodies import cell_body, limits_body
-from rlm.strategies import Cell, Completed, Delta, Event, Planned, Reading, Retrieved, Routed, Working, complete
 
 log = structlog.get_logger(__name__)
 

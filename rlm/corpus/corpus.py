@@ -14,7 +14,7 @@ from ingest.texts import TextMap, Texts
 from retrieval.passages import Passage
 from rlm.corpus.handles import Handle
 from rlm.errors import UnknownHandleError
-from rlm.scopes import AnswerScope
+from rlm.requests import AnswerScope
 
 CHARS_PER_TOKEN = 4.07
 # Neighbouring spans are cut from windows of this many code points; each window is one read.

@@ -8,10 +8,10 @@ from typing import Any
 
 import regex
 
+from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
 from rlm.errors import PatternError, RunCancelledError
-from rlm.strategies import never
 
 MAX_HITS = 1000
 _MAX_PATTERN_CHARS = 2_000
@@ -83,7 +83,7 @@ def grep(
     ignore_case: bool = False,
     context_lines: int = 0,
     seconds: float = 20.0,
-    cancelled: Callable[[], bool] = never,
+    cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepPage:
     """A page of matches, at most `limit` and as many as are found in `seconds`; empty matches are none.
 
@@ -111,7 +111,7 @@ def count_matches(
     *,
     ignore_case: bool = False,
     seconds: float = 60.0,
-    cancelled: Callable[[], bool] = never,
+    cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepCount:
     """How often the pattern matches, in all and by document. Raises `PatternError`."""
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
@@ -176,7 +176,7 @@ class PatternWalk:
         *,
         place: tuple[int, int] = (0, 0),
         seconds: float,
-        cancelled: Callable[[], bool] = never,
+        cancelled: Callable[[], bool] = not_cancelled,
     ) -> None:
         self._corpus = corpus
         self._pattern = pattern

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from rlm.corpus.cancelling import unless_cancelled
+from rlm.cancelling import not_cancelled, unless_cancelled
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.grep import PatternWalk, compile_pattern
 from rlm.corpus.handles import Handle
@@ -26,7 +26,6 @@ from rlm.corpus.lines import (
     record_shape,
 )
 from rlm.errors import PatternError
-from rlm.strategies import never
 
 _WINDOW = 1 << 20
 _EXAMPLES_LEFT_OUT = 20
@@ -101,7 +100,7 @@ def guess_splitting(corpus: Corpus) -> Splitting:
     return Splitting(SplitBy.CHUNK)
 
 
-def split(corpus: Corpus, splitting: Splitting, *, cancelled: Callable[[], bool] = never) -> Records:
+def split(corpus: Corpus, splitting: Splitting, *, cancelled: Callable[[], bool] = not_cancelled) -> Records:
     """Raises `PatternError` for a pattern that cannot be read or takes too long, and `RunCancelledError`."""
     handles: list[Handle] = []
     left_out: list[Handle] = []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.scopes import AnswerScope
+from rlm.requests import AnswerScope
 
 # So many documents are named to the index at most; of a larger part, what is found elsewhere is left out afterwards.
 _MOST_NAMED = 1_000

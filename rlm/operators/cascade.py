@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rlm.corpus.cancelling import unless_cancelled
+from rlm.cancelling import not_cancelled, unless_cancelled
 from rlm.operators.classifier import (
     LogisticRegression,
     Matrix,
@@ -33,7 +33,6 @@ from rlm.operators.judged import Doubt
 from rlm.operators.labels import LabelSet
 from rlm.operators.packing import Progress
 from rlm.operators.reading import Read, Vectors
-from rlm.strategies import never
 
 _BLOCK = 4096
 
@@ -81,7 +80,7 @@ def cascade(
     *,
     digests: Sequence[bytes],
     inferences: Inferences,
-    cancelled: Callable[[], bool] = never,
+    cancelled: Callable[[], bool] = not_cancelled,
 ) -> Generator[Progress, None, Cascaded]:
     """Labels for the different records numbered 0 to n - 1, of which there are `records_of[number]` copies each.
 

@@ -12,8 +12,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from rlm.corpus.cancelling import unless_cancelled
-from rlm.strategies import never
+from rlm.cancelling import not_cancelled, unless_cancelled
 
 Matrix = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -41,14 +40,14 @@ def train(
     classes: int,
     *,
     penalty: float = _PENALTY,
-    cancelled: Callable[[], bool] = never,
+    cancelled: Callable[[], bool] = not_cancelled,
 ) -> LogisticRegression:
     """Learns labels that are certain. Raises `RunCancelledError`."""
     return train_soft(vectors, np.eye(classes, dtype=np.float32)[labels], penalty=penalty, cancelled=cancelled)
 
 
 def train_soft(
-    vectors: Matrix, wanted: Matrix, *, penalty: float = _PENALTY, cancelled: Callable[[], bool] = never
+    vectors: Matrix, wanted: Matrix, *, penalty: float = _PENALTY, cancelled: Callable[[], bool] = not_cancelled
 ) -> LogisticRegression:
     """Minimizes cross-entropy + penalty/2 · |weights|² (the bias free), by Nesterov's accelerated gradient.
 
@@ -69,7 +68,12 @@ def train_soft(
 
 
 def cross_fitted(
-    vectors: Matrix, labels: Numbers, classes: int, *, folds: int = _FOLDS, cancelled: Callable[[], bool] = never
+    vectors: Matrix,
+    labels: Numbers,
+    classes: int,
+    *,
+    folds: int = _FOLDS,
+    cancelled: Callable[[], bool] = not_cancelled,
 ) -> Matrix:
     """For each vector the probabilities by a classifier that did not see it: record `i` is in fold `i % folds`.
 
@@ -79,7 +83,7 @@ def cross_fitted(
 
 
 def soft_cross_fitted(
-    vectors: Matrix, wanted: Matrix, *, folds: int = _FOLDS, cancelled: Callable[[], bool] = never
+    vectors: Matrix, wanted: Matrix, *, folds: int = _FOLDS, cancelled: Callable[[], bool] = not_cancelled
 ) -> Matrix:
     """The same from probabilities of labels."""
     found = np.zeros_like(wanted)

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlm.llm.port import SubCall
+from rlm.llm.structured_output import require_usable
 from rlm.operators.prompts import EXTRACTING_SYSTEM, extracting_prompt, values_schema
-from rlm.subcalls.port import SubCall
-from rlm.subcalls.shape import require_usable
 
 _TOKENS_PER_VALUE = 40
 _TOKENS_AROUND = 32

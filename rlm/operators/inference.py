@@ -13,8 +13,8 @@ import numpy as np
 import structlog
 
 from ingest.catalog.replies import StoredReply
+from rlm.llm.cache import NoReplyCache, ReplyCache
 from rlm.operators.classifier import LogisticRegression, Matrix, Numbers
-from rlm.subcalls.cache import NoReplyCache, ReplyCache
 
 log = structlog.get_logger(__name__)
 

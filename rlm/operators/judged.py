@@ -7,11 +7,12 @@ from enum import StrEnum
 from functools import cached_property
 from types import MappingProxyType
 
-from rlm.answers import Coverage, Interval, Usage
+from rlm.answers import Coverage, Interval
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
+from rlm.llm.port import SubFailure
 from rlm.operators.packing import Refused
-from rlm.subcalls.port import SubFailure
+from rlm.usage import Usage
 
 NOTHING_CUT: Mapping[int, float] = MappingProxyType({})
 

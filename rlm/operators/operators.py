@@ -12,9 +12,11 @@ from typing import TypeVar
 import numpy as np
 
 from retrieval.embedding import Embedder
-from rlm.corpus.cancelling import require_wanted, unless_cancelled
+from rlm.cancelling import not_cancelled, require_wanted, unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
+from rlm.llm.kept import AreKept, KeptSubCalls
+from rlm.llm.port import SubCalls
 from rlm.negation import negated
 from rlm.operators.cascade import Cascaded, CascadeLimits, Reader, cascade
 from rlm.operators.classifier import Matrix
@@ -34,9 +36,6 @@ from rlm.operators.packing import PackedTask, PackLimits, Progress, Text, ask_pa
 from rlm.operators.reading import YES, YES_OR_NO, JudgingTask, LabelReader, SortingTask, Vectors
 from rlm.operators.subjects import Projection, Subjects, whole
 from rlm.operators.verdicts import VerdictReader, are_measured
-from rlm.strategies import never
-from rlm.subcalls.kept import AreKept, KeptSubCalls
-from rlm.subcalls.port import SubCalls
 
 # Of the longest texts that it reads, the bi-encoder on two cores takes a second for as many; vectors are the same.
 _EMBEDDED_AT_ONCE = 128
@@ -71,7 +70,7 @@ class Operators:
         inferences: Inferences | None = None,
         weigh: bool = False,
         are_kept: AreKept | None = None,
-        cancelled: Callable[[], bool] = never,
+        cancelled: Callable[[], bool] = not_cancelled,
     ) -> None:
         """`weigh` where the model's server tells how likely an answer is: see `ModelProfile.log_likelihoods`.
 

@@ -7,11 +7,11 @@ from itertools import islice
 from typing import Any, Protocol
 
 from rlm.ahead import ahead
-from rlm.answers import Usage
+from rlm.cancelling import not_cancelled
+from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
+from rlm.llm.tokens import estimated_tokens
 from rlm.operators.prompts import one_line
-from rlm.strategies import never
-from rlm.subcalls.port import SubCall, SubCalls, SubFailure, SubReply
-from rlm.tokens import estimated_tokens
+from rlm.usage import Usage
 
 # Calls that are handed over together; in between, progress is told and cancelling is noticed.
 _CALLS_AT_ONCE = 32
@@ -103,7 +103,7 @@ def ask_packed(
     *,
     limits: PackLimits,
     lengthy: bool = False,
-    cancelled: Callable[[], bool] = never,
+    cancelled: Callable[[], bool] = not_cancelled,
 ) -> Generator[Progress, None, Asked]:
     """Asks about the records `numbered`, whose texts are read pack by pack; yields how many are done.
 

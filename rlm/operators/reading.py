@@ -10,16 +10,16 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from rlm.answers import Usage
+from rlm.cancelling import not_cancelled
 from rlm.errors import BudgetExhaustedError
+from rlm.llm.port import SubCall, SubCalls
 from rlm.operators.classifier import Matrix, Numbers, numbers_of, wilson
 from rlm.operators.consensus import FEWEST_RECORDS, STEADY, consensus
 from rlm.operators.labels import Label, LabelSet
 from rlm.operators.packing import Asked, PackedTask, PackLimits, Progress, Refused, ask_packed
 from rlm.operators.prompts import SORTING_SYSTEM, choice_schema, judging_prompt, one_line, sorting_prompt
 from rlm.operators.weighing import MOST_LABELS, MOST_WRITTEN_CHARS, LabelsWeighed, RecordsWeighed, many_alike, matrix
-from rlm.strategies import never
-from rlm.subcalls.port import SubCall, SubCalls
+from rlm.usage import Usage
 
 YES, NO = "yes", "no"
 YES_OR_NO = LabelSet((Label(YES), Label(NO)))
@@ -115,7 +115,7 @@ class LabelReader:
         *,
         limits: PackLimits,
         weigh: bool = False,
-        cancelled: Callable[[], bool] = never,
+        cancelled: Callable[[], bool] = not_cancelled,
     ) -> None:
         """`weigh` where the model's server tells likelihoods and labels mean something by their names."""
         self._weigh = weigh and vectors is not None and label_vectors is not None and len(labels.names) <= MOST_LABELS

@@ -4,10 +4,9 @@ import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from rlm.corpus.cancelling import unless_cancelled
+from rlm.cancelling import not_cancelled, unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.strategies import never
 
 Projection = Callable[[str], str]
 
@@ -30,7 +29,7 @@ class Subjects:
         records: Sequence[Handle],
         project: Projection = whole,
         *,
-        cancelled: Callable[[], bool] = never,
+        cancelled: Callable[[], bool] = not_cancelled,
     ) -> None:
         self._corpus = corpus
         self._project = project

@@ -9,13 +9,14 @@ from typing import Any
 
 from ingest.runs import Entry, RunState, Spent
 from retrieval.passages import Passage
-from rlm.answers import Answer, AnswerStatus, Usage
-from rlm.budgets import Limits
+from rlm.answers import Answer, AnswerStatus
 from rlm.errors import RunCancelledError
-from rlm.recursive.trajectory import Turn
+from rlm.events import Delta, Event, Planned, Reading, Routed, Working
+from rlm.llm.budgets import Limits
+from rlm.llm.port import SubCall, SubFailure, SubReply
+from rlm.loop.trajectory import Turn
 from rlm.sandbox.output import CappedOutput
-from rlm.strategies import Delta, Event, Planned, Reading, Routed, Working
-from rlm.subcalls.port import SubCall, SubFailure, SubReply
+from rlm.usage import Usage
 
 _TITLES = 20
 _TITLE_CHARS = 200

@@ -14,8 +14,7 @@ from ingest.catalog.active import ActiveDocument
 from ingest.faultpoints import reach
 from ingest.runs import Run
 from retrieval.passages import Passage
-from rlm.answers import Usage
-from rlm.budgets import Budget, Limits
+from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.errors import (
     BudgetExhaustedError,
@@ -24,8 +23,11 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.prices import Price
-from rlm.recursive.trajectory import Turn
+from rlm.events import Event
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore, raised
+from rlm.llm.prices import Price
+from rlm.loop.trajectory import Turn
 from rlm.runs.bodies import (
     call_entry,
     call_hash,
@@ -43,9 +45,8 @@ from rlm.runs.losses import Losses
 from rlm.runs.port import Log
 from rlm.runs.spending import Spending
 from rlm.runs.writer import LogWriter
-from rlm.strategies import Event, Retriever, never
-from rlm.subcalls.chat import raised
-from rlm.subcalls.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
+from rlm.strategy import Retriever
+from rlm.usage import Usage
 
 # Failures that the same call would meet again; the code that saw one went on from it, and so it does again.
 _LASTING = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
@@ -178,7 +179,7 @@ class _DurableSubCalls:
         self._charge_rest = partial(spending.charge_rest, budget, price)
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
         """As the port says. Replies that were logged by an earlier attempt cost nothing and ask nobody.
 

@@ -5,14 +5,14 @@ from typing import Any, Protocol
 
 from ingest.catalog.active import ActiveDocument
 from ingest.runs import Entry
-from rlm.answers import Usage
-from rlm.budgets import Budget, Limits
 from rlm.corpus.corpus import ActiveDocuments
-from rlm.prices import Price
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.port import SubCalls
+from rlm.llm.prices import Price
+from rlm.loop.trajectory import Turn
 from rlm.prompts import new_nonce
-from rlm.recursive.trajectory import Turn
-from rlm.strategies import Retriever
-from rlm.subcalls.port import SubCalls
+from rlm.strategy import Retriever
+from rlm.usage import Usage
 
 
 class Log(Protocol):

@@ -3,9 +3,9 @@
 import threading
 
 from ingest.runs import Spent
-from rlm.answers import Usage
-from rlm.budgets import Budget
-from rlm.prices import Price
+from rlm.llm.budgets import Budget
+from rlm.llm.prices import Price
+from rlm.usage import Usage
 
 
 class Spending:

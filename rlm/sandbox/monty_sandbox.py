@@ -17,6 +17,7 @@ from pydantic_monty import (
     NameLookupSnapshot,
 )
 
+from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError
 from rlm.sandbox.hints import NO_FILES, hint_for
 from rlm.sandbox.limits import DEFAULT_LIMITS, SandboxLimits
@@ -28,7 +29,6 @@ from rlm.sandbox.port import Cell, Tool
 from rlm.sandbox.reports import refused_report, report, syntax_report
 from rlm.sandbox.tools import ToolTable
 from rlm.sandbox.worker_killer import WorkerKiller
-from rlm.strategies import never
 
 _LOST = ("TimeoutError: feed time limit exceeded", "MemoryError: ")
 _LIMIT_OF_CALLS = "RuntimeError: suspension limit"
@@ -105,7 +105,7 @@ class MontyReplSession:
         # Bound by name, so that they can be passed on like any function.
         self._session.feed_run("None", inputs={name: _placeholder(name) for name in tools.names()})
 
-    def run(self, code: str, *, cancelled: Callable[[], bool] = never) -> Cell:
+    def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> Cell:
         if self._checkout is None:
             raise SandboxLostError("The sandbox was closed.")
         begun = time.perf_counter()

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rlm.strategies import never
+from rlm.cancelling import not_cancelled
 
 Tool = Callable[..., Any]
 
@@ -30,7 +30,7 @@ class Cell:
 class Session(Protocol):
     """One interpreter; variables live from cell to cell."""
 
-    def run(self, code: str, *, cancelled: Callable[[], bool] = never) -> Cell:
+    def run(self, code: str, *, cancelled: Callable[[], bool] = not_cancelled) -> Cell:
         """Failures of the code are in the result. Raises `SandboxLostError` when the interpreter died or had to be
         killed (its variables are gone), `RunCancelledError` soon after `cancelled` says so, and the `LeadlineError`
         of a tool; after each of them the session is closed.

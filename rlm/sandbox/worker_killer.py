@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from rlm.strategies import never
-
 _LOOK_SECONDS = 0.1
 
 
@@ -21,7 +19,7 @@ class WorkerKiller:
     @contextmanager
     def watching(self, cancelled: Callable[[], bool]) -> Iterator[None]:
         """Looks every tenth of a second while the block runs."""
-        if cancelled is never or self._pidfd is None:
+        if cancelled is not_cancelled or self._pidfd is None:
             yield
             return
         done = threading.Event()

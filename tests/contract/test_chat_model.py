@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import pytest
 from langchain_core.language_models import BaseChatModel
 
-from rlm.chat_models import local_chat_model, remote_chat_model
 from rlm.errors import ContextTooLongError
-from rlm.openvino_llm.process import LocalModelProcess
-from rlm.profiles import LOCAL_QWEN
+from rlm.llm.chat_models import local_chat_model, remote_chat_model
+from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.profiles import LOCAL_QWEN
 from tests.support.scripted_openai import scripted_openai
 
 COUNT = "Count from 1 to 9, with commas, and say nothing else."

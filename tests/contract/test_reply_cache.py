@@ -6,7 +6,7 @@ import pytest
 
 from ingest.catalog.database import open_database
 from ingest.catalog.replies import Replies, StoredReply
-from rlm.subcalls.cache import MemoryReplyCache, ReplyCache
+from rlm.llm.cache import MemoryReplyCache, ReplyCache
 from tests.support.postgres import Postgres, disposed
 
 MAX_BYTES = 40_000

@@ -10,12 +10,12 @@ from retrieval import build
 from retrieval.embedding import Embedder
 from retrieval.models.manifest import LANGUAGE_GGUF
 from retrieval.models.store import ModelStore
-from rlm.budgets import Budget, Limits
-from rlm.chat_models import local_chat_model
-from rlm.openvino_llm.process import LocalModelProcess
-from rlm.profiles import LOCAL_QWEN
-from rlm.subcalls.port import SubCalls
-from rlm.subcalls.scheduler import SubCallScheduler
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.chat_models import local_chat_model
+from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.port import SubCalls
+from rlm.llm.profiles import LOCAL_QWEN
+from rlm.llm.scheduler import SubCallScheduler
 
 
 @contextmanager

@@ -4,10 +4,10 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from rlm.answers import Usage
+from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
-from rlm.strategies import never
-from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.usage import Usage
 from tests.fakes.passages import passage
 from tests.fakes.weighed_subcalls import REFUSED
 
@@ -42,7 +42,7 @@ class Reader:
         self.fails: Callable[[SubCall], bool] = lambda _: False
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
         if cancelled():
             raise RunCancelledError("cancelled")

@@ -6,7 +6,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 
 from rlm.answering import ChatModel
-from rlm.profiles import ModelProfile
+from rlm.llm.profiles import ModelProfile
 
 PROFILE = ModelProfile("scripted", 32_000, 2_000)
 

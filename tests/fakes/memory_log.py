@@ -6,7 +6,7 @@ from typing import Any
 
 from ingest.catalog.active import ActiveDocument
 from ingest.runs import Entry
-from rlm.answers import Usage
+from rlm.usage import Usage
 
 
 class MemoryLog:

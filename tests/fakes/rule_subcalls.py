@@ -4,10 +4,10 @@ import json
 import re
 from collections.abc import Callable, Sequence
 
-from rlm.answers import Usage
+from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
-from rlm.strategies import never
-from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.usage import Usage
 
 _RECORD = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
 
@@ -30,7 +30,7 @@ class RuleSubCalls:
         self.calls: list[SubCall] = []
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
         results = []
         for index, call in enumerate(calls):

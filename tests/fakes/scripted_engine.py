@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 
 from rlm.errors import LanguageModelError
-from rlm.openvino_llm.generation import Emit, Event, GenerationRequest, LikelihoodRequest
+from rlm.llm.local.generation import Emit, Event, GenerationRequest, LikelihoodRequest
 
 
 class ScriptedTicket:

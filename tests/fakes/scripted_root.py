@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from rlm.answers import Usage
+from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
-from rlm.strategies import never
-from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.usage import Usage
 
 SPENT = Usage(1, 100, 10)
 
@@ -29,7 +29,7 @@ class ScriptedRoot:
         self.asked: list[str] = []
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
         if cancelled():
             raise RunCancelledError("The run was cancelled.")

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Sequence
 
-from rlm.answers import Usage
+from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
-from rlm.strategies import never
-from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.usage import Usage
 
 Likelihood = Callable[[SubCall, str, str], float]
 REFUSED = SubFailure("language_model_unavailable", "It does not tell.", Usage(1, 5, 0))
@@ -21,7 +21,7 @@ class WeighedSubCalls:
         self.calls: list[SubCall] = []
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
         if cancelled():
             raise RunCancelledError("cancelled")

@@ -24,12 +24,12 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
-from rlm.budgets import Budget, Limits
 from rlm.errors import BudgetExhaustedError, LanguageModelUnavailableError, RunCancelledError
-from rlm.profiles import ModelProfile
-from rlm.subcalls.exchange import prompt_tokens
-from rlm.subcalls.port import SubCall, SubFailure, SubReply
-from rlm.subcalls.scheduler import SubCallScheduler
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.completion import prompt_tokens
+from rlm.llm.port import SubCall, SubFailure, SubReply
+from rlm.llm.profiles import ModelProfile
+from rlm.llm.scheduler import SubCallScheduler
 from tests.fakes.callable_chat import whole
 
 PROFILE = ModelProfile("hostile", 4_000, 64, parallel_calls=8, hedge_after_medians=1.5)

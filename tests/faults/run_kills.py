@@ -28,8 +28,8 @@ from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import replies, run_events
 from ingest.runs import ENDED_STATES, Run, RunRequest, RunState
+from rlm.llm.port import SubCall, SubReply
 from rlm.runs.bodies import call_hash
-from rlm.subcalls.port import SubCall, SubReply
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.scripted_root import in_code
 from tests.support.cluster import wait_until

@@ -12,8 +12,8 @@ from api.cli.client import Client
 from api.cli.lines import cell_line
 from api.language_model import RemoteLanguageModel
 from rlm.answering import ChatModel
-from rlm.chat_models import remote_chat_model
-from rlm.profiles import ModelProfile
+from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
 from tests.support.labelled_records import PREAMBLE, document, labelled_records
 from tests.support.misbehaving_openai import (

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from api.cli.client import ServiceError
 from api.cli.main import app
-from rlm.benchmark.corpus import BenchmarkFolder
-from rlm.benchmark.generate import Spec, generate
+from tests.benchmark.tasks.corpus import BenchmarkFolder
+from tests.benchmark.tasks.generate import Spec, generate
 from tests.support.oracle import WINDOW_TOKENS, Oracle
 from tests.support.scripted_openai import scripted_openai
 

@@ -1,10 +1,10 @@
 """Records sorted by the real local model, through the scheduler, with the real encoder beside it."""
 
-from rlm.budgets import Budget, Limits
-from rlm.chat_models import local_chat_model
-from rlm.openvino_llm.process import LocalModelProcess
-from rlm.profiles import LOCAL_QWEN
-from rlm.subcalls.scheduler import SubCallScheduler
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.chat_models import local_chat_model
+from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.profiles import LOCAL_QWEN
+from rlm.llm.scheduler import SubCallScheduler
 from tests.eval.classification.__main__ import accuracy, labelled
 
 

@@ -13,7 +13,7 @@ from api.embedded import open_embedded
 from api.language_model import LocalLanguageModel
 from api.settings import Settings
 from rlm.answering import ChatModel
-from rlm.openvino_llm.process import LocalModelProcess
+from rlm.llm.local.process import LocalModelProcess
 
 LOG = """# Log of the schooner Margarethe
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from langchain_core.language_models import BaseChatModel
 
-from rlm.chat_models import local_chat_model
-from rlm.openvino_llm.process import LocalModelProcess
-from rlm.profiles import LOCAL_QWEN
+from rlm.llm.chat_models import local_chat_model
+from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.profiles import LOCAL_QWEN
 
 # A stand-in for the server: says it is ready, and prints its environment; dies when the file `die` is there.
 CHILD = """
@@ -86,7 +86,7 @@ def test_a_file_that_is_no_model_fails_with_its_reason(tmp_path: Path) -> None:
 
 def test_the_server_ends_when_the_process_that_started_it_is_killed(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from rlm.openvino_llm.process import LocalModelProcess\n"
+        "import sys, time; from pathlib import Path; from rlm.llm.local.process import LocalModelProcess\n"
         f"process = LocalModelProcess(Path('none.gguf'), Path({str(tmp_path / 'log')!r}))\n"
         "while process._child is None: time.sleep(0.01)\n"
         "print(process._child.pid, flush=True); time.sleep(60)"

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from rlm.openvino_llm.generation import EngineLimits
-from rlm.openvino_llm.process import LocalModelProcess
-from rlm.profiles import LOCAL_QWEN
+from rlm.llm.local.generation import EngineLimits
+from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.profiles import LOCAL_QWEN
 
 PATH = "/v1/chat/completions"
 LOG_LINE = "On day {} the wind was fair, the sea was calm and the crew mended sails. "

@@ -19,8 +19,8 @@ from api.services import Services
 from ingest.documents import JobKind
 from ingest.runs import RunState
 from rlm.answering import ChatModel
-from rlm.chat_models import remote_chat_model
-from rlm.profiles import ModelProfile
+from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.profiles import ModelProfile
 from tests.fakes.scripted_chat import reply
 from tests.support.cluster import wait_until
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai

@@ -9,9 +9,9 @@ import pytest
 from api.cli.client import Client
 from api.language_model import RemoteLanguageModel
 from rlm.answering import UNASKED, ChatModel
-from rlm.chat_models import remote_chat_model
 from rlm.errors import LanguageModelUnavailableError
-from rlm.profiles import ModelProfile
+from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.profiles import ModelProfile
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.scripted_chat import reply
 from tests.support.cluster import wait_until

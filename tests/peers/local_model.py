@@ -7,11 +7,11 @@ import uvicorn
 from api.settings import Settings
 from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore
-from rlm.openvino_llm.app import create_app
-from rlm.openvino_llm.engine import OpenVINOEngine, load_pipeline
-from rlm.openvino_llm.generation import Engine, EngineLimits
-from rlm.openvino_llm.host import EngineHost
-from rlm.profiles import LOCAL_QWEN
+from rlm.llm.local.app import create_app
+from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
+from rlm.llm.local.generation import Engine, EngineLimits
+from rlm.llm.local.host import EngineHost
+from rlm.llm.profiles import LOCAL_QWEN
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rlm.benchmark.corpus import BenchmarkFolder
-from rlm.benchmark.results import Outcome, judge, summarize
+from tests.benchmark.tasks.corpus import BenchmarkFolder
+from tests.benchmark.tasks.results import Outcome, judge, summarize
 from tests.peers.environment import DEFAULT, python_of, versions
 from tests.peers.meter import Meter, metered
 from tests.peers.peer import SYSTEMS

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from rlm.openvino_llm.app import create_app
-from rlm.openvino_llm.generation import Engine
-from rlm.openvino_llm.host import EngineHost
+from rlm.llm.local.app import create_app
+from rlm.llm.local.generation import Engine
+from rlm.llm.local.host import EngineHost
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from retrieval.embedding import Embedded, HashingEmbedder
 from rlm.corpus.records import SplitBy, Splitting, split
+from rlm.llm.port import SubCall
 from rlm.operators.cascade import CascadeLimits
-from rlm.subcalls.port import SubCall
 from tests.support.corpora import corpus_of
 
 ANIMALS = ("cat", "dog", "owl")

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlm.benchmark.corpus import BenchmarkFolder, Question
-from rlm.recursive.prompts import SYSTEM
+from rlm.loop.prompts import SYSTEM
+from tests.benchmark.tasks.corpus import BenchmarkFolder, Question
 from tests.support.scripted_openai import ScriptedOpenAI
 
 WINDOW_TOKENS = 1_000_000

@@ -3,14 +3,14 @@
 from typing import Any
 
 from rlm.answers import Answer
-from rlm.budgets import Budget
+from rlm.llm.budgets import Budget
+from rlm.llm.port import SubFailure
+from rlm.llm.profiles import ModelProfile
+from rlm.loop.loop import Workspace
+from rlm.loop.strategy import RecursiveStrategy
+from rlm.loop.trajectory import Turn
 from rlm.operators.operators import Operators
-from rlm.profiles import ModelProfile
-from rlm.recursive.loop import Workspace
-from rlm.recursive.strategy import RecursiveStrategy
-from rlm.recursive.trajectory import Turn
 from rlm.sandbox.port import Sandbox
-from rlm.subcalls.port import SubFailure
 from tests.fakes.scripted_root import ScriptedRoot
 from tests.support.corpora import corpus_of
 

@@ -9,8 +9,8 @@ from api.language_model import RemoteLanguageModel
 from api.settings import Settings
 from retrieval.embedding import HashingEmbedder
 from rlm.answering import ChatModel
-from rlm.chat_models import remote_chat_model
-from rlm.profiles import ModelProfile
+from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.profiles import ModelProfile
 from tests.support.fault_folder import arm_from_environment
 
 

@@ -5,10 +5,10 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from rlm.budgets import Budget, Limits
-from rlm.profiles import ModelProfile
-from rlm.subcalls.port import SubCall, SubFailure, SubReply
-from rlm.subcalls.scheduler import SubCallScheduler
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.port import SubCall, SubFailure, SubReply
+from rlm.llm.profiles import ModelProfile
+from rlm.llm.scheduler import SubCallScheduler
 from tests.fakes.callable_chat import Answer, CallableChat
 
 PROFILE = ModelProfile("m", context_tokens=4_000, max_output_tokens=400, parallel_calls=4)

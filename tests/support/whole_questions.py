@@ -3,9 +3,10 @@
 import json
 from collections.abc import Callable
 
+from rlm.exhaustive import ExhaustiveStrategy
+
 from rlm.answers import Answer
 from rlm.corpus.corpus import Corpus
-from rlm.exhaustive import ExhaustiveStrategy
 from rlm.operators.operators import Operators
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.corpora import corpus_of

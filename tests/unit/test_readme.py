@@ -5,9 +5,8 @@ from pathlib import Path
 
 from api.problems import status_of
 from ingest.errors import LeadlineError
-from rlm.profiles import ProfileFileError
-from rlm.routing import Wanted, route
-from rlm.strategy_names import StrategyName
+from rlm.llm.profiles import ProfileFileError
+from rlm.requests import StrategyName, Wanted
 from tests.support.corpora import corpus_of
 from tests.support.labelled_records import document, labelled_records
 

@@ -14,7 +14,7 @@ from starlette.types import Message
 from api.answer_threads import AnswerThreads
 from api.problems import AnswersFullError
 from api.routes.answers import _streamed, _waited_for
-from rlm.strategies import Delta, Event
+from rlm.events import Delta, Event
 
 
 async def _connected() -> bool:

@@ -6,7 +6,7 @@ import pytest
 from api.language_model import model_profile, open_language_model
 from api.settings import Settings
 from retrieval.models.store import ModelStore
-from rlm.profiles import LOCAL_QWEN, ProfileFileError
+from rlm.llm.profiles import LOCAL_QWEN, ProfileFileError
 
 
 def settings(folder: Path, **given: object) -> Settings:

@@ -17,22 +17,20 @@ from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher, SearchRequest, SearchResult
 from rlm.answering import UNASKED, Answering
 from rlm.answers import Answer, AnswerStatus
-from rlm.budgets import Limits
+from rlm.build import Library
 from rlm.errors import LanguageModelRefusedError, NotExhaustiveError, RunTooLargeError, SandboxUnavailableError
-from rlm.library import Library
-from rlm.prices import Price
-from rlm.profiles import ModelProfile
-from rlm.recursive.strategy import RecursiveStrategy
-from rlm.routing import ANYHOW, Wanted
+from rlm.events import Completed, Routed
+from rlm.llm.budgets import Limits
+from rlm.llm.cache import MemoryReplyCache, ReplyCache
+from rlm.llm.prices import Price
+from rlm.llm.profiles import ModelProfile
+from rlm.llm.scheduler import SubCallScheduler
+from rlm.loop.strategy import RecursiveStrategy
+from rlm.requests import ANYHOW, AnswerScope, StrategyName, Wanted
 from rlm.runs.port import ONCE, Durability, Once
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
 from rlm.sandbox.port import Sandbox
-from rlm.scopes import AnswerScope
-from rlm.strategies import Completed, Routed
-from rlm.strategy_names import StrategyName
-from rlm.subcalls.cache import MemoryReplyCache, ReplyCache
-from rlm.subcalls.scheduler import SubCallScheduler
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.fakes.rule_chat import RuleChat

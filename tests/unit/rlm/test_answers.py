@@ -11,10 +11,10 @@ from rlm.answers import (
     Result,
     Searched,
     SearchedDocument,
-    Usage,
     answer_json,
     searched,
 )
+from rlm.usage import Usage
 from tests.fakes.passages import passage
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus
+from rlm.events import Completed, Delta, Retrieved
 from rlm.extractive import HEADING, ExtractiveStrategy
-from rlm.questions import EmptyQuestionError
-from rlm.strategies import Completed, Delta, Retrieved
+from rlm.requests import EmptyQuestionError
 from tests.fakes.passages import passage
 
 QUESTION = "How many points did the Panthers defense give up?"

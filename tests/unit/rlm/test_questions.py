@@ -1,6 +1,6 @@
 import pytest
 
-from rlm.questions import MAX_QUESTION_CHARS, EmptyQuestionError, QuestionError, QuestionTooLongError, check_question
+from rlm.requests import MAX_QUESTION_CHARS, EmptyQuestionError, QuestionError, QuestionTooLongError, check_question
 
 
 def test_a_question_loses_the_white_space_around_it() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from retrieval.requests import Rewrite
 from rlm.errors import LanguageModelError, LanguageModelRefusedError, LanguageModelTimeoutError
+from rlm.llm.cache import MemoryReplyCache
+from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
-from rlm.subcalls.cache import MemoryReplyCache
-from rlm.subcalls.scheduler import SubCallScheduler
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.scripted_chat import ScriptedChat

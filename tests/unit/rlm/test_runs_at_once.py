@@ -17,18 +17,16 @@ from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
 from rlm.answering import Answering
 from rlm.answers import Answer, AnswerStatus
-from rlm.budgets import Limits
-from rlm.library import Library
-from rlm.profiles import ModelProfile
-from rlm.routing import Wanted
+from rlm.build import Library
+from rlm.events import Completed
+from rlm.llm.budgets import Limits
+from rlm.llm.cache import MemoryReplyCache
+from rlm.llm.profiles import ModelProfile
+from rlm.llm.scheduler import SubCallScheduler
+from rlm.requests import AnswerScope, StrategyName, Wanted
 from rlm.runs.port import Once
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
-from rlm.scopes import AnswerScope
-from rlm.strategies import Completed
-from rlm.strategy_names import StrategyName
-from rlm.subcalls.cache import MemoryReplyCache
-from rlm.subcalls.scheduler import SubCallScheduler
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.memory_blobs import MemoryBlobs

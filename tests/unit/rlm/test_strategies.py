@@ -1,6 +1,7 @@
 import pytest
 
-from rlm.strategies import Retrieved, StageClock, complete, never
+from rlm.events import Retrieved, complete
+from rlm.strategy import StageClock
 
 
 def test_the_answer_is_in_the_last_event_and_a_stream_without_it_is_a_defect() -> None:

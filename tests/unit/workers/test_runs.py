@@ -15,14 +15,14 @@ from ingest.catalog.runs import Runs
 from ingest.catalog.tables import runs as run_rows
 from ingest.documents import Job, JobKind
 from ingest.runs import Run, RunRequest, RunState
-from rlm.answers import Usage
-from rlm.budgets import Limits
+from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError
-from rlm.routing import Wanted
+from rlm.events import Event
+from rlm.llm.budgets import Limits
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.requests import AnswerScope, Wanted
 from rlm.runs.port import Durability
-from rlm.scopes import AnswerScope
-from rlm.strategies import Event, never
-from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.usage import Usage
 from tests.support.catalogs import age_absence, migrated_sqlite, wake
 from tests.support.postgres import disposed
 from workers.carrying import Carrier
@@ -35,7 +35,7 @@ class GoingAway:
     """Answers every sub-call, and the language model is away when it is done."""
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
         for at, call in enumerate(calls):
             finished(at, SubReply(call.prompt, Usage(1, 10, 2)))

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 
 from api.cli.doctor import about_profile
-from rlm.prices import FREE, Price
-from rlm.profiles import Profiles
+from rlm.llm.prices import FREE, Price
+from rlm.llm.profiles import Profiles
 
 
 def test_a_model_that_nobody_described_fills_in_plans_at_a_price_that_is_not_known() -> None:

@@ -2,14 +2,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from rlm.corpus.cancelling import require_wanted, unless_cancelled
+from rlm.cancelling import not_cancelled, require_wanted, unless_cancelled
 from rlm.errors import RunCancelledError
-from rlm.strategies import never
 
 
 def test_wanted_work_goes_on() -> None:
-    require_wanted(never)
-    assert list(unless_cancelled(range(3), never)) == [0, 1, 2]
+    require_wanted(not_cancelled)
+    assert list(unless_cancelled(range(3), not_cancelled)) == [0, 1, 2]
 
 
 def test_work_ends_where_nobody_wants_it_any_more() -> None:

@@ -9,7 +9,7 @@ from ingest.texts import Texts
 from rlm.corpus.corpus import Corpus, open_corpus
 from rlm.corpus.handles import Handle
 from rlm.errors import UnknownHandleError
-from rlm.scopes import AnswerScope
+from rlm.requests import AnswerScope
 from tests.fakes.memory_blobs import MemoryBlobs
 from tests.support.corpora import corpus_of
 

@@ -4,7 +4,7 @@ import pytest
 
 from rlm.corpus import search as module
 from rlm.corpus.search import found_in, scope_of
-from rlm.scopes import AnswerScope
+from rlm.requests import AnswerScope
 from tests.fakes.passages import passage
 from tests.support.corpora import corpus_of
 

@@ -3,10 +3,10 @@
 import random
 
 from retrieval.embedding import HashingEmbedder
+from rlm.llm.port import SubCall
 from rlm.operators.cascade import EVERY_RECORD
 from rlm.operators.judged import JudgedBy
 from rlm.operators.operators import Operators, finish
-from rlm.subcalls.port import SubCall
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.weighed_subcalls import WeighedSubCalls
 from tests.support.kinds_of_lines import (

@@ -1,12 +1,12 @@
 """Values that are taken out of records, whatever room their replies need."""
 
 import pytest
-
-from rlm.answers import Usage
 from rlm.library import pack_limits
+
+from rlm.llm.port import SubCall, SubFailure, SubReply
+from rlm.llm.profiles import MID_SIZE
 from rlm.operators.operators import Operators, finish
-from rlm.profiles import MID_SIZE
-from rlm.subcalls.port import SubCall, SubFailure, SubReply
+from rlm.usage import Usage
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.kinds_of_lines import LABELS, corpus_and_records, kind
 

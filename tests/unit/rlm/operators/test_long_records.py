@@ -1,12 +1,12 @@
 """Records too long to be shown whole: what was shown, and what of them counts as read."""
 
 import pytest
+from rlm.operators.weighing import MOST_WRITTEN_CHARS
 
 from retrieval.embedding import HashingEmbedder
+from rlm.llm.port import SubCall
 from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits
-from rlm.operators.weighing import MOST_WRITTEN_CHARS
-from rlm.subcalls.port import SubCall
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.weighed_subcalls import WeighedSubCalls
 from tests.support.kinds_of_lines import LABELS, corpus_and_records, fits, kind, lines

@@ -3,10 +3,10 @@
 import json
 from collections import Counter
 
+from rlm.llm.port import SubCall, SubFailure
 from rlm.operators.judged import JudgedBy
 from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits, Progress
-from rlm.subcalls.port import SubCall, SubFailure
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.kinds_of_lines import (
     LABELS,

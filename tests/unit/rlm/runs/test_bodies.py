@@ -3,10 +3,11 @@
 import pytest
 
 from ingest.runs import RunState
-from rlm.answers import Answer, AnswerStatus, Coverage, Searched, Usage
-from rlm.recursive.trajectory import Turn
+from rlm.answers import Answer, AnswerStatus, Coverage, Searched
+from rlm.llm.port import SubCall, SubReply
+from rlm.loop.trajectory import Turn
 from rlm.runs.bodies import call_entry, result_of, state_of, turn_entry
-from rlm.subcalls.port import SubCall, SubReply
+from rlm.usage import Usage
 
 WHOLE = Coverage(tokens_in_scope=100, tokens_read=100, slices=2, slices_read=2)
 PART = Coverage(tokens_in_scope=100, tokens_read=50, slices=2, slices_read=1)

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from ingest.errors import LeaseLostError
 from ingest.runs import Run, Spent
 from retrieval.passages import Passage
-from rlm.answers import Usage
-from rlm.budgets import Budget, Limits
+from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
-from rlm.recursive.trajectory import Turn
+from rlm.events import Reading
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.loop.trajectory import Turn
 from rlm.runs.bodies import limits_body, limits_of
 from rlm.runs.clock import RunClock
 from rlm.runs.durable import DurableRun
-from rlm.strategies import Reading, never
-from rlm.subcalls.port import Finished, SubCall, SubFailure, SubReply, ignore
+from rlm.usage import Usage
 from tests.fakes.memory_log import MemoryLog
 from tests.fakes.passages import passage
 from tests.fakes.runs import RUN
@@ -54,7 +55,7 @@ class CountingCalls:
         self.failing_times = 1_000
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
         results: list[SubReply | SubFailure] = []
         for at, call in enumerate(calls):
@@ -321,7 +322,7 @@ class CancelledCalls:
         self._budget = budget
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = never, finished: Finished = ignore
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
         for _ in calls[:2]:
             self._budget.reserve(prompt_tokens=10, completion_tokens=2).settle(prompt_tokens=10, completion_tokens=2)

@@ -1,1 +1,0 @@
-"""How good the decisions about answers are, measured on judged questions."""

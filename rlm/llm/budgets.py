@@ -1,0 +1,275 @@
+"""What a run may spend: reserved before anything is sent, settled with what was really used, over a whole tree.
+
+A budget and its children share one account. A reservation is checked against the budget it is made on and against every
+budget above it, in one step; so whatever the parts of a run do at the same time, calls and reserved tokens never add up
+to more than any of them was given.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Self
+
+from rlm.errors import BudgetExhaustedError, UnpricedModelError
+from rlm.llm.prices import Price
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that may be spent; None is no limit. `depth` counts the levels of budgets below this one."""
+
+    calls: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    dollars: Decimal | None = None
+    seconds: float | None = None
+    depth: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and value < 0:
+                raise ValueError(f"a budget's {name} must be 0 or more, not {value}")
+
+    def within(self, other: "Limits") -> "Limits":
+        """The smaller of the two, limit by limit."""
+        smaller: dict[str, Any] = {name: _smaller(value, getattr(other, name)) for name, value in vars(self).items()}
+        return Limits(**smaller)
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What was, or may come to be, spent. A call is a request that was sent, whatever came of it."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    dollars: Decimal = Decimal(0)
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.dollars + other.dollars,
+        )
+
+    def __sub__(self, other: "Amount") -> "Amount":
+        return Amount(
+            self.calls - other.calls,
+            self.prompt_tokens - other.prompt_tokens,
+            self.completion_tokens - other.completion_tokens,
+            self.dollars - other.dollars,
+        )
+
+
+NOTHING = Amount()
+_WORDS = {
+    "calls": "calls",
+    "prompt_tokens": "tokens to read",
+    "completion_tokens": "tokens to write",
+    "dollars": "dollars",
+    "seconds": "seconds",
+}
+_KEPT_SHARE = 10
+_SPENDABLE = ("calls", "prompt_tokens", "completion_tokens", "dollars")
+
+
+class Budget:
+    """One run's budget, or that of a part of it. Safe to use from any thread.
+
+    `spent` and `elapsed_seconds` are what an earlier process spent of the same budget before the run was resumed, as
+    far as it is not charged when it is met again.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        spent: Amount = NOTHING,
+        elapsed_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+        _parent: "Budget | None" = None,
+        _kept_back: Amount = NOTHING,
+    ) -> None:
+        self._limits = limits
+        self._parent = _parent
+        self._kept_back = _kept_back
+        self._lock: threading.Lock = threading.Lock() if _parent is None else _parent._lock
+        self._clock = clock
+        self._begun = clock() - elapsed_seconds
+        self._settled = spent
+        self._reserved = NOTHING
+
+    @property
+    def limits(self) -> Limits:
+        """What this budget was given: for a child, what was asked for within what its parent had left."""
+        return self._limits
+
+    @property
+    def root(self) -> "Budget":
+        """The budget of the whole run."""
+        return self if self._parent is None else self._parent.root
+
+    @property
+    def kept_back(self) -> Amount:
+        """What of the budget above is not to be had here."""
+        return self._kept_back
+
+    @property
+    def spent(self) -> Amount:
+        """What finished calls of this budget and of those below it really used."""
+        with self._lock:
+            return self._settled
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return self._clock() - self._begun
+
+    def remaining(self) -> Limits:
+        """What can still be reserved; calls under way count with all they have reserved."""
+        with self._lock:
+            return self._remaining()
+
+    def child(self, limits: Limits | None = None) -> "Budget":
+        """A budget for a part of the run, with `limits` within what is left here.
+
+        Nothing is set aside: brother budgets share what is left. Raises `BudgetExhaustedError` at the greatest depth.
+        """
+        with self._lock:
+            rest = self._remaining()
+            if rest.depth == 0:
+                raise BudgetExhaustedError(
+                    "The run may not go any deeper.",
+                    hint="Do this part here, with a plain sub-call or an operator.",
+                    resource="depth",
+                )
+            below = Limits(**{**vars(rest), "depth": None if rest.depth is None else rest.depth - 1})
+            return Budget((limits or Limits()).within(below), clock=self._clock, _parent=self)
+
+    def keeping(self, amount: Amount) -> "Budget":
+        """A budget for what others do in this one, as deep as it, that leaves `amount` to whoever holds this one.
+
+        Of a limit, a tenth is kept back at most.
+        """
+        limits = self._limits
+        kept: dict[str, Any] = {
+            name: wanted if (limit := getattr(limits, name)) is None else min(wanted, type(limit)(limit / _KEPT_SHARE))
+            for name, wanted in vars(amount).items()
+        }
+        with self._lock:
+            return Budget(self._remaining(), clock=self._clock, _parent=self, _kept_back=Amount(**kept))
+
+    def reserve(self, *, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> "Reservation":
+        """Set aside one call before it is sent; tokens at their most.
+
+        Raises `BudgetExhaustedError` when it does not fit here or in a budget above, and `UnpricedModelError` when
+        there is a limit in dollars and the model has no price.
+        """
+        if min(prompt_tokens, completion_tokens) < 0:
+            raise ValueError("tokens to reserve must be 0 or more")
+        dollars = price.of(prompt_tokens, completion_tokens) if price else Decimal(0)
+        amount = Amount(1, prompt_tokens, completion_tokens, dollars)
+        with self._lock:
+            for budget, kept in self._upwards_keeping():
+                budget._require(amount, kept, priced=price is not None)
+            self._move(reserved=amount)
+        return Reservation(self, amount, price)
+
+    def charge(self, *, calls: int, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> None:
+        """Count what was paid in an earlier process, whether it fits or not: nothing is sent for it."""
+        dollars = price.of(prompt_tokens, completion_tokens) if price else Decimal(0)
+        with self._lock:
+            self._move(reserved=NOTHING, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
+
+    def _upwards(self) -> Iterator["Budget"]:
+        budget: Budget | None = self
+        while budget is not None:
+            yield budget
+            budget = budget._parent
+
+    def _upwards_keeping(self) -> Iterator[tuple["Budget", Amount]]:
+        """Each with what of it is kept back from whoever asks here."""
+        kept = NOTHING
+        for budget in self._upwards():
+            yield budget, kept
+            kept += budget._kept_back
+
+    def _remaining(self) -> Limits:
+        rest = self._rest(NOTHING)
+        for budget, kept in self._upwards_keeping():
+            rest = rest.within(Limits(**{**vars(budget._rest(kept)), "depth": rest.depth}))
+        return rest
+
+    def _rest(self, kept: Amount) -> Limits:
+        """What this budget alone has left; a call that used more than it reserved leaves nothing, not less."""
+        used = self._settled + self._reserved + kept
+        left = {
+            name: None if limit is None else max(type(limit)(0), limit - getattr(used, name))
+            for name in _SPENDABLE
+            for limit in [getattr(self._limits, name)]
+        }
+        seconds = self._limits.seconds
+        left["seconds"] = None if seconds is None else max(0.0, seconds - self.elapsed_seconds)
+        return Limits(**left, depth=self._limits.depth)
+
+    def _require(self, amount: Amount, kept: Amount, *, priced: bool) -> None:
+        limits = self._limits
+        if limits.dollars is not None and not priced:
+            raise UnpricedModelError("This model has no price, so a limit in dollars cannot be kept.")
+        if limits.seconds is not None and self.elapsed_seconds >= limits.seconds:
+            raise BudgetExhaustedError(f"The time of {limits.seconds:g} seconds is over.", resource="seconds")
+        for name in _SPENDABLE:
+            limit, asked, back = getattr(limits, name), getattr(amount, name), getattr(kept, name)
+            settled, reserved = getattr(self._settled, name), getattr(self._reserved, name)
+            if limit is not None and settled + reserved + asked + back > limit:
+                under_way = f", {reserved} of them by calls under way" if reserved else ""
+                kept_back = f" and {back} are kept for the answer itself" if back else ""
+                raise BudgetExhaustedError(
+                    f"The next call may take {asked} {_WORDS[name]}, and of {limit} "
+                    f"{settled + reserved} are taken{under_way}{kept_back}.",
+                    resource=name,
+                    may_fit_later=settled + asked + back <= limit and reserved > getattr(NOTHING, name),
+                )
+
+    def _move(self, *, reserved: Amount, settled: Amount = NOTHING) -> None:
+        for budget in self._upwards():
+            budget._reserved += reserved
+            budget._settled += settled
+
+
+class Reservation:
+    """One call's part of a budget until it is settled; left without settling, as a context manager, it was not sent."""
+
+    def __init__(self, budget: Budget, amount: Amount, price: Price | None) -> None:
+        self._budget = budget
+        self._price = price
+        self._open = True
+        self.amount = amount
+
+    def settle(self, *, prompt_tokens: int, completion_tokens: int) -> None:
+        """Give back what was not used. What was used is counted even where it is more than was reserved."""
+        dollars = self._price.of(prompt_tokens, completion_tokens) if self._price else Decimal(0)
+        self._close(Amount(1, prompt_tokens, completion_tokens, dollars))
+
+    def release(self) -> None:
+        """Give all of it back: the call was not sent."""
+        self._close(NOTHING)
+
+    def _close(self, used: Amount) -> None:
+        with self._budget._lock:
+            if self._open:
+                self._open = False
+                self._budget._move(reserved=NOTHING - self.amount, settled=used)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def _smaller(first: float | None, second: float | None) -> float | None:
+    given = [each for each in (first, second) if each is not None]
+    return min(given) if given else None

@@ -1,0 +1,233 @@
+"""Chat models of OpenAI-compatible servers, local and remote, as LangChain chat models that raise our errors."""
+
+import json
+import math
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from rlm.errors import (
+    ContextTooLongError,
+    LanguageModelError,
+    LanguageModelOutputError,
+    LanguageModelRefusedError,
+    LanguageModelTimeoutError,
+    LanguageModelUnavailableError,
+)
+from rlm.llm.profiles import ModelProfile
+
+# Connecting is quick or hopeless. Reading waits for the next byte: a streamed token, or a whole answer that is not
+# streamed, which takes a small model on two cores up to a few minutes.
+_TIMEOUT = httpx2.Timeout(300.0, connect=2.0)
+_RETRIES = 1
+# OpenAI and our own server say it with a code, vLLM in words: "This model's maximum context length is …", "The prompt
+# (length …) is longer than the maximum model length".
+_CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
+_CONTEXT_WORDS = re.compile(r"maximum (context|model) length|context window")
+_UNCONNECTED_TIMEOUTS = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
+# What a server, or a proxy before it, says by its status alone. A proxy that stopped waiting does not know whether the
+# model is still at it; one that got nonsense from it knows that the model had the request.
+_LATE_STATUSES = frozenset({408, 504})
+_BUSY_STATUSES = frozenset({409, 425, 429})
+_BROKEN_STATUS = 502
+
+
+class OpenAIChatModel(ChatOpenAI):
+    """`ChatOpenAI` whose errors are `LanguageModelError`s."""
+
+    def close(self) -> None:
+        """Close the connections of a model that was given a client of its own."""
+        if isinstance(self.http_client, httpx2.Client):
+            self.http_client.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of the asynchronous side, on the event loop that used them."""
+        await self.root_async_client.close()
+
+    def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+        """With a schema out of the client's sight: it would parse the whole reply again for each token that comes."""
+        payload: dict[str, Any] = super()._get_request_payload(*args, **kwargs)
+        if wanted := payload.pop("response_format", None):
+            payload["extra_body"] = {**(payload.get("extra_body") or {}), "response_format": wanted}
+        return payload
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401 - LangChain's own signature
+        with openai_errors():
+            return super()._generate(*args, **kwargs)
+
+    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:  # noqa: ANN401
+        with openai_errors():
+            ended = False
+            for chunk in super()._stream(*args, **kwargs):
+                ended = ended or _ends(chunk)
+                yield chunk
+            _require_end(ended)
+
+    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401
+        with openai_errors():
+            return await super()._agenerate(*args, **kwargs)
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:  # noqa: ANN401
+        with openai_errors():
+            ended = False
+            async for chunk in super()._astream(*args, **kwargs):
+                ended = ended or _ends(chunk)
+                yield chunk
+            _require_end(ended)
+
+
+def remote_chat_model(
+    base_url: str,
+    profile: ModelProfile,
+    *,
+    api_key: SecretStr | None = None,
+    timeout: httpx2.Timeout = _TIMEOUT,
+    max_retries: int = _RETRIES,
+) -> OpenAIChatModel:
+    """A model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
+    patient = _patient(timeout, profile)
+    # The client insists on a key; servers without keys ignore it.
+    model = OpenAIChatModel(
+        base_url=base_url,
+        api_key=api_key or SecretStr("none"),
+        model=profile.name,
+        temperature=0,
+        timeout=timeout,
+        max_retries=max_retries,
+        stream_usage=True,
+        stream_chunk_timeout=None,  # LangChain's, for async streams only; `_TIMEOUT` is there for both.
+        # Its own, to be closed by `aclose`; how many connections there are is for callers to bound.
+        http_async_client=httpx2.AsyncClient(timeout=patient, limits=httpx2.Limits(max_connections=None)),
+    )
+    # Sub-calls are what goes the asynchronous way, and their scheduler decides what is sent again. The client sends a
+    # time of its own with each request, whatever the transport's is.
+    model.root_async_client.max_retries = 0
+    model.root_async_client.timeout = patient
+    return model
+
+
+def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
+    """The model of the process that listens on a Unix socket."""
+    return OpenAIChatModel(
+        base_url="http://leadline-language-model/v1",
+        api_key=SecretStr("none"),
+        model=profile.name,
+        temperature=0,
+        max_retries=0,
+        stream_usage=True,
+        stream_chunk_timeout=None,  # LangChain's, for async streams only; `_TIMEOUT` is there for both.
+        http_client=httpx2.Client(transport=httpx2.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
+        http_async_client=httpx2.AsyncClient(
+            transport=httpx2.AsyncHTTPTransport(uds=str(socket)), timeout=_patient(_TIMEOUT, profile)
+        ),
+    )
+
+
+def _patient(timeout: httpx2.Timeout, profile: ModelProfile) -> httpx2.Timeout:
+    """As long as a call may take: an answer that is not streamed says nothing before its end."""
+    return httpx2.Timeout(
+        max(timeout.read or 0.0, profile.call_seconds), connect=timeout.connect, write=timeout.write, pool=timeout.pool
+    )
+
+
+@contextmanager
+def openai_errors() -> Iterator[None]:
+    """Turns what the OpenAI client and its transport raise into ours."""
+    try:
+        yield
+    except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise translated(error) from error
+
+
+def _ends(chunk: ChatGenerationChunk) -> bool:
+    return bool((chunk.generation_info or {}).get("finish_reason"))
+
+
+def _require_end(ended: bool) -> None:
+    """A connection that is cut cleanly looks like the end of a stream; only a finish reason is one."""
+    if not ended:
+        raise LanguageModelUnavailableError("The language model broke off its answer.", hint="Ask again.", reached=True)
+
+
+def translated(error: Exception) -> LanguageModelError:
+    """Our error for one of the client's: by its kind first, then by what the server said."""
+    match error:
+        case openai.APITimeoutError() | httpx2.TimeoutException():
+            if any(isinstance(each, _UNCONNECTED_TIMEOUTS) for each in _causes(error)):
+                return LanguageModelUnavailableError(
+                    "The language model cannot be reached in time.", sent=False, silent=True
+                )
+            return LanguageModelTimeoutError("The language model did not answer in time.")
+        case openai.APIConnectionError() | httpx2.HTTPError():
+            if any(isinstance(each, httpx2.ConnectError) for each in _causes(error)):
+                return LanguageModelUnavailableError("The language model cannot be reached.", sent=False)
+            return LanguageModelUnavailableError("The language model broke off its answer.", reached=True)
+        case openai.APIError() if error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(_said(error)):
+            return ContextTooLongError(
+                f"The prompt is too long for the language model: {_said(error)}",
+                prompt_tokens=_number(error, "prompt_tokens"),
+                limit_tokens=_number(error, "limit_tokens"),
+            )
+        case openai.APIStatusError():
+            return _by_status(error)
+        case openai.APIError(code=LanguageModelRefusedError.code):
+            # Our own server found out when the stream had begun.
+            return LanguageModelRefusedError(_said(error))
+        case openai.APIError() if not isinstance(error, openai.APIResponseValidationError):
+            return LanguageModelUnavailableError(f"The language model broke off: {_said(error)}", reached=True)
+        case _:
+            return LanguageModelOutputError("The language model's answer cannot be used as it is.")
+
+
+def _by_status(error: openai.APIStatusError) -> LanguageModelError:
+    status = error.response.status_code
+    if status in _LATE_STATUSES:
+        return LanguageModelTimeoutError(f"The language model did not answer in time: {_said(error)}")
+    if status in _BUSY_STATUSES or status >= 500:
+        return LanguageModelUnavailableError(
+            f"The language model is not available: {_said(error)}",
+            retry_after_seconds=_retry_after(error),
+            reached=status == _BROKEN_STATUS,
+        )
+    return LanguageModelRefusedError(f"The language model's server refused: {_said(error)}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _said(error: openai.APIError) -> str:
+    """The server's own sentence, at most a line of it: it may be any server."""
+    body = error.body if isinstance(error.body, dict) else {}
+    return str(body.get("message") or error.message).split("\n", 1)[0][:300]
+
+
+def _number(error: openai.APIError, name: str) -> int | None:
+    """What our own server adds to its errors; None from any other."""
+    found = error.body.get(name) if isinstance(error.body, dict) else None
+    return found if isinstance(found, int) else None
+
+
+def _retry_after(error: openai.APIStatusError) -> float | None:
+    """Seconds, from a number of them or from a date; None where the server said neither."""
+    said = error.response.headers.get("retry-after", "")
+    try:
+        seconds = float(said)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds()
+        except (TypeError, ValueError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -1,0 +1,310 @@
+"""OpenVINO GenAI as an engine: one pipeline, one thread that steps it, many requests at once.
+
+What release 2026.4.1 does that this module contains, each with a test on the real model:
+
+* The tokenizer inside a GGUF file cuts its input at 8,192 tokens and does not say so: `PromptEncoder` counts.
+* Cancelling a request during its prefill, while another decodes, leaves a half-filled block in the prefix cache. The
+  next prompt that begins alike loses those tokens, or is answered "!!!!": cancelling waits for the first token.
+* A JSON schema that cannot be compiled makes `step()` raise. With nothing else running the request can be dropped;
+  with others running, the pipeline never steps again: a schema's first request is started alone.
+* `step()` holds the GIL: the engine has a process to itself, and between steps lets that process's other threads run.
+* A step computes whole prompts if it may, and decoding waits for it: `batch_tokens` bounds a step.
+"""
+
+import logging
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import openvino
+import openvino_genai
+
+from rlm.errors import LanguageModelError, LanguageModelRefusedError, LanguageModelUnavailableError
+from rlm.llm.local.generation import Emit, EngineLimits, FinishReason, GenerationRequest, LikelihoodRequest
+from rlm.llm.local.gguf_tokenizer import GGUFTokenizer
+from rlm.llm.local.in_flight import InFlight
+from rlm.llm.local.likelihoods import LikelihoodSequence, LikelihoodsInFlight
+from rlm.llm.local.prompt import PromptEncoder, TokenIds
+
+log = logging.getLogger(__name__)
+
+_RUNNING = openvino_genai.GenerationStatus.RUNNING
+_IGNORED = openvino_genai.GenerationStatus.IGNORED
+_LENGTH = openvino_genai.GenerationFinishReason.LENGTH
+
+_PROVEN_SCHEMAS_KEPT = 1_000
+_SCHEMA_HINT = "Use types, properties, enums, arrays and local references."
+_SEEDS = 2**63
+_FULL_RETRY_SECONDS = 5.0
+
+
+def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.ContinuousBatchingPipeline:
+    """The model in memory, after 10 to 15 seconds; raises LanguageModelUnavailableError if the file is no model."""
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size = limits.cache_gigabytes
+    scheduler.max_num_batched_tokens = limits.batch_tokens
+    scheduler.max_num_seqs = limits.max_running + limits.max_sequences
+    scheduler.enable_prefix_caching = True
+    try:
+        return openvino_genai.ContinuousBatchingPipeline(str(model_path), scheduler, "CPU", {})
+    except (RuntimeError, IndexError) as error:  # a header without the expected keys is an IndexError
+        raise LanguageModelUnavailableError(
+            f"The model file {model_path.name} cannot be loaded: {_reason(error)}",
+            hint="Fetch it again with `leadline models fetch`.",
+        ) from error
+
+
+class OpenVINOEngine:
+    """Continuous batching over one pipeline, which nobody else may step.
+
+    Building it takes a first inference, of seconds; LanguageModelUnavailableError if that fails. `on_broken` is called,
+    from the stepping thread, when the pipeline can no longer be used and the process must be replaced.
+    """
+
+    def __init__(
+        self,
+        pipeline: openvino_genai.ContinuousBatchingPipeline,
+        limits: EngineLimits,
+        *,
+        on_broken: Callable[[], None],
+    ) -> None:
+        self._limits = limits
+        self._on_broken = on_broken
+        self._pipeline = pipeline
+        tokenizer = GGUFTokenizer(pipeline.get_tokenizer())
+        self._token_bytes = tokenizer.token_bytes
+        self._encoder = PromptEncoder(tokenizer, context_tokens=self._limits.context_tokens)
+        self._end_of_turn: int = pipeline.get_config().eos_token_id
+        self._waiting: deque[InFlight | LikelihoodsInFlight] = deque()
+        self._running: list[InFlight | LikelihoodSequence] = []
+        self._proven_schemas: set[str] = set()
+        self._request_ids = 0
+        self._changed = threading.Condition()
+        self._broken = False
+        self._warm = threading.Event()
+        self._stepper = threading.Thread(target=self._run, name="openvino-stepper", daemon=True)
+        self._stepper.start()
+        self._warm.wait()
+        if self._broken:
+            raise LanguageModelUnavailableError("The language model was loaded, but its first inference failed.")
+
+    def submit(self, request: GenerationRequest | LikelihoodRequest, emit: Emit) -> InFlight | LikelihoodsInFlight:
+        """Queue the request; see `rlm.llm.local.generation.Engine`."""
+        asked: InFlight | LikelihoodsInFlight
+        if isinstance(request, LikelihoodRequest):
+            asked = LikelihoodsInFlight(request, self._encoder, self._end_of_turn, emit)
+        else:
+            prompt = self._encoder.encode(request.messages, answer_tokens=request.max_tokens or 1)
+            asked = InFlight(request, prompt, emit)
+        with self._changed:
+            if self._broken:
+                raise LanguageModelUnavailableError("The language model broke down.")
+            if len(self._waiting) >= self._limits.max_waiting:
+                raise LanguageModelUnavailableError(
+                    f"{len(self._waiting)} requests are waiting for the language model already.",
+                    hint="Try again in a few seconds.",
+                    retry_after_seconds=_FULL_RETRY_SECONDS,
+                )
+            self._waiting.append(asked)
+            self._changed.notify()
+        return asked
+
+    def _warm_up(self) -> None:
+        # The first inference packs the weights for the thread that asks, which takes seconds; no user should wait for
+        # that. A full batch and two tokens more are a prefill and a decoding step. Unlike `step`, `generate` lets go of
+        # the GIL, so the server answers meanwhile.
+        ids = np.zeros(self._limits.batch_tokens + 2, dtype=np.int64)
+        config = self._generation_config(GenerationRequest((), max_tokens=2), len(ids))
+        self._pipeline.generate([_tensor(ids)], [config])
+
+    def _run(self) -> None:
+        try:
+            self._warm_up()
+            self._warm.set()
+            while True:
+                self._wait_for_work()
+                self._drop_cancelled()
+                self._admit()
+                self._step()
+                self._running = [each for each in self._running if self._still_running(each)]
+                # The step held the GIL; give the threads that receive and send their turn before the next one.
+                time.sleep(self._limits.pause_seconds)
+        except Exception:  # The thread's last boundary: whatever it was, nobody would be answered any more.
+            log.exception("The pipeline is broken; this process has to be replaced.")
+            self._fail_all(LanguageModelUnavailableError("The language model broke down while answering."))
+            self._warm.set()
+            self._on_broken()
+
+    def _wait_for_work(self) -> None:
+        with self._changed:
+            while not (self._waiting or self._pipeline.has_non_finished_requests()):
+                self._changed.wait()
+
+    def _drop_cancelled(self) -> None:
+        with self._changed:
+            self._waiting = deque(generation for generation in self._waiting if not generation.cancelled)
+        for generation in self._running:
+            if generation.cancelled and generation.started:
+                generation.handle.cancel()
+        self._running = [each for each in self._running if not (each.cancelled and each.started)]
+
+    def _admit(self) -> None:
+        while generation := self._next():
+            self._request_ids += 1
+            config = self._config(generation)
+            try:
+                generation.handle = self._pipeline.add_request(self._request_ids, _tensor(generation.tokens), config)
+            except RuntimeError as error:
+                generation.fail(LanguageModelRefusedError(f"The request is not valid: {_reason(error)}", hint=""))
+                continue
+            self._running.append(generation)
+            if self._unproven(generation):
+                return
+
+    def _next(self) -> InFlight | LikelihoodSequence | None:
+        """The next that has room; in turns, a request for likelihoods with one sequence."""
+        with self._changed:
+            for asked in list(self._waiting):
+                if isinstance(asked, LikelihoodsInFlight):
+                    if not self._room_for_sequence(asked):
+                        continue
+                    self._waiting.remove(asked)
+                    sequence = asked.next()
+                    if not asked.exhausted:
+                        self._waiting.append(asked)
+                    return sequence
+                if self._places_taken() == self._limits.max_running:
+                    continue
+                if self._unproven(asked) and self._pipeline.has_non_finished_requests():
+                    return None
+                self._waiting.remove(asked)
+                return asked
+        return None
+
+    def _places_taken(self) -> int:
+        """Of generations each has one; sequences of likelihoods share one, being no longer together."""
+        generations = sum(isinstance(each, InFlight) for each in self._running)
+        return generations + (generations < len(self._running))
+
+    def _room_for_sequence(self, asked: LikelihoodsInFlight) -> bool:
+        running = [each for each in self._running if isinstance(each, LikelihoodSequence)]
+        if not running:
+            return self._places_taken() < self._limits.max_running
+        if len(running) == self._limits.max_sequences or any(each.spoils(asked.first) for each in running):
+            return False
+        generated_too = 1 + len(running)
+        tokens = sum(len(each.tokens) for each in (*running, asked.first)) + generated_too
+        return tokens <= self._limits.context_tokens
+
+    def _unproven(self, generation: InFlight | LikelihoodSequence) -> bool:
+        schema = generation.json_schema
+        return schema is not None and schema not in self._proven_schemas
+
+    def _step(self) -> None:
+        probing = self._running[0] if self._running and self._unproven(self._running[0]) else None
+        try:
+            self._pipeline.step()
+        except RuntimeError as error:
+            if probing is None:
+                raise
+            probing.handle.cancel()
+            self._running.remove(probing)
+            # The pipeline forgets a cancelled request in a step of its own; beside another it would raise again.
+            self._pipeline.step()
+            probing.fail(
+                LanguageModelRefusedError(f"The JSON schema cannot be used: {_reason(error)}", hint=_SCHEMA_HINT)
+            )
+            return
+        if probing is not None and probing.json_schema is not None:
+            if len(self._proven_schemas) >= _PROVEN_SCHEMAS_KEPT:
+                self._proven_schemas.clear()
+            self._proven_schemas.add(probing.json_schema)
+
+    def _still_running(self, generation: InFlight | LikelihoodSequence) -> bool:
+        if isinstance(generation, LikelihoodSequence):
+            return self._still_read(generation)
+        handle = generation.handle
+        # The order matters: what is read after the status was seen is complete.
+        status = handle.get_status()
+        reason: FinishReason = "stop"
+        while handle.can_read():
+            (output,) = handle.read().values()
+            reason = "length" if output.finish_reason == _LENGTH else "stop"
+            ended = generation.take([self._token_bytes[token] for token in output.generated_ids])
+            if ended is not None:
+                handle.stop()
+                generation.finish(ended)
+                return False
+        if status == _RUNNING:
+            return True
+        if status == _IGNORED:
+            generation.fail(_cache_full())
+        else:
+            generation.finish(reason)
+        return False
+
+    def _still_read(self, sequence: LikelihoodSequence) -> bool:
+        status = sequence.handle.get_status()
+        if status == _RUNNING:
+            return True
+        if status == _IGNORED:
+            sequence.fail(_cache_full())
+            return False
+        told: list[float] = []
+        while sequence.handle.can_read():
+            (output,) = sequence.handle.read().values()
+            told += output.generated_log_probs
+        sequence.take(told)
+        with self._changed:
+            if not sequence.of.exhausted and sequence.of not in self._waiting:
+                self._waiting.append(sequence.of)
+        return False
+
+    def _fail_all(self, error: LanguageModelError) -> None:
+        with self._changed:
+            self._broken = True
+            unfinished = [*self._running, *self._waiting]
+            self._waiting.clear()
+        self._running = []
+        for generation in unfinished:
+            generation.fail(error)
+
+    def _config(self, asked: InFlight | LikelihoodSequence) -> openvino_genai.GenerationConfig:
+        if isinstance(asked, InFlight):
+            return self._generation_config(asked.request, len(asked.prompt))
+        config = self._generation_config(GenerationRequest((), max_tokens=1), len(asked.tokens))
+        config.echo, config.logprobs = True, 1
+        return config
+
+    def _generation_config(self, request: GenerationRequest, prompt_tokens: int) -> openvino_genai.GenerationConfig:
+        config = self._pipeline.get_config()
+        config.apply_chat_template = False
+        room = self._limits.context_tokens - prompt_tokens
+        config.max_new_tokens = request.max_tokens or min(self._limits.default_answer_tokens, room)
+        if request.temperature > 0:
+            config.do_sample = True
+            config.temperature = request.temperature
+            config.top_p = request.top_p
+            # Without this the pipeline starts every request from the same seed.
+            config.rng_seed = (time.monotonic_ns() if request.seed is None else request.seed) % _SEEDS
+        if request.json_schema is not None:
+            config.structured_output_config = openvino_genai.StructuredOutputConfig(json_schema=request.json_schema)
+        return config
+
+
+def _cache_full() -> LanguageModelUnavailableError:
+    return LanguageModelUnavailableError("The language model's cache is full.", retry_after_seconds=_FULL_RETRY_SECONDS)
+
+
+def _tensor(ids: TokenIds) -> openvino.Tensor:
+    return openvino.Tensor(ids.reshape(1, -1))
+
+
+def _reason(error: Exception) -> str:
+    """What the vendor says, without the address of the line in its build that says it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return re.sub(r"^(\[[\d:]+\] )?\S+:\d+: ", "", lines[-1]) if lines else type(error).__name__

@@ -1,0 +1,70 @@
+"""One request on its way through the engine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rlm.errors import LanguageModelError
+from rlm.llm.local.deltas import DeltaAssembler
+from rlm.llm.local.generation import Emit, Failed, Finished, FinishReason, GenerationRequest, TextDelta, Usage
+from rlm.llm.local.prompt import TokenIds
+
+# A small model under a schema may emit white space, which every schema allows between values, until its tokens run out.
+_RUNAWAY_WHITESPACE = 100
+
+
+class InFlight:
+    """One request on its way through the engine; only the stepping thread changes it, except for `cancelled`."""
+
+    def __init__(self, request: GenerationRequest, prompt: TokenIds, emit: Emit) -> None:
+        self.request = request
+        self.prompt = prompt
+        self.emit = emit
+        self.cancelled = False
+        self.handle: Any = None
+        self._assembler = DeltaAssembler(request.stop)
+        self._completion_tokens = 0
+        self._whitespace_run = 0
+
+    @property
+    def json_schema(self) -> str | None:
+        return self.request.json_schema
+
+    @property
+    def tokens(self) -> TokenIds:
+        return self.prompt
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+    @property
+    def started(self) -> bool:
+        """Whether prefill is over."""
+        return self._completion_tokens > 0
+
+    def take(self, token_bytes: Sequence[bytes]) -> FinishReason | None:
+        """Send the text of new tokens; a reason when they end the answer although the model would go on."""
+        for piece in token_bytes:
+            self._completion_tokens += 1
+            self._send(self._assembler.push(piece))
+            if self._assembler.stopped:
+                return "stop"
+            if self._runs_away(piece):
+                return "length"
+        return None
+
+    def finish(self, reason: FinishReason) -> None:
+        self._send(self._assembler.flush())
+        if not self.cancelled:
+            self.emit(Finished(reason, Usage(len(self.prompt), self._completion_tokens)))
+
+    def fail(self, error: LanguageModelError) -> None:
+        if not self.cancelled:
+            self.emit(Failed(error))
+
+    def _send(self, text: str) -> None:
+        if text and not self.cancelled:
+            self.emit(TextDelta(text))
+
+    def _runs_away(self, piece: bytes) -> bool:
+        self._whitespace_run = self._whitespace_run + len(piece) if piece.isspace() else 0
+        return self.request.json_schema is not None and self._whitespace_run > _RUNAWAY_WHITESPACE

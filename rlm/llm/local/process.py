@@ -1,0 +1,168 @@
+"""The local language model's process: started, watched, started again after a crash, and ended with us."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+import httpx
+
+State = Literal["loading", "ready", "failed", "stopped"]
+
+_POLL_SECONDS = 0.5
+_HEALTH_TIMEOUT_SECONDS = 10.0
+_TERMINATE_SECONDS = 8.0
+# A crash on one odd prompt is worth a restart; a model that dies every time is not worth loading for ever.
+_RESTART_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+_STEADY_SECONDS = 600.0
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """What the process is doing, for how many seconds, and why if it failed."""
+
+    state: State
+    seconds: float
+    reason: str = ""
+    hint: str = ""
+
+
+class LocalModelProcess:
+    """A child that serves a model on a Unix socket only this user can reach.
+
+    It gets no variable of our environment that could hold a secret. `socket` stays the same over restarts.
+    """
+
+    def __init__(
+        self,
+        model: Path,
+        log: Path,
+        *,
+        command: Sequence[str] | None = None,
+        restart_delays: Sequence[float] = _RESTART_DELAYS_SECONDS,
+    ) -> None:
+        """Starts at once and returns before the model is loaded; `command` is for tests and gets `--uds SOCKET`.
+
+        `restart_delays` are the seconds before each restart in a row; one crash more and it gives up.
+        """
+        self._restart_delays = restart_delays
+        self._folder = tempfile.TemporaryDirectory(prefix="leadline-llm-")
+        self.socket = Path(self._folder.name) / "socket"
+        self._command = command or (sys.executable, "-m", "rlm.llm.local.server", "--model", str(model))
+        self._log = log
+        self._child: subprocess.Popen[bytes] | None = None
+        self._closing = threading.Event()
+        self._changed = threading.Condition()
+        self._state = ProcessState("loading", 0.0)
+        self._since = time.monotonic()
+        self._watch = threading.Thread(target=self._run, name="language-model", daemon=True)
+        self._watch.start()
+
+    def state(self) -> ProcessState:
+        """As last seen, at most a second ago."""
+        with self._changed:
+            now = self._state
+            return ProcessState(now.state, round(time.monotonic() - self._since, 1), now.reason, now.hint)
+
+    def wait_ready(self, timeout_seconds: float) -> ProcessState:
+        """The state once it is no longer `loading`, or when the time is up."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._state.state != "loading", timeout_seconds)
+        return self.state()
+
+    def close(self) -> None:
+        """End the child, by force if it must be, and remove the socket."""
+        self._closing.set()
+        self._watch.join()
+        self._folder.cleanup()
+
+    def _run(self) -> None:
+        try:
+            self._supervise()
+        except OSError as error:
+            self._become(
+                "failed", f"The language model's process cannot be started: {error}.", "Check its log's folder."
+            )
+
+    def _supervise(self) -> None:
+        crashes = 0
+        while not self._closing.is_set():
+            begun = time.monotonic()
+            with self._log.open("ab") as log:
+                self._child = self._start(log)
+                self._follow(self._child)
+            if self._closing.is_set():
+                break
+            crashes = 1 if time.monotonic() - begun > _STEADY_SECONDS else crashes + 1
+            if crashes > len(self._restart_delays):
+                self._give_up(crashes, self._child.returncode)
+                return
+            # At once, not only when the next child is started: until then nobody listens.
+            self._become("loading")
+            self._closing.wait(self._restart_delays[crashes - 1])
+        self._become("stopped")
+
+    def _give_up(self, crashes: int, status: int) -> None:
+        reason = f"The language model's process ended {crashes} times in a row, at last with status {status}."
+        killed = "It was killed, as it is when memory runs out: it needs 4 GB. " if status == -signal.SIGKILL else ""
+        self._become("failed", reason, f"{killed}See {self._log} for the reason.")
+
+    def _start(self, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+        command = [*self._command, "--uds", str(self.socket), "--parent-pid", str(os.getpid())]
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+
+    def _follow(self, child: "subprocess.Popen[bytes]") -> None:
+        """Until the child ends or we close; its health is asked until it is ready, then only whether it lives."""
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://llm") as client:
+            while child.poll() is None:
+                if self._state.state == "loading":
+                    self._ask(client)
+                if self._closing.wait(_POLL_SECONDS):
+                    _end(child)
+                    return
+
+    def _ask(self, client: httpx.Client) -> None:
+        # Knock first: a refused connection leaves httpx's transport with an open socket.
+        if not _listens(self.socket):
+            return
+        # One long step of the engine, or a child that just died: the next look will tell.
+        with contextlib.suppress(httpx.HTTPError, ValueError):
+            health = client.get("/health", timeout=_HEALTH_TIMEOUT_SECONDS).json()
+            if health["status"] != "loading":
+                self._become(health["status"], health.get("reason", ""), health.get("hint", ""))
+
+    def _become(self, state: State, reason: str = "", hint: str = "") -> None:
+        with self._changed:
+            self._state, self._since = ProcessState(state, 0.0, reason, hint), time.monotonic()
+            self._changed.notify_all()
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(_TERMINATE_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()

@@ -1,0 +1,98 @@
+"""From messages to token ids, with nothing cut and no authority for control tokens written in a message."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rlm.errors import ContextTooLongError
+from rlm.llm.local.generation import ChatMessage
+
+TokenIds = npt.NDArray[np.int64]
+
+# A noncharacter: Unicode reserves it for a program's own use, so no text may rely on it.
+_SEAM = "\ufdd0"
+_REPLACEMENT = "\ufffd"
+_LONGEST_UTF8_CHARACTER = 4
+
+
+class ChatTokenizer(Protocol):
+    """The vendor's tokenizer; `encode` may cut its input at `encode_limit` tokens without saying so."""
+
+    @property
+    def encode_limit(self) -> int: ...
+
+    @property
+    def control_tokens(self) -> Sequence[str]: ...
+
+    def render(self, messages: Sequence[Mapping[str, str]]) -> str: ...
+
+    def encode(self, text: str) -> TokenIds: ...
+
+
+class PromptEncoder:
+    """Renders messages with the model's chat template and tokenizes them.
+
+    A message that contains a control token such as `<|im_start|>` could otherwise end its own turn and speak as the
+    system. The text is kept as written, but tokenized in two pieces there, so that the model reads ordinary letters.
+    """
+
+    def __init__(self, tokenizer: ChatTokenizer, *, context_tokens: int) -> None:
+        self._tokenizer = tokenizer
+        self._limit = min(context_tokens, tokenizer.encode_limit)
+        self._seams = [(token, token[:1] + _SEAM + token[1:]) for token in tokenizer.control_tokens]
+
+    def encode(self, messages: Sequence[ChatMessage], *, answer_tokens: int) -> TokenIds:
+        """Token ids of the prompt; raises ContextTooLongError unless `answer_tokens` more fit the window after it."""
+        rendered = self._tokenizer.render(
+            [{"role": message.role, "content": self._defused(message.content)} for message in messages]
+        )
+        pieces = rendered.split(_SEAM)
+        encoded = [self._tokenizer.encode(piece) for piece in pieces if piece]
+        # A piece that fills the tokenizer's limit may have been cut there; counting it again in smaller pieces tells.
+        cut = any(len(ids) >= self._tokenizer.encode_limit for ids in encoded)
+        self.require_window(
+            self._count(pieces) if cut else sum(len(ids) for ids in encoded), answer_tokens=answer_tokens
+        )
+        return np.concatenate(encoded)
+
+    def encode_text(self, text: str) -> TokenIds:
+        """Token ids of a part of an answer; control tokens in it are letters here as well."""
+        pieces = self._defused(text).split(_SEAM)
+        encoded = [self._tokenizer.encode(piece) for piece in pieces if piece]
+        if any(len(ids) >= self._tokenizer.encode_limit for ids in encoded):
+            self.require_window(self._count(pieces), answer_tokens=1)
+        return np.concatenate(encoded)
+
+    def require_window(self, count: int, *, answer_tokens: int) -> None:
+        """Raises ContextTooLongError unless so many tokens of prompt and answer fit."""
+        if count + answer_tokens > self._limit:
+            raise ContextTooLongError(
+                f"The prompt has {count:,} tokens and {answer_tokens:,} more are kept for the answer; "
+                f"the model's window is {self._limit:,} tokens.",
+                prompt_tokens=count,
+                limit_tokens=self._limit,
+            )
+
+    def _defused(self, content: str) -> str:
+        text = content.encode("utf-8", "replace").decode().replace(_SEAM, _REPLACEMENT)
+        for token, parted in self._seams:
+            text = text.replace(token, parted)
+        return text
+
+    def _count(self, pieces: Sequence[str]) -> int:
+        # Every token stands for at least one byte, so text with fewer bytes than the limit is never cut.
+        size = (self._tokenizer.encode_limit - 1) // _LONGEST_UTF8_CHARACTER
+        return sum(len(self._tokenizer.encode(part)) for piece in pieces for part in _parts(piece, size))
+
+
+def _parts(text: str, size: int) -> Iterator[str]:
+    """The text in parts of at most `size` characters, cut before a space where there is one, as tokens begin there."""
+    start = 0
+    while start < len(text):
+        end = start + size
+        space = text.rfind(" ", start + 1, end) if end < len(text) else -1
+        end = space if space > start else end
+        yield text[start:end]
+        start = end

@@ -1,0 +1,209 @@
+"""The OpenAI chat protocol as this server speaks it: requests in, objects and stream chunks out.
+
+What the engine cannot do (tools, several choices, penalties) is refused, not ignored.
+"""
+
+import json
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rlm.errors import ContextTooLongError, LanguageModelError, LanguageModelRefusedError
+from rlm.llm.local.generation import (
+    ANY_JSON_OBJECT,
+    ChatMessage,
+    Context,
+    FinishReason,
+    GenerationRequest,
+    LikelihoodRequest,
+    Role,
+    Usage,
+)
+
+_ROLES: Mapping[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+
+STREAM_END = b"data: [DONE]\n\n"
+
+
+class TextPart(BaseModel):
+    """A part of a message; only text is read."""
+
+    type: Literal["text"]
+    text: str
+
+
+class Message(BaseModel):
+    """A message as clients send it."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart] | None = None
+
+    def to_chat_message(self) -> ChatMessage:
+        """The message with its parts joined."""
+        if isinstance(self.content, list):
+            return ChatMessage(_ROLES[self.role], "".join(part.text for part in self.content))
+        return ChatMessage(_ROLES[self.role], self.content or "")
+
+
+class NamedSchema(BaseModel):
+    """A JSON schema under the name the client gave it."""
+
+    name: str = ""
+    schema_: dict[str, Any] = Field(alias="schema")
+
+
+class TextFormat(BaseModel):
+    """Unconstrained text."""
+
+    type: Literal["text"]
+
+
+class JSONObjectFormat(BaseModel):
+    """Some JSON object."""
+
+    type: Literal["json_object"]
+
+
+class JSONSchemaFormat(BaseModel):
+    """JSON that obeys a schema."""
+
+    type: Literal["json_schema"]
+    json_schema: NamedSchema
+
+
+ResponseFormat = Annotated[TextFormat | JSONObjectFormat | JSONSchemaFormat, Field(discriminator="type")]
+
+
+class StreamOptions(BaseModel):
+    """Whether a stream ends with a chunk that reports usage."""
+
+    include_usage: bool = False
+
+
+class ContextBody(BaseModel):
+    """A text that is added to the last message, how answers to that begin, and how they go on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    lead: str = ""
+    continuations: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=64)]
+
+
+class ChatCompletionRequest(BaseModel):
+    """The body of `POST /v1/chat/completions`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1)]
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
+    seed: int | None = None
+    response_format: ResponseFormat | None = None
+    n: Literal[1] | None = None
+    user: str | None = None
+    log_likelihoods: Annotated[list[ContextBody], Field(min_length=1, max_length=64)] | None = None
+    """This server's own: nothing is generated, and the content is what `Engine.submit` says."""
+
+    def to_engine_request(self) -> GenerationRequest | LikelihoodRequest:
+        """The request in the engine's terms; what is left out has the protocol's defaults."""
+        if self.log_likelihoods is not None:
+            contexts = tuple(Context(each.text, tuple(each.continuations), each.lead) for each in self.log_likelihoods)
+            return LikelihoodRequest(tuple(message.to_chat_message() for message in self.messages), contexts)
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return GenerationRequest(
+            messages=tuple(message.to_chat_message() for message in self.messages),
+            max_tokens=self.max_completion_tokens or self.max_tokens,
+            temperature=1.0 if self.temperature is None else self.temperature,
+            top_p=1.0 if self.top_p is None else self.top_p,
+            stop=tuple(stop),
+            seed=self.seed,
+            json_schema=self._json_schema(),
+        )
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream has to end with its usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def _json_schema(self) -> str | None:
+        match self.response_format:
+            case JSONObjectFormat():
+                return ANY_JSON_OBJECT
+            case JSONSchemaFormat(json_schema=named):
+                return json.dumps(named.schema_)
+            case _:
+                return None
+
+
+class CompletionWriter:
+    """Renders one answer, as a whole or in chunks, under one id."""
+
+    def __init__(self, model: str) -> None:
+        self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+
+    def completion(self, text: str, reason: FinishReason, usage: Usage) -> dict[str, Any]:
+        """The answer as one `chat.completion` object."""
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
+        return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _usage_object(usage)}
+
+    def delta(self, text: str, *, first: bool) -> bytes:
+        """A piece of the answer as a stream event; the first one also names the role."""
+        return self._chunk({"role": "assistant", "content": text} if first else {"content": text}, None)
+
+    def end(self, reason: FinishReason) -> bytes:
+        """The stream event that says why the answer ended."""
+        return self._chunk({}, reason)
+
+    def usage(self, usage: Usage) -> bytes:
+        """The stream event that reports usage."""
+        return server_sent_event(
+            {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": _usage_object(usage)}
+        )
+
+    def _chunk(self, delta: Mapping[str, str], reason: FinishReason | None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": None}
+        return server_sent_event({**self._head, "object": "chat.completion.chunk", "choices": [choice]})
+
+
+def server_sent_event(payload: Mapping[str, Any]) -> bytes:
+    """One event of a stream."""
+    return b"data: " + json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def error_object(message: str, *, code: str, kind: str, param: str | None = None) -> dict[str, Any]:
+    """An error as OpenAI clients read it."""
+    return {"error": {"message": message, "type": kind, "code": code, "param": param}}
+
+
+def error_status(error: LanguageModelError) -> tuple[int, dict[str, Any]]:
+    """Status and body for an error of the engine; what is not the client's doing is 503."""
+    match error:
+        case ContextTooLongError():
+            body = error_object(
+                error.detail, code="context_length_exceeded", kind="invalid_request_error", param="messages"
+            )
+            body["error"] |= {"prompt_tokens": error.prompt_tokens, "limit_tokens": error.limit_tokens}
+            return 400, body
+        case LanguageModelRefusedError():
+            return 400, error_object(str(error), code=error.code, kind="invalid_request_error")
+        case _:
+            return 503, error_object(str(error), code=error.code, kind="server_error")
+
+
+def _usage_object(usage: Usage) -> dict[str, int]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+    }

@@ -1,0 +1,124 @@
+"""The port of sub-calls: prompts in, replies or typed failures out, in order."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from rlm.cancelling import not_cancelled
+from rlm.errors import (
+    AnswerError,
+    BudgetExhaustedError,
+    ContextTooLongError,
+    LanguageModelError,
+    LanguageModelOutputError,
+    LanguageModelRefusedError,
+    LanguageModelTimeoutError,
+    LanguageModelUnavailableError,
+    UnpricedModelError,
+)
+from rlm.usage import Usage
+
+_RAISED: dict[str, type[AnswerError]] = {
+    kind.code: kind
+    for kind in (
+        BudgetExhaustedError,
+        ContextTooLongError,
+        LanguageModelOutputError,
+        LanguageModelRefusedError,
+        LanguageModelTimeoutError,
+        LanguageModelUnavailableError,
+        UnpricedModelError,
+    )
+}
+
+
+@dataclass(frozen=True)
+class SubCall:
+    """One request. `system` and the beginning of `prompt` are the same over a batch, so that prefix caches work.
+
+    `schema` is the JSON schema that the reply must follow, or None for free text. `purpose` names the operator, tool or
+    stage that asks (`answer`, `route`, `classify`, `llm_query`, …): it is shown in trajectories and is no part of what
+    is cached.
+    """
+
+    system: str
+    prompt: str
+    max_tokens: int
+    schema: Mapping[str, object] | None = None
+    purpose: str = "llm_query"
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """Everything that decides what is answered, as JSON values."""
+        return (self.system, self.prompt, self.max_tokens, self.schema)
+
+
+@dataclass(frozen=True)
+class SubReply:
+    """What the model answered. `cached` replies cost nothing; their `usage` is that of the call that paid.
+
+    A free-text reply that met its limit of tokens is `cut_off`, and is used as far as it goes.
+    """
+
+    text: str
+    usage: Usage
+    cached: bool = False
+    cut_off: bool = False
+
+
+@dataclass(frozen=True)
+class SubFailure:
+    """A call that has no reply: `code` is that of a `LeadlineError`, `detail` a sentence without internals.
+
+    `error` is what was raised, with its hint and when to come again; None where it came out of a log.
+    """
+
+    code: str
+    detail: str
+    usage: Usage = field(default_factory=Usage)
+    error: AnswerError | None = field(default=None, compare=False, repr=False)
+
+
+Finished = Callable[[int, SubReply | SubFailure], None]
+
+
+def ignore(position: int, result: SubReply | SubFailure) -> None:
+    """Nobody waits for single results."""
+
+
+def raised(failure: SubFailure) -> AnswerError:
+    """The error that a failure was, or one like it where it came out of a log."""
+    return failure.error or _RAISED.get(failure.code, LanguageModelError)(failure.detail)
+
+
+class SubCalls(Protocol):
+    """Bound to one run: its tenant, model, budget and cache."""
+
+    def run(
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+    ) -> Sequence[SubReply | SubFailure]:
+        """One result for each call, in the order of `calls`; a call that fails never takes another with it.
+
+        `finished` is told each call's position and result as soon as there is one, in any thread and before `run`
+        returns, so that a long batch is logged call by call. What it raises ends the batch and is raised here.
+
+        What the budget does not cover is not sent and comes back as `SubFailure("budget_exhausted")`. Raises
+        `RunCancelledError` soon after `cancelled` says so; requests in flight are given up.
+        """
+
+    def stream(
+        self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
+    ) -> Iterator[str | SubReply | SubFailure]:
+        """Pieces of one free-text reply as they arrive, and last the whole reply or its failure.
+
+        A reply that is cached or logged is one piece. The pieces are those of the reply: thoughts of a model that thinks
+        first are not among them, and joined they are its text, unless the last item is a failure. Raises as `run`.
+        """
+
+
+def reply_to(calls: SubCalls, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled) -> SubReply:
+    """The reply to one call. Raises the failure that it had instead."""
+    (result,) = calls.run([call], cancelled=cancelled)
+    if isinstance(result, SubFailure):
+        raise raised(result)
+    return result

@@ -1,0 +1,152 @@
+"""Whether a reply has the shape that was asked for, and how to ask once more when it has not."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NoReturn
+
+import regex
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError, best_match
+from jsonschema.validators import extend
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from rlm.errors import LanguageModelOutputError, LanguageModelRefusedError
+from rlm.llm.port import SubCall
+from rlm.llm.profiles import ModelProfile
+
+_THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)\s*", re.DOTALL)
+_FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL)
+_STARTS = re.compile(r"[{\[]")
+_MAX_STARTS = 20
+_PATTERN_SECONDS = 0.1
+_AGAIN = "An earlier reply was refused. {reason} Reply again, in the form that was asked for and with nothing else."
+
+
+def canonical(schema: Mapping[str, Any]) -> str:
+    """The same text for the same schema, its members in the order in which they were written: models follow it."""
+    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+
+
+def shaped(text: str, finish_reason: str, call: SubCall) -> str:
+    """The reply without what stands around it: as it is, or the JSON text that follows the call's schema.
+
+    Raises `LanguageModelOutputError` when it is empty, cut off, no JSON or not the schema's. JSON that is whole counts
+    even when the tokens ran out after it.
+    """
+    if finish_reason == "content_filter":
+        raise LanguageModelRefusedError("The server's content filter stopped the reply.", hint="Leave that text out.")
+    text = _THOUGHTS.sub("", text)
+    try:
+        return _free_text(text, finish_reason) if call.schema is None else _json_text(text, call.schema)
+    except LanguageModelOutputError as error:
+        if finish_reason != "length":
+            raise
+        cut = f"The reply was cut off at its limit of {call.max_tokens} tokens."
+        raise LanguageModelOutputError(cut, cut_off=True) from error
+
+
+def asked_again(call: SubCall, error: LanguageModelOutputError, profile: ModelProfile) -> SubCall | None:
+    """The call that may mend `error`: with more room, or saying what was wrong; None where neither would help.
+
+    What is said comes from the schema and never from the reply, which may hold a document's words.
+    """
+    if call.contexts:
+        return None
+    if not error.cut_off:
+        return replace(call, prompt=f"{call.prompt}\n\n{_AGAIN.format(reason=error.detail)}")
+    room = min(2 * call.max_tokens, profile.max_output_tokens)
+    return replace(call, max_tokens=room) if room > call.max_tokens else None
+
+
+def require_usable(schema: Mapping[str, Any]) -> None:
+    """Raises `LanguageModelRefusedError` for what is no JSON schema."""
+    _validator(canonical(schema))
+
+
+def _free_text(text: str, finish_reason: str) -> str:
+    if finish_reason == "length" or not text.strip():
+        raise LanguageModelOutputError("The reply was empty.")
+    return text
+
+
+def _json_text(text: str, schema: Mapping[str, Any]) -> str:
+    if not text.strip():
+        raise LanguageModelOutputError("The reply was empty.")
+    validator = _validator(canonical(schema))
+    reason = ""
+    for candidate, value in _candidates(text):
+        found = _violation(validator, value)
+        if found is None:
+            return candidate
+        reason = reason or found
+    raise LanguageModelOutputError(f"The reply does not follow the JSON schema: {reason or 'it is not JSON'}.")
+
+
+def _violation(validator: Any, value: object) -> str | None:  # noqa: ANN401 - the library has no types
+    """Where and by which rule of the schema, in the schema's own words."""
+    try:
+        error = best_match(validator.iter_errors(value))
+    except Unresolvable as error:
+        raise LanguageModelRefusedError("The JSON schema refers to one that is not part of it.") from error
+    return None if error is None else f"{'/'.join(map(str, error.schema_path))[:200]} is not kept"
+
+
+def _candidates(text: str) -> Iterator[tuple[str, object]]:
+    """Each JSON value that the reply may mean: all of it, what is fenced, and what begins at a bracket."""
+    for whole in (text, *_FENCED.findall(text)):
+        try:
+            yield whole.strip(), _DECODER.decode(whole.strip())
+        except (ValueError, RecursionError):
+            continue
+    for number, start in enumerate(_STARTS.finditer(text)):
+        if number == _MAX_STARTS:
+            return
+        try:
+            value, end = _DECODER.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            continue
+        yield text[start.start() : end], value
+
+
+@lru_cache(maxsize=64)
+def _validator(schema: str) -> Any:  # noqa: ANN401 - the library has no types
+    read = json.loads(schema)
+    try:
+        Draft202012Validator.check_schema(read)
+    except SchemaError as error:
+        where = "/".join(map(str, error.path)) or "its top"
+        raise LanguageModelRefusedError(f"The JSON schema cannot be used: {where} is wrong.") from error
+    if _has_member(read, "patternProperties"):
+        raise LanguageModelRefusedError("The JSON schema cannot be used: patternProperties are not supported.")
+    # An empty registry: a schema may come from a model's code, and must not make us fetch anything.
+    return _Validator(read, registry=Registry())
+
+
+def _pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[ValidationError]:
+    """The keyword, with an end: the library's own search may take for ever, and stops every other thread meanwhile."""
+    try:
+        if isinstance(value, str) and not regex.search(pattern, value, timeout=_PATTERN_SECONDS):
+            yield ValidationError("the pattern is not there")
+    except (regex.error, TimeoutError) as error:
+        raise LanguageModelRefusedError(
+            "The JSON schema has a pattern that cannot be used, or takes too long."
+        ) from error
+
+
+_Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})
+
+
+def _has_member(schema: object, name: str) -> bool:
+    members = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    return (isinstance(schema, dict) and name in schema) or any(_has_member(each, name) for each in members)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_no_constant)

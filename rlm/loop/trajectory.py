@@ -1,0 +1,82 @@
+"""What a run did: its cells, what they printed, and the sub-calls that they made."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rlm.cancelling import not_cancelled
+from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
+from rlm.usage import Usage
+
+# The purpose of the root model's own calls, which are no sub-calls of a cell.
+ROOT = "root"
+_KEPT_PER_TURN = 200
+
+
+@dataclass(frozen=True)
+class SubCallMade:
+    """One sub-call of a cell; `code` is that of its failure, or empty."""
+
+    purpose: str
+    prompt_chars: int
+    usage: Usage
+    cached: bool = False
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A reply of the root model and what became of it. `depth` counts from 0; `note` is what the host said of it.
+
+    `part` is empty for the run itself, and "1.2" for the second part of its first part.
+
+    `output` and `error` are as the model saw them. `made` are the first sub-calls of `subcalls` in all.
+    """
+
+    number: int
+    depth: int
+    code: str | None
+    note: str
+    output: str
+    error: str | None
+    seconds: float
+    subcalls: int
+    made: tuple[SubCallMade, ...]
+    part: str = ""
+
+
+Told = Callable[[Turn], None]
+
+
+def untold(_: Turn) -> None:
+    """Nobody follows the run."""
+
+
+class RecordedSubCalls:
+    """Sub-calls of a run with what they cost in all, and since the last turn."""
+
+    def __init__(self, inner: SubCalls) -> None:
+        self._inner = inner
+        self.usage = Usage()
+        self.count = 0
+        self._made: list[SubCallMade] = []
+
+    def run(
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+    ) -> Sequence[SubReply | SubFailure]:
+        results = self._inner.run(calls, cancelled=cancelled, finished=finished)
+        for call, result in zip(calls, results, strict=True):
+            cached = isinstance(result, SubReply) and result.cached
+            self.usage += Usage() if cached else result.usage
+            if call.purpose == ROOT:
+                continue
+            self.count += 1
+            if len(self._made) < _KEPT_PER_TURN:
+                code = result.code if isinstance(result, SubFailure) else ""
+                self._made.append(SubCallMade(call.purpose, len(call.prompt), result.usage, cached, code))
+        return results
+
+    def taken(self) -> tuple[int, tuple[SubCallMade, ...]]:
+        """The calls since this was last asked."""
+        count, made = self.count, tuple(self._made)
+        self.count, self._made = 0, []
+        return count, made

@@ -1,0 +1,70 @@
+"""What every way of answering shares: the port, and the parts of one request that strategies work with."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from retrieval.passages import Passage
+from rlm.cancelling import not_cancelled
+from rlm.corpus.corpus import Corpus
+from rlm.events import Event
+from rlm.llm.port import SubCalls
+from rlm.llm.profiles import ModelProfile
+from rlm.requests import AnswerScope, Wanted
+
+
+class Search(Protocol):
+    """Finds passages, best first, within the caller's scope; `top_k` at most."""
+
+    def __call__(self, query: str, top_k: int) -> Sequence[Passage]: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of one request, made once by `Answering`; everything in it is bound to the caller's scope.
+
+    `question` stands alone. `calls` spend the request's budget and are logged where the run is durable. `corpus` opens
+    the documents in scope, the same ones each time. `nonce` gives a new mark for untrusted text, the same ones again
+    where a run is resumed.
+    """
+
+    question: str
+    scope: AnswerScope
+    wanted: Wanted
+    profile: ModelProfile
+    calls: SubCalls
+    search: Search
+    corpus: Callable[[], Corpus]
+    nonce: Callable[[], str]
+    cancelled: Callable[[], bool] = not_cancelled
+
+
+class Strategy(Protocol):
+    """One way of answering.
+
+    `stream` runs in the thread that iterates it, yields what happens, and ends with `Drafted` unless it raises. The
+    `Delta`s that it yields, joined, are the draft's text. `context.cancelled` is asked before each call of a model;
+    closing the iterator between events works too.
+    """
+
+    def stream(self, context: Context) -> Iterator[Event]: ...
+
+
+class StageClock:
+    """Milliseconds by stage; a stage that runs again adds up."""
+
+    def __init__(self) -> None:
+        self._begun = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        """Books the time since the last lap under `stage`."""
+        now = time.perf_counter()
+        self._laps[stage] = self._laps.get(stage, 0.0) + (now - self._last) * 1000
+        self._last = now
+
+    def laps(self) -> dict[str, float]:
+        """Every stage so far, and `total`."""
+        laps = {**self._laps, "total": (self._last - self._begun) * 1000}
+        return {stage: round(milliseconds, 1) for stage, milliseconds in laps.items()}

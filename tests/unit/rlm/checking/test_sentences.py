@@ -1,0 +1,59 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlm.checking.sentences import sentence_around, sentence_spans, with_antecedent
+
+
+def split(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One. Two! Three?", ["One.", "Two!", "Three?"]),
+        ('He asked: "Really?" Yes.', ['He asked: "Really?"', "Yes."]),
+        (
+            "Mr. Smith met J. Doe in the U.S. capital. They left.",
+            ["Mr. Smith met J. Doe in the U.S. capital.", "They left."],
+        ),
+        (
+            "It fell by approx. 3 % in p. 4 of it. Then no more.",
+            ["It fell by approx. 3 % in p. 4 of it.", "Then no more."],
+        ),
+        ("東京。首都です。", ["東京。", "首都です。"]),
+        ("broken where the\npage was. Next", ["broken where the\npage was.", "Next"]),
+        ("# Heading\n- one\n- two\n\nText", ["# Heading", "- one", "- two", "Text"]),
+        ("  \n ", []),
+    ],
+)
+def test_sentences_end_where_readers_say_so(text: str, sentences: list[str]) -> None:
+    assert split(text) == sentences
+
+
+@settings(deadline=None)
+@given(st.text(st.sampled_from('aB .!?\n-。"U.S.'), max_size=80))
+def test_spans_are_in_order_and_leave_out_only_white_space(text: str) -> None:
+    spans = sentence_spans(text)
+    edges = [0, *(edge for span in spans for edge in span), len(text)]
+    assert edges == sorted(edges)
+    assert "".join(split(text)).split() == text.split() or "".join("".join(split(text)).split()) == "".join(
+        text.split()
+    )
+
+
+def test_the_sentences_around_a_span_are_those_it_touches() -> None:
+    text = "One here. Two here. Three here."
+    start = text.index("Two")
+    assert sentence_around(text, start, start + 3) == (start, start + len("Two here."))
+    assert sentence_around(text, 4, start + 3) == (0, start + len("Two here."))
+
+
+def test_a_sentence_that_leans_on_one_before_is_taken_with_it() -> None:
+    text = "It rained. Ann built the mill. She died in 1852."
+    start = text.index("She")
+    assert with_antecedent(text, start, len(text)) == (text.index("Ann"), len(text))
+    assert with_antecedent(text, text.index("Ann"), start - 1) == (text.index("Ann"), start - 1)
+    assert with_antecedent(text, 0, 10) == (0, 10)
+    assert with_antecedent(text, 3, 3) == (3, 3)

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from rlm.errors import LanguageModelUnavailableError
+from rlm.llm.local.generation import (
+    ANY_JSON_OBJECT,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    TextDelta,
+    Usage,
+)
+from rlm.llm.local.in_flight import InFlight
+
+
+def in_flight(*, stop: tuple[str, ...] = (), json_schema: str | None = None) -> tuple[InFlight, list[Event]]:
+    events: list[Event] = []
+    request = GenerationRequest((), stop=stop, json_schema=json_schema)
+    return InFlight(request, np.zeros(7, dtype=np.int64), events.append), events
+
+
+def test_every_token_counts_and_empty_text_is_not_sent() -> None:
+    generation, events = in_flight()
+    assert generation.take([b"Hi", b"\xe6\x9d", b"\xb1", b""]) is None
+    generation.finish("stop")
+    assert events == [TextDelta("Hi"), TextDelta("東"), Finished("stop", Usage(7, 4))]
+
+
+def test_a_stop_string_ends_the_answer() -> None:
+    generation, events = in_flight(stop=("END",))
+    assert generation.take([b"a", b"EN", b"D", b"b"]) == "stop"
+    assert events == [TextDelta("a")]
+
+
+@pytest.mark.parametrize(("json_schema", "ended"), [(ANY_JSON_OBJECT, "length"), (None, None)])
+def test_endless_white_space_ends_an_answer_under_a_schema_only(
+    json_schema: str | None, ended: FinishReason | None
+) -> None:
+    generation, _ = in_flight(json_schema=json_schema)
+    assert generation.take([b"{", *[b"        "] * 12]) is None
+    assert generation.take([b"\n     "]) == ended
+
+
+def test_white_space_between_values_does_not_add_up() -> None:
+    generation, _ = in_flight(json_schema=ANY_JSON_OBJECT)
+    assert generation.take([b"        ", b'"a"'] * 50) is None
+
+
+def test_prefill_is_over_with_the_first_token() -> None:
+    generation, _ = in_flight()
+    assert not generation.started
+    generation.take([b""])
+    assert generation.started
+
+
+def test_nothing_is_sent_after_cancelling() -> None:
+    generation, events = in_flight()
+    generation.cancel()
+    generation.take([b"late"])
+    generation.finish("stop")
+    generation.fail(LanguageModelUnavailableError("gone"))
+    assert events == []
+
+
+def test_a_failure_is_the_last_event() -> None:
+    generation, events = in_flight()
+    error = LanguageModelUnavailableError("gone")
+    generation.take([b"a"])
+    generation.fail(error)
+    assert events == [TextDelta("a"), Failed(error)]

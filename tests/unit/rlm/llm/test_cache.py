@@ -1,0 +1,43 @@
+from dataclasses import replace
+
+from ingest.catalog.replies import StoredReply
+from rlm.llm.cache import NoReplyCache, reply_key
+from rlm.llm.port import Context, SubCall
+from rlm.llm.profiles import ModelProfile
+
+PROFILE = ModelProfile("m", 8_000, 500)
+CALL = SubCall("Be brief.", "What is it?", 50, {"type": "object"}, "classify")
+
+
+def test_whatever_decides_the_reply_is_part_of_its_key() -> None:
+    keys = {
+        reply_key("ann", PROFILE, CALL),
+        reply_key("bob", PROFILE, CALL),
+        reply_key("ann", replace(PROFILE, name="other"), CALL),
+        reply_key("ann", replace(PROFILE, revision="2"), CALL),
+        reply_key("ann", PROFILE, replace(CALL, system="Be long.")),
+        reply_key("ann", PROFILE, replace(CALL, prompt="What is that?")),
+        reply_key("ann", PROFILE, replace(CALL, schema=None)),
+        reply_key("ann", PROFILE, replace(CALL, max_tokens=51)),
+        reply_key("ann", PROFILE, replace(CALL, system="", prompt="Be brief.What is it?")),
+        reply_key("ann", PROFILE, replace(CALL, contexts=(Context("x", ("a", "b")),))),
+        reply_key("ann", PROFILE, replace(CALL, contexts=(Context("x", ("a", "c")),))),
+        reply_key("ann", PROFILE, replace(CALL, contexts=(Context("x", ("a", "b"), "So: "),))),
+    }
+    assert len(keys) == 12
+
+
+def test_who_asks_and_how_much_at_once_is_no_part_of_it() -> None:
+    assert reply_key("ann", PROFILE, CALL) == reply_key("ann", PROFILE, replace(CALL, purpose="llm_query"))
+    assert reply_key("ann", PROFILE, CALL) == reply_key("ann", replace(PROFILE, parallel_calls=99), CALL)
+
+
+def test_half_a_surrogate_pair_has_a_key() -> None:
+    assert len(reply_key("ann", PROFILE, replace(CALL, prompt="\ud800"))) == 64
+
+
+def test_no_cache_keeps_nothing() -> None:
+    cache = NoReplyCache()
+    cache.put("ann", [StoredReply("k", "t", 1, 1, 1)])
+    assert cache.get("ann", ["k"]) == {}
+    assert cache.forget("ann") == 0

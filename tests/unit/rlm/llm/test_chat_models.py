@@ -1,0 +1,240 @@
+import asyncio
+import inspect
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import httpx2
+import openai
+import pytest
+
+from rlm.errors import (
+    ContextTooLongError,
+    LanguageModelError,
+    LanguageModelOutputError,
+    LanguageModelRefusedError,
+    LanguageModelTimeoutError,
+    LanguageModelUnavailableError,
+)
+from rlm.llm.chat_models import remote_chat_model, translated
+from rlm.llm.profiles import ModelProfile
+from tests.support.scripted_openai import Fault, ScriptedOpenAI, scripted_openai
+
+REQUEST = httpx2.Request("POST", "http://llm/v1/chat/completions")
+PROFILE = ModelProfile("any", 8192, 512)
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedOpenAI]:
+    with scripted_openai() as made:
+        yield made
+
+
+def vendor_errors() -> list[type[Exception]]:
+    found = [kind for _, kind in inspect.getmembers(openai, inspect.isclass) if issubclass(kind, openai.OpenAIError)]
+    return [*found, httpx2.ConnectError, httpx2.ReadTimeout, httpx2.RemoteProtocolError]
+
+
+@pytest.mark.parametrize("kind", vendor_errors(), ids=lambda kind: kind.__name__)
+def test_every_error_of_the_client_becomes_one_of_ours(kind: type[Exception]) -> None:
+    error = kind.__new__(kind)
+    error.args = ("secret detail",)
+    response = httpx2.Response(500, request=REQUEST)
+    for name, value in {
+        "message": "It broke.",
+        "body": None,
+        "code": None,
+        "request": REQUEST,
+        "response": response,
+    }.items():
+        try:
+            setattr(error, name, value)
+        except AttributeError:
+            continue
+    ours = translated(error)
+    assert isinstance(ours, LanguageModelError)
+    assert type(ours) is not LanguageModelError
+    assert ours.hint
+
+
+def refused(status: int, error: dict[str, object]) -> openai.BadRequestError:
+    response = httpx2.Response(status, request=REQUEST, json={"error": error})
+    return openai.BadRequestError(str(error["message"]), response=response, body=error)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.",
+        "The decoder prompt (length 5000) is longer than the maximum model length of 4096.",
+    ],
+)
+def test_vllms_words_for_a_prompt_that_is_too_long_are_understood(message: str) -> None:
+    ours = translated(refused(400, {"message": message, "type": "BadRequestError", "code": 400}))
+    assert isinstance(ours, ContextTooLongError)
+    assert ours.prompt_tokens is None
+
+
+def test_the_local_servers_counts_are_kept() -> None:
+    body = {"message": "Long.", "code": "context_length_exceeded", "prompt_tokens": 9000, "limit_tokens": 8192}
+    ours = translated(refused(400, body))
+    assert isinstance(ours, ContextTooLongError)
+    assert (ours.prompt_tokens, ours.limit_tokens) == (9000, 8192)
+
+
+def test_a_refusal_after_a_stream_began_is_still_a_refusal() -> None:
+    body = {"message": "The JSON schema cannot be used.", "code": "language_model_refused"}
+    ours = translated(openai.APIError("x", request=REQUEST, body=body))
+    assert isinstance(ours, LanguageModelRefusedError)
+    assert "schema" in ours.detail
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("busy", LanguageModelUnavailableError),
+        ("down", LanguageModelUnavailableError),
+        ("cut", LanguageModelUnavailableError),
+        ("unauthorized", LanguageModelRefusedError),
+        ("too_long", ContextTooLongError),
+        ("hang", LanguageModelTimeoutError),
+    ],
+)
+def test_a_servers_faults_are_typed(server: ScriptedOpenAI, fault: Fault, kind: type[LanguageModelError]) -> None:
+    server.fault = fault
+    model = remote_chat_model(server.url, PROFILE, timeout=httpx2.Timeout(2.0), max_retries=0)
+    with pytest.raises(kind) as caught:
+        list(model.stream("Count."))
+    if fault in ("busy", "down"):
+        assert caught.value.retry_after_seconds == 7  # type: ignore[attr-defined]
+
+
+def test_a_body_that_is_not_json_is_typed(server: ScriptedOpenAI) -> None:
+    server.fault = "not_json"
+    with pytest.raises((LanguageModelOutputError, LanguageModelUnavailableError)):
+        remote_chat_model(server.url, PROFILE, max_retries=0).invoke("Count.")
+
+
+def test_nobody_at_the_address_is_unavailable() -> None:
+    with pytest.raises(LanguageModelUnavailableError) as raised:
+        remote_chat_model("http://127.0.0.1:9/v1", PROFILE, max_retries=0).invoke("Count.")
+    assert not raised.value.reached
+
+
+def test_a_busy_server_is_asked_once_more(server: ScriptedOpenAI) -> None:
+    server.fault = "down"
+    with pytest.raises(LanguageModelUnavailableError):
+        remote_chat_model(server.url, PROFILE, max_retries=1).invoke("Count.")
+    assert len(server.requests) == 2
+
+
+def test_the_asynchronous_side_leaves_repetition_to_its_caller(server: ScriptedOpenAI) -> None:
+    server.fault = "down"
+    model = remote_chat_model(server.url, PROFILE, max_retries=3)
+
+    async def ask() -> None:
+        try:
+            async for _ in model.astream("Count."):
+                pass
+        finally:
+            await model.aclose()
+
+    with pytest.raises(LanguageModelUnavailableError):
+        asyncio.run(ask())
+    assert len(server.requests) == 1
+
+
+def test_what_the_asynchronous_side_sends_may_take_as_long_as_a_call() -> None:
+    sent: list[dict[str, float]] = []
+
+    async def refuse(request: httpx2.Request) -> httpx2.Response:
+        sent.append(request.extensions["timeout"])
+        return httpx2.Response(400, request=request, json={"error": {"message": "No."}})
+
+    async def ask() -> None:
+        model = remote_chat_model("http://llm/v1", replace(PROFILE, call_seconds=900.0))
+        await model.root_async_client._client.aclose()
+        model.root_async_client._client = httpx2.AsyncClient(transport=httpx2.MockTransport(refuse))
+        with pytest.raises(LanguageModelRefusedError):
+            await model.ainvoke("Count.")
+        await model.aclose()
+
+    asyncio.run(ask())
+    assert [(each["read"], each["connect"]) for each in sent] == [(900.0, 2.0)]
+
+
+@pytest.mark.parametrize(("hours", "least", "most"), [(1, 3_000, 3_600), (-1, 0, 0)])
+def test_a_date_says_how_long_to_wait_from_now(hours: int, least: float, most: float) -> None:
+    then = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
+    assert least <= _wait_that_was_asked_for(then) <= most
+
+
+def test_a_number_says_how_many_seconds_to_wait() -> None:
+    assert _wait_that_was_asked_for("12") == 12
+
+
+def _wait_that_was_asked_for(said: str) -> float:
+    response = httpx2.Response(503, request=REQUEST, headers={"Retry-After": said})
+    ours = translated(openai.InternalServerError("Down.", response=response, body=None))
+    assert isinstance(ours, LanguageModelUnavailableError)
+    assert ours.retry_after_seconds is not None
+    return ours.retry_after_seconds
+
+
+@pytest.mark.parametrize("said", ["", "soon", "nan", "inf"])
+def test_a_time_that_makes_no_sense_is_none(said: str) -> None:
+    response = httpx2.Response(429, request=REQUEST, headers={"Retry-After": said})
+    ours = translated(openai.RateLimitError("Busy.", response=response, body=None))
+    assert isinstance(ours, LanguageModelUnavailableError)
+    assert ours.retry_after_seconds is None
+
+
+def test_a_server_that_broke_off_had_the_request_and_one_that_nobody_reached_had_not() -> None:
+    for cause, reached in ((httpx2.ReadError("reset"), True), (httpx2.ConnectError("refused"), False)):
+        error = openai.APIConnectionError(request=httpx2.Request("POST", "http://x"))
+        error.__cause__ = cause
+        found = translated(error)
+        assert isinstance(found, LanguageModelUnavailableError)
+        assert (found.sent, found.reached, found.silent) == (reached, reached, False)
+
+
+@pytest.mark.parametrize("cause", [httpx2.ConnectTimeout("no answer"), httpx2.PoolTimeout("no place")])
+def test_a_connection_that_does_not_come_about_in_time_has_sent_nothing(cause: httpx2.TimeoutException) -> None:
+    error = openai.APITimeoutError(request=REQUEST)
+    error.__cause__ = cause
+    for found in (translated(error), translated(cause)):
+        assert isinstance(found, LanguageModelUnavailableError)
+        assert (found.sent, found.reached, found.silent) == (False, False, True)
+
+
+def said_by_status(status: int) -> LanguageModelError:
+    client = openai.OpenAI(api_key="none", base_url="http://llm/v1", http_client=httpx2.Client())
+    with client:
+        return translated(
+            client._make_status_error("No.", body=None, response=httpx2.Response(status, request=REQUEST))
+        )
+
+
+@pytest.mark.parametrize("status", [408, 504])
+def test_a_proxy_that_stopped_waiting_does_not_say_that_the_model_has(status: int) -> None:
+    assert isinstance(said_by_status(status), LanguageModelTimeoutError)
+
+
+@pytest.mark.parametrize(
+    ("status", "reached"), [(409, False), (425, False), (429, False), (500, False), (502, True), (503, False)]
+)
+def test_a_server_that_cannot_answer_now_may_be_asked_again(status: int, reached: bool) -> None:
+    found = said_by_status(status)
+    assert isinstance(found, LanguageModelUnavailableError)
+    assert (found.sent, found.reached) == (True, reached)
+
+
+def test_a_stream_that_ends_without_an_end_was_read_by_the_model(server: ScriptedOpenAI) -> None:
+    server.fault = "cut"
+    with pytest.raises(LanguageModelUnavailableError) as ended:
+        list(remote_chat_model(server.url, PROFILE, max_retries=0).stream("Count."))
+    found = translated(openai.APIError("The engine died.", request=REQUEST, body={"message": "The engine died."}))
+    assert isinstance(found, LanguageModelUnavailableError)
+    assert ended.value.reached
+    assert found.reached

@@ -1,0 +1,114 @@
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from rlm.llm.prices import Price
+from rlm.llm.profiles import BUILT_IN, LOCAL_QWEN, ModelProfile, ProfileFileError, Profiles, read_profiles
+
+
+def profile_file(folder: Path, content: str) -> Path:
+    path = folder / "profiles.toml"
+    path.write_text(content)
+    return path
+
+
+def test_a_model_is_found_by_its_name_or_by_a_pattern() -> None:
+    profiles = Profiles()
+    assert profiles.named("qwen2.5-coder-1.5b-instruct") == LOCAL_QWEN
+    found = profiles.named("Qwen/Qwen3-30B-A3B-Instruct-2507-FP8")
+    assert (found.name, found.cache_salt) == ("Qwen/Qwen3-30B-A3B-Instruct-2507-FP8", True)
+
+
+def test_a_model_that_nobody_described_gets_cautious_values() -> None:
+    unknown = Profiles().named("someone/model")
+    assert (unknown.context_tokens, unknown.writes_code, unknown.hedge_after_medians) == (32_768, False, None)
+    assert unknown.price is None
+    assert Profiles().named("someone/model", context_tokens=2_048).max_output_tokens == 512
+
+
+def test_a_server_with_a_smaller_window_makes_everything_fit_it() -> None:
+    found = Profiles().named("gpt-5-mini", context_tokens=16_384)
+    assert found.context_tokens == 16_384
+    assert found.slice_tokens <= found.max_prompt_tokens
+    assert Profiles().named("gpt-5-mini", context_tokens=9_000_000).context_tokens == 272_000
+
+
+def test_a_file_adds_models_and_changes_those_that_are_known(tmp_path: Path) -> None:
+    path = profile_file(
+        tmp_path,
+        """
+        [models."acme/large*"]
+        context_tokens = 64000
+        max_output_tokens = 4000
+        writes_code = true
+        root_advice = "Batch your sub-calls."
+        price = { prompt = 0.15, completion = "0.6" }
+        request_options = { extra_body = { chat_template_kwargs = { enable_thinking = false } } }
+
+        [models."gpt-5-mini"]
+        parallel_calls = 64
+        """,
+    )
+    profiles = read_profiles(path)
+    large = profiles.named("acme/large-v2")
+    assert large.price == Price(Decimal("0.15"), Decimal("0.6"))
+    assert large.request_options["extra_body"]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert large.root_advice == "Batch your sub-calls."
+    mini = profiles.named("gpt-5-mini")
+    assert (mini.parallel_calls, mini.context_tokens) == (64, 272_000)
+    assert profiles.named("gpt-5").parallel_calls == 16
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[models.x]\ncontext = 3", "no setting 'context'; there are context_tokens"),
+        ("[models.x]\ncontext_tokens = 9000", "max_output_tokens"),
+        ("[models.x]\ncontext_tokens = 'many'\nmax_output_tokens = 5", "context_tokens"),
+        ("[models.x]\ncontext_tokens = 500\nmax_output_tokens = 500", "leave room"),
+        ("[models.x]\ncontext_tokens = 900\nmax_output_tokens = 9\nprice = {prompt = -1, completion = 0}", "dollars"),
+        ("models = 3", "no tables"),
+        ("[[", "cannot be read"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_with_the_place(tmp_path: Path, content: str, said: str) -> None:
+    with pytest.raises(ProfileFileError, match=r"profiles\.toml") as refused:
+        read_profiles(profile_file(tmp_path, content))
+    assert said in refused.value.detail
+    assert "LEADLINE_MODEL_PROFILES" in refused.value.hint
+
+
+def test_a_missing_file_is_said() -> None:
+    with pytest.raises(ProfileFileError, match="cannot be read"):
+        read_profiles(Path("/nowhere/profiles.toml"))
+
+
+@pytest.mark.parametrize("profile", BUILT_IN, ids=lambda profile: profile.name)
+def test_a_slice_and_an_answer_fit_the_window(profile: ModelProfile) -> None:
+    assert profile.slice_tokens + profile.max_output_tokens + profile.thinking_tokens <= profile.context_tokens
+
+
+def test_the_local_model_gets_no_second_copies_and_no_runs_within_runs() -> None:
+    assert (LOCAL_QWEN.hedge_after_medians, LOCAL_QWEN.max_depth, LOCAL_QWEN.writes_code) == (None, 0, False)
+
+
+def test_another_revision_is_another_model() -> None:
+    old = ModelProfile("m", 8_000, 500)
+    assert old.fingerprint != ModelProfile("m", 8_000, 500, revision="2").fingerprint
+    assert old.fingerprint == ModelProfile("m", 16_000, 900, parallel_calls=9).fingerprint
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"batch_items": 0},
+        {"passages_per_call": 0},
+        {"parallel_calls": 0},
+        {"hedge_after_medians": 1.0},
+        {"slice_tokens": 7_900},
+    ],
+)
+def test_sizes_that_make_no_sense_are_refused(change: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="m: "):
+        ModelProfile("m", 8_000, 500, **change)  # type: ignore[arg-type]

@@ -1,0 +1,125 @@
+"""A model's lane, on an event loop of the test's own."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlm.llm.rate_limit import Lane, RetryBudget
+
+
+async def no_sleep(seconds: float) -> None:
+    await asyncio.sleep(0)
+
+
+def lane(places: int) -> Lane:
+    return Lane(places, clock=lambda: 0.0, sleep=no_sleep)
+
+
+async def settle() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def test_a_place_that_becomes_free_goes_to_whoever_holds_fewest() -> None:
+    async def scene() -> None:
+        shared = lane(3)
+        for _ in range(3):
+            await shared.enter("large")
+        waiting: list[asyncio.Future[None]] = [
+            asyncio.ensure_future(shared.enter(run)) for run in ("large", "large", "small", "small")
+        ]
+        await settle()
+        assert not any(each.done() for each in waiting)
+        shared.leave("large")
+        await settle()
+        assert [each.done() for each in waiting] == [False, False, True, False]
+        shared.leave("large")
+        await settle()
+        assert [each.done() for each in waiting] == [True, False, True, False]
+        for each in waiting:
+            each.cancel()
+
+    asyncio.run(scene())
+
+
+def test_giving_up_while_waiting_or_just_after_a_grant_leaks_no_place() -> None:
+    async def scene() -> None:
+        shared = lane(1)
+        await shared.enter("a")
+        waiting = [asyncio.ensure_future(shared.enter(run)) for run in ("b", "c", "d")]
+        await settle()
+        waiting[0].cancel()
+        shared.leave("a")  # c is granted the place …
+        waiting[1].cancel()  # … and gives up before it has seen that
+        await settle()
+        assert waiting[2].done()
+        shared.leave("d")
+        assert (shared.in_use, shared.has_room) == (0, True)
+
+    asyncio.run(scene())
+
+
+def test_a_hold_keeps_everyone_from_sending_until_it_is_over() -> None:
+    async def scene() -> None:
+        now = 0.0
+        slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            nonlocal now
+            slept.append(seconds)
+            now += seconds
+
+        shared = Lane(2, clock=lambda: now, sleep=sleep)
+        shared.hold(5.0)
+        assert not shared.take("a")
+        await shared.enter("a")
+        assert (now, slept) == (5.0, [5.0])
+
+    asyncio.run(scene())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans()), max_size=25))
+def test_never_more_than_the_places_and_everybody_gets_one(places: int, work: list[tuple[str, int, bool]]) -> None:
+    async def scene() -> None:
+        shared = lane(places)
+        inside: Counter[str] = Counter()
+        most = 0
+
+        async def visit(run: str, steps: int) -> None:
+            nonlocal most
+            await shared.enter(run)
+            inside[run] += 1
+            most = max(most, inside.total())
+            try:
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+            finally:
+                inside[run] -= 1
+                shared.leave(run)
+
+        tasks: list[tuple[asyncio.Future[None], bool]] = []
+        for run, steps, given_up in work:
+            tasks.append((asyncio.ensure_future(visit(run, steps)), given_up))
+            await asyncio.sleep(0)
+        for task, given_up in tasks:
+            if given_up:
+                task.cancel()
+        everyone: Awaitable[list[object]] = asyncio.gather(*(task for task, _ in tasks), return_exceptions=True)
+        await asyncio.wait_for(everyone, 10)
+        assert most <= places
+        assert shared.in_use == 0
+        assert not work or shared.has_room
+
+    asyncio.run(scene())
+
+
+def test_repetition_is_a_share_of_the_load() -> None:
+    budget = RetryBudget(share=0.1, at_most=3)
+    assert [budget.withdraw() for _ in range(4)] == [True, True, True, False]
+    for _ in range(11):
+        budget.deposit()
+    assert [budget.withdraw() for _ in range(2)] == [True, False]

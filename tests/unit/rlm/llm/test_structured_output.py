@@ -1,0 +1,134 @@
+import contextlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm.errors import LanguageModelError, LanguageModelOutputError, LanguageModelRefusedError
+from rlm.llm.port import SubCall
+from rlm.llm.profiles import ModelProfile
+from rlm.llm.structured_output import asked_again, require_usable, shaped
+
+LABELS = {
+    "type": "object",
+    "properties": {"labels": {"type": "array", "items": {"enum": ["a", "b"]}}},
+    "required": ["labels"],
+    "additionalProperties": False,
+}
+CALL = SubCall("", "Label these.", 100, LABELS)
+GOOD = '{"labels": ["a", "b"]}'
+PROFILE = ModelProfile("m", 8_000, 150)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        GOOD,
+        f"  {GOOD}\n",
+        f"```json\n{GOOD}\n```",
+        f"Here:\n\n```\n{GOOD}\n```\nGood luck!",
+        f"I looked at [all] of it {{carefully}}: {GOOD}. Done.",
+        f"<think>Is it {{a}}?</think>{GOOD}",
+    ],
+)
+def test_the_json_of_a_reply_is_found_however_it_is_wrapped(reply: str) -> None:
+    assert json.loads(shaped(reply, "stop", CALL)) == {"labels": ["a", "b"]}
+
+
+def test_json_that_was_whole_before_the_tokens_ran_out_counts() -> None:
+    assert shaped(GOOD + " " * 50, "length", CALL) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        ("", "empty"),
+        ("   \n", "empty"),
+        ("<think>I never stop", "empty"),
+        ("a and b", "not JSON"),
+        ('{"labels": ["a", "c"]}', "properties/labels/items/enum"),
+        ('{"labels": ["a"], "sure": true}', "additionalProperties"),
+        ('["a"]', "type"),
+        ('{"labels": NaN}', "not JSON"),
+        ("[" * 50_000, "not JSON"),
+    ],
+)
+def test_what_is_wrong_is_said_without_the_replys_own_words(reply: str, said: str) -> None:
+    with pytest.raises(LanguageModelOutputError, match=said) as refused:
+        shaped(reply, "stop", CALL)
+    assert not refused.value.cut_off
+    assert "sure" not in refused.value.detail
+
+
+def test_a_reply_of_words_needs_no_shape_but_must_be_whole() -> None:
+    free = SubCall("", "Say.", 100)
+    assert shaped("It is so.", "stop", free) == "It is so."
+    with pytest.raises(LanguageModelOutputError, match="100 tokens") as cut:
+        shaped("It is", "length", free)
+    assert cut.value.cut_off
+    with pytest.raises(LanguageModelRefusedError, match="filter"):
+        shaped("It", "content_filter", free)
+
+
+def test_a_cut_reply_gets_twice_the_room_up_to_the_models_own_limit() -> None:
+    cut = LanguageModelOutputError("Cut.", cut_off=True)
+    again = asked_again(CALL, cut, PROFILE)
+    assert again is not None
+    assert (again.max_tokens, again.prompt) == (150, CALL.prompt)
+    assert asked_again(again, cut, PROFILE) is None
+
+
+@pytest.mark.filterwarnings("ignore:Automatically retrieving remote references")
+def test_a_schema_never_makes_us_fetch_anything() -> None:
+    asked: list[str] = []
+
+    class Anyone(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            return None
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Anyone) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        far = {"type": "object", "properties": {"n": {"$ref": f"http://127.0.0.1:{server.server_port}/secret.json"}}}
+        with pytest.raises(LanguageModelRefusedError, match="refers to"):
+            shaped('{"n": 1}', "stop", SubCall("", "", 10, far))
+        server.shutdown()
+    assert asked == []
+
+
+@pytest.mark.parametrize("schema", [{"type": "sausage"}, {"properties": 7}, {"enum": "a"}, {"minimum": "1"}])
+def test_what_is_no_schema_is_refused_with_the_place(schema: dict[str, object]) -> None:
+    with pytest.raises(LanguageModelRefusedError, match=next(iter(schema))):
+        require_usable(schema)
+
+
+@given(st.text() | st.text(alphabet='{}[]",:ab \n`'), st.sampled_from(["stop", "length", ""]))
+def test_no_reply_breaks_it(reply: str, finish: str) -> None:
+    for call in (CALL, SubCall("", "", 10)):
+        with contextlib.suppress(LanguageModelError):
+            assert shaped(reply, finish, call).strip()
+
+
+@pytest.mark.parametrize("pattern", ["(a|aa)+$", "["])
+def test_a_pattern_that_takes_too_long_is_refused_and_stops_nothing(pattern: str) -> None:
+    call = SubCall("", "Name it.", 100, {"type": "string", "pattern": pattern})
+    with pytest.raises(LanguageModelRefusedError, match="pattern"):
+        shaped(json.dumps("a" * 5_000 + "!"), "stop", call)
+
+
+def test_a_pattern_is_kept_to() -> None:
+    call = SubCall("", "When?", 100, {"type": "string", "pattern": r"^\d{4}-\d\d$"})
+    assert shaped('"2024-05"', "stop", call) == '"2024-05"'
+    with pytest.raises(LanguageModelOutputError, match="pattern is not kept"):
+        shaped('"May 2024"', "stop", call)
+
+
+def test_patterns_of_members_are_refused_before_anything_is_asked() -> None:
+    with pytest.raises(LanguageModelRefusedError, match="patternProperties"):
+        require_usable({"type": "object", "properties": {"x": {"patternProperties": {"(a+)+$": {}}}}})

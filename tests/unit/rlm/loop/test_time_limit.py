@@ -1,0 +1,113 @@
+"""A run whose time ends in the middle of a cell."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from rlm.answers import Answer, AnswerStatus
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.port import SubCall, SubFailure, SubReply
+from rlm.llm.profiles import ModelProfile
+from rlm.loop.loop import Workspace
+from rlm.loop.strategy import RecursiveStrategy
+from rlm.operators.operators import Operators
+from rlm.sandbox.build import build_sandbox
+from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.limits import SandboxLimits
+from rlm.sandbox.port import Sandbox
+from tests.fakes.scripted_root import ScriptedRoot, in_code
+from tests.support.corpora import corpus_of
+
+PROFILE = ModelProfile("scripted", context_tokens=16_000, max_output_tokens=1_000, max_depth=1, writes_code=True)
+SAID = "The treaty of Ryswick was signed in 1697."
+DRAFT = f'draft("{SAID}", ["{SAID}"])'
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    made = build_sandbox(SandboxForm.PLAIN, SandboxLimits(cell_seconds=30.0, grace_seconds=0.3))
+    yield made
+    made.close()
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Setting(ScriptedRoot):
+    """Sub-models that take some time to answer, by the clock of the budget."""
+
+    def __init__(self, clock: Clock, seconds: float, *script: str) -> None:
+        super().__init__(*script)
+        self._clock, self._seconds = clock, seconds
+
+    def run(self, calls: Sequence[SubCall], **options: object) -> Sequence[SubReply | SubFailure]:
+        if calls[0].purpose != "root":
+            self._clock.now += self._seconds
+        return super().run(calls)
+
+
+def answer(
+    sandbox: Sandbox, *cells: str, takes: float, seconds: float = 10.0, documents: Sequence[str] = (SAID,)
+) -> Answer:
+    clock = Clock()
+    root = Setting(clock, takes, *map(in_code, cells))
+    budget = Budget(Limits(seconds=seconds), clock=clock)
+    space = Workspace(corpus_of(*documents), root, PROFILE, sandbox, Operators, budget=budget)
+    return RecursiveStrategy(space).answer("When was the treaty signed?")
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["grep('a')", "count('a')", "records()", "read('doc-1')", "outline()", "llm_query('b')", "records(by='document')"],
+)
+def test_after_the_time_no_tool_is_called_and_the_draft_is_the_answer(sandbox: Sandbox, call: str) -> None:
+    code = f"{DRAFT}\nllm_query('a')\nwhile True:\n    try:\n        {call}\n    except BaseException:\n        pass"
+    found = answer(sandbox, code, takes=11)
+    assert found.status is AnswerStatus.PARTIAL
+    assert found.text == f"{SAID} [1] (Not finished: The run's time is over.)"
+
+
+def test_what_was_found_in_time_can_still_be_handed_in(sandbox: Sandbox) -> None:
+    found = answer(sandbox, f'llm_query("a")\nsubmit("{SAID}", ["{SAID}"])', takes=11)
+    assert found.status is AnswerStatus.ANSWERED
+
+
+def test_what_was_handed_in_before_the_time_ended_the_cell_is_a_whole_answer(sandbox: Sandbox) -> None:
+    found = answer(sandbox, f'submit("{SAID}", ["{SAID}"])\nllm_query("a")\ncount("a")', takes=11)
+    assert found.status is AnswerStatus.ANSWERED
+    assert not any("time is over" in reason for reason in found.reasons)
+
+
+def test_long_after_the_time_nothing_can_be_handed_in(sandbox: Sandbox) -> None:
+    found = answer(sandbox, f'llm_query("a")\nsubmit("{SAID}", ["{SAID}"])', takes=100)
+    assert found.status is AnswerStatus.PARTIAL
+    assert found.citations == ()
+
+
+@pytest.mark.parametrize(
+    "code", ["while True: pass", "count(r'(a|aa)+$')", "grep(r'(a|aa)+$')", "records(by='start', pattern=r'(a|aa)+$')"]
+)
+def test_what_takes_long_is_stopped_by_the_clock(sandbox: Sandbox, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "while" in code:
+        monkeypatch.setattr("rlm.loop.time_limit._HANDING_IN_SECONDS", 0.2)
+    space = Workspace(
+        corpus_of(SAID, *["a" * 5_000 + "!"] * 3),
+        ScriptedRoot(in_code(f"{DRAFT}\n{code}")),
+        PROFILE,
+        sandbox,
+        Operators,
+        budget=Budget(Limits(seconds=1.0)),
+    )
+    begun = time.monotonic()
+    found = RecursiveStrategy(space).answer("When was the treaty signed?")
+    assert time.monotonic() - begun < 20
+    assert found.status is AnswerStatus.PARTIAL
+    assert found.reasons[0] == "The run's time is over."
