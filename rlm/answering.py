@@ -1,6 +1,7 @@
 """Answering a question within a caller's scope: condense → route → direct, table or recursive → check.
 
-The pipeline of every answer, whoever asks and wherever it runs. A strategy writes a draft; checking marks its sentences.
+The pipeline of every answer, whoever asks and wherever it runs. A strategy writes a draft, and checking marks its
+sentences.
 """
 
 from collections.abc import Callable, Iterator, Mapping

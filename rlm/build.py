@@ -159,7 +159,7 @@ class Making:
 
 
 def unasked(wanted: Wanted, profile: ModelProfile) -> Limits:
-    """What a recursive run without a budget may spend; money is limited where it costs some and nobody has confirmed."""
+    """What a recursive run without a budget may spend: money too, where it costs some and nobody has confirmed."""
     unlimited = wanted.confirm or profile.price in (None, FREE)
     return UNASKED if unlimited else replace(UNASKED, dollars=UNASKED_DOLLARS)
 

@@ -41,11 +41,16 @@ def searching(searcher: Searches, scope: AnswerScope) -> Search:
     return search
 
 
+def tokens_of(passage: Passage) -> int:
+    """About how many tokens a passage takes in a prompt."""
+    return estimated_tokens(passage.text) + _TOKENS_AROUND
+
+
 def within(passages: Iterable[Passage], tokens: int) -> list[Passage]:
     """The first of the passages that fit so many tokens together; at least the beginning of the first."""
     chosen: list[Passage] = []
     for passage in passages:
-        size = estimated_tokens(passage.text) + _TOKENS_AROUND
+        size = tokens_of(passage)
         if size > tokens:
             if not chosen:
                 text = passage.text[: max(1, 3 * tokens)]

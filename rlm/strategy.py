@@ -24,9 +24,9 @@ class Search(Protocol):
 class Context:
     """The parts of one request, made once by `Answering`; everything in it is bound to the caller's scope.
 
-    `question` stands alone; `queries` are words to search for besides it. `calls` spend the request's budget and are logged where the run is durable. `corpus` opens
-    the documents in scope, the same ones each time. `nonce` gives a new mark for untrusted text, the same ones again
-    where a run is resumed.
+    `question` stands alone; `queries` are words to search for besides it. `calls` spend the request's budget and are
+    logged where the run is durable. `corpus` opens the documents in scope, the same ones each time. `nonce` gives a new
+    mark for untrusted text, the same ones again where a run is resumed.
     """
 
     question: str

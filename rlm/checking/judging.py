@@ -25,14 +25,15 @@ SYSTEM = f"""You check whether the sentences of an answer are supported by the p
 
 Read each numbered sentence together with the passages whose numbers stand behind it, the question, and the titles and \
 headings of the passages. Judge as a fair and careful reader would:
-- "supported": someone who has read the cited passages would agree that they say this, in whatever words. Names, places \
-and times may come from the question, a title, a heading or a sentence before; "I" in a passage is its narrator or speaker.
+- "supported": someone who has read the cited passages would agree that they say this, in whatever words. Names, \
+places and times may come from the question, a title, a heading or a sentence before; "I" in a passage is its narrator \
+or speaker.
 - "partly": the passages support the main point, but not a detail of the sentence.
 - "not_supported": the passages do not say it, or say something else.
 A sentence that says what the passages do not mention is supported if they indeed do not mention it. Judge only \
 what a sentence states about the documents, not its style.
-Give a short reason in plain words for "partly" and "not_supported", naming what is missing or different; leave it empty \
-for "supported".
+Give a short reason in plain words for "partly" and "not_supported", naming what is missing or different; leave it \
+empty for "supported".
 
 {DATA_ONLY}"""
 

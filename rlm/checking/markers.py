@@ -13,6 +13,7 @@ from rlm.checking.sentences import sentence_spans
 _NUMBERS = r"\d{1,4}(?:\s*(?:[,;]|[-–—]|and|&)\s*(?:passages?\s+)?\d{1,4})*"
 # `[3]`, `[3, 5]`, `[3-5]`, `[passage 3]`, and the lenticular brackets that some models prefer.
 _GROUP = re.compile(rf"[\[【](?:passages?\s+)?({_NUMBERS})[\]】]", re.IGNORECASE)
+_BEGUN = re.compile(r"[\[【](?:p|pa|pas|pass|passa|passag|passages?\s*)?[\d\s,;&–—\-andpsge]*", re.IGNORECASE)
 _LONGEST_GROUP = 60
 _RANGE = re.compile(r"(\d{1,4})\s*[-–—]\s*(\d{1,4})|(\d{1,4})")
 _WIDEST_RANGE = 20
@@ -26,8 +27,8 @@ _CODE = re.compile(r"`+")
 class MarkedText:
     """Turns the pieces of a reply into the pieces of an answer, with markers numbered in the order of their use.
 
-    `number_of` gives the number that a passage's number becomes, None for one that no passage has: such a marker is left
-    out, and counted in `strangers`. `rest` is what stands behind the text, from `<support` on.
+    `number_of` gives the number that a passage's number becomes, None for one that no passage has: such a marker is
+    left out, and counted in `strangers`. `rest` is what stands behind the text, from `<support` on.
     """
 
     number_of: Callable[[int], int | None]
@@ -130,10 +131,8 @@ class MarkedText:
 
 
 def _may_become_group(text: str) -> bool:
-    return (
-        re.fullmatch(r"[\[【]\s*(?:p(?:a(?:s(?:s(?:a(?:g(?:e(?:s)?)?)?)?)?)?)?)?[\s\d,;&–—\-andpsge]*", text, re.I)
-        is not None
-    )
+    """True for the beginning of a group of markers that more text may complete."""
+    return _BEGUN.fullmatch(text) is not None
 
 
 def _read_numbers(numbers: str) -> Iterator[int]:
