@@ -21,6 +21,7 @@ from rlm.errors import RunCancelledError
 from rlm.profiles import ModelProfile
 from rlm.subcalls.batch import BoundSubCalls, Ended, kept_reply
 from rlm.subcalls.cache import NoReplyCache, ReplyCache
+from rlm.subcalls.generators import note_generators
 from rlm.subcalls.journey import Journey, Line, Settlements
 from rlm.subcalls.lanes import Clock, Lane, RetryBudget, Sleep
 from rlm.subcalls.port import SubCall, SubCalls, SubReply
@@ -51,6 +52,7 @@ class SubCallScheduler:
         self._closing: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
+        self._loop.call_soon(note_generators)
         self._thread = threading.Thread(target=self._loop.run_forever, name="sub-calls", daemon=True)
         self._thread.start()
 
