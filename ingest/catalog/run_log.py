@@ -8,10 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, insert, literal, select, update
 
 from ingest.catalog.active import COUNTED_TOKENS, ActiveDocument
+from ingest.catalog.conversations import keep_answer
 from ingest.catalog.database import read, write
 from ingest.catalog.holding import got_further
 from ingest.catalog.run_rows import end_run, log_entries, read_run
 from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, versions
+from ingest.conversations import KeptAnswer
 from ingest.documents import Job
 from ingest.errors import LeaseLostError
 from ingest.feed import Announce, to_nobody
@@ -76,8 +78,16 @@ class RunLog:
                 total.update(body["usage"])
         return dict(total)
 
-    def finish(self, job: Job, state: RunState, answer: Mapping[str, Any], *, seconds: float) -> None:
-        """End a run with its answer, in one commit."""
+    def finish(
+        self,
+        job: Job,
+        state: RunState,
+        answer: Mapping[str, Any],
+        *,
+        seconds: float,
+        kept: KeptAnswer | None = None,
+    ) -> None:
+        """End a run with its answer, and keep that with its conversation, in one commit."""
         with write(self._engine) as connection:
             ended = connection.execute(
                 update(jobs)
@@ -87,6 +97,8 @@ class RunLog:
             if not ended:
                 raise _lost(job)
             connection.execute(update(runs).where(runs.c.id == job.version_id).values(seconds=seconds))
+            if kept is not None:
+                keep_answer(connection, kept)
             end_run(connection, job.version_id, state, answer=answer)
         self._announce(job.tenant_id, {job.version_id})
 

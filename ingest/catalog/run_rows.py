@@ -45,6 +45,8 @@ def run_of(row: Row[Any]) -> Run:
         strategy=row.strategy,
         limits=row.limits,
         every_record=row.every_record,
+        history=row.history,
+        conversation_id=row.conversation_id,
         state=RunState(row.ended_as or row.job_state),
         attempt=row.attempt or 0,
         events=row.events,
