@@ -12,7 +12,8 @@ from ingest.conversations import Conversation, KeptAnswer
 class RowOut(Wire):
     """A record behind a computed answer: its `row` number in the table, from 1, its span, text and values by column.
 
-    Of a document that was `deleted` since, there is neither text nor values.
+    Numbers with decimals are strings, so that they are exact. Of a version that is `gone`, because its document was
+    deleted or replaced, there is neither text nor values.
     """
 
     document_id: str
@@ -23,7 +24,7 @@ class RowOut(Wire):
     end: int | None
     text: str
     values: dict[str, Any]
-    deleted: bool = False
+    gone: bool = False
 
 
 class RowPage(Wire):

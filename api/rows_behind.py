@@ -10,14 +10,12 @@ from rlm.answers import as_json
 
 
 def rows_behind(served: Services, kept: KeptAnswer, begin: int, limit: int) -> list[RowOut]:
-    """`limit` records from the one numbered `begin`, from 0, on; of deleted documents without what they say."""
+    """`limit` records from the one numbered `begin`, from 0, on; of versions that are gone without what they say."""
     deleted = served.conversations.deleted_documents({each.document_id for each in kept.rows_behind})
     found: list[RowOut] = []
     for part, numbers in _page(kept, begin, limit):
-        if part.document_id in deleted:
-            found += [_deleted(part, number) for number in numbers]
-        else:
-            found += _read(served, part, numbers)
+        gone = part.document_id in deleted
+        found += [_gone(part, number) for number in numbers] if gone else _read(served, part, numbers)
     return found
 
 
@@ -33,8 +31,10 @@ def _page(kept: KeptAnswer, begin: int, limit: int) -> Iterator[tuple[RowRanges,
 
 
 def _read(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]:
-    table = served.records.tables(part.version_id)[part.table]
-    names = [column.name for column in table.columns]
+    tables = served.record_tables.tables(part.version_id)
+    if part.table >= len(tables):  # the document was replaced, and nothing reads its former version any more
+        return [_gone(part, number) for number in numbers]
+    names = [column.name for column in tables[part.table].columns]
     return [
         RowOut(
             document_id=part.document_id,
@@ -46,11 +46,11 @@ def _read(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]
             text=served.texts.read(part.version_id, row.start, row.end),
             values=dict(zip(names, as_json(row.values), strict=True)),
         )
-        for row in served.records.rows(part.version_id, part.table, numbers)
+        for row in served.record_tables.rows(part.version_id, part.table, numbers)
     ]
 
 
-def _deleted(part: RowRanges, number: int) -> RowOut:
+def _gone(part: RowRanges, number: int) -> RowOut:
     return RowOut(
         document_id=part.document_id,
         version_id=part.version_id,
@@ -60,5 +60,5 @@ def _deleted(part: RowRanges, number: int) -> RowOut:
         end=None,
         text="",
         values={},
-        deleted=True,
+        gone=True,
     )

@@ -37,7 +37,7 @@ class Answers(Protocol):
         """What happens while the answer is made, to `Completed`. Raises at once what can still be refused for."""
 
 
-class Records(Protocol):
+class RecordReader(Protocol):
     """Reads the records of tables, as `ingest.tables.RecordTables` does."""
 
     def tables(self, version_id: str) -> tuple[RecordTable, ...]: ...
@@ -63,7 +63,7 @@ class Services:
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts
-    records: Records
+    record_tables: RecordReader
     intake: Intake
     searcher: CachedSearcher
     rewriting: RewritingSearcher
