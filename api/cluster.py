@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from api.language_model import open_language_model
+from api.language_model import model_costs, open_language_model
 from api.reranking import open_reranking
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.intake import Intake
+from ingest.tables import RecordTables
 from retrieval.models.store import ModelStore
 from retrieval.query_cache import CachedSearcher
 from retrieval.rewriting import RewritingSearcher
@@ -51,9 +52,11 @@ def open_cluster(
             runs=parts.runs,
             keys=parts.keys,
             batches=parts.batches,
+            conversations=parts.conversations,
             feed=parts.feed,
             blobs=parts.blobs,
             texts=parts.texts,
+            record_tables=RecordTables(parts.blobs),
             intake=Intake(
                 parts.catalog,
                 parts.blobs,
@@ -65,6 +68,7 @@ def open_cluster(
             searcher=asking.searcher,
             rewriting=asking.rewriting,
             answering=asking.answering,
+            model_costs=model_costs(settings),
             doorbell=doorbell,
             require_index=parts.generations.require_ready,
             delete=Collector(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,

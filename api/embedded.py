@@ -12,13 +12,14 @@ from typing import IO
 
 import structlog
 
-from api.language_model import open_language_model
+from api.language_model import model_costs, open_language_model
 from api.reranking import open_reranking
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.deletions import Leftovers
 from ingest.catalog.generations import GenerationRecords
@@ -31,6 +32,7 @@ from ingest.errors import DataFolderBusyError
 from ingest.feed import LocalFeed
 from ingest.intake import Intake
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.embedding import Embedder
@@ -190,6 +192,7 @@ def _assemble(
     sandbox = build_sandbox(settings.sandbox)
     stack.callback(sandbox.close)
     library = Library(catalog, texts, generations.encoder(), sandbox, replies)
+    conversations = Conversations(engine)
     answering = Answering(searcher, language_model, library, sub_calls)
     workers = WorkerThreads(
         jobs,
@@ -200,6 +203,7 @@ def _assemble(
         has_room=blobs.has_room_to_work,
         answer=RunTask(jobs, RunLog(engine, announce=feed.announce), answering),
         runs_at_once=settings.runs_at_once,
+        tidy=lambda: conversations.forget_old(settings.retention),
         open_builder=lambda stopping, slice_over: open_builder(records, shop, stopping, slice_over)[0],
     )
     services = Services(
@@ -208,10 +212,12 @@ def _assemble(
         jobs=jobs,
         keys=ApiKeys(engine),
         batches=batches,
+        conversations=conversations,
         feed=feed,
         runs=Runs(engine, announce=feed.announce),
         blobs=blobs,
         texts=texts,
+        record_tables=RecordTables(blobs),
         intake=Intake(
             catalog,
             blobs,
@@ -223,6 +229,7 @@ def _assemble(
         searcher=searcher,
         rewriting=RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
         answering=answering,
+        model_costs=model_costs(settings),
         doorbell=doorbell,
         delete=Collector(catalog, generations, texts, blobs).delete,
         require_index=generations.require_ready,

@@ -10,9 +10,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, insert, literal, select, update
 
+from ingest.catalog.conversations import keep_answer
 from ingest.catalog.database import json_text, portions, read, write
 from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument
 from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, versions
+from ingest.conversations import KeptAnswer
 from ingest.documents import Failure, Job, JobKind, VersionState
 from ingest.errors import LeaseLostError, LogEntryTooLargeError, RunNotFoundError
 from ingest.feed import Announce, to_nobody
@@ -78,8 +80,16 @@ class RunLog:
                 total.update(body["usage"])
         return dict(total)
 
-    def finish(self, job: Job, state: RunState, answer: Mapping[str, Any], *, seconds: float) -> None:
-        """End a run with its answer, in one commit."""
+    def finish(
+        self,
+        job: Job,
+        state: RunState,
+        answer: Mapping[str, Any],
+        *,
+        seconds: float,
+        kept: KeptAnswer | None = None,
+    ) -> None:
+        """End a run with its answer, and keep that with its conversation, in one commit."""
         with write(self._engine) as connection:
             ended = connection.execute(
                 update(jobs)
@@ -89,6 +99,8 @@ class RunLog:
             if not ended:
                 raise _lost(job)
             connection.execute(update(runs).where(runs.c.id == job.version_id).values(seconds=seconds))
+            if kept is not None:
+                keep_answer(connection, kept)
             end_run(connection, job.version_id, state, answer=answer)
         self._announce(job.tenant_id, {job.version_id})
 
@@ -155,6 +167,8 @@ def run_of(row: Row[Any]) -> Run:
         strategy=row.strategy,
         limits=row.limits,
         every_record=row.every_record,
+        history=row.history,
+        conversation_id=row.conversation_id,
         state=RunState(row.ended_as or row.job_state),
         attempt=row.attempt or 0,
         events=row.events,

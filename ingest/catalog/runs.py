@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.job_queue import queue_job
 from ingest.catalog.run_log import end_run, read_run, run_of, run_query
-from ingest.catalog.tables import jobs, run_documents, run_events, runs
+from ingest.catalog.tables import answers, jobs, run_documents, run_events, runs
 from ingest.documents import JobKind, Priority
 from ingest.errors import IdempotencyKeyReusedError, RunsFullError, RunStateError
 from ingest.feed import Announce, to_nobody
@@ -121,6 +121,7 @@ class Runs:
             for table in (run_events, run_documents):
                 connection.execute(delete(table).where(table.c.run_id == identifier))
             connection.execute(delete(jobs).where(jobs.c.kind == JobKind.RUN, jobs.c.version_id == identifier))
+            connection.execute(delete(answers).where(answers.c.id == identifier))
             connection.execute(delete(runs).where(runs.c.id == identifier))
 
     def _require_room(self, connection: Connection, tenant_id: str) -> None:
@@ -160,6 +161,8 @@ def _insert(connection: Connection, request: RunRequest, identifier: str) -> Non
             strategy=request.strategy,
             limits=dict(request.unasked if request.limits is None else request.limits),
             every_record=request.every_record,
+            history=[dict(message) for message in request.history],
+            conversation_id=request.conversation_id,
             events=0,
             calls=0,
             cached=0,

@@ -235,6 +235,9 @@ runs = Table(
     Column("strategy", String(32), nullable=False),
     Column("limits", JSON, nullable=False),
     Column("every_record", Boolean, nullable=False, server_default=false()),
+    # What was said before the question, and the conversation that the answer goes into.
+    Column("history", JSON, nullable=False, server_default="[]"),
+    Column("conversation_id", String(36)),
     Column("ended_as", String(16)),
     Column("events", Integer, nullable=False),
     Column("calls", Integer, nullable=False),
@@ -278,6 +281,37 @@ run_documents = Table(
     Column("document_id", String(36), nullable=False),
     Column("version_id", String(36), nullable=False),
     Index(None, "version_id"),
+)
+
+# A question begins one and follow-ups go on with it; `turns` numbers its answers, and counts deleted ones too.
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("sequence", _BIG, nullable=False),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("turns", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index(None, "tenant_id", "sequence", unique=True),
+    Index(None, "updated_at"),
+)
+
+# Answers that were given, without the records behind them, which have a column of their own: ranges of row numbers.
+answers = Table(
+    "answers",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id")),
+    Column("turn", Integer),
+    Column("question", Text, nullable=False),
+    Column("answer", JSON, nullable=False),
+    Column("rows_behind", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "conversation_id", "turn", unique=True),
+    Index(None, "created_at"),
 )
 
 deletions = Table(
