@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.evaluation.repeating import Repetition, VectorFile
+from tests.eval.repeating import Repetition, VectorFile
 from retrieval.index import DenseVector
 from tests.support.index_chunks import indexed_chunk
 

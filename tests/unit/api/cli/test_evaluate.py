@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 import structlog
@@ -46,15 +45,6 @@ def test_a_comparison_as_json_has_every_query(runs: Path) -> None:
     found = json.loads(done.output)["ndcg@10"]
     assert (found["first"], found["second"], found["mean"]) == (0.5, 1.0, 0.5)
     assert found["by_query"] == {"1": 0.0, "2": 1.0}
-
-
-def test_a_comparison_is_drawn_with_a_bar_for_each_query(runs: Path, tmp_path: Path) -> None:
-    drawn = tmp_path / "change.svg"
-    done = CliRunner().invoke(app, ["eval", "compare", f"{runs}:bm25", str(runs), "--plot", str(drawn)])
-
-    assert done.exit_code == 0, done.output
-    bars = ElementTree.parse(drawn).getroot().findall("{*}rect")
-    assert [bar[0].text for bar in bars] == ["+0.0000  1: who [b]was[/b] it", "+1.0000  2: why so"]
 
 
 def test_a_search_that_a_file_does_not_have_is_named_with_those_it_has(runs: Path) -> None:

@@ -1,4 +1,4 @@
-"""`leadline bench index`: search in an index of a million chunks, made of the data folder's own."""
+"""Search in an index of a million chunks, made of the data folder's own: `python -m tests.eval.index_growth`."""
 
 import multiprocessing
 import tempfile
@@ -26,7 +26,7 @@ from ingest.documents import VersionState
 from ingest.errors import DataFolderBusyError
 from retrieval.build import embedded_encoder, embedded_index, sparse_encoder
 from retrieval.clock import Clock
-from retrieval.evaluation.repeating import Repetition, VectorFile
+from tests.eval.repeating import Repetition, VectorFile
 from retrieval.fusion import Fusion
 from retrieval.index import DenseVector, IndexedChunk, Scope
 from retrieval.models.store import ModelStore
@@ -217,3 +217,7 @@ def _look(home: Path, models: Path, texts: list[str]) -> Looks:
                 _, found = made.search(scope, sparse=None, dense=encoder.query(text), limit=_TOP)
                 nearest.append([hit.id for hit in found])
     return Looks(search_ms, rank_ms, nearest, before, after)
+
+
+if __name__ == "__main__":
+    typer.run(index)
