@@ -48,7 +48,7 @@ def test_a_model_that_is_away_is_the_callers_to_hear_of() -> None:
 
 
 def test_of_two_hundred_turns_the_last_ones_reach_the_model_within_its_window() -> None:
-    turns = tuple(Message("user" if n % 2 else "assistant", f"Turn {n}. " + "words " * 500) for n in range(400))
+    turns = tuple(Message("user" if n % 2 else "assistant", f"Turn {n}. " + "words " * 100) for n in range(400))
     _, calls = condensed(written("When?"), turns, context_tokens=8_000)
     prompt = calls.calls[0].prompt
     assert "Turn 399." in prompt
