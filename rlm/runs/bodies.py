@@ -55,7 +55,7 @@ def call_entry(key: str, call: SubCall, result: SubReply | SubFailure, *, kind: 
     body: dict[str, Any] = {"purpose": call.purpose, "prompt": asked, "usage": asdict(result.usage)}
     cached = isinstance(result, SubReply) and result.cached
     if isinstance(result, SubReply):
-        body |= {"text": result.text, "cached": cached}
+        body |= {"text": result.text, "cached": cached, **({"cut_off": True} if result.cut_off else {})}
     else:
         body |= {"code": result.code, "detail": result.detail}
     used = paid(result)
@@ -99,7 +99,7 @@ def result_of(body: Mapping[str, Any]) -> SubReply | SubFailure:
     usage = Usage(**body["usage"])
     if "code" in body:
         return SubFailure(body["code"], body["detail"], usage)
-    return SubReply(body["text"], usage, body["cached"])
+    return SubReply(body["text"], usage, body["cached"], body.get("cut_off", False))
 
 
 def passages_entry(key: str, passages: Sequence[Passage]) -> Entry:
