@@ -52,7 +52,8 @@ def answer(request: dict[str, Any], find_parser: Callable[[str], ParserFunction]
     try:
         document = find_parser(request["media_type"])(Path(request["path"]))
         write_document(document, Path(request["folder"]), limits.text_bytes)
-        write_tables(table_finder_for(request["media_type"])(document.text), Path(request["folder"]))
+        found = table_finder_for(request["media_type"])(document.text)
+        write_tables(found, Path(request["folder"]), cpu_seconds=limits.cpu_seconds / 2)
     except LeadlineError as error:
         failure = error
     except MemoryError:

@@ -42,14 +42,13 @@ def delimited_table(text: str, *, declared: bool) -> list[FoundTable]:
 
     quoted = dialect.quoted
     try:
-        widths = Counter(len(cells) for _, _, cells in records())
+        width, end = _extent(records())
     except csv.Error:  # a quotation mark is open at the end: then such marks are plain characters
         quoted = False
-        widths = Counter(len(cells) for _, _, cells in records())
-    if not widths:
+        width, end = _extent(records())
+    if not width:
         return []
-    width = min(max(widths), MAX_COLUMNS)
-    (start, _, names), end = next(records()), max(end for _, end, _ in records())
+    start, _, names = next(records())
     titled = _is_header(names, (cells for _, _, cells in islice(records(), 1, None)))
 
     def rows() -> Iterator[TableRow]:
@@ -57,6 +56,14 @@ def delimited_table(text: str, *, declared: bool) -> list[FoundTable]:
             yield TableRow(begin, stop, (cells + [""] * (width - len(cells)))[:width])
 
     return [FoundTable("", unique_names(names if titled else [], width), start, end, rows)]
+
+
+def _extent(records: Iterable[tuple[int, int, list[str]]]) -> tuple[int, int]:
+    """The number of cells of the longest record, as far as a table has columns, and where the last one ends."""
+    width = end = 0
+    for _, stop, cells in records:
+        width, end = max(width, len(cells)), stop
+    return min(width, MAX_COLUMNS), end
 
 
 def _dialect(text: str) -> _Dialect:

@@ -8,14 +8,16 @@ import csv
 import errno
 import json
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ingest.parsing.cells import CellType, ColumnTyping
 from ingest.parsing.plain_files import open_plain_file, read_plain_file
-from ingest.parsing.tables import MAX_COLUMNS, FoundTable
+from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow
 from ingest.tables import Column, ColumnType, ParsedTable
 
 MAX_TABLES = 100
@@ -37,14 +39,22 @@ class TablesError(ValueError):
     """The files are not what `write_tables` writes."""
 
 
-def write_tables(found: Iterable[FoundTable], folder: Path) -> None:
-    """Tables without rows are left out. Of more tables than `MAX_TABLES` those with most rows are kept."""
-    typed = [each for table in found if (each := _typed(table)).rows]
-    kept = sorted(sorted(typed, key=lambda each: -each.rows)[:MAX_TABLES], key=lambda each: each.found.start)
+def write_tables(found: Iterable[FoundTable], folder: Path, *, cpu_seconds: float) -> None:
+    """Tables without rows are left out, and those of which there is no end in so much of this process's time.
+
+    Of more tables than `MAX_TABLES` those with most rows are kept.
+    """
+    deadline = time.process_time() + cpu_seconds
+    typed: list[_Typed] = []
+    with suppress(_TooSlowError):
+        typed.extend(_typed(table, deadline) for table in found)
+    most = sorted((each for each in typed if each.rows), key=lambda each: -each.rows)[:MAX_TABLES]
     listed: list[dict[str, Any]] = []
-    for each in kept:
+    for each in sorted(most, key=lambda each: each.found.start):
         try:
-            _write_rows(each, folder / _rows_file(len(listed)))
+            _write_rows(each, folder / _rows_file(len(listed)), deadline)
+        except _TooSlowError:
+            continue
         except OSError as error:
             if error.errno != errno.EFBIG:
                 raise
@@ -95,10 +105,21 @@ class _Typed:
     rows: int
 
 
-def _typed(table: FoundTable) -> _Typed:
+class _TooSlowError(Exception):
+    """The time for tables is over; the document goes on without those that are not done."""
+
+
+def _rows_until(table: FoundTable, deadline: float) -> Iterator[TableRow]:
+    for row in table.rows():
+        if time.process_time() > deadline:
+            raise _TooSlowError
+        yield row
+
+
+def _typed(table: FoundTable, deadline: float) -> _Typed:
     typings = [ColumnTyping() for _ in table.columns]
     rows = 0
-    for row in table.rows():
+    for row in _rows_until(table, deadline):
         rows += 1
         for typing, cell in zip(typings, row.cells, strict=True):
             if cell:
@@ -108,11 +129,11 @@ def _typed(table: FoundTable) -> _Typed:
     return _Typed(table, tuple(typing.type(prefer_comma=prefer_comma) for typing in typings), rows)
 
 
-def _write_rows(table: _Typed, path: Path) -> None:
+def _write_rows(table: _Typed, path: Path, deadline: float) -> None:
     canonical = [None if kind.type is ColumnType.TEXT else kind.canonical for kind in table.types]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        for number, row in enumerate(table.found.rows(), start=1):
+        for number, row in enumerate(_rows_until(table.found, deadline), start=1):
             cells = [write(cell) if write and cell else cell for write, cell in zip(canonical, row.cells, strict=True)]
             writer.writerow([number, row.start, row.end, *cells])
 
