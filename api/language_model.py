@@ -10,6 +10,7 @@ from retrieval.models.store import ModelStore
 from rlm.answering import ChatModel, LanguageModel
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.prices import FREE
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
 
 
@@ -103,3 +104,8 @@ def model_profile(settings: Settings) -> ModelProfile:
     found = profiles.named(settings.remote_llm[1], context_tokens=settings.llm_context_tokens)
     # The same model behind another server: only our own has the extension.
     return replace(found, log_likelihoods=False)
+
+
+def model_costs(settings: Settings) -> bool:
+    """True if the model's price is known, and not 0. Raises `ProfileFileError`."""
+    return settings.llm != "none" and model_profile(settings).price not in (None, FREE)

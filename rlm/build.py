@@ -4,9 +4,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from ingest.tables import RecordTables
 from langchain_core.language_models import BaseChatModel
 
+from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.embedding import Embedder
 from retrieval.search import Searches

@@ -19,6 +19,7 @@ from rlm.errors import RunCancelledError
 from rlm.llm.batch import BoundSubCalls, Ended, kept_reply
 from rlm.llm.budgets import Budget
 from rlm.llm.cache import NoReplyCache, ReplyCache
+from rlm.llm.generators import note_generators
 from rlm.llm.port import SubCall, SubCalls, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Clock, Lane, RetryBudget, Sleep
@@ -51,6 +52,7 @@ class SubCallScheduler:
         self._closing: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
+        self._loop.call_soon(note_generators)
         self._thread = threading.Thread(target=self._loop.run_forever, name="sub-calls", daemon=True)
         self._thread.start()
 

@@ -14,6 +14,7 @@ from rlm.corpus.handles import Handle
 from rlm.loop.given_texts import GivenTexts
 from rlm.operators.judged import NOTHING_CUT, JudgedBy, judged_by_beginning
 
+
 class ReadLog:
     """Spans of a corpus by what became of them in a run."""
 

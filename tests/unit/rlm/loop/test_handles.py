@@ -1,6 +1,6 @@
 import pytest
-
 from rlm.loop.spans import parse_handle, parse_handles, plain
+
 from rlm.sandbox.port import ToolError
 from tests.support.corpora import corpus_of
 

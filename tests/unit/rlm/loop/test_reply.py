@@ -1,5 +1,4 @@
 import pytest
-
 from rlm.loop.replies import NO_CODE, UNCLOSED, read_root_reply
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 from rlm.composing import compose
-from rlm.verification import Judged
-
 from rlm.loop.spans import OpenedSpans
 from rlm.loop.submitting import MAX_STATEMENTS, Submissions, Submitted
+from rlm.verification import Judged
+
 from rlm.sandbox.port import ToolError
 from tests.support.corpora import corpus_of
 

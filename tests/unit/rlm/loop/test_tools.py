@@ -4,14 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rlm.loop.spans import OpenedSpans
+from rlm.loop.submitting import Submissions
+from rlm.loop.toolbox import Descend, Toolbox, ToolContext
 
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.llm.port import SubFailure
 from rlm.llm.profiles import ModelProfile
-from rlm.loop.spans import OpenedSpans
-from rlm.loop.submitting import Submissions
 from rlm.loop.time_limit import TimeLimit
-from rlm.loop.toolbox import Descend, Toolbox, ToolContext
 from rlm.operators.operators import Operators
 from rlm.sandbox.port import ToolError
 from tests.fakes.scripted_root import ScriptedRoot
