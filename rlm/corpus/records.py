@@ -69,9 +69,7 @@ def split(
             yield from map(Record, unless_cancelled(_cut(corpus, span, by, pattern, cancelled), cancelled))
 
 
-def _cut(
-    corpus: Corpus, span: Handle, by: SplitBy, pattern: str, cancelled: Callable[[], bool]
-) -> Iterator[Handle]:
+def _cut(corpus: Corpus, span: Handle, by: SplitBy, pattern: str, cancelled: Callable[[], bool]) -> Iterator[Handle]:
     match by:
         case SplitBy.DOCUMENT:
             yield from [span] if len(span) else []
@@ -143,9 +141,7 @@ def _trimmed(corpus: Corpus, spans: Sequence[Handle]) -> Iterator[Handle]:
             yield span[start : start + len(stripped)]
 
 
-def _matches(
-    corpus: Corpus, span: Handle, pattern: str, cancelled: Callable[[], bool]
-) -> list[tuple[int, int]]:
+def _matches(corpus: Corpus, span: Handle, pattern: str, cancelled: Callable[[], bool]) -> list[tuple[int, int]]:
     """Where the pattern matches, counted within the span."""
     compiled = compile_pattern(pattern)
     walk = PatternWalk(corpus, compiled, spans=[span], seconds=_PATTERN_SECONDS, cancelled=cancelled)

@@ -35,7 +35,5 @@ def passages_in(spans: Sequence[Handle], passages: Sequence[Passage]) -> list[Pa
     return [
         passage
         for passage in passages
-        if any(
-            passage.start < span.end and span.start < passage.end for span in by_version.get(passage.version_id, ())
-        )
+        if any(passage.start < span.end and span.start < passage.end for span in by_version.get(passage.version_id, ()))
     ]

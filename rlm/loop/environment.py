@@ -1,7 +1,7 @@
 """The environment of a run: everything that it works with, made once for a question."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
@@ -45,7 +45,7 @@ class Environment:
     max_cells: int = MAX_CELLS
     depth: int = 0
     part: str = ""
-    before: Usage = Usage()
+    before: Usage = field(default_factory=Usage)
 
     @property
     def may_descend(self) -> bool:

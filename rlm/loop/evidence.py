@@ -90,7 +90,9 @@ class EvidenceFinder:
             return self._cited(handle)
         return Cited(handle, self._corpus.passage(handle), "")
 
-    def _quoted(self, quote: object, spans: Iterator[Handle], looked_in: str, number: int) -> Cited | QuoteNotFoundError:
+    def _quoted(
+        self, quote: object, spans: Iterator[Handle], looked_in: str, number: int
+    ) -> Cited | QuoteNotFoundError:
         if not isinstance(quote, str) or not quote.strip():
             raise ToolError(f"the quote of evidence {number} is a text that is not empty")
         if len(quote) > MAX_QUOTE_CHARS:
@@ -146,4 +148,8 @@ class EvidenceFinder:
             yield from (document.handle for document in self._corpus.documents)
 
     def _cited(self, span: Handle) -> Cited:
-        return Cited(span, self._corpus.passage(span, around=_AROUND_CHARS), self._corpus.text(span))
+        """A quotation with the text around it, unless the same words stand there before it."""
+        quote, around = self._corpus.text(span), self._corpus.passage(span, around=_AROUND_CHARS)
+        first = locate_exactly(quote, around.text)
+        is_first = first is not None and around.start + first[0] == span.start
+        return Cited(span, around if is_first else self._corpus.passage(span), quote)

@@ -6,13 +6,13 @@ as read only where it was printed within a cell's shown output, or stood in the 
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from math import ceil
 
 from rlm.answers import Coverage, Searched, SearchedDocument
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.loop.given_texts import GivenTexts
-from rlm.operators.judged import NOTHING_CUT, JudgedBy, judged_by_beginning
+from rlm.operators.judged import JudgedBy
+
 
 
 class ReadLog:
@@ -27,11 +27,10 @@ class ReadLog:
         self._texts = GivenTexts()
         self._unjudged: dict[tuple[str, Handle], str] = {}
         self._unanswered: dict[str, str] = {}
-        self._cut: set[Handle] = set()
         self._remarks: dict[Hashable, str] = {}
 
     def give(self, handle: Handle, text: str) -> None:
-        """Note a text that code was given."""
+        """Note a text that code was given: it was searched, and may be shown to a model."""
         self.search([handle])
         self._given.append(handle)
         self._texts.keep(handle, text)
@@ -48,31 +47,19 @@ class ReadLog:
         """Note spans that a model read."""
         _add(self._read, spans)
 
-    def judge(
-        self,
-        operator: str,
-        judgements: Iterable[tuple[Handle, JudgedBy]],
-        refused: Iterable[str] = (),
-        cut: Mapping[int, float] = NOTHING_CUT,
-    ) -> None:
-        """Note what an operator made of records.
+    def judge(self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()) -> None:
+        """Note what an operator made of records; `refused` are the codes of why it left some out.
 
-        `refused` are the codes of why it left some out; `cut[i]` is the share of the judgement's record that a model
-        was shown, where that was not all. A record that the same operator judges later is missed no more.
+        A record that the same operator judges later is missed no more.
         """
         why = ", ".join(code.replace("_", " ") for code in refused) or "no result"
-        for place, (handle, by) in enumerate(judgements):
+        for handle, by in judgements:
             if by is JudgedBy.NOBODY:
                 self._unjudged[operator, handle] = why
                 continue
             self._unjudged.pop((operator, handle), None)
-            if by is not JudgedBy.MODEL:
-                _add(self._inferred, [handle])
-            elif place in cut:
-                self._cut.add(handle)
-                self.read([handle[: ceil(len(handle) * cut[place])]])
-            else:
-                self.read([handle])
+            self.search([handle])
+            _add(self._read if by is JudgedBy.MODEL else self._inferred, [handle])
 
     def ask(self, prompt: str, failure: str = "") -> None:
         """Note a prompt of the run's code, with why it has no reply; one that is answered later is missed no more."""
@@ -101,13 +88,17 @@ class ReadLog:
         self._given += part._given
         self._unjudged |= part._unjudged
         self._unanswered |= part._unanswered
-        self._cut |= part._cut
         self._remarks |= part._remarks
 
     @property
     def worked(self) -> bool:
         """True once code has gone through some text, or had some judged."""
-        return bool(self._searched or self._read or self._inferred)
+        return bool(self._searched)
+
+    @property
+    def documents_searched(self) -> int:
+        """How many documents code went through, as a whole or in part, or had judged."""
+        return len(self._searched)
 
     def given(self, count: int) -> Sequence[Handle]:
         """The spans whose text code was given last, the last of them first."""
@@ -122,20 +113,17 @@ class ReadLog:
         """The three numbers; each token counts once. A document with records that were not judged has failed."""
         size = self._corpus.size
         failed = {handle.version_id for _, handle in self._unjudged}
-        read, searched, inferred = (each.keys() - failed for each in (self._read, self._searched, self._inferred))
-        tokens_read = min(size.tokens, sum(self._tokens(self._read[version]) for version in self._read))
-        tokens_known = sum(
-            self._tokens([span for each in (self._read, self._searched, self._inferred) for span in each.get(version, ())])
-            for version in {**self._read, **self._searched, **self._inferred}
-        )
+        inferred = self._inferred.keys() - self._read.keys()
+        tokens_read = min(size.tokens, self._tokens(self._read))
+        tokens_known = min(size.tokens, self._tokens(self._read, self._searched))
         return Coverage(
             tokens_in_scope=size.tokens,
             tokens_read=tokens_read,
-            tokens_searched=max(0, min(size.tokens, tokens_known) - tokens_read),
+            tokens_searched=max(0, tokens_known - tokens_read),
             units=size.documents,
-            units_read=len(read),
-            units_searched=len(searched - read - inferred),
-            units_inferred=len(inferred - read),
+            units_read=len(self._read.keys() - failed),
+            units_searched=len(self._searched.keys() - self._read.keys() - inferred - failed),
+            units_inferred=len(inferred - failed),
             units_failed=len(failed),
         )
 
@@ -167,21 +155,16 @@ class ReadLog:
             prompts = len(self._unanswered)
             why = ", ".join(dict.fromkeys(self._unanswered.values()))
             said.append(f"{prompts:,} {'sub-call has' if prompts == 1 else 'sub-calls have'} no reply: {why}.")
-        if cut := self._cut_short():
-            said.append(f"{judged_by_beginning(cut)}.")
         return tuple(said)
 
     @property
     def remarks(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self._remarks.values()))
 
-    def _cut_short(self) -> int:
-        """Count the records that were judged by their beginning, and of which the rest was not read either."""
-        merged = {version: _merged(self._read[version]) for version in {each.version_id for each in self._cut}}
-        return sum(not any(span.holds(handle) for span in merged[handle.version_id]) for handle in self._cut)
-
-    def _tokens(self, spans: Sequence[Handle]) -> int:
-        return sum(self._corpus.tokens(each) for each in _merged(spans))
+    def _tokens(self, *spans: Mapping[str, Sequence[Handle]]) -> int:
+        versions = dict.fromkeys(version for each in spans for version in each)
+        merged = (_merged([span for each in spans for span in each.get(version, ())]) for version in versions)
+        return sum(self._corpus.tokens(span) for spans_of_one in merged for span in spans_of_one)
 
 
 def _add(spans: dict[str, list[Handle]], more: Iterable[Handle]) -> None:

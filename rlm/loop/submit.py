@@ -4,15 +4,15 @@ Their form is checked here, so that the model can mend it: markers must name ent
 documents. Whether the evidence supports the answer is judged later, and no answer is refused for it.
 """
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from rlm.answers import Result
 from rlm.cancelling import not_cancelled
+from rlm.checking.markers import MarkedText
 from rlm.checking.sentences import sentence_spans
 from rlm.corpus.corpus import Corpus
-from rlm.loop.evidence import Cited, EvidenceFinder
+from rlm.loop.evidence import MAX_EVIDENCE, Cited, EvidenceFinder
 from rlm.loop.literals import CellCode
 from rlm.loop.read_log import ReadLog
 from rlm.loop.structured import MAX_ANSWER_CHARS, as_markdown, as_result
@@ -20,13 +20,12 @@ from rlm.sandbox.port import ToolError
 
 # What is wrong with the form of an answer is sent back so often, each kind of fault; then the answer is taken as it is.
 _MAX_SENT_BACK = 2
-_MARKERS = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _NOT_SAID = "The documents do not say."
 
 
 @dataclass(frozen=True)
 class Submission:
-    """An answer that was handed in: Markdown whose markers are the numbers of `cited`.
+    """An answer that was handed in: Markdown whose marker `[1]` names the first of `cited`, and so on.
 
     `result` is the value of a structured answer, and `how` says how code `computed` it. Not `found` says that the
     documents do not have the answer. `remarks` are for people. `part` is the question that a part of the run answered
@@ -34,7 +33,7 @@ class Submission:
     """
 
     text: str
-    cited: Mapping[int, Cited] = field(default_factory=dict)
+    cited: tuple[Cited, ...] = ()
     result: Result | None = None
     found: bool = True
     computed: bool = False
@@ -105,7 +104,7 @@ class Submissions:
             return "The answer was said to be computed, and the code states it as it is."
         return ""
 
-    def _with_evidence(self, text: str, evidence: object, *, written: bool) -> tuple[str, dict[int, Cited]]:
+    def _with_evidence(self, text: str, evidence: object, *, written: bool) -> tuple[str, tuple[Cited, ...]]:
         """The text with its markers, and what they name; `written` says that the model wrote the text."""
         entries = self._finder.find(evidence)
         lost = [str(each) for each in entries if not isinstance(each, Cited)]
@@ -115,21 +114,32 @@ class Submissions:
                 f"{'; '.join(lost[:5])}. Copy the words exactly as read() returns them, or leave the entry out. "
                 "Submitted again as it is, the sentence counts as one without evidence",
             )
-        known = {number: each for number, each in enumerate(entries, start=1) if isinstance(each, Cited)}
-        named = [int(number) for match in _MARKERS.finditer(text) for number in match[1].split(",")]
-        strange = sorted({number for number in named if not 0 < number <= len(entries)})
+        cited = [(number, each) for number, each in enumerate(entries, start=1) if isinstance(each, Cited)]
+        renumbered = {number: new for new, (number, _) in enumerate(cited, start=1)}
+        named, strange = set[int](), dict[int, None]()
+
+        def number_of(number: int) -> int | None:
+            if number > MAX_EVIDENCE:  # no marker, but a number in brackets, such as a year
+                return number
+            if 0 < number <= len(entries):
+                named.add(number)
+            else:
+                strange[number] = None
+            return renumbered.get(number)
+
+        marked = MarkedText(number_of)
+        text = marked.feed(text) + marked.close()
         if strange:
             said = ", ".join(f"[{number}]" for number in strange)
             count = f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}"
             self._send_back("markers", f"the answer has {said}, and evidence has {count}; markers count from [1]")
-        if known and not named:
-            return self._marked(text, known, written=written), known
-        text = _MARKERS.sub(lambda match: _kept(match, known), text)
-        return text.strip(), {number: known[number] for number in dict.fromkeys(named) if number in known}
+        if cited and not named:
+            text = self._marked(text, len(cited), written=written)
+        return text, tuple(each for _, each in cited)
 
-    def _marked(self, text: str, known: Mapping[int, Cited], *, written: bool) -> str:
+    def _marked(self, text: str, entries: int, *, written: bool) -> str:
         """The text with all markers after its only sentence; where it has several, the model is to place them."""
-        markers = "".join(f"[{number}]" for number in known)
+        markers = "".join(f"[{number}]" for number in range(1, entries + 1))
         if "\n" not in text and len(sentence_spans(text)) <= 1:
             return f"{text} {markers}"
         if written:
@@ -145,11 +155,6 @@ class Submissions:
         self._sent_back[fault] = self._sent_back.get(fault, 0) + 1
         if self._sent_back[fault] <= _MAX_SENT_BACK:
             raise ToolError(message)
-
-
-def _kept(match: re.Match[str], known: Mapping[int, Cited]) -> str:
-    """A marker for each number that names something."""
-    return "".join(f"[{number}]" for number in map(int, match[1].split(",")) if number in known)
 
 
 def _text(answer: object) -> str:
