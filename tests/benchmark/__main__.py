@@ -21,7 +21,6 @@ from tests.benchmark.service import serving
 from tests.benchmark.tasks.folder import TaskFolder
 from tests.benchmark.tasks.generate import TASKS, Spec, generate
 from tests.benchmark.tasks.labels import LABEL_SETS
-from tests.support.oracle import serving_oracle
 
 _MULTIPLES = {"k": 1_000, "m": 1_000_000}
 
@@ -56,11 +55,9 @@ def _run(options: argparse.Namespace) -> int:
             folder = generate(_spec(options), Path(scratch))
         else:
             folder = TaskFolder(options.folder)
-        questions = folder.questions()
-        llm = stack.enter_context(serving_oracle(folder)) if options.oracle else None
-        service = stack.enter_context(serving(folder, llm=llm, wait=options.wait, watch=_show))
+        service = stack.enter_context(serving(folder, oracle=options.oracle, wait=options.wait, watch=_show))
         rows: list[Row] = []
-        for question in questions:
+        for question in folder.questions():
             limits = Limits(calls=options.max_calls)
             strategy = StrategyName(options.strategy)
             outcome = service.ask(question, strategy, limits=limits, seconds=options.seconds, watch=_show)

@@ -3,11 +3,10 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.cli.ask import wait_for_language_model
 from api.cli.client import ServiceError
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
@@ -24,6 +23,7 @@ from rlm.llm.budgets import Limits
 from rlm.requests import AnswerRequest, AnswerScope, StrategyName, Wanted
 from tests.benchmark.results import Outcome
 from tests.benchmark.tasks.folder import GoldSpan, Question, TaskFolder
+from tests.support.oracle import MODEL, PROFILE, oracle_server
 
 _COLLECTION = "benchmark"
 
@@ -81,28 +81,33 @@ class AskedService:
 
 
 @contextmanager
-def serving(folder: TaskFolder, *, llm: str | None, wait: str, watch: Watch) -> Iterator[AskedService]:
+def serving(folder: TaskFolder, *, oracle: bool, wait: str, watch: Watch) -> Iterator[AskedService]:
     """A service on a data folder that is gone afterwards, with the task's documents `searchable` or `ready`.
 
-    `llm` names a model as `LEADLINE_LLM` does, which counts where it is None.
+    Its model is an oracle over the folder, or else the one that `LEADLINE_LLM` names.
     """
-    settings = read_settings() if llm is None else read_settings(llm=llm)
-    fetch_needed(settings)
-    with tempfile.TemporaryDirectory(prefix="leadline-bench-") as home:
-        own = Settings(**{**settings.model_dump(), "home": Path(home)})
-        with open_embedded(own) as services:
-            with private(services) as client:
-                report = upload(
-                    client,
-                    list(find_files([folder.documents])),
-                    collection=_COLLECTION,
-                    wait=wait,
-                    watch=lambda stage, done, total, _: watch(f"Until {stage}: {done:,} of {total:,}"),
-                )
-                for failure in (*report.rejected, *report.failed):
-                    raise ServiceError(f"{failure['name']} was not taken: {failure['detail']}", hint=failure["hint"])
-                wait_for_language_model(client)
-            yield AskedService(services, _names(services))
+    with ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-bench-")))
+        settings = read_settings()
+        if oracle:
+            server = stack.enter_context(oracle_server(folder))
+            (home / "profiles.toml").write_text(PROFILE, "utf-8")
+            settings = read_settings(llm=f"{server.url} {MODEL}", model_profiles=home / "profiles.toml")
+        fetch_needed(settings)
+        services = stack.enter_context(open_embedded(Settings(**{**settings.model_dump(), "home": home / "data"})))
+        with private(services) as client:
+            report = upload(
+                client,
+                list(find_files([folder.documents])),
+                collection=_COLLECTION,
+                wait=wait,
+                watch=lambda stage, done, total, _: watch(f"Until {stage}: {done:,} of {total:,}"),
+            )
+            for failure in (*report.rejected, *report.failed):
+                raise ServiceError(f"{failure['name']} was not taken: {failure['detail']}", hint=failure["hint"])
+            for state in client.wait_for_language_model():
+                watch(f"The language model is {state['state']}.")
+        yield AskedService(services, _names(services))
 
 
 def _names(services: Services) -> dict[str, str]:

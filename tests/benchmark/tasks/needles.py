@@ -132,7 +132,9 @@ class NeedleTask:
 
     def _unasked_name(self) -> str:
         names = table("names")
-        while (name := f"{self._draws.choice(names['forenames'])} {self._draws.choice(names['surnames'])}") in self._names:
+        while (
+            name := f"{self._draws.choice(names['forenames'])} {self._draws.choice(names['surnames'])}"
+        ) in self._names:
             pass
         return name
 

@@ -75,7 +75,9 @@ def paired(asked, rows):  # type: ignore[no-untyped-def]
             by_user.setdefault(row["user"], []).append(row)
     asked = asked.split(". Give every pair once")[0]
     both = re.search(r"where both users have (.+)$", asked)
-    one, other = (both[1], both[1]) if both else re.search(r"of the two has (.+), and the other has (.+)$", asked).groups()
+    one, other = (
+        (both[1], both[1]) if both else re.search(r"of the two has (.+), and the other has (.+)$", asked).groups()
+    )
     first = {user for user in by_user if meets(one, by_user[user])}
     second = {user for user in by_user if meets(other, by_user[user])}
     users = sorted(first | second)
