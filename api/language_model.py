@@ -1,7 +1,6 @@
 """Which language model the settings ask for: a local process, a server elsewhere, or none."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from api.settings import Settings
@@ -101,9 +100,7 @@ def model_profile(settings: Settings) -> ModelProfile:
     profiles = read_profiles(settings.model_profiles)
     if settings.remote_llm is None:
         return profiles.named(LOCAL_QWEN.name)
-    found = profiles.named(settings.remote_llm[1], context_tokens=settings.llm_context_tokens)
-    # The same model behind another server: only our own has the extension.
-    return replace(found, log_likelihoods=False)
+    return profiles.named(settings.remote_llm[1], context_tokens=settings.llm_context_tokens)
 
 
 def model_costs(settings: Settings) -> bool:

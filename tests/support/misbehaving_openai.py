@@ -70,8 +70,10 @@ class Request(BaseHTTPRequestHandler):
                 server.under_way -= 1
                 server.changed.notify_all()
 
-    def refuse(self, status: int, headers: Mapping[str, str] | None = None) -> None:
-        content = json.dumps({"error": {"message": "No.", "code": "no"}}).encode()
+    def refuse(
+        self, status: int, headers: Mapping[str, str] | None = None, error: Mapping[str, Any] | None = None
+    ) -> None:
+        content = json.dumps({"error": error or {"message": "No.", "code": "no"}}).encode()
         self.send_response(status)
         fields = {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}
         for name, value in fields.items():
@@ -101,8 +103,8 @@ class Request(BaseHTTPRequestHandler):
         self.wfile.write(line)
         self.wfile.flush()
 
-    def piece(self, text: str, finish: str | None = None) -> None:
-        delta = {"role": "assistant", "content": text}
+    def piece(self, text: str, finish: str | None = None, **delta_fields: str) -> None:
+        delta = {"role": "assistant", "content": text, **delta_fields}
         self._event([{"index": 0, "delta": delta, "finish_reason": finish}], None)
 
     def usage(self, prompt: int, completion: int) -> None:
@@ -153,6 +155,18 @@ def says(text: str) -> Behaviour:
             streamed(request)
         else:
             request.whole(text)
+
+    return behave
+
+
+def picky(refusal: Callable[[dict[str, Any]], dict[str, Any] | None], text: str) -> Behaviour:
+    """Refuses each request for which `refusal` gives an error, and answers the others."""
+
+    def behave(request: Request) -> None:
+        if error := refusal(request.body):
+            request.refuse(400, error=error)
+        else:
+            says(text)(request)
 
     return behave
 

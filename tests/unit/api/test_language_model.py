@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,6 @@ def test_a_remote_model_has_the_profile_of_its_name_and_the_window_of_its_server
     given = settings(tmp_path, llm="http://gpu:8000/v1 gpt-5-mini", llm_context_tokens=50_000)
     profile = model_profile(given)
     assert (profile.name, profile.context_tokens, profile.writes_code) == ("gpt-5-mini", 50_000, True)
-
-
-def test_the_local_model_behind_another_server_is_not_asked_for_likelihoods(tmp_path: Path) -> None:
-    elsewhere = settings(tmp_path, llm=f"http://127.0.0.1:1/v1 {LOCAL_QWEN.name}")
-    assert LOCAL_QWEN.log_likelihoods
-    assert model_profile(elsewhere) == replace(LOCAL_QWEN, log_likelihoods=False)
 
 
 def test_the_file_that_the_settings_name_is_read(tmp_path: Path) -> None:
