@@ -21,10 +21,10 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database, sqlite_url
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.deletions import Leftovers
+from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -157,7 +157,7 @@ def _assemble(
     texts = Texts(blobs)
 
     sparse = build.sparse_encoder()
-    records = Records(engine)
+    records = GenerationRecords(engine)
     first = encoders.named(settings.encoder)
     active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
     require_fit(active, encoders, sparse, chosen=settings.encoder)

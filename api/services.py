@@ -76,7 +76,7 @@ class Services:
 
     def parts(self) -> dict[str, Any]:
         """The state of each part, for `/health/ready`."""
-        waiting = self.jobs.waiting()
+        waiting = self.jobs.unfinished()
         return {
             "search": self._search(),
             "jobs": {kind.value: count for kind, count in waiting.items()},

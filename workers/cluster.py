@@ -16,10 +16,10 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.deletions import Leftovers
+from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -68,7 +68,7 @@ class Parts:
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts
-    records: Records
+    records: GenerationRecords
     store: IndexStore
     generations: OpenGenerations
     encoders: Encoders
@@ -101,7 +101,7 @@ def open_parts(
         feed = RedisFeed(settings.redis_url.get_secret_value())
         stack.callback(feed.close)
         encoders, sparse = open_encoders(settings), build.sparse_encoder()
-        records = Records(engine)
+        records = GenerationRecords(engine)
         first = encoders.named(settings.encoder)
         active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None

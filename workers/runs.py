@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import structlog
 
-from ingest.catalog.active import ActiveDocument
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.records import ActiveDocument
 from ingest.catalog.run_log import RunLog
 from ingest.documents import Job
 from ingest.errors import LeadlineError, LeaseLostError

@@ -144,7 +144,7 @@ class WorkerThreads:
     def _embedding_stands_back(self) -> bool:
         if time.monotonic() - self._last_embed > _EMBED_PATIENCE_SECONDS:
             return False
-        since = self._jobs.waiting_since(JobKind.INGEST)
+        since = self._jobs.unfinished_since(JobKind.INGEST)
         return since is not None and time.time() - since > _KEEPING_UP_SECONDS
 
     def _build_once(self, builder: Builder) -> bool:
@@ -163,7 +163,7 @@ class WorkerThreads:
         """Building another generation stands back for documents, but never for longer than embedding does."""
         if time.monotonic() - self._last_build > _EMBED_PATIENCE_SECONDS:
             return False
-        waiting = self._jobs.waiting()
+        waiting = self._jobs.unfinished()
         return bool(waiting.get(JobKind.INGEST) or waiting.get(JobKind.EMBED))
 
     def _heartbeat(self) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
 
-from ingest.catalog.database import read, write
-from ingest.catalog.locking import lock_tenant
+from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.tables import answers, conversations, documents, runs
 from ingest.conversations import Conversation, Exchange, KeptAnswer, Retention, RowRanges
 from ingest.errors import AnswerNotFoundError, ConversationNotFoundError

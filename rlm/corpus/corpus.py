@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from ingest.catalog.active import ActiveDocument
+from ingest.catalog.records import ActiveDocument
 from ingest.texts import TextMap, Texts
 from retrieval.passages import Passage
 from rlm.corpus.handles import Handle

@@ -1,4 +1,4 @@
-"""Which generation of the vector index stands where: read, and held until a commit."""
+"""Rows of generations of the vector index: read, and locked until a commit."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from ingest.documents import Job, JobKind
 from ingest.errors import GenerationChangedError, GenerationStateError
 from ingest.generations import Generation, GenerationState
 
-# A job that is not bound to a generation: its kind is not, or the catalog knows of none.
+# The generation of a job that writes to none, or of a catalog that has none.
 UNBOUND = 0
-_STATES = {
+_WRITTEN_STATES = {
     JobKind.INGEST: GenerationState.ACTIVE,
     JobKind.EMBED: GenerationState.ACTIVE,
     JobKind.REEMBED: GenerationState.BUILDING,
@@ -30,7 +30,7 @@ def in_state(connection: Connection, state: GenerationState) -> Generation | Non
 
 
 def read(connection: Connection, identifier: int) -> Generation:
-    """Raises `GenerationStateError` for one that there never was."""
+    """Read a generation. Raises `GenerationStateError` for an unknown id."""
     row = connection.execute(select(generations).where(generations.c.id == identifier)).first()
     if row is None:
         raise GenerationStateError(f"There is no generation {identifier}.", hint="`leadline index show` lists them.")
@@ -38,12 +38,12 @@ def read(connection: Connection, identifier: int) -> Generation:
 
 
 def beside(connection: Connection) -> Generation | None:
-    """The one that is being built or kept, beside the active one."""
+    """The generation beside the active one: being built, or kept as the previous one."""
     return in_state(connection, GenerationState.BUILDING) or in_state(connection, GenerationState.PREVIOUS)
 
 
 def active(connection: Connection) -> Generation:
-    """Raises `GenerationStateError` where there is none yet."""
+    """The active generation. Raises `GenerationStateError` where there is none yet."""
     found = in_state(connection, GenerationState.ACTIVE)
     if found is None:
         raise GenerationStateError("There is no index yet.", hint="Start the service once: `leadline up`.")
@@ -51,29 +51,29 @@ def active(connection: Connection) -> Generation:
 
 
 def lock_active(connection: Connection) -> Generation:
-    """The active generation, which stays it until the commit. Raises `GenerationStateError` where there is none yet."""
+    """Lock the active generation until the commit. Raises `GenerationStateError` where there is none yet."""
     query = select(generations.c.id).where(generations.c.state == GenerationState.ACTIVE).with_for_update()
-    # Again: a switch that was waited for has made another row the active one.
+    # A second try: if the lock had to wait for a switch, another row is the active one now.
     if connection.execute(query).first() is None:
         connection.execute(query)
     return active(connection)
 
 
 def written_by(connection: Connection, kind: JobKind) -> int | None:
-    """The generation that a job of a kind writes to now; None when there is nothing for such a job to write to."""
-    if kind not in _STATES:
+    """Id of the generation that jobs of a kind write to now; None when there is none for them."""
+    if kind not in _WRITTEN_STATES:
         return UNBOUND
-    found = in_state(connection, _STATES[kind])
+    found = in_state(connection, _WRITTEN_STATES[kind])
     if found is not None:
         return found.id
     return None if kind is JobKind.REEMBED else UNBOUND
 
 
 def require_still_written(connection: Connection, job: Job) -> None:
-    """Hold the generation that a job wrote to until the commit. Raises `GenerationChangedError` when it was left."""
-    if job.kind not in _STATES:
+    """Lock the generation that a job wrote to until the commit. Raises `GenerationChangedError` if it was left."""
+    if job.kind not in _WRITTEN_STATES:
         return
-    query = select(generations.c.id).where(generations.c.state == _STATES[job.kind]).with_for_update(read=True)
+    query = select(generations.c.id).where(generations.c.state == _WRITTEN_STATES[job.kind]).with_for_update(read=True)
     if (connection.execute(query).scalar() or UNBOUND) != job.generation:
         raise GenerationChangedError(
             f"Generation {job.generation} of the index was left while job {job.id} wrote to it."
