@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, nu
 
 from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.tables import answers, conversations, documents, runs
-from ingest.conversations import Conversation, Exchange, KeptAnswer, Retention, RowRanges
+from ingest.conversations import Conversation, Exchange, KeptAnswer, RowRanges
 from ingest.errors import AnswerNotFoundError, ConversationNotFoundError
+from ingest.retention import Retention
 
 _TITLE_CHARS = 200
 _DAY_SECONDS = 24 * 3600.0
