@@ -64,14 +64,6 @@ class Exchange:
     answer: str
 
 
-@dataclass(frozen=True)
-class Retention:
-    """How long answers outside of conversations are kept, and conversations after they were last used, in days."""
-
-    answers_days: float = 30.0
-    conversations_days: float = 90.0
-
-
 def ranges_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """Numbers in their order as ranges of consecutive ones: 1, 2, 3, 7 is `((1, 3), (7, 7))`."""
     ranges: list[tuple[int, int]] = []
