@@ -95,6 +95,18 @@ def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel
     return RemoteLanguageModel(url, profile, ChatModel(chat, profile))
 
 
+def open_judge(settings: Settings) -> LanguageModel | None:
+    """The model that judges answers, where the settings name one of its own. Raises `ProfileFileError`."""
+    if settings.judge is None:
+        return None
+    from rlm.llm.chat_models import remote_chat_model
+
+    url, name = settings.judge.split(" ", 1)
+    profile = read_profiles(settings.model_profiles).named(name)
+    chat = remote_chat_model(url, profile, api_key=settings.judge_api_key)
+    return RemoteLanguageModel(url, profile, ChatModel(chat, profile))
+
+
 def model_profile(settings: Settings) -> ModelProfile:
     """What is known of the model that the settings ask for. Raises `ProfileFileError`."""
     profiles = read_profiles(settings.model_profiles)

@@ -3,7 +3,6 @@ typed error or a partial answer by the deadline, and no request left open."""
 
 import gc
 from collections.abc import Iterator
-from dataclasses import replace
 
 import httpx
 import pytest
