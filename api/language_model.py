@@ -16,6 +16,7 @@ from retrieval.models.store import ModelStore
 from rlm.answering import ChatModel, LanguageModel
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.prices import FREE
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
 
 # Whoever asks is not let in, or the server behind a gateway is away. Any other answer is one of a server that is there,
@@ -195,3 +196,8 @@ def model_profile(settings: Settings, *, served_tokens: int | None = None) -> Mo
         return profiles.named(LOCAL_QWEN.name)
     windows = [each for each in (settings.llm_context_tokens, served_tokens) if each is not None]
     return profiles.named(settings.remote_llm[1], context_tokens=min(windows, default=None))
+
+
+def model_costs(settings: Settings) -> bool:
+    """True if the model's price is known, and not 0. Raises `ProfileFileError`."""
+    return settings.llm != "none" and model_profile(settings).price not in (None, FREE)

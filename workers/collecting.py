@@ -28,7 +28,7 @@ class Collector:
         Whatever generations of the index there are, it is gone from all of them. The original of a failed version
         stays, to be looked at, until its document is replaced or deleted.
         """
-        leaving = self._catalog.leaving(version.id)
+        leaving = self._catalog.removable(version.id)
         if leaving is None:
             return 0, 0
         chunks = self._generations.delete_version(leaving.tenant_id, leaving.id)

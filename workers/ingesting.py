@@ -191,7 +191,7 @@ class IngestTask:
     def _verdict(self, spoiled: Spoiled, index: IndexWriter) -> Spoiled:
         """Removes what was written for a version that was withdrawn, for what goes wrong with it is no fault of it."""
         job = spoiled.job
-        if self._shop.catalog.leaving(job.version_id) is not None:
+        if self._shop.catalog.removable(job.version_id) is not None:
             index.delete_version(job.tenant_id, job.version_id)
             self._shop.texts.delete(job.version_id)
         if self._shop.jobs.held([job]):

@@ -1,14 +1,33 @@
-"""Settings of a cluster: where its parts are. The API and the workers read the same ones."""
+"""Settings of a cluster: where its parts are; and how long answers are kept. API and workers read the same ones."""
 
 from pathlib import Path
 
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings
 
+from ingest.conversations import Retention
 from retrieval.encoder_settings import EncoderSettings
 
 
-class ClusterSettings(EncoderSettings):
+class RetentionSettings(BaseSettings):
+    """How long answers and conversations are kept."""
+
+    model_config = EncoderSettings.model_config
+
+    answers_kept_days: float = Field(
+        30.0, gt=0, description="Days for which an answer is kept that belongs to no conversation."
+    )
+    conversations_kept_days: float = Field(
+        90.0, gt=0, description="Days for which a conversation is kept, with its answers, after it was last used."
+    )
+
+    @property
+    def retention(self) -> Retention:
+        return Retention(self.answers_kept_days, self.conversations_kept_days)
+
+
+class ClusterSettings(EncoderSettings, RetentionSettings):
     """Environment variables that begin with `LEADLINE_`; `home` and `models` mean what they mean embedded."""
 
     database_url: SecretStr = Field(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from ingest.blobs import DirectoryBlobs
-from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.deletions import Leftovers
 from ingest.texts import Texts
 from retrieval.generations import Generations
 

@@ -6,16 +6,16 @@ and of use only when it is whole; the tokens of a stream would cost thirty times
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
 
 from rlm.errors import LanguageModelError, LanguageModelOutputError
+from rlm.llm.generators import closed_generators
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.structured_output import response_format, schema_in_words
@@ -120,9 +120,8 @@ async def complete(
             completion.take(AIMessageChunk(**_whole(await chat.ainvoke(messages, **options))))
             completion.unseen = False
         else:
-            # Closed here when it is broken off, and not when the garbage collector comes by in another thread.
-            async with aclosing(cast(AsyncGenerator[BaseMessage, None], chat.astream(messages, **options))) as chunks:
-                async for chunk in chunks:
+            async with closed_generators():  # also those of a stream that is broken off
+                async for chunk in chat.astream(messages, **options):
                     completion.take(chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_whole(chunk)))
         completion.end()
     except (LanguageModelError, asyncio.CancelledError):

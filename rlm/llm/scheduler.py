@@ -24,6 +24,7 @@ from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
 from rlm.llm.budgets import Budget
 from rlm.llm.cache import NoReplyCache, ReplyCache, reply_key
 from rlm.llm.completion import Show, prompt_tokens
+from rlm.llm.generators import note_generators
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Clock, RateLimit, RetryBudget, Sleep
@@ -61,6 +62,7 @@ class SubCallScheduler:
         self._closing: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
+        self._loop.call_soon(note_generators)
         self._thread = threading.Thread(target=self._loop.run_forever, name="sub-calls", daemon=True)
         self._thread.start()
 

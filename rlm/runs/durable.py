@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ingest.catalog.active import ActiveDocument
+from ingest.catalog.records import ActiveDocument
 from ingest.faultpoints import reach
 from ingest.runs import Run
 from retrieval.passages import Passage
@@ -45,7 +45,7 @@ from rlm.runs.losses import Losses
 from rlm.runs.port import Log
 from rlm.runs.spending import Spending
 from rlm.runs.writer import LogWriter
-from rlm.strategy import Retriever
+from rlm.strategy import Search
 from rlm.usage import Usage
 
 # Failures that the same call would meet again; the code that saw one went on from it, and so it does again.
@@ -79,12 +79,12 @@ class DurableRun:
         digest = content_hash(turn.depth, turn.number, turn.code, turn.output, turn.error)
         self._writer.put(turn_entry(self.key("cell", digest), turn))
 
-    def retriever(self, inner: Retriever) -> Retriever:
-        def retrieve(question: str) -> Sequence[Passage]:
-            key = self.key("retrieved", content_hash(question))
+    def search(self, inner: Search) -> Search:
+        def search(query: str, top_k: int, also: Sequence[str] = ()) -> Sequence[Passage]:
+            key = self.key("retrieved", content_hash(query, top_k, list(also)))
             logged = self.logged([key]).get(key)
             if logged is None:
-                found = list(inner(question))
+                found = list(inner(query, top_k, also))
                 self._writer.put(passages_entry(key, found))
                 self._writer.flush()
                 return found
@@ -92,7 +92,7 @@ class DurableRun:
             gone = self._log.deleted({passage.version_id for passage in passages})
             return [passage for passage in passages if passage.version_id not in gone]
 
-        return retrieve
+        return search
 
     def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
         return self

@@ -31,11 +31,6 @@ from tests.support.misbehaving_openai import (
 )
 from tests.support.service import running
 
-# Of a stream that breaks off, the client's libraries leave the innermost generator to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <async_generator object AsyncResponseStream:pytest.PytestUnraisableExceptionWarning"
-)
-
 ASKED = {
     "exhaustive": f"{PREAMBLE} Question: Which of the labels is the most common?",
     "recursive": "Trace how the trees fare across the records, {}.",  # what was answered to the same is kept

@@ -1,0 +1,84 @@
+"""Rows of record tables as Parquet files, written and read by DuckDB."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ingest.tables import ROW_NUMBER
+
+ROW_START, ROW_END = "_start", "_end"
+_PLACE = (ROW_NUMBER, ROW_START, ROW_END)
+# As `csv.writer` writes; nothing is guessed, and one reader keeps the order.
+_CSV = (
+    """header=false, delim=',', quote='"', escape='"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"""
+)
+_LINE_BYTES = 1 << 30  # a row may be as long as its document
+
+
+class RowsError(ValueError):
+    """The file does not hold rows as they were announced."""
+
+
+def rows_to_parquet(rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int) -> bytes:
+    """A Parquet file from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB's types.
+
+    Raises `RowsError` where a cell is not of its column's type, or rows are not `count` spans in order within the
+    table's own. The rows never become objects of Python.
+    """
+    kinds = {**dict.fromkeys(_PLACE, "BIGINT"), **dict(columns)}
+    with tempfile.TemporaryDirectory(prefix="leadline-rows-") as folder, _engine() as engine:
+        target = Path(folder, "rows.parquet")
+        try:
+            source = f"read_csv($rows, columns={_struct(kinds)}, {_CSV}, max_line_size={_LINE_BYTES})"
+            to = f"{_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
+            engine.execute(f"COPY (FROM {source}) TO {to}", {"rows": str(rows)})
+            _require_order(engine, target, count, start, end)
+        except duckdb.Error as error:
+            raise RowsError("The rows of a table are not what was announced.") from error
+        return target.read_bytes()
+
+
+def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...]]:
+    """`_row, _start, _end` and the columns of the rows with these numbers, as far as there are such."""
+    with _engine() as engine:
+        values: dict[str, Any]
+        if isinstance(numbers, range) and numbers.step == 1:
+            wanted, values = "_row >= $first AND _row < $stop", {"first": numbers.start, "stop": numbers.stop}
+        else:
+            wanted, values = "_row IN (SELECT unnest($numbers::BIGINT[]))", {"numbers": list(numbers)}
+        found = engine.execute(f"FROM read_parquet($path) WHERE {wanted}", {"path": str(path), **values})
+        return [tuple(row) for row in found.fetchall()]
+
+
+def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, start: int, end: int) -> None:
+    within = engine.execute(
+        """SELECT count(*) = $count AND bool_and(_row = place AND _start >= coalesce(before, $start)
+                  AND _start <= _end AND _end <= $end)
+           FROM (SELECT *, row_number() OVER (ORDER BY _row) AS place, lag(_end) OVER (ORDER BY _row) AS before
+                 FROM (SELECT _row, _start, _end FROM read_parquet($file)))""",
+        {"count": count, "start": start, "end": end, "file": str(file)},
+    ).fetchone()
+    if not within or not within[0]:
+        raise RowsError("The rows of a table are not in order within its span.")
+
+
+@contextmanager
+def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    """One thread: ingest and answering have their own share of the machine, and rows keep their order."""
+    engine = duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _struct(kinds: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{_literal(name)}: {_literal(kind)}" for name, kind in kinds.items()) + "}"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,163 @@
+"""Record tables: the rows that a document's own format has, typed, each with its span in the normalized text.
+
+A table is kept beside its version's text as one Parquet file, so that no reader holds all of its rows. Each row has a
+number, from 1, which leads from anything computed over rows back to their spans and so to what a citation quotes.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+
+from ingest.blobs import Blobs
+
+ROW_NUMBER = "_row"
+
+
+class ColumnType(StrEnum):
+    """What every cell of a column is that is not empty; `TEXT` where they have nothing narrower in common."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    DATE = "date"
+    TIMESTAMP = "timestamp"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column by its unique name. `unit` is the sign (€, %) that stands at its numbers and is in no value."""
+
+    name: str
+    type: ColumnType
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class RecordTable:
+    """What is known of a table without reading its rows; the span holds the heading and all rows."""
+
+    index: int
+    name: str
+    columns: tuple[Column, ...]
+    rows: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class ParsedTable:
+    """A table as parsing found it, before it has its place among a version's. `parquet` is the file of its rows."""
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: int
+    start: int
+    end: int
+    parquet: bytes
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row by its number, from 1, with its half-open span of code points in the normalized text.
+
+    Values are as their columns are typed: `str`, `int`, `Decimal` (`float` past 18 digits), `date`, `datetime` (UTC
+    where a zone was given), `bool`; None for an empty cell. The cells' own words stand in the span.
+    """
+
+    number: int
+    start: int
+    end: int
+    values: tuple[object, ...]
+
+
+class RecordTables:
+    """Record tables by version id, in blobs."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs = blobs
+        self._known = lru_cache(maxsize=4096)(self._load)
+
+    def save(self, version_id: str, tables: Iterable[ParsedTable]) -> None:
+        """Durable when it returns; saving the same again changes nothing, and saving none writes nothing."""
+        tables = list(tables)
+        if not tables:
+            return
+        # First, because it says what there is to delete.
+        self._blobs.put(_list_key(version_id), _dump(tables))
+        self._blobs.put_all({_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)})
+        self._known.cache_clear()
+
+    def tables(self, version_id: str) -> tuple[RecordTable, ...]:
+        """A version's tables in reading order; none where the format has none, or is older than record tables."""
+        return self._known(version_id)
+
+    def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[Row]:
+        """The rows with these numbers, in their order; there is none for a number that no row has.
+
+        Raises `KeyError` for a table that there is not.
+        """
+        from ingest.parquet import read_rows  # only here: whoever reads no rows loads no engine
+
+        with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
+            self.copy_to(version_id, index, Path(file.name))
+            found = {row[0]: Row(row[0], row[1], row[2], row[3:]) for row in read_rows(Path(file.name), numbers)}
+        return [found[number] for number in numbers if number in found]
+
+    def copy_to(self, version_id: str, index: int, path: Path) -> None:
+        """Write a table's Parquet file: `_row`, `_start`, `_end` and the columns. Raises `KeyError` where it is not."""
+        path.write_bytes(self._blobs.read(_rows_key(version_id, index)))
+
+    def delete(self, version_id: str) -> int:
+        """Bytes freed."""
+        try:
+            count = len(json.loads(self._blobs.read(_list_key(version_id))))
+        except KeyError:
+            return 0
+        freed = sum(self._blobs.delete(_rows_key(version_id, index)) for index in range(count))
+        freed += self._blobs.delete(_list_key(version_id))
+        self._known.cache_clear()
+        return freed
+
+    def _load(self, version_id: str) -> tuple[RecordTable, ...]:
+        try:
+            listed = json.loads(self._blobs.read(_list_key(version_id)))
+        except KeyError:
+            return ()
+        return tuple(
+            RecordTable(
+                index=index,
+                name=each["name"],
+                columns=tuple(Column(name, ColumnType(kind), unit) for name, kind, unit in each["columns"]),
+                rows=each["rows"],
+                start=each["start"],
+                end=each["end"],
+            )
+            for index, each in enumerate(listed)
+        )
+
+
+def _dump(tables: Sequence[ParsedTable]) -> bytes:
+    listed = [
+        {
+            "name": table.name,
+            "columns": [(column.name, column.type, column.unit) for column in table.columns],
+            "rows": table.rows,
+            "start": table.start,
+            "end": table.end,
+        }
+        for table in tables
+    ]
+    return json.dumps(listed, separators=(",", ":")).encode()
+
+
+def _list_key(version_id: str) -> str:
+    return f"tables/{version_id[:2]}/{version_id}.json"
+
+
+def _rows_key(version_id: str, index: int) -> str:
+    return f"tables/{version_id[:2]}/{version_id}.{index}.parquet"
