@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli import evaluate_answerability, evaluate_retrieval
+from api.cli import evaluate_retrieval
 from api.cli.ask import ask_once, wait_for_language_model
 from api.cli.client import Client, ServiceError, connect
 from api.cli.environment import read_settings
@@ -19,7 +19,6 @@ from api.cli.environment import read_settings
 app = typer.Typer(help="Measure quality on judged questions.", no_args_is_help=True)
 app.command()(evaluate_retrieval.retrieval)
 app.command("compare")(evaluate_retrieval.compare_runs)
-app.command()(evaluate_answerability.answerability)
 
 
 @app.callback()
@@ -92,7 +91,8 @@ def _cases(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _judged(client: Client, case: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    said = " ".join(claim["text"] for claim in answer["claims"] if claim["supported"]) or answer["text"]
+    sentences = [each["text"] for each in answer["sentences"] if each["check"] != "unsupported"]
+    said = " ".join(sentences) or answer["text"]
     if case["unanswerable"]:
         right = answer["status"] == "not_found"
     else:
@@ -113,4 +113,4 @@ def _judged(client: Client, case: dict[str, Any], answer: dict[str, Any]) -> dic
 def _stands_there(client: Client, citation: dict[str, Any]) -> bool:
     span = {"start": citation["start"], "end": citation["end"]}
     text = client.http.get(f"/v1/documents/{citation['document_id']}/content", params=span).text
-    return bool(citation["verified"]) and text == citation["quote"]
+    return bool(text == citation["quote"])
