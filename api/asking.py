@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import structlog
 
-from api.answer_schemas import NEW_CONVERSATION, AnswerOut, QuestionIn, cited_documents
+from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.services import Services
-from ingest.conversations import KeptAnswer
+from ingest.conversations import NEW_CONVERSATION, KeptAnswer
 from ingest.errors import CatalogError
 from rlm.answers import Answer, kept_answer
 from rlm.requests import AnswerRequest, Message, check_question

@@ -4,6 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# What a caller names instead of the id of a conversation that is to begin.
+NEW_CONVERSATION = "new"
+
 
 @dataclass(frozen=True)
 class RowRanges:

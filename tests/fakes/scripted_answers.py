@@ -41,14 +41,15 @@ class ScriptedAnswers:
 
     def __init__(self, *scripts: Sequence[Event] | Exception) -> None:
         self.requests: list[AnswerRequest] = []
-        self._scripts = list(scripts)
+        self.scripts = list(scripts)
 
     def state(self) -> Mapping[str, Any]:
         return {"state": "ready", "model": "a model"}
 
     def stream(self, request: AnswerRequest, *, cancelled: Callable[[], bool], **_: object) -> Iterator[Event]:
         self.requests.append(request)
-        script = self._scripts.pop(0) if self._scripts else [Delta(SENTENCE), Completed(answer())]
+        usual: list[Event] = [Delta(SENTENCE), Completed(answer())]
+        script = self.scripts.pop(0) if self.scripts else usual
         if isinstance(script, Exception):
             raise script
         return iter(script)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastapi.testclient import TestClient
-from httpx import Response
 from sqlalchemy import Engine
 
 from api.main import create_app
@@ -70,7 +69,7 @@ class AskedApi:
         blocks = [block.split("\n") for block in found.text.split("\n\n") if block.startswith("id: ")]
         return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for _, name, data in blocks]
 
-    def _json(self, response: Response, status: int) -> Any:  # noqa: ANN401 - JSON
+    def _json(self, response: Any, status: int) -> Any:  # noqa: ANN401 - of the test client's own httpx; JSON
         assert response.status_code == status, response.text
         return response.json()
 
