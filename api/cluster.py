@@ -20,7 +20,7 @@ from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
 from rlm.subcalls.scheduler import SubCallScheduler
 from workers.cluster import OpenAnswers, OpenEncoders, Parts, configured_encoders, open_parts
-from workers.collecting import Collector
+from workers.deletion import Deleter
 from workers.enqueue.celery_app import make_app
 from workers.enqueue.celery_doorbell import CeleryDoorbell
 from workers.settings import ClusterSettings
@@ -67,7 +67,7 @@ def open_cluster(
             answering=asking.answering,
             doorbell=doorbell,
             require_index=parts.generations.require_ready,
-            delete=Collector(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
+            delete=Deleter(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
         )
         try:
             yield services
