@@ -1,4 +1,4 @@
-"""A parsed document between the child and its parent: two files in a folder, read as what a stranger wrote."""
+"""A parsed document passes from the child to its parent in two files of a folder, which the parent does not trust."""
 
 import json
 import os
@@ -19,7 +19,7 @@ class HandoverError(ValueError):
 
 
 def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) -> None:
-    """Raises `ParserLimitError` when the text, in UTF-8, is longer than `max_text_bytes`."""
+    """Write a document. Raises `ParserLimitError` when its text in UTF-8 is longer than `max_text_bytes`."""
     content = document.text.encode("utf-8")
     if len(content) > max_text_bytes:
         raise too_much_text(max_text_bytes)
@@ -29,7 +29,7 @@ def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) 
 
 
 def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
-    """Raises `HandoverError`; reads no more than the limits, and nothing but these two files."""
+    """Read a document: no more than the limits, and nothing but the two files. Raises `HandoverError`."""
     try:
         text = _read(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
         record = json.loads(_read(folder / RECORD_FILE, _RECORD_BYTES))
@@ -46,18 +46,18 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
 
 
 def discard_document(folder: Path) -> None:
-    """Removes what the last document left, so that it cannot be taken for the next one."""
+    """Remove the last document's files, so that they cannot be taken for the next one's."""
     for name in (TEXT_FILE, RECORD_FILE):
         (folder / name).unlink(missing_ok=True)
 
 
 def too_much_text(max_text_bytes: int) -> ParserLimitError:
-    """The error of a document whose text passes the limit, wherever that is noticed."""
+    """Make the error of a document whose text exceeds the limit, for child and parent."""
     return ParserLimitError(f"The document gives more than {max_text_bytes:,} bytes of text.")
 
 
 def _read(path: Path, max_bytes: int) -> bytes:
-    """A link would lead to other files, and a pipe would keep us waiting."""
+    """Read a regular file: a link could lead to other files, and a pipe would block."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)

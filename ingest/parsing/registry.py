@@ -15,7 +15,7 @@ ParserFunction = Callable[[Path], ParsedDocument]
 
 @dataclass(frozen=True)
 class Format:
-    """How a media type is read. The fingerprint is raised whenever the same bytes may give other text."""
+    """The parser of a media type. The fingerprint changes whenever the same bytes may give another text."""
 
     parse: ParserFunction
     fingerprint: str
@@ -30,7 +30,7 @@ FORMATS: dict[str, Format] = {
 
 
 def parser_for(media_type: str) -> ParserFunction:
-    """Raises `UnsupportedTypeError`."""
+    """Look up the parser of a media type. Raises `UnsupportedTypeError`."""
     if media_type not in FORMATS:
         raise UnsupportedTypeError(f"Leadline has no parser for {media_type}.")
     return FORMATS[media_type].parse

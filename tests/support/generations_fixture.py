@@ -1,4 +1,4 @@
-"""A harbour whose index has generations: real catalog, blobs and texts over a real store of indexes."""
+"""A worker's parts for tests of generations: real catalog, blobs and texts over a real store of indexes."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ SHIPS = "# Ships\n\nA ship with three masts lies in the harbour and waits for wi
 
 
 class GenerationsFixture(WorkerFixture):
-    """Another one may be opened on the same folder, catalog and store, as another process would."""
+    """A `WorkerFixture` with generations; a second one on the same folder, catalog and store acts as another process."""
 
     def __init__(self, home: Path, store: IndexStore, catalog_url: str | None = None) -> None:
         super().__init__(home, catalog_url)
@@ -43,7 +43,7 @@ class GenerationsFixture(WorkerFixture):
         self.builder, self.task = open_builder(self.records, self.deps, no)
 
     def ready(self, text: str, name: str = "a.md") -> Document:
-        """A new document, carried to its end with all that waits."""
+        """Upload a document and run everything that waits to its end."""
         document = self.upload(text, name)
         self.work_off()
         return document

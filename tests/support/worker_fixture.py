@@ -1,4 +1,4 @@
-"""A worker's surroundings: real catalog, blobs and texts, with the index in memory so that it can fail when told to."""
+"""A worker's parts for tests: real catalog, blobs and texts, with the index in memory so that it can fail when told to."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,7 +51,7 @@ def no() -> bool:
 
 
 class WorkerFixture:
-    """Everything a worker needs, and the three tasks."""
+    """Everything a worker needs, with the tasks of ingest."""
 
     def __init__(self, home: Path, catalog_url: str | None = None) -> None:
         engine = open_database(catalog_url or migrated_sqlite(home / "catalog.sqlite"))
@@ -94,7 +94,7 @@ class WorkerFixture:
             return upload.accept()
 
     def work_off(self) -> None:
-        """Carry every job that waits to its end, collections too."""
+        """Run every waiting job to its end, collections too."""
         while True:
             wake(self.engine)
             kinds = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT)

@@ -1,4 +1,4 @@
-"""An anchorage on each kind of store, with the real engine in both."""
+"""A `GenerationsFixture` on each kind of store, with the real engine in both."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -25,7 +25,7 @@ def searcher(worker: WorkerFixture, catalog: Catalog | None = None) -> CachedSea
 
 
 class Port:
-    """Random changes of a harbour's documents, one job or one request at a time."""
+    """Random changes of documents, one job or one request at a time."""
 
     def __init__(self, worker: WorkerFixture, seed: int) -> None:
         self.worker, self.chance = worker, random.Random(seed)
