@@ -1,4 +1,4 @@
-"""A worker's surroundings: real catalog, blobs and texts, with the index in memory so that it can fail when told to."""
+"""A worker's parts for tests: real catalog, blobs and texts, with the index in memory so that it can fail when told to."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,9 +18,10 @@ from retrieval.embedding import Embedded, HashingEmbedder
 from tests.support.catalogs import migrated_sqlite, wake
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
-from workers.collecting import Collector
-from workers.ingesting import IngestTask
-from workers.tasks import CollectTask, EmbedTask, Workshop
+from workers.deletion import CollectTask, Deleter
+from workers.embed_task import EmbedTask
+from workers.ingest_task import IngestTask
+from workers.worker_deps import WorkerDeps
 
 
 class CountingEmbedder(HashingEmbedder):
@@ -49,8 +50,8 @@ def no() -> bool:
     return False
 
 
-class Harbour:
-    """Everything a worker needs, and the three tasks."""
+class WorkerFixture:
+    """Everything a worker needs, with the tasks of ingest."""
 
     def __init__(self, home: Path, catalog_url: str | None = None) -> None:
         engine = open_database(catalog_url or migrated_sqlite(home / "catalog.sqlite"))
@@ -61,7 +62,7 @@ class Harbour:
         self.blobs = DirectoryBlobs(home / "blobs")
         self.texts = Texts(self.blobs)
         self.generations = FixedGeneration(self.index, self.embedder)
-        self.shop = Workshop(
+        self.deps = WorkerDeps(
             self.catalog,
             self.jobs,
             self.blobs,
@@ -71,11 +72,11 @@ class Harbour:
             self.blobs.path,
         )
         self.ingest, self.embed, self.collect = (
-            IngestTask(self.shop, PlainParser()),
-            EmbedTask(self.shop),
-            CollectTask(self.shop),
+            IngestTask(self.deps, PlainParser()),
+            EmbedTask(self.deps),
+            CollectTask(self.deps),
         )
-        self.collector = Collector(self.catalog, self.generations, self.texts, self.blobs)
+        self.deleter = Deleter(self.catalog, self.generations, self.texts, self.blobs)
         self.intake = Intake(self.catalog, self.blobs, Batches(engine), max_bytes=10_000_000)
 
     def upload(self, text: str, name: str = "a.md") -> Document:
@@ -93,7 +94,7 @@ class Harbour:
             return upload.accept()
 
     def work_off(self) -> None:
-        """Carry every job that waits to its end, collections too."""
+        """Run every waiting job to its end, collections too."""
         while True:
             wake(self.engine)
             kinds = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT)

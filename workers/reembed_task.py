@@ -1,4 +1,4 @@
-"""Putting versions into a generation of the index that is being built, from their texts and maps alone."""
+"""Versions are put into the generation of the index that is being built, from their stored texts and chunk maps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from ingest.faultpoints import reach
 from ingest.texts import TextMap
 from retrieval.generations import OpenGeneration
 from retrieval.index import IndexedChunk
-from workers.tasks import Stopping, Workshop
 from workers.vectors import Portion, VectorWriter, chunk_texts, indexed_chunks
+from workers.worker_deps import Stopping, WorkerDeps
 
 _INDEX_BATCH = 512
 _EMBED_BATCH = 256
@@ -18,7 +18,7 @@ _EMBED_BATCH = 256
 
 @dataclass(frozen=True)
 class _Begun:
-    """A version whose chunks are all in the generation, and how many of them certainly have their vectors."""
+    """A version whose chunks are all in the generation; `embedded` of them certainly have their vectors."""
 
     job: Job
     version: Version
@@ -31,25 +31,25 @@ class _Begun:
 
 
 class ReembedTask:
-    """Write a version's chunks and vectors beside the active generation; what is there already is gone on from.
+    """Writes versions' chunks and vectors to the generation being built, continuing from what is there already.
 
-    It commits under the job's fence, as every task does. A version that was withdrawn under it leaves nothing.
+    It commits under the job's fence, as every task does. A version that is withdrawn meanwhile leaves nothing behind.
     """
 
-    def __init__(self, shop: Workshop, *, batch_chunks: int = _EMBED_BATCH) -> None:
-        self._shop = shop
+    def __init__(self, deps: WorkerDeps, *, batch_chunks: int = _EMBED_BATCH) -> None:
+        self._deps = deps
         self._batch_chunks = batch_chunks
         self.uncommitted_chunks = 0
 
     def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
-        """Small versions share batches. The jobs were claimed together."""
-        with self._shop.generations.of(jobs[0].generation) as made:
+        """Run jobs that were claimed together; small versions share batches."""
+        with self._deps.generations.of(jobs[0].generation) as made:
             try:
                 self._put(jobs, made, stopping)
             except Exception:
                 if len(jobs) == 1:
                     self._undo_if_withdrawn(jobs[0], made)
-                    self._shop.jobs.check(jobs[0])
+                    self._deps.jobs.check(jobs[0])
                 raise
             finally:
                 self.uncommitted_chunks = 0
@@ -69,27 +69,27 @@ class ReembedTask:
         self._embed_together(waiting, made)
 
     def _begin(self, job: Job, made: OpenGeneration, stopping: Callable[[], bool]) -> _Begun:
-        """Write the chunks that are not there. Raises `TextLostError` when the blobs have no text of the version."""
-        shop = self._shop
-        shop.jobs.check(job)
-        document = shop.catalog.document(job.tenant_id, job.document_id)
-        version = shop.catalog.version(job.version_id)
+        """Write the missing chunks of a version. Raises `TextLostError` when the blobs have no text of the version."""
+        deps = self._deps
+        deps.jobs.check(job)
+        document = deps.catalog.document(job.tenant_id, job.document_id)
+        version = deps.catalog.version(job.version_id)
         try:
-            entry = shop.texts.map(version.id)
-            text = shop.texts.read(version.id)
+            entry = deps.texts.map(version.id)
+            text = deps.texts.read(version.id)
         except KeyError as error:
             raise TextLostError(f"The text of document {document.id} is not in the blobs any more.") from error
         present = made.index.count(version.tenant_id, version.id)
-        if present > len(entry.chunks):  # of another chunk map, and so of no use
+        if present > len(entry.chunks):  # from another chunk map, and so of no use
             made.index.delete_version(version.tenant_id, version.id)
             present = 0
         if present < len(entry.chunks):
             indexed = list(indexed_chunks(document, version, text, entry.chunks))
             self._write_chunks(job, version, entry, indexed, made, stopping)
-        if version.state is VersionState.FAILED:  # it is found by its words, and has no vectors in any generation
+        if version.state is VersionState.FAILED:  # only its words can be found; it has no vectors in any generation
             return _Begun(job, version, entry, len(entry.chunks))
         embedded = made.index.count(version.tenant_id, version.id, embedded_only=True)
-        if embedded < len(entry.chunks):  # whole batches were written in their order; the last one may be half there
+        if embedded < len(entry.chunks):  # batches were written in order; the last may be incomplete
             embedded -= embedded % self._batch_chunks
         return _Begun(job, version, entry, embedded)
 
@@ -102,19 +102,19 @@ class ReembedTask:
         made: OpenGeneration,
         stopping: Callable[[], bool],
     ) -> None:
-        shop = self._shop
+        deps = self._deps
         for at in range(0, len(indexed), _INDEX_BATCH):
             if stopping():
                 raise Stopping
             some = entry.chunks[at : at + _INDEX_BATCH]
-            sparse = [shop.sparse.document(text) for _, text in chunk_texts(shop.texts, version, some)]
-            shop.jobs.check(job)  # what is written after a withdrawal must be found by its collection
+            sparse = [deps.sparse.document(text) for _, text in chunk_texts(deps.texts, version, some)]
+            deps.jobs.check(job)  # so that the collection of a withdrawn version finds everything written for it
             reach("reembed.writing")
             made.index.upsert(indexed[at : at + _INDEX_BATCH], sparse)
             reach("reembed.half_indexed")
 
     def _embed_long(self, begun: _Begun, made: OpenGeneration, stopping: Callable[[], bool]) -> None:
-        writer = VectorWriter(self._shop.texts, self._shop.catalog, made, JobKind.REEMBED)
+        writer = VectorWriter(self._deps.texts, self._deps.catalog, made, JobKind.REEMBED)
         self.uncommitted_chunks = begun.embedded
         for at in range(begun.embedded, len(begun.map.chunks), self._batch_chunks):
             if stopping():
@@ -125,7 +125,7 @@ class ReembedTask:
     def _embed_together(self, begun: Sequence[_Begun], made: OpenGeneration) -> None:
         portions = [Portion(each.version, each.map.chunks[each.embedded :]) for each in begun if each.left]
         if portions:
-            VectorWriter(self._shop.texts, self._shop.catalog, made, JobKind.REEMBED).write(portions)
+            VectorWriter(self._deps.texts, self._deps.catalog, made, JobKind.REEMBED).write(portions)
         for each in begun:
             self._finish(each, made)
 
@@ -135,10 +135,10 @@ class ReembedTask:
         found = made.index.count(version.tenant_id, version.id, embedded_only=vectors)
         if found != wanted:
             raise IncompleteVersionError(f"Generation {made.id} holds {found} of {wanted} chunks of {version.id}.")
-        self._shop.jobs.finish_reembed(begun.job)
+        self._deps.jobs.finish_reembed(begun.job)
         self.uncommitted_chunks = 0
         reach("reembed.committed")
 
     def _undo_if_withdrawn(self, job: Job, made: OpenGeneration) -> None:
-        if self._shop.catalog.removable(job.version_id) is not None:
+        if self._deps.catalog.removable(job.version_id) is not None:
             made.index.delete_version(job.tenant_id, job.version_id)

@@ -1,4 +1,4 @@
-"""Claimed jobs, carried to an end: done, failed, queued again, or no longer ours. The same in threads and in Celery."""
+"""Jobs are claimed and run to an end: done, failed, queued again, or lost. Threads and Celery workers use it alike."""
 
 import threading
 import time
@@ -11,11 +11,13 @@ from ingest.catalog.jobs import Jobs
 from ingest.documents import Job, JobKind
 from ingest.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
 from ingest.faultpoints import reach
+from workers.deletion import CollectTask
+from workers.embed_task import EmbedTask
 from workers.errors import Outcome, failure, outcome
-from workers.ingesting import TOGETHER_BYTES, TOGETHER_DOCUMENTS, IngestTask
-from workers.reembedding import ReembedTask
-from workers.runs import RunTask
-from workers.tasks import CollectTask, EmbedTask, Stopping
+from workers.ingest_task import TOGETHER_BYTES, TOGETHER_DOCUMENTS, IngestTask
+from workers.reembed_task import ReembedTask
+from workers.run_task import RunTask
+from workers.worker_deps import Stopping
 
 # Small documents are made searchable together and embedded together, and collections are short.
 _CLAIM_LIMITS = {
@@ -31,14 +33,13 @@ _BETWEEN_TRIES_SECONDS = 1.0
 log = structlog.get_logger(__name__)
 
 
-class Carrier:
+class JobRunner:
     """Claims jobs for one worker and runs its tasks on them; whatever a task raises ends in the job's row.
 
-    It is asked only for kinds that it was given a task of.
-
-    `stopping` tells the tasks to hand back what they hold at the next good moment, because the process ends;
-    `slice_over` tells only those that lose nothing by it, so that others get a turn. `keep_leases` must be called
-    from another thread well within each lease.
+    It may be asked only for kinds that it was given a task for. When `stopping` returns true, because the process ends,
+    tasks hand back their jobs at the next good moment. When `slice_over` returns true, so that others get a turn, only
+    embedding tasks hand back, since they lose nothing by it. Another thread must call `keep_leases` well within each
+    lease.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Carrier:
         self._lock = threading.Lock()
 
     def once(self, kind: JobKind) -> int:
-        """Claim what waits next and carry it; how many jobs that were. Runs are left to carriers that can answer."""
+        """Claim the next waiting jobs of a kind and run them; returns how many. Without an `answer` task, no runs."""
         if kind is JobKind.RUN and self._answer is None:
             return 0
         claimed = self._jobs.claim(kind, limit=_CLAIM_LIMITS[kind], total_bytes=_CLAIM_BYTES.get(kind))
@@ -75,10 +76,10 @@ class Carrier:
         try:
             reach(f"{kind}.claimed")
             if kind in self._together or kind is JobKind.INGEST:
-                self._carry(claimed, partial(self._run_together, claimed))
+                self._run_and_settle(claimed, partial(self._run_together, claimed))
             else:
                 for job in claimed:
-                    self._carry([job], partial(self._run_one, job))
+                    self._run_and_settle([job], partial(self._run_one, job))
         finally:
             with self._lock:
                 for job in claimed:
@@ -86,7 +87,7 @@ class Carrier:
         return len(claimed)
 
     def keep_leases(self) -> None:
-        """Extend the lease of every job that is being carried."""
+        """Extend the lease of every job that is running."""
         with self._lock:
             held = list(self._held.values())
         if held:
@@ -102,31 +103,31 @@ class Carrier:
     def _run_together(self, held: Sequence[Job]) -> None:
         if held[0].kind is JobKind.INGEST:
             assert self._ingest is not None
-            for spoiled in self._ingest.run_together(held, self._stopping):
-                self._carry([spoiled.job], partial(_raise, spoiled.error))
+            for failed in self._ingest.run_together(held, self._stopping):
+                self._run_and_settle([failed.job], partial(_raise, failed.error))
             return
         task = self._together[held[0].kind]
         assert task is not None
         task.run(held, self._pausing)
 
-    def _carry(self, held: Sequence[Job], work: Callable[[], None]) -> None:
+    def _run_and_settle(self, held: Sequence[Job], work: Callable[[], None]) -> None:
         try:
             work()
         except Stopping:
             self._each(held, self._jobs.hand_back)
-        # The last boundary of a worker: whatever a task raises must end in the job's row, not in the worker.
+        # The last boundary of a worker: whatever a task raises must end in the job's row, and not end the worker.
         except Exception as error:
             log.warning("job failed", jobs=[job.id for job in held], error=repr(error), exc_info=_is_defect(error))
-            self._after(held, error)
+            self._settle_failed(held, error)
 
-    def _after(self, held: Sequence[Job], error: Exception) -> None:
-        if self._stopping():  # the failure may be the shutdown's own doing
+    def _settle_failed(self, held: Sequence[Job], error: Exception) -> None:
+        if self._stopping():  # the shutdown may have caused the failure
             self._each(held, self._jobs.hand_back)
         elif outcome(error) is Outcome.WAIT:  # no document is at fault
             self._each(held, partial(self._try_again_or_fail, error))
         elif len(held) > 1:  # one bad document must not fail its batch
             for job in held:
-                self._carry([job], partial(self._run_together, [job]))
+                self._run_and_settle([job], partial(self._run_together, [job]))
         elif outcome(error) is not Outcome.ABANDON:
             self._each(held, partial(self._try_again_or_fail, error))
 
@@ -138,7 +139,7 @@ class Carrier:
             self._jobs.fail(job, reason)
 
     def _each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:
-        """A job that the catalog takes no end of is queued again when its lease has run out."""
+        """Settle each job. If the catalog refuses, the job is queued again when its lease has run out."""
         until = time.monotonic() + self._jobs.lease_seconds
         for job in held:
             try:
@@ -149,9 +150,9 @@ class Carrier:
                 log.warning("job was not settled", job=job.id, error=repr(error))
 
     def _settle(self, job: Job, settle: Callable[[Job], object], until: float) -> None:
-        """A catalog that is away or full is tried again for as long as the leases may last.
+        """Settle one job, trying again for as long as the leases may last while the catalog is away or full.
 
-        That an attempt does not count, as nobody is at fault, has to be written down.
+        Without that, an attempt that should not count would be counted when the lease runs out.
         """
         pause_seconds = min(_BETWEEN_TRIES_SECONDS, self._jobs.lease_seconds / 3)
         while True:

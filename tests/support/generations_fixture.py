@@ -1,4 +1,4 @@
-"""A harbour whose index has generations: real catalog, blobs and texts over a real store of indexes."""
+"""A worker's parts for tests of generations: real catalog, blobs and texts over a real store of indexes."""
 
 from pathlib import Path
 
@@ -10,39 +10,40 @@ from retrieval.generations import IndexStore
 from retrieval.open_generations import OpenGenerations
 from retrieval.search import Mode, Searcher, SearchRequest
 from tests.support.encoders import hashing_encoders
-from tests.support.harbour import Harbour, PlainParser, no
-from workers.building import open_builder
-from workers.collecting import Collector
-from workers.ingesting import IngestTask
-from workers.moving import Mover
-from workers.tasks import CollectTask, EmbedTask, Workshop
-from workers.upkeep import upkeep
+from tests.support.worker_fixture import PlainParser, WorkerFixture, no
+from workers.deletion import CollectTask, Deleter
+from workers.embed_task import EmbedTask
+from workers.generation_builder import open_builder
+from workers.generation_switcher import GenerationSwitcher
+from workers.ingest_task import IngestTask
+from workers.upkeep import remove_orphans
 from workers.verify import Verified, Verifier
+from workers.worker_deps import WorkerDeps
 
 WHALE = "# Whales\n\nThe white whale swims under the ice of the northern sea.\n"
 SHIPS = "# Ships\n\nA ship with three masts lies in the harbour and waits for wind.\n"
 
 
-class Anchorage(Harbour):
-    """Another one may be opened on the same folder, catalog and store, as another process would."""
+class GenerationsFixture(WorkerFixture):
+    """A `WorkerFixture` with generations; a second one on the same folder, catalog and store acts as another process."""
 
     def __init__(self, home: Path, store: IndexStore, catalog_url: str | None = None) -> None:
         super().__init__(home, catalog_url)
-        self.store, self.encoders, self.sparse = store, hashing_encoders(), self.shop.sparse
+        self.store, self.encoders, self.sparse = store, hashing_encoders(), self.deps.sparse
         self.records = GenerationRecords(self.engine)
         first = self.encoders.choices[0]
         self.records.ensure_first(first.fingerprint, self.sparse.fingerprint, first.dimension)
         self.now = 0.0
         self.open = OpenGenerations(self.records, store, self.encoders, self.sparse, clock=lambda: self.now)
-        self.shop = Workshop(self.catalog, self.jobs, self.blobs, self.texts, self.open, self.sparse, self.blobs.path)
-        self.ingest, self.embed = IngestTask(self.shop, PlainParser()), EmbedTask(self.shop)
-        self.collect = CollectTask(self.shop)
-        self.collector = Collector(self.catalog, self.open, self.texts, self.blobs)
+        self.deps = WorkerDeps(self.catalog, self.jobs, self.blobs, self.texts, self.open, self.sparse, self.blobs.path)
+        self.ingest, self.embed = IngestTask(self.deps, PlainParser()), EmbedTask(self.deps)
+        self.collect = CollectTask(self.deps)
+        self.deleter = Deleter(self.catalog, self.open, self.texts, self.blobs)
         self.searcher = Searcher(self.open, self.sparse, self.catalog, self.texts)
-        self.builder, self.task = open_builder(self.records, self.shop, no)
+        self.builder, self.task = open_builder(self.records, self.deps, no)
 
     def ready(self, text: str, name: str = "a.md") -> Document:
-        """A new document, carried to its end with all that waits."""
+        """Upload a document and run everything that waits to its end."""
         document = self.upload(text, name)
         self.work_off()
         return document
@@ -53,8 +54,8 @@ class Anchorage(Harbour):
         self.builder.run(no, lambda: None)
 
     @property
-    def mover(self) -> Mover:
-        return Mover(self.records, self.build)
+    def switcher(self) -> GenerationSwitcher:
+        return GenerationSwitcher(self.records, self.build)
 
     def choice(self, name: str) -> EncoderChoice:
         return self.encoders.named(name)
@@ -87,7 +88,7 @@ class Anchorage(Harbour):
             }
 
     def upkeep(self) -> int:
-        return upkeep(Leftovers(self.engine), self.open, self.blobs, self.texts).orphan_chunks
+        return remove_orphans(Leftovers(self.engine), self.open, self.blobs, self.texts).orphan_chunks
 
     def close(self) -> None:
         self.open.close()

@@ -1,6 +1,6 @@
-"""Building a generation of the index beside the active one: what is to be put into it, and going on until it is whole.
+"""A generation of the index is built beside the active one, until it is complete.
 
-Any number of builders may be at it, in the service, in commands and on other machines: each takes versions of its own.
+Any number of builders may work at once, in the service, in commands and on other machines: each claims other versions.
 """
 
 import threading
@@ -14,25 +14,25 @@ from ingest.catalog.jobs import Jobs
 from ingest.documents import JobKind, VersionState
 from ingest.generations import GenerationState
 from retrieval.generations import Generations
-from workers.carrying import Carrier
-from workers.reembedding import ReembedTask
-from workers.tasks import Workshop
+from workers.job_runner import JobRunner
+from workers.reembed_task import ReembedTask
+from workers.worker_deps import WorkerDeps
 
 log = structlog.get_logger(__name__)
 
 
-class Builder:
-    """One worker on whichever generation is being built."""
+class GenerationBuilder:
+    """One worker on the generation that is being built, whichever it is."""
 
-    def __init__(self, records: GenerationRecords, jobs: Jobs, generations: Generations, carrier: Carrier) -> None:
+    def __init__(self, records: GenerationRecords, jobs: Jobs, generations: Generations, runner: JobRunner) -> None:
         self._records = records
         self._jobs = jobs
         self._generations = generations
-        self._carrier = carrier
+        self._runner = runner
         self._recounted: int | None = None
 
     def once(self) -> bool:
-        """Put some versions into the generation; False when there is none, or nothing to put into it now."""
+        """Put some versions into the generation; false when there is none, or nothing to put into it now."""
         beside = self._records.beside()
         if beside is None or beside.state is not GenerationState.BUILDING:
             self._recounted = None
@@ -41,20 +41,18 @@ class Builder:
         if self._recounted != beside.id:
             lost = recount(self._records, self._generations, beside.id)
             if lost:
-                log.warning(
-                    "the generation being built has lost some of what it had", generation=beside.id, versions=lost
-                )
+                log.warning("the generation being built has lost versions", generation=beside.id, versions=lost)
             self._recounted = beside.id
-        if self._carrier.once(JobKind.REEMBED):
+        if self._runner.once(JobKind.REEMBED):
             return True
         return bool(self._records.queue_missing() or self._jobs.recover(all_running=False))
 
     def keep_leases(self) -> None:
-        """Extend the lease of whatever is being put into the generation."""
-        self._carrier.keep_leases()
+        """Extend the leases of the jobs in progress."""
+        self._runner.keep_leases()
 
     def run(self, stopping: Callable[[], bool], pause: Callable[[], None]) -> None:
-        """Until the generation has everything but what failed. `pause` waits a moment, while others hold the rest."""
+        """Work until the generation has all but failed versions; `pause` waits a moment while others hold the rest."""
         with self._keeping_leases():
             while not stopping():
                 if self.once():
@@ -72,7 +70,7 @@ class Builder:
             while not closing.wait(self._jobs.lease_seconds / 3):
                 try:
                     self.keep_leases()
-                # The database may be away for a while; the next beat may get through before the lease has run out.
+                # The database may be away for a moment; the next beat may get through before the lease runs out.
                 except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                     log.warning("leases were not extended", error=repr(error))
 
@@ -87,21 +85,21 @@ class Builder:
 
 def open_builder(
     records: GenerationRecords,
-    shop: Workshop,
+    deps: WorkerDeps,
     stopping: Callable[[], bool],
     slice_over: Callable[[], bool] = lambda: False,
-) -> tuple[Builder, ReembedTask]:
-    """A builder with the task that says how far it is in a long document; both callables as a `Carrier` has them."""
-    task = ReembedTask(shop)
-    carrier = Carrier(shop.jobs, reembed=task, stopping=stopping, slice_over=slice_over)
-    return Builder(records, shop.jobs, shop.generations, carrier), task
+) -> tuple[GenerationBuilder, ReembedTask]:
+    """Make a builder, and the task that tells how far it is in a long document; see `JobRunner` for the callables."""
+    task = ReembedTask(deps)
+    runner = JobRunner(deps.jobs, reembed=task, stopping=stopping, slice_over=slice_over)
+    return GenerationBuilder(records, deps.jobs, deps.generations, runner), task
 
 
 def recount(records: GenerationRecords, generations: Generations, generation_id: int) -> int:
-    """Queue again what a generation being built is said to have and has not; returns how many versions.
+    """Queue versions again that the generation being built lacks though they count as done; returns how many.
 
     The catalog's commits are fsynced one by one and the index's are not, so a power cut can leave the index behind; and
-    a generation that was kept for a way back may have lost its data since.
+    a previous generation may have lost data since it was left.
     """
     with generations.indexes() as indexes:
         index = indexes[generation_id]

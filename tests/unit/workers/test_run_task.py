@@ -24,8 +24,8 @@ from rlm.runs.port import Durability
 from rlm.usage import Usage
 from tests.support.catalogs import age_absence, migrated_sqlite, wake
 from tests.support.postgres import disposed
-from workers.carrying import Carrier
-from workers.runs import RunTask
+from workers.job_runner import JobRunner
+from workers.run_task import RunTask
 
 DAY_SECONDS = 24 * 3600.0
 
@@ -76,12 +76,12 @@ class Waiting:
         self._jobs, self._runs = Jobs(engine), Runs(engine)
         self._id = self._runs.create(RunRequest("ann", "Why?"))[0].id
         task = RunTask(self._jobs, RunLog(engine), self.answers)
-        self._carrier = Carrier(self._jobs, stopping=lambda: False, answer=task)
+        self._runner = JobRunner(self._jobs, stopping=lambda: False, answer=task)
 
     def attempt(self) -> Run:
         """The run after one more."""
         wake(self.engine)
-        assert self._carrier.once(JobKind.RUN) == 1
+        assert self._runner.once(JobKind.RUN) == 1
         return self._runs.run("ann", self._id)
 
 

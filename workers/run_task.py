@@ -1,4 +1,4 @@
-"""A claimed run, carried to its answer: the same in threads and in Celery."""
+"""A claimed run is answered; threads and Celery workers use it alike."""
 
 import threading
 import time
@@ -24,18 +24,18 @@ from rlm.runs.clock import RunClock
 from rlm.runs.durable import DurableRun
 from rlm.runs.port import Durability
 from rlm.usage import Usage
-from workers.tasks import Stopping
+from workers.worker_deps import Stopping
 
-# How soon a worker learns that its run was cancelled, wherever that was said.
+# How often a worker checks whether its run was cancelled.
 _LOOK_SECONDS = 0.5
-# A language model that is away is waited for, but not for ever.
+# After this long without its language model a run fails.
 _PATIENCE_SECONDS = 24 * 3600.0
 
 log = structlog.get_logger(__name__)
 
 
 class Answers(Protocol):
-    """What answers a question, as `rlm.answering.Answering` does."""
+    """Answers a question, as `rlm.answering.Answering` does."""
 
     def stream(
         self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
@@ -43,7 +43,7 @@ class Answers(Protocol):
 
 
 class RunTask:
-    """Answers a run's question from where it was left off."""
+    """Answers a run's question, from where an earlier attempt was interrupted."""
 
     def __init__(self, jobs: Jobs, run_log: RunLog, answers: Answers) -> None:
         self._jobs = jobs
@@ -51,19 +51,19 @@ class RunTask:
         self._answers = answers
 
     def run(self, job: Job, stopping: Callable[[], bool]) -> None:
-        """Raises `Stopping`, `LeaseLostError` when the run was cancelled or taken over, and what answering raises."""
+        """Run one job. Raises `Stopping`, errors of answering, and `LeaseLostError` if the job was taken away."""
         run = self._log.begin(job)
         reach("run.begun")
         clock = RunClock(run.seconds)
-        with self._kept(job) as held:
+        with self._watching(job) as held:
             durable = DurableRun(run, _JobLog(self._log, job, clock), clock)
             try:
                 with closing(durable):
                     self._answer(job, run, durable, clock, cancelled=lambda: stopping() or not held())
             except RunCancelledError:
-                self._explain(job, stopping)
+                self._raise_reason(job, stopping)
             except LanguageModelUnavailableError as error:
-                raise _impatient(self._jobs.away_seconds(job), error) from error
+                raise _or_refused(self._jobs.away_seconds(job), error) from error
 
     def _answer(
         self, job: Job, run: Run, durable: DurableRun, clock: RunClock, *, cancelled: Callable[[], bool]
@@ -80,18 +80,18 @@ class RunTask:
                 return
         raise RunCancelledError("The run was cancelled.")
 
-    def _explain(self, job: Job, stopping: Callable[[], bool]) -> None:
-        """Why nothing more is wanted of a run: the process ends, or the job is no longer this worker's."""
+    def _raise_reason(self, job: Job, stopping: Callable[[], bool]) -> None:
+        """Raise why the run was interrupted: the process ends, or the job is no longer this worker's."""
         self._jobs.check(job)
         if stopping():
             raise Stopping
         raise LeaseLostError(f"Job {job.id} could not be seen to be held for too long.")
 
     @contextmanager
-    def _kept(self, job: Job) -> Iterator[Callable[[], bool]]:
-        """Says whether the job is still held, as of half a second ago.
+    def _watching(self, job: Job) -> Iterator[Callable[[], bool]]:
+        """Yield a function that tells whether the job is still held, as of half a second ago.
 
-        A catalog that is away is believed to be as it was for as long as the lease would last.
+        While the catalog is away, the job counts as held for as long as its lease would last.
         """
         over, lost = threading.Event(), threading.Event()
 
@@ -119,7 +119,7 @@ class RunTask:
 
 
 class _JobLog:
-    """A run's log, as the worker that holds its job writes it."""
+    """The log of one run, bound to the job that its worker holds."""
 
     def __init__(self, run_log: RunLog, job: Job, clock: RunClock) -> None:
         self._log = run_log
@@ -157,8 +157,8 @@ def _request(run: Run) -> AnswerRequest:
     )
 
 
-def _impatient(away_seconds: float, error: LeadlineError) -> LeadlineError:
-    """The error, or, once it has been waited for too long, one that is not waited for."""
+def _or_refused(away_seconds: float, error: LeadlineError) -> LeadlineError:
+    """Return the error, or a permanent one once the model has been away for too long."""
     if away_seconds < _PATIENCE_SECONDS:
         return error
     return LanguageModelRefusedError(f"The language model was away for too long: {error.detail}", hint=error.hint)

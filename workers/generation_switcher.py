@@ -1,6 +1,6 @@
-"""Moving to another generation of the index and back: what may follow what, and what is finished first.
+"""Switches between generations of the index: which steps are allowed, and what is completed before them.
 
-Each step can be done again, also by another process after this one was killed in the middle of it.
+Each step may be repeated, also by another process after this one was killed in the middle of it.
 """
 
 from collections.abc import Callable
@@ -10,21 +10,21 @@ from ingest.errors import GenerationStateError
 from ingest.generations import BuildProgress, Generation, GenerationState
 from retrieval.encoders import EncoderChoice
 
-# What comes in while the last of it is put in is put in too, as often as this; each time it is less.
+# Documents that arrive while the generation is completed are added too, in up to this many rounds, each shorter.
 _ROUNDS = 20
-# A switch finishes what came in since the generation was whole, and refuses to begin with more than this share.
+# A switch adds what came in since the generation was complete; it refuses to begin if more than this share is missing.
 _CAUGHT_UP_SHARE = 0.05
 
 
-class Mover:
-    """`complete` puts what is missing into the generation being built, and returns when only what fails is left."""
+class GenerationSwitcher:
+    """Builds, switches and rolls back; `complete` adds all but failed versions to the generation being built."""
 
     def __init__(self, records: GenerationRecords, complete: Callable[[], None]) -> None:
         self._records = records
         self._complete = complete
 
     def reembed(self, choice: EncoderChoice | None, sparse: str) -> Generation:
-        """Build a generation with an encoder, or go on with the one that is being built; it is not switched to.
+        """Build a generation with an encoder, or continue the one that is being built, without switching to it.
 
         Raises `GenerationStateError` when there is no need, or another generation is in the way.
         """
@@ -43,12 +43,12 @@ class Mover:
         return generation
 
     def rebuild(self, choice: EncoderChoice, sparse: str) -> Generation:
-        """Make the whole index again, from the catalog and the blobs, and switch to it."""
+        """Build the whole index anew, from the catalog and the blobs, and switch to it."""
         generation = self._records.begin(choice.fingerprint, sparse, choice.dimension)
         return self._finish_and_activate(generation)
 
     def switch(self) -> Generation:
-        """Go to the newer generation, once it is whole. Raises `GenerationStateError` while much of it is missing."""
+        """Switch to the newer generation. Raises `GenerationStateError` while much of it is missing."""
         active, beside = self._records.active(), self._records.beside()
         if beside is None:
             raise GenerationStateError(
@@ -65,7 +65,7 @@ class Mover:
         return self._finish_and_activate(beside)
 
     def rollback(self) -> Generation:
-        """Go back to the generation before, once it has what came since."""
+        """Switch back to the previous generation, once it has what came since."""
         active, beside = self._records.active(), self._records.beside()
         if beside is None:
             raise GenerationStateError(
@@ -103,7 +103,7 @@ class Mover:
         return self._records.activate(generation.id)
 
     def _finish(self, generation: Generation) -> None:
-        """Raises `GenerationStateError` when some of it cannot be put in."""
+        """Complete a generation. Raises `GenerationStateError` when versions cannot be put into it."""
         self._records.queue_missing()
         self._complete()
         progress = self._records.progress()
