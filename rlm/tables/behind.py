@@ -7,7 +7,7 @@ lists rows rests on those that it lists.
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import duckdb
@@ -51,6 +51,13 @@ def rows_behind(sql: str) -> list[RowsQuery]:
             query = _rows_of(statement, source["alias"] or source["table_name"])
             found.setdefault(source["table_name"], RowsQuery(source["table_name"], query, _lists_rows(node)))
     return list(found.values())
+
+
+def row_source(sql: str) -> str | None:
+    """The one table that a query selects `_row` from; None where there are several, or it is no such query."""
+    statement = _parsed(sql)
+    sources = list(_plain_sources(statement["node"].get("from_table"))) if statement else []
+    return sources[0]["table_name"] if len(sources) == 1 and sources[0] is not None else None
 
 
 def _parsed(sql: str) -> dict[str, Any] | None:
@@ -120,6 +127,7 @@ def _aggregate_names() -> frozenset[str]:
         return frozenset(name for (name,) in found.fetchall())
 
 
+@lru_cache(maxsize=256)
 def _run(query: str, value: str) -> str:
     with duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False}) as engine:
         found = engine.execute(query, [value]).fetchone()

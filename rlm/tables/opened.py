@@ -13,6 +13,7 @@ from rlm.answers import TableRows
 from rlm.corpus.contents import Section
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
+from rlm.llm.tokens import estimated_tokens
 from rlm.tables.catalog import Kind, Part, TableInScope, all_sections, document_row, origin_values, section_row
 from rlm.tables.parquet import Source, write_numbers, write_rows
 from rlm.tables.sql import SqlTable
@@ -20,6 +21,8 @@ from rlm.tables.sql import SqlTable
 # What is judged by SQL beside the columns of a file: a type, and a value for each row.
 Added = Mapping[str, tuple[ColumnType, Sequence[object]]]
 _ROWS_AT_ONCE = 5_000
+# Rows whose texts are looked at to estimate how long all are.
+_SAMPLED = 20
 # What a citation quotes of a whole document or section: its beginning.
 _QUOTED_CHARS = 1_000
 
@@ -38,6 +41,9 @@ class OpenedTable(Protocol):
 
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
         """What a model reads of each row."""
+
+    def tokens(self, numbers: Sequence[int]) -> int:
+        """About how many tokens the texts of these rows have in all."""
 
     def sql_table(self, folder: Path, added: Added) -> SqlTable:
         """The table for a query, with more columns; files are written into `folder`."""
@@ -79,6 +85,10 @@ class _Records:
             yield "; ".join(
                 f"{name}: {value}" for name, value in zip(self._names, values, strict=True) if value is not None
             )
+
+    def tokens(self, numbers: Sequence[int]) -> int:
+        sample = numbers[:: max(1, len(numbers) // _SAMPLED)]
+        return sum(map(estimated_tokens, self.texts(sample))) * len(numbers) // max(1, len(sample))
 
     def sql_table(self, folder: Path, added: Added) -> SqlTable:
         if self._file is None:
@@ -157,6 +167,9 @@ class _Texts:
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
         for handle, text in zip(self.handles(numbers), self._corpus.read_all(self.handles(numbers)), strict=True):
             yield f"{self._corpus.document(handle).title}\n{text}"
+
+    def tokens(self, numbers: Sequence[int]) -> int:
+        return sum(map(self._corpus.tokens, self.handles(numbers)))
 
     def sql_table(self, folder: Path, added: Added) -> SqlTable:
         file = folder / f"{self.table.name}.parquet"

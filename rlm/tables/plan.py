@@ -1,6 +1,7 @@
 """The plan of a table answer: columns for a model to judge, one query, and the sentence that its result is put into."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +16,7 @@ from rlm.untrusted import DATA_ONLY, plain
 _MAX_TOKENS = 2_000
 _MOST_SEMANTIC_COLUMNS = 6
 _MAX_TEXT_CHARS = 8_000
+_NAME = re.compile(r"[^\W\d_]\w{0,59}")
 
 _SYSTEM = f"""You answer questions about tables by planning a computation. You see the names, the columns and the
 first rows of the tables; code runs your plan over all rows and puts the results into your sentence.
@@ -186,8 +188,8 @@ def _require_usable(columns: Sequence[SemanticColumn], tables: TablesInScope) ->
             raise PlanError(f'There is no table "{column.table}"; there are {known}.')
         names = {each.name.casefold() for each in table.columns} | {"_row"}
         key = (table.name, column.name.casefold())
-        if not column.name or column.name.casefold() in names or key in taken:
-            raise PlanError(f'The semantic column "{column.name}" needs a name that no other column has.')
+        if not _NAME.fullmatch(column.name) or column.name.casefold() in names or key in taken:
+            raise PlanError(f'The semantic column "{column.name}" needs one word as its name, which no column has yet.')
         taken.add(key)
         if not column.instruction:
             raise PlanError(f'The semantic column "{column.name}" has no instruction.')

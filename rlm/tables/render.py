@@ -21,18 +21,22 @@ _MARKER = re.compile(r"\s*\[\d+\]")
 _PLACEHOLDER = re.compile(r"\{([^{}]{1,100})\}")
 _LIST = "list:"
 _NOTHING = "No record matches what was asked for."
+_UNPLACED = "The result of the query:"
 _EMPTY = "—"
 
 
 def sentence(template: str, result: SqlResult, markers: str) -> str:
     """The sentence of an answer, with `markers` before its last stop.
 
-    A result without rows or values has a sentence of its own, unless the planned one only counts rows.
+    A result without rows or values has a sentence of its own, unless the planned one only counts rows; so has a
+    result that does not have the columns which the planned sentence names.
     """
     template = _MARKER.sub("", one_line(template))
     names = set(_PLACEHOLDER.findall(template))
     if not _has_values(result) and not names & {"row_count"}:
         return _NOTHING
+    if unknown_placeholders(template, result):
+        return _marked(_UNPLACED, markers)
     known = {name.casefold(): at for at, name in enumerate(result.columns)}
 
     def filled(match: re.Match[str]) -> str:
@@ -59,7 +63,7 @@ def shows_table(template: str, result: SqlResult) -> bool:
     if not _has_values(result):
         return False
     one_cell = len(result.columns) == 1 and result.total_rows == 1
-    return not one_cell or not _PLACEHOLDER.search(template)
+    return not one_cell or not _PLACEHOLDER.search(template) or bool(unknown_placeholders(template, result))
 
 
 def markdown_table(result: SqlResult) -> str:

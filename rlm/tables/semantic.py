@@ -8,7 +8,6 @@ from ingest.tables import ColumnType
 from rlm.answers import Interval
 from rlm.estimates import Estimate, judging
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.tokens import estimated_tokens
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.judged import Classification, Extraction, JudgedBy
 from rlm.operators.labels import YES
@@ -17,7 +16,6 @@ from rlm.operators.packing import PackLimits
 from rlm.tables.opened import OpenedTable
 from rlm.tables.plan import SemanticColumn, SemanticType
 
-_SAMPLED = 20
 _VALUE = "value"
 _TYPES = {
     SemanticType.BOOLEAN: ColumnType.BOOLEAN,
@@ -57,7 +55,10 @@ class JudgedColumn:
             return None
         place = {number: at for at, number in enumerate(self.numbers)}
         missing = sum(label is None for label in self.found.labels)
-        return self.found.interval([place[number] for number in counted if number in place], missing=missing)
+        judged = [place[number] for number in counted if number in place]
+        found = self.found.interval(judged, missing=missing)
+        others = len(counted) - len(judged)
+        return found and Interval(found.low + others, found.high + others)
 
 
 def no_values(column: SemanticColumn, rows: int) -> tuple[ColumnType, Sequence[object]]:
@@ -72,12 +73,10 @@ def estimate(
     profile: ModelProfile,
     cascade: CascadeLimits | None,
 ) -> Estimate:
-    """What judging these rows will take, by a sample of their texts."""
+    """What judging these rows will take."""
     if not numbers:
         return Estimate()
-    sample = [numbers[at * len(numbers) // _SAMPLED] for at in range(_SAMPLED)] if len(numbers) > _SAMPLED else numbers
-    shown = list(dict.fromkeys(sample))
-    tokens = sum(map(estimated_tokens, opened.texts(shown))) * len(numbers) // len(shown)
+    tokens = opened.tokens(numbers)
     values = column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL)
     return judging(len(numbers), tokens, profile, pack=PackLimits.of(profile), cascade=cascade, values=values)
 

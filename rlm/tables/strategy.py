@@ -18,7 +18,7 @@ from rlm.operators.judged import Classification
 from rlm.strategy import Context
 from rlm.tables.catalog import TableCatalog, TablesInScope
 from rlm.tables.plan import Plan, PlanError, planning_call, read_plan, repairing_call
-from rlm.tables.render import as_value, markdown_table, result_of, sentence, shows_table
+from rlm.tables.render import as_value, markdown_table, result_of, sentence, shows_table, unknown_placeholders
 from rlm.tables.sql import SqlEngine, SqlResult
 from rlm.tables.working import PlanRun
 
@@ -68,7 +68,9 @@ class TableStrategy:
         call = planning_call(context.question, tables, nonce, most_tokens=context.profile.max_output_tokens)
         reply = _reply(context, call)
         try:
-            return (yield from self._run(reply, tables, run))
+            computed = yield from self._run(reply, tables, run)
+            _require_columns(computed)
+            return computed
         except (PlanError, SqlError, SqlRefusedError) as error:
             call = repairing_call(call, reply, getattr(error, "detail", str(error)), nonce)
         try:
@@ -89,6 +91,16 @@ class TableStrategy:
 def _reply(context: Context, call: SubCall) -> str:
     require_wanted(context.cancelled)
     return reply_to(context.calls, call, cancelled=context.cancelled).text
+
+
+def _require_columns(computed: _Computed) -> None:
+    """Raises `PlanError` where the sentence has a place for what the result does not have."""
+    if computed.result is None:
+        return
+    unknown = unknown_placeholders(computed.plan.answer, computed.result)
+    if unknown:
+        columns = ", ".join(computed.result.columns)
+        raise PlanError(f"The answer has a place for {', '.join(unknown)}; the result has the columns {columns}.")
 
 
 def _declined(plan: Plan) -> Draft:

@@ -1,9 +1,10 @@
 """Running a plan: rows are judged, the query is run, and the rows behind its result are found."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ingest.tables import RecordTables
+from ingest.tables import ROW_NUMBER, RecordTables
 from retrieval.embedding import Embedder
 from rlm.answers import Coverage, Interval
 from rlm.cancelling import require_wanted
@@ -17,11 +18,10 @@ from rlm.operators.judged import JudgedBy
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
 from rlm.strategy import Context
-from rlm.tables.behind import RowsQuery, rows_behind, tables_of
+from rlm.tables.behind import RowsQuery, row_source, rows_behind, tables_of
 from rlm.tables.catalog import Kind, TablesInScope
 from rlm.tables.opened import Added, OpenedTable, open_table
 from rlm.tables.plan import Plan, PlanError, SemanticColumn
-from rlm.tables.render import unknown_placeholders
 from rlm.tables.semantic import JudgedColumn, estimate, judge, no_values
 from rlm.tables.sql import SqlEngine, SqlResult
 
@@ -65,12 +65,9 @@ class PlanRun:
         return [self._judged[column] for column in plan.semantic_columns if column in self._judged]
 
     def try_out(self, plan: Plan) -> None:
-        """Run the query over columns without values, before anything is spent on them.
-
-        Raises `PlanError`, and as `query`.
-        """
+        """Run the query over columns without values, before anything is spent on them. Raises as `query`."""
         if plan.semantic_columns:
-            self._require_columns(plan, self._run(plan.sql, plan, judged=False, most_rows=1))
+            self._run(plan.sql, plan, judged=False, most_rows=1)
 
     def judge(self, plan: Plan) -> Iterator[Event]:
         """Have the rows judged that the plan names. Raises `RunTooLargeError` first where that is a lot of work.
@@ -88,19 +85,16 @@ class PlanRun:
             yield from self._judge(column, numbers[column])
 
     def query(self, plan: Plan) -> SqlResult:
-        """The result of the plan's query. Raises `PlanError`, `SqlError`, `SqlRefusedError` and `SqlLimitError`."""
-        result = self._run(plan.sql, plan, judged=True, most_rows=_MOST_RESULT_ROWS)
-        self._require_columns(plan, result)
-        return result
+        """The result of the plan's query. Raises `SqlError`, `SqlRefusedError` and `SqlLimitError`."""
+        return self._run(plan.sql, plan, judged=True, most_rows=_MOST_RESULT_ROWS)
 
     def behind(self, plan: Plan) -> dict[str, list[int]]:
         """The rows that the result rests on, by table: as the plan says, or by the syntax of its query."""
-        if plan.rows_sql:
-            named = [self._tables.named(name) for name in tables_of(plan.rows_sql)]
-            if named and named[0] is not None:
-                found = self._row_numbers(RowsQuery(named[0].name, plan.rows_sql, in_order=True), plan)
-                if found is not None:
-                    return {named[0].name: found}
+        source = self._tables.named(row_source(plan.rows_sql) or "")
+        if source is not None:
+            found = self._row_numbers(RowsQuery(source.name, plan.rows_sql, in_order=True), plan)
+            if found is not None:
+                return {source.name: found}
         rows: dict[str, list[int]] = {}
         for query in rows_behind(plan.sql):
             table = self._tables.named(query.table)
@@ -129,12 +123,13 @@ class PlanRun:
         """What of the tables used a model judged, a classifier labelled, and code alone searched."""
         used = {table.name: table for name in tables_of(plan.sql) if (table := self._tables.named(name))}
         units = sum(self._open(name).rows for name in used)
-        by_row: dict[tuple[str, int], JudgedBy] = {}
+        by_row: dict[tuple[str, int], set[JudgedBy]] = defaultdict(set)
         tokens: dict[str, int] = {}
         failed = 0
         for judged in self.judged(plan):
             name = self._table_name(judged.column)
-            by_row |= {(name, number): by for number, by in zip(judged.numbers, judged.judged_by, strict=True)}
+            for number, by in zip(judged.numbers, judged.judged_by, strict=True):
+                by_row[name, number].add(by)
             tokens[name] = max(tokens.get(name, 0), judged.found.coverage.tokens_read)
             failed = max(failed, judged.found.coverage.units_failed)
         whole = sum(
@@ -143,16 +138,16 @@ class PlanRun:
             if table.kind is Kind.RECORDS
             for part in table.parts
         )
-        counted = list(by_row.values())
-        read, inferred = counted.count(JudgedBy.MODEL), counted.count(JudgedBy.CLASSIFIER)
+        lost = sum(JudgedBy.NOBODY in by for by in by_row.values())
+        read = sum(by == {JudgedBy.MODEL} for by in by_row.values())
         return Coverage(
             tokens_in_scope=self._corpus.size.tokens,
             tokens_read=sum(tokens.values()),
             tokens_searched=max(0, whole - sum(tokens.values())),
             units=units,
             units_read=read,
-            units_searched=max(0, units - read - inferred - failed),
-            units_inferred=inferred,
+            units_searched=max(0, units - len(by_row)),
+            units_inferred=len(by_row) - read - lost,
             units_failed=failed,
             unit="record",
         )
@@ -166,7 +161,7 @@ class PlanRun:
             except StopIteration as ended:
                 found: JudgedColumn = ended.value
                 break
-            yield Working(f"{column.name}: {progress.step}", progress.done, progress.total)
+            yield Working(f'Judging the rows for "{column.name}"', progress.done, progress.total)
         if found.found.failure is not None and not any(by is not JudgedBy.NOBODY for by in found.judged_by):
             raise raised(found.found.failure)
         self._judged[column] = found
@@ -177,12 +172,14 @@ class PlanRun:
             return list(range(1, opened.rows + 1))
         sql = f'SELECT _row FROM "{opened.table.name}" WHERE {column.where}'
         found = self._engine.query(
-            [opened.sql_table(self._folder, {})], sql, max_rows=opened.rows, cancelled=self._context.cancelled
+            [opened.sql_table(self._folder, {})], sql, max_rows=max(1, opened.rows), cancelled=self._context.cancelled
         )
         return sorted(_numbers(found, opened.rows))
 
     def _run(self, sql: str, plan: Plan, *, judged: bool, most_rows: int) -> SqlResult:
-        names = [table.name for name in tables_of(sql) if (table := self._tables.named(name))]
+        # What DuckDB reads and cannot write as a tree, such as PIVOT, gets the tables that it names.
+        named = tables_of(sql) or [table.name for table in self._tables.tables if table.name in sql.casefold()]
+        names = list(dict.fromkeys(table.name for name in named if (table := self._tables.named(name))))
         tables = [self._open(name).sql_table(self._folder, self._added(name, plan, judged=judged)) for name in names]
         return self._engine.query(tables, sql, max_rows=most_rows, cancelled=self._context.cancelled)
 
@@ -200,19 +197,13 @@ class PlanRun:
         """The rows that a query gives; None where it cannot be run."""
         rows = self._open(query.table).rows
         try:
-            found = self._run(query.sql, plan, judged=True, most_rows=min(rows, _MOST_ROWS_BEHIND))
+            found = self._run(query.sql, plan, judged=True, most_rows=max(1, min(rows, _MOST_ROWS_BEHIND)))
         except (SqlError, SqlRefusedError):
             return None
-        if len(found.columns) != 1:
+        if [name.casefold() for name in found.columns] != [ROW_NUMBER]:
             return None
         numbers = list(dict.fromkeys(_numbers(found, rows)))
         return numbers if query.in_order else sorted(numbers)
-
-    def _require_columns(self, plan: Plan, result: SqlResult) -> None:
-        unknown = unknown_placeholders(plan.answer, result)
-        if unknown:
-            columns = ", ".join(result.columns)
-            raise PlanError(f"The answer has a place for {', '.join(unknown)}; the result has the columns {columns}.")
 
     def _open(self, name: str) -> OpenedTable:
         table = self._tables.named(name)

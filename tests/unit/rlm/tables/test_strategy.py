@@ -255,7 +255,6 @@ BAD = [
     plan("SELECT nothing FROM messages"),
     plan("SELECT count(*) FROM letters"),
     plan("SELEKT 1"),
-    plan("SELECT count(*) AS n FROM messages", "There are {total}."),
     plan("SELECT count(*) FROM messages WHERE late", columns=[{**LATE, "table": "letters"}]),
     plan("SELECT count(*) FROM messages WHERE late", columns=[{**LATE, "where": "nothing > 3"}]),
     plan("DELETE FROM messages"),
@@ -277,6 +276,43 @@ def test_a_second_plan_that_cannot_be_used_is_an_error_with_a_type(asking: Askin
     with pytest.raises((SqlError, LanguageModelOutputError)):
         question.ask()
     assert len(question.planned) == 2
+
+
+def test_a_sentence_with_places_for_other_columns_is_mended_or_left_out(asking: Asking) -> None:
+    wrong = plan("SELECT count(*) AS n FROM messages", "There are {total}.")
+    assert asking(wrong, plan("SELECT count(*) AS n FROM messages", "There are {n}.")).ask().text == "There are 6."
+    draft = asking(wrong, wrong).ask()
+    assert "{" not in draft.text
+    assert draft.text.endswith("| 6 |")
+
+
+def test_rows_that_the_budget_leaves_out_make_a_partial_answer(asking: Asking) -> None:
+    spent = SubFailure("budget_exhausted", "It is spent.")
+    question = asking(
+        plan("SELECT count(*) AS n FROM messages WHERE late", "{n} complain.", columns=[LATE]),
+        rule=complains,
+        profile=ModelProfile("small", 8_000, 1_000, batch_items=3),
+        fault=lambda call: spent if "Dee" in call.prompt else None,
+    )
+    draft = question.ask()
+    assert draft.coverage is not None
+    assert (draft.coverage.units_read, draft.coverage.units_searched, draft.coverage.units_failed) == (3, 0, 0)
+    assert (draft.status, draft.finished) == (AnswerStatus.PARTIAL, False)
+
+
+@pytest.mark.parametrize(
+    "rows_sql",
+    [
+        "SELECT id FROM messages",
+        "SELECT m._row FROM money m JOIN messages USING (nothing)",
+        "nonsense",
+        "DROP TABLE money",
+    ],
+)
+def test_a_query_for_rows_that_gives_none_is_passed_over(asking: Asking, rows_sql: str) -> None:
+    reply = plan("SELECT count(*) AS n FROM messages WHERE id > 4", "There are {n}.", rows_sql=rows_sql)
+    draft = asking(reply).ask()
+    assert [each.rows for each in draft.rows_behind] == [(5, 6)]
 
 
 def test_nothing_is_judged_for_a_query_that_cannot_be_run(asking: Asking) -> None:
