@@ -11,19 +11,22 @@ from pathlib import Path
 from typing import IO
 
 import structlog
+from rlm.tables.sql import SqlEngine
 
-from api.language_model import open_language_model
+from api.answering import make_answering
+from api.language_model import model_costs, open_language_model
 from api.reranking import open_reranking
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database, sqlite_url
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.deletions import Leftovers
+from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -31,6 +34,7 @@ from ingest.errors import DataFolderBusyError
 from ingest.feed import LocalFeed
 from ingest.intake import Intake
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.embedding import Embedder
@@ -42,8 +46,8 @@ from retrieval.query_cache import CachedSearcher
 from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
-from rlm.answering import Answering, LanguageModel
-from rlm.build import Library
+from rlm.answering import LanguageModel
+from rlm.build import Parts
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
@@ -155,7 +159,7 @@ def _assemble(
     texts = Texts(blobs)
 
     sparse = build.sparse_encoder()
-    records = Records(engine)
+    records = GenerationRecords(engine)
     first = encoders.named(settings.encoder)
     active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
     require_fit(active, encoders, sparse, chosen=settings.encoder)
@@ -189,8 +193,10 @@ def _assemble(
     stack.callback(sub_calls.close)
     sandbox = build_sandbox(settings.sandbox)
     stack.callback(sandbox.close)
-    library = Library(catalog, texts, generations.encoder(), sandbox, replies)
-    answering = Answering(searcher, language_model, library, sub_calls)
+    tables = RecordTables(blobs)
+    parts = Parts(catalog, texts, tables, SqlEngine(), sub_calls, generations.encoder(), sandbox, replies)
+    conversations = Conversations(engine)
+    answering = make_answering(settings, searcher, language_model, parts, stack)
     workers = WorkerThreads(
         jobs,
         [IngestTask(shop, parser)],
@@ -200,6 +206,7 @@ def _assemble(
         has_room=blobs.has_room_to_work,
         answer=RunTask(jobs, RunLog(engine, announce=feed.announce), answering),
         runs_at_once=settings.runs_at_once,
+        tidy=lambda: conversations.forget_old(settings.retention),
         open_builder=lambda stopping, slice_over: open_builder(records, shop, stopping, slice_over)[0],
     )
     services = Services(
@@ -208,10 +215,12 @@ def _assemble(
         jobs=jobs,
         keys=ApiKeys(engine),
         batches=batches,
+        conversations=conversations,
         feed=feed,
         runs=Runs(engine, announce=feed.announce),
         blobs=blobs,
         texts=texts,
+        record_tables=tables,
         intake=Intake(
             catalog,
             blobs,
@@ -223,6 +232,7 @@ def _assemble(
         searcher=searcher,
         rewriting=RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
         answering=answering,
+        model_costs=model_costs(settings),
         doorbell=doorbell,
         delete=Collector(catalog, generations, texts, blobs).delete,
         require_index=generations.require_ready,

@@ -15,7 +15,7 @@ from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.errors import DataFolderBusyError, GenerationStateError
 from ingest.generations import BuildProgress, Generation, GenerationState
@@ -45,7 +45,7 @@ _POLL_SECONDS = 0.5
 class IndexAccess:
     """`shop` is None where another process has the data folder, or where nothing of the index is to be opened."""
 
-    records: Records
+    records: GenerationRecords
     catalog: Catalog
     encoders: Encoders
     sparse: SparseEncoder
@@ -150,7 +150,7 @@ def open_index_access(
         engine = open_database(sqlite_url(home / "catalog.sqlite"))
         stack.callback(engine.dispose)
         encoders = encoders or build.encoders(ModelStore(settings.models), settings)
-        sparse, records, catalog = build.sparse_encoder(), Records(engine), Catalog(engine)
+        sparse, records, catalog = build.sparse_encoder(), GenerationRecords(engine), Catalog(engine)
         first = encoders.named(settings.encoder)
         records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         store = build.embedded_indexes(home)

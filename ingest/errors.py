@@ -180,6 +180,20 @@ class RunsFullError(CatalogError):
     retry_after_seconds = 30.0
 
 
+class AnswerNotFoundError(CatalogError):
+    """No such answer for this tenant, or it is no longer kept."""
+
+    code = "answer_not_found"
+    default_hint = "Answers are kept for LEADLINE_ANSWERS_KEPT_DAYS; ask the question again."
+
+
+class ConversationNotFoundError(CatalogError):
+    """No such conversation for this tenant, or it is no longer kept."""
+
+    code = "conversation_not_found"
+    default_hint = 'List the conversations with GET /v1/conversations, or begin one with `"conversation": "new"`.'
+
+
 class IdempotencyKeyReusedError(CatalogError):
     """The idempotency key belongs to a run that was asked for something else."""
 

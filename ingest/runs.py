@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -30,24 +30,32 @@ class RunRequest:
     the model has to read all records.
 
     A run whose caller gave no budget may spend what `unasked` says. The same `idempotency_key` of a tenant twice is one
-    run.
+    run. `history` is what was said before, messages of a `role` and a `text`. `conversation` is what the caller named,
+    `new` or an id, and `conversation_id` the one that the answer goes into.
     """
 
     tenant_id: str
     question: str
     collections: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
-    strategy: str = "direct"
+    strategy: str = "auto"
     limits: Mapping[str, Any] | None = None
     every_record: bool = False
     idempotency_key: str | None = None
     unasked: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, str]] = ()
+    conversation: str | None = None
+    conversation_id: str | None = None
 
     @property
     def asked_sha256(self) -> str:
         """Of everything that the caller asked for; in which order collections and documents are named is no matter."""
         scope = sorted(set(self.collections)), sorted(set(self.documents))
-        asked = [self.question, *scope, self.strategy, self.limits, self.every_record]
+        asked: list[object] = [self.question, *scope, self.strategy, self.limits, self.every_record]
+        if self.conversation is not None:  # its turns are not what the caller sent, and more of them may come
+            asked.append(self.conversation)
+        elif self.history:
+            asked.append([dict(message) for message in self.history])
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
@@ -78,6 +86,8 @@ class Run:
     strategy: str
     limits: Mapping[str, Any]
     every_record: bool
+    history: Sequence[Mapping[str, str]]
+    conversation_id: str | None
     state: RunState
     attempt: int
     events: int

@@ -2,11 +2,13 @@
 
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from ingest.conversations import KeptAnswer, RowRanges, ranges_of
 from retrieval.passages import Passage
 from rlm.usage import Usage
 
@@ -264,9 +266,21 @@ def searched(passages: Sequence[Passage], read: Sequence[Passage] = (), queries:
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
-    """An answer as JSON, in the members of `Answer`, whatever its result holds."""
-    body: dict[str, Any] = as_json(asdict(answer))
-    return body
+    """An answer as JSON, in the members of `Answer`, whatever its result holds; of the rows behind it their number."""
+    body: dict[str, Any] = as_json(asdict(replace(answer, rows_behind=())))
+    del body["rows_behind"]
+    return body | {"rows_behind_total": sum(len(each.rows) for each in answer.rows_behind)}
+
+
+def kept_answer(
+    answer: Answer, identifier: str, tenant_id: str, question: str, conversation_id: str | None
+) -> KeptAnswer:
+    """An answer as the catalog keeps it; `question` is what the caller asked."""
+    rows = tuple(
+        RowRanges(each.document_id, each.version_id, each.table, ranges_of(each.rows)) for each in answer.rows_behind
+    )
+    body = answer_json(answer)
+    return KeptAnswer(identifier, tenant_id, conversation_id, None, question, body, rows, time.time())
 
 
 def as_json(value: object) -> Any:  # noqa: ANN401 - any JSON

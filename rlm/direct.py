@@ -62,8 +62,8 @@ You then get more passages. A fact that leads to the next one may need a search 
 _NO_MORE_SEARCHES = "No more searches can be made. Answer from the passages above."
 
 SMALL_SYSTEM = f"""Answer the question from the passages. Write one or two complete sentences, and put the number of \
-the passage behind each, like this: The lease ends in 2031 [4]. If the passages do not answer the question, write only: \
-The passages do not say.
+the passage behind each, like this: The lease ends in 2031 [4]. If the passages do not answer the question, write \
+only: The passages do not say.
 
 {DATA_ONLY}"""
 

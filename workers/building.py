@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.documents import JobKind, VersionState
 from ingest.generations import GenerationState
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 class Builder:
     """One worker on whichever generation is being built."""
 
-    def __init__(self, records: Records, jobs: Jobs, generations: Generations, carrier: Carrier) -> None:
+    def __init__(self, records: GenerationRecords, jobs: Jobs, generations: Generations, carrier: Carrier) -> None:
         self._records = records
         self._jobs = jobs
         self._generations = generations
@@ -86,7 +86,10 @@ class Builder:
 
 
 def open_builder(
-    records: Records, shop: Workshop, stopping: Callable[[], bool], slice_over: Callable[[], bool] = lambda: False
+    records: GenerationRecords,
+    shop: Workshop,
+    stopping: Callable[[], bool],
+    slice_over: Callable[[], bool] = lambda: False,
 ) -> tuple[Builder, ReembedTask]:
     """A builder with the task that says how far it is in a long document; both callables as a `Carrier` has them."""
     task = ReembedTask(shop)
@@ -94,7 +97,7 @@ def open_builder(
     return Builder(records, shop.jobs, shop.generations, carrier), task
 
 
-def recount(records: Records, generations: Generations, generation_id: int) -> int:
+def recount(records: GenerationRecords, generations: Generations, generation_id: int) -> int:
     """Queue again what a generation being built is said to have and has not; returns how many versions.
 
     The catalog's commits are fsynced one by one and the index's are not, so a power cut can leave the index behind; and

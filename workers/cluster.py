@@ -14,11 +14,12 @@ import structlog
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.deletions import Leftovers
+from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -27,6 +28,7 @@ from ingest.faultpoints import reach
 from ingest.feed import Feed
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.redis_feed import RedisFeed
+from ingest.retention import Retention
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder
@@ -62,10 +64,11 @@ class Parts:
     leftovers: Leftovers
     keys: ApiKeys
     batches: Batches
+    conversations: Conversations
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts
-    records: Records
+    records: GenerationRecords
     store: IndexStore
     generations: OpenGenerations
     encoders: Encoders
@@ -98,7 +101,7 @@ def open_parts(
         feed = RedisFeed(settings.redis_url.get_secret_value())
         stack.callback(feed.close)
         encoders, sparse = open_encoders(settings), build.sparse_encoder()
-        records = Records(engine)
+        records = GenerationRecords(engine)
         first = encoders.named(settings.encoder)
         active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
@@ -119,6 +122,7 @@ def open_parts(
             leftovers=Leftovers(engine),
             keys=ApiKeys(engine),
             batches=Batches(engine, announce=feed.announce),
+            conversations=Conversations(engine),
             feed=feed,
             blobs=blobs,
             texts=Texts(blobs),
@@ -141,12 +145,14 @@ class Station:
         stopping: Callable[[], bool],
         ring: Callable[[JobKind], None],
         slice_seconds: float,
+        retention: Retention,
         answers: Answers | None = None,
     ) -> None:
         self._parts = parts
         self._stopping = stopping
         self._ring = ring
         self._slice_seconds = slice_seconds
+        self._retention = retention
         self._slice_end = 0.0
         shop = Workshop(
             parts.catalog,
@@ -196,6 +202,7 @@ class Station:
     def tidy(self) -> None:
         parts = self._parts
         upkeep(parts.leftovers, parts.generations, parts.blobs, parts.texts)
+        parts.conversations.forget_old(self._retention)
 
     def close(self) -> None:
         self._closing.set()
@@ -234,6 +241,7 @@ def open_station(
             stopping=stopping,
             ring=ring,
             slice_seconds=_SLICE * settings.task_seconds,
+            retention=settings.retention,
             answers=answers,
         )
         stack.callback(station.close)

@@ -5,8 +5,7 @@ Each step can be done again, also by another process after this one was killed i
 
 from collections.abc import Callable
 
-from ingest.catalog.generations import Generations as Records
-from ingest.catalog.generations import incomplete
+from ingest.catalog.generations import GenerationRecords, incomplete
 from ingest.errors import GenerationStateError
 from ingest.generations import BuildProgress, Generation, GenerationState
 from retrieval.encoders import EncoderChoice
@@ -20,7 +19,7 @@ _CAUGHT_UP_SHARE = 0.05
 class Mover:
     """`complete` puts what is missing into the generation being built, and returns when only what fails is left."""
 
-    def __init__(self, records: Records, complete: Callable[[], None]) -> None:
+    def __init__(self, records: GenerationRecords, complete: Callable[[], None]) -> None:
         self._records = records
         self._complete = complete
 
@@ -112,7 +111,7 @@ class Mover:
             raise _failed(generation, progress, self._records)
 
 
-def _failed(generation: Generation, progress: BuildProgress, records: Records) -> GenerationStateError:
+def _failed(generation: Generation, progress: BuildProgress, records: GenerationRecords) -> GenerationStateError:
     reasons = "; ".join(f"{document}: {failure.detail}" for document, failure in records.failures()[:3])
     return GenerationStateError(
         f"{progress.failed} of {progress.versions:,} documents could not be put into generation {generation.id}: "

@@ -140,5 +140,5 @@ class ReembedTask:
         reach("reembed.committed")
 
     def _undo_if_withdrawn(self, job: Job, made: OpenGeneration) -> None:
-        if self._shop.catalog.leaving(job.version_id) is not None:
+        if self._shop.catalog.removable(job.version_id) is not None:
             made.index.delete_version(job.tenant_id, job.version_id)

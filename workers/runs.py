@@ -8,17 +8,17 @@ from typing import Any, Protocol
 
 import structlog
 
-from ingest.catalog.active import ActiveDocument
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.records import ActiveDocument
 from ingest.catalog.run_log import RunLog
 from ingest.documents import Job
 from ingest.errors import LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
 from ingest.runs import Entry, Run
-from rlm.answers import answer_json
+from rlm.answers import kept_answer
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
 from rlm.events import Completed, Event
-from rlm.requests import AnswerScope, StrategyName, Wanted
+from rlm.requests import AnswerRequest, AnswerScope, Message, StrategyName, Wanted
 from rlm.runs.bodies import limits_of, state_of
 from rlm.runs.clock import RunClock
 from rlm.runs.durable import DurableRun
@@ -38,13 +38,7 @@ class Answers(Protocol):
     """What answers a question, as `rlm.answering.Answering` does."""
 
     def stream(
-        self,
-        question: str,
-        scope: AnswerScope,
-        *,
-        wanted: Wanted,
-        cancelled: Callable[[], bool],
-        durability: Durability,
+        self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
     ) -> Iterator[Event]: ...
 
 
@@ -74,21 +68,14 @@ class RunTask:
     def _answer(
         self, job: Job, run: Run, durable: DurableRun, clock: RunClock, *, cancelled: Callable[[], bool]
     ) -> None:
-        scope = AnswerScope(run.tenant_id, run.collections, run.documents)
-        # What it would cost was said, and accepted, when it was asked for.
-        wanted = Wanted(
-            StrategyName(run.strategy),
-            confirm=True,
-            budget=limits_of(run.limits),
-            every_record=run.every_record,
-        )
-        for event in self._answers.stream(run.question, scope, wanted=wanted, cancelled=cancelled, durability=durable):
+        for event in self._answers.stream(_request(run), cancelled=cancelled, durability=durable):
             durable.record(event)
             if isinstance(event, Completed):
                 durable.flush()
                 reach("run.answered")
-                state = state_of(event.answer)
-                self._log.finish(job, state, answer_json(event.answer), seconds=clock())
+                answer = event.answer
+                kept = kept_answer(answer, run.id, run.tenant_id, run.question, run.conversation_id)
+                self._log.finish(job, state_of(answer), kept.body, seconds=clock(), kept=kept)
                 reach("run.ended")
                 return
         raise RunCancelledError("The run was cancelled.")
@@ -153,6 +140,21 @@ class _JobLog:
 
     def pinned(self, *, after: int) -> list[ActiveDocument]:
         return self._log.pinned(self._job.version_id, after=after)
+
+
+def _request(run: Run) -> AnswerRequest:
+    """What a run was asked for; it spends no more than its budget, so nothing is left to be confirmed."""
+    return AnswerRequest(
+        run.question,
+        AnswerScope(run.tenant_id, run.collections, run.documents),
+        tuple(Message("user" if said["role"] == "user" else "assistant", said["text"]) for said in run.history),
+        Wanted(
+            StrategyName(run.strategy),
+            confirm=True,
+            budget=limits_of(run.limits),
+            every_record=run.every_record,
+        ),
+    )
 
 
 def _impatient(away_seconds: float, error: LeadlineError) -> LeadlineError:

@@ -30,6 +30,7 @@ _LONGEST_PAUSE_SECONDS = 30.0
 _KEEPING_UP_SECONDS = 2.0
 # But it never stands back for longer than this.
 _EMBED_PATIENCE_SECONDS = 60.0
+_TIDY_SECONDS = 3600.0
 
 
 class WorkerThreads:
@@ -50,11 +51,12 @@ class WorkerThreads:
         answer: RunTask | None = None,
         runs_at_once: int = 2,
         open_builder: OpenBuilder | None = None,
+        tidy: Callable[[], object] = lambda: None,
     ) -> None:
         """While `has_room` is false nothing is claimed but deletions: on a full disk documents wait and do not fail.
 
         With `answer` there are threads for runs, too, as many as may go on at once. `open_builder` makes what builds
-        another generation of the index, when there is one to build.
+        another generation of the index, when there is one to build. `tidy` is called at the start, and every hour.
         """
         self._jobs = jobs
         self._doorbell = doorbell
@@ -68,6 +70,8 @@ class WorkerThreads:
         ]
         self._builder = open_builder and open_builder(self._stop.is_set, self._documents_wait)
         self._last_embed = self._last_build = time.monotonic()
+        self._tidy = tidy
+        self._next_tidy = time.monotonic()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -140,7 +144,7 @@ class WorkerThreads:
     def _embedding_stands_back(self) -> bool:
         if time.monotonic() - self._last_embed > _EMBED_PATIENCE_SECONDS:
             return False
-        since = self._jobs.waiting_since(JobKind.INGEST)
+        since = self._jobs.unfinished_since(JobKind.INGEST)
         return since is not None and time.time() - since > _KEEPING_UP_SECONDS
 
     def _build_once(self, builder: Builder) -> bool:
@@ -159,7 +163,7 @@ class WorkerThreads:
         """Building another generation stands back for documents, but never for longer than embedding does."""
         if time.monotonic() - self._last_build > _EMBED_PATIENCE_SECONDS:
             return False
-        waiting = self._jobs.waiting()
+        waiting = self._jobs.unfinished()
         return bool(waiting.get(JobKind.INGEST) or waiting.get(JobKind.EMBED))
 
     def _heartbeat(self) -> None:
@@ -168,6 +172,9 @@ class WorkerThreads:
             self._guarded(self._beat)
 
     def _beat(self) -> bool:
+        if time.monotonic() >= self._next_tidy:
+            self._next_tidy = time.monotonic() + _TIDY_SECONDS
+            self._guarded(lambda: bool(self._tidy()))
         for carrier in (*self._carriers, self._embedder, *self._answerers):
             carrier.keep_leases()
         if self._builder is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.generations import GenerationRecords
 from ingest.chunking import Chunk
 from ingest.documents import Document, Version, VersionState
 from ingest.errors import DocumentNotFoundError
@@ -66,7 +66,7 @@ class Verifier:
     """Reads catalog and texts on one side, and one generation on the other."""
 
     def __init__(
-        self, catalog: Catalog, records: Records, texts: Texts, sparse: SparseEncoder, made: OpenGeneration
+        self, catalog: Catalog, records: GenerationRecords, texts: Texts, sparse: SparseEncoder, made: OpenGeneration
     ) -> None:
         """`made` is the active generation or the one beside it; of that one, what it is said to have is compared."""
         self._catalog = catalog

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from ingest.catalog.active import ActiveDocument
+from ingest.catalog.records import ActiveDocument
 from ingest.tables import RecordTable, RecordTables, Row
 from ingest.texts import TextMap, Texts
 from retrieval.passages import Passage
@@ -170,7 +170,9 @@ class Corpus:
         return Corpus(documents, self._texts, self.tenant_id, self._tables)
 
 
-def open_corpus(catalog: ActiveDocuments, texts: Texts, scope: AnswerScope, tables: RecordTables | None = None) -> Corpus:
+def open_corpus(
+    catalog: ActiveDocuments, texts: Texts, scope: AnswerScope, tables: RecordTables | None = None
+) -> Corpus:
     """The documents of a scope as they are now; what arrives or is replaced later is not in it."""
     return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id, tables)
 

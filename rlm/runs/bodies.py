@@ -55,7 +55,7 @@ def call_entry(key: str, call: SubCall, result: SubReply | SubFailure, *, kind: 
     body: dict[str, Any] = {"purpose": call.purpose, "prompt": asked, "usage": asdict(result.usage)}
     cached = isinstance(result, SubReply) and result.cached
     if isinstance(result, SubReply):
-        body |= {"text": result.text, "cached": cached, "cut_off": result.cut_off}
+        body |= {"text": result.text, "cached": cached, **({"cut_off": True} if result.cut_off else {})}
     else:
         body |= {"code": result.code, "detail": result.detail}
     used = paid(result)

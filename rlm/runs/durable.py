@@ -4,13 +4,13 @@ import hashlib
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ingest.catalog.active import ActiveDocument
+from ingest.catalog.records import ActiveDocument
 from ingest.faultpoints import reach
 from ingest.runs import Run
 from retrieval.passages import Passage
@@ -210,6 +210,52 @@ class _DurableSubCalls:
                 if _is_away(each.failure):
                     finished(each.at, results[each.at])
         return [results[at] for at in range(len(calls))]
+
+    def stream(
+        self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
+    ) -> Iterator[str | SubReply | SubFailure]:
+        """Stream, as the port says. A logged reply is one piece; a new one is logged before its last item is yielded.
+
+        Raises `LanguageModelUnavailableError` as `run` does.
+        """
+        key = self._run.key("call", call_hash(call))
+        if (logged := self._run.logged([key]).get(key)) is not None:
+            result = result_of(logged)
+            self._charge(paid(result))
+            if isinstance(result, SubReply):
+                yield result.text
+            yield result
+            return
+        self._run.clock.go_on()
+        self._charge_rest()
+        shown = False
+        for item in self._inner.stream(call, cancelled=cancelled):
+            if isinstance(item, str):
+                shown = True
+                yield item
+            else:
+                yield from self._logged(key, call, item, cancelled, shown=shown)
+
+    def _logged(
+        self, key: str, call: SubCall, result: SubReply | SubFailure, cancelled: Callable[[], bool], *, shown: bool
+    ) -> Iterator[str | SubReply | SubFailure]:
+        """Log how a stream ended, and yield what that comes to; what was `shown` of it cannot be asked for again."""
+        self._run.put(key, call, result)
+        self._run.flush()
+        if not isinstance(result, SubFailure):
+            yield result
+            return
+        if shown and _is_away(result):
+            if not self._run.lost_often(key):
+                raise raised(result)
+            self._run.put(key, call, replace(result, usage=Usage()), for_good=True)
+            self._run.flush()
+            yield result
+            return
+        settled = self._settle([_Failed(0, key, call, result)], cancelled).get(0, result)
+        if isinstance(settled, SubReply):
+            yield settled.text
+        yield settled
 
     def _settle(
         self, failed: Sequence["_Failed"], cancelled: Callable[[], bool]

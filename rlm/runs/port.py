@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from ingest.catalog.active import ActiveDocument
+from ingest.catalog.records import ActiveDocument
 from ingest.runs import Entry
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.llm.budgets import Budget, Limits

@@ -150,7 +150,7 @@ class History:
     def all_that_waits_is_done(self) -> None:
         """And then the index has what is shown and nothing else."""
         self.lose_the_workers()
-        while self.jobs.waiting():
+        while self.jobs.unfinished():
             self.wait()
             for kind in (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT):
                 for job in self.jobs.claim(kind):
@@ -165,7 +165,7 @@ class History:
         if not self.commits(job, lambda: self.jobs.check(job)):
             return
         if job.kind is JobKind.COLLECT:
-            if self.catalog.leaving(job.version_id) is not None:
+            if self.catalog.removable(job.version_id) is not None:
                 self.points.pop(job.version_id, None)
                 self.vectors.pop(job.version_id, None)
             self.commits(job, lambda: self.jobs.finish_collect(job))

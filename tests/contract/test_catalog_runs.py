@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.deletions import Leftovers
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
-from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import jobs as job_rows
@@ -84,7 +84,7 @@ def test_a_run_goes_from_queued_to_its_answer(runs: Runs, jobs: Jobs, log: RunLo
     )
     assert [event.sequence for event in runs.events("ann", run.id)] == [1, 2, 3, 4]
     assert kinds(runs, job) == ["start", "reading", "call", "end"]
-    assert jobs.waiting() == {}
+    assert jobs.unfinished() == {}
 
 
 @pytest.mark.parametrize("character", ["a", "Ж", "鯨", "🐋", "\ud800", "\0", '"'])
@@ -172,10 +172,10 @@ def test_a_replaced_version_is_kept_until_the_runs_that_read_it_have_ended(
     embedded(jobs)
     assert catalog.document("ann", document.id).active_version_id != old
     with pytest.raises(VersionInUseError):
-        catalog.leaving(old)
+        catalog.removable(old)
     assert Leftovers(engine).unused_versions({old}) == set()
     log.finish(job, RunState.COMPLETED, {}, seconds=1.0)
-    assert catalog.leaving(old) is not None
+    assert catalog.removable(old) is not None
     assert Leftovers(engine).unused_versions({old}) == {old}
 
 
@@ -184,7 +184,7 @@ def test_a_deleted_version_goes_whoever_reads_it(runs: Runs, jobs: Jobs, log: Ru
     searchable(jobs)
     begun(runs, jobs, log)
     catalog.delete("ann", document.id)
-    assert catalog.leaving(document.version.id) is not None
+    assert catalog.removable(document.version.id) is not None
 
 
 @pytest.mark.parametrize("running", [False, True])

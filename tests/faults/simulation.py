@@ -28,8 +28,8 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.deletions import Leftovers
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.tables import jobs as job_rows
 from ingest.chunking import chunk_text
 from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState, chunk_id
@@ -140,12 +140,12 @@ class Simulation:
         for _ in range(_HEALING_ROUNDS):
             while self.actors:
                 self.step(self.actors[0])
-            if not self.jobs.waiting():
+            if not self.jobs.unfinished():
                 upkeep(Leftovers(self.engine), self._generations, self.blobs, self.texts)
                 return
             self.now += _LEASE_SECONDS + 1
             self.take_over()
-        raise AssertionError(f"work is left after {_HEALING_ROUNDS} rounds: {self.jobs.waiting()}")
+        raise AssertionError(f"work is left after {_HEALING_ROUNDS} rounds: {self.jobs.unfinished()}")
 
     def take_over(self) -> None:
         """A sweep, and healthy workers that answer every ring, while all other actors stand still."""

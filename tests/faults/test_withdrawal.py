@@ -113,7 +113,7 @@ def supersede(harbour: Harbour, document: Document) -> None:
 def settle(harbour: Harbour) -> None:
     """Do what waits, and what would be collected once every lease has run out."""
     harbour.work_off()
-    assert harbour.jobs.waiting() == {}
+    assert harbour.jobs.unfinished() == {}
     assert harbour.catalog.hidden_versions("ann") == []
 
 

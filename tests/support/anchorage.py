@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ingest.catalog.generations import Generations as Records
-from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.deletions import Leftovers
+from ingest.catalog.generations import GenerationRecords
 from ingest.documents import Document
 from retrieval.encoders import EncoderChoice
 from retrieval.generations import IndexStore
@@ -29,7 +29,7 @@ class Anchorage(Harbour):
     def __init__(self, home: Path, store: IndexStore, catalog_url: str | None = None) -> None:
         super().__init__(home, catalog_url)
         self.store, self.encoders, self.sparse = store, hashing_encoders(), self.shop.sparse
-        self.records = Records(self.engine)
+        self.records = GenerationRecords(self.engine)
         first = self.encoders.choices[0]
         self.records.ensure_first(first.fingerprint, self.sparse.fingerprint, first.dimension)
         self.now = 0.0

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ingest.catalog.active import ActiveDocument
 from ingest.catalog.catalog import Visible
+from ingest.catalog.records import ActiveDocument
 from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder

@@ -123,7 +123,7 @@ def test_an_index_that_is_away_is_asked_once_for_all_and_none_of_them_fails(harb
     carrier = Carrier(harbour.jobs, IngestTask(harbour.shop, parser), stopping=no)
     assert carrier.once(JobKind.INGEST) == 6
     assert len(parser.names) == 6
-    assert harbour.jobs.waiting() == {JobKind.INGEST: 6}
+    assert harbour.jobs.unfinished() == {JobKind.INGEST: 6}
     harbour.index.fault = no_fault
     harbour.work_off()
     assert states(harbour, documents) == [VersionState.READY] * 6

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, update
 
-from ingest.catalog.away import pause_seconds
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
-from ingest.catalog.jobs import Jobs
+from ingest.catalog.jobs import Jobs, pause_seconds
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import runs as run_rows

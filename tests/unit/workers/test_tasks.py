@@ -119,7 +119,7 @@ def test_what_the_index_lost_is_found_and_indexed_again(harbour: Harbour) -> Non
         i: v for i, v in harbour.index.embeddings.items() if before[i].version_id != half.version.id
     }
     assert set(reconcile(harbour.catalog, harbour.jobs, harbour.index)) == {lost.version.id, half.version.id}
-    work(harbour, lambda: len(harbour.index.embeddings) == len(before) and not harbour.jobs.waiting())
+    work(harbour, lambda: len(harbour.index.embeddings) == len(before) and not harbour.jobs.unfinished())
     assert harbour.index.kept == before
     assert reconcile(harbour.catalog, harbour.jobs, harbour.index) == []
 
@@ -128,7 +128,7 @@ def test_one_damaged_document_fails_with_its_reason_and_stops_no_other(harbour: 
     good = [harbour.upload(f"# Good {n}\n\nWords.", f"{n}.md") for n in range(3)]
     bad = harbour.upload("damaged goods", "bad.md")
     good.append(harbour.upload("# Good last\n\nWords.", "last.md"))
-    work(harbour, lambda: not harbour.jobs.waiting())
+    work(harbour, lambda: not harbour.jobs.unfinished())
     assert {harbour.state(document) for document in good} == {VersionState.READY}
     failed = harbour.catalog.document("ann", bad.id).version
     assert failed.failure is not None
@@ -236,9 +236,9 @@ def test_embedding_stands_back_for_documents_that_wait_and_goes_on_after_them(
     (long,) = harbour.jobs.claim(JobKind.INGEST)  # another worker is at it, and has been for a while
     with harbour.engine.begin() as connection:
         connection.execute(update(job_table).where(job_table.c.id == long.id).values(created_at=0.0))
-    since, asked = harbour.jobs.waiting_since, 0
+    since, asked = harbour.jobs.unfinished_since, 0
 
-    def waiting_since(kind: JobKind) -> float | None:
+    def unfinished_since(kind: JobKind) -> float | None:
         nonlocal asked
         asked += 1
         if asked == 5:
@@ -246,7 +246,7 @@ def test_embedding_stands_back_for_documents_that_wait_and_goes_on_after_them(
             harbour.ingest.run(long, no)
         return since(kind)
 
-    monkeypatch.setattr(harbour.jobs, "waiting_since", waiting_since)
+    monkeypatch.setattr(harbour.jobs, "unfinished_since", unfinished_since)
     work(harbour, lambda: harbour.state(document) is VersionState.READY)
     assert asked >= 5
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.deletions import Leftovers
 from ingest.documents import JobKind, VersionState
 from tests.support.books import book
 from tests.support.harbour import Harbour, no
