@@ -64,7 +64,8 @@ class Answers:
 
     def corpus(self, scope: AnswerScope, durability: Durability = ONCE) -> Corpus:
         """The documents of a scope as they are now, or as they were when a run began."""
-        return open_corpus(durability.documents(self._parts.catalog), self._parts.texts, scope)
+        documents = durability.documents(self._parts.catalog)
+        return open_corpus(documents, self._parts.texts, scope, self._parts.tables)
 
     def budget(self, wanted: Wanted, profile: ModelProfile, durability: Durability) -> Budget:
         """What one request may spend: what the caller said, no limit where it said nothing."""

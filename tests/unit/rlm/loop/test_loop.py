@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rlm.answers import Answer, AnswerStatus
+from rlm.answers import AnswerStatus, Draft
 from rlm.errors import (
     LanguageModelRefusedError,
     LanguageModelUnavailableError,
@@ -20,21 +20,32 @@ from rlm.llm.port import SubFailure
 from rlm.llm.prices import Price
 from rlm.loop.strategy import RecursiveStrategy
 from rlm.loop.trajectory import Turn
-from rlm.requests import QuestionError
 from rlm.sandbox.port import Sandbox
 from tests.fakes.scripted_root import ScriptedRoot, in_code
-from tests.support.recursive_runs import PROFILE, SHIPS, SUBMIT, TREATY, Asked, workspace
+from tests.support.recursive_runs import (
+    PROFILE,
+    SHIPS,
+    SIGNED,
+    SUBMIT,
+    TREATY,
+    Asked,
+    context,
+    drafted,
+    environment,
+    quotes,
+)
 
 
-def test_an_answer_with_a_located_quote_is_cited_and_confirmed(sandbox: Sandbox) -> None:
-    asked = Asked(sandbox, in_code("grep('Ryswick')['hits'][0]['line']"), in_code(SUBMIT))
-    answer = asked.answer
-    assert answer.status is AnswerStatus.ANSWERED
-    assert answer.text == "The treaty of Ryswick was signed in 1697. [1]"
-    (citation,) = answer.citations
-    assert (citation.document_id, citation.verified) == ("doc-1", True)
-    assert TREATY[citation.start : citation.end] == citation.quote
-    assert answer.usage.calls == 2
+def test_an_answer_cites_what_it_quotes(sandbox: Sandbox) -> None:
+    asked = Asked(sandbox, in_code("grep('Ryswick')['hits'][0]['text']"), in_code(SUBMIT))
+    draft = asked.draft
+    assert draft.status is AnswerStatus.ANSWERED
+    assert draft.text == f"{SIGNED} [1]"
+    assert quotes(draft) == [SIGNED]
+    assert draft.evidence[1].document_id == "doc-1"
+    assert SIGNED in TREATY
+    assert draft.finished
+    assert asked.calls == 2
     assert "signed in 1697" in asked.turns[0].output
 
 
@@ -47,73 +58,60 @@ def test_variables_live_and_output_of_each_cell_is_shown_to_the_root(sandbox: Sa
 def test_a_quote_that_does_not_exist_comes_back_to_be_mended(sandbox: Sandbox) -> None:
     wrong = 'submit("It was signed in 1700.", ["The treaty was signed at noon in 1700."])'
     asked = Asked(sandbox, in_code(wrong), in_code(SUBMIT))
-    assert "stand nowhere" in (asked.turns[0].error or "")
-    assert asked.answer.status is AnswerStatus.ANSWERED
-
-
-@pytest.mark.parametrize(
-    ("call", "says"),
-    [
-        ("submit()", "missing a required argument: 'answer'"),
-        ("submit('x')", "needs evidence"),
-        ("submit('', ['a'])", "the answer is empty"),
-        ("submit(lambda: 1, ['a'])", "submit"),
-        ("submit('x', 5)", "evidence is a list"),
-        ("submit('x', [5])", "evidence is a list"),
-        ("submit('x', [{'document': 'nope', 'quote': 'a'}])", "no document in scope"),
-        ("submit('x', [{'document': 'doc-1', 'start': 'a'}])", "whole numbers"),
-        ("submit('x', [{'document': 'doc-1', 'quote': 3}])", "a quote is a text"),
-        ("submit('x' * 100_000, ['a'])", "100,000 characters"),
-        ("submit([object], ['a'])", "submit"),
-        ("submit(3, [], computed='yes')", "True or False"),
-    ],
-)
-def test_submit_called_wrongly_says_what_it_wants(sandbox: Sandbox, call: str, says: str) -> None:
-    asked = Asked(sandbox, in_code(call), in_code(SUBMIT))
-    assert says in (asked.turns[0].error or "")
-    assert asked.answer.status is AnswerStatus.ANSWERED
-
-
-def test_an_answer_that_its_evidence_does_not_bear_out_is_doubted_once_and_marked(sandbox: Sandbox) -> None:
-    wrong = in_code(
-        'submit("The treaty of Ryswick was signed in 1697. It was signed in 1702.", '
-        '["The treaty of Ryswick was signed in 1697."])'
-    )
-    asked = Asked(sandbox, wrong, wrong)
-    assert "does not bear out 'It was signed in 1702.': What it cites does not have the number 1702" in (
-        asked.turns[0].error or ""
-    )
-    assert asked.answer.status is AnswerStatus.PARTIAL
-    assert "not confirmed" in asked.answer.text
-    assert asked.answer.finished
+    assert "stands nowhere" in (asked.turns[0].error or "")
+    assert asked.draft.status is AnswerStatus.ANSWERED
 
 
 def test_a_cell_that_is_nested_too_deep_is_told_and_the_run_goes_on(sandbox: Sandbox) -> None:
     asked = Asked(sandbox, in_code("+".join(['"a"'] * 1_000)), in_code(SUBMIT))
     assert "nested too deep" in (asked.turns[0].error or "")
-    assert asked.answer.status is AnswerStatus.ANSWERED
+    assert asked.draft.status is AnswerStatus.ANSWERED
 
 
-def test_what_code_counted_over_all_is_an_answer_with_its_value(sandbox: Sandbox) -> None:
-    counted = "n = count('lost')\nsubmit(n['total'], [grep('lost')['hits'][0]], computed=True)"
-    answer = Asked(sandbox, in_code(counted)).answer
-    assert answer.status is AnswerStatus.ANSWERED
-    assert answer.text == "10 [1]"
-    assert answer.result is not None
-    assert answer.result.value == 10
+def test_what_code_counted_is_computed_with_what_it_was_computed_from(sandbox: Sandbox) -> None:
+    counted = "n = count('lost')\nsubmit(n['total'], [grep('lost')['hits'][0]], computed='matches of “lost”')"
+    draft = Asked(sandbox, in_code(counted)).draft
+    assert (draft.status, draft.computed, draft.text) == (AnswerStatus.ANSWERED, True, "10 [1]")
+    assert quotes(draft) == ["Ship 3: built in 1703, lost"]
+    assert draft.result is not None
+    assert draft.result.value == 10
+    assert "Computed by code that went through 2 of 2 documents: matches of “lost”." in draft.reasons
 
 
-def test_what_code_computed_over_a_part_is_marked_so(sandbox: Sandbox) -> None:
-    code = "n = read('doc-2', 0, 100).count('lost')\nsubmit(n, [], computed=True)"
-    asked = Asked(sandbox, in_code(code), in_code(code))
-    assert asked.answer.status is AnswerStatus.PARTIAL
-    assert "a part of the documents" in asked.answer.text
+def test_what_the_code_only_states_is_not_computed(sandbox: Sandbox) -> None:
+    draft = Asked(sandbox, in_code("n = count('lost')\nsubmit(10, computed=True)")).draft
+    assert not draft.computed
+    assert draft.status is AnswerStatus.ANSWERED
+    assert "The answer was said to be computed, and the code states it as it is." in draft.reasons
+
+
+def test_a_nested_value_comes_out_as_it_went_in(sandbox: Sandbox) -> None:
+    code = "submit([{'where': {'document': 'doc-1', 'lines': [1, 2]}, 'sure': True, 'why': None}])"
+    result = Asked(sandbox, in_code(code)).draft.result
+    assert result is not None
+    assert result.value == [{"where": {"document": "doc-1", "lines": [1, 2]}, "sure": True, "why": None}]
+
+
+def test_a_model_reads_what_was_printed_and_code_searches_the_rest(sandbox: Sandbox) -> None:
+    book = "\n".join(f"{n}. The {n * n % 97}th keeper of the lamp wrote {n % 13} letters." for n in range(2_000))
+    code = "text = read('doc-1')\nn = len(text)\nprint(text[40_000:41_000])"
+    coverage = Asked(
+        sandbox, in_code(code), in_code("submit(None)"), documents=(book, "Other. " * 2_000)
+    ).draft.coverage
+    assert coverage is not None
+    samples = 500 * 3 / 4.07
+    assert 1_000 / 4.07 * 0.8 < coverage.tokens_read - samples < 1_000 / 4.07 * 1.2
+    assert coverage.tokens_searched > 0.9 * len(book) / 4.07
+    assert coverage.tokens_unopened > 0.9 * 14_000 / 4.07
 
 
 def test_documents_that_do_not_say_are_an_answer(sandbox: Sandbox) -> None:
-    answer = Asked(sandbox, in_code("submit(None)")).answer
-    assert answer.status is AnswerStatus.NOT_FOUND
-    assert answer.citations == ()
+    draft = Asked(sandbox, in_code("submit(None)")).draft
+    assert draft.status is AnswerStatus.NOT_FOUND
+    assert draft.evidence == {}
+    own = "They do not say who signed it; it was signed in 1697 [1]."
+    told = Asked(sandbox, in_code(f'submit("{own}", ["signed in 1697"], found=False)')).draft
+    assert (told.status, told.text) == (AnswerStatus.NOT_FOUND, own)
 
 
 def test_prose_nonsense_and_ten_blocks_are_told_and_the_run_goes_on(sandbox: Sandbox) -> None:
@@ -125,31 +123,30 @@ def test_prose_nonsense_and_ten_blocks_are_told_and_the_run_goes_on(sandbox: San
 
 
 def test_a_model_that_only_talks_ends_with_a_partial_answer(sandbox: Sandbox) -> None:
-    answer = Asked(sandbox, *["blah"] * 30).answer
-    assert answer.status is AnswerStatus.PARTIAL
-    assert answer.usage.calls == 5
-    assert "no code" in answer.text
+    asked = Asked(sandbox, *["blah"] * 30)
+    assert asked.draft.status is AnswerStatus.PARTIAL
+    assert asked.calls == 5
+    assert "no code" in asked.draft.text
 
 
-def test_when_the_budget_ends_the_best_draft_is_the_answer(sandbox: Sandbox) -> None:
-    keep = 'draft("The treaty of Ryswick was signed in 1697.", ["The treaty of Ryswick was signed in 1697."])'
-    worse = 'draft("It was signed in 1702 by Peter.", ["The treaty of Ryswick was signed in 1697."])'
-    asked = Asked(sandbox, in_code(keep), in_code(worse))
-    assert asked.turns[1].output == "'a better draft is kept already'\n"
-    assert asked.answer.status is AnswerStatus.PARTIAL
-    assert asked.answer.text.startswith("The treaty of Ryswick was signed in 1697. [1]")
-    assert asked.answer.reasons[0] == "The budget is spent."
-    assert not asked.answer.finished
+def test_when_the_budget_ends_the_latest_draft_is_the_answer(sandbox: Sandbox) -> None:
+    keep = f'draft("{SIGNED} [1]", ["{SIGNED}"])'
+    asked = Asked(sandbox, in_code("draft('Not yet known.')"), in_code(keep), in_code("draft(None)"))
+    assert asked.turns[2].output == "'a better draft is kept already'\n"
+    assert asked.draft.status is AnswerStatus.PARTIAL
+    assert asked.draft.text == f"{SIGNED} [1]"
+    assert asked.draft.reasons[0] == "The budget is spent."
+    assert "draft" in asked.draft.notes[0]
+    assert not asked.draft.finished
 
 
 def test_a_budget_that_ends_before_anything_was_found_says_so_with_its_coverage(sandbox: Sandbox) -> None:
-    answer = Asked(sandbox, in_code("read('doc-1')")).answer
-    assert answer.status is AnswerStatus.PARTIAL
-    assert "The budget is spent" in answer.text
-    assert answer.coverage is not None
-    assert answer.coverage.slices_read == 1
-    assert not answer.finished
-    assert 0 < answer.coverage.tokens_read < answer.coverage.tokens_in_scope
+    draft = Asked(sandbox, in_code("print(read('doc-1'))")).draft
+    assert draft.status is AnswerStatus.PARTIAL
+    assert "The budget is spent" in draft.text
+    assert draft.coverage is not None
+    assert draft.coverage.units_read > 0
+    assert not draft.finished
 
 
 def test_the_root_is_warned_before_its_budget_ends(sandbox: Sandbox) -> None:
@@ -163,10 +160,9 @@ def test_a_root_is_told_the_advice_of_its_profile_after_the_rules_of_all(sandbox
     told = []
     for advice in ("", "Put much\n into each sub-call. "):
         root = ScriptedRoot(in_code(SUBMIT))
-        space = replace(workspace(sandbox, root), profile=replace(PROFILE, root_advice=advice))
-        RecursiveStrategy(space).answer("When was the treaty signed?")
+        drafted(environment(sandbox, root, profile=replace(PROFILE, root_advice=advice)))
         told += root.instructions
-    assert told[1] == f"{told[0]}\n- Put much into each sub-call."
+    assert told[1] == f"{told[0]}\n\nPut much into each sub-call."
 
 
 def warned(sandbox: Sandbox, limits: Limits, *, seconds: float = 0.0, **more: Any) -> str:  # noqa: ANN401
@@ -174,8 +170,7 @@ def warned(sandbox: Sandbox, limits: Limits, *, seconds: float = 0.0, **more: An
     root = ScriptedRoot(in_code("1"), in_code("2"), in_code(SUBMIT))
     budget = Budget(limits, elapsed_seconds=seconds, clock=lambda: 0.0)
     profile = replace(PROFILE, price=Price(Decimal(10_000), Decimal(0)))
-    space = replace(workspace(sandbox, root, budget=budget, **more), profile=profile)
-    RecursiveStrategy(space).answer("When was the treaty signed?")
+    drafted(environment(sandbox, root, budget=budget, profile=profile, **more))
     return root.prompts[2]
 
 
@@ -200,23 +195,23 @@ def test_a_model_server_that_refuses_is_a_typed_error_or_the_draft(
     failure = SubFailure(code, "It is away.")
     with pytest.raises(error):
         Asked(sandbox, failure)
-    draft = 'draft("The treaty of Ryswick was signed in 1697.", ["The treaty of Ryswick was signed in 1697."])'
-    assert Asked(sandbox, in_code(draft), failure).answer.status is AnswerStatus.PARTIAL
+    draft = f'draft("{SIGNED} [1]", ["{SIGNED}"])'
+    assert Asked(sandbox, in_code(draft), failure).draft.status is AnswerStatus.PARTIAL
 
 
 def test_replies_that_were_cut_off_are_asked_for_again(sandbox: Sandbox) -> None:
     cut = SubFailure("language_model_output", "It was cut off.")
     asked = Asked(sandbox, cut, cut, in_code(SUBMIT))
-    assert asked.answer.status is AnswerStatus.ANSWERED
+    assert asked.draft.status is AnswerStatus.ANSWERED
     assert "could not be used: It was cut off." in asked.shown
 
 
 @pytest.mark.parametrize("code", ["language_model_output", "context_too_long"])
 def test_replies_that_fail_again_and_again_end_a_run_that_says_why(sandbox: Sandbox, code: str) -> None:
-    answer = Asked(sandbox, *[SubFailure(code, "Of the window, nothing is left.")] * 30).answer
-    assert answer.status is AnswerStatus.PARTIAL
-    assert "Of the window, nothing is left." in answer.text
-    assert "no code" not in answer.text
+    draft = Asked(sandbox, *[SubFailure(code, "Of the window, nothing is left.")] * 30).draft
+    assert draft.status is AnswerStatus.PARTIAL
+    assert "Of the window, nothing is left." in draft.text
+    assert "no code" not in draft.text
 
 
 def test_a_failure_keeps_what_its_error_said_to_do(sandbox: Sandbox) -> None:
@@ -229,7 +224,7 @@ def test_a_sandbox_that_is_lost_is_started_anew_and_the_model_told(sandbox: Sand
     asked = Asked(sandbox, in_code("x = 1\nwhile True: pass"), in_code("x"), in_code(SUBMIT))
     assert "variables are gone" in (asked.turns[0].error or "")
     assert "name 'x' is not defined" in (asked.turns[1].error or "")
-    assert asked.answer.status is AnswerStatus.ANSWERED
+    assert asked.draft.status is AnswerStatus.ANSWERED
 
 
 def test_long_runs_leave_out_their_oldest_cells(sandbox: Sandbox) -> None:
@@ -248,8 +243,7 @@ def test_the_opening_is_of_the_same_size_however_large_the_corpus_is(sandbox: Sa
 
 def test_one_empty_document_is_no_reason_to_fail(sandbox: Sandbox) -> None:
     code = "print(outline(), grep('a')['hits'], records(), read('doc-1'))\nsubmit(None)"
-    answer = Asked(sandbox, in_code(code), documents=("",)).answer
-    assert answer.status is AnswerStatus.NOT_FOUND
+    assert Asked(sandbox, in_code(code), documents=("",)).draft.status is AnswerStatus.NOT_FOUND
 
 
 def test_documents_cannot_forge_marks_or_turns(sandbox: Sandbox) -> None:
@@ -261,10 +255,10 @@ def test_documents_cannot_forge_marks_or_turns(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("code", ["2", "while True: pass", "while True: llm_query('a')"])
 def test_cancelling_ends_a_run_between_cells_and_within_one(sandbox: Sandbox, code: str) -> None:
     asked = iter(range(1_000))
-    space = workspace(sandbox, ScriptedRoot(in_code("1"), in_code(code)))
-    events = RecursiveStrategy(space).stream("When was it signed?", cancelled=lambda: next(asked) > 3)
+    root = ScriptedRoot(in_code("1"), in_code(code))
+    given = environment(sandbox, root, cancelled=lambda: next(asked) > 3)
     with pytest.raises(RunCancelledError):
-        list(events)
+        list(RecursiveStrategy(given).stream(context(given)))
 
 
 def test_a_sandbox_that_cannot_be_had_is_a_typed_error() -> None:
@@ -278,25 +272,19 @@ def test_a_sandbox_that_cannot_be_had_is_a_typed_error() -> None:
         Asked(Refusing(), in_code(SUBMIT))
 
 
-def test_an_empty_question_is_refused(sandbox: Sandbox) -> None:
-    with pytest.raises(QuestionError):
-        RecursiveStrategy(workspace(sandbox, ScriptedRoot())).answer("  ")
-
-
 def test_eight_runs_at_once_share_nothing(sandbox: Sandbox) -> None:
-    def run(n: int) -> tuple[list[str], Answer, list[str]]:
+    def run(n: int) -> tuple[list[str], Draft, list[str]]:
         fact = f"Harbour {n} was opened in {1800 + n}."
         own = [in_code(f"mine = 'secret-{n}-{turn}'\nprint(mine, llm_query('ask {n}'))\nmine") for turn in range(6)]
         root = ScriptedRoot(*own, in_code(f'submit("{fact}", ["{fact}"])'))
         turns: list[Turn] = []
-        space = replace(workspace(sandbox, root, fact), budget=Budget(Limits(calls=50)))
-        answer = RecursiveStrategy(space, told=turns.append).answer(f"When was harbour {n} opened?")
-        return [turn.output for turn in turns], answer, root.asked
+        given = environment(sandbox, root, fact, budget=Budget(Limits(calls=50)), told=turns.append)
+        draft = drafted(given, f"When was harbour {n} opened?")
+        return [turn.output for turn in turns], draft, root.asked
 
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(run, range(8)))
-    for n, (outputs, answer, asked) in enumerate(results):
+    for n, (outputs, draft, asked) in enumerate(results):
         assert outputs[:-1] == [f"secret-{n}-{turn} ASK {n}\n'secret-{n}-{turn}'\n" for turn in range(6)]
-        assert answer.text == f"Harbour {n} was opened in {1800 + n}. [1]"
+        assert draft.text == f"Harbour {n} was opened in {1800 + n}. [1]"
         assert asked == [f"ask {n}"] * 6
-        assert answer.usage.calls == 13
