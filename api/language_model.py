@@ -186,6 +186,20 @@ def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel
     )
 
 
+def open_judge(settings: Settings) -> LanguageModel | None:
+    """The model that judges answers, where the settings name one of its own. Raises `ProfileFileError`."""
+    if settings.judge is None:
+        return None
+    from rlm.llm.chat_models import remote_chat_model
+
+    url, name = settings.judge.split(" ", 1)
+    profile = read_profiles(settings.model_profiles).named(name)
+    chat = remote_chat_model(url, profile, api_key=settings.judge_api_key)
+    return RemoteLanguageModel(
+        url, ChatModel(chat, profile), api_key=settings.judge_api_key, sized=lambda window: profile.within(window)
+    )
+
+
 def model_profile(settings: Settings, *, served_tokens: int | None = None) -> ModelProfile:
     """What is known of the model that the settings ask for, in the window that its server says it has.
 

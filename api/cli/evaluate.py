@@ -1,4 +1,4 @@
-"""`leadline eval retrieval` and `leadline eval compare`: how good searches are, and whether one is better than another."""
+"""`leadline eval retrieval` and `leadline eval compare`: how good searches are, and which of two is better."""
 
 import json
 import statistics
