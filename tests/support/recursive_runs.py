@@ -112,4 +112,3 @@ class Asked:
     def calls(self) -> int:
         """Cells, and sub-calls of cells."""
         return len(self.root.prompts) + sum(turn.subcalls for turn in self.turns)
-

@@ -7,7 +7,7 @@ distinct values named there. Two such lines that differ name two values.
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from datetime import date
 
 from tests.benchmark.tasks.folder import Form, Question
