@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import structlog
@@ -15,21 +16,8 @@ from api import sse
 from api.answer_schemas import AnswerOut
 from api.problems import internal, problem
 from ingest.errors import LeadlineError
-from rlm.answers import Answer
-from rlm.events import (
-    Cell,
-    Checking,
-    Completed,
-    Condensed,
-    Delta,
-    Drafted,
-    Event,
-    Planned,
-    Reading,
-    Retrieved,
-    Routed,
-    Working,
-)
+from rlm.answers import Answer, as_json
+from rlm.events import Cell, Completed, Drafted, Event, Reading, Retrieved
 from rlm.runs.bodies import cell_body
 
 log = structlog.get_logger(__name__)
@@ -129,28 +117,18 @@ async def _sse(queue: asyncio.Queue[tuple[str, Any] | None], producer: asyncio.F
 
 
 def _wire(happened: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
-    """The name and the body of an event; a completed answer is kept."""
+    """The name and the body of an event; a completed answer is kept.
+
+    What has no case of its own is sent as it is, under its own name.
+    """
     match happened:
-        case Condensed(question):
-            return "condensed", {"question": question}
-        case Routed(strategy, reason, estimate):
-            return "routed", {"strategy": strategy, "reason": reason, "estimate": estimate}
         case Retrieved(passages, query):
             titles = list(dict.fromkeys(passage.title for passage in passages))
             return "retrieved", {"query": query, "passages": len(passages), "titles": titles}
         case Reading(call, passages):
             return "reading", {"call": call, "titles": [passage.title for passage in passages]}
-        case Planned(steps, sql):
-            return "planned", {"steps": list(steps), "sql": sql}
-        case Working(step, done, total):
-            return "working", {"step": step, "done": done, "total": total}
         case Cell(turn):
             return "cell", cell_body(turn)
-        case Delta(text):
-            return "delta", {"text": text}
-        case Checking(sentences):
-            return "checking", {"sentences": sentences}
         case Completed(answer):
             return "completed", keep(answer).model_dump(mode="json")
-        case Drafted():
-            raise AssertionError("a draft is for whoever checks it, and is not sent")
+    return type(happened).__name__.lower(), as_json(asdict(happened))

@@ -12,8 +12,6 @@ from rlm.answers import AnswerStatus, Check
 from rlm.llm.budgets import Limits
 from rlm.requests import AnswerScope, Message, StrategyName, Wanted
 
-NEW_CONVERSATION = "new"
-
 
 class BudgetIn(Wire):
     """The most that an answer may spend; what is left out has no limit.

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import structlog
 
-from api.answer_schemas import NEW_CONVERSATION, AnswerOut, QuestionIn, cited_documents
+from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.services import Services
-from ingest.conversations import KeptAnswer
+from ingest.conversations import NEW_CONVERSATION, KeptAnswer
 from ingest.errors import CatalogError
 from rlm.answers import Answer, kept_answer
 from rlm.requests import AnswerRequest, Message, check_question
 
 log = structlog.get_logger(__name__)
 
-# What of a conversation a model sees, in characters: about 6,000 tokens, which the smallest window served leaves room for.
+# What a model sees of a conversation: about 6,000 tokens, which fit the smallest window served beside the question.
 HISTORY_CHARS = 24_000
 
 
@@ -58,9 +58,7 @@ class Asking:
             self._tenant_id, self._conversation_id, characters=HISTORY_CHARS
         )
         return [
-            message
-            for each in found
-            for message in (Message("user", each.question), Message("assistant", each.answer))
+            message for each in found for message in (Message("user", each.question), Message("assistant", each.answer))
         ]
 
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from rlm.tables.sql import SqlEngine
+
 from api.answering import make_answering
 from api.language_model import model_costs, open_language_model
 from api.reranking import open_reranking
@@ -120,6 +122,7 @@ def _asking(settings: Settings, parts: Parts, language_model: LanguageModel | No
             parts.catalog,
             parts.texts,
             RecordTables(parts.blobs),
+            SqlEngine(),
             sub_calls,
             parts.generations.encoder(),
             sandbox,

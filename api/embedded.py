@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import structlog
+from rlm.tables.sql import SqlEngine
 
 from api.answering import make_answering
 from api.language_model import model_costs, open_language_model
@@ -193,7 +194,7 @@ def _assemble(
     sandbox = build_sandbox(settings.sandbox)
     stack.callback(sandbox.close)
     tables = RecordTables(blobs)
-    parts = Parts(catalog, texts, tables, sub_calls, generations.encoder(), sandbox, replies)
+    parts = Parts(catalog, texts, tables, SqlEngine(), sub_calls, generations.encoder(), sandbox, replies)
     conversations = Conversations(engine)
     answering = make_answering(settings, searcher, language_model, parts, stack)
     workers = WorkerThreads(

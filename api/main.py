@@ -9,7 +9,7 @@ from api.problem_schemas import PROBLEMS
 from api.routes import answers, batches, conversations, documents, health, runs, search
 from api.services import Services
 
-DESCRIPTION = """Ask a body of documents and get answers that show where each sentence comes from and how it was checked.
+DESCRIPTION = """Ask a body of documents, and see where each sentence of the answer comes from and how it was checked.
 
 Every request but `/health` needs `Authorization: Bearer <key>`. Every error is `application/problem+json`
 ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `code` is stable, `hint` says what to do next."""

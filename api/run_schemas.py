@@ -73,9 +73,7 @@ class RunWithAnswerOut(RunOut):
     answer: AnswerOut | None
 
     @classmethod
-    def of(
-        cls, run: Run, *, queue_position: int | None = None, deleted: Collection[str] = ()
-    ) -> "RunWithAnswerOut":
+    def of(cls, run: Run, *, queue_position: int | None = None, deleted: Collection[str] = ()) -> "RunWithAnswerOut":
         """`deleted` are the ids of documents that are shown no more."""
         return cls(**_members(run), queue_position=queue_position, answer=_answer(run, deleted))
 

@@ -49,8 +49,8 @@ class RecordReader(Protocol):
 class Services:
     """`delete` takes a tenant's document out of the catalog, the index and the blobs, and returns the receipt.
 
-    `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError` while searches cannot work. `accepting` turns false when the process
-    begins to stop.
+    `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
+    while searches cannot work. `accepting` turns false when the process begins to stop.
     """
 
     settings: Settings

@@ -7,12 +7,12 @@ from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from ingest.retention import RetentionSettings
 from retrieval.encoder_settings import EncoderSettings
 from retrieval.requests import MAX_TOP_K
 from retrieval.rerankers import parse_reranker
 from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.forms import SandboxForm
-from workers.settings import RetentionSettings
 
 
 class Settings(EncoderSettings, RetentionSettings):

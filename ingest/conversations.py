@@ -4,6 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# What a caller names instead of the id of a conversation that is to begin.
+NEW_CONVERSATION = "new"
+
 
 @dataclass(frozen=True)
 class RowRanges:
@@ -62,14 +65,6 @@ class Exchange:
 
     question: str
     answer: str
-
-
-@dataclass(frozen=True)
-class Retention:
-    """How long answers outside of conversations are kept, and conversations after they were last used, in days."""
-
-    answers_days: float = 30.0
-    conversations_days: float = 90.0
 
 
 def ranges_of(numbers: Iterable[int]) -> tuple[tuple[int, int], ...]:

@@ -191,7 +191,7 @@ class ConversationNotFoundError(CatalogError):
     """No such conversation for this tenant, or it is no longer kept."""
 
     code = "conversation_not_found"
-    default_hint = "List the conversations with GET /v1/conversations, or begin one with `\"conversation\": \"new\"`."
+    default_hint = 'List the conversations with GET /v1/conversations, or begin one with `"conversation": "new"`.'
 
 
 class IdempotencyKeyReusedError(CatalogError):

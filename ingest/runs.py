@@ -51,7 +51,7 @@ class RunRequest:
     def asked_sha256(self) -> str:
         """Of everything that the caller asked for; in which order collections and documents are named is no matter."""
         scope = sorted(set(self.collections)), sorted(set(self.documents))
-        asked = [self.question, *scope, self.strategy, self.limits, self.every_record]
+        asked: list[object] = [self.question, *scope, self.strategy, self.limits, self.every_record]
         if self.conversation is not None:  # its turns are not what the caller sent, and more of them may come
             asked.append(self.conversation)
         elif self.history:

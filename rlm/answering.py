@@ -182,11 +182,11 @@ class _Asked:
             return Route(StrategyName.DIRECT, "Direct: the model is too small to choose.")
         corpus = self._corpus()
         tables = self._answers.tables(corpus)
-        if not tables.from_files and fits(corpus, profile.reading_tokens):
+        if not tables.has_records and fits(corpus, profile.reading_tokens):
             return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
         choices = self._answers.strategies(profile)
         nonce = self._durability.nonce()
-        return route(question, corpus, choices, tables.description, self._calls, nonce, cancelled=self._cancelled)
+        return route(question, corpus, choices, tables.description(), self._calls, nonce, cancelled=self._cancelled)
 
     def _checked(self, draft: Draft, question: str, routed: Route) -> Iterator[Event]:
         """The draft with every sentence marked, as the answer."""

@@ -31,7 +31,8 @@ from rlm.requests import AnswerScope, StrategyName, Wanted
 from rlm.runs.port import ONCE, Durability
 from rlm.sandbox.port import Sandbox
 from rlm.strategy import Context, Search, Strategy
-from rlm.tables.catalog import TableCatalog, tables_in_scope
+from rlm.tables.catalog import TableCatalog, TablesInScope
+from rlm.tables.sql import SqlEngine
 from rlm.tables.strategy import TableStrategy
 
 # What a recursive run may spend where nobody has said how much: calls and time that somebody waits for, and in money
@@ -48,6 +49,7 @@ class Parts:
     catalog: ActiveDocuments
     texts: Texts
     tables: RecordTables
+    sql: SqlEngine
     sub_calls: SubCallScheduler
     embedder: Embedder | None = None
     sandbox: Sandbox | None = None
@@ -88,15 +90,18 @@ class Answers:
         programs = profile.writes_code and self._parts.sandbox is not None
         return [StrategyName.DIRECT, StrategyName.TABLE, *([StrategyName.RECURSIVE] if programs else [])]
 
-    def tables(self, corpus: Corpus) -> TableCatalog:
-        """The tables in scope, described without their rows but for some samples."""
-        return tables_in_scope(corpus, self._parts.tables)
+    def tables(self, corpus: Corpus) -> TablesInScope:
+        """The tables in scope, with some of their rows."""
+        return TableCatalog(self._parts.tables).in_scope(corpus)
 
     def strategy(self, name: StrategyName, making: "Making") -> Strategy:
         """The strategy of a request. Raises `SandboxUnavailableError` for programs where there is no sandbox."""
         match name:
             case StrategyName.TABLE:
-                return TableStrategy(self._parts.tables, making.operators(self._parts))
+                otherwise = None if making.context.wanted.strategy is StrategyName.TABLE else DirectStrategy()
+                return TableStrategy(
+                    self._parts.tables, self._parts.sql, self._parts.embedder, otherwise=otherwise
+                )
             case StrategyName.RECURSIVE:
                 return self._recursive(making)
             case _:

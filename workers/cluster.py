@@ -23,12 +23,12 @@ from ingest.catalog.keys import ApiKeys
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
-from ingest.conversations import Retention
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
 from ingest.feed import Feed
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.redis_feed import RedisFeed
+from ingest.retention import Retention
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder

@@ -1,30 +1,12 @@
-"""Settings of a cluster: where its parts are; and how long answers are kept. API and workers read the same ones."""
+"""Settings of a cluster: where its parts are. The API and the workers read the same ones."""
 
 from pathlib import Path
 
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings
 
-from ingest.conversations import Retention
+from ingest.retention import RetentionSettings
 from retrieval.encoder_settings import EncoderSettings
-
-
-class RetentionSettings(BaseSettings):
-    """How long answers and conversations are kept."""
-
-    model_config = EncoderSettings.model_config
-
-    answers_kept_days: float = Field(
-        30.0, gt=0, description="Days for which an answer is kept that belongs to no conversation."
-    )
-    conversations_kept_days: float = Field(
-        90.0, gt=0, description="Days for which a conversation is kept, with its answers, after it was last used."
-    )
-
-    @property
-    def retention(self) -> Retention:
-        return Retention(self.answers_kept_days, self.conversations_kept_days)
 
 
 class ClusterSettings(EncoderSettings, RetentionSettings):

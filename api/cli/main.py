@@ -33,8 +33,10 @@ COMMANDS = {
         "api.cli.ingest:ingest",
         "Upload documents as one batch, and wait until they are searchable (BM25) and ready (vectors too).",
     ),
-    "ask": Target("api.cli.ask:ask", "Ask a question; the answer's citations are checked against the documents."),
-    "search": Target("api.cli.ask:search", "Find passages; without --rewrite no language model is asked."),
+    "ask": Target("api.cli.ask:ask", "Ask a question, and see where each sentence of the answer comes from."),
+    "chat": Target("api.cli.chat:chat", "Ask one question after another: a conversation, which is kept."),
+    "conversations": Target("api.cli.conversations:app", "List, show and delete kept conversations."),
+    "search": Target("api.cli.search:search", "Find passages; without --rewrite no language model is asked."),
     "doctor": Target(
         "api.cli.doctor:doctor",
         "Look at everything the service needs and say what to do about what is missing; ends with 1 if anything is.",
@@ -56,7 +58,7 @@ COMMANDS = {
 app = typer.Typer(
     name="leadline",
     cls=group_of(COMMANDS),
-    help="Ask a body of documents, and get answers whose citations a machine has checked.",
+    help="Ask a body of documents, and see where each sentence of the answer comes from and how it was checked.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

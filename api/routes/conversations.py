@@ -43,9 +43,7 @@ def one(
     An answer is shown without what it quotes from documents that were deleted since.
     """
     conversation = served.conversations.conversation(caller.tenant_id, conversation_id)
-    found = served.conversations.turns(
-        caller.tenant_id, conversation_id, after=decode_cursor(cursor), limit=limit + 1
-    )
+    found = served.conversations.turns(caller.tenant_id, conversation_id, after=decode_cursor(cursor), limit=limit + 1)
     page = found[:limit]
     named = {document for kept in page for document in cited_documents(kept.body)}
     deleted = served.conversations.deleted_documents(named)

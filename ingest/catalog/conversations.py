@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, nu
 
 from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.tables import answers, conversations, documents, runs
-from ingest.conversations import Conversation, Exchange, KeptAnswer, Retention, RowRanges
+from ingest.conversations import Conversation, Exchange, KeptAnswer, RowRanges
 from ingest.errors import AnswerNotFoundError, ConversationNotFoundError
+from ingest.retention import Retention
 
 _TITLE_CHARS = 200
 _DAY_SECONDS = 24 * 3600.0
@@ -128,9 +129,7 @@ class Conversations:
 
     def deleted_documents(self, identifiers: Collection[str]) -> set[str]:
         """Those of the documents that were deleted: nothing that they say may be shown."""
-        query = select(documents.c.id).where(
-            documents.c.id.in_(list(identifiers)), documents.c.deleted_at.is_not(None)
-        )
+        query = select(documents.c.id).where(documents.c.id.in_(list(identifiers)), documents.c.deleted_at.is_not(None))
         with read(self._engine) as connection:
             return set(connection.execute(query).scalars())
 
@@ -155,7 +154,9 @@ def keep_answer(connection: Connection, answer: KeptAnswer) -> KeptAnswer:
     if conversation_id is not None:
         mine = conversations.c.id == conversation_id, conversations.c.tenant_id == answer.tenant_id
         # Locks the row, so that two answers at once are two turns.
-        counted = update(conversations).where(*mine).values(turns=conversations.c.turns + 1, updated_at=answer.created_at)
+        counted = (
+            update(conversations).where(*mine).values(turns=conversations.c.turns + 1, updated_at=answer.created_at)
+        )
         if connection.execute(counted).rowcount:
             turn = connection.execute(select(conversations.c.turns).where(*mine)).scalar_one()
         else:

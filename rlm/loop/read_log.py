@@ -14,7 +14,6 @@ from rlm.loop.given_texts import GivenTexts
 from rlm.operators.judged import JudgedBy
 
 
-
 class ReadLog:
     """Spans of a corpus by what became of them in a run."""
 

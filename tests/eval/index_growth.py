@@ -26,13 +26,13 @@ from ingest.documents import VersionState
 from ingest.errors import DataFolderBusyError
 from retrieval.build import embedded_encoder, embedded_index, sparse_encoder
 from retrieval.clock import Clock
-from tests.eval.repeating import Repetition, VectorFile
 from retrieval.fusion import Fusion
 from retrieval.index import DenseVector, IndexedChunk, Scope
 from retrieval.models.store import ModelStore
 from retrieval.ranking import rank
 from retrieval.resident_memory import resident_bytes
 from retrieval.shard_folder import shard_bytes
+from tests.eval.repeating import Repetition, VectorFile
 
 _INDEX = "index"
 _BATCH = 2_048

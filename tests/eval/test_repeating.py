@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.eval.repeating import Repetition, VectorFile
 from retrieval.index import DenseVector
+from tests.eval.repeating import Repetition, VectorFile
 from tests.support.index_chunks import indexed_chunk
 
 TEXTS = [" ".join(f"w{chunk}-{word}" for word in range(200)) for chunk in range(5)]

@@ -3,7 +3,6 @@ typed error or a partial answer by the deadline, and no request left open."""
 
 import gc
 from collections.abc import Iterator
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -71,7 +70,7 @@ def server() -> Iterator[MisbehavingOpenAI]:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, server: MisbehavingOpenAI) -> Iterator[Client]:
     chat = remote_chat_model(server.url, PROFILE)
-    model = RemoteLanguageModel(server.url, PROFILE, ChatModel(chat, PROFILE))
+    model = RemoteLanguageModel(server.url, ChatModel(chat, PROFILE))
     with running(tmp_path_factory.mktemp("home"), language_model=model) as (_, made):
         text = document(labelled_records(600)).encode()
         found = made.http.post("/v1/documents", params={"name": "records.txt"}, content=text).json()["id"]

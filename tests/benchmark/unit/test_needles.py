@@ -10,7 +10,7 @@ from tests.benchmark.tasks.needles import Fact, facts, values_of
 WHO = "Ottilie Marchbank"
 # Words that carry no content, in the sentences of these templates.
 COMMON = frozenset(
-    {"a", "at", "by", "for", "in", "is", "of", "that", "the", "to", "up", "will", "from", "what", "was", "which", "who", "with"}
+    {"a", "at", "by", "for", "from", "in", "is", "of", "that", "the", "to", "up", "was", "what", "which", "who", "will"}
 )
 Task = Callable[[str], TaskFolder]
 

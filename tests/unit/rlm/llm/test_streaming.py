@@ -11,7 +11,7 @@ from rlm.llm.budgets import Budget, Limits
 from rlm.llm.cache import MemoryReplyCache
 from rlm.llm.chat_models import OpenAIChatModel, remote_chat_model
 from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
-from rlm.llm.profiles import ModelProfile
+from rlm.llm.profiles import ModelProfile, Thinking
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.usage import Usage
 from tests.support import misbehaving_openai as bad
@@ -74,7 +74,7 @@ def test_a_reply_that_is_kept_is_one_piece_and_asks_nobody(server: MisbehavingOp
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 @pytest.mark.parametrize("thinking", ["tags", "open-ended"])
 def test_thoughts_are_no_pieces_however_they_are_sent(
-    server: MisbehavingOpenAI, scheduler: SubCallScheduler, chat: OpenAIChatModel, field: str, thinking: str
+    server: MisbehavingOpenAI, scheduler: SubCallScheduler, chat: OpenAIChatModel, field: str, thinking: Thinking
 ) -> None:
     def apart(request: Request) -> None:
         request.begin()
