@@ -8,11 +8,13 @@ python -m tests.benchmark run --folder FOLDER --strategy direct
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from api.cli.console_logging import configure_logging
 from ingest.errors import LeadlineError
 from rlm.llm.budgets import Limits
 from rlm.requests import StrategyName
@@ -32,6 +34,7 @@ def parse_size(size: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    configure_logging(logging.WARNING)
     try:
         if options.command == "list":
             print("\n".join(TASKS))

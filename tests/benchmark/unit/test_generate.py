@@ -11,7 +11,6 @@ from tests.benchmark.__main__ import main
 from tests.benchmark.tasks.draws import Draws
 from tests.benchmark.tasks.folder import TaskFolder
 from tests.benchmark.tasks.generate import TASKS, Spec, generate
-from tests.unit.tests.benchmark.tasks.conftest import read_documents
 
 
 def digest(folder: Path) -> str:
