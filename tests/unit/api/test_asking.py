@@ -176,7 +176,7 @@ def test_a_conversation_that_is_not_the_callers_is_none(api: AskedApi) -> None:
 
 
 def test_a_question_that_failed_is_no_turn(api: AskedApi) -> None:
-    api.answers.scripts = [LanguageModelUnavailableError("It is loading."), [Delta("The wh")]]
+    api.answers.scripts = [LanguageModelUnavailableError("It is loading.")]
     assert refused(api, {"question": "Which colour?", "conversation": "new"}) == (503, "language_model_unavailable")
     assert api.get("/v1/conversations")["conversations"] == []
 
