@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+from rlm.tables.sql import SqlEngine
+
+from api.answering import make_answering
 from api.language_model import model_costs, open_language_model
 from api.reranking import open_reranking
 from api.services import DEFAULT_TENANT, Services
@@ -16,7 +19,7 @@ from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
 from rlm.answering import Answering, LanguageModel
-from rlm.build import Library
+from rlm.build import Parts as AnswerParts
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
@@ -115,9 +118,18 @@ def _asking(settings: Settings, parts: Parts, language_model: LanguageModel | No
             stack.callback(reranking.close)
         bare = Searcher(parts.generations, parts.sparse, KeptVisibility(parts.catalog), parts.texts, reranking)
         searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
-        library = Library(parts.catalog, parts.texts, parts.generations.encoder(), sandbox, parts.replies)
+        making = AnswerParts(
+            parts.catalog,
+            parts.texts,
+            RecordTables(parts.blobs),
+            SqlEngine(),
+            sub_calls,
+            parts.generations.encoder(),
+            sandbox,
+            parts.replies,
+        )
         yield _Asking(
             searcher,
             RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
-            Answering(searcher, language_model, library, sub_calls),
+            make_answering(settings, searcher, language_model, making, stack),
         )

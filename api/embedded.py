@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import IO
 
 import structlog
+from rlm.tables.sql import SqlEngine
 
+from api.answering import make_answering
 from api.language_model import model_costs, open_language_model
 from api.reranking import open_reranking
 from api.services import DEFAULT_TENANT, Services
@@ -44,8 +46,8 @@ from retrieval.query_cache import CachedSearcher
 from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
-from rlm.answering import Answering, LanguageModel
-from rlm.build import Library
+from rlm.answering import LanguageModel
+from rlm.build import Parts
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
@@ -191,9 +193,10 @@ def _assemble(
     stack.callback(sub_calls.close)
     sandbox = build_sandbox(settings.sandbox)
     stack.callback(sandbox.close)
-    library = Library(catalog, texts, generations.encoder(), sandbox, replies)
+    tables = RecordTables(blobs)
+    parts = Parts(catalog, texts, tables, SqlEngine(), sub_calls, generations.encoder(), sandbox, replies)
     conversations = Conversations(engine)
-    answering = Answering(searcher, language_model, library, sub_calls)
+    answering = make_answering(settings, searcher, language_model, parts, stack)
     workers = WorkerThreads(
         jobs,
         [IngestTask(shop, parser)],
@@ -217,7 +220,7 @@ def _assemble(
         runs=Runs(engine, announce=feed.announce),
         blobs=blobs,
         texts=texts,
-        record_tables=RecordTables(blobs),
+        record_tables=tables,
         intake=Intake(
             catalog,
             blobs,

@@ -13,9 +13,7 @@ from ingest.tables import ROW_NUMBER
 ROW_START, ROW_END = "_start", "_end"
 _PLACE = (ROW_NUMBER, ROW_START, ROW_END)
 # As `csv.writer` writes; nothing is guessed, and one reader keeps the order.
-_CSV = (
-    """header=false, delim=',', quote='"', escape='"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"""
-)
+_CSV = "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"
 _LINE_BYTES = 1 << 30  # a row may be as long as its document
 
 

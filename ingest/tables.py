@@ -4,13 +4,14 @@ A table is kept beside its version's text as one Parquet file, so that no reader
 number, from 1, which leads from anything computed over rows back to their spans and so to what a citation quotes.
 """
 
+import itertools
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ingest.blobs import Blobs
 
@@ -73,6 +74,22 @@ class Row:
     start: int
     end: int
     values: tuple[object, ...]
+
+
+def named_tables(tables: Iterable[ParsedTable], document: str) -> list[ParsedTable]:
+    """The tables of a document, each with a name of its own; one that has none takes that of the document's file."""
+    named: list[ParsedTable] = []
+    taken: set[str] = set()
+    for table in tables:
+        base = table.name or PurePath(document).stem or "table"
+        name = next(name for count in itertools.count(1) if (name := _numbered(base, count)).casefold() not in taken)
+        taken.add(name.casefold())
+        named.append(replace(table, name=name))
+    return named
+
+
+def _numbered(name: str, count: int) -> str:
+    return name if count == 1 else f"{name} {count}"
 
 
 class RecordTables:

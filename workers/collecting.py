@@ -7,6 +7,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.documents import Deletion, Version, VersionState
 from ingest.errors import LeadlineError
 from ingest.faultpoints import reach
+from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.generations import Generations
 
@@ -21,6 +22,7 @@ class Collector:
         self._generations = generations
         self._texts = texts
         self._blobs = blobs
+        self._tables = RecordTables(blobs)
 
     def remove(self, version: Version) -> tuple[int, int]:
         """Chunks removed from the index, and bytes freed; nothing of a version that is in use, and nothing again.
@@ -33,7 +35,7 @@ class Collector:
             return 0, 0
         chunks = self._generations.delete_version(leaving.tenant_id, leaving.id)
         reach("delete.points_removed")
-        size = self._texts.delete(leaving.id)
+        size = self._texts.delete(leaving.id) + self._tables.delete(leaving.id)
         if leaving.state is not VersionState.FAILED:
             size += self._blobs.delete(leaving.blob_key)
         return chunks, size

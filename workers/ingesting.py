@@ -13,6 +13,7 @@ from ingest.documents import Document, IngestReport, Job, Version, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from ingest.faultpoints import reach
 from ingest.parsing.types import ParsedDocument, Parser
+from ingest.tables import named_tables
 from ingest.texts import VersionText
 from retrieval.index import IndexedChunk, IndexWriter
 from workers.tasks import Stopping, Workshop
@@ -79,7 +80,7 @@ class _Point:
 
 
 class IngestTask:
-    """Make versions searchable: text and map kept, every chunk in the index, and a commit that says so."""
+    """Make versions searchable: text and record tables kept, every chunk in the index, a commit that says so."""
 
     def __init__(
         self,
@@ -120,6 +121,8 @@ class IngestTask:
         subjects, spoiled = self._parse_each([job for job in jobs if job not in lost], stopping)
         if subjects:
             shop.texts.save_all([subject.kept_text for subject in subjects])
+            for subject in subjects:
+                shop.tables.save(subject.version.id, named_tables(subject.parsed.tables, subject.version.name))
             reach("ingest.text_saved")
             counts = {subject.job: _counts(subject.report) for subject in subjects}
             lost += shop.jobs.progress_together(VersionState.INDEXING, counts)
@@ -194,6 +197,7 @@ class IngestTask:
         if self._shop.catalog.removable(job.version_id) is not None:
             index.delete_version(job.tenant_id, job.version_id)
             self._shop.texts.delete(job.version_id)
+            self._shop.tables.delete(job.version_id)
         if self._shop.jobs.held([job]):
             return spoiled
         return Spoiled(job, LeaseLostError(f"Job {job.id} is no longer held."))

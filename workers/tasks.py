@@ -14,6 +14,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.documents import EmbedReport, Job, JobKind, VersionState
 from ingest.errors import LeaseLostError
 from ingest.faultpoints import reach
+from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder
 from retrieval.generations import Generations, OpenGeneration
@@ -39,6 +40,10 @@ class Workshop:
     generations: Generations
     sparse: SparseEncoder
     path_of: Callable[[str], Path]
+
+    @property
+    def tables(self) -> RecordTables:
+        return RecordTables(self.blobs)
 
 
 class EmbedTask:

@@ -11,6 +11,7 @@ import structlog
 
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.deletions import Leftovers
+from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.generations import Generations
 
@@ -36,7 +37,7 @@ def upkeep(
     *,
     forgotten_seconds: float = FORGOTTEN_SECONDS,
 ) -> Removed:
-    """Remove orphaned chunks with their texts, unfinished uploads, and originals that no version names."""
+    """Remove orphaned chunks with their texts and tables, unfinished uploads, and originals that no version names."""
     chunks = 0
     with generations.indexes() as indexes:
         for index in indexes.values():
@@ -46,6 +47,7 @@ def upkeep(
                 if version in unused:
                     chunks += index.delete_version(tenant, version)
                     texts.delete(version)
+                    RecordTables(blobs).delete(version)
     generations.tidy()
     files = blobs.discard_unfinished(older_than_seconds=forgotten_seconds)
     originals = set(blobs.keys("original", older_than_seconds=forgotten_seconds))

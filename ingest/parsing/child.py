@@ -21,7 +21,8 @@ from typing import Any
 
 from ingest.errors import DamagedDocumentError, LeadlineError, ParserLimitError, StorageFullError
 from ingest.parsing.handover import too_much_text, write_document
-from ingest.parsing.registry import ParserFunction, parser_for
+from ingest.parsing.registry import ParserFunction, parser_for, table_finder_for
+from ingest.parsing.table_files import write_tables
 from ingest.parsing.types import ParserLimits
 
 _OPEN_FILES = 64
@@ -51,6 +52,8 @@ def answer(request: dict[str, Any], find_parser: Callable[[str], ParserFunction]
     try:
         document = find_parser(request["media_type"])(Path(request["path"]))
         write_document(document, Path(request["folder"]), limits.text_bytes)
+        found = table_finder_for(request["media_type"])(document.text)
+        write_tables(found, Path(request["folder"]), cpu_seconds=limits.cpu_seconds / 2)
     except LeadlineError as error:
         failure = error
     except MemoryError:

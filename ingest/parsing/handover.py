@@ -1,11 +1,14 @@
-"""A parsed document between the child and its parent: two files in a folder, read as what a stranger wrote."""
+"""A parsed document between the child and its parent: files in a folder, read as what a stranger wrote.
+
+The text and what is known of it are two files; `ingest.parsing.table_files` has those of its record tables.
+"""
 
 import json
-import os
-import stat
 from pathlib import Path
 
 from ingest.errors import ParserLimitError
+from ingest.parsing.plain_files import read_plain_file
+from ingest.parsing.table_files import TablesError, discard_tables, read_tables
 from ingest.parsing.types import ParsedDocument
 
 TEXT_FILE = "text"
@@ -29,10 +32,10 @@ def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) 
 
 
 def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
-    """Raises `HandoverError`; reads no more than the limits, and nothing but these two files."""
+    """Raises `HandoverError`; reads no more than the limits, and nothing but the files of one document."""
     try:
-        text = _read(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
-        record = json.loads(_read(folder / RECORD_FILE, _RECORD_BYTES))
+        text = read_plain_file(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
+        record = json.loads(read_plain_file(folder / RECORD_FILE, _RECORD_BYTES))
         title, pages, parser = record["title"], tuple(record["pages"]), record["parser"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise HandoverError("The files cannot be read.") from error
@@ -42,25 +45,20 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
         raise HandoverError("The pages are not offsets in order.")
     if pages and not 0 <= pages[0] <= pages[-1] <= len(text):
         raise HandoverError("A page starts outside the text.")
-    return ParsedDocument(text, pages, title, parser)
+    try:
+        tables = read_tables(folder, characters=len(text))
+    except TablesError as error:
+        raise HandoverError("The record tables are of another shape.") from error
+    return ParsedDocument(text, pages, title, parser, tables)
 
 
 def discard_document(folder: Path) -> None:
     """Removes what the last document left, so that it cannot be taken for the next one."""
     for name in (TEXT_FILE, RECORD_FILE):
         (folder / name).unlink(missing_ok=True)
+    discard_tables(folder)
 
 
 def too_much_text(max_text_bytes: int) -> ParserLimitError:
     """The error of a document whose text passes the limit, wherever that is noticed."""
     return ParserLimitError(f"The document gives more than {max_text_bytes:,} bytes of text.")
-
-
-def _read(path: Path, max_bytes: int) -> bytes:
-    """A link would lead to other files, and a pipe would keep us waiting."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
-            raise HandoverError("The file is not a plain one, or too long.")
-        return file.read(status.st_size)  # a larger figure would be allocated at once

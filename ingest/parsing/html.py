@@ -9,7 +9,7 @@ from ingest.parsing.charsets import decode
 from ingest.parsing.text import NO_TEXT_HINT, first_heading, read_text_bytes
 from ingest.parsing.types import ParsedDocument
 
-HTML_PARSER = "html-1"
+HTML_PARSER = "html-2"
 
 _CHARSET_WITHIN = 4096
 _charset = re.compile(

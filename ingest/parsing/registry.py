@@ -1,31 +1,63 @@
 """The formats: one row each. A parser module loads its library when it is first called, so importing this is cheap."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import UnsupportedTypeError
+from ingest.parsing.delimited import delimited_table
 from ingest.parsing.html import HTML_PARSER, parse_html
+from ingest.parsing.json_rows import json_lines_table, json_tables
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
-from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
+from ingest.parsing.pipe_tables import pipe_tables
+from ingest.parsing.tables import FoundTable
+from ingest.parsing.text import (
+    DELIMITED_PARSER,
+    MARKDOWN_PARSER,
+    TEXT_PARSER,
+    parse_delimited,
+    parse_markdown,
+    parse_text,
+)
 from ingest.parsing.types import ParsedDocument
 
 ParserFunction = Callable[[Path], ParsedDocument]
+TableFinder = Callable[[str], Sequence[FoundTable]]
+
+
+def _tables_in_delimited(text: str) -> list[FoundTable]:
+    return delimited_table(text, declared=True)
+
+
+def _tables_in_text(text: str) -> list[FoundTable]:
+    """As far as the content leaves no doubt, whatever the file is called."""
+    if text.lstrip()[:1] in ("{", "["):
+        return json_tables(text) or json_lines_table(text)
+    return pipe_tables(text) or delimited_table(text, declared=False)
+
+
+def _no_tables(text: str) -> list[FoundTable]:
+    return []
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a media type is read. The fingerprint is raised whenever the same bytes may give other text."""
+    """How a media type is read. The fingerprint is raised whenever the same bytes may give other text or tables.
+
+    `find_tables` looks for record tables in the normalized text.
+    """
 
     parse: ParserFunction
     fingerprint: str
+    find_tables: TableFinder
 
 
 FORMATS: dict[str, Format] = {
-    "text/plain": Format(parse_text, TEXT_PARSER),
-    "text/markdown": Format(parse_markdown, MARKDOWN_PARSER),
-    "text/html": Format(parse_html, HTML_PARSER),
-    "application/pdf": Format(parse_pdf, PDF_PARSER),
+    "text/plain": Format(parse_text, TEXT_PARSER, _tables_in_text),
+    "text/csv": Format(parse_delimited, DELIMITED_PARSER, _tables_in_delimited),
+    "text/markdown": Format(parse_markdown, MARKDOWN_PARSER, pipe_tables),
+    "text/html": Format(parse_html, HTML_PARSER, pipe_tables),
+    "application/pdf": Format(parse_pdf, PDF_PARSER, _no_tables),
 }
 
 
@@ -34,3 +66,8 @@ def parser_for(media_type: str) -> ParserFunction:
     if media_type not in FORMATS:
         raise UnsupportedTypeError(f"Leadline has no parser for {media_type}.")
     return FORMATS[media_type].parse
+
+
+def table_finder_for(media_type: str) -> TableFinder:
+    """Finds none for a type that has no parser."""
+    return FORMATS[media_type].find_tables if media_type in FORMATS else _no_tables

@@ -12,6 +12,7 @@ PDF = "application/pdf"
 HTML = "text/html"
 MARKDOWN = "text/markdown"
 TEXT = "text/plain"
+DELIMITED = "text/csv"
 
 _PDF_MARK = b"%PDF-"
 _PDF_MARK_WITHIN = 1024  # readers accept this much before it (ISO 32000-1, annex H.3)
@@ -19,8 +20,9 @@ _SUFFIXES = {
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), MARKDOWN),
     **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
     **dict.fromkeys((".txt", ".text"), TEXT),
+    **dict.fromkeys((".csv", ".tsv", ".tab"), DELIMITED),
 }
-_DECLARED = {"application/xhtml+xml": HTML, "text/x-markdown": MARKDOWN}
+_DECLARED = {"application/xhtml+xml": HTML, "text/x-markdown": MARKDOWN, "text/tab-separated-values": DELIMITED}
 _BEFORE_MARKUP = r"(?:\s|<!--(?:[^-]|-(?!->))*+-->|<\?[^>]*+>)*+"
 _PIECES = "title|meta|script|style|h[1-6]|div|p|table|ul|ol|article|section|main|header|nav|span|a|br"
 _html_document = re.compile(rf"{_BEFORE_MARKUP}<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
@@ -71,7 +73,7 @@ def _kind_of_text(text: str, name: str, declared: str | None) -> str:
     expected = _SUFFIXES.get(PurePath(name).suffix.lower()) or _DECLARED.get(declared_type, declared_type)
     if expected == HTML:
         return HTML if _tag.search(text) else TEXT
-    if expected in {MARKDOWN, TEXT}:
+    if expected in {MARKDOWN, TEXT, DELIMITED}:
         return expected
     return HTML if _html_piece.match(text) else TEXT
 

@@ -1,4 +1,4 @@
-"""Plain text, and Markdown as its source."""
+"""Plain text; Markdown and delimited text as their source."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,9 @@ from ingest.normalize import normalize, normalize_title
 from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text, turns_binary
 from ingest.parsing.types import ParsedDocument
 
-TEXT_PARSER = "text-1"
-MARKDOWN_PARSER = "markdown-1"
+TEXT_PARSER = "text-2"
+DELIMITED_PARSER = "delimited-1"
+MARKDOWN_PARSER = "markdown-2"
 NO_TEXT_HINT = "Check that the file was saved completely, and upload it again."
 
 _front_matter = re.compile(r"---\n(?P<fields>.*?)^(?:---|\.\.\.)$", re.DOTALL | re.MULTILINE)
@@ -23,6 +24,11 @@ _closing_marks = re.compile(r"[ \t]+#+$")
 def parse_text(path: Path) -> ParsedDocument:
     """Raises `DamagedDocumentError` for what is not text after all, and `NoTextError`."""
     return ParsedDocument(_normalized(path), (), None, TEXT_PARSER)
+
+
+def parse_delimited(path: Path) -> ParsedDocument:
+    """CSV or TSV, as its source."""
+    return ParsedDocument(_normalized(path), (), None, DELIMITED_PARSER)
 
 
 def parse_markdown(path: Path) -> ParsedDocument:

@@ -5,19 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ingest.tables import ParsedTable
+
 
 @dataclass(frozen=True)
 class ParsedDocument:
     """A document's normalized text; every span of the product is a half-open span of code points in `text`.
 
     `pages[i]` is the code point at which page `i + 1` starts; empty where the format has no pages. `parser` is the name
-    and version of what made it.
+    and version of what made it. `tables` are the record tables whose rows the text holds, in reading order.
     """
 
     text: str
     pages: tuple[int, ...]
     title: str | None
     parser: str
+    tables: tuple[ParsedTable, ...] = ()
 
     def page_of(self, offset: int) -> int | None:
         """The page, from 1, that holds the code point at `offset`; None where the format has no pages."""

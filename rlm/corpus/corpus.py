@@ -54,13 +54,55 @@ class ActiveDocuments(Protocol):
     ) -> list[ActiveDocument]: ...
 
 
-class Corpus:
-    """Documents in order of arrival, and their text; all of them are the tenant's."""
+class Column(Protocol):
+    """A column of a record table."""
 
-    def __init__(self, documents: Iterable[CorpusDocument], texts: Texts, tenant_id: str = "") -> None:
+    @property
+    def name(self) -> str: ...
+
+
+class Table(Protocol):
+    """What is known of a record table without reading its rows."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def columns(self) -> Sequence[Column]: ...
+    @property
+    def rows(self) -> int: ...
+
+
+class Row(Protocol):
+    """A row of a record table: its number from 1, its span in the text, and a value for each column."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def values(self) -> Sequence[object]: ...
+
+
+class Tables(Protocol):
+    """The record tables of versions, as they were made at ingest."""
+
+    def tables(self, version_id: str) -> Sequence[Table]: ...
+
+    def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> Sequence[Row]: ...
+
+
+class Corpus:
+    """Documents in order of arrival, and their text and tables; all of them are the tenant's."""
+
+    def __init__(
+        self, documents: Iterable[CorpusDocument], texts: Texts, tenant_id: str = "", tables: Tables | None = None
+    ) -> None:
         self.tenant_id = tenant_id
         self.documents = tuple(documents)
         self._texts = texts
+        self._tables = tables
         self._by_version = {document.handle.version_id: document for document in self.documents}
         self._by_id = {document.handle.document_id: document for document in reversed(self.documents)}
 
@@ -119,6 +161,14 @@ class Corpus:
         except KeyError as error:
             raise _gone(document.handle) from error
 
+    def tables(self, document: CorpusDocument) -> Sequence[Table]:
+        """The record tables of a document; none of most."""
+        return self._tables.tables(document.handle.version_id) if self._tables is not None else ()
+
+    def rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[Row]:
+        """Rows of one of its record tables, by number from 1."""
+        return self._tables.rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
+
     def passage(self, span: Handle, *, around: int = 0) -> Passage:
         """A span as what a citation quotes from, with so many code points of its document on either side.
 
@@ -151,21 +201,16 @@ class Corpus:
         count = min(count, len(self.documents))
         return [self.documents[at * len(self.documents) // count] for at in range(count)]
 
-    def alone(self, document: CorpusDocument) -> "Corpus":
-        """A corpus of one of its documents."""
-        return Corpus((document,), self._texts, self.tenant_id)
-
     def within(self, handles: Iterable[Handle]) -> "Corpus":
         """A corpus of those documents alone that the handles lie in, in their order here."""
         wanted = {self.document(handle).handle.version_id for handle in handles}
-        return Corpus(
-            (each for each in self.documents if each.handle.version_id in wanted), self._texts, self.tenant_id
-        )
+        documents = (each for each in self.documents if each.handle.version_id in wanted)
+        return Corpus(documents, self._texts, self.tenant_id, self._tables)
 
 
-def open_corpus(catalog: ActiveDocuments, texts: Texts, scope: AnswerScope) -> Corpus:
+def open_corpus(catalog: ActiveDocuments, texts: Texts, scope: AnswerScope, tables: Tables | None = None) -> Corpus:
     """The documents of a scope as they are now; what arrives or is replaced later is not in it."""
-    return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id)
+    return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id, tables)
 
 
 def _listed(catalog: ActiveDocuments, scope: AnswerScope) -> Iterator[ActiveDocument]:

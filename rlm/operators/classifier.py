@@ -42,19 +42,11 @@ def train(
     penalty: float = _PENALTY,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> LogisticRegression:
-    """Learns labels that are certain. Raises `RunCancelledError`."""
-    return train_soft(vectors, np.eye(classes, dtype=np.float32)[labels], penalty=penalty, cancelled=cancelled)
+    """Minimize cross-entropy + penalty/2 · |weights|² (the bias free) by Nesterov's accelerated gradient.
 
-
-def train_soft(
-    vectors: Matrix, wanted: Matrix, *, penalty: float = _PENALTY, cancelled: Callable[[], bool] = not_cancelled
-) -> LogisticRegression:
-    """Minimizes cross-entropy + penalty/2 · |weights|² (the bias free), by Nesterov's accelerated gradient.
-
-    `wanted` has a row for each vector: the probability of each class. Raises `RunCancelledError`.
+    Raises `RunCancelledError`.
     """
-    features = _with_bias(vectors)
-    classes = wanted.shape[1]
+    features, wanted = _with_bias(vectors), np.eye(classes, dtype=np.float32)[labels]
     shrink = np.full((1, features.shape[1]), penalty, np.float32)
     shrink[0, -1] = 1e-6
     # The largest curvature of softmax cross-entropy is half of that of least squares.
@@ -79,19 +71,12 @@ def cross_fitted(
 
     Raises `RunCancelledError`.
     """
-    return soft_cross_fitted(vectors, np.eye(classes, dtype=np.float32)[labels], folds=folds, cancelled=cancelled)
-
-
-def soft_cross_fitted(
-    vectors: Matrix, wanted: Matrix, *, folds: int = _FOLDS, cancelled: Callable[[], bool] = not_cancelled
-) -> Matrix:
-    """The same from probabilities of labels."""
-    found = np.zeros_like(wanted)
+    found = np.zeros((len(vectors), classes), np.float32)
     fold = np.arange(len(vectors)) % folds
     for number in range(folds):
         inside = fold == number
         if inside.any() and not inside.all():
-            model = train_soft(vectors[~inside], wanted[~inside], cancelled=cancelled)
+            model = train(vectors[~inside], labels[~inside], classes, cancelled=cancelled)
             found[inside] = model.probabilities(vectors[inside])
     return found
 

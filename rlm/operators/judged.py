@@ -1,11 +1,10 @@
 """What operators give back: a judgement for each record, who made it, and how much was covered."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from types import MappingProxyType
 
 from rlm.answers import Coverage, Interval
 from rlm.corpus.corpus import Corpus
@@ -14,11 +13,9 @@ from rlm.llm.port import SubFailure
 from rlm.operators.packing import Refused
 from rlm.usage import Usage
 
-NOTHING_CUT: Mapping[int, float] = MappingProxyType({})
-
 
 class JudgedBy(StrEnum):
-    """Who said it."""
+    """Who gave a record its label or value."""
 
     MODEL = "model"
     CLASSIFIER = "classifier"
@@ -29,201 +26,114 @@ class JudgedBy(StrEnum):
 class Doubt:
     """How far counts by label may be off what the model would have said of every record, with a 95 % interval.
 
-    `shift` is what to add to a label's count, `half_width` half of its interval's width. `agreement` is how often
-    the classifier's labels that were taken agree with the model's, in its sample; `steadiness` how often the model
-    agreed with itself when it read a record again with the labels in another order, or None if it read none again.
+    `shift` is what to add to a label's count, `half_width` half of its interval's width. `agreement` is how often the
+    labels of the classifier that were taken agree with the model's in its sample.
     """
 
     agreement: float = 1.0
-    steadiness: float | None = None
     shift: Mapping[str, float] = field(default_factory=dict)
     half_width: Mapping[str, float] = field(default_factory=dict)
 
-    def of_part(self, share: float) -> "Doubt":
-        """Of a share of what the classifier labelled: single mistakes scatter, and fewer of them do so the more."""
-        return replace(
-            self,
-            shift={label: each * share for label, each in self.shift.items()},
-            half_width={label: each * share**0.5 for label, each in self.half_width.items()},
-        )
-
 
 @dataclass(frozen=True)
-class Classification:
-    """`labels[i]` is the label of `records[i]`, None where it has none, and `judged_by[i]` who gave it.
+class Judged:
+    """What every operator reports. `refused` counts the records without a result by the reason's code, and `failure`
+    is of the first call that failed."""
 
-    `cut[i]` is the share of `records[i]` that the model was shown, its beginning, where that was not all of it.
-    `refused` has how many went without a label, by the reason's code; `failure` is of the first call that failed.
-    """
+    usage: Usage = field(default_factory=Usage)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    failure: SubFailure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classification(Judged):
+    """`labels[i]` is the label of `records[i]`, None where it has none, and `judged_by[i]` who gave it."""
 
     records: Sequence[Handle]
     labels: Sequence[str | None]
     judged_by: Sequence[JudgedBy]
     coverage: Coverage
     doubt: Doubt = Doubt()
-    usage: Usage = field(default_factory=Usage)
-    refused: Mapping[str, int] = field(default_factory=dict)
-    cut: Mapping[int, float] = field(default_factory=dict)
-    failure: SubFailure | None = None
-
-    def part(self, corpus: Corpus, places: Sequence[int]) -> "Classification":
-        """Of the records at some places, where all have labels; what they cost is as of the whole.
-
-        Of the classifier's mistakes they have their share.
-        """
-        chosen, cut = _chosen(self.records, self.cut, places)
-        judged_by = [self.judged_by[place] for place in places]
-        inferred = sum(by is JudgedBy.CLASSIFIER for by in self.judged_by)
-        share = sum(by is JudgedBy.CLASSIFIER for by in judged_by) / inferred if inferred else 0.0
-        labels = [self.labels[place] for place in places]
-        return replace(
-            self,
-            records=chosen,
-            labels=labels,
-            judged_by=judged_by,
-            coverage=covered(corpus, chosen, judged_by, 0, cut),
-            doubt=self.doubt.of_part(share),
-            cut=cut,
-        )
-
-    def counts(self) -> Counter[str]:
-        """Records by label."""
-        return self._counts.copy()
 
     @cached_property
-    def _counts(self) -> Counter[str]:
+    def counts(self) -> Counter[str]:
+        """Records by label."""
         return Counter(label for label in self.labels if label is not None)
 
     @property
     def rests_on(self) -> str:
-        """What is not certain of what is counted by these labels; empty where the model gave them all."""
-        inferred, wrong = self.coverage.slices_inferred, 1 - self.doubt.agreement
+        """For people: how much of this a classifier said; empty where the model gave every label."""
+        inferred = self.coverage.units_inferred
         if not inferred:
             return ""
         return (
             f"A classifier gave {inferred:,} of the {len(self.records):,} labels that this rests on; in its "
-            f"sample, {wrong:.1%} of such labels were not the model's."
+            f"sample, {1 - self.doubt.agreement:.1%} of such labels were not the model's."
         )
 
     def labelled(self, label: str) -> Iterator[Handle]:
         """The records with a label, in reading order."""
         return (record for record, given in zip(self.records, self.labels, strict=True) if given == label)
 
-    def counted(self, labels: Collection[str], *, negated: bool = False) -> int:
-        """How many records have one of some labels or, `negated`, another label than these."""
-        among = sum(self._counts[label] for label in set(labels))
-        return self._counts.total() - among if negated else among
+    def interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:
+        """The range of a count of the records at some places, counted because of their labels; None for an exact one.
 
-    def estimate(self, *labels: str, negated: bool = False) -> tuple[int, Interval | None]:
-        """What `counted` says, corrected for the classifier's mistakes, and its interval; exact ones have none.
-
-        The half-widths of several labels add up: how their mistakes hang together is not kept, and no sum is wider.
+        Of the classifier's mistakes with a label they have the share that they have of the records it gave that label.
+        The half-widths of several labels add up: how their mistakes hang together is not known, and no sum is wider.
+        `missing` records without a label may belong to the count as well.
         """
-        counted = self.counted(labels, negated=negated)
-        half = sum(self.doubt.half_width.get(label, 0.0) for label in set(labels))
-        shift = sum(self.doubt.shift.get(label, 0.0) for label in set(labels))
-        corrected = max(0.0, counted - shift if negated else counted + shift)
-        missing = sum(given is None for given in self.labels)
-        if not half and not missing:
-            return counted, None
-        low, high = max(0.0, corrected - half), min(len(self.records), corrected + half + missing)
-        return round(corrected), Interval(round(low, 1), round(high, 1))
+        here = Counter(self.labels[at] for at in places if self.judged_by[at] is JudgedBy.CLASSIFIER)
+        if not here and not missing:
+            return None
+        pairs = zip(self.labels, self.judged_by, strict=True)
+        everywhere = Counter(label for label, by in pairs if by is JudgedBy.CLASSIFIER)
+        shift = half = 0.0
+        for label, count in here.items():
+            share = count / everywhere[label]
+            shift += self.doubt.shift.get(label or "", 0.0) * share
+            half += self.doubt.half_width.get(label or "", 0.0) * share**0.5
+        low, high = len(places) + shift - half, len(places) + shift + half + missing
+        return Interval(round(max(0.0, min(low, len(places))), 1), round(max(high, len(places)), 1))
 
 
-@dataclass(frozen=True)
-class Extraction:
-    """`values[i]` is what was taken out of `records[i]`, None where that failed; the rest as of a `Classification`."""
+@dataclass(frozen=True, kw_only=True)
+class Extraction(Judged):
+    """`values[i]` is what was taken out of `records[i]`, None where that failed."""
 
     records: Sequence[Handle]
     values: Sequence[Mapping[str, object] | None]
     coverage: Coverage
-    usage: Usage = field(default_factory=Usage)
-    refused: Mapping[str, int] = field(default_factory=dict)
-    cut: Mapping[int, float] = field(default_factory=dict)
-    failure: SubFailure | None = None
-
-    def part(self, corpus: Corpus, places: Sequence[int]) -> "Extraction":
-        """Of the records at some places, where all have values; what they cost is as of the whole."""
-        chosen, cut = _chosen(self.records, self.cut, places)
-        coverage = covered(corpus, chosen, [JudgedBy.MODEL] * len(chosen), 0, cut)
-        return replace(
-            self, records=chosen, values=[self.values[place] for place in places], coverage=coverage, cut=cut
-        )
 
 
-@dataclass(frozen=True)
-class PairJudgement:
-    """`held[i]` is whether the criterion holds of `pairs[i]`, None where nobody could say.
-
-    `cut[i]` is the share of `pairs[i]` that the model was shown, where that was not all of both records; `refused` and
-    `failure` as of a `Classification`.
-    """
+@dataclass(frozen=True, kw_only=True)
+class PairJudgement(Judged):
+    """`held[i]` is whether the criterion holds of `pairs[i]`, None where nobody could say."""
 
     pairs: Sequence[tuple[Handle, Handle]]
     held: Sequence[bool | None]
-    usage: Usage = field(default_factory=Usage)
-    refused: Mapping[str, int] = field(default_factory=dict)
-    cut: Mapping[int, float] = field(default_factory=dict)
-    failure: SubFailure | None = None
-
-
-def _chosen(
-    records: Sequence[Handle], cut: Mapping[int, float], places: Sequence[int]
-) -> tuple[Sequence[Handle], Mapping[int, float]]:
-    """The records at some places, and what is cut of these by their new places."""
-    return [records[place] for place in places], {at: cut[place] for at, place in enumerate(places) if place in cut}
 
 
 def covered(
-    corpus: Corpus,
-    records: Sequence[Handle],
-    judged_by: Sequence[JudgedBy],
-    refused: int,
-    cut: Mapping[int, float] = NOTHING_CUT,
+    corpus: Corpus, records: Sequence[Handle], judged_by: Sequence[JudgedBy], refused: Mapping[str, int]
 ) -> Coverage:
-    """Coverage of records that were judged one by one; `refused` of those that nobody judged had failed.
-
-    Of a record that the model was shown a share of, as `cut` has it by the record's place, as much was read.
-    """
+    """Sum up records that were judged one by one; those that a budget left out were not tried and did not fail."""
     tokens: Counter[JudgedBy] = Counter()
-    counted: Counter[JudgedBy] = Counter()
-    read = 0
-    for place, (record, by) in enumerate(zip(records, judged_by, strict=True)):
-        size = max(1, corpus.tokens(record))
-        tokens[by] += size
-        counted[by] += 1
-        if by is JudgedBy.MODEL:
-            read += max(1, int(size * cut[place])) if place in cut else size
+    counted: Counter[JudgedBy] = Counter(judged_by)
+    for record, by in zip(records, judged_by, strict=True):
+        tokens[by] += max(1, corpus.tokens(record))
+    failed = sum(count for code, count in refused.items() if code != "budget_exhausted")
     return Coverage(
         tokens_in_scope=tokens.total(),
-        tokens_read=read,
-        slices=len(records),
-        slices_read=counted[JudgedBy.MODEL],
-        slices_inferred=counted[JudgedBy.CLASSIFIER],
-        tokens_inferred=tokens[JudgedBy.CLASSIFIER],
-        slices_failed=min(refused, counted[JudgedBy.NOBODY]),
-        tokens_failed=tokens[JudgedBy.NOBODY] if refused else 0,
+        tokens_read=tokens[JudgedBy.MODEL],
+        tokens_searched=tokens[JudgedBy.CLASSIFIER],
+        units=len(records),
+        units_read=counted[JudgedBy.MODEL],
+        units_inferred=counted[JudgedBy.CLASSIFIER],
+        units_failed=min(failed, counted[JudgedBy.NOBODY]),
         unit="record",
     )
 
 
-def judged_by_beginning(records: int) -> str:
-    """How many records were shown to the model in part, in words."""
-    return (
-        "1 record was judged by its beginning"
-        if records == 1
-        else f"{records:,} records were judged by their beginning"
-    )
-
-
 def first_failure(refused: Mapping[int, Refused]) -> SubFailure | None:
-    """Of the first record whose whole call failed."""
+    """The failure of the first record whose whole call failed."""
     return next((why.failure for why in refused.values() if why.failure is not None), None)
-
-
-def reasons_refused(refused: Mapping[int, Refused], records_of: Counter[int]) -> dict[str, int]:
-    """How many records went without a result, by the reason's code."""
-    reasons: Counter[str] = Counter()
-    for number, why in refused.items():
-        reasons[why.code] += records_of[number]
-    return dict(reasons)

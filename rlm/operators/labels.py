@@ -27,28 +27,21 @@ class LabelSet:
     def __post_init__(self) -> None:
         if not 2 <= len(self.labels) <= MAX_LABELS:
             raise ValueError(f"a label set has 2 to {MAX_LABELS} labels, not {len(self.labels)}")
-        if len(set(self.names)) < len(self.labels) or not all(name.strip() for name in self.names):
-            raise ValueError("labels have names, each another one")
+        if len(set(self.names)) < len(self.labels) or not all(self.names):
+            raise ValueError("each label needs a name of its own")
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(label.name for label in self.labels)
 
-    def turned(self) -> "LabelSet":
-        """The same in the opposite order."""
-        return LabelSet(self.labels[::-1])
 
-    def only(self, names: Sequence[str]) -> "LabelSet":
-        """Some of them, in their order here."""
-        return LabelSet(tuple(label for label in self.labels if label.name in names))
-
-    def number(self, name: str) -> int:
-        return self.names.index(name)
-
-
-def label_set(labels: "Mapping[str, str] | Sequence[str] | LabelSet") -> LabelSet:
-    """From names, or from names with definitions. Raises `ValueError`."""
+def label_set(labels: Mapping[str, str] | Sequence[str] | LabelSet) -> LabelSet:
+    """Make a label set from names, or from names with definitions. Raises `ValueError`."""
     if isinstance(labels, LabelSet):
         return labels
     named = labels.items() if isinstance(labels, Mapping) else ((name, "") for name in labels)
     return LabelSet(tuple(Label(name.strip(), definition.strip()) for name, definition in named))
+
+
+YES, NO = "yes", "no"
+YES_OR_NO = label_set([YES, NO])

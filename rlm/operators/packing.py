@@ -1,36 +1,36 @@
-"""Asking a model about many small records: several a call, each failure taken apart and asked again once."""
+"""Asking a model about many records: several a call, long ones part by part, and each failure asked again."""
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
-from typing import Any, Protocol
+from itertools import groupby, islice
+from typing import Any
 
-from rlm.ahead import ahead
 from rlm.cancelling import not_cancelled
 from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
 from rlm.llm.tokens import estimated_tokens
 from rlm.operators.prompts import one_line
+from rlm.operators.tasks import TakeNotes, Task
 from rlm.usage import Usage
 
-# Calls that are handed over together; in between, progress is told and cancelling is noticed.
-_CALLS_AT_ONCE = 32
+# Calls that are handed over together; in between, progress is reported.
+_CALLS_AT_ONCE = 64
 _OVERHEAD_TOKENS = 8
-# Times the tokens a record was allowed at first, once replies were too long for that.
+# How many times the room of a first reply a second one has.
 _MORE_ROOM = 4
 _MENDABLE = frozenset({"language_model_output", "context_too_long"})
+# Notes on the parts of a record that are themselves too long are read part by part again, this often at most.
+_MOST_PASSES = 3
+# Neighbouring parts of a long record share this share of their text, so that no sentence is only ever seen in halves.
+_OVERLAP = 0.05
 
-
-# A record's text, or the parts of one of which some is to be seen of each.
-Text = str | tuple[str, ...]
+# Texts of records, by the numbers that the caller gave them, in the order asked for.
+Texts = Callable[[Sequence[int]], Iterator[str]]
 
 
 @dataclass(frozen=True)
 class PackLimits:
-    """How much goes into one call: records, and tokens of their text; a longer record is cut at its end.
-
-    `output_tokens` is the most that a reply may have.
-    """
+    """How much goes into one call: records, and tokens of their text. `output_tokens` is the longest reply allowed."""
 
     records: int = 10
     tokens: int = 2_000
@@ -38,12 +38,13 @@ class PackLimits:
 
     @property
     def record_chars(self) -> int:
+        """The longest text that is shown whole; longer ones are read part by part."""
         return 3 * self.tokens
 
 
 @dataclass(frozen=True)
 class Progress:
-    """So many of an operator's records are done."""
+    """So many of an operator's records, or parts of long ones, are done."""
 
     step: str
     done: int
@@ -52,191 +53,185 @@ class Progress:
 
 @dataclass(frozen=True)
 class Refused:
-    """A record without a result: the code of an error, and a sentence. `failure` is that of its call, if all of it
-    failed."""
+    """Why a record has no result. `failure` is that of its call, where the whole call failed."""
 
     code: str
     detail: str
     failure: SubFailure | None = None
 
 
-class PackedTask(Protocol):
-    """What is asked about each record of a pack."""
+@dataclass
+class Asked:
+    """Results and refusals by record number, and what they cost."""
 
-    @property
-    def purpose(self) -> str: ...
+    results: dict[int, object] = field(default_factory=dict)
+    refused: dict[int, Refused] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
 
-    def call(self, records: Sequence[str]) -> SubCall: ...
-
-    def read(self, values: Mapping[str, Any], position: int) -> object | None:
-        """The result of the record at that place of the call, from 1, by the reply's JSON; None when it has none."""
+    def add(self, more: "Asked") -> None:
+        """Take in what was asked about other records, or about the same ones again."""
+        self.results |= more.results
+        self.refused = {at: why for at, why in self.refused.items() if at not in more.results} | more.refused
+        self.usage += more.usage
 
 
 @dataclass(frozen=True)
 class _Packed:
-    """A record as it stands in a call: its number, its line, and the share of it that is in that line."""
-
     number: int
     line: str
-    share: float
-
-
-@dataclass
-class Asked:
-    """Results by the number that the caller gave each record, and what they cost.
-
-    `cut` has the shares that were shown of records whose results rest on their beginning alone.
-    """
-
-    results: dict[int, object]
-    refused: dict[int, Refused]
-    usage: Usage = field(default_factory=Usage)
-    calls_from_cache: int = 0
-    cut: dict[int, float] = field(default_factory=dict)
-
-
-def ask_packed(
-    subcalls: SubCalls,
-    task: PackedTask,
-    numbered: Sequence[int],
-    texts: Callable[[Sequence[int]], Iterator[Text]],
-    *,
-    limits: PackLimits,
-    lengthy: bool = False,
-    cancelled: Callable[[], bool] = not_cancelled,
-) -> Generator[Progress, None, Asked]:
-    """Asks about the records `numbered`, whose texts are read pack by pack; yields how many are done.
-
-    What came back without a result is asked again in packs of half the size. Where replies may be `lengthy`, nobody
-    knows how long, these have more room for theirs, and what fails then is asked about alone, with all the room there
-    is. Where the first calls bring no result at all, the others of their size are not made. Raises `RunCancelledError`.
-    """
-    asked = Asked({}, {})
-    yield from _round(subcalls, task, numbered, texts, limits, cancelled, asked)
-    again = [number for number, why in asked.refused.items() if why.code in _MENDABLE]
-    if again:
-        smaller = replace(limits, records=max(1, limits.records // 2), tokens=max(200, limits.tokens // 2))
-        roomier = _Roomier(task, lambda tokens: min(_MORE_ROOM * tokens, limits.output_tokens)) if lengthy else task
-        yield from _round(subcalls, roomier, again, texts, smaller, cancelled, asked)
-        alone = [number for number in again if _failed_as_a_call(asked.refused.get(number))] if lengthy else []
-        if alone:
-            roomiest = _Roomier(task, lambda _: limits.output_tokens)
-            yield from _round(subcalls, roomiest, alone, texts, replace(smaller, records=1), cancelled, asked)
-    return asked
-
-
-def _failed_as_a_call(why: Refused | None) -> bool:
-    return why is not None and why.failure is not None and why.code in _MENDABLE
 
 
 @dataclass(frozen=True)
-class _Roomier:
-    """A task whose replies have another room."""
+class Asker:
+    """Asks one model about records; a record that is too long for one call is read whole, in parts."""
 
-    task: PackedTask
-    room: Callable[[int], int]
+    subcalls: SubCalls
+    limits: PackLimits
+    cancelled: Callable[[], bool] = not_cancelled
 
-    @property
-    def purpose(self) -> str:
-        return self.task.purpose
+    def ask(self, task: Task, numbers: Sequence[int], texts: Texts) -> Generator[Progress, None, Asked]:
+        """Ask about the records `numbers`. Raises `RunCancelledError`."""
+        notes = yield from self.shortened(task, numbers, texts, self.limits.record_chars)
 
-    def call(self, records: Sequence[str]) -> SubCall:
-        call = self.task.call(records)
-        return replace(call, max_tokens=max(call.max_tokens, self.room(call.max_tokens)))
+        def short(wanted: Sequence[int]) -> Iterator[str]:
+            return _replaced(wanted, texts, notes.results)
 
-    def read(self, values: Mapping[str, Any], position: int) -> object | None:
-        return self.task.read(values, position)
+        asked = Asked(refused=notes.refused, usage=notes.usage)
+        left = [number for number in numbers if number not in notes.refused]
+        asked.add((yield from self._ask_short(task, left, short)))
+        return asked
+
+    def shortened(
+        self, task: Task, numbers: Sequence[int], texts: Texts, max_chars: int, passes: int = _MOST_PASSES
+    ) -> Generator[Progress, None, Asked]:
+        """Read every text longer than `max_chars` in parts; results are the notes taken for `task`, by number."""
+        sizes = [(number, len(text)) for number, text in zip(numbers, texts(numbers), strict=True)]
+        long = [(number, size) for number, size in sizes if size > max_chars]
+        if not long:
+            return Asked()
+        part_chars = self.limits.record_chars
+        parts = [(number, start) for number, size in long for start in _starts(size, part_chars)]
+
+        def part_texts(wanted: Sequence[int]) -> Iterator[str]:
+            for number, group in groupby(wanted, key=lambda at: parts[at][0]):
+                (text,) = texts([number])
+                yield from (text[parts[at][1] : parts[at][1] + part_chars] for at in group)
+
+        read = yield from self._ask_short(TakeNotes(task.aim, task.purpose), range(len(parts)), part_texts)
+        notes = Asked(usage=read.usage)
+        for number, group in groupby(range(len(parts)), key=lambda at: parts[at][0]):
+            places = list(group)
+            refused = next((read.refused[at] for at in places if at in read.refused), None)
+            if refused is not None:
+                notes.refused[number] = refused
+            else:
+                notes.results[number] = _joined([str(read.results[at]) for at in places])
+        return (yield from self._shortened_again(task, notes, max_chars, passes - 1))
+
+    def _shortened_again(
+        self, task: Task, notes: Asked, max_chars: int, passes: int
+    ) -> Generator[Progress, None, Asked]:
+        def noted(wanted: Sequence[int]) -> Iterator[str]:
+            return (str(notes.results[number]) for number in wanted)
+
+        if passes:
+            notes.add((yield from self.shortened(task, list(notes.results), noted, max_chars, passes)))
+        return notes
+
+    def _ask_short(self, task: Task, numbers: Sequence[int], texts: Texts) -> Generator[Progress, None, Asked]:
+        """Ask about texts that fit a call each.
+
+        What comes back without a result is asked for again in packs of half the size and with more room for the reply;
+        what fails even then because its whole call does is asked about alone, with all the room there is.
+        """
+        limits, most = self.limits, self.limits.output_tokens
+        asked = yield from self._round(task, numbers, texts, limits, lambda tokens: tokens)
+        again = [number for number, why in asked.refused.items() if why.code in _MENDABLE]
+        if again:
+            smaller = replace(limits, records=max(1, limits.records // 2), tokens=max(200, limits.tokens // 2))
+            asked.add((yield from self._round(task, again, texts, smaller, lambda it: min(_MORE_ROOM * it, most))))
+        alone = [at for at, why in asked.refused.items() if why.failure is not None and why.code in _MENDABLE]
+        if alone:
+            single = replace(limits, records=1)
+            asked.add((yield from self._round(task, alone, texts, single, lambda _: most)))
+        return asked
+
+    def _round(
+        self, task: Task, numbers: Sequence[int], texts: Texts, limits: PackLimits, room: Callable[[int], int]
+    ) -> Generator[Progress, None, Asked]:
+        """Ask about each record once. Where the first calls bring no result at all, no more are made."""
+        asked, done = Asked(), 0
+        packs = _packs(zip(numbers, texts(numbers), strict=True), limits)
+        while together := list(islice(packs, _CALLS_AT_ONCE)):
+            calls = [_with_room(task.call([record.line for record in pack]), room) for pack in together]
+            for pack, reply in zip(together, self.subcalls.run(calls, cancelled=self.cancelled), strict=True):
+                _take(task, pack, reply, asked)
+                done += len(pack)
+            yield Progress(task.purpose, done, len(numbers))
+            if not asked.results and done < len(numbers):
+                asked.refused |= dict.fromkeys(numbers[done:], asked.refused[numbers[done - 1]])
+                break
+        return asked
 
 
-def _round(
-    subcalls: SubCalls,
-    task: PackedTask,
-    numbered: Sequence[int],
-    texts: Callable[[Sequence[int]], Iterator[Text]],
-    limits: PackLimits,
-    cancelled: Callable[[], bool],
-    asked: Asked,
-) -> Generator[Progress, None, None]:
-    packs = _packs(zip(numbered, texts(numbered), strict=True), limits)
-    done = 0
-    for together, calls in ahead(_batches(task, packs)):
-        for pack, reply in zip(together, subcalls.run(calls, cancelled=cancelled), strict=True):
-            _take(task, pack, reply, asked)
-            done += len(pack)
-        yield Progress(task.purpose, done, len(numbered))
-        if not asked.results and done < len(numbered):
-            asked.refused |= dict.fromkeys(numbered[done:], asked.refused[numbered[done - 1]])
-            return
+def _with_room(call: SubCall, room: Callable[[int], int]) -> SubCall:
+    return replace(call, max_tokens=max(call.max_tokens, room(call.max_tokens)))
 
 
-def _batches(task: PackedTask, packs: Iterator[list[_Packed]]) -> Iterator[tuple[list[list[_Packed]], list[SubCall]]]:
-    while together := list(islice(packs, _CALLS_AT_ONCE)):
-        yield together, [task.call([record.line for record in pack]) for pack in together]
-
-
-def _packs(records: Iterator[tuple[int, Text]], limits: PackLimits) -> Iterator[list[_Packed]]:
+def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[_Packed]]:
     pack: list[_Packed] = []
     room = limits.tokens
     for number, text in records:
-        line, share = _shown(text, limits.record_chars)
+        line = one_line(text, limits.record_chars)
         tokens = estimated_tokens(line) + _OVERHEAD_TOKENS
         if pack and (len(pack) == limits.records or tokens > room):
             yield pack
             pack, room = [], limits.tokens
-        pack.append(_Packed(number, line, share))
+        pack.append(_Packed(number, line))
         room -= tokens
     if pack:
         yield pack
 
 
-def _shown(text: Text, max_chars: int) -> tuple[str, float]:
-    """The line of a record, and the share of the record that is in it; of several parts, each is cut at its end."""
-    whole = one_line(text if isinstance(text, str) else " ".join(text))
-    if len(whole) <= max_chars:
-        return whole, 1.0
-    line = whole[:max_chars] if isinstance(text, str) else _beginnings(text, max_chars)
-    return line, len(line) / len(whole)
-
-
-def _beginnings(parts: Sequence[str], max_chars: int) -> str:
-    """As much of each part as of the others, and more of the longer ones where others do not need their room."""
-    lines = [one_line(part) for part in parts]
-    room = max_chars - (len(lines) - 1)
-    lengths = dict.fromkeys(range(len(lines)), 0)
-    for left, place in zip(range(len(lines), 0, -1), sorted(lengths, key=lambda at: len(lines[at])), strict=True):
-        lengths[place] = min(len(lines[place]), room // left)
-        room -= lengths[place]
-    return " ".join(line[: lengths[place]] for place, line in enumerate(lines))
-
-
-def _take(task: PackedTask, pack: Sequence[_Packed], reply: SubReply | SubFailure, asked: Asked) -> None:
+def _take(task: Task, pack: Sequence[_Packed], reply: SubReply | SubFailure, asked: Asked) -> None:
     if isinstance(reply, SubFailure):
         asked.usage += reply.usage
-        for record in pack:
-            asked.refused[record.number] = Refused(reply.code, reply.detail, reply)
+        asked.refused |= dict.fromkeys((record.number for record in pack), Refused(reply.code, reply.detail, reply))
         return
-    if reply.cached:
-        asked.calls_from_cache += 1
-    else:
-        asked.usage += reply.usage
-    values = numbered_values(reply.text)
+    asked.usage += Usage() if reply.cached else reply.usage
+    values = _json_object(reply.text)
     for position, record in enumerate(pack, start=1):
-        result = task.read(values, position)
+        result = task.read(values.get(str(position)))
         if result is None:
             asked.refused[record.number] = Refused(
                 "language_model_output", "The reply has no usable value for the record."
             )
-            continue
-        asked.results[record.number] = result
-        asked.refused.pop(record.number, None)
-        if record.share < 1:
-            asked.cut[record.number] = record.share
+        else:
+            asked.results[record.number] = result
 
 
-def numbered_values(text: str) -> Mapping[str, Any]:
-    """The reply's JSON object; what is cut off or no object has no members, and its records are asked again."""
+def _json_object(text: str) -> Mapping[str, Any]:
+    """The reply's JSON object; a reply that is cut off or no object has no members, and its records are asked again."""
     try:
         value = json.loads(text[text.index("{") : text.rindex("}") + 1])
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _starts(size: int, part_chars: int) -> range:
+    """Where the parts of a text of so many characters begin; the last part reaches its end."""
+    step = max(1, int(part_chars * (1 - _OVERLAP)))
+    return range(0, max(1, size - part_chars + step), step)
+
+
+def _joined(notes: Sequence[str]) -> str:
+    said = [f"Part {number}: {note.strip()}" for number, note in enumerate(notes, start=1) if note.strip()]
+    body = "\n".join(said) or "Nothing in it bears on the task."
+    return f"Notes on a long document that was read whole, in {len(notes)} parts.\n{body}"
+
+
+def _replaced(wanted: Sequence[int], texts: Texts, notes: Mapping[int, object]) -> Iterator[str]:
+    """The text of each record, or the notes taken on it; the texts of records with notes are not read."""
+    others = texts([number for number in wanted if number not in notes])
+    return (str(notes[number]) if number in notes else next(others) for number in wanted)

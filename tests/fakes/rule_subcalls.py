@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
@@ -40,6 +40,15 @@ class RuleSubCalls:
             results.append(self._result(call))
             finished(index, results[-1])
         return results
+
+    def stream(
+        self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
+    ) -> Iterator[str | SubReply | SubFailure]:
+        """One piece, and the reply."""
+        (result,) = self.run([call], cancelled=cancelled)
+        if isinstance(result, SubReply):
+            yield result.text
+        yield result
 
     def records(self) -> list[str]:
         """Every record that was asked about, in order."""

@@ -32,7 +32,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from tests.fakes.callable_chat import whole
 
-PROFILE = ModelProfile("hostile", 4_000, 64, parallel_calls=8, hedge_after_medians=1.5)
+PROFILE = ModelProfile("hostile", 4_000, 64, parallel_calls=8)
 _SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 _MOST_ACTIONS = 25
 _MOST_TRIES = 60

@@ -3,7 +3,6 @@ typed error or a partial answer by the deadline, and no request left open."""
 
 import gc
 from collections.abc import Iterator
-from dataclasses import replace
 
 import httpx
 import pytest
@@ -31,11 +30,6 @@ from tests.support.misbehaving_openai import (
     wrong_utf8,
 )
 from tests.support.service import running
-
-# Of a stream that breaks off, the client's libraries leave the innermost generator to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <async_generator object AsyncResponseStream:pytest.PytestUnraisableExceptionWarning"
-)
 
 ASKED = {
     "exhaustive": f"{PREAMBLE} Question: Which of the labels is the most common?",
@@ -76,7 +70,7 @@ def server() -> Iterator[MisbehavingOpenAI]:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory, server: MisbehavingOpenAI) -> Iterator[Client]:
     chat = remote_chat_model(server.url, PROFILE)
-    model = RemoteLanguageModel(server.url, PROFILE, ChatModel(chat, replace(PROFILE, hedge_after_medians=None)))
+    model = RemoteLanguageModel(server.url, ChatModel(chat, PROFILE))
     with running(tmp_path_factory.mktemp("home"), language_model=model) as (_, made):
         text = document(labelled_records(600)).encode()
         found = made.http.post("/v1/documents", params={"name": "records.txt"}, content=text).json()["id"]

@@ -38,16 +38,6 @@ def rows(*arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
 
-def test_the_index_is_measured_at_each_size_and_leaves_nothing_behind(home: Path) -> None:
-    before = sorted(path.name for path in home.iterdir())
-    small, large = rows("index", "--chunks", "3000", "--chunks", "1000", "--queries", "10")
-    assert (small["chunks"], large["chunks"]) == (1000, 3000)
-    assert large["p50_to_first"] == pytest.approx(large["p50_ms"] / small["p50_ms"], abs=0.01)
-    # Copies lie so near one another that their codes alone could not tell them apart.
-    assert min(small["recall@10"], large["recall@10"]) > 0.9
-    assert sorted(path.name for path in home.iterdir()) == before
-
-
 def test_many_clients_are_measured_next_to_one() -> None:
     one, many = rows("concurrency", "--clients", "4", "--queries", "12")
     assert (one["clients"], many["clients"]) == (1, 4)

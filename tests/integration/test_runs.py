@@ -58,7 +58,7 @@ def client(service: tuple[Services, Client], model: ScriptedOpenAI) -> Client:
 
 def language_model(server: ScriptedOpenAI) -> RemoteLanguageModel:
     profile = ModelProfile("scripted", 8192, 512)
-    return RemoteLanguageModel(server.url, profile, ChatModel(remote_chat_model(server.url, profile), profile))
+    return RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, profile), profile))
 
 
 def ask(client: Client, question: str = QUESTION, **headers: str) -> httpx.Response:

@@ -31,7 +31,7 @@ def model() -> Iterator[ScriptedOpenAI]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, model: ScriptedOpenAI) -> Iterator[Client]:
-    language_model = RemoteLanguageModel(model.url, PROFILE, ChatModel(remote_chat_model(model.url, PROFILE), PROFILE))
+    language_model = RemoteLanguageModel(model.url, ChatModel(remote_chat_model(model.url, PROFILE), PROFILE))
     with running(tmp_path_factory.mktemp("home"), language_model=language_model) as (_, client):
         document = client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE).json()["id"]
         wait_until(

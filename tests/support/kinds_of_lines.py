@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 from retrieval.embedding import Embedded, HashingEmbedder
 from rlm.corpus.records import SplitBy, Splitting, split
-from rlm.llm.port import SubCall
 from rlm.operators.cascade import CascadeLimits
 from tests.support.corpora import corpus_of
 
@@ -18,12 +17,6 @@ LIMITS = CascadeLimits(read_all=100, sample=200, target=0.9)
 
 def kind(text: str) -> str:
     return "animal" if any(word in text for word in ANIMALS) else "plant"
-
-
-def fits(call: SubCall, text: str, answer: str) -> float:
-    """The likelihood of a label as that of a text, or of a text as one of a label."""
-    label, record = (answer.strip(), text) if text.startswith("Text: ") else (text.rpartition(" ")[2], answer)
-    return -1.0 if label == kind(record) else -3.0
 
 
 def lines(count: int, seed: int = 1) -> list[str]:

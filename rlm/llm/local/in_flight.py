@@ -29,10 +29,6 @@ class InFlight:
     def json_schema(self) -> str | None:
         return self.request.json_schema
 
-    @property
-    def tokens(self) -> TokenIds:
-        return self.prompt
-
     def cancel(self) -> None:
         self.cancelled = True
 

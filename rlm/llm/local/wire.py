@@ -15,10 +15,8 @@ from rlm.errors import ContextTooLongError, LanguageModelError, LanguageModelRef
 from rlm.llm.local.generation import (
     ANY_JSON_OBJECT,
     ChatMessage,
-    Context,
     FinishReason,
     GenerationRequest,
-    LikelihoodRequest,
     Role,
     Usage,
 )
@@ -83,16 +81,6 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ContextBody(BaseModel):
-    """A text that is added to the last message, how answers to that begin, and how they go on."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: str
-    lead: str = ""
-    continuations: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=64)]
-
-
 class ChatCompletionRequest(BaseModel):
     """The body of `POST /v1/chat/completions`."""
 
@@ -111,14 +99,9 @@ class ChatCompletionRequest(BaseModel):
     response_format: ResponseFormat | None = None
     n: Literal[1] | None = None
     user: str | None = None
-    log_likelihoods: Annotated[list[ContextBody], Field(min_length=1, max_length=64)] | None = None
-    """This server's own: nothing is generated, and the content is what `Engine.submit` says."""
 
-    def to_engine_request(self) -> GenerationRequest | LikelihoodRequest:
+    def to_engine_request(self) -> GenerationRequest:
         """The request in the engine's terms; what is left out has the protocol's defaults."""
-        if self.log_likelihoods is not None:
-            contexts = tuple(Context(each.text, tuple(each.continuations), each.lead) for each in self.log_likelihoods)
-            return LikelihoodRequest(tuple(message.to_chat_message() for message in self.messages), contexts)
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return GenerationRequest(
             messages=tuple(message.to_chat_message() for message in self.messages),

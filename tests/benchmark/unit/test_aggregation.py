@@ -10,7 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from tests.unit.tests.benchmark.tasks.conftest import read_documents
 
 from tests.benchmark.tasks.aggregation import KINDS
 from tests.benchmark.tasks.corpus import BenchmarkFolder, Question
@@ -19,6 +18,7 @@ from tests.benchmark.tasks.generate import Spec, generate
 from tests.benchmark.tasks.labels import label_set
 from tests.benchmark.tasks.records import label_counts
 from tests.benchmark.tasks.tallies import clear, comparison, ranked
+from tests.unit.tests.benchmark.tasks.conftest import read_documents
 
 LINE = re.compile(r"^Date: (\w{3} \d\d, \d{4}) \|\| User: (\d{5}) \|\| Instance: (.+)$", re.MULTILINE)
 

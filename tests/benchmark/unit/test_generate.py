@@ -5,11 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.unit.tests.benchmark.tasks.conftest import read_documents
 
 from ingest.normalize import normalize
 from tests.benchmark.tasks.corpus import BenchmarkFolder
 from tests.benchmark.tasks.generate import TASKS, Spec, generate
+from tests.unit.tests.benchmark.tasks.conftest import read_documents
 
 
 def digest(folder: Path) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from rlm.words import words
-from tests.unit.tests.benchmark.tasks.conftest import read_documents
 
 from tests.benchmark.tasks.corpus import BenchmarkFolder, Question
 from tests.benchmark.tasks.draws import Draws
@@ -16,6 +15,7 @@ from tests.benchmark.tasks.multihop import MultiHopTask
 from tests.benchmark.tasks.scoring import score
 from tests.benchmark.tasks.tables import table
 from tests.benchmark.tasks.world import Entity, World, descriptors, relations, years
+from tests.unit.tests.benchmark.tasks.conftest import read_documents
 
 SOURCE = re.compile(r"The [\w ]+ of (\d{4}) says that ([^.]*)\.")
 ENDING = " Where two sources disagree, the later one is right. Give the final answer as 'Answer: <answer>'."

@@ -3,10 +3,10 @@ from itertools import pairwise
 
 import pytest
 from rlm.words import words
-from tests.unit.tests.benchmark.tasks.conftest import read_documents
 
 from tests.benchmark.tasks.corpus import BenchmarkFolder, Form, Question
 from tests.benchmark.tasks.needles import Fact, facts, values_of
+from tests.unit.tests.benchmark.tasks.conftest import read_documents
 
 WHO = "Ottilie Marchbank"
 ALL = [*facts(), *facts("several")]

@@ -6,11 +6,11 @@ from datetime import date
 from itertools import combinations
 
 import pytest
-from tests.unit.tests.benchmark.tasks.test_aggregation import Row, rows, worded
 
 from tests.benchmark.tasks.corpus import BenchmarkFolder
 from tests.benchmark.tasks.labels import label_set
 from tests.benchmark.tasks.pairs import PAIR_TASKS, pair_questions
+from tests.unit.tests.benchmark.tasks.test_aggregation import Row, rows, worded
 
 
 def meets(condition: str, records: list[Row]) -> bool:

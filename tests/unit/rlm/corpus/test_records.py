@@ -1,9 +1,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rlm.corpus.lines import fields
 
 from rlm.corpus import records as module
-from rlm.corpus.lines import fields
 from rlm.corpus.records import Records, SplitBy, Splitting, guess_splitting, split
 from rlm.errors import PatternError, RunCancelledError
 from tests.support.books import book

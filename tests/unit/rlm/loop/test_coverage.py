@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from rlm.loop.spans import OpenedSpans
 
 from retrieval.embedding import HashingEmbedder
 from rlm.answers import Answer, AnswerStatus
@@ -11,7 +12,6 @@ from rlm.corpus.corpus import Corpus
 from rlm.llm.port import SubCall, SubCalls, SubFailure
 from rlm.llm.profiles import ModelProfile
 from rlm.loop.loop import Workspace
-from rlm.loop.spans import OpenedSpans
 from rlm.loop.strategy import RecursiveStrategy
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.judged import JudgedBy

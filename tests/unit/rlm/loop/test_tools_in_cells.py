@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from rlm.loop.spans import OpenedSpans
+from rlm.loop.submitting import Submissions
 
 from ingest.errors import CatalogUnavailableError, LeaseLostError
 from retrieval.errors import IndexUnavailableError, QueryError
@@ -13,9 +15,7 @@ from rlm.errors import (
     RunCancelledError,
 )
 from rlm.llm.port import SubFailure
-from rlm.loop.spans import OpenedSpans
 from rlm.loop.strategy import RecursiveStrategy
-from rlm.loop.submitting import Submissions
 from rlm.loop.trajectory import Turn
 from rlm.sandbox.port import Sandbox
 from tests.fakes.rule_subcalls import RuleSubCalls

@@ -1,14 +1,12 @@
 """Values that are taken out of records, whatever room their replies need."""
 
 import pytest
-from rlm.library import pack_limits
 
 from rlm.llm.port import SubCall, SubFailure, SubReply
-from rlm.llm.profiles import MID_SIZE
 from rlm.operators.operators import Operators, finish
 from rlm.usage import Usage
 from tests.fakes.rule_subcalls import RuleSubCalls
-from tests.support.kinds_of_lines import LABELS, corpus_and_records, kind
+from tests.support.kinds_of_lines import corpus_and_records, kind
 
 
 def test_values_are_taken_out_and_wrong_types_are_refused() -> None:
@@ -46,10 +44,6 @@ def test_values_may_be_longer_than_was_thought(tokens: int) -> None:
     assert max(call.max_tokens for call in calls.calls) <= Limited.most_tokens
 
 
-def test_a_reply_may_be_as_long_as_the_model_s_profile_says() -> None:
-    assert pack_limits(MID_SIZE).output_tokens == MID_SIZE.max_output_tokens
-
-
 def test_values_that_fit_nowhere_are_refused() -> None:
     corpus, records = corpus_and_records(["cat 1", "dog 2", "owl 3"])
     calls = Limited(lambda text: {"summary": "x" * (6_000 if "dog" in text else 30)})
@@ -57,13 +51,6 @@ def test_values_that_fit_nowhere_are_refused() -> None:
     assert [each is None for each in found.values] == [False, True, False]
     assert found.refused == {"language_model_output": 1}
     assert calls.records()[-3:] == ["cat 1", "dog 2", "owl 3"]
-
-
-def test_labels_are_asked_for_again_with_the_room_they_had() -> None:
-    corpus, records = corpus_and_records([f"cat {n}" for n in range(10)])
-    calls = RuleSubCalls(kind, lambda call: "no JSON")
-    finish(Operators(corpus, calls).classify(records, LABELS))
-    assert [call.max_tokens for call in calls.calls] == [14 * 10 + 24, 14 * 5 + 24, 14 * 5 + 24]
 
 
 @pytest.mark.parametrize("properties", [{}, {"age": {"type": "date"}}])

@@ -15,7 +15,6 @@ from rlm.llm.local.generation import (
     Failed,
     Finished,
     GenerationRequest,
-    LikelihoodRequest,
     TextDelta,
     Ticket,
     Usage,
@@ -28,7 +27,7 @@ LIMITS = EngineLimits(max_running=2, max_waiting=3, pause_seconds=0)
 class Asked:
     """A request and its events, as they come."""
 
-    def __init__(self, engine: OpenVINOEngine, request: GenerationRequest | LikelihoodRequest) -> None:
+    def __init__(self, engine: OpenVINOEngine, request: GenerationRequest) -> None:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self.ticket: Ticket = engine.submit(request, self._events.put)
 

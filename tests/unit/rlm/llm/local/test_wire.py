@@ -12,15 +12,13 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.llm.local.generation import ChatMessage, Context, GenerationRequest, LikelihoodRequest, Usage
+from rlm.llm.local.generation import ChatMessage, GenerationRequest, Usage
 from rlm.llm.local.wire import ChatCompletionRequest, CompletionWriter, error_status
 
 
 def generation_request(**body: Any) -> GenerationRequest:  # noqa: ANN401 - JSON
     asked = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **body}
-    read = ChatCompletionRequest.model_validate(asked).to_engine_request()
-    assert isinstance(read, GenerationRequest)
-    return read
+    return ChatCompletionRequest.model_validate(asked).to_engine_request()
 
 
 def test_what_is_left_out_has_the_protocols_defaults() -> None:
@@ -111,27 +109,3 @@ def test_every_error_has_a_status_and_a_code(error: LanguageModelError, status: 
 def test_a_prompt_that_is_too_long_is_told_its_length() -> None:
     _, body = error_status(ContextTooLongError("x", prompt_tokens=9, limit_tokens=5))
     assert (body["error"]["prompt_tokens"], body["error"]["limit_tokens"]) == (9, 5)
-
-
-def test_contexts_ask_for_likelihoods_instead_of_an_answer() -> None:
-    body = {"model": "m", "messages": [{"role": "user", "content": "Sort it. "}], "max_tokens": 40}
-    contexts = [{"text": "Text: rain", "continuations": ["wet", "dry"]}]
-    read = ChatCompletionRequest.model_validate({**body, "log_likelihoods": contexts}).to_engine_request()
-    asked = LikelihoodRequest((ChatMessage("user", "Sort it. "),), (Context("Text: rain", ("wet", "dry")),))
-    assert read == asked
-
-
-@pytest.mark.parametrize(
-    "contexts",
-    [
-        [],
-        [{"text": "x", "continuations": []}],
-        [{"text": "x", "continuations": [""]}],
-        [{"text": "x", "continuations": ["a"] * 65}],
-        [{"text": "x", "continuations": ["a"], "more": 1}],
-    ],
-)
-def test_contexts_without_answers_are_refused(contexts: list[dict[str, Any]]) -> None:
-    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "log_likelihoods": contexts}
-    with pytest.raises(ValidationError):
-        ChatCompletionRequest.model_validate(body)

@@ -1,0 +1,274 @@
+"""Types of columns, from the words in their cells.
+
+A column has a type only if each of its cells that is not empty has it; anything else is text. What can be read in two
+ways is not guessed: `03/04/2024` is a date only where another cell of the column has a day past 12, and a comma is a
+decimal sign only where it can be one in the whole column and a point cannot, or where other columns of the table
+settle it. Numbers with leading zeros are names, not numbers. A number may carry one sign of currency or a percent
+sign, the same in the whole column: it becomes the column's unit, so `12%` is 12 with the unit `%`.
+"""
+
+import re
+from calendar import month_abbr, month_name
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from functools import lru_cache
+
+from ingest.tables import ColumnType
+
+# What DuckDB keeps in eight bytes, and what two of are multiplied in without overflow.
+_DECIMAL_DIGITS = 18
+_FRACTION_DIGITS = 6
+_LONGEST = 64  # no number and no date is longer
+
+Canonical = Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class CellType:
+    """A column's type: `stored` is DuckDB's name of it, and `canonical` writes a cell so that DuckDB reads it."""
+
+    type: ColumnType
+    stored: str
+    canonical: Canonical
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class _Number:
+    """A number as a cell has it, with its digits told apart."""
+
+    sign: str
+    whole: str
+    fraction: str
+    exponent: str
+    unit: str
+
+    @property
+    def text(self) -> str:
+        return self.sign + self.whole + ("." + self.fraction if self.fraction else "") + self.exponent
+
+
+_CURRENCY = "$£¥€\u20a0-\u20cf"
+_GROUPS = "'’ \u00a0\u202f"
+
+
+def _number_pattern(group: str, decimal: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"""(?P<open>\()?\s*(?P<sign>[+\-−])?\s*(?P<before>[{_CURRENCY}])?\s*(?P<late_sign>[\-−])?
+        (?P<whole>0|[1-9]\d{{0,2}}(?P<group>[{group}{_GROUPS}])\d{{3}}(?:(?P=group)\d{{3}})*|[1-9]\d*|(?={decimal}))
+        (?:{decimal}(?P<fraction>\d+))?(?P<exponent>[eE][+\-]?\d{{1,3}})?\s*(?P<after>[{_CURRENCY}%])?\s*(?P<close>\))?""",
+        re.VERBOSE | re.ASCII,
+    )
+
+
+_POINT = _number_pattern(",", r"\.")
+_COMMA = _number_pattern(".", ",")
+_MONTHS = {name.lower(): at for names in (month_name, month_abbr) for at, name in enumerate(names) if name} | {
+    "sept": 9
+}
+_year_first = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})", re.ASCII)
+_year_last = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})", re.ASCII)
+_named_day_first = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?[ -]([A-Za-z]{3,9})\.?,?[ -](\d{4})", re.ASCII)
+_named_month_first = re.compile(r"([A-Za-z]{3,9})\.? (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})", re.ASCII)
+_iso_moment = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?", re.ASCII)
+_moment = re.compile(
+    r"(?P<date>.{8,30}?)(?:[T ]|, )(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}))?"
+    r"(?:[.,](?P<fraction>\d{1,9}))?(?: ?(?P<half>[AaPp])[Mm])?(?: ?(?P<zone>Z|UTC|[+-]\d{2}:?\d{2}))?",
+    re.ASCII,
+)
+
+
+def read_number(cell: str, *, comma: bool) -> _Number | None:
+    """A number with a decimal point, or with a decimal comma; None where the cell is none."""
+    if cell.isascii() and cell.isdigit() and (cell[0] != "0" or cell == "0"):
+        return _Number("", cell, "", "", "")
+    found = (_COMMA if comma else _POINT).fullmatch(cell)
+    if found is None or not (found["whole"] or found["fraction"]):
+        return None
+    units = [unit for unit in (found["before"], found["after"]) if unit]
+    signs = [sign for sign in (found["sign"], found["late_sign"], found["open"]) if sign]
+    if len(units) > 1 or len(signs) > 1 or bool(found["open"]) != bool(found["close"]):
+        return None
+    if found["exponent"] and units:
+        return None
+    whole = "".join(each for each in found["whole"] if each.isdigit()) or "0"
+    negative = bool(signs) and signs[0] != "+"
+    return _Number("-" * negative, whole, found["fraction"] or "", found["exponent"] or "", "".join(units))
+
+
+@lru_cache(maxsize=8192)
+def read_date(cell: str, month_first: bool | None) -> date | None:
+    """A date; one whose first two numbers could each be the month only where `month_first` says which is."""
+    if found := _year_first.fullmatch(cell):
+        year, month, day = found[1], found[3], found[4]
+    elif (found := _year_last.fullmatch(cell)) and month_first is not None:
+        year, month, day = found[4], *((found[1], found[3]) if month_first else (found[3], found[1]))
+    elif (found := _named_day_first.fullmatch(cell)) and found[2].lower() in _MONTHS:
+        year, month, day = found[3], str(_MONTHS[found[2].lower()]), found[1]
+    elif (found := _named_month_first.fullmatch(cell)) and found[1].lower() in _MONTHS:
+        year, month, day = found[3], str(_MONTHS[found[1].lower()]), found[2]
+    else:
+        return None
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+
+
+def read_timestamp(cell: str, month_first: bool | None) -> datetime | None:
+    """A date and a time of day; in UTC where it names a zone, and otherwise without one."""
+    if _iso_moment.fullmatch(cell):
+        with suppress(ValueError):
+            return datetime.fromisoformat(cell)
+    found = _moment.fullmatch(cell)
+    day = read_date(found["date"], month_first) if found else None
+    if found is None or day is None:
+        return None
+    hour = int(found["hour"])
+    if found["half"]:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if found["half"] in "pP" else 0)
+    fraction = (found["fraction"] or "0").ljust(6, "0")[:6]
+    try:
+        at = time(hour, int(found["minute"]), int(found["second"] or 0), int(fraction), _zone(found["zone"]))
+        moment = datetime.combine(day, at)
+        return moment.astimezone(UTC) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
+        return None
+
+
+def _zone(words: str | None) -> timezone | None:
+    if words is None:
+        return None
+    if words in ("Z", "UTC"):
+        return UTC
+    offset = timedelta(hours=int(words[1:3]), minutes=int(words[-2:]))
+    return timezone(-offset if words[0] == "-" else offset)
+
+
+def _text(cell: str) -> str:
+    return cell
+
+
+def _boolean(cell: str) -> str | None:
+    word = cell.lower()
+    return word if word in ("true", "false") else None
+
+
+class _Numbers:
+    """The numbers of a column, as far as all its cells are numbers of one style."""
+
+    def __init__(self, *, comma: bool) -> None:
+        self.comma = comma
+        self._units: set[str] = set()
+        self._whole = self._fraction = 0
+        self._floating = False
+
+    def see(self, cell: str) -> str | None:
+        """The cell's canonical form; None if the column does not fit any more."""
+        number = read_number(cell, comma=self.comma)
+        if number is None:
+            return None
+        self._units.add(number.unit)
+        self._whole = max(self._whole, len(number.whole))
+        self._fraction = max(self._fraction, len(number.fraction))
+        self._floating = self._floating or bool(number.exponent)
+        one_unit = len(self._units) == 1 or (len(self._units - {""}) == 1 and "%" not in self._units)
+        return number.text if one_unit else None
+
+    def canonical(self, cell: str) -> str | None:
+        number = read_number(cell, comma=self.comma)
+        return number.text if number else None
+
+    def type(self) -> CellType:
+        unit = "".join(self._units)
+        if not self._fraction and not self._floating:
+            # So long a number is a name, and would lose its last digits.
+            too_long = self._whole > _DECIMAL_DIGITS
+            return TEXT if too_long else CellType(ColumnType.INTEGER, "BIGINT", self.canonical, unit)
+        exact = self._fraction <= _FRACTION_DIGITS and self._whole + self._fraction <= _DECIMAL_DIGITS
+        stored = f"DECIMAL({_DECIMAL_DIGITS},{self._fraction})" if exact and not self._floating else "DOUBLE"
+        return CellType(ColumnType.NUMBER, stored, self.canonical, unit)
+
+
+class _Moments:
+    """The dates or timestamps of a column, as far as all its cells are such in one order of day and month."""
+
+    def __init__(self, month_first: bool, *, timed: bool) -> None:
+        self.month_first = month_first
+        self.timed = timed
+        self._zoned: set[bool] = set()
+
+    def see(self, cell: str) -> str | None:
+        """The cell's canonical form; None if the column does not fit any more."""
+        if not self.timed:
+            return self.canonical(cell)
+        moment = read_timestamp(cell, self.month_first)
+        if moment is None:
+            return None
+        self._zoned.add(moment.tzinfo is not None)
+        return _written(moment) if len(self._zoned) == 1 else None
+
+    def canonical(self, cell: str) -> str | None:
+        moment = (read_timestamp if self.timed else read_date)(cell, self.month_first)
+        return _written(moment) if moment else None
+
+    def type(self) -> CellType:
+        if self.timed:
+            return CellType(ColumnType.TIMESTAMP, "TIMESTAMP", self.canonical)
+        return CellType(ColumnType.DATE, "DATE", self.canonical)
+
+
+def _written(moment: date) -> str:
+    return moment.replace(tzinfo=None).isoformat(" ") if isinstance(moment, datetime) else moment.isoformat()
+
+
+TEXT = CellType(ColumnType.TEXT, "VARCHAR", _text)
+_BOOLEAN = CellType(ColumnType.BOOLEAN, "BOOLEAN", _boolean)
+
+
+class ColumnTyping:
+    """Reads a column's cells one by one, in bounded memory, and then knows its type."""
+
+    def __init__(self) -> None:
+        self._seen = False
+        self._boolean = True
+        self._point, self._comma = _Numbers(comma=False), _Numbers(comma=True)
+        self._dates = _Moments(False, timed=False), _Moments(True, timed=False)
+        self._times = _Moments(False, timed=True), _Moments(True, timed=True)
+        self._fitting: list[_Numbers | _Moments] = [self._point, self._comma, *self._dates, *self._times]
+        self._ambiguous = False
+
+    def see(self, cell: str) -> None:
+        """`cell` is not empty."""
+        self._seen = True
+        self._boolean = self._boolean and _boolean(cell) is not None
+        if not self._fitting:
+            return
+        readings = [reader.see(cell) for reader in self._fitting] if len(cell) <= _LONGEST else []
+        self._fitting = [reader for reader, read in zip(self._fitting, readings, strict=False) if read is not None]
+        self._ambiguous = self._ambiguous or len({read for read in readings if read is not None}) > 1
+
+    @property
+    def has_decimal_commas(self) -> bool:
+        """True if the cells are numbers with a decimal comma and cannot be others."""
+        return self._seen and self._fitting == [self._comma]
+
+    @property
+    def has_decimal_points(self) -> bool:
+        """True if the cells are numbers with a decimal point and cannot be others."""
+        return self._seen and self._fitting == [self._point]
+
+    def type(self, *, prefer_comma: bool = False) -> CellType:
+        """The type of all cells seen; `prefer_comma` settles a column that could be of either style of numbers."""
+        if not self._seen:
+            return TEXT
+        if self._boolean:
+            return _BOOLEAN
+        undecided = len(self._fitting) > 1 and self._ambiguous
+        if not self._fitting or (undecided and isinstance(self._fitting[0], _Moments)):
+            return TEXT
+        return self._fitting[-1 if undecided and prefer_comma else 0].type()

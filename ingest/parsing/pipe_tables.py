@@ -1,0 +1,90 @@
+"""The record tables of Markdown: pipe tables outside code, each named by the heading above it."""
+
+import re
+from collections.abc import Iterator
+
+from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow, unique_names
+
+_pipe = re.compile(r"(?<!\\)\|")
+_rule = re.compile(r":?-+:?")
+_heading = re.compile(r"#{1,6}[ \t]+(?P<title>.*?)[ \t]*#*$")
+_fence = re.compile(r" {0,3}(?P<mark>`{3,}|~{3,})")
+_other_block = re.compile(r" {0,3}(?:#{1,6}[ \t]|>|`{3}|~{3})")
+
+
+def pipe_tables(text: str) -> list[FoundTable]:
+    """Tables of GitHub's Markdown: a heading row, a row of as many dashes, and rows to the next blank line."""
+    return list(_tables(text)) if "|" in text else []
+
+
+def _tables(text: str) -> Iterator[FoundTable]:
+    heading = fence = ""
+    before: tuple[int, int] | None = None
+    lines = _lines(text)
+    for start, end in lines:
+        line = text[start:end]
+        if fence:
+            fence = "" if line.strip().startswith(fence) else fence
+            continue
+        if opened := _fence.match(line):
+            fence = opened["mark"]
+            before = None
+            continue
+        if titled := _heading.match(line):
+            heading = titled["title"]
+        width = _rule_width(line) if before else 0
+        if before and width and len(names := _pipe_cells(text[slice(*before)])) == width:
+            spans = _row_spans(text, lines)
+            if spans:
+                yield _pipe_table(text, heading, names, before[0], spans)
+            before = None
+        else:
+            before = (start, end) if line.strip() else None
+
+
+def _row_spans(text: str, lines: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    for start, end in lines:
+        line = text[start:end]
+        if not line.strip() or _other_block.match(line):
+            break
+        spans.append((start + len(line) - len(line.lstrip()), end))
+    return spans
+
+
+def _pipe_table(text: str, name: str, names: list[str], start: int, spans: list[tuple[int, int]]) -> FoundTable:
+    width = min(len(names), MAX_COLUMNS)
+
+    def rows() -> Iterator[TableRow]:
+        for begin, end in spans:
+            cells = _pipe_cells(text[begin:end])
+            if any(cells):
+                yield TableRow(begin, end, (cells + [""] * (width - len(cells)))[:width])
+
+    return FoundTable(name, unique_names(names, width), start, spans[-1][1], rows)
+
+
+def _rule_width(line: str) -> int:
+    """How many columns a row of dashes rules; 0 for any other line."""
+    if "-" not in line or "|" not in line or set(line) - set("|-: \t"):
+        return 0
+    cells = _pipe_cells(line)
+    return len(cells) if all(_rule.fullmatch(cell) for cell in cells) else 0
+
+
+def _pipe_cells(line: str) -> list[str]:
+    cells = _pipe.split(line.strip())
+    if len(cells) > 1 and not cells[0].strip():
+        del cells[0]
+    if len(cells) > 1 and not cells[-1].strip():
+        del cells[-1]
+    return [cell.strip().replace("\\|", "|") for cell in cells]
+
+
+def _lines(text: str) -> Iterator[tuple[int, int]]:
+    at = 0
+    while at < len(text):
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        yield at, end
+        at = end + 1

@@ -1,0 +1,29 @@
+"""Files that an untrusted process left: no link is followed, no pipe waited for, and no more read than allowed."""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+
+class NotPlainError(ValueError):
+    """It is not a plain file, or it is too long."""
+
+
+@contextmanager
+def open_plain_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
+    """The file, open. Raises `NotPlainError`, and `OSError` for what cannot be opened."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > max_bytes:
+            raise NotPlainError("The file is not a plain one, or too long.")
+        yield file
+
+
+def read_plain_file(path: Path, max_bytes: int) -> bytes:
+    """As `open_plain_file`; what it holds."""
+    with open_plain_file(path, max_bytes) as file:
+        return file.read(os.fstat(file.fileno()).st_size)  # a larger figure would be allocated at once
