@@ -98,7 +98,7 @@ def test_it_ends_in_a_typed_error_or_a_partial_answer(
     body = response.json()
     if response.status_code == httpx.codes.OK:
         assert body["status"] in ("partial", "not_found")
-        assert not any(claim["supported"] for claim in body["claims"])
+        assert not any(sentence["check"] == "verified" for sentence in body["sentences"])
         assert body["status"] == "partial" or body["coverage"] is None or body["coverage"]["complete"]
     else:
         assert body["code"] in codes
