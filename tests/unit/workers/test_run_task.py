@@ -19,7 +19,7 @@ from rlm.errors import LanguageModelUnavailableError
 from rlm.events import Event
 from rlm.llm.budgets import Limits
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
-from rlm.requests import AnswerScope, Wanted
+from rlm.requests import AnswerRequest
 from rlm.runs.port import Durability
 from rlm.usage import Usage
 from tests.support.catalogs import age_absence, migrated_sqlite, wake
@@ -48,13 +48,7 @@ class AwayAnswers:
         self.prompts: list[str] = []
 
     def stream(
-        self,
-        question: str,
-        scope: AnswerScope,
-        *,
-        wanted: Wanted,
-        cancelled: Callable[[], bool],
-        durability: Durability,
+        self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
     ) -> Iterator[Event]:
         calls = durability.sub_calls(GoingAway(), durability.budget(Limits(), None), None)
         calls.run([SubCall("", prompt, 10) for prompt in self.prompts])

@@ -11,9 +11,9 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from api.answer_events import streamed, waited_for
 from api.answer_threads import AnswerThreads
 from api.problems import AnswersFullError
-from api.routes.answers import _streamed, _waited_for
 from rlm.events import Delta, Event
 
 
@@ -26,7 +26,7 @@ def test_an_answer_is_given_up_when_the_service_ends_while_it_is_made() -> None:
 
     async def served() -> bool:
         work: asyncio.Future[Any] = AnswerThreads(1).start("a", lambda: stop.wait(60))
-        waiting = asyncio.create_task(_waited_for(cast(Any, SimpleNamespace(is_disconnected=_connected)), work, stop))
+        waiting = asyncio.create_task(waited_for(cast(Any, SimpleNamespace(is_disconnected=_connected)), work, stop))
         await asyncio.sleep(0)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -55,7 +55,7 @@ def test_an_answer_is_given_up_when_its_client_goes_before_the_first_event() -> 
 
     async def served() -> None:
         request = cast(Any, SimpleNamespace(is_disconnected=_connected))
-        response = await _streamed(request, start, events, stop)
+        response = await streamed(request, start, events, cast(Any, None), stop)
         with pytest.raises(ClientDisconnect):
             await response({"type": "http", "asgi": {"spec_version": "2.4"}}, nothing, gone)
         assert stop.is_set()
