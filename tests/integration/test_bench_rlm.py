@@ -16,6 +16,8 @@ from rlm.benchmark.generate import Spec, generate
 from tests.support.oracle import WINDOW_TOKENS, Oracle
 from tests.support.scripted_openai import scripted_openai
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def service_settings(

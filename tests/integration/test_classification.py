@@ -1,11 +1,15 @@
 """Records sorted by the real local model, through the scheduler, with the real encoder beside it."""
 
+import pytest
+
 from rlm.budgets import Budget, Limits
 from rlm.chat_models import local_chat_model
 from rlm.openvino_llm.process import LocalModelProcess
 from rlm.profiles import LOCAL_QWEN
 from rlm.subcalls.scheduler import SubCallScheduler
 from tests.eval.classification.__main__ import accuracy, labelled
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_small_model_and_the_encoder_together_sort_messages_that_neither_was_tuned_on(
