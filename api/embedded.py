@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO
 
 import structlog
-from rlm.tables.sql import SqlEngine
 
 from api.answering import make_answering
 from api.language_model import model_costs, open_language_model
@@ -51,6 +50,7 @@ from rlm.build import Parts
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
+from rlm.tables.sql import SqlEngine
 from workers.deletion import CollectTask, Deleter
 from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell

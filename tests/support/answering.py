@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from contextlib import contextmanager
 from typing import Any
 
-from rlm.tables.sql import SqlEngine
-
 from ingest.catalog.catalog import Visible
 from ingest.catalog.records import ActiveDocument
 from ingest.chunking import chunk_text
@@ -22,6 +20,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
+from rlm.tables.sql import SqlEngine
 from tests.fakes.callable_chat import Answer as ChatAnswer
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel

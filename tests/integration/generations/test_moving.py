@@ -99,6 +99,7 @@ def test_documents_that_come_change_and_go_meanwhile_are_right_after_the_switch_
     assert at.switcher.switch().id == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C901 - a step each
     at: GenerationsFixture, seed: int
@@ -186,6 +187,7 @@ def test_a_worker_that_wrote_to_the_generation_that_was_left_does_it_again_in_th
     assert at.verify().agrees
 
 
+@pytest.mark.slow
 def test_a_builder_killed_anywhere_leaves_what_the_next_one_completes(at: GenerationsFixture) -> None:
     class Killed(BaseException):
         pass
@@ -213,6 +215,7 @@ def test_a_builder_killed_anywhere_leaves_what_the_next_one_completes(at: Genera
         at.open.tidy()
 
 
+@pytest.mark.slow
 def test_a_process_killed_in_the_switch_has_not_switched(at: GenerationsFixture) -> None:
     class Killed(BaseException):
         pass
