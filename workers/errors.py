@@ -26,6 +26,9 @@ from rlm.errors import (
     LanguageModelUnavailableError,
     RunCancelledError,
     SandboxUnavailableError,
+    SqlError,
+    SqlLimitError,
+    SqlRefusedError,
     UnpricedModelError,
 )
 from rlm.requests import QuestionError
@@ -63,6 +66,9 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     BudgetExhaustedError: Outcome.FAIL,
     UnpricedModelError: Outcome.FAIL,
     RunCancelledError: Outcome.ABANDON,
+    SqlError: Outcome.FAIL,
+    SqlRefusedError: Outcome.FAIL,
+    SqlLimitError: Outcome.FAIL,
     SandboxUnavailableError: Outcome.FAIL,
     AnswerError: Outcome.RETRY,
 }
