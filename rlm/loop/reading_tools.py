@@ -1,6 +1,6 @@
 """Tools with which a root model's code finds and reads text; no model takes part in them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -52,7 +52,7 @@ class ReadingTools:
         for each in found:
             self._log.give(handle_of(each), each.text)
         return [
-            {**plain(handle_of(each)), "title": each.title, "heading": " > ".join(each.heading_path), "text": each.text}
+            {**plain(handle_of(each)), "title": each.title, "heading": _joined(each.heading_path), "text": each.text}
             for each in found
         ]
 
@@ -78,7 +78,9 @@ class ReadingTools:
             self._log.give(hit.line, hit.text)
         if page.next_cursor is not None:
             self._note(f"grep() stopped after {len(page.hits):,} matches; cursor={page.next_cursor!r} goes on.")
-        hits = [{**plain(hit.line), "title": hit.title, "text": hit.text, "match": hit.matched} for hit in page.hits]
+        hits = [
+            {**self._placed(hit.line), "title": hit.title, "text": hit.text, "match": hit.matched} for hit in page.hits
+        ]
         return {"hits": hits, "next_cursor": page.next_cursor}
 
     def count(self, pattern: str, ignore_case: bool = False, within: object = None) -> dict[str, Any]:
@@ -117,7 +119,7 @@ class ReadingTools:
             return [{**plain(each.handle), "title": each.title, "tokens": each.tokens} for each in page.documents]
         sections = outline(self._corpus, parse_handle(within, self._corpus))[offset:]
         return [
-            {**plain(each.handle), "heading": " > ".join(each.heading_path), "tokens": each.tokens} for each in sections
+            {**plain(each.handle), "heading": _joined(each.heading_path), "tokens": each.tokens} for each in sections
         ]
 
     def records(self, within: object = None, by: str | None = None, pattern: str = "") -> list[dict[str, Any]]:
@@ -133,11 +135,18 @@ class ReadingTools:
         self._log.search(spans)
         return found
 
+    def _placed(self, span: Handle) -> PlainHandle:
+        return {**plain(span), "heading": _joined(self._corpus.heading_path(span))}
+
     def _widened(self, span: Handle, around: int) -> Handle:
         if not around:
             return span
         document = self._corpus.document(span).handle
         return document[max(0, span.start - around) : span.end + around]
+
+
+def _joined(heading_path: Sequence[str]) -> str:
+    return " > ".join(heading_path)
 
 
 def _plain_record(record: Record) -> PlainHandle:

@@ -123,6 +123,11 @@ def test_pages_of_grep_within_a_place_go_on_there() -> None:
     assert "goes on" in kit.toolbox.notes()[0]
 
 
+def test_hits_say_under_which_heading_they_stand() -> None:
+    hits = Toolkit(BOOK, "No heading over a whale.").tools["grep"]("whale")["hits"]
+    assert [hit["heading"] for hit in hits] == ["One", "Two", "Two", ""]
+
+
 def finding(*found: tuple[int, int, int]) -> Callable[[Corpus], Search]:
     """A search that finds spans, each given with the number of its document."""
 
