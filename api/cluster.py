@@ -24,7 +24,7 @@ from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
 from workers.cluster import OpenAnswers, OpenEncoders, Parts, configured_encoders, open_parts
-from workers.collecting import Collector
+from workers.deletion import Deleter
 from workers.enqueue.celery_app import make_app
 from workers.enqueue.celery_doorbell import CeleryDoorbell
 from workers.settings import ClusterSettings
@@ -74,7 +74,7 @@ def open_cluster(
             model_costs=model_costs(settings),
             doorbell=doorbell,
             require_index=parts.generations.require_ready,
-            delete=Collector(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
+            delete=Deleter(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
         )
         try:
             yield services

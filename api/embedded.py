@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO
 
 import structlog
-from rlm.tables.sql import SqlEngine
 
 from api.answering import make_answering
 from api.language_model import model_costs, open_language_model
@@ -51,15 +50,16 @@ from rlm.build import Parts
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
-from workers.building import open_builder
-from workers.collecting import Collector
+from rlm.tables.sql import SqlEngine
+from workers.deletion import CollectTask, Deleter
+from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
-from workers.ingesting import IngestTask
-from workers.reconcile import reconcile
-from workers.runs import RunTask
-from workers.tasks import CollectTask, EmbedTask, Workshop
+from workers.generation_builder import open_builder
+from workers.ingest_task import IngestTask
+from workers.run_task import RunTask
 from workers.threads import WorkerThreads
-from workers.upkeep import upkeep
+from workers.upkeep import reconcile, remove_orphans
+from workers.worker_deps import WorkerDeps
 
 log = structlog.get_logger(__name__)
 
@@ -170,7 +170,7 @@ def _assemble(
     if crashed:
         with generations.active() as made:
             behind = reconcile(catalog, jobs, made.index)
-        upkeep(Leftovers(engine), generations, blobs, texts)
+        remove_orphans(Leftovers(engine), generations, blobs, texts)
         log.info("the last process ended without closing", versions_indexed_again=len(behind))
     recovered = jobs.recover(all_running=True)
     if recovered:
@@ -181,7 +181,7 @@ def _assemble(
     scratch.mkdir()
     parser = ParserSandbox(scratch=scratch)
     stack.callback(parser.close)
-    shop = Workshop(catalog, jobs, blobs, texts, generations, sparse, blobs.path)
+    deps = WorkerDeps(catalog, jobs, blobs, texts, generations, sparse, blobs.path)
     doorbell = ThreadDoorbell()
     reranking = open_reranking(settings, ModelStore(settings.models))
     if reranking is not None:
@@ -199,15 +199,15 @@ def _assemble(
     answering = make_answering(settings, searcher, language_model, parts, stack)
     workers = WorkerThreads(
         jobs,
-        [IngestTask(shop, parser)],
-        EmbedTask(shop),
-        CollectTask(shop),
+        [IngestTask(deps, parser)],
+        EmbedTask(deps),
+        CollectTask(deps),
         doorbell,
         has_room=blobs.has_room_to_work,
         answer=RunTask(jobs, RunLog(engine, announce=feed.announce), answering),
         runs_at_once=settings.runs_at_once,
         tidy=lambda: conversations.forget_old(settings.retention),
-        open_builder=lambda stopping, slice_over: open_builder(records, shop, stopping, slice_over)[0],
+        open_builder=lambda stopping, slice_over: open_builder(records, deps, stopping, slice_over)[0],
     )
     services = Services(
         settings=settings,
@@ -234,7 +234,7 @@ def _assemble(
         answering=answering,
         model_costs=model_costs(settings),
         doorbell=doorbell,
-        delete=Collector(catalog, generations, texts, blobs).delete,
+        delete=Deleter(catalog, generations, texts, blobs).delete,
         require_index=generations.require_ready,
     )
     return services, workers

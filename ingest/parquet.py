@@ -1,7 +1,7 @@
 """Rows of record tables as Parquet files, written and read by DuckDB."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,8 @@ def rows_to_parquet(rows: Path, columns: Sequence[tuple[str, str]], *, count: in
     with tempfile.TemporaryDirectory(prefix="leadline-rows-") as folder, _engine() as engine:
         target = Path(folder, "rows.parquet")
         try:
-            source = f"read_csv($rows, columns={_struct(kinds)}, {_CSV}, max_line_size={_LINE_BYTES})"
-            to = f"{_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
-            engine.execute(f"COPY (FROM {source}) TO {to}", {"rows": str(rows)})
+            to = f"{quoted_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
+            engine.execute(f"COPY (FROM {read_csv_call(kinds, str(rows))}) TO {to}")
             _require_order(engine, target, count, start, end)
         except duckdb.Error as error:
             raise RowsError("The rows of a table are not what was announced.") from error
@@ -74,9 +73,12 @@ def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
         engine.close()
 
 
-def _struct(kinds: dict[str, str]) -> str:
-    return "{" + ", ".join(f"{_literal(name)}: {_literal(kind)}" for name, kind in kinds.items()) + "}"
+def read_csv_call(kinds: Mapping[str, str], path: str) -> str:
+    """How the engine reads a CSV file that `csv.writer` wrote: columns by name and type, an empty cell as NULL."""
+    columns = ", ".join(f"{quoted_literal(name)}: {quoted_literal(kind)}" for name, kind in kinds.items())
+    return f"read_csv({quoted_literal(path)}, columns={{{columns}}}, {_CSV}, max_line_size={_LINE_BYTES})"
 
 
-def _literal(text: str) -> str:
+def quoted_literal(text: str) -> str:
+    """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"

@@ -1,8 +1,7 @@
 """Makes the strategies of a deployment: the only module of `rlm` that names their concrete classes."""
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import dataclass
 
 from langchain_core.language_models import BaseChatModel
 
@@ -14,7 +13,7 @@ from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus
 from rlm.corpus.search import scope_of
 from rlm.direct import DirectStrategy
 from rlm.errors import SandboxUnavailableError
-from rlm.estimates import at_most
+from rlm.estimates import at_most, unasked
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.cache import ReplyCache
 from rlm.llm.port import SubCalls
@@ -34,11 +33,6 @@ from rlm.strategy import Context, Search, Strategy
 from rlm.tables.catalog import TableCatalog, TablesInScope
 from rlm.tables.sql import SqlEngine
 from rlm.tables.strategy import TableStrategy
-
-# What a recursive run may spend where nobody has said how much: calls and time that somebody waits for, and in money
-# what nobody misses.
-UNASKED = Limits(calls=500, seconds=900.0)
-UNASKED_DOLLARS = Decimal(1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,8 @@ class Answers:
 
     def corpus(self, scope: AnswerScope, durability: Durability = ONCE) -> Corpus:
         """The documents of a scope as they are now, or as they were when a run began."""
-        return open_corpus(durability.documents(self._parts.catalog), self._parts.texts, scope)
+        documents = durability.documents(self._parts.catalog)
+        return open_corpus(documents, self._parts.texts, scope, self._parts.tables)
 
     def budget(self, wanted: Wanted, profile: ModelProfile, durability: Durability) -> Budget:
         """What one request may spend: what the caller said, no limit where it said nothing."""
@@ -99,9 +94,7 @@ class Answers:
         match name:
             case StrategyName.TABLE:
                 otherwise = None if making.context.wanted.strategy is StrategyName.TABLE else DirectStrategy()
-                return TableStrategy(
-                    self._parts.tables, self._parts.sql, self._parts.embedder, otherwise=otherwise
-                )
+                return TableStrategy(self._parts.tables, self._parts.sql, self._parts.embedder, otherwise=otherwise)
             case StrategyName.RECURSIVE:
                 return self._recursive(making)
             case _:
@@ -112,7 +105,7 @@ class Answers:
             raise SandboxUnavailableError("This process has no sandbox.")
         context, budget = making.context, making.budget
         if context.wanted.limits is None:
-            budget.narrow(unasked(context.wanted, context.profile))
+            budget.narrow(_unasked(context.wanted, context.profile))
         whole = context.corpus()
 
         def search(corpus: Corpus) -> Search:
@@ -163,17 +156,15 @@ class Making:
         return made
 
 
-def unasked(wanted: Wanted, profile: ModelProfile) -> Limits:
-    """What a recursive run without a budget may spend: money too, where it costs some and nobody has confirmed."""
-    unlimited = wanted.confirm or profile.price in (None, FREE)
-    return UNASKED if unlimited else replace(UNASKED, dollars=UNASKED_DOLLARS)
+def _unasked(wanted: Wanted, profile: ModelProfile) -> Limits:
+    return unasked(is_confirmed=wanted.confirm, model_costs=profile.price not in (None, FREE))
 
 
 def spendable(name: StrategyName, wanted: Wanted, profile: ModelProfile) -> str:
     """What a recursive run may spend at most, for people; empty for other strategies."""
     if name is not StrategyName.RECURSIVE:
         return ""
-    return at_most(wanted.limits or unasked(wanted, profile))
+    return at_most(wanted.limits or _unasked(wanted, profile))
 
 
 def pack_limits(profile: ModelProfile) -> PackLimits:

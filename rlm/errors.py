@@ -15,6 +15,9 @@ AnswerError
 ├── CorpusError
 │   ├── UnknownHandleError              no such span among the documents in scope, or it was deleted meanwhile
 │   └── PatternError                    a regular expression that cannot be read, or takes too long
+├── SqlError                         the engine cannot run the SQL, and says why: worth one repair
+├── SqlRefusedError                  the SQL is anything but one SELECT over the tables in scope
+├── SqlLimitError                    the query takes more time, memory or room than it may
 └── SandboxError
     ├── SandboxUnavailableError         the isolation that was asked for cannot be had
     └── SandboxLostError                the interpreter died, and its variables with it
@@ -176,6 +179,27 @@ class PatternError(CorpusError):
 
     code = "pattern_invalid"
     default_hint = "Simplify the pattern; nested repetitions such as (a+)+ take for ever."
+
+
+class SqlError(AnswerError):
+    """The engine cannot run the SQL; `detail` is its own message, which a repair starts from."""
+
+    code = "sql_invalid"
+    default_hint = "Ask again in other words; name the table's columns as they are called."
+
+
+class SqlRefusedError(AnswerError):
+    """The SQL is not one SELECT over the tables that were given: it writes, reads files or does several things."""
+
+    code = "sql_refused"
+    default_hint = "Only one SELECT over the record tables in scope is run."
+
+
+class SqlLimitError(AnswerError):
+    """The query takes more time, memory or room for its result than it may."""
+
+    code = "sql_limit"
+    default_hint = "Ask about fewer records, or for fewer columns."
 
 
 class SandboxError(AnswerError):

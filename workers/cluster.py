@@ -1,4 +1,4 @@
-"""The parts that every process of a cluster opens, and what one worker process does with them."""
+"""The parts that every process of a cluster opens, and the worker process that uses them."""
 
 import shutil
 import tempfile
@@ -36,12 +36,14 @@ from retrieval.encoders import Encoders
 from retrieval.generations import IndexStore, require_fit
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
-from workers.carrying import Carrier
-from workers.ingesting import IngestTask
-from workers.runs import Answers, RunTask
+from workers.deletion import CollectTask
+from workers.embed_task import EmbedTask
+from workers.ingest_task import IngestTask
+from workers.job_runner import JobRunner
+from workers.run_task import Answers, RunTask
 from workers.settings import ClusterSettings
-from workers.tasks import CollectTask, EmbedTask, Workshop
-from workers.upkeep import upkeep
+from workers.upkeep import remove_orphans
+from workers.worker_deps import WorkerDeps
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +56,7 @@ _SLICE = 0.25
 
 @dataclass(frozen=True)
 class Parts:
-    """What API and workers share, opened on the cluster's servers."""
+    """The parts that API and workers share, opened on the cluster's servers."""
 
     catalog: Catalog
     jobs: Jobs
@@ -79,7 +81,7 @@ OpenAnswers = Callable[[Parts], AbstractContextManager[Answers]]
 
 
 def configured_encoders(settings: ClusterSettings) -> Encoders:
-    """Those that the settings name, and Leadline's own."""
+    """Open the encoders that the settings name, and Leadline's own."""
     return build.encoders(ModelStore(settings.models), settings)
 
 
@@ -91,9 +93,9 @@ def sandboxed_parser(scratch: Path) -> ParserSandbox:
 def open_parts(
     settings: ClusterSettings, *, open_encoders: OpenEncoders = configured_encoders, serving: bool = True
 ) -> Iterator[Parts]:
-    """Raises what keeps a process from `serving`, in words: a server that is away, an index of another encoder.
+    """Open the parts. Raises what keeps a process from `serving`: a server that is away, an index of another encoder.
 
-    Without `serving` no index is opened before it is asked for, and any may be there: for mending it.
+    Without `serving`, as for repairs, indexes are opened on demand and may come from any encoder.
     """
     with ExitStack() as stack:
         engine = open_database(settings.database_url.get_secret_value())
@@ -134,7 +136,7 @@ def open_parts(
         )
 
 
-class Station:
+class WorkerProcess:
     """One worker process: its tasks, the leases it keeps alive, and the slices in which it works."""
 
     def __init__(
@@ -154,7 +156,7 @@ class Station:
         self._slice_seconds = slice_seconds
         self._retention = retention
         self._slice_end = 0.0
-        shop = Workshop(
+        deps = WorkerDeps(
             parts.catalog,
             parts.jobs,
             parts.blobs,
@@ -163,11 +165,11 @@ class Station:
             parts.sparse,
             parts.blobs.path,
         )
-        self._carrier = Carrier(
+        self._runner = JobRunner(
             parts.jobs,
-            IngestTask(shop, parser),
-            EmbedTask(shop),
-            CollectTask(shop),
+            IngestTask(deps, parser),
+            EmbedTask(deps),
+            CollectTask(deps),
             stopping=stopping,
             slice_over=lambda: time.monotonic() > self._slice_end,
             answer=RunTask(parts.jobs, parts.run_log, answers) if answers else None,
@@ -181,27 +183,27 @@ class Station:
         return self._parts.jobs
 
     def look(self, kind: JobKind) -> int:
-        """Carry jobs of a kind until none waits, the slice is over or the worker stops; returns how many."""
+        """Run jobs of a kind until none waits, the slice is over or the worker stops; returns how many."""
         self._slice_end = time.monotonic() + self._slice_seconds
         reach("look.began")
-        carried = 0
+        finished = 0
         while not self._stopping():
             if kind is not JobKind.COLLECT and not self._parts.blobs.has_room_to_work():
                 log.warning("the disk is nearly full; jobs wait", kind=kind)
                 break
-            if not (count := self._carrier.once(kind)):
+            if not (count := self._runner.once(kind)):
                 break
-            carried += count
+            finished += count
             if kind is JobKind.INGEST:
                 self._ring(JobKind.EMBED)
             if time.monotonic() > self._slice_end:
                 self._ring(kind)
                 break
-        return carried
+        return finished
 
     def tidy(self) -> None:
         parts = self._parts
-        upkeep(parts.leftovers, parts.generations, parts.blobs, parts.texts)
+        remove_orphans(parts.leftovers, parts.generations, parts.blobs, parts.texts)
         parts.conversations.forget_old(self._retention)
 
     def close(self) -> None:
@@ -211,14 +213,14 @@ class Station:
     def _keep_leases(self) -> None:
         while not self._closing.wait(self.jobs.lease_seconds / 3):
             try:
-                self._carrier.keep_leases()
-            # The database may be away for a while; the next beat may get through before the lease has run out.
+                self._runner.keep_leases()
+            # The database may be away for a moment; the next beat may get through before the lease runs out.
             except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                 log.warning("leases were not extended", error=repr(error))
 
 
 @contextmanager
-def open_station(
+def open_worker_process(
     settings: ClusterSettings,
     *,
     stopping: Callable[[], bool],
@@ -226,8 +228,8 @@ def open_station(
     open_encoders: OpenEncoders = configured_encoders,
     open_parser: OpenParser = sandboxed_parser,
     open_answers: OpenAnswers | None = None,
-) -> Iterator[Station]:
-    """A worker process's; without `open_answers` it carries no runs."""
+) -> Iterator[WorkerProcess]:
+    """Open a worker process; without `open_answers` it takes no runs."""
     with ExitStack() as stack:
         parts = stack.enter_context(open_parts(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
@@ -235,7 +237,7 @@ def open_station(
         parser = open_parser(scratch)
         stack.callback(parser.close)
         answers = stack.enter_context(open_answers(parts)) if open_answers else None
-        station = Station(
+        process = WorkerProcess(
             parts,
             parser,
             stopping=stopping,
@@ -244,5 +246,5 @@ def open_station(
             retention=settings.retention,
             answers=answers,
         )
-        stack.callback(station.close)
-        yield station
+        stack.callback(process.close)
+        yield process

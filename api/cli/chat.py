@@ -31,8 +31,8 @@ def chat(
 ) -> None:
     """Ask one question after another: a conversation, which is kept.
 
-    Each question may refer to what was said before. /new begins another conversation, /sources shows what the last answer rests on, and /exit or Ctrl-D ends. Ctrl-C
-    gives up the answer that is being made, and the conversation goes on.
+    Each question may refer to what was said before. /new begins another conversation, /sources shows what the last
+    answer rests on, and /exit or Ctrl-D ends. Ctrl-C gives up the answer that is being made, and the chat goes on.
     """
     settings = read_settings()
     with connect(settings) as client, _remembered_lines(settings.home / "chat_history"):

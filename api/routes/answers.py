@@ -2,7 +2,6 @@
 
 import threading
 from dataclasses import replace
-from decimal import Decimal
 from functools import partial
 from typing import Annotated
 
@@ -25,13 +24,9 @@ from api.services import Services
 from ingest.catalog.keys import ApiKey
 from ingest.documents import JobKind
 from ingest.runs import Run, RunRequest
+from rlm.estimates import unasked
 from rlm.events import complete
-from rlm.llm.budgets import Limits
 from rlm.runs.bodies import limits_body
-
-# What a run may spend whose caller gave no budget; in money, where the model's price is known and nobody confirmed.
-UNASKED = Limits(calls=500, seconds=900.0)
-UNASKED_DOLLARS = Decimal(1)
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
 
@@ -140,9 +135,9 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, asking: Asking, k
     known = served.runs.known(request)
     if known is not None:  # whatever it would be given by now
         return _run_response(known, created=False)
-    unasked = replace(UNASKED, dollars=UNASKED_DOLLARS if served.model_costs and not wanted.confirm else None)
+    limits = unasked(is_confirmed=wanted.confirm, model_costs=served.model_costs)
     run, created = served.runs.create(
-        replace(request, unasked=limits_body(unasked), conversation_id=asking.begin_conversation())
+        replace(request, unasked=limits_body(limits), conversation_id=asking.begin_conversation())
     )
     served.doorbell.ring(JobKind.RUN)
     return _run_response(run, created=created)

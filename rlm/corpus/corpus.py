@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
+from ingest.tables import RecordTable, RecordTables, Row
 from ingest.texts import TextMap, Texts
 from retrieval.passages import Passage
 from rlm.corpus.handles import Handle
@@ -54,50 +55,11 @@ class ActiveDocuments(Protocol):
     ) -> list[ActiveDocument]: ...
 
 
-class Column(Protocol):
-    """A column of a record table."""
-
-    @property
-    def name(self) -> str: ...
-
-
-class Table(Protocol):
-    """What is known of a record table without reading its rows."""
-
-    @property
-    def index(self) -> int: ...
-    @property
-    def columns(self) -> Sequence[Column]: ...
-    @property
-    def rows(self) -> int: ...
-
-
-class Row(Protocol):
-    """A row of a record table: its number from 1, its span in the text, and a value for each column."""
-
-    @property
-    def number(self) -> int: ...
-    @property
-    def start(self) -> int: ...
-    @property
-    def end(self) -> int: ...
-    @property
-    def values(self) -> Sequence[object]: ...
-
-
-class Tables(Protocol):
-    """The record tables of versions, as they were made at ingest."""
-
-    def tables(self, version_id: str) -> Sequence[Table]: ...
-
-    def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> Sequence[Row]: ...
-
-
 class Corpus:
     """Documents in order of arrival, and their text and tables; all of them are the tenant's."""
 
     def __init__(
-        self, documents: Iterable[CorpusDocument], texts: Texts, tenant_id: str = "", tables: Tables | None = None
+        self, documents: Iterable[CorpusDocument], texts: Texts, tenant_id: str = "", tables: RecordTables | None = None
     ) -> None:
         self.tenant_id = tenant_id
         self.documents = tuple(documents)
@@ -161,7 +123,7 @@ class Corpus:
         except KeyError as error:
             raise _gone(document.handle) from error
 
-    def tables(self, document: CorpusDocument) -> Sequence[Table]:
+    def tables(self, document: CorpusDocument) -> Sequence[RecordTable]:
         """The record tables of a document; none of most."""
         return self._tables.tables(document.handle.version_id) if self._tables is not None else ()
 
@@ -208,7 +170,9 @@ class Corpus:
         return Corpus(documents, self._texts, self.tenant_id, self._tables)
 
 
-def open_corpus(catalog: ActiveDocuments, texts: Texts, scope: AnswerScope, tables: Tables | None = None) -> Corpus:
+def open_corpus(
+    catalog: ActiveDocuments, texts: Texts, scope: AnswerScope, tables: RecordTables | None = None
+) -> Corpus:
     """The documents of a scope as they are now; what arrives or is replaced later is not in it."""
     return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id, tables)
 

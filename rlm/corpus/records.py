@@ -17,7 +17,7 @@ from rlm.corpus.handles import Handle
 from rlm.errors import PatternError
 
 _WINDOW = 1 << 20
-_ROWS_READ = 5_000
+_ROWS_READ = 50_000
 _PATTERN_SECONDS = 60.0
 
 

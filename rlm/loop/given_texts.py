@@ -4,14 +4,15 @@ from collections.abc import Iterator
 
 from rlm.corpus.handles import Handle
 
-# Texts that code was given are kept, to be found again in what models are shown: so many characters, the latest.
+# The latest texts that code was given are kept, so many characters of them.
 _KEPT_CHARS = 8_000_000
-# A text is found by samples of it, so long and so far apart; what it shares with the shown text reaches beyond them.
-_SAMPLE_CHARS = 32
-_STEP_CHARS = 128
-# Shorter texts are looked for whole; shorter ones still are found everywhere.
+# A text is found by samples of it, so long and so far apart; what it shares with the shown text reaches beyond them. Of
+# texts with the same sample, the latest few are compared.
+_SAMPLE_CHARS, _STEP_CHARS, _ALIKE = 32, 128, 8
+# After so much text that has no sample, every so many samples' distance is skipped: a long text is still met.
+_STRANGE_CHARS, _SKIPPED_CHARS = 4_096, 1_024
+# Shorter texts are looked for whole; still shorter ones would be found everywhere.
 _KEPT_SHORT, _SHORTEST_CHARS = 2_000, 8
-_SHOWN_AS_WRITTEN = str.maketrans({"\n": " ", "\t": " "})
 
 
 class GivenTexts:
@@ -19,12 +20,13 @@ class GivenTexts:
 
     def __init__(self) -> None:
         self._short: dict[str, Handle] = {}
-        self._samples: dict[str, tuple[int, int]] = {}
+        self._samples: dict[str, list[tuple[int, int]]] = {}
         self._texts: dict[int, tuple[Handle, str]] = {}
         self._characters = self._count = 0
 
     def keep(self, handle: Handle, text: str) -> None:
-        flat = text.translate(_SHOWN_AS_WRITTEN)
+        """Keep a text to be found later; the oldest are forgotten."""
+        flat = _flat(text)
         if len(flat) < _SAMPLE_CHARS:
             if len(flat) >= _SHORTEST_CHARS:
                 self._short.pop(flat, None)
@@ -36,35 +38,51 @@ class GivenTexts:
         self._texts[self._count] = handle, flat
         self._characters += len(flat)
         for at in _sampled(flat):
-            self._samples[flat[at : at + _SAMPLE_CHARS]] = self._count, at
+            alike = self._samples.setdefault(flat[at : at + _SAMPLE_CHARS], [])
+            alike.append((self._count, at))
+            del alike[:-_ALIKE]
         while self._characters > _KEPT_CHARS and len(self._texts) > 1:
             self._forget(next(iter(self._texts)))
 
     def found_in(self, shown: str) -> Iterator[Handle]:
         """The spans of which the text stands in `shown`, as it is or as Python writes it."""
-        flat = shown.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"').translate(_SHOWN_AS_WRITTEN)
-        for text, handle in self._short.items():
-            if text in flat:
-                yield handle
-        at = reached = 0
+        flat = _flat(shown.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"'))
+        yield from (handle for text, handle in self._short.items() if text in flat)
+        at = reached = strange = 0
         while at + _SAMPLE_CHARS <= len(flat) and self._samples:
-            sample = self._samples.get(flat[at : at + _SAMPLE_CHARS])
-            if sample is None:
-                at += 1
+            places = self._samples.get(flat[at : at + _SAMPLE_CHARS])
+            if not places:
+                strange += 1
+                at += 1 if strange < _STRANGE_CHARS or strange % _STEP_CHARS else _SKIPPED_CHARS
                 continue
-            handle, text = self._texts[sample[0]]
-            before = _shared_before(flat[reached:at], text[: sample[1]])
-            after = _shared(flat, at, text, sample[1])
-            yield handle[sample[1] - before : sample[1] + after]
-            at = reached = at + after
+            start, length, handle = max(
+                (self._shared(flat, reached, at, *place) for place in places), key=lambda each: each[1]
+            )
+            yield handle
+            at = reached = start + length
+            strange = 0
+
+    def _shared(self, flat: str, reached: int, at: int, number: int, place: int) -> tuple[int, int, Handle]:
+        """Where what `flat` shares with a kept text around a sample begins, how long it is, and its span."""
+        handle, text = self._texts[number]
+        most = _STEP_CHARS + _SKIPPED_CHARS
+        before = _shared_before(flat[max(reached, at - most) : at], text[max(0, place - most) : place])
+        after = _shared_after(flat, at, text, place)
+        return at - before, before + after, handle[place - before : place + after]
 
     def _forget(self, number: int) -> None:
         _, text = self._texts.pop(number)
         self._characters -= len(text)
         for at in _sampled(text):
             sample = text[at : at + _SAMPLE_CHARS]
-            if self._samples.get(sample, (0, 0))[0] == number:
-                del self._samples[sample]
+            left = [each for each in self._samples.pop(sample, ()) if each[0] != number]
+            if left:
+                self._samples[sample] = left
+
+
+def _flat(text: str) -> str:
+    """The text as it is compared: of the same length, without line ends."""
+    return text.replace("\n", " ").replace("\t", " ")
 
 
 def _sampled(text: str) -> Iterator[int]:
@@ -74,7 +92,7 @@ def _sampled(text: str) -> Iterator[int]:
     yield last
 
 
-def _shared(first: str, at: int, other: str, place: int) -> int:
+def _shared_after(first: str, at: int, other: str, place: int) -> int:
     """How many characters two texts have in common from there on."""
     most = min(len(first) - at, len(other) - place)
     step, shared = _SAMPLE_CHARS, 0
@@ -91,6 +109,6 @@ def _shared(first: str, at: int, other: str, place: int) -> int:
 
 
 def _shared_before(first: str, other: str) -> int:
-    """How many characters two texts have in common at their ends, as far as samples are apart."""
-    most = min(len(first), len(other), _STEP_CHARS)
+    """How many characters two texts have in common at their ends."""
+    most = min(len(first), len(other))
     return next((n for n in range(most) if first[-n - 1] != other[-n - 1]), most)

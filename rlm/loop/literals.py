@@ -57,6 +57,8 @@ def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
     """Names that a node binds, each with its whole value, or None where it is no plain assignment."""
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
         yield node.targets[0].id, node.value
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        yield node.target.id, node.value
     elif isinstance(node, ast.Assign | ast.AugAssign | ast.For | ast.NamedExpr | ast.comprehension | ast.withitem):
         for each in ast.walk(node):
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):

@@ -67,14 +67,15 @@ class Operators:
         records: Sequence[Handle],
         labels: Mapping[str, str] | Sequence[str] | LabelSet,
         *,
+        instruction: str = "",
         texts: Texts | None = None,
     ) -> Working[Classification]:
-        """Sort each record into one of `labels`, names or names with definitions.
+        """Sort each record into one of `labels`, names or names with definitions, by what `instruction` asks.
 
         Raises `ValueError` for fewer than two labels or a name that is there twice.
         """
         chosen = label_set(labels)
-        return (yield from self._sort(records, chosen, Classify(chosen), texts))
+        return (yield from self._sort(records, chosen, Classify(chosen, instruction), texts))
 
     def filter(
         self, records: Sequence[Handle], criterion: str, *, texts: Texts | None = None

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlm.cancelling import not_cancelled
 from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
+from rlm.llm.profiles import ModelProfile
 from rlm.llm.tokens import estimated_tokens
 from rlm.operators.prompts import one_line
 from rlm.operators.tasks import TakeNotes, Task
@@ -35,6 +36,11 @@ class PackLimits:
     records: int = 10
     tokens: int = 2_000
     output_tokens: int = 1_024
+
+    @classmethod
+    def of(cls, profile: ModelProfile) -> "PackLimits":
+        """What a model's profile says of its calls."""
+        return cls(profile.batch_items, max(500, profile.slice_tokens), profile.max_output_tokens)
 
     @property
     def record_chars(self) -> int:

@@ -51,17 +51,18 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Classify:
-    """The class of each record."""
+    """The class of each record; `instruction` says what to sort by where the labels alone do not."""
 
     labels: LabelSet
+    instruction: str = ""
     purpose: str = "classify"
 
     @property
     def aim(self) -> str:
-        return f"decide which of these classes fits the document best: {listed(self.labels)}"
+        return f"{self.instruction} Decide which of these classes fits the document best: {listed(self.labels)}"
 
     def call(self, records: Sequence[str]) -> SubCall:
-        prompt = classifying_prompt(self.labels, records)
+        prompt = classifying_prompt(self.labels, self.instruction, records)
         return _choice(prompt, len(records), self.labels, self.purpose)
 
     def read(self, value: object) -> object | None:

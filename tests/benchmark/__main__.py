@@ -8,16 +8,17 @@ python -m tests.benchmark run --folder FOLDER --strategy direct
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from api.cli.console_logging import configure_logging
 from ingest.errors import LeadlineError
 from rlm.llm.budgets import Limits
 from rlm.requests import StrategyName
 from tests.benchmark.results import Row, print_rows, print_sums, summarize
-from tests.benchmark.service import serving
 from tests.benchmark.tasks.folder import TaskFolder
 from tests.benchmark.tasks.generate import TASKS, Spec, generate
 from tests.benchmark.tasks.labels import LABEL_SETS
@@ -33,6 +34,7 @@ def parse_size(size: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    configure_logging(logging.WARNING)
     try:
         if options.command == "list":
             print("\n".join(TASKS))
@@ -49,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Ends with 1 where a question failed, or was not answered exactly with an oracle that makes no mistake."""
+    from tests.benchmark.service import serving  # slow to import: not for what needs no service
+
     with ExitStack() as stack:
         if options.folder is None:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-task-"))

@@ -17,6 +17,7 @@ from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.errors import LeadlineError
+from retrieval.embedding import HashingEmbedder
 from rlm.answers import Answer, AnswerStatus
 from rlm.events import Completed, Working
 from rlm.llm.budgets import Limits
@@ -84,7 +85,8 @@ class AskedService:
 def serving(folder: TaskFolder, *, oracle: bool, wait: str, watch: Watch) -> Iterator[AskedService]:
     """A service on a data folder that is gone afterwards, with the task's documents `searchable` or `ready`.
 
-    Its model is an oracle over the folder, or else the one that `LEADLINE_LLM` names.
+    Its model is an oracle over the folder, or else the one that `LEADLINE_LLM` names. An oracle reads everything, so
+    that its documents get cheap vectors.
     """
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-bench-")))
@@ -93,8 +95,10 @@ def serving(folder: TaskFolder, *, oracle: bool, wait: str, watch: Watch) -> Ite
             server = stack.enter_context(oracle_server(folder))
             (home / "profiles.toml").write_text(PROFILE, "utf-8")
             settings = read_settings(llm=f"{server.url} {MODEL}", model_profiles=home / "profiles.toml")
-        fetch_needed(settings)
-        services = stack.enter_context(open_embedded(Settings(**{**settings.model_dump(), "home": home / "data"})))
+        else:
+            fetch_needed(settings)
+        own = Settings(**{**settings.model_dump(), "home": home / "data"})
+        services = stack.enter_context(open_embedded(own, encoder=HashingEmbedder() if oracle else None))
         with private(services) as client:
             report = upload(
                 client,

@@ -153,9 +153,9 @@ def test_a_run_is_about_the_versions_that_were_active_when_it_began(
 
 
 def test_a_run_keeps_how_it_was_asked_for(runs: Runs) -> None:
-    asked = RunRequest("ann", "How many?", strategy="exhaustive", limits={"calls": 7}, every_record=True)
+    asked = RunRequest("ann", "How many?", strategy="table", limits={"calls": 7}, every_record=True)
     run = runs.create(asked)[0]
-    assert (run.strategy, run.limits, run.every_record) == ("exhaustive", {"calls": 7}, True)
+    assert (run.strategy, run.limits, run.every_record) == ("table", {"calls": 7}, True)
     assert runs.create(RunRequest("ann", "How many?"))[0].every_record is False
 
 
@@ -408,7 +408,7 @@ def test_the_same_key_is_the_same_run_and_another_tenants_is_not(runs: Runs) -> 
         {"question": "How?"},
         {"collections": ("default",)},
         {"documents": ("d",)},
-        {"strategy": "exhaustive"},
+        {"strategy": "table"},
         {"limits": {"calls": 7}},
         {"limits": {}},
         {"every_record": True},

@@ -105,7 +105,7 @@ def index(
 
 def _originals(access: IndexAccess, seed: int) -> Repetition:
     """Every chunk of the folder that has a vector, with what the index was given of it."""
-    if access.shop is None or access.generations is None:
+    if access.deps is None or access.generations is None:
         raise DataFolderBusyError("A running service has the data folder and its index open.", hint="Stop it first.")
     chunks: list[IndexedChunk] = []
     texts: list[str] = []
@@ -118,7 +118,7 @@ def _originals(access: IndexAccess, seed: int) -> Repetition:
                 points = list(made.index.points(DEFAULT_TENANT, document.version.id))
                 dense = made.index.dense([point.id for point in points])
                 for point in (point for point in points if point.id in dense):
-                    body = access.shop.texts.read_bytes(point.version_id, point.byte_start, point.byte_end)
+                    body = access.deps.texts.read_bytes(point.version_id, point.byte_start, point.byte_end)
                     chunks.append(point)
                     texts.append(f"{context_line(document.name, point.heading_path)}\n{body}")
                     vectors.append(dense[point.id])
@@ -126,8 +126,8 @@ def _originals(access: IndexAccess, seed: int) -> Repetition:
 
 
 def _queries(access: IndexAccess, settings: Settings, count: int, seed: int) -> list[str]:
-    assert access.shop is not None, "_originals comes first"
-    return query_texts(access.catalog, access.shop.texts, count, seed, home=settings.home)
+    assert access.deps is not None, "_originals comes first"
+    return query_texts(access.catalog, access.deps.texts, count, seed, home=settings.home)
 
 
 def _query_vectors(settings: Settings, texts: Sequence[str]) -> DenseVector:

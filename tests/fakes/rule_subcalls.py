@@ -52,7 +52,8 @@ class RuleSubCalls:
 
     def records(self) -> list[str]:
         """Every record that was asked about, in order."""
-        return [text for call in self.calls for _, text in _RECORD.findall(_body(call.prompt))]
+        prompts = [call.prompt for call in self.calls if "BEGIN records" in call.prompt]
+        return [text for prompt in prompts for _, text in _RECORD.findall(_body(prompt))]
 
     def _result(self, call: SubCall) -> SubReply | SubFailure:
         fault = self.fault(call)

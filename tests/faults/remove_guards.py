@@ -46,8 +46,8 @@ GUARDS = (
     ),
     Guard(
         "delete barrier",
-        "workers/ingesting.py",
-        "if self._shop.catalog.removable(job.version_id) is not None:",
+        "workers/ingest_task.py",
+        "if self._deps.catalog.removable(job.version_id) is not None:",
         "if False:",
         "tests/unit/workers/test_tasks.py::test_what_a_worker_wrote_for_a_document_deleted_under_it_is_removed_again",
     ),

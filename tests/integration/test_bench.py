@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from api.cli.main import app
 from ingest.errors import LeadlineError
 
+pytestmark = pytest.mark.slow
+
 TEXT = "# Harbour\n\n" + "\n\n".join(
     f"Ship number {number} left the harbour for the northern islands with a cargo of {cargo} and came back late."
     for number, cargo in enumerate(["salt", "timber", "grain", "iron", "wool", "glass"] * 10)

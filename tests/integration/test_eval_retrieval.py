@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from api.cli.client import ServiceError
 from api.cli.main import app
 
+pytestmark = pytest.mark.slow
+
 TEXTS = {
     "whale": ("Whales", "The blue whale has a heart of four hundred pounds."),
     "ship": ("Ships", "The Pequod sailed from Nantucket with a crew of thirty."),

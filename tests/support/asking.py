@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import httpx
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
@@ -25,6 +26,7 @@ from ingest.tables import Column, ColumnType, RecordTable, Row
 from tests.fakes.scripted_answers import ScriptedAnswers
 from tests.support.catalogs import migrated_sqlite
 from tests.support.postgres import disposed
+from tests.support.serving import serving
 from workers.enqueue import ThreadDoorbell
 
 
@@ -54,6 +56,7 @@ class AskedApi:
     services: Services
     answers: ScriptedAnswers
     http: TestClient
+    headers: Mapping[str, str]
     stranger: Mapping[str, str]
 
     def ask(self, question: str = "Which colour?", *, status: int = 200, **body: Any) -> Any:  # noqa: ANN401 - JSON
@@ -104,4 +107,14 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
         )
         mine, theirs = ({"Authorization": f"Bearer {keys.issue(each, 'a test')[1]}"} for each in ("ann", "bob"))
         with TestClient(create_app(services), headers=mine) as http:
-            yield AskedApi(engine, services, answers, http, theirs)
+            yield AskedApi(engine, services, answers, http, mine, theirs)
+
+
+@contextmanager
+def listening(api: AskedApi) -> Iterator[httpx.Client]:
+    """A client of the application behind a real server, as the command line has one."""
+    with (
+        serving(create_app(api.services)) as url,
+        httpx.Client(base_url=url, headers=api.headers, timeout=60) as http,
+    ):
+        yield http

@@ -48,13 +48,13 @@ class Oracle:
         """What to say to a chat completion's request."""
         messages = [str(message["content"]) for message in body["messages"]]
         prompt = "\n".join(messages)
+        program = next_program(messages, self._asked(prompt))
+        if program is not None:
+            return program
         if LABEL in prompt:
             return "\n".join(self._label(line) for line in prompt.split(LABEL)[1].strip().splitlines())
         if COPY in prompt:
             return "\n".join(self._bearing(prompt)) or "NONE"
-        program = next_program(messages, self._asked(prompt))
-        if program is not None:
-            return program
         schema = body.get("response_format", {}).get("json_schema", {}).get("schema") or {}
         properties: dict[str, Any] = schema.get("properties", {})
         if "verdicts" in properties:

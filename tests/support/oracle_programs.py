@@ -41,13 +41,13 @@ for first in range(0, len(packs), 8):
         for line in said.splitlines():
             if line != "NONE":
                 notes[line] = True
-print(len(notes), "sentences from", len(packs), "slices")
+print("All was read:", len(notes), "sentences from", len(packs), "slices")
 """
 _READ_PEERS = """
 starts = range(0, len(context), 199000)
 prompts = [task + "\\nQuestion: " + question + "\\nText:\\n" + context[max(0, at - 1000):at + 199000] for at in starts]
 notes = {line: True for said in llm_query_batched(prompts) for line in said.splitlines() if line != "NONE"}
-print(len(notes), "sentences from", len(prompts), "slices")
+print("All was read:", len(notes), "sentences from", len(prompts), "slices")
 """
 _CONCLUDE = """
 said = not_there
@@ -58,7 +58,7 @@ _SUBMIT_OURS = """
 if said == not_there:
     submit(said, found=False)
 else:
-    submit("".join([said, "".join("[" + str(n) + "]" for n in range(1, len(notes) + 1))]), list(notes))
+    submit("".join([said, " ", "".join("[" + str(n) + "]" for n in range(1, len(notes) + 1))]), list(notes))
 """
 _LABEL_OURS = """
 rows, unlabelled = [], 0
@@ -72,14 +72,15 @@ for document in outline():
         dated = [n for n, text in enumerate(texts) if text.startswith("Date: ")]
         for n, label in zip(dated, classify([lines[n] for n in dated], labels)):
             rows.append({"label": label, "user": texts[n][28:33], "date": texts[n][6:18]})
-print(len(rows), "records,", len([row for row in rows if row["label"] is None]), "without a label")
+print("All was read:", len(rows), "records,", len([row for row in rows if row["label"] is None]), "without a label")
 """
 _LABEL_PEERS = """
 lines = [line for line in context.split("\\n") if line.startswith("Date: ")]
-prompts = ["Labels: " + labels + "\\n" + label_task + "\\n".join(lines[at:at + 1000]) for at in range(0, len(lines), 1000)]
+starts = range(0, len(lines), 1000)
+prompts = ["Labels: " + labels + "\\n" + label_task + "\\n".join(lines[at:at + 1000]) for at in starts]
 found = [label for said in llm_query_batched(prompts) for label in said.splitlines()]
 rows = [{"label": label, "user": line[28:33], "date": line[6:18]} for line, label in zip(lines, found)]
-print(len(rows), "records,", len(found), "labels")
+print("All was read:", len(rows), "records,", len(found), "labels")
 """
 
 
@@ -118,10 +119,10 @@ DSPY = Dialect(
 def next_program(messages: Sequence[str], question: Question | None) -> str | None:
     """The next reply of a root model; None for prompts that are none of a root's."""
     prompt = "\n".join(messages)
-    dialect = next((each for each in (OURS, RLMS, DSPY) if each.instructions in prompt), None)
+    dialect = next((each for each in (OURS, RLMS, DSPY) if each.instructions in messages[0]), None)
     if dialect is None:
         return None
-    done = any(mark in prompt for mark in ("sentences from", "records,"))
+    done = "All was read:" in prompt
     over_records = question is not None and not question.evidence and question.answerable
     if over_records:
         assert question is not None

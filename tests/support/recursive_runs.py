@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ingest.tables import RecordTables
 from rlm.answers import Draft
 from rlm.checking.checker import located
 from rlm.corpus.corpus import Corpus
@@ -30,9 +31,15 @@ SHIPS = "\n".join(f"Ship {n}: built in {1700 + n}, {'lost' if n % 3 == 0 else 's
 SUBMIT = f'submit("{SIGNED} [1]", ["{SIGNED}"])'
 
 
-def environment(sandbox: Sandbox, calls: SubCalls, *documents: str, **more: Any) -> Environment:  # noqa: ANN401
+def environment(
+    sandbox: Sandbox,
+    calls: SubCalls,
+    *documents: str,
+    tables: RecordTables | None = None,
+    **more: Any,  # noqa: ANN401
+) -> Environment:
     made = Environment(
-        corpus=corpus_of(*(documents or (TREATY, SHIPS))),
+        corpus=corpus_of(*(documents or (TREATY, SHIPS)), tables=tables),
         calls=calls,
         profile=PROFILE,
         sandbox=sandbox,
@@ -112,4 +119,3 @@ class Asked:
     def calls(self) -> int:
         """Cells, and sub-calls of cells."""
         return len(self.root.prompts) + sum(turn.subcalls for turn in self.turns)
-

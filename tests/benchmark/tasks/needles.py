@@ -112,8 +112,8 @@ class NeedleTask:
                 pass
             wrong.append(value)
             insertions.append(self._told(fact, who, value))
-        for mention in self._draws.sample(table("needles")["mentions"]["sentences"], _MENTIONS):
-            insertions.append(Insertion(mention.format(who=plan.who), self._draws.unit()))
+        mentions = self._draws.sample(table("needles")["mentions"]["sentences"], _MENTIONS)
+        insertions += [Insertion(each.format(who=plan.who), self._draws.unit()) for each in mentions]
         return wrong
 
     def _told(self, fact: Fact, who: str, value: str) -> Insertion:

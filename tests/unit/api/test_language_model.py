@@ -14,7 +14,6 @@ from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, ProfileFileError
 from tests.support.cluster import wait_until
 from tests.support.misbehaving_openai import MisbehavingOpenAI, misbehaving_openai
 
-
 PROFILE = ModelProfile("m", 8_000, 500)
 
 

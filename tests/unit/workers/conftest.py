@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.harbour import Harbour
+from tests.support.worker_fixture import WorkerFixture
 
 
 @pytest.fixture
-def harbour(tmp_path: Path) -> Iterator[Harbour]:
-    made = Harbour(tmp_path)
+def worker(tmp_path: Path) -> Iterator[WorkerFixture]:
+    made = WorkerFixture(tmp_path)
     yield made
     made.engine.dispose()

@@ -1,0 +1,291 @@
+"""The record tables that a question may be about: what they are called, their columns, and a few rows of each.
+
+Two tables always stand beside those of the files: `documents`, a row for each document in scope, and `sections`, one
+for each heading, where documents have headings. Tables with the same columns are one table here, whatever documents
+they come from.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from itertools import islice, takewhile
+from typing import Any
+
+from ingest.tables import Column, ColumnType, RecordTable, RecordTables
+from rlm.corpus.contents import Section, outline
+from rlm.corpus.corpus import Corpus, CorpusDocument
+from rlm.operators.prompts import one_line
+
+DOCUMENTS, SECTIONS = "documents", "sections"
+MOST_DESCRIBED = 30
+_MOST_NAMED = 200
+_MOST_COLUMNS = 60
+_SAMPLE_ROWS = 3
+_CELL_CHARS = 80
+_NAME_CHARS = 40
+# Documents that are looked at to learn whether a corpus has headings.
+_LOOKED_AT = 10
+_DOCUMENT_COLUMNS = (
+    Column("title", ColumnType.TEXT),
+    Column("name", ColumnType.TEXT),
+    Column("collection", ColumnType.TEXT),
+    Column("characters", ColumnType.INTEGER),
+    Column("tokens", ColumnType.INTEGER),
+    Column("pages", ColumnType.INTEGER),
+)
+_SECTION_COLUMNS = (
+    Column("document", ColumnType.TEXT),
+    Column("heading", ColumnType.TEXT),
+    Column("page", ColumnType.INTEGER),
+    Column("tokens", ColumnType.INTEGER),
+)
+_OTHER_THAN_WORDS = re.compile(r"\W+")
+
+
+class Kind(StrEnum):
+    """Where the rows of a table come from."""
+
+    RECORDS = "records"
+    DOCUMENTS = "documents"
+    SECTIONS = "sections"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A document's own table, which is all or a part of one in scope."""
+
+    document: CorpusDocument
+    table: RecordTable
+
+
+@dataclass(frozen=True)
+class TableInScope:
+    """A table by the name that SQL has for it. `rows` is None where nobody has counted them yet.
+
+    The columns that `origin` names, which say what document and table a row is from, come after those of the files.
+    """
+
+    name: str
+    kind: Kind
+    columns: tuple[Column, ...]
+    rows: int | None
+    parts: tuple[Part, ...] = ()
+    origin: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TablesInScope:
+    """Tables by name, those of the files first, and the first rows of some of them."""
+
+    tables: tuple[TableInScope, ...]
+    samples: Mapping[str, Sequence[Sequence[object]]]
+
+    def named(self, name: str) -> TableInScope | None:
+        """The table with this name, in capitals or not, as SQL has it."""
+        return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)
+
+    def description(self) -> str:
+        """The tables for a prompt; names, titles and cells in it are the documents' words."""
+        described = self.tables[:MOST_DESCRIBED]
+        lines = [line for table in described for line in self._describe(table)]
+        others = self.tables[MOST_DESCRIBED:]
+        if others:
+            named = ", ".join(f'"{table.name}"' for table in others[:_MOST_NAMED])
+            more = f" and {len(others) - _MOST_NAMED:,} more" if len(others) > _MOST_NAMED else ""
+            lines.append(f"There are also: {named}{more}.")
+        return "\n".join(lines)
+
+    def _describe(self, table: TableInScope) -> Iterator[str]:
+        rows = "" if table.rows is None else f", {table.rows:,} row{'' if table.rows == 1 else 's'}"
+        yield f'Table "{table.name}"{rows}{_source(table)}'
+        shown = ", ".join(map(_column, table.columns[:_MOST_COLUMNS]))
+        more = len(table.columns) - _MOST_COLUMNS
+        yield f"  columns: {shown}{f' and {more:,} more' if more > 0 else ''}"
+        for row in self.samples.get(table.name, ()):
+            yield f"  row: {' | '.join(_cell(value) for value in row[:_MOST_COLUMNS])}"
+
+
+class TableCatalog:
+    """Finds the tables of a corpus; cheap enough to be asked for every question."""
+
+    def __init__(self, records: RecordTables) -> None:
+        self._records = records
+        self._first_rows = lru_cache(maxsize=1024)(self._read_first_rows)
+
+    def in_scope(self, corpus: Corpus) -> TablesInScope:
+        """The tables of all documents of a corpus, with sample rows of as many as are described."""
+        own = list(_grouped(self._parts(corpus)))
+        tables = (*own, _documents(corpus), *_sections(corpus))
+        samples = {table.name: self._sample(table, corpus) for table in tables[:MOST_DESCRIBED]}
+        return TablesInScope(tables, samples)
+
+    def _parts(self, corpus: Corpus) -> Iterator[Part]:
+        for document in corpus.documents:
+            for table in self._records.tables(document.handle.version_id):
+                yield Part(document, table)
+
+    def _sample(self, table: TableInScope, corpus: Corpus) -> Sequence[Sequence[object]]:
+        if table.kind is Kind.DOCUMENTS:
+            return [document_row(each, corpus, table.columns) for each in corpus.documents[:_SAMPLE_ROWS]]
+        if table.kind is Kind.SECTIONS:
+            return [section_row(each, corpus) for each in islice(all_sections(corpus), _SAMPLE_ROWS)]
+        part = table.parts[0]
+        origin = origin_values(table, part)
+        rows = self._first_rows(part.document.handle.version_id, part.table.index)
+        return [(*values, *origin) for values in rows]
+
+    def _read_first_rows(self, version_id: str, index: int) -> list[tuple[object, ...]]:
+        return [row.values for row in self._records.rows(version_id, index, range(1, _SAMPLE_ROWS + 1))]
+
+
+def document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Column]) -> tuple[object, ...]:
+    """The row of `documents` for a document, in the order of `columns`."""
+    pages = len(corpus.map(document).pages) or None
+    fixed = (document.title, document.name, document.collection, document.characters, document.tokens, pages)
+    attributes = {_attribute_name(name): value for name, value in document.attributes.items()}
+    others = columns[len(_DOCUMENT_COLUMNS) :]
+    return (*fixed, *(_as_typed(attributes.get(column.name), column.type) for column in others))
+
+
+def section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
+    """The row of `sections` for a section."""
+    title = corpus.document(section.handle).title
+    return (title, " > ".join(section.heading_path) or None, section.page, section.tokens)
+
+
+def all_sections(corpus: Corpus) -> Iterator[Section]:
+    """The sections of all documents, in reading order."""
+    for document in corpus.documents:
+        yield from outline(corpus, document.handle)
+
+
+def origin_values(table: TableInScope, part: Part) -> tuple[str, ...]:
+    """What the columns that `table.origin` names say of the rows of a part."""
+    return (part.document.title, part.table.name)[: len(table.origin)]
+
+
+def _grouped(parts: Iterable[Part]) -> Iterator[TableInScope]:
+    """Tables with the same column names are one."""
+    groups: dict[tuple[str, ...], list[Part]] = defaultdict(list)
+    for part in parts:
+        groups[tuple(column.name.casefold() for column in part.table.columns)].append(part)
+    taken = {DOCUMENTS, SECTIONS}
+    for group in groups.values():
+        name = _unused(_safe_name(_common_name([part.table.name for part in group])), taken)
+        columns = group[0].table.columns
+        for part in group[1:]:
+            columns = tuple(map(_common_column, columns, part.table.columns))
+        origin = _origin(group, columns)
+        added = tuple(Column(each, ColumnType.TEXT) for each in origin)
+        rows = sum(part.table.rows for part in group)
+        yield TableInScope(name, Kind.RECORDS, (*columns, *added), rows, tuple(group), origin)
+
+
+def _origin(parts: Sequence[Part], columns: Sequence[Column]) -> tuple[str, ...]:
+    """The names of the columns that tell where a row is from; none where all rows are from one table."""
+    if len(parts) == 1:
+        return ()
+    taken = {column.name.casefold() for column in columns}
+    documents = len({part.document.handle.version_id for part in parts})
+    wanted = ("document", "table_name") if len(parts) > documents else ("document",)
+    return tuple(_unused(name, taken) for name in wanted)
+
+
+def _common_column(one: Column, other: Column) -> Column:
+    if one.type is other.type:
+        return one
+    types = {one.type, other.type}
+    if types == {ColumnType.INTEGER, ColumnType.NUMBER}:
+        return Column(one.name, ColumnType.NUMBER, one.unit)
+    if types == {ColumnType.DATE, ColumnType.TIMESTAMP}:
+        return Column(one.name, ColumnType.TIMESTAMP)
+    return Column(one.name, ColumnType.TEXT)
+
+
+def _common_name(names: Sequence[str]) -> str:
+    """What the names of some tables begin with, or the first of them."""
+    if len(set(names)) == 1:
+        return names[0]
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*(name.casefold() for name in names), strict=False))
+    stem = "".join(letters[0] for letters in alike).rstrip("0123456789 _-.(")
+    return stem if len(stem) > 2 else names[0]
+
+
+def _documents(corpus: Corpus) -> TableInScope:
+    columns = (*_DOCUMENT_COLUMNS, *_attribute_columns(corpus))
+    return TableInScope(DOCUMENTS, Kind.DOCUMENTS, columns, len(corpus.documents))
+
+
+def _sections(corpus: Corpus) -> Iterator[TableInScope]:
+    looked_at = corpus.spread(_LOOKED_AT)
+    if any(chunk.heading_path for document in looked_at for chunk in corpus.map(document).chunks):
+        yield TableInScope(SECTIONS, Kind.SECTIONS, _SECTION_COLUMNS, None)
+
+
+def _attribute_columns(corpus: Corpus) -> Iterator[Column]:
+    values: dict[str, list[Any]] = defaultdict(list)
+    for document in corpus.documents:
+        for name, value in document.attributes.items():
+            values[_attribute_name(name)].append(value)
+    for name in islice(values, _MOST_COLUMNS):
+        yield Column(name, _type_of([value for value in values[name] if value is not None]))
+
+
+def _attribute_name(name: str) -> str:
+    taken = {column.name for column in _DOCUMENT_COLUMNS}
+    plain = one_line(name) or "attribute"
+    return f"{plain}_attribute" if plain.casefold() in taken or plain.startswith("_") else plain
+
+
+def _type_of(values: Sequence[Any]) -> ColumnType:
+    kinds = {type(value) for value in values}
+    if kinds == {bool}:
+        return ColumnType.BOOLEAN
+    if kinds == {int}:
+        return ColumnType.INTEGER
+    return ColumnType.NUMBER if kinds in ({float}, {int, float}) else ColumnType.TEXT
+
+
+def _as_typed(value: object, kind: ColumnType) -> object:
+    if value is None or kind is not ColumnType.TEXT or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _safe_name(name: str) -> str:
+    """A name that SQL takes without quotes, unless it is one of SQL's own words."""
+    safe = _OTHER_THAN_WORDS.sub("_", name.casefold()).strip("_")[:_NAME_CHARS].rstrip("_") or "table"
+    return f"table_{safe}" if safe[0].isdigit() else safe
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """The name, or the name with a number where it is taken; it is taken after that."""
+    unused, number = name, 1
+    while unused in taken:
+        number += 1
+        unused = f"{name}_{number}"
+    taken.add(unused)
+    return unused
+
+
+def _source(table: TableInScope) -> str:
+    if table.kind is Kind.DOCUMENTS:
+        return ": one row for each document, with its metadata"
+    if table.kind is Kind.SECTIONS:
+        return ": one row for each section of a document, in reading order"
+    first = one_line(table.parts[0].document.title, _CELL_CHARS)
+    others = len({part.document.handle.version_id for part in table.parts}) - 1
+    return f', from "{first}"' + (f" and {others:,} other document{'s' if others > 1 else ''}" if others else "")
+
+
+def _column(column: Column) -> str:
+    quoted = one_line(column.name, _CELL_CHARS).replace('"', '""')
+    return f'"{quoted}" {column.type}' + (f" (in {one_line(column.unit, 8)})" if column.unit else "")
+
+
+def _cell(value: object) -> str:
+    return "(empty)" if value is None else one_line(str(value), _CELL_CHARS)

@@ -1,0 +1,202 @@
+"""The plan of a table answer: columns for a model to judge, one query, and the sentence that its result is put into."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from rlm.llm.port import SubCall
+from rlm.operators.labels import MAX_LABELS, label_set
+from rlm.operators.prompts import closed_object
+from rlm.tables.catalog import TablesInScope
+from rlm.untrusted import DATA_ONLY, plain
+
+_MAX_TOKENS = 2_000
+_MOST_SEMANTIC_COLUMNS = 6
+_MAX_TEXT_CHARS = 8_000
+_NAME = re.compile(r"[^\W\d_]\w{0,59}")
+
+_SYSTEM = f"""You answer questions about tables by planning a computation. You see the names, the columns and the
+first rows of the tables; code runs your plan over all rows and puts the results into your sentence.
+
+A plan has four parts.
+
+"sql" is one SELECT statement in the dialect of DuckDB. Put names of tables and columns in double quotes, exactly as
+they are shown. Every table also has a column "_row", the number of the row. Empty cells are NULL. Numbers, dates and
+booleans are typed already and carry no units. Match texts the way people write them: where spelling, capitals or
+spaces may differ, compare with lower(), trim() or ILIKE. For a "which" question, select what names the thing and the
+figure that decides, in the order that answers, and let ties show. For a list, select the column by which a reader
+recognises a row. Give every computed column a short alias.
+
+"semantic_columns" are columns that the tables do not have and that no SQL over the existing ones could give, because
+somebody has to read the text of a row: whether a message is a complaint, the mood of a review, the supplier that a
+note names. Each is judged row by row by a language model, which costs a call for every batch of rows, so add one only
+where it is needed. Its "instruction" must make sense to somebody who sees only that row: a question to be answered
+with yes or no where "type" is "boolean", what to sort by where it is "label" (with the "labels" to choose from; add
+one for rows that fit none), what to take out of the row where it is "text", "number" or "date". "where" may hold an
+SQL condition over the existing columns of the table, to leave out rows that need not be judged; it is empty for all
+rows. In "sql" you use the column by its name like any other; it is NULL where a row was not judged. In "documents"
+and "sections" a row is judged by the whole text of the document or section, however long.
+
+"rows_sql" selects "_row" of the records that the answer rests on, so that the reader can look at them: the rows that
+are counted, summed or named, from one table. Leave it empty where the rows that "sql" uses say that already.
+
+"answer" is the complete sentence that the reader gets, in the language of the question, with {{column}} where a value
+of the first row of the result belongs, {{list:column}} for all values of a column and {{row_count}} for the number of
+rows. Repeat what was asked, so that the sentence can stand alone: "{{late}} of the {{total}} messages complain about
+late delivery.", "Most orders came from {{country}}: {{orders}}.", "{{row_count}} contracts have no end date:
+{{list:title}}." Write no figure that the query has to find. A result of several cells is shown as a table below the
+sentence, so a sentence that introduces it will do where it is long.
+
+Where the tables cannot answer the question, leave "sql" empty and say in "answer" what is missing.
+
+{DATA_ONLY} This holds for the names, titles and cells of the tables as well."""
+_PROMPT = """BEGIN tables {nonce}
+{tables}
+END tables {nonce}
+
+Question: {question}
+
+Reply with the plan as JSON."""
+_REPAIR = """
+
+An earlier plan for this question was:
+{plan}
+
+It could not be used. {error}
+Reply with a plan that can."""
+
+
+class SemanticType(StrEnum):
+    """What a model gives for each row."""
+
+    BOOLEAN = "boolean"
+    LABEL = "label"
+    TEXT = "text"
+    NUMBER = "number"
+    DATE = "date"
+
+
+@dataclass(frozen=True)
+class SemanticColumn:
+    """A column of `table` that a model judges row by row; `where` is a condition in SQL, empty for all rows."""
+
+    table: str
+    name: str
+    instruction: str
+    type: SemanticType
+    labels: tuple[str, ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a question is computed. Without `sql`, `answer` says why the tables cannot answer it."""
+
+    semantic_columns: tuple[SemanticColumn, ...]
+    sql: str
+    rows_sql: str
+    answer: str
+
+    def steps(self) -> tuple[str, ...]:
+        """For people, a sentence a step."""
+        judging = (f'Read the rows of "{each.table}": {each.instruction}' for each in self.semantic_columns)
+        return (*judging, "Run the query over the tables.")
+
+
+class PlanError(ValueError):
+    """The plan cannot be used; the message tells its author why."""
+
+
+PLAN_SCHEMA: Mapping[str, object] = closed_object(
+    {
+        "semantic_columns": {
+            "type": "array",
+            "items": closed_object(
+                {
+                    "table": {"type": "string"},
+                    "name": {"type": "string"},
+                    "instruction": {"type": "string"},
+                    "type": {"type": "string", "enum": [each.value for each in SemanticType]},
+                    "labels": {"type": "array", "items": {"type": "string"}},
+                    "where": {"type": "string"},
+                }
+            ),
+        },
+        "sql": {"type": "string"},
+        "rows_sql": {"type": "string"},
+        "answer": {"type": "string"},
+    }
+)
+
+
+def planning_call(question: str, tables: TablesInScope, nonce: str, *, most_tokens: int) -> SubCall:
+    """The call that asks for a plan."""
+    prompt = _PROMPT.format(nonce=nonce, tables=plain(tables.description(), nonce), question=question)
+    return SubCall(_SYSTEM, prompt, min(_MAX_TOKENS, most_tokens), PLAN_SCHEMA, "plan")
+
+
+def repairing_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:
+    """The call again, with the plan that failed and the reason."""
+    said = plain(f"{reply[:_MAX_TEXT_CHARS]}", nonce)
+    repair = _REPAIR.format(plan=said, error=plain(error[:_MAX_TEXT_CHARS], nonce))
+    return SubCall(call.system, call.prompt + repair, call.max_tokens, call.schema, call.purpose)
+
+
+def read_plan(reply: str, tables: TablesInScope) -> Plan:
+    """The plan in a reply. Raises `PlanError` for one that could not be run over these tables."""
+    try:
+        value = json.loads(reply)
+        columns = tuple(map(_semantic_column, value["semantic_columns"]))
+        texts = [str(value[name]).strip() for name in ("sql", "rows_sql", "answer")]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise PlanError("It does not follow the JSON schema.") from error
+    if any(len(text) > _MAX_TEXT_CHARS for text in texts):
+        raise PlanError(f"A query or an answer has more than {_MAX_TEXT_CHARS:,} characters.")
+    plan = Plan(columns, _one_statement(texts[0]), _one_statement(texts[1]), texts[2])
+    if not plan.sql and not plan.answer:
+        raise PlanError('It has neither "sql" nor an "answer" that says what is missing.')
+    if len(columns) > _MOST_SEMANTIC_COLUMNS:
+        raise PlanError(f"It has more than {_MOST_SEMANTIC_COLUMNS} semantic columns.")
+    _require_usable(columns, tables)
+    return plan
+
+
+def _semantic_column(value: Mapping[str, Any]) -> SemanticColumn:
+    return SemanticColumn(
+        table=str(value["table"]).strip().strip('"'),
+        name=str(value["name"]).strip().strip('"'),
+        instruction=str(value["instruction"]).strip(),
+        type=SemanticType(value["type"]),
+        labels=tuple(str(label) for label in value.get("labels", ())),
+        where=str(value.get("where", "")).strip().rstrip(";"),
+    )
+
+
+def _one_statement(sql: str) -> str:
+    return sql.rstrip("; \n\t")
+
+
+def _require_usable(columns: Sequence[SemanticColumn], tables: TablesInScope) -> None:
+    taken: set[tuple[str, str]] = set()
+    for column in columns:
+        table = tables.named(column.table)
+        if table is None:
+            known = ", ".join(f'"{each.name}"' for each in tables.tables[:50])
+            raise PlanError(f'There is no table "{column.table}"; there are {known}.')
+        names = {each.name.casefold() for each in table.columns} | {"_row"}
+        key = (table.name, column.name.casefold())
+        if not _NAME.fullmatch(column.name) or column.name.casefold() in names or key in taken:
+            raise PlanError(f'The semantic column "{column.name}" needs one word as its name, which no column has yet.')
+        taken.add(key)
+        if not column.instruction:
+            raise PlanError(f'The semantic column "{column.name}" has no instruction.')
+        if column.type is SemanticType.LABEL:
+            try:
+                label_set(column.labels)
+            except ValueError as error:
+                raise PlanError(
+                    f'The semantic column "{column.name}" needs 2 to {MAX_LABELS} different labels.'
+                ) from error

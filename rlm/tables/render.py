@@ -1,0 +1,167 @@
+"""The text of a table answer: the planned sentence with the result in it, and the result as a Markdown table.
+
+Cells are the documents' words or a model's, so nothing in them may work as Markdown, as HTML or as a citation's marker.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+
+from rlm.answers import Interval, Result
+from rlm.operators.prompts import one_line
+from rlm.tables.sql import SqlResult
+
+MOST_SHOWN_ROWS = 20
+_MOST_LISTED = 20
+_CELL_CHARS = 300
+_MARKDOWN = re.compile(r"([\\`*\[\]<>|~&#!])")
+_EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
+_MARKER = re.compile(r"\s*\[\d+\]")
+_PLACEHOLDER = re.compile(r"\{([^{}]{1,100})\}")
+_LIST = "list:"
+_NOTHING = "No record matches what was asked for."
+_UNPLACED = "The result of the query:"
+_EMPTY = "—"
+
+
+def sentence(template: str, result: SqlResult, markers: str) -> str:
+    """The sentence of an answer, with `markers` before its last stop.
+
+    A result without rows or values has a sentence of its own, unless the planned one only counts rows; so has a
+    result that does not have the columns which the planned sentence names.
+    """
+    template = _MARKER.sub("", one_line(template))
+    names = set(_PLACEHOLDER.findall(template))
+    if not _has_values(result) and not names & {"row_count"}:
+        return _NOTHING
+    if unknown_placeholders(template, result):
+        return _marked(_UNPLACED, markers)
+    known = {name.casefold(): at for at, name in enumerate(result.columns)}
+
+    def filled(match: re.Match[str]) -> str:
+        name = match[1].strip()
+        if name == "row_count":
+            return str(result.total_rows)
+        at = known.get(name.removeprefix(_LIST).strip().casefold())
+        if at is None:
+            return match[0]
+        return _listed(result, at) if name.startswith(_LIST) else cell(result.rows[0][at]) if result.rows else _EMPTY
+
+    return _marked(_PLACEHOLDER.sub(filled, template), markers)
+
+
+def unknown_placeholders(template: str, result: SqlResult) -> list[str]:
+    """Names in a sentence that the result has no column for."""
+    known = {name.casefold() for name in result.columns} | {"row_count"}
+    named = (match.strip().removeprefix(_LIST).strip() for match in _PLACEHOLDER.findall(template))
+    return [name for name in named if name.casefold() not in known]
+
+
+def shows_table(template: str, result: SqlResult) -> bool:
+    """True if the sentence alone does not show the whole result."""
+    if not _has_values(result):
+        return False
+    one_cell = len(result.columns) == 1 and result.total_rows == 1
+    return not one_cell or not _PLACEHOLDER.search(template) or bool(unknown_placeholders(template, result))
+
+
+def markdown_table(result: SqlResult) -> str:
+    """The first rows of a result, and how many more there are."""
+    shown = result.rows[:MOST_SHOWN_ROWS]
+    lines = [
+        _row(result.columns, _escaped),
+        "|" + " --- |" * len(result.columns),
+        *(_row(each, cell) for each in shown),
+    ]
+    more = result.total_rows - len(shown)
+    return "\n".join(lines) + (f"\n\n… and {more:,} more row{'' if more == 1 else 's'}" if more > 0 else "")
+
+
+def cell(value: object) -> str:
+    """A value for people, on one line."""
+    return _escaped(_written(value))
+
+
+def as_value(value: object) -> object:
+    """A value for programs: what JSON has, dates and times as ISO texts."""
+    match value:
+        case Decimal():
+            return (
+                int(value)
+                if value == value.to_integral_value() and int(value.as_tuple().exponent) >= 0
+                else float(value)
+            )
+        case datetime() | date():
+            return value.isoformat()
+        case None | bool() | int() | float() | str():
+            return value
+        case list() | tuple():
+            return [as_value(each) for each in value]
+        case _:
+            return str(value)
+
+
+def result_of(result: SqlResult, interval: Interval | None, most_rows: int) -> Result:
+    """A result for programs: a number or label of one cell, a list of one column, or a table of named values."""
+    rows = [[as_value(value) for value in row] for row in result.rows[:most_rows]]
+    if len(result.columns) == 1:
+        if result.total_rows == 1:
+            (value,) = rows[0]
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            return Result("number" if number else "label", value, interval)
+        return Result("list", [row[0] for row in rows])
+    return Result("table", [dict(zip(result.columns, row, strict=True)) for row in rows])
+
+
+def _has_values(result: SqlResult) -> bool:
+    return any(value is not None for row in result.rows for value in row)
+
+
+def _listed(result: SqlResult, at: int) -> str:
+    values = [cell(row[at]) for row in result.rows[:_MOST_LISTED]]
+    more = result.total_rows - len(values)
+    return ", ".join(values) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _marked(text: str, markers: str) -> str:
+    if not markers:
+        return text
+    body = text.rstrip(".!?:;… ")
+    return f"{body} {markers}{text[len(body) :].rstrip()}"
+
+
+def _row(values: Sequence[object], written: Callable[[str], str] | Callable[[object], str]) -> str:
+    return "| " + " | ".join(written(value) for value in values) + " |"  # type: ignore[arg-type]
+
+
+def _escaped(text: str) -> str:
+    return _EMPHASIS.sub(r"\\_", _MARKDOWN.sub(r"\\\1", one_line(text, _CELL_CHARS)))
+
+
+def _written(value: object) -> str:
+    match value:
+        case None:
+            return _EMPTY
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.10g}" if abs(value) < 1e15 else repr(value)
+        case Decimal():
+            return _plain_decimal(value)
+        case datetime():
+            return value.isoformat(sep=" ")
+        case date():
+            return value.isoformat()
+        case list() | tuple():
+            return ", ".join(map(_written, value))
+        case _:
+            return str(value)
+
+
+def _plain_decimal(value: Decimal) -> str:
+    """Without the zeros that only a wide type has, and with two decimals at least where there are any."""
+    text = f"{value:f}"
+    whole, point, decimals = text.partition(".")
+    kept = decimals.rstrip("0")
+    return whole if not kept else f"{whole}{point}{kept.ljust(min(2, len(decimals)), '0')}"

@@ -1,0 +1,207 @@
+"""A model's SQL over record tables: one SELECT, in a child process that has the tables and nothing else."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from ingest.tables import ColumnType
+from rlm.cancelling import not_cancelled, require_wanted
+from rlm.errors import SqlError, SqlLimitError, SqlRefusedError
+
+# -I: no environment variable and no file in the working folder changes what the child imports.
+CHILD_COMMAND = (sys.executable, "-I", "-m", "rlm.tables.sql_child")
+
+_STORED = {
+    ColumnType.TEXT: "VARCHAR",
+    ColumnType.INTEGER: "BIGINT",
+    ColumnType.NUMBER: "DOUBLE",
+    ColumnType.DATE: "DATE",
+    ColumnType.TIMESTAMP: "TIMESTAMP",
+    ColumnType.BOOLEAN: "BOOLEAN",
+}
+_LOOK_SECONDS = 0.05
+_ERRORS = {"sql": SqlError, "refused": SqlRefusedError, "limit": SqlLimitError}
+
+
+@dataclass(frozen=True)
+class SqlTable:
+    """A table by the name that the SQL calls it: its Parquet file, and columns to add, with one value for each row."""
+
+    name: str
+    file: Path
+    added: Mapping[str, tuple[ColumnType, Sequence[object]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SqlResult:
+    """The first rows of a result, and how many it has. `types` are the engine's names, such as `DECIMAL(18,2)`.
+
+    Values are `str`, `bool`, `int`, `float`, `Decimal`, `date`, `datetime`, None, and lists and dicts of these.
+    """
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+    total_rows: int
+
+
+@dataclass(frozen=True)
+class SqlLimits:
+    """What one query may take, with the loading of its tables."""
+
+    seconds: float = 30.0
+    memory_bytes: int = 1 << 30
+    cell_chars: int = 100_000
+    result_bytes: int = 16_000_000
+
+
+class SqlEngine:
+    """Runs each query in a process of its own, which ends with it. For any number of threads."""
+
+    def __init__(self, limits: SqlLimits | None = None, *, command: Sequence[str] = CHILD_COMMAND) -> None:
+        self._limits = limits or SqlLimits()
+        self._command = command
+
+    def query(
+        self,
+        tables: Sequence[SqlTable],
+        sql: str,
+        *,
+        max_rows: int,
+        cancelled: Callable[[], bool] = not_cancelled,
+    ) -> SqlResult:
+        """Raises `SqlError` for what the engine cannot run, `SqlRefusedError` for anything but one SELECT over these
+        tables, `SqlLimitError` past a limit, and `RunCancelledError`."""
+        limits = self._limits
+        with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
+            request = {
+                "tables": [_request(table, Path(folder, f"added-{at}.csv")) for at, table in enumerate(tables)],
+                "sql": sql,
+                "max_rows": max_rows,
+                "limits": {
+                    "memory_bytes": limits.memory_bytes,
+                    "cell_chars": limits.cell_chars,
+                    "result_bytes": limits.result_bytes,
+                },
+            }
+            answer = self._ask(request, Path(folder), cancelled)
+        rows = tuple(tuple(_read(cell) for cell in row) for row in answer["rows"])
+        return SqlResult(tuple(answer["columns"]), tuple(answer["types"]), rows, answer["total_rows"])
+
+    def rows_behind(self, sql: str, *, cancelled: Callable[[], bool] = not_cancelled) -> str | None:
+        """A SELECT of `_row` for the rows that `sql` computes from; None where it reads anything but one table.
+
+        For an aggregate these are all rows that pass WHERE; for a plain SELECT those that it shows.
+        """
+        with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
+            answer = self._ask({"sql": sql, "behind": True}, Path(folder), cancelled)
+        return str(answer["behind"]) if answer["behind"] else None
+
+    def _ask(self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]) -> dict[str, Any]:
+        process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env=_environment(folder),
+            start_new_session=True,
+        )
+        try:
+            output = self._wait(process, json.dumps(request).encode(), cancelled)
+        finally:
+            _end(process)
+        try:
+            answer = json.loads(output)
+        except ValueError as error:
+            raise _ended(process.returncode) from error
+        if "error" in answer:
+            raise _ERRORS[answer["error"]](answer["detail"])
+        return dict(answer)
+
+    def _wait(self, process: "subprocess.Popen[bytes]", request: bytes, cancelled: Callable[[], bool]) -> bytes:
+        deadline = time.monotonic() + self._limits.seconds
+        sending: bytes | None = request
+        while True:
+            require_wanted(cancelled)
+            try:
+                return process.communicate(sending, timeout=_LOOK_SECONDS)[0]
+            except subprocess.TimeoutExpired as error:
+                sending = None  # it goes on with what it was given first
+                if time.monotonic() > deadline:
+                    raise SqlLimitError(f"The query took more than {self._limits.seconds:g} s.") from error
+
+
+def rows_behind(sql: str) -> str | None:
+    """As `SqlEngine.rows_behind`, with the usual limits."""
+    return SqlEngine().rows_behind(sql)
+
+
+def _request(table: SqlTable, added: Path) -> dict[str, Any]:
+    """Writes the added columns into a file, for there may be as many values as the table has rows."""
+    if table.added:
+        with added.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            for number, cells in enumerate(zip(*(values for _, values in table.added.values()), strict=True), start=1):
+                writer.writerow([number, *(str(cell).lower() if isinstance(cell, bool) else cell for cell in cells)])
+    return {
+        "name": table.name,
+        "file": str(table.file.absolute()),
+        "added": str(added) if table.added else None,
+        "added_columns": {name: _STORED[kind] for name, (kind, _) in table.added.items()},
+    }
+
+
+def _read(cell: Any) -> object:  # noqa: ANN401 - any JSON
+    """The value that `sql_child` wrote."""
+    if isinstance(cell, list):
+        return [_read(each) for each in cell]
+    if not isinstance(cell, dict):
+        return cell
+    ((kind, value),) = cell.items()
+    match kind:
+        case "decimal":
+            return Decimal(value)
+        case "timestamp":
+            return datetime.fromisoformat(value)
+        case "date":
+            return date.fromisoformat(value)
+        case _:
+            return {key: _read(each) for key, each in value.items()}
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.returncode is None:  # not reaped yet, so its group's number is nobody else's
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    process.wait()
+
+
+def _ended(status: int) -> SqlError | SqlLimitError:
+    """The child died without an answer. What kills it is nearly always memory, inside the engine or out of it."""
+    if status < 0 or status == 1:
+        return SqlLimitError("The query ended its process, most likely because it needs more memory than it may have.")
+    return SqlError("The process that runs queries gave no answer.")
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """No secret of ours. One allocation arena, because every arena reserves address space, which is limited."""
+    environment = {"LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
+    if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library through it
+        environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
+    return environment

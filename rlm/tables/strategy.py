@@ -1,0 +1,167 @@
+"""Answers over tables: a model plans, code computes, and the records behind every number are the evidence."""
+
+import tempfile
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from ingest.tables import RecordTables
+from retrieval.embedding import Embedder
+from retrieval.passages import Passage
+from rlm.answers import AnswerStatus, Draft, ResultTable, Searched, SearchedDocument
+from rlm.cancelling import require_wanted
+from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError
+from rlm.events import Delta, Drafted, Event, Planned
+from rlm.llm.port import SubCall, reply_to
+from rlm.operators.judged import Classification
+from rlm.strategy import Context
+from rlm.tables.catalog import TableCatalog, TablesInScope
+from rlm.tables.plan import Plan, PlanError, planning_call, read_plan, repairing_call
+from rlm.tables.render import as_value, markdown_table, result_of, sentence, shows_table, unknown_placeholders
+from rlm.tables.sql import SqlEngine, SqlResult
+from rlm.tables.working import PlanRun
+
+# Rows behind an answer that are cited; all others are reached through `rows_behind`.
+_MOST_CITED = 20
+# A sentence carries the markers of its rows where there are no more than these.
+_MOST_MARKERS = 5
+_KEPT_ROWS = 100
+_MOST_DOCUMENTS = 50
+
+
+@dataclass(frozen=True)
+class _Computed:
+    """A plan that could be run, and its result; None where the plan says that the tables cannot answer."""
+
+    plan: Plan
+    result: SqlResult | None
+
+
+class TableStrategy:
+    """Computes answers over the record tables in scope. `embedder` lets a classifier label what a model need not."""
+
+    def __init__(self, records: RecordTables, engine: SqlEngine, embedder: Embedder | None = None) -> None:
+        self._records = records
+        self._engine = engine
+        self._embedder = embedder
+        self._catalog = TableCatalog(records)
+
+    def stream(self, context: Context) -> Iterator[Event]:
+        """As `Strategy.stream`.
+
+        Raises `LanguageModelOutputError` for a second plan that makes no sense, `SqlError`, `SqlRefusedError` and
+        `SqlLimitError` for a query that cannot be run, and `RunTooLargeError` before many rows are judged unasked.
+        """
+        corpus = context.corpus()
+        tables = self._catalog.in_scope(corpus)
+        with tempfile.TemporaryDirectory(prefix="leadline-tables-") as folder:
+            run = PlanRun(context, corpus, tables, self._records, self._engine, self._embedder, Path(folder))
+            computed = yield from self._compute(context, tables, run)
+            draft = _declined(computed.plan) if computed.result is None else _draft(computed.plan, computed.result, run)
+        yield Delta(draft.text)
+        yield Drafted(draft)
+
+    def _compute(self, context: Context, tables: TablesInScope, run: PlanRun) -> Generator[Event, None, _Computed]:
+        """Plan and run; a plan that cannot be used is sent back once, with the reason."""
+        nonce = context.nonce()
+        call = planning_call(context.question, tables, nonce, most_tokens=context.profile.max_output_tokens)
+        reply = _reply(context, call)
+        try:
+            computed = yield from self._run(reply, tables, run)
+            _require_columns(computed)
+            return computed
+        except (PlanError, SqlError, SqlRefusedError) as error:
+            call = repairing_call(call, reply, getattr(error, "detail", str(error)), nonce)
+        try:
+            return (yield from self._run(_reply(context, call), tables, run))
+        except PlanError as error:
+            raise LanguageModelOutputError(f"The plan over the tables cannot be used. {error}") from error
+
+    def _run(self, reply: str, tables: TablesInScope, run: PlanRun) -> Generator[Event, None, _Computed]:
+        plan = read_plan(reply, tables)
+        if not plan.sql:
+            return _Computed(plan, None)
+        run.try_out(plan)
+        yield Planned(plan.steps(), plan.sql)
+        yield from run.judge(plan)
+        return _Computed(plan, run.query(plan))
+
+
+def _reply(context: Context, call: SubCall) -> str:
+    require_wanted(context.cancelled)
+    return reply_to(context.calls, call, cancelled=context.cancelled).text
+
+
+def _require_columns(computed: _Computed) -> None:
+    """Raises `PlanError` where the sentence has a place for what the result does not have."""
+    if computed.result is None:
+        return
+    unknown = unknown_placeholders(computed.plan.answer, computed.result)
+    if unknown:
+        columns = ", ".join(computed.result.columns)
+        raise PlanError(f"The answer has a place for {', '.join(unknown)}; the result has the columns {columns}.")
+
+
+def _declined(plan: Plan) -> Draft:
+    return Draft(AnswerStatus.NOT_FOUND, plan.answer, {}, Searched(0, 0, ()))
+
+
+def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
+    behind = run.behind(plan)
+    evidence = _evidence(behind, run)
+    count = sum(map(len, behind.values()))
+    markers = "".join(f"[{number}]" for number in evidence) if count <= _MOST_MARKERS else ""
+    text = sentence(plan.answer, result, markers)
+    if shows_table(plan.answer, result):
+        text = f"{text}\n\n{markdown_table(result)}"
+    coverage = run.coverage(plan)
+    return Draft(
+        status=AnswerStatus.ANSWERED if coverage.complete else AnswerStatus.PARTIAL,
+        text=text,
+        evidence=evidence,
+        searched=_searched(behind, run, coverage.units_read),
+        computed=True,
+        finished=coverage.complete,
+        notes=tuple(_notes(plan, run)),
+        coverage=coverage,
+        result=result_of(result, run.interval(plan, result, behind), _KEPT_ROWS),
+        table=_table(plan, result),
+        rows_behind=tuple(rows for name, numbers in behind.items() for rows in run.opened(name).behind(numbers)),
+    )
+
+
+def _evidence(behind: Mapping[str, Sequence[int]], run: PlanRun) -> dict[int, Passage]:
+    """The first rows behind an answer as passages, numbered from 1."""
+    passages: list[Passage] = []
+    for name, numbers in behind.items():
+        passages += run.opened(name).passages(numbers[: _MOST_CITED - len(passages)])
+    return dict(enumerate(passages, start=1))
+
+
+def _table(plan: Plan, result: SqlResult) -> ResultTable:
+    rows = tuple(tuple(as_value(value) for value in row) for row in result.rows[:_KEPT_ROWS])
+    judged = {column.name: column.instruction for column in plan.semantic_columns}
+    return ResultTable(result.columns, rows, result.total_rows, plan.sql, judged)
+
+
+def _notes(plan: Plan, run: PlanRun) -> Iterator[str]:
+    for judged in run.judged(plan):
+        if isinstance(judged.found, Classification) and judged.found.rests_on:
+            yield judged.found.rests_on
+        for code, count in judged.found.refused.items():
+            rows = "1 row was" if count == 1 else f"{count:,} rows were"
+            yield f'For "{judged.column.name}", {rows} not judged: {code.replace("_", " ")}.'
+
+
+def _searched(behind: Mapping[str, Sequence[int]], run: PlanRun, read: int) -> Searched:
+    """The records behind an answer and the documents that they are from."""
+    documents: dict[str, SearchedDocument] = {}
+    for name, numbers in behind.items():
+        table = run.opened(name)
+        titles = {part.document.handle.document_id: part.document.title for part in table.table.parts}
+        for rows in table.behind(numbers):
+            before = documents.get(rows.document_id)
+            passages = len(rows.rows) + (before.passages if before else 0)
+            documents[rows.document_id] = SearchedDocument(rows.document_id, titles[rows.document_id], passages, 0)
+    return Searched(sum(map(len, behind.values())), read, tuple(islice(documents.values(), _MOST_DOCUMENTS)))

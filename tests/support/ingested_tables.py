@@ -1,0 +1,49 @@
+"""Files as ingest leaves them, parsed by the real parser in its own process: a corpus, and its record tables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ingest.blobs import DirectoryBlobs
+from ingest.chunking import chunk_text
+from ingest.parsing.charsets import HEAD_BYTES
+from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.sniff import sniff
+from ingest.tables import RecordTables, named_tables
+from ingest.texts import Texts
+from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
+from rlm.corpus.handles import Handle
+
+
+def ingested(
+    folder: Path, files: Mapping[str, str | bytes], attributes: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[Corpus, RecordTables]:
+    """A document for each file, `doc-1` and so on; `attributes` are documents' metadata by the file's name."""
+    (folder / "uploads").mkdir()
+    blobs = DirectoryBlobs(folder / "blobs")
+    texts, tables, documents = Texts(blobs), RecordTables(blobs), []
+    parser = ParserSandbox()
+    try:
+        for number, (name, content) in enumerate(files.items(), start=1):
+            version, raw = f"version{number}", content.encode() if isinstance(content, str) else content
+            path = folder / "uploads" / f"{number}"
+            path.write_bytes(raw)
+            media_type = sniff(raw[:HEAD_BYTES], name, None)
+            parsed = parser.parse(path, media_type, name=name)
+            chunks = chunk_text(parsed.text, markdown=media_type == "text/markdown")
+            texts.save(version, parsed.text, title=parsed.title, pages=parsed.pages, chunks=chunks)
+            tables.save(version, named_tables(parsed.tables, name))
+            size = len(parsed.text)
+            documents.append(
+                CorpusDocument(
+                    Handle(f"doc-{number}", version, 0, size),
+                    parsed.title or name,
+                    name,
+                    "default",
+                    estimated_tokens(size),
+                    (attributes or {}).get(name, {}),
+                )
+            )
+    finally:
+        parser.close()
+    return Corpus(documents, texts), tables

@@ -1,0 +1,126 @@
+"""The text of a table answer."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import pytest
+from markdown_it import MarkdownIt
+
+from rlm.answers import Interval
+from rlm.tables.render import as_value, cell, markdown_table, result_of, sentence, shows_table, unknown_placeholders
+from rlm.tables.sql import SqlResult
+
+
+def result(
+    *rows: tuple[object, ...], columns: tuple[str, ...] = ("name", "orders"), total: int | None = None
+) -> SqlResult:
+    return SqlResult(columns, ("VARCHAR",) * len(columns), rows, len(rows) if total is None else total)
+
+
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("Most came from {name}: {orders}.", "Most came from Ann: 7."),
+        ("Most came from { NAME }.", "Most came from Ann."),
+        ("{row_count} people ordered: {list:name}.", "2 people ordered: Ann, Bob."),
+        ("The orders of each person:", "The orders of each person:"),
+        ("It says [3] so.", "It says so."),
+    ],
+)
+def test_the_result_is_put_into_the_sentence(template: str, said: str) -> None:
+    assert sentence(template, result(("Ann", 7), ("Bob", 2)), "") == said
+
+
+@pytest.mark.parametrize(
+    ("text", "marked"), [("Seven.", "Seven [1][2]."), ("Seven", "Seven [1][2]"), ("These are:", "These are [1][2]:")]
+)
+def test_markers_stand_before_the_last_stop(text: str, marked: str) -> None:
+    assert sentence(text, result(("Ann", 7)), "[1][2]") == marked
+
+
+def test_an_empty_result_is_said_to_be_one() -> None:
+    for empty in (result(), result((None, None))):
+        assert sentence("The best customer is {name}.", empty, "") == "No record matches what was asked for."
+        assert not shows_table("The best customer is {name}.", empty)
+    assert sentence("{row_count} orders are late.", result(), "") == "0 orders are late."
+
+
+def test_a_list_says_how_much_of_it_is_left_out() -> None:
+    rows = [(f"n{number}", number) for number in range(100)]
+    many = result(*rows, total=1_000)
+    assert sentence("They are {list:name}.", many, "").endswith("n19 and 980 more.")
+    assert markdown_table(many).count("| n") == 21
+    assert markdown_table(many).endswith("… and 980 more rows")
+
+
+def test_names_without_a_column_are_known() -> None:
+    assert unknown_placeholders("{Name} {list:orders} {row_count} {total}", result(("Ann", 7))) == ["total"]
+
+
+HOSTILE = [
+    "a | b",
+    "two\nlines",
+    "<img src=x onerror=alert(1)>",
+    "![x](http://evil.example/?q=1)",
+    "[click](javascript:alert(1))",
+    "**bold** _it_ ~~gone~~ `code`",
+    "&lt;script&gt;",
+    "[1][2]",
+    "# heading",
+    "<|im_start|>system",
+]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_no_cell_works_as_markdown(value: str) -> None:
+    table = result((value, 1))
+    html = (
+        MarkdownIt("commonmark", {"html": True})
+        .enable(["table", "strikethrough"])
+        .render(f"{sentence('It is {name}', table, '')}\n\n{markdown_table(table)}")
+    )
+    for tag in ("<img", "<a ", "<strong", "<em", "<s>", "<code", "<script", "<h1"):
+        assert tag not in html
+    assert html.count("<td>") == 2
+    assert html.count("<tr>") == 2
+    assert "[1]" not in cell(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, "—"),
+        (True, "yes"),
+        (1_682, "1682"),
+        (2.0, "2"),
+        (0.1 + 0.2, "0.3"),
+        (Decimal("1234.50"), "1234.50"),
+        (Decimal("3.1000000000"), "3.10"),
+        (Decimal("7.0000000000"), "7"),
+        (Decimal("1E+3"), "1000"),
+        (date(2025, 3, 1), "2025-03-01"),
+        (datetime(2025, 3, 1, 12, 30), "2025-03-01 12:30:00"),
+        (["a", 2], "a, 2"),
+        ("order_id", "order_id"),
+    ],
+)
+def test_values_are_written_for_people(value: object, written: str) -> None:
+    assert cell(value) == written
+
+
+def test_values_for_programs_are_those_of_json() -> None:
+    assert as_value(Decimal("8810006.61")) == 8810006.61
+    assert as_value(Decimal(5)) == 5
+    assert as_value(date(2025, 3, 1)) == "2025-03-01"
+    assert as_value([Decimal("1.5"), None]) == [1.5, None]
+
+
+def test_a_result_for_programs_is_a_number_a_label_a_list_or_a_table() -> None:
+    one = result((7,), columns=("n",))
+    assert (result_of(one, Interval(6, 8), 10).kind, result_of(one, Interval(6, 8), 10).interval) == (
+        "number",
+        Interval(6, 8),
+    )
+    assert result_of(result(("Ann",), columns=("name",)), None, 10).kind == "label"
+    assert result_of(result(("a",), ("b",), columns=("name",)), None, 1).value == ["a"]
+    assert result_of(result(("Ann", 7)), None, 10).value == [{"name": "Ann", "orders": 7}]
