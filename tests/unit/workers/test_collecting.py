@@ -6,10 +6,15 @@ import pytest
 
 from ingest.documents import JobKind, VersionState
 from ingest.errors import DamagedDocumentError, LeaseLostError
+from ingest.tables import RecordTables
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book
 from tests.support.harbour import Harbour, no
 from workers.errors import failure
+
+
+def _keys(harbour: Harbour, folder: str) -> list[str]:
+    return list(harbour.blobs.keys(folder))
 
 
 def test_nothing_is_removed_of_a_version_that_is_in_use(harbour: Harbour) -> None:
@@ -61,6 +66,26 @@ def test_a_receipt_counts_what_was_removed_and_is_the_same_again(harbour: Harbou
     assert receipt.collected
     assert (harbour.index.kept, list(tmp_path.glob("blobs/*/*/*"))) == ({}, [])
     assert harbour.collector.delete("ann", document.id) == receipt
+
+
+def test_record_tables_are_there_before_a_version_is_searchable_and_go_with_it(harbour: Harbour) -> None:
+    tables = RecordTables(harbour.blobs)
+    document = harbour.upload("id,name\n1,Ann\n2,Bob", "people.csv")
+    written: list[int] = []
+
+    def look(method: str) -> None:
+        if method == "upsert":
+            written.append(len(tables.rows(document.version.id, 0, range(1, 9))))
+
+    harbour.index.fault = look
+    harbour.work_off()
+    assert set(written) == {2}
+    (table,) = tables.tables(document.version.id)
+    assert (table.name, table.rows) == ("people", 2)
+    kept = [key for folder in ("original", "text", "tables") for key in _keys(harbour, folder)]
+    on_disk = sum(len(harbour.blobs.read(key)) for key in kept)
+    assert harbour.collector.delete("ann", document.id).bytes_removed == on_disk
+    assert _keys(harbour, "tables") == []
 
 
 def test_a_document_is_deleted_though_the_index_is_away_and_collected_when_it_is_back(harbour: Harbour) -> None:

@@ -7,8 +7,10 @@ import pytest
 
 from ingest.catalog.leftovers import Leftovers
 from ingest.documents import JobKind, VersionState
+from ingest.tables import RecordTables
 from tests.support.books import book
 from tests.support.harbour import Harbour, no
+from tests.support.record_tables import parsed_from
 from workers.upkeep import FORGOTTEN_SECONDS, Removed, upkeep
 
 
@@ -41,7 +43,9 @@ def test_a_version_that_the_catalog_never_knew_is_an_orphan(harbour: Harbour) ->
     chunk = next(iter(harbour.index.kept.values()))
     stray = type(chunk)(**{**vars(chunk), "id": "stray", "version_id": "unknown"})
     harbour.index.upsert([stray], [harbour.shop.sparse.document("stray")])
+    RecordTables(harbour.blobs).save("unknown", parsed_from("id,name\n1,Ann\n2,Bob", "text/csv"))
     assert tidy(harbour).orphan_chunks == 1
+    assert list(harbour.blobs.keys("tables")) == []
     assert chunk.id in harbour.index.kept
 
 
