@@ -24,6 +24,7 @@ MAX_TABLES = 100
 LIST_FILE = "tables.json"
 
 _LIST_BYTES = 64_000_000
+_SETTLED_AFTER = 100  # rows after which columns that turned out to be text are not looked at again
 _ROWS_BYTES = 1 << 32
 _STORED = {
     ColumnType.TEXT: re.compile("VARCHAR"),
@@ -118,12 +119,15 @@ def _rows_until(table: FoundTable, deadline: float) -> Iterator[TableRow]:
 
 def _typed(table: FoundTable, deadline: float) -> _Typed:
     typings = [ColumnTyping() for _ in table.columns]
+    open_typings = list(enumerate(typings))
     rows = 0
     for row in _rows_until(table, deadline):
         rows += 1
-        for typing, cell in zip(typings, row.cells, strict=True):
-            if cell:
+        for at, typing in open_typings:
+            if cell := row.cells[at]:
                 typing.see(cell)
+        if rows % _SETTLED_AFTER == 0:
+            open_typings = [(at, typing) for at, typing in open_typings if not typing.is_settled]
     commas = any(typing.has_decimal_commas for typing in typings)
     prefer_comma = commas and not any(typing.has_decimal_points for typing in typings)
     return _Typed(table, tuple(typing.type(prefer_comma=prefer_comma) for typing in typings), rows)
