@@ -92,11 +92,11 @@ class PlanRun:
 
         Where neither tells, they are all rows of the tables that the query names.
         """
-        for sql in filter(None, (plan.rows_sql, self._engine.rows_behind(plan.sql, cancelled=self._context.cancelled))):
-            named = self._tables.mentioned(sql)
-            found = self._row_numbers(named[0].name, sql, plan) if named else None
-            if found is not None:
-                return {named[0].name: found}
+        found = self._row_numbers(plan.rows_sql, plan)
+        if found is None:
+            found = self._row_numbers(self._engine.rows_behind(plan.sql, cancelled=self._context.cancelled), plan)
+        if found is not None:
+            return found
         named = self._tables.mentioned(plan.sql)
         return {table.name: list(range(1, self._open(table.name).rows + 1)) for table in named}
 
@@ -187,15 +187,18 @@ class PlanRun:
             for column in own
         }
 
-    def _row_numbers(self, name: str, sql: str, plan: Plan) -> list[int] | None:
-        """The rows of a table that a query gives; None where it cannot be run, or gives something else."""
-        rows = self._open(name).rows
+    def _row_numbers(self, sql: str | None, plan: Plan) -> dict[str, list[int]] | None:
+        """The rows that a query gives, by its first table; None where it cannot be run, or gives something else."""
+        named = self._tables.mentioned(sql or "")
+        if not sql or not named:
+            return None
+        rows = self._open(named[0].name).rows
         try:
             found = self._run(sql, plan, judged=True, most_rows=max(1, min(rows, _MOST_ROWS_BEHIND)))
         except (SqlError, SqlRefusedError):
             return None
         right = [column.casefold() for column in found.columns] == [ROW_NUMBER]
-        return list(dict.fromkeys(_numbers(found, rows))) if right else None
+        return {named[0].name: list(dict.fromkeys(_numbers(found, rows)))} if right else None
 
     def _open(self, name: str) -> OpenedTable:
         table = self._tables.named(name)
