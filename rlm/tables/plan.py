@@ -48,8 +48,8 @@ are counted, summed or named. They come from one table; other tables stand only 
 of the first row of the result belongs, {{list:column}} for all values of a column and {{row_count}} for the number of
 rows. Repeat what was asked, so that the sentence can stand alone: "{{late}} of the {{total}} messages complain about
 late delivery.", "Most orders came from {{country}}: {{orders}}.", "{{row_count}} contracts have no end date:
-{{list:title}}." Write no figure that the query has to find. A result of several cells is shown as a table below the
-sentence, so a sentence that introduces it will do where it is long.
+{{list:title}}." Write no figure that the query has to find. What the sentence does not show of the
+result stands below it as a table, so for a long one a sentence that introduces the table will do.
 
 Where the tables cannot answer the question, leave "sql" empty and say in "answer" what is missing.
 

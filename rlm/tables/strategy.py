@@ -3,13 +3,12 @@
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from ingest.tables import RecordTables
 from retrieval.embedding import Embedder
 from retrieval.passages import Passage
-from rlm.answers import AnswerStatus, Draft, ResultTable, Searched, SearchedDocument
+from rlm.answers import AnswerStatus, Draft, ResultTable, Searched
 from rlm.cancelling import require_wanted
 from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError
 from rlm.events import Delta, Drafted, Event, Planned
@@ -120,9 +119,9 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
         status=AnswerStatus.ANSWERED if coverage.complete else AnswerStatus.PARTIAL,
         text=text,
         evidence=evidence,
-        searched=_searched(behind, run, coverage.units_read),
+        searched=Searched(count, coverage.units_read, run.documents(behind)[:_MOST_DOCUMENTS]),
         computed=True,
-        finished=coverage.complete,
+        finished=not any("budget_exhausted" in judged.found.refused for judged in run.judged(plan)),
         notes=tuple(_notes(plan, run)),
         coverage=coverage,
         result=result_of(result, run.interval(plan, result, behind), _KEPT_ROWS),
@@ -152,16 +151,3 @@ def _notes(plan: Plan, run: PlanRun) -> Iterator[str]:
         for code, count in judged.found.refused.items():
             rows = "1 row was" if count == 1 else f"{count:,} rows were"
             yield f'For "{judged.column.name}", {rows} not judged: {code.replace("_", " ")}.'
-
-
-def _searched(behind: Mapping[str, Sequence[int]], run: PlanRun, read: int) -> Searched:
-    """The records behind an answer and the documents that they are from."""
-    documents: dict[str, SearchedDocument] = {}
-    for name, numbers in behind.items():
-        table = run.opened(name)
-        titles = {part.document.handle.document_id: part.document.title for part in table.table.parts}
-        for rows in table.behind(numbers):
-            before = documents.get(rows.document_id)
-            passages = len(rows.rows) + (before.passages if before else 0)
-            documents[rows.document_id] = SearchedDocument(rows.document_id, titles[rows.document_id], passages, 0)
-    return Searched(sum(map(len, behind.values())), read, tuple(islice(documents.values(), _MOST_DOCUMENTS)))

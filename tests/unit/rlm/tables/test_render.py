@@ -45,6 +45,22 @@ def test_an_empty_result_is_said_to_be_one() -> None:
     assert sentence("{row_count} orders are late.", result(), "") == "0 orders are late."
 
 
+@pytest.mark.parametrize(
+    ("template", "rows", "shown"),
+    [
+        ("{name} ordered {orders}.", 1, False),
+        ("{name} ordered most.", 1, True),
+        ("These did:", 1, True),
+        ("{name} ordered {orders}.", 2, True),
+        ("{list:name} ordered {list:orders}.", 2, False),
+        ("{list:name} ordered {list:orders}.", 30, True),
+        ("{name} ordered {orders} of {total}.", 1, True),
+    ],
+)
+def test_a_table_shows_what_the_sentence_does_not(template: str, rows: int, shown: bool) -> None:
+    assert shows_table(template, result(*[("Ann", 7)] * rows)) is shown
+
+
 def test_a_list_says_how_much_of_it_is_left_out() -> None:
     rows = [(f"n{number}", number) for number in range(100)]
     many = result(*rows, total=1_000)
