@@ -3,49 +3,67 @@ PYTHON ?= python3
 VENV ?= .venv
 PIP_OPTIONS ?=
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+INSTALL = $(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable
+PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# Each has what the one before it has, and more.
+RUNS := $(VENV)/.installed-run
+TESTS := $(VENV)/.installed-test
+ALL := $(VENV)/.installed-all
 
 .DEFAULT_GOAL := help
 
 help:  ## Show what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-$(STAMP): pyproject.toml
+$(RUNS): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Leadline needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d: say `make PYTHON=python3.11 $(MAKECMDGOALS)`." % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable '.[embedded,cluster,sentence-transformers,test]'
-	@touch $(STAMP)
+	$(INSTALL) '.[embedded]'
+	@touch $@
 
-setup: $(STAMP)  ## Create the environment and install everything into it
+$(TESTS): $(RUNS)
+	$(INSTALL) '.[embedded,cluster,test]'
+	@touch $@
 
-models: $(STAMP)  ## Fetch and verify the model files (once, about 1.2 GB)
+$(ALL): $(TESTS)
+	$(INSTALL) '.[embedded,cluster,test,test-torch]'
+	@touch $@
+
+setup: $(RUNS)  ## Create the environment, with what the service needs in it
+
+setup-test: $(TESTS)  ## Install what `make test` and `make check` need, too
+
+setup-all: $(ALL)  ## Install what `make test-all` needs, too: sentence-transformers and torch
+
+models: $(RUNS)  ## Fetch and verify the model files (once, about 1.2 GB)
 	$(BIN)/leadline models fetch
 
-run: $(STAMP)  ## Start the service on http://127.0.0.1:8000 (sets up and fetches models first)
+run: $(RUNS)  ## Start the service on http://127.0.0.1:8000 (sets up and fetches models first)
 	$(BIN)/leadline up
 
-test: $(STAMP)  ## Run the tests (sets up and fetches models first)
-	$(BIN)/leadline models fetch
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+test: $(TESTS) models  ## Run the tests that take minutes together (sets up and fetches models first)
+	$(PYTEST) -m 'not (slow or torch or long)'
 
-test-long: $(STAMP)  ## Run the tests that take minutes each (LEADLINE_DATA: a folder of judged collections)
-	$(BIN)/leadline models fetch
+test-all: test $(ALL)  ## Run these and all others but the longest: faults, kills, long ones, those that need torch
+	$(PYTEST) -m '(slow or torch) and not long'
+
+test-long: $(TESTS) models  ## Run the tests that take minutes each (LEADLINE_DATA: a folder of judged collections)
 	$(BIN)/python -m pytest -m long
 
-check: lint types imports packaging  ## Lint, format, types, import rules, packaging: what CI runs
+check: lint types imports packaging  ## Lint, format, types, import rules, packaging: what CI runs first
 
-lint: $(STAMP)
+lint: $(TESTS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(STAMP)
+types: $(TESTS)
 	$(BIN)/mypy
 
-imports: $(STAMP)
+imports: $(TESTS)
 	$(BIN)/lint-imports
 
-packaging: $(STAMP)
+packaging: $(TESTS)
 	$(BIN)/python -m pytest -q tests/unit/test_packaging.py
 
-.PHONY: help setup models run test test-long check lint types imports packaging
+.PHONY: help setup setup-test setup-all models run test test-all test-long check lint types imports packaging

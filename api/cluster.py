@@ -4,23 +4,27 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from api.language_model import open_language_model
+from rlm.tables.sql import SqlEngine
+
+from api.answering import make_answering
+from api.language_model import model_costs, open_language_model
 from api.reranking import open_reranking
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.intake import Intake
+from ingest.tables import RecordTables
 from retrieval.models.store import ModelStore
 from retrieval.query_cache import CachedSearcher
 from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
 from rlm.answering import Answering, LanguageModel
-from rlm.build import Library
+from rlm.build import Parts as AnswerParts
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
 from workers.cluster import OpenAnswers, OpenEncoders, Parts, configured_encoders, open_parts
-from workers.collecting import Collector
+from workers.deletion import Deleter
 from workers.enqueue.celery_app import make_app
 from workers.enqueue.celery_doorbell import CeleryDoorbell
 from workers.settings import ClusterSettings
@@ -51,9 +55,11 @@ def open_cluster(
             runs=parts.runs,
             keys=parts.keys,
             batches=parts.batches,
+            conversations=parts.conversations,
             feed=parts.feed,
             blobs=parts.blobs,
             texts=parts.texts,
+            record_tables=RecordTables(parts.blobs),
             intake=Intake(
                 parts.catalog,
                 parts.blobs,
@@ -65,9 +71,10 @@ def open_cluster(
             searcher=asking.searcher,
             rewriting=asking.rewriting,
             answering=asking.answering,
+            model_costs=model_costs(settings),
             doorbell=doorbell,
             require_index=parts.generations.require_ready,
-            delete=Collector(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
+            delete=Deleter(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
         )
         try:
             yield services
@@ -111,9 +118,18 @@ def _asking(settings: Settings, parts: Parts, language_model: LanguageModel | No
             stack.callback(reranking.close)
         bare = Searcher(parts.generations, parts.sparse, KeptVisibility(parts.catalog), parts.texts, reranking)
         searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
-        library = Library(parts.catalog, parts.texts, parts.generations.encoder(), sandbox, parts.replies)
+        making = AnswerParts(
+            parts.catalog,
+            parts.texts,
+            RecordTables(parts.blobs),
+            SqlEngine(),
+            sub_calls,
+            parts.generations.encoder(),
+            sandbox,
+            parts.replies,
+        )
         yield _Asking(
             searcher,
             RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
-            Answering(searcher, language_model, library, sub_calls),
+            make_answering(settings, searcher, language_model, making, stack),
         )

@@ -12,18 +12,20 @@ from typing import IO
 
 import structlog
 
-from api.language_model import open_language_model
+from api.answering import make_answering
+from api.language_model import model_costs, open_language_model
 from api.reranking import open_reranking
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database, sqlite_url
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.deletions import Leftovers
+from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -31,6 +33,7 @@ from ingest.errors import DataFolderBusyError
 from ingest.feed import LocalFeed
 from ingest.intake import Intake
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.embedding import Embedder
@@ -42,20 +45,21 @@ from retrieval.query_cache import CachedSearcher
 from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
-from rlm.answering import Answering, LanguageModel
-from rlm.build import Library
+from rlm.answering import LanguageModel
+from rlm.build import Parts
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
-from workers.building import open_builder
-from workers.collecting import Collector
+from rlm.tables.sql import SqlEngine
+from workers.deletion import CollectTask, Deleter
+from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
-from workers.ingesting import IngestTask
-from workers.reconcile import reconcile
-from workers.runs import RunTask
-from workers.tasks import CollectTask, EmbedTask, Workshop
+from workers.generation_builder import open_builder
+from workers.ingest_task import IngestTask
+from workers.run_task import RunTask
 from workers.threads import WorkerThreads
-from workers.upkeep import upkeep
+from workers.upkeep import reconcile, remove_orphans
+from workers.worker_deps import WorkerDeps
 
 log = structlog.get_logger(__name__)
 
@@ -155,7 +159,7 @@ def _assemble(
     texts = Texts(blobs)
 
     sparse = build.sparse_encoder()
-    records = Records(engine)
+    records = GenerationRecords(engine)
     first = encoders.named(settings.encoder)
     active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
     require_fit(active, encoders, sparse, chosen=settings.encoder)
@@ -166,7 +170,7 @@ def _assemble(
     if crashed:
         with generations.active() as made:
             behind = reconcile(catalog, jobs, made.index)
-        upkeep(Leftovers(engine), generations, blobs, texts)
+        remove_orphans(Leftovers(engine), generations, blobs, texts)
         log.info("the last process ended without closing", versions_indexed_again=len(behind))
     recovered = jobs.recover(all_running=True)
     if recovered:
@@ -177,7 +181,7 @@ def _assemble(
     scratch.mkdir()
     parser = ParserSandbox(scratch=scratch)
     stack.callback(parser.close)
-    shop = Workshop(catalog, jobs, blobs, texts, generations, sparse, blobs.path)
+    deps = WorkerDeps(catalog, jobs, blobs, texts, generations, sparse, blobs.path)
     doorbell = ThreadDoorbell()
     reranking = open_reranking(settings, ModelStore(settings.models))
     if reranking is not None:
@@ -189,18 +193,21 @@ def _assemble(
     stack.callback(sub_calls.close)
     sandbox = build_sandbox(settings.sandbox)
     stack.callback(sandbox.close)
-    library = Library(catalog, texts, generations.encoder(), sandbox, replies)
-    answering = Answering(searcher, language_model, library, sub_calls)
+    tables = RecordTables(blobs)
+    parts = Parts(catalog, texts, tables, SqlEngine(), sub_calls, generations.encoder(), sandbox, replies)
+    conversations = Conversations(engine)
+    answering = make_answering(settings, searcher, language_model, parts, stack)
     workers = WorkerThreads(
         jobs,
-        [IngestTask(shop, parser)],
-        EmbedTask(shop),
-        CollectTask(shop),
+        [IngestTask(deps, parser)],
+        EmbedTask(deps),
+        CollectTask(deps),
         doorbell,
         has_room=blobs.has_room_to_work,
         answer=RunTask(jobs, RunLog(engine, announce=feed.announce), answering),
         runs_at_once=settings.runs_at_once,
-        open_builder=lambda stopping, slice_over: open_builder(records, shop, stopping, slice_over)[0],
+        tidy=lambda: conversations.forget_old(settings.retention),
+        open_builder=lambda stopping, slice_over: open_builder(records, deps, stopping, slice_over)[0],
     )
     services = Services(
         settings=settings,
@@ -208,10 +215,12 @@ def _assemble(
         jobs=jobs,
         keys=ApiKeys(engine),
         batches=batches,
+        conversations=conversations,
         feed=feed,
         runs=Runs(engine, announce=feed.announce),
         blobs=blobs,
         texts=texts,
+        record_tables=tables,
         intake=Intake(
             catalog,
             blobs,
@@ -223,8 +232,9 @@ def _assemble(
         searcher=searcher,
         rewriting=RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
         answering=answering,
+        model_costs=model_costs(settings),
         doorbell=doorbell,
-        delete=Collector(catalog, generations, texts, blobs).delete,
+        delete=Deleter(catalog, generations, texts, blobs).delete,
         require_index=generations.require_ready,
     )
     return services, workers

@@ -15,7 +15,7 @@ from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.errors import DataFolderBusyError, GenerationStateError
 from ingest.generations import BuildProgress, Generation, GenerationState
@@ -26,12 +26,12 @@ from retrieval.encoders import Encoders
 from retrieval.generations import IndexStore
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
-from workers.building import open_builder
 from workers.cluster import OpenEncoders, configured_encoders, open_parts
-from workers.moving import Mover
+from workers.generation_builder import open_builder
+from workers.generation_switcher import GenerationSwitcher
 from workers.settings import ClusterSettings
-from workers.tasks import Workshop
 from workers.verify import Verified, Verifier
+from workers.worker_deps import WorkerDeps
 
 __all__ = ["IndexAccess", "Verified", "Watch", "open_index_access"]
 
@@ -43,30 +43,30 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class IndexAccess:
-    """`shop` is None where another process has the data folder, or where nothing of the index is to be opened."""
+    """`deps` is None where another process has the data folder, or where nothing of the index is to be opened."""
 
-    records: Records
+    records: GenerationRecords
     catalog: Catalog
     encoders: Encoders
     sparse: SparseEncoder
     store: IndexStore
-    shop: Workshop | None
+    deps: WorkerDeps | None
     generations: OpenGenerations | None
     still_served: Callable[[], bool] = lambda: True
 
-    def mover(self, watch: Watch) -> Mover:
-        return Mover(self.records, lambda: self._complete(watch))
+    def switcher(self, watch: Watch) -> GenerationSwitcher:
+        return GenerationSwitcher(self.records, lambda: self._complete(watch))
 
     def verify(
         self, generation: Generation, *, sample: int, seed: int, advanced: Callable[[int, int], None]
     ) -> Verified:
         """Raises `DataFolderBusyError` while a service has the folder."""
-        if self.shop is None or self.generations is None:
+        if self.deps is None or self.generations is None:
             raise DataFolderBusyError(
                 "A running service has the data folder and its index open.", hint="Stop it, and verify then."
             )
         with self.generations.of(generation.id) as made:
-            verifier = Verifier(self.catalog, self.records, self.shop.texts, self.sparse, made)
+            verifier = Verifier(self.catalog, self.records, self.deps.texts, self.sparse, made)
             return verifier.run(sample=sample, seed=seed, advanced=advanced)
 
     def tidy(self) -> bool:
@@ -78,16 +78,16 @@ class IndexAccess:
 
     def _complete(self, watch: Watch) -> None:
         self.records.retry_failed()
-        if self.shop is None:
+        if self.deps is None:
             self._await(watch)
         else:
-            self._build(self.shop, watch)
+            self._build(self.deps, watch)
         watch(self.records.progress(), 0)
 
-    def _build(self, shop: Workshop, watch: Watch) -> None:
+    def _build(self, deps: WorkerDeps, watch: Watch) -> None:
         """In a thread, so that this one can show how far it is and hear that it is to stop."""
         stop = threading.Event()
-        builder, task = open_builder(self.records, shop, stop.is_set)
+        builder, task = open_builder(self.records, deps, stop.is_set)
         failed: list[Exception] = []
 
         def run() -> None:
@@ -138,11 +138,11 @@ def open_index_access(
     with ExitStack() as stack:
         if cluster is not None:
             parts = stack.enter_context(open_parts(cluster, open_encoders=open_encoders, serving=False))
-            shop = Workshop(
+            deps = WorkerDeps(
                 parts.catalog, parts.jobs, parts.blobs, parts.texts, parts.generations, parts.sparse, parts.blobs.path
             )
             yield IndexAccess(
-                parts.records, parts.catalog, parts.encoders, parts.sparse, parts.store, shop, parts.generations
+                parts.records, parts.catalog, parts.encoders, parts.sparse, parts.store, deps, parts.generations
             )
             return
         home = settings.home
@@ -150,7 +150,7 @@ def open_index_access(
         engine = open_database(sqlite_url(home / "catalog.sqlite"))
         stack.callback(engine.dispose)
         encoders = encoders or build.encoders(ModelStore(settings.models), settings)
-        sparse, records, catalog = build.sparse_encoder(), Records(engine), Catalog(engine)
+        sparse, records, catalog = build.sparse_encoder(), GenerationRecords(engine), Catalog(engine)
         first = encoders.named(settings.encoder)
         records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         store = build.embedded_indexes(home)
@@ -165,8 +165,8 @@ def open_index_access(
         blobs = DirectoryBlobs(home / "blobs")
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
-        shop = Workshop(catalog, jobs, blobs, Texts(blobs), generations, sparse, blobs.path)
-        yield IndexAccess(records, catalog, encoders, sparse, store, shop, generations)
+        deps = WorkerDeps(catalog, jobs, blobs, Texts(blobs), generations, sparse, blobs.path)
+        yield IndexAccess(records, catalog, encoders, sparse, store, deps, generations)
 
 
 def _take(stack: ExitStack, settings: Settings) -> bool:

@@ -1,8 +1,14 @@
 """Which language model the settings ask for: a local process, a server elsewhere, or none."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
+
+import httpx
+from pydantic import SecretStr
 
 from api.settings import Settings
 from retrieval.models.manifest import LANGUAGE_GGUF, model_file
@@ -10,7 +16,12 @@ from retrieval.models.store import ModelStore
 from rlm.answering import ChatModel, LanguageModel
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.prices import FREE
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
+
+# Whoever asks is not let in, or the server behind a gateway is away. Any other answer is one of a server that is there,
+# also where it has no list.
+_NOBODY = frozenset({401, 403, 500, 502, 503, 504})
 
 
 class NoLanguageModel:
@@ -62,22 +73,97 @@ class LocalLanguageModel:
         self._process.close()
 
 
-class RemoteLanguageModel:
-    """A model behind an OpenAI-compatible URL; whether it is there shows when it is asked."""
+@dataclass(frozen=True)
+class ServerList:
+    """What a server says in `GET /models`: the names it serves, and the window that ours was started with (vLLM)."""
 
-    def __init__(self, url: str, profile: ModelProfile, chat: ChatModel) -> None:
+    names: tuple[str, ...]
+    context_tokens: int | None
+
+
+def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> ServerList:
+    """Ask a server what it serves. Raises `LanguageModelUnavailableError`, which says why there is no list."""
+    headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
+    try:
+        answer = httpx.get(f"{url}/models", headers=headers, timeout=timeout_seconds).raise_for_status()
+        entries = [entry for entry in answer.json()["data"] if isinstance(entry, dict)]
+    except httpx.HTTPStatusError as error:
+        status = error.response.status_code
+        raise LanguageModelUnavailableError(f"{url} answers {status}.", reached=status not in _NOBODY) from error
+    except httpx.HTTPError as error:
+        raise LanguageModelUnavailableError(f"{url} cannot be reached: {error}.", sent=False) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise LanguageModelUnavailableError(f"{url} lists no models.", reached=True) from error
+    windows = (entry.get("max_model_len") for entry in entries if entry.get("id") == model)
+    window = next((each for each in windows if isinstance(each, int) and each > 0), None)
+    return ServerList(tuple(str(entry.get("id")) for entry in entries), window)
+
+
+class RemoteLanguageModel:
+    """A model behind an OpenAI-compatible URL, whose server is looked at in the background.
+
+    A look is cheap, and none is made more often than every `look_seconds`. No request waits for one, and none is
+    refused for what one found: it may be there again. `sized` is the profile in a window that the server says it has.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        chat: ChatModel,
+        *,
+        api_key: SecretStr | None = None,
+        sized: Callable[[int], ModelProfile] | None = None,
+        look_seconds: float = 15.0,
+    ) -> None:
         self._url = url
-        self._profile = profile
         self._chat = chat
+        self._api_key = api_key
+        self._sized = sized or chat.profile.within
+        self._look_seconds = look_seconds
+        self._lock = threading.Lock()
+        self._looking = False
+        self._looked = -math.inf
+        self._trouble: LanguageModelUnavailableError | None = None
+        self._seen = threading.Event()
+        self._look_if_due()
 
     def state(self) -> Mapping[str, Any]:
-        return {"state": "ready", "model": self._profile.name, "url": self._url}
+        """As last seen: `loading` until the first look is over, and `away` with the reason."""
+        self._look_if_due()
+        state = "loading" if not self._seen.is_set() else "ready" if self._trouble is None else "away"
+        found = {"state": state, "model": self._chat.profile.name, "url": self._url}
+        trouble = self._trouble
+        return found if trouble is None else {**found, "detail": trouble.detail, "hint": trouble.hint}
 
     def acquire(self) -> ChatModel | None:
+        self._look_if_due()
         return self._chat
+
+    def wait_seen(self, timeout_seconds: float) -> bool:
+        """Wait for the first look at the server, for tests and commands."""
+        return self._seen.wait(timeout_seconds)
 
     def close(self) -> None:
         return None
+
+    def _look_if_due(self) -> None:
+        with self._lock:
+            if self._looking or time.monotonic() - self._looked < self._look_seconds:
+                return
+            self._looking = True
+        threading.Thread(target=self._look, name="language-model-look", daemon=True).start()
+
+    def _look(self) -> None:
+        profile, trouble = self._chat.profile, None
+        try:
+            window = list_models(self._url, profile.name, self._api_key).context_tokens
+            profile = profile if window is None else self._sized(window)
+        except LanguageModelUnavailableError as error:
+            trouble = None if error.reached else error
+        with self._lock:
+            self._trouble, self._chat = trouble, replace(self._chat, profile=profile)
+            self._looking, self._looked = False, time.monotonic()
+        self._seen.set()
 
 
 def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel:
@@ -92,14 +178,40 @@ def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel
 
     url, _ = settings.remote_llm
     chat = remote_chat_model(url, profile, api_key=settings.llm_api_key)
-    return RemoteLanguageModel(url, profile, ChatModel(chat, profile))
+    return RemoteLanguageModel(
+        url,
+        ChatModel(chat, profile),
+        api_key=settings.llm_api_key,
+        sized=lambda window: model_profile(settings, served_tokens=window),
+    )
 
 
-def model_profile(settings: Settings) -> ModelProfile:
-    """What is known of the model that the settings ask for. Raises `ProfileFileError`."""
+def open_judge(settings: Settings) -> LanguageModel | None:
+    """The model that judges answers, where the settings name one of its own. Raises `ProfileFileError`."""
+    if settings.judge is None:
+        return None
+    from rlm.llm.chat_models import remote_chat_model
+
+    url, name = settings.judge.split(" ", 1)
+    profile = read_profiles(settings.model_profiles).named(name)
+    chat = remote_chat_model(url, profile, api_key=settings.judge_api_key)
+    return RemoteLanguageModel(
+        url, ChatModel(chat, profile), api_key=settings.judge_api_key, sized=lambda window: profile.within(window)
+    )
+
+
+def model_profile(settings: Settings, *, served_tokens: int | None = None) -> ModelProfile:
+    """What is known of the model that the settings ask for, in the window that its server says it has.
+
+    The smallest of the windows that are known is taken. Raises `ProfileFileError`.
+    """
     profiles = read_profiles(settings.model_profiles)
     if settings.remote_llm is None:
         return profiles.named(LOCAL_QWEN.name)
-    found = profiles.named(settings.remote_llm[1], context_tokens=settings.llm_context_tokens)
-    # The same model behind another server: only our own has the extension.
-    return replace(found, log_likelihoods=False)
+    windows = [each for each in (settings.llm_context_tokens, served_tokens) if each is not None]
+    return profiles.named(settings.remote_llm[1], context_tokens=min(windows, default=None))
+
+
+def model_costs(settings: Settings) -> bool:
+    """True if the model's price is known, and not 0. Raises `ProfileFileError`."""
+    return settings.llm != "none" and model_profile(settings).price not in (None, FREE)

@@ -6,10 +6,10 @@ from api import problems
 from api.answer_threads import AnswerThreads
 from api.middleware import RequestContext
 from api.problem_schemas import PROBLEMS
-from api.routes import answers, batches, documents, health, runs, search
+from api.routes import answers, batches, conversations, documents, health, runs, search
 from api.services import Services
 
-DESCRIPTION = """Ask a body of documents and get answers whose citations a machine has checked.
+DESCRIPTION = """Ask a body of documents, and see where each sentence of the answer comes from and how it was checked.
 
 Every request but `/health` needs `Authorization: Bearer <key>`. Every error is `application/problem+json`
 ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `code` is stable, `hint` says what to do next."""
@@ -24,6 +24,6 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (documents, batches, search, health):
         app.include_router(route.router)
-    for route in (answers, runs):
+    for route in (answers, conversations, runs):
         app.include_router(route.router, responses=PROBLEMS)
     return app

@@ -1,10 +1,11 @@
 """Runs on the wire."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
-from api.schemas import AnswerOut, CoverageOut, Reason, Wire
+from api.answer_schemas import AnswerOut, CoverageOut
+from api.schemas import Reason, Wire, instant
 from ingest.runs import Run, RunEvent, RunState
 from rlm.answers import as_json
 
@@ -33,6 +34,7 @@ class ScopeOut(Wire):
 class RunOut(Wire):
     """A run. `queue_position` counts those before it while it waits; `seconds` is the time it was worked at.
 
+    `conversation` is the one that the answer goes into, and `history` counts the messages before the question.
     `progress` is the latest thing it said of how far it is, `events` the number of things that were logged. `attempt`
     counts from the last one in which a sub-call was finished that no earlier one had.
     """
@@ -44,6 +46,8 @@ class RunOut(Wire):
     strategy: str
     budget: dict[str, Any]
     every_record: bool
+    conversation: str | None
+    history: int
     state: RunState
     attempt: int
     queue_position: int | None = None
@@ -69,8 +73,9 @@ class RunWithAnswerOut(RunOut):
     answer: AnswerOut | None
 
     @classmethod
-    def of(cls, run: Run, *, queue_position: int | None = None) -> "RunWithAnswerOut":
-        return cls(**_members(run), queue_position=queue_position, answer=_answer(run))
+    def of(cls, run: Run, *, queue_position: int | None = None, deleted: Collection[str] = ()) -> "RunWithAnswerOut":
+        """`deleted` are the ids of documents that are shown no more."""
+        return cls(**_members(run), queue_position=queue_position, answer=_answer(run, deleted))
 
 
 class RunPage(Wire):
@@ -91,7 +96,7 @@ class RunEventOut(Wire):
     @classmethod
     def of(cls, event: RunEvent) -> "RunEventOut":
         return cls(
-            sequence=event.sequence, kind=event.kind, at=_instant(event.created_at), body=as_json(_shown(event.body))
+            sequence=event.sequence, kind=event.kind, at=instant(event.created_at), body=as_json(_shown(event.body))
         )
 
 
@@ -118,6 +123,8 @@ def _members(run: Run) -> dict[str, Any]:
         "strategy": run.strategy,
         "budget": dict(run.limits),
         "every_record": run.every_record,
+        "conversation": run.conversation_id,
+        "history": len(run.history),
         "state": run.state,
         "attempt": run.attempt,
         "progress": run.progress and as_json(run.progress),
@@ -127,14 +134,16 @@ def _members(run: Run) -> dict[str, Any]:
         "coverage": answer.get("coverage"),
         "seconds": round(run.seconds, 3),
         "failure": failure and Reason(code=failure.code, detail=failure.detail, hint=failure.hint),
-        "created_at": _instant(run.created_at),
-        "started_at": run.started_at and _instant(run.started_at),
-        "ended_at": run.ended_at and _instant(run.ended_at),
+        "created_at": instant(run.created_at),
+        "started_at": run.started_at and instant(run.started_at),
+        "ended_at": run.ended_at and instant(run.ended_at),
     }
 
 
-def _answer(run: Run) -> AnswerOut | None:
-    return None if run.answer is None else AnswerOut.model_validate(run.answer)
+def _answer(run: Run, deleted: Collection[str]) -> AnswerOut | None:
+    if run.answer is None:
+        return None
+    return AnswerOut.of_body(run.answer, identifier=run.id, conversation=run.conversation_id, deleted=deleted)
 
 
 def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,7 +152,3 @@ def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(text, str) and len(text) > _SHOWN_CHARS:
         shown |= {"text": text[:_SHOWN_CHARS], "characters": len(text)}
     return shown
-
-
-def _instant(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -1,20 +1,16 @@
-"""What crosses the wire: Pydantic models of requests and answers, made from the core's records."""
+"""Documents and totals on the wire: Pydantic models made from the core's records."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from ingest.catalog.catalog import Total
 from ingest.documents import Deletion, Document, VersionState
 from ingest.progress import Progress, progress_of
 from retrieval.query_cache import CacheCounts
-from rlm.answers import Answer, AnswerStatus, answer_json
-from rlm.llm.budgets import Limits
-from rlm.requests import AnswerScope, StrategyName, Wanted
 
 
 class Wire(BaseModel):
@@ -191,173 +187,6 @@ class StatusOut(Wire):
         )
 
 
-class BudgetIn(Wire):
-    """The most that an answer may spend; what is left out has no limit.
-
-    Dollars need a model whose price is known, and limit nothing where it is 0.
-    """
-
-    calls: int | None = Field(None, ge=0)
-    prompt_tokens: int | None = Field(None, ge=0)
-    completion_tokens: int | None = Field(None, ge=0)
-    dollars: Decimal | None = Field(None, ge=0)
-    seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
-
-    def limits(self) -> Limits:
-        return Limits(self.calls, self.prompt_tokens, self.completion_tokens, self.dollars, self.seconds)
-
-
-class QuestionIn(Wire):
-    """A question. `stream` answers with server-sent events instead of one JSON, `background` with a run at once.
-
-    `strategy` is chosen where it is `auto`. A run over many records whose estimate is large is refused with
-    `confirmation_required`, unless `confirm` is true or a `budget` is set; what a budget does not cover is left out,
-    and the answer says so. Of many records a model reads a sample and what a classifier trained on it is not sure of;
-    with `every_record` it reads them all. What a run of code that the model writes will cost cannot be told before:
-    without a `budget` it ends after 500 calls or 15 minutes, and after a dollar where the model's price is known and
-    not 0 and `confirm` is not true.
-    """
-
-    question: str
-    collections: list[str] = Field(default_factory=list, max_length=100)
-    documents: list[str] = Field(default_factory=list, max_length=1000)
-    strategy: StrategyName = StrategyName.AUTO
-    stream: bool = False
-    background: bool = False
-    confirm: bool = False
-    budget: BudgetIn | None = None
-    every_record: bool = False
-
-    def scope(self, tenant_id: str) -> AnswerScope:
-        return AnswerScope(tenant_id, tuple(self.collections), tuple(self.documents))
-
-    def wanted(self) -> Wanted:
-        budget = self.budget.limits() if self.budget else None
-        return Wanted(self.strategy, self.confirm, budget, self.every_record)
-
-
 def instant(seconds: float) -> datetime:
     """UTC."""
     return datetime.fromtimestamp(seconds, UTC)
-
-
-class CitationOut(Wire):
-    """A quotation and where it stands: `text[start:end]` of the version's normalized text, found there by code."""
-
-    number: int
-    document_id: str
-    version_id: str
-    title: str
-    heading_path: list[str]
-    page: int | None
-    start: int
-    end: int
-    quote: str
-    verified: bool
-
-
-class ClaimOut(Wire):
-    """A statement, the numbers of its citations, and whether they support it."""
-
-    text: str
-    citations: list[int]
-    supported: bool
-    reason: str
-
-
-class SearchedDocumentOut(Wire):
-    """A document that was looked at; `read` is less than `passages` in direct answers and chains alone."""
-
-    document_id: str
-    title: str
-    passages: int
-    read: int
-
-
-class SearchedOut(Wire):
-    """What an answer was looked for in.
-
-    Of a direct answer or a chain, `passages` were found and `read` of them shown to the model; of an exhaustive one,
-    they are the records that conditions in code left, and those of them that the model judged; of a recursive one,
-    both count the spans that the model's code was given or had judged.
-    """
-
-    passages: int
-    read: int
-    documents: list[SearchedDocumentOut]
-
-
-class UsageOut(Wire):
-    """What the language model was asked to do."""
-
-    calls: int
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class CoverageOut(Wire):
-    """How much of what was in scope was read, and what failed; tokens are estimates.
-
-    Of an exhaustive answer the scope is the records that a step of its plan was about, those that conditions in code
-    left. `slices` counts them, `slices_read` those that the model judged, `slices_inferred` those that a classifier
-    labelled, `slices_failed` those that a call failed for; the rest the budget did not cover. Of a record that was
-    judged by its beginning, `tokens_read` has that part. Where nothing had to be judged, nothing is read.
-
-    Of a recursive answer the slices are all documents in scope. One is read when any span of it was given to code or
-    judged, inferred when only a classifier labelled records of it, and failed when a record of it was not judged.
-    `tokens_read` counts the spans, each token once; text that code searched for a pattern is not read.
-    """
-
-    tokens_in_scope: int
-    tokens_read: int
-    slices: int
-    slices_read: int
-    slices_inferred: int
-    tokens_inferred: int
-    slices_failed: int
-    tokens_failed: int
-    unit: str
-
-
-class IntervalOut(Wire):
-    """A range that holds the true value with probability `confidence`."""
-
-    low: float
-    high: float
-    confidence: float
-
-
-class ResultOut(Wire):
-    """What the answer computed, for programs."""
-
-    kind: str
-    value: Any
-    interval: IntervalOut | None
-    table: dict[str, int]
-
-
-class AnswerOut(Wire):
-    """An answer. `text` carries the markers `[1]` of `citations`.
-
-    Not `finished` is what was found before a budget or another limit ended the search for more. `dollars` is what
-    `usage` cost, null where the model's price is not known.
-    """
-
-    status: AnswerStatus
-    text: str
-    claims: list[ClaimOut]
-    citations: list[CitationOut]
-    strategy: str
-    model: str | None
-    searched: SearchedOut
-    reasons: list[str]
-    usage: UsageOut
-    timings_ms: dict[str, float]
-    coverage: CoverageOut | None
-    result: ResultOut | None
-    finished: bool = True
-    dollars: float | None = None
-
-    @classmethod
-    def of(cls, answer: Answer) -> "AnswerOut":
-        return cls(**answer_json(answer))

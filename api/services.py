@@ -1,13 +1,14 @@
 """Everything the edges use, whichever deployment made it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import Conversations
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
@@ -15,21 +16,41 @@ from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
 from ingest.intake import Intake
+from ingest.tables import RecordTable, Row
 from ingest.texts import Texts
 from retrieval.query_cache import CachedSearcher
 from retrieval.rewriting import RewritingSearcher
-from rlm.answering import Answering
+from rlm.events import Event
+from rlm.requests import AnswerRequest
 from workers.enqueue import Doorbell
 
 DEFAULT_TENANT = "default"
+
+
+class Answers(Protocol):
+    """What answers questions, as `rlm.answering.Answering` does."""
+
+    def state(self) -> Mapping[str, Any]:
+        """The language model's state, for people."""
+
+    def stream(self, request: AnswerRequest, *, cancelled: Callable[[], bool]) -> Iterator[Event]:
+        """What happens while the answer is made, to `Completed`. Raises at once what can still be refused for."""
+
+
+class RecordReader(Protocol):
+    """Reads the records of tables, as `ingest.tables.RecordTables` does."""
+
+    def tables(self, version_id: str) -> tuple[RecordTable, ...]: ...
+
+    def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[Row]: ...
 
 
 @dataclass
 class Services:
     """`delete` takes a tenant's document out of the catalog, the index and the blobs, and returns the receipt.
 
-    `require_index` raises a `LeadlineError` while searches cannot work. `accepting` turns false when the process
-    begins to stop.
+    `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
+    while searches cannot work. `accepting` turns false when the process begins to stop.
     """
 
     settings: Settings
@@ -38,21 +59,24 @@ class Services:
     runs: Runs
     keys: ApiKeys
     batches: Batches
+    conversations: Conversations
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts
+    record_tables: RecordReader
     intake: Intake
     searcher: CachedSearcher
     rewriting: RewritingSearcher
-    answering: Answering
+    answering: Answers
     doorbell: Doorbell
     delete: Callable[[str, str], Deletion]
+    model_costs: bool = False
     require_index: Callable[[], None] = lambda: None
     accepting: bool = True
 
     def parts(self) -> dict[str, Any]:
         """The state of each part, for `/health/ready`."""
-        waiting = self.jobs.waiting()
+        waiting = self.jobs.unfinished()
         return {
             "search": self._search(),
             "jobs": {kind.value: count for kind, count in waiting.items()},

@@ -7,6 +7,7 @@ from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from ingest.retention import RetentionSettings
 from retrieval.encoder_settings import EncoderSettings
 from retrieval.requests import MAX_TOP_K
 from retrieval.rerankers import parse_reranker
@@ -14,7 +15,7 @@ from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.forms import SandboxForm
 
 
-class Settings(EncoderSettings):
+class Settings(EncoderSettings, RetentionSettings):
     """Everything that can be set. `leadline doctor` prints what is in force."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="forbid")
@@ -38,6 +39,15 @@ class Settings(EncoderSettings):
     llm_context_tokens: int | None = Field(
         None, ge=2_048, description="The window of that server's model, where it is smaller than its profile says."
     )
+    check: Literal["judge", "quotes", "off"] = Field(
+        "judge",
+        description="How answers are checked: `judge` has a model say of each sentence whether the cited text supports "
+        "it, where the model can; `quotes` only finds the quotations in the documents; `off` checks nothing.",
+    )
+    judge: str | None = Field(
+        None, description="`URL MODEL` of a server whose model judges; if not set, the one that answers does."
+    )
+    judge_api_key: SecretStr | None = Field(None, description="The key of that server, if it wants one.")
     model_profiles: Path | None = Field(
         None, description="A TOML file that describes models, or corrects what is known of them: deploy/README.md."
     )
@@ -90,13 +100,24 @@ class Settings(EncoderSettings):
     def _llm(cls, value: str) -> str:
         if value in ("local", "none"):
             return value
-        url, _, model = value.partition(" ")
-        if not url.startswith(("http://", "https://")) or not model.strip():
+        found = _server_and_model(value)
+        if found is None:
             raise ValueError(
                 "LEADLINE_LLM must be `local`, `none`, or a base URL and a model name with a space between them, "
                 "such as `http://gpu:8000/v1 Qwen/Qwen3-8B`"
             )
-        return f"{url} {model.strip()}"
+        return " ".join(found)
+
+    @field_validator("judge")
+    @classmethod
+    def _judge(cls, value: str | None) -> str | None:
+        found = value and _server_and_model(value)
+        if value and not found:
+            raise ValueError(
+                "LEADLINE_JUDGE must be a base URL and a model name with a space between them, "
+                "such as `http://gpu:8000/v1 Qwen/Qwen3-8B`"
+            )
+        return " ".join(found) if found else None
 
     @field_validator("reranker")
     @classmethod
@@ -107,7 +128,15 @@ class Settings(EncoderSettings):
     @property
     def remote_llm(self) -> tuple[str, str] | None:
         """Base URL and model name, or None for `local` and `none`."""
-        if self.llm in ("local", "none"):
-            return None
-        url, _, model = self.llm.partition(" ")
-        return url, model
+        return None if self.llm in ("local", "none") else _server_and_model(self.llm)
+
+    @property
+    def judge_llm(self) -> tuple[str, str] | None:
+        """Base URL and model name of the model that judges; None where the one that answers does."""
+        return _server_and_model(self.judge) if self.judge else None
+
+
+def _server_and_model(value: str) -> tuple[str, str] | None:
+    """`URL MODEL` as two; None for anything else."""
+    url, _, model = value.partition(" ")
+    return (url, model.strip()) if url.startswith(("http://", "https://")) and model.strip() else None

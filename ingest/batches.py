@@ -26,7 +26,7 @@ class BatchState(StrEnum):
 
 @dataclass(frozen=True)
 class Batch:
-    """What is kept of a batch itself. `sequence` orders a tenant's batches by age and is the cursor of listings.
+    """A batch's own record. `sequence` orders a tenant's batches by age and is the cursor of listings.
 
     `received` counts files: accepted ones, of which `duplicates` were there before, and `refused` ones.
     """
@@ -46,9 +46,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Tally:
-    """What became of a batch's accepted files, by state; chunks and tokens count what is known so far.
+    """A batch's accepted documents counted by state; chunks and tokens count what is known so far.
 
-    `work` is how many ingests they amount to, half a one for each that is half done.
+    `work` is the number of ingests done, where a half-done one counts one half.
     """
 
     documents: Mapping[VersionState, int]
@@ -63,15 +63,15 @@ class Tally:
 
     @property
     def unsearchable(self) -> int:
-        """Documents that are on their way to be found by their words."""
+        """Documents in progress that searches cannot find yet."""
         return sum(count for state, count in self.documents.items() if state in _BEFORE_SEARCHABLE)
 
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch is. `seconds_left` is None where no pace is known to estimate by.
+    """The progress of a batch. `seconds_left` is None without a known pace to estimate by.
 
-    `paused` are the kinds of work that it still needs and that no worker may begin.
+    `paused` are the kinds of work that the batch still needs and that are paused.
     """
 
     batch: Batch
@@ -93,20 +93,20 @@ class BatchProgress:
 
     @property
     def total(self) -> int:
-        """Files that there are or, while it is open, are expected to be."""
+        """Files received or, while the batch is open, expected if that is more."""
         batch = self.batch
         return max(batch.received, batch.expected or 0) if batch.closed_at is None else batch.received
 
     @property
     def fraction(self) -> float:
-        """From 0 to 1 over the whole of the batch, each file alike."""
+        """The share of the batch that is done, from 0 to 1; every file counts the same."""
         if self.ended:
             return 1.0
         return round((self.tally.work + self.batch.refused) / self.total, 4) if self.total else 0.0
 
     @property
     def finished(self) -> int:
-        """Files that are at an end, good or bad."""
+        """Files that need no more work: ready, failed, refused or withdrawn."""
         return self.batch.received - self.tally.unfinished
 
     @property
@@ -116,7 +116,7 @@ class BatchProgress:
 
 @dataclass(frozen=True)
 class BatchFailure:
-    """A file that came to nothing: refused, and then there is no document, or failed. `number` is its place."""
+    """A file that was refused, and then has no document, or that failed. `number` is its place in the batch."""
 
     number: int
     name: str

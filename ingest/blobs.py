@@ -26,16 +26,16 @@ class Blobs(Protocol):
     """Write once, read whole or in ranges, delete. Keys are relative paths made by us, never by a user."""
 
     def put(self, key: str, content: bytes) -> None:
-        """Durable when it returns; replaces what was there in one step. Raises `StorageFullError`."""
+        """Store durably before returning; an earlier content is replaced in one step. Raises `StorageFullError`."""
 
     def put_all(self, contents: Mapping[str, bytes]) -> None:
-        """As `put`, for each key; durable, all of them, when it returns."""
+        """Put each key as `put` does; all of them are durable when it returns."""
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> bytes:
-        """`length` bytes from `start`, or to the end. Raises `KeyError` when there is no such key."""
+        """Read `length` bytes from `start`, or to the end. Raises `KeyError` when there is no such key."""
 
     def delete(self, key: str) -> int:
-        """Bytes freed; 0 when there was nothing."""
+        """Remove a key and return the bytes freed; 0 when there was nothing."""
 
 
 @dataclass
@@ -49,11 +49,11 @@ class Incoming:
     _digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
     def write(self, block: bytes) -> None:
-        """Raises `UploadTooLargeError` at the limit and `StorageFullError` when the disk is full."""
+        """Add a block. Raises `UploadTooLargeError` at the limit and `StorageFullError` when the disk is full."""
         self.size += len(block)
         if self.size > self.max_bytes:
             raise UploadTooLargeError(f"The file is larger than the limit of {self.max_bytes:,} bytes.")
-        with out_of_room_is_ours():
+        with translating_out_of_room():
             self._file.write(block)
         self._digest.update(block)
 
@@ -61,7 +61,7 @@ class Incoming:
         """Fsync and return the SHA-256 in hex. Raises `EmptyUploadError` when nothing was written."""
         if self.size == 0:
             raise EmptyUploadError("The file is empty.")
-        with out_of_room_is_ours():
+        with translating_out_of_room():
             self._file.flush()
             os.fsync(self._file.fileno())
         return self._digest.hexdigest()
@@ -82,7 +82,7 @@ class DirectoryBlobs:
         return self._root / key
 
     def require_room(self, size: int = 0) -> None:
-        """Raises `StorageFullError` when taking `size` bytes would go below the free-space watermark."""
+        """Raise `StorageFullError` when taking `size` bytes would go below the free-space watermark."""
         free = shutil.disk_usage(self._root).free
         if free - size < self._min_free_bytes:
             raise StorageFullError(
@@ -90,16 +90,16 @@ class DirectoryBlobs:
             )
 
     def has_room_to_work(self) -> bool:
-        """Work on what was accepted goes on inside the reserve that uploads may not touch, down to a quarter of it."""
+        """True while work on accepted documents may go on: it may use three quarters of the reserve for uploads."""
         return shutil.disk_usage(self._root).free >= self._min_free_bytes // 4
 
     @contextmanager
     def receive(self, *, max_bytes: int) -> Iterator[Incoming]:
-        """A file to stream an upload into; it is gone at the end of the block unless `keep` took it."""
+        """Open a file to stream an upload into; it is removed at the end of the block unless `keep` took it."""
         self.require_room()
         path = self._incoming / secrets.token_hex(16)
         try:
-            with out_of_room_is_ours(), path.open("xb") as file:
+            with translating_out_of_room(), path.open("xb") as file:
                 yield Incoming(path, max_bytes, file)
         finally:
             path.unlink(missing_ok=True)
@@ -111,7 +111,7 @@ class DirectoryBlobs:
     def put(self, key: str, content: bytes) -> None:
         path = self._incoming / secrets.token_hex(16)
         try:
-            with out_of_room_is_ours(), path.open("xb") as file:
+            with translating_out_of_room(), path.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -124,7 +124,7 @@ class DirectoryBlobs:
             for key, content in contents.items():
                 self.put(key, content)
             return
-        # Side by side: the file system then commits many files at once, in a tenth of the time.
+        # In parallel, the file system commits many files at once, in a tenth of the time.
         with ThreadPoolExecutor(min(_PUTS_AT_ONCE, len(contents)), "put") as pool:
             list(pool.map(self.put, contents.keys(), contents.values()))
 
@@ -151,7 +151,7 @@ class DirectoryBlobs:
         return size
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
-        """Remove what uploads left behind when their process was killed; returns how many.
+        """Remove the files of uploads whose process was killed; returns how many.
 
         While others may be uploading, give an age that no upload reaches.
         """
@@ -161,22 +161,22 @@ class DirectoryBlobs:
         return len(left)
 
     def keys(self, prefix: str, *, older_than_seconds: float = 0.0) -> Iterator[str]:
-        """Keys below a folder whose files have not been written for so long."""
+        """List keys below a folder whose files were last written at least `older_than_seconds` ago."""
         for path in (self._root / prefix).rglob("*"):
             if path.is_file() and _age(path) >= older_than_seconds:
                 yield path.relative_to(self._root).as_posix()
 
     def _rename(self, path: Path, key: str) -> None:
         target = self.path(key)
-        with out_of_room_is_ours():
+        with translating_out_of_room():
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
             _fsync_directory(target.parent)
 
 
 @contextmanager
-def out_of_room_is_ours() -> Iterator[None]:
-    """Turns the operating system's "no space" into `StorageFullError`."""
+def translating_out_of_room() -> Iterator[None]:
+    """Turn the operating system's "no space" into `StorageFullError`."""
     try:
         yield
     except OSError as error:
@@ -186,7 +186,7 @@ def out_of_room_is_ours() -> Iterator[None]:
 
 
 def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:
-    """Up to the end of the file; one call may return less than was asked for, as on a network's file system."""
+    """Read to the end of the range; one `pread` may return less, as on a network file system."""
     pieces: list[bytes] = []
     while wanted > 0 and (piece := os.pread(descriptor, wanted, start)):
         pieces.append(piece)
@@ -195,7 +195,7 @@ def _read_fully(descriptor: int, start: int, wanted: int) -> bytes:
 
 
 def _age(path: Path) -> float:
-    """Seconds since the file was written; none for one that is gone meanwhile."""
+    """Seconds since the file was written; 0.0 if it is gone."""
     try:
         return max(0.0, time.time() - path.stat().st_mtime)
     except FileNotFoundError:

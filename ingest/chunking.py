@@ -49,14 +49,14 @@ _CUTS = (
 
 
 def chunker_fingerprint(max_chars: int = DEFAULT_MAX_CHARS) -> str:
-    """Names every choice that changes spans; it is part of each version's id."""
+    """Name every choice that changes spans; the name is part of each version's id."""
     return f"structure-1/{max_chars}"
 
 
 def chunk_text(
     text: str, *, markdown: bool, pages: Sequence[int] = (), max_chars: int = DEFAULT_MAX_CHARS
 ) -> list[Chunk]:
-    """Chunks of `text` in reading order: disjoint, at most `max_chars` long, and only white space between them.
+    """Cut `text` into chunks in reading order: disjoint, at most `max_chars` long, and only white space between them.
 
     `pages` holds the offset at which each page starts. With `markdown` false, `#` at a line's start is plain text.
     Time is linear in the text.
@@ -73,7 +73,7 @@ def chunk_text(
 
 
 def context_line(title: str | None, heading_path: Sequence[str]) -> str:
-    """The line put before a chunk for both BM25 and the embedding: `Title > Part > Chapter`.
+    """Make the line put before a chunk for both BM25 and the embedding: `Title > Part > Chapter`.
 
     Consecutive repetitions are dropped (a book's title is often its first heading).
     """
@@ -85,7 +85,7 @@ def context_line(title: str | None, heading_path: Sequence[str]) -> str:
 
 
 def _sections(text: str) -> list[_Section]:
-    """The text cut before every Markdown heading; a heading with nothing below it joins what follows."""
+    """Cut the text before every Markdown heading; a heading without text below it joins the next section."""
     sections: list[_Section] = []
     path: list[tuple[int, str]] = []
     start = body = 0
@@ -100,7 +100,7 @@ def _sections(text: str) -> list[_Section]:
 
 
 def _headings(text: str) -> Iterator[tuple[int, str, int, int]]:
-    """`(level, title, start, end of line)` of each ATX heading outside code fences."""
+    """Yield `(level, title, start, end of line)` of each ATX heading outside code fences."""
     fence = ""
     for match in _HEADING_OR_FENCE.finditer(text):
         mark = match["fence"]
@@ -114,7 +114,7 @@ def _headings(text: str) -> Iterator[tuple[int, str, int, int]]:
 
 
 def _split(text: str, start: int, end: int, max_chars: int) -> Iterator[tuple[int, int]]:
-    """Spans of at most `max_chars` that hold everything but white space, of about equal length."""
+    """Yield spans of about equal length, at most `max_chars`, that leave out only white space between them."""
     while True:
         start, end = _trim(text, start, end, max_chars)
         length = end - start
@@ -135,7 +135,7 @@ def _split(text: str, start: int, end: int, max_chars: int) -> Iterator[tuple[in
 def _trim(text: str, start: int, end: int, window: int) -> tuple[int, int]:
     while start < end and text[start].isspace():
         start += 1
-    # Only the tail inside the next chunk matters; a far end is trimmed when its turn comes.
+    # Only an end inside the next chunk matters; a later end is trimmed when the last chunk is cut.
     if end - start <= window:
         while end > start and text[end - 1].isspace():
             end -= 1
@@ -143,7 +143,7 @@ def _trim(text: str, start: int, end: int, window: int) -> tuple[int, int]:
 
 
 def _best_cut(text: str, start: int, target: int, limit: int) -> int:
-    """The cut of the best kind in the window's second half, nearest to `target`; `limit` where there is none."""
+    """Find the best kind of cut in the window's second half, nearest to `target`; `limit` where there is none."""
     earliest = start + (target - start) // 2
     for pattern in _CUTS:
         ends = [match.end() for match in pattern.finditer(text, earliest, limit)]

@@ -1,4 +1,4 @@
-"""What the catalog knows of a document: frozen records, states, and ids that come from content."""
+"""Records of documents, versions and jobs, their states, and ids that come from content."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
 class VersionState(StrEnum):
     """The life of a version: `accepted → parsing → chunking → indexing → searchable → embedding → ready`, or an end.
 
-    A version that is to replace another is never `searchable`: it goes from `indexing` to `embedding`, and is found
+    A version that replaces another is never `searchable`: it goes from `indexing` to `embedding`, and searches find it
     when it is `ready`.
     """
 
@@ -29,7 +29,7 @@ class VersionState(StrEnum):
 
 
 SEARCHABLE_STATES = frozenset({VersionState.SEARCHABLE, VersionState.EMBEDDING, VersionState.READY})
-# What the index and the blobs keep of these is to be removed, unless the version is still its document's active one.
+# Versions whose content is removed from index and blobs, unless they are still their document's active one.
 COLLECTABLE_STATES = frozenset(
     {VersionState.FAILED, VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED}
 )
@@ -37,9 +37,12 @@ IN_PROGRESS = frozenset(VersionState) - COLLECTABLE_STATES - {VersionState.READY
 
 
 class JobKind(StrEnum):
-    """What a worker does: make a version searchable, give it vectors, collect what a withdrawn one left, put a version
-    into another generation of the index, or answer a question in the background; the job of a run has the run's id for
-    its document's and its version's."""
+    """The kinds of work for workers.
+
+    `ingest` makes a version searchable, `embed` gives it vectors, `collect` removes what a withdrawn version left,
+    `reembed` puts a version into another generation of the index, and `run` answers a question in the background. The
+    job of a run has the run's id as its document's and its version's id.
+    """
 
     INGEST = "ingest"
     EMBED = "embed"
@@ -48,12 +51,12 @@ class JobKind(StrEnum):
     REEMBED = "reembed"
 
 
-# What a version comes into being by: when such a job has failed, so has the version.
+# Jobs that make a version: when one fails, so does the version.
 MAKING = frozenset({JobKind.INGEST, JobKind.EMBED})
 
 
 class Priority(IntEnum):
-    """Which of a tenant's own jobs come first. It takes nothing from other tenants."""
+    """The order among a tenant's own jobs; other tenants are not affected."""
 
     BULK = 0
     INTERACTIVE = 10
@@ -72,7 +75,7 @@ class Failure:
 class Version:
     """One content of a document. Counts are None until the stage that finds them has ended.
 
-    `chunks_reused` are those whose vectors were taken from the version before, because their text is the same.
+    `chunks_reused` counts chunks whose vectors were taken from other chunks with the same text.
     """
 
     id: str
@@ -99,7 +102,7 @@ class Version:
 
 @dataclass(frozen=True)
 class Document:
-    """What a user sees. `sequence` orders documents by arrival and is the cursor of listings.
+    """A document as users see it. `sequence` orders documents by arrival and is the cursor of listings.
 
     `version` is the latest one, `active_version_id` the one that searches find; name, title and media type are the
     active one's, or the latest's while there is none.
@@ -120,7 +123,7 @@ class Document:
 
 @dataclass(frozen=True)
 class Deletion:
-    """The receipt of a deletion. What is removed later is added to it, until `collected`: then nothing is left."""
+    """The receipt of a deletion. Later removals are added to it until `collected`, when nothing is left."""
 
     id: str
     document_id: str
@@ -135,7 +138,7 @@ class Deletion:
 class Job:
     """A claimed job. Every commit made for it names `fence`, so a worker that lost its lease cannot commit.
 
-    `generation` is that of the index which the job's work goes into; it must still stand as it did at the commit.
+    `generation` is the generation of the index that the job writes to; its state must be the same at the commit.
     """
 
     id: int
@@ -150,7 +153,7 @@ class Job:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """A version all of whose chunks are in the index: what was found in its file."""
+    """The findings of an ingest that has written all chunks of a version to the index."""
 
     job: Job
     title: str | None
@@ -161,9 +164,9 @@ class IngestReport:
 
 @dataclass(frozen=True)
 class EmbedReport:
-    """A version's embedding that has ended: the tokens of its chunks, and how many of those took an old vector.
+    """The figures of a finished embedding: tokens of the chunks, and how many chunks reused a vector.
 
-    `chunks_indexed` is what the index then counted with vectors; a version that replaces another must say it.
+    `chunks_indexed` is the index's own count of chunks with vectors, required for a version that replaces another.
     """
 
     job: Job
@@ -173,26 +176,26 @@ class EmbedReport:
 
 
 def document_id(tenant_id: str, collection: str, content_sha256: str, generation: int) -> str:
-    """`generation` counts earlier, deleted documents of the same content: a deleted id never comes back."""
+    """Derive an id. `generation` counts earlier, deleted documents of the same content: a deleted id never returns."""
     return _derive("document", tenant_id, collection, content_sha256, str(generation))
 
 
 def version_id(document: str, content_sha256: str, fingerprint: str, generation: int = 0) -> str:
-    """`fingerprint` names the parser and the chunker: other spans are another version.
+    """Derive an id. `fingerprint` names the parser and the chunker: other spans make another version.
 
-    `generation` counts the document's earlier versions that had both the same: what is left of those never mixes with
-    a new one.
+    `generation` counts the document's earlier versions with the same content and fingerprint, so that leftovers of
+    those never mix with the new one.
     """
     return _derive("version", document, content_sha256, fingerprint, *([str(generation)] if generation else []))
 
 
 def deletion_id(document: str) -> str:
-    """A document is deleted once."""
+    """Derive the id of a document's only deletion."""
     return _derive("deletion", document)
 
 
 def chunk_id(version: str, start: int, end: int) -> str:
-    """The point id in the index: indexing a chunk twice writes one point."""
+    """Derive the id of a point in the index, so that indexing a chunk twice writes one point."""
     return _derive("chunk", version, str(start), str(end))
 
 

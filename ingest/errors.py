@@ -1,9 +1,9 @@
 """The root of every error Leadline raises on purpose.
 
 LeadlineError
-├── ingest.errors       IngestError, and what a document, an upload or the catalog can do wrong
-├── retrieval.errors    RetrievalError, and what the index, the encoder or a model file can do wrong
-└── rlm.errors          AnswerError, and what the language model or a question can do wrong
+├── ingest.errors       IngestError: errors of documents, uploads and the catalog
+├── retrieval.errors    RetrievalError: errors of the index, the encoder and model files
+└── rlm.errors          AnswerError: errors of the language model and of questions
 
 The core knows no HTTP: `api.problems` holds the one table from these classes to status codes, and a test walks the
 class tree so that none is missing from it.
@@ -79,14 +79,14 @@ class UnsupportedTypeError(UploadError):
 
 
 class GenerationStateError(IngestError):
-    """The generations of the vector index do not stand as the request needs them to."""
+    """The generations of the vector index are not in the states that the request needs."""
 
     code = "generation_state"
-    default_hint = "`leadline index show` says how they stand."
+    default_hint = "`leadline index show` lists their states."
 
 
 class GenerationChangedError(IngestError):
-    """The index was switched while something was written to the generation that was left; it is done again."""
+    """The index was switched to another generation during a write; the job is done again."""
 
     code = "generation_changed"
     default_hint = "Nothing to do: it is tried again in a moment, on the generation that is active now."
@@ -180,6 +180,20 @@ class RunsFullError(CatalogError):
     retry_after_seconds = 30.0
 
 
+class AnswerNotFoundError(CatalogError):
+    """No such answer for this tenant, or it is no longer kept."""
+
+    code = "answer_not_found"
+    default_hint = "Answers are kept for LEADLINE_ANSWERS_KEPT_DAYS; ask the question again."
+
+
+class ConversationNotFoundError(CatalogError):
+    """No such conversation for this tenant, or it is no longer kept."""
+
+    code = "conversation_not_found"
+    default_hint = 'List the conversations with GET /v1/conversations, or begin one with `"conversation": "new"`.'
+
+
 class IdempotencyKeyReusedError(CatalogError):
     """The idempotency key belongs to a run that was asked for something else."""
 
@@ -188,14 +202,14 @@ class IdempotencyKeyReusedError(CatalogError):
 
 
 class LogEntryTooLargeError(CatalogError):
-    """Something that a run did is too large for its log, without which it could not be resumed."""
+    """An event of a run is too large for its log, without which the run could not be resumed."""
 
     code = "log_entry_too_large"
     default_hint = "Ask about fewer or smaller documents, or ask without background."
 
 
 class VersionInUseError(CatalogError):
-    """A run that has not ended reads this version, so what it has is not removed yet."""
+    """A run that has not ended reads this version, so its content is not removed yet."""
 
     code = "version_in_use"
 
@@ -208,7 +222,7 @@ class PreconditionFailedError(CatalogError):
 
 
 class IncompleteVersionError(CatalogError):
-    """The index lacks some of a version that was to take another one's place, which therefore keeps it."""
+    """The index lacks chunks of a replacement, so the version that it replaces stays active."""
 
     code = "version_incomplete"
     default_hint = "Replace the document again; if it persists, see that the vector index keeps what is written to it."
@@ -222,13 +236,13 @@ class TextLostError(IngestError):
 
 
 class LeaseLostError(CatalogError):
-    """Another worker has the job now; whatever this one did must not be committed."""
+    """Another worker has the job now; the work of this one must not be committed."""
 
     code = "lease_lost"
 
 
 class ValueRefusedError(CatalogError):
-    """A value of the request is none that the catalog's database takes."""
+    """The catalog's database does not take a value of the request."""
 
     code = "value_refused"
     default_hint = "Leave out characters of code 0, and numbers too large to be meant."

@@ -36,7 +36,7 @@ FAULT_POINTS: dict[str, str] = {
     "discard.removed": "the index of a discarded generation is gone, and nobody was told",
     "sweep.recovered": "lost jobs are queued again, and nobody was told",
 }
-# Those of runs, which no upload passes.
+# Fault points of runs, which no upload passes.
 RUN_FAULT_POINTS: dict[str, str] = {
     "run.claimed": "a worker holds the run and has done nothing",
     "run.begun": "the versions in scope are recorded, and nothing was asked",
@@ -50,12 +50,12 @@ _hook: Callable[[str], None] | None = None
 
 
 def reach(point: str) -> None:
-    """Say that `point` was reached; without a test this costs one comparison."""
+    """Report that `point` was reached; without a test this costs one comparison."""
     if _hook is not None:
         _hook(point)
 
 
 def arm(hook: Callable[[str], None] | None) -> None:
-    """Have `hook` called with the name of each point as it is reached; None ends that. For tests only."""
+    """Call `hook` with the name of each point as it is reached; None ends that. For tests only."""
     global _hook
     _hook = hook

@@ -1,7 +1,7 @@
-"""The feed: says that something about a document changed, to whoever watches. What changed is in the catalog.
+"""The feed tells watchers that a document changed; the change itself is in the catalog.
 
-An announcement carries nothing else, and may be lost: who watches looks again by themselves every few seconds. So the
-feed needs no history, and emptying the server that carries it loses no progress.
+An announcement may be lost, because watchers look by themselves every few seconds. So the feed needs no history, and
+emptying the server that carries it loses nothing.
 """
 
 import threading
@@ -10,32 +10,32 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-# A tenant, and ids of its documents; None stands for all that it has, as when a batch was cancelled.
+# Takes a tenant and ids of its documents; None stands for all of them, as when a batch was cancelled.
 Announce = Callable[[str, Collection[str] | None], None]
 Wake = Callable[[], None]
 
 
 def to_nobody(tenant_id: str, documents: Collection[str] | None) -> None:
-    """An `Announce` for where nobody can be watching."""
+    """An `Announce` that does nothing, for where nobody can be watching."""
 
 
 class Feed(Protocol):
     """Announcements, within one process or between many."""
 
     def announce(self, tenant_id: str, documents: Collection[str] | None) -> None:
-        """Never waits and never fails: what changed is committed already."""
+        """Tell the watchers; never waits and never fails, because the change is committed already."""
 
     def watch(self, tenant_id: str, document_id: str | None, wake: Wake) -> AbstractContextManager[None]:
-        """Until the block ends, `wake` is called after changes of a tenant's document, or of any of them (None).
+        """Call `wake` after changes of a tenant's document, or of any document (None), until the block ends.
 
-        It may be called in any thread and for nothing, must not wait, and must not raise.
+        `wake` may be called in any thread and without a change; it must not wait, and must not raise.
         """
 
     def close(self) -> None: ...
 
 
 class LocalFeed:
-    """Within one process: whoever announces wakes the watchers."""
+    """A feed within one process: announcing wakes the watchers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -60,12 +60,12 @@ class LocalFeed:
                 self._forget(tenant_id, document_id, wake)
 
     def watched(self) -> list[str]:
-        """Tenants of which somebody watches something."""
+        """List the tenants that are being watched."""
         with self._lock:
             return list(self._watchers)
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     def _forget(self, tenant_id: str, document_id: str | None, wake: Wake) -> None:
         of_tenant = self._watchers[tenant_id]

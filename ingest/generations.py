@@ -8,7 +8,7 @@ class GenerationState(StrEnum):
     """The life of a generation: `building → active → previous → discarded`.
 
     Searches and workers use the active one. Beside it there is at most one other: being built, or kept as the previous
-    one for a way back. A rollback makes that one `building` again until it has what came since, and then active.
+    one for a rollback, which makes it `building` again until it has what came since, and then active.
     """
 
     BUILDING = "building"
@@ -19,7 +19,7 @@ class GenerationState(StrEnum):
 
 @dataclass(frozen=True)
 class Generation:
-    """`encoder` and `sparse` are the fingerprints of what its vectors and term weights were made with."""
+    """A generation of the index; `encoder` and `sparse` are the fingerprints of its dense and its sparse encoder."""
 
     id: int
     encoder: str
@@ -32,7 +32,7 @@ class Generation:
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """How much of what belongs into an index is in a generation that is being built; `failed` are versions."""
+    """The share of the versions and chunks that a generation being built has already; `failed` counts versions."""
 
     versions: int
     versions_done: int
@@ -46,7 +46,7 @@ class BuildProgress:
 
     @property
     def percent(self) -> int:
-        """Of the chunks, rounded down: 100 only when nothing is left."""
+        """The share of chunks, rounded down: 100 only when nothing is left."""
         if self.whole:
             return 100
         return min(99, 100 * self.chunks_done // max(1, self.chunks))

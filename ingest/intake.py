@@ -1,4 +1,4 @@
-"""Receiving an upload: streamed to disk, sniffed, hashed, fsynced and committed; only then is it accepted."""
+"""Uploads are streamed to disk, sniffed, hashed, fsynced and committed; only then are they accepted."""
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
@@ -26,15 +26,15 @@ from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff
 
 _NAME_CHARS = 255
-# After these it is certain that no row names the bytes.
+# After these errors it is certain that no row names the bytes.
 _NOT_RECORDED = (DocumentNotFoundError, PreconditionFailedError, BatchNotFoundError, BatchStateError)
-# These say nothing about the file: it may be sent again as it is.
-_PASSING = (BacklogFullError, StorageFullError)
+# These errors have nothing to do with the file, which may be sent again as it is.
+_TEMPORARY = (BacklogFullError, StorageFullError)
 
 
 @dataclass(frozen=True)
 class Replaces:
-    """The document that an upload replaces, if its latest version is one of `if_match` (None: whichever it is)."""
+    """The document that an upload replaces, if its latest version is one of `if_match`; None allows any."""
 
     document_id: str
     if_match: frozenset[str] | None
@@ -42,7 +42,7 @@ class Replaces:
 
 @dataclass(frozen=True)
 class UploadRequest:
-    """Whose upload it is and what its sender says of it. The name is for display; content decides the type.
+    """The owner of an upload and its sender's description. The name is for display; content decides the type.
 
     A replacement stays in its document's collection and keeps its attributes. `batch_id` names the batch, if any.
     """
@@ -70,7 +70,7 @@ class Intake:
         backlog: Callable[[str], int] = lambda _: 0,
         max_backlog: int = 1,
     ) -> None:
-        """`backlog` says how many of a tenant's documents wait; at `max_backlog` of them no more are received."""
+        """`backlog` counts a tenant's waiting documents; at `max_backlog` of them uploads are refused."""
         self._catalog = catalog
         self._blobs = blobs
         self._batches = batches
@@ -80,11 +80,11 @@ class Intake:
 
     @contextmanager
     def receive(self, request: UploadRequest) -> Iterator["Upload"]:
-        """An upload to write blocks to and then `accept`; leaving without that keeps nothing.
+        """Open an upload to write blocks to and then `accept`; leaving the block without that keeps nothing.
 
         Raises the `UploadError`s, `BatchNotFoundError` and `BatchStateError`.
         """
-        if request.batch_id is not None:  # before the bytes are sent, and again when they are recorded
+        if request.batch_id is not None:  # checked before the bytes are sent, and again when they are recorded
             self._batches.require_open(request.tenant_id, request.batch_id)
         waiting = self._backlog(request.tenant_id)
         if waiting >= self._max_backlog:
@@ -93,7 +93,7 @@ class Intake:
             yield Upload(self, request, incoming)
 
     def accept(self, request: UploadRequest, incoming: Incoming, media_type: str) -> Accepted:
-        """Commit a finished upload. Each one has a blob of its own, so deleting a document needs no counting."""
+        """Commit a finished upload. Each has a blob of its own, so deleting a document needs no reference counts."""
         content_sha256 = incoming.finish()
         reach("upload.synced")
         token = secrets.token_hex(16)
@@ -125,8 +125,8 @@ class Intake:
         return accepted
 
     def refused(self, request: UploadRequest, error: UploadError) -> None:
-        """A file that was not accepted is a failure of its batch, unless it may be sent again as it is."""
-        if request.batch_id is None or isinstance(error, _PASSING):
+        """Record a refused file as a failure of its batch, unless it may be sent again as it is."""
+        if request.batch_id is None or isinstance(error, _TEMPORARY):
             return
         failure = Failure(error.code, error.detail, error.hint)
         self._batches.refuse(request.tenant_id, request.batch_id, display_name(request.name), failure)
@@ -148,7 +148,7 @@ class Upload:
         self._media_type: str | None = None
 
     def write(self, block: bytes) -> None:
-        """An unknown type is refused as soon as the head has arrived, not at the end of a long upload."""
+        """Add a block; an unknown type is refused as soon as the head has arrived, not after a long upload."""
         with self._telling():
             self._incoming.write(block)
             if self._media_type is None:
@@ -157,7 +157,7 @@ class Upload:
                     self._sniff()
 
     def accept(self) -> Accepted:
-        """Durable when it returns."""
+        """Commit the upload; it is durable when this returns."""
         with self._telling():
             if self._media_type is None and self._head:
                 self._sniff()
@@ -176,6 +176,6 @@ class Upload:
 
 
 def display_name(name: str) -> str:
-    """The last path component without control characters, at most 255 characters, never empty."""
+    """Reduce a name to its last path component without control characters, at most 255 characters, never empty."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     return "".join(character for character in last if character.isprintable())[:_NAME_CHARS].strip() or "unnamed"

@@ -51,10 +51,10 @@ _TOO_MANY_LINE_ENDS = "\n" * 4
 
 
 def normalize(text: str) -> str:
-    r"""`text` in NFC, lines ended by `\n`, without invisible characters; doing it twice changes nothing.
+    r"""Bring `text` to NFC, with lines ended by `\n` and without invisible characters; idempotent.
 
     Line, paragraph and form feeds, alone or in pairs, end a line. Lone surrogates become U+FFFD. White space at the end
-    of a line goes, more than two blank lines in a row become two, and there are none at either end.
+    of a line is removed, and so are blank lines at either end and beyond two in a row.
     """
     text = text.replace("\r\n", "\n")
     text = text.translate(_ASCII) if text.isascii() else _normalize_unicode(text)
@@ -65,9 +65,9 @@ def normalize(text: str) -> str:
 
 
 def normalize_pages(pages: Iterable[str]) -> tuple[str, tuple[int, ...]]:
-    """The normalized text of all pages, and the code point at which each starts.
+    """Normalize and join pages; returns the text and the code point at which each page starts.
 
-    Pages are set apart by a blank line; one without text takes no room and starts where the text before it ends.
+    A blank line separates pages; a page without text takes no room and starts where the text before it ends.
     """
     texts: list[str] = []
     starts: list[int] = []
@@ -84,7 +84,7 @@ def normalize_pages(pages: Iterable[str]) -> tuple[str, tuple[int, ...]]:
 
 
 def normalize_title(text: str | None) -> str | None:
-    """A title on one line, at most 300 characters; None when nothing is left of it."""
+    """Reduce a title to one line of at most 300 characters; None when nothing is left."""
     return " ".join(normalize(text or "").split())[:_TITLE_CHARS].rstrip() or None
 
 
@@ -96,7 +96,8 @@ def _normalize_unicode(text: str) -> str:
     text = unicodedata.normalize("NFC", _surrogates.sub("\ufffd", text))
     if not _shaping.search(text):
         return text
-    # What stood apart may now compose or change places ("e", joiner, acute accent), and so leave a joiner astray.
+    # Without a joiner, its neighbours may compose or change places ("e", joiner, acute accent), which may leave another
+    # joiner without effect.
     for _ in range(_JOINER_PASSES):
         visible = _compose_without(_stray_joiners, text)
         if visible == text:

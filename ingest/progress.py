@@ -1,11 +1,11 @@
-"""How far a document is, and about how long it will take; pure functions of what the catalog knows."""
+"""Progress of documents and batches, with estimates of the time left; pure functions of the catalog's figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ingest.documents import IN_PROGRESS, JobKind, Version, VersionState
 
-# Shares of the whole: words are indexed in about a twentieth of the time, the rest is embedding.
+# Indexing for BM25 takes about a twentieth of the time of an ingest; the rest is embedding.
 _LEXICAL_SHARE = 0.05
 _FRACTIONS = {
     VersionState.ACCEPTED: 0.0,
@@ -17,7 +17,7 @@ _FRACTIONS = {
 
 @dataclass(frozen=True)
 class Pace:
-    """What is done for a tenant in a second while anything is done: jobs that end, and their chunks."""
+    """Jobs that end for a tenant per second of work, and their chunks."""
 
     jobs_per_second: float
     chunks_per_second: float
@@ -25,7 +25,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Queue:
-    """A tenant's jobs of a kind. `pace` is None where too little was done lately to know it."""
+    """A tenant's jobs of a kind. `pace` is None if too little was done lately to measure it."""
 
     queued: int = 0
     running: int = 0
@@ -35,7 +35,7 @@ class Queue:
 
 @dataclass(frozen=True)
 class Turn:
-    """The job that a version waits for or is in. `position` counts the jobs before it; None while it runs."""
+    """The job of a version that waits or runs. `position` counts the jobs before it; None while it runs."""
 
     kind: JobKind
     attempt: int
@@ -44,9 +44,9 @@ class Turn:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a document is. What is not known, or not looked up, is None.
+    """The progress of a document. Values that are not known, or were not looked up, are None.
 
-    `attempt` counts from 1 and is 0 before the first. `seconds_left` is about the time until it is ready.
+    `attempt` counts from 1 and is 0 before the first. `seconds_left` estimates the time until the document is ready.
     """
 
     stage: VersionState
@@ -60,7 +60,7 @@ class Progress:
 
 
 def progress_of(version: Version, turn: Turn | None = None, queues: Mapping[JobKind, Queue] | None = None) -> Progress:
-    """Progress of a version; without its turn and the queues, what the version itself says."""
+    """Compute the progress of a version; `turn` and `queues` add its place and the time left."""
     left = 0.0 if version.state is VersionState.READY else None
     if turn is not None and queues is not None and version.state in IN_PROGRESS:
         left = seconds_left(version, turn, queues)
@@ -77,7 +77,7 @@ def progress_of(version: Version, turn: Turn | None = None, queues: Mapping[JobK
 
 
 def fraction(state: VersionState, chunks: int | None, chunks_embedded: int) -> float:
-    """From 0 to 1 over the whole of an ingest; 1 at every end."""
+    """The share of an ingest that is done, from 0 to 1; 1 at every end."""
     if state in _FRACTIONS:
         return _FRACTIONS[state]
     if state not in IN_PROGRESS:
@@ -86,10 +86,10 @@ def fraction(state: VersionState, chunks: int | None, chunks_embedded: int) -> f
 
 
 def seconds_left(version: Version, turn: Turn, queues: Mapping[JobKind, Queue]) -> float | None:
-    """About how long until the version is ready: the jobs before it and its own, at the pace of late.
+    """Estimate the seconds until a version is ready: the jobs before it and its own, at the recent pace.
 
-    None where a queue that it has to pass is paused or has no known pace. Stages are taken one after the other, which
-    is how one machine does them; where several work at once, it is sooner.
+    None if a queue that it has to pass is paused or has no known pace. Stages are assumed to run one after the other,
+    as on one machine; where several work at once, the version is ready sooner.
     """
     ingest, embed = queues.get(JobKind.INGEST, Queue()), queues.get(JobKind.EMBED, Queue())
     if turn.kind is JobKind.INGEST:
@@ -97,13 +97,13 @@ def seconds_left(version: Version, turn: Turn, queues: Mapping[JobKind, Queue]) 
         return _sum(_time(ingest, jobs=before), _time(embed, jobs=embed.queued + embed.running + before))
     if turn.position is not None:
         return _time(embed, jobs=embed.running + turn.position + 1)
-    # Jobs that run at once share the pace.
+    # Simultaneous jobs share the pace.
     own = max(0, (version.chunks or 0) - version.chunks_embedded)
     return _time(embed, chunks=own * max(1, embed.running))
 
 
 def batch_seconds_left(unsearchable: int, unfinished: int, queues: Mapping[JobKind, Queue]) -> float | None:
-    """About how long until a batch is done, if the tenant's pace is all for it; None where it cannot be known."""
+    """Estimate the seconds until a batch is done if the tenant works on nothing else; None if a pace is unknown."""
     if not unfinished:
         return 0.0
     lexical = _time(queues.get(JobKind.INGEST, Queue()), jobs=unsearchable) if unsearchable else 0.0
@@ -111,7 +111,7 @@ def batch_seconds_left(unsearchable: int, unfinished: int, queues: Mapping[JobKi
 
 
 def batch_paused(unsearchable: int, unfinished: int, queues: Mapping[JobKind, Queue]) -> tuple[JobKind, ...]:
-    """The kinds of work that are paused and that a batch still has to pass."""
+    """Select the paused kinds of work that a batch still needs."""
     needed = {JobKind.INGEST: unsearchable, JobKind.EMBED: unfinished}
     return tuple(kind for kind, count in needed.items() if count and queues.get(kind, Queue()).paused)
 

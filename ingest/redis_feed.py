@@ -1,7 +1,7 @@
-"""The feed between processes: a Redis or Valkey stream for each tenant, short, and read by one thread a process.
+"""The feed between processes: a short Redis or Valkey stream for each tenant, read by one thread of each process.
 
-The server may be emptied, restarted or away at any time. What is announced meanwhile is lost, and watchers look again
-by themselves. Whenever this may have missed something, it wakes every watcher of the tenant.
+The server may be emptied, restarted or away at any time. Announcements made meanwhile are lost, and watchers look by
+themselves. Whenever the reader may have missed something, it wakes every watcher of the tenant.
 """
 
 import threading
@@ -17,9 +17,9 @@ from ingest.feed import LocalFeed, Wake
 
 _KEY = "leadline:changes:{}"
 _FIELD = "document"
-_ALL = ""  # as a document's id: all of the tenant's
-# More than a reader that keeps up ever has before it; and little, since the server may keep it in memory for thousands
-# of tenants beside the queues, and evict nothing.
+_ALL = ""  # stands for all documents of the tenant
+# More entries than a reader that keeps up ever has to read; few enough to hold for thousands of tenants in the memory
+# of a server that also holds the queues and evicts nothing.
 _KEPT = 2_000
 _READ_AT_ONCE = 500
 _EXPIRES_SECONDS = 600
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class RedisFeed:
-    """Connects when it is first used. One thread sends, another reads while somebody watches."""
+    """A feed on a Redis server, connected at first use. One thread sends, another reads while somebody watches."""
 
     def __init__(self, url: str) -> None:
         self._redis = Redis.from_url(
@@ -62,7 +62,7 @@ class RedisFeed:
             yield
 
     def close(self) -> None:
-        """Gives what is on its way a moment to get there."""
+        """Give announcements that are on their way a moment to arrive, and stop."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -98,7 +98,7 @@ class RedisFeed:
             pipeline.execute()
 
     def _read(self) -> None:
-        """`positions` says up to where each watched tenant's stream was read."""
+        """Read the streams of watched tenants; `positions` holds how far each was read."""
         positions: dict[str, str] = {}
         while not self._closing:
             try:
@@ -114,7 +114,7 @@ class RedisFeed:
             del positions[tenant]
         for tenant in set(watched).difference(positions):
             positions[tenant] = self._end_of(tenant)
-            self._local.announce(tenant, None)  # what was announced until now was not heard
+            self._local.announce(tenant, None)  # earlier announcements were not read
         if not positions:
             with self._changed:
                 self._changed.wait_for(lambda: self._local.watched() or self._closing)
@@ -126,7 +126,7 @@ class RedisFeed:
             positions[tenant] = self._hear(tenant, entries)
 
     def _hear(self, tenant: str, entries: list[tuple[str, dict[str, str]]]) -> str:
-        """The new position. Who is so far behind may have been overtaken by the trimming, and goes to the end."""
+        """Wake watchers and return the new position, which is the stream's end for a reader that is far behind."""
         documents = {entry.get(_FIELD, _ALL) for _, entry in entries}
         if len(entries) < _READ_AT_ONCE:
             self._local.announce(tenant, None if _ALL in documents else documents)

@@ -1,8 +1,8 @@
-"""Runs: questions that are answered in the background, and what was done for them, as the catalog keeps it."""
+"""Runs: questions that are answered in the background, and their logs, as the catalog stores them."""
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -16,7 +16,7 @@ class RunState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     COMPLETED = "completed"
-    PARTIAL = "partial"  # its answer is partial, and was not finished or comes from less than its scope
+    PARTIAL = "partial"  # the answer was not finished, or covers less than the scope
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -26,34 +26,42 @@ ENDED_STATES = frozenset({RunState.COMPLETED, RunState.PARTIAL, RunState.FAILED,
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A question to be answered in the background; `limits` is its budget as the caller gave it, `every_record` whether
-    the model has to read all records.
+    """A question to be answered in the background.
 
-    A run whose caller gave no budget may spend what `unasked` says. The same `idempotency_key` of a tenant twice is one
-    run.
+    `limits` is the budget that the caller gave, and `unasked` the budget of a run without one. With `every_record` the
+    model has to read all records. Requests of a tenant with the same `idempotency_key` make one run.
+    `history` is what was said before, messages of a `role` and a `text`. `conversation` is what the caller named, `new`
+    or an id, and `conversation_id` the one that the answer goes into.
     """
 
     tenant_id: str
     question: str
     collections: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
-    strategy: str = "direct"
+    strategy: str = "auto"
     limits: Mapping[str, Any] | None = None
     every_record: bool = False
     idempotency_key: str | None = None
     unasked: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, str]] = ()
+    conversation: str | None = None
+    conversation_id: str | None = None
 
     @property
     def asked_sha256(self) -> str:
-        """Of everything that the caller asked for; in which order collections and documents are named is no matter."""
+        """A digest of everything that the caller asked for, whatever the order of collections and documents."""
         scope = sorted(set(self.collections)), sorted(set(self.documents))
-        asked = [self.question, *scope, self.strategy, self.limits, self.every_record]
+        asked: list[object] = [self.question, *scope, self.strategy, self.limits, self.every_record]
+        if self.conversation is not None:  # its turns are not what the caller sent, and more of them may come
+            asked.append(self.conversation)
+        elif self.history:
+            asked.append([dict(message) for message in self.history])
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What finished sub-calls used. `calls` were sent to a model; `cached` ones cost nothing."""
+    """Usage of finished sub-calls. `calls` were sent to a model; `cached` ones cost nothing."""
 
     calls: int = 0
     cached: int = 0
@@ -65,8 +73,8 @@ class Spent:
 class Run:
     """A run as it stands. `sequence` orders a tenant's runs; `events` is the number of the last event.
 
-    `scope_documents` and `scope_characters` count what was in scope when it began, None before. `seconds` is the time
-    that workers were at it. `answer` is JSON, `progress` the latest event that says how far it is.
+    `scope_documents` and `scope_characters` count the scope when the run began; None before. `seconds` is the time that
+    workers have spent on it. `answer` is JSON, `progress` the body of the latest event that reports progress.
     """
 
     id: str
@@ -78,6 +86,8 @@ class Run:
     strategy: str
     limits: Mapping[str, Any]
     every_record: bool
+    history: Sequence[Mapping[str, str]]
+    conversation_id: str | None
     state: RunState
     attempt: int
     events: int
@@ -99,9 +109,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Entry:
-    """An event to be logged. A run has one event of a `key`: logging it again, after a resume, changes nothing.
+    """An event to be logged. A run has one event for each `key`: logging it again, after a resume, changes nothing.
 
-    With `progress`, the body is what the run shows of how far it is.
+    With `progress`, the body becomes the progress that the run shows.
     """
 
     key: str
@@ -113,7 +123,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class RunEvent:
-    """Something that was done in a run; `sequence` counts from 1."""
+    """An event in the log of a run; `sequence` counts from 1."""
 
     sequence: int
     kind: str

@@ -18,7 +18,7 @@ _STRIDE = 1024
 
 @dataclass(frozen=True)
 class TextMap:
-    """What is known of a version's text without reading it.
+    """The map of a version's text: byte offsets, pages and chunks, without the text itself.
 
     `marks[i]` is the byte offset of code point `1024 * i`; it is empty when the text is ASCII and offsets coincide.
     `pages[i]` is the code point at which page `i + 1` starts.
@@ -57,11 +57,11 @@ class Texts:
     def save(
         self, version_id: str, text: str, *, title: str | None, pages: Sequence[int], chunks: Iterable[Chunk]
     ) -> None:
-        """Durable when it returns; saving the same again changes nothing."""
+        """Store a text durably before returning; saving the same again changes nothing."""
         self.save_all([VersionText(version_id, text, title, tuple(pages), tuple(chunks))])
 
     def save_all(self, texts: Sequence[VersionText]) -> None:
-        """As `save`, for several versions."""
+        """Save several versions, as `save` does."""
         contents: dict[str, bytes] = {}
         for each in texts:
             encoded = each.text.encode("utf-8")
@@ -72,11 +72,11 @@ class Texts:
         self._blobs.put_all(contents)
 
     def map(self, version_id: str) -> TextMap:
-        """Raises `KeyError` for a version without text."""
+        """Read the map of a version. Raises `KeyError` for a version without text."""
         return self._map(version_id)
 
     def read(self, version_id: str, start: int = 0, end: int | None = None) -> str:
-        """The text between two code points; `end` past the last one means the last one."""
+        """Read the text between two code points; an `end` past the last one means the last one."""
         entry = self.map(version_id)
         end = entry.characters if end is None else min(end, entry.characters)
         if start >= end:
@@ -90,11 +90,11 @@ class Texts:
         return window[start - first * _STRIDE : end - first * _STRIDE]
 
     def read_bytes(self, version_id: str, byte_start: int, byte_end: int) -> str:
-        """The text between two byte offsets that fall on code-point boundaries, as the index keeps them."""
+        """Read the text between two byte offsets on code-point boundaries, as the index stores them."""
         return self._blobs.read(_text_key(version_id), byte_start, byte_end - byte_start).decode("utf-8")
 
     def delete(self, version_id: str) -> int:
-        """Bytes freed."""
+        """Delete text and map of a version; returns the bytes freed."""
         self._map.cache_clear()
         return self._blobs.delete(_text_key(version_id)) + self._blobs.delete(_map_key(version_id))
 
@@ -103,7 +103,7 @@ class Texts:
 
 
 def byte_spans(text: str, chunks: Sequence[Chunk]) -> list[tuple[int, int]]:
-    """UTF-8 byte span of each chunk of `text`, for chunks in reading order."""
+    """Compute the UTF-8 byte span of each chunk of `text`, for chunks in reading order."""
     spans: list[tuple[int, int]] = []
     position = offset = 0
     for chunk in chunks:
@@ -130,7 +130,7 @@ def _map_key(version_id: str) -> str:
 
 
 def _dump(entry: TextMap) -> bytes:
-    """JSON in columns; a heading path is written once and referred to by number."""
+    """Write a map as JSON in columns, with each heading path once and referred to by number."""
     paths = list(dict.fromkeys(chunk.heading_path for chunk in entry.chunks))
     number = {path: index for index, path in enumerate(paths)}
     return json.dumps(

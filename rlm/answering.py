@@ -1,4 +1,8 @@
-"""Answering a question within a caller's scope: which strategy, with which model, over which passages."""
+"""Answering a question within a caller's scope: condense → route → direct, table or recursive → check.
+
+The pipeline of every answer, whoever asks and wherever it runs. A strategy writes a draft, and checking marks its
+sentences.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,41 +11,35 @@ from typing import Any, Protocol
 from langchain_core.language_models import BaseChatModel
 
 from retrieval.search import Searches
-from rlm.answers import Answer
-from rlm.build import Library
+from rlm.answers import Answer, Draft
+from rlm.build import Answers, Making, spendable
 from rlm.cancelling import not_cancelled
+from rlm.checking.checker import CheckMode, judged, located
+from rlm.checking.judging import Judge
+from rlm.conversation import condense
 from rlm.corpus.corpus import Corpus
-from rlm.corpus.search import found_in, scope_of
-from rlm.direct import DirectStrategy
-from rlm.errors import LanguageModelRefusedError
-from rlm.estimates import UNASKED_DOLLARS, at_most
-from rlm.events import Completed, Event, Routed
+from rlm.events import Checking, Completed, Condensed, Drafted, Event, Routed
 from rlm.extractive import ExtractiveStrategy
-from rlm.llm.budgets import Budget, Limits
-from rlm.llm.chat import SubCallsChat
+from rlm.llm.budgets import Budget
 from rlm.llm.port import SubCalls
-from rlm.llm.prices import FREE, Price
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.scheduler import SubCallScheduler
-from rlm.loop.toolbox import Search
-from rlm.requests import ANYHOW, AnswerScope, StrategyName, Wanted, check_question
-from rlm.retrieving import retriever
+from rlm.passages import fits, searching
+from rlm.requests import AnswerRequest, StrategyName, check_question
+from rlm.routing import Route, route
 from rlm.runs.port import ONCE, Durability
-from rlm.strategy import Strategy
+from rlm.strategy import Context, StageClock
+from rlm.usage import Usage
 
-__all__ = ["AnswerScope", "Answering", "ChatModel", "LanguageModel"]
-
-# What a recursive run may spend of which nobody has said how much; in money, what any may that nobody confirmed.
-UNASKED = Limits(calls=500, seconds=900.0)
-# The most that a search of such a run can show.
-_SEARCHED = 50
-# Passages whose sentences are looked at for one link of a chain.
-_LOOKED_AT_FOR_LINKS = 200
+SMALL_MODEL = (
+    "The built-in model is small: it misses and confuses things that a larger one gets right. Name a larger one in "
+    "LEADLINE_LLM, as URL and model: `http://127.0.0.1:11434/v1 qwen3:8b` (Ollama), `http://gpu:8000/v1 Qwen/Qwen3-8B` "
+    "(vLLM), or `https://api.openai.com/v1 gpt-5-mini` with LEADLINE_LLM_API_KEY (a hosted one)."
+)
 
 
 @dataclass(frozen=True)
 class ChatModel:
-    """A chat model that can be asked now, with its sizes."""
+    """A chat model that can be asked now, with its sizes and habits."""
 
     chat: BaseChatModel
     profile: ModelProfile
@@ -63,192 +61,206 @@ class Answering:
     """Answers for every tenant; passages come only through a search bound to the caller's scope."""
 
     def __init__(
-        self, searcher: Searches, language_model: LanguageModel, library: Library, sub_calls: SubCallScheduler
+        self,
+        searcher: Searches,
+        language_model: LanguageModel,
+        answers: Answers,
+        *,
+        check: CheckMode = CheckMode.JUDGE,
+        judge: LanguageModel | None = None,
     ) -> None:
+        """`judge` is another model to judge with; without one, the model that answers judges where it can."""
         self._searcher = searcher
         self._language_model = language_model
-        self._library = library
-        self._sub_calls = sub_calls
+        self._answers = answers
+        self._check = check
+        self._judge = judge
 
     def state(self) -> Mapping[str, Any]:
         """The language model's state, for people."""
         return self._language_model.state()
 
-    def check(self, question: str, scope: AnswerScope, wanted: Wanted) -> Limits:
-        """What a run may spend without a budget. Raises what `stream` would raise at once, and begins nothing."""
-        routed = next(self.stream(question, scope, wanted=wanted))
-        model = self._language_model.acquire()
-        recursive = isinstance(routed, Routed) and routed.strategy is StrategyName.RECURSIVE
-        return _unasked(model.profile, wanted) if recursive and model is not None else Limits()
-
     def stream(
         self,
-        question: str,
-        scope: AnswerScope,
+        request: AnswerRequest,
         *,
-        wanted: Wanted = ANYHOW,
         cancelled: Callable[[], bool] = not_cancelled,
         durability: Durability = ONCE,
     ) -> Iterator[Event]:
-        """Events of the answer as they happen: the choice of a strategy, and then as `Strategy.stream`.
+        """Events of the answer as they happen; the last is `Completed`. `durability` is what a run is resumed by.
 
-        `durability` is what a run is resumed by.
-
-        Raises at once, not at the first event, what an edge can still refuse for: `LanguageModelUnavailableError`,
-        `QuestionError`, `RunTooLargeError`, `NotExhaustiveError`. Choosing may read the documents, so it takes a while.
+        Raises at once, not at the first event, what can be refused before anything is done: `QuestionError` and
+        `LanguageModelUnavailableError`. Later, what the strategies raise.
         """
-        question = check_question(question)
+        request = replace(request, question=check_question(request.question))
         model = self._language_model.acquire()
-        chosen = route(
-            question,
-            wanted,
-            lambda: self._library.corpus(scope, durability),
-            can_judge=model is not None,
-            can_program=model is not None and model.profile.writes_code,
-            can_weigh=model is not None and self._library.weighs_verdicts(model.profile),
-            cancelled=cancelled,
-        )
-        if chosen.strategy is StrategyName.RECURSIVE:
-            routed, strategy = self._recursive(chosen, wanted, scope, model, cancelled, durability)
-        elif chosen.strategy is StrategyName.CHAIN:
-            strategy = self._chain(scope, model, wanted, cancelled, durability)
-            routed = Routed(chosen.strategy, chosen.reason)
-        elif chosen.strategy is StrategyName.EXHAUSTIVE:
-            routed, strategy = self._exhaustive(chosen, wanted, scope, model, cancelled, durability)
-        else:
-            strategy = self._reading(scope, model, wanted, cancelled, durability)
-            routed = Routed(strategy.name, chosen.reason)
-        price = model.profile.price if model is not None else FREE
-        return self._events(routed, strategy.stream(question, cancelled=cancelled), price)
-
-    def _recursive(
-        self,
-        chosen: Route,
-        wanted: Wanted,
-        scope: AnswerScope,
-        model: ChatModel | None,
-        cancelled: Callable[[], bool],
-        durability: Durability,
-    ) -> tuple[Routed, Strategy]:
         if model is None:
-            raise LanguageModelRefusedError("A recursive answer takes a language model.", hint="Set LEADLINE_LLM.")
-        assert chosen.corpus is not None
-        chat, profile, run = model.chat, model.profile, object()
-        limits = wanted.limits or _unasked(profile, wanted)
-        budget = durability.budget(limits.within(Limits(depth=profile.max_depth)), profile.price)
-        whole = chosen.corpus
+            return self._extracts(request, durability)
+        return _Asked(self, model, request, cancelled, durability).events()
 
-        def bind(part: Budget) -> SubCalls:
-            bound = self._sub_calls.bind(chat, profile, tenant_id=scope.tenant_id, budget=part, run=run)
-            return durability.sub_calls(bound, part, profile.price)
+    def _extracts(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
+        clock = StageClock()
+        search = durability.search(searching(self._searcher, request.scope))
+        yield Routed("extractive", "Extractive: there is no language model.")
+        for event in ExtractiveStrategy().stream(request.question, search):
+            if not isinstance(event, Drafted):
+                yield event
+                continue
+            sentences, citations = located(event.draft, self._searcher.page_of)
+            clock.lap("extractive")
+            answer = _answer(event.draft, request.question, "extractive", None)
+            yield Completed(
+                replace(answer, sentences=tuple(sentences), citations=tuple(citations), timings_ms=clock.laps())
+            )
 
-        def search(corpus: Corpus) -> Search:
-            part = scope_of(corpus, whole, scope)
-            retrieve = durability.retriever(retriever(self._searcher, part, top_k=_SEARCHED))
-            return lambda query, top_k: found_in(corpus, retrieve(query))[:top_k]
 
-        strategy = self._library.recursive(
-            chosen.corpus,
-            search,
-            bind,
-            budget,
-            profile,
-            cancelled,
-            every_record=wanted.every_record,
-            told=durability.turn,
-            tells_time=durability is ONCE,
-        )
-        return Routed(chosen.strategy, chosen.reason, at_most(limits)), strategy
+class _Asked:
+    """One request on its way through the pipeline."""
 
-    def _chain(
+    def __init__(
         self,
-        scope: AnswerScope,
-        model: ChatModel | None,
-        wanted: Wanted,
-        cancelled: Callable[[], bool],
-        durability: Durability,
-    ) -> Strategy:
-        if model is None:
-            raise LanguageModelRefusedError("A chain of facts takes a language model.", hint="Set LEADLINE_LLM.")
-        retrieve = durability.retriever(retriever(self._searcher, scope, top_k=_LOOKED_AT_FOR_LINKS))
-        calls = self._calls(model, scope, wanted, durability)
-        reading = self._reading_with(model, calls, scope, cancelled, durability, contrasted=False)
-        return self._library.chain(retrieve, calls, model.profile, reading)
-
-    def _exhaustive(
-        self,
-        chosen: Route,
-        wanted: Wanted,
-        scope: AnswerScope,
-        model: ChatModel | None,
-        cancelled: Callable[[], bool],
-        durability: Durability,
-    ) -> tuple[Routed, Strategy]:
-        if model is None:
-            return Routed(chosen.strategy, chosen.reason), self._library.exhaustive(chosen, None, None, cancelled)
-        every_record = wanted.every_record
-        estimate = self._library.estimate(chosen, model.profile, every_record=every_record, cancelled=cancelled)
-        require_confirmation(estimate, wanted)
-        calls = self._calls(model, scope, wanted, durability)
-        strategy = self._library.exhaustive(chosen, calls, model.profile, cancelled, every_record=every_record)
-        said = estimate.sentence() if estimate.calls and chosen.plan else ""
-        return Routed(chosen.strategy, chosen.reason, said), strategy
-
-    def _events(self, routed: Routed, events: Iterator[Event], price: Price | None) -> Iterator[Event]:
-        yield routed
-        for event in events:
-            yield Completed(self._finished(event.answer, routed, price)) if isinstance(event, Completed) else event
-
-    def _finished(self, answer: Answer, routed: Routed, price: Price | None) -> Answer:
-        """With why its strategy was chosen and what it cost.
-
-        Each citation has the page of its quotation, where it had that of its passage's beginning.
-        """
-        usage = answer.usage
-        dollars = None if price is None else float(price.of(usage.prompt_tokens, usage.completion_tokens))
-        citations = tuple(
-            replace(each, page=each.page and self._searcher.page_of(each.version_id, each.start))
-            for each in answer.citations
-        )
-        return replace(answer, citations=citations, reasons=(routed.reason, *answer.reasons), dollars=dollars)
-
-    def _calls(self, model: ChatModel, scope: AnswerScope, wanted: Wanted, durability: Durability) -> SubCalls:
-        budget = durability.budget(wanted.limits or Limits(), model.profile.price)
-        bound = self._sub_calls.bind(model.chat, model.profile, tenant_id=scope.tenant_id, budget=budget)
-        return durability.sub_calls(bound, budget, model.profile.price)
-
-    def _reading(
-        self,
-        scope: AnswerScope,
-        model: ChatModel | None,
-        wanted: Wanted,
-        cancelled: Callable[[], bool],
-        durability: Durability,
-    ) -> Strategy:
-        if model is None:
-            return ExtractiveStrategy(durability.retriever(retriever(self._searcher, scope)))
-        return self._reading_with(model, self._calls(model, scope, wanted, durability), scope, cancelled, durability)
-
-    def _reading_with(
-        self,
+        answering: Answering,
         model: ChatModel,
-        calls: SubCalls,
-        scope: AnswerScope,
+        request: AnswerRequest,
         cancelled: Callable[[], bool],
         durability: Durability,
-        *,
-        contrasted: bool = True,
-    ) -> DirectStrategy:
-        """`contrasted` where a sentence that stands out answers; of a chain, it may be one that only describes."""
-        found = self._library.nearest(lambda count: retriever(self._searcher, scope, top_k=count))
-        chat = SubCallsChat(run=calls.run, purpose="reading", cancelled=cancelled)
-        contrasts = self._library.contrasts(calls, model.profile, cancelled) if contrasted else None
-        return DirectStrategy(
-            durability.retriever(found), chat, model.profile, contrasts=contrasts, nonce=durability.nonce
+    ) -> None:
+        self._answering = answering
+        self._answers = answering._answers
+        self._model = model
+        self._request = request
+        self._cancelled = cancelled
+        self._durability = durability
+        self._budget = self._answers.budget(request.wanted, model.profile, durability)
+        self._calls = self._bound(model, self._budget)
+        self._clock = StageClock()
+        self._opened: Corpus | None = None
+
+    def events(self) -> Iterator[Event]:
+        """Every stage, in order."""
+        request, profile, nonce = self._request, self._model.profile, self._durability.nonce
+        question = request.question
+        if request.history:
+            question = condense(question, request.history, self._calls, profile, nonce(), cancelled=self._cancelled)
+            self._clock.lap("condense")
+            yield Condensed(question)
+        routed = self._route(question)
+        self._clock.lap("route")
+        yield Routed(routed.strategy.value, routed.reason, spendable(routed.strategy, request.wanted, profile))
+        context = Context(
+            question=question,
+            queries=routed.queries,
+            scope=request.scope,
+            wanted=request.wanted,
+            profile=profile,
+            calls=self._calls,
+            search=self._durability.search(searching(self._answering._searcher, request.scope)),
+            corpus=self._corpus,
+            nonce=nonce,
+            cancelled=self._cancelled,
+        )
+        making = Making(
+            context,
+            self._budget,
+            lambda part: self._bound(self._model, part),
+            self._durability,
+            self._answering._searcher,
+        )
+        strategy = self._answers.strategy(routed.strategy, making)
+        for event in strategy.stream(context):
+            if isinstance(event, Drafted):
+                self._clock.lap(routed.strategy.value)
+                yield from self._checked(event.draft, question, routed)
+                return
+            if isinstance(event, Routed):  # a strategy that cannot answer hands over to another
+                routed = Route(StrategyName(event.strategy), event.reason)
+            yield event
+
+    def _route(self, question: str) -> Route:
+        wanted, profile = self._request.wanted, self._model.profile
+        if wanted.strategy is not StrategyName.AUTO:
+            return Route(wanted.strategy, f"{wanted.strategy.capitalize()}, as asked.")
+        if not profile.routes:
+            return Route(StrategyName.DIRECT, "Direct: the model is too small to choose.")
+        corpus = self._corpus()
+        tables = self._answers.tables(corpus)
+        if not tables.has_records and fits(corpus, profile.reading_tokens):
+            return Route(StrategyName.DIRECT, "Direct: all of these documents can be read at once.")
+        choices = self._answers.strategies(profile)
+        nonce = self._durability.nonce()
+        return route(question, corpus, choices, tables.description(), self._calls, nonce, cancelled=self._cancelled)
+
+    def _checked(self, draft: Draft, question: str, routed: Route) -> Iterator[Event]:
+        """The draft with every sentence marked, as the answer."""
+        mode = self._answering._check
+        sentences, citations = located(draft, self._answering._searcher.page_of, mode)
+        marked, notes = tuple(sentences), draft.notes
+        judge = self._judge_of() if mode is CheckMode.JUDGE and not draft.computed else None
+        cited = sum(bool(each.citations) for each in sentences)
+        if judge is not None and cited:
+            yield Checking(cited)
+            judgement = judge.judge(question, sentences, draft.evidence)
+            marked = judged(sentences, judgement)
+            notes = (*notes, judgement.note) if judgement.note else notes
+        if self._model.profile.small:
+            notes = (*notes, SMALL_MODEL)
+        self._clock.lap("check")
+        usage = self._usage()
+        answer = replace(
+            _answer(draft, question, routed.strategy.value, self._model.profile.name),
+            sentences=marked,
+            citations=tuple(citations),
+            reasons=(routed.reason, *draft.reasons),
+            notes=notes,
+            usage=usage,
+            dollars=None if self._model.profile.price is None else float(self._budget.spent.dollars),
+            timings_ms=self._clock.laps(),
+        )
+        yield Completed(answer)
+
+    def _judge_of(self) -> Judge | None:
+        """The judge of this request; None where its model cannot judge, or is away."""
+        model = self._model
+        if self._answering._judge is not None:
+            other = self._answering._judge.acquire()
+            model = other or model
+        if not model.profile.judges:
+            return None
+        calls = self._calls if model is self._model else self._bound(model, self._budget)
+        return Judge(calls, model.profile, self._durability.nonce(), cancelled=self._cancelled)
+
+    def _bound(self, model: ChatModel, budget: Budget) -> SubCalls:
+        return self._answers.bind(
+            model.chat, model.profile, self._request.scope.tenant_id, budget, self._durability, run=self
         )
 
+    def _corpus(self) -> Corpus:
+        """The documents in scope, opened once."""
+        if self._opened is None:
+            self._opened = self._answers.corpus(self._request.scope, self._durability)
+        return self._opened
 
-def _unasked(profile: ModelProfile, wanted: Wanted) -> Limits:
-    """Of a recursive run without a budget; its money is limited where it costs some and nobody has confirmed."""
-    unlimited = wanted.confirm or profile.price in (None, FREE)
-    return UNASKED if unlimited else replace(UNASKED, dollars=UNASKED_DOLLARS)
+    def _usage(self) -> Usage:
+        spent = self._budget.spent
+        return Usage(spent.calls, spent.prompt_tokens, spent.completion_tokens)
+
+
+def _answer(draft: Draft, question: str, strategy: str, model: str | None) -> Answer:
+    return Answer(
+        status=draft.status,
+        text=draft.text,
+        sentences=(),
+        citations=(),
+        strategy=strategy,
+        model=model,
+        searched=draft.searched,
+        question=question,
+        reasons=draft.reasons,
+        notes=draft.notes,
+        coverage=draft.coverage,
+        result=draft.result,
+        table=draft.table,
+        rows_behind=draft.rows_behind,
+        finished=draft.finished,
+        dollars=0.0 if model is None else None,
+    )

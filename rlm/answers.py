@@ -2,11 +2,13 @@
 
 import json
 import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from ingest.conversations import KeptAnswer, RowRanges, ranges_of
 from retrieval.passages import Passage
 from rlm.usage import Usage
 
@@ -103,8 +105,8 @@ class Searched:
 class Coverage:
     """How much of the scope a model read or judged, how much code searched, and how much was not opened.
 
-    Every token counts once, under the first of the three that applies; tokens are estimates. The scope has `units`, each
-    called a `unit`: documents, or records of tables. A classifier that was trained on a model's labels spoke for
+    Every token counts once, under the first of the three that applies; tokens are estimates. The scope has `units`,
+    each called a `unit`: documents, or records of tables. A classifier that was trained on a model's labels spoke for
     `units_inferred`; `units_failed` have no result.
     """
 
@@ -156,8 +158,8 @@ class Interval:
 class Result:
     """The value that an answer computed, for programs: a number, a label, a list, or any JSON value.
 
-    `interval` is the range of a count that rests on labels which may be wrong; None for exact values, and where no range
-    can be stated.
+    `interval` is the range of a count that rests on labels which may be wrong; None for exact values, and where no
+    range can be stated.
     """
 
     kind: str
@@ -190,11 +192,11 @@ class TableRows:
 class Answer:
     """What the caller gets. `text` is Markdown with the markers `[1]` of `citations`.
 
-    `question` is the question as it was answered: one that stands alone, where a conversation went before it. `model` is
-    None where no language model took part. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are the
-    records that a computed answer rests on, all of them. Not `finished` is what was found before a budget or another
-    limit ended the work. `dollars` is the price of `usage`, None where the model's is not known. `notes` are for people:
-    what kept a check from being made, or that the model is small.
+    `question` is the question as it was answered: one that stands alone, where a conversation went before it. `model`
+    is None where no language model took part. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are
+    the records that a computed answer rests on, all of them. Not `finished` is what was found before a budget or
+    another limit ended the work. `dollars` is the price of `usage`, None where the model's is not known. `notes` are
+    for people: what kept a check from being made, or that the model is small.
     """
 
     status: AnswerStatus
@@ -207,7 +209,7 @@ class Answer:
     question: str = ""
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     timings_ms: Mapping[str, float] = field(default_factory=dict)
     coverage: Coverage | None = None
     result: Result | None = None
@@ -264,9 +266,21 @@ def searched(passages: Sequence[Passage], read: Sequence[Passage] = (), queries:
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
-    """An answer as JSON, in the members of `Answer`, whatever its result holds."""
-    body: dict[str, Any] = as_json(asdict(answer))
-    return body
+    """An answer as JSON, in the members of `Answer`, whatever its result holds; of the rows behind it their number."""
+    body: dict[str, Any] = as_json(asdict(replace(answer, rows_behind=())))
+    del body["rows_behind"]
+    return body | {"rows_behind_total": sum(len(each.rows) for each in answer.rows_behind)}
+
+
+def kept_answer(
+    answer: Answer, identifier: str, tenant_id: str, question: str, conversation_id: str | None
+) -> KeptAnswer:
+    """An answer as the catalog keeps it; `question` is what the caller asked."""
+    rows = tuple(
+        RowRanges(each.document_id, each.version_id, each.table, ranges_of(each.rows)) for each in answer.rows_behind
+    )
+    body = answer_json(answer)
+    return KeptAnswer(identifier, tenant_id, conversation_id, None, question, body, rows, time.time())
 
 
 def as_json(value: object) -> Any:  # noqa: ANN401 - any JSON

@@ -1,191 +1,170 @@
-"""What exhaustive answers are made of in a deployment: the documents of a scope, and an encoder for their records."""
+"""Makes the strategies of a deployment: the only module of `rlm` that names their concrete classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 
+from langchain_core.language_models import BaseChatModel
+
+from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.embedding import Embedder
-from rlm.cancelling import not_cancelled
-from rlm.chains.strategy import ChainStrategy
-from rlm.contrasts import Contrasts
+from retrieval.search import Searches
 from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus
-from rlm.errors import NotExhaustiveError, SandboxUnavailableError
-from rlm.estimates import Estimate, estimate
-from rlm.exhaustive import ExhaustiveStrategy
-from rlm.llm.budgets import Budget
+from rlm.corpus.search import scope_of
+from rlm.direct import DirectStrategy
+from rlm.errors import SandboxUnavailableError
+from rlm.estimates import at_most, unasked
+from rlm.llm.budgets import Budget, Limits
 from rlm.llm.cache import ReplyCache
-from rlm.llm.kept import kept_by
 from rlm.llm.port import SubCalls
+from rlm.llm.prices import FREE
 from rlm.llm.profiles import ModelProfile
-from rlm.loop.loop import Workspace
+from rlm.llm.scheduler import SubCallScheduler
+from rlm.loop.environment import Environment
 from rlm.loop.strategy import RecursiveStrategy
-from rlm.loop.toolbox import Search
-from rlm.loop.trajectory import Told, untold
-from rlm.nearest import LOOKED_AT, cosines, nearest_first
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
-from rlm.operators.inference import Inferences
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
-from rlm.operators.verdicts import are_measured
-from rlm.plan.plan import Count, Filter, Plan
-from rlm.requests import AnswerScope
-from rlm.retrieving import PASSAGES
-from rlm.routing import Route
+from rlm.passages import searching
+from rlm.requests import AnswerScope, StrategyName, Wanted
 from rlm.runs.port import ONCE, Durability
 from rlm.sandbox.port import Sandbox
-from rlm.strategy import Retriever, Strategy
+from rlm.strategy import Context, Search, Strategy
+from rlm.tables.catalog import TableCatalog, TablesInScope
+from rlm.tables.sql import SqlEngine
+from rlm.tables.strategy import TableStrategy
 
 
-class Library:
-    """Opens corpora, and makes the strategy that reads one of them from end to end."""
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a process that answers are made of. Without an encoder no classifier judges records; without a
+    sandbox nothing is answered by programs."""
 
-    def __init__(
-        self,
-        catalog: ActiveDocuments,
-        texts: Texts,
-        embedder: Embedder | None = None,
-        sandbox: Sandbox | None = None,
-        replies: ReplyCache | None = None,
-    ) -> None:
-        self._catalog = catalog
-        self._texts = texts
-        self._embedder = embedder
-        self._sandbox = sandbox
-        self._replies = replies
+    catalog: ActiveDocuments
+    texts: Texts
+    tables: RecordTables
+    sql: SqlEngine
+    sub_calls: SubCallScheduler
+    embedder: Embedder | None = None
+    sandbox: Sandbox | None = None
+    replies: ReplyCache | None = None
+
+
+class Answers:
+    """Opens corpora, and makes the parts of each request."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
 
     def corpus(self, scope: AnswerScope, durability: Durability = ONCE) -> Corpus:
         """The documents of a scope as they are now, or as they were when a run began."""
-        return open_corpus(durability.documents(self._catalog), self._texts, scope)
+        documents = durability.documents(self._parts.catalog)
+        return open_corpus(documents, self._parts.texts, scope, self._parts.tables)
 
-    def operators(
+    def budget(self, wanted: Wanted, profile: ModelProfile, durability: Durability) -> Budget:
+        """What one request may spend: what the caller said, no limit where it said nothing."""
+        limits = (wanted.limits or Limits()).within(Limits(depth=profile.max_depth))
+        return durability.budget(limits, profile.price)
+
+    def bind(
         self,
-        corpus: Corpus,
-        calls: SubCalls,
+        chat: BaseChatModel,
         profile: ModelProfile,
-        cancelled: Callable[[], bool],
-        *,
-        every_record: bool = False,
-    ) -> Operators:
-        """The operators over a corpus, bound to a run's calls; with `every_record`, no classifier judges any."""
-        encoder = self._embedder.fingerprint if self._embedder else ""
-        return Operators(
-            corpus,
-            calls,
-            self._embedder,
-            limits=pack_limits(profile),
-            cascade_limits=_limits(every_record),
-            inferences=Inferences(self._replies, corpus.tenant_id, encoder),
-            weigh=profile.log_likelihoods,
-            are_kept=kept_by(self._replies, corpus.tenant_id, profile) if self._replies else None,
-            cancelled=cancelled,
-        )
-
-    def nearest(self, retrieve: Callable[[int], Retriever]) -> Retriever:
-        """A search whose passages come by their nearest sentence; `retrieve` makes one that finds so many."""
-        if self._embedder is None:
-            return retrieve(PASSAGES)
-        return nearest_first(retrieve(LOOKED_AT), self._embedder, top_k=PASSAGES)
-
-    def chain(self, retrieve: Retriever, calls: SubCalls, profile: ModelProfile, otherwise: Strategy) -> ChainStrategy:
-        """A strategy over what `retrieve` finds; without an encoder, sentences are compared by their words alone."""
-
-        return ChainStrategy(
-            retrieve, self._near, calls, profile.name, weigh=profile.log_likelihoods, otherwise=otherwise
-        )
-
-    def contrasts(self, calls: SubCalls, profile: ModelProfile, cancelled: Callable[[], bool]) -> Contrasts | None:
-        """Comparisons of sentences by the model's likelihoods; None where its server does not tell them."""
-        if self._embedder is None or not profile.log_likelihoods:
-            return None
-        return Contrasts(calls, self._near, cancelled=cancelled)
-
-    def _near(self, questions: Sequence[str], texts: Sequence[str]) -> Sequence[float]:
-        if self._embedder is None:
-            return [0.0] * len(texts)
-        return [float(each) for each in cosines(questions, texts, self._embedder)]
-
-    def estimate(
-        self,
-        route: Route,
-        profile: ModelProfile,
-        *,
-        every_record: bool = False,
-        cancelled: Callable[[], bool] = not_cancelled,
-    ) -> Estimate:
-        """Of a plan that the model is still to fill in, what one question about every record would cost."""
-        if route.layout is None or route.corpus is None:
-            return Estimate()
-        return estimate(
-            route.plan or Plan(route.layout.records.splitting, Count(), (Filter("whether it is meant"),)),
-            route.layout,
-            route.corpus,
-            profile,
-            pack=pack_limits(profile),
-            cascade=_limits(every_record or self._embedder is None),
-            weigh=self.weighs(profile),
-            cancelled=cancelled,
-        )
-
-    def weighs(self, profile: ModelProfile) -> bool:
-        """Whether labels are weighed by likelihoods and embeddings, and not asked for."""
-        return profile.log_likelihoods and self._embedder is not None
-
-    def weighs_verdicts(self, profile: ModelProfile) -> bool:
-        """The same of yes and no, which takes the encoder that this was measured with."""
-        return profile.log_likelihoods and self._embedder is not None and are_measured(self._embedder)
-
-    def exhaustive(
-        self,
-        route: Route,
-        calls: SubCalls | None,
-        profile: ModelProfile | None,
-        cancelled: Callable[[], bool],
-        *,
-        every_record: bool = False,
-    ) -> ExhaustiveStrategy:
-        """The strategy of a route. Raises `NotExhaustiveError` where it takes a language model and there is none."""
-        assert route.corpus is not None
-        if calls is None or profile is None:
-            if route.plan is None or route.plan.steps:
-                raise NotExhaustiveError(
-                    "Judging records takes a language model, and there is none.",
-                    hint="Set LEADLINE_LLM, or ask about what the records have written.",
-                )
-            return ExhaustiveStrategy(route.corpus, None, None, "none", layout=route.layout)
-        operators = self.operators(route.corpus, calls, profile, cancelled, every_record=every_record)
-        return ExhaustiveStrategy(route.corpus, operators, calls, profile.name, layout=route.layout)
-
-    def recursive(
-        self,
-        corpus: Corpus,
-        search: Callable[[Corpus], Search],
-        bind: Callable[[Budget], SubCalls],
+        tenant_id: str,
         budget: Budget,
-        profile: ModelProfile,
-        cancelled: Callable[[], bool],
+        durability: Durability,
         *,
-        every_record: bool = False,
-        told: Told = untold,
-        tells_time: bool = False,
-    ) -> RecursiveStrategy:
-        """A run over a corpus; `bind` makes the sub-calls of it and of its parts. Raises `SandboxUnavailableError`."""
-        if self._sandbox is None:
+        run: Hashable,
+    ) -> SubCalls:
+        """Calls of a model that spend `budget`; all that belong to one request have the same `run`."""
+        bound = self._parts.sub_calls.bind(chat, profile, tenant_id=tenant_id, budget=budget, run=run)
+        return durability.sub_calls(bound, budget, profile.price)
+
+    def strategies(self, profile: ModelProfile) -> list[StrategyName]:
+        """The strategies that a model can carry out here."""
+        programs = profile.writes_code and self._parts.sandbox is not None
+        return [StrategyName.DIRECT, StrategyName.TABLE, *([StrategyName.RECURSIVE] if programs else [])]
+
+    def tables(self, corpus: Corpus) -> TablesInScope:
+        """The tables in scope, with some of their rows."""
+        return TableCatalog(self._parts.tables).in_scope(corpus)
+
+    def strategy(self, name: StrategyName, making: "Making") -> Strategy:
+        """The strategy of a request. Raises `SandboxUnavailableError` for programs where there is no sandbox."""
+        match name:
+            case StrategyName.TABLE:
+                otherwise = None if making.context.wanted.strategy is StrategyName.TABLE else DirectStrategy()
+                return TableStrategy(self._parts.tables, self._parts.sql, self._parts.embedder, otherwise=otherwise)
+            case StrategyName.RECURSIVE:
+                return self._recursive(making)
+            case _:
+                return DirectStrategy()
+
+    def _recursive(self, making: "Making") -> Strategy:
+        if self._parts.sandbox is None:
             raise SandboxUnavailableError("This process has no sandbox.")
-        workspace = Workspace(
-            corpus=corpus,
-            subcalls=bind(budget),
-            profile=profile,
-            sandbox=self._sandbox,
-            operators=lambda part, calls: self.operators(part, calls, profile, cancelled, every_record=every_record),
-            search=search,
-            budget=budget,
-            bind=bind,
-            tells_time=tells_time,
+        context, budget = making.context, making.budget
+        if context.wanted.limits is None:
+            budget.narrow(_unasked(context.wanted, context.profile))
+        whole = context.corpus()
+
+        def search(corpus: Corpus) -> Search:
+            part = scope_of(corpus, whole, context.scope)
+            return making.durability.search(searching(making.searcher, part))
+
+        return RecursiveStrategy(
+            Environment(
+                corpus=whole,
+                calls=context.calls,
+                profile=context.profile,
+                sandbox=self._parts.sandbox,
+                operators=making.operators(self._parts),
+                search=search,
+                budget=budget,
+                bind=making.bind,
+                cancelled=context.cancelled,
+                told=making.durability.turn,
+                tells_time=making.durability is ONCE,
+            )
         )
-        return RecursiveStrategy(workspace, told=told)
 
 
-def _limits(every_record: bool) -> CascadeLimits:
-    return EVERY_RECORD if every_record else CascadeLimits()
+@dataclass(frozen=True)
+class Making:
+    """A request for which a strategy is made: its context, its budget, calls for a part of it, and its durability."""
+
+    context: Context
+    budget: Budget
+    bind: Callable[[Budget], SubCalls]
+    durability: Durability
+    searcher: Searches
+
+    def operators(self, parts: Parts) -> Callable[[Corpus, SubCalls], Operators]:
+        """Makes operators over a corpus; the model reads all records where the caller wants that."""
+        context = self.context
+
+        def made(corpus: Corpus, calls: SubCalls) -> Operators:
+            return Operators(
+                corpus,
+                calls,
+                parts.embedder,
+                limits=pack_limits(context.profile),
+                cascade_limits=EVERY_RECORD if context.wanted.every_record else CascadeLimits(),
+                cancelled=context.cancelled,
+            )
+
+        return made
+
+
+def _unasked(wanted: Wanted, profile: ModelProfile) -> Limits:
+    return unasked(is_confirmed=wanted.confirm, model_costs=profile.price not in (None, FREE))
+
+
+def spendable(name: StrategyName, wanted: Wanted, profile: ModelProfile) -> str:
+    """What a recursive run may spend at most, for people; empty for other strategies."""
+    if name is not StrategyName.RECURSIVE:
+        return ""
+    return at_most(wanted.limits or _unasked(wanted, profile))
 
 
 def pack_limits(profile: ModelProfile) -> PackLimits:

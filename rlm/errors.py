@@ -11,7 +11,6 @@ AnswerError
 ├── BudgetExhaustedError                the run may not spend any more
 ├── UnpricedModelError                  dollars were limited, and nobody knows what the model costs
 ├── RunCancelledError                   the caller does not want the answer any more
-├── NotExhaustiveError                  no plan over records answers the question
 ├── RunTooLargeError                    the run would cost more than may be spent without being asked
 ├── CorpusError
 │   ├── UnknownHandleError              no such span among the documents in scope, or it was deleted meanwhile
@@ -153,13 +152,6 @@ class RunCancelledError(AnswerError):
     """The run was cancelled; nothing of it goes on."""
 
     code = "run_cancelled"
-
-
-class NotExhaustiveError(AnswerError):
-    """The question cannot be answered by judging records and adding up; `detail` says why."""
-
-    code = "not_exhaustive"
-    default_hint = "Ask how many, which most, which of two is more common, or list; or leave the strategy out."
 
 
 class RunTooLargeError(AnswerError):

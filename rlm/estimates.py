@@ -17,11 +17,18 @@ from rlm.requests import Wanted
 # Over these nothing is begun without being asked: about what somebody waits for, and what nobody misses.
 UNASKED_SECONDS = 900.0
 UNASKED_DOLLARS = Decimal(1)
+UNASKED_CALLS = 500
 
 _PROMPT_TOKENS = 200
 _TOKENS_PER_RESULT = 15
 # The share of the records outside its sample that a cascade leaves to the model.
 _LEFT_BY_CASCADE = 0.4
+
+
+def unasked(*, is_confirmed: bool, model_costs: bool) -> Limits:
+    """The most that is spent where the caller set no budget; money too, where some is paid and nobody has confirmed."""
+    dollars = UNASKED_DOLLARS if model_costs and not is_confirmed else None
+    return Limits(calls=UNASKED_CALLS, seconds=UNASKED_SECONDS, dollars=dollars)
 
 
 @dataclass(frozen=True)

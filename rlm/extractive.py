@@ -1,94 +1,52 @@
 """Answers without a language model: the sentences of the best passages that are nearest the question, labelled so."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 
-from rlm.answerability import UNREAD_THRESHOLD, Weighed, before_reading, question_words, weigh
-from rlm.answers import Answer, searched
-from rlm.cancelling import not_cancelled
+from rlm.answers import AnswerStatus, Draft, OfferedQuote, searched
+from rlm.checking.locating import stems
 from rlm.checking.sentences import sentence_spans
-from rlm.composing import extracts, not_found
-from rlm.events import Completed, Delta, Event, Retrieved, complete
-from rlm.requests import check_question
-from rlm.strategy import Retriever, StageClock
-from rlm.verification import Located
-from rlm.words import coverage, words
+from rlm.events import Delta, Drafted, Event, Retrieved
+from rlm.strategy import Search
 
-HEADING = "No language model took part; these sentences of the documents are nearest the question:"
-
-# Question and texts in, one number for each text out, higher for nearer.
-Similarity = Callable[[str, Sequence[str]], Sequence[float]]
-
-_MAX_PASSAGES = 5
-_MAX_CANDIDATES = 100
-_MIN_WORDS = 4
+HEADING = "No language model took part. These sentences of the documents are nearest the question:"
+NOTHING = "No language model took part, and the search found nothing in these documents."
+_PASSAGES = 5
+_SENTENCES = 3
+_FEWEST_WORDS = 4
 
 
 class ExtractiveStrategy:
-    """Quotes the nearest sentences, best first; by word overlap where no `similarity` is given."""
+    """Quotes the sentences that share most words with the question, out of the best passages."""
 
-    name = "extractive"
-
-    def __init__(self, retrieve: Retriever, *, similarity: Similarity | None = None, max_sentences: int = 3) -> None:
-        if max_sentences < 1:
-            raise ValueError("max_sentences must be at least 1")
-        self._retrieve = retrieve
-        self._similarity = similarity or _overlap
-        self._max_sentences = max_sentences
-
-    def answer(self, question: str) -> Answer:
-        """The answer that `stream` ends with."""
-        return complete(self.stream(question))
-
-    def stream(self, question: str, *, cancelled: Callable[[], bool] = not_cancelled) -> Iterator[Event]:
-        """Events as they happen. Raises `QuestionError` before the first, and what the retriever raises."""
-        question = check_question(question)
-        clock = StageClock()
-        passages = tuple(self._retrieve(question))
-        clock.lap("retrieve")
-        yield Retrieved(passages)
-        if cancelled():
-            return
-        weighed = weigh(question, passages)
-        decision = before_reading(weighed)
-        sentences = self._nearest(question, weighed) if decision.answerable else []
-        scope = searched(passages)
-        composed = extracts(sentences, HEADING) if sentences else not_found(scope)
-        clock.lap("select")
-        yield from map(Delta, composed.parts)
-        answer = Answer(
-            status=composed.status,
-            text=composed.text,
-            claims=composed.claims,
-            citations=composed.citations,
-            strategy=self.name,
-            model=None,
-            searched=scope,
-            reasons=decision.reasons,
-        )
-        yield Completed(replace(answer, timings_ms=clock.laps()))
-
-    def _nearest(self, question: str, weighed: Sequence[Weighed]) -> list[Located]:
-        """The nearest sentences of passages over the threshold; a passage's own score breaks ties."""
+    def stream(self, question: str, search: Search) -> Iterator[Event]:
+        """As `Strategy.stream`, without a model."""
+        passages = tuple(search(question, _PASSAGES))
+        yield Retrieved(passages, question)
+        wanted = stems(question)
         candidates = [
-            Located(each, start, end)
-            for each in weighed[:_MAX_PASSAGES]
-            if each.score >= UNREAD_THRESHOLD
-            for start, end in sentence_spans(each.passage.text)
-            if _says_something(each.passage.text[start:end])
-        ][:_MAX_CANDIDATES]
-        scores = self._similarity(question, [candidate.text for candidate in candidates])
-        ranked = sorted(
-            zip(candidates, scores, strict=True), key=lambda pair: (-pair[1], -pair[0].source.score, pair[0].start)
+            (len(wanted & stems(passage.text[start:end])), -place, passage, start, end)
+            for place, passage in enumerate(passages)
+            for start, end in sentence_spans(passage.text)
+            if _says_something(passage.text[start:end])
+        ]
+        best = sorted(candidates, key=lambda each: (-each[0], -each[1], each[3]))[:_SENTENCES]
+        quotes = [" ".join(passage.text[start:end].split()) for _, _, passage, start, end in best]
+        lines = [f"- “{quote}” [{number}]" for number, quote in enumerate(quotes, 1)]
+        text = "\n".join([HEADING, "", *lines]) if lines else NOTHING
+        yield Delta(text)
+        yield Drafted(
+            Draft(
+                status=AnswerStatus.EXTRACTIVE if lines else AnswerStatus.NOT_FOUND,
+                text=text,
+                evidence={number: each[2] for number, each in enumerate(best, 1)},
+                searched=searched(passages, (), (question,)),
+                quotes=tuple(
+                    OfferedQuote(number, each[2].text[each[3] : each[4]]) for number, each in enumerate(best, 1)
+                ),
+            )
         )
-        return [candidate for candidate, _ in ranked[: self._max_sentences]]
 
 
 def _says_something(sentence: str) -> bool:
-    """Not a heading, and not a scrap; scripts without spaces have no words to count."""
-    return not sentence.startswith("#") and (len(sentence.split()) >= _MIN_WORDS or not sentence.isascii())
-
-
-def _overlap(question: str, texts: Sequence[str]) -> list[float]:
-    wanted = question_words(question)
-    return [coverage(wanted, words(text)) for text in texts]
+    """True for a sentence that is no heading and no scrap; scripts without spaces have no words to count."""
+    return not sentence.startswith("#") and (len(sentence.split()) >= _FEWEST_WORDS or not sentence.isascii())

@@ -1,4 +1,4 @@
-"""What a caller asks: the question and what was said before it, over which documents, and how it wants the answer made."""
+"""What a caller asks: a question and what was said before it, over which documents, and how the answer is wanted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

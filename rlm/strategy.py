@@ -15,18 +15,18 @@ from rlm.requests import AnswerScope, Wanted
 
 
 class Search(Protocol):
-    """Finds passages, best first, within the caller's scope; `top_k` at most."""
+    """Finds passages, best first, within the caller's scope; `top_k` at most, by the query and `also` by others."""
 
-    def __call__(self, query: str, top_k: int) -> Sequence[Passage]: ...
+    def __call__(self, query: str, top_k: int, also: Sequence[str] = ()) -> Sequence[Passage]: ...
 
 
 @dataclass(frozen=True)
 class Context:
     """The parts of one request, made once by `Answering`; everything in it is bound to the caller's scope.
 
-    `question` stands alone. `calls` spend the request's budget and are logged where the run is durable. `corpus` opens
-    the documents in scope, the same ones each time. `nonce` gives a new mark for untrusted text, the same ones again
-    where a run is resumed.
+    `question` stands alone; `queries` are words to search for besides it. `calls` spend the request's budget and are
+    logged where the run is durable. `corpus` opens the documents in scope, the same ones each time. `nonce` gives a new
+    mark for untrusted text, the same ones again where a run is resumed.
     """
 
     question: str
@@ -38,6 +38,7 @@ class Context:
     corpus: Callable[[], Corpus]
     nonce: Callable[[], str]
     cancelled: Callable[[], bool] = not_cancelled
+    queries: tuple[str, ...] = ()
 
 
 class Strategy(Protocol):

@@ -13,16 +13,29 @@ from retrieval.models.store import ModelStore
 from rlm.llm.local.process import LocalModelProcess
 from tests.support.catalogs import migrated_sqlite
 from tests.support.postgres import Postgres, running_postgres
+from tests.support.requirements import require_program, require_torch
+
+_FAULTS = Path(__file__).parent / "faults"
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Over several processes, the tests of a module stay together, and all that need the language model in one."""
+    """Faults are slow. Over several processes, a module's tests stay together, and all that need the language model."""
     for item in items:
+        if item.path.is_relative_to(_FAULTS):
+            item.add_marker(pytest.mark.slow)
         if item.get_closest_marker("xdist_group"):
             continue
         needs_model = "local_model" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("language-model" if needs_model else item.nodeid.partition("::")[0]))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture: what a mark says that the test needs is there, or the test is skipped."""
+    for mark in item.iter_markers("needs_program"):
+        require_program(*mark.args)
+    if item.get_closest_marker("torch"):
+        require_torch()
 
 
 def _require(files: list[ModelFile], store: ModelStore) -> Path:

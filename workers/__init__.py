@@ -1,1 +1,1 @@
-"""Background work: jobs claimed from the catalog and carried through their stages."""
+"""Background work: jobs are claimed from the catalog and run through their stages."""

@@ -1,4 +1,4 @@
-"""The parts that every process of a cluster opens, and what one worker process does with them."""
+"""The parts that every process of a cluster opens, and the worker process that uses them."""
 
 import shutil
 import tempfile
@@ -14,11 +14,12 @@ import structlog
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.deletions import Leftovers
+from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -27,6 +28,7 @@ from ingest.faultpoints import reach
 from ingest.feed import Feed
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.redis_feed import RedisFeed
+from ingest.retention import Retention
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder
@@ -34,12 +36,14 @@ from retrieval.encoders import Encoders
 from retrieval.generations import IndexStore, require_fit
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
-from workers.carrying import Carrier
-from workers.ingesting import IngestTask
-from workers.runs import Answers, RunTask
+from workers.deletion import CollectTask
+from workers.embed_task import EmbedTask
+from workers.ingest_task import IngestTask
+from workers.job_runner import JobRunner
+from workers.run_task import Answers, RunTask
 from workers.settings import ClusterSettings
-from workers.tasks import CollectTask, EmbedTask, Workshop
-from workers.upkeep import upkeep
+from workers.upkeep import remove_orphans
+from workers.worker_deps import WorkerDeps
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +56,7 @@ _SLICE = 0.25
 
 @dataclass(frozen=True)
 class Parts:
-    """What API and workers share, opened on the cluster's servers."""
+    """The parts that API and workers share, opened on the cluster's servers."""
 
     catalog: Catalog
     jobs: Jobs
@@ -62,10 +66,11 @@ class Parts:
     leftovers: Leftovers
     keys: ApiKeys
     batches: Batches
+    conversations: Conversations
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts
-    records: Records
+    records: GenerationRecords
     store: IndexStore
     generations: OpenGenerations
     encoders: Encoders
@@ -76,7 +81,7 @@ OpenAnswers = Callable[[Parts], AbstractContextManager[Answers]]
 
 
 def configured_encoders(settings: ClusterSettings) -> Encoders:
-    """Those that the settings name, and Leadline's own."""
+    """Open the encoders that the settings name, and Leadline's own."""
     return build.encoders(ModelStore(settings.models), settings)
 
 
@@ -88,9 +93,9 @@ def sandboxed_parser(scratch: Path) -> ParserSandbox:
 def open_parts(
     settings: ClusterSettings, *, open_encoders: OpenEncoders = configured_encoders, serving: bool = True
 ) -> Iterator[Parts]:
-    """Raises what keeps a process from `serving`, in words: a server that is away, an index of another encoder.
+    """Open the parts. Raises what keeps a process from `serving`: a server that is away, an index of another encoder.
 
-    Without `serving` no index is opened before it is asked for, and any may be there: for mending it.
+    Without `serving`, as for repairs, indexes are opened on demand and may come from any encoder.
     """
     with ExitStack() as stack:
         engine = open_database(settings.database_url.get_secret_value())
@@ -98,7 +103,7 @@ def open_parts(
         feed = RedisFeed(settings.redis_url.get_secret_value())
         stack.callback(feed.close)
         encoders, sparse = open_encoders(settings), build.sparse_encoder()
-        records = Records(engine)
+        records = GenerationRecords(engine)
         first = encoders.named(settings.encoder)
         active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
@@ -119,6 +124,7 @@ def open_parts(
             leftovers=Leftovers(engine),
             keys=ApiKeys(engine),
             batches=Batches(engine, announce=feed.announce),
+            conversations=Conversations(engine),
             feed=feed,
             blobs=blobs,
             texts=Texts(blobs),
@@ -130,7 +136,7 @@ def open_parts(
         )
 
 
-class Station:
+class WorkerProcess:
     """One worker process: its tasks, the leases it keeps alive, and the slices in which it works."""
 
     def __init__(
@@ -141,14 +147,16 @@ class Station:
         stopping: Callable[[], bool],
         ring: Callable[[JobKind], None],
         slice_seconds: float,
+        retention: Retention,
         answers: Answers | None = None,
     ) -> None:
         self._parts = parts
         self._stopping = stopping
         self._ring = ring
         self._slice_seconds = slice_seconds
+        self._retention = retention
         self._slice_end = 0.0
-        shop = Workshop(
+        deps = WorkerDeps(
             parts.catalog,
             parts.jobs,
             parts.blobs,
@@ -157,11 +165,11 @@ class Station:
             parts.sparse,
             parts.blobs.path,
         )
-        self._carrier = Carrier(
+        self._runner = JobRunner(
             parts.jobs,
-            IngestTask(shop, parser),
-            EmbedTask(shop),
-            CollectTask(shop),
+            IngestTask(deps, parser),
+            EmbedTask(deps),
+            CollectTask(deps),
             stopping=stopping,
             slice_over=lambda: time.monotonic() > self._slice_end,
             answer=RunTask(parts.jobs, parts.run_log, answers) if answers else None,
@@ -175,27 +183,28 @@ class Station:
         return self._parts.jobs
 
     def look(self, kind: JobKind) -> int:
-        """Carry jobs of a kind until none waits, the slice is over or the worker stops; returns how many."""
+        """Run jobs of a kind until none waits, the slice is over or the worker stops; returns how many."""
         self._slice_end = time.monotonic() + self._slice_seconds
         reach("look.began")
-        carried = 0
+        finished = 0
         while not self._stopping():
             if kind is not JobKind.COLLECT and not self._parts.blobs.has_room_to_work():
                 log.warning("the disk is nearly full; jobs wait", kind=kind)
                 break
-            if not (count := self._carrier.once(kind)):
+            if not (count := self._runner.once(kind)):
                 break
-            carried += count
+            finished += count
             if kind is JobKind.INGEST:
                 self._ring(JobKind.EMBED)
             if time.monotonic() > self._slice_end:
                 self._ring(kind)
                 break
-        return carried
+        return finished
 
     def tidy(self) -> None:
         parts = self._parts
-        upkeep(parts.leftovers, parts.generations, parts.blobs, parts.texts)
+        remove_orphans(parts.leftovers, parts.generations, parts.blobs, parts.texts)
+        parts.conversations.forget_old(self._retention)
 
     def close(self) -> None:
         self._closing.set()
@@ -204,14 +213,14 @@ class Station:
     def _keep_leases(self) -> None:
         while not self._closing.wait(self.jobs.lease_seconds / 3):
             try:
-                self._carrier.keep_leases()
-            # The database may be away for a while; the next beat may get through before the lease has run out.
+                self._runner.keep_leases()
+            # The database may be away for a moment; the next beat may get through before the lease runs out.
             except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
                 log.warning("leases were not extended", error=repr(error))
 
 
 @contextmanager
-def open_station(
+def open_worker_process(
     settings: ClusterSettings,
     *,
     stopping: Callable[[], bool],
@@ -219,8 +228,8 @@ def open_station(
     open_encoders: OpenEncoders = configured_encoders,
     open_parser: OpenParser = sandboxed_parser,
     open_answers: OpenAnswers | None = None,
-) -> Iterator[Station]:
-    """A worker process's; without `open_answers` it carries no runs."""
+) -> Iterator[WorkerProcess]:
+    """Open a worker process; without `open_answers` it takes no runs."""
     with ExitStack() as stack:
         parts = stack.enter_context(open_parts(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
@@ -228,13 +237,14 @@ def open_station(
         parser = open_parser(scratch)
         stack.callback(parser.close)
         answers = stack.enter_context(open_answers(parts)) if open_answers else None
-        station = Station(
+        process = WorkerProcess(
             parts,
             parser,
             stopping=stopping,
             ring=ring,
             slice_seconds=_SLICE * settings.task_seconds,
+            retention=settings.retention,
             answers=answers,
         )
-        stack.callback(station.close)
-        yield station
+        stack.callback(process.close)
+        yield process

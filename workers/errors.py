@@ -1,4 +1,4 @@
-"""What a failing job means: the one table from exceptions to what happens next."""
+"""Exceptions of tasks and their consequences for the job: one table."""
 
 from enum import Enum
 
@@ -35,7 +35,7 @@ from rlm.requests import QuestionError
 
 
 class Outcome(Enum):
-    """What to do with a job whose task raised."""
+    """The consequence for a job whose task raised."""
 
     FAIL = "the document, or the question, is at fault: the same again would fail again"
     RETRY = "something around it is at fault: try again, up to the limit of attempts"
@@ -75,7 +75,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
 
 
 def outcome(error: Exception) -> Outcome:
-    """By the nearest listed class; what is not ours is a defect, and a retry may still get past it."""
+    """Look up the nearest listed class. An unlisted error is a defect of ours, and a retry may still get past it."""
     for kind in type(error).__mro__:
         if kind in OUTCOMES:
             return OUTCOMES[kind]
@@ -83,7 +83,7 @@ def outcome(error: Exception) -> Outcome:
 
 
 def failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
-    """The reason a user reads. The text of an error that is not ours may name internals, so it stays in the log."""
+    """Word the reason for users. The text of an unexpected error may name internals, so it stays in the log."""
     if isinstance(error, LeadlineError):
         return Failure(error.code, error.detail, error.hint)
     subject, again = ("question", "Ask") if kind is JobKind.RUN else ("document", "Upload it")

@@ -23,14 +23,14 @@ from workers.cluster import (
     OpenAnswers,
     OpenEncoders,
     OpenParser,
-    Station,
+    WorkerProcess,
     configured_encoders,
-    open_station,
+    open_worker_process,
     sandboxed_parser,
 )
 from workers.enqueue.celery_app import LOOK, QUEUES, SWEEP, TIDY, make_app, ring, waiting_messages
 from workers.settings import ClusterSettings
-from workers.sweep import sweep
+from workers.upkeep import sweep
 from workers.watchdog import Watchdog
 
 # Longer than a consumer needs to connect again, and a message to reach it.
@@ -58,7 +58,9 @@ def run_worker(
     app = make_app(settings.redis_url.get_secret_value(), task_seconds=settings.task_seconds)
     if QUEUES[JobKind.RUN] not in queues:
         open_answers = None
-    open_one = partial(open_station, open_encoders=open_encoders, open_parser=open_parser, open_answers=open_answers)
+    open_one = partial(
+        open_worker_process, open_encoders=open_encoders, open_parser=open_parser, open_answers=open_answers
+    )
     _add_tasks(app, _Worker(app, settings, open_one, at_child_start, queues))
     app.worker_main(
         [
@@ -77,7 +79,7 @@ def run_beat(settings: ClusterSettings) -> None:
     """Ring for a sweep every few seconds until a signal. Keeps nothing on disk, and two of them do no harm."""
     app = make_app(settings.redis_url.get_secret_value())
     every = {SWEEP: settings.sweep_seconds, TIDY: settings.upkeep_seconds}
-    # What nobody had time for is worth nothing once the next one is due.
+    # A ring that nobody had time for is superseded by the next one.
     app.conf.beat_schedule = {
         task: {"task": task, "schedule": seconds, "options": {"expires": 3 * seconds}}
         for task, seconds in every.items()
@@ -86,13 +88,13 @@ def run_beat(settings: ClusterSettings) -> None:
 
 
 class _Worker:
-    """One Celery worker: in its processes, the station; in the main process, the signal to stop."""
+    """One Celery worker: its child processes hold a `WorkerProcess`, its main process the signal to stop."""
 
     def __init__(
         self,
         app: Celery,
         settings: ClusterSettings,
-        open_one: Callable[..., AbstractContextManager[Station]],
+        open_one: Callable[..., AbstractContextManager[WorkerProcess]],
         at_child_start: Callable[[], None],
         queues: Sequence[str],
     ) -> None:
@@ -101,7 +103,7 @@ class _Worker:
         self._open_one = open_one
         self._stopping = multiprocessing.Event()  # shared with the processes that are forked later
         self._stack = ExitStack()
-        self._station: Station | None = None
+        self._process: WorkerProcess | None = None
         self._at_child_start = at_child_start
         self._queues = tuple(queues)
         signals.worker_ready.connect(self._watch, weak=False)
@@ -110,30 +112,29 @@ class _Worker:
         signals.worker_process_shutdown.connect(self._close, weak=False)
 
     def look(self, kind: str, job: int | None = None) -> None:
-        station = self._open()
-        carried = station.look(JobKind(kind))
-        log.debug("looked", kind=kind, rung_for=job, carried=carried)
+        finished = self._open().look(JobKind(kind))
+        log.debug("looked", kind=kind, rung_for=job, finished=finished)
 
     def sweep(self) -> None:
-        station = self._open()
+        process = self._open()
         lengths = waiting_messages(self._app)
         unanswered = {kind: lengths[queue] for kind, queue in QUEUES.items()}
-        sweep(station.jobs, unanswered=unanswered, ring=lambda kind, job: ring(self._app, kind, job))
+        sweep(process.jobs, unanswered=unanswered, ring=lambda kind, job: ring(self._app, kind, job))
 
     def tidy(self) -> None:
         self._open().tidy()
 
-    def _open(self) -> Station:
-        """The process's station, opened when it is first needed; a server that is away is tried at the next ring."""
-        if self._station is None:
+    def _open(self) -> WorkerProcess:
+        """Open this process's parts when they are first needed; if a server is away, the next ring tries again."""
+        if self._process is None:
             try:
-                self._station = self._stack.enter_context(
+                self._process = self._stack.enter_context(
                     self._open_one(self._settings, stopping=self._stopping.is_set, ring=self._ring)
                 )
             except LeadlineError as error:
                 log.error("a worker cannot open its parts", code=error.code, detail=str(error))
                 raise Reject(str(error), requeue=False) from error
-        return self._station
+        return self._process
 
     def _ring(self, kind: JobKind) -> None:
         try:
@@ -142,7 +143,7 @@ class _Worker:
             log.warning("the broker is away; the next sweep will ring", error=repr(error))
 
     def _watch(self, **_: object) -> None:
-        """In the main process, once it consumes."""
+        """Start the watchdog in the main process, once it consumes messages."""
         Watchdog(
             waiting=lambda: sum(waiting_messages(self._app)[queue] for queue in self._queues),
             taken=lambda: sum(state.total_count.values()),
@@ -158,12 +159,12 @@ class _Worker:
         self._stopping.set()
 
     def _close(self, **_: object) -> None:
-        self._station = None
+        self._process = None
         self._stack.close()
 
 
 def _end_at_once() -> None:
-    """An orderly end would wait for the broken connection; the processes hold no job."""
+    """Exit without cleaning up, which would wait for the broken connection; the processes hold no job."""
     for child in active_children():
         child.terminate()
     os._exit(_DEAF_EXIT_CODE)

@@ -5,10 +5,11 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
 
+from ingest.retention import RetentionSettings
 from retrieval.encoder_settings import EncoderSettings
 
 
-class ClusterSettings(EncoderSettings):
+class ClusterSettings(EncoderSettings, RetentionSettings):
     """Environment variables that begin with `LEADLINE_`; `home` and `models` mean what they mean embedded."""
 
     database_url: SecretStr = Field(

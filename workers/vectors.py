@@ -1,6 +1,6 @@
-"""The chunks and texts that an index is made from, and the vectors that they are given.
+"""Chunks and their texts as an index takes them, and the vectors that are made for them.
 
-A vector that some chunk of the tenant's has for the same text is not made again.
+A vector is not made again if another chunk of the tenant has one for the same text.
 """
 
 import base64
@@ -24,12 +24,12 @@ _TOKENS_A_CHARACTER = 0.25
 
 
 def with_context(title: str, chunk: Chunk, text: str) -> str:
-    """What BM25 and the encoder read of a chunk: where it stands, and then what it says."""
+    """The text of a chunk as BM25 and the encoder read it: a context line, then the chunk itself."""
     return f"{context_line(title, chunk.heading_path)}\n{text}"
 
 
 def chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) -> Iterator[tuple[str, str]]:
-    """The id of each chunk and its text with the context line, for chunks in reading order."""
+    """Yield the id of each chunk and its text with the context line, for chunks in reading order."""
     title = version.title or version.name
     for at in range(0, len(chunks), _READ_AT_ONCE):
         some = chunks[at : at + _READ_AT_ONCE]
@@ -41,7 +41,7 @@ def chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) -> Iter
 
 
 def indexed_chunks(document: Document, version: Version, text: str, chunks: Sequence[Chunk]) -> Iterator[IndexedChunk]:
-    """The chunks of a version's whole text as the index keeps them."""
+    """Yield the chunks of a version's whole text as records for the index."""
     title = version.title or version.name
     for chunk, (byte_start, byte_end) in zip(chunks, byte_spans(text, chunks), strict=True):
         yield IndexedChunk(
@@ -72,7 +72,7 @@ class Portion:
 
 @dataclass(frozen=True)
 class Written:
-    """Tokens of chunks that have their vectors, and how many of these vectors other chunks had already."""
+    """Tokens of embedded chunks, and how many of their vectors were reused from other chunks."""
 
     tokens: int
     reused: int
@@ -83,9 +83,9 @@ class Written:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A chunk that is to have its vector; those with the same key have the same one.
+    """A chunk that needs a vector; chunks with the same key share one.
 
-    A key is a tenant's own, lest how long its uploads take shows what texts others have.
+    A key contains the tenant, so that nobody can tell from the duration of an upload which texts other tenants have.
     """
 
     id: str
@@ -95,7 +95,7 @@ class _Wanted:
 
 @dataclass(frozen=True)
 class _Known:
-    """A vector for a text, with the text's tokens: counted when it was made, or about as many as they were."""
+    """A vector for a text, with the text's tokens: counted if the vector is new, estimated if it is reused."""
 
     vector: DenseVector
     tokens: int
@@ -103,10 +103,10 @@ class _Known:
 
 
 class VectorWriter:
-    """Gives chunks their vectors, in one generation of the index: those that it has for the same text, or new ones.
+    """Gives chunks their vectors in one generation of the index: existing vectors for the same text, or new ones.
 
-    The index is its own cache of them: one tenant's, of one encoder, as durable as the chunks, and what is deleted is
-    in it no more.
+    The index itself is the cache of vectors: separate for each tenant and encoder, as durable as the chunks, and free
+    of deleted content.
     """
 
     def __init__(self, texts: Texts, catalog: Catalog, made: OpenGeneration, kind: JobKind) -> None:
@@ -116,7 +116,7 @@ class VectorWriter:
         self._kind = kind
 
     def write(self, portions: Sequence[Portion]) -> list[Written]:
-        """The chunks of several versions, whose new texts are encoded together and each of them once."""
+        """Write the vectors of several versions' chunks; new texts are encoded together, and each of them once."""
         parts = [
             [
                 _Wanted(i, (portion.version.tenant_id, text_digest(text)), text)
@@ -144,7 +144,7 @@ class VectorWriter:
         ]
 
     def _known(self, wanted: Sequence[_Wanted]) -> dict[tuple[str, str], _Known]:
-        """What other chunks have; what one of these has itself was not counted yet, and is made again."""
+        """Find vectors of other chunks; those of the wanted chunks themselves are made again, to count their tokens."""
         ids = {each.id for each in wanted}
         keys = {each.key for each in wanted}
         found: dict[tuple[str, str], tuple[IndexedChunk, DenseVector]] = {}
@@ -160,11 +160,11 @@ class VectorWriter:
         }
 
     def _token_rates(self, version_ids: Collection[str]) -> dict[str, float]:
-        """Tokens a character of versions that were counted: nobody counts them again for a chunk of theirs."""
+        """Tokens per character of versions with counted tokens, to estimate those of a single chunk."""
         versions = self._catalog.versions(version_ids).values() if version_ids else ()
         return {v.id: v.tokens / v.characters for v in versions if v.tokens and v.characters}
 
 
 def text_digest(text: str) -> str:
-    """128 bits, which nobody can find another text for."""
+    """A digest of 128 bits: nobody can find another text with the same one."""
     return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=16).digest()).decode().rstrip("=")

@@ -1,4 +1,4 @@
-"""Comparing a generation of the index with the catalog and the kept texts, version by version. It changes nothing."""
+"""A generation of the index is compared with the catalog and the stored texts, version by version, without changes."""
 
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.generations import GenerationRecords
 from ingest.chunking import Chunk
 from ingest.documents import Document, Version, VersionState
 from ingest.errors import DocumentNotFoundError
@@ -17,8 +17,8 @@ from retrieval.generations import OpenGeneration
 from retrieval.index import IndexedChunk, Scope
 from workers.vectors import chunk_texts, indexed_chunks
 
-# The same text in another batch of the int8 encoder has a cosine of 0.9999 and more to itself; other texts of the same
-# document seldom have 0.95.
+# Vectors of the same text from different batches of the int8 encoder have a cosine of 0.9999 and more; vectors of
+# different texts of a document seldom reach 0.95.
 SAME_COSINE = 0.99
 _FOUND_AMONG = 100
 _NAMED = 5
@@ -26,7 +26,7 @@ _NAMED = 5
 
 @dataclass
 class Disagreement:
-    """What is wrong with one version. Each count is of chunks; `examples` are ids of some of them."""
+    """The differences in one version, as counts of chunks; `examples` are ids of some of them."""
 
     tenant_id: str
     document_id: str
@@ -48,7 +48,7 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Verified:
-    """What was compared, and where index and catalog disagree."""
+    """The extent of a comparison, and the versions where index and catalog disagree."""
 
     generation: int
     versions: int
@@ -63,12 +63,12 @@ class Verified:
 
 
 class Verifier:
-    """Reads catalog and texts on one side, and one generation on the other."""
+    """Compares one generation of the index with the catalog and the texts."""
 
     def __init__(
-        self, catalog: Catalog, records: Records, texts: Texts, sparse: SparseEncoder, made: OpenGeneration
+        self, catalog: Catalog, records: GenerationRecords, texts: Texts, sparse: SparseEncoder, made: OpenGeneration
     ) -> None:
-        """`made` is the active generation or the one beside it; of that one, what it is said to have is compared."""
+        """`made` is the active generation, or the one beside it, where only versions recorded as done are compared."""
         self._catalog = catalog
         self._records = records
         self._texts = texts
@@ -82,7 +82,7 @@ class Verifier:
     ) -> Verified:
         """Compare every version, and encode about `sample` chunks again, chosen by `seed`.
 
-        What is deleted, replaced or indexed meanwhile is no disagreement: whatever seems wrong is looked at again.
+        Versions that seem wrong are compared a second time, since they may have been changed meanwhile.
         """
         versions = self._records.done() if self._beside else self._records.wanted()
         total = sum(version.chunks or 0 for version in versions)
@@ -90,15 +90,15 @@ class Verifier:
         found: list[Disagreement] = []
         for number, version in enumerate(versions, start=1):
             wrong = self._compare(version, chosen.get(version.id, ()))
-            if wrong.any and (again := self._again(version, chosen.get(version.id, ()))) is not None:
+            if wrong.any and (again := self._compare_again(version, chosen.get(version.id, ()))) is not None:
                 found.append(again)
             advanced(number, len(versions))
         found += self._strangers()
         sampled = sum(map(len, chosen.values()))
         return Verified(self._made.id, len(versions), total, sampled, self._lowest, tuple(found))
 
-    def _again(self, version: Version, sample: Sequence[int]) -> Disagreement | None:
-        """The disagreement, if there still is one."""
+    def _compare_again(self, version: Version, sample: Sequence[int]) -> Disagreement | None:
+        """Compare a version again; None if it agrees now or is not wanted any more."""
         if not self._records.is_wanted(version.id):
             return None
         wrong = self._compare(self._catalog.version(version.id), sample)
@@ -107,7 +107,7 @@ class Verifier:
     def _choose(
         self, versions: Sequence[Version], sample: int, total: int, source: random.Random
     ) -> Mapping[str, Sequence[int]]:
-        """Ordinals of the chunks to be encoded again, by version."""
+        """Choose chunks to be encoded again: their ordinals by version."""
         chosen: dict[str, list[int]] = {}
         picked = sorted(source.sample(range(total), min(sample, total)))
         begin = 0
@@ -155,7 +155,7 @@ class Verifier:
         self, wrong: Disagreement, version: Version, present: Mapping[str, IndexedChunk], expected: int
     ) -> None:
         embedded = self._made.index.count(version.tenant_id, version.id, embedded_only=True)
-        # What is not there at all is counted as missing already.
+        # Absent chunks are counted as missing already.
         wrong.without_vector = max(0, min(len(present), expected) - embedded)
 
     def _compare_sample(
@@ -166,7 +166,7 @@ class Verifier:
         chunks: Sequence[Chunk],
         present: Mapping[str, IndexedChunk],
     ) -> None:
-        """Vectors against those of the texts encoded again; and whether its own words find a chunk."""
+        """Compare vectors with those of the texts encoded again, and search each chunk by its own words."""
         texts = {i: text for i, text in chunk_texts(self._texts, version, chunks) if i in present}
         if not texts:
             return
@@ -188,11 +188,11 @@ class Verifier:
         if not query.indices:
             return True
         hits, _ = self._made.index.search(scope, sparse=query, dense=None, limit=_FOUND_AMONG)
-        # A document that says the same a hundred times may crowd one of them out.
+        # In a document that repeats itself a hundred times, other chunks may fill the results.
         return len(hits) == _FOUND_AMONG or any(hit.id == identifier for hit in hits)
 
     def _strangers(self) -> Iterator[Disagreement]:
-        """Points of versions that no document has, and that nobody is at or on the way to remove."""
+        """Find points of versions that belong to no document and that nobody is writing or about to remove."""
         present = self._made.index.versions()
         strange = self._records.strangers({version for _, version in present})
         for (tenant, version), count in present.items():
@@ -201,7 +201,7 @@ class Verifier:
 
 
 def _same(expected: IndexedChunk, present: IndexedChunk) -> bool:
-    """Chunks that releases without digests have written lack nothing else."""
+    """Compare records of a chunk; chunks written by releases without digests may lack the digest."""
     return present == (expected if present.digest else replace(expected, digest=""))
 
 

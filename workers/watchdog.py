@@ -1,8 +1,8 @@
-"""Ends a worker that has gone deaf: messages wait for it, it has nothing to do, and it takes none.
+"""A watchdog ends a worker that has gone deaf: messages wait for it, it has nothing to do, and it takes none.
 
-A consumer whose connection broke at the wrong moment (while a finished message was acknowledged) is seen to wait for
-ever on a socket that nobody reads, with no error; the transport's own health check does not find it. The process
-manager starts the worker again, and the sweep has lost nothing by it.
+A consumer whose connection breaks at the wrong moment, while a finished message is acknowledged, has been seen to wait
+for ever on a socket that nobody reads, without an error; the transport's own health check does not notice. The process
+manager starts the worker again, and nothing is lost.
 """
 
 import threading
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class Watchdog:
-    """Looks at a worker from a thread of its own, and calls `give_up` once."""
+    """Watches a worker from a thread of its own, and calls `give_up` once."""
 
     def __init__(
         self,
@@ -28,8 +28,11 @@ class Watchdog:
         give_up: Callable[[], None],
         seconds: float,
     ) -> None:
-        """`waiting` counts messages in the worker's queues and raises `OSError` or the transport's error while the
-        broker is away; `taken` counts those it has received so far. It is given up after `seconds` of silence."""
+        """The worker is given up after `seconds` in which messages waited and it took none.
+
+        `waiting` counts the messages in the worker's queues, and raises `OSError` or the transport's error while the
+        broker is away; `taken` counts the messages received so far.
+        """
         self._waiting = waiting
         self._taken = taken
         self._busy = busy
@@ -42,13 +45,13 @@ class Watchdog:
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
     def look(self, now: float) -> bool:
-        """Whether the worker is deaf at this instant."""
+        """True if the worker is deaf at this instant."""
         taken = self._taken()
         try:
             idle = not self._busy() and self._waiting() > 0
-        # Whatever the transport raises means that nothing can be known now.
+        # After any error of the transport, the length of the queues is unknown.
         except Exception as error:  # noqa: BLE001
-            log.debug("the broker does not say what waits", error=repr(error))
+            log.debug("the broker does not answer", error=repr(error))
             idle = False
         if not idle or taken != self._last_taken:
             self._last_taken = taken

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from api.cli import bench_concurrency, bench_index, bench_rlm
+from api.cli import bench_concurrency
 from api.cli.bare_encoder import bare_rates, sample_chunks
 from api.cli.bench_figures import AsJson, print_figures, query_texts
 from api.cli.environment import read_settings
@@ -25,12 +25,8 @@ from retrieval.index import Scope
 from retrieval.models.store import ModelStore
 from retrieval.search import SearchRequest
 
-app = typer.Typer(help="Measure speed against the bare parts, and answers over long documents.", no_args_is_help=True)
-app.command()(bench_index.index)
+app = typer.Typer(help="Measure how fast this machine ingests and searches.", no_args_is_help=True)
 app.command()(bench_concurrency.concurrency)
-app.command()(bench_rlm.rlm)
-app.command()(bench_rlm.rlm_generate)
-app.command()(bench_rlm.rlm_score)
 
 
 @app.command()

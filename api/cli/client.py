@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Client:
         with path.open("rb") as file:
             return self._json(self.http.post("/v1/documents", params=params, content=file))
 
-    def events(self, path: str, body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    def events(self, path: str, body: dict[str, Any]) -> Generator[tuple[str, Any]]:
         """Server-sent events as `(name, data)`."""
         with self.http.stream("POST", path, json=body) as response:
             for _, name, body in self._sent(response):

@@ -8,11 +8,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module, metadata
 from pathlib import Path
 
-import httpx
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -20,19 +19,31 @@ from rich.table import Table
 from api.cli.client import running_url
 from api.cli.environment import read_settings
 from api.cli.fetching import needed
-from api.language_model import model_profile
+from api.language_model import ServerList, list_models, model_profile
 from api.reranking import open_reranking
 from api.settings import Settings
 from ingest.errors import LeadlineError
 from ingest.parsing.sandbox import ParserSandbox
 from retrieval.build import encoders
 from retrieval.models.store import FileState, ModelStore
+from rlm.errors import AnswerError, LanguageModelUnavailableError
+from rlm.llm.budgets import Budget, Limits
+from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.port import SubCall, reply_to
 from rlm.llm.prices import FREE, Price
 from rlm.llm.profiles import ModelProfile, ProfileFileError
+from rlm.llm.scheduler import SubCallScheduler
 from rlm.sandbox.build import build_sandbox, interpreter_release
 from rlm.sandbox.forms import SandboxForm
 
 _PACKAGES = ("ingest", "retrieval", "rlm", "api", "workers")
+_SCHEMA = {
+    "type": "object",
+    "properties": {"works": {"type": "boolean"}},
+    "required": ["works"],
+    "additionalProperties": False,
+}
+_SCHEMA_SECONDS = 120.0
 _ENGINES = ("qdrant_edge", "openvino", "openvino_genai", "tokenizers")
 
 
@@ -170,20 +181,66 @@ def _port(settings: Settings) -> Iterator[Finding]:
 
 
 def _language_model(settings: Settings) -> Iterator[Finding]:
-    remote = settings.remote_llm
-    if remote is None:
-        yield Finding("language model", settings.llm)
+    """The server's list of models, the windows that are said, and one real request with a JSON schema."""
+    if settings.llm == "none":
+        yield Finding("language model", "none: answers are quotations")
         return
-    url, model = remote
-    headers = {"Authorization": f"Bearer {settings.llm_api_key.get_secret_value()}"} if settings.llm_api_key else {}
     try:
-        answer = httpx.get(f"{url}/models", headers=headers, timeout=5)
-        names = [entry["id"] for entry in answer.raise_for_status().json()["data"]]
-    except (httpx.HTTPError, ValueError, KeyError) as error:
-        yield Finding("language model", f"{url}: {error}", "Check the address and key in LEADLINE_LLM.")
+        profile = model_profile(settings)
+    except ProfileFileError as error:
+        yield Finding("model profile", error.detail, error.hint)
         return
-    advice = "" if model in names else f"It serves {', '.join(names)}: name one of these in LEADLINE_LLM."
+    if settings.remote_llm is None:
+        yield Finding("language model", settings.llm)
+        yield Finding("model profile", about_profile(profile))
+        return
+    url, model = settings.remote_llm
+    served = ServerList((), None)
+    try:
+        served = list_models(url, model, settings.llm_api_key)
+    except LanguageModelUnavailableError as error:
+        if not error.reached:
+            yield Finding("language model", error.detail, "Check the address and key in LEADLINE_LLM.")
+            return
+    known = not served.names or model in served.names
+    advice = "" if known else f"It serves {', '.join(served.names)}: name one of these in LEADLINE_LLM."
     yield Finding("language model", f"{model} at {url}", advice)
+    yield from _windows(settings, served.context_tokens)
+    if known:
+        yield _schema_request(url, settings)
+
+
+def _windows(settings: Settings, served_tokens: int | None) -> Iterator[Finding]:
+    profile, without = model_profile(settings, served_tokens=served_tokens), model_profile(settings)
+    yield Finding("model profile", about_profile(profile))
+    said = settings.llm_context_tokens
+    if served_tokens is not None and said is not None and said > served_tokens:
+        advice = f"The server was started with {served_tokens:,}; set it to that or less, or leave it out."
+        yield Finding("LEADLINE_LLM_CONTEXT_TOKENS", f"{said:,}", advice)
+    elif profile.context_tokens < without.context_tokens:
+        found = (
+            f"{profile.context_tokens:,} tokens as its server was started, {without.context_tokens:,} by profile"
+        )
+        yield Finding("window", found)
+
+
+def _schema_request(url: str, settings: Settings) -> Finding:
+    """Whether the model replies with JSON of a schema, and what of requests its server refuses."""
+    profile = replace(model_profile(settings), call_seconds=_SCHEMA_SECONDS)
+    chat = remote_chat_model(url, profile, api_key=settings.llm_api_key)
+    scheduler = SubCallScheduler()
+    begun = time.perf_counter()
+    try:
+        bound = scheduler.bind(chat, profile, tenant_id="doctor", budget=Budget(Limits()))
+        reply_to(bound, SubCall("You check a connection.", "Does it work? Say that it does.", 100, _SCHEMA))
+    except AnswerError as error:
+        return Finding("JSON schema", error.detail, error.hint)
+    finally:
+        scheduler.close()
+        chat.close()
+    changes = str(chat.habits.accepted)
+    found = f"followed, in {time.perf_counter() - begun:.1f} s"
+    return Finding("JSON schema", f"{found}; for this server: {changes}" if changes else found)
 
 
 def _reranker(settings: Settings) -> Iterator[Finding]:
@@ -205,22 +262,12 @@ def _reranker(settings: Settings) -> Iterator[Finding]:
     yield Finding("reranker", f"{settings.reranker}: {reads}")
 
 
-def _profile(settings: Settings) -> Iterator[Finding]:
-    if settings.llm == "none":
-        return
-    try:
-        profile = model_profile(settings)
-    except ProfileFileError as error:
-        yield Finding("model profile", error.detail, error.hint)
-        return
-    yield Finding("model profile", about_profile(profile))
-
-
 def about_profile(profile: ModelProfile) -> str:
     """What decides how a model answers and what that costs, for people."""
-    writes = "writes code" if profile.writes_code else "fills in plans"
+    abilities = {"writes code": profile.writes_code, "routes": profile.routes, "judges": profile.judges}
+    does = ", ".join(name for name, has in abilities.items() if has) or "answers from passages only"
     sizes = f"a window of {profile.context_tokens:,} tokens, {profile.parallel_calls} calls at once"
-    return f"{profile.name}: {writes}, {sizes}, {_priced(profile.price)}"
+    return f"{profile.name}: {does}; {sizes}; {_priced(profile.price)}"
 
 
 def _priced(price: Price | None) -> str:
@@ -241,6 +288,5 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _disk,
     _port,
     _language_model,
-    _profile,
     _reranker,
 )

@@ -1,8 +1,9 @@
-"""`leadline eval`: how good the answers and the searches are."""
+"""`leadline eval retrieval` and `leadline eval compare`: how good searches are, and which of two is better."""
 
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,106 +12,189 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli import evaluate_answerability, evaluate_retrieval
-from api.cli.ask import ask_once, wait_for_language_model
-from api.cli.client import Client, ServiceError, connect
+from api.cli.client import ServiceError
 from api.cli.environment import read_settings
+from api.cli.judged_collection import JudgedCollection, indexed
+from retrieval.errors import EvaluationDataError
+from retrieval.evaluation.judged import JudgedFolder, open_judged
+from retrieval.evaluation.runs import DEPTH, Difference, Estimate, Evaluation, Run, compare, judge, load, save
+from retrieval.fusion import Fusion
+from retrieval.requests import Mode
 
-app = typer.Typer(help="Measure quality on judged questions.", no_args_is_help=True)
-app.command()(evaluate_retrieval.retrieval)
-app.command("compare")(evaluate_retrieval.compare_runs)
-app.command()(evaluate_answerability.answerability)
+app = typer.Typer(help="Measure how good searches are, on judged questions.", no_args_is_help=True)
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
-@app.callback()
-def group() -> None:
-    """Measure quality on judged questions."""
+# What can be measured, and is where nothing is named: each retriever, each fusion of the two, the default, and with the
+# reranker, where there is one.
+_SEARCHES: Mapping[str, Mapping[str, Any]] = {
+    "bm25": {"mode": Mode.BM25, "rerank": False},
+    "dense": {"mode": Mode.DENSE, "rerank": False},
+    "rrf": {"mode": Mode.HYBRID, "fusion": Fusion.RRF, "feedback": False, "rerank": False},
+    "dbsf": {"mode": Mode.HYBRID, "fusion": Fusion.DBSF, "feedback": False, "rerank": False},
+    "hybrid": {"mode": Mode.HYBRID, "rerank": False},
+    "reranked": {"mode": Mode.HYBRID, "rerank": True},
+}
 
 
 @app.command()
-def answers(
-    questions: Annotated[Path, typer.Argument(help='JSON lines: {"question": …, "answers": [accepted texts]}.')],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON line a question, and a last one of sums.")
-    ] = False,
+def retrieval(
+    folder: Annotated[Path, typer.Argument(help="A folder of judged questions, in BEIR's or SQuAD's format.")],
+    searches: Annotated[
+        list[str] | None, typer.Option("--search", "-s", help="What to measure; may be given several times.")
+    ] = None,
+    index: Annotated[
+        Path | None,
+        typer.Option(help="Index the corpus in this folder and keep it, so that the next run only searches."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Keep the figures of every query here, for `compare`.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Ask questions whose answers are known, of the documents that are there, and check every citation again.
+    """nDCG@10, recall@10, recall@100 and MRR@10 of BM25, dense and hybrid search, with 95 % bootstrap intervals.
 
-    An answer is right when it holds one of the accepted texts; a question with `"unanswerable": true` is right when
-    the answer is that the documents do not say. Every quotation is compared with the document's text at its span.
+    A service is started on a data folder of its own; every text of the corpus is uploaded, chunked and embedded as
+    any document, and every query is sent as any search.
     """
-    cases = list(_cases(questions))
     console = Console(stderr=True)
-    results: list[dict[str, Any]] = []
-    with connect(read_settings()) as client, console.status("Asking …") as status:
-        wait_for_language_model(client, status)
-        for number, case in enumerate(cases, start=1):
-            status.update(f"Question {number} of {len(cases)} …")
-            answer = ask_once(client, case["question"])
-            results.append(_judged(client, case, answer))
-            if as_json:
-                print(json.dumps(results[-1], ensure_ascii=False))
-    sums = {
-        "questions": len(results),
-        "right": sum(result["right"] for result in results),
-        "citations": sum(result["citations"] for result in results),
-        "quotes_at_their_span": sum(result["quotes_at_their_span"] for result in results),
-        "seconds_median": round(statistics.median(result["seconds"] for result in results), 1),
-    }
+    data = open_judged(folder)
+    requests = {name: _request(name) for name in searches or _usual()}
+    with indexed(data, index, console) as collection, console.status("Searching …") as status:
+        runs: dict[str, Run] = {}
+        for name, request in requests.items():
+            status.update(f"Searching: {name} …")
+            runs[name] = _run(collection, data, request)
+    evaluation = Evaluation(folder.name, {query: data.queries[query] for query in data.qrels}, runs)
+    if output is not None:
+        save(evaluation, output)
+    summaries = {name: run.summary() for name, run in runs.items()}
     if as_json:
-        print(json.dumps(sums))
+        print(json.dumps(_as_json(evaluation, summaries)))
         return
-    table = Table("question", "answer", "source", "quotes found", "s", "right", show_lines=True)
-    for result in results:
+    _print_summary(evaluation, summaries)
+
+
+@app.command("compare")
+def compare_runs(
+    first: Annotated[str, typer.Argument(metavar="A", help="FILE or FILE:SEARCH, as `eval retrieval -o` wrote it.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The same; what is compared with A.")],
+    measure: Annotated[str, typer.Option(help="The measure whose queries are listed.")] = "ndcg@10",
+    queries: Annotated[int, typer.Option(help="How many of the most changed queries to list.", min=0)] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Whether B finds better than A: B - A query by query, with its 95 % bootstrap interval, and who won and lost.
+
+    Without a search's name it is `hybrid`, or the file's only one.
+    """
+    (evaluation, ours), (_, theirs) = _named(first), _named(second)
+    differences = compare(ours, theirs)
+    if measure not in differences:
+        raise typer.BadParameter(f"say one of {', '.join(differences)}", param_hint="--measure")
+    if as_json:
+        content = {
+            name: {"first": d.first, "second": d.second, **asdict(d.change), "by_query": d.by_query}
+            for name, d in differences.items()
+        }
+        print(json.dumps(content))
+        return
+    _print_differences(first, second, differences)
+    _print_queries(evaluation, measure, differences[measure].by_query, queries)
+
+
+def _usual() -> list[str]:
+    without = {"reranked"} if read_settings().reranker == "none" else set()
+    return [name for name in _SEARCHES if name not in without]
+
+
+def _request(search: str) -> dict[str, Any]:
+    if search not in _SEARCHES:
+        raise typer.BadParameter(f"{search!r} is none of {', '.join(_SEARCHES)}", param_hint="--search")
+    return {**_SEARCHES[search], "top_k": DEPTH, "per_document": 1}
+
+
+def _run(collection: JudgedCollection, data: JudgedFolder, request: Mapping[str, Any]) -> Run:
+    rankings: dict[str, list[str]] = {}
+    stages: dict[str, list[float]] = {}
+    for query in data.qrels:
+        found = collection.client.post("/v1/search", {**request, "query": data.queries[query]})
+        if (reranked := found["reranked"]) and reranked["state"] == "failed":
+            raise ServiceError(
+                f"Query {query} was not reranked: {reranked['detail']}",
+                hint="For a measurement give it more time: LEADLINE_RERANK_DEADLINE_MS=60000.",
+            )
+        rankings[query] = [owner for hit in found["hits"] for owner in collection.owners[hit["document"]]]
+        for stage, milliseconds in found["timings_ms"].items():
+            stages.setdefault(stage, []).append(milliseconds)
+    medians = {stage: round(statistics.median(values), 3) for stage, values in stages.items()}
+    return judge(rankings, data.qrels, medians)
+
+
+def _named(name: str) -> tuple[Evaluation, Run]:
+    path, _, search = name.rpartition(":") if ":" in name and not Path(name).exists() else (name, "", "")
+    evaluation = load(Path(path))
+    if not search:
+        search = Mode.HYBRID.value if len(evaluation.runs) > 1 else next(iter(evaluation.runs), "")
+    if search not in evaluation.runs:
+        raise EvaluationDataError(
+            f"{path} has no search {search!r}.", hint=f"It has {', '.join(evaluation.runs)}: say {path}:SEARCH."
+        )
+    return evaluation, evaluation.runs[search]
+
+
+def _as_json(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, Estimate]]) -> dict[str, Any]:
+    return {
+        "collection": evaluation.collection,
+        "queries": len(evaluation.queries),
+        "searches": {
+            name: {
+                **{measure: asdict(figure) for measure, figure in summary.items()},
+                "stages_ms": dict(evaluation.runs[name].stages_ms),
+            }
+            for name, summary in summaries.items()
+        },
+    }
+
+
+def _print_summary(evaluation: Evaluation, summaries: Mapping[str, Mapping[str, Estimate]]) -> None:
+    measures = list(next(iter(summaries.values())))
+    table = Table("search", *measures, "ms", title=f"{evaluation.collection}: {len(evaluation.queries):,} queries")
+    for name, summary in summaries.items():
         table.add_row(
-            escape(result["question"]),
-            escape(result["answer"]),
-            escape("; ".join(result["sources"])),
-            f"{result['quotes_at_their_span']} of {result['citations']}",
-            str(result["seconds"]),
-            "yes" if result["right"] else f"[red]no[/red] ({escape(', '.join(result['expected']) or 'not there')})",
+            name,
+            *(f"{figure.mean:.4f} [dim]{figure.low:.3f}–{figure.high:.3f}[/dim]" for figure in summary.values()),
+            f"{evaluation.runs[name].stages_ms.get('total', 0.0):.1f}",
         )
     Console().print(table)
-    Console().print(
-        f"{sums['right']} of {sums['questions']} right; "
-        f"{sums['quotes_at_their_span']} of {sums['citations']} quotations at their spans; "
-        f"median {sums['seconds_median']} s.",
-        highlight=False,
-    )
+    Console().print("Intervals are of 95 %; milliseconds are medians of one search at a time.", style="dim")
 
 
-def _cases(path: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
-        try:
-            case = json.loads(line)
-            yield {"question": case["question"], "answers": case["answers"], "unanswerable": case.get("unanswerable")}
-        except (ValueError, KeyError) as error:
-            raise ServiceError(
-                f"{path}, line {number}: not a question.",
-                hint='Each line is like {"question": "Who wrote it?", "answers": ["Melville"]}.',
-            ) from error
+def _print_differences(first: str, second: str, differences: Mapping[str, Difference]) -> None:
+    table = Table("measure", "A", "B", "B - A", "95 %", "better", "worse", "same", "", title=f"A: {first}\nB: {second}")
+    for measure, difference in differences.items():
+        changes = difference.by_query.values()
+        better, worse = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
+        table.add_row(
+            measure,
+            f"{difference.first:.4f}",
+            f"{difference.second:.4f}",
+            f"{difference.change.mean:+.4f}",
+            f"{difference.change.low:+.4f} to {difference.change.high:+.4f}",
+            str(better),
+            str(worse),
+            str(len(changes) - better - worse),
+            ("B is better" if difference.change.mean > 0 else "B is worse") if difference.shown else "not shown",
+        )
+    Console().print(table)
 
 
-def _judged(client: Client, case: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    said = " ".join(claim["text"] for claim in answer["claims"] if claim["supported"]) or answer["text"]
-    if case["unanswerable"]:
-        right = answer["status"] == "not_found"
-    else:
-        right = answer["status"] != "not_found" and any(text.casefold() in said.casefold() for text in case["answers"])
-    return {
-        "question": case["question"],
-        "expected": case["answers"],
-        "answer": answer["text"],
-        "status": answer["status"],
-        "sources": [f"[{citation['number']}] {citation['title']}" for citation in answer["citations"]],
-        "citations": len(answer["citations"]),
-        "quotes_at_their_span": sum(_stands_there(client, citation) for citation in answer["citations"]),
-        "seconds": round(answer["timings_ms"]["total"] / 1000, 1),
-        "right": right,
-    }
-
-
-def _stands_there(client: Client, citation: dict[str, Any]) -> bool:
-    span = {"start": citation["start"], "end": citation["end"]}
-    text = client.http.get(f"/v1/documents/{citation['document_id']}/content", params=span).text
-    return bool(citation["verified"]) and text == citation["quote"]
+def _print_queries(evaluation: Evaluation, measure: str, changes: Mapping[str, float], count: int) -> None:
+    console = Console()
+    changed = sorted((query for query in changes if changes[query]), key=lambda query: (-abs(changes[query]), query))
+    if not changed or not count:
+        return
+    table = Table(f"{measure}, B - A", "query", "text", title="The queries that changed most")
+    for query in sorted(changed[:count], key=lambda query: changes[query]):
+        colour = "green" if changes[query] > 0 else "red"
+        table.add_row(f"[{colour}]{changes[query]:+.4f}[/{colour}]", escape(query), escape(evaluation.queries[query]))
+    console.print(table)

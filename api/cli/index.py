@@ -67,7 +67,7 @@ def reembed(
     """
     with _access(beside=encoder) as access, _watching("Embedding") as watch:
         choice = None if encoder is None else _usable(access, encoder)
-        generation = access.mover(watch).reembed(choice, access.sparse.fingerprint)
+        generation = access.switcher(watch).reembed(choice, access.sparse.fingerprint)
     _say(f"Generation {generation.id} is whole. `leadline index switch` makes searches use it.")
 
 
@@ -108,7 +108,7 @@ def rebuild() -> None:
     with _access() as access, _watching("Rebuilding") as watch:
         before = access.records.active()
         choice = access.encoders.of(before.encoder)
-        generation = access.mover(watch).rebuild(choice, access.sparse.fingerprint)
+        generation = access.switcher(watch).rebuild(choice, access.sparse.fingerprint)
     _say(
         f"Generation {generation.id} is active. Generation {before.id} is kept: `leadline index verify` compares the "
         "new one with the catalog, `leadline index discard` removes the old one."
@@ -172,8 +172,8 @@ def _mending(verified: Verified) -> str:
 
 def _move(way: str) -> None:
     with _access() as access, _watching("Catching up") as watch:
-        before, mover = access.records.active(), access.mover(watch)
-        generation = mover.switch() if way == "switch" else mover.rollback()
+        before, switcher = access.records.active(), access.switcher(watch)
+        generation = switcher.switch() if way == "switch" else switcher.rollback()
     if generation.id == before.id:
         _say(f"Generation {generation.id} is active already.")
         return

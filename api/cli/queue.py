@@ -20,7 +20,7 @@ Kind = Annotated[JobKind, typer.Argument(help="Which kind of work.")]
 def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
     """Jobs of each kind that are queued or running, the queued ones by tenant, and what is paused."""
     with catalog_named() as opened:
-        unfinished, paused = opened.jobs.waiting(), opened.jobs.paused()
+        unfinished, paused = opened.jobs.unfinished(), opened.jobs.paused()
         queued = {kind: opened.jobs.waiting_by_tenant(kind) for kind in JobKind}
     rows = [
         {

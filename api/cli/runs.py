@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from api.cli.ask import print_answer
+from api.cli.answer_view import clean, print_answer
 from api.cli.client import Client, connect
 from api.cli.environment import read_settings
 from api.cli.lines import cell_line, short
@@ -112,17 +112,19 @@ def _line(events: list[dict[str, Any]]) -> str:
     if kind == "call":
         return _calls(events)
     if kind == "delta":
-        return escape(short("".join(event["body"]["text"] for event in events)))
+        return escape(clean(short("".join(event["body"]["text"] for event in events))))
     if kind in _SAID:
-        return escape(_SAID[kind](body))
-    return escape(f"{kind} {short(json.dumps(body, ensure_ascii=False))}")
+        return escape(clean(_SAID[kind](body)))
+    return escape(clean(f"{kind} {short(json.dumps(body, ensure_ascii=False))}"))
 
 
 _SAID: dict[str, Callable[[dict[str, Any]], str]] = {
     "start": lambda _: "began",
     "resume": lambda body: f"resumed, attempt {body['attempt']}",
     "routed": lambda body: " ".join(filter(None, (body["reason"], body["estimate"]))),
-    "planned": lambda body: f"planned by {body['by']}: {' '.join(body['steps'])}",
+    "condensed": lambda body: f"understood as: {body['question']}",
+    "planned": lambda body: f"planned: {' '.join(body['steps'])}",
+    "checking": lambda body: f"checking {body['sentences']:,} sentences",
     "working": lambda body: f"{body['step']}: {body['done']:,} of {body['total']:,}",
     "retrieved": lambda body: f"found {body['passages']} passages in {', '.join(body['titles']) or 'no document'}",
     "reading": lambda body: f"reading {', '.join(dict.fromkeys(body['titles']))}",

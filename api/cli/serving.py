@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from api.cli.collecting import startup_kept
+from api.cli.garbage_collection import startup_kept
 from api.main import create_app
 from api.services import Services
 from ingest.errors import DataFolderBusyError

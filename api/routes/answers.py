@@ -1,45 +1,32 @@
-"""`/v1/answers`: ask, and get an answer whose citations were checked; whole, or as server-sent events."""
+"""`/v1/answers`: ask, and get an answer whose sentences were checked; look at kept ones, and at the records behind."""
 
-import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
-import structlog
-from fastapi import APIRouter, Header, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from api import sse
 from api.access import AnswersAtOnce, Caller, Served
-from api.problems import BadRequestError, internal, problem
+from api.answer_events import CLIENT_CLOSED_REQUEST, streamed, waited_for
+from api.answer_schemas import AnswerOut, QuestionIn
+from api.asking import Asking, shown
+from api.conversation_schemas import RowPage
+from api.cursors import decode_cursor, encode_cursor
+from api.problems import BadRequestError
+from api.rows_behind import rows_behind
 from api.run_schemas import RunWithAnswerOut
-from api.schemas import AnswerOut, QuestionIn
 from api.services import Services
 from ingest.catalog.keys import ApiKey
 from ingest.documents import JobKind
-from ingest.errors import LeadlineError
 from ingest.runs import Run, RunRequest
-from rlm.answering import UNASKED
-from rlm.errors import LanguageModelUnavailableError
-from rlm.events import Cell, Completed, Delta, Event, Planned, Reading, Retrieved, Routed, Working, complete
-from rlm.llm.budgets import Limits
-from rlm.requests import check_question
-from rlm.runs.bodies import cell_body, limits_body
-
-log = structlog.get_logger(__name__)
-
-_LOOK_SECONDS = 0.5
-# Nobody sees it but the log; the name is that of nginx.
-_CLIENT_CLOSED_REQUEST = 499
-
-_Result = TypeVar("_Result")
-# Starts what makes a stream's events in a thread.
-_Start = Callable[[Callable[[], None]], asyncio.Future[None]]
+from rlm.estimates import unasked
+from rlm.events import complete
+from rlm.runs.bodies import limits_body
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
 
@@ -57,58 +44,101 @@ async def ask(
     threads: AnswersAtOnce,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> Response | AnswerOut:
-    """Ask a question of your documents.
+    """Ask a question of your documents, alone or in a conversation.
 
     With `background` the answer is made by a run that goes on without this connection, and after a crash: `202`, with
     the run's address in `Location`. The same `Idempotency-Key` again is the same run (`200`), and with another
-    question, scope, strategy or budget it is `422`.
+    question, conversation, scope, strategy or budget it is `422`.
 
-    With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen: `routed` (the strategy
-    and why); `retrieved` and `reading` of one that reads passages; `planned` and `working` of one that is computed from
-    records; `planned` and `reading` of a chain; `cell` (code that a model wrote, and what came of it) and `working`
-    with the step `cells` of a recursive one; `delta` (a piece of the text, checked before it is sent); and last
-    `completed` with the whole answer or `error` with a problem. Closing the connection ends the work, streamed or not.
+    With `stream`, or when only `text/event-stream` is accepted, events are sent as they happen:
 
-    Where as many clients wait for answers as this process makes at once, one more is `429`; `background` is not. The
-    last quarter of these places is for tenants for whom no answer is being made.
+    * `condensed`: a follow-up as a question that stands alone (`question`)
+    * `routed`: the `strategy`, the `reason` for it, and what it may cost where that is much (`estimate`)
+    * `retrieved`: a search for `query` found so many `passages`, in documents with these `titles`
+    * `reading`: the model now reads passages of the documents with these `titles`; `call` counts from 1
+    * `planned`: how a table answer is computed (`steps`, `sql`)
+    * `working`: so much of a long `step` is done (`done` of `total`)
+    * `cell`: code that the model wrote, and what came of it
+    * `delta`: the next piece of the answer's `text`, as it is written and before it is checked
+    * `checking`: the text is complete, and so many `sentences` of it are being judged
+    * `completed`: the whole answer; or `error`: a problem. One of the two is the last event.
+
+    Closing the connection ends the work, streamed or not. Where as many clients wait for answers as this process makes
+    at once, one more is `429`; `background` is not. The last quarter of these places is for tenants for whom no answer
+    is being made.
+
+    A complete answer is kept, for 30 days if the service is not set otherwise, or with its conversation.
     """
-    question = check_question(body.question)
+    asking = await run_in_threadpool(Asking, served, caller.tenant_id, body)
     if body.background:
-        return await run_in_threadpool(_begin, served, caller, body, question, idempotency_key)
-    scope, stop = body.scope(caller.tenant_id), threading.Event()
-    begin = partial(served.answering.stream, question, scope, wanted=body.wanted(), cancelled=stop.is_set)
+        return await run_in_threadpool(_begin, served, caller, body, asking, idempotency_key)
+    stop = threading.Event()
+    begin = partial(served.answering.stream, asking.request, cancelled=stop.is_set)
     start = partial(threads.start, caller.tenant_id)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
-        return await _streamed(request, start, begin, stop)
-    answer = await _waited_for(request, start(lambda: complete(begin())), stop)
-    return Response(status_code=_CLIENT_CLOSED_REQUEST) if answer is None else AnswerOut.of(answer)
+        return await streamed(request, start, begin, asking.keep, stop)
+    answer = await waited_for(request, start(lambda: asking.keep(complete(begin()))), stop)
+    return Response(status_code=CLIENT_CLOSED_REQUEST) if answer is None else answer
 
 
-def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, key: str | None) -> Response:
+@router.get("/{answer_id}")
+def one(answer_id: str, caller: Caller, served: Served) -> AnswerOut:
+    """An answer that is kept, without what it quotes from documents that were deleted since.
+
+    The answer of a run has the run's id.
+    """
+    return shown(served, served.conversations.answer(caller.tenant_id, answer_id))
+
+
+@router.get("/{answer_id}/rows")
+def rows(
+    answer_id: str,
+    caller: Caller,
+    served: Served,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    cursor: str | None = None,
+) -> RowPage:
+    """The records that a computed answer rests on, all of them, a page at a time, in the order of their tables."""
+    kept = served.conversations.answer(caller.tenant_id, answer_id)
+    total, begin = sum(map(len, kept.rows_behind)), decode_cursor(cursor)
+    more = encode_cursor(begin + limit) if begin + limit < total else None
+    return RowPage(rows=rows_behind(served, kept, begin, limit), total=total, next_cursor=more)
+
+
+@router.delete("/{answer_id}", status_code=204)
+def delete(answer_id: str, caller: Caller, served: Served) -> None:
+    """Delete a kept answer: its conversation goes on without it, and a run that made it has none any more."""
+    served.conversations.delete_answer(caller.tenant_id, answer_id)
+
+
+def _begin(served: Services, caller: ApiKey, body: QuestionIn, asking: Asking, key: str | None) -> Response:
+    """Queue a run. What needs a model, the choice of a strategy too, is left to the worker."""
     if body.stream:
         raise BadRequestError(
             "An answer is made in the background or streamed, not both.",
             hint="Ask with `background` alone, and follow GET /v1/runs/{id}/events.",
         )
-    wanted, scope = body.wanted(), body.scope(caller.tenant_id)
+    question = asking.request
+    wanted, scope = question.wanted, question.scope
     request = RunRequest(
         caller.tenant_id,
-        question,
+        question.question,
         scope.collections,
         scope.documents,
         wanted.strategy.value,
         None if wanted.limits is None else limits_body(wanted.limits),
         wanted.every_record,
         key,
+        history=[{"role": message.role, "text": message.text} for message in question.history],
+        conversation=body.conversation,
     )
     known = served.runs.known(request)
-    if known is not None:  # whatever it would cost by now
+    if known is not None:  # whatever it would be given by now
         return _run_response(known, created=False)
-    try:
-        unasked = served.answering.check(question, scope, wanted)
-    except LanguageModelUnavailableError:  # a run waits for it, and spends no more than what need not be confirmed
-        unasked = Limits() if wanted.confirm else UNASKED
-    run, created = served.runs.create(replace(request, unasked=limits_body(unasked)))
+    limits = unasked(is_confirmed=wanted.confirm, model_costs=served.model_costs)
+    run, created = served.runs.create(
+        replace(request, unasked=limits_body(limits), conversation_id=asking.begin_conversation())
+    )
     served.doorbell.ring(JobKind.RUN)
     return _run_response(run, created=created)
 
@@ -116,103 +146,3 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, question: str, ke
 def _run_response(run: Run, *, created: bool) -> Response:
     out = RunWithAnswerOut.of(run).model_dump(mode="json")
     return JSONResponse(out, 202 if created else 200, {"Location": f"/v1/runs/{run.id}"})
-
-
-async def _waited_for(request: Request, work: asyncio.Future[_Result], stop: threading.Event) -> _Result | None:
-    """The result; None when nobody waits for it any more, and then what is under way is given up."""
-    try:
-        while not (await asyncio.wait({work}, timeout=_LOOK_SECONDS))[0]:
-            if await request.is_disconnected():
-                stop.set()
-                await asyncio.wait({work})
-                work.exception()  # what giving up raises is nobody's
-                return None
-    except asyncio.CancelledError:  # the service ends, and its threads with it
-        stop.set()
-        raise
-    return await work
-
-
-async def _streamed(
-    request: Request, start: _Start, begin: Callable[[], Iterator[Event]], stop: threading.Event
-) -> Response:
-    """The events of a generator that is made and runs in a thread. Raises what making it raises."""
-    queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    begun: asyncio.Future[bool] = loop.create_future()
-
-    def produce() -> None:
-        try:
-            events = begin()
-        except Exception as error:  # noqa: BLE001 - it is raised where the request waits
-            loop.call_soon_threadsafe(begun.set_exception, error)
-            return
-        loop.call_soon_threadsafe(begun.set_result, True)
-        try:
-            for happened in events:
-                loop.call_soon_threadsafe(queue.put_nowait, _wire(happened))
-        except LeadlineError as error:
-            loop.call_soon_threadsafe(queue.put_nowait, ("error", problem(error)))
-        # The last boundary of a stream: its status went out long ago, so a defect becomes its last event.
-        except Exception:
-            log.exception("answer failed")
-            loop.call_soon_threadsafe(queue.put_nowait, ("error", internal(request.scope.get("request_id", ""))))
-        finally:
-            loop.call_soon_threadsafe(queue.put_nowait, None)
-
-    producer = start(produce)
-    if await _waited_for(request, begun, stop) is None:
-        return Response(status_code=_CLIENT_CLOSED_REQUEST)
-    return _Streaming(_sse(queue, producer), stop)
-
-
-class _Streaming(StreamingResponse):
-    """Stops the work when nobody listens any more, even before its first event was asked for."""
-
-    def __init__(self, events: AsyncIterator[str], stop: threading.Event) -> None:
-        super().__init__(events, media_type=sse.MEDIA_TYPE)
-        self._stop = stop
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._stop.set()
-
-
-async def _sse(queue: asyncio.Queue[tuple[str, Any] | None], producer: asyncio.Future[None]) -> AsyncIterator[str]:
-    """What comes from the queue until None, and heartbeats in its silences."""
-    number = 0
-    while True:
-        try:
-            entry = await asyncio.wait_for(queue.get(), sse.HEARTBEAT_SECONDS)
-        except TimeoutError:
-            yield sse.HEARTBEAT
-            continue
-        if entry is None:
-            break
-        number += 1
-        name, data = entry
-        yield sse.event(name, data, number)
-    await producer
-
-
-def _wire(happened: Event) -> tuple[str, dict[str, Any]]:
-    match happened:
-        case Routed(strategy, reason, estimate):
-            return "routed", {"strategy": strategy, "reason": reason, "estimate": estimate}
-        case Retrieved(passages):
-            titles = list(dict.fromkeys(passage.title for passage in passages))
-            return "retrieved", {"passages": len(passages), "titles": titles}
-        case Reading(call, passages):
-            return "reading", {"call": call, "titles": [passage.title for passage in passages]}
-        case Planned(steps, by):
-            return "planned", {"steps": list(steps), "by": by}
-        case Working(step, done, total):
-            return "working", {"step": step, "done": done, "total": total}
-        case Cell(turn):
-            return "cell", cell_body(turn)
-        case Delta(text):
-            return "delta", {"text": text}
-        case Completed(answer):
-            return "completed", AnswerOut.of(answer).model_dump(mode="json")

@@ -22,7 +22,7 @@ from api.schemas import (
 )
 from api.services import Services
 from ingest.catalog.catalog import Accepted
-from ingest.catalog.replacements import require_match
+from ingest.catalog.versions import require_match
 from ingest.documents import IN_PROGRESS, JobKind, Priority, VersionState
 from ingest.errors import DocumentNotFoundError, DocumentStateError, UploadError
 from ingest.faultpoints import reach

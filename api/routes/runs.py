@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import sse
 from api.access import Caller, Served
+from api.answer_schemas import cited_documents
 from api.cursors import decode_cursor, encode_cursor, event_number
 from api.problems import problem
 from api.run_schemas import RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
@@ -88,7 +89,8 @@ def delete(run_id: str, caller: Caller, served: Served) -> None:
 
 def _whole(served: Services, run: Run) -> RunWithAnswerOut:
     position = served.jobs.position(run.id) if run.state is RunState.QUEUED else None
-    return RunWithAnswerOut.of(run, queue_position=position)
+    deleted = served.conversations.deleted_documents(cited_documents(run.answer)) if run.answer else ()
+    return RunWithAnswerOut.of(run, queue_position=position, deleted=deleted)
 
 
 def _page(served: Services, run: Run, after: int, limit: int) -> RunEventPage:
@@ -136,5 +138,5 @@ def _wire(served: Services, run: Run, logged: RunEvent) -> dict[str, object]:
     body = RunEventOut.of(logged).model_dump(mode="json")
     if logged.kind == "end":
         ended = served.runs.run(run.tenant_id, run.id)
-        body["run"] = RunWithAnswerOut.of(ended).model_dump(mode="json")
+        body["run"] = _whole(served, ended).model_dump(mode="json")
     return body

@@ -1,37 +1,33 @@
-"""Batches: made, closed, cancelled, counted and listed. What they hold is recorded with each upload."""
+"""Batches: made, filled, closed, cancelled, counted and listed.
+
+An entry for each file is written in the commit that accepts the file; entries are counted by their versions' states.
+"""
 
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, exists, func, insert, select, update
 
-from ingest.batches import Batch, BatchFailure, BatchProgress, BatchState
-from ingest.catalog import corpus_versions, waiting
-from ingest.catalog.batch_entries import (
-    batch_of,
-    cancel_unfinished,
-    enter_refused,
-    lock_batch,
-    read_batch,
-    require_open,
-    tallies,
-)
-from ingest.catalog.database import read, write
-from ingest.catalog.locking import lock_tenant
-from ingest.catalog.tables import batch_entries, batches, versions
-from ingest.documents import Failure, JobKind, VersionState
-from ingest.errors import BatchStateError
+from ingest.batches import Batch, BatchFailure, BatchProgress, BatchState, Tally
+from ingest.catalog.database import bump_corpus_versions, lock_documents, lock_tenant, read, write
+from ingest.catalog.queue_statistics import tenant_queues
+from ingest.catalog.records import Accepted, version_of
+from ingest.catalog.tables import batch_entries, batches, documents, versions
+from ingest.catalog.versions import cancel_versions
+from ingest.documents import IN_PROGRESS, Failure, JobKind, VersionState
+from ingest.errors import BatchNotFoundError, BatchStateError
 from ingest.feed import Announce, to_nobody
-from ingest.progress import Queue, batch_paused, batch_seconds_left
+from ingest.progress import Queue, batch_paused, batch_seconds_left, fraction
 
 
 class Batches:
-    """Every tenant's batches; methods see nothing of another tenant. Each is one transaction.
+    """The batches of every tenant; no method sees another tenant's. Each method is one transaction.
 
-    The states of a batch's documents are counted when somebody asks, over its entries: ten thousand take some 20 ms.
-    Counters would be written at every change of a document, in the same row by every worker.
+    The states of a batch's documents are counted on demand, over its entries: ten thousand take some 20 ms. Counters
+    would make every worker write the same row at every change of a document.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = to_nobody) -> None:
@@ -41,7 +37,7 @@ class Batches:
     def create(
         self, tenant_id: str, *, name: str = "", expected: int | None = None, idempotency_key: str | None = None
     ) -> tuple[Batch, bool]:
-        """A new, open batch, or the one that was made with this key before; whether it is new.
+        """Make an open batch and return it with true, or the batch that was made with the same key, with false.
 
         Raises `BatchStateError` when the key was used for a batch of another name or size.
         """
@@ -51,7 +47,7 @@ class Batches:
             if idempotency_key is not None:
                 known = select(batches).where(of_tenant, batches.c.idempotency_key == idempotency_key)
                 if (row := connection.execute(known).first()) is not None:
-                    return _same(batch_of(row), name, expected), False
+                    return _require_same(_batch_of(row), name, expected), False
             last = connection.execute(select(func.max(batches.c.sequence)).where(of_tenant)).scalar()
             identifier = str(uuid.uuid4())
             connection.execute(
@@ -71,27 +67,27 @@ class Batches:
             return read_batch(connection, tenant_id, identifier), True
 
     def require_open(self, tenant_id: str, identifier: str) -> None:
-        """Raises `BatchNotFoundError`, and `BatchStateError` for one that takes no more files."""
+        """Raise `BatchStateError` for a batch that takes no more files, and `BatchNotFoundError` for an unknown one."""
         with read(self._engine) as connection:
             require_open(read_batch(connection, tenant_id, identifier))
 
     def progress(self, tenant_id: str, identifier: str) -> BatchProgress:
-        """Raises `BatchNotFoundError`."""
+        """Count a batch's documents by state. Raises `BatchNotFoundError`."""
         with read(self._engine) as connection:
             batch = read_batch(connection, tenant_id, identifier)
             return _progress(connection, tenant_id, [batch])[0]
 
     def latest(self, tenant_id: str, *, before: int | None = None, limit: int = 20) -> list[BatchProgress]:
-        """Newest first, those with a `sequence` below `before`."""
+        """List batches with a `sequence` below `before`, newest first."""
         query = select(batches).where(batches.c.tenant_id == tenant_id)
         if before is not None:
             query = query.where(batches.c.sequence < before)
         with read(self._engine) as connection:
             rows = connection.execute(query.order_by(batches.c.sequence.desc()).limit(limit)).all()
-            return _progress(connection, tenant_id, [batch_of(row) for row in rows])
+            return _progress(connection, tenant_id, [_batch_of(row) for row in rows])
 
     def close(self, tenant_id: str, identifier: str) -> BatchProgress:
-        """No more files come; closing again changes nothing. Raises `BatchNotFoundError`."""
+        """Take no more files into a batch; closing again changes nothing. Raises `BatchNotFoundError`."""
         with write(self._engine) as connection:
             batch = lock_batch(connection, tenant_id, identifier)
             if batch.closed_at is None:
@@ -100,10 +96,10 @@ class Batches:
         return self.progress(tenant_id, identifier)
 
     def cancel(self, tenant_id: str, identifier: str) -> BatchProgress:
-        """Close a batch and stop what is being made of its files, all in one commit; what is ready stays.
+        """Close a batch and cancel the versions in progress of its files, in one commit; ready versions stay.
 
-        Bytes that were there before it, and those that another batch sent too and still wants, are left alone.
-        Cancelling again changes nothing. Raises `BatchNotFoundError`, and `BatchStateError` for a completed one.
+        Versions that were there before the batch, or that another uncancelled batch has too, are left alone. Cancelling
+        again changes nothing. Raises `BatchNotFoundError`, and `BatchStateError` for a completed batch.
         """
         with write(self._engine) as connection:
             batch = lock_batch(connection, tenant_id, identifier)
@@ -114,19 +110,19 @@ class Batches:
                         hint="Delete the documents that you don't want.",
                     )
                 _close(connection, identifier, cancelled_at=time.time())
-                cancel_unfinished(connection, identifier)
-                corpus_versions.count_up(connection, [tenant_id])
+                _cancel_unfinished(connection, identifier)
+                bump_corpus_versions(connection, [tenant_id])
         self._announce(tenant_id, None)
         return self.progress(tenant_id, identifier)
 
     def refuse(self, tenant_id: str, identifier: str, name: str, failure: Failure) -> None:
-        """Record a file that was sent into a batch and not accepted. Raises as `require_open` does."""
+        """Record a file that was sent into a batch and not accepted. Raises `BatchNotFoundError`."""
         with write(self._engine) as connection:
-            enter_refused(connection, lock_batch(connection, tenant_id, identifier), name, failure)
+            _enter_refused(connection, lock_batch(connection, tenant_id, identifier), name, failure)
         self._announce(tenant_id, None)
 
     def failures(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50) -> list[BatchFailure]:
-        """Files that were refused, or whose documents failed, in order of arrival, with a `number` above `after`.
+        """List files above `after` that were refused or whose documents failed, in order of arrival.
 
         Raises `BatchNotFoundError`.
         """
@@ -153,7 +149,54 @@ class Batches:
         ]
 
 
-def _same(batch: Batch, name: str, expected: int | None) -> Batch:
+def read_batch(connection: Connection, tenant_id: str, identifier: str, *, lock: bool = False) -> Batch:
+    """Read a batch, locked if `lock`. Raises `BatchNotFoundError`."""
+    query = select(batches).where(batches.c.id == identifier, batches.c.tenant_id == tenant_id)
+    row = connection.execute(query.with_for_update(key_share=True) if lock else query).first()
+    if row is None:
+        raise BatchNotFoundError(f"There is no batch {identifier!r}.")
+    return _batch_of(row)
+
+
+def lock_batch(connection: Connection, tenant_id: str, identifier: str) -> Batch:
+    """Lock a batch until the commit, against other entries and cancellation. Raises `BatchNotFoundError`."""
+    return read_batch(connection, tenant_id, identifier, lock=True)
+
+
+def require_open(batch: Batch) -> None:
+    """Raise `BatchStateError` for a batch that takes no more files."""
+    if batch.closed_at is not None:
+        ended = "cancelled" if batch.cancelled_at is not None else "closed"
+        raise BatchStateError(f"The batch {batch.id!r} is {ended} and takes no more files.")
+
+
+def enter_accepted(connection: Connection, batch: Batch, name: str, accepted: Accepted) -> None:
+    """Enter an accepted file into a locked batch.
+
+    The same file sent again, as after a lost response, is entered once; it may have become another version.
+    """
+    document = accepted.document
+    again = connection.execute(
+        update(batch_entries)
+        .where(
+            batch_entries.c.document_id == document.id,
+            batch_entries.c.batch_id == batch.id,
+            batch_entries.c.name == name,
+        )
+        .values(version_id=document.version.id)
+    ).rowcount
+    if not again:
+        _add_entry(
+            connection,
+            batch,
+            name=name,
+            document_id=document.id,
+            version_id=document.version.id,
+            duplicate=not accepted.created,
+        )
+
+
+def _require_same(batch: Batch, name: str, expected: int | None) -> Batch:
     if (batch.name, batch.expected) != (name, expected):
         raise BatchStateError(
             "The Idempotency-Key was used for another batch.", hint="Send a new key with every new batch."
@@ -168,10 +211,10 @@ def _close(connection: Connection, identifier: str, *, cancelled_at: float | Non
 
 
 def _progress(connection: Connection, tenant_id: str, some: Sequence[Batch]) -> list[BatchProgress]:
-    counted = tallies(connection, [batch.id for batch in some])
+    counted = _tallies(connection, [batch.id for batch in some])
     found = [BatchProgress(batch, counted[batch.id]) for batch in some]
-    going_on = any(not progress.ended for progress in found)
-    queues = waiting.queues(connection, tenant_id) if going_on else {}
+    in_progress = any(not progress.ended for progress in found)
+    queues = tenant_queues(connection, tenant_id) if in_progress else {}
     return [_with_estimate(progress, queues) for progress in found]
 
 
@@ -184,4 +227,119 @@ def _with_estimate(progress: BatchProgress, queues: Mapping[JobKind, Queue]) -> 
         progress,
         seconds_left=batch_seconds_left(unsearchable, unfinished, queues),
         paused=batch_paused(unsearchable, unfinished, queues),
+    )
+
+
+def _enter_refused(connection: Connection, batch: Batch, name: str, failure: Failure) -> None:
+    """Enter a file that was not accepted into a locked batch; the same file sent again is entered once."""
+    known = (
+        batch_entries.c.document_id.is_(None),
+        batch_entries.c.batch_id == batch.id,
+        batch_entries.c.name == name,
+        batch_entries.c.error_code == failure.code,
+    )
+    if connection.execute(select(batch_entries.c.number).where(*known)).first() is not None:
+        return
+    _add_entry(
+        connection,
+        batch,
+        name=name,
+        duplicate=False,
+        error_code=failure.code,
+        error_detail=failure.detail,
+        error_hint=failure.hint,
+    )
+
+
+def _tallies(connection: Connection, identifiers: Sequence[str]) -> dict[str, Tally]:
+    """Count the accepted files of each batch by the state of their versions, in one query."""
+    query = (
+        select(
+            batch_entries.c.batch_id,
+            versions.c.state,
+            func.count().label("documents"),
+            func.coalesce(func.sum(versions.c.chunks), 0).label("chunks"),
+            func.coalesce(func.sum(versions.c.chunks_embedded), 0).label("chunks_embedded"),
+            func.coalesce(func.sum(versions.c.tokens), 0).label("tokens"),
+        )
+        .join(versions, versions.c.id == batch_entries.c.version_id)
+        .where(batch_entries.c.batch_id.in_(identifiers))
+        .group_by(batch_entries.c.batch_id, versions.c.state)
+    )
+    found: dict[str, list[Row[Any]]] = {identifier: [] for identifier in identifiers}
+    for row in connection.execute(query).all():
+        found[row[0]].append(row)
+    return {identifier: _tally(rows) for identifier, rows in found.items()}
+
+
+def _cancel_unfinished(connection: Connection, identifier: str) -> None:
+    """Cancel the versions in progress of a locked batch that is marked cancelled.
+
+    A version is cancelled if it was made for a cancelled batch and all batches that have it are cancelled.
+    """
+    ids = list(connection.execute(_cancellable(identifier, batch_entries.c.document_id)).scalars())
+    lock_documents(connection, set(ids))
+    rows = connection.execute(_cancellable(identifier, versions)).all()  # some may have ended meanwhile
+    cancel_versions(connection, [version_of(row) for row in rows])
+
+
+def _batch_of(row: Row[Any]) -> Batch:
+    return Batch(
+        id=row.id,
+        sequence=row.sequence,
+        tenant_id=row.tenant_id,
+        name=row.name,
+        expected=row.expected,
+        received=row.received,
+        duplicates=row.duplicates,
+        refused=row.refused,
+        created_at=row.created_at,
+        closed_at=row.closed_at,
+        cancelled_at=row.cancelled_at,
+    )
+
+
+def _tally(rows: Sequence[Row[Any]]) -> Tally:
+    work = (
+        row.documents * fraction(VersionState(row.state), int(row.chunks), int(row.chunks_embedded)) for row in rows
+    )
+    return Tally(
+        documents={VersionState(row.state): row.documents for row in rows},
+        # PostgreSQL sums big integers as decimals.
+        chunks=int(sum(row.chunks for row in rows)),
+        chunks_embedded=int(sum(row.chunks_embedded for row in rows)),
+        tokens=int(sum(row.tokens for row in rows)),
+        work=sum(work),
+    )
+
+
+def _cancellable(identifier: str, *columns: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's own overloads
+    other, its = batch_entries.alias("other"), batches.alias("its")
+    sharing = select(other.c.number).join(its, its.c.id == other.c.batch_id).where(other.c.version_id == versions.c.id)
+    return (
+        select(*columns)
+        .select_from(batch_entries)
+        .join(versions, versions.c.id == batch_entries.c.version_id)
+        .join(documents, and_(documents.c.id == versions.c.document_id, documents.c.latest_version_id == versions.c.id))
+        .where(
+            batch_entries.c.batch_id == identifier,
+            versions.c.state.in_(IN_PROGRESS),
+            exists(sharing.where(other.c.duplicate.is_(False), its.c.cancelled_at.is_not(None))),
+            ~exists(sharing.where(its.c.cancelled_at.is_(None))),
+        )
+        .distinct()
+    )
+
+
+def _add_entry(connection: Connection, batch: Batch, *, duplicate: bool, **entry: Any) -> None:  # noqa: ANN401 - columns
+    number = batch.received + 1
+    connection.execute(insert(batch_entries).values(batch_id=batch.id, number=number, duplicate=duplicate, **entry))
+    connection.execute(
+        update(batches)
+        .where(batches.c.id == batch.id)
+        .values(
+            received=number,
+            duplicates=batch.duplicates + duplicate,
+            refused=batch.refused + ("error_code" in entry),
+        )
     )

@@ -1,20 +1,21 @@
-"""Documents and versions in the catalog. Each method is one transaction; the jobs' side is in `jobs.py`."""
+"""The catalog of documents and their versions. Each method is one transaction; jobs are in `jobs.py`."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, select
 
-from ingest.catalog import active, arrivals, corpus_versions, deletions, replacements, waiting, withdrawals
-from ingest.catalog.active import ActiveDocument
-from ingest.catalog.batch_entries import accept_into_batch
-from ingest.catalog.database import insert_new, put, read, write
-from ingest.catalog.quick_question import QuickQuestion
+from ingest.batches import Batch
+from ingest.catalog import deletions
+from ingest.catalog.batches import enter_accepted, lock_batch, require_open
+from ingest.catalog.database import CORPUS_VERSION, ScalarQuery, bump_corpus_versions, insert_new, put, read, write
+from ingest.catalog.queue_statistics import document_progress
 from ingest.catalog.records import (
+    COUNTED_TOKENS,
     Accepted,
+    ActiveDocument,
     Arrival,
     Deleted,
     Total,
@@ -25,8 +26,9 @@ from ingest.catalog.records import (
     read_version,
     version_of,
 )
-from ingest.catalog.run_rows import read_by_a_run
+from ingest.catalog.run_log import read_by_a_run
 from ingest.catalog.tables import documents, facts, tenants, versions
+from ingest.catalog.versions import accept_document, cancel_latest, replace_document
 from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Deletion, Document, Version, VersionState
 from ingest.errors import VersionInUseError
 from ingest.feed import Announce, to_nobody
@@ -35,7 +37,7 @@ from ingest.progress import Progress
 __all__ = ["Accepted", "ActiveDocument", "Arrival", "Catalog", "Deleted", "Total", "Visible"]
 
 _HIDDEN_LIMIT = 256
-# What every search asks. Made once: making a statement takes longer than SQLite takes to answer it.
+# Every search runs these. They are built once, because building one takes longer than SQLite takes to answer it.
 _HIDDEN = (
     select(versions.c.id)
     .where(versions.c.tenant_id == bindparam("tenant_id"), versions.c.hidden.is_(True))
@@ -61,62 +63,67 @@ _VISIBLE = (
 
 
 class Catalog:
-    """The documents of every tenant. Methods that take a tenant see nothing of another.
+    """The documents of every tenant. A method that takes a tenant sees nothing of another.
 
-    `announce` is told of every document that was changed, once that is committed.
+    `announce` is called with every changed document, after the commit.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = to_nobody) -> None:
         self._engine = engine
         self._announce = announce
-        self._corpus_version = QuickQuestion(engine, corpus_versions.VERSION)
+        self._corpus_version = ScalarQuery(engine, CORPUS_VERSION)
 
     def ensure_tenant(self, tenant_id: str) -> None:
         with write(self._engine) as connection:
             insert_new(connection, tenants, id=tenant_id, created_at=time.time())
 
     def accept(self, arrival: Arrival) -> Accepted:
-        """Record an upload and queue its ingest in one commit; the same bytes twice is one document.
+        """Record an upload and queue its ingest in one commit; the same bytes twice make one document.
 
-        Of a document that had failed or was cancelled, the same bytes are a new version, made from the start.
-        Raises `BatchNotFoundError` and `BatchStateError`.
+        If that document failed or was cancelled, the bytes become a new version of it. Raises `BatchNotFoundError` and
+        `BatchStateError`.
         """
         with write(self._engine) as connection:
-            accepted = accept_into_batch(connection, arrival, lambda: arrivals.accept(connection, arrival))
+            batch = _lock_open_batch(connection, arrival)
+            accepted = accept_document(connection, arrival)
+            if batch is not None:
+                enter_accepted(connection, batch, arrival.name, accepted)
         self._announce(arrival.tenant_id, [accepted.document.id])
         return accepted
 
     def replace(self, arrival: Arrival, identifier: str, if_match: Collection[str] | None) -> Accepted:
-        """Record new bytes of a document, to be searched in place of the old ones when they are ready, in one commit.
+        """Record new bytes of a document in one commit; searches find them instead of the old ones once they are ready.
 
-        `if_match` are the ids of versions that the caller takes for the latest; None means whichever it is. The bytes
-        that the document has already change nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError`,
-        `BatchNotFoundError` and `BatchStateError`.
+        `if_match` names the versions of which one must be the latest; None allows any. Bytes that the document has
+        already change nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError`, `BatchNotFoundError` and
+        `BatchStateError`.
         """
-        with self._finding_otherwise(arrival.tenant_id) as connection:
-            replaced = partial(replacements.replace, connection, arrival, identifier, if_match)
-            accepted = accept_into_batch(connection, arrival, replaced)
+        with self._changing_search_results(arrival.tenant_id) as connection:
+            batch = _lock_open_batch(connection, arrival)
+            accepted = replace_document(connection, arrival, identifier, if_match)
+            if batch is not None:
+                enter_accepted(connection, batch, arrival.name, accepted)
         self._announce(arrival.tenant_id, [identifier])
         return accepted
 
     def document(self, tenant_id: str, identifier: str) -> Document:
-        """Raises `DocumentNotFoundError`, also for a deleted one and for another tenant's."""
+        """Read a document. Raises `DocumentNotFoundError`, also for a deleted one and for another tenant's."""
         with read(self._engine) as connection:
             return read_document(connection, tenant_id, identifier)
 
     def version(self, identifier: str) -> Version:
-        """Any tenant's version, deleted or not: for workers, which hold a job for it."""
+        """Read any tenant's version, deleted or not, for a worker that holds a job for it."""
         with read(self._engine) as connection:
             return read_version(connection, identifier)
 
     def versions(self, identifiers: Collection[str]) -> dict[str, Version]:
-        """As `version`, for several, by id."""
+        """Read several versions, as `version` does, by id."""
         query = select(versions).where(versions.c.id.in_(list(identifiers)))
         with read(self._engine) as connection:
             return {row.id: version_of(row) for row in connection.execute(query).all()}
 
     def live(self, identifiers: Collection[str]) -> dict[str, Document]:
-        """Those of any tenant's documents that are not deleted, by id: for workers, which hold jobs for them."""
+        """Read any tenant's documents that are not deleted, by id, for a worker that holds jobs for them."""
         query = document_query().where(documents.c.id.in_(list(identifiers)))
         with read(self._engine) as connection:
             return {document.id: document for document in map(document_of, connection.execute(query).all())}
@@ -130,7 +137,7 @@ class Catalog:
         after: int = 0,
         limit: int = 50,
     ) -> list[Document]:
-        """In order of arrival, those with a `sequence` above `after`."""
+        """List documents with a `sequence` above `after`, in order of arrival."""
         query = document_query().where(documents.c.tenant_id == tenant_id, documents.c.sequence > after)
         if collection is not None:
             query = query.where(documents.c.collection == collection)
@@ -149,14 +156,46 @@ class Catalog:
         after: int = 0,
         limit: int = 1000,
     ) -> list[ActiveDocument]:
-        """Live documents that searches find, in order of arrival, those with a `sequence` above `after`."""
-        with read(self._engine) as connection:
-            return active.active_documents(
-                connection, tenant_id, collections=collections, identifiers=identifiers, after=after, limit=limit
+        """List live documents that searches find, with a `sequence` above `after`, in order of arrival.
+
+        Empty filters take all.
+        """
+        query = (
+            select(
+                documents.c.sequence,
+                documents.c.id,
+                versions.c.id,
+                documents.c.collection,
+                documents.c.name,
+                documents.c.title,
+                versions.c.characters,
+                COUNTED_TOKENS,
+                documents.c.attributes,
             )
+            .join(versions, versions.c.id == documents.c.active_version_id)
+            .where(
+                documents.c.tenant_id == tenant_id,
+                versions.c.tenant_id == tenant_id,
+                documents.c.deleted_at.is_(None),
+                documents.c.sequence > after,
+            )
+            .order_by(documents.c.sequence)
+            .limit(limit)
+        )
+        if collections:
+            query = query.where(documents.c.collection.in_(list(collections)))
+        if identifiers:
+            query = query.where(documents.c.id.in_(list(identifiers)))
+        with read(self._engine) as connection:
+            return [
+                ActiveDocument(
+                    row[0], row[1], row[2], row[3], row[4], row[5] or row[4], row[6] or 0, row[7] or None, row[8]
+                )
+                for row in connection.execute(query).all()
+            ]
 
     def totals(self, tenant_id: str, collection: str | None = None) -> dict[VersionState, Total]:
-        """What a tenant has in each state, without its deleted documents."""
+        """Sum up a tenant's documents by state, without deleted ones."""
         query = (
             select(
                 versions.c.state,
@@ -176,52 +215,52 @@ class Catalog:
             return {VersionState(row[0]): Total(*map(int, row[1:])) for row in connection.execute(query).all()}
 
     def delete(self, tenant_id: str, identifier: str) -> Deleted:
-        """Make a document unfindable and queue the collection of what it left; deleting again gives the same receipt.
+        """Delete a document and queue the collection of its content; deleting again returns the same receipt.
 
-        From this commit on no search shows it: `visible` and `hidden_versions` are what searches go by. When a worker
-        is at it, collection waits until its lease would have run out, so that nothing written late is left behind.
-        Whoever calls this removes what they can at once, and says so with `record_removal`.
+        From this commit on no search shows it, since searches go by `visible` and `hidden_versions`. While a worker
+        holds a job for it, collection waits until the lease would have run out, so that nothing written late is left
+        behind. The caller removes what it can at once, and reports that with `record_removal`.
         """
-        with self._finding_otherwise(tenant_id) as connection:
-            deleted = deletions.delete(connection, tenant_id, identifier)
+        with self._changing_search_results(tenant_id) as connection:
+            deleted = deletions.delete_document(connection, tenant_id, identifier)
         self._announce(tenant_id, [identifier])
         return deleted
 
     def record_removal(self, version: Version, *, chunks: int, size: int, complete: bool) -> None:
-        """Add what was removed of a deleted version to the receipt; if it is `complete`, nothing remains to collect."""
-        with self._finding_otherwise(version.tenant_id) as connection:
+        """Add what was removed of a deleted version to the receipt; `complete` says that nothing is left to collect."""
+        with self._changing_search_results(version.tenant_id) as connection:
             deletions.record_removal(connection, version, chunks=chunks, size=size, complete=complete)
 
     def deletion(self, tenant_id: str, identifier: str) -> Deletion:
-        """The receipt of a document's deletion. Raises `DocumentNotFoundError` where it was not deleted."""
+        """Read the receipt of a document's deletion. Raises `DocumentNotFoundError` if it was not deleted."""
         with read(self._engine) as connection:
             return deletions.read_deletion(connection, tenant_id, identifier)
 
     def cancel(self, tenant_id: str, identifier: str) -> Document:
-        """Stop what is being made of a document's latest bytes; uploading the same again starts over.
+        """Cancel a document's latest version; uploading the same bytes again starts over.
 
-        Raises `DocumentNotFoundError`, and `DocumentStateError` when nothing is under way.
+        Raises `DocumentNotFoundError`, and `DocumentStateError` when the version is not in progress.
         """
-        with self._finding_otherwise(tenant_id) as connection:
-            cancelled = withdrawals.cancel(connection, tenant_id, identifier)
+        with self._changing_search_results(tenant_id) as connection:
+            cancelled = cancel_latest(connection, tenant_id, identifier)
         self._announce(tenant_id, [identifier])
         return cancelled
 
     def progress(self, document: Document) -> Progress:
-        """How far a document's latest version is, with its place in the queue and an estimate."""
+        """Tell how far a document's latest version is, with its place in the queue and an estimate."""
         with read(self._engine) as connection:
-            return waiting.progress(connection, document)
+            return document_progress(connection, document)
 
     def hidden_versions(self, tenant_id: str) -> list[str]:
-        """Versions that may have points which no search may show; at most a few hundred.
+        """List versions that may have points which no search may show; at most a few hundred.
 
-        An optimization only: what is shown is decided by `visible`.
+        This is an optimization: `visible` decides what is shown.
         """
         with read(self._engine) as connection:
             return list(connection.execute(_HIDDEN, {"tenant_id": tenant_id}).scalars())
 
     def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
-        """Those of `version_ids` that are some live document's active version, by version id."""
+        """Select the versions that are the active version of a live document, by version id."""
         if not version_ids:
             return {}
         wanted = {"tenant_id": tenant_id, "version_ids": list(version_ids)}
@@ -230,7 +269,7 @@ class Catalog:
         return {row[0]: Visible(row[0], row[1], row[2], row[3] or row[4], row[5]) for row in rows}
 
     def attributes(self, tenant_id: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """The id and the attributes of each of a tenant's documents that searches can find."""
+        """List the id and the attributes of each of a tenant's documents that searches can find."""
         query = select(documents.c.id, documents.c.attributes).where(
             documents.c.tenant_id == tenant_id,
             documents.c.active_version_id.is_not(None),
@@ -240,17 +279,17 @@ class Catalog:
             return [(row[0], row[1]) for row in connection.execute(query).all()]
 
     def corpus_version(self, tenant_id: str) -> int:
-        """A number that has grown when searches of the tenant may find something else than before.
+        """Read the number that grows whenever the tenant's searches may find something else than before.
 
-        What is read before a search stands for what the search finds, or for something older: never for newer.
+        Read before a search, it stands for the corpus that the search sees or an older one, never for a newer one.
         """
-        return self._corpus_version.ask({"tenant_id": tenant_id}) or 0
+        return self._corpus_version.value({"tenant_id": tenant_id}) or 0
 
-    def leaving(self, version_id: str) -> Version | None:
-        """The version, if what index and blobs keep of it is to be removed; None for one that is in use.
+    def removable(self, version_id: str) -> Version | None:
+        """Return the version if its content is to be removed from index and blobs; None if it is in use.
 
-        It is failed, cancelled, retired or deleted, and not its document's active one. None of these comes back to use.
-        Raises `VersionInUseError` for one that was replaced while a run reads it.
+        Such a version is failed, cancelled, retired or deleted, and not its document's active one; it never comes back
+        into use. Raises `VersionInUseError` for a version that was replaced while a run reads it.
         """
         query = (
             select(versions, read_by_a_run().label("read_by_a_run"))
@@ -268,7 +307,7 @@ class Catalog:
         return None if row is None else version_of(row)
 
     def replaced_by(self, version_ids: Collection[str]) -> dict[str, Version]:
-        """For each of these versions that is staged, the one that searches find until it is ready, by its id."""
+        """Map each staged version to the active version that searches find until the staged one is ready."""
         staged = versions.alias("staged")
         query = (
             select(staged.c.id.label("staged_id"), versions)
@@ -280,23 +319,33 @@ class Catalog:
             return {row.staged_id: version_of(row) for row in connection.execute(query).all()}
 
     def indexed_versions(self) -> list[Version]:
-        """Every tenant's versions that should be in the index, for comparing the two."""
+        """List every tenant's versions that should be in the index, for comparing the index with the catalog."""
         query = select(versions).where(versions.c.state.in_(SEARCHABLE_STATES))
         with read(self._engine) as connection:
             return [version_of(row) for row in connection.execute(query).all()]
 
     def fact(self, name: str) -> str | None:
-        """A thing the whole catalog remembers, such as the fingerprint of the encoder its vectors came from."""
+        """Read a named value of the whole catalog, such as the fingerprint of the encoder its vectors came from."""
         with read(self._engine) as connection:
             return connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
 
     def remember(self, name: str, value: str) -> None:
+        """Store a named value of the whole catalog."""
         with write(self._engine) as connection:
             put(connection, facts, ["name"], name=name, value=value)
 
     @contextmanager
-    def _finding_otherwise(self, tenant_id: str) -> Iterator[Connection]:
+    def _changing_search_results(self, tenant_id: str) -> Iterator[Connection]:
         """A transaction after which searches of the tenant may find something else."""
         with write(self._engine) as connection:
             yield connection
-            corpus_versions.count_up(connection, [tenant_id])
+            bump_corpus_versions(connection, [tenant_id])
+
+
+def _lock_open_batch(connection: Connection, arrival: Arrival) -> Batch | None:
+    """Lock the batch that an arrival was sent into. Raises `BatchNotFoundError` and `BatchStateError`."""
+    if arrival.batch_id is None:
+        return None
+    batch = lock_batch(connection, arrival.tenant_id, arrival.batch_id)
+    require_open(batch)
+    return batch

@@ -1,27 +1,29 @@
-"""Deleting a document: one commit after which nothing finds it, and a receipt that adds up what was removed."""
+"""Deleted documents with their receipts, and content in the index and the blobs that no document uses."""
 
 import time
+from collections.abc import Collection
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, update
 
-from ingest.catalog.locking import lock_documents
+from ingest.catalog.database import lock_documents, portions, read
 from ingest.catalog.records import Deleted, read_document, version_of
+from ingest.catalog.run_log import read_by_a_run
 from ingest.catalog.tables import batch_entries, deletions, documents, jobs, versions
-from ingest.catalog.withdrawals import withdraw
-from ingest.documents import Deletion, JobKind, Version, VersionState, deletion_id
+from ingest.catalog.versions import withdraw
+from ingest.documents import COLLECTABLE_STATES, Deletion, JobKind, Version, VersionState, deletion_id
 from ingest.errors import DocumentNotFoundError
 
-# Whoever deletes also removes, at once; the collection is for what they leave.
+# Whoever deletes a document removes its content at once; a later collection is for what they could not remove.
 _REMOVAL_SECONDS = 10.0
 _COLLECTED = frozenset({VersionState.CANCELLED, VersionState.RETIRED})
 
 
-def delete(connection: Connection, tenant_id: str, identifier: str) -> Deleted:
-    """See `Catalog.delete`. What the document was called and said of itself is forgotten with it."""
+def delete_document(connection: Connection, tenant_id: str, identifier: str) -> Deleted:
+    """Withdraw every version of a document and erase its names, title and attributes. See `Catalog.delete`."""
     lock_documents(connection, [identifier])
     if (known := _find(connection, tenant_id, identifier)) is not None:
         return Deleted(known, (), frozenset())
-    read_document(connection, tenant_id, identifier)  # raises where there is none
+    read_document(connection, tenant_id, identifier)  # raises `DocumentNotFoundError`
     of_document = versions.c.document_id == identifier
     rows = connection.execute(select(versions).where(of_document).order_by(versions.c.id)).all()
     leaving = tuple(version_of(row) for row in rows if row.hidden or row.state not in _COLLECTED)
@@ -48,7 +50,7 @@ def delete(connection: Connection, tenant_id: str, identifier: str) -> Deleted:
 
 
 def read_deletion(connection: Connection, tenant_id: str, identifier: str) -> Deletion:
-    """Raises `DocumentNotFoundError` for a document that there never was, or still is, or that is another tenant's."""
+    """Read a receipt. Raises `DocumentNotFoundError` unless the document was this tenant's and was deleted."""
     found = _find(connection, tenant_id, identifier)
     if found is None:
         raise DocumentNotFoundError(f"No document {identifier!r} was deleted.")
@@ -56,7 +58,7 @@ def read_deletion(connection: Connection, tenant_id: str, identifier: str) -> De
 
 
 def record_removal(connection: Connection, version: Version, *, chunks: int, size: int, complete: bool) -> None:
-    """Add to a receipt what was removed of one version; with `complete`, nothing is left of it to collect."""
+    """Add what was removed of one version to the receipt; `complete` says that nothing is left to collect."""
     if complete:
         ended = connection.execute(
             update(jobs)
@@ -97,3 +99,39 @@ def _find(connection: Connection, tenant_id: str, identifier: str) -> Deletion |
         deleted_at=row.deleted_at,
         collected=not row.left,
     )
+
+
+class Leftovers:
+    """Tells which ids in the index and the blobs are unused, for many ids in few queries; unknown ids are unused."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def unused_versions(self, version_ids: Collection[str]) -> set[str]:
+        """Select the ids that are failed, cancelled, retired, deleted or unknown, and no document's active version.
+
+        A version that was replaced counts as used as long as a run reads it.
+        """
+        query = (
+            select(versions.c.id)
+            .join(documents, documents.c.id == versions.c.document_id)
+            .where(
+                versions.c.state.not_in(COLLECTABLE_STATES)
+                | (documents.c.active_version_id == versions.c.id)
+                | read_by_a_run()
+            )
+        )
+        used: set[str] = set()
+        with read(self._engine) as connection:
+            for some in portions(sorted(version_ids)):
+                used |= set(connection.execute(query.where(versions.c.id.in_(some))).scalars())
+        return set(version_ids) - used
+
+    def unknown_blobs(self, keys: Collection[str]) -> set[str]:
+        """Select the keys of originals that no version names."""
+        known: set[str] = set()
+        with read(self._engine) as connection:
+            for some in portions(sorted(keys)):
+                query = select(versions.c.blob_key).where(versions.c.blob_key.in_(some))
+                known |= set(connection.execute(query).scalars())
+        return set(keys) - known

@@ -1,9 +1,10 @@
-"""Generations of the vector index in the catalog: which is active, what another one lacks, and the switch.
+"""Generations of the vector index in the catalog: the active one, the progress of another one, and the switch.
 
 A generation that is built has a job of kind `reembed` for each version that belongs into an index; `done` means that
-all of the version is in it. When a generation stops being the active one, these rows are made to say the same of it.
-Whoever begins, switches or discards holds the active generation's row until the commit, and so does, shared, whoever
-commits what was written to a generation: no version is counted as written to one that has been left meanwhile.
+the generation has all of the version. When a generation stops being the active one, these rows are rewritten to say the
+same of it. Whoever begins, switches or discards a generation locks the active generation's row until the commit;
+whoever commits what was written to a generation takes a shared lock on it. So no version is counted as written to a
+generation that was left meanwhile.
 """
 
 import time
@@ -13,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ingest.catalog import standing
+from ingest.catalog import generation_rows
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.records import version_of
 from ingest.catalog.tables import documents, generations, jobs, versions
@@ -28,89 +29,90 @@ _FIRST = 1
 BUILDING, ACTIVE, PREVIOUS, DISCARDED = GenerationState
 
 
-class Generations:
-    """Each method is one transaction unless it says otherwise, and may be done again."""
+class GenerationRecords:
+    """The catalog's generations. Each method is one transaction unless it says otherwise, and may be repeated."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def ensure_first(self, encoder: str, sparse: str, dimension: int) -> Generation:
-        """The active generation; the first one, with these, where there is none yet."""
+        """Return the active generation; make the first one with these parameters where there is none yet."""
         with write(self._engine) as connection:
-            found = standing.in_state(connection, ACTIVE)
+            found = generation_rows.in_state(connection, ACTIVE)
             if found is None:
                 values = _row(encoder, sparse, dimension, ACTIVE)
                 insert_new(connection, generations, id=_FIRST, activated_at=values["created_at"], **values)
-                found = standing.in_state(connection, ACTIVE)
+                found = generation_rows.in_state(connection, ACTIVE)
         assert found is not None
         return found
 
     def all(self) -> list[Generation]:
-        """In the order in which they were begun, discarded ones too."""
+        """List all generations in the order in which they were begun, discarded ones too."""
         with read(self._engine) as connection:
-            return [
-                standing.generation_of(r) for r in connection.execute(select(generations).order_by(generations.c.id))
-            ]
+            rows = connection.execute(select(generations).order_by(generations.c.id)).all()
+        return [generation_rows.generation_of(row) for row in rows]
 
     def live(self) -> list[Generation]:
-        """Those that have an index: what is removed must go from all of them."""
+        """List the generations that have an index: removals concern all of them."""
         return [generation for generation in self.all() if generation.state is not DISCARDED]
 
     def discarded(self) -> list[int]:
-        """Ids of those whose index nobody needs; it may be there still."""
+        """List the ids of discarded generations, whose index may still exist."""
         return [generation.id for generation in self.all() if generation.state is DISCARDED]
 
     def active(self) -> Generation:
-        """Raises `GenerationStateError` where there is none yet."""
+        """The active generation. Raises `GenerationStateError` where there is none yet."""
         with read(self._engine) as connection:
-            return standing.active(connection)
+            return generation_rows.active(connection)
 
     def beside(self) -> Generation | None:
-        """The one that is being built or kept, beside the active one."""
+        """The generation beside the active one: being built, or kept as the previous one."""
         with read(self._engine) as connection:
-            return standing.beside(connection)
+            return generation_rows.beside(connection)
 
     def begin(self, encoder: str, sparse: str, dimension: int) -> Generation:
-        """A generation to be built beside the active one; one that was begun with the same is gone on with.
+        """Begin a generation beside the active one, or return the one that was begun with the same parameters.
 
-        Raises `GenerationStateError` while there is another beside the active one.
+        Raises `GenerationStateError` while there is another generation beside the active one.
         """
         with write(self._engine) as connection:
-            standing.lock_active(connection)
-            beside = standing.beside(connection)
+            generation_rows.lock_active(connection)
+            beside = generation_rows.beside(connection)
             if beside is None:
                 connection.execute(delete(jobs).where(_REEMBED))
                 identifier = 1 + connection.execute(select(func.max(generations.c.id))).scalar_one()
                 values = _row(encoder, sparse, dimension, BUILDING)
                 connection.execute(insert(generations).values(id=identifier, **values))
-                return standing.read(connection, identifier)
+                return generation_rows.read(connection, identifier)
             if beside.state is BUILDING and (beside.encoder, beside.sparse) == (encoder, sparse):
                 return beside
         raise GenerationStateError(
-            f"Generation {beside.id} ({beside.encoder}) is {_WHAT[beside.state]}.", hint=_NEXT[beside.state]
+            f"Generation {beside.id} ({beside.encoder}) is {_STATE_WORDS[beside.state]}.",
+            hint=_NEXT_STEPS[beside.state],
         )
 
     def revive(self, generation_id: int) -> Generation:
-        """Go on building a generation that was left, so that it gets what came since; one being built stays so."""
+        """Return a previous generation to being built, so that it gets what came since; one being built stays so."""
         with write(self._engine) as connection:
-            standing.lock_active(connection)
+            generation_rows.lock_active(connection)
             connection.execute(
                 update(generations)
                 .where(generations.c.id == generation_id, generations.c.state == PREVIOUS)
                 .values(state=BUILDING)
             )
-            return standing.read(connection, generation_id)
+            return generation_rows.read(connection, generation_id)
 
     def queue_missing(self) -> int:
-        """Queue what the generation being built has not been told of; returns how many versions. Several transactions.
+        """Queue the versions that have no job yet for the generation being built; returns how many.
 
-        A document is held while its version is queued, so that its deletion sees the job or the job is not made.
+        It takes several transactions. A document is locked while its version is queued, so that a deletion either sees
+        the job or prevents it.
         """
         queued = 0
         while True:
             with write(self._engine) as connection:
-                standing.lock_active(connection)
-                if standing.in_state(connection, BUILDING) is None:
+                generation_rows.lock_active(connection)
+                if generation_rows.in_state(connection, BUILDING) is None:
                     return queued
                 some = _queue(connection)
             queued += some
@@ -118,33 +120,33 @@ class Generations:
                 return queued
 
     def retry_failed(self) -> int:
-        """Queue again the versions that could not be put into the generation being built."""
+        """Queue the versions again that could not be put into the generation being built."""
         return self._queue_again(jobs.c.state == "failed")
 
     def requeue(self, version_ids: Sequence[str]) -> int:
-        """Queue again versions of which the generation being built has lost something."""
+        """Queue versions again that the generation being built has lost parts of."""
         return self._queue_again(jobs.c.version_id.in_(version_ids) & (jobs.c.state == "done"))
 
     def progress(self) -> BuildProgress:
-        """Of the generation beside the active one, whichever it is."""
+        """The progress of the generation beside the active one."""
         with read(self._engine) as connection:
             return _progress(connection)
 
     def failures(self) -> list[tuple[str, Failure]]:
-        """Ids of documents with why they are not in the generation being built; the first few."""
+        """List the first few documents that could not be put into the generation being built, with the reasons."""
         query = _wanted(jobs.c.document_id, jobs.c.error_code, jobs.c.error_detail).where(jobs.c.state == "failed")
         with read(self._engine) as connection:
             rows = connection.execute(query.order_by(jobs.c.id).limit(_FAILURES_SHOWN)).all()
         return [(row.document_id, Failure(row.error_code or "", row.error_detail or "")) for row in rows]
 
     def done(self) -> list[Version]:
-        """Versions that the generation beside the active one has wholly."""
+        """List the versions that the generation beside the active one has completely."""
         query = _wanted(versions).where(jobs.c.state == "done")
         with read(self._engine) as connection:
             return [version_of(row) for row in connection.execute(query).all()]
 
     def wanted(self) -> list[Version]:
-        """Versions that belong into an index: a search may find them now, or when they are ready."""
+        """List the versions that belong into an index: searches find them now, or will when they are ready."""
         with read(self._engine) as connection:
             return [version_of(row) for row in connection.execute(_wanted(versions)).all()]
 
@@ -153,7 +155,7 @@ class Generations:
             return connection.execute(_wanted(versions.c.id).where(versions.c.id == version_id)).first() is not None
 
     def strangers(self, version_ids: Collection[str]) -> set[str]:
-        """Those that belong into no index and are not hidden: nobody is writing them, or on the way to remove them."""
+        """Select versions that belong into no index and that nobody is writing or about to remove (not hidden)."""
         expected: set[str] = set()
         ordered = sorted(version_ids)
         with read(self._engine) as connection:
@@ -165,38 +167,39 @@ class Generations:
         return set(version_ids) - expected
 
     def activate(self, generation_id: int) -> Generation:
-        """Make a whole generation the active one, and the active one the previous, in one commit.
+        """Make a complete generation the active one, and the active one the previous, in one commit.
 
-        Raises `GenerationStateError` when it lacks something, and then nothing is changed.
+        Raises `GenerationStateError` when the generation lacks something, and then changes nothing.
         """
         with write(self._engine) as connection:
-            active = standing.lock_active(connection)
-            target = standing.read(connection, generation_id)
+            active = generation_rows.lock_active(connection)
+            target = generation_rows.read(connection, generation_id)
             if target.state is ACTIVE:
                 return target
             if target.state is not BUILDING:
                 raise GenerationStateError(
-                    f"Generation {target.id} is {_WHAT[target.state]}.", hint=_NEXT[target.state]
+                    f"Generation {target.id} is {_STATE_WORDS[target.state]}.", hint=_NEXT_STEPS[target.state]
                 )
             progress = _progress(connection)
             if not progress.whole:
                 raise incomplete(target, progress)
             _set_state(connection, active.id, PREVIOUS)
             _set_state(connection, target.id, ACTIVE, activated_at=time.time())
-            # From here on the rows speak of the generation that was left: what it has wholly is what was ready in it.
+            # From here on the rows describe the generation that was left, which has completely what was ready in it.
             ready = select(versions.c.id).where(versions.c.state == VersionState.READY)
             connection.execute(delete(jobs).where(_REEMBED, (jobs.c.state != "done") | jobs.c.version_id.not_in(ready)))
             reach("switch.committing")
-            return standing.read(connection, generation_id)
+            return generation_rows.read(connection, generation_id)
 
     def discard(self, *, unfinished: bool) -> Generation | None:
-        """Give up the generation beside the active one; None where there is none. Its index is still to be removed.
+        """Discard the generation beside the active one and return it; None where there is none.
 
-        Raises `GenerationStateError` for one that is being built, unless `unfinished` says that this is meant.
+        The caller removes its index. Raises `GenerationStateError` for a generation that is being built, unless
+        `unfinished` allows that.
         """
         with write(self._engine) as connection:
-            standing.lock_active(connection)
-            beside = standing.beside(connection)
+            generation_rows.lock_active(connection)
+            beside = generation_rows.beside(connection)
             if beside is None:
                 return None
             if beside.state is BUILDING and not unfinished:
@@ -206,11 +209,11 @@ class Generations:
                 )
             _set_state(connection, beside.id, DISCARDED)
             connection.execute(delete(jobs).where(_REEMBED))
-            return standing.read(connection, beside.id)
+            return generation_rows.read(connection, beside.id)
 
     def _queue_again(self, which: ColumnElement[bool]) -> int:
         with write(self._engine) as connection:
-            if standing.in_state(connection, BUILDING) is None:
+            if generation_rows.in_state(connection, BUILDING) is None:
                 return 0
             return connection.execute(
                 update(jobs)
@@ -220,7 +223,7 @@ class Generations:
 
 
 def incomplete(generation: Generation, progress: BuildProgress) -> GenerationStateError:
-    """Why a generation cannot be switched to."""
+    """The error for a switch to a generation that lacks versions."""
     left = progress.versions - progress.versions_done
     return GenerationStateError(
         f"Generation {generation.id} is {progress.percent} % embedded: {left:,} of {progress.versions:,} documents are "
@@ -230,8 +233,13 @@ def incomplete(generation: Generation, progress: BuildProgress) -> GenerationSta
 
 
 _REEMBED = jobs.c.kind == JobKind.REEMBED
-_WHAT = {BUILDING: "being built", ACTIVE: "the active one", PREVIOUS: "kept for a way back", DISCARDED: "discarded"}
-_NEXT = {
+_STATE_WORDS = {
+    BUILDING: "being built",
+    ACTIVE: "the active one",
+    PREVIOUS: "kept for a way back",
+    DISCARDED: "discarded",
+}
+_NEXT_STEPS = {
     BUILDING: "Go on with it (`leadline index reembed`), or throw it away: `leadline index discard --unfinished`.",
     ACTIVE: "",
     PREVIOUS: "`leadline index rollback` goes back to it; `leadline index discard` removes it.",
@@ -248,7 +256,7 @@ def _set_state(connection: Connection, generation_id: int, state: GenerationStat
 
 
 def _wanted(*columns: Any) -> Select[Any]:  # noqa: ANN401 - columns and tables
-    """Versions that belong into an index, each with its row of kind `reembed` if it has one."""
+    """Select versions that belong into an index, each with its job of kind `reembed` if it has one."""
     of_version = (jobs.c.version_id == versions.c.id) & _REEMBED
     return (
         select(*columns)

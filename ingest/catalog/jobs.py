@@ -1,23 +1,33 @@
-"""Jobs are rows: claimed with a lease, carried under a fence, and committed only by whoever still holds them."""
+"""Jobs as workers see them: claimed with a lease, run under a fence, and committed only by whoever still holds them."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, tuple_, update
 
-from ingest.catalog import away, claims, corpus_versions, paces, standing, waiting
-from ingest.catalog.clock import clock
-from ingest.catalog.database import insert_new, read, write
+from ingest.catalog import generation_rows
+from ingest.catalog.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
 from ingest.catalog.deletions import add_removed
-from ingest.catalog.failures import fail_subject
-from ingest.catalog.holding import each_held, lock_jobs, lock_written, record_progress, still_held
-from ingest.catalog.locking import lock_documents
-from ingest.catalog.queued import queue_job
-from ingest.catalog.recovery import recover_killed, recover_lapsed
-from ingest.catalog.replacements import make_ready, make_searchable
-from ingest.catalog.tables import jobs, pauses, versions
+from ingest.catalog.job_queue import (
+    any_waiting,
+    claim_jobs,
+    claimable_jobs,
+    fail_target,
+    queue_job,
+    requeue_lapsed,
+    requeue_running,
+)
+from ingest.catalog.queue_statistics import (
+    paused_kinds,
+    position,
+    record_pace,
+    unembedded_chunks,
+    waiting_by_tenant,
+)
+from ingest.catalog.tables import documents, jobs, pauses, versions
+from ingest.catalog.versions import make_ready, make_searchable
 from ingest.documents import SEARCHABLE_STATES, EmbedReport, Failure, IngestReport, Job, JobKind, VersionState
 from ingest.errors import LeaseLostError
 from ingest.feed import Announce, to_nobody
@@ -27,12 +37,17 @@ MAX_ATTEMPTS = 3
 RUNS_PER_TENANT = 4
 _RETRY_SECONDS = (0.0, 5.0, 30.0)
 _COLLECT_PAUSE_SECONDS = 600.0
+# Pauses while something that a job needs is away.
+_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 120.0
+_UNFINISHED = ("queued", "running")
+_DONE = {"state": "done", "lease_until": None, "error_code": None, "error_detail": None}
 
 
 class Jobs:
-    """The queue of every tenant's jobs. A method that takes a `Job` raises `LeaseLostError` when its fence is old.
+    """The jobs of every tenant. A method that takes a `Job` raises `LeaseLostError` when its fence is old.
 
-    `announce` is told of the documents of every job that was changed, once that is committed.
+    `announce` is called with the documents of every changed job, after the commit.
     """
 
     def __init__(
@@ -49,15 +64,15 @@ class Jobs:
         self._per_tenant = {JobKind.RUN: runs_per_tenant}
 
     def claim(self, kind: JobKind, *, limit: int = 1, total_bytes: int | None = None) -> list[Job]:
-        """Up to `limit` waiting jobs of a kind, now leased to the caller: see `ingest.catalog.claims` for whose.
+        """Lease up to `limit` waiting jobs of a kind, with files of at most `total_bytes` together; see `claim_jobs`.
 
-        With `total_bytes` only so many that their files are no larger together; always one, if any waits.
+        At least one job is claimed, whatever its size, if any waits.
         """
-        with read(self._engine) as connection:  # most rings find nothing, and a question holds nobody up
-            if not claims.any_waiting(connection, kind):
+        with read(self._engine) as connection:  # most calls find nothing, and a read blocks nobody
+            if not any_waiting(connection, kind):
                 return []
         with write(self._engine) as connection:
-            claimed = claims.claim(
+            claimed = claim_jobs(
                 connection,
                 kind,
                 limit=limit,
@@ -65,16 +80,16 @@ class Jobs:
                 per_tenant=self._per_tenant.get(kind),
                 total_bytes=total_bytes,
             )
-        self._tell(claimed)
+        self._announce_documents(claimed)
         return claimed
 
     def claimable(self, kind: JobKind, limit: int) -> list[int]:
-        """Ids of the oldest jobs that could be claimed now: as many bells are worth ringing."""
+        """Ids of the oldest jobs that could be claimed now, each worth ringing a worker for."""
         with read(self._engine) as connection:
-            return claims.claimable(connection, kind, limit)
+            return claimable_jobs(connection, kind, limit)
 
     def pause(self, kind: JobKind) -> None:
-        """Let nobody claim jobs of a kind; those that run go on."""
+        """Stop claims of a kind; running jobs go on."""
         with write(self._engine) as connection:
             insert_new(connection, pauses, kind=kind, since=time.time())
 
@@ -83,126 +98,135 @@ class Jobs:
             connection.execute(delete(pauses).where(pauses.c.kind == kind))
 
     def paused(self) -> dict[JobKind, float]:
-        """Kinds that are paused, each with the instant since when."""
+        """The paused kinds, each with the instant since when."""
         with read(self._engine) as connection:
-            return waiting.paused(connection)
+            return paused_kinds(connection)
 
     def check(self, job: Job) -> None:
-        """Raises `LeaseLostError` when the job is no longer held: to be asked before each write to the index."""
+        """Raise `LeaseLostError` if the job is no longer held; workers call it before each write to the index."""
         if not self.held([job]):
             raise _lost(job)
 
     def held(self, claimed: Sequence[Job]) -> set[int]:
-        """The ids of those jobs that are still held."""
+        """The ids of the jobs that are still held."""
         with read(self._engine) as connection:
-            return set(connection.execute(select(jobs.c.id).where(still_held(claimed))).scalars())
+            return set(connection.execute(select(jobs.c.id).where(_still_held(claimed))).scalars())
 
     def extend(self, job: Job) -> None:
-        """Keep a lease alive; long stages call it as they go."""
+        """Extend a job's lease."""
         with write(self._engine) as connection:
-            self._hold(connection, job, lease_until=clock(connection) + self.lease_seconds)
+            _update_held(connection, job, lease_until=clock(connection) + self.lease_seconds)
 
     def extend_all(self, held: Sequence[Job]) -> None:
-        """Keep the leases of several jobs alive in one statement; those that were lost stay so."""
+        """Extend the leases of several jobs in one statement, except those that were lost."""
         with write(self._engine) as connection:
-            lock_jobs(connection, held)
+            _lock_in_order(connection, held)
             lease_until = clock(connection) + self.lease_seconds
             connection.execute(
-                update(jobs).where(still_held(held)).values(lease_until=lease_until, updated_at=time.time())
+                update(jobs).where(_still_held(held)).values(lease_until=lease_until, updated_at=time.time())
             )
 
     def progress(self, job: Job, state: VersionState, **counts: Any) -> None:  # noqa: ANN401 - columns of `versions`
-        """Record the stage a version is in, and what is known of it so far; also extends the lease."""
+        """Record the stage of a version with its counts so far, and extend the lease."""
         if self.progress_together(state, {job: counts}):
             raise _lost(job)
 
     def progress_together(self, state: VersionState, counts: Mapping[Job, Mapping[str, Any]]) -> list[Job]:
-        """As `progress`, for jobs that were claimed together, in one commit; returns those that were lost."""
-
-        def record(connection: Connection, job: Job) -> None:
-            self._hold(connection, job, lease_until=clock(connection) + self.lease_seconds)
-            record_progress(connection, job, state, counts[job])
-
+        """Record progress, as `progress` does, for jobs that were claimed together; returns the jobs that were lost."""
         embedded = any("chunks_embedded" in changed for changed in counts.values())
-        with self._changing(*counts, finding_otherwise=embedded) as connection:
-            return each_held(connection, counts, record)
+        lost: list[Job] = []
+        with self._transaction(*counts, changes_search=embedded) as connection:
+            for job in _lock_in_order(connection, counts):
+                if _update_if_held(connection, job, lease_until=clock(connection) + self.lease_seconds) is None:
+                    lost.append(job)
+                else:
+                    _record_progress(connection, job, state, counts[job])
+        return lost
 
     def finish_ingest(self, finished: Sequence[IngestReport]) -> list[Job]:
         """Queue the embedding of versions and activate those that replace no other, in one commit.
 
-        Returns the jobs that were lost, of which nothing is done.
+        Returns the jobs that were lost, for which nothing is done.
         """
         reports = {report.job: report for report in finished}
-
-        def finish(connection: Connection, job: Job) -> None:
-            priority = self._end(connection, job, "done")
-            queue_job(
-                connection,
-                JobKind.EMBED,
-                tenant_id=job.tenant_id,
-                document_id=job.document_id,
-                version_id=job.version_id,
-                priority=priority,
-            )
-            make_searchable(connection, reports[job])
-
-        with self._changing(*reports, finding_otherwise=True) as connection:
-            lock_written(connection, reports)
-            lost = each_held(connection, reports, finish)
-            paces.record(connection, {job: report.chunks for job, report in reports.items() if job not in lost})
+        lost: list[Job] = []
+        with self._transaction(*reports, changes_search=True) as connection:
+            _lock_written(connection, reports)
+            for job in _lock_in_order(connection, reports):
+                priority = _update_if_held(connection, job, **_DONE)
+                if priority is None:
+                    lost.append(job)
+                    continue
+                queue_job(
+                    connection,
+                    JobKind.EMBED,
+                    tenant_id=job.tenant_id,
+                    document_id=job.document_id,
+                    version_id=job.version_id,
+                    priority=priority,
+                )
+                make_searchable(connection, reports[job])
+            record_pace(connection, {job: report.chunks for job, report in reports.items() if job not in lost})
         return lost
 
     def finish_embed(self, finished: Sequence[EmbedReport]) -> list[Job]:
-        """Mark versions ready, each in the place of the one it replaces, in one commit; returns the jobs it lost.
+        """Mark versions ready, in the place of those they replace, in one commit; returns the jobs that were lost.
 
-        Raises `IncompleteVersionError`, and then nothing of it is done.
+        Raises `IncompleteVersionError`, and then changes nothing.
         """
         reports = {report.job: report for report in finished}
-
-        def finish(connection: Connection, job: Job) -> None:
-            self._end(connection, job, "done")
-            make_ready(connection, reports[job])
-
-        with self._changing(*reports, finding_otherwise=True) as connection:
-            lock_written(connection, reports)
-            left = paces.unembedded(connection, [job.version_id for job in reports])
-            lost = each_held(connection, reports, finish)
-            paces.record(connection, {job: left[job.version_id] for job in reports if job not in lost})
+        lost: list[Job] = []
+        with self._transaction(*reports, changes_search=True) as connection:
+            _lock_written(connection, reports)
+            left = unembedded_chunks(connection, [job.version_id for job in reports])
+            for job in _lock_in_order(connection, reports):
+                if _update_if_held(connection, job, **_DONE) is None:
+                    lost.append(job)
+                else:
+                    make_ready(connection, reports[job])
+            record_pace(connection, {job: left[job.version_id] for job in reports if job not in lost})
         return lost
 
     def finish_collect(self, job: Job, *, chunks: int = 0, size: int = 0) -> None:
-        """The withdrawn version has nothing left in the index or the blobs; what was removed counts for its receipt."""
+        """Record that a withdrawn version is removed from index and blobs; the counts go on its document's receipt."""
         with write(self._engine) as connection:
-            self._end(connection, job, "done")
+            _update_held(connection, job, **_DONE)
             connection.execute(update(versions).where(versions.c.id == job.version_id).values(hidden=False))
             add_removed(connection, job.document_id, chunks=chunks, size=size)
-            corpus_versions.count_up(connection, [job.tenant_id])
+            bump_corpus_versions(connection, [job.tenant_id])
 
     def finish_reembed(self, job: Job) -> None:
-        """All of the version is in the generation that is being built."""
+        """Record that the generation being built has all of a version."""
         with write(self._engine) as connection:
-            standing.require_still_written(connection, job)
-            self._end(connection, job, "done")
+            generation_rows.require_still_written(connection, job)
+            _update_held(connection, job, **_DONE)
 
     def fail(self, job: Job, failure: Failure) -> None:
-        """End the job with its reason, and with it the version or the run that it was for."""
-        with self._changing(job) as connection:
-            self._end(connection, job, "failed", failure)
-            fail_subject(connection, job, failure)
+        """Fail a job with its reason, and with it the version or the run that it was for."""
+        with self._transaction(job) as connection:
+            _update_held(
+                connection,
+                job,
+                state="failed",
+                lease_until=None,
+                error_code=failure.code,
+                error_detail=failure.detail,
+            )
+            fail_target(connection, job, failure)
 
     def retry(self, job: Job, failure: Failure) -> bool:
-        """Queue a job again after a pause; false when its attempts are used up, and nothing was changed.
+        """Queue a job again after a pause; false, with nothing changed, when its attempts are used up.
 
         A collection has no last attempt: what it removes must go, however long the index is away.
         """
-        attempt = self._attempt(job)
+        attempt = self._current_attempt(job)
         if job.kind is not JobKind.COLLECT and attempt >= MAX_ATTEMPTS:
             return False
         pause = _RETRY_SECONDS[-1] * 2 ** min(attempt - len(_RETRY_SECONDS) + 1, 10)
         if attempt < len(_RETRY_SECONDS):
             pause = _RETRY_SECONDS[attempt]
-        with self._changing(job) as connection:
-            self._hold(
+        with self._transaction(job) as connection:
+            _update_held(
                 connection,
                 job,
                 state="queued",
@@ -215,13 +239,13 @@ class Jobs:
         return True
 
     def postpone(self, job: Job, failure: Failure) -> None:
-        """Queue a job again after a pause because something it needs is away; its attempt does not count.
+        """Queue a job again after a pause because something it needs is away; the attempt does not count.
 
-        The pauses of a run grow for as long as each of its attempts ends so and it gets no further.
+        The pauses of a run grow as long as every attempt ends this way without progress.
         """
-        with self._changing(job) as connection:
-            now, pause = clock(connection), away.pause_seconds(job, away.away_seconds(connection, job))
-            self._hold(
+        with self._transaction(job) as connection:
+            now, pause = clock(connection), pause_seconds(job, _away_seconds(connection, job))
+            _update_held(
                 connection,
                 job,
                 state="queued",
@@ -234,27 +258,28 @@ class Jobs:
             )
 
     def away_seconds(self, job: Job) -> float:
-        """For how long every attempt has ended with `postpone` and got no further, up to now; 0.0 before the first."""
+        """Seconds since the first of the attempts that have all ended with `postpone` and no progress; 0.0 if none."""
         with read(self._engine) as connection:
-            return away.away_seconds(connection, job)
+            return _away_seconds(connection, job)
 
     def hand_back(self, job: Job) -> None:
-        """Give up a job unharmed, as when the process is stopping: the attempt does not count."""
-        with self._changing(job) as connection:
-            self._hold(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1)
+        """Queue a job again because the process is stopping; the attempt does not count."""
+        with self._transaction(job) as connection:
+            _update_held(connection, job, state="queued", lease_until=None, attempt=jobs.c.attempt - 1)
 
     def recover(self, *, all_running: bool) -> int:
-        """Queue again what lost its worker, in one transaction; returns how many.
+        """Queue jobs again that lost their worker, in one transaction; returns how many.
 
-        With `all_running`, every running job, whatever its lease: right only when no other process can hold one, as
-        at the start of an embedded service. The attempt is given back, since a killed process says nothing about the
-        document, but not without end. Otherwise the jobs whose lease has run out: in a cluster that counts as an
-        attempt, and a document whose last one ends so fails with `worker_lost`, lest it ends worker after worker.
+        With `all_running`, these are all running jobs, whatever their leases: right only when no other process can hold
+        one, as at the start of an embedded service. The attempt does not count, since a killed process says nothing
+        about the document, unless the job was interrupted too often. Otherwise, these are the jobs whose lease has run
+        out, as in a cluster. That counts as an attempt, and a document whose last attempt ends this way fails with
+        `worker_lost`, so that it does not end worker after worker.
         """
         with write(self._engine) as connection:
             if all_running:
-                return recover_killed(connection)
-            return recover_lapsed(connection, max_attempts=MAX_ATTEMPTS, grace_seconds=self.lease_seconds)
+                return requeue_running(connection)
+            return requeue_lapsed(connection, max_attempts=MAX_ATTEMPTS, grace_seconds=self.lease_seconds)
 
     def reindex(self, version_id: str) -> None:
         """Queue a version's ingest again because the index lacks some of it."""
@@ -271,82 +296,123 @@ class Jobs:
                 .values(state="queued", attempt=0, not_before=0.0, fence=jobs.c.fence + 1, updated_at=time.time())
             )
 
-    def waiting(self) -> dict[JobKind, int]:
-        """How many jobs of each kind are queued or running."""
+    def unfinished(self) -> dict[JobKind, int]:
+        """Count the jobs of each kind that are queued or running."""
+        query = select(jobs.c.kind, func.count()).where(jobs.c.state.in_(_UNFINISHED)).group_by(jobs.c.kind)
         with read(self._engine) as connection:
-            return waiting.unfinished(connection)
+            return {JobKind(kind): count for kind, count in connection.execute(query).all()}
 
-    def waiting_since(self, kind: JobKind) -> float | None:
+    def unfinished_since(self, kind: JobKind) -> float | None:
         """When the oldest queued or running job of a kind was made, in seconds of the epoch; None without one."""
+        query = select(func.min(jobs.c.created_at)).where(jobs.c.state.in_(_UNFINISHED), jobs.c.kind == kind)
         with read(self._engine) as connection:
-            return waiting.unfinished_since(connection, kind)
+            return connection.execute(query).scalar()
 
     def waiting_by_tenant(self, kind: JobKind) -> dict[str, int]:
-        """How many jobs of a kind are queued, of each tenant that has any."""
+        """Count the queued jobs of a kind for each tenant that has any."""
         with read(self._engine) as connection:
-            return waiting.waiting_by_tenant(connection, kind)
+            return waiting_by_tenant(connection, kind)
 
     def backlog(self, tenant_id: str) -> int:
-        """How many of a tenant's documents wait to become searchable: a figure to refuse more by."""
+        """Count a tenant's documents that wait to become searchable; uploads are refused by this number."""
+        query = select(func.count()).where(
+            jobs.c.state == "queued", jobs.c.kind == JobKind.INGEST, jobs.c.tenant_id == tenant_id
+        )
         with read(self._engine) as connection:
-            return waiting.backlog(connection, tenant_id)
+            return connection.execute(query).scalar_one()
 
     def position(self, version_id: str) -> int | None:
-        """About how many jobs come before the one this version waits for; None when it waits for none."""
+        """Estimate how many jobs come before the one this version waits for; None when it waits for none."""
         with read(self._engine) as connection:
-            return waiting.position(connection, version_id)
+            return position(connection, version_id)
 
     @contextmanager
-    def _changing(self, *changed: Job, finding_otherwise: bool = False) -> Iterator[Connection]:
-        """A transaction about these jobs, whose documents are announced once it is committed.
+    def _transaction(self, *changed: Job, changes_search: bool = False) -> Iterator[Connection]:
+        """A transaction about these jobs, whose documents are announced after the commit.
 
-        `finding_otherwise` is whether searches may find something else after it.
+        `changes_search` says that searches may find something else after it.
         """
         with write(self._engine) as connection:
             yield connection
-            if finding_otherwise:
-                corpus_versions.count_up(connection, [job.tenant_id for job in changed])
-        self._tell(changed)
+            if changes_search:
+                bump_corpus_versions(connection, [job.tenant_id for job in changed])
+        self._announce_documents(changed)
 
-    def _tell(self, changed: Collection[Job]) -> None:
+    def _announce_documents(self, changed: Collection[Job]) -> None:
         for tenant in {job.tenant_id for job in changed}:
             self._announce(tenant, {job.document_id for job in changed if job.tenant_id == tenant})
 
-    def _end(self, connection: Connection, job: Job, state: str, failure: Failure | None = None) -> int:
-        """The job's priority, for the next stage."""
-        return self._hold(
-            connection,
-            job,
-            state=state,
-            lease_until=None,
-            error_code=failure and failure.code,
-            error_detail=failure and failure.detail,
-        )
-
-    def _attempt(self, job: Job) -> int:
-        """Of a job that is held: how many its row counts by now, which a run that gets further begins anew."""
-        query = select(jobs.c.attempt).where(still_held([job]))
+    def _current_attempt(self, job: Job) -> int:
+        """Read the attempt from the job's row, since progress of a run resets it. Raises `LeaseLostError`."""
+        query = select(jobs.c.attempt).where(_still_held([job]))
         with read(self._engine) as connection:
             attempt: int | None = connection.execute(query).scalar()
         if attempt is None:
             raise _lost(job)
         return attempt
 
-    def _hold(self, connection: Connection, job: Job, **values: Any) -> int:  # noqa: ANN401 - columns of `jobs`
-        """Change the job's row if this worker still holds it; otherwise nothing of the job may be committed.
 
-        Returns its priority.
-        """
-        changed = connection.execute(
-            update(jobs)
-            .where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
-            .values(updated_at=time.time(), **values)
-            .returning(jobs.c.priority)
-        ).first()
-        if changed is None:
-            raise _lost(job)
-        priority: int = changed.priority
-        return priority
+def pause_seconds(job: Job, away: float) -> float:
+    """How long a job waits that has waited for `away` seconds already: 5 s, and for a run 5, 10, 20, … 120 s.
+
+    Each attempt at a run repeats and logs all its earlier steps, so its pauses grow; documents are retried one by one.
+    """
+    return min(_PAUSE_SECONDS + away, _LONGEST_PAUSE_SECONDS) if job.kind is JobKind.RUN else _PAUSE_SECONDS
+
+
+def _still_held(claimed: Collection[Job]) -> ColumnElement[bool]:
+    return tuple_(jobs.c.id, jobs.c.fence).in_([(job.id, job.fence) for job in claimed]) & (jobs.c.state == "running")
+
+
+def _lock_in_order(connection: Connection, claimed: Collection[Job]) -> list[Job]:
+    """Lock the rows of several jobs, sorted by id: two transactions that want the same rows wait in turn."""
+    of_these = jobs.c.id.in_([job.id for job in claimed])
+    connection.execute(select(jobs.c.id).where(of_these).order_by(jobs.c.id).with_for_update()).all()
+    return sorted(claimed, key=lambda job: job.id)
+
+
+def _lock_written(connection: Connection, claimed: Collection[Job]) -> None:
+    """Lock the generation that jobs claimed together wrote to, and their documents. Raises `GenerationChangedError`."""
+    if claimed:
+        generation_rows.require_still_written(connection, next(iter(claimed)))
+    lock_documents(connection, {job.document_id for job in claimed})
+
+
+def _update_if_held(connection: Connection, job: Job, **values: Any) -> int | None:  # noqa: ANN401 - columns of `jobs`
+    """Update the job's row and return its priority; None if the job was lost: then nothing of it may be committed."""
+    priority: int | None = connection.execute(
+        update(jobs)
+        .where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
+        .values(updated_at=time.time(), **values)
+        .returning(jobs.c.priority)
+    ).scalar()
+    return priority
+
+
+def _update_held(connection: Connection, job: Job, **values: Any) -> None:  # noqa: ANN401 - columns of `jobs`
+    """Update the job's row. Raises `LeaseLostError`."""
+    if _update_if_held(connection, job, **values) is None:
+        raise _lost(job)
+
+
+def _record_progress(connection: Connection, job: Job, state: VersionState, counts: Mapping[str, Any]) -> None:
+    of_version = versions.c.id == job.version_id
+    changed: dict[str, Any] = {"state": state, **counts}
+    if state is VersionState.INDEXING:  # the index may have points of it from now on; only an active version may show
+        active = documents.c.active_version_id == job.version_id
+        changed["hidden"] = ~select(documents.c.id).where(documents.c.id == job.document_id, active).exists()
+    if "chunks_embedded" not in counts:
+        connection.execute(update(versions).where(of_version).values(**changed))
+        return
+    left = unembedded_chunks(connection, [job.version_id])[job.version_id]
+    connection.execute(update(versions).where(of_version).values(**changed))
+    done = left - unembedded_chunks(connection, [job.version_id])[job.version_id]
+    record_pace(connection, {job: done}, ended=False)
+
+
+def _away_seconds(connection: Connection, job: Job) -> float:
+    query = select(clock(connection) - jobs.c.away_since).where(jobs.c.id == job.id)
+    return max(0.0, connection.execute(query).scalar() or 0.0)
 
 
 def _lost(job: Job) -> LeaseLostError:

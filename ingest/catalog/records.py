@@ -1,21 +1,24 @@
-"""What goes into the catalog and comes out of it, and how rows become the records of `ingest.documents`."""
+"""Records that go into the catalog and come out of it, and how rows of documents and versions become records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, select
+from sqlalchemy import Connection, Row, Select, and_, case, select
 
 from ingest.catalog.tables import documents, versions
 from ingest.documents import Deletion, Document, Failure, Priority, Version, VersionState
 from ingest.errors import DocumentNotFoundError
 
+# Until a version is ready, its `tokens` count only the chunks that were embedded so far.
+COUNTED_TOKENS = case((versions.c.ready_at.is_not(None), versions.c.tokens))
+
 
 @dataclass(frozen=True)
 class Arrival:
-    """An upload whose bytes are safe on disk, about to be accepted. `fingerprint` names the parser and the chunker.
+    """An upload whose bytes are safe on disk, about to be accepted.
 
-    `batch_id` is the batch that it was sent into, if any.
+    `fingerprint` names the parser and the chunker; `batch_id` the batch it was sent into, if any.
     """
 
     tenant_id: str
@@ -33,7 +36,7 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Accepted:
-    """`created` is false when the same bytes were already there; then `document` is that one, and the blob unused."""
+    """The document of an upload; `created` is false if the same bytes were there already, and the blob is unused."""
 
     document: Document
     created: bool
@@ -41,9 +44,9 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Deleted:
-    """A document that is gone, with the versions that still have something to remove.
+    """A document that is gone, with the versions that still have content in the index or the blobs.
 
-    A worker may be in the middle of writing for those in `worked_on`: removing them now may not be enough.
+    A worker may be writing for the versions in `worked_on`: removing their content now may not be enough.
     """
 
     receipt: Deletion
@@ -53,12 +56,27 @@ class Deleted:
 
 @dataclass(frozen=True)
 class Visible:
-    """What a search may show of a version: it is the active one of a document that is not deleted."""
+    """The active version of a document that is not deleted, as searches may show it."""
 
     version_id: str
     document_id: str
     collection: str
     title: str
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ActiveDocument:
+    """A live document with the version that searches find. `tokens` is None until all chunks have their vectors."""
+
+    sequence: int
+    document_id: str
+    version_id: str
+    collection: str
+    name: str
+    title: str
+    characters: int
+    tokens: int | None
     attributes: Mapping[str, Any]
 
 
@@ -73,10 +91,10 @@ class Total:
 
 
 def document_query() -> Select[Any]:
-    """Documents that are not deleted, each with its latest version.
+    """Select documents that are not deleted, each with its latest version.
 
-    That the version is the document's goes without saying, and lets PostgreSQL begin with the versions: on tables that
-    it has not analyzed yet it would otherwise compare each document with each version.
+    The second join condition is redundant and lets PostgreSQL begin with the versions: on tables that it has not
+    analyzed yet, it would otherwise compare each document with each version.
     """
     of_document = versions.c.document_id == documents.c.id
     return (
@@ -87,7 +105,7 @@ def document_query() -> Select[Any]:
 
 
 def read_document(connection: Connection, tenant_id: str, identifier: str) -> Document:
-    """Raises `DocumentNotFoundError`."""
+    """Read a document. Raises `DocumentNotFoundError`."""
     query = document_query().where(documents.c.tenant_id == tenant_id, documents.c.id == identifier)
     row = connection.execute(query).first()
     if row is None:
@@ -96,7 +114,7 @@ def read_document(connection: Connection, tenant_id: str, identifier: str) -> Do
 
 
 def read_version(connection: Connection, identifier: str) -> Version:
-    """Raises `DocumentNotFoundError`."""
+    """Read a version. Raises `DocumentNotFoundError`."""
     row = connection.execute(select(versions).where(versions.c.id == identifier)).first()
     if row is None:
         raise DocumentNotFoundError(f"There is no version {identifier!r}.")
@@ -104,7 +122,7 @@ def read_version(connection: Connection, identifier: str) -> Version:
 
 
 def document_of(row: Row[Any]) -> Document:
-    """A row of `document_query`."""
+    """Make a document from a row of `document_query`."""
     values = row._mapping
     return Document(
         id=values[documents.c.id],
@@ -122,7 +140,7 @@ def document_of(row: Row[Any]) -> Document:
 
 
 def version_of(row: Row[Any]) -> Version:
-    """A row that has the columns of `versions`."""
+    """Make a version from a row that has the columns of `versions`."""
     values = row._mapping
     code = values[versions.c.error_code]
     return Version(

@@ -1,15 +1,14 @@
-"""Replies of language models by the content of what was asked, so that nobody pays twice for the same question."""
+"""The cache of language models' replies, by the content of the call, so that nobody pays twice for the same call."""
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import structlog
 from sqlalchemy import Connection, Engine, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from ingest.catalog.database import read, write
+from ingest.catalog.database import portions, read, write
 from ingest.catalog.tables import replies
 from ingest.errors import IngestError
 
@@ -17,15 +16,13 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_MAX_BYTES = 512 * 1024**2
 UNUSED_SECONDS = 30 * 24 * 3600.0
-# When a reply was last used is written down this exactly: hits in a row cost no writes.
+# `used_at` is updated at most this often, so that hits in a row cost no writes.
 _TOUCH_SECONDS = 60.0
-_AT_ONCE = 500
-# What evicting leaves, and how much may come in before it is looked at again.
+_EVICTED_AT_ONCE = 500
+# Shares of `max_bytes`: left after eviction; stored before the size is checked again; the largest reply that is stored.
 _KEPT_SHARE = 0.9
 _SLACK_SHARE = 1 / 32
 _LARGEST_SHARE = 1 / 8
-
-_Each = TypeVar("_Each")
 
 
 @dataclass(frozen=True)
@@ -40,15 +37,15 @@ class StoredReply:
 
     @property
     def size_bytes(self) -> int:
-        """Room it takes, with its key and counts."""
+        """Bytes the reply takes, with its key and counts."""
         return len(self.text.encode("utf-8", "surrogatepass")) + 200
 
 
 class Replies:
-    """Each tenant's replies, at most about `max_bytes` of them; those that were not used for longest go first.
+    """Each tenant's replies, at most about `max_bytes` of them; the least recently used are evicted first.
 
-    A thirty-second more may be there until the next look. What nobody used for 30 days goes as well, and what takes
-    more than an eighth of the room is not kept.
+    The size is checked after every thirty-second of `max_bytes` stored. Replies that were not used for 30 days are
+    evicted as well, and a reply larger than an eighth of `max_bytes` is not stored.
     """
 
     def __init__(
@@ -57,15 +54,15 @@ class Replies:
         self._engine = engine
         self._max_bytes = max_bytes
         self._clock = clock
-        self._unlooked_bytes: dict[str, int] = {}
+        self._unchecked_bytes: dict[str, int] = {}
 
     def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Those that are there; each counts as used now, unless that cannot be written down."""
+        """Read the replies that are stored; each counts as used now, unless that cannot be written."""
         now = self._clock()
         found: dict[str, StoredReply] = {}
         stale: list[str] = []
         with read(self._engine) as connection:
-            for some in _portions(sorted(keys)):
+            for some in portions(sorted(keys)):
                 query = select(replies).where(replies.c.tenant_id == tenant_id, replies.c.key.in_(some))
                 for row in connection.execute(query):
                     found[row.key] = StoredReply(row.key, row.text, row.calls, row.prompt_tokens, row.completion_tokens)
@@ -74,28 +71,28 @@ class Replies:
         if stale:
             try:
                 self._touch(tenant_id, stale, now)
-            except IngestError as error:  # the replies were read, and paid for
-                log.warning("when replies were used was not written down", replies=len(stale), error=repr(error))
+            except IngestError as error:  # the replies themselves were read
+                log.warning("the last use of replies was not recorded", replies=len(stale), error=repr(error))
         return found
 
     def put(self, tenant_id: str, stored: Sequence[StoredReply]) -> None:
-        """Keep them; one that is there already stays as it is."""
+        """Store replies; one that is stored already stays as it is."""
         kept = [reply for reply in stored if reply.size_bytes <= self._max_bytes * _LARGEST_SHARE]
         if not kept:
             return
         now = self._clock()
         with write(self._engine) as connection:
-            for some in _portions(sorted(kept, key=lambda reply: reply.key)):
+            for some in portions(sorted(kept, key=lambda reply: reply.key)):
                 _insert(connection, [_row(tenant_id, reply, now) for reply in some])
-            # Nothing is known of what an earlier process left: the first look is at once.
-            unlooked = self._unlooked_bytes.get(tenant_id, self._max_bytes) + sum(reply.size_bytes for reply in kept)
-            if unlooked > self._max_bytes * _SLACK_SHARE:
+            # The size that an earlier process left is unknown, so the first call checks it.
+            unchecked = self._unchecked_bytes.get(tenant_id, self._max_bytes) + sum(reply.size_bytes for reply in kept)
+            if unchecked > self._max_bytes * _SLACK_SHARE:
                 self._evict(connection, tenant_id, now)
-                unlooked = 0
-        self._unlooked_bytes[tenant_id] = unlooked
+                unchecked = 0
+        self._unchecked_bytes[tenant_id] = unchecked
 
     def kept(self, tenant_id: str) -> tuple[int, int]:
-        """How many of a tenant's replies there are, and the bytes they take."""
+        """Count a tenant's replies and the bytes they take."""
         size = func.coalesce(func.sum(replies.c.size_bytes), 0)
         with read(self._engine) as connection:
             row = connection.execute(select(func.count(), size).where(replies.c.tenant_id == tenant_id)).one()
@@ -108,7 +105,7 @@ class Replies:
 
     def _touch(self, tenant_id: str, keys: Sequence[str], now: float) -> None:
         with write(self._engine) as connection:
-            for some in _portions(keys):
+            for some in portions(keys):
                 changed = update(replies).where(replies.c.tenant_id == tenant_id, replies.c.key.in_(some))
                 connection.execute(changed.values(used_at=now))
 
@@ -121,7 +118,7 @@ class Replies:
         while size > self._max_bytes * _KEPT_SHARE:
             oldest = select(replies.c.key, replies.c.size_bytes).where(mine).order_by(replies.c.used_at, replies.c.key)
             going: list[str] = []
-            for row in connection.execute(oldest.limit(_AT_ONCE)):
+            for row in connection.execute(oldest.limit(_EVICTED_AT_ONCE)):
                 if size <= self._max_bytes * _KEPT_SHARE:
                     break
                 going.append(row.key)
@@ -140,7 +137,7 @@ def _row(tenant_id: str, reply: StoredReply, now: float) -> Mapping[str, object]
     return {
         "tenant_id": tenant_id,
         "key": reply.key,
-        # A database of UTF-8 takes neither of these; a model's reply may hold both.
+        # A UTF-8 database takes neither NUL nor lone surrogates; a model's reply may hold both.
         "text": reply.text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode(),
         "calls": reply.calls,
         "prompt_tokens": reply.prompt_tokens,
@@ -149,8 +146,3 @@ def _row(tenant_id: str, reply: StoredReply, now: float) -> Mapping[str, object]
         "created_at": now,
         "used_at": now,
     }
-
-
-def _portions(ordered: Sequence[_Each]) -> Iterator[Sequence[_Each]]:
-    for at in range(0, len(ordered), _AT_ONCE):
-        yield ordered[at : at + _AT_ONCE]

@@ -1,29 +1,35 @@
-"""The worker's side of runs: what a run has done is logged under its job's fence, and given back when it is resumed."""
+"""Runs and their logs as rows: read, ended, and written to by workers under the fence of the run's job.
+
+A worker that resumes a run reads back what earlier attempts logged.
+"""
 
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, insert, literal, select, update
 
-from ingest.catalog.active import COUNTED_TOKENS, ActiveDocument
-from ingest.catalog.database import read, write
-from ingest.catalog.holding import got_further
-from ingest.catalog.run_rows import end_run, log_entries, read_run
+from ingest.catalog.conversations import keep_answer
+from ingest.catalog.database import json_text, portions, read, write
+from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument
 from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, versions
-from ingest.documents import Job
-from ingest.errors import LeaseLostError
+from ingest.conversations import KeptAnswer
+from ingest.documents import Failure, Job, JobKind, VersionState
+from ingest.errors import LeaseLostError, LogEntryTooLargeError, RunNotFoundError
 from ingest.feed import Announce, to_nobody
-from ingest.runs import Entry, Run, RunState
+from ingest.runs import Entry, Run, RunState, Spent
 
-_AT_ONCE = 500
+# The largest entries are a sub-call's reply, some hundred kilobytes at most, and search results: the texts of 200
+# passages of 1,000 characters take up to 800 kB, and their headings seldom as much.
+_MAX_BODY_BYTES = 4 << 20
 
 
 class RunLog:
-    """Methods that take a `Job` raise `LeaseLostError` once it is no longer held: cancelled, deleted or taken over.
+    """The log of runs, as the workers that hold their jobs write and read it.
 
-    `announce` is told of every run of which something was logged, by its id.
+    Methods that take a `Job` raise `LeaseLostError` once it is no longer held: cancelled, deleted or taken over.
+    `announce` is called with the id of every run for which something was logged.
     """
 
     def __init__(self, engine: Engine, *, announce: Announce = to_nobody) -> None:
@@ -31,7 +37,7 @@ class RunLog:
         self._engine = engine
 
     def begin(self, job: Job) -> Run:
-        """The run of a claimed job. The first time, the versions in its scope are recorded: it is about those."""
+        """Begin or resume the run of a claimed job; the first time, pin the versions in its scope, which it reads."""
         with write(self._engine) as connection:
             _require_held(connection, job)
             run = read_run(connection, job.tenant_id, job.version_id)
@@ -43,24 +49,22 @@ class RunLog:
             return read_run(connection, job.tenant_id, job.version_id)
 
     def append(self, job: Job, entries: Sequence[Entry], *, seconds: float) -> None:
-        """Log what is new among the entries; `seconds` is how long the run has been worked at so far.
+        """Log the entries that are new; `seconds` is how long the run has been worked at so far.
 
-        A new sub-call is never asked again, so with it the run has got further, and its attempts count from here.
+        A logged sub-call is never asked again, so it is progress: the job's attempts are counted anew after it.
         """
         with write(self._engine) as connection:
             _require_held(connection, job)
             fresh = log_entries(connection, job.version_id, entries, seconds=seconds)
             if any(entry.kind == "call" for entry in fresh):
-                got_further(connection, job)
+                _reset_attempts(connection, job)
         self._announce(job.tenant_id, {job.version_id})
 
     def logged(self, run_id: str, keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
-        """The bodies of those of the keys that are logged."""
+        """Read the bodies of the keys that are logged."""
         found: dict[str, Mapping[str, Any]] = {}
-        ordered = list(keys)
         with read(self._engine) as connection:
-            for at in range(0, len(ordered), _AT_ONCE):
-                some = ordered[at : at + _AT_ONCE]
+            for some in portions(list(keys)):
                 query = select(run_events.c.key, run_events.c.body).where(
                     run_events.c.run_id == run_id, run_events.c.key.in_(some)
                 )
@@ -68,7 +72,7 @@ class RunLog:
         return found
 
     def lost(self, run_id: str) -> dict[str, int]:
-        """What the sub-calls logged as `lost` used, in the members of their bodies' `usage`."""
+        """Sum the usage of sub-calls logged as `lost`, by the members of their bodies' `usage`."""
         query = select(run_events.c.body).where(run_events.c.run_id == run_id, run_events.c.kind == "lost")
         total: Counter[str] = Counter()
         with read(self._engine) as connection:
@@ -76,8 +80,16 @@ class RunLog:
                 total.update(body["usage"])
         return dict(total)
 
-    def finish(self, job: Job, state: RunState, answer: Mapping[str, Any], *, seconds: float) -> None:
-        """End a run with its answer, in one commit."""
+    def finish(
+        self,
+        job: Job,
+        state: RunState,
+        answer: Mapping[str, Any],
+        *,
+        seconds: float,
+        kept: KeptAnswer | None = None,
+    ) -> None:
+        """End a run with its answer, and keep that with its conversation, in one commit."""
         with write(self._engine) as connection:
             ended = connection.execute(
                 update(jobs)
@@ -87,11 +99,13 @@ class RunLog:
             if not ended:
                 raise _lost(job)
             connection.execute(update(runs).where(runs.c.id == job.version_id).values(seconds=seconds))
+            if kept is not None:
+                keep_answer(connection, kept)
             end_run(connection, job.version_id, state, answer=answer)
         self._announce(job.tenant_id, {job.version_id})
 
     def pinned(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[ActiveDocument]:
-        """What a run is about, as it was then, in order of arrival; documents that were deleted since are left out."""
+        """Read the versions that were pinned when the run began, in order of arrival, without deleted documents."""
         query = (
             select(
                 documents.c.sequence,
@@ -115,7 +129,7 @@ class RunLog:
             return [ActiveDocument(*row) for row in connection.execute(query).all()]
 
     def deleted(self, version_ids: Collection[str]) -> set[str]:
-        """Those whose document was deleted: nothing of them may be read any more, from no log either."""
+        """Select versions whose document was deleted: their text may not be read any more, not even from a log."""
         query = (
             select(versions.c.id)
             .join(documents, documents.c.id == versions.c.document_id)
@@ -125,15 +139,160 @@ class RunLog:
             return set(connection.execute(query).scalars())
 
 
+def run_query() -> Select[Any]:
+    """Select runs, each with its job, which tells the state of a run that has not ended."""
+    of_run = and_(jobs.c.kind == JobKind.RUN, jobs.c.version_id == runs.c.id)
+    return select(runs, jobs.c.state.label("job_state"), jobs.c.attempt).outerjoin(jobs, of_run)
+
+
+def read_run(connection: Connection, tenant_id: str, identifier: str) -> Run:
+    """Read a run. Raises `RunNotFoundError`."""
+    query = run_query().where(runs.c.id == identifier, runs.c.tenant_id == tenant_id)
+    row = connection.execute(query).first()
+    if row is None:
+        raise RunNotFoundError(f"There is no run {identifier!r}.")
+    return run_of(row)
+
+
+def run_of(row: Row[Any]) -> Run:
+    """Make a run from a row of `run_query`."""
+    failure = row.error_code and Failure(row.error_code, row.error_detail or "", row.error_hint or "")
+    return Run(
+        id=row.id,
+        sequence=row.sequence,
+        tenant_id=row.tenant_id,
+        question=row.question,
+        collections=tuple(row.collections),
+        documents=tuple(row.documents),
+        strategy=row.strategy,
+        limits=row.limits,
+        every_record=row.every_record,
+        history=row.history,
+        conversation_id=row.conversation_id,
+        state=RunState(row.ended_as or row.job_state),
+        attempt=row.attempt or 0,
+        events=row.events,
+        spent=Spent(row.calls, row.cached, row.prompt_tokens, row.completion_tokens),
+        seconds=row.seconds,
+        progress=row.progress,
+        scope_documents=row.scope_documents,
+        scope_characters=row.scope_characters,
+        answer=row.answer,
+        failure=failure or None,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+    )
+
+
+def log_entries(connection: Connection, identifier: str, entries: Sequence[Entry], **changed: Any) -> list[Entry]:  # noqa: ANN401
+    """Append the entries whose key is not logged yet and add up what they spent; `changed` are columns of the run.
+
+    The run's row is locked, so that its events are numbered without a gap. Returns the new entries. Raises
+    `LogEntryTooLargeError`.
+    """
+    locked = select(runs.c.events).where(runs.c.id == identifier).with_for_update()
+    last = connection.execute(locked).scalar_one()
+    fresh = _fresh(connection, identifier, entries)
+    now = time.time()
+    rows = [
+        {
+            "run_id": identifier,
+            "sequence": last + number,
+            "key": entry.key,
+            "kind": entry.kind,
+            "body": _bounded(entry),
+            "created_at": now,
+        }
+        for number, entry in enumerate(fresh, start=1)
+    ]
+    if rows:
+        connection.execute(insert(run_events), rows)
+        shown = [entry.body for entry in fresh if entry.progress]
+        changed |= {"progress": shown[-1]} if shown else {}
+    connection.execute(
+        update(runs)
+        .where(runs.c.id == identifier)
+        .values(
+            events=last + len(fresh),
+            calls=runs.c.calls + sum(entry.spent.calls for entry in fresh),
+            cached=runs.c.cached + sum(entry.spent.cached for entry in fresh),
+            prompt_tokens=runs.c.prompt_tokens + sum(entry.spent.prompt_tokens for entry in fresh),
+            completion_tokens=runs.c.completion_tokens + sum(entry.spent.completion_tokens for entry in fresh),
+            **changed,
+        )
+    )
+    return fresh
+
+
+def end_run(
+    connection: Connection,
+    identifier: str,
+    state: RunState,
+    *,
+    answer: Mapping[str, Any] | None = None,
+    failure: Failure | None = None,
+) -> None:
+    """Log the last event of a run whose job has ended in the same transaction."""
+    body: dict[str, Any] = {"state": state.value}
+    if failure is not None:
+        body |= {"code": failure.code, "detail": failure.detail, "hint": failure.hint}
+    log_entries(
+        connection,
+        identifier,
+        [Entry("end", "end", body)],
+        ended_as=state.value,
+        ended_at=time.time(),
+        answer=answer,
+        error_code=failure and failure.code,
+        error_detail=failure and failure.detail,
+        error_hint=failure and failure.hint,
+    )
+
+
+def read_by_a_run() -> ColumnElement[bool]:
+    """A condition on rows of `versions`: replaced, and read by an unfinished run that began while it was active."""
+    reading = (
+        select(run_documents.c.run_id)
+        .join(runs, runs.c.id == run_documents.c.run_id)
+        .where(run_documents.c.version_id == versions.c.id, runs.c.ended_as.is_(None))
+    )
+    return (versions.c.state == VersionState.RETIRED) & reading.exists()
+
+
+def _fresh(connection: Connection, identifier: str, entries: Sequence[Entry]) -> list[Entry]:
+    """Select the first entry of each key that is not logged yet."""
+    first = {entry.key: entry for entry in reversed(entries)}
+    query = select(run_events.c.key).where(run_events.c.run_id == identifier, run_events.c.key.in_(list(first)))
+    known = set(connection.execute(query).scalars())
+    return [entry for key, entry in reversed(first.items()) if key not in known]
+
+
+def _bounded(entry: Entry) -> Mapping[str, Any]:
+    size = len(json_text(entry.body).encode())
+    if size > _MAX_BODY_BYTES:
+        raise LogEntryTooLargeError(
+            f"What was to be logged as {entry.kind!r} has {size:,} bytes, and the limit is {_MAX_BODY_BYTES:,}."
+        )
+    return entry.body
+
+
 def _require_held(connection: Connection, job: Job) -> None:
-    """From here to the commit nobody can take the job away, and this transaction may change its row."""
+    """Lock the job until the commit, so that nobody can take it away. Raises `LeaseLostError`."""
     held = select(jobs.c.id).where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
     if connection.execute(held.with_for_update()).first() is None:
         raise _lost(job)
 
 
+def _reset_attempts(connection: Connection, job: Job) -> None:
+    """Reset the attempt counters of a held job after progress."""
+    counted = (jobs.c.attempt > 1) | (jobs.c.interruptions > 0) | jobs.c.away_since.is_not(None)
+    of_job = jobs.c.id == job.id
+    connection.execute(update(jobs).where(of_job, counted).values(attempt=1, interruptions=0, away_since=None))
+
+
 def _pin(connection: Connection, run: Run) -> None:
-    """Record the active versions in scope, by one statement however many there are."""
+    """Record the active versions in scope, by one statement for any number of them."""
     in_scope = [documents.c.tenant_id == run.tenant_id, documents.c.deleted_at.is_(None)]
     if run.collections:
         in_scope.append(documents.c.collection.in_(run.collections))

@@ -6,11 +6,10 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
-from ingest.catalog.database import read, write
-from ingest.catalog.locking import lock_tenant
-from ingest.catalog.queued import queue_job
-from ingest.catalog.run_rows import end_run, read_run, run_of, run_query
-from ingest.catalog.tables import jobs, run_documents, run_events, runs
+from ingest.catalog.database import lock_tenant, read, write
+from ingest.catalog.job_queue import queue_job
+from ingest.catalog.run_log import end_run, read_run, run_of, run_query
+from ingest.catalog.tables import answers, jobs, run_documents, run_events, runs
 from ingest.documents import JobKind, Priority
 from ingest.errors import IdempotencyKeyReusedError, RunsFullError, RunStateError
 from ingest.feed import Announce, to_nobody
@@ -20,9 +19,9 @@ MAX_WAITING = 1000
 
 
 class Runs:
-    """The runs of every tenant; no method sees another tenant's. `max_waiting` of a tenant may be queued at once.
+    """The runs of every tenant; no method sees another tenant's. A tenant may have `max_waiting` queued at once.
 
-    `announce` is told of a run that was cancelled, by its id.
+    `announce` is called with the id of a run that was cancelled.
     """
 
     def __init__(self, engine: Engine, *, max_waiting: int = MAX_WAITING, announce: Announce = to_nobody) -> None:
@@ -31,9 +30,9 @@ class Runs:
         self._max_waiting = max_waiting
 
     def create(self, request: RunRequest) -> tuple[Run, bool]:
-        """Queue a run; with a key that was used before, that run, and false.
+        """Queue a run and return it with true, or the run that was queued with the same key before, with false.
 
-        Raises `IdempotencyKeyReusedError` where that was asked for something else, and `RunsFullError`.
+        Raises `IdempotencyKeyReusedError` if the key belongs to another request, and `RunsFullError`.
         """
         with write(self._engine) as connection:
             lock_tenant(connection, request.tenant_id)
@@ -54,19 +53,19 @@ class Runs:
             return read_run(connection, request.tenant_id, identifier), True
 
     def known(self, request: RunRequest) -> Run | None:
-        """The run that was queued with its key before. Raises `IdempotencyKeyReusedError`."""
+        """Find the run that was queued with the request's key. Raises `IdempotencyKeyReusedError`."""
         with read(self._engine) as connection:
             return _by_key(connection, request)
 
     def run(self, tenant_id: str, identifier: str) -> Run:
-        """Raises `RunNotFoundError`, also for another tenant's."""
+        """Read a run. Raises `RunNotFoundError`, also for another tenant's."""
         with read(self._engine) as connection:
             return read_run(connection, tenant_id, identifier)
 
     def runs(
         self, tenant_id: str, *, states: Collection[RunState] = (), before: int | None = None, limit: int = 50
     ) -> list[Run]:
-        """Newest first, those with a `sequence` below `before`."""
+        """List runs with a `sequence` below `before`, newest first."""
         query = run_query().where(runs.c.tenant_id == tenant_id)
         if before is not None:
             query = query.where(runs.c.sequence < before)
@@ -77,7 +76,7 @@ class Runs:
         return [run_of(row) for row in rows]
 
     def events(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 100) -> list[RunEvent]:
-        """In the order in which they were logged, those above `after`. Raises `RunNotFoundError`."""
+        """List events above `after`, in the order in which they were logged. Raises `RunNotFoundError`."""
         query = (
             select(run_events.c.sequence, run_events.c.kind, run_events.c.body, run_events.c.created_at)
             .where(run_events.c.run_id == identifier, run_events.c.sequence > after)
@@ -89,7 +88,7 @@ class Runs:
             return [RunEvent(*row) for row in connection.execute(query).all()]
 
     def cancel(self, tenant_id: str, identifier: str) -> Run:
-        """End a run; one that has ended already stays as it is. Its worker loses the lease, and stops when it notices.
+        """Cancel a run unless it has ended; its worker loses the lease and stops when it notices.
 
         Raises `RunNotFoundError`.
         """
@@ -111,9 +110,9 @@ class Runs:
         return run
 
     def delete(self, tenant_id: str, identifier: str) -> None:
-        """Remove a run that has ended, with all that was logged of it.
+        """Remove a run that has ended, with its log.
 
-        Raises `RunNotFoundError`, and `RunStateError` for one that has not ended.
+        Raises `RunNotFoundError`, and `RunStateError` if the run has not ended.
         """
         with write(self._engine) as connection:
             run = read_run(connection, tenant_id, identifier)
@@ -122,6 +121,7 @@ class Runs:
             for table in (run_events, run_documents):
                 connection.execute(delete(table).where(table.c.run_id == identifier))
             connection.execute(delete(jobs).where(jobs.c.kind == JobKind.RUN, jobs.c.version_id == identifier))
+            connection.execute(delete(answers).where(answers.c.id == identifier))
             connection.execute(delete(runs).where(runs.c.id == identifier))
 
     def _require_room(self, connection: Connection, tenant_id: str) -> None:
@@ -161,6 +161,8 @@ def _insert(connection: Connection, request: RunRequest, identifier: str) -> Non
             strategy=request.strategy,
             limits=dict(request.unasked if request.limits is None else request.limits),
             every_record=request.every_record,
+            history=[dict(message) for message in request.history],
+            conversation_id=request.conversation_id,
             events=0,
             calls=0,
             cached=0,

@@ -58,7 +58,7 @@ documents = Table(
     Column("title", Text),
     Column("media_type", String(128), nullable=False),
     Column("attributes", JSON, nullable=False),
-    # Of its first content: with how often that was uploaded it makes the id. What it has now, its versions say.
+    # The first version's content; the id derives from it. Later content is in the versions.
     Column("content_sha256", String(64), nullable=False),
     Column("latest_version_id", String(36), nullable=False),
     Column("active_version_id", String(36)),
@@ -82,7 +82,7 @@ versions = Table(
     Column("blob_key", String(160), nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("state", String(16), nullable=False),
-    # Points may be in the index that no search may see: the version is staged, or was withdrawn and not yet collected.
+    # The index may have points that no search may show: the version is staged, or withdrawn and not yet collected.
     Column("hidden", Boolean, nullable=False),
     Column("pages", Integer),
     Column("characters", _BIG),
@@ -101,7 +101,7 @@ versions = Table(
     Index(None, "content_sha256", "tenant_id"),
 )
 
-# Grows with every commit after which a tenant's searches may find something else; see `ingest.catalog.corpus_versions`.
+# Grows with every commit after which a tenant's searches may find something else; see `bump_corpus_versions`.
 corpus_versions = Table(
     "corpus_versions",
     metadata,
@@ -125,7 +125,7 @@ jobs = Table(
     Column("fence", Integer, nullable=False),
     Column("lease_until", Float),
     Column("not_before", Float, nullable=False),
-    # When the first attempt of those ended that were all in vain because something was away.
+    # End of the first of the attempts that have all ended because something was away.
     Column("away_since", Float),
     Column("error_code", String(64)),
     Column("error_detail", Text),
@@ -134,10 +134,10 @@ jobs = Table(
     UniqueConstraint("kind", "version_id"),
     Index(None, "document_id"),
 )
-# One range of it holds a tenant's waiting jobs of a kind in the order in which they are claimed.
+# One range of this index holds a tenant's waiting jobs of a kind in the order in which they are claimed.
 Index("ix_jobs_claim", jobs.c.state, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority.desc(), jobs.c.id)
 
-# When a job of a kind was last claimed for a tenant: among equals, who waited longest is next.
+# When a job of a kind was last claimed for a tenant: among equals, the tenant that waited longest is next.
 turns = Table(
     "turns",
     metadata,
@@ -154,7 +154,7 @@ pauses = Table(
     Column("since", Float, nullable=False),
 )
 
-# What language models replied, by a digest of everything that was asked; see `ingest.catalog.replies`.
+# Language models' replies by a digest of the whole call; see `ingest.catalog.replies`.
 replies = Table(
     "replies",
     metadata,
@@ -170,7 +170,7 @@ replies = Table(
     Index(None, "tenant_id", "used_at"),
 )
 
-# Uploads that belong together. What became of each is its version's state, counted when somebody asks.
+# Uploads that belong together. Their outcomes are their versions' states, counted on demand.
 batches = Table(
     "batches",
     metadata,
@@ -199,7 +199,7 @@ batch_entries = Table(
     Column("name", Text, nullable=False),
     Column("document_id", String(36)),
     Column("version_id", ForeignKey("versions.id")),
-    # The bytes were there before the batch: cancelling it is no matter of theirs.
+    # The bytes were there before the batch, so cancelling the batch does not concern them.
     Column("duplicate", Boolean, nullable=False),
     Column("error_code", String(64)),
     Column("error_detail", Text),
@@ -208,7 +208,7 @@ batch_entries = Table(
     Index(None, "version_id"),
 )
 
-# What was done for a tenant in each few seconds: the pace that estimates go by. Kept for some minutes.
+# Work done for a tenant in slots of a few seconds: the pace that estimates go by. Kept for some minutes.
 paces = Table(
     "paces",
     metadata,
@@ -227,7 +227,7 @@ runs = Table(
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("idempotency_key", String(200)),
-    # Of all that was asked for; null for runs of releases that did not keep it.
+    # Digest of the whole request; null for runs of releases that did not store it.
     Column("asked_sha256", String(64)),
     Column("question", Text, nullable=False),
     Column("collections", JSON, nullable=False),
@@ -235,6 +235,9 @@ runs = Table(
     Column("strategy", String(32), nullable=False),
     Column("limits", JSON, nullable=False),
     Column("every_record", Boolean, nullable=False, server_default=false()),
+    # What was said before the question, and the conversation that the answer goes into.
+    Column("history", JSON, nullable=False, server_default="[]"),
+    Column("conversation_id", String(36)),
     Column("ended_as", String(16)),
     Column("events", Integer, nullable=False),
     Column("calls", Integer, nullable=False),
@@ -256,7 +259,7 @@ runs = Table(
     Index(None, "tenant_id", "idempotency_key", unique=True),
 )
 
-# What was done in a run, in the order in which it was logged; a key is logged once.
+# The log of a run, in order; a key is logged once.
 run_events = Table(
     "run_events",
     metadata,
@@ -269,7 +272,7 @@ run_events = Table(
     Index(None, "run_id", "key", unique=True),
 )
 
-# The versions that were in scope when a run began: it reads these, whatever replaces them meanwhile.
+# The versions in scope when a run began: the run reads these, even if they are replaced meanwhile.
 run_documents = Table(
     "run_documents",
     metadata,
@@ -278,6 +281,37 @@ run_documents = Table(
     Column("document_id", String(36), nullable=False),
     Column("version_id", String(36), nullable=False),
     Index(None, "version_id"),
+)
+
+# A question begins one and follow-ups go on with it; `turns` numbers its answers, and counts deleted ones too.
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("sequence", _BIG, nullable=False),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("turns", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Index(None, "tenant_id", "sequence", unique=True),
+    Index(None, "updated_at"),
+)
+
+# Answers that were given, without the records behind them, which have a column of their own: ranges of row numbers.
+answers = Table(
+    "answers",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("conversation_id", ForeignKey("conversations.id")),
+    Column("turn", Integer),
+    Column("question", Text, nullable=False),
+    Column("answer", JSON, nullable=False),
+    Column("rows_behind", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Index(None, "conversation_id", "turn", unique=True),
+    Index(None, "created_at"),
 )
 
 deletions = Table(
@@ -303,7 +337,7 @@ generations = Table(
     Column("created_at", Float, nullable=False),
     Column("activated_at", Float),
 )
-# No two are active, or built, or kept at once.
+# At most one generation each is active, being built, or kept as the previous one.
 for _state in ("active", "building", "previous"):
     _only = generations.c.state == _state
     Index(f"uq_generations_{_state}", generations.c.state, unique=True, sqlite_where=_only, postgresql_where=_only)

@@ -1,11 +1,11 @@
-"""Bytes to text: which bytes are text at all, and which character set they are in."""
+"""Bytes are decoded to text: binary content is told apart, and the character set is found."""
 
 import codecs
 import re
 
 HEAD_BYTES = 8192  # enough of a file to tell what it is
 
-# The longer mark first: UTF-32 little-endian starts as UTF-16 does.
+# Longer marks first: the mark of little-endian UTF-32 begins with that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -41,7 +41,7 @@ _LABELS = {
 
 
 def looks_like_text(head: bytes) -> bool:
-    """Whether the first bytes of a file are text in some character set; UTF-16 and UTF-32 need their mark."""
+    """True if the first bytes of a file are text in some character set; UTF-16 and UTF-32 need a byte order mark."""
     charset, start = _marked(head)
     if charset is not None:
         return not _is_binary(head[start:].decode(charset, "replace").encode("utf-8", "replace"))
@@ -49,12 +49,12 @@ def looks_like_text(head: bytes) -> bool:
 
 
 def turns_binary(content: bytes) -> bool:
-    """Whether a whole file whose head looks like text is binary further on; a few stray bytes are forgiven."""
+    """True if a file whose head looks like text is binary further on; a few stray bytes are forgiven."""
     return _marked(content)[0] is None and _is_binary(content)
 
 
 def decode(content: bytes, declared: str | None = None) -> str:
-    """`content` as text; what its character set cannot read becomes U+FFFD.
+    """Decode `content`; bytes that are invalid in its character set become U+FFFD.
 
     In this order: a byte order mark; UTF-8 where it is valid; the character set the document declares; UTF-8 with a few
     broken characters; a guess where most letters are outside ASCII; Windows-1252.
@@ -95,7 +95,7 @@ def _best_charset(content: bytes) -> str:
 
 
 def _sample(content: bytes) -> bytes:
-    """From the first byte outside ASCII, cut at a line's end where there is one: half a character rules out its set."""
+    """A sample from the first byte outside ASCII to a line's end, since half a character would rule out its set."""
     first = _HIGH.search(content)
     start = first.start() if first else 0
     sample = content[start : start + _SAMPLE_BYTES]

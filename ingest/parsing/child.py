@@ -46,7 +46,7 @@ def main(find_parser: Callable[[str], ParserFunction] = parser_for) -> None:
 
 
 def answer(request: dict[str, Any], find_parser: Callable[[str], ParserFunction]) -> dict[str, str]:
-    """Empty when the document is in its folder; otherwise the code, detail and hint of what went wrong."""
+    """Parse one document; returns nothing if it is in its folder, else the code, detail and hint of the error."""
     limits = ParserLimits(**request["limits"])
     restrict(limits)
     try:
@@ -86,7 +86,7 @@ def _limit(kind: int, value: int) -> None:
 
 
 def _lower(value: int, hard: int) -> int:
-    """The machine may already allow less, and a limit cannot be raised again."""
+    """Lower a limit; the machine may already allow less, and a limit cannot be raised again."""
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
@@ -101,7 +101,8 @@ def _of_os_error(error: OSError, limits: ParserLimits) -> LeadlineError:
 
 
 def _end_with_parent(parent: int) -> None:
-    """The end of the input is seen only between documents; a parser that sleeps for ever would outlive its parent."""
+    """End this process with its parent. The end of the input is seen only between documents, which a hung parser never
+    reaches."""
     while os.getppid() == parent:
         time.sleep(_PARENT_CHECK_SECONDS)
     os._exit(1)

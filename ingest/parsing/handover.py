@@ -1,4 +1,4 @@
-"""A parsed document between the child and its parent: files in a folder, read as what a stranger wrote.
+"""A parsed document passes from the child to its parent in files of a folder, which the parent does not trust.
 
 The text and what is known of it are two files; `ingest.parsing.table_files` has those of its record tables.
 """
@@ -22,7 +22,7 @@ class HandoverError(ValueError):
 
 
 def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) -> None:
-    """Raises `ParserLimitError` when the text, in UTF-8, is longer than `max_text_bytes`."""
+    """Write a document. Raises `ParserLimitError` when its text in UTF-8 is longer than `max_text_bytes`."""
     content = document.text.encode("utf-8")
     if len(content) > max_text_bytes:
         raise too_much_text(max_text_bytes)
@@ -32,7 +32,7 @@ def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) 
 
 
 def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
-    """Raises `HandoverError`; reads no more than the limits, and nothing but the files of one document."""
+    """Read a document: no more than the limits, and nothing but its files. Raises `HandoverError`."""
     try:
         text = read_plain_file(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
         record = json.loads(read_plain_file(folder / RECORD_FILE, _RECORD_BYTES))
@@ -53,12 +53,12 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
 
 
 def discard_document(folder: Path) -> None:
-    """Removes what the last document left, so that it cannot be taken for the next one."""
+    """Remove the last document's files, so that they cannot be taken for the next one's."""
     for name in (TEXT_FILE, RECORD_FILE):
         (folder / name).unlink(missing_ok=True)
     discard_tables(folder)
 
 
 def too_much_text(max_text_bytes: int) -> ParserLimitError:
-    """The error of a document whose text passes the limit, wherever that is noticed."""
+    """Make the error of a document whose text exceeds the limit, for child and parent."""
     return ParserLimitError(f"The document gives more than {max_text_bytes:,} bytes of text.")

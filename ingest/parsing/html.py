@@ -1,4 +1,4 @@
-"""HTML, as the Markdown that a reader of the page would write down."""
+"""HTML is parsed to the Markdown that a reader of the page would write down."""
 
 import re
 from pathlib import Path
@@ -18,9 +18,9 @@ _charset = re.compile(
 
 
 def parse_html(path: Path) -> ParsedDocument:
-    """Titled by its `<title>`, or else by its first heading of level one.
+    """Parse a page; its title is its `<title>`, or else its first heading of level one.
 
-    Raises `DamagedDocumentError`, `ParserLimitError` for nesting that no page has, and `NoTextError`.
+    Raises `DamagedDocumentError`, `ParserLimitError` for absurdly deep nesting, and `NoTextError`.
     """
     from ingest.parsing.html_markdown import markdown_of  # only here: importing this module loads no parser
 

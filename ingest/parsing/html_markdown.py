@@ -45,7 +45,7 @@ _NUMBERS = {"td": "colspan", "th": "colspan", "li": "value"}
 
 
 def markdown_of(html: str) -> tuple[str | None, str]:
-    """The content of `<title>`, and the body as Markdown; None and nothing for a page without content.
+    """Convert a page to its title and Markdown; None and an empty text for a page without content.
 
     Raises `ParserLimitError` where the nesting passes what libxml2 reads (2,048), and `DamagedDocumentError`.
     """
@@ -61,7 +61,7 @@ def markdown_of(html: str) -> tuple[str | None, str]:
 
 
 def _parse(html: str) -> etree._Element | None:
-    """The root element; None for a document without one. `huge_tree` lets a line of more than 10 MB through."""
+    """Parse to the root element; None for a document without one. `huge_tree` allows lines of more than 10 MB."""
     parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
     try:
         root = etree.fromstring(html.replace("\0", "").encode("utf-8"), parser)
@@ -80,7 +80,7 @@ def _parse(html: str) -> etree._Element | None:
 
 
 def _flatten(root: etree._Element) -> None:
-    """Elements below `_MAX_DEPTH` become their text."""
+    """Replace elements below `_MAX_DEPTH` by their text."""
     depth = 0
     deep = []
     for event, element in etree.iterwalk(root, events=("start", "end")):
@@ -94,7 +94,7 @@ def _flatten(root: etree._Element) -> None:
 
 
 def _reduce(root: etree._Element) -> None:
-    """Tags become the ones the converter is to know, and only the attributes it needs stay, as plain numbers."""
+    """Map tags to those that the converter knows, and keep only the attributes that it needs, as plain numbers."""
     for element in root.iter():
         tag = element.tag
         if tag == "img":

@@ -1,4 +1,4 @@
-"""PDF, page by page."""
+"""PDF is parsed page by page."""
 
 import re
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ PDF_PARSER = "pdf-1"
 
 _TAIL_BYTES = 65_536
 _PASSWORD_ERRORS = frozenset({4, 5})  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
-# PDFium puts this control where a word is divided at a line's end, and leaves the line's end out.
+# PDFium writes this control character in place of the line's end where a line divides a word.
 _DIVISION = "\x02"
 _divided_word = re.compile(rf"(\w+){_DIVISION}(\w+)")
 _word = re.compile(r"\w+")
 
 
 def parse_pdf(path: Path) -> ParsedDocument:
-    """The text inside the pages' boxes, with the offset of each page.
+    """Read the text inside the pages' boxes, with the offset of each page.
 
     Raises `EncryptedDocumentError`, `DamagedDocumentError` (also when a single page cannot be read: a part is not
     passed off as the whole) and `NoTextError`.
@@ -38,7 +38,7 @@ def parse_pdf(path: Path) -> ParsedDocument:
 
 
 def _require_end(path: Path) -> None:
-    """PDFium mends a file that was cut off by leaving out what is missing; we would not know that pages are gone.
+    """Raise for a truncated file, since PDFium silently leaves out its missing pages.
 
     Other bytes may follow the end mark, as servers append some, but no objects: those are of an update that was cut.
     """
@@ -52,7 +52,7 @@ def _require_end(path: Path) -> None:
 
 
 def _read(path: Path) -> tuple[str | None, list[str]]:
-    """The title and the raw text of each page; one page is open at a time."""
+    """Read the title and the raw text of each page; one page is open at a time."""
     from pypdfium2 import PdfDocument, PdfiumError  # only here: importing this module loads no parser
 
     try:
@@ -91,7 +91,7 @@ def _title(document: "PdfDocument") -> str | None:
 
 
 def _join_divided_words(pages: list[str]) -> Iterator[str]:
-    """Words divided at a line's end, whole again where the document has the whole word elsewhere.
+    """Join words divided at a line's end where the document has the whole word elsewhere.
 
     "exam-ple" is one word and "well-known" two; only the rest of the document can tell. Without such evidence the
     hyphen and the line's end stay.

@@ -1,4 +1,4 @@
-"""The parser child as its parent holds it: given nothing of ours, asked with a deadline, ended with its group."""
+"""The parent's side of the parser child: started without our secrets, asked with a deadline, killed with its group."""
 
 import json
 import os
@@ -26,14 +26,14 @@ class ChildEndedError(Exception):
 
 
 class BadAnswerError(ValueError):
-    """What the child said is not an answer to what it was asked."""
+    """The child's output is not an answer to the request."""
 
 
 class ParserProcess:
     """A child that answers one request at a time, a line of JSON for a line of JSON."""
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
-        """Returns when the child is ready. Raises `IngestError` when it cannot be started."""
+        """Start the child and wait until it is ready. Raises `IngestError` when it cannot be started."""
         self.requests = 0
         self._process = subprocess.Popen(
             command,
@@ -54,7 +54,7 @@ class ParserProcess:
             ) from error
 
     def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """The answer to `request`. Raises `TimeoutError`, `ChildEndedError` or `BadAnswerError`; then `end` is due."""
+        """Ask the child. After `TimeoutError`, `ChildEndedError` or `BadAnswerError` the caller must call `end`."""
         self.requests += 1
         deadline = time.monotonic() + seconds
         line = json.dumps({"id": self.requests, **request}) + "\n"
@@ -108,7 +108,7 @@ class ParserProcess:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """No secret of ours. One allocation arena, because every arena reserves address space, which is limited."""
+    """An environment without our secrets. One allocation arena, since each reserves address space, which is limited."""
     environment = {"LANG": "C.UTF-8", "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
     if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library through it
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]

@@ -42,7 +42,7 @@ def _no_tables(text: str) -> list[FoundTable]:
 
 @dataclass(frozen=True)
 class Format:
-    """How a media type is read. The fingerprint is raised whenever the same bytes may give other text or tables.
+    """The parser of a media type. The fingerprint changes whenever the same bytes may give other text or tables.
 
     `find_tables` looks for record tables in the normalized text.
     """
@@ -62,7 +62,7 @@ FORMATS: dict[str, Format] = {
 
 
 def parser_for(media_type: str) -> ParserFunction:
-    """Raises `UnsupportedTypeError`."""
+    """Look up the parser of a media type. Raises `UnsupportedTypeError`."""
     if media_type not in FORMATS:
         raise UnsupportedTypeError(f"Leadline has no parser for {media_type}.")
     return FORMATS[media_type].parse

@@ -1,4 +1,4 @@
-"""Parsing in a child process with limits: the `Parser` that the product uses."""
+"""The `Parser` that the product uses: parsing in a child process with limits."""
 
 import signal
 import tempfile
@@ -41,7 +41,7 @@ _DOUBTFUL = (DamagedDocumentError, ParserLimitError)  # memory that others left 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """Why there is no text. `in_doubt` while an earlier document may have left the child unable to read this one."""
+    """The reason why there is no text; `in_doubt` if an earlier document may have impaired the child."""
 
     error: LeadlineError
     in_doubt: bool
@@ -69,8 +69,11 @@ class ParserSandbox:
         self._child: ParserProcess | None = None
 
     def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
-        """Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`; `FileNotFoundError` for no file, and
-        `IngestError` when the child cannot be started."""
+        """Parse a file in the child.
+
+        Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, and `IngestError`
+        when the child cannot be started.
+        """
         path.stat()
         outcome = self._attempt(path, media_type, name)
         if isinstance(outcome, _Refusal) and outcome.in_doubt:
@@ -80,7 +83,7 @@ class ParserSandbox:
         return outcome
 
     def close(self) -> None:
-        """Ends the child and removes the folder."""
+        """End the child and remove the folder."""
         self._replace_child()
         self._folder.cleanup()
 
@@ -151,7 +154,7 @@ def _too_slow(name: str, allowance: str) -> ParserLimitError:
 
 
 def _crash(name: str, number: int, memory_bytes: int) -> DamagedDocumentError:
-    """Libraries in C crash on damage, and many also when memory runs out; from outside the two look the same."""
+    """Word a crash. C libraries crash on damage, many also when memory runs out; from outside the two look the same."""
     reason = signal.strsignal(number) or f"signal {number}"
     return DamagedDocumentError(
         f"The parser crashed on {_shown(name)} ({reason}): it is damaged, or needs more than {memory_bytes:,} bytes "

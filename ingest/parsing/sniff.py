@@ -49,7 +49,7 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
 
 
 def unreadable_kind(head: bytes) -> str | None:
-    """What content that is not text looks like, in words ("a PNG image"); None for text."""
+    """Describe content that is not text ("a PNG image"); None for text."""
     for mark, words in _WRITTEN_FORMATS:
         if head.startswith(mark):
             return words

@@ -1,4 +1,4 @@
-"""Plain text; Markdown and delimited text as their source."""
+"""Plain text, Markdown and delimited text are parsed; Markdown and tables stay source."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ _closing_marks = re.compile(r"[ \t]+#+$")
 
 
 def parse_text(path: Path) -> ParsedDocument:
-    """Raises `DamagedDocumentError` for what is not text after all, and `NoTextError`."""
+    """Parse plain text. Raises `DamagedDocumentError` for a file that is not text after all, and `NoTextError`."""
     return ParsedDocument(_normalized(path), (), None, TEXT_PARSER)
 
 
@@ -32,13 +32,13 @@ def parse_delimited(path: Path) -> ParsedDocument:
 
 
 def parse_markdown(path: Path) -> ParsedDocument:
-    """The source itself, titled by its front matter or else by its first heading of level one."""
+    """Parse Markdown to its source; the title is in its front matter, or else its first heading of level one."""
     text = _normalized(path)
     return ParsedDocument(text, (), normalize_title(_front_matter_title(text) or first_heading(text)), MARKDOWN_PARSER)
 
 
 def read_text_bytes(path: Path) -> bytes:
-    """The bytes of a file that is text to its end. Raises `DamagedDocumentError` for one that is not."""
+    """Read a file that is text to its end. Raises `DamagedDocumentError` for one that is not."""
     content = path.read_bytes()
     if not looks_like_text(content[:HEAD_BYTES]):
         from ingest.parsing.sniff import unreadable_kind  # only here: the tables of signatures take time to load
@@ -63,7 +63,7 @@ def _front_matter_title(text: str) -> str | None:
 
 
 def first_heading(text: str) -> str | None:
-    """The text of the first Markdown heading of level one outside code."""
+    """Find the text of the first Markdown heading of level one outside code."""
     fence = ""
     for found in _fence_or_heading.finditer(text):
         mark = found["fence"]

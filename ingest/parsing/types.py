@@ -1,4 +1,4 @@
-"""What parsing gives, the port it is asked through, and the bounds it works in."""
+"""The parser's port, its result, and its limits."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -31,12 +31,12 @@ class Parser(Protocol):
     """Turns an accepted file into text."""
 
     def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
-        """`name` is for messages only. Raises the `ParseError`s, and `UnsupportedTypeError` for an unknown type."""
+        """Parse a file; `name` is for messages only. Raises the `ParseError`s and `UnsupportedTypeError`."""
 
 
 @dataclass(frozen=True)
 class ParserLimits:
-    """What one document may cost. Memory is address space; `text_bytes` bounds the UTF-8 text and any file written.
+    """The limits for one document. Memory is address space; `text_bytes` bounds the UTF-8 text and any file written.
 
     A parser that has served `documents_per_child` documents is replaced, which bounds what a leak or one document's
     damage can reach.

@@ -4,12 +4,14 @@ No text is kept: whatever is read comes from the blobs by code points, so a corp
 bound to its tenant and scope when it is opened; a handle of any other document is refused.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from ingest.catalog.active import ActiveDocument
+from ingest.catalog.records import ActiveDocument
+from ingest.tables import RecordTable, RecordTables, Row
 from ingest.texts import TextMap, Texts
 from retrieval.passages import Passage
 from rlm.corpus.handles import Handle
@@ -55,12 +57,15 @@ class ActiveDocuments(Protocol):
 
 
 class Corpus:
-    """Documents in order of arrival, and their text; all of them are the tenant's."""
+    """Documents in order of arrival, and their text and tables; all of them are the tenant's."""
 
-    def __init__(self, documents: Iterable[CorpusDocument], texts: Texts, tenant_id: str = "") -> None:
+    def __init__(
+        self, documents: Iterable[CorpusDocument], texts: Texts, tenant_id: str = "", tables: RecordTables | None = None
+    ) -> None:
         self.tenant_id = tenant_id
         self.documents = tuple(documents)
         self._texts = texts
+        self._tables = tables
         self._by_version = {document.handle.version_id: document for document in self.documents}
         self._by_id = {document.handle.document_id: document for document in reversed(self.documents)}
 
@@ -119,6 +124,20 @@ class Corpus:
         except KeyError as error:
             raise _gone(document.handle) from error
 
+    def tables(self, document: CorpusDocument) -> Sequence[RecordTable]:
+        """The record tables of a document; none of most."""
+        return self._tables.tables(document.handle.version_id) if self._tables is not None else ()
+
+    def rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[Row]:
+        """Rows of one of its record tables, by number from 1."""
+        return self._tables.rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
+
+    def heading_path(self, span: Handle) -> tuple[str, ...]:
+        """The headings over a span's start. Raises `UnknownHandleError`."""
+        chunks = self.map(self.document(span)).chunks
+        at = bisect_right(chunks, span.start, key=lambda chunk: chunk.start) - 1
+        return chunks[at].heading_path if at >= 0 and span.start < chunks[at].end else ()
+
     def passage(self, span: Handle, *, around: int = 0) -> Passage:
         """A span as what a citation quotes from, with so many code points of its document on either side.
 
@@ -126,16 +145,14 @@ class Corpus:
         """
         document = self.document(span)
         window = document.handle[max(0, span.start - around) : span.end + around]
-        known = self.map(document)
-        chunk = next((each for each in known.chunks if each.start <= span.start < each.end), None)
         return Passage(
             document_id=span.document_id,
             version_id=span.version_id,
             title=document.title,
-            heading_path=chunk.heading_path if chunk else (),
+            heading_path=self.heading_path(span),
             start=window.start,
             end=window.end,
-            page=known.page_of(span.start),
+            page=self.map(document).page_of(span.start),
             text=self.text(window),
             rank=1,
             score=1.0,
@@ -151,21 +168,18 @@ class Corpus:
         count = min(count, len(self.documents))
         return [self.documents[at * len(self.documents) // count] for at in range(count)]
 
-    def alone(self, document: CorpusDocument) -> "Corpus":
-        """A corpus of one of its documents."""
-        return Corpus((document,), self._texts, self.tenant_id)
-
     def within(self, handles: Iterable[Handle]) -> "Corpus":
         """A corpus of those documents alone that the handles lie in, in their order here."""
         wanted = {self.document(handle).handle.version_id for handle in handles}
-        return Corpus(
-            (each for each in self.documents if each.handle.version_id in wanted), self._texts, self.tenant_id
-        )
+        documents = (each for each in self.documents if each.handle.version_id in wanted)
+        return Corpus(documents, self._texts, self.tenant_id, self._tables)
 
 
-def open_corpus(catalog: ActiveDocuments, texts: Texts, scope: AnswerScope) -> Corpus:
+def open_corpus(
+    catalog: ActiveDocuments, texts: Texts, scope: AnswerScope, tables: RecordTables | None = None
+) -> Corpus:
     """The documents of a scope as they are now; what arrives or is replaced later is not in it."""
-    return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id)
+    return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id, tables)
 
 
 def _listed(catalog: ActiveDocuments, scope: AnswerScope) -> Iterator[ActiveDocument]:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,37 +27,42 @@ _MOMENT_SECONDS = 0.005
 
 @dataclass(frozen=True)
 class GrepHit:
-    """A match, the line it begins on (shortened around it where long), and that line's neighbours in `context`.
+    """A match, and the lines that it stands on.
 
-    `shown` is where `line` stands: of a very long line, the part around the match.
+    `line` is where `text` stands: the lines, and of very long ones the part around the match.
     """
 
-    handle: Handle
-    title: str
+    match: Handle
+    matched: str
+    line: Handle
     text: str
-    line: str
-    shown: Handle
-    context: Handle
+    title: str
 
 
 @dataclass(frozen=True)
 class GrepPage:
-    """Hits in reading order. `next_cursor` goes on after the last of them; None means that all was searched.
+    """Hits in reading order, and the spans that were searched for them.
 
-    `stopped` is set when the time was up before the page was full: what is there counts, the rest is behind the cursor.
+    `next_cursor` goes on after the last of them; None means that all was searched. `stopped` is set when the time was
+    up before the page was full: what is there counts, the rest is behind the cursor.
     """
 
     hits: tuple[GrepHit, ...]
+    searched: tuple[Handle, ...]
     next_cursor: str | None
     stopped: bool = False
 
 
 @dataclass(frozen=True)
 class GrepCount:
-    """How often a pattern matches, in all and by document id; `complete` is false when the time was up."""
+    """How often a pattern matches, in all and by document id, in the spans that were searched.
+
+    `complete` is false when the time was up.
+    """
 
     total: int
     documents: Mapping[str, int]
+    searched: tuple[Handle, ...]
     complete: bool
 
 
@@ -81,28 +86,29 @@ def grep(
     limit: int = 50,
     cursor: str | None = None,
     ignore_case: bool = False,
-    context_lines: int = 0,
+    spans: Sequence[Handle] | None = None,
     seconds: float = 20.0,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepPage:
     """A page of matches, at most `limit` and as many as are found in `seconds`; empty matches are none.
 
-    Raises `PatternError` for a pattern that cannot be read, or that gets nowhere in its time.
+    Only the spans are searched, in their order; all documents where none are given. Raises `PatternError` for a pattern
+    that cannot be read, or that gets nowhere in its time.
     """
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
-    walk = PatternWalk(corpus, compiled, place=_place(cursor), seconds=seconds, cancelled=cancelled)
+    walk = PatternWalk(corpus, compiled, spans=spans, place=_place(cursor), seconds=seconds, cancelled=cancelled)
     limit = max(1, min(limit, MAX_HITS))
     hits: list[GrepHit] = []
     try:
         for found in walk:
-            hits.append(found.hit(context_lines))
+            hits.append(found.hit())
             if len(hits) == limit:
-                return GrepPage(tuple(hits), walk.cursor)
+                return GrepPage(tuple(hits), walk.searched(), walk.cursor)
     except TimeoutError as error:
         if walk.cursor == (cursor or "0:0"):
             raise PatternError(f"The pattern {pattern[:80]!r} takes longer than a search may.") from error
-        return GrepPage(tuple(hits), walk.cursor, stopped=True)
-    return GrepPage(tuple(hits), None)
+        return GrepPage(tuple(hits), walk.searched(), walk.cursor, stopped=True)
+    return GrepPage(tuple(hits), walk.searched(), None)
 
 
 def count_matches(
@@ -110,19 +116,20 @@ def count_matches(
     pattern: str,
     *,
     ignore_case: bool = False,
+    spans: Sequence[Handle] | None = None,
     seconds: float = 60.0,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepCount:
     """How often the pattern matches, in all and by document. Raises `PatternError`."""
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
-    walk = PatternWalk(corpus, compiled, seconds=seconds, cancelled=cancelled)
+    walk = PatternWalk(corpus, compiled, spans=spans, seconds=seconds, cancelled=cancelled)
     counts: Counter[str] = Counter()
     complete = True
     try:
         counts.update(found.document.handle.document_id for found in walk)
     except TimeoutError:
         complete = False
-    return GrepCount(counts.total(), dict(counts), complete)
+    return GrepCount(counts.total(), dict(counts), walk.searched(), complete)
 
 
 @dataclass(frozen=True)
@@ -135,35 +142,32 @@ class Found:
     start: int
     end: int
 
-    def hit(self, context_lines: int) -> GrepHit:
-        first, last = self._lines(0)
+    @property
+    def handle(self) -> Handle:
+        return self._handle(self.start, self.end)
+
+    def hit(self) -> GrepHit:
+        first = self.text.rfind("\n", 0, self.start) + 1
+        newline = self.text.find("\n", self.end)
+        last = len(self.text) if newline < 0 else newline
         begin = max(first, self.start - _LINE_CHARS // 2)
         end = min(last, max(self.end, self.start + _LINE_CHARS // 2), begin + 2 * _LINE_CHARS)
-        around = self._lines(context_lines)
         return GrepHit(
-            handle=self._handle(self.start, self.end),
+            match=self.handle,
+            matched=self.text[self.start : min(self.end, self.start + _LINE_CHARS)],
+            line=self._handle(begin, end),
+            text=self.text[begin:end],
             title=self.document.title,
-            text=self.text[self.start : min(self.end, self.start + _LINE_CHARS)],
-            line=self.text[begin:end],
-            shown=self._handle(begin, end),
-            context=self._handle(*around),
         )
-
-    def _lines(self, more: int) -> tuple[int, int]:
-        """The lines that the match stands on, and so many before and after."""
-        start, end = self.start, self.end
-        for further in range(more + 1):
-            start = self.text.rfind("\n", 0, max(0, start - (further > 0))) + 1
-            newline = self.text.find("\n", min(len(self.text), end + (further > 0)))
-            end = len(self.text) if newline < 0 else newline
-        return start, end
 
     def _handle(self, start: int, end: int) -> Handle:
         return self.document.handle[self.begin + start : self.begin + end]
 
 
 class PatternWalk:
-    """Matches in reading order; empty ones are none. `cursor` is where it stands.
+    """Matches in spans of documents, in their order; empty ones are none. `cursor` is where it stands.
+
+    A match sees what stands before its span, and not what stands after it.
 
     Raises `TimeoutError` when the time is up or one place takes too much of it, and `RunCancelledError` within two
     seconds of it. What `cancelled` raises itself is raised here.
@@ -174,12 +178,15 @@ class PatternWalk:
         corpus: Corpus,
         pattern: Any,  # noqa: ANN401 - `regex` has no types
         *,
+        spans: Sequence[Handle] | None = None,
         place: tuple[int, int] = (0, 0),
         seconds: float,
         cancelled: Callable[[], bool] = not_cancelled,
     ) -> None:
         self._corpus = corpus
         self._pattern = pattern
+        self._spans = [each.handle for each in corpus.documents] if spans is None else spans
+        self._begun = place
         self._ordinal, self._offset = place
         self._deadline = time.monotonic() + seconds
         self._cancelled = cancelled
@@ -189,27 +196,40 @@ class PatternWalk:
     def cursor(self) -> str:
         return f"{self._ordinal}:{self._offset}"
 
+    def searched(self) -> tuple[Handle, ...]:
+        """What lies between where the walk began and where it stands."""
+        first, offset = self._begun
+        spans = [*self._spans[first : self._ordinal]]
+        if self._ordinal < len(self._spans):
+            spans.append(self._spans[self._ordinal][: self._offset])
+        if spans:
+            spans[0] = spans[0][offset:]
+        return tuple(filter(len, spans))
+
     def __iter__(self) -> Iterator[Found]:
-        while self._ordinal < len(self._corpus.documents):
-            document = self._corpus.documents[self._ordinal]
-            while self._offset < document.characters:
-                yield from self._window(document)
+        while self._ordinal < len(self._spans):
+            span = self._spans[self._ordinal]
+            document = self._corpus.document(span)
+            while self._offset < len(span):
+                yield from self._window(document, span)
             self._ordinal, self._offset = self._ordinal + 1, 0
 
-    def _window(self, document: CorpusDocument) -> Iterator[Found]:
+    def _window(self, document: CorpusDocument, span: Handle) -> Iterator[Found]:
         """Matches that begin in the next window; one may end in the overlap behind it."""
-        begin = max(0, self._offset - _OVERLAP)
-        last = self._offset + _WINDOW
-        text = self._corpus.text(document.handle[begin : last + _OVERLAP])
+        place = span.start + self._offset
+        begin = max(0, place - _OVERLAP)
+        last = min(place + _WINDOW, span.end)
+        text = self._corpus.text(document.handle[begin : min(place + _WINDOW + _OVERLAP, span.end)])
         self._stepping = False
-        while self._offset < last:
-            match = self._search(text, self._offset - begin, last - begin)
+        while place < last:
+            match = self._search(text, place - begin, last - begin)
             if match is None or begin + match.start() >= last:
                 break
-            self._offset = begin + max(match.end(), match.start() + 1)
+            place = begin + max(match.end(), match.start() + 1)
+            self._offset = place - span.start
             if match.end() > match.start():
                 yield Found(document, begin, text, match.start(), match.end())
-        self._offset = max(self._offset, last)
+        self._offset = max(place, last) - span.start
 
     def _search(self, text: str, start: int, last: int) -> Any:  # noqa: ANN401 - `regex` has no types
         """The first match that begins before `last`; a later one may be returned, or None.

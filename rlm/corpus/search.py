@@ -1,7 +1,7 @@
-"""What the service's search finds, within a corpus: hits are handles."""
+"""What the service's search finds, within a corpus or spans of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
@@ -12,20 +12,8 @@ from rlm.requests import AnswerScope
 _MOST_NAMED = 1_000
 
 
-@dataclass(frozen=True)
-class FoundPassage:
-    """A passage that hybrid search found; `rank` counts from 1."""
-
-    rank: int
-    score: float
-    handle: Handle
-    title: str
-    heading_path: tuple[str, ...]
-    text: str
-
-
 def scope_of(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
-    """What to search for a part of `whole`, which is the corpus of `scope`: its documents alone.
+    """The scope to search for a part of `whole`, which is the corpus of `scope`: the part's documents alone.
 
     Among the best of all documents there may be none of the part's.
     """
@@ -34,18 +22,18 @@ def scope_of(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
     return replace(scope, documents=tuple(each.handle.document_id for each in part.documents))
 
 
-def found_in(corpus: Corpus, passages: Sequence[Passage]) -> list[FoundPassage]:
-    """Those of the passages that stand in documents of the corpus, ranked anew."""
-    versions = {document.handle.version_id for document in corpus.documents}
-    known = [passage for passage in passages if passage.version_id in versions]
+def handle_of(passage: Passage) -> Handle:
+    """Where a passage stands."""
+    return Handle(passage.document_id, passage.version_id, passage.start, passage.end)
+
+
+def passages_in(spans: Sequence[Handle], passages: Sequence[Passage]) -> list[Passage]:
+    """Those of the passages that touch one of the spans."""
+    by_version: dict[str, list[Handle]] = {}
+    for span in spans:
+        by_version.setdefault(span.version_id, []).append(span)
     return [
-        FoundPassage(
-            rank,
-            passage.score,
-            Handle(passage.document_id, passage.version_id, passage.start, passage.end),
-            passage.title,
-            passage.heading_path,
-            passage.text,
-        )
-        for rank, passage in enumerate(known, start=1)
+        passage
+        for passage in passages
+        if any(passage.start < span.end and span.start < passage.end for span in by_version.get(passage.version_id, ()))
     ]

@@ -148,6 +148,11 @@ class Budget:
             below = Limits(**{**vars(rest), "depth": None if rest.depth is None else rest.depth - 1})
             return Budget((limits or Limits()).within(below), clock=self._clock, _parent=self)
 
+    def narrow(self, limits: Limits) -> None:
+        """Lower the limits of this budget to what `limits` says; what was spent before counts."""
+        with self._lock:
+            self._limits = self._limits.within(limits)
+
     def keeping(self, amount: Amount) -> "Budget":
         """A budget for what others do in this one, as deep as it, that leaves `amount` to whoever holds this one.
 

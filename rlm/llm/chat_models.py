@@ -3,18 +3,20 @@
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import openai
+import structlog
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
+from pydantic import PrivateAttr, SecretStr
 
 from rlm.errors import (
     ContextTooLongError,
@@ -25,6 +27,9 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.llm.profiles import ModelProfile
+from rlm.llm.server_habits import Accepted, ServerHabits
+
+log = structlog.get_logger(__name__)
 
 # Connecting is quick or hopeless. Reading waits for the next byte: a streamed token, or a whole answer that is not
 # streamed, which takes a small model on two cores up to a few minutes.
@@ -40,10 +45,23 @@ _UNCONNECTED_TIMEOUTS = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _LATE_STATUSES = frozenset({408, 504})
 _BUSY_STATUSES = frozenset({409, 425, 429})
 _BROKEN_STATUS = 502
+# A request that cannot be read as it is; what else a server refuses (a key, a name) no other request would change.
+_REFUSALS = frozenset({400, 422})
+_THOUGHTS = ("reasoning_content", "reasoning")
 
 
 class OpenAIChatModel(ChatOpenAI):
-    """`ChatOpenAI` whose errors are `LanguageModelError`s."""
+    """`ChatOpenAI` whose errors are `LanguageModelError`s, and which learns what its server refuses.
+
+    The asynchronous methods, which sub-calls use, learn; all of them send what was learned.
+    """
+
+    _habits: ServerHabits = PrivateAttr(default_factory=ServerHabits)
+
+    @property
+    def habits(self) -> ServerHabits:
+        """What was learned of the server."""
+        return self._habits
 
     def close(self) -> None:
         """Close the connections of a model that was given a client of its own."""
@@ -55,11 +73,28 @@ class OpenAIChatModel(ChatOpenAI):
         await self.root_async_client.close()
 
     def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """With a schema out of the client's sight: it would parse the whole reply again for each token that comes."""
-        payload: dict[str, Any] = super()._get_request_payload(*args, **kwargs)
+        """Write the request as the server takes it, with a schema out of the client's sight.
+
+        The client would parse the whole reply again for each token that comes.
+        """
+        accepted = kwargs.pop("accepted", None) or self._habits.accepted
+        payload: dict[str, Any] = accepted.fit(super()._get_request_payload(*args, **kwargs))
         if wanted := payload.pop("response_format", None):
             payload["extra_body"] = {**(payload.get("extra_body") or {}), "response_format": wanted}
         return payload
+
+    def _convert_chunk_to_generation_chunk(
+        self,
+        chunk: dict[str, Any],
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> ChatGenerationChunk | None:
+        """Mark pieces of thoughts that the server sends apart from the text."""
+        made = super()._convert_chunk_to_generation_chunk(chunk, *args, **kwargs)
+        delta = (chunk.get("choices") or [{}])[0].get("delta") or {}
+        if made is not None and any(delta.get(name) for name in _THOUGHTS):
+            made.message.additional_kwargs["reasoning"] = True
+        return made
 
     def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401 - LangChain's own signature
         with openai_errors():
@@ -73,17 +108,55 @@ class OpenAIChatModel(ChatOpenAI):
                 yield chunk
             _require_end(ended)
 
-    async def _agenerate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401
+    async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401
+        begun = accepted = self._habits.accepted
         with openai_errors():
-            return await super()._agenerate(*args, **kwargs)
+            while True:
+                try:
+                    result = await super()._agenerate(messages, *args, **kwargs, accepted=accepted)
+                except openai.APIStatusError as refusal:
+                    accepted = self._after(refusal, accepted, messages, kwargs)
+                else:
+                    self._habits.remember(begun, accepted, with_schema="response_format" in kwargs)
+                    return result
 
-    async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:  # noqa: ANN401
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        begun = accepted = self._habits.accepted
+        answered = ended = False
         with openai_errors():
-            ended = False
-            async for chunk in super()._astream(*args, **kwargs):
-                ended = ended or _ends(chunk)
-                yield chunk
+            while not answered:
+                chunks = super()._astream(messages, *args, **kwargs, accepted=accepted)
+                try:
+                    async with aclosing(cast(AsyncGenerator[ChatGenerationChunk, None], chunks)):
+                        async for chunk in chunks:
+                            answered, ended = True, ended or _ends(chunk)
+                            yield chunk
+                    answered = True
+                except openai.APIStatusError as refusal:
+                    if answered:
+                        raise
+                    accepted = self._after(refusal, accepted, messages, kwargs)
             _require_end(ended)
+        self._habits.remember(begun, accepted, with_schema=False)
+
+    def _after(
+        self, refusal: openai.APIStatusError, accepted: Accepted, messages: list[BaseMessage], options: dict[str, Any]
+    ) -> Accepted:
+        """How to write a refused request anew; raises the refusal where it is none, or nothing is left to try."""
+        if refusal.status_code not in _REFUSALS or not isinstance(translated(refusal), LanguageModelRefusedError):
+            raise refusal
+        sent = {name: value for name, value in options.items() if name != "run_manager"}
+        body = refusal.body if isinstance(refusal.body, dict) else str(refusal.message)
+        found = accepted.after(body, super()._get_request_payload(messages, **sent))
+        if found is None:
+            raise refusal
+        log.info("a language model's server refuses a part of requests", model=self.model_name, instead=str(found))
+        return found
 
 
 def remote_chat_model(
@@ -113,6 +186,7 @@ def remote_chat_model(
     # time of its own with each request, whatever the transport's is.
     model.root_async_client.max_retries = 0
     model.root_async_client.timeout = patient
+    model._habits = ServerHabits(profile.structured_output)
     return model
 
 

@@ -1,4 +1,4 @@
-"""One request to a chat model. Giving it up closes the connection, and the server stops.
+"""One request to a chat model and what came back of it. Giving it up closes the connection, and the server stops.
 
 Text is streamed: it may be long, and no proxy takes a silent connection for a dead one. What follows a schema is short
 and of use only when it is whole; the tokens of a stream would cost thirty times the processor time of the one reply.
@@ -6,112 +6,124 @@ and of use only when it is whole; the tokens of a stream would cost thirty times
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
 
 from rlm.errors import LanguageModelError, LanguageModelOutputError
-from rlm.llm.port import Context, SubCall
+from rlm.llm.generators import closed_generators
+from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.structured_output import canonical
+from rlm.llm.structured_output import response_format, schema_in_words
+from rlm.llm.thoughts import ThoughtFilter
 from rlm.llm.tokens import estimated_tokens
 
 log = structlog.get_logger(__name__)
 
 # The chat template's own tokens around two messages.
 _TEMPLATE_TOKENS = 32
-# Around each text whose continuations are judged, and at the end of each continuation.
-_CONTEXT_TOKENS, _END_TOKENS = 16, 1
+# In vLLM a lower number goes first; nothing is sent for what somebody waits for, which is its 0.
+_BATCH_PRIORITY = 1
+
+Show = Callable[[str], None]
 
 
 @dataclass
-class Exchange:
+class Completion:
     """What has come back of a request so far; filled while it is under way, so that a broken one can be counted.
 
-    While a request is `unseen`, nothing is known of an answer that may be written all the same.
+    `raw` is everything that the model wrote and `text` the reply without its thoughts. While a request is `unseen`,
+    nothing is known of an answer that may be written all the same.
     """
 
+    thoughts: ThoughtFilter
+    show: Show | None = None
     unseen: bool = False
-    pieces: list[str] = field(default_factory=list)
+    raw: str = ""
     finish_reason: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     error: LanguageModelError | None = None
+    _chunks: int = 0
+    _pieces: list[str] = field(default_factory=list)
 
     @property
     def started(self) -> bool:
-        """Whether the model has begun to answer: from here on its work is spent."""
-        return bool(self.pieces)
+        """True once the model has begun to answer or to think: from here on its work is spent."""
+        return bool(self.raw) or self._chunks > 1
 
     @property
     def text(self) -> str:
-        return "".join(self.pieces)
+        return "".join(self._pieces)
+
+    @property
+    def cut_off(self) -> bool:
+        return self.finish_reason == "length"
 
     def take(self, chunk: AIMessageChunk) -> None:
-        if chunk.text:
-            self.pieces.append(chunk.text)
+        """Add what a chunk says."""
+        self._chunks += 1
+        if chunk.additional_kwargs.get("reasoning"):
+            self.thoughts.pass_through()
+        self.raw += chunk.text
+        self._add(self.thoughts.feed(chunk.text) if chunk.text else "")
         self.finish_reason = str(chunk.response_metadata.get("finish_reason") or self.finish_reason)
         if counted := chunk.usage_metadata:
             self.prompt_tokens = max(self.prompt_tokens, counted["input_tokens"])
             self.completion_tokens = max(self.completion_tokens, counted["output_tokens"])
 
+    def end(self) -> None:
+        """The model has ended its answer."""
+        self._add(self.thoughts.end(cut_off=self.cut_off))
+
     def written_tokens(self, most: int) -> int:
-        """As the server counted, or at least one for each piece; `most` where nobody can know."""
+        """As the server counted, or at least one for each chunk but the first; `most` where nobody can know."""
         if self.unseen:
             return most
-        return self.completion_tokens or max(len(self.pieces), estimated_tokens(self.text))
+        return self.completion_tokens or max(self._chunks - 1, estimated_tokens(self.raw))
+
+    def _add(self, piece: str) -> None:
+        if piece:
+            self._pieces.append(piece)
+            if self.show is not None:
+                self.show(piece)
 
 
-def prompt_tokens(call: SubCall, profile: ModelProfile) -> int:
-    """The most tokens that a call's prompt may be, estimated; with all its contexts, where it has some."""
-    return _shared_tokens(call, profile) + sum(
-        _begun_tokens(context) + sum(map(_end_tokens, context.continuations)) for context in call.contexts
-    )
+def prompt_tokens(call: SubCall) -> int:
+    """The most tokens that a call's prompt may be, estimated; servers put a schema into it, or we do."""
+    words = "" if call.schema is None else schema_in_words(call.schema)
+    return _TEMPLATE_TOKENS + sum(map(estimated_tokens, (call.system, call.prompt, words)))
 
 
-def window_tokens(call: SubCall, profile: ModelProfile) -> int:
-    """The most tokens of a prompt that the model has before it at once: of contexts, one with one continuation."""
-    longest = (
-        _begun_tokens(context) + max(map(_end_tokens, context.continuations), default=0) for context in call.contexts
-    )
-    return _shared_tokens(call, profile) + max(longest, default=0)
-
-
-def _shared_tokens(call: SubCall, profile: ModelProfile) -> int:
-    return _TEMPLATE_TOKENS + sum(map(estimated_tokens, (call.system, call.prompt, _schema_words(call, profile))))
-
-
-def _begun_tokens(context: Context) -> int:
-    return _CONTEXT_TOKENS + estimated_tokens(context.text) + estimated_tokens(context.lead)
-
-
-def _end_tokens(continuation: str) -> int:
-    return _END_TOKENS + estimated_tokens(continuation)
-
-
-async def converse(
-    chat: BaseChatModel, profile: ModelProfile, call: SubCall, exchange: Exchange, *, tenant_id: str
+async def complete(
+    chat: BaseChatModel,
+    profile: ModelProfile,
+    call: SubCall,
+    completion: Completion,
+    *,
+    tenant_id: str,
+    urgent: bool = True,
 ) -> None:
-    """Fill `exchange` until the answer ends.
+    """Fill `completion` until the answer ends.
 
     Raises a `LanguageModelError`, whatever the model's class does wrong; cancelling closes the request.
     """
     try:
-        messages, options = _messages(call, profile), _options(call, profile, tenant_id)
+        messages = [*([SystemMessage(call.system)] if call.system else []), HumanMessage(call.prompt)]
+        options = _options(call, profile, tenant_id, urgent=urgent)
         if call.schema is not None:
-            exchange.unseen = True
-            exchange.take(AIMessageChunk(**_whole(await chat.ainvoke(messages, **options))))
-            exchange.unseen = False
-            return
-        # A stream that is broken off is closed here, and not when the garbage collector comes by in another thread.
-        async with aclosing(cast(AsyncGenerator[BaseMessage, None], chat.astream(messages, **options))) as chunks:
-            async for chunk in chunks:
-                exchange.take(chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_whole(chunk)))
+            completion.unseen = True
+            completion.take(AIMessageChunk(**_whole(await chat.ainvoke(messages, **options))))
+            completion.unseen = False
+        else:
+            async with closed_generators():  # also those of a stream that is broken off
+                async for chunk in chat.astream(messages, **options):
+                    completion.take(chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_whole(chunk)))
+        completion.end()
     except (LanguageModelError, asyncio.CancelledError):
         raise
     except Exception as error:
@@ -120,34 +132,20 @@ async def converse(
 
 
 def _whole(message: BaseMessage) -> dict[str, Any]:
-    """A model that does not stream gives its message at once."""
+    """The members of a message that came at once."""
     kept = ("content", "response_metadata", "usage_metadata")
     return {name: value for name in kept if (value := getattr(message, name, None)) is not None}
 
 
-def _messages(call: SubCall, profile: ModelProfile) -> list[BaseMessage]:
-    system = call.system + _schema_words(call, profile)
-    return [*([SystemMessage(system)] if system else []), HumanMessage(call.prompt)]
-
-
-def _schema_words(call: SubCall, profile: ModelProfile) -> str:
-    """For servers that do not keep to a schema by themselves; before the data, so that the prefix stays the same."""
-    if call.schema is None or call.contexts or profile.structured_output == "json_schema":
-        return ""
-    return f"\n\nReply with JSON that follows this schema, and with nothing else:\n{canonical(call.schema)}"
-
-
-def _options(call: SubCall, profile: ModelProfile, tenant_id: str) -> dict[str, Any]:
+def _options(call: SubCall, profile: ModelProfile, tenant_id: str, *, urgent: bool) -> dict[str, Any]:
     options: dict[str, Any] = {**profile.request_options, "max_tokens": call.max_tokens + profile.thinking_tokens}
-    if call.contexts:
-        options["extra_body"] = {"log_likelihoods": [asdict(each) for each in call.contexts]}
-    elif call.schema is not None and profile.structured_output == "json_schema":
-        named = {"name": "reply", "schema": call.schema, "strict": True}
-        options["response_format"] = {"type": "json_schema", "json_schema": named}
-    elif call.schema is not None and profile.structured_output == "json_object":
-        options["response_format"] = {"type": "json_object"}
-    if profile.cache_salt:
-        options["extra_body"] = {**options.get("extra_body", {}), "cache_salt": cache_salt(tenant_id)}
+    if call.schema is not None:
+        options["response_format"] = response_format(call.schema)
+    ours: dict[str, Any] = {"cache_salt": cache_salt(tenant_id)} if profile.cache_salt else {}
+    if profile.priority and not urgent:
+        ours["priority"] = _BATCH_PRIORITY
+    if ours:
+        options["extra_body"] = {**options.get("extra_body", {}), **ours}
     return options
 
 

@@ -111,8 +111,9 @@ class SubCalls(Protocol):
     ) -> Iterator[str | SubReply | SubFailure]:
         """Pieces of one free-text reply as they arrive, and last the whole reply or its failure.
 
-        A reply that is cached or logged is one piece. The pieces are those of the reply: thoughts of a model that thinks
-        first are not among them, and joined they are its text, unless the last item is a failure. Raises as `run`.
+        A reply that is cached or logged is one piece. The pieces are those of the reply: thoughts of a model that
+        thinks first are not among them, and joined they are its text, unless the last item is a failure. Nothing is
+        sent before the first item is asked for, and closing the iterator gives the request up. Raises as `run`.
         """
 
 

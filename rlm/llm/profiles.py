@@ -1,7 +1,8 @@
-"""What callers must know of a model before they ask it anything: the one table of models, and how it is added to.
+"""What must be known of a model before it is asked anything.
 
-A profile is found by the model's name, exactly or by a pattern; a model that nobody described gets cautious values. A
-TOML file adds profiles and changes those that are here: see `deploy/README.md`.
+`profiles.toml` describes the model families of today; a file of the operator's adds models and changes those, see
+`deploy/README.md`. A model that nobody described is taken to be capable: it writes code, routes, judges and follows
+JSON schemas, and what its server refuses is found at first use (`rlm/llm/server_habits.py`).
 """
 
 import tomllib
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +20,12 @@ from ingest.errors import LeadlineError
 from rlm.llm.prices import FREE, Price
 
 StructuredOutput = Literal["json_schema", "json_object", "none"]
+Thinking = Literal["none", "tags", "open-ended"]
+
+# Twelve seconds at the default `read_speed`, and three cents at $1.25 for a million tokens: as long as people wait for
+# the first word, and as much as a plain answer may cost. It holds some sixty pages.
+_MOST_READING_TOKENS = 24_000
+_SHIPPED = Path(__file__).with_name("profiles.toml")
 
 
 class ProfileFileError(LeadlineError):
@@ -29,36 +37,46 @@ class ProfileFileError(LeadlineError):
 
 @dataclass(frozen=True)
 class ModelProfile:
-    """A chat model's name, sizes and habits; prompt and answer together must fit `context_tokens`.
+    """A chat model's name, sizes and habits.
 
-    `max_output_tokens` bounds an answer; `thinking_tokens` are allowed on top of it to models that think first.
-    `slice_tokens` of a document go into one call (0 stands for half of the longest prompt), or `batch_items` small
-    records; of what a search found, `passages_per_call` are read at once. `parallel_calls` are in flight at once over
-    all runs of a process. A second copy of a call is sent after `hedge_after_medians` times what such calls take (None:
-    never). `max_depth` is how far runs may nest, and `writes_code` whether the model is given free Python, with
-    `root_advice` after the rules, or else a plan to fill in. `log_likelihoods` says that its server tells how likely an
-    answer is, which a small model's labels gain from: the local server alone does, and others are never asked.
-    `structured_output` says what its server makes of a schema, `cache_salt` whether it takes one (vLLM). `read_speed`
-    and `write_speed` are tokens a second over all calls in flight, for estimates. `revision` is changed when the same
-    name begins to answer differently; `request_options` are sent as they are with every request.
+    Sizes, in tokens: prompt and answer together fit `context_tokens`. `max_output_tokens` bounds an answer;
+    `thinking_tokens` are allowed on top of it to a model that thinks first. A direct answer reads at most
+    `reading_tokens` of documents (0: half of the longest prompt, at most 24,000). One call of an operator reads
+    `slice_tokens` of a document (0: half of the longest prompt) or `batch_items` small records.
+
+    Abilities: `writes_code` (recursive answers), `routes` (chooses the strategy), `judges` (checks sentences). The
+    answers of a `small` model carry a note that says so. Runs nest `max_depth` deep; `root_advice` follows the rules
+    of a root.
+
+    The text of a reply: with `tags`, thoughts stand between <think> and </think> before it; `open-ended` thoughts have
+    the closing tag alone, so pieces of a stream wait for it; with `none` the text is never looked at.
+
+    The server: `parallel_calls` at once over all runs of a process, `call_seconds` for each. `structured_output` is the
+    most that it makes of a schema. A `cache_salt` keeps vLLM from sharing its prefix cache between tenants; others
+    ignore it. vLLM takes a `priority` where it was started with `--scheduling-policy priority`.
+    `request_options` are sent as they are with every request. `read_speed` and `write_speed` are tokens a second over
+    all calls in flight, for estimates. `revision` is changed when the same name begins to answer differently.
     """
 
     name: str
     context_tokens: int
     max_output_tokens: int
+    reading_tokens: int = 0
     batch_items: int = 10
-    passages_per_call: int = 5
     slice_tokens: int = 0
-    parallel_calls: int = 4
+    parallel_calls: int = 8
     call_seconds: float = 300.0
-    hedge_after_medians: float | None = None
     max_depth: int = 1
-    writes_code: bool = False
+    writes_code: bool = True
+    routes: bool = True
+    judges: bool = True
+    small: bool = False
     root_advice: str = ""
-    log_likelihoods: bool = False
+    thinking: Thinking = "tags"
     thinking_tokens: int = 0
     structured_output: StructuredOutput = "json_schema"
-    cache_salt: bool = False
+    cache_salt: bool = True
+    priority: bool = False
     price: Price | None = None
     revision: str = ""
     read_speed: float = 2000.0
@@ -72,17 +90,16 @@ class ModelProfile:
                 f"{self.name}: max_output_tokens ({self.max_output_tokens}) must be positive and leave room for a "
                 f"prompt in context_tokens ({self.context_tokens})"
             )
-        if not 0 <= self.slice_tokens <= self.max_prompt_tokens:
-            raise ValueError(f"{self.name}: slice_tokens ({self.slice_tokens}) do not fit a prompt")
-        counts = (self.batch_items, self.passages_per_call, self.parallel_calls)
-        if min(counts) < 1 or self.call_seconds <= 0 or self.thinking_tokens < 0:
-            raise ValueError(
-                f"{self.name}: batch_items, passages_per_call, parallel_calls and call_seconds must be positive"
-            )
-        if self.hedge_after_medians is not None and self.hedge_after_medians <= 1:
-            raise ValueError(f"{self.name}: hedge_after_medians must be more than 1")
+        for name in ("slice_tokens", "reading_tokens"):
+            if not 0 <= getattr(self, name) <= self.max_prompt_tokens:
+                raise ValueError(f"{self.name}: {name} ({getattr(self, name)}) do not fit a prompt")
+        if min(self.batch_items, self.parallel_calls) < 1 or self.call_seconds <= 0 or self.thinking_tokens < 0:
+            raise ValueError(f"{self.name}: batch_items, parallel_calls and call_seconds must be positive")
+        half = max(1, self.max_prompt_tokens // 2)
         if self.slice_tokens == 0:
-            object.__setattr__(self, "slice_tokens", max(1, self.max_prompt_tokens // 2))
+            object.__setattr__(self, "slice_tokens", half)
+        if self.reading_tokens == 0:
+            object.__setattr__(self, "reading_tokens", min(half, _MOST_READING_TOKENS))
 
     @property
     def max_prompt_tokens(self) -> int:
@@ -94,117 +111,114 @@ class ModelProfile:
         """Differs between models whose answers to the same prompt may differ."""
         return (self.name, self.revision, self.structured_output, str(self.thinking_tokens), repr(self.request_options))
 
+    def within(self, context_tokens: int | None) -> "ModelProfile":
+        """The profile in a smaller window, such as one that a server was started with."""
+        if context_tokens is None or context_tokens >= self.context_tokens:
+            return self
+        quarter = context_tokens // 4
+        output, thinking = min(self.max_output_tokens, quarter), min(self.thinking_tokens, quarter)
+        prompt = context_tokens - output - thinking
+        return replace(
+            self,
+            context_tokens=context_tokens,
+            max_output_tokens=output,
+            thinking_tokens=thinking,
+            slice_tokens=min(self.slice_tokens, max(1, prompt // 2)),
+            reading_tokens=min(self.reading_tokens, max(1, prompt // 2)),
+        )
+
 
 LOCAL_QWEN = ModelProfile(
     name="qwen2.5-coder-1.5b-instruct",
     context_tokens=8192,
     max_output_tokens=1024,
-    batch_items=10,
-    passages_per_call=1,
+    reading_tokens=2500,
     slice_tokens=1500,
     parallel_calls=4,
     call_seconds=600.0,
     max_depth=0,
-    log_likelihoods=True,
+    writes_code=False,
+    routes=False,
+    judges=False,
+    small=True,
+    thinking="none",
+    cache_salt=False,
     price=FREE,
     read_speed=160.0,
     write_speed=16.0,
 )
-MID_SIZE = ModelProfile(
-    name="Qwen/Qwen3-30B-A3B-Instruct*",
-    context_tokens=131_072,
-    max_output_tokens=8192,
-    batch_items=30,
-    passages_per_call=10,
-    slice_tokens=12_000,
-    parallel_calls=32,
-    call_seconds=180.0,
-    hedge_after_medians=4.0,
-    max_depth=1,
-    writes_code=True,
-    cache_salt=True,
-    price=FREE,
-)
-# Its price is for the operator to state: prices change, and a wrong one is worse than none.
-FRONTIER = ModelProfile(
-    name="gpt-5*",
-    context_tokens=272_000,
-    max_output_tokens=16_384,
-    batch_items=50,
-    passages_per_call=10,
-    slice_tokens=60_000,
-    parallel_calls=16,
-    call_seconds=300.0,
-    hedge_after_medians=4.0,
-    max_depth=2,
-    writes_code=True,
-    thinking_tokens=8192,
-)
-_WINDOW_TOKENS = 32_768
-BUILT_IN = (LOCAL_QWEN, MID_SIZE, FRONTIER)
+"""The model that is built in."""
+_UNKNOWN_WINDOW_TOKENS = 32_768
 
 
 class Profiles:
-    """Profiles by name. A name may be a pattern such as `gpt-5*`; an exact one goes before it, later ones first."""
+    """Profiles by the model's name or a pattern such as `gpt-5*`, whatever the case.
 
-    def __init__(self, profiles: Sequence[ModelProfile] = BUILT_IN) -> None:
+    An exact name goes before a pattern, later entries before earlier ones. A pattern without a slash describes the
+    model from whichever organisation: `qwen3-8b*` is `Qwen/Qwen3-8B-AWQ` too.
+    """
+
+    def __init__(self, profiles: Sequence[ModelProfile] = (LOCAL_QWEN,)) -> None:
         self._profiles = tuple(profiles)
+        self._stated: dict[ModelProfile, Mapping[str, Any]] = {}
 
     def named(self, name: str, *, context_tokens: int | None = None) -> ModelProfile:
         """The profile of the model called `name`; `context_tokens` is its window where that is smaller or unknown."""
         found = self._find(name)
         if found is None:
-            window = context_tokens or _WINDOW_TOKENS
+            window = context_tokens or _UNKNOWN_WINDOW_TOKENS
             return ModelProfile(name, window, max_output_tokens=min(4096, window // 4))
-        return _within(replace(found, name=name), context_tokens or found.context_tokens)
+        return replace(found, name=name).within(context_tokens)
 
     def _find(self, name: str) -> ModelProfile | None:
         latest_first = self._profiles[::-1]
-        exact = (profile for profile in latest_first if profile.name == name)
-        matching = (profile for profile in latest_first if fnmatchcase(name, profile.name))
+        exact = (profile for profile in latest_first if profile.name.lower() == name.lower())
+        matching = (profile for profile in latest_first if _matches(name, profile.name))
         return next(exact, None) or next(matching, None)
 
     def extended(self, entries: Mapping[str, Mapping[str, Any]], source: str) -> "Profiles":
         """These and the `entries` of a file, by model name; what an entry leaves out is as it was before."""
-        profiles = list(self._profiles)
+        made = Profiles(self._profiles)
+        made._stated.update(self._stated)
         for name, entry in entries.items():
             if unknown := sorted(set(entry) - set(_SETTINGS)):
                 raise ProfileFileError(
                     f"{source}: model {name!r} has no setting {unknown[0]!r}; there are {', '.join(_SETTINGS)}."
                 )
-            known = Profiles(profiles)._find(name)
-            base = {**asdict(known), "name": name} if known else {"name": name}
-            try:
-                profiles.append(_PROFILE.validate_python({**base, **entry, "name": name}))
-            except ValidationError as error:
-                first = error.errors()[0]
-                where = "".join(f"{part}: " for part in first["loc"])
-                raise ProfileFileError(f"{source}: model {name!r}: {where}{first['msg']}.") from error
-        return Profiles(profiles)
+            made._add({**made._stated_for(name), **entry, "name": name}, source)
+        return made
 
+    def _stated_for(self, name: str) -> Mapping[str, Any]:
+        """What was stated of the profile found for `name`; sizes that follow from others are left to follow again."""
+        found = self._find(name)
+        return {} if found is None else self._stated.get(found) or asdict(found)
 
-def _within(profile: ModelProfile, context_tokens: int) -> ModelProfile:
-    """`profile` in a smaller window, such as one that a server was started with."""
-    if context_tokens >= profile.context_tokens:
-        return profile
-    quarter = context_tokens // 4
-    output, thinking = min(profile.max_output_tokens, quarter), min(profile.thinking_tokens, quarter)
-    return replace(
-        profile,
-        context_tokens=context_tokens,
-        max_output_tokens=output,
-        thinking_tokens=thinking,
-        slice_tokens=min(profile.slice_tokens, context_tokens - output - thinking),
-    )
+    def _add(self, stated: Mapping[str, Any], source: str) -> None:
+        try:
+            profile = _PROFILE.validate_python(stated)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = "".join(f"{part}: " for part in first["loc"])
+            raise ProfileFileError(f"{source}: model {stated['name']!r}: {where}{first['msg']}.") from error
+        self._profiles += (profile,)
+        self._stated[profile] = stated
 
 
 def read_profiles(path: Path | None) -> Profiles:
-    """The built-in profiles, and those of a TOML file with a table `[models."NAME"]` for each.
+    """The profiles that ship, and those of a TOML file with a table `[models."NAME"]` for each.
 
     Raises `ProfileFileError`, which names the entry and the setting that is wrong.
     """
-    if path is None:
-        return Profiles()
+    shipped = _shipped()
+    return shipped if path is None else shipped.extended(_entries(path), str(path))
+
+
+@cache
+def _shipped() -> Profiles:
+    return Profiles().extended(_entries(_SHIPPED), _SHIPPED.name)
+
+
+def _entries(path: Path) -> Mapping[str, Mapping[str, Any]]:
     try:
         read = tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -212,7 +226,12 @@ def read_profiles(path: Path | None) -> Profiles:
     models = read.get("models")
     if not isinstance(models, dict) or not all(isinstance(entry, dict) for entry in models.values()):
         raise ProfileFileError(f'{path} has no tables [models."NAME"].')
-    return Profiles().extended(models, str(path))
+    return models
+
+
+def _matches(name: str, pattern: str) -> bool:
+    name, pattern = name.lower(), pattern.lower()
+    return fnmatchcase(name, pattern) or ("/" not in pattern and fnmatchcase(name.rsplit("/", 1)[-1], pattern))
 
 
 _PROFILE = TypeAdapter(ModelProfile)

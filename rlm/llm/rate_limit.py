@@ -1,4 +1,4 @@
-"""A model's lane: so many requests at once over all runs of the process, fairly shared, and held when it says so.
+"""How many requests a model gets at once over all runs of the process: fairly shared, and none while it says so.
 
 Everything here runs on the scheduler's event loop and needs no locks.
 """
@@ -16,13 +16,14 @@ _MOST_HOLDS = 12
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[object]]
+_Queue = OrderedDict[Hashable, deque["asyncio.Future[None]"]]
 
 
-class Lane:
+class RateLimit:
     """Places for requests to one model.
 
-    A place that becomes free goes to the run that holds fewest, and among those to the one that waited longest; so a
-    run with a million calls slows a small one down by no more than its share.
+    A place that becomes free goes to an urgent request if any waits, and among equals to the run that holds fewest, or
+    waited longest; so a run with a million calls slows a small one down by no more than its share.
     """
 
     def __init__(self, places: int, *, clock: Clock, sleep: Sleep) -> None:
@@ -34,36 +35,26 @@ class Lane:
         self._silences = 0
         self._resting_until = 0.0
         self._holders: Counter[Hashable] = Counter()
-        self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self._urgent: _Queue = OrderedDict()
+        self._patient: _Queue = OrderedDict()
 
     @property
     def in_use(self) -> int:
         return self._holders.total()
 
-    @property
-    def has_room(self) -> bool:
-        """Whether a place is free that nobody waits for."""
-        return self.in_use < self.places and not self._waiting and self._clock() >= self._held_until
-
-    async def enter(self, run: Hashable) -> None:
+    async def enter(self, run: Hashable, *, urgent: bool = False) -> None:
         """Wait for a place and, when the server asked for quiet, until that is over."""
+        waiting = self._urgent if urgent else self._patient
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(run, deque()).append(turn)
+        waiting.setdefault(run, deque()).append(turn)
         self._grant()
         try:
             await turn
             while (quiet := self._held_until - self._clock()) > 0:
                 await self._sleep(quiet)
         except BaseException:
-            self._give_up(run, turn)
+            self._give_up(waiting, run, turn)
             raise
-
-    def take(self, run: Hashable) -> bool:
-        """A place that is free and that nobody waits for, or false."""
-        if not self.has_room:
-            return False
-        self._holders[run] += 1
-        return True
 
     def leave(self, run: Hashable) -> None:
         """Give a place back."""
@@ -73,20 +64,20 @@ class Lane:
         self._grant()
 
     def silent(self) -> None:
-        """A request ran out of time."""
+        """Note that a request ran out of time."""
         self._silences += 1
         if self._silences >= max(_FEWEST_SILENCES, self.places):
             self._resting_until = self._clock() + _REST_SECONDS
 
     def heard(self) -> None:
-        """A request was answered, whatever the answer was."""
+        """Note that a request was answered, whatever the answer was."""
         self._silences = 0
         self._resting_until = 0.0
         self._holds = 0
 
     @property
     def resting_seconds(self) -> float:
-        """For how long the model is not to be asked, because it has let too many requests in a row go unanswered."""
+        """Seconds for which the model is not asked: it has let too many requests in a row go unanswered."""
         return max(0.0, self._resting_until - self._clock())
 
     def hold(self, seconds: float) -> None:
@@ -96,26 +87,26 @@ class Lane:
 
     @property
     def held_in_vain(self) -> bool:
-        """Whether nobody was answered after as many holds as are believed."""
+        """True if nobody was answered after as many holds as are believed."""
         return self._holds > _MOST_HOLDS * self.places
 
-    def _give_up(self, run: Hashable, turn: "asyncio.Future[None]") -> None:
+    def _give_up(self, waiting: "_Queue", run: Hashable, turn: "asyncio.Future[None]") -> None:
         if turn.done() and not turn.cancelled():
             self.leave(run)
-        elif run in self._waiting and turn in self._waiting[run]:
-            self._waiting[run].remove(turn)
-            if not self._waiting[run]:
-                del self._waiting[run]
+        elif run in waiting and turn in waiting[run]:
+            waiting[run].remove(turn)
+            if not waiting[run]:
+                del waiting[run]
 
     def _grant(self) -> None:
-        while self._waiting and self.in_use < self.places:
-            run = min(self._waiting, key=lambda each: self._holders[each])
-            turns = self._waiting[run]
+        while self.in_use < self.places and (waiting := self._urgent or self._patient):
+            run = min(waiting, key=lambda each: self._holders[each])
+            turns = waiting[run]
             turn = turns.popleft()
             if turns:
-                self._waiting.move_to_end(run)
+                waiting.move_to_end(run)
             else:
-                del self._waiting[run]
+                del waiting[run]
             if not turn.done():
                 self._holders[run] += 1
                 turn.set_result(None)
@@ -133,11 +124,11 @@ class RetryBudget:
         self._tokens = at_most
 
     def deposit(self) -> None:
-        """A request was sent for the first time."""
+        """Note that a request was sent for the first time."""
         self._tokens = min(self._at_most, self._tokens + self._share)
 
     def withdraw(self) -> bool:
-        """Whether one may be sent again."""
+        """Take the right to send one again; false where there is none."""
         if self._tokens < 1:
             return False
         self._tokens -= 1

@@ -1,12 +1,10 @@
-"""One sub-call from its reservation to its reply: sent, sent again where that may help, hedged, and asked once more."""
+"""One sub-call from its reservation to its reply: sent, sent again where that may help, and asked once more."""
 
 import asyncio
-import statistics
-from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
@@ -21,11 +19,12 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.llm.budgets import Amount, Budget, Reservation
-from rlm.llm.completion import Exchange, converse, prompt_tokens, window_tokens
+from rlm.llm.completion import Completion, Show, complete, prompt_tokens
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.rate_limit import Clock, Lane, RetryBudget, Sleep
+from rlm.llm.rate_limit import Clock, RateLimit, RetryBudget, Sleep
 from rlm.llm.structured_output import asked_again, require_usable, shaped
+from rlm.llm.thoughts import ThoughtFilter
 from rlm.usage import Usage
 
 _MAX_ATTEMPTS = 4
@@ -35,15 +34,13 @@ _LONGEST_PAUSE_SECONDS = 8.0
 _MAX_RETRY_AFTER_SECONDS = 60.0
 # As often a call comes back when it was told to, and is no burden for it: the server chose the time.
 _MAX_POSTPONEMENTS = 12
-_ENOUGH_FOR_A_MEDIAN = 5
-_SOONEST_HEDGE_SECONDS = 1.0
 _RECHECK_SECONDS = 1.0
 # Refused or never reached: the model did nothing for it.
 _UNREAD = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 
 class Settlements:
-    """Which budgets have requests under way, and a bell for whoever waits for one of them to give something back."""
+    """Counts the requests under way by budget, and wakes whoever waits for one of them to give something back."""
 
     def __init__(self) -> None:
         self._under_way: Counter[Budget] = Counter()
@@ -61,11 +58,11 @@ class Settlements:
                 woken.set_result(None)
 
     def expected(self, budget: Budget) -> bool:
-        """Whether a request of the same tree is under way; what others have reserved may never be settled."""
+        """True while a request of the same tree is under way; what others have reserved may never be settled."""
         return budget.root in self._under_way
 
     async def next(self) -> None:
-        """Until the next request ends, or for a second: other threads settle too, and ring no bell here."""
+        """Wait until the next request ends, or for a second: other threads settle too and wake nobody here."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(woken)
         try:
@@ -74,52 +71,48 @@ class Settlements:
             self._waiting.discard(woken)
 
 
+@dataclass
+class SharedModel:
+    """What all runs of the process share of one model; `open_ended` once it closed a thought that it never opened."""
+
+    rate_limit: RateLimit
+    retries: RetryBudget
+    open_ended: bool = False
+
+
 @dataclass(frozen=True)
-class Line:
-    """What the calls of one run to one model have in common; `seconds` are how long the latest of each purpose took."""
+class ModelClient:
+    """What the calls of one run to one model have in common."""
 
     chat: BaseChatModel
     profile: ModelProfile
     tenant_id: str
     budget: Budget
     run: Hashable
-    lane: Lane
-    retries: RetryBudget
+    model: SharedModel
     settlements: Settlements
     clock: Clock
     sleep: Sleep
     jitter: Callable[[], float]
-    seconds: defaultdict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=50)))
-
-    def late_after(self, purpose: str) -> float | None:
-        """Seconds after which a call is a straggler of its purpose; None while too few have ended to tell."""
-        factor, seconds = self.profile.hedge_after_medians, self.seconds[purpose]
-        if factor is None or len(seconds) < _ENOUGH_FOR_A_MEDIAN:
-            return None
-        return max(_SOONEST_HEDGE_SECONDS, factor * statistics.median(seconds))
 
 
-class Grant:
-    """A place in the lane and a reservation, given back together and once."""
+class _Admission:
+    """A place under the rate limit and a reservation, given back together and once."""
 
-    def __init__(self, line: Line, reservation: Reservation) -> None:
-        self._line = line
+    def __init__(self, client: ModelClient, reservation: Reservation) -> None:
+        self._client = client
         self._reservation = reservation
-        self._open = True
-        line.settlements.begin(line.budget)
+        client.settlements.begin(client.budget)
 
-    def close(self, exchange: Exchange | None = None) -> Usage:
-        """Settle for what came of it; without an exchange it was not sent, nor where no connection came about."""
-        if not self._open:
-            return Usage()
-        self._open = False
-        used = Usage() if exchange is None else _used(exchange, self._reservation.amount)
+    def close(self, completion: Completion) -> Usage:
+        """Settle for what came of it."""
+        used = _used(completion, self._reservation.amount)
         if used.calls:
             self._reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
         else:
             self._reservation.release()
-        self._line.lane.leave(self._line.run)
-        self._line.settlements.end(self._line.budget)
+        self._client.model.rate_limit.leave(self._client.run)
+        self._client.settlements.end(self._client.budget)
         return used
 
 
@@ -132,29 +125,32 @@ class _Repeats:
     postponed_seconds: float = 0.0
 
 
-class Journey:
+class Request:
     """One call on its way; `used` is what it has cost so far, every request of it included.
 
-    `cut_short` is whether its own budget ended it where another one's would have gone on.
+    `urgent` calls go first. `show` is given the pieces of the reply as they come. `cut_short` says that its own budget
+    ended it where another one's would have gone on.
     """
 
-    def __init__(self, line: Line, call: SubCall) -> None:
-        self._line = line
+    def __init__(self, client: ModelClient, call: SubCall, *, urgent: bool = True, show: Show | None = None) -> None:
+        self._client = client
         self._call = call
+        self._urgent = urgent
+        self._show = show
         self.used = Usage()
         self.cut_short = False
 
     async def reply(self) -> SubReply:
-        """Raises a `LanguageModelError`, `BudgetExhaustedError` or `UnpricedModelError`."""
-        call, profile = self._call, self._line.profile
+        """The reply. Raises a `LanguageModelError`, `BudgetExhaustedError` or `UnpricedModelError`."""
+        call = self._call
         if call.schema is not None:
             require_usable(call.schema)
         self._require_window(call)
-        exchange = await self._complete(call)
+        completion = await self._complete(call)
         try:
-            return SubReply(shaped(exchange.text, exchange.finish_reason, call), self.used)
+            return self._shaped(completion, call)
         except LanguageModelOutputError as error:
-            again = asked_again(call, error, profile)
+            again = asked_again(call, error, self._client.profile)
             if again is None:
                 raise
             return await self._mended(again, error)
@@ -162,15 +158,19 @@ class Journey:
     async def _mended(self, call: SubCall, first: LanguageModelOutputError) -> SubReply:
         try:
             self._require_window(call)
-            exchange = await self._complete(call)
+            completion = await self._complete(call)
         except (BudgetExhaustedError, ContextTooLongError) as error:
             self.cut_short = isinstance(error, BudgetExhaustedError)
             raise first from None
-        return SubReply(shaped(exchange.text, exchange.finish_reason, call), self.used)
+        return self._shaped(completion, call)
+
+    def _shaped(self, completion: Completion, call: SubCall) -> SubReply:
+        text = shaped(completion.raw, completion.text, completion.finish_reason, call)
+        return SubReply(text, self.used, cut_off=call.schema is None and completion.cut_off)
 
     def _require_window(self, call: SubCall) -> None:
-        profile = self._line.profile
-        prompt, answer = window_tokens(call, profile), call.max_tokens + profile.thinking_tokens
+        profile = self._client.profile
+        prompt, answer = prompt_tokens(call), call.max_tokens + profile.thinking_tokens
         if prompt + answer > profile.context_tokens:
             raise ContextTooLongError(
                 f"About {prompt:,} tokens of prompt and {answer:,} of answer do not fit the window of "
@@ -180,22 +180,22 @@ class Journey:
                 limit_tokens=profile.context_tokens,
             )
 
-    async def _complete(self, call: SubCall) -> Exchange:
-        self._line.retries.deposit()
+    async def _complete(self, call: SubCall) -> Completion:
+        self._client.model.retries.deposit()
         repeats = _Repeats()
         while True:
-            exchange = await self._hedged(call)
-            if exchange.error is None:
-                return exchange
-            seconds = self._pause(exchange, repeats)
+            completion = await self._send(call, await self._admit(call))
+            if completion.error is None:
+                return completion
+            seconds = self._pause(completion, repeats)
             if seconds is None:
-                raise exchange.error
-            await self._line.sleep(seconds)
+                raise completion.error
+            await self._client.sleep(seconds)
 
-    def _pause(self, exchange: Exchange, repeats: _Repeats) -> float | None:
+    def _pause(self, completion: Completion, repeats: _Repeats) -> float | None:
         """Seconds before the same is sent again, or None: only what the model had not begun to answer is repeated."""
-        error = exchange.error
-        if exchange.started or not isinstance(error, LanguageModelUnavailableError):
+        error = completion.error
+        if completion.started or not isinstance(error, LanguageModelUnavailableError):
             return None
         asked = error.retry_after_seconds or 0.0
         if not asked <= _MAX_RETRY_AFTER_SECONDS:
@@ -204,9 +204,9 @@ class Journey:
         if longest is None:
             return None
         if asked > 0:
-            self._line.lane.hold(asked)
-        seconds = max(0.0, asked) + self._line.jitter() * longest
-        left = self._line.budget.remaining().seconds
+            self._client.model.rate_limit.hold(asked)
+        seconds = max(0.0, asked) + self._client.jitter() * longest
+        left = self._client.budget.remaining().seconds
         self.cut_short = left is not None and seconds >= left
         return None if self.cut_short else seconds
 
@@ -216,71 +216,37 @@ class Journey:
             repeats.postponed += 1
             repeats.postponed_seconds += asked
             return _FIRST_PAUSE_SECONDS
-        if repeats.chosen + 1 == _MAX_ATTEMPTS or not self._line.retries.withdraw():
+        if repeats.chosen + 1 == _MAX_ATTEMPTS or not self._client.model.retries.withdraw():
             return None
         repeats.chosen += 1
         return min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (repeats.chosen - 1))
 
     def _may_be_postponed(self, asked: float, repeats: _Repeats) -> bool:
         return (
-            0 < asked <= self._line.profile.call_seconds - repeats.postponed_seconds
+            0 < asked <= self._client.profile.call_seconds - repeats.postponed_seconds
             and repeats.postponed < _MAX_POSTPONEMENTS
-            and not self._line.lane.held_in_vain
+            and not self._client.model.rate_limit.held_in_vain
         )
 
-    async def _hedged(self, call: SubCall) -> Exchange:
-        """The first good exchange of one request or, when it is late and there is room, of two."""
-        first = await self._grant(call)
-        if self._line.profile.hedge_after_medians is None:
-            return await self._send(call, first)
-        grants = [first]
-        sent = [asyncio.ensure_future(self._send(call, first))]
-        try:
-            if second := await self._when_late(call, sent[0]):
-                grants.append(second)
-                sent.append(asyncio.ensure_future(self._send(call, second)))
-            return await _first_good(sent)
-        finally:
-            for each in sent:
-                each.cancel()
-            await asyncio.gather(*sent, return_exceptions=True)
-            for grant in grants:
-                grant.close()
-
-    async def _when_late(self, call: SubCall, sent: "asyncio.Future[Exchange]") -> Grant | None:
-        begun = self._line.clock()
-        while not sent.done():
-            late_after = self._line.late_after(call.purpose)
-            rest = _RECHECK_SECONDS if late_after is None else late_after - (self._line.clock() - begun)
-            if rest <= 0:
-                if second := self._second_grant(call):
-                    return second
-                rest = _RECHECK_SECONDS
-            pause: asyncio.Future[Any] = asyncio.ensure_future(self._line.sleep(rest))
-            try:
-                await asyncio.wait([sent, pause], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                pause.cancel()
-        return None
-
-    async def _grant(self, call: SubCall) -> Grant:
-        line = self._line
+    async def _admit(self, call: SubCall) -> _Admission:
+        """Wait for a place, and for other calls of the run where these hold what of the budget is missing."""
+        client, rate_limit = self._client, self._client.model.rate_limit
         while True:
-            await line.lane.enter(line.run)
+            await rate_limit.enter(client.run, urgent=self._urgent)
             try:
                 self._require_heard()
-                return Grant(line, self._reserve(call))
+                return _Admission(client, self._reserve(call))
             except BudgetExhaustedError as refused:
-                line.lane.leave(line.run)
-                if not (refused.may_fit_later and line.settlements.expected(line.budget)):
+                rate_limit.leave(client.run)
+                if not (refused.may_fit_later and client.settlements.expected(client.budget)):
                     raise
             except BaseException:
-                line.lane.leave(line.run)
+                rate_limit.leave(client.run)
                 raise
-            await line.settlements.next()
+            await client.settlements.next()
 
     def _require_heard(self) -> None:
-        if rest := self._line.lane.resting_seconds:
+        if rest := self._client.model.rate_limit.resting_seconds:
             raise LanguageModelRestingError(
                 "The language model has let too many calls in a row go unanswered; "
                 f"it is asked again in {ceil(rest)} seconds.",
@@ -288,70 +254,58 @@ class Journey:
                 sent=False,
             )
 
-    def _second_grant(self, call: SubCall) -> Grant | None:
-        """Only what nobody waits for."""
-        if not self._line.lane.take(self._line.run):
-            return None
-        try:
-            return Grant(self._line, self._reserve(call))
-        except BudgetExhaustedError:
-            self._line.lane.leave(self._line.run)
-            return None
-
     def _reserve(self, call: SubCall) -> Reservation:
-        profile = self._line.profile
-        return self._line.budget.reserve(
-            prompt_tokens=prompt_tokens(call, profile),
+        profile = self._client.profile
+        return self._client.budget.reserve(
+            prompt_tokens=prompt_tokens(call),
             completion_tokens=call.max_tokens + profile.thinking_tokens,
             price=profile.price,
         )
 
-    async def _send(self, call: SubCall, grant: Grant) -> Exchange:
-        line, exchange = self._line, Exchange()
-        begun = line.clock()
+    async def _send(self, call: SubCall, admission: _Admission) -> Completion:
+        client, profile = self._client, self._client.profile
+        completion = Completion(self._thought_filter(), self._show)
         try:
-            async with asyncio.timeout(line.profile.call_seconds):
-                await converse(line.chat, line.profile, call, exchange, tenant_id=line.tenant_id)
-            line.lane.heard()
-            line.seconds[call.purpose].append(line.clock() - begun)
+            async with asyncio.timeout(profile.call_seconds):
+                await complete(client.chat, profile, call, completion, tenant_id=client.tenant_id, urgent=self._urgent)
+            client.model.rate_limit.heard()
+            client.model.open_ended = client.model.open_ended or completion.thoughts.lone_closing
         except TimeoutError:
-            exchange.error = LanguageModelTimeoutError(
-                f"The language model did not finish within {line.profile.call_seconds:g} seconds."
+            completion.error = LanguageModelTimeoutError(
+                f"The language model did not finish within {profile.call_seconds:g} seconds."
             )
         except LanguageModelError as error:
-            exchange.error = error
+            completion.error = error
         finally:
-            if _silent(exchange.error):
-                line.lane.silent()
-            self.used += grant.close(exchange)
-        return exchange
+            if _silent(completion.error):
+                client.model.rate_limit.silent()
+            self.used += admission.close(completion)
+        return completion
+
+    def _thought_filter(self) -> ThoughtFilter:
+        """Where nobody waits for the pieces, it is patient at no cost."""
+        thinking = self._client.profile.thinking
+        return ThoughtFilter(
+            patient=self._show is None or self._client.model.open_ended,
+            open_ended=thinking == "open-ended",
+            none=thinking == "none",
+        )
 
 
-def _used(exchange: Exchange, reserved: Amount) -> Usage:
+def _used(completion: Completion, reserved: Amount) -> Usage:
     """As the server counted; otherwise what was reserved for a prompt that it may have read, and an unseen answer."""
-    error = exchange.error
+    error = completion.error
     away = error if isinstance(error, LanguageModelUnavailableError) else None
     if away and not away.sent:
         return Usage()
     reached = away is not None and away.reached
-    unread = isinstance(error, _UNREAD) and not (exchange.started or reached)
-    prompt = exchange.prompt_tokens or (0 if unread else reserved.prompt_tokens)
-    return Usage(1, prompt, exchange.written_tokens(0 if unread else reserved.completion_tokens))
+    unread = isinstance(error, _UNREAD) and not (completion.started or reached)
+    prompt = completion.prompt_tokens or (0 if unread else reserved.prompt_tokens)
+    return Usage(1, prompt, completion.written_tokens(0 if unread else reserved.completion_tokens))
 
 
 def _silent(error: LanguageModelError | None) -> bool:
-    """Whether a call's time, or that for its connection, passed without a word."""
+    """True if a call's time, or that for its connection, passed without a word."""
     return isinstance(error, LanguageModelTimeoutError) or (
         isinstance(error, LanguageModelUnavailableError) and error.silent
     )
-
-
-async def _first_good(sent: Iterable["asyncio.Future[Exchange]"]) -> Exchange:
-    """The first without an error, or the last one."""
-    waiting = set(sent)
-    while True:
-        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        exchanges = [each.result() for each in done]
-        good = [exchange for exchange in exchanges if exchange.error is None]
-        if good or not waiting:
-            return (good or exchanges)[0]

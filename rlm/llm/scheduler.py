@@ -7,27 +7,38 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
 from typing import Any
 
+import structlog
 from langchain_core.language_models import BaseChatModel
 
 from ingest.catalog.replies import StoredReply
-from rlm.errors import RunCancelledError
-from rlm.llm.batch import BoundSubCalls, Ended, kept_reply
+from rlm.cancelling import not_cancelled, require_wanted
+from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
 from rlm.llm.budgets import Budget
-from rlm.llm.cache import NoReplyCache, ReplyCache
-from rlm.llm.port import SubCall, SubCalls, SubReply
+from rlm.llm.cache import NoReplyCache, ReplyCache, reply_key
+from rlm.llm.completion import Show, prompt_tokens
+from rlm.llm.generators import note_generators
+from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.rate_limit import Clock, Lane, RetryBudget, Sleep
-from rlm.llm.request import Journey, Line, Settlements
-from rlm.llm.single_flight import CacheDesk, InFlight, read_cache
+from rlm.llm.rate_limit import Clock, RateLimit, RetryBudget, Sleep
+from rlm.llm.request import ModelClient, Request, Settlements, SharedModel
+from rlm.llm.single_flight import CachedReplies, SingleFlight, read_cache
 from rlm.usage import Usage
 
+log = structlog.get_logger(__name__)
+
+_POLL_SECONDS = 0.1
 # Closing connections takes milliseconds; a model that runs in a thread cannot be stopped and is left behind.
 _GRACE_SECONDS = 1.0
+# When one of these is gone no other call fits either; tokens that do not cover a large call may cover a small one.
+_NOTHING_FITS_WITHOUT = frozenset({"calls", "seconds"})
 
 
 class SubCallScheduler:
@@ -44,13 +55,14 @@ class SubCallScheduler:
         self._cache: ReplyCache = cache or NoReplyCache()
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="reply-cache")
-        self._desk = CacheDesk(self._cache, self._executor)
-        self._in_flight = InFlight()
+        self._cached_replies = CachedReplies(self._cache, self._executor)
+        self._single_flight = SingleFlight()
         self._settlements = Settlements()
-        self._models: dict[str, tuple[Lane, RetryBudget]] = {}
+        self._models: dict[str, SharedModel] = {}
         self._closing: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
+        self._loop.call_soon(note_generators)
         self._thread = threading.Thread(target=self._loop.run_forever, name="sub-calls", daemon=True)
         self._thread.start()
 
@@ -63,29 +75,28 @@ class SubCallScheduler:
         budget: Budget,
         run: Hashable | None = None,
     ) -> SubCalls:
-        """Sub-calls of one run. Budgets of a run's parts are bound with the same `run`: the model is shared by runs."""
+        """Bind sub-calls to one run. Budgets of a run's parts are bound with the same `run`: runs share the model."""
         with self._lock:
             if hasattr(chat, "aclose"):
                 self._closing[id(chat)] = chat
             if profile.name not in self._models:
-                lane = Lane(profile.parallel_calls, clock=self._clock, sleep=self._sleep)
-                self._models[profile.name] = (lane, RetryBudget())
-            lane, retries = self._models[profile.name]
-            lane.places = profile.parallel_calls
-        line = Line(
+                limit = RateLimit(profile.parallel_calls, clock=self._clock, sleep=self._sleep)
+                self._models[profile.name] = SharedModel(limit, RetryBudget())
+            model = self._models[profile.name]
+            model.rate_limit.places = profile.parallel_calls
+        client = ModelClient(
             chat=chat,
             profile=profile,
             tenant_id=tenant_id,
             budget=budget,
             run=object() if run is None else run,
-            lane=lane,
-            retries=retries,
+            model=model,
             settlements=self._settlements,
             clock=self._clock,
             sleep=self._sleep,
             jitter=self._jitter,
         )
-        return BoundSubCalls(self, line)
+        return _BoundSubCalls(self, client)
 
     def close(self) -> None:
         """Give up what is under way, and close the models' connections."""
@@ -107,7 +118,9 @@ class SubCallScheduler:
         await asyncio.gather(*closed, return_exceptions=True)  # what cannot be closed ends with the process
         await self._loop.shutdown_asyncgens()
 
-    def start(self, work: Coroutine[Any, Any, None], ended: Ended) -> Callable[[], None]:
+    def start(
+        self, work: Coroutine[Any, Any, None], ended: Callable[[BaseException | None], None]
+    ) -> Callable[[], None]:
         """Begin `work` on the loop and return what gives it up; `ended` gets what it raised, or None.
 
         Raises `RunCancelledError` when the scheduler is closed.
@@ -119,7 +132,8 @@ class SubCallScheduler:
             tasks[0].add_done_callback(lambda task: ended(_raised(task)))
 
         def give_up() -> None:
-            self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+            with suppress(RuntimeError):  # closed meanwhile, and all that was on it is over
+                self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
 
         if self._loop.is_closed():
             work.close()
@@ -128,31 +142,249 @@ class SubCallScheduler:
         return give_up
 
     def cached(self, tenant_id: str, keys: Sequence[str]) -> Mapping[str, StoredReply]:
-        """What is kept for these keys."""
+        """Read what is kept for these keys."""
         return read_cache(self._cache, tenant_id, set(keys))
 
-    async def reply(self, line: Line, key: str, call: SubCall, used: list[Usage]) -> SubReply:
-        """The reply to one call; `used` gets what was spent on it.
+    async def reply(
+        self,
+        client: ModelClient,
+        key: str,
+        call: SubCall,
+        used: list[Usage],
+        *,
+        urgent: bool = True,
+        show: Show | None = None,
+    ) -> SubReply:
+        """Return the reply to one call; `used` gets what was spent on it.
 
         It comes from an equal call under way, from the cache, where one may have come in since the batch began, or
-        from the model; then it is kept before anyone sees it, so that a killed process does not pay for it again.
+        from the model; then it is kept before anyone sees it, so that a killed process does not pay for it again. One
+        that was cut off is not kept: a cache has no room for saying so.
         """
-        journey = Journey(line, call)
+        request = Request(client, call, urgent=urgent, show=show)
 
         async def ask() -> SubReply:
-            if kept := await self._desk.look_up(line.tenant_id, key):
-                return kept_reply(kept)
+            if kept := await self._cached_replies.look_up(client.tenant_id, key):
+                return _kept_reply(kept)
             try:
-                reply = await journey.reply()
+                reply = await request.reply()
             finally:
-                used.append(journey.used)
-            usage = reply.usage
-            paid = StoredReply(key, reply.text, usage.calls, usage.prompt_tokens, usage.completion_tokens)
-            await self._desk.keep(line.tenant_id, paid)
+                used.append(request.used)
+            if not reply.cut_off:
+                usage = reply.usage
+                paid = StoredReply(key, reply.text, usage.calls, usage.prompt_tokens, usage.completion_tokens)
+                await self._cached_replies.keep(client.tenant_id, paid)
             return reply
 
-        reply, shared = await self._in_flight.reply(key, ask, is_own=lambda: journey.cut_short)
+        reply, shared = await self._single_flight.reply(key, ask, is_own=lambda: request.cut_short)
         return replace(reply, cached=True) if shared else reply
+
+
+class _BoundSubCalls:
+    """The port of sub-calls, for one run and one budget."""
+
+    def __init__(self, scheduler: SubCallScheduler, client: ModelClient) -> None:
+        self._scheduler = scheduler
+        self._client = client
+
+    def run(
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+    ) -> Sequence[SubReply | SubFailure]:
+        """Ask, as the port says; `finished` is called in the thread of `run`."""
+        require_wanted(cancelled)
+        batch = _Batch(self._scheduler, self._client, calls)
+        for item in batch.items(cancelled):
+            if isinstance(item, str):
+                batch.tell(item, finished)
+        batch.tell_rest(finished)
+        return batch.results()
+
+    def stream(
+        self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
+    ) -> Iterator[str | SubReply | SubFailure]:
+        """Ask, as the port says. Nothing is sent before the first item is asked for; closing gives the request up."""
+        require_wanted(cancelled)
+        batch = _Batch(self._scheduler, self._client, [call], streamed=True)
+        shown = False
+        with closing(batch.items(cancelled)) as items:
+            for item in items:
+                if isinstance(item, _Piece):
+                    shown = True
+                    yield item.text
+        (result,) = batch.results()
+        if isinstance(result, SubReply) and not shown:
+            yield result.text
+        yield result
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a streamed reply, among the keys of calls that have ended."""
+
+    text: str
+
+
+class _Batch:
+    """Calls that were made together, equal ones as one.
+
+    As many are on their way as the model takes twice over: some wait to be sent again, or to be kept. A single call is
+    one that somebody waits for, and goes before those of batches.
+    """
+
+    def __init__(
+        self, scheduler: SubCallScheduler, client: ModelClient, calls: Sequence[SubCall], *, streamed: bool = False
+    ) -> None:
+        self._scheduler = scheduler
+        self._client = client
+        self._calls = calls
+        self._urgent = len(calls) == 1
+        self._positions: defaultdict[str, list[int]] = defaultdict(list)
+        for position, call in enumerate(calls):
+            self._positions[reply_key(client.tenant_id, client.profile, call)].append(position)
+        kept = scheduler.cached(client.tenant_id, list(self._positions))
+        self._outcomes: dict[str, SubReply | SubFailure] = {key: _kept_reply(reply) for key, reply in kept.items()}
+        self._todo = [key for key in self._positions if key not in kept]
+        self._told: set[str] = set()
+        self._over = _failed(BudgetExhaustedError("The run's time is over."))
+        # The least that was refused for good, by the kind of token: as many or more need not be asked for again.
+        self._too_many: dict[str, tuple[int, SubFailure]] = {}
+        self._stopped = False
+        self._queue: SimpleQueue[str | _Piece | None] = SimpleQueue()
+        self._show: Show | None = (lambda text: self._queue.put(_Piece(text))) if streamed else None
+        self._raised: BaseException | None = None
+
+    def items(self, cancelled: Callable[[], bool]) -> Generator[str | _Piece, None, None]:
+        """Ask, and yield keys and pieces as they come; gives up when it is cancelled or closed."""
+        if not self._todo:
+            return
+        give_up = self._scheduler.start(self._run(), self._end)
+        looked = time.monotonic()
+        try:
+            while True:
+                try:
+                    item = self._queue.get(timeout=_POLL_SECONDS)
+                    if item is None:
+                        break
+                    yield item
+                except Empty:
+                    pass
+                if time.monotonic() - looked >= _POLL_SECONDS:
+                    looked = time.monotonic()
+                    require_wanted(cancelled)
+        except BaseException:
+            give_up()
+            self._wait_for_end()
+            raise
+        if self._raised is not None:
+            raise self._raised
+
+    def tell(self, key: str, finished: Finished) -> None:
+        """Tell a call's result at each of its positions; only the first of equal calls shows what was paid."""
+        self._told.add(key)
+        outcome = self._outcomes.get(key, self._over)
+        for position in self._positions[key]:
+            finished(position, outcome)
+            outcome = _repeated(outcome)
+
+    def tell_rest(self, finished: Finished) -> None:
+        """Tell what came out of the cache, or did not come about."""
+        for key in self._positions:
+            if key not in self._told:
+                self.tell(key, finished)
+
+    def results(self) -> list[SubReply | SubFailure]:
+        """One result for each call, in order."""
+        results: list[SubReply | SubFailure] = [self._over] * len(self._calls)
+        for key in self._positions:
+            self.tell(key, results.__setitem__)
+        return results
+
+    def _end(self, raised: BaseException | None) -> None:
+        self._raised = raised
+        self._queue.put(None)
+
+    def _wait_for_end(self) -> None:
+        deadline = time.monotonic() + _GRACE_SECONDS
+        with suppress(Empty):
+            while self._queue.get(timeout=max(0.0, deadline - time.monotonic())) is not None:
+                pass
+
+    async def _run(self) -> None:
+        ahead = iter(self._todo)
+        carriers = min(len(self._todo), 2 * self._client.profile.parallel_calls)
+        try:
+            async with asyncio.timeout(self._client.budget.remaining().seconds), asyncio.TaskGroup() as group:
+                for _ in range(carriers):
+                    group.create_task(self._carry(ahead))
+        except TimeoutError:
+            self._stopped = True
+
+    async def _carry(self, ahead: Iterator[str]) -> None:
+        for key in ahead:
+            if self._stopped:
+                return
+            await self._ask(key)
+            self._queue.put(key)
+
+    async def _ask(self, key: str) -> None:
+        used: list[Usage] = []
+        call = self._calls[self._positions[key][0]]
+        if refused := self._refused(call):
+            self._outcomes[key] = refused
+            return
+        try:
+            self._outcomes[key] = await self._scheduler.reply(
+                self._client, key, call, used, urgent=self._urgent, show=self._show
+            )
+        except asyncio.CancelledError:
+            self._outcomes[key] = replace(self._over, usage=_sum(used))
+            raise
+        except BudgetExhaustedError as error:
+            self._outcomes[key] = _failed(error, used)
+            if not error.may_fit_later:
+                self._remember(error, call)
+        except AnswerError as error:
+            self._outcomes[key] = _failed(error, used)
+        except Exception as error:
+            log.exception("a sub-call failed for a reason that is not foreseen", error=repr(error))
+            self._outcomes[key] = SubFailure("internal_error", "The sub-call failed inside Leadline.", _sum(used))
+
+    def _remember(self, error: BudgetExhaustedError, call: SubCall) -> None:
+        if error.resource in _NOTHING_FITS_WITHOUT:
+            self._stopped, self._over = True, _failed(error)
+        elif (tokens := _tokens(error.resource, call)) is not None:
+            known, _ = self._too_many.get(error.resource, (tokens, None))
+            self._too_many[error.resource] = (min(known, tokens), _failed(error))
+
+    def _refused(self, call: SubCall) -> SubFailure | None:
+        for resource, (least, failure) in self._too_many.items():
+            tokens = _tokens(resource, call)
+            if tokens is not None and tokens >= least:
+                return failure
+        return None
+
+
+def _tokens(resource: str, call: SubCall) -> int | None:
+    if resource == "completion_tokens":
+        return call.max_tokens
+    return prompt_tokens(call) if resource == "prompt_tokens" else None
+
+
+def _kept_reply(kept: StoredReply) -> SubReply:
+    """A reply out of the cache, with the usage of the call that paid."""
+    return SubReply(kept.text, Usage(kept.calls, kept.prompt_tokens, kept.completion_tokens), cached=True)
+
+
+def _repeated(outcome: SubReply | SubFailure) -> SubReply | SubFailure:
+    return replace(outcome, cached=True) if isinstance(outcome, SubReply) else replace(outcome, usage=Usage())
+
+
+def _failed(error: AnswerError, used: Iterable[Usage] = ()) -> SubFailure:
+    return SubFailure(error.code, error.detail, _sum(used), error)
+
+
+def _sum(used: Iterable[Usage]) -> Usage:
+    return sum(used, Usage())
 
 
 def _raised(task: asyncio.Task[None]) -> BaseException | None:

@@ -1,4 +1,4 @@
-"""What several calls do as one: an equal call that is under way already, and reading and writing the cache."""
+"""Equal calls under way as one, and the cache of replies as the event loop sees it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -15,8 +15,8 @@ from rlm.llm.port import SubReply
 log = structlog.get_logger(__name__)
 
 
-class InFlight:
-    """Calls under way by their key. Runs on one event loop."""
+class SingleFlight:
+    """Lets equal calls that are under way at the same time ask the model once. Runs on one event loop."""
 
     def __init__(self) -> None:
         self._leaders: dict[str, asyncio.Future[SubReply | LanguageModelError | None]] = {}
@@ -24,7 +24,7 @@ class InFlight:
     async def reply(
         self, key: str, ask: Callable[[], Awaitable[SubReply]], *, is_own: Callable[[], bool]
     ) -> tuple[SubReply, bool]:
-        """The reply, and whether another call has paid for it. Raises what `ask` raises.
+        """Return the reply, and whether another call has paid for it. Raises what `ask` raises.
 
         What the model did wrong is shared as well, unless `is_own` says that it would not have ended another call than
         this one. When the call that leads is given up, or its own budget ends, the next one asks for itself.
@@ -51,8 +51,8 @@ class InFlight:
             leading.set_result(outcome)
 
 
-class CacheDesk:
-    """The cache as seen from the event loop: a thread reads, and writes all that has come in meanwhile at a time."""
+class CachedReplies:
+    """Reads and writes the cache from the event loop: a thread writes all that has come in meanwhile at a time."""
 
     def __init__(self, cache: ReplyCache, executor: Executor) -> None:
         self._cache = cache
@@ -61,11 +61,12 @@ class CacheDesk:
         self._writing: asyncio.Task[None] | None = None
 
     async def look_up(self, tenant_id: str, key: str) -> StoredReply | None:
+        """The reply that is kept, or None."""
         loop = asyncio.get_running_loop()
         return (await loop.run_in_executor(self._executor, read_cache, self._cache, tenant_id, {key})).get(key)
 
     async def keep(self, tenant_id: str, reply: StoredReply) -> None:
-        """Returns when the reply is kept, or could not be."""
+        """Keep a reply; returns when it is kept, or could not be."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((tenant_id, reply, written))
         if self._writing is None:
@@ -94,7 +95,7 @@ class CacheDesk:
 
 
 def read_cache(cache: ReplyCache, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-    """What is kept for these keys; nothing when the cache cannot be read."""
+    """Read what is kept for these keys; nothing when the cache cannot be read."""
     try:
         return cache.get(tenant_id, keys)
     except Exception as error:  # noqa: BLE001 - without a cache everything works, and costs more

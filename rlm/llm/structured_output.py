@@ -18,7 +18,6 @@ from rlm.errors import LanguageModelOutputError, LanguageModelRefusedError
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile
 
-_THOUGHTS = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)\s*", re.DOTALL)
 _FENCED = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL)
 _STARTS = re.compile(r"[{\[]")
 _MAX_STARTS = 20
@@ -31,17 +30,30 @@ def canonical(schema: Mapping[str, Any]) -> str:
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
-def shaped(text: str, finish_reason: str, call: SubCall) -> str:
-    """The reply without what stands around it: as it is, or the JSON text that follows the call's schema.
+def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The request's member that asks for JSON of this schema; `strict` where OpenAI takes the schema as strict."""
+    return {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": _is_closed(schema)}}
 
-    Raises `LanguageModelOutputError` when it is empty, cut off, no JSON or not the schema's. JSON that is whole counts
-    even when the tokens ran out after it.
+
+def schema_in_words(schema: Mapping[str, Any]) -> str:
+    """For servers that do not keep to a schema by themselves."""
+    return f"Reply with JSON only, which follows this JSON schema:\n{canonical(schema)}"
+
+
+def shaped(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
+    """The reply without what stands around it: the text without thoughts, or the JSON that follows the call's schema.
+
+    Raises `LanguageModelOutputError` when it is empty, no JSON or not the schema's. Text that ran out of tokens is
+    good as far as it goes, and JSON that is whole counts even when the tokens ran out after it.
     """
     if finish_reason == "content_filter":
         raise LanguageModelRefusedError("The server's content filter stopped the reply.", hint="Leave that text out.")
-    text = _THOUGHTS.sub("", text)
     try:
-        return _free_text(text, finish_reason) if call.schema is None else _json_text(text, call.schema)
+        if call.schema is not None:
+            return _json_text(raw, text, call.schema)
+        if not text.strip():
+            raise LanguageModelOutputError("The reply was empty.")
+        return text
     except LanguageModelOutputError as error:
         if finish_reason != "length":
             raise
@@ -52,13 +64,13 @@ def shaped(text: str, finish_reason: str, call: SubCall) -> str:
 def asked_again(call: SubCall, error: LanguageModelOutputError, profile: ModelProfile) -> SubCall | None:
     """The call that may mend `error`: with more room, or saying what was wrong; None where neither would help.
 
-    What is said comes from the schema and never from the reply, which may hold a document's words.
+    What is said comes from the schema and never from the reply, which may hold a document's words. Text that was cut
+    off comes here only where all of it was thoughts, and gets all the room there is.
     """
-    if call.contexts:
-        return None
     if not error.cut_off:
         return replace(call, prompt=f"{call.prompt}\n\n{_AGAIN.format(reason=error.detail)}")
-    room = min(2 * call.max_tokens, profile.max_output_tokens)
+    most = profile.max_output_tokens
+    room = most if call.schema is None else min(2 * call.max_tokens, most)
     return replace(call, max_tokens=room) if room > call.max_tokens else None
 
 
@@ -67,18 +79,12 @@ def require_usable(schema: Mapping[str, Any]) -> None:
     _validator(canonical(schema))
 
 
-def _free_text(text: str, finish_reason: str) -> str:
-    if finish_reason == "length" or not text.strip():
-        raise LanguageModelOutputError("The reply was empty.")
-    return text
-
-
-def _json_text(text: str, schema: Mapping[str, Any]) -> str:
+def _json_text(raw: str, text: str, schema: Mapping[str, Any]) -> str:
     if not text.strip():
         raise LanguageModelOutputError("The reply was empty.")
     validator = _validator(canonical(schema))
     reason = ""
-    for candidate, value in _candidates(text):
+    for candidate, value in _candidates(raw, text):
         found = _violation(validator, value)
         if found is None:
             return candidate
@@ -95,9 +101,12 @@ def _violation(validator: Any, value: object) -> str | None:  # noqa: ANN401 - t
     return None if error is None else f"{'/'.join(map(str, error.schema_path))[:200]} is not kept"
 
 
-def _candidates(text: str) -> Iterator[tuple[str, object]]:
-    """Each JSON value that the reply may mean: all of it, what is fenced, and what begins at a bracket."""
-    for whole in (text, *_FENCED.findall(text)):
+def _candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
+    """Each JSON value that the reply may mean: all of it, what is fenced, and what begins at a bracket.
+
+    `raw` counts only where all of it is JSON: there may be drafts among thoughts.
+    """
+    for whole in (raw, text, *_FENCED.findall(text)):
         try:
             yield whole.strip(), _DECODER.decode(whole.strip())
         except (ValueError, RecursionError):
@@ -138,6 +147,19 @@ def _pattern(_: object, pattern: str, value: object, schema: object) -> Iterator
 
 
 _Validator: Any = extend(Draft202012Validator, {"pattern": _pattern})
+
+
+def _is_closed(schema: object) -> bool:
+    """True if every object in the schema requires all of its members and allows no other."""
+    if isinstance(schema, list):
+        return all(map(_is_closed, schema))
+    if not isinstance(schema, Mapping):
+        return True
+    if schema.get("type") == "object":
+        closed = schema.get("additionalProperties") is False
+        if not closed or set(schema.get("properties", ())) != set(schema.get("required", ())):
+            return False
+    return all(map(_is_closed, schema.values()))
 
 
 def _has_member(schema: object, name: str) -> bool:

@@ -1,90 +1,113 @@
 """Evidence as a run's code hands it in, and where in the documents it stands."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
-from rlm.answerability import weigh
+from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled, unless_cancelled
 from rlm.checking.quotes import QuotedText, Span, locate_exactly
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.loop.spans import OpenedSpans, parse_handle
+from rlm.loop.arguments import parse_handle
+from rlm.loop.read_log import ReadLog
 from rlm.sandbox.port import ToolError
-from rlm.verification import Located
 
-_MAX_EVIDENCE = 50
-_MAX_QUOTE_CHARS = 3_000
+MAX_EVIDENCE = 200
+MAX_QUOTE_CHARS = 3_000
+MAX_PASSAGE_CHARS = 12_000
+# A handle of so few characters is a quotation of its whole text, such as a line or a row.
+_QUOTED_WHOLE_CHARS = 400
+# What is shown of a document on either side of a citation.
 _AROUND_CHARS = 400
 _SPANS_LOOKED_AT = 200
 _DOCUMENT_CHARS = 2_000_000
-# Of all that a run has opened, for one quotation of which nobody says where it stands.
+# For one quotation of which nobody says where it stands, of all that a run has opened.
 _SEARCHED_CHARS = 20_000_000
-# Of one hand-in, for all its quotations that do not stand there letter by letter.
+# For all quotations of one hand-in that do not stand there letter by letter.
 _FOLDED_CHARS = 6_000_000
-HOW = 'evidence is a list of {"document": …, "start": …, "end": …, "quote": "words copied from it"}, or of quotes alone'
+
+HOW = (
+    "evidence is a list; each entry is a handle (a hit, a record), a handle with a quote "
+    '({"document": …, "start": …, "end": …, "quote": "words copied from it"}), or a quote alone'
+)
 
 
-class Evidence:
-    """Looks for what a run's code quotes, where it says that it stands, or in what the run has opened."""
+@dataclass(frozen=True)
+class Cited:
+    """An entry of evidence: its span, the passage around it, and the words that were quoted, empty for a long span."""
 
-    def __init__(
-        self, question: str, corpus: Corpus, opened: OpenedSpans, *, cancelled: Callable[[], bool] = not_cancelled
-    ) -> None:
-        self._question = question
+    span: Handle
+    passage: Passage
+    quote: str
+
+
+class QuoteNotFoundError(ToolError):
+    """A quote stands nowhere in what was looked through."""
+
+
+class EvidenceFinder:
+    """Finds what code quotes: where it says that it stands, or in what the run has opened."""
+
+    def __init__(self, corpus: Corpus, log: ReadLog, *, cancelled: Callable[[], bool] = not_cancelled) -> None:
+        """Finding takes a while: `RunCancelledError` ends it."""
         self._corpus = corpus
-        self._opened = opened
+        self._log = log
         self._cancelled = cancelled
         self._folded: dict[Handle, QuotedText] = {}
         self._cut_off = False
 
-    def located(self, evidence: object) -> tuple[Located, ...]:
-        """Where each quotation stands. Raises `ToolError` for a wrong shape, and for those that stand nowhere."""
+    def find(self, evidence: object) -> list[Cited | QuoteNotFoundError]:
+        """Each entry as it stands in the documents, or why it does not. Raises `ToolError` for a wrong shape."""
         if evidence is None:
-            return ()
+            return []
         if isinstance(evidence, str | Mapping):
             evidence = [evidence]
-        if not isinstance(evidence, list | tuple) or len(evidence) > _MAX_EVIDENCE:
-            raise ToolError(f"{HOW}; {_MAX_EVIDENCE} at most")
-        found, missing = [], []
-        self._folded, self._cut_off = {}, False
-        for each in evidence:
-            quote, span = self._find(each)
-            if span is None:
-                missing.append(quote)
-            else:
-                found.append(self._cited(span))
-        self._folded = {}
-        if missing:
-            where = (
-                "were not found in as much text as is looked at" if self._cut_off else "stand nowhere in what you read"
-            )
-            raise ToolError(
-                f"these quotes {where}: {[each[:120] for each in missing[:5]]}. "
-                "Copy the words exactly as read() returns them, and say where: document, start and end"
-            )
-        return tuple(found)
-
-    def _find(self, evidence: object) -> tuple[str, Handle | None]:
-        """The quotation, and where it stands."""
-        if isinstance(evidence, str):
-            _require_short(evidence)
-            return evidence, self._among(evidence, self._anywhere())
-        if not isinstance(evidence, Mapping):
+        if not isinstance(evidence, list | tuple):
             raise ToolError(HOW)
-        handle = parse_handle(evidence, self._corpus)
-        quote = evidence.get("quote", evidence.get("text"))
-        if quote is None:
-            if len(handle) > _MAX_QUOTE_CHARS:
-                raise ToolError(
-                    f'a handle of {len(handle):,} characters is no quotation: add the words to it as "quote"'
-                )
-            return self._corpus.text(handle), handle if len(handle) else None
-        if not isinstance(quote, str):
-            raise ToolError("a quote is a text")
-        _require_short(quote)
-        return quote, self._among(quote, self._around(handle))
+        if len(evidence) > MAX_EVIDENCE:
+            raise ToolError(f"evidence has {len(evidence):,} entries, and the limit is {MAX_EVIDENCE}")
+        self._folded, self._cut_off = {}, False
+        try:
+            return [self._find(each, number) for number, each in enumerate(evidence, start=1)]
+        finally:
+            self._folded = {}
+
+    def _find(self, entry: object, number: int) -> Cited | QuoteNotFoundError:
+        if isinstance(entry, str):
+            return self._quoted(entry, self._anywhere(), "what you read", number)
+        if not isinstance(entry, Mapping):
+            raise ToolError(HOW)
+        handle = parse_handle(entry, self._corpus)
+        quote = entry.get("quote")
+        if quote is not None:
+            return self._quoted(quote, self._around(handle), "its document", number)
+        if not 0 < len(handle) <= MAX_PASSAGE_CHARS:
+            raise ToolError(
+                f"evidence {number} is a handle of {len(handle):,} characters, and the limit is {MAX_PASSAGE_CHARS:,}: "
+                'make it smaller, or add the words that matter as "quote"'
+            )
+        if len(handle) <= _QUOTED_WHOLE_CHARS:
+            return self._cited(handle)
+        return Cited(handle, self._corpus.passage(handle), "")
+
+    def _quoted(
+        self, quote: object, spans: Iterator[Handle], looked_in: str, number: int
+    ) -> Cited | QuoteNotFoundError:
+        if not isinstance(quote, str) or not quote.strip():
+            raise ToolError(f"the quote of evidence {number} is a text that is not empty")
+        if len(quote) > MAX_QUOTE_CHARS:
+            raise ToolError(
+                f"the quote of evidence {number} has {len(quote):,} characters, and the limit is {MAX_QUOTE_CHARS:,}: "
+                "quote the sentences that say it"
+            )
+        span = self._among(quote, spans)
+        if span is not None:
+            return self._cited(span)
+        where = "was not found in as much text as is looked through" if self._cut_off else "stands nowhere"
+        return QuoteNotFoundError(f"the quote of evidence {number}, {quote[:120]!r}, {where} in {looked_in}")
 
     def _among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
-        """Where it stands as it is, or else but for how it is typed, which is looked for in so much text only."""
+        """Where the quote stands letter by letter, or else in another typography, for which less text is looked at."""
         places = list(dict.fromkeys(spans))
         for find in (self._exactly, self._folded_in):
             for span in unless_cancelled(places, self._cancelled):
@@ -97,7 +120,7 @@ class Evidence:
         return locate_exactly(quote, self._corpus.text(span))
 
     def _folded_in(self, quote: str, span: Handle) -> Span | None:
-        """Each text is folded once for all quotations of a hand-in, and so much of it in all."""
+        """Where it stands in a text that is folded once for all quotations of a hand-in."""
         if span not in self._folded:
             if sum(map(len, self._folded)) + len(span) > _FOLDED_CHARS:
                 self._cut_off = True
@@ -113,10 +136,9 @@ class Evidence:
             yield document
 
     def _anywhere(self) -> Iterator[Handle]:
-        yield from self._opened.latest_read(_SPANS_LOOKED_AT)
-        yield from self._opened.latest(_SPANS_LOOKED_AT)
+        yield from self._log.given(_SPANS_LOOKED_AT)
         room = _SEARCHED_CHARS
-        for span in self._opened.merged():
+        for span in self._log.opened():
             room -= len(span)
             if room < 0:
                 self._cut_off = True
@@ -125,16 +147,9 @@ class Evidence:
         if self._corpus.size.characters <= _DOCUMENT_CHARS:
             yield from (document.handle for document in self._corpus.documents)
 
-    def _cited(self, span: Handle) -> Located:
-        """With what stands around it, by which its support is judged."""
-        passage = self._corpus.passage(span, around=_AROUND_CHARS)
-        weighed = weigh(self._question, [passage])[0]
-        return Located(weighed, span.start - passage.start, span.end - passage.start)
-
-
-def _require_short(quote: str) -> None:
-    if len(quote) > _MAX_QUOTE_CHARS:
-        raise ToolError(
-            f"a quote has {len(quote):,} characters, and the limit is {_MAX_QUOTE_CHARS:,}: quote the sentences that "
-            "say it"
-        )
+    def _cited(self, span: Handle) -> Cited:
+        """A quotation with the text around it, unless the same words stand there before it."""
+        quote, around = self._corpus.text(span), self._corpus.passage(span, around=_AROUND_CHARS)
+        first = locate_exactly(quote, around.text)
+        is_first = first is not None and around.start + first[0] == span.start
+        return Cited(span, around if is_first else self._corpus.passage(span), quote)

@@ -1,114 +1,84 @@
-"""The recursive strategy: a root model programs its way through the corpus, and code checks what it hands in."""
+"""The recursive strategy: a root model programs its way through the corpus and hands in an answer."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 
-from rlm.answers import Answer, AnswerStatus, Result, Searched, SearchedDocument
-from rlm.cancelling import not_cancelled
-from rlm.composing import Composed, compose
-from rlm.events import Cell, Completed, Delta, Event, Working, complete
-from rlm.loop.loop import RecursiveRun, Workspace
-from rlm.loop.submitting import Submitted
-from rlm.loop.trajectory import Told, untold
-from rlm.requests import check_question
-from rlm.strategy import StageClock
-
-_KINDS: dict[type, str] = {bool: "label", int: "number", float: "number", str: "text", list: "list", dict: "table"}
+from rlm.answers import AnswerStatus, Draft, OfferedQuote
+from rlm.events import Cell, Delta, Drafted, Event, Working
+from rlm.loop.environment import Environment
+from rlm.loop.loop import RecursiveRun
+from rlm.loop.submit import Submission
+from rlm.strategy import Context
 
 
 class RecursiveStrategy:
-    """Answers by a run of the loop; `told` hears of every turn, those of child runs too."""
+    """Answers by a run of the loop in an environment that was made for the request."""
 
-    name = "recursive"
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
 
-    def __init__(self, workspace: Workspace, *, reasons: tuple[str, ...] = (), told: Told = untold) -> None:
-        self._workspace = workspace
-        self._reasons = reasons
-        self._told = told
+    def stream(self, context: Context) -> Iterator[Event]:
+        """Cells as they end, then the draft.
 
-    def answer(self, question: str) -> Answer:
-        """The answer that `stream` ends with."""
-        return complete(self.stream(question))
-
-    def stream(self, question: str, *, cancelled: Callable[[], bool] = not_cancelled) -> Iterator[Event]:
-        """Events as they happen. Raises `QuestionError` before the first, `SandboxUnavailableError`,
-        `RunCancelledError`, and what the model's server refuses, if nothing was found before."""
-        question = check_question(question)
-        clock = StageClock()
-        run = RecursiveRun(self._workspace, question, cancelled=cancelled, told=self._told)
+        Raises `SandboxUnavailableError`, `RunCancelledError`, and what the model's server refuses, if nothing was
+        found before.
+        """
+        run = RecursiveRun(self._environment, context.question)
         for turn in run.turns():
             yield Cell(turn)
-            yield Working("cells", turn.number, self._workspace.max_turns)
-        clock.lap("cells")
-        composed = _composed(run)
-        yield from map(Delta, composed.parts)
-        answer = self._answer(run, composed)
-        clock.lap("compose")
-        yield Completed(replace(answer, timings_ms=clock.laps()))
-
-    def _answer(self, run: RecursiveRun, composed: Composed) -> Answer:
-        found = run.answer
-        value = found.value if found is not None and not found.part else None
-        coverage = run.opened.coverage()
-        ended = (run.reason,) if run.reason and run.submissions.final is None else ()
-        failed = () if run.opened.judged_all else (f"{run.opened.missing}.",)
-        return Answer(
-            status=composed.status,
-            text=composed.text,
-            claims=composed.claims,
-            citations=composed.citations,
-            strategy=self.name,
-            model=self._workspace.profile.name,
-            searched=self._searched(run),
-            reasons=(
-                *self._reasons,
-                *ended,
-                *failed,
-                *(each.full for each in run.opened.remarks),
-                f"{coverage.sentence()}.",
-            ),
-            usage=run.usage,
-            coverage=coverage,
-            result=None if value is None else Result(_KINDS.get(type(value), "list"), value),
-            finished=composed.finished,
-        )
-
-    def _searched(self, run: RecursiveRun) -> Searched:
-        spans = run.opened.latest(100_000)
-        held: dict[str, int] = {}
-        for span in spans:
-            held[span.document_id] = held.get(span.document_id, 0) + 1
-        titles = {each.handle.document_id: each.title for each in self._workspace.corpus.documents}
-        documents = tuple(SearchedDocument(name, titles[name], count, count) for name, count in held.items())
-        return Searched(len(spans), len(spans), documents)
+            yield Working("cells", turn.number, self._environment.max_cells)
+        draft = _draft(run)
+        yield Delta(draft.text)
+        yield Drafted(draft)
 
 
-def _composed(run: RecursiveRun) -> Composed:
-    """The answer's text; without a submission it says why there is none, or that it is a draft."""
-    found = run.answer
-    finished = run.submissions.final is not None
-    if found is None or found.value is None:
-        return _without_answer(run, finished)
-    composed = _claims(found)
-    if found.computed and run.opened.remarks:
-        composed = replace(composed, parts=(*composed.parts, *(f" ({each.short})" for each in run.opened.remarks)))
-    if finished:
-        return composed
-    if found.part:
-        composed = replace(composed, parts=(f"Of a part of the question, “{found.part.strip()}”: ", *composed.parts))
-    note = f" (Not finished: {run.reason})" if run.reason else ""
-    return replace(composed, status=AnswerStatus.PARTIAL, parts=(*composed.parts, note), finished=False)
+def _draft(run: RecursiveRun) -> Draft:
+    """What was submitted, or the best draft, or a sentence that says why there is none."""
+    found, finished = run.answer, run.submissions.final is not None
+    coverage = run.log.coverage()
+    if found is None:
+        found = Submission(f"No answer was found before the run ended. {run.reason}".strip())
+    ended = () if finished else (run.reason,)
+    named = {number: each for number, each in enumerate(found.cited, start=1) if f"[{number}]" in found.text}
+    return Draft(
+        status=_status(run, found, finished=finished),
+        text=found.text,
+        evidence={number: each.passage for number, each in named.items()},
+        searched=run.log.sought(),
+        quotes=tuple(OfferedQuote(number, each.quote) for number, each in named.items() if each.quote),
+        computed=found.computed,
+        finished=finished,
+        reasons=(
+            *(each for each in ended if each),
+            *run.log.failures,
+            *run.log.remarks,
+            *found.remarks,
+            *([_computed(run, found)] if found.computed else []),
+            f"{coverage.sentence()}.",
+        ),
+        notes=_notes(run, finished=finished),
+        coverage=coverage,
+        result=found.result,
+    )
 
 
-def _claims(found: Submitted) -> Composed:
-    composed = compose(found.claims)
-    return replace(composed, parts=tuple(part.rstrip() if part.endswith(" ") else part for part in composed.parts))
+def _status(run: RecursiveRun, found: Submission, *, finished: bool) -> AnswerStatus:
+    if not finished or (found.computed and run.log.failures):
+        return AnswerStatus.PARTIAL
+    return AnswerStatus.ANSWERED if found.found else AnswerStatus.NOT_FOUND
 
 
-def _without_answer(run: RecursiveRun, finished: bool) -> Composed:
-    coverage = run.opened.coverage()
-    if finished:
-        parts = ("These documents do not answer the question. ", f"{coverage.sentence()}.")
-        return Composed(AnswerStatus.NOT_FOUND, parts, (), ())
-    parts = (f"No answer was found before the run ended. {run.reason} ".replace("  ", " "), f"{coverage.sentence()}.")
-    return Composed(AnswerStatus.PARTIAL, parts, (), (), finished=False)
+def _computed(run: RecursiveRun, found: Submission) -> str:
+    """What a value was computed from."""
+    log = run.log
+    said = f"Computed by code that went through {log.documents_searched:,} of {log.coverage().units:,} documents"
+    return f"{said}: {found.how.rstrip('.')}." if found.how else f"{said}."
+
+
+def _notes(run: RecursiveRun, *, finished: bool) -> tuple[str, ...]:
+    """For people: that the answer is a draft, or answers a part of the question."""
+    draft = run.answer
+    if finished or draft is None:
+        return ()
+    if draft.part:
+        return (f"The run ended before its answer was ready. This answers a part of it: “{draft.part.strip()}”",)
+    return ("The run ended before its answer was submitted; this is the draft that it had kept.",)

@@ -1,6 +1,6 @@
 """What a run did: its cells, what they printed, and the sub-calls that they made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rlm.cancelling import not_cancelled
@@ -65,15 +65,26 @@ class RecordedSubCalls:
     ) -> Sequence[SubReply | SubFailure]:
         results = self._inner.run(calls, cancelled=cancelled, finished=finished)
         for call, result in zip(calls, results, strict=True):
-            cached = isinstance(result, SubReply) and result.cached
-            self.usage += Usage() if cached else result.usage
-            if call.purpose == ROOT:
-                continue
-            self.count += 1
-            if len(self._made) < _KEPT_PER_TURN:
-                code = result.code if isinstance(result, SubFailure) else ""
-                self._made.append(SubCallMade(call.purpose, len(call.prompt), result.usage, cached, code))
+            self._record(call, result)
         return results
+
+    def stream(
+        self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
+    ) -> Iterator[str | SubReply | SubFailure]:
+        for piece in self._inner.stream(call, cancelled=cancelled):
+            if not isinstance(piece, str):
+                self._record(call, piece)
+            yield piece
+
+    def _record(self, call: SubCall, result: SubReply | SubFailure) -> None:
+        cached = isinstance(result, SubReply) and result.cached
+        self.usage += Usage() if cached else result.usage
+        if call.purpose == ROOT:
+            return
+        self.count += 1
+        if len(self._made) < _KEPT_PER_TURN:
+            code = result.code if isinstance(result, SubFailure) else ""
+            self._made.append(SubCallMade(call.purpose, len(call.prompt), result.usage, cached, code))
 
     def taken(self) -> tuple[int, tuple[SubCallMade, ...]]:
         """The calls since this was last asked."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from ingest.runs import Entry, RunState, Spent
 from retrieval.passages import Passage
-from rlm.answers import Answer, AnswerStatus
+from rlm.answers import Answer
 from rlm.errors import RunCancelledError
-from rlm.events import Delta, Event, Planned, Reading, Routed, Working
+from rlm.events import Checking, Condensed, Event, Planned, Reading, Routed, Working
 from rlm.llm.budgets import Limits
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.loop.trajectory import Turn
@@ -55,7 +55,7 @@ def call_entry(key: str, call: SubCall, result: SubReply | SubFailure, *, kind: 
     body: dict[str, Any] = {"purpose": call.purpose, "prompt": asked, "usage": asdict(result.usage)}
     cached = isinstance(result, SubReply) and result.cached
     if isinstance(result, SubReply):
-        body |= {"text": result.text, "cached": cached}
+        body |= {"text": result.text, "cached": cached, **({"cut_off": True} if result.cut_off else {})}
     else:
         body |= {"code": result.code, "detail": result.detail}
     used = paid(result)
@@ -99,7 +99,7 @@ def result_of(body: Mapping[str, Any]) -> SubReply | SubFailure:
     usage = Usage(**body["usage"])
     if "code" in body:
         return SubFailure(body["code"], body["detail"], usage)
-    return SubReply(body["text"], usage, body["cached"])
+    return SubReply(body["text"], usage, body["cached"], body.get("cut_off", False))
 
 
 def passages_entry(key: str, passages: Sequence[Passage]) -> Entry:
@@ -122,25 +122,22 @@ def event_entry(event: Event, occurrence: int) -> Entry | None:
             return Entry(f"reading:{content_hash(body)}:{occurrence}", "reading", body, progress=True)
         case Routed(strategy, reason, estimate):
             return Entry("routed", "routed", {"strategy": strategy, "reason": reason, "estimate": estimate})
-        case Planned(steps, by):
-            return Entry("planned", "planned", {"steps": list(steps), "by": by}, progress=True)
+        case Condensed(question):
+            return Entry("condensed", "condensed", {"question": question})
+        case Planned(steps, sql):
+            return Entry(f"planned:{occurrence}", "planned", {"steps": list(steps), "sql": sql}, progress=True)
+        case Checking(sentences):
+            return Entry("checking", "checking", {"sentences": sentences}, progress=True)
         case Working(step, done, total):
             body = {"step": step, "done": done, "total": total}
             return Entry(f"working:{content_hash(step)}:{done}", "working", body, progress=True)
-        case Delta(text):
-            return Entry(f"delta:{occurrence}", "delta", {"text": text})
         case _:
             return None
 
 
 def state_of(answer: Answer) -> RunState:
-    """How a run ends with this answer.
-
-    Partial where the answer is `partial` and was not finished, or comes from less than its scope; one that is `partial`
-    for a flagged claim alone is whole.
-    """
-    incomplete = not answer.finished or (answer.coverage is not None and not answer.coverage.complete)
-    return RunState.PARTIAL if incomplete and answer.status is AnswerStatus.PARTIAL else RunState.COMPLETED
+    """How a run ends with this answer: partial where a limit ended the work before it was done."""
+    return RunState.COMPLETED if answer.finished else RunState.PARTIAL
 
 
 def _shortened(text: str, most: int = _CELL_CHARS) -> str:

@@ -4,13 +4,13 @@ import hashlib
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ingest.catalog.active import ActiveDocument
+from ingest.catalog.records import ActiveDocument
 from ingest.faultpoints import reach
 from ingest.runs import Run
 from retrieval.passages import Passage
@@ -45,7 +45,7 @@ from rlm.runs.losses import Losses
 from rlm.runs.port import Log
 from rlm.runs.spending import Spending
 from rlm.runs.writer import LogWriter
-from rlm.strategy import Retriever
+from rlm.strategy import Search
 from rlm.usage import Usage
 
 # Failures that the same call would meet again; the code that saw one went on from it, and so it does again.
@@ -79,12 +79,12 @@ class DurableRun:
         digest = content_hash(turn.depth, turn.number, turn.code, turn.output, turn.error)
         self._writer.put(turn_entry(self.key("cell", digest), turn))
 
-    def retriever(self, inner: Retriever) -> Retriever:
-        def retrieve(question: str) -> Sequence[Passage]:
-            key = self.key("retrieved", content_hash(question))
+    def search(self, inner: Search) -> Search:
+        def search(query: str, top_k: int, also: Sequence[str] = ()) -> Sequence[Passage]:
+            key = self.key("retrieved", content_hash(query, top_k, list(also)))
             logged = self.logged([key]).get(key)
             if logged is None:
-                found = list(inner(question))
+                found = list(inner(query, top_k, also))
                 self._writer.put(passages_entry(key, found))
                 self._writer.flush()
                 return found
@@ -92,7 +92,7 @@ class DurableRun:
             gone = self._log.deleted({passage.version_id for passage in passages})
             return [passage for passage in passages if passage.version_id not in gone]
 
-        return retrieve
+        return search
 
     def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
         return self
@@ -210,6 +210,52 @@ class _DurableSubCalls:
                 if _is_away(each.failure):
                     finished(each.at, results[each.at])
         return [results[at] for at in range(len(calls))]
+
+    def stream(
+        self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
+    ) -> Iterator[str | SubReply | SubFailure]:
+        """Stream, as the port says. A logged reply is one piece; a new one is logged before its last item is yielded.
+
+        Raises `LanguageModelUnavailableError` as `run` does.
+        """
+        key = self._run.key("call", call_hash(call))
+        if (logged := self._run.logged([key]).get(key)) is not None:
+            result = result_of(logged)
+            self._charge(paid(result))
+            if isinstance(result, SubReply):
+                yield result.text
+            yield result
+            return
+        self._run.clock.go_on()
+        self._charge_rest()
+        shown = False
+        for item in self._inner.stream(call, cancelled=cancelled):
+            if isinstance(item, str):
+                shown = True
+                yield item
+            else:
+                yield from self._logged(key, call, item, cancelled, shown=shown)
+
+    def _logged(
+        self, key: str, call: SubCall, result: SubReply | SubFailure, cancelled: Callable[[], bool], *, shown: bool
+    ) -> Iterator[str | SubReply | SubFailure]:
+        """Log how a stream ended, and yield what that comes to; what was `shown` of it cannot be asked for again."""
+        self._run.put(key, call, result)
+        self._run.flush()
+        if not isinstance(result, SubFailure):
+            yield result
+            return
+        if shown and _is_away(result):
+            if not self._run.lost_often(key):
+                raise raised(result)
+            self._run.put(key, call, replace(result, usage=Usage()), for_good=True)
+            self._run.flush()
+            yield result
+            return
+        settled = self._settle([_Failed(0, key, call, result)], cancelled).get(0, result)
+        if isinstance(settled, SubReply):
+            yield settled.text
+        yield settled
 
     def _settle(
         self, failed: Sequence["_Failed"], cancelled: Callable[[], bool]

@@ -3,15 +3,15 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
-from ingest.catalog.active import ActiveDocument
+from ingest.catalog.records import ActiveDocument
 from ingest.runs import Entry
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCalls
 from rlm.llm.prices import Price
 from rlm.loop.trajectory import Turn
-from rlm.prompts import new_nonce
-from rlm.strategy import Retriever
+from rlm.strategy import Search
+from rlm.untrusted import new_nonce
 from rlm.usage import Usage
 
 
@@ -48,7 +48,7 @@ class Durability(Protocol):
         failure that a strategy could go on from.
         """
 
-    def retriever(self, inner: Retriever) -> Retriever: ...
+    def search(self, inner: Search) -> Search: ...
 
     def turn(self, turn: Turn) -> None:
         """What a root model's cell came to, of the run or of a part of it."""
@@ -60,7 +60,7 @@ class Durability(Protocol):
         """What may be spent: the limits, less what earlier attempts spent in vain and the time they took."""
 
     def nonce(self) -> str:
-        """As `rlm.prompts.new_nonce`, but the n-th is the same in each attempt, so that prompts are too."""
+        """As `rlm.untrusted.new_nonce`, but the n-th is the same in each attempt, so that prompts are too."""
 
 
 class Once:
@@ -72,7 +72,7 @@ class Once:
     def turn(self, turn: Turn) -> None:
         return None
 
-    def retriever(self, inner: Retriever) -> Retriever:
+    def search(self, inner: Search) -> Search:
         return inner
 
     def documents(self, inner: ActiveDocuments) -> ActiveDocuments:

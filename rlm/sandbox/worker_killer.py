@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from rlm.cancelling import not_cancelled
+
 _LOOK_SECONDS = 0.1
 
 

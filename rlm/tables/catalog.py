@@ -85,6 +85,11 @@ class TablesInScope:
     tables: tuple[TableInScope, ...]
     samples: Mapping[str, Sequence[Sequence[object]]]
 
+    @property
+    def has_records(self) -> bool:
+        """True if any table comes from a file, and not from the list of documents and sections."""
+        return any(table.kind is Kind.RECORDS for table in self.tables)
+
     def named(self, name: str) -> TableInScope | None:
         """The table with this name, in capitals or not, as SQL has it."""
         return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)

@@ -121,7 +121,7 @@ def test_searchable_queues_the_embedding_and_embedding_ends_ready(catalog: Catal
     version = catalog.document("ann", document.id).version
     assert (version.state, version.tokens, version.chunks_embedded) == (VersionState.READY, 12, 2)
     assert [each.tokens for each in catalog.active_documents("ann")] == [12]
-    assert jobs.waiting() == {}
+    assert jobs.unfinished() == {}
 
 
 def test_attempts_end_after_the_limit(catalog: Catalog, jobs: Jobs, engine: Engine) -> None:

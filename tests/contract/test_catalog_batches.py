@@ -157,7 +157,7 @@ def test_cancelling_stops_what_is_not_ready_in_one_step_and_keeps_what_is(
         jobs.progress(running, VersionState.CHUNKING)
     assert [job.document_id for job in jobs.claim(JobKind.INGEST, limit=10)] == [other.id]
     assert jobs.claim(JobKind.EMBED, limit=10) == []
-    assert jobs.waiting()[JobKind.COLLECT] == 3
+    assert jobs.unfinished()[JobKind.COLLECT] == 3
     assert catalog.document("ann", ids[1]).active_version_id is None
     assert batches.cancel("ann", batch.id) == seen
     with pytest.raises(BatchStateError, match="cancelled"):

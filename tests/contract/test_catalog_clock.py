@@ -8,8 +8,7 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.clock import now
-from ingest.catalog.database import open_database
+from ingest.catalog.database import now, open_database
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.tables import jobs as job_rows
 from ingest.catalog.tables import turns

@@ -30,7 +30,7 @@ def test_a_deletion_leaves_a_receipt_that_can_be_read_again(catalog: Catalog, jo
     remove_all(catalog, deleted)
     receipt = catalog.deletion("ann", document.id)
     assert receipt == Deletion(deleted.receipt.id, document.id, 1, 2, 10, deleted.receipt.deleted_at, collected=True)
-    assert (jobs.waiting(), catalog.hidden_versions("ann")) == ({}, [])
+    assert (jobs.unfinished(), catalog.hidden_versions("ann")) == ({}, [])
 
 
 def test_deleting_again_gives_the_same_receipt_and_removes_nothing(catalog: Catalog) -> None:

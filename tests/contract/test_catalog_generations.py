@@ -1,10 +1,10 @@
-"""Generations of the index in the catalog: one is active, and nothing is counted as written to one that was left."""
+"""Generations of the index in the catalog: one is active, and writes to one that was left do not count."""
 
 import pytest
 from sqlalchemy import Engine
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.generations import Generations
+from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.documents import EmbedReport, Failure, Job, JobKind, VersionState
 from ingest.errors import GenerationChangedError, GenerationStateError, LeaseLostError
@@ -15,8 +15,8 @@ OLD, NEW = ("old/8", "words", 8), ("new/16", "words", 16)
 
 
 @pytest.fixture
-def generations(engine: Engine) -> Generations:
-    made = Generations(engine)
+def generations(engine: Engine) -> GenerationRecords:
+    made = GenerationRecords(engine)
     made.ensure_first(*OLD)
     return made
 
@@ -29,7 +29,7 @@ def ready(catalog: Catalog, jobs: Jobs, content: str) -> str:
     return job.version_id
 
 
-def put_in(generations: Generations, jobs: Jobs) -> list[str]:
+def put_in(generations: GenerationRecords, jobs: Jobs) -> list[str]:
     """Say of every version that is missing that it is in the generation being built."""
     generations.queue_missing()
     done: list[str] = []
@@ -40,11 +40,11 @@ def put_in(generations: Generations, jobs: Jobs) -> list[str]:
     return done
 
 
-def states(generations: Generations) -> dict[int, str]:
+def states(generations: GenerationRecords) -> dict[int, str]:
     return {generation.id: generation.state.value for generation in generations.all()}
 
 
-def test_the_first_generation_is_recorded_once(generations: Generations) -> None:
+def test_the_first_generation_is_recorded_once(generations: GenerationRecords) -> None:
     first = generations.ensure_first(*NEW)
     assert (first.id, first.encoder, first.dimension, first.state) == (1, "old/8", 8, GenerationState.ACTIVE)
     assert generations.all() == [first] == generations.live()
@@ -52,13 +52,13 @@ def test_the_first_generation_is_recorded_once(generations: Generations) -> None
 
 
 def test_many_processes_that_start_at_once_record_one(engine: Engine) -> None:
-    ends = at_once(*[lambda: Generations(engine).ensure_first(*OLD)] * 4)
+    ends = at_once(*[lambda: GenerationRecords(engine).ensure_first(*OLD)] * 4)
     assert all(isinstance(end, Generation) and end.id == 1 for end in ends)
-    assert len(Generations(engine).all()) == 1
+    assert len(GenerationRecords(engine).all()) == 1
 
 
 def test_a_generation_is_built_from_what_belongs_into_an_index(
-    catalog: Catalog, jobs: Jobs, generations: Generations
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     whole = ready(catalog, jobs, "a")
     arrive(catalog, "b")
@@ -80,14 +80,14 @@ def test_a_generation_is_built_from_what_belongs_into_an_index(
 
 
 def test_without_a_generation_to_build_there_is_nothing_to_claim(
-    catalog: Catalog, jobs: Jobs, generations: Generations
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     ready(catalog, jobs, "a")
     assert generations.queue_missing() == 0
     assert jobs.claim(JobKind.REEMBED) == []
 
 
-def test_beginning_again_goes_on_and_another_is_refused_with_the_next_step(generations: Generations) -> None:
+def test_beginning_again_goes_on_and_another_is_refused_with_the_next_step(generations: GenerationRecords) -> None:
     begun = generations.begin(*NEW)
     assert generations.begin(*NEW) == begun
     with pytest.raises(GenerationStateError, match=r"Generation 2 .*being built.*discard --unfinished"):
@@ -95,7 +95,7 @@ def test_beginning_again_goes_on_and_another_is_refused_with_the_next_step(gener
 
 
 def test_a_switch_waits_for_the_rest_and_says_how_much_that_is(
-    catalog: Catalog, jobs: Jobs, generations: Generations
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     for content in "abcd":
         ready(catalog, jobs, content)
@@ -110,10 +110,12 @@ def test_a_switch_waits_for_the_rest_and_says_how_much_that_is(
     assert generations.activate(2).state is GenerationState.ACTIVE
     assert generations.activate(2).id == 2
     assert states(generations) == {1: "previous", 2: "active"}
-    assert jobs.waiting() == {}
+    assert jobs.unfinished() == {}
 
 
-def test_a_document_that_came_meanwhile_is_waited_for(catalog: Catalog, jobs: Jobs, generations: Generations) -> None:
+def test_a_document_that_came_meanwhile_is_waited_for(
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords
+) -> None:
     ready(catalog, jobs, "a")
     generations.begin(*NEW)
     put_in(generations, jobs)
@@ -124,7 +126,7 @@ def test_a_document_that_came_meanwhile_is_waited_for(catalog: Catalog, jobs: Jo
 
 
 def test_what_was_written_to_the_generation_that_was_left_does_not_count(
-    catalog: Catalog, jobs: Jobs, generations: Generations
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     arrive(catalog, "a")
     arrive(catalog, "b")
@@ -149,7 +151,7 @@ def test_what_was_written_to_the_generation_that_was_left_does_not_count(
 
 
 def test_a_builder_of_a_generation_that_was_switched_or_discarded_cannot_commit(
-    catalog: Catalog, jobs: Jobs, generations: Generations
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     ready(catalog, jobs, "a")
     generations.begin(*NEW)
@@ -168,7 +170,7 @@ def test_a_builder_of_a_generation_that_was_switched_or_discarded_cannot_commit(
 
 
 def test_the_way_back_lacks_what_came_since_and_nothing_else(
-    catalog: Catalog, jobs: Jobs, generations: Generations
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     ready(catalog, jobs, "a")
     arrive(catalog, "b")
@@ -186,7 +188,7 @@ def test_the_way_back_lacks_what_came_since_and_nothing_else(
 
 
 def test_a_deletion_ends_what_is_put_into_a_generation_and_is_not_waited_for(
-    catalog: Catalog, jobs: Jobs, generations: Generations, engine: Engine
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords, engine: Engine
 ) -> None:
     document = arrive(catalog, "a")
     searchable(jobs)
@@ -206,7 +208,7 @@ def test_a_deletion_ends_what_is_put_into_a_generation_and_is_not_waited_for(
 
 
 def test_what_cannot_be_put_in_fails_alone_and_is_tried_again_when_asked(
-    catalog: Catalog, jobs: Jobs, generations: Generations, engine: Engine
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords, engine: Engine
 ) -> None:
     version = ready(catalog, jobs, "a")
     generations.begin(*NEW)
@@ -217,7 +219,7 @@ def test_what_cannot_be_put_in_fails_alone_and_is_tried_again_when_asked(
         jobs.recover(all_running=False)
     assert catalog.version(version).state is VersionState.READY
     progress = generations.progress()
-    assert (progress.failed, progress.whole, jobs.waiting()) == (1, False, {})
+    assert (progress.failed, progress.whole, jobs.unfinished()) == (1, False, {})
     ((document, failure),) = generations.failures()
     assert (document, failure.code) == (catalog.version(version).document_id, "worker_lost")
     assert generations.retry_failed() == 1
@@ -227,7 +229,7 @@ def test_what_cannot_be_put_in_fails_alone_and_is_tried_again_when_asked(
     assert generations.failures() == [(document, Failure("text_lost", "gone"))]
 
 
-def test_what_the_index_has_lost_is_put_in_again(catalog: Catalog, jobs: Jobs, generations: Generations) -> None:
+def test_what_the_index_has_lost_is_put_in_again(catalog: Catalog, jobs: Jobs, generations: GenerationRecords) -> None:
     version = ready(catalog, jobs, "a")
     generations.begin(*NEW)
     put_in(generations, jobs)
@@ -237,7 +239,7 @@ def test_what_the_index_has_lost_is_put_in_again(catalog: Catalog, jobs: Jobs, g
 
 
 def test_discarding_removes_the_one_that_is_kept_and_then_nothing(
-    catalog: Catalog, jobs: Jobs, generations: Generations
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     ready(catalog, jobs, "a")
     generations.begin(*NEW)
@@ -254,7 +256,7 @@ def test_discarding_removes_the_one_that_is_kept_and_then_nothing(
 
 
 def test_strangers_belong_into_no_index_and_are_not_on_their_way(
-    catalog: Catalog, jobs: Jobs, generations: Generations
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     whole = ready(catalog, jobs, "a")
     arrive(catalog, "b")
@@ -267,7 +269,7 @@ def test_strangers_belong_into_no_index_and_are_not_on_their_way(
 
 @pytest.mark.parametrize("round_", range(4))
 def test_a_commit_and_a_switch_at_once_leave_nothing_that_is_not_in_the_active_generation(
-    catalog: Catalog, jobs: Jobs, generations: Generations, round_: int
+    catalog: Catalog, jobs: Jobs, generations: GenerationRecords, round_: int
 ) -> None:
     put: dict[int, set[str]] = {1: set(), 2: set()}
     put[1].add(ready(catalog, jobs, "a"))

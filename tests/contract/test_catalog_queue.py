@@ -259,13 +259,13 @@ def test_of_jobs_that_end_together_those_that_were_lost_change_nothing(
 def test_the_oldest_unfinished_job_says_since_when_something_waits(
     catalog: Catalog, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert jobs.waiting_since(JobKind.INGEST) is None
+    assert jobs.unfinished_since(JobKind.INGEST) is None
     for now in (100.0, 200.0):
         monkeypatch.setattr("time.time", lambda now=now: now)
         upload(catalog, "ann", 1)
-    assert jobs.waiting_since(JobKind.INGEST) == 100.0
+    assert jobs.unfinished_since(JobKind.INGEST) == 100.0
     (oldest,) = jobs.claim(JobKind.INGEST)
-    assert jobs.waiting_since(JobKind.INGEST) == 100.0
+    assert jobs.unfinished_since(JobKind.INGEST) == 100.0
     finish(jobs, oldest)
-    assert jobs.waiting_since(JobKind.INGEST) == 200.0
-    assert jobs.waiting_since(JobKind.COLLECT) is None
+    assert jobs.unfinished_since(JobKind.INGEST) == 200.0
+    assert jobs.unfinished_since(JobKind.COLLECT) is None

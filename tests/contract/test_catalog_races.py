@@ -15,6 +15,8 @@ from ingest.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.catalogs import accept, arrive, at_once, finish_ingest
 from tests.support.postgres import disposed
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 15
 
 

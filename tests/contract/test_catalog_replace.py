@@ -84,8 +84,8 @@ def test_what_is_replaced_is_collected_but_not_under_its_readers(catalog: Catalo
     searchable(jobs)
     embedded(jobs)
     assert jobs.claim(JobKind.COLLECT) == []
-    assert jobs.waiting() == {JobKind.COLLECT: 1}
-    leaving = catalog.leaving(document.version.id)
+    assert jobs.unfinished() == {JobKind.COLLECT: 1}
+    leaving = catalog.removable(document.version.id)
     assert leaving is not None
     assert leaving.state is VersionState.RETIRED
 
@@ -153,7 +153,7 @@ def test_a_second_replacement_takes_the_place_of_the_first(catalog: Catalog, job
     assert catalog.version(first).state is VersionState.CANCELLED
     assert jobs.finish_embed([EmbedReport(embed, 1, chunks_indexed=2)]) == [embed]
     assert shown(catalog, old, first, second) == [old]
-    leaving = catalog.leaving(first)
+    leaving = catalog.removable(first)
     assert leaving is not None
     searchable(jobs)
     embedded(jobs)
@@ -272,7 +272,7 @@ def test_a_swap_that_meets_a_second_replacement_and_a_cancel_leaves_one_version_
         assert after.active_version_id == active
         # A version that is neither active nor the latest is gone for good.
         gone = set(known) - {active, after.version.id}
-        assert all(catalog.leaving(version) is not None for version in gone)
+        assert all(catalog.removable(version) is not None for version in gone)
         for ingest in jobs.claim(JobKind.INGEST, limit=5):
             jobs.fail(ingest, REASON)
         assert jobs.claim(JobKind.EMBED, limit=5) == []

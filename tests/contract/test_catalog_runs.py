@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.deletions import Leftovers
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
-from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import jobs as job_rows
@@ -84,7 +84,7 @@ def test_a_run_goes_from_queued_to_its_answer(runs: Runs, jobs: Jobs, log: RunLo
     )
     assert [event.sequence for event in runs.events("ann", run.id)] == [1, 2, 3, 4]
     assert kinds(runs, job) == ["start", "reading", "call", "end"]
-    assert jobs.waiting() == {}
+    assert jobs.unfinished() == {}
 
 
 @pytest.mark.parametrize("character", ["a", "Ж", "鯨", "🐋", "\ud800", "\0", '"'])
@@ -153,9 +153,9 @@ def test_a_run_is_about_the_versions_that_were_active_when_it_began(
 
 
 def test_a_run_keeps_how_it_was_asked_for(runs: Runs) -> None:
-    asked = RunRequest("ann", "How many?", strategy="exhaustive", limits={"calls": 7}, every_record=True)
+    asked = RunRequest("ann", "How many?", strategy="table", limits={"calls": 7}, every_record=True)
     run = runs.create(asked)[0]
-    assert (run.strategy, run.limits, run.every_record) == ("exhaustive", {"calls": 7}, True)
+    assert (run.strategy, run.limits, run.every_record) == ("table", {"calls": 7}, True)
     assert runs.create(RunRequest("ann", "How many?"))[0].every_record is False
 
 
@@ -172,10 +172,10 @@ def test_a_replaced_version_is_kept_until_the_runs_that_read_it_have_ended(
     embedded(jobs)
     assert catalog.document("ann", document.id).active_version_id != old
     with pytest.raises(VersionInUseError):
-        catalog.leaving(old)
+        catalog.removable(old)
     assert Leftovers(engine).unused_versions({old}) == set()
     log.finish(job, RunState.COMPLETED, {}, seconds=1.0)
-    assert catalog.leaving(old) is not None
+    assert catalog.removable(old) is not None
     assert Leftovers(engine).unused_versions({old}) == {old}
 
 
@@ -184,7 +184,7 @@ def test_a_deleted_version_goes_whoever_reads_it(runs: Runs, jobs: Jobs, log: Ru
     searchable(jobs)
     begun(runs, jobs, log)
     catalog.delete("ann", document.id)
-    assert catalog.leaving(document.version.id) is not None
+    assert catalog.removable(document.version.id) is not None
 
 
 @pytest.mark.parametrize("running", [False, True])
@@ -408,7 +408,7 @@ def test_the_same_key_is_the_same_run_and_another_tenants_is_not(runs: Runs) -> 
         {"question": "How?"},
         {"collections": ("default",)},
         {"documents": ("d",)},
-        {"strategy": "exhaustive"},
+        {"strategy": "table"},
         {"limits": {"calls": 7}},
         {"limits": {}},
         {"every_record": True},

@@ -73,8 +73,8 @@ def test_the_same_bytes_as_a_cancelled_documents_start_over_with_nothing_of_the_
     assert (again.document.version.state, again.document.version.blob_key) == (VersionState.ACCEPTED, "blob-2")
     assert searchable(jobs).version_id == again.document.version.id
     assert list(catalog.visible("ann", [first.version.id, again.document.version.id])) == [again.document.version.id]
-    assert catalog.leaving(first.version.id) is not None
-    assert catalog.leaving(again.document.version.id) is None
+    assert catalog.removable(first.version.id) is not None
+    assert catalog.removable(again.document.version.id) is None
 
 
 def test_uploading_a_failed_document_again_tries_it_again(catalog: Catalog, jobs: Jobs) -> None:
@@ -86,7 +86,7 @@ def test_uploading_a_failed_document_again_tries_it_again(catalog: Catalog, jobs
     (retried,) = jobs.claim(JobKind.INGEST)
     assert (retried.version_id, retried.attempt) == (again.document.version.id, 1)
     assert catalog.document("ann", document.id).version.failure is None
-    gone = catalog.leaving(document.version.id)
+    gone = catalog.removable(document.version.id)
     assert gone is not None
     assert gone.state is VersionState.RETIRED
 
@@ -116,7 +116,7 @@ def test_a_version_being_searched_whose_embedding_fails_is_still_searched(catalo
     (embed,) = jobs.claim(JobKind.EMBED)
     jobs.fail(embed, REASON)
     assert list(catalog.visible("ann", [document.version.id])) == [document.version.id]
-    assert catalog.leaving(document.version.id) is None
+    assert catalog.removable(document.version.id) is None
     assert jobs.claim(JobKind.COLLECT) == []
 
 
@@ -160,12 +160,12 @@ def test_a_document_cancelled_while_its_ingest_ends_is_cancelled_or_searchable(c
 
 def test_what_is_in_use_is_never_to_be_removed(catalog: Catalog, jobs: Jobs) -> None:
     version = arrive(catalog).version.id
-    assert catalog.leaving(version) is None
+    assert catalog.removable(version) is None
     (job,) = jobs.claim(JobKind.INGEST)
     for state in (VersionState.PARSING, VersionState.CHUNKING, VersionState.INDEXING):
         jobs.progress(job, state)
-        assert catalog.leaving(version) is None
+        assert catalog.removable(version) is None
     finish_ingest(jobs, job, chunks=1)
-    assert catalog.leaving(version) is None
+    assert catalog.removable(version) is None
     embedded(jobs)
-    assert catalog.leaving(version) is None
+    assert catalog.removable(version) is None

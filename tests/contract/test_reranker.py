@@ -33,7 +33,16 @@ def served() -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture(scope="module", params=["shared words", "late interaction", "cross-encoder", "/rerank", "/score"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "shared words",
+        "late interaction",
+        pytest.param("cross-encoder", marks=pytest.mark.torch),
+        "/rerank",
+        "/score",
+    ],
+)
 def reranker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reranker]:
     made: Reranker = OverlapReranker()
     if request.param == "late interaction":
@@ -49,7 +58,6 @@ def reranker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def cross_encoder(folder: Path) -> Reranker:
-    pytest.importorskip("sentence_transformers", reason="pip install 'leadline[sentence-transformers]' to test it")
     from tests.support.cross_encoders import tiny_cross_encoder
 
     choice = parse_reranker(f"cross-encoder {tiny_cross_encoder(folder)}")

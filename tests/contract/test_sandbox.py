@@ -17,13 +17,14 @@ from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
 from rlm.sandbox.limits import SandboxLimits
 from rlm.sandbox.port import Sandbox, Session, Tool, ToolError
+from tests.support.requirements import SANDBOX_FORMS
 
 LIMITS = SandboxLimits(
     memory_bytes=64 * 1024**2, cell_seconds=1.0, grace_seconds=0.3, calls=500, output_chars=1_000, error_chars=1_000
 )
 
 
-@pytest.fixture(params=list(SandboxForm))
+@pytest.fixture(params=SANDBOX_FORMS)
 def form(request: pytest.FixtureRequest) -> SandboxForm:
     return SandboxForm(request.param)
 
@@ -299,6 +300,7 @@ def test_the_environment_of_the_worker_is_empty(
     assert os.environ["LEADLINE_CANARY"] == "7f3a91"
 
 
+@pytest.mark.needs_program("bwrap")
 def test_the_kernel_limits_the_processes_of_the_isolated_worker() -> None:
     sandbox, before = build_sandbox(SandboxForm.BUBBLEWRAP, LIMITS), _workers()
     session = sandbox.open({})

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # nDCG@10. Published for SciFact: BM25 0.679 to 0.692, all-MiniLM-L6-v2 0.645 to 0.647, fused 0.715 to 0.732; hybrid
 # search measures 0.745 to 0.748, in different indexes of the same texts. The others' are our own, less 0.01.
 FLOORS: Mapping[str, Mapping[str, float]] = {

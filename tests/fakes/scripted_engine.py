@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 
 from rlm.errors import LanguageModelError
-from rlm.llm.local.generation import Emit, Event, GenerationRequest, LikelihoodRequest
+from rlm.llm.local.generation import Emit, Event, GenerationRequest
 
 
 class ScriptedTicket:
@@ -23,11 +23,11 @@ class ScriptedEngine:
     def __init__(self, events: Sequence[Event] = (), *, refusal: LanguageModelError | None = None) -> None:
         self._events = events
         self._refusal = refusal
-        self.requests: list[GenerationRequest | LikelihoodRequest] = []
+        self.requests: list[GenerationRequest] = []
         self.tickets: list[ScriptedTicket] = []
         self.asked = threading.Event()
 
-    def submit(self, request: GenerationRequest | LikelihoodRequest, emit: Emit) -> ScriptedTicket:
+    def submit(self, request: GenerationRequest, emit: Emit) -> ScriptedTicket:
         if self._refusal is not None:
             raise self._refusal
         ticket = ScriptedTicket()

@@ -1,6 +1,6 @@
 """Sub-calls of a run whose root model says what a test wrote for it, and whose sub-models follow a rule."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
@@ -34,6 +34,14 @@ class ScriptedRoot:
         if cancelled():
             raise RunCancelledError("The run was cancelled.")
         return [self._root(call) if call.purpose == "root" else self._below(call) for call in calls]
+
+    def stream(
+        self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
+    ) -> Iterator[str | SubReply | SubFailure]:
+        (reply,) = self.run([call], cancelled=cancelled)
+        if isinstance(reply, SubReply):
+            yield reply.text
+        yield reply
 
     def _root(self, call: SubCall) -> SubReply | SubFailure:
         self.instructions.append(call.system)

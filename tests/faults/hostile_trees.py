@@ -32,7 +32,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from tests.fakes.callable_chat import whole
 
-PROFILE = ModelProfile("hostile", 4_000, 64, parallel_calls=8, hedge_after_medians=1.5)
+PROFILE = ModelProfile("hostile", 4_000, 64, parallel_calls=8)
 _SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 _MOST_ACTIONS = 25
 _MOST_TRIES = 60
@@ -98,7 +98,7 @@ class MeteredChat(BaseChatModel):
         self, messages: list[BaseMessage], kwargs: dict[str, Any], *, streamed: bool
     ) -> ChatGenerationChunk:
         system, prompt = (str(message.content) for message in messages)
-        most = prompt_tokens(SubCall(system, prompt, 0), PROFILE), int(kwargs["max_tokens"])
+        most = prompt_tokens(SubCall(system, prompt, 0)), int(kwargs["max_tokens"])
         # Who gives up before the count arrives is counted in full by the budget, and so here.
         used = most[0], 0 if streamed else most[1]
         self.meter.arrive(*most)

@@ -134,7 +134,7 @@ def run_once(cluster: Cluster, point: str, seed: int) -> Run:
         )
     violations += list(truth.violations(scenario.texts, scenario.accepted, scenario.deleted))
     if not cluster.settled():
-        violations.append(f"not settled within {RECOVERY_SECONDS:.0f} s: {cluster.jobs.waiting()}")
+        violations.append(f"not settled within {RECOVERY_SECONDS:.0f} s: {cluster.jobs.unfinished()}")
     return Run(point, seed, victim, time.monotonic() - start, tuple(violations))
 
 

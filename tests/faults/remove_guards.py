@@ -32,13 +32,13 @@ GUARDS = (
     Guard(
         "fence",
         "ingest/catalog/jobs.py",
-        '.where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")\n            .values',
-        '.where(jobs.c.id == job.id, jobs.c.state == "running")\n            .values',
+        '.where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")\n        .values',
+        '.where(jobs.c.id == job.id, jobs.c.state == "running")\n        .values',
         "tests/contract/test_catalog.py::test_a_worker_whose_lease_was_taken_cannot_commit_anything",
     ),
     Guard(
         "staging",
-        "ingest/catalog/replacements.py",
+        "ingest/catalog/versions.py",
         "if not staged:",
         "if True:",
         "tests/contract/test_catalog_replace.py"
@@ -46,8 +46,8 @@ GUARDS = (
     ),
     Guard(
         "delete barrier",
-        "workers/ingesting.py",
-        "if self._shop.catalog.leaving(job.version_id) is not None:",
+        "workers/ingest_task.py",
+        "if self._deps.catalog.removable(job.version_id) is not None:",
         "if False:",
         "tests/unit/workers/test_tasks.py::test_what_a_worker_wrote_for_a_document_deleted_under_it_is_removed_again",
     ),
@@ -68,7 +68,7 @@ GUARDS = (
     ),
     Guard(
         "generation of a job",
-        "ingest/catalog/standing.py",
+        "ingest/catalog/generation_rows.py",
         "if (connection.execute(query).scalar() or UNBOUND) != job.generation:",
         "if False:",
         "tests/contract/test_catalog_generations.py"
@@ -161,7 +161,7 @@ GUARDS = (
     Guard(
         "a deletion counts",
         "ingest/catalog/catalog.py",
-        "with self._finding_otherwise(tenant_id) as connection:\n            deleted",
+        "with self._changing_search_results(tenant_id) as connection:\n            deleted",
         "with write(self._engine) as connection:\n            deleted",
         "tests/unit/workers/test_query_cache.py"
         "::test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered",

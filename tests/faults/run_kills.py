@@ -1,7 +1,6 @@
 """Runs whose process is killed, and runs that are cancelled: what is repeated, and what goes on.
 
     python -m tests.faults.run_kills kill --points 20      SIGKILL at that many random points of one run
-    python -m tests.faults.run_kills kill --strategy recursive
     python -m tests.faults.run_kills cancel --runs 100     cancelled at random moments
 
 The language model is a script that counts what it is asked. Kept replies are forgotten at every kill, so that nothing
@@ -33,7 +32,7 @@ from rlm.runs.bodies import call_hash
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.scripted_root import in_code
 from tests.support.cluster import wait_until
-from tests.support.labelled_records import PREAMBLE, document, label_of, labelled_records
+from tests.support.labelled_records import LABELS, document, label_of, labelled_records
 from tests.support.postgres import disposed
 from tests.support.run_process import scripted_model
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
@@ -42,23 +41,26 @@ from tests.support.service import running
 RECORDS = 160
 _CELLS = (
     'one = llm_query_batched([f"Say {n}" for n in range(60)])\nprint("said", "one", len(one))',
-    'two = llm_query_batched([f"Say {word} again" for word in one])\nprint("said", "two", len(two))',
-    "submit(len(one) + len(two), computed=True)",
+    f'labels = classify([each for each in records("log.txt") if "User:" in read(each)], {LABELS!r})\n'
+    'print("said", "two", len(labels))',
+    'three = llm_query_batched([f"Say {word} again" for word in one])\nprint("said", "three", len(three))',
+    "plants = labels.count('plant')\nsubmit(f'{plants} plants, {len(one) + len(three)} words', computed='code')",
 )
-_QUESTION = f"{PREAMBLE}\n\nQuestion: How many records have the label 'plant'?"
+_PRINTED = ("one", "two", "three")
+_QUESTION = "How many records have the label 'plant'?"
 _SECONDS = 60.0
 # Nothing of a run goes on when nothing was seen of it for so long: it may be between two requests.
 _STILL_SECONDS = 0.5
 
 
-def killed(points: int, *, folder: Path, strategy: str = "exhaustive", seed: int = 1) -> dict[str, Any]:
+def killed(points: int, *, folder: Path, seed: int = 1) -> dict[str, Any]:
     """One run, killed at `points` random moments and resumed each time, beside one that nobody disturbs."""
     with scripted_openai() as model, _library(folder, model) as engine:
         runs, source = Runs(engine), random.Random(seed)
-        undisturbed, calls = _undisturbed(runs, engine, model, folder, strategy)
+        undisturbed, calls = _undisturbed(runs, engine, model, folder)
         _forget(engine)
         model.requests.clear()
-        run = _asked(runs, strategy)
+        run = _asked(runs)
         moments = sorted(source.sample(range(1, calls), points))
         finished: set[str] = set()
         repeated = kills = 0
@@ -150,15 +152,15 @@ def _service(folder: Path, model: ScriptedOpenAI) -> Iterator["subprocess.Popen[
             process.kill()
 
 
-def _undisturbed(runs: Runs, engine: Engine, model: ScriptedOpenAI, folder: Path, strategy: str) -> tuple[Run, int]:
-    run = _asked(runs, strategy)
+def _undisturbed(runs: Runs, engine: Engine, model: ScriptedOpenAI, folder: Path) -> tuple[Run, int]:
+    run = _asked(runs)
     with _service(folder, model):
         wait_until(lambda: _state(runs, run) in ENDED_STATES, seconds=_SECONDS, what="the run has ended")
     return runs.run(DEFAULT_TENANT, run.id), len(_logged(engine, run))
 
 
-def _asked(runs: Runs, strategy: str = "exhaustive") -> Run:
-    return runs.create(RunRequest(DEFAULT_TENANT, _QUESTION, strategy=strategy))[0]
+def _asked(runs: Runs) -> Run:
+    return runs.create(RunRequest(DEFAULT_TENANT, _QUESTION, strategy="recursive", every_record=True))[0]
 
 
 def _state(runs: Runs, run: Run) -> RunState:
@@ -183,7 +185,7 @@ def _replied(request: dict[str, Any]) -> str:
     if prompt.startswith("Say "):
         return prompt.removeprefix("Say ")
     if "BEGIN records" not in prompt:
-        return in_code(_CELLS[sum(f"said {part}" in prompt for part in ("one", "two"))])
+        return in_code(_CELLS[sum(f"said {part}" in prompt for part in _PRINTED)])
     (result,) = RuleSubCalls(label_of).run([_call(request)])
     assert isinstance(result, SubReply)
     return result.text
@@ -210,13 +212,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["kill", "cancel"])
     parser.add_argument("--points", type=int, default=20)
-    parser.add_argument("--strategy", choices=["exhaustive", "recursive"], default="exhaustive")
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="leadline-runs-") as folder:
         if arguments.what == "kill":
-            found = killed(arguments.points, folder=Path(folder), strategy=arguments.strategy, seed=arguments.seed)
+            found = killed(arguments.points, folder=Path(folder), seed=arguments.seed)
             good = found["same_answer"] and not found["finished_sub_calls_repeated"]
         else:
             found = cancelled(arguments.runs, folder=Path(folder), seed=arguments.seed)

@@ -28,8 +28,8 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.deletions import Leftovers
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.tables import jobs as job_rows
 from ingest.chunking import chunk_text
 from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState, chunk_id
@@ -44,12 +44,12 @@ from retrieval.embedding import HashingEmbedder
 from retrieval.index import SparseVector
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
-from workers.carrying import Carrier
-from workers.collecting import Collector
-from workers.ingesting import IngestTask
-from workers.sweep import sweep
-from workers.tasks import CollectTask, EmbedTask, Workshop
-from workers.upkeep import upkeep
+from workers.deletion import CollectTask, Deleter
+from workers.embed_task import EmbedTask
+from workers.ingest_task import IngestTask
+from workers.job_runner import JobRunner
+from workers.upkeep import remove_orphans, sweep
+from workers.worker_deps import WorkerDeps
 
 _TENANT = "ann"
 _REAL_TIME = time.time
@@ -84,8 +84,10 @@ class Simulation:
         self.blobs = blobs
         self.intake = Intake(self.catalog, blobs, Batches(self.engine), max_bytes=1_000_000)
         self._generations = FixedGeneration(self.index, HashingEmbedder(16))
-        self._shop = Workshop(self.catalog, self.jobs, blobs, self.texts, self._generations, _WordCounts(), blobs.path)
-        self._collector = Collector(self.catalog, self._generations, self.texts, blobs)
+        self._deps = WorkerDeps(
+            self.catalog, self.jobs, blobs, self.texts, self._generations, _WordCounts(), blobs.path
+        )
+        self._deleter = Deleter(self.catalog, self._generations, self.texts, blobs)
         time.time = self._clock  # leases and pauses go by this world's clock
         arm(self._stand)
 
@@ -99,20 +101,20 @@ class Simulation:
 
     def delete(self, document: str) -> None:
         self.deleting.add(document)
-        self._collector.delete(_TENANT, document)
+        self._deleter.delete(_TENANT, document)
         self.rings.append(JobKind.COLLECT)
         self.deleted.add(document)
 
     def look(self, kind: JobKind) -> None:
         """A worker answers one ring."""
-        carrier = Carrier(
+        runner = JobRunner(
             self.jobs,
-            IngestTask(self._shop, _Markdown(), batch_chunks=2),
-            EmbedTask(self._shop, batch_chunks=4),
-            CollectTask(self._shop),
+            IngestTask(self._deps, _Markdown(), batch_chunks=2),
+            EmbedTask(self._deps, batch_chunks=4),
+            CollectTask(self._deps),
             stopping=lambda: False,
         )
-        if carrier.once(kind) and kind is JobKind.INGEST:
+        if runner.once(kind) and kind is JobKind.INGEST:
             self.rings.append(JobKind.EMBED)
 
     def sweep(self) -> None:
@@ -140,12 +142,12 @@ class Simulation:
         for _ in range(_HEALING_ROUNDS):
             while self.actors:
                 self.step(self.actors[0])
-            if not self.jobs.waiting():
-                upkeep(Leftovers(self.engine), self._generations, self.blobs, self.texts)
+            if not self.jobs.unfinished():
+                remove_orphans(Leftovers(self.engine), self._generations, self.blobs, self.texts)
                 return
             self.now += _LEASE_SECONDS + 1
             self.take_over()
-        raise AssertionError(f"work is left after {_HEALING_ROUNDS} rounds: {self.jobs.waiting()}")
+        raise AssertionError(f"work is left after {_HEALING_ROUNDS} rounds: {self.jobs.unfinished()}")
 
     def take_over(self) -> None:
         """A sweep, and healthy workers that answer every ring, while all other actors stand still."""

@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.faults.run_kills import cancelled, killed
 
 
-@pytest.mark.parametrize("strategy", ["exhaustive", "recursive"])
-def test_a_killed_run_ends_with_the_same_answer_and_repeats_no_finished_sub_call(tmp_path: Path, strategy: str) -> None:
-    found = killed(1, folder=tmp_path, strategy=strategy)
+def test_a_killed_run_ends_with_the_same_answer_and_repeats_no_finished_sub_call(tmp_path: Path) -> None:
+    found = killed(1, folder=tmp_path)
     assert found["kills"] == 1
     assert (found["finished_sub_calls_repeated"], found["same_answer"], found["usage_counted_once"]) == (0, True, True)
     assert found["calls_of_an_undisturbed_run"] > 100

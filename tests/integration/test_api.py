@@ -354,18 +354,23 @@ def test_a_streamed_answer_ends_with_the_same_answer(client: Client) -> None:
     assert "".join(data["text"] for name, data in events if name == "delta") == events[-1][1]["text"]
 
 
-def test_records_are_counted_over_the_whole_of_a_collection_and_a_strategy_can_be_forced(client: Client) -> None:
-    lines = "\n".join(f"Date: May {day:02}, 2023 || User: {day % 3} || Text: seen {day}" for day in range(1, 29))
-    ready(client, upload(client, lines.encode(), "log.txt", collection="sightings").json()["id"])
-    asked = {"question": "Which user has the most records?", "collections": ["sightings"]}
-    answer = client.post("/v1/answers", asked)
-    assert (answer["strategy"], answer["result"]["value"], answer["result"]["table"]["1"]) == ("exhaustive", "1", 10)
-    assert all(citation["quote"].split(" || ")[1] == "User: 1" for citation in answer["citations"])
-    assert client.post("/v1/answers", {**asked, "strategy": "direct"})["strategy"] == "extractive"
-    refused = client.http.post("/v1/answers", json={"question": "Beasts, in total?", "strategy": "exhaustive"})
-    problem(refused, 422, "not_exhaustive")
-    problem(client.http.post("/v1/answers", json={**asked, "strategy": "guess"}), 422, "invalid_request")
-    problem(client.http.post("/v1/answers", json={**asked, "budget": {"calls": -1}}), 422, "invalid_request")
+@pytest.mark.parametrize("body", [{"strategy": "guess"}, {"strategy": "exhaustive"}, {"budget": {"calls": -1}}])
+def test_a_way_of_answering_that_there_is_not_is_refused(client: Client, body: dict[str, Any]) -> None:
+    problem(client.http.post("/v1/answers", json={"question": "Who?", **body}), 422, "invalid_request")
+
+
+def test_an_answer_stays_in_its_conversation_and_quotes_no_document_that_was_deleted(client: Client) -> None:
+    document = ready(client, upload(client, SHIP + b"\nHer figurehead was a heron.", "heron.md").json()["id"])
+    asked = {"question": "What was the figurehead?", "documents": [document["id"]]}
+    first = client.post("/v1/answers", {**asked, "conversation": "new"})
+    talk = first["conversation"]
+    client.post("/v1/answers", {**asked, "question": "Which bird was it, the heron?", "conversation": talk})
+    turns = client.get(f"/v1/conversations/{talk}")["turns"]
+    assert [turn["question"] for turn in turns] == ["What was the figurehead?", "Which bird was it, the heron?"]
+    assert turns[0]["answer"] == first
+    assert "heron" in first["citations"][0]["quote"]
+    client.delete(f"/v1/documents/{document['id']}")
+    assert all(each["quote"] == "" for each in client.get(f"/v1/answers/{first['id']}")["citations"])
 
 
 def test_unknown_routes_methods_and_bad_json_are_problems_too(client: Client) -> None:

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from api.cli.main import app
 from ingest.errors import LeadlineError
 
+pytestmark = pytest.mark.slow
+
 TEXT = "# Harbour\n\n" + "\n\n".join(
     f"Ship number {number} left the harbour for the northern islands with a cargo of {cargo} and came back late."
     for number, cargo in enumerate(["salt", "timber", "grain", "iron", "wool", "glass"] * 10)
@@ -36,16 +38,6 @@ def rows(*arguments: str) -> list[dict[str, Any]]:
     result = CliRunner().invoke(app, ["bench", *arguments, "--json"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
-
-
-def test_the_index_is_measured_at_each_size_and_leaves_nothing_behind(home: Path) -> None:
-    before = sorted(path.name for path in home.iterdir())
-    small, large = rows("index", "--chunks", "3000", "--chunks", "1000", "--queries", "10")
-    assert (small["chunks"], large["chunks"]) == (1000, 3000)
-    assert large["p50_to_first"] == pytest.approx(large["p50_ms"] / small["p50_ms"], abs=0.01)
-    # Copies lie so near one another that their codes alone could not tell them apart.
-    assert min(small["recall@10"], large["recall@10"]) > 0.9
-    assert sorted(path.name for path in home.iterdir()) == before
 
 
 def test_many_clients_are_measured_next_to_one() -> None:

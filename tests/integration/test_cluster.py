@@ -4,10 +4,14 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from ingest.documents import VersionState
 from tests.support.books import book
 from tests.support.cluster import Cluster, running_cluster, wait_until
 from tests.support.postgres import Postgres
+
+pytestmark = pytest.mark.slow
 
 
 def ready(cluster: Cluster) -> tuple[int, str]:

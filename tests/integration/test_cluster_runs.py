@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from ingest.runs import RunState
 from tests.support.cluster import Cluster, running_cluster, wait_until
 from tests.support.postgres import Postgres
+
+pytestmark = pytest.mark.slow
 
 _QUESTION = {"question": "Who keeps the lighthouse of the harbour?", "background": True}
 

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from api.cli.client import ServiceError
 from api.cli.main import app
 
+pytestmark = pytest.mark.slow
+
 TEXTS = {
     "whale": ("Whales", "The blue whale has a heart of four hundred pounds."),
     "ship": ("Ships", "The Pequod sailed from Nantucket with a crew of thirty."),
@@ -60,9 +62,9 @@ def test_figures_of_every_search_are_measured_kept_and_compared(folder: Path, tm
     again = CliRunner().invoke(app, ["eval", "retrieval", str(folder), "--index", str(index), "-o", str(kept)])
     assert again.exit_code == 0, again.output
     assert "documents" not in again.stderr  # found there, and not uploaded again
-    assert "├" in again.stdout or "●" in again.stdout
+    assert "hybrid" in again.stdout
     compared = CliRunner().invoke(app, ["eval", "compare", f"{kept}:bm25", str(kept)])
-    assert "No query changed." in compared.output
+    assert "not shown" in compared.output
 
 
 def test_an_index_of_another_corpus_is_refused_in_words(folder: Path, tmp_path: Path) -> None:
@@ -79,15 +81,3 @@ def test_a_search_that_does_not_exist_is_a_usage_error(folder: Path) -> None:
     done = CliRunner().invoke(app, ["eval", "retrieval", str(folder), "-s", "luck"])
 
     assert (done.exit_code, "hybrid" in done.output) == (2, True)
-
-
-def test_answerability_is_measured_with_and_without_what_answers(folder: Path, tmp_path: Path) -> None:
-    index = tmp_path / "index"
-    done = CliRunner().invoke(app, ["eval", "answerability", str(folder), "--index", str(index), "--json"])
-    assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)
-    assert (found["questions"], found["roc_auc"]["mean"]) == (2, 1.0)
-    for with_it, without in found["scores"].values():
-        assert with_it > without
-    readable = CliRunner().invoke(app, ["eval", "answerability", str(folder), "--index", str(index)])
-    assert "ROC AUC 1.0000" in readable.stdout

@@ -147,26 +147,6 @@ def test_decoding_goes_on_beside_a_long_prefill(client: httpx.Client) -> None:
         assert numbers_until_answered(client, numbers, long_prompt(300)) >= 6
 
 
-def likelihoods(client: httpx.Client, *texts: str) -> list[list[float]]:
-    contexts = [{"text": text, "continuations": ["yes", "no", "a little"], "lead": "Answer: "} for text in texts]
-    asked = body("Answer in a word. ", max_tokens=100) | {"log_likelihoods": contexts}
-    response = client.post(PATH, json=asked).json()
-    return list(json.loads(response["choices"][0]["message"]["content"]).values())
-
-
-def test_likelihoods_are_the_same_again_and_beside_their_like(client: httpx.Client) -> None:
-    """In release 2026.4.1 sequences that continue the same part of a cached block at once spoil each other's."""
-    texts = ["Is Paris in France?", "Is Paris in Peru?"]
-    first = likelihoods(client, *texts)
-    again = [likelihoods(client, *texts) for _ in range(8)]
-    twice = likelihoods(client, *texts, *texts)
-    for found in (*again, twice[:2], twice[2:]):
-        for told, expected in zip(found, first, strict=True):
-            assert told == pytest.approx(expected, abs=1.0)
-    assert first[0][0] - first[0][1] > first[1][0] - first[1][1], "a yes is likelier of what is so"
-    assert all(value < 0 for values in first for value in values)
-
-
 def test_a_prompt_read_before_is_not_read_again(client: httpx.Client) -> None:
     with counting(client) as numbers:
         first = numbers_until_answered(client, numbers, long_prompt(500))

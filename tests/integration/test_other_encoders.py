@@ -57,9 +57,9 @@ def test_an_index_keeps_to_the_model_it_was_made_with_until_it_is_moved(tmp_path
         pass
     assert "LEADLINE_ENCODER" in raised.value.hint
     with open_index_access(settings(tmp_path, encoder=first, beside=second), cluster=None) as access:
-        mover = access.mover(lambda _progress, _chunks: None)
-        mover.reembed(access.encoders.named(second), access.sparse.fingerprint)
-        mover.switch()
+        switcher = access.switcher(lambda _progress, _chunks: None)
+        switcher.reembed(access.encoders.named(second), access.sparse.fingerprint)
+        switcher.switch()
     with open_embedded(settings(tmp_path, encoder=second)) as services, private(services) as client:
         assert best(client, "white whale") == "whales.md"
 

@@ -58,7 +58,7 @@ def client(service: tuple[Services, Client], model: ScriptedOpenAI) -> Client:
 
 def language_model(server: ScriptedOpenAI) -> RemoteLanguageModel:
     profile = ModelProfile("scripted", 8192, 512)
-    return RemoteLanguageModel(server.url, profile, ChatModel(remote_chat_model(server.url, profile), profile))
+    return RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, profile), profile))
 
 
 def ask(client: Client, question: str = QUESTION, **headers: str) -> httpx.Response:
@@ -132,7 +132,7 @@ def test_a_cancelled_run_stops_within_two_seconds_and_its_request_is_closed(
     wait_until(lambda: not [t for t in threading.enumerate() if t.name == "run-log"], seconds=2, what="it has stopped")
     assert time.monotonic() - begun < 2
     assert model.dropped == dropped + 1
-    assert service[0].jobs.waiting().get(JobKind.RUN) is None
+    assert service[0].jobs.unfinished().get(JobKind.RUN) is None
     assert client.post(f"/v1/runs/{run}/cancel", {})["state"] == "cancelled"
     assert [name for _, name, _ in followed(client, run)][-1] == "end"
 

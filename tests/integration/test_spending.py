@@ -8,7 +8,7 @@ import pytest
 
 from api.cli.client import Client
 from api.language_model import RemoteLanguageModel
-from rlm.answering import UNASKED, ChatModel
+from rlm.answering import ChatModel
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.profiles import ModelProfile
@@ -31,7 +31,7 @@ def model() -> Iterator[ScriptedOpenAI]:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory, model: ScriptedOpenAI) -> Iterator[Client]:
-    language_model = RemoteLanguageModel(model.url, PROFILE, ChatModel(remote_chat_model(model.url, PROFILE), PROFILE))
+    language_model = RemoteLanguageModel(model.url, ChatModel(remote_chat_model(model.url, PROFILE), PROFILE))
     with running(tmp_path_factory.mktemp("home"), language_model=language_model) as (_, client):
         document = client.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE).json()["id"]
         wait_until(
@@ -50,9 +50,8 @@ def client(service: Client, model: ScriptedOpenAI) -> Client:
     return service
 
 
-@pytest.mark.parametrize("strategy", ["direct", "chain"])
-def test_no_call_is_made_that_the_budget_does_not_cover(client: Client, model: ScriptedOpenAI, strategy: str) -> None:
-    body = {"question": QUESTION, "strategy": strategy, "budget": {"calls": 0}}
+def test_no_call_is_made_that_the_budget_does_not_cover(client: Client, model: ScriptedOpenAI) -> None:
+    body = {"question": QUESTION, "strategy": "direct", "budget": {"calls": 0}}
     answer = client.http.post("/v1/answers", json=body).json()
     assert model.requests == []
     assert answer["status"] == "partial"
@@ -110,10 +109,7 @@ class Loading(LoadedModel):
         raise LanguageModelUnavailableError("It is still loading.")
 
 
-def test_what_a_run_will_spend_cannot_be_told_while_its_model_loads_so_it_gets_a_limit(tmp_path: Path) -> None:
+def test_a_run_is_accepted_while_its_model_loads_and_gets_a_limit(tmp_path: Path) -> None:
     with running(tmp_path, language_model=Loading(None)) as (_, client):
-        asked = {"question": QUESTION, "background": True}
-        run = client.http.post("/v1/answers", json=asked).json()
-        assert run["budget"] == {"calls": UNASKED.calls, "seconds": UNASKED.seconds}
-        confirmed = client.http.post("/v1/answers", json={**asked, "confirm": True}).json()
-        assert confirmed["budget"] == {}
+        run = client.http.post("/v1/answers", json={"question": QUESTION, "background": True}).json()
+        assert (run["state"], run["budget"]) == ("queued", {"calls": 500, "seconds": 900.0})

@@ -13,10 +13,10 @@ import pytest
 
 from rlm.errors import SandboxLostError
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
 from rlm.sandbox.limits import SandboxLimits
 from rlm.sandbox.port import Sandbox, Tool
 from tests.security.hostile_programs import hostile_programs
+from tests.support.requirements import SANDBOX_FORMS
 
 SMALL = SandboxLimits(
     memory_bytes=32 * 1024**2,
@@ -95,7 +95,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
         thread.join()
 
 
-@pytest.fixture(params=list(SandboxForm))
+@pytest.fixture(params=SANDBOX_FORMS)
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     before = descendants()
     made = build_sandbox(request.param, SMALL)

@@ -24,7 +24,7 @@ from api.cli.client import sent_events
 from api.services import DEFAULT_TENANT
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
-from ingest.catalog.generations import Generations as Records
+from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.tables import jobs as job_rows
@@ -111,7 +111,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         store = build.server_indexes(self.qdrant.url)
-        self.records = Records(self.engine)
+        self.records = GenerationRecords(self.engine)
         self._open = OpenGenerations(self.records, store, hashing_encoders(), build.sparse_encoder())
         self._http = httpx.Client(
             base_url=self.url, headers={"Authorization": f"Bearer {self.key}"}, timeout=httpx.Timeout(40.0, connect=2.0)
@@ -178,7 +178,7 @@ class Cluster:
         """No job is queued or running. What has ended by itself is started again meanwhile."""
         for part in (self.api, self.beat, *self.workers):
             part.revive()
-        return not self.jobs.waiting()
+        return not self.jobs.unfinished()
 
     def close(self) -> None:
         self._http.close()

@@ -55,7 +55,7 @@ def main() -> None:
 def move(cluster: ClusterSettings) -> None:
     """Build a generation with another encoder, or go on with that; switch to it, and throw the one before away."""
     with open_index_access(Settings(), cluster=cluster, open_encoders=_encoders) as access:
-        records, mover = access.records, access.mover(lambda _progress, _chunks: None)
+        records, mover = access.records, access.switcher(lambda _progress, _chunks: None)
         beside = records.beside()
         if beside is None or beside.state is GenerationState.BUILDING:
             now = records.active().encoder

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from retrieval.embedding import Embedded, HashingEmbedder
-from rlm.corpus.records import SplitBy, Splitting, split
+from rlm.corpus.records import SplitBy, split
 from rlm.operators.cascade import CascadeLimits
 from tests.support.corpora import corpus_of
 
@@ -26,7 +26,7 @@ def lines(count: int, seed: int = 1) -> list[str]:
 
 def corpus_and_records(texts: list[str]):  # type: ignore[no-untyped-def]
     corpus = corpus_of("\n".join(texts))
-    return corpus, split(corpus, Splitting(SplitBy.LINE)).handles
+    return corpus, [each.handle for each in split(corpus, SplitBy.LINE)]
 
 
 class Signalling(HashingEmbedder):

@@ -15,7 +15,8 @@ class MisbehavingOpenAI(ThreadingHTTPServer):
     """The next request gets the next of `behaviours`, and the last of them is for all that follow.
 
     `requests` are the bodies in the order of their arrival; `hung_up` counts clients that left before their answer's
-    end, and `under_way` those that wait for one.
+    end, and `under_way` those that wait for one. `served` is its list of models, or the status instead of one, and
+    `looks` how often that was asked for.
     """
 
     daemon_threads = True
@@ -25,6 +26,8 @@ class MisbehavingOpenAI(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Request)
         self.behaviours: list[Behaviour] = [replies("ok")]
         self.requests: list[dict[str, Any]] = []
+        self.served: list[dict[str, Any]] | int = 404
+        self.looks = 0
         self.hung_up = 0
         self.under_way = 0
         self.most_under_way = 0
@@ -52,6 +55,13 @@ class Request(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         return None
 
+    def do_GET(self) -> None:
+        self.server.looks += 1
+        if isinstance(self.server.served, int):
+            self.refuse(self.server.served)
+        else:
+            self._json({"object": "list", "data": self.server.served})
+
     def do_POST(self) -> None:
         self.body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         server = self.server
@@ -70,8 +80,10 @@ class Request(BaseHTTPRequestHandler):
                 server.under_way -= 1
                 server.changed.notify_all()
 
-    def refuse(self, status: int, headers: Mapping[str, str] | None = None) -> None:
-        content = json.dumps({"error": {"message": "No.", "code": "no"}}).encode()
+    def refuse(
+        self, status: int, headers: Mapping[str, str] | None = None, error: Mapping[str, Any] | None = None
+    ) -> None:
+        content = json.dumps({"error": error or {"message": "No.", "code": "no"}}).encode()
         self.send_response(status)
         fields = {"Content-Type": "application/json", "Content-Length": str(len(content)), **(headers or {})}
         for name, value in fields.items():
@@ -85,7 +97,10 @@ class Request(BaseHTTPRequestHandler):
         counted = {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         answer = {"id": "x", "object": "chat.completion", "created": 0, "model": self.body["model"]}
-        content = json.dumps({**answer, "choices": [choice], "usage": counted}).encode()
+        self._json({**answer, "choices": [choice], "usage": counted})
+
+    def _json(self, body: dict[str, Any]) -> None:
+        content = json.dumps(body).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
@@ -101,8 +116,8 @@ class Request(BaseHTTPRequestHandler):
         self.wfile.write(line)
         self.wfile.flush()
 
-    def piece(self, text: str, finish: str | None = None) -> None:
-        delta = {"role": "assistant", "content": text}
+    def piece(self, text: str, finish: str | None = None, **delta_fields: str) -> None:
+        delta = {"role": "assistant", "content": text, **delta_fields}
         self._event([{"index": 0, "delta": delta, "finish_reason": finish}], None)
 
     def usage(self, prompt: int, completion: int) -> None:
@@ -153,6 +168,18 @@ def says(text: str) -> Behaviour:
             streamed(request)
         else:
             request.whole(text)
+
+    return behave
+
+
+def picky(refusal: Callable[[dict[str, Any]], dict[str, Any] | None], text: str) -> Behaviour:
+    """Refuses each request for which `refusal` gives an error, and answers the others."""
+
+    def behave(request: Request) -> None:
+        if error := refusal(request.body):
+            request.refuse(400, error=error)
+        else:
+            says(text)(request)
 
     return behave
 

@@ -1,38 +1,98 @@
 """Runs of the loop with a scripted root model."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from rlm.answers import Answer
+from ingest.tables import RecordTables
+from rlm.answers import Draft
+from rlm.checking.checker import located
+from rlm.corpus.corpus import Corpus
+from rlm.events import Drafted
 from rlm.llm.budgets import Budget
-from rlm.llm.port import SubFailure
+from rlm.llm.port import SubCalls, SubFailure
 from rlm.llm.profiles import ModelProfile
-from rlm.loop.loop import Workspace
+from rlm.loop.environment import Environment
 from rlm.loop.strategy import RecursiveStrategy
 from rlm.loop.trajectory import Turn
 from rlm.operators.operators import Operators
+from rlm.requests import ANYHOW, AnswerScope
 from rlm.sandbox.port import Sandbox
+from rlm.strategy import Context
+from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.scripted_root import ScriptedRoot
 from tests.support.corpora import corpus_of
 
 PROFILE = ModelProfile("scripted", context_tokens=16_000, max_output_tokens=1_000, max_depth=1, writes_code=True)
+QUESTION = "When was the treaty signed?"
 TREATY = "# The treaty\n\nThe treaty of Ryswick was signed in 1697. It ended the Nine Years' War.\n"
+SIGNED = "The treaty of Ryswick was signed in 1697."
 SHIPS = "\n".join(f"Ship {n}: built in {1700 + n}, {'lost' if n % 3 == 0 else 'sold'}" for n in range(1, 31))
-SUBMIT = 'submit("The treaty of Ryswick was signed in 1697.", ["The treaty of Ryswick was signed in 1697."])'
+SUBMIT = f'submit("{SIGNED} [1]", ["{SIGNED}"])'
 
 
-def workspace(sandbox: Sandbox, root: ScriptedRoot, *documents: str, **more: Any) -> Workspace:  # noqa: ANN401
-    return Workspace(
-        corpus=corpus_of(*(documents or (TREATY, SHIPS))),
-        subcalls=root,
+def environment(
+    sandbox: Sandbox,
+    calls: SubCalls,
+    *documents: str,
+    tables: RecordTables | None = None,
+    **more: Any,  # noqa: ANN401
+) -> Environment:
+    made = Environment(
+        corpus=corpus_of(*(documents or (TREATY, SHIPS)), tables=tables),
+        calls=calls,
         profile=PROFILE,
         sandbox=sandbox,
         operators=Operators,
-        **more,
+    )
+    return replace(made, **more)
+
+
+def context(given: Environment, question: str = QUESTION) -> Context:
+    def nothing(query: str, top_k: int, also: Sequence[str] = ()) -> list[Any]:
+        return []
+
+    return Context(
+        question=question,
+        queries=(),
+        scope=AnswerScope("ann"),
+        wanted=ANYHOW,
+        profile=given.profile,
+        calls=given.calls,
+        search=nothing,
+        corpus=lambda: given.corpus,
+        nonce=lambda: "0" * 16,
+        cancelled=given.cancelled,
     )
 
 
+def drafted(given: Environment, question: str = QUESTION) -> Draft:
+    """The draft that the strategy ends with."""
+    *_, last = RecursiveStrategy(given).stream(context(given, question))
+    assert isinstance(last, Drafted)
+    return last.draft
+
+
+def quotes(draft: Draft) -> list[str]:
+    """What the draft's citations quote, by number."""
+    return [each.quote for each in located(draft, lambda version, at: None)[1]]
+
+
+class Both:
+    """The root says what is written for it, and its operators' calls follow a rule."""
+
+    def __init__(self, root: ScriptedRoot, rule: Callable[[str], object]) -> None:
+        self.root, self.rules = root, RuleSubCalls(rule)
+
+    def run(self, calls: Any, **options: Any) -> Any:  # noqa: ANN401
+        return (self.root if calls and calls[0].purpose == "root" else self.rules).run(calls, **options)
+
+    def stream(self, call: Any, **options: Any) -> Any:  # noqa: ANN401
+        raise NotImplementedError
+
+
 class Asked:
-    """An answer and how it came about."""
+    """A draft and how it came about."""
 
     def __init__(
         self,
@@ -40,13 +100,22 @@ class Asked:
         *script: str | SubFailure,
         documents: tuple[str, ...] = (),
         budget: Budget | None = None,
+        rule: Callable[[str], object] | None = None,
+        **more: Any,  # noqa: ANN401
     ) -> None:
         self.root = ScriptedRoot(*script)
         self.turns: list[Turn] = []
-        space = workspace(sandbox, self.root, *documents, budget=budget)
-        self.answer: Answer = RecursiveStrategy(space, told=self.turns.append).answer("When was the treaty signed?")
+        calls: SubCalls = self.root if rule is None else Both(self.root, rule)
+        given = environment(sandbox, calls, *documents, budget=budget, told=self.turns.append, **more)
+        self.corpus: Corpus = given.corpus
+        self.draft = drafted(given)
 
     @property
     def shown(self) -> str:
         """What the root model saw last."""
         return self.root.prompts[-1]
+
+    @property
+    def calls(self) -> int:
+        """Cells, and sub-calls of cells."""
+        return len(self.root.prompts) + sum(turn.subcalls for turn in self.turns)

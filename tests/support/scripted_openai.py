@@ -180,9 +180,11 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 @contextmanager
-def scripted_openai(reply: Reply | None = None, *, window_tokens: int = WINDOW) -> Iterator[ScriptedOpenAI]:
+def scripted_openai(
+    reply: Reply | None = None, *, window_tokens: int = WINDOW, keeps_requests: bool = True
+) -> Iterator[ScriptedOpenAI]:
     """A server on loopback for the length of the block."""
-    with ScriptedOpenAI(reply, window_tokens=window_tokens) as server:
+    with ScriptedOpenAI(reply, window_tokens=window_tokens, keeps_requests=keeps_requests) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         thread.start()
         yield server

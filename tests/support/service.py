@@ -1,13 +1,8 @@
 """A whole service for tests: everything real but the encoder and, unless asked for, the language model."""
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import uvicorn
 
 from api.cli.client import Client
 from api.cli.private_service import private
@@ -18,6 +13,7 @@ from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from retrieval.embedding import HashingEmbedder
 from rlm.answering import LanguageModel
+from tests.support.serving import serving
 
 
 @contextmanager
@@ -36,15 +32,6 @@ def running(
 @contextmanager
 def listening(services: Services) -> Iterator[tuple[str, str]]:
     """The services on a TCP port of this machine: the URL, and a key of the default tenant."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(services), log_level="error", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
+    with serving(create_app(services)) as url:
         _, key = services.keys.issue(DEFAULT_TENANT, "a test")
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", key
-        finally:
-            server.should_exit = True
-            thread.join()
+        yield url, key

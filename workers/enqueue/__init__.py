@@ -1,6 +1,6 @@
-"""The only module of the workers that the API may import: tell them that the catalog has new work.
+"""The doorbell that tells workers of new work in the catalog; the only module of `workers` that the API may import.
 
-A ring carries nothing that the rows do not say; a lost one costs a delay until the next sweep, and no job.
+A ring carries no information that the rows lack; a lost ring costs a delay until the next sweep, and no job.
 """
 
 import threading
@@ -10,19 +10,19 @@ from ingest.documents import JobKind
 
 
 class Doorbell(Protocol):
-    """Says that there is work of a kind. Never blocks and never fails: what is accepted is in the catalog already."""
+    """Announces work of a kind. It never blocks and never fails, because the work is in the catalog already."""
 
     def ring(self, kind: JobKind) -> None: ...
 
     def close(self) -> None:
-        """Give rings on their way a moment to get there."""
+        """Give rings that are on their way a moment to arrive."""
 
 
 class ThreadDoorbell:
-    """Wakes the threads of this process; each has a bell of its own, so that no ring wakes only one of them.
+    """Wakes the threads of this process; each has a bell of its own, so that a ring wakes all of them.
 
-    A ring wakes those that wait for work of its kind: a thousand small uploads would otherwise ask the catalog a
-    thousand times for collections and runs.
+    A ring wakes only threads that wait for its kind: otherwise a thousand small uploads would make others query the
+    catalog a thousand times for collections and runs.
     """
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""The Celery application, the same for those who ring and those who answer: queues, and settings with their reasons.
+"""The Celery application for senders and workers alike: queues, and settings with their reasons.
 
-The broker is a doorbell. A message says "look at the jobs of this kind" and may name one; what is to be done, by whom
-and how often is in the catalog's rows. So the broker may lose, repeat, delay or reorder anything.
+The broker is a doorbell. A message says "look at the jobs of this kind" and may name one; the work itself, its owner
+and its attempts are in the catalog's rows. So the broker may lose, repeat, delay or reorder messages.
 """
 
 from typing import Any
@@ -15,24 +15,24 @@ LOOK = "leadline.look"
 SWEEP = "leadline.sweep"
 TIDY = "leadline.upkeep"
 UPKEEP = "upkeep"
-# One queue a kind, so that each can have workers of its own; collection is upkeep.
+# One queue per kind, so that each can have workers of its own; collection is upkeep.
 QUEUES = {JobKind.INGEST: "ingest", JobKind.EMBED: "embed", JobKind.COLLECT: UPKEEP, JobKind.RUN: "runs"}
 QUEUE_NAMES = ("ingest", "embed", "runs", UPKEEP)
 
 TASK_SECONDS = 900.0
-# A run has its own limit of time; this one is for a worker that hangs all the same.
+# A run has its own time limit; this one is for a worker that hangs all the same.
 _RUN_TASK_SECONDS = 6 * 3600.0
 _RING_EXPIRES_SECONDS = 600
 
 
 def make_app(broker_url: str, *, task_seconds: float = TASK_SECONDS) -> Celery:
-    """An application without tasks: enough to ring. `workers.main` adds the tasks. Connects to nothing yet."""
+    """Make an application without tasks, which is enough to ring; `workers.main` adds tasks. Connects to nothing."""
     app = Celery("leadline", broker=broker_url, set_as_current=False)
     app.conf.update(_SETTINGS)
     # A hung task is killed; its lease runs out and the row counts the attempt.
     app.conf.task_time_limit = task_seconds
-    # Unacknowledged messages come back after this. A task that outlived it would be handed out a second time while
-    # the first still ran, so it is above the time limit of a task; a run's comes back meanwhile, and costs a look.
+    # Unacknowledged messages come back after this. It is above the time limit of a task, which would otherwise be
+    # handed out a second time while the first still ran. A run's message does come back meanwhile, and costs a look.
     app.conf.broker_transport_options = {**_TRANSPORT, "visibility_timeout": 2 * task_seconds}
     return app
 
@@ -85,13 +85,13 @@ _SETTINGS: dict[str, Any] = {
 
 
 def ring(app: Celery, kind: JobKind, job_id: int | None = None) -> None:
-    """Send one message, which is worth nothing and expires when nobody took it. Raises the transport's errors."""
+    """Send one message, which expires if nobody takes it. Raises the transport's errors."""
     limit = {"time_limit": _RUN_TASK_SECONDS} if kind is JobKind.RUN else {}
     asked = {"kind": kind.value, "job": job_id}
     app.send_task(LOOK, kwargs=asked, queue=QUEUES[kind], expires=_RING_EXPIRES_SECONDS, **limit)
 
 
 def waiting_messages(app: Celery) -> dict[str, int]:
-    """How many messages each queue holds, those being worked on not counted. Raises the transport's errors."""
+    """Count the messages in each queue, without those being worked on. Raises the transport's errors."""
     with app.connection_for_read() as connection, connection.channel() as channel:
         return {name: channel.client.llen(name) for name in QUEUE_NAMES}

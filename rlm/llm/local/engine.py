@@ -24,10 +24,9 @@ import openvino
 import openvino_genai
 
 from rlm.errors import LanguageModelError, LanguageModelRefusedError, LanguageModelUnavailableError
-from rlm.llm.local.generation import Emit, EngineLimits, FinishReason, GenerationRequest, LikelihoodRequest
+from rlm.llm.local.generation import Emit, EngineLimits, FinishReason, GenerationRequest
 from rlm.llm.local.gguf_tokenizer import GGUFTokenizer
 from rlm.llm.local.in_flight import InFlight
-from rlm.llm.local.likelihoods import LikelihoodSequence, LikelihoodsInFlight
 from rlm.llm.local.prompt import PromptEncoder, TokenIds
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.Cont
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.cache_size = limits.cache_gigabytes
     scheduler.max_num_batched_tokens = limits.batch_tokens
-    scheduler.max_num_seqs = limits.max_running + limits.max_sequences
+    scheduler.max_num_seqs = limits.max_running
     scheduler.enable_prefix_caching = True
     try:
         return openvino_genai.ContinuousBatchingPipeline(str(model_path), scheduler, "CPU", {})
@@ -78,9 +77,8 @@ class OpenVINOEngine:
         tokenizer = GGUFTokenizer(pipeline.get_tokenizer())
         self._token_bytes = tokenizer.token_bytes
         self._encoder = PromptEncoder(tokenizer, context_tokens=self._limits.context_tokens)
-        self._end_of_turn: int = pipeline.get_config().eos_token_id
-        self._waiting: deque[InFlight | LikelihoodsInFlight] = deque()
-        self._running: list[InFlight | LikelihoodSequence] = []
+        self._waiting: deque[InFlight] = deque()
+        self._running: list[InFlight] = []
         self._proven_schemas: set[str] = set()
         self._request_ids = 0
         self._changed = threading.Condition()
@@ -92,14 +90,10 @@ class OpenVINOEngine:
         if self._broken:
             raise LanguageModelUnavailableError("The language model was loaded, but its first inference failed.")
 
-    def submit(self, request: GenerationRequest | LikelihoodRequest, emit: Emit) -> InFlight | LikelihoodsInFlight:
+    def submit(self, request: GenerationRequest, emit: Emit) -> InFlight:
         """Queue the request; see `rlm.llm.local.generation.Engine`."""
-        asked: InFlight | LikelihoodsInFlight
-        if isinstance(request, LikelihoodRequest):
-            asked = LikelihoodsInFlight(request, self._encoder, self._end_of_turn, emit)
-        else:
-            prompt = self._encoder.encode(request.messages, answer_tokens=request.max_tokens or 1)
-            asked = InFlight(request, prompt, emit)
+        prompt = self._encoder.encode(request.messages, answer_tokens=request.max_tokens or 1)
+        asked = InFlight(request, prompt, emit)
         with self._changed:
             if self._broken:
                 raise LanguageModelUnavailableError("The language model broke down.")
@@ -155,9 +149,9 @@ class OpenVINOEngine:
     def _admit(self) -> None:
         while generation := self._next():
             self._request_ids += 1
-            config = self._config(generation)
+            config = self._generation_config(generation.request, len(generation.prompt))
             try:
-                generation.handle = self._pipeline.add_request(self._request_ids, _tensor(generation.tokens), config)
+                generation.handle = self._pipeline.add_request(self._request_ids, _tensor(generation.prompt), config)
             except RuntimeError as error:
                 generation.fail(LanguageModelRefusedError(f"The request is not valid: {_reason(error)}", hint=""))
                 continue
@@ -165,42 +159,16 @@ class OpenVINOEngine:
             if self._unproven(generation):
                 return
 
-    def _next(self) -> InFlight | LikelihoodSequence | None:
-        """The next that has room; in turns, a request for likelihoods with one sequence."""
+    def _next(self) -> InFlight | None:
+        """The next request, where there is a place; an unproven schema waits until nothing else runs."""
         with self._changed:
-            for asked in list(self._waiting):
-                if isinstance(asked, LikelihoodsInFlight):
-                    if not self._room_for_sequence(asked):
-                        continue
-                    self._waiting.remove(asked)
-                    sequence = asked.next()
-                    if not asked.exhausted:
-                        self._waiting.append(asked)
-                    return sequence
-                if self._places_taken() == self._limits.max_running:
-                    continue
-                if self._unproven(asked) and self._pipeline.has_non_finished_requests():
-                    return None
-                self._waiting.remove(asked)
-                return asked
-        return None
+            if not self._waiting or len(self._running) == self._limits.max_running:
+                return None
+            if self._unproven(self._waiting[0]) and self._pipeline.has_non_finished_requests():
+                return None
+            return self._waiting.popleft()
 
-    def _places_taken(self) -> int:
-        """Of generations each has one; sequences of likelihoods share one, being no longer together."""
-        generations = sum(isinstance(each, InFlight) for each in self._running)
-        return generations + (generations < len(self._running))
-
-    def _room_for_sequence(self, asked: LikelihoodsInFlight) -> bool:
-        running = [each for each in self._running if isinstance(each, LikelihoodSequence)]
-        if not running:
-            return self._places_taken() < self._limits.max_running
-        if len(running) == self._limits.max_sequences or any(each.spoils(asked.first) for each in running):
-            return False
-        generated_too = 1 + len(running)
-        tokens = sum(len(each.tokens) for each in (*running, asked.first)) + generated_too
-        return tokens <= self._limits.context_tokens
-
-    def _unproven(self, generation: InFlight | LikelihoodSequence) -> bool:
+    def _unproven(self, generation: InFlight) -> bool:
         schema = generation.json_schema
         return schema is not None and schema not in self._proven_schemas
 
@@ -224,9 +192,7 @@ class OpenVINOEngine:
                 self._proven_schemas.clear()
             self._proven_schemas.add(probing.json_schema)
 
-    def _still_running(self, generation: InFlight | LikelihoodSequence) -> bool:
-        if isinstance(generation, LikelihoodSequence):
-            return self._still_read(generation)
+    def _still_running(self, generation: InFlight) -> bool:
         handle = generation.handle
         # The order matters: what is read after the status was seen is complete.
         status = handle.get_status()
@@ -247,23 +213,6 @@ class OpenVINOEngine:
             generation.finish(reason)
         return False
 
-    def _still_read(self, sequence: LikelihoodSequence) -> bool:
-        status = sequence.handle.get_status()
-        if status == _RUNNING:
-            return True
-        if status == _IGNORED:
-            sequence.fail(_cache_full())
-            return False
-        told: list[float] = []
-        while sequence.handle.can_read():
-            (output,) = sequence.handle.read().values()
-            told += output.generated_log_probs
-        sequence.take(told)
-        with self._changed:
-            if not sequence.of.exhausted and sequence.of not in self._waiting:
-                self._waiting.append(sequence.of)
-        return False
-
     def _fail_all(self, error: LanguageModelError) -> None:
         with self._changed:
             self._broken = True
@@ -272,13 +221,6 @@ class OpenVINOEngine:
         self._running = []
         for generation in unfinished:
             generation.fail(error)
-
-    def _config(self, asked: InFlight | LikelihoodSequence) -> openvino_genai.GenerationConfig:
-        if isinstance(asked, InFlight):
-            return self._generation_config(asked.request, len(asked.prompt))
-        config = self._generation_config(GenerationRequest((), max_tokens=1), len(asked.tokens))
-        config.echo, config.logprobs = True, 1
-        return config
 
     def _generation_config(self, request: GenerationRequest, prompt_tokens: int) -> openvino_genai.GenerationConfig:
         config = self._pipeline.get_config()

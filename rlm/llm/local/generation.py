@@ -25,37 +25,15 @@ class GenerationRequest:
     """A prompt and how to continue it.
 
     `max_tokens` None means the engine's default, or what is left of the window. `temperature` 0 is greedy and repeats;
-    above 0 a `seed` makes it repeat. `stop` strings end the answer and are not part of it. `json_schema` is JSON text
-    that constrains decoding.
+    above 0 a `seed` makes it repeat. `json_schema` is JSON text that constrains decoding.
     """
 
     messages: Sequence[ChatMessage]
     max_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
-    stop: tuple[str, ...] = ()
     seed: int | None = None
     json_schema: str | None = None
-
-
-@dataclass(frozen=True)
-class Context:
-    """What is added to a prompt's last message, how an answer begins, and continuations whose likelihood is asked for.
-
-    What all continuations begin with belongs to `lead`.
-    """
-
-    text: str
-    continuations: tuple[str, ...]
-    lead: str = ""
-
-
-@dataclass(frozen=True)
-class LikelihoodRequest:
-    """How likely each continuation of each context is as the whole answer to `messages`; nothing is generated."""
-
-    messages: Sequence[ChatMessage]
-    contexts: tuple[Context, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +46,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """The next piece of the answer: whole characters, never part of a stop string."""
+    """The next piece of the answer, of whole characters."""
 
     text: str
 
@@ -92,14 +70,12 @@ class Failed:
 class EngineLimits:
     """Bounds of the engine. `batch_tokens` of prompts and answers are computed in one step.
 
-    The cache must hold `max_running` whole windows: when it is full the pipeline gives up a running request. Up to
-    `max_sequences` of likelihoods run in one window's place.
+    The cache must hold `max_running` whole windows: when it is full the pipeline gives up a running request.
     """
 
     context_tokens: int = 8192
     default_answer_tokens: int = 1024
     max_running: int = 4
-    max_sequences: int = 16
     max_waiting: int = 16
     batch_tokens: int = 64
     cache_gigabytes: int = 1
@@ -121,9 +97,8 @@ class Engine(Protocol):
     """What the server needs of an engine; events come from the engine's own thread, in order, ending with
     `Finished` or `Failed` unless the request was cancelled."""
 
-    def submit(self, request: GenerationRequest | LikelihoodRequest, emit: Emit) -> Ticket:
-        """Queue the request. Log-likelihoods come as one text: a JSON object that has, by the number of each context
-        from 1, a list with the natural logarithm of each continuation's probability, its end of turn included.
+    def submit(self, request: GenerationRequest, emit: Emit) -> Ticket:
+        """Queue the request.
 
         Raises ContextTooLongError when prompt and answer do not fit, LanguageModelUnavailableError when the queue is
         full or the engine is broken.

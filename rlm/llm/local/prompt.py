@@ -52,21 +52,7 @@ class PromptEncoder:
         encoded = [self._tokenizer.encode(piece) for piece in pieces if piece]
         # A piece that fills the tokenizer's limit may have been cut there; counting it again in smaller pieces tells.
         cut = any(len(ids) >= self._tokenizer.encode_limit for ids in encoded)
-        self.require_window(
-            self._count(pieces) if cut else sum(len(ids) for ids in encoded), answer_tokens=answer_tokens
-        )
-        return np.concatenate(encoded)
-
-    def encode_text(self, text: str) -> TokenIds:
-        """Token ids of a part of an answer; control tokens in it are letters here as well."""
-        pieces = self._defused(text).split(_SEAM)
-        encoded = [self._tokenizer.encode(piece) for piece in pieces if piece]
-        if any(len(ids) >= self._tokenizer.encode_limit for ids in encoded):
-            self.require_window(self._count(pieces), answer_tokens=1)
-        return np.concatenate(encoded)
-
-    def require_window(self, count: int, *, answer_tokens: int) -> None:
-        """Raises ContextTooLongError unless so many tokens of prompt and answer fit."""
+        count = self._count(pieces) if cut else sum(len(ids) for ids in encoded)
         if count + answer_tokens > self._limit:
             raise ContextTooLongError(
                 f"The prompt has {count:,} tokens and {answer_tokens:,} more are kept for the answer; "
@@ -74,6 +60,7 @@ class PromptEncoder:
                 prompt_tokens=count,
                 limit_tokens=self._limit,
             )
+        return np.concatenate(encoded)
 
     def _defused(self, content: str) -> str:
         text = content.encode("utf-8", "replace").decode().replace(_SEAM, _REPLACEMENT)

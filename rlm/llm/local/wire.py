@@ -1,6 +1,6 @@
 """The OpenAI chat protocol as this server speaks it: requests in, objects and stream chunks out.
 
-What the engine cannot do (tools, several choices, penalties) is refused, not ignored.
+What the engine cannot do (tools, stop strings, several choices) is refused, not ignored.
 """
 
 import json
@@ -15,10 +15,8 @@ from rlm.errors import ContextTooLongError, LanguageModelError, LanguageModelRef
 from rlm.llm.local.generation import (
     ANY_JSON_OBJECT,
     ChatMessage,
-    Context,
     FinishReason,
     GenerationRequest,
-    LikelihoodRequest,
     Role,
     Usage,
 )
@@ -28,23 +26,14 @@ _ROLES: Mapping[str, Role] = {"system": "system", "developer": "system", "user":
 STREAM_END = b"data: [DONE]\n\n"
 
 
-class TextPart(BaseModel):
-    """A part of a message; only text is read."""
-
-    type: Literal["text"]
-    text: str
-
-
 class Message(BaseModel):
     """A message as clients send it."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart] | None = None
+    content: str | None = None
 
     def to_chat_message(self) -> ChatMessage:
-        """The message with its parts joined."""
-        if isinstance(self.content, list):
-            return ChatMessage(_ROLES[self.role], "".join(part.text for part in self.content))
+        """The message as the engine takes it."""
         return ChatMessage(_ROLES[self.role], self.content or "")
 
 
@@ -83,16 +72,6 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class ContextBody(BaseModel):
-    """A text that is added to the last message, how answers to that begin, and how they go on."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: str
-    lead: str = ""
-    continuations: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=64)]
-
-
 class ChatCompletionRequest(BaseModel):
     """The body of `POST /v1/chat/completions`."""
 
@@ -106,26 +85,16 @@ class ChatCompletionRequest(BaseModel):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
     seed: int | None = None
     response_format: ResponseFormat | None = None
-    n: Literal[1] | None = None
-    user: str | None = None
-    log_likelihoods: Annotated[list[ContextBody], Field(min_length=1, max_length=64)] | None = None
-    """This server's own: nothing is generated, and the content is what `Engine.submit` says."""
 
-    def to_engine_request(self) -> GenerationRequest | LikelihoodRequest:
+    def to_engine_request(self) -> GenerationRequest:
         """The request in the engine's terms; what is left out has the protocol's defaults."""
-        if self.log_likelihoods is not None:
-            contexts = tuple(Context(each.text, tuple(each.continuations), each.lead) for each in self.log_likelihoods)
-            return LikelihoodRequest(tuple(message.to_chat_message() for message in self.messages), contexts)
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return GenerationRequest(
             messages=tuple(message.to_chat_message() for message in self.messages),
             max_tokens=self.max_completion_tokens or self.max_tokens,
             temperature=1.0 if self.temperature is None else self.temperature,
             top_p=1.0 if self.top_p is None else self.top_p,
-            stop=tuple(stop),
             seed=self.seed,
             json_schema=self._json_schema(),
         )

@@ -1,12 +1,12 @@
-"""A haystack: filler of a given size, written in one pass, with sentences inserted at given depths."""
+"""A haystack: prose of a given size, written in one pass, with sentences inserted at given depths."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.benchmark.tasks.corpus import PROSE_CHARS_PER_TOKEN, BenchmarkFolder, DocumentWriter, GoldSpan
 from tests.benchmark.tasks.draws import Draws
-from tests.benchmark.tasks.prose import Filler
+from tests.benchmark.tasks.folder import PROSE_CHARS_PER_TOKEN, DocumentWriter, GoldSpan, TaskFolder
+from tests.benchmark.tasks.prose import Prose
 
 _DOCUMENT_TOKENS = 50_000
 
@@ -20,9 +20,9 @@ class Insertion:
 
 
 def write_haystack(
-    folder: BenchmarkFolder, filler: Filler, insertions: Sequence[Insertion], draws: Draws, *, size_tokens: int
+    folder: TaskFolder, prose: Prose, insertions: Sequence[Insertion], draws: Draws, *, size_tokens: int
 ) -> list[GoldSpan]:
-    """The spans of the insertions, in the order given. Each stands among the sentences of a paragraph of filler."""
+    """The spans of the insertions, in the order given. Each stands among the sentences of a paragraph of prose."""
     order = sorted(range(len(insertions)), key=lambda index: insertions[index].depth)
     depths = [insertions[index].depth for index in order]
     spans: dict[int, GoldSpan] = {}
@@ -36,7 +36,7 @@ def write_haystack(
                 due = bisect_right(depths, (before + document.position) / chars, done)
                 here = order[done:due]
                 texts = [insertions[index].text for index in here]
-                spans.update(zip(here, write_paragraph(document, filler.paragraph(), texts, draws), strict=True))
+                spans.update(zip(here, write_paragraph(document, prose.paragraph(), texts, draws), strict=True))
                 done = due
             before += document.position
     return [spans[index] for index in range(len(insertions))]
@@ -47,12 +47,12 @@ def write_paragraph(
 ) -> list[GoldSpan]:
     """The spans of `inserted`, which are put between sentences in the order given."""
     places = sorted(draws.between(0, len(sentences)) for _ in inserted)
-    spans: list[GoldSpan] = []
-    if document.position:
-        document.write("\n\n")
     pieces: list[tuple[str, bool]] = [(sentence, False) for sentence in sentences]
     for offset, (place, text) in enumerate(zip(places, inserted, strict=True)):
         pieces.insert(place + offset, (text, True))
+    if document.position:
+        document.write("\n\n")
+    spans: list[GoldSpan] = []
     for number, (text, is_inserted) in enumerate(pieces):
         if number:
             document.write(" ")

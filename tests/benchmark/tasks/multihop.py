@@ -10,14 +10,13 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from tests.benchmark.tasks.corpus import PROSE_CHARS_PER_TOKEN, BenchmarkFolder, Form, GoldSpan, Question
 from tests.benchmark.tasks.draws import Draws
+from tests.benchmark.tasks.folder import PROSE_CHARS_PER_TOKEN, Form, GoldSpan, Question, TaskFolder
 from tests.benchmark.tasks.haystack import write_paragraph
-from tests.benchmark.tasks.prose import Filler
-from tests.benchmark.tasks.tables import table
+from tests.benchmark.tasks.prose import Prose
+from tests.benchmark.tasks.word_lists import table
 from tests.benchmark.tasks.world import Entity, Fact, World, descriptors, relations, told, years
 
-TASK = "multi-hop"
 _HOPS = (3, 6)
 _TRIES = 4_000
 _OLD_SOURCES = (1870, 1925)
@@ -51,27 +50,25 @@ class _Walk:
 class MultiHopTask:
     """Draws chains that share no fact from one world, then writes the documents."""
 
-    def __init__(self, draws: Draws, *, count: int) -> None:
+    def __init__(self, draws: Draws, *, count: int, unanswerable: int = 0) -> None:
+        """`count` questions; of `unanswerable` ones, one fact that the chain needs is told nowhere."""
         self._draws = draws
+        self._count = count
+        self._unanswerable = unanswerable
         self.world = World(draws, entities_per_type=min(120, 40 + 4 * count))
         self._used: set[Fact] = set()
 
-    def write(
-        self, folder: BenchmarkFolder, filler: Filler, *, size_tokens: int, count: int, unanswerable: int
-    ) -> list[Question]:
-        """`count` questions; of `unanswerable` ones, one fact that the chain needs is told nowhere.
-
-        Raises `ValueError` where the size leaves no room for a document a fact.
-        """
-        chains = [self.chain() for _ in range(count)]
-        missing = {index: self._draws.choice(chain.facts) for index, chain in enumerate(chains[:unanswerable])}
+    def write(self, folder: TaskFolder, prose: Prose, *, size_tokens: int) -> list[Question]:
+        """Raises `ValueError` where the size leaves no room for a document a fact."""
+        chains = [self.chain() for _ in range(self._count)]
+        missing = {index: self._draws.choice(chain.facts) for index, chain in enumerate(chains[: self._unanswerable])}
         evidence = [fact for chain in chains for fact in chain.facts if fact not in missing.values()]
         others = self._others(chains, set(missing.values()), size_tokens)
         documents = _document_count(size_tokens, len(evidence))
-        spans = self._write(folder, filler, evidence, others, documents=documents, size_tokens=size_tokens)
+        spans = self._write(folder, prose, evidence, others, documents=documents, size_tokens=size_tokens)
         questions = [self._question(chain, missing.get(index), spans) for index, chain in enumerate(chains)]
         self._draws.shuffle(questions)
-        return [replace(question, id=f"{TASK}-{number}") for number, question in enumerate(questions, start=1)]
+        return [replace(question, id=f"multihop-{number}") for number, question in enumerate(questions, start=1)]
 
     def chain(self) -> Chain:
         """A chain over facts that no other one uses, verified to have one answer."""
@@ -169,8 +166,8 @@ class MultiHopTask:
 
     def _write(
         self,
-        folder: BenchmarkFolder,
-        filler: Filler,
+        folder: TaskFolder,
+        prose: Prose,
         evidence: Sequence[Fact],
         others: Sequence[str],
         *,
@@ -189,13 +186,13 @@ class MultiHopTask:
         for number in range(documents):
             fact = owners.get(number)
             sentences = [told(fact, self._draws)] if fact else shared.get(number, [])
-            written = self._write_document(folder, f"papers-{number + 1:04d}.txt", filler, sentences, chars)
+            written = self._write_document(folder, f"papers-{number + 1:04d}.txt", prose, sentences, chars)
             if fact:
                 spans[fact] = written[0]
         return spans
 
     def _write_document(
-        self, folder: BenchmarkFolder, name: str, filler: Filler, sentences: Sequence[str], chars: int
+        self, folder: TaskFolder, name: str, prose: Prose, sentences: Sequence[str], chars: int
     ) -> list[GoldSpan]:
         depths = sorted(self._draws.unit() for _ in sentences)
         room = chars - sum(map(len, sentences))
@@ -205,7 +202,7 @@ class MultiHopTask:
             while filled < room or len(spans) < len(sentences):
                 done = len(spans)
                 due = bisect_right(depths, filled / room, done) if filled < room else len(sentences)
-                paragraph = _cut(filler.paragraph(), room - filled)
+                paragraph = _cut(prose.paragraph(), room - filled)
                 filled += sum(map(len, paragraph))
                 spans += write_paragraph(document, paragraph, sentences[done:due], self._draws)
         return spans
@@ -213,7 +210,6 @@ class MultiHopTask:
     def _question(self, chain: Chain, missing: Fact | None, spans: dict[Fact, GoldSpan]) -> Question:
         return Question(
             id="",
-            task=TASK,
             kind="unanswerable" if missing else f"{len(chain.facts)}_hops",
             text=chain.ask + _ENDING,
             form=Form.TEXT,

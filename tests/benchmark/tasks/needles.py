@@ -8,22 +8,18 @@ sentences that merely mention the person stand in the haystack too.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tests.benchmark.tasks.corpus import BenchmarkFolder, Form, GoldSpan, Question
 from tests.benchmark.tasks.draws import Draws
+from tests.benchmark.tasks.folder import Form, GoldSpan, Question, TaskFolder
 from tests.benchmark.tasks.haystack import Insertion, write_haystack
-from tests.benchmark.tasks.prose import Filler
-from tests.benchmark.tasks.tables import table
+from tests.benchmark.tasks.prose import Prose
+from tests.benchmark.tasks.word_lists import table
 
-TASK = "needle"
-TASK_SEVERAL = "multi-needle"
 _DEPTHS = 40
 _NAMESAKES = 3
 _OTHER_FACTS = 2
 _MENTIONS = 3
-_VALUES = (3, 8)
 # One fact about somebody who is not asked for, for every so many tokens of haystack.
 _DECOY_TOKENS = 2_000
-_MOST_DECOYS = 5_000
 
 
 @dataclass(frozen=True)
@@ -38,21 +34,21 @@ class Fact:
 
 @dataclass(frozen=True)
 class Planned:
-    """A question before it is placed: `needles` are empty where the documents shall not say."""
+    """A question before it is placed. Where it is not `answerable`, the needle is left out."""
 
     who: str
     fact: Fact
-    values: tuple[str, ...]
-    needles: tuple[Insertion, ...]
+    value: str
+    answerable: bool
 
 
-def facts(group: str = "fact") -> list[Fact]:
-    """The facts that hold once for a person; of the group `several`, those that may hold more often."""
-    return [Fact(**raw) for raw in table("needles")[group]]
+def facts() -> list[Fact]:
+    """Facts that hold once for a person."""
+    return [Fact(**raw) for raw in table("needles")["fact"]]
 
 
 def values_of(fact: Fact) -> Sequence[str]:
-    """What can fill a fact's `{value}`; numbers and people are made up as they are drawn."""
+    """What can fill a fact's `{value}`; numbers are made up as they are drawn."""
     found: Sequence[str] = table("needles")["values"].get(fact.values, ())
     return found
 
@@ -60,94 +56,73 @@ def values_of(fact: Fact) -> Sequence[str]:
 class NeedleTask:
     """Plans questions and their needles with `draws`, then writes them into a haystack."""
 
-    def __init__(self, draws: Draws, *, several: bool = False) -> None:
-        self._draws = draws
-        self._several = several
-        self._facts = facts("several" if several else "fact")
-        self._names: set[str] = set()
-
-    def write(
-        self, folder: BenchmarkFolder, filler: Filler, *, size_tokens: int, count: int, unanswerable: int
-    ) -> list[Question]:
+    def __init__(self, draws: Draws, *, count: int, unanswerable: int) -> None:
         """`count` questions, of which `unanswerable` ask for what stands nowhere."""
+        self._draws = draws
+        self._names: set[str] = set()
+        kinds = draws.sample(facts(), len(facts()))
+        self._planned: list[Planned] = []
+        for number in range(count):
+            fact = kinds[number % len(kinds)]
+            self._planned.append(Planned(self._new_name(), fact, self._value(fact), number >= unanswerable))
+        draws.shuffle(self._planned)
+
+    def write(self, folder: TaskFolder, prose: Prose, *, size_tokens: int) -> list[Question]:
         depths = [(index + self._draws.unit()) / _DEPTHS for index in range(_DEPTHS)]
         self._draws.shuffle(depths)
-        kinds = self._draws.sample(self._facts, len(self._facts))
-        planned = [
-            self._plan(kinds[number % len(kinds)], depths[number % _DEPTHS], answerable=number >= unanswerable)
-            for number in range(count)
+        needles = [
+            Insertion(plan.fact.needle.format(who=plan.who, value=plan.value), depths[number % _DEPTHS])
+            for number, plan in enumerate(self._planned)
+            if plan.answerable
         ]
-        self._draws.shuffle(planned)
-        insertions = [needle for plan in planned for needle in plan.needles]
-        choices: list[tuple[str, ...]] = []
-        for plan in planned:
-            distractors, values = self._distractors(plan)
-            insertions += distractors
-            choices.append((*plan.values, *values))
-        insertions += [self._decoy() for _ in range(min(_MOST_DECOYS, size_tokens // _DECOY_TOKENS))]
-        spans = write_haystack(folder, filler, insertions, self._draws, size_tokens=size_tokens)
-        return self._questions(planned, choices, spans)
+        others: list[Insertion] = []
+        choices = [(plan.value, *self._distract(plan, others)) for plan in self._planned]
+        for _ in range(size_tokens // _DECOY_TOKENS):
+            fact = self._draws.choice(facts())
+            others.append(self._told(fact, self._unasked_name(), self._value(fact)))
+        spans = iter(write_haystack(folder, prose, needles + others, self._draws, size_tokens=size_tokens))
+        return [
+            self._question(number, plan, possible, (next(spans),) if plan.answerable else ())
+            for number, (plan, possible) in enumerate(zip(self._planned, choices, strict=True), start=1)
+        ]
 
-    def _questions(
-        self, planned: Sequence[Planned], choices: Sequence[tuple[str, ...]], spans: Sequence[GoldSpan]
-    ) -> list[Question]:
-        task = TASK_SEVERAL if self._several else TASK
-        questions: list[Question] = []
-        used = 0
-        for number, (plan, possible) in enumerate(zip(planned, choices, strict=True), start=1):
-            evidence = tuple(spans[used : used + len(plan.needles)])
-            used += len(plan.needles)
-            ending = " List all of them, separated by semicolons." if self._several else ""
-            questions.append(
-                Question(
-                    id=f"{task}-{number}",
-                    task=task,
-                    kind=plan.fact.kind if plan.needles else "unanswerable",
-                    text=plan.fact.question.format(who=plan.who) + ending,
-                    form=Form.LIST if self._several else Form.TEXT,
-                    gold=plan.values if plan.needles else (),
-                    choices=tuple(values_of(plan.fact)) or possible,
-                    evidence=evidence,
-                )
-            )
-        return questions
+    def _question(
+        self, number: int, plan: Planned, possible: tuple[str, ...], evidence: tuple[GoldSpan, ...]
+    ) -> Question:
+        return Question(
+            id=f"needles-{number}",
+            kind=plan.fact.kind if plan.answerable else "unanswerable",
+            text=plan.fact.question.format(who=plan.who),
+            form=Form.TEXT,
+            gold=(plan.value,) if plan.answerable else (),
+            choices=tuple(values_of(plan.fact)) or possible,
+            evidence=evidence,
+        )
 
-    def _plan(self, fact: Fact, depth: float, *, answerable: bool) -> Planned:
-        who = self._new_name()
-        values = tuple(self._values(fact, self._draws.between(*_VALUES) if self._several else 1))
-        if not answerable:
-            return Planned(who, fact, values, ())
-        depths = [depth, *(self._draws.unit() for _ in values[1:])]
-        needles = tuple(_insertion(fact, who, value, at) for value, at in zip(values, depths, strict=True))
-        return Planned(who, fact, values, needles)
-
-    def _distractors(self, plan: Planned) -> tuple[list[Insertion], list[str]]:
-        """Like-named people with the same fact, the same person with other facts of the same kind of value, mentions;
-        and the values that are told there, all of them wrong.
+    def _distract(self, plan: Planned, insertions: list[Insertion]) -> list[str]:
+        """Adds like-named people with the same fact, the same person with other facts of the same kind of value, and
+        mentions; returns the values that are told there, all of them wrong.
         """
         others = [fact for fact in facts() if fact.values == plan.fact.values and fact.kind != plan.fact.kind]
-        told: list[tuple[str, Fact]] = [(self._namesake(plan.who), plan.fact) for _ in range(_NAMESAKES)]
+        told = [(self._namesake(plan.who), plan.fact) for _ in range(_NAMESAKES)]
         told += [(plan.who, fact) for fact in self._draws.sample(others, _OTHER_FACTS)]
-        insertions: list[Insertion] = []
-        values: list[str] = []
+        wrong: list[str] = []
         for who, fact in told:
-            left = [value for value in values_of(fact) if value not in plan.values]
-            values.append(self._draws.choice(left) if left else self._values(fact, 1)[0])
-            insertions.append(_insertion(fact, who, values[-1], self._draws.unit()))
+            while (value := self._value(fact)) == plan.value:
+                pass
+            wrong.append(value)
+            insertions.append(self._told(fact, who, value))
         mentions = self._draws.sample(table("needles")["mentions"]["sentences"], _MENTIONS)
-        insertions += [Insertion(_told(mention, plan.who), self._draws.unit()) for mention in mentions]
-        return insertions, values
+        insertions += [Insertion(each.format(who=plan.who), self._draws.unit()) for each in mentions]
+        return wrong
 
-    def _decoy(self) -> Insertion:
-        fact = self._draws.choice(self._facts)
-        return _insertion(fact, self._unasked_name(), self._values(fact, 1)[0], self._draws.unit())
+    def _told(self, fact: Fact, who: str, value: str) -> Insertion:
+        return Insertion(fact.needle.format(who=who, value=value), self._draws.unit())
 
-    def _values(self, fact: Fact, count: int) -> list[str]:
+    def _value(self, fact: Fact) -> str:
         if fact.values == "codes":
-            return [f"{self._draws.between(10, 99)}-{self._draws.between(100, 999)}" for _ in range(count)]
-        if fact.values == "people":
-            return [self._new_name() for _ in range(count)]
-        return self._draws.sample(values_of(fact), count)
+            return f"{self._draws.between(10, 99)}-{self._draws.between(100, 999)}"
+        return self._draws.choice(values_of(fact))
 
     def _new_name(self) -> str:
         """A name that nobody has had; those of questions are never anyone else's."""
@@ -157,27 +132,17 @@ class NeedleTask:
 
     def _unasked_name(self) -> str:
         names = table("names")
-        while True:
-            name = f"{self._draws.choice(names['forenames'])} {self._draws.choice(names['surnames'])}"
-            if name not in self._names:
-                return name
+        while (
+            name := f"{self._draws.choice(names['forenames'])} {self._draws.choice(names['surnames'])}"
+        ) in self._names:
+            pass
+        return name
 
     def _namesake(self, who: str) -> str:
         """Somebody else with the same surname, or at times the same forename."""
-        names = table("names")
         forename, surname = who.split(" ")
         while True:
-            if self._draws.chance(0.7):
-                name = f"{self._draws.choice(names['forenames'])} {surname}"
-            else:
-                name = f"{forename} {self._draws.choice(names['surnames'])}"
+            drawn = self._unasked_name().split(" ")
+            name = f"{drawn[0]} {surname}" if self._draws.chance(0.7) else f"{forename} {drawn[1]}"
             if name not in self._names:
                 return name
-
-
-def _insertion(fact: Fact, who: str, value: str, depth: float) -> Insertion:
-    return Insertion(_told(fact.needle, who, value), depth)
-
-
-def _told(template: str, who: str, value: str = "") -> str:
-    return template.format(who=who, value=value)

@@ -11,11 +11,10 @@ from datetime import date
 from itertools import combinations
 
 from tests.benchmark.tasks.aggregation import describe
-from tests.benchmark.tasks.corpus import Form, Question
 from tests.benchmark.tasks.draws import Draws
+from tests.benchmark.tasks.folder import Form, Question
 from tests.benchmark.tasks.records import FIRST_DAY, Record, Records, written_date
 
-TASK = "pairs"
 LABELS = "questions"  # the tasks are about this label set
 _MOST_USERS = 60
 _LARGEST_SHARE = 0.5
@@ -134,7 +133,7 @@ def pair_questions(records: Records, draws: Draws, count: int) -> list[Question]
         if gold and len(gold) <= _LARGEST_SHARE * possible and len(questions) < count:
             written = tuple(f"{low},{high}" for low, high in gold)
             text = f"{describe(records)}\n\nQuestion: {ask(task, scope)}"
-            questions.append(Question(f"{TASK}-{task.number}", TASK, f"task_{task.number}", text, Form.PAIRS, written))
+            questions.append(Question(f"pairs-{task.number}", f"task_{task.number}", text, Form.PAIRS, written))
     return questions
 
 

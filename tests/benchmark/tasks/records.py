@@ -7,18 +7,18 @@ come from a common pool four times in five, dates are uniform over forty months.
 import json
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
-from tests.benchmark.tasks.corpus import RECORD_CHARS_PER_TOKEN, BenchmarkFolder, GoldSpan
 from tests.benchmark.tasks.draws import Draws
-from tests.benchmark.tasks.labels import Instances, LabelSet
+from tests.benchmark.tasks.folder import RECORD_CHARS_PER_TOKEN, TaskFolder
+from tests.benchmark.tasks.labels import LabelSet
+from tests.benchmark.tasks.prose import Grammar
 
 FIRST_DAY = date(2022, 1, 1)
 DAYS = 1216  # forty months
-DOCUMENT = "records.txt"
 _FILLED = 0.95  # of the size; the rest is for what stands before and after the records
 _POOL_SHARE = 0.1
 _FROM_POOL = 0.8
@@ -49,34 +49,40 @@ class Records:
         self.users.append(record.user)
         self.label_indexes.append(record.label)
 
-    def __len__(self) -> int:
-        return len(self.days)
-
     def __iter__(self) -> Iterator[Record]:
         return map(Record, self.days, self.users, self.label_indexes)
 
 
 def write_records(
-    folder: BenchmarkFolder, labels: LabelSet, draws: Draws, *, size_tokens: int, temperature: float
+    folder: TaskFolder, labels: LabelSet, draws: Draws, *, size_tokens: int, temperature: float
 ) -> Records:
     """Writes one document of `size_tokens` and, beside it, the label of each record; both are streamed.
 
     At `temperature` 1 (OOLONG's) a label or two have nearly all records; higher is more even.
     """
-    instances = Instances(labels, draws)
-    count = _fitting(instances, labels, size_tokens)
-    order = _label_order(label_counts(len(labels.labels), count, draws, temperature), draws)
-    users = _Users(count, draws)
+    grammar = Grammar(labels.slots, draws)
+
+    def line(record: Record) -> str:
+        text = grammar.expand(draws.choice(labels.labels[record.label].templates))
+        return f"Date: {written_date(record.day)} || User: {record.user} || Instance: {text}\n"
+
+    sample = [len(line(Record(0, _USER_IDS[0], label))) for label in range(len(labels.names)) for _ in range(40)]
+    count = int(_FILLED * size_tokens * RECORD_CHARS_PER_TOKEN / (sum(sample) / len(sample)))
+    pool = draws.sample(_USER_IDS, max(4, int(count * _POOL_SHARE)))
     records = Records(labels)
-    with folder.create(DOCUMENT) as document, folder.records.open("w", encoding="utf-8", newline="\n") as gold:
-        document.write(_heading(labels, count) + "\n\n")
-        for label in order:
-            record = Record(draws.below(DAYS), users.draw(), label)
-            span = document.write(_line(record, instances.text(label)))
+    with folder.create("records.txt") as document, folder.records.open("w", encoding="utf-8", newline="\n") as gold:
+        document.write(
+            f"The following lines contain {count} records, one per line. Each has a date, the ID of a user, and an "
+            f"instance: {labels.describes}. {_unwritten(labels)}\n\n"
+        )
+        for label in _label_order(label_counts(len(labels.names), count, draws, temperature), draws):
+            user = draws.choice(pool if draws.chance(_FROM_POOL) else _USER_IDS)
+            record = Record(draws.below(DAYS), user, label)
+            span = document.write(line(record).rstrip("\n"))
             document.write("\n")
             records.append(record)
-            gold.write(_gold_line(record, labels.names[label], span))
-        document.write("\n" + _ending(labels, count))
+            gold.write(json.dumps({**asdict(span), "label": labels.names[label]}) + "\n")
+        document.write(f"\nThe preceding lines contain {count} records, one per line. {_unwritten(labels)}")
     return records
 
 
@@ -99,62 +105,14 @@ def written_date(day: int) -> str:
     return f"{_MONTHS[when.month - 1]} {when.day:02d}, {when.year}"
 
 
-class _Users:
-    def __init__(self, records: int, draws: Draws) -> None:
-        self._pool = draws.sample(_USER_IDS, max(4, int(records * _POOL_SHARE)))
-        self._draws = draws
-
-    def draw(self) -> int:
-        if self._draws.chance(_FROM_POOL):
-            return self._draws.choice(self._pool)
-        return self._draws.choice(_USER_IDS)
-
-
-def _fitting(instances: Instances, labels: LabelSet, size_tokens: int) -> int:
-    sample = [
-        len(_line(Record(0, _USER_IDS[0], label), instances.text(label))) + 1
-        for label in range(len(labels.labels))
-        for _ in range(40)
-    ]
-    mean_chars = sum(sample) / len(sample)
-    return int(_FILLED * size_tokens * RECORD_CHARS_PER_TOKEN / mean_chars)
-
-
 def _label_order(counts: Sequence[int], draws: Draws) -> "array[int]":
     order = array("b", [label for label, count in enumerate(counts) for _ in range(count)])
     draws.shuffle(order)
     return order
 
 
-def _line(record: Record, text: str) -> str:
-    return f"Date: {written_date(record.day)} || User: {record.user} || Instance: {text}"
-
-
-def _gold_line(record: Record, label: str, span: GoldSpan) -> str:
-    gold = {
-        "document": span.document,
-        "start": span.start,
-        "end": span.end,
-        "label": label,
-        "user": record.user,
-        "day": (FIRST_DAY + timedelta(record.day)).isoformat(),
-    }
-    return json.dumps(gold) + "\n"
-
-
-def _heading(labels: LabelSet, count: int) -> str:
-    return (
-        f"The following lines contain {count} records, one per line. Each has a date, the ID of a user, and an "
-        f"instance: {labels.describes}. {_unwritten(labels)}"
-    )
-
-
-def _ending(labels: LabelSet, count: int) -> str:
-    return f"The preceding lines contain {count} records, one per line. {_unwritten(labels)}"
-
-
 def _unwritten(labels: LabelSet) -> str:
     return (
         f"Every instance has one of {len(labels.labels)} labels, and the labels are not written here: "
-        f"{labels.definitions()}. Do not try to guess, estimate or approximate counts."
+        f"{labels.definitions()}."
     )

@@ -7,10 +7,10 @@ distinct values named there. Two such lines that differ name two values.
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from datetime import date
 
-from tests.benchmark.tasks.corpus import Form, Question
+from tests.benchmark.tasks.folder import Form, Question
 
 # OOLONG: partial credit for a number that is off by a little.
 _CREDIT_PER_UNIT = 0.75
@@ -38,12 +38,6 @@ _ISO = re.compile(r"(?<!\d)(\d{4})-(\d{2})-(\d{2})(?!\d)")
 _MONTH_NAMES = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _MONTH_WORD = rf"({'|'.join(_MONTH_NAMES)})[a-z]*\.?"
 _WORDED_DATE = re.compile(rf"\b{_MONTH_WORD} (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})", re.IGNORECASE)
-_SLASHED_MONTH = re.compile(r"(?<![\d/])(\d{1,2})/(\d{4})(?!\d)")
-_ISO_MONTH = re.compile(r"(?<!\d)(\d{4})-(\d{2})(?![\d-])")
-_WORDED_MONTH = re.compile(rf"\b{_MONTH_WORD},? (\d{{4}})", re.IGNORECASE)
-_LIST_BREAKS = re.compile(r"\s*(?:[;\n]|(?:^|\n)\s*(?:[-*•]|\d+[.)])\s)\s*")
-_COMMAS = re.compile(r",\s+(?:and\s+)?|\s+and\s+")
-_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+")
 _VERDICTS = {
     "more": re.compile(r"\bmore (?:common|frequent|often)\b|\bmore than\b", re.IGNORECASE),
     "less": re.compile(r"\bless (?:common|frequent|often)\b|\b(?:less|fewer) than\b", re.IGNORECASE),
@@ -121,10 +115,6 @@ def _date(question: Question, answer: str) -> float:
     return float(_dates(_after("Date", answer)) == _dates(question.gold[0]))
 
 
-def _month(question: Question, answer: str) -> float:
-    return float(_months(_after("Month", answer)) == _months(question.gold[0]))
-
-
 def _comparison(question: Question, answer: str) -> float:
     """`more` is of the first side; a sentence that begins with the second side means the mirrored verdict."""
     said = _after("Answer", answer)
@@ -136,18 +126,6 @@ def _comparison(question: Question, answer: str) -> float:
     return float((_MIRRORED[verdict] if 0 <= other < one or one < 0 <= other else verdict) == question.gold[0])
 
 
-def _list(question: Question, answer: str) -> float:
-    """F1 of the items; an item counts for the gold member that it names."""
-    gold = set(question.gold)
-    found: set[str] = set()
-    for line in _items(answer):
-        # Several lines, of which one may hold a list of its own.
-        for item in line.split(",") if len(named(gold, line)) > 1 else [line]:
-            members = named(gold, item)
-            found.add(members.pop() if len(members) == 1 else item)
-    return f1(found, gold)
-
-
 def _pairs(question: Question, answer: str) -> float:
     found = {",".join(sorted(pair)) for pair in _PAIR.findall(answer) if pair[0] != pair[1]}
     return f1(found, question.gold)
@@ -155,12 +133,10 @@ def _pairs(question: Question, answer: str) -> float:
 
 _SCORERS: dict[Form, Callable[[Question, str], float]] = {
     Form.TEXT: _text,
-    Form.LIST: _list,
     Form.LABEL: _label,
     Form.USER: _user,
     Form.NUMBER: _number,
     Form.DATE: _date,
-    Form.MONTH: _month,
     Form.COMPARISON: _comparison,
     Form.PAIRS: _pairs,
 }
@@ -179,25 +155,11 @@ def _bare(side: str) -> str:
     return (quoted[1] if quoted else side.removeprefix("user ")).casefold()
 
 
-def _items(answer: str) -> Sequence[str]:
-    parts = [_BULLET.sub("", part).strip() for part in _LIST_BREAKS.split(answer)]
-    parts = [part for part in parts if part]
-    if len(parts) == 1:
-        parts = [part.strip() for part in _COMMAS.split(parts[0]) if part.strip()]
-    return parts
-
-
 def _dates(text: str) -> set[date]:
     found = {(year, month, day) for month, day, year in _SLASHED.findall(text)}
     found |= set(_ISO.findall(text))
     found |= {(year, _month_number(name), day) for name, day, year in _WORDED_DATE.findall(text)}
     return {date(*map(int, each)) for each in found if _exists(*map(int, each))}
-
-
-def _months(text: str) -> set[tuple[int, int]]:
-    found = {(int(year), int(month)) for month, year in _SLASHED_MONTH.findall(text)}
-    found |= {(int(year), int(month)) for year, month in _ISO_MONTH.findall(text)}
-    return found | {(int(year), int(_month_number(name))) for name, year in _WORDED_MONTH.findall(text)}
 
 
 def _month_number(name: str) -> str:

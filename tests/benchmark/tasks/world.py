@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.benchmark.tasks.draws import Draws
-from tests.benchmark.tasks.tables import table
+from tests.benchmark.tasks.word_lists import table
 
 _TYPES = ("person", "town", "festival", "ship", "work", "organisation", "bridge")
 _FIRST_EVENT, _LAST_EVENT = 1640, 1860

@@ -1,48 +1,51 @@
-from decimal import Decimal
-
 import pytest
 
-from rlm.llm.prices import Price
-from tests.benchmark.tasks.corpus import Form, GoldSpan, Question
-from tests.benchmark.tasks.results import Outcome, judge, summarize
+from tests.benchmark.results import Outcome, Row, summarize, wilson
+from tests.benchmark.tasks.folder import Form, GoldSpan, Question
 
-SPAN = GoldSpan("a.txt", 10, 60)
-RIGHT = Question("q-1", "needle", "dye", "?", Form.TEXT, ("scarlet",), ("scarlet", "mauve"), (SPAN,))
-NOT_THERE = Question("q-2", "needle", "unanswerable", "?", Form.TEXT, ())
+GOLD = (GoldSpan("a.txt", 100, 200), GoldSpan("b.txt", 0, 50))
+RIGHT = Question("q-1", "dye", "?", Form.TEXT, ("scarlet",), ("scarlet", "mauve"), GOLD)
+NOT_THERE = Question("q-2", "unanswerable", "?", Form.TEXT, ())
 
 
-def test_a_row_has_scores_costs_and_shares_of_evidence() -> None:
-    outcome = Outcome(
-        "q-1", "scarlet [1]", read=[SPAN], cited=[GoldSpan("a.txt", 0, 5)], calls=2, prompt_tokens=2_000_000
-    )
-    row = judge(RIGHT, outcome, Price(Decimal(2), Decimal(8)))
-    assert (row.score, row.evidence_read, row.evidence_cited, row.citation_precision) == (1.0, 1.0, 0.0, 0.0)
-    assert row.cost_usd == 4.0
+@pytest.mark.parametrize(
+    ("cited", "share", "precision"),
+    [
+        ([GoldSpan("a.txt", 150, 400)], 0.5, 1.0),
+        ([GoldSpan("a.txt", 151, 400)], 0.0, 1.0),
+        ([GoldSpan("a.txt", 90, 210), GoldSpan("b.txt", 0, 50)], 1.0, 1.0),
+        ([GoldSpan("b.txt", 100, 200)], 0.0, 0.0),
+        ([GoldSpan("a.txt", 190, 260), GoldSpan("a.txt", 200, 260)], 0.0, 0.5),
+        ([GoldSpan("a.txt", 0, 50_000)], 0.5, 0.0),
+        ([], 0.0, None),
+        (None, None, None),
+    ],
+)
+def test_citations_cover_gold_by_half_and_point_at_it_if_they_are_short(
+    cited: list[GoldSpan] | None, share: float | None, precision: float | None
+) -> None:
+    row = Row(RIGHT, Outcome("scarlet", cited=cited))
+    assert (row.evidence_cited, row.citation_precision) == (share, precision)
+    assert Row(NOT_THERE, Outcome("mauve", cited=cited)).evidence_cited is None
 
 
 def test_an_error_scores_nothing_even_where_silence_would_be_right() -> None:
-    assert judge(NOT_THERE, Outcome("q-2", declined=True)).score == 1.0
-    assert judge(NOT_THERE, Outcome("q-2", declined=True, error="timed out")).score == 0.0
+    assert Row(NOT_THERE, Outcome(declined=True)).score == 1.0
+    assert Row(NOT_THERE, Outcome(declined=True, error="timed out")).score == 0.0
 
 
-def test_sums_tell_answerable_from_unanswerable() -> None:
+def test_sums_tell_exact_answers_and_what_they_cost() -> None:
     rows = [
-        judge(RIGHT, Outcome("q-1", "mauve", calls=3, seconds=4.0, tokens_in_scope=100, tokens_read=50)),
-        judge(NOT_THERE, Outcome("q-2", "They do not say so.", declined=True, calls=1, seconds=2.0)),
+        Row(RIGHT, Outcome("mauve", calls=3, seconds=4.0, tokens_in_scope=100, tokens_read=50)),
+        Row(NOT_THERE, Outcome("They do not say so.", declined=True, calls=1, seconds=2.0)),
     ]
     sums = summarize(rows)
-    assert sums["questions"] == 2
-    assert (sums["score"], sums["score_answerable"], sums["refused_unanswerable"]) == (0.5, 0.0, 1.0)
+    assert (sums["questions"], sums["exact"], sums["score"], sums["score_unanswerable"]) == (2, 1, 0.5, 1.0)
     assert (sums["calls"], sums["seconds"], sums["coverage"]) == (4, 6.0, 0.5)
-    assert sums["score_low"] < 0.5 < sums["score_high"]
-    assert sums["evidence_cited"] is None
-    assert sums["cost_usd"] is None
     assert summarize([])["score"] is None
 
 
-def test_outcomes_of_other_systems_are_read_from_json() -> None:
-    raw = {"id": "q-1", "answer": "scarlet", "cited": [{"document": "a.txt", "start": 0, "end": 60}]}
-    row = judge(RIGHT, Outcome.from_json(raw))
-    assert (row.score, row.evidence_cited, row.evidence_read) == (1.0, 1.0, None)
-    with pytest.raises(TypeError):
-        Outcome.from_json({"question": "q-1"})
+def test_wilson_agrees_with_published_values() -> None:
+    """Newcombe, Statistics in Medicine 17 (1998), table I: 81 of 263, 0 of 20."""
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)

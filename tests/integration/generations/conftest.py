@@ -1,4 +1,4 @@
-"""An anchorage on each kind of store, with the real engine in both."""
+"""A `GenerationsFixture` on each kind of store, with the real engine in both."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from retrieval import build
 from retrieval.generations import IndexStore
-from tests.support.anchorage import Anchorage
+from tests.support.generations_fixture import GenerationsFixture
 from tests.support.qdrant_double import QdrantDouble, qdrant_double
 
 
@@ -29,7 +29,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, double: QdrantDouble) 
 
 
 @pytest.fixture
-def at(tmp_path: Path, store: IndexStore) -> Iterator[Anchorage]:
-    made = Anchorage(tmp_path, store)
+def at(tmp_path: Path, store: IndexStore) -> Iterator[GenerationsFixture]:
+    made = GenerationsFixture(tmp_path, store)
     yield made
     made.close()

@@ -14,6 +14,8 @@ import pytest
 
 from tests.support.books import shelf
 
+pytestmark = pytest.mark.slow
+
 _COMMAND = [sys.executable, "-c", "from api.cli.main import main; main()"]
 
 

@@ -17,12 +17,12 @@ from retrieval.errors import IndexMismatchError
 from retrieval.generations import require_fit
 from retrieval.index import Scope
 from retrieval.search import Mode, SearchRequest
-from tests.support.anchorage import SHIPS, WHALE, Anchorage
 from tests.support.books import book
 from tests.support.catalogs import wake
 from tests.support.encoders import hashing_encoders
-from tests.support.harbour import no
+from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
 from tests.support.qdrant_double import QdrantDouble
+from tests.support.worker_fixture import no
 
 
 @pytest.fixture(autouse=True)
@@ -31,33 +31,33 @@ def disarmed() -> Iterator[None]:
     faultpoints.arm(None)
 
 
-def moved(at: Anchorage, name: str = "hashing-32") -> None:
-    at.mover.reembed(at.choice(name), at.sparse.fingerprint)
-    at.mover.switch()
+def moved(at: GenerationsFixture, name: str = "hashing-32") -> None:
+    at.switcher.reembed(at.choice(name), at.sparse.fingerprint)
+    at.switcher.switch()
 
 
-def test_searches_use_the_old_generation_until_the_switch_and_the_new_one_from_there(at: Anchorage) -> None:
+def test_searches_use_the_old_generation_until_the_switch_and_the_new_one_from_there(at: GenerationsFixture) -> None:
     whale, ships = at.ready(WHALE, "w.md"), at.ready(SHIPS, "s.md")
     with at.open.active() as made:
         assert (made.id, made.encoder.dimension) == (1, 64)
-    at.mover.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
+    at.switcher.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
     assert at.verify(2).agrees
     assert at.found("white whale")[0] == whale.id
     with at.open.active() as made:
         assert made.id == 1
-    at.mover.switch()
+    at.switcher.switch()
     assert at.found("three masts")[0] == ships.id
     with at.open.active() as made:
         assert (made.id, made.encoder.dimension) == (2, 32)
     assert at.verify().agrees
 
 
-def test_a_search_that_began_before_the_switch_ends_on_the_generation_it_began_with(at: Anchorage) -> None:
+def test_a_search_that_began_before_the_switch_ends_on_the_generation_it_began_with(at: GenerationsFixture) -> None:
     at.ready(WHALE)
-    at.mover.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
+    at.switcher.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
     with at.open.active() as made:
         query = made.encoder.query("whale")
-        at.mover.switch()
+        at.switcher.switch()
         at.found("whale")  # this process has followed
         assert len(query) == 64
         with at.open.active() as now:
@@ -67,7 +67,7 @@ def test_a_search_that_began_before_the_switch_ends_on_the_generation_it_began_w
 
 
 def test_documents_that_come_change_and_go_meanwhile_are_right_after_the_switch_and_after_the_way_back(
-    at: Anchorage,
+    at: GenerationsFixture,
 ) -> None:
     kept, changed, gone = (at.ready(book(n, chapters=1), f"{n}.md") for n in range(3))
     at.begin("hashing-32")
@@ -75,33 +75,34 @@ def test_documents_that_come_change_and_go_meanwhile_are_right_after_the_switch_
     at.builder.once()
     during = at.upload(WHALE, "during.md")
     at.replace(changed, book(11, chapters=1), "1.md")
-    at.collector.delete("ann", gone.id)
+    at.deleter.delete("ann", gone.id)
     at.work_off()
     at.build()
     late = at.ready("# Last\n\nOne line that came when all was built.\n", "late.md")
-    assert at.mover.switch().id == 2
+    assert at.switcher.switch().id == 2
     assert at.verify().agrees
     assert at.found("white", Mode.BM25)[0] == during.id
     assert at.points_of(gone.id) == {1: 0, 2: 0}
 
     since = at.ready(SHIPS, "since.md")
     at.replace(kept, book(12, chapters=1), "0.md")
-    at.collector.delete("ann", during.id)
+    at.deleter.delete("ann", during.id)
     at.work_off()
     assert at.points_of(during.id) == {1: 0, 2: 0}
-    assert at.mover.rollback().id == 1
+    assert at.switcher.rollback().id == 1
     assert at.verify().agrees
     assert at.found("wind", Mode.BM25)[0] == since.id
     assert set(at.found("the", Mode.DENSE, top_k=50)) == {kept.id, changed.id, late.id, since.id}
-    assert at.mover.rollback().id == 1
-    assert at.mover.switch().id == 2
+    assert at.switcher.rollback().id == 1
+    assert at.switcher.switch().id == 2
     assert at.verify().agrees
-    assert at.mover.switch().id == 2
+    assert at.switcher.switch().id == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C901 - a step each
-    at: Anchorage, seed: int
+    at: GenerationsFixture, seed: int
 ) -> None:
     source = random.Random(seed)
     documents: list[Document] = []
@@ -116,7 +117,7 @@ def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C9
         at.replace(source.choice(documents), f"# Log\n\nWhat {number} said of the day was not so.\n", "r.md")
 
     def delete_one() -> None:
-        at.collector.delete("ann", documents.pop(source.randrange(len(documents))).id)
+        at.deleter.delete("ann", documents.pop(source.randrange(len(documents))).id)
 
     def work_some() -> None:
         wake(at.engine)
@@ -134,7 +135,7 @@ def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C9
 
     def switch() -> None:
         if (beside := at.records.beside()) is not None:
-            (at.mover.switch if beside.id > at.records.active().id else at.mover.rollback)()
+            (at.switcher.switch if beside.id > at.records.active().id else at.switcher.rollback)()
 
     def discard() -> None:
         at.records.discard(unfinished=True)
@@ -164,15 +165,17 @@ def test_any_order_of_changes_builds_and_switches_ends_in_agreement(  # noqa: C9
             assert {version for _, version in index.versions()} <= in_use
 
 
-def test_a_worker_that_wrote_to_the_generation_that_was_left_does_it_again_in_the_new_one(at: Anchorage) -> None:
+def test_a_worker_that_wrote_to_the_generation_that_was_left_does_it_again_in_the_new_one(
+    at: GenerationsFixture,
+) -> None:
     at.ready(WHALE)
     late = at.upload(SHIPS, "late.md")
-    at.mover.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
+    at.switcher.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
     (job,) = at.jobs.claim(JobKind.INGEST)
 
     def switch(point: str) -> None:
         if point == "ingest.indexed":
-            at.mover.switch()
+            at.switcher.switch()
 
     faultpoints.arm(switch)
     with pytest.raises(GenerationChangedError):
@@ -184,7 +187,8 @@ def test_a_worker_that_wrote_to_the_generation_that_was_left_does_it_again_in_th
     assert at.verify().agrees
 
 
-def test_a_builder_killed_anywhere_leaves_what_the_next_one_completes(at: Anchorage) -> None:
+@pytest.mark.slow
+def test_a_builder_killed_anywhere_leaves_what_the_next_one_completes(at: GenerationsFixture) -> None:
     class Killed(BaseException):
         pass
 
@@ -211,7 +215,8 @@ def test_a_builder_killed_anywhere_leaves_what_the_next_one_completes(at: Anchor
         at.open.tidy()
 
 
-def test_a_process_killed_in_the_switch_has_not_switched(at: Anchorage) -> None:
+@pytest.mark.slow
+def test_a_process_killed_in_the_switch_has_not_switched(at: GenerationsFixture) -> None:
     class Killed(BaseException):
         pass
 
@@ -220,18 +225,18 @@ def test_a_process_killed_in_the_switch_has_not_switched(at: Anchorage) -> None:
             raise Killed
 
     at.ready(WHALE)
-    at.mover.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
+    at.switcher.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
     faultpoints.arm(die)
     with pytest.raises(Killed):
-        at.mover.switch()
+        at.switcher.switch()
     faultpoints.arm(None)
     assert at.records.active().id == 1
-    assert at.mover.switch().id == 2
+    assert at.switcher.switch().id == 2
     assert at.verify().agrees
 
 
 def test_a_document_deleted_while_it_is_put_into_a_generation_is_in_none_when_it_counts_as_collected(
-    at: Anchorage,
+    at: GenerationsFixture,
 ) -> None:
     document = at.ready(book(1, chapters=2))
     for point in ("reembed.writing", "reembed.half_indexed", "reembed.encoded", "reembed.written"):
@@ -242,7 +247,7 @@ def test_a_document_deleted_while_it_is_put_into_a_generation_is_in_none_when_it
         def delete(reached: str, point: str = point, document: Document = document) -> None:
             if reached == point:
                 faultpoints.arm(None)
-                at.collector.delete("ann", document.id)
+                at.deleter.delete("ann", document.id)
 
         faultpoints.arm(delete)
         with pytest.raises(Exception):  # noqa: B017 - whichever it is that finds it gone
@@ -255,19 +260,19 @@ def test_a_document_deleted_while_it_is_put_into_a_generation_is_in_none_when_it
         document = at.ready(book(1, chapters=2) + point)
 
 
-def test_what_was_lost_on_the_way_is_put_in_again_before_the_way_back(at: Anchorage) -> None:
+def test_what_was_lost_on_the_way_is_put_in_again_before_the_way_back(at: GenerationsFixture) -> None:
     document = at.ready(book(3, chapters=1))
     moved(at)
     with at.open.of(1) as old:
         assert old.index.delete_version("ann", document.version.id) > 0
     at.builder.once()
-    assert at.mover.rollback().id == 1
+    assert at.switcher.rollback().id == 1
     assert at.verify().agrees
 
 
 def test_a_process_follows_a_switch_that_another_one_made(tmp_path: Path, double: QdrantDouble) -> None:
     store = build.server_indexes(double.url)
-    mine, theirs = Anchorage(tmp_path, store), Anchorage(tmp_path, store)
+    mine, theirs = GenerationsFixture(tmp_path, store), GenerationsFixture(tmp_path, store)
     whale = mine.ready(WHALE)
     assert theirs.found("white whale") == [whale.id]
     moved(mine)
@@ -291,7 +296,7 @@ def test_a_process_without_the_new_encoder_goes_on_with_the_old_generation_and_i
     tmp_path: Path, double: QdrantDouble
 ) -> None:
     store = build.server_indexes(double.url)
-    mine, poor = Anchorage(tmp_path, store), Anchorage(tmp_path, store)
+    mine, poor = GenerationsFixture(tmp_path, store), GenerationsFixture(tmp_path, store)
     poor.open._encoders = Encoders(hashing_encoders().choices[:1])
     whale = mine.ready(WHALE)
     assert poor.found("white whale") == [whale.id]
@@ -300,7 +305,7 @@ def test_a_process_without_the_new_encoder_goes_on_with_the_old_generation_and_i
     assert poor.found("white whale") == [whale.id]
     with pytest.raises(Exception, match="has no encoder"):
         poor.open.require_ready()
-    mine.mover.rollback()
+    mine.switcher.rollback()
     assert poor.found("white whale") == [whale.id]
     poor.open.require_ready()
     for at in (mine, poor):
@@ -309,30 +314,30 @@ def test_a_process_without_the_new_encoder_goes_on_with_the_old_generation_and_i
         store.remove(generation)
 
 
-def test_refusals_name_the_next_step(at: Anchorage) -> None:
+def test_refusals_name_the_next_step(at: GenerationsFixture) -> None:
     for n in range(4):
         at.upload(f"# Log {n}\n\nThe day {n} at sea.\n", f"{n}.md")
     at.work_off()
     with pytest.raises(GenerationStateError, match="reembed --encoder"):
-        at.mover.switch()
+        at.switcher.switch()
     with pytest.raises(GenerationStateError, match="index show"):
-        at.mover.rollback()
+        at.switcher.rollback()
     with pytest.raises(GenerationStateError, match="index rebuild"):
-        at.mover.reembed(at.choice("hashing"), at.sparse.fingerprint)
+        at.switcher.reembed(at.choice("hashing"), at.sparse.fingerprint)
     with pytest.raises(GenerationStateError, match="reembed --encoder NAME"):
-        at.mover.reembed(None, at.sparse.fingerprint)
+        at.switcher.reembed(None, at.sparse.fingerprint)
     at.begin("hashing-32")
     with pytest.raises(GenerationStateError, match=r"Generation 2 is 0 % embedded: 4 of 4 .*index reembed"):
-        at.mover.switch()
+        at.switcher.switch()
     with pytest.raises(GenerationStateError, match="discard --unfinished"):
-        at.mover.rollback()
-    assert at.mover.reembed(None, at.sparse.fingerprint).id == 2
-    at.mover.switch()
+        at.switcher.rollback()
+    assert at.switcher.reembed(None, at.sparse.fingerprint).id == 2
+    at.switcher.switch()
     with pytest.raises(GenerationStateError, match=r"Generation 1 .*kept for a way back.*index discard"):
-        at.mover.reembed(at.choice("hashing-96"), at.sparse.fingerprint)
+        at.switcher.reembed(at.choice("hashing-96"), at.sparse.fingerprint)
 
 
-def test_a_start_with_another_encoder_is_refused_with_the_commands_that_move(at: Anchorage) -> None:
+def test_a_start_with_another_encoder_is_refused_with_the_commands_that_move(at: GenerationsFixture) -> None:
     active = at.records.active()
     require_fit(active, at.encoders, at.sparse, chosen=None)
     require_fit(active, at.encoders, at.sparse, chosen="hashing")

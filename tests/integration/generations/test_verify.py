@@ -5,27 +5,27 @@ from pathlib import Path
 
 from retrieval.generations import IndexStore
 from retrieval.search import Mode
-from tests.support.anchorage import SHIPS, WHALE, Anchorage
 from tests.support.books import book
+from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
 
 
 def test_the_whole_index_is_made_again_when_its_data_were_lost(tmp_path: Path, store: IndexStore) -> None:
-    before = Anchorage(tmp_path, store)
+    before = GenerationsFixture(tmp_path, store)
     whale, ships = before.ready(WHALE, "w.md"), before.ready(SHIPS, "s.md")
     expected = [before.found("white whale", mode) for mode in Mode]
     before.close()
     store.remove(1)
-    at = Anchorage(tmp_path, store)
+    at = GenerationsFixture(tmp_path, store)
     assert at.found("white whale") == []
     verified = at.verify()
     assert {(wrong.document_id, wrong.missing) for wrong in verified.disagreements} == {(whale.id, 1), (ships.id, 1)}
-    assert at.mover.rebuild(at.choice("hashing"), at.sparse.fingerprint).id == 2
+    assert at.switcher.rebuild(at.choice("hashing"), at.sparse.fingerprint).id == 2
     assert at.verify().agrees
     assert [at.found("white whale", mode) for mode in Mode] == expected
     at.close()
 
 
-def test_verification_names_whatever_is_missing_strange_or_different(at: Anchorage) -> None:
+def test_verification_names_whatever_is_missing_strange_or_different(at: GenerationsFixture) -> None:
     lost, changed, blank, other = (at.ready(book(n, chapters=1), f"{n}.md") for n in range(4))
     assert at.verify().agrees
     with at.open.active() as made:

@@ -14,6 +14,8 @@ from qdrant_client.http import models
 from tests.support.qdrant_double import QdrantDouble, qdrant_double
 from tests.support.qdrant_double.refusals import Refusal, read
 
+pytestmark = pytest.mark.slow
+
 COLLECTION = {
     "vectors": {"dense": {"size": 2, "distance": "Cosine"}},
     "sparse_vectors": {"bm25": {"modifier": "idf"}},

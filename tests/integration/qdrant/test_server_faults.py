@@ -19,6 +19,8 @@ from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.qdrant_double import QdrantDouble, qdrant_double
 from tests.support.qdrant_server import ANN, DIMENSION, PATIENTLY, SOON, opened
 
+pytestmark = pytest.mark.slow
+
 
 def qdrant(result: object, *, status: object = "ok") -> bytes:
     return json.dumps({"result": result, "status": status, "time": 0.0}).encode()

@@ -69,6 +69,7 @@ def test_opening_again_finds_what_was_written(double: QdrantDouble, name: str) -
     second.close()
 
 
+@pytest.mark.slow
 def test_processes_that_make_the_collection_at_once_all_get_it(double: QdrantDouble, client: QdrantClient) -> None:
     names = [uuid.uuid4().hex for _ in range(6)]
     spawn = multiprocessing.get_context("spawn")

@@ -6,10 +6,10 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from api.answer_schemas import AnswerOut, BudgetIn
 from api.run_schemas import RunEventOut
-from api.schemas import AnswerOut, BudgetIn
 from ingest.runs import RunEvent
-from rlm.answers import Answer, AnswerStatus, Result, Searched, answer_json
+from rlm.answers import Answer, AnswerStatus, Result, Searched, answer_json, kept_answer
 
 
 def test_an_answer_on_the_wire_has_the_result_that_a_run_keeps() -> None:
@@ -17,7 +17,7 @@ def test_an_answer_on_the_wire_has_the_result_that_a_run_keeps() -> None:
     answer = Answer(
         AnswerStatus.ANSWERED, "3", (), (), "recursive", None, Searched(0, 0, ()), result=Result("list", value)
     )
-    sent = AnswerOut.of(answer)
+    sent = AnswerOut.of(kept_answer(answer, "id", "ann", "How many?", None))
     assert sent.model_dump(mode="json")["result"] == answer_json(answer)["result"]
     assert json.loads(sent.model_dump_json()) == sent.model_dump(mode="json")
 

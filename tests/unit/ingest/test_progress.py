@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.batches import Batch, BatchProgress, BatchState, Tally
-from ingest.catalog.paces import pace_of
+from ingest.catalog.queue_statistics import pace_of
 from ingest.documents import JobKind, Version, VersionState
 from ingest.progress import Pace, Queue, Turn, batch_paused, batch_seconds_left, fraction, seconds_left
 

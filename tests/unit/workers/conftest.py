@@ -1,15 +1,15 @@
-"""What a worker needs, closed after each test."""
+"""A worker's parts, closed after each test."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.harbour import Harbour
+from tests.support.worker_fixture import WorkerFixture
 
 
 @pytest.fixture
-def harbour(tmp_path: Path) -> Iterator[Harbour]:
-    made = Harbour(tmp_path)
+def worker(tmp_path: Path) -> Iterator[WorkerFixture]:
+    made = WorkerFixture(tmp_path)
     yield made
     made.engine.dispose()

@@ -13,22 +13,22 @@ from retrieval.query_cache import CachedSearcher
 from retrieval.requests import Mode, SearchRequest
 from retrieval.search import Searcher
 from tests.support.catalogs import wake
-from tests.support.harbour import Harbour, no
+from tests.support.worker_fixture import WorkerFixture, no
 
 ASKED = [SearchRequest("ann", "white whale", mode) for mode in Mode] + [SearchRequest("ann", "paint", top_k=2)]
 WORDS = ["white", "whale", "paint", "ship", "sea"]
 
 
-def searcher(harbour: Harbour, catalog: Catalog | None = None) -> CachedSearcher:
-    catalog = catalog or harbour.catalog
-    return CachedSearcher(Searcher(harbour.generations, Bm25Encoder(), catalog, harbour.texts), catalog)
+def searcher(worker: WorkerFixture, catalog: Catalog | None = None) -> CachedSearcher:
+    catalog = catalog or worker.catalog
+    return CachedSearcher(Searcher(worker.generations, Bm25Encoder(), catalog, worker.texts), catalog)
 
 
 class Port:
-    """Random changes of a harbour's documents, one job or one request at a time."""
+    """Random changes of documents, one job or one request at a time."""
 
-    def __init__(self, harbour: Harbour, seed: int) -> None:
-        self.harbour, self.chance = harbour, random.Random(seed)
+    def __init__(self, worker: WorkerFixture, seed: int) -> None:
+        self.worker, self.chance = worker, random.Random(seed)
         self.documents: list[Document] = []
 
     def change(self) -> None:
@@ -43,7 +43,7 @@ class Port:
         return "\n\n".join(" ".join(self.chance.choices(WORDS, k=5)) for _ in range(self.chance.randint(1, 3)))
 
     def _upload(self) -> None:
-        self.documents.append(self.harbour.upload(self._text()))
+        self.documents.append(self.worker.upload(self._text()))
 
     def _some(self) -> Document:
         if not self.documents:
@@ -51,31 +51,31 @@ class Port:
         return self.chance.choice(self.documents)
 
     def _replace(self) -> None:
-        self.harbour.replace(self._some(), self._text())
+        self.worker.replace(self._some(), self._text())
 
     def _delete(self) -> None:
-        self.harbour.collector.delete("ann", self._some().id)
+        self.worker.deleter.delete("ann", self._some().id)
 
     def _cancel(self) -> None:
-        self.harbour.catalog.cancel("ann", self._some().id)
+        self.worker.catalog.cancel("ann", self._some().id)
 
     def _ingest(self) -> None:
-        for job in self.harbour.jobs.claim(JobKind.INGEST):
-            self.harbour.ingest.run(job, no)
+        for job in self.worker.jobs.claim(JobKind.INGEST):
+            self.worker.ingest.run(job, no)
 
     def _embed(self) -> None:
-        for job in self.harbour.jobs.claim(JobKind.EMBED):
-            self.harbour.embed.run([job], no)
+        for job in self.worker.jobs.claim(JobKind.EMBED):
+            self.worker.embed.run([job], no)
 
     def _collect(self) -> None:
-        wake(self.harbour.engine)
-        for job in self.harbour.jobs.claim(JobKind.COLLECT):
-            self.harbour.collect.run(job)
+        wake(self.worker.engine)
+        for job in self.worker.jobs.claim(JobKind.COLLECT):
+            self.worker.collect.run(job)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_it_finds_what_a_search_without_it_finds_after_every_change(harbour: Harbour, seed: int) -> None:
-    cached, port = searcher(harbour), Port(harbour, seed)
+def test_it_finds_what_a_search_without_it_finds_after_every_change(worker: WorkerFixture, seed: int) -> None:
+    cached, port = searcher(worker), Port(worker, seed)
     hits = found = 0
     for _ in range(60):
         port.change()
@@ -87,13 +87,13 @@ def test_it_finds_what_a_search_without_it_finds_after_every_change(harbour: Har
     assert found > 20
 
 
-def test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered(harbour: Harbour) -> None:
-    here, there = searcher(harbour), searcher(harbour, Catalog(harbour.engine))
-    document = harbour.upload("the white whale")
-    harbour.work_off()
+def test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered(worker: WorkerFixture) -> None:
+    here, there = searcher(worker), searcher(worker, Catalog(worker.engine))
+    document = worker.upload("the white whale")
+    worker.work_off()
     for process in (here, there):
         assert process.search(ASKED[0]).hits
         assert process.search(ASKED[0]).cached
-    harbour.catalog.delete("ann", document.id)  # what is left in the index and the blobs is not collected yet
+    worker.catalog.delete("ann", document.id)  # what is left in the index and the blobs is not collected yet
     for process in (here, there):
         assert process.search(ASKED[0]).hits == ()

@@ -11,53 +11,54 @@ from ingest.documents import JobKind, VersionState
 from ingest.errors import LeaseLostError
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from tests.support.books import book
-from tests.support.harbour import Harbour, no
+from tests.support.worker_fixture import WorkerFixture, no
+from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
-from workers.reconcile import reconcile
-from workers.tasks import EmbedTask, Stopping
 from workers.threads import WorkerThreads
+from workers.upkeep import reconcile
+from workers.worker_deps import Stopping
 
 
-def test_a_version_is_searchable_before_it_has_vectors_and_then_ready(harbour: Harbour) -> None:
-    document = harbour.upload(book(1))
-    (job,) = harbour.jobs.claim(JobKind.INGEST)
-    harbour.ingest.run(job, no)
-    assert harbour.state(document) is VersionState.SEARCHABLE
-    version = harbour.catalog.document("ann", document.id).version
-    assert harbour.index.count("ann", version.id) == version.chunks
-    assert harbour.index.count("ann", version.id, embedded_only=True) == 0
-    harbour.embed.run(harbour.jobs.claim(JobKind.EMBED), no)
-    assert harbour.state(document) is VersionState.READY
-    assert harbour.index.count("ann", version.id, embedded_only=True) == version.chunks
+def test_a_version_is_searchable_before_it_has_vectors_and_then_ready(worker: WorkerFixture) -> None:
+    document = worker.upload(book(1))
+    (job,) = worker.jobs.claim(JobKind.INGEST)
+    worker.ingest.run(job, no)
+    assert worker.state(document) is VersionState.SEARCHABLE
+    version = worker.catalog.document("ann", document.id).version
+    assert worker.index.count("ann", version.id) == version.chunks
+    assert worker.index.count("ann", version.id, embedded_only=True) == 0
+    worker.embed.run(worker.jobs.claim(JobKind.EMBED), no)
+    assert worker.state(document) is VersionState.READY
+    assert worker.index.count("ann", version.id, embedded_only=True) == version.chunks
 
 
-def test_every_indexed_span_is_the_text_of_its_chunk(harbour: Harbour) -> None:
-    harbour.upload(book(2).replace("whale", "wál\U0001f40b"))
-    (job,) = harbour.jobs.claim(JobKind.INGEST)
-    harbour.ingest.run(job, no)
-    text = harbour.texts.read(job.version_id)
-    assert len(harbour.index.kept) > 5
-    for chunk in harbour.index.kept.values():
+def test_every_indexed_span_is_the_text_of_its_chunk(worker: WorkerFixture) -> None:
+    worker.upload(book(2).replace("whale", "wál\U0001f40b"))
+    (job,) = worker.jobs.claim(JobKind.INGEST)
+    worker.ingest.run(job, no)
+    text = worker.texts.read(job.version_id)
+    assert len(worker.index.kept) > 5
+    for chunk in worker.index.kept.values():
         assert (
-            harbour.texts.read_bytes(job.version_id, chunk.byte_start, chunk.byte_end) == text[chunk.start : chunk.end]
+            worker.texts.read_bytes(job.version_id, chunk.byte_start, chunk.byte_end) == text[chunk.start : chunk.end]
         )
 
 
-def test_doing_a_job_twice_is_doing_it_once(harbour: Harbour) -> None:
-    harbour.upload(book(3))
-    (job,) = harbour.jobs.claim(JobKind.INGEST)
-    harbour.ingest.run(job, no)
-    first = dict(harbour.index.kept)
-    harbour.jobs.reindex(job.version_id)
-    (again,) = harbour.jobs.claim(JobKind.INGEST)
-    harbour.ingest.run(again, no)
-    assert harbour.index.kept == first
+def test_doing_a_job_twice_is_doing_it_once(worker: WorkerFixture) -> None:
+    worker.upload(book(3))
+    (job,) = worker.jobs.claim(JobKind.INGEST)
+    worker.ingest.run(job, no)
+    first = dict(worker.index.kept)
+    worker.jobs.reindex(job.version_id)
+    (again,) = worker.jobs.claim(JobKind.INGEST)
+    worker.ingest.run(again, no)
+    assert worker.index.kept == first
 
 
-def test_an_embedding_that_died_goes_on_where_it_was_recorded(harbour: Harbour) -> None:
-    document = harbour.upload(book(4, chapters=60))
-    (job,) = harbour.jobs.claim(JobKind.INGEST)
-    harbour.ingest.run(job, no)
+def test_an_embedding_that_died_goes_on_where_it_was_recorded(worker: WorkerFixture) -> None:
+    document = worker.upload(book(4, chapters=60))
+    (job,) = worker.jobs.claim(JobKind.INGEST)
+    worker.ingest.run(job, no)
     calls: list[str] = []
 
     def die_at_the_second(method: str) -> None:
@@ -65,105 +66,103 @@ def test_an_embedding_that_died_goes_on_where_it_was_recorded(harbour: Harbour) 
         if calls.count("set_dense") == 2:
             raise IndexUnavailableError("power cut")
 
-    harbour.index.fault = die_at_the_second
+    worker.index.fault = die_at_the_second
     with pytest.raises(IndexUnavailableError):
-        harbour.embed.run(harbour.jobs.claim(JobKind.EMBED), no)
+        worker.embed.run(worker.jobs.claim(JobKind.EMBED), no)
     calls.clear()
-    harbour.index.fault = calls.append
-    harbour.jobs.recover(all_running=True)
-    harbour.embed.run(harbour.jobs.claim(JobKind.EMBED), no)
-    version = harbour.catalog.document("ann", document.id).version
-    assert harbour.state(document) is VersionState.READY
+    worker.index.fault = calls.append
+    worker.jobs.recover(all_running=True)
+    worker.embed.run(worker.jobs.claim(JobKind.EMBED), no)
+    version = worker.catalog.document("ann", document.id).version
+    assert worker.state(document) is VersionState.READY
     assert calls.count("set_dense") == -(-(version.chunks or 0) // 256) - 1
     assert version.tokens == sum(
-        harbour.embedder.documents([f"a > {' > '.join(c.heading_path)}\n{text}"]).tokens
-        for c, text in (
-            (c, harbour.texts.read(version.id, c.start, c.end)) for c in harbour.texts.map(version.id).chunks
-        )
+        worker.embedder.documents([f"a > {' > '.join(c.heading_path)}\n{text}"]).tokens
+        for c, text in ((c, worker.texts.read(version.id, c.start, c.end)) for c in worker.texts.map(version.id).chunks)
     )
 
 
-def test_what_a_worker_wrote_for_a_document_deleted_under_it_is_removed_again(harbour: Harbour) -> None:
-    document = harbour.upload(book(5))
-    (job,) = harbour.jobs.claim(JobKind.INGEST)
+def test_what_a_worker_wrote_for_a_document_deleted_under_it_is_removed_again(worker: WorkerFixture) -> None:
+    document = worker.upload(book(5))
+    (job,) = worker.jobs.claim(JobKind.INGEST)
 
     def delete_during(method: str) -> None:
         if method == "upsert":
-            harbour.index.fault = lambda _: None
-            harbour.collector.delete("ann", document.id)
+            worker.index.fault = lambda _: None
+            worker.deleter.delete("ann", document.id)
 
-    harbour.index.fault = delete_during
+    worker.index.fault = delete_during
     with pytest.raises(LeaseLostError):
-        harbour.ingest.run(job, no)
-    assert harbour.index.kept == {}
+        worker.ingest.run(job, no)
+    assert worker.index.kept == {}
     with pytest.raises(KeyError):
-        harbour.texts.map(job.version_id)
+        worker.texts.map(job.version_id)
 
 
-def test_stopping_in_mid_index_raises_and_leaves_the_job_to_be_done_again(harbour: Harbour) -> None:
-    harbour.upload(book(6))
-    (job,) = harbour.jobs.claim(JobKind.INGEST)
+def test_stopping_in_mid_index_raises_and_leaves_the_job_to_be_done_again(worker: WorkerFixture) -> None:
+    worker.upload(book(6))
+    (job,) = worker.jobs.claim(JobKind.INGEST)
     with pytest.raises(Stopping):
-        harbour.ingest.run(job, lambda: True)
-    harbour.jobs.hand_back(job)
-    (again,) = harbour.jobs.claim(JobKind.INGEST)
+        worker.ingest.run(job, lambda: True)
+    worker.jobs.hand_back(job)
+    (again,) = worker.jobs.claim(JobKind.INGEST)
     assert (again.id, again.attempt) == (job.id, 1)
 
 
-def test_what_the_index_lost_is_found_and_indexed_again(harbour: Harbour) -> None:
-    kept, lost, half = (harbour.upload(book(n, chapters=2), f"{n}.md") for n in (7, 8, 9))
-    work(harbour, lambda: {harbour.state(d) for d in (kept, lost, half)} == {VersionState.READY})
-    before = dict(harbour.index.kept)
-    harbour.index.delete_version("ann", lost.version.id)
-    harbour.index.embeddings = {
-        i: v for i, v in harbour.index.embeddings.items() if before[i].version_id != half.version.id
+def test_what_the_index_lost_is_found_and_indexed_again(worker: WorkerFixture) -> None:
+    kept, lost, half = (worker.upload(book(n, chapters=2), f"{n}.md") for n in (7, 8, 9))
+    work(worker, lambda: {worker.state(d) for d in (kept, lost, half)} == {VersionState.READY})
+    before = dict(worker.index.kept)
+    worker.index.delete_version("ann", lost.version.id)
+    worker.index.embeddings = {
+        i: v for i, v in worker.index.embeddings.items() if before[i].version_id != half.version.id
     }
-    assert set(reconcile(harbour.catalog, harbour.jobs, harbour.index)) == {lost.version.id, half.version.id}
-    work(harbour, lambda: len(harbour.index.embeddings) == len(before) and not harbour.jobs.waiting())
-    assert harbour.index.kept == before
-    assert reconcile(harbour.catalog, harbour.jobs, harbour.index) == []
+    assert set(reconcile(worker.catalog, worker.jobs, worker.index)) == {lost.version.id, half.version.id}
+    work(worker, lambda: len(worker.index.embeddings) == len(before) and not worker.jobs.unfinished())
+    assert worker.index.kept == before
+    assert reconcile(worker.catalog, worker.jobs, worker.index) == []
 
 
-def test_one_damaged_document_fails_with_its_reason_and_stops_no_other(harbour: Harbour) -> None:
-    good = [harbour.upload(f"# Good {n}\n\nWords.", f"{n}.md") for n in range(3)]
-    bad = harbour.upload("damaged goods", "bad.md")
-    good.append(harbour.upload("# Good last\n\nWords.", "last.md"))
-    work(harbour, lambda: not harbour.jobs.waiting())
-    assert {harbour.state(document) for document in good} == {VersionState.READY}
-    failed = harbour.catalog.document("ann", bad.id).version
+def test_one_damaged_document_fails_with_its_reason_and_stops_no_other(worker: WorkerFixture) -> None:
+    good = [worker.upload(f"# Good {n}\n\nWords.", f"{n}.md") for n in range(3)]
+    bad = worker.upload("damaged goods", "bad.md")
+    good.append(worker.upload("# Good last\n\nWords.", "last.md"))
+    work(worker, lambda: not worker.jobs.unfinished())
+    assert {worker.state(document) for document in good} == {VersionState.READY}
+    failed = worker.catalog.document("ann", bad.id).version
     assert failed.failure is not None
     assert (failed.state, failed.failure.code) == (VersionState.FAILED, "document_damaged")
 
 
-def test_an_index_that_refuses_a_document_fails_it_after_three_attempts(harbour: Harbour) -> None:
-    document = harbour.upload("# A\n\nWords.")
+def test_an_index_that_refuses_a_document_fails_it_after_three_attempts(worker: WorkerFixture) -> None:
+    document = worker.upload("# A\n\nWords.")
     attempts: list[str] = []
 
     def away(method: str) -> None:
         if method == "upsert":
             attempts.append(method)
-            with harbour.engine.begin() as connection:
+            with worker.engine.begin() as connection:
                 connection.execute(update(job_table).values(not_before=0.0))
             raise IndexRefusedError("away")
 
-    harbour.index.fault = away
+    worker.index.fault = away
     stop = threading.Event()
 
     def hurry() -> None:  # the pauses between attempts are real; nobody wants to wait for them here
         while not stop.wait(0.02):
-            with harbour.engine.begin() as connection:
+            with worker.engine.begin() as connection:
                 connection.execute(update(job_table).values(not_before=0.0))
 
     helper = threading.Thread(target=hurry)
     helper.start()
-    work(harbour, lambda: harbour.state(document) is VersionState.FAILED)
+    work(worker, lambda: worker.state(document) is VersionState.FAILED)
     stop.set()
     helper.join()
     assert len(attempts) == 3
 
 
-def test_an_index_that_stays_away_costs_the_document_no_attempt(harbour: Harbour) -> None:
-    document = harbour.upload("# A\n\nWords.")
+def test_an_index_that_stays_away_costs_the_document_no_attempt(worker: WorkerFixture) -> None:
+    document = worker.upload("# A\n\nWords.")
     away: list[str] = []
 
     def fault(method: str) -> None:
@@ -171,19 +170,19 @@ def test_an_index_that_stays_away_costs_the_document_no_attempt(harbour: Harbour
             away.append(method)
             raise IndexUnavailableError("away")
 
-    harbour.index.fault = fault
+    worker.index.fault = fault
 
     def ready() -> bool:  # the pauses between attempts are real; nobody wants to wait for them here
-        with harbour.engine.begin() as connection:
+        with worker.engine.begin() as connection:
             connection.execute(update(job_table).values(not_before=0.0))
-        return harbour.state(document) is VersionState.READY
+        return worker.state(document) is VersionState.READY
 
-    work(harbour, ready)
+    work(worker, ready)
     assert len(away) == 5
 
 
-def test_one_bad_vector_write_does_not_fail_the_batch_it_came_with(harbour: Harbour) -> None:
-    documents = [harbour.upload(f"# {n}\n\nWords.", f"{n}.md") for n in range(4)]
+def test_one_bad_vector_write_does_not_fail_the_batch_it_came_with(worker: WorkerFixture) -> None:
+    documents = [worker.upload(f"# {n}\n\nWords.", f"{n}.md") for n in range(4)]
     failed_once: list[str] = []
 
     def fail_first(method: str) -> None:
@@ -191,13 +190,13 @@ def test_one_bad_vector_write_does_not_fail_the_batch_it_came_with(harbour: Harb
             failed_once.append(method)
             raise IndexRefusedError("once")
 
-    harbour.index.fault = fail_first
-    work(harbour, lambda: {harbour.state(d) for d in documents} == {VersionState.READY})
+    worker.index.fault = fail_first
+    work(worker, lambda: {worker.state(d) for d in documents} == {VersionState.READY})
     assert failed_once
 
 
-def test_without_room_documents_wait_and_do_not_fail(harbour: Harbour) -> None:
-    document = harbour.upload("# A\n\nWords.")
+def test_without_room_documents_wait_and_do_not_fail(worker: WorkerFixture) -> None:
+    document = worker.upload("# A\n\nWords.")
     room = threading.Event()
     asked = threading.Event()
 
@@ -206,48 +205,48 @@ def test_without_room_documents_wait_and_do_not_fail(harbour: Harbour) -> None:
         return room.is_set()
 
     def waited() -> bool:
-        if asked.is_set() and harbour.state(document) is VersionState.ACCEPTED:
+        if asked.is_set() and worker.state(document) is VersionState.ACCEPTED:
             room.set()
-        return harbour.state(document) is VersionState.READY
+        return worker.state(document) is VersionState.READY
 
-    work(harbour, waited, has_room=has_room)
+    work(worker, waited, has_room=has_room)
     assert asked.is_set()
 
 
-def test_small_documents_are_embedded_a_few_batches_at_a_time(harbour: Harbour) -> None:
-    documents = [harbour.upload(f"# {n}\n\nWords.", f"{n}.md") for n in range(10)]
-    for job in harbour.jobs.claim(JobKind.INGEST, limit=10):
-        harbour.ingest.run(job, no)
+def test_small_documents_are_embedded_a_few_batches_at_a_time(worker: WorkerFixture) -> None:
+    documents = [worker.upload(f"# {n}\n\nWords.", f"{n}.md") for n in range(10)]
+    for job in worker.jobs.claim(JobKind.INGEST, limit=10):
+        worker.ingest.run(job, no)
     with pytest.raises(Stopping):  # one chunk each, eight at a time
-        EmbedTask(harbour.shop, batch_chunks=2).run(
-            harbour.jobs.claim(JobKind.EMBED, limit=10), lambda: bool(harbour.embedder.texts)
+        EmbedTask(worker.deps, batch_chunks=2).run(
+            worker.jobs.claim(JobKind.EMBED, limit=10), lambda: bool(worker.embedder.texts)
         )
-    assert len(harbour.embedder.texts) == 8
-    assert [harbour.state(document) for document in documents].count(VersionState.READY) == 8
+    assert len(worker.embedder.texts) == 8
+    assert [worker.state(document) for document in documents].count(VersionState.READY) == 8
 
 
 def test_embedding_stands_back_for_documents_that_wait_and_goes_on_after_them(
-    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+    worker: WorkerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document = harbour.upload("# A\n\nWords.")
-    (job,) = harbour.jobs.claim(JobKind.INGEST)
-    harbour.ingest.run(job, no)
-    harbour.upload("# B\n\nOther words.", "b.md")
-    (long,) = harbour.jobs.claim(JobKind.INGEST)  # another worker is at it, and has been for a while
-    with harbour.engine.begin() as connection:
+    document = worker.upload("# A\n\nWords.")
+    (job,) = worker.jobs.claim(JobKind.INGEST)
+    worker.ingest.run(job, no)
+    worker.upload("# B\n\nOther words.", "b.md")
+    (long,) = worker.jobs.claim(JobKind.INGEST)  # another worker is at it, and has been for a while
+    with worker.engine.begin() as connection:
         connection.execute(update(job_table).where(job_table.c.id == long.id).values(created_at=0.0))
-    since, asked = harbour.jobs.waiting_since, 0
+    since, asked = worker.jobs.unfinished_since, 0
 
-    def waiting_since(kind: JobKind) -> float | None:
+    def unfinished_since(kind: JobKind) -> float | None:
         nonlocal asked
         asked += 1
         if asked == 5:
-            assert harbour.state(document) is VersionState.SEARCHABLE
-            harbour.ingest.run(long, no)
+            assert worker.state(document) is VersionState.SEARCHABLE
+            worker.ingest.run(long, no)
         return since(kind)
 
-    monkeypatch.setattr(harbour.jobs, "waiting_since", waiting_since)
-    work(harbour, lambda: harbour.state(document) is VersionState.READY)
+    monkeypatch.setattr(worker.jobs, "unfinished_since", unfinished_since)
+    work(worker, lambda: worker.state(document) is VersionState.READY)
     assert asked >= 5
 
 
@@ -260,10 +259,10 @@ def test_a_ring_wakes_those_who_wait_for_its_kind() -> None:
     assert all(bell.is_set() for bell in bells.values())
 
 
-def work(harbour: Harbour, done: Callable[[], bool], *, has_room: Callable[[], bool] = lambda: True) -> None:
+def work(worker: WorkerFixture, done: Callable[[], bool], *, has_room: Callable[[], bool] = lambda: True) -> None:
     """Run worker threads until `done`."""
     doorbell = ThreadDoorbell()
-    threads = WorkerThreads(harbour.jobs, [harbour.ingest], harbour.embed, harbour.collect, doorbell, has_room=has_room)
+    threads = WorkerThreads(worker.jobs, [worker.ingest], worker.embed, worker.collect, doorbell, has_room=has_room)
     threads.start()
     try:
         waited = threading.Event()

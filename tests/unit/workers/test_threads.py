@@ -15,9 +15,9 @@ from retrieval.errors import IndexUnavailableError
 from tests.support.books import book
 from tests.support.catalogs import lapse
 from tests.support.cluster import wait_until
-from tests.support.harbour import Harbour, no
-from workers.carrying import Carrier
+from tests.support.worker_fixture import WorkerFixture, no
 from workers.enqueue import ThreadDoorbell
+from workers.job_runner import JobRunner
 from workers.threads import WorkerThreads
 
 
@@ -48,23 +48,23 @@ class FlakyJobs(Jobs):
 
 
 @pytest.fixture
-def harbour(tmp_path: Path) -> Iterator[Harbour]:
-    made = Harbour(tmp_path)
+def worker(tmp_path: Path) -> Iterator[WorkerFixture]:
+    made = WorkerFixture(tmp_path)
     made.jobs = jobs = FlakyJobs(made.engine, lease_seconds=0.3)
     jobs.asked = Counter()
     yield made
     made.engine.dispose()
 
 
-def flaky(harbour: Harbour) -> FlakyJobs:
-    assert isinstance(harbour.jobs, FlakyJobs)
-    return harbour.jobs
+def flaky(worker: WorkerFixture) -> FlakyJobs:
+    assert isinstance(worker.jobs, FlakyJobs)
+    return worker.jobs
 
 
-def test_threads_outlive_a_catalog_that_was_away(harbour: Harbour) -> None:
-    jobs = flaky(harbour)
+def test_threads_outlive_a_catalog_that_was_away(worker: WorkerFixture) -> None:
+    jobs = flaky(worker)
     jobs.away = True
-    threads = WorkerThreads(jobs, [harbour.ingest], harbour.embed, harbour.collect, ThreadDoorbell())
+    threads = WorkerThreads(jobs, [worker.ingest], worker.embed, worker.collect, ThreadDoorbell())
     threads.start()
     try:
         kinds = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT)
@@ -74,8 +74,8 @@ def test_threads_outlive_a_catalog_that_was_away(harbour: Harbour) -> None:
             what="every thread has failed, and the leases were looked after again",
         )
         jobs.away = False
-        document = harbour.upload(book(1))
-        wait_until(lambda: harbour.state(document) is VersionState.READY, seconds=60, what="the document is ready")
+        document = worker.upload(book(1))
+        wait_until(lambda: worker.state(document) is VersionState.READY, seconds=60, what="the document is ready")
     finally:
         threads.stop()
 
@@ -88,27 +88,27 @@ def everything_goes_away(jobs: FlakyJobs) -> Callable[[str], None]:
     return fault
 
 
-def test_a_job_is_postponed_once_the_catalog_is_there_again(harbour: Harbour) -> None:
-    jobs = flaky(harbour)
+def test_a_job_is_postponed_once_the_catalog_is_there_again(worker: WorkerFixture) -> None:
+    jobs = flaky(worker)
     jobs.lease_seconds = 30.0
     jobs.returns_after = 3
-    harbour.upload(book(1))
-    harbour.index.fault = everything_goes_away(jobs)
-    assert Carrier(jobs, harbour.ingest, stopping=no).once(JobKind.INGEST) == 1
+    worker.upload(book(1))
+    worker.index.fault = everything_goes_away(jobs)
+    assert JobRunner(jobs, worker.ingest, stopping=no).once(JobKind.INGEST) == 1
     assert jobs.asked["postpone"] == 3
     assert jobs.recover(all_running=False) == 0
-    with harbour.engine.connect() as connection:
+    with worker.engine.connect() as connection:
         assert connection.execute(text("SELECT state, attempt FROM jobs")).all() == [("queued", 0)]
 
 
-def test_a_worker_that_stops_waits_for_no_catalog(harbour: Harbour) -> None:
-    jobs = flaky(harbour)
+def test_a_worker_that_stops_waits_for_no_catalog(worker: WorkerFixture) -> None:
+    jobs = flaky(worker)
     jobs.lease_seconds = 3_600.0
-    harbour.upload(book(1))
-    harbour.index.fault = everything_goes_away(jobs)
+    worker.upload(book(1))
+    worker.index.fault = everything_goes_away(jobs)
     stopping = threading.Event()
-    carrier = Carrier(jobs, harbour.ingest, stopping=stopping.is_set)
-    working = threading.Thread(target=carrier.once, args=(JobKind.INGEST,))
+    runner = JobRunner(jobs, worker.ingest, stopping=stopping.is_set)
+    working = threading.Thread(target=runner.once, args=(JobKind.INGEST,))
     working.start()
     wait_until(lambda: bool(jobs.asked["postpone"]), seconds=30, what="the catalog was asked to postpone the job")
     stopping.set()
@@ -116,15 +116,17 @@ def test_a_worker_that_stops_waits_for_no_catalog(harbour: Harbour) -> None:
     assert not working.is_alive()
 
 
-def test_a_job_that_the_catalog_took_no_end_of_is_carried_again_when_its_lease_has_run_out(harbour: Harbour) -> None:
-    jobs = flaky(harbour)
-    harbour.upload(book(1), "a.md")
-    harbour.upload(book(2), "b.md")
+def test_a_job_that_the_catalog_took_no_end_of_is_carried_again_when_its_lease_has_run_out(
+    worker: WorkerFixture,
+) -> None:
+    jobs = flaky(worker)
+    worker.upload(book(1), "a.md")
+    worker.upload(book(2), "b.md")
 
-    harbour.index.fault = everything_goes_away(jobs)
-    carrier = Carrier(jobs, harbour.ingest, stopping=no)
-    assert carrier.once(JobKind.INGEST) == 2
+    worker.index.fault = everything_goes_away(jobs)
+    runner = JobRunner(jobs, worker.ingest, stopping=no)
+    assert runner.once(JobKind.INGEST) == 2
     assert jobs.asked["postpone"] >= 2
     jobs.away = False
-    lapse(harbour.engine)
+    lapse(worker.engine)
     assert jobs.recover(all_running=False) == 2

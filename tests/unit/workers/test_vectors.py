@@ -7,7 +7,7 @@ import pytest
 
 from ingest.documents import Document, JobKind, VersionState
 from ingest.intake import UploadRequest
-from tests.support.harbour import Harbour, no
+from tests.support.worker_fixture import WorkerFixture, no
 from workers.vectors import chunk_texts, text_digest
 
 SHARED = "# Notice\n\nThe harbour is closed while the ice lasts.\n"
@@ -15,92 +15,92 @@ OTHER = "\n# Tides\n\nHigh water is at noon.\n"
 
 
 @pytest.fixture
-def harbour(tmp_path: Path) -> Iterator[Harbour]:
-    made = Harbour(tmp_path)
+def worker(tmp_path: Path) -> Iterator[WorkerFixture]:
+    made = WorkerFixture(tmp_path)
     made.catalog.ensure_tenant("bob")
     yield made
     made.engine.dispose()
 
 
-def put(harbour: Harbour, text: str, *, tenant: str = "ann", collection: str = "default") -> Document:
-    with harbour.intake.receive(UploadRequest(tenant, collection, "a.md")) as upload:
+def put(worker: WorkerFixture, text: str, *, tenant: str = "ann", collection: str = "default") -> Document:
+    with worker.intake.receive(UploadRequest(tenant, collection, "a.md")) as upload:
         upload.write(text.encode())
         return upload.accept().document
 
 
-def ingest_all(harbour: Harbour) -> None:
-    assert harbour.ingest.run_together(harbour.jobs.claim(JobKind.INGEST, limit=9), no) == []
+def ingest_all(worker: WorkerFixture) -> None:
+    assert worker.ingest.run_together(worker.jobs.claim(JobKind.INGEST, limit=9), no) == []
 
 
-def texts_of(harbour: Harbour, version: str) -> list[str]:
-    found = harbour.catalog.version(version)
-    return [text for _, text in chunk_texts(harbour.texts, found, harbour.texts.map(version).chunks)]
+def texts_of(worker: WorkerFixture, version: str) -> list[str]:
+    found = worker.catalog.version(version)
+    return [text for _, text in chunk_texts(worker.texts, found, worker.texts.map(version).chunks)]
 
 
-def encoded(harbour: Harbour) -> list[str]:
+def encoded(worker: WorkerFixture) -> list[str]:
     """The last line of each text that was encoded since this was last asked."""
-    texts = [text.splitlines()[-1] for text in harbour.embedder.texts]
-    harbour.embedder.texts.clear()
+    texts = [text.splitlines()[-1] for text in worker.embedder.texts]
+    worker.embedder.texts.clear()
     return texts
 
 
-def test_a_text_that_several_documents_have_is_encoded_once(harbour: Harbour) -> None:
-    first, second = put(harbour, SHARED), put(harbour, SHARED, collection="another")
-    harbour.work_off()
-    assert encoded(harbour) == ["The harbour is closed while the ice lasts."]
-    third = put(harbour, SHARED + OTHER)
-    harbour.work_off()
-    assert encoded(harbour) == ["High water is at noon."]
-    versions = [harbour.catalog.document("ann", document.id).version for document in (first, second, third)]
+def test_a_text_that_several_documents_have_is_encoded_once(worker: WorkerFixture) -> None:
+    first, second = put(worker, SHARED), put(worker, SHARED, collection="another")
+    worker.work_off()
+    assert encoded(worker) == ["The harbour is closed while the ice lasts."]
+    third = put(worker, SHARED + OTHER)
+    worker.work_off()
+    assert encoded(worker) == ["High water is at noon."]
+    versions = [worker.catalog.document("ann", document.id).version for document in (first, second, third)]
     assert {version.state for version in versions} == {VersionState.READY}
     assert [version.chunks_reused for version in versions] == [0, 1, 1]
     for version in versions:
-        assert harbour.index.count("ann", version.id, embedded_only=True) == version.chunks
-        assert version.tokens == sum(len(text.split()) for text in texts_of(harbour, version.id))
+        assert worker.index.count("ann", version.id, embedded_only=True) == version.chunks
+        assert version.tokens == sum(len(text.split()) for text in texts_of(worker, version.id))
 
 
-def test_texts_of_one_batch_are_encoded_once_for_each_tenant(harbour: Harbour) -> None:
+def test_texts_of_one_batch_are_encoded_once_for_each_tenant(worker: WorkerFixture) -> None:
     for collection in "abc":
-        put(harbour, SHARED, collection=collection)
-    put(harbour, SHARED, tenant="bob")
-    ingest_all(harbour)
-    harbour.embed.run(harbour.jobs.claim(JobKind.EMBED, limit=9), no)
-    assert encoded(harbour) == ["The harbour is closed while the ice lasts."] * 2
+        put(worker, SHARED, collection=collection)
+    put(worker, SHARED, tenant="bob")
+    ingest_all(worker)
+    worker.embed.run(worker.jobs.claim(JobKind.EMBED, limit=9), no)
+    assert encoded(worker) == ["The harbour is closed while the ice lasts."] * 2
 
 
-def test_a_tenant_gets_nothing_from_what_another_one_has(harbour: Harbour) -> None:
-    put(harbour, SHARED)
-    harbour.work_off()
-    encoded(harbour)
-    theirs = put(harbour, SHARED, tenant="bob")
-    harbour.work_off()
-    assert encoded(harbour) == ["The harbour is closed while the ice lasts."]
-    assert harbour.catalog.document("bob", theirs.id).version.chunks_reused == 0
+def test_a_tenant_gets_nothing_from_what_another_one_has(worker: WorkerFixture) -> None:
+    put(worker, SHARED)
+    worker.work_off()
+    encoded(worker)
+    theirs = put(worker, SHARED, tenant="bob")
+    worker.work_off()
+    assert encoded(worker) == ["The harbour is closed while the ice lasts."]
+    assert worker.catalog.document("bob", theirs.id).version.chunks_reused == 0
 
 
-def test_of_a_deleted_document_no_vector_is_left_to_be_taken(harbour: Harbour) -> None:
-    document = put(harbour, SHARED)
-    harbour.work_off()
-    harbour.collector.delete("ann", document.id)
-    encoded(harbour)
-    put(harbour, SHARED)
-    harbour.work_off()
-    assert encoded(harbour) == ["The harbour is closed while the ice lasts."]
+def test_of_a_deleted_document_no_vector_is_left_to_be_taken(worker: WorkerFixture) -> None:
+    document = put(worker, SHARED)
+    worker.work_off()
+    worker.deleter.delete("ann", document.id)
+    encoded(worker)
+    put(worker, SHARED)
+    worker.work_off()
+    assert encoded(worker) == ["The harbour is closed while the ice lasts."]
 
 
-def test_what_was_written_and_not_counted_before_a_kill_is_counted_as_its_own(harbour: Harbour) -> None:
-    document = put(harbour, SHARED)
-    ingest_all(harbour)
-    (job,) = harbour.jobs.claim(JobKind.EMBED)
-    (chunk,) = harbour.index.kept.values()
-    harbour.index.set_dense([chunk.id], harbour.embedder.documents(["left by a killed worker"]).vectors)
-    harbour.embed.run([job], no)
-    version = harbour.catalog.document("ann", document.id).version
+def test_what_was_written_and_not_counted_before_a_kill_is_counted_as_its_own(worker: WorkerFixture) -> None:
+    document = put(worker, SHARED)
+    ingest_all(worker)
+    (job,) = worker.jobs.claim(JobKind.EMBED)
+    (chunk,) = worker.index.kept.values()
+    worker.index.set_dense([chunk.id], worker.embedder.documents(["left by a killed worker"]).vectors)
+    worker.embed.run([job], no)
+    version = worker.catalog.document("ann", document.id).version
     assert (version.state, version.chunks_reused) == (VersionState.READY, 0)
-    assert version.tokens == sum(len(text.split()) for text in texts_of(harbour, version.id))
+    assert version.tokens == sum(len(text.split()) for text in texts_of(worker, version.id))
 
 
-def test_a_digest_is_of_the_whole_text_with_its_context(harbour: Harbour) -> None:
-    version = put(harbour, SHARED).version.id
-    harbour.work_off()
-    assert [chunk.digest for chunk in harbour.index.kept.values()] == list(map(text_digest, texts_of(harbour, version)))
+def test_a_digest_is_of_the_whole_text_with_its_context(worker: WorkerFixture) -> None:
+    version = put(worker, SHARED).version.id
+    worker.work_off()
+    assert [chunk.digest for chunk in worker.index.kept.values()] == list(map(text_digest, texts_of(worker, version)))

@@ -1,18 +1,30 @@
 """What `leadline doctor` says of the model in use."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from api.cli.doctor import about_profile
+from api.cli.doctor import Finding, _language_model, about_profile
+from api.settings import Settings
 from rlm.llm.prices import FREE, Price
-from rlm.llm.profiles import Profiles
+from rlm.llm.profiles import LOCAL_QWEN, Profiles
+from tests.support.misbehaving_openai import MisbehavingOpenAI, misbehaving_openai, picky, says
 
 
-def test_a_model_that_nobody_described_fills_in_plans_at_a_price_that_is_not_known() -> None:
+@pytest.fixture
+def server() -> Iterator[MisbehavingOpenAI]:
+    with misbehaving_openai() as made:
+        yield made
+
+
+def test_what_a_model_is_given_to_do_is_said() -> None:
     said = about_profile(Profiles().named("some/model"))
-    assert said == "some/model: fills in plans, a window of 32,768 tokens, 4 calls at once, price not known"
+    assert said.startswith("some/model: writes code, routes, judges; a window of 32,768 tokens, ")
+    assert said.endswith("; price not known")
+    assert "answers from passages only" in about_profile(LOCAL_QWEN)
 
 
 @pytest.mark.parametrize(
@@ -25,5 +37,43 @@ def test_a_model_that_nobody_described_fills_in_plans_at_a_price_that_is_not_kno
     ],
 )
 def test_a_price_is_a_number_or_said_to_be_none(price: Price, said: str) -> None:
-    profile = replace(Profiles().named("gpt-5-mini"), price=price)
-    assert about_profile(profile) == f"gpt-5-mini: writes code, a window of 272,000 tokens, 16 calls at once, {said}"
+    assert about_profile(replace(LOCAL_QWEN, price=price)).endswith(f"; {said}")
+
+
+def found(server: MisbehavingOpenAI, folder: Path, **given: object) -> dict[str, Finding]:
+    settings = Settings(home=folder, models=folder, llm=f"{server.url} m", **given)  # type: ignore[arg-type]
+    return {each.what: each for each in _language_model(settings)}
+
+
+def test_a_model_that_keeps_to_a_schema_is_well(server: MisbehavingOpenAI, tmp_path: Path) -> None:
+    server.served = [{"id": "m", "max_model_len": 8_192}]
+    server.behaviours = [says('{"works": true}')]
+    findings = found(server, tmp_path)
+    assert not any(each.advice for each in findings.values())
+    assert "8,192" in findings["window"].found
+    assert "followed" in findings["JSON schema"].found
+
+
+def test_what_a_server_refuses_is_said_and_is_no_failure(server: MisbehavingOpenAI, tmp_path: Path) -> None:
+    refused = {"message": "Not supported.", "param": "response_format"}
+    server.behaviours = [picky(lambda body: refused if "response_format" in body else None, '{"works": true}')]
+    finding = found(server, tmp_path)["JSON schema"]
+    assert "in words" in finding.found
+    assert not finding.advice
+
+
+def test_a_model_that_does_not_keep_to_a_schema_is_a_finding(server: MisbehavingOpenAI, tmp_path: Path) -> None:
+    server.behaviours = [says("Certainly!")]
+    assert found(server, tmp_path)["JSON schema"].advice
+
+
+def test_a_window_that_is_larger_than_the_servers_is_a_finding(server: MisbehavingOpenAI, tmp_path: Path) -> None:
+    server.served = [{"id": "m", "max_model_len": 8_192}]
+    server.behaviours = [says('{"works": true}')]
+    assert "8,192" in found(server, tmp_path, llm_context_tokens=16_384)["LEADLINE_LLM_CONTEXT_TOKENS"].advice
+
+
+def test_another_models_server_is_a_finding_and_is_asked_nothing(server: MisbehavingOpenAI, tmp_path: Path) -> None:
+    server.served = [{"id": "other"}]
+    assert "other" in found(server, tmp_path)["language model"].advice
+    assert server.requests == []

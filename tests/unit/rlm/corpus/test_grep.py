@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rlm.corpus import grep as module
 from rlm.corpus.grep import PatternWalk, compile_pattern, count_matches, grep
+from rlm.corpus.handles import Handle
 from rlm.errors import PatternError, RunCancelledError
 from tests.support.corpora import corpus_of
 
@@ -19,7 +20,7 @@ def test_pages_together_are_every_match_in_order(documents: list[str], limit: in
     cursor: str | None = None
     while True:
         page = grep(corpus, r"a+b?|^b", limit=limit, cursor=cursor)
-        found += [(hit.handle.version_id, hit.handle.start, hit.handle.end) for hit in page.hits]
+        found += [(hit.match.version_id, hit.match.start, hit.match.end) for hit in page.hits]
         cursor = page.next_cursor
         if cursor is None:
             break
@@ -41,23 +42,43 @@ def test_matches_are_found_across_the_ends_of_windows(monkeypatch: pytest.Monkey
     rest = grep(corpus_of(text), r"^line \d+$|(?<=5)\n", limit=1_000, cursor=page.next_cursor)
     more = grep(corpus_of(text), r"^line \d+$|(?<=5)\n", limit=1_000, cursor=rest.next_cursor)
     hits = [*page.hits, *rest.hits, *more.hits]
-    assert [(hit.handle.start, hit.handle.end) for hit in hits] == whole
+    assert [(hit.match.start, hit.match.end) for hit in hits] == whole
 
 
-def test_a_hit_shows_its_line_and_as_many_around_it_as_were_asked_for() -> None:
+def test_a_hit_is_its_line() -> None:
     corpus = corpus_of("one\ntwo\nthree whales here\nfour\nfive")
-    (hit,) = grep(corpus, "WHALES", ignore_case=True, context_lines=1).hits
-    assert (hit.text, hit.line, hit.title) == ("whales", "three whales here", "Title 1")
-    assert corpus.text(hit.handle) == "whales"
-    assert corpus.text(hit.context) == "two\nthree whales here\nfour"
+    (hit,) = grep(corpus, "WHALES", ignore_case=True).hits
+    assert (hit.matched, hit.text, hit.title) == ("whales", "three whales here", "Title 1")
+    assert corpus.text(hit.match) == "whales"
+    assert corpus.text(hit.line) == "three whales here"
 
 
 def test_a_long_line_is_shown_around_its_match_only() -> None:
     corpus = corpus_of("x" * 50_000 + "whale" + "y" * 50_000)
     (hit,) = grep(corpus, "whale").hits
-    assert corpus.text(hit.shown) == hit.line
-    assert "whale" in hit.line
-    assert len(hit.line) < 1_000
+    assert corpus.text(hit.line) == hit.text
+    assert "whale" in hit.text
+    assert len(hit.text) < 1_000
+
+
+@given(st.text(alphabet="ab\n", min_size=1, max_size=60), st.integers(0, 60), st.integers(0, 60), st.integers(1, 3))
+def test_spans_are_searched_alone_and_pages_say_what_they_went_through(text: str, a: int, b: int, limit: int) -> None:
+    corpus = corpus_of(text, "ab")
+    span = corpus.documents[0].handle[min(a, b) : max(a, b)]
+    found: list[tuple[int, int]] = []
+    searched: list[Handle] = []
+    cursor: str | None = None
+    while True:
+        page = grep(corpus, "a+b?", limit=limit, cursor=cursor, spans=[span])
+        found += [(hit.match.start, hit.match.end) for hit in page.hits]
+        searched += page.searched
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    within = text[span.start : span.end]
+    assert found == [(span.start + m.start(), span.start + m.end()) for m in re.finditer("a+b?", within)]
+    assert count_matches(corpus, "a+b?", spans=[span]).total == len(found)
+    assert "".join(corpus.text(each) for each in searched) == within
 
 
 def test_a_pattern_that_takes_for_ever_is_stopped() -> None:
@@ -68,7 +89,7 @@ def test_a_pattern_that_takes_for_ever_is_stopped() -> None:
 def test_what_was_found_before_the_time_was_up_is_kept_with_a_cursor() -> None:
     corpus = corpus_of("bbb needle", "a" * 5_000 + "!")
     page = grep(corpus, r"needle|(a|aa)+$", seconds=0.2)
-    assert [hit.text for hit in page.hits] == ["needle"]
+    assert [hit.matched for hit in page.hits] == ["needle"]
     assert page.stopped
     assert page.next_cursor is not None
     assert not count_matches(corpus, r"needle|(a|aa)+$", seconds=0.2).complete
@@ -122,7 +143,7 @@ class Slow:
 def test_what_is_searched_place_by_place_is_found_as_it_is_at_once(pattern: str) -> None:
     corpus = corpus_of("aab cat bc 12! catb\nconcat 34\nb 56! abc cat" * 20, "cat 7! bc")
     at_once, slowly = (
-        [found.hit(0) for found in PatternWalk(corpus, compiled, seconds=20)]
+        [found.hit() for found in PatternWalk(corpus, compiled, seconds=20)]
         for compiled in (compile_pattern(pattern), Slow(pattern))
     )
     assert at_once

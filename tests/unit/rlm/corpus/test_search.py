@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from rlm.corpus import search as module
-from rlm.corpus.search import found_in, scope_of
+from rlm.corpus.search import handle_of, passages_in, scope_of
 from rlm.requests import AnswerScope
 from tests.fakes.passages import passage
 from tests.support.corpora import corpus_of
@@ -26,8 +26,10 @@ def test_a_part_of_very_many_documents_is_searched_by_the_whole_scope(monkeypatc
     assert scope_of(WHOLE.within([each.handle for each in WHOLE.documents[:2]]), WHOLE, SCOPE) == SCOPE
 
 
-def test_what_was_found_outside_of_a_corpus_is_left_out_and_the_rest_ranked_anew() -> None:
+def test_of_what_was_found_only_passages_that_touch_a_span_are_kept() -> None:
     elsewhere = passage("Other.", rank=1)
-    here = replace(passage("Two.", document="doc-2", rank=2), version_id="v2")
-    (found,) = found_in(WHOLE, [elsewhere, here])
-    assert (found.rank, found.handle) == (1, WHOLE.documents[1].handle)
+    two = replace(passage("Two.", document="doc-2", rank=2), version_id="v2", start=0, end=4)
+    whole = WHOLE.documents[1].handle
+    assert passages_in([whole[2:], whole[4:]], [elsewhere, two]) == [two]
+    assert passages_in([whole[4:]], [two]) == []
+    assert handle_of(two) == whole

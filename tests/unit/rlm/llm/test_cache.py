@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from ingest.catalog.replies import StoredReply
 from rlm.llm.cache import NoReplyCache, reply_key
-from rlm.llm.port import Context, SubCall
+from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile
 
 PROFILE = ModelProfile("m", 8_000, 500)
@@ -20,11 +20,8 @@ def test_whatever_decides_the_reply_is_part_of_its_key() -> None:
         reply_key("ann", PROFILE, replace(CALL, schema=None)),
         reply_key("ann", PROFILE, replace(CALL, max_tokens=51)),
         reply_key("ann", PROFILE, replace(CALL, system="", prompt="Be brief.What is it?")),
-        reply_key("ann", PROFILE, replace(CALL, contexts=(Context("x", ("a", "b")),))),
-        reply_key("ann", PROFILE, replace(CALL, contexts=(Context("x", ("a", "c")),))),
-        reply_key("ann", PROFILE, replace(CALL, contexts=(Context("x", ("a", "b"), "So: "),))),
     }
-    assert len(keys) == 12
+    assert len(keys) == 9
 
 
 def test_who_asks_and_how_much_at_once_is_no_part_of_it() -> None:

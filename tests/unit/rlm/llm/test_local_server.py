@@ -1,6 +1,5 @@
 """Sub-calls given up at the local model's own server, over its socket: the engine gets every place back."""
 
-import json
 import socket
 import threading
 from collections.abc import Callable
@@ -8,17 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from rlm.llm.likelihoods import likelihood_call
 
-from rlm.answers import Usage as Spent
 from rlm.errors import RunCancelledError
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.chat_models import OpenAIChatModel, local_chat_model
-from rlm.llm.local.generation import ChatMessage, Event, Finished, LikelihoodRequest, TextDelta, Usage
-from rlm.llm.local.generation import Context as EngineContext
-from rlm.llm.port import Context, SubCall, SubFailure, SubReply
+from rlm.llm.local.generation import Event, Finished, TextDelta, Usage
+from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import LOCAL_QWEN
 from rlm.llm.scheduler import SubCallScheduler
+from rlm.usage import Usage as Spent
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.engine_server import engine_server
 
@@ -54,56 +51,6 @@ def test_replies_of_the_local_server_are_counted_by_itself(listener: socket.sock
     def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
         bound = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits()))
         assert bound.run(CALLS) == [SubReply("It is.", Spent(1, 31, 2))] * 12
-
-    serve(engine, listener, use)
-
-
-def test_contexts_arrive_as_they_were_and_the_numbers_come_back(listener: socket.socket) -> None:
-    told = '{"1": [-1.5, -2.5], "2": [-3.0]}'
-    engine = ScriptedEngine([TextDelta(told), Finished("stop", Usage(31, 3))])
-    call = likelihood_call(
-        "Sort.", "Classes: a, b", [Context("x", ("a", "b"), "So: "), Context("y", ("a",))], "classify"
-    )
-
-    def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
-        budget = Budget(Limits(prompt_tokens=1_000))
-        bound = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=budget)
-        assert bound.run([call]) == [SubReply(told, Spent(1, 31, 3))]
-
-    serve(engine, listener, use)
-    (asked,) = engine.requests
-    messages = (ChatMessage("system", "Sort."), ChatMessage("user", "Classes: a, b"))
-    contexts = (EngineContext("x", ("a", "b"), "So: "), EngineContext("y", ("a",)))
-    assert asked == LikelihoodRequest(messages, contexts)
-
-
-def test_many_contexts_are_sent_where_each_fits_the_window(listener: socket.socket) -> None:
-    numbers = {str(n): [-1.0] for n in range(1, 41)}
-    engine = ScriptedEngine([TextDelta(json.dumps(numbers)), Finished("stop", Usage(31, 3))])
-    sentence = "A sentence of a contract that goes on and on. " * 8
-    call = likelihood_call("Weigh.", "Texts", [Context(f"{n} {sentence}", ("x",)) for n in range(40)], "weigh")
-    longer = likelihood_call("Weigh.", "Texts", [Context(sentence * 40, ("x",))], "weigh")
-
-    def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
-        profile = replace(PROFILE, context_tokens=4_000)
-        bound = scheduler.bind(chat, profile, tenant_id="ann", budget=Budget(Limits()))
-        found, refused = bound.run([call, longer])
-        assert isinstance(found, SubReply)
-        assert isinstance(refused, SubFailure)
-        assert refused.code == "context_too_long"
-
-    serve(engine, listener, use)
-    assert len(engine.requests) == 1
-
-
-def test_a_server_that_tells_too_few_numbers_is_refused_at_once(listener: socket.socket) -> None:
-    engine = ScriptedEngine([TextDelta('{"1": [-1.5]}'), Finished("stop", Usage(31, 1))])
-    call = likelihood_call("", "", [Context("x", ("a", "b"))], "classify")
-
-    def use(scheduler: SubCallScheduler, chat: OpenAIChatModel) -> None:
-        (result,) = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits())).run([call])
-        assert isinstance(result, SubFailure)
-        assert (result.code, result.usage.calls) == ("language_model_output", 1)
 
     serve(engine, listener, use)
 

@@ -38,16 +38,30 @@ def test_a_second_reply_of_the_wrong_shape_is_a_failure_with_its_cost(scheduler:
     assert "no JSON" not in failure.detail.replace("it is not JSON", "")
 
 
-def test_a_reply_cut_off_is_asked_for_with_twice_the_room(scheduler: SubCallScheduler) -> None:
-    model = scripted(("It is a lo", "length"), "It is long.")
-    (reply,) = run(scheduler, model, [call("q", max_tokens=100)])
+def test_json_cut_off_is_asked_for_with_twice_the_room(scheduler: SubCallScheduler) -> None:
+    model = scripted(('{"n": ', "length"), '{"n": 1}')
+    (reply,) = run(scheduler, model, [call("q", max_tokens=100, schema=SCHEMA)])
     assert isinstance(reply, SubReply)
     assert [options["max_tokens"] for options in model.options] == [100, 200]
 
 
-def test_a_reply_cut_off_at_the_models_own_limit_is_a_failure(scheduler: SubCallScheduler) -> None:
+def test_words_cut_off_are_used_as_far_as_they_go(scheduler: SubCallScheduler) -> None:
     model = scripted(("It is a lo", "length"))
-    (failure,) = run(scheduler, model, [call("q", max_tokens=400)])
+    for _ in range(2):  # a cache would not know that it was cut off
+        (reply,) = run(scheduler, model, [call("q", max_tokens=100)])
+        assert reply == SubReply("It is a lo", Usage(1, 20, 5), cut_off=True)
+
+
+def test_thoughts_that_leave_no_room_for_the_reply_get_all_there_is(scheduler: SubCallScheduler) -> None:
+    model = scripted(("<think>Hm", "length"), "<think>Hm.</think>Two.")
+    (reply,) = run(scheduler, model, [call("q", max_tokens=100)])
+    assert texts([reply]) == ["Two."]
+    assert [options["max_tokens"] for options in model.options] == [100, 400]
+
+
+def test_json_cut_off_at_the_models_own_limit_is_a_failure(scheduler: SubCallScheduler) -> None:
+    model = scripted(('{"n": ', "length"))
+    (failure,) = run(scheduler, model, [call("q", max_tokens=400, schema=SCHEMA)])
     assert isinstance(failure, SubFailure)
     assert "cut off at its limit of 400 tokens" in failure.detail
     assert len(model.prompts) == 1

@@ -1,10 +1,11 @@
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from rlm.llm.prices import Price
-from rlm.llm.profiles import BUILT_IN, LOCAL_QWEN, ModelProfile, ProfileFileError, Profiles, read_profiles
+from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, ProfileFileError, Profiles, read_profiles
 
 
 def profile_file(folder: Path, content: str) -> Path:
@@ -14,24 +15,53 @@ def profile_file(folder: Path, content: str) -> Path:
 
 
 def test_a_model_is_found_by_its_name_or_by_a_pattern() -> None:
-    profiles = Profiles()
+    profiles = read_profiles(None)
     assert profiles.named("qwen2.5-coder-1.5b-instruct") == LOCAL_QWEN
     found = profiles.named("Qwen/Qwen3-30B-A3B-Instruct-2507-FP8")
-    assert (found.name, found.cache_salt) == ("Qwen/Qwen3-30B-A3B-Instruct-2507-FP8", True)
+    assert (found.name, found.context_tokens) == ("Qwen/Qwen3-30B-A3B-Instruct-2507-FP8", 262_144)
 
 
-def test_a_model_that_nobody_described_gets_cautious_values() -> None:
-    unknown = Profiles().named("someone/model")
-    assert (unknown.context_tokens, unknown.writes_code, unknown.hedge_after_medians) == (32_768, False, None)
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Qwen/Qwen3-8B", "qwen3:8b", "openrouter/qwen/qwen3-8b"),
+        ("openai/gpt-oss-20b", "gpt-oss:20b", "gpt-oss-20b"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "llama3.1:8b"),
+        ("google/gemma-3-27b-it", "gemma3:27b"),
+        ("openrouter/anthropic/claude-sonnet-4.5", "bedrock/us.anthropic.claude-sonnet-4-5"),
+    ],
+)
+def test_a_family_is_known_however_its_host_spells_its_name(names: tuple[str, ...]) -> None:
+    profiles = read_profiles(None)
+    found = {replace(profiles.named(name), name="") for name in names}
+    assert len(found) == 1
+    assert found != {replace(profiles.named("someone/model"), name="")}
+
+
+def test_a_model_that_nobody_described_is_taken_to_be_capable() -> None:
+    unknown = read_profiles(None).named("someone/model")
+    assert unknown.writes_code
+    assert unknown.routes
+    assert unknown.judges
+    assert unknown.structured_output == "json_schema"
+    assert not unknown.small
     assert unknown.price is None
     assert Profiles().named("someone/model", context_tokens=2_048).max_output_tokens == 512
 
 
+def test_what_follows_from_a_size_follows_it_where_an_entry_changes_the_size(tmp_path: Path) -> None:
+    path = profile_file(
+        tmp_path, "[models.'gpt-oss*']\ncontext_tokens = 16384\nslice_tokens = 4000\nthinking_tokens = 0"
+    )
+    found = read_profiles(path).named("gpt-oss-20b")
+    assert found.reading_tokens == found.max_prompt_tokens // 2
+
+
 def test_a_server_with_a_smaller_window_makes_everything_fit_it() -> None:
-    found = Profiles().named("gpt-5-mini", context_tokens=16_384)
+    found = read_profiles(None).named("gpt-5-mini", context_tokens=16_384)
     assert found.context_tokens == 16_384
-    assert found.slice_tokens <= found.max_prompt_tokens
-    assert Profiles().named("gpt-5-mini", context_tokens=9_000_000).context_tokens == 272_000
+    assert max(found.slice_tokens, found.reading_tokens) <= found.max_prompt_tokens
+    assert read_profiles(None).named("gpt-5-mini", context_tokens=9_000_000).context_tokens == 272_000
 
 
 def test_a_file_adds_models_and_changes_those_that_are_known(tmp_path: Path) -> None:
@@ -84,13 +114,9 @@ def test_a_missing_file_is_said() -> None:
         read_profiles(Path("/nowhere/profiles.toml"))
 
 
-@pytest.mark.parametrize("profile", BUILT_IN, ids=lambda profile: profile.name)
-def test_a_slice_and_an_answer_fit_the_window(profile: ModelProfile) -> None:
-    assert profile.slice_tokens + profile.max_output_tokens + profile.thinking_tokens <= profile.context_tokens
-
-
-def test_the_local_model_gets_no_second_copies_and_no_runs_within_runs() -> None:
-    assert (LOCAL_QWEN.hedge_after_medians, LOCAL_QWEN.max_depth, LOCAL_QWEN.writes_code) == (None, 0, False)
+def test_the_local_model_is_small_and_is_given_nothing_but_questions_to_answer() -> None:
+    assert LOCAL_QWEN.small
+    assert (LOCAL_QWEN.writes_code, LOCAL_QWEN.routes, LOCAL_QWEN.judges) == (False, False, False)
 
 
 def test_another_revision_is_another_model() -> None:
@@ -103,9 +129,8 @@ def test_another_revision_is_another_model() -> None:
     "change",
     [
         {"batch_items": 0},
-        {"passages_per_call": 0},
         {"parallel_calls": 0},
-        {"hedge_after_medians": 1.0},
+        {"reading_tokens": 7_900},
         {"slice_tokens": 7_900},
     ],
 )

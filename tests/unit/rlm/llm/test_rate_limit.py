@@ -1,4 +1,4 @@
-"""A model's lane, on an event loop of the test's own."""
+"""A model's rate limit, on an event loop of the test's own."""
 
 import asyncio
 from collections import Counter
@@ -7,15 +7,15 @@ from collections.abc import Awaitable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm.llm.rate_limit import Lane, RetryBudget
+from rlm.llm.rate_limit import RateLimit, RetryBudget
 
 
 async def no_sleep(seconds: float) -> None:
     await asyncio.sleep(0)
 
 
-def lane(places: int) -> Lane:
-    return Lane(places, clock=lambda: 0.0, sleep=no_sleep)
+def limited(places: int) -> RateLimit:
+    return RateLimit(places, clock=lambda: 0.0, sleep=no_sleep)
 
 
 async def settle() -> None:
@@ -25,7 +25,7 @@ async def settle() -> None:
 
 def test_a_place_that_becomes_free_goes_to_whoever_holds_fewest() -> None:
     async def scene() -> None:
-        shared = lane(3)
+        shared = limited(3)
         for _ in range(3):
             await shared.enter("large")
         waiting: list[asyncio.Future[None]] = [
@@ -45,9 +45,27 @@ def test_a_place_that_becomes_free_goes_to_whoever_holds_fewest() -> None:
     asyncio.run(scene())
 
 
+def test_what_somebody_waits_for_goes_before_scans() -> None:
+    async def scene() -> None:
+        shared = limited(1)
+        await shared.enter("scan")
+        scans = [asyncio.ensure_future(shared.enter("another scan")) for _ in range(3)]
+        await settle()
+        asked = asyncio.ensure_future(shared.enter("scan", urgent=True))
+        await settle()
+        shared.leave("scan")
+        await settle()
+        assert asked.done()
+        assert not any(each.done() for each in scans)
+        for each in scans:
+            each.cancel()
+
+    asyncio.run(scene())
+
+
 def test_giving_up_while_waiting_or_just_after_a_grant_leaks_no_place() -> None:
     async def scene() -> None:
-        shared = lane(1)
+        shared = limited(1)
         await shared.enter("a")
         waiting = [asyncio.ensure_future(shared.enter(run)) for run in ("b", "c", "d")]
         await settle()
@@ -57,7 +75,7 @@ def test_giving_up_while_waiting_or_just_after_a_grant_leaks_no_place() -> None:
         await settle()
         assert waiting[2].done()
         shared.leave("d")
-        assert (shared.in_use, shared.has_room) == (0, True)
+        assert shared.in_use == 0
 
     asyncio.run(scene())
 
@@ -72,9 +90,8 @@ def test_a_hold_keeps_everyone_from_sending_until_it_is_over() -> None:
             slept.append(seconds)
             now += seconds
 
-        shared = Lane(2, clock=lambda: now, sleep=sleep)
+        shared = RateLimit(2, clock=lambda: now, sleep=sleep)
         shared.hold(5.0)
-        assert not shared.take("a")
         await shared.enter("a")
         assert (now, slept) == (5.0, [5.0])
 
@@ -85,7 +102,7 @@ def test_a_hold_keeps_everyone_from_sending_until_it_is_over() -> None:
 @given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans()), max_size=25))
 def test_never_more_than_the_places_and_everybody_gets_one(places: int, work: list[tuple[str, int, bool]]) -> None:
     async def scene() -> None:
-        shared = lane(places)
+        shared = limited(places)
         inside: Counter[str] = Counter()
         most = 0
 
@@ -112,7 +129,6 @@ def test_never_more_than_the_places_and_everybody_gets_one(places: int, work: li
         await asyncio.wait_for(everyone, 10)
         assert most <= places
         assert shared.in_use == 0
-        assert not work or shared.has_room
 
     asyncio.run(scene())
 

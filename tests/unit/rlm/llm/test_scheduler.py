@@ -10,7 +10,6 @@ from rlm.errors import (
 )
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubFailure, SubReply
-from rlm.llm.profiles import StructuredOutput
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.usage import Usage
 from tests.fakes.callable_chat import Answer
@@ -128,13 +127,27 @@ def test_a_prompt_past_the_window_is_refused_here_with_the_counts(scheduler: Sub
     assert model.prompts == []
 
 
-def test_the_schema_is_sent_as_the_models_server_takes_it(scheduler: SubCallScheduler) -> None:
-    forms: tuple[StructuredOutput, ...] = ("json_schema", "json_object", "none")
-    for form, sent in zip(forms, ("json_schema", "json_object", None), strict=True):
-        model = scripted('{"n": 1}')
-        profile = replace(PROFILE, structured_output=form)
-        assert texts(run(scheduler, model, [call("q", schema=SCHEMA)], profile=profile)) == ['{"n": 1}']
-        assert model.options[0].get("response_format", {}).get("type") == sent
+def test_a_single_call_goes_before_those_of_a_batch(scheduler: SubCallScheduler) -> None:
+    held = Held()
+    model = chat(held.answer)
+    scan, _ = started(lambda: run(scheduler, model, calls(40)))
+    for _ in range(4):
+        assert held.asked.acquire(timeout=10)
+    single, _ = started(lambda: run(scheduler, model, [call("somebody waits")]))
+    until(lambda: bool(scheduler._models["m"].rate_limit._urgent))
+    held.let.set()
+    single.join()
+    scan.join()
+    assert model.prompts.index("somebody waits") < 8
+
+
+def test_only_batches_have_a_lower_priority_and_only_where_the_server_takes_it(scheduler: SubCallScheduler) -> None:
+    model, takes = chat(echo), replace(PROFILE, priority=True)
+    run(scheduler, model, calls(2), profile=takes)
+    run(scheduler, model, [call("single")], profile=takes)
+    run(scheduler, model, [call("q8"), call("q9")])
+    sent = [options.get("extra_body", {}).get("priority") for options in model.options]
+    assert sent == [1, 1, None, None, None]
 
 
 def test_tenants_have_different_salts_and_only_where_the_server_takes_them(scheduler: SubCallScheduler) -> None:
@@ -179,8 +192,8 @@ def test_a_large_run_does_not_starve_a_small_one(scheduler: SubCallScheduler) ->
     for _ in range(4):
         assert held.asked.acquire(timeout=10)
     small, _ = started(lambda: run(scheduler, model, [call(f"small {number}") for number in range(20)]))
-    lane, _ = scheduler._models["m"]
-    until(lambda: len(lane._waiting) == 2)
+    rate_limit = scheduler._models["m"].rate_limit
+    until(lambda: len(rate_limit._patient) == 2)
     held.let.set()
     large.join()
     small.join()

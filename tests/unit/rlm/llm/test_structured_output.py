@@ -11,6 +11,7 @@ from rlm.errors import LanguageModelError, LanguageModelOutputError, LanguageMod
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.structured_output import asked_again, require_usable, shaped
+from rlm.llm.thoughts import ThoughtFilter
 
 LABELS = {
     "type": "object",
@@ -23,6 +24,12 @@ GOOD = '{"labels": ["a", "b"]}'
 PROFILE = ModelProfile("m", 8_000, 150)
 
 
+def read(reply: str, finish: str, call: SubCall) -> str:
+    """What is made of a whole reply."""
+    thoughts = ThoughtFilter(patient=True)
+    return shaped(reply, thoughts.feed(reply) + thoughts.end(), finish, call)
+
+
 @pytest.mark.parametrize(
     "reply",
     [
@@ -32,14 +39,21 @@ PROFILE = ModelProfile("m", 8_000, 150)
         f"Here:\n\n```\n{GOOD}\n```\nGood luck!",
         f"I looked at [all] of it {{carefully}}: {GOOD}. Done.",
         f"<think>Is it {{a}}?</think>{GOOD}",
+        f'Perhaps {{"labels": ["b"]}}? No.\n</think>\n\n{GOOD}',
     ],
 )
 def test_the_json_of_a_reply_is_found_however_it_is_wrapped(reply: str) -> None:
-    assert json.loads(shaped(reply, "stop", CALL)) == {"labels": ["a", "b"]}
+    assert json.loads(read(reply, "stop", CALL)) == {"labels": ["a", "b"]}
+
+
+def test_json_that_quotes_the_end_of_a_thought_is_whole() -> None:
+    quoting = SubCall("", "Quote it.", 100, {"type": "object", "properties": {"quote": {"type": "string"}}})
+    reply = '{"quote": "It ends with </think>, and {}."}'
+    assert read(reply, "stop", quoting) == reply
 
 
 def test_json_that_was_whole_before_the_tokens_ran_out_counts() -> None:
-    assert shaped(GOOD + " " * 50, "length", CALL) == GOOD
+    assert read(GOOD + " " * 50, "length", CALL) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -58,19 +72,20 @@ def test_json_that_was_whole_before_the_tokens_ran_out_counts() -> None:
 )
 def test_what_is_wrong_is_said_without_the_replys_own_words(reply: str, said: str) -> None:
     with pytest.raises(LanguageModelOutputError, match=said) as refused:
-        shaped(reply, "stop", CALL)
+        read(reply, "stop", CALL)
     assert not refused.value.cut_off
     assert "sure" not in refused.value.detail
 
 
-def test_a_reply_of_words_needs_no_shape_but_must_be_whole() -> None:
+def test_a_reply_of_words_needs_no_shape_and_is_good_as_far_as_it_goes() -> None:
     free = SubCall("", "Say.", 100)
-    assert shaped("It is so.", "stop", free) == "It is so."
+    assert read("It is so.", "stop", free) == "It is so."
+    assert read("It is", "length", free) == "It is"
     with pytest.raises(LanguageModelOutputError, match="100 tokens") as cut:
-        shaped("It is", "length", free)
+        read("<think>Is it", "length", free)
     assert cut.value.cut_off
     with pytest.raises(LanguageModelRefusedError, match="filter"):
-        shaped("It", "content_filter", free)
+        read("It", "content_filter", free)
 
 
 def test_a_cut_reply_gets_twice_the_room_up_to_the_models_own_limit() -> None:
@@ -97,7 +112,7 @@ def test_a_schema_never_makes_us_fetch_anything() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         far = {"type": "object", "properties": {"n": {"$ref": f"http://127.0.0.1:{server.server_port}/secret.json"}}}
         with pytest.raises(LanguageModelRefusedError, match="refers to"):
-            shaped('{"n": 1}', "stop", SubCall("", "", 10, far))
+            read('{"n": 1}', "stop", SubCall("", "", 10, far))
         server.shutdown()
     assert asked == []
 
@@ -112,21 +127,21 @@ def test_what_is_no_schema_is_refused_with_the_place(schema: dict[str, object]) 
 def test_no_reply_breaks_it(reply: str, finish: str) -> None:
     for call in (CALL, SubCall("", "", 10)):
         with contextlib.suppress(LanguageModelError):
-            assert shaped(reply, finish, call).strip()
+            assert read(reply, finish, call).strip()
 
 
 @pytest.mark.parametrize("pattern", ["(a|aa)+$", "["])
 def test_a_pattern_that_takes_too_long_is_refused_and_stops_nothing(pattern: str) -> None:
     call = SubCall("", "Name it.", 100, {"type": "string", "pattern": pattern})
     with pytest.raises(LanguageModelRefusedError, match="pattern"):
-        shaped(json.dumps("a" * 5_000 + "!"), "stop", call)
+        read(json.dumps("a" * 5_000 + "!"), "stop", call)
 
 
 def test_a_pattern_is_kept_to() -> None:
     call = SubCall("", "When?", 100, {"type": "string", "pattern": r"^\d{4}-\d\d$"})
-    assert shaped('"2024-05"', "stop", call) == '"2024-05"'
+    assert read('"2024-05"', "stop", call) == '"2024-05"'
     with pytest.raises(LanguageModelOutputError, match="pattern is not kept"):
-        shaped('"May 2024"', "stop", call)
+        read('"May 2024"', "stop", call)
 
 
 def test_patterns_of_members_are_refused_before_anything_is_asked() -> None:

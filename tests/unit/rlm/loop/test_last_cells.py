@@ -1,29 +1,20 @@
 """What a root model is told of its limits, and what is left of them for its last cells."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from rlm.answers import AnswerStatus
+from rlm.answers import AnswerStatus, Draft
 from rlm.errors import BudgetExhaustedError
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
-from rlm.llm.profiles import ModelProfile
-from rlm.loop.loop import Workspace
-from rlm.loop.strategy import RecursiveStrategy
-from rlm.operators.operators import Operators
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
 from rlm.sandbox.port import Sandbox
 from tests.fakes.scripted_root import ScriptedRoot, in_code
-from tests.support.corpora import corpus_of
-
-PROFILE = ModelProfile("scripted", context_tokens=16_000, max_output_tokens=1_000, writes_code=True)
-TREATY = "The treaty of Ryswick was signed in 1697."
-SUBMIT = f'submit("{TREATY}", ["{TREATY}"])'
+from tests.support.recursive_runs import SIGNED, SUBMIT, drafted, environment
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +33,9 @@ class Paid:
     def run(self, calls: Sequence[SubCall], **options: Any) -> list[SubReply | SubFailure]:  # noqa: ANN401
         return [self._one(call, options) for call in calls]
 
+    def stream(self, call: SubCall, **options: Any) -> Any:  # noqa: ANN401
+        raise NotImplementedError
+
     def _one(self, call: SubCall, options: dict[str, Any]) -> SubReply | SubFailure:
         try:
             held = self._budget.reserve(prompt_tokens=1, completion_tokens=1)
@@ -52,52 +46,44 @@ class Paid:
         return reply
 
 
-def run(sandbox: Sandbox, root: ScriptedRoot, limits: Limits, **more: Any) -> Any:  # noqa: ANN401
+def run(sandbox: Sandbox, root: ScriptedRoot, limits: Limits, **more: Any) -> Draft:  # noqa: ANN401
     budget = Budget(limits)
-    bind: Callable[[Budget], SubCalls] = lambda each: Paid(root, each)  # noqa: E731
-    space = Workspace(
-        corpus=corpus_of(TREATY),
-        subcalls=bind(budget),
-        profile=PROFILE,
-        sandbox=sandbox,
-        operators=Operators,
-        budget=budget,
-        bind=bind,
-    )
-    return RecursiveStrategy(replace(space, **more)).answer("When was the treaty signed?")
+
+    def bind(each: Budget) -> SubCalls:
+        return Paid(root, each)
+
+    return drafted(environment(sandbox, bind(budget), SIGNED, **{"budget": budget, "bind": bind, **more}))
 
 
 def test_code_that_spends_all_it_can_leaves_two_cells_to_hand_in(sandbox: Sandbox) -> None:
     greedy = "replies = llm_query_batched([f'ask {n}' for n in range(100)])\nprint(replies.count(None))"
     root = ScriptedRoot(in_code(greedy), in_code("1"), in_code(SUBMIT))
-    answer = run(sandbox, root, Limits(calls=30))
-    assert answer.status is AnswerStatus.ANSWERED
-    assert answer.usage.calls == 30
+    assert run(sandbox, root, Limits(calls=30)).status is AnswerStatus.ANSWERED
     assert "73\nNote: llm_query_batched: 73 of 100 have no reply: budget exhausted." in root.prompts[1]
-    assert "what is left of the calls is kept for your cells: sub-calls are over. Submit soon" in root.prompts[1]
+    assert "what is left of the calls is kept for your cells; no more sub-calls. Submit soon" in root.prompts[1]
 
 
 def test_a_root_is_told_beforehand_what_its_run_may_spend(sandbox: Sandbox) -> None:
     limits = Limits(calls=1_500, prompt_tokens=2_000_000, completion_tokens=90_000, seconds=900)
     root = ScriptedRoot(in_code(SUBMIT))
     run(sandbox, root, limits)
-    assert "Limits of the run: 30 cells, 1,500 calls of models" in root.prompts[0]
+    assert "Limits of the whole run: 30 cells, 1,500 calls of models" in root.prompts[0]
     assert "2,000,000 tokens to read, 90,000 tokens to write, 900 seconds." in root.prompts[0]
 
 
 def test_a_limit_of_money_is_told(sandbox: Sandbox) -> None:
     root = ScriptedRoot(in_code(SUBMIT))
-    run(sandbox, root, Limits(dollars=Decimal("2.50")), bind=None, subcalls=root)
+    drafted(environment(sandbox, root, budget=Budget(Limits(dollars=Decimal("2.50")))))
     assert "30 cells, 2.50 dollars." in root.prompts[0]
 
 
 def test_each_cell_has_its_number_and_the_last_ones_say_that_they_are(sandbox: Sandbox) -> None:
     root = ScriptedRoot(*map(in_code, ["1", "2", "3", "4", "5", SUBMIT]))
-    assert run(sandbox, root, Limits(), max_turns=6).status is AnswerStatus.ANSWERED
+    assert run(sandbox, root, Limits(), max_cells=6).status is AnswerStatus.ANSWERED
     assert root.prompts[0].endswith("\n\nReply with cell 1 of 6.")
     assert root.prompts[3].endswith(
-        "There are few cells left. Submit soon what you can support.\n\nReply with cell 4 of 6."
+        "There are few cells left. Submit soon, with what you have.\n\nReply with cell 4 of 6."
     )
     assert root.prompts[5].endswith(
-        "This is the last cell: submit in it what you can support.\n\nReply with cell 6 of 6."
+        "This is the last cell: submit in it, with what you have.\n\nReply with cell 6 of 6."
     )

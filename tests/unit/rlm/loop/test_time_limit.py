@@ -5,22 +5,17 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from rlm.answers import Answer, AnswerStatus
+from rlm.answers import AnswerStatus, Draft
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCall, SubFailure, SubReply
-from rlm.llm.profiles import ModelProfile
-from rlm.loop.loop import Workspace
-from rlm.loop.strategy import RecursiveStrategy
-from rlm.operators.operators import Operators
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
 from rlm.sandbox.limits import SandboxLimits
 from rlm.sandbox.port import Sandbox
 from tests.fakes.scripted_root import ScriptedRoot, in_code
-from tests.support.corpora import corpus_of
+from tests.support.recursive_runs import SIGNED as SAID
+from tests.support.recursive_runs import drafted, environment
 
-PROFILE = ModelProfile("scripted", context_tokens=16_000, max_output_tokens=1_000, max_depth=1, writes_code=True)
-SAID = "The treaty of Ryswick was signed in 1697."
 DRAFT = f'draft("{SAID}", ["{SAID}"])'
 
 
@@ -56,12 +51,11 @@ class Setting(ScriptedRoot):
 
 def answer(
     sandbox: Sandbox, *cells: str, takes: float, seconds: float = 10.0, documents: Sequence[str] = (SAID,)
-) -> Answer:
+) -> Draft:
     clock = Clock()
     root = Setting(clock, takes, *map(in_code, cells))
     budget = Budget(Limits(seconds=seconds), clock=clock)
-    space = Workspace(corpus_of(*documents), root, PROFILE, sandbox, Operators, budget=budget)
-    return RecursiveStrategy(space).answer("When was the treaty signed?")
+    return drafted(environment(sandbox, root, *documents, budget=budget))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +66,8 @@ def test_after_the_time_no_tool_is_called_and_the_draft_is_the_answer(sandbox: S
     code = f"{DRAFT}\nllm_query('a')\nwhile True:\n    try:\n        {call}\n    except BaseException:\n        pass"
     found = answer(sandbox, code, takes=11)
     assert found.status is AnswerStatus.PARTIAL
-    assert found.text == f"{SAID} [1] (Not finished: The run's time is over.)"
+    assert found.text == f"{SAID} [1]"
+    assert found.reasons[0] == "The run's time is over."
 
 
 def test_what_was_found_in_time_can_still_be_handed_in(sandbox: Sandbox) -> None:
@@ -89,7 +84,7 @@ def test_what_was_handed_in_before_the_time_ended_the_cell_is_a_whole_answer(san
 def test_long_after_the_time_nothing_can_be_handed_in(sandbox: Sandbox) -> None:
     found = answer(sandbox, f'llm_query("a")\nsubmit("{SAID}", ["{SAID}"])', takes=100)
     assert found.status is AnswerStatus.PARTIAL
-    assert found.citations == ()
+    assert found.evidence == {}
 
 
 @pytest.mark.parametrize(
@@ -98,16 +93,11 @@ def test_long_after_the_time_nothing_can_be_handed_in(sandbox: Sandbox) -> None:
 def test_what_takes_long_is_stopped_by_the_clock(sandbox: Sandbox, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if "while" in code:
         monkeypatch.setattr("rlm.loop.time_limit._HANDING_IN_SECONDS", 0.2)
-    space = Workspace(
-        corpus_of(SAID, *["a" * 5_000 + "!"] * 3),
-        ScriptedRoot(in_code(f"{DRAFT}\n{code}")),
-        PROFILE,
-        sandbox,
-        Operators,
-        budget=Budget(Limits(seconds=1.0)),
-    )
+    root = ScriptedRoot(in_code(f"{DRAFT}\n{code}"))
+    documents = (SAID, *["a" * 5_000 + "!"] * 3)
+    given = environment(sandbox, root, *documents, budget=Budget(Limits(seconds=1.0)))
     begun = time.monotonic()
-    found = RecursiveStrategy(space).answer("When was the treaty signed?")
+    found = drafted(given)
     assert time.monotonic() - begun < 20
     assert found.status is AnswerStatus.PARTIAL
     assert found.reasons[0] == "The run's time is over."

@@ -1,27 +1,23 @@
 """Tools as the code of a run calls them, in the real sandbox."""
 
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 
 from ingest.errors import CatalogUnavailableError, LeaseLostError
+from retrieval.embedding import HashingEmbedder
 from retrieval.errors import IndexUnavailableError, QueryError
-from rlm.answers import AnswerStatus
-from rlm.corpus.search import FoundPassage
-from rlm.errors import (
-    RunCancelledError,
-)
-from rlm.llm.port import SubFailure
-from rlm.loop.spans import OpenedSpans
-from rlm.loop.strategy import RecursiveStrategy
-from rlm.loop.submitting import Submissions
+from retrieval.passages import Passage
+from rlm.answers import AnswerStatus, Draft
+from rlm.llm.port import SubCall, SubFailure
 from rlm.loop.trajectory import Turn
+from rlm.operators.cascade import CascadeLimits
+from rlm.operators.operators import Operators
+from rlm.operators.packing import PackLimits
 from rlm.sandbox.port import Sandbox
-from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.fakes.scripted_root import ScriptedRoot, in_code
-from tests.support.corpora import corpus_of
-from tests.support.recursive_runs import SUBMIT, Asked, workspace
+from tests.support.recursive_runs import SUBMIT, Asked, Both, drafted, environment, quotes
 
 
 def test_handles_are_plain_values_that_survive_slicing(sandbox: Sandbox) -> None:
@@ -61,7 +57,7 @@ def test_a_schema_that_cannot_be_used_is_told_at_once(sandbox: Sandbox) -> None:
     wrong = 'extract(records(), "The year", {"year": {"type": "number", "minimum": "0"}})'
     asked = Asked(sandbox, in_code(wrong), in_code("submit(None)"))
     assert "The JSON schema cannot be used" in asked.shown
-    assert asked.answer.usage.calls == 2
+    assert asked.calls == 2
 
 
 def test_a_quote_is_found_behind_many_records_that_were_judged(sandbox: Sandbox) -> None:
@@ -72,32 +68,8 @@ def test_a_quote_is_found_behind_many_records_that_were_judged(sandbox: Sandbox)
         'found = classify(records(outline()[0]), {"sail": "", "rest": ""})\n'
         'submit("Anselm was the keeper of the lamp.", "The keeper of the lamp was called “Anselm”.")'
     )
-    rules = RuleSubCalls(lambda _: "sail")
-    root = ScriptedRoot(in_code(code), in_code("submit(None)"))
-
-    class Both:
-        def run(self, calls: Any, **options: Any) -> Any:  # noqa: ANN401
-            return (root if calls[0].purpose == "root" else rules).run(calls, **options)
-
-    space = replace(workspace(sandbox, root, *logs), subcalls=Both())
-    answer = RecursiveStrategy(space).answer("Who was the keeper of the lamp?")
-    assert answer.status is not AnswerStatus.NOT_FOUND
-    assert answer.citations[0].quote == "The keeper of the lamp was called Anselm."
-
-
-def test_a_quotation_is_no_longer_than_some_sentences(sandbox: Sandbox) -> None:
-    asked = Asked(sandbox, in_code('submit("Long.", ["word " * 1000])'), in_code("submit(None)"))
-    assert "a quote has 5,000 characters, and the limit is 3,000" in asked.shown
-
-
-def test_looking_for_quotations_ends_with_the_run(sandbox: Sandbox) -> None:
-    corpus = corpus_of("word " * 100_000)
-    opened = OpenedSpans(corpus)
-    opened.add(each.handle for each in corpus.documents)
-    asked = iter([False, True])
-    submissions = Submissions("Which?", corpus, opened, cancelled=lambda: next(asked))
-    with pytest.raises(RunCancelledError):
-        submissions.submit("a word", ["“words” that stand nowhere"], False)
+    asked = Asked(sandbox, in_code(code), documents=logs, rule=lambda _: "sail")
+    assert quotes(asked.draft) == ["The keeper of the lamp was called Anselm."]
 
 
 def test_batched_sub_calls_keep_order_and_one_failure_is_none(sandbox: Sandbox) -> None:
@@ -108,7 +80,7 @@ def test_batched_sub_calls_keep_order_and_one_failure_is_none(sandbox: Sandbox) 
         in_code("llm_query_batched(['a', 'bad', 'c'])"), in_code("llm_query('bad')"), in_code(SUBMIT), sub=sub
     )
     turns: list[Turn] = []
-    RecursiveStrategy(workspace(sandbox, root), told=turns.append).answer("When was it signed?")
+    drafted(environment(sandbox, root, told=turns.append))
     note = "Note: llm_query_batched: 1 of 3 have no reply: language model timeout."
     assert turns[0].output == f"['A', None, 'C']\n{note}"
     assert [made.code for made in turns[0].made] == ["", "language_model_timeout", ""]
@@ -122,7 +94,6 @@ def test_batched_sub_calls_keep_order_and_one_failure_is_none(sandbox: Sandbox) 
         ("grep('(')", "cannot be read"),
         ("search('x')", "use grep"),
         ("read('nothing.md')", "no document is called"),
-        ("read({'document': 'doc-1', 'version': 'other'})", "No document in scope"),
         ("read(5)", "a handle is a dict"),
         ("grep(5)", "pattern is a text"),
         ("records(by='sentence')", "by is one of"),
@@ -138,7 +109,7 @@ def test_batched_sub_calls_keep_order_and_one_failure_is_none(sandbox: Sandbox) 
 def test_tools_called_wrongly_say_what_they_want(sandbox: Sandbox, call: str, says: str) -> None:
     asked = Asked(sandbox, in_code(call), in_code(SUBMIT))
     assert says in (asked.turns[0].error or "")
-    assert asked.answer.status is AnswerStatus.ANSWERED
+    assert asked.draft.status is AnswerStatus.ANSWERED
 
 
 @pytest.mark.parametrize(
@@ -150,23 +121,24 @@ def test_tools_called_wrongly_say_what_they_want(sandbox: Sandbox, call: str, sa
     ],
 )
 def test_what_a_program_cannot_mend_ends_the_run_as_what_it_is(sandbox: Sandbox, error: Exception) -> None:
-    def search(query: str, top_k: int) -> list[FoundPassage]:
+    def search(query: str, top_k: int, also: Sequence[str] = ()) -> list[Passage]:
         raise error
 
     root = ScriptedRoot(in_code("try:\n    search('treaty')\nexcept Exception:\n    pass"), in_code(SUBMIT))
-    space = workspace(sandbox, root, search=lambda _: search)
+    given = environment(sandbox, root, search=lambda _: search)
     with pytest.raises(type(error)):
-        RecursiveStrategy(space).answer("When was it signed?")
+        drafted(given)
     assert len(root.prompts) == 1
 
 
 def test_a_query_that_cannot_be_searched_for_is_told_to_the_program(sandbox: Sandbox) -> None:
-    def search(query: str, top_k: int) -> list[FoundPassage]:
+    def search(query: str, top_k: int, also: Sequence[str] = ()) -> list[Passage]:
         raise QueryError("The query is empty.")
 
     turns: list[Turn] = []
-    space = workspace(sandbox, ScriptedRoot(in_code("search('?')"), in_code(SUBMIT)), search=lambda _: search)
-    assert RecursiveStrategy(space, told=turns.append).answer("When was it signed?").status is AnswerStatus.ANSWERED
+    root = ScriptedRoot(in_code("search('?')"), in_code(SUBMIT))
+    given = environment(sandbox, root, search=lambda _: search, told=turns.append)
+    assert drafted(given).status is AnswerStatus.ANSWERED
     assert "The query is empty" in (turns[0].error or "")
 
 
@@ -177,22 +149,73 @@ def test_records_that_begin_at_a_pattern_that_takes_for_ever_are_refused(sandbox
 
 
 def test_operators_judge_records_and_code_counts_them(sandbox: Sandbox) -> None:
-    rules = RuleSubCalls(lambda record: "lost" if "lost" in record else "sold")
     code = """rs = records('doc-2')
 labels = classify(rs, {"lost": "went down", "sold": "has a new owner"})
 print(len(rs), labels.count("lost"), pairs(["b", "a", "b"]))
 submit(labels.count("lost"), [rs[labels.index("lost")]], computed=True)"""
-    root = ScriptedRoot(in_code(code))
+    asked = Asked(sandbox, in_code(code), rule=lambda record: "lost" if "lost" in record else "sold")
+    assert asked.turns[0].output.splitlines()[0] == "30 10 [('a', 'b')]"
+    assert asked.draft.computed
+    assert asked.draft.result is not None
+    assert asked.draft.result.value == 10
+    assert quotes(asked.draft) == ["Ship 3: built in 1703, lost"]
+    assert asked.draft.coverage is not None
+    assert asked.draft.coverage.tokens_read == asked.corpus.size.tokens
 
-    class Both:
-        def run(self, calls: Any, **options: Any) -> Any:  # noqa: ANN401
-            return (root if calls and calls[0].purpose == "root" else rules).run(calls, **options)
 
-    turns: list[Turn] = []
-    space = replace(workspace(sandbox, root), subcalls=Both())
-    answer = RecursiveStrategy(space, told=turns.append).answer("How many ships were lost?")
-    assert turns[0].output.splitlines()[0] == "30 10 [('a', 'b')]"
-    assert answer.result is not None
-    assert answer.result.value == 10
-    assert answer.citations[0].quote.startswith("Ship 3: ")
-    assert turns[0].subcalls == answer.usage.calls - 1
+SORTED = """found = classify(records('doc-2'), {"lost": "went down", "sold": "has a new owner"})
+n = found.count("lost")"""
+FILTERED = "found = filter_records(records('doc-2'), 'Was it lost?')\nn = found.count(True)"
+EXTRACTED = """found = extract(records('doc-2'), "How it ended", {"end": {"type": "string"}})
+n = sum(each is not None for each in found)"""
+
+
+@pytest.mark.parametrize(
+    ("code", "rule"),
+    [
+        (SORTED, lambda text: "lost" if "lost" in text else "sold"),
+        (FILTERED, lambda text: "yes" if "lost" in text else "no"),
+        (EXTRACTED, lambda text: {"end": text[-4:]}),
+    ],
+)
+def test_a_count_over_records_of_which_half_were_judged_is_partial_and_says_so(
+    sandbox: Sandbox, code: str, rule: Callable[[str], object]
+) -> None:
+    def asked(calls: int) -> Draft:
+        root = ScriptedRoot(in_code(f"{code}\nsubmit(n, computed=True)"))
+        both = Both(root, rule)
+        both.rules.fault = spent(calls)
+        operators = partial(Operators, limits=PackLimits(5, 5_000))
+        return drafted(environment(sandbox, both, operators=operators))
+
+    whole = asked(1_000)
+    assert whole.status is AnswerStatus.ANSWERED
+    half = asked(3)
+    assert half.status is AnswerStatus.PARTIAL
+    assert any("records were not judged: budget exhausted" in reason for reason in half.reasons)
+    assert half.coverage is not None
+    assert half.coverage.units_failed == 1
+
+
+def spent(calls: int) -> Callable[[SubCall], SubFailure | None]:
+    """A budget that covers so many calls."""
+    left = iter(range(calls))
+    return lambda _: SubFailure("budget_exhausted", "It is spent.") if next(left, None) is None else None
+
+
+def test_a_count_by_labels_that_a_classifier_gave_says_so(sandbox: Sandbox) -> None:
+    limits = CascadeLimits(read_all=100, sample=200, target=0.9)
+    ships = "\n".join(f"Ship {n}: {'lost in a storm' if n % 3 == 0 else 'sold to an owner'}, {n}" for n in range(1_500))
+    code = SORTED.replace("'doc-2'", "")
+    asked = Asked(
+        sandbox,
+        in_code(code),
+        in_code("submit(n, computed=True)"),
+        documents=(ships,),
+        rule=lambda text: "lost" if "lost" in text else "sold",
+        operators=lambda corpus, calls: Operators(corpus, calls, HashingEmbedder(), cascade_limits=limits),
+    )
+    said = "of the 1,500 labels that this rests on; in its sample,"
+    assert "Note: classify: A classifier gave" in asked.shown
+    assert any(said in reason for reason in asked.draft.reasons)
+    assert asked.draft.status is AnswerStatus.ANSWERED

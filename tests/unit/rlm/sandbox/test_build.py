@@ -58,6 +58,7 @@ def test_more_sessions_than_there_may_be_are_refused_after_a_while() -> None:
     sandbox.close()
 
 
+@pytest.mark.needs_program("bwrap")
 def test_what_is_started_sees_the_interpreter_and_its_libraries_alone() -> None:
     worker = BubblewrapWorker(interpreter_path(), SandboxLimits())
     words = shlex.split(worker.path.read_text().splitlines()[-1])

@@ -1,0 +1,134 @@
+"""An answer that a client waits for: its events as they happen, and giving the work up when the client goes."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+import structlog
+from fastapi import Request
+from fastapi.responses import StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api import sse
+from api.answer_schemas import AnswerOut
+from api.problems import internal, problem
+from ingest.errors import LeadlineError
+from rlm.answers import Answer, as_json
+from rlm.events import Cell, Completed, Drafted, Event, Reading, Retrieved
+from rlm.runs.bodies import cell_body
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 0.5
+# Nobody sees it but the log; the name is that of nginx.
+CLIENT_CLOSED_REQUEST = 499
+
+_Result = TypeVar("_Result")
+# Starts what makes a stream's events in a thread.
+Start = Callable[[Callable[[], None]], asyncio.Future[None]]
+# Keeps a whole answer, and gives it as it is sent.
+Keep = Callable[[Answer], AnswerOut]
+
+
+async def waited_for(request: Request, work: asyncio.Future[_Result], stop: threading.Event) -> _Result | None:
+    """The result; None when nobody waits for it any more, and then what is under way is given up."""
+    try:
+        while not (await asyncio.wait({work}, timeout=_LOOK_SECONDS))[0]:
+            if await request.is_disconnected():
+                stop.set()
+                await asyncio.wait({work})
+                work.exception()  # what giving up raises is nobody's
+                return None
+    except asyncio.CancelledError:  # the service ends, and its threads with it
+        stop.set()
+        raise
+    return await work
+
+
+async def streamed(
+    request: Request, start: Start, begin: Callable[[], Iterator[Event]], keep: Keep, stop: threading.Event
+) -> Response:
+    """The events of a generator that is made and runs in a thread. Raises what making it raises."""
+    queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    begun: asyncio.Future[bool] = loop.create_future()
+
+    def send(entry: tuple[str, Any] | None) -> None:
+        loop.call_soon_threadsafe(queue.put_nowait, entry)
+
+    def produce() -> None:
+        try:
+            events = begin()
+        except Exception as error:  # noqa: BLE001 - it is raised where the request waits
+            loop.call_soon_threadsafe(begun.set_exception, error)
+            return
+        loop.call_soon_threadsafe(begun.set_result, True)
+        try:
+            for happened in events:
+                if not isinstance(happened, Drafted):
+                    send(_wire(happened, keep))
+        except LeadlineError as error:
+            send(("error", problem(error)))
+        # The last boundary of a stream: its status went out long ago, so a defect becomes its last event.
+        except Exception:
+            log.exception("answer failed")
+            send(("error", internal(request.scope.get("request_id", ""))))
+        finally:
+            send(None)
+
+    producer = start(produce)
+    if await waited_for(request, begun, stop) is None:
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    return _Streaming(_sse(queue, producer), stop)
+
+
+class _Streaming(StreamingResponse):
+    """Stops the work when nobody listens any more, even before its first event was asked for."""
+
+    def __init__(self, events: AsyncIterator[str], stop: threading.Event) -> None:
+        super().__init__(events, media_type=sse.MEDIA_TYPE)
+        self._stop = stop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._stop.set()
+
+
+async def _sse(queue: asyncio.Queue[tuple[str, Any] | None], producer: asyncio.Future[None]) -> AsyncIterator[str]:
+    """What comes from the queue until None, and heartbeats in its silences."""
+    number = 0
+    while True:
+        try:
+            entry = await asyncio.wait_for(queue.get(), sse.HEARTBEAT_SECONDS)
+        except TimeoutError:
+            yield sse.HEARTBEAT
+            continue
+        if entry is None:
+            break
+        number += 1
+        name, data = entry
+        yield sse.event(name, data, number)
+    await producer
+
+
+def _wire(happened: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
+    """The name and the body of an event; a completed answer is kept.
+
+    What has no case of its own is sent as it is, under its own name.
+    """
+    match happened:
+        case Retrieved(passages, query):
+            titles = list(dict.fromkeys(passage.title for passage in passages))
+            return "retrieved", {"query": query, "passages": len(passages), "titles": titles}
+        case Reading(call, passages):
+            return "reading", {"call": call, "titles": [passage.title for passage in passages]}
+        case Cell(turn):
+            return "cell", cell_body(turn)
+        case Completed(answer):
+            return "completed", keep(answer).model_dump(mode="json")
+    return type(happened).__name__.lower(), as_json(asdict(happened))

@@ -1,0 +1,80 @@
+"""A caller's question on its way to the core and back: what was said before it, and the answer that is kept."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+
+import structlog
+
+from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
+from api.services import Services
+from ingest.conversations import NEW_CONVERSATION, KeptAnswer
+from ingest.errors import CatalogError
+from rlm.answers import Answer, kept_answer
+from rlm.requests import AnswerRequest, Message, check_question
+
+log = structlog.get_logger(__name__)
+
+# What a model sees of a conversation: about 6,000 tokens, which fit the smallest window served beside the question.
+HISTORY_CHARS = 24_000
+
+
+class Asking:
+    """One question of one caller. Making it raises `QuestionError`, and `ConversationNotFoundError`."""
+
+    def __init__(self, served: Services, tenant_id: str, body: QuestionIn) -> None:
+        self._served = served
+        self._tenant_id = tenant_id
+        self._question = check_question(body.asked)
+        self._conversation_id = None if body.conversation == NEW_CONVERSATION else body.conversation
+        self._is_new = body.conversation == NEW_CONVERSATION
+        self.request = AnswerRequest(
+            self._question, body.scope(tenant_id), recent(self._said_before(body)), body.wanted()
+        )
+
+    def begin_conversation(self) -> str | None:
+        """The id of the conversation that the answer goes into, which is made where it is to be a new one."""
+        if self._is_new and self._conversation_id is None:
+            self._conversation_id = self._served.conversations.begin(self._tenant_id, self._question)
+        return self._conversation_id
+
+    def keep(self, answer: Answer) -> AnswerOut:
+        """Keep the answer, and give it as it is sent: one that could not be kept has a note that says so."""
+        identifier = str(uuid.uuid4())
+        try:
+            conversation = self.begin_conversation()
+            kept = kept_answer(answer, identifier, self._tenant_id, self._question, conversation)
+            return AnswerOut.of(self._served.conversations.keep(kept))
+        except CatalogError as error:  # it was paid for, and whoever waits for it should get it
+            log.warning("an answer was not kept", error=repr(error))
+            noted = replace(answer, notes=(*answer.notes, "This answer could not be kept: the catalog is away."))
+            kept = kept_answer(noted, identifier, self._tenant_id, self._question, None)
+            return AnswerOut.of_body(kept.body, identifier=None, conversation=None)
+
+    def _said_before(self, body: QuestionIn) -> Sequence[Message]:
+        if self._conversation_id is None:
+            return body.said_before
+        found = self._served.conversations.last_exchanges(
+            self._tenant_id, self._conversation_id, characters=HISTORY_CHARS
+        )
+        return [
+            message for each in found for message in (Message("user", each.question), Message("assistant", each.answer))
+        ]
+
+
+def recent(messages: Sequence[Message], characters: int = HISTORY_CHARS) -> tuple[Message, ...]:
+    """The last messages that so many characters hold, oldest first; of one that alone is longer, its beginning."""
+    kept: list[Message] = []
+    for message in reversed(messages):
+        if len(message.text) > characters:
+            if not kept:
+                kept.append(replace(message, text=message.text[:characters]))
+            break
+        kept.append(message)
+        characters -= len(message.text)
+    return tuple(reversed(kept))
+
+
+def shown(served: Services, kept: KeptAnswer) -> AnswerOut:
+    """A kept answer, without what it quotes from documents that were deleted since."""
+    return AnswerOut.of(kept, served.conversations.deleted_documents(cited_documents(kept.body)))

@@ -1,0 +1,204 @@
+"""How an answer looks on a terminal: while it is made, and when it is there."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.live import Live
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.segment import Segment
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from api.cli.lines import cell_line, short
+
+_SOURCES = 10
+_QUOTE_CHARS = 160
+_SENTENCE_CHARS = 100
+# Embeddings, overrides and isolates of bidirectional text, by the names that Unicode gives their classes.
+_BIDI_CONTROLS = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
+_MARKS = {"unsupported": ("?", "yellow"), "quoted": ("~", "dim"), "unchecked": ("–", "dim")}
+
+
+class Shows(Protocol):
+    """Shows one line of what is being done, as `rich.status.Status` does."""
+
+    def update(self, status: str) -> None: ...
+
+
+class LiveAnswer:
+    """What is being done, and with `text` also the answer as it is written; none of it stays on the terminal."""
+
+    def __init__(self, console: Console, *, text: bool) -> None:
+        self._live = Live(console=console, transient=True, refresh_per_second=8)
+        self._shows_text = text
+        self._text, self._doing = "", "Asking …"
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        self.update(self._doing)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+
+    def update(self, status: str) -> None:
+        """Show another line of what is being done."""
+        self._doing = status
+        self._live.update(self._view())
+
+    def show(self, name: str, body: Mapping[str, Any]) -> None:
+        """Show an event of the answer."""
+        if name == "delta" and self._shows_text:
+            self._text += body["text"]
+            self._live.update(self._view())
+        elif said := doing(name, body):
+            self.update(said)
+
+    def _view(self) -> RenderableType:
+        status = Spinner("dots", Text(short(self._doing), style="dim"))
+        return Group(_Tail(clean(self._text)), status) if self._text else status
+
+
+class _Tail:
+    """The last lines of Markdown that a terminal has room for."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(Markdown(self._text, hyperlinks=False), options.update(height=None), pad=False)
+        for line in lines[-max(1, console.height - 3) :]:
+            yield from line
+            yield Segment.line()
+
+
+def doing(name: str, body: Mapping[str, Any]) -> str:
+    """What an event says is being done; empty for one that says nothing of it."""
+    match name:
+        case "condensed":
+            said = f"Understood as: {body['question']}"
+        case "routed":
+            said = " ".join(filter(None, (body["reason"], body["estimate"])))
+        case "retrieved":
+            said = f"Found {body['passages']:,} passages …"
+        case "reading":
+            said = f"Reading {', '.join(dict.fromkeys(body['titles']))} …"
+        case "planned":
+            said = " ".join(body["steps"])
+        case "working":
+            said = f"{body['step']}: {body['done']:,} of {body['total']:,} …"
+        case "cell":
+            said = cell_line(dict(body))
+        case "checking":
+            said = "Checking …"
+        case _:
+            said = ""
+    return clean(said)
+
+
+def print_answer(
+    console: Console, answer: Mapping[str, Any], *, sources: bool = True, said_already: Sequence[str] = ()
+) -> None:
+    """The answer, what is to be said of its sentences, its table, and its sources, a line each.
+
+    Into a file or a pipe its Markdown goes as it is. Notes that were `said_already` are left out.
+    """
+    text = clean(answer["text"])
+    console.print()
+    if console.is_terminal:
+        console.print(Markdown(text, hyperlinks=False))
+    else:
+        _plain(console, text)
+    console.print()
+    _print_marks(console, answer)
+    if answer["table"]:
+        _print_table(console, answer)
+    if sources:
+        print_sources(console, answer)
+    for reason in answer["reasons"] if answer["coverage"] else ():
+        _plain(console, f"· {reason}", style="dim")
+    for note in answer["notes"]:
+        if note not in said_already:
+            _plain(console, note, style="dim")
+    _plain(console, _summary(answer), style="dim")
+
+
+def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
+    """Each source in a line: its number, where it stands, and how the quotation begins; of many the first ones."""
+    citations = answer["citations"]
+    for citation in citations[:_SOURCES]:
+        quote = short(clean(citation["quote"]), _QUOTE_CHARS)
+        line = f"[{citation['number']}] {place(citation)}" + (f": “{quote}”" if quote else "")
+        if console.is_terminal:
+            console.print(Text(line), no_wrap=True, overflow="ellipsis")
+        else:
+            _plain(console, line)
+    for title, group in groupby(citations[_SOURCES:], key=lambda citation: citation["title"]):
+        numbers = "".join(f"[{citation['number']}]" for citation in group)
+        _plain(console, f"{numbers} {clean(title)}")
+
+
+def place(found: Mapping[str, Any]) -> str:
+    """Where a citation or a hit stands: title, page, and the nearest heading."""
+    if found.get("deleted"):
+        return "a document that was deleted"
+    page = f", page {found['page']}" if found.get("page") else ""
+    headings = " > ".join(found.get("heading_path", [])[-1:])
+    return clean(f"{found['title']}{page}" + (f" ({headings})" if headings else ""))
+
+
+def clean(text: str) -> str:
+    """A text without control characters, by which a document could take over a terminal or turn its lines around."""
+    return "".join(char for char in text if char in "\n\t" or not _is_control(char))
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) == "Cc" or unicodedata.bidirectional(char) in _BIDI_CONTROLS
+
+
+def _print_marks(console: Console, answer: Mapping[str, Any]) -> None:
+    """What is to be said of single sentences: those that are not supported, and those with a reason."""
+    for sentence in answer["sentences"]:
+        if not (sentence["reason"] or sentence["check"] == "unsupported"):
+            continue
+        mark, style = _MARKS.get(sentence["check"], ("·", "dim"))
+        reason = clean(sentence["reason"]) or "The cited text does not support it."
+        said = short(clean(sentence["text"]), _SENTENCE_CHARS)
+        console.print(Text.assemble((mark, style), f" “{said}” ", (reason, style)), soft_wrap=not console.is_terminal)
+
+
+def _print_table(console: Console, answer: Mapping[str, Any]) -> None:
+    found = answer["table"]
+    table = Table(*(escape(clean(column)) for column in found["columns"]))
+    for row in found["rows"]:
+        table.add_row(*("" if value is None else escape(clean(str(value))) for value in row))
+    console.print(table)
+    if len(found["rows"]) < found["total_rows"]:
+        _plain(console, f"The first {len(found['rows']):,} of {found['total_rows']:,} rows.", style="dim")
+    for column, instruction in found["semantic_columns"].items():
+        _plain(console, f"{column}, which the model filled in: {instruction}", style="dim")
+    _plain(console, found["sql"], style="dim")
+
+
+def _summary(answer: Mapping[str, Any]) -> str:
+    """The last line: how the answer was made, how many sentences were checked how, and what it cost."""
+    checks = [sentence["check"] for sentence in answer["sentences"] if sentence["check"] != "unchecked"]
+    counts = ", ".join(f"{checks.count(check)} {check}" for check in dict.fromkeys(checks))
+    rows = f"{answer['rows_behind_total']:,} rows behind it" if answer["rows_behind_total"] else ""
+    cost = f"${answer['dollars']:.4f}" if answer["dollars"] else ""
+    made = [answer["status"], answer["strategy"], answer["model"] or "no language model"]
+    seconds = f"{answer['timings_ms'].get('total', 0.0) / 1000:.1f} s"
+    return " · ".join(filter(None, [*made, seconds, counts, rows, cost]))
+
+
+def _plain(console: Console, text: str, *, style: str = "") -> None:
+    """A text as it is: no markup, and no line ends that it does not have."""
+    console.print(Text(clean(text), style=style), soft_wrap=True)

@@ -1,0 +1,138 @@
+"""`leadline chat`: a conversation in the terminal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from api.cli.answer_view import print_answer, print_sources
+from api.cli.ask import Collections, Strategy, answered, live_answer, wait_for_language_model
+from api.cli.client import Client, connect
+from api.cli.environment import read_settings
+from ingest.conversations import NEW_CONVERSATION
+from ingest.errors import LeadlineError
+from rlm.requests import StrategyName
+
+_HISTORY_LINES = 1000
+_HELP = "/new begins another conversation, /sources shows what the last answer rests on, /exit ends."
+
+
+def chat(
+    collection: Collections = None,
+    strategy: Strategy = StrategyName.AUTO,
+    conversation: Annotated[
+        str, typer.Option(help="Go on with a kept conversation, by its id: `leadline conversations list`.")
+    ] = NEW_CONVERSATION,
+) -> None:
+    """Ask one question after another: a conversation, which is kept.
+
+    Each question may refer to what was said before. /new begins another conversation, /sources shows what the last
+    answer rests on, and /exit or Ctrl-D ends. Ctrl-C gives up the answer that is being made, and the chat goes on.
+    """
+    settings = read_settings()
+    with connect(settings) as client, _remembered_lines(settings.home / "chat_history"):
+        with live_answer() as live:
+            wait_for_language_model(client, live)
+        console = Console()
+        console.print(_HELP, style="dim", highlight=False)
+        talk = Chat(client, console, {"collections": collection or [], "strategy": strategy.value}, conversation)
+        while (line := _read(console)) is not None:
+            if not talk.take(line):
+                return
+
+
+class Chat:
+    """A conversation with a service, a line at a time; `how` is the rest of each request."""
+
+    def __init__(self, client: Client, console: Console, how: dict[str, Any], conversation: str) -> None:
+        self._client = client
+        self._console = console
+        self._how = how
+        self._conversation = conversation
+        self._last: dict[str, Any] | None = None
+        self._notes: list[str] = []
+
+    def take(self, line: str) -> bool:
+        """Do what a line says, or answer the question that it is; False when it says that the chat is over."""
+        match line.strip():
+            case "":
+                return True
+            case "/exit" | "/quit":
+                return False
+            case "/new":
+                self._conversation, self._last = NEW_CONVERSATION, None
+                self._say("A new conversation begins.")
+            case "/sources":
+                self._sources()
+            case command if command.startswith("/"):
+                self._say(f"There is no {command.split()[0]}. {_HELP}")
+            case question:
+                self._ask(question)
+        return True
+
+    def _ask(self, question: str) -> None:
+        body = {**self._how, "question": question, "conversation": self._conversation}
+        try:
+            with live_answer() as live:
+                answer = answered(self._client, body, live)
+        except KeyboardInterrupt:
+            self._say("Given up.")
+        except LeadlineError as error:
+            self._console.print(f"[red]{escape(error.detail)}[/red] {escape(error.hint)}", highlight=False)
+        except httpx.TransportError as error:
+            self._console.print(f"[red]The service did not answer:[/red] {escape(str(error))}", highlight=False)
+        else:
+            self._show(answer)
+
+    def _show(self, answer: dict[str, Any]) -> None:
+        print_answer(self._console, answer, sources=False, said_already=self._notes)
+        if answer["citations"]:
+            self._say(f"{len(answer['citations'])} sources: /sources")
+        self._notes += answer["notes"]
+        self._last = answer
+        self._conversation = answer["conversation"] or self._conversation
+
+    def _sources(self) -> None:
+        if self._last is None or not self._last["citations"]:
+            self._say("There are no sources yet." if self._last is None else "The last answer cites nothing.")
+            return
+        print_sources(self._console, self._last)
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, style="dim", highlight=False, markup=False)
+
+
+def _read(console: Console) -> str | None:
+    """The next line; None at the end of the input. Ctrl-C empties the line."""
+    while True:
+        try:
+            return input("> ")
+        except EOFError:
+            console.print()
+            return None
+        except KeyboardInterrupt:
+            console.print("\n/exit or Ctrl-D ends the chat.", style="dim")
+
+
+@contextmanager
+def _remembered_lines(path: Path) -> Iterator[None]:
+    """Lines can be edited and called back, those of earlier chats too, where this Python has readline."""
+    try:
+        import readline
+    except ImportError:
+        yield
+        return
+    if path.exists():
+        readline.read_history_file(path)
+    readline.set_history_length(_HISTORY_LINES)
+    try:
+        yield
+    finally:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        readline.write_history_file(path)

@@ -1,0 +1,74 @@
+"""`leadline conversations`: kept conversations, listed, shown and deleted."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from api.cli.answer_view import clean, print_answer
+from api.cli.client import Client, connect
+from api.cli.environment import read_settings
+from api.cli.lines import short
+
+app = typer.Typer(help="List, show and delete kept conversations.", no_args_is_help=True)
+
+Identifier = Annotated[str, typer.Argument(help="Its id, as `leadline conversations list` shows it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_TITLE_CHARS = 80
+
+
+@app.command("list")
+def listing(
+    limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1, max=500)] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Conversations, newest first. `leadline chat --conversation ID` goes on with one."""
+    with connect(read_settings()) as client:
+        found = client.get("/v1/conversations", limit=limit)["conversations"]
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    table = Table("conversation", "first question", "answered", "last used")
+    for each in found:
+        title = escape(short(clean(each["title"]), _TITLE_CHARS))
+        table.add_row(each["id"], title, f"{each['answered']:,}", each["updated_at"][:16].replace("T", " "))
+    Console().print(table)
+
+
+@app.command()
+def show(conversation: Identifier, as_json: AsJson = False) -> None:
+    """Every question of a conversation with its answer and sources."""
+    with connect(read_settings()) as client:
+        found = _whole(client, conversation)
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+        return
+    console = Console()
+    notes: list[str] = []
+    for turn in found["turns"]:
+        console.print(f"\n[bold]> {escape(clean(turn['question']))}[/bold]", highlight=False, soft_wrap=True)
+        print_answer(console, turn["answer"], said_already=notes)
+        notes += turn["answer"]["notes"]
+
+
+@app.command()
+def delete(conversation: Identifier) -> None:
+    """Delete a conversation with all its answers."""
+    with connect(read_settings()) as client:
+        client.delete(f"/v1/conversations/{conversation}")
+    Console().print("Deleted.", highlight=False)
+
+
+def _whole(client: Client, conversation: str) -> dict[str, Any]:
+    """The conversation with the turns of all its pages."""
+    path = f"/v1/conversations/{conversation}"
+    found: dict[str, Any] = client.get(path)
+    while found["next_cursor"] is not None:
+        page = client.get(path, cursor=found["next_cursor"])
+        found["turns"] += page["turns"]
+        found["next_cursor"] = page["next_cursor"]
+    return found

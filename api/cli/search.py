@@ -1,0 +1,75 @@
+"""`leadline search`: passages, without an answer."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from api.cli.answer_view import clean, place
+from api.cli.ask import wait_for_language_model
+from api.cli.client import connect
+from api.cli.environment import read_settings
+from api.cli.lines import short
+from retrieval.requests import Mode, Rewrite
+
+_SNIPPET_CHARS = 300
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="Words to look for.")],
+    top_k: Annotated[int, typer.Option(help="How many passages.", min=1, max=200)] = 5,
+    mode: Annotated[Mode, typer.Option(help="Which retrievers take part.")] = Mode.HYBRID,
+    collection: Annotated[list[str] | None, typer.Option(help="Only these collections.")] = None,
+    rerank: Annotated[
+        bool | None,
+        typer.Option("--rerank/--no-rerank", help="Insist on the reranker, or leave it out.", show_default=False),
+    ] = None,
+    rerank_depth: Annotated[int | None, typer.Option(help="How many passages it reads.", min=1, max=200)] = None,
+    rewrite: Annotated[
+        Rewrite | None, typer.Option(help="Have the language model make further queries, and search for all of them.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Find passages; without --rewrite no language model is asked."""
+    body = {
+        "query": query,
+        "top_k": top_k,
+        "mode": mode.value,
+        "collections": collection or [],
+        "rerank": rerank,
+        "rerank_depth": rerank_depth,
+    }
+    with connect(read_settings()) as client:
+        if rewrite is not None:
+            with Console(stderr=True).status("Rewriting …") as status:
+                wait_for_language_model(client, status)
+                result = client.post("/v1/search", {**body, "rewrite": rewrite.value})
+        else:
+            result = client.post("/v1/search", body)
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    console = Console()
+    if (reranked := result["reranked"]) and reranked["state"] == "failed":
+        console.print(f"[yellow]Not reranked:[/yellow] {escape(reranked['detail'])}", highlight=False)
+    _print_rewrite(Console(stderr=True), result)
+    for hit in result["hits"]:
+        found = ", ".join(f"{name} #{why['rank']}" for name, why in hit["why"].items())
+        console.print(f"\n[bold]{hit['rank']}. {escape(place(hit))}[/bold]  ({found})", highlight=False)
+        console.print(escape(short(clean(hit["text"]), _SNIPPET_CHARS)), highlight=False)
+    if not result["hits"]:
+        console.print("Nothing found.")
+
+
+def _print_rewrite(console: Console, result: Mapping[str, Any]) -> None:
+    """The queries that were searched for besides the one given, by the numbers that hits name them by."""
+    if result["rewrite"] is None:
+        return
+    if result["rewrite"]["failure"]:
+        said = f"Searched as asked, without a rewrite: {result['rewrite']['failure']}"
+        console.print(f"[yellow]{escape(said)}[/yellow]", highlight=False, soft_wrap=True)
+    for number, query in enumerate(result["queries"][1:], start=1):
+        console.print(f"query_{number}: {escape(query)}", style="dim", highlight=False, soft_wrap=True)

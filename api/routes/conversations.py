@@ -1,0 +1,61 @@
+"""`/v1/conversations`: questions that follow one another, with their answers: list, look at, delete."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.access import Caller, Served
+from api.answer_schemas import cited_documents
+from api.conversation_schemas import ConversationOut, ConversationPage, ConversationWithTurnsOut, TurnOut
+from api.cursors import decode_cursor, encode_cursor
+
+router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+
+
+@router.get("")
+def listing(
+    caller: Caller,
+    served: Served,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    cursor: str | None = None,
+) -> ConversationPage:
+    """Conversations in which a question was answered, newest first, a page at a time.
+
+    `POST /v1/answers` with `"conversation": "new"` begins one. They are kept for 90 days after they were last used, if
+    the service is not set otherwise.
+    """
+    before = decode_cursor(cursor) if cursor else None
+    found = served.conversations.conversations(caller.tenant_id, before=before, limit=limit + 1)
+    more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
+    return ConversationPage(conversations=[ConversationOut.of(each) for each in found[:limit]], next_cursor=more)
+
+
+@router.get("/{conversation_id}")
+def one(
+    conversation_id: str,
+    caller: Caller,
+    served: Served,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: str | None = None,
+) -> ConversationWithTurnsOut:
+    """A conversation, and its questions and answers, oldest first, a page at a time.
+
+    An answer is shown without what it quotes from documents that were deleted since.
+    """
+    conversation = served.conversations.conversation(caller.tenant_id, conversation_id)
+    found = served.conversations.turns(caller.tenant_id, conversation_id, after=decode_cursor(cursor), limit=limit + 1)
+    page = found[:limit]
+    named = {document for kept in page for document in cited_documents(kept.body)}
+    deleted = served.conversations.deleted_documents(named)
+    more = encode_cursor(page[-1].turn or 0) if len(found) > limit else None
+    return ConversationWithTurnsOut(
+        **dict(ConversationOut.of(conversation)),
+        turns=[TurnOut.of(kept, deleted) for kept in page],
+        next_cursor=more,
+    )
+
+
+@router.delete("/{conversation_id}", status_code=204)
+def delete(conversation_id: str, caller: Caller, served: Served) -> None:
+    """Delete a conversation with all its answers."""
+    served.conversations.delete(caller.tenant_id, conversation_id)

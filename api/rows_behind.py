@@ -1,0 +1,64 @@
+"""The records behind a computed answer, read from their tables a page at a time."""
+
+from collections.abc import Iterator
+from itertools import islice
+
+from api.conversation_schemas import RowOut
+from api.services import Services
+from ingest.conversations import KeptAnswer, RowRanges
+from rlm.answers import as_json
+
+
+def rows_behind(served: Services, kept: KeptAnswer, begin: int, limit: int) -> list[RowOut]:
+    """`limit` records from the one numbered `begin`, from 0, on; of versions that are gone without what they say."""
+    deleted = served.conversations.deleted_documents({each.document_id for each in kept.rows_behind})
+    found: list[RowOut] = []
+    for part, numbers in _page(kept, begin, limit):
+        gone = part.document_id in deleted
+        found += [_gone(part, number) for number in numbers] if gone else _read(served, part, numbers)
+    return found
+
+
+def _page(kept: KeptAnswer, begin: int, limit: int) -> Iterator[tuple[RowRanges, list[int]]]:
+    """The numbers of the page, table by table."""
+    end = begin + limit
+    for part in kept.rows_behind:
+        if begin < min(len(part), end):
+            yield part, list(islice(part.numbers(), begin, end))
+        begin, end = max(0, begin - len(part)), end - len(part)
+        if end <= 0:
+            return
+
+
+def _read(served: Services, part: RowRanges, numbers: list[int]) -> list[RowOut]:
+    tables = served.record_tables.tables(part.version_id)
+    if part.table >= len(tables):  # the document was replaced, and nothing reads its former version any more
+        return [_gone(part, number) for number in numbers]
+    names = [column.name for column in tables[part.table].columns]
+    return [
+        RowOut(
+            document_id=part.document_id,
+            version_id=part.version_id,
+            table=part.table,
+            row=row.number,
+            start=row.start,
+            end=row.end,
+            text=served.texts.read(part.version_id, row.start, row.end),
+            values=dict(zip(names, as_json(row.values), strict=True)),
+        )
+        for row in served.record_tables.rows(part.version_id, part.table, numbers)
+    ]
+
+
+def _gone(part: RowRanges, number: int) -> RowOut:
+    return RowOut(
+        document_id=part.document_id,
+        version_id=part.version_id,
+        table=part.table,
+        row=number,
+        start=None,
+        end=None,
+        text="",
+        values={},
+        gone=True,
+    )

@@ -1,0 +1,216 @@
+"""Kept answers and conversations in the catalog: kept, read, listed, deleted, and forgotten after their time."""
+
+import time
+import uuid
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
+
+from ingest.catalog.database import lock_tenant, read, write
+from ingest.catalog.tables import answers, conversations, documents, runs
+from ingest.conversations import Conversation, Exchange, KeptAnswer, RowRanges
+from ingest.errors import AnswerNotFoundError, ConversationNotFoundError
+from ingest.retention import Retention
+
+_TITLE_CHARS = 200
+_DAY_SECONDS = 24 * 3600.0
+_EXCHANGES_AT_ONCE = 20
+
+
+class Conversations:
+    """The conversations and kept answers of every tenant; no method sees another tenant's."""
+
+    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def begin(self, tenant_id: str, question: str) -> str:
+        """The id of a new conversation, which is listed once its first question is answered."""
+        identifier, now = str(uuid.uuid4()), self._clock()
+        with write(self._engine) as connection:
+            lock_tenant(connection, tenant_id)
+            query = select(func.max(conversations.c.sequence)).where(conversations.c.tenant_id == tenant_id)
+            last = connection.execute(query).scalar() or 0
+            connection.execute(
+                insert(conversations).values(
+                    id=identifier,
+                    sequence=last + 1,
+                    tenant_id=tenant_id,
+                    title=" ".join(question.split())[:_TITLE_CHARS],
+                    turns=0,
+                    created_at=now,
+                    updated_at=now,
+                )
+            )
+        return identifier
+
+    def keep(self, answer: KeptAnswer) -> KeptAnswer:
+        """Keep an answer as the next turn of its conversation; keeping it again changes nothing.
+
+        One whose conversation was deleted meanwhile is kept outside of any. Returns it with its turn.
+        """
+        with write(self._engine) as connection:
+            return keep_answer(connection, answer)
+
+    def answer(self, tenant_id: str, identifier: str) -> KeptAnswer:
+        """Raises `AnswerNotFoundError`, also for another tenant's."""
+        with read(self._engine) as connection:
+            found = _answer(connection, tenant_id, identifier)
+        if found is None:
+            raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
+        return found
+
+    def delete_answer(self, tenant_id: str, identifier: str) -> None:
+        """Remove an answer, its turn of a conversation, and what a run that made it has of it.
+
+        Raises `AnswerNotFoundError`.
+        """
+        with write(self._engine) as connection:
+            mine = answers.c.tenant_id == tenant_id, answers.c.id == identifier
+            if not connection.execute(delete(answers).where(*mine)).rowcount:
+                raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
+            of_run = runs.c.tenant_id == tenant_id, runs.c.id == identifier
+            connection.execute(update(runs).where(*of_run).values(answer=null()))
+
+    def conversation(self, tenant_id: str, identifier: str) -> Conversation:
+        """Raises `ConversationNotFoundError`, also for another tenant's."""
+        with read(self._engine) as connection:
+            return _conversation(connection, tenant_id, identifier)
+
+    def conversations(self, tenant_id: str, *, before: int | None = None, limit: int = 50) -> list[Conversation]:
+        """Those in which something was answered, newest first, with a `sequence` below `before`."""
+        query = select(conversations).where(conversations.c.tenant_id == tenant_id, conversations.c.turns > 0)
+        if before is not None:
+            query = query.where(conversations.c.sequence < before)
+        with read(self._engine) as connection:
+            rows = connection.execute(query.order_by(conversations.c.sequence.desc()).limit(limit)).all()
+        return [Conversation(**row._mapping) for row in rows]
+
+    def turns(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50) -> list[KeptAnswer]:
+        """The answers of a conversation in order, those whose `turn` is above `after`.
+
+        Raises `ConversationNotFoundError`.
+        """
+        query = _answers(tenant_id).where(answers.c.conversation_id == identifier, answers.c.turn > after)
+        with read(self._engine) as connection:
+            _conversation(connection, tenant_id, identifier)
+            rows = connection.execute(query.order_by(answers.c.turn).limit(limit)).all()
+        return [_kept(row) for row in rows]
+
+    def last_exchanges(self, tenant_id: str, identifier: str, *, characters: int) -> list[Exchange]:
+        """The end of a conversation, oldest first: the last turns that `characters` hold, and the one before them.
+
+        Raises `ConversationNotFoundError`.
+        """
+        query = (
+            select(answers.c.turn, answers.c.question, answers.c.answer["text"].as_string().label("text"))
+            .where(answers.c.tenant_id == tenant_id, answers.c.conversation_id == identifier)
+            .order_by(answers.c.turn.desc())
+            .limit(_EXCHANGES_AT_ONCE)
+        )
+        found: list[Exchange] = []
+        with read(self._engine) as connection:
+            before = _conversation(connection, tenant_id, identifier).turns + 1
+            while characters > 0 and (rows := connection.execute(query.where(answers.c.turn < before)).all()):
+                before = rows[-1].turn
+                for row in rows:
+                    if characters > 0:
+                        found.append(Exchange(row.question, row.text))
+                        characters -= len(row.question) + len(row.text)
+        return found[::-1]
+
+    def delete(self, tenant_id: str, identifier: str) -> None:
+        """Remove a conversation with all its answers. Raises `ConversationNotFoundError`."""
+        with write(self._engine) as connection:
+            _conversation(connection, tenant_id, identifier)
+            _delete(connection, [identifier])
+
+    def deleted_documents(self, identifiers: Collection[str]) -> set[str]:
+        """Those of the documents that were deleted: nothing that they say may be shown."""
+        query = select(documents.c.id).where(documents.c.id.in_(list(identifiers)), documents.c.deleted_at.is_not(None))
+        with read(self._engine) as connection:
+            return set(connection.execute(query).scalars())
+
+    def forget_old(self, retention: Retention) -> int:
+        """Remove what was kept for its time, of every tenant; returns how many answers and conversations."""
+        now = self._clock()
+        old = conversations.c.updated_at < now - retention.conversations_days * _DAY_SECONDS
+        alone = answers.c.conversation_id.is_(None)
+        with write(self._engine) as connection:
+            forgotten = list(connection.execute(select(conversations.c.id).where(old)).scalars())
+            _delete(connection, forgotten)
+            expired = answers.c.created_at < now - retention.answers_days * _DAY_SECONDS
+            return len(forgotten) + connection.execute(delete(answers).where(alone, expired)).rowcount
+
+
+def keep_answer(connection: Connection, answer: KeptAnswer) -> KeptAnswer:
+    """As `Conversations.keep`, within a transaction."""
+    known = _answer(connection, answer.tenant_id, answer.id)
+    if known is not None:
+        return known
+    conversation_id, turn = answer.conversation_id, None
+    if conversation_id is not None:
+        mine = conversations.c.id == conversation_id, conversations.c.tenant_id == answer.tenant_id
+        # Locks the row, so that two answers at once are two turns.
+        counted = (
+            update(conversations).where(*mine).values(turns=conversations.c.turns + 1, updated_at=answer.created_at)
+        )
+        if connection.execute(counted).rowcount:
+            turn = connection.execute(select(conversations.c.turns).where(*mine)).scalar_one()
+        else:
+            conversation_id = None
+    connection.execute(
+        insert(answers).values(
+            id=answer.id,
+            tenant_id=answer.tenant_id,
+            conversation_id=conversation_id,
+            turn=turn,
+            question=answer.question,
+            answer=answer.body,
+            rows_behind=[[each.document_id, each.version_id, each.table, each.ranges] for each in answer.rows_behind],
+            created_at=answer.created_at,
+        )
+    )
+    return replace(answer, conversation_id=conversation_id, turn=turn)
+
+
+def _delete(connection: Connection, identifiers: Collection[str]) -> None:
+    for identifier in identifiers:
+        connection.execute(delete(answers).where(answers.c.conversation_id == identifier))
+        connection.execute(delete(conversations).where(conversations.c.id == identifier))
+
+
+def _conversation(connection: Connection, tenant_id: str, identifier: str) -> Conversation:
+    query = select(conversations).where(conversations.c.id == identifier, conversations.c.tenant_id == tenant_id)
+    row = connection.execute(query).first()
+    if row is None:
+        raise ConversationNotFoundError(f"There is no conversation {identifier!r}.")
+    return Conversation(**row._mapping)
+
+
+def _answers(tenant_id: str) -> Select[Any]:
+    return select(answers).where(answers.c.tenant_id == tenant_id)
+
+
+def _answer(connection: Connection, tenant_id: str, identifier: str) -> KeptAnswer | None:
+    row = connection.execute(_answers(tenant_id).where(answers.c.id == identifier)).first()
+    return None if row is None else _kept(row)
+
+
+def _kept(row: Row[Any]) -> KeptAnswer:
+    ranges = (
+        RowRanges(document, version, table, tuple((first, last) for first, last in found))
+        for document, version, table, found in row.rows_behind
+    )
+    return KeptAnswer(
+        row.id,
+        row.tenant_id,
+        row.conversation_id,
+        row.turn,
+        row.question,
+        row.answer,
+        tuple(ranges),
+        row.created_at,
+    )

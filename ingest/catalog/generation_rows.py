@@ -1,0 +1,80 @@
+"""Rows of generations of the vector index: read, and locked until a commit."""
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from ingest.catalog.tables import generations
+from ingest.documents import Job, JobKind
+from ingest.errors import GenerationChangedError, GenerationStateError
+from ingest.generations import Generation, GenerationState
+
+# The generation of a job that writes to none, or of a catalog that has none.
+UNBOUND = 0
+_WRITTEN_STATES = {
+    JobKind.INGEST: GenerationState.ACTIVE,
+    JobKind.EMBED: GenerationState.ACTIVE,
+    JobKind.REEMBED: GenerationState.BUILDING,
+}
+
+
+def generation_of(row: Row[Any]) -> Generation:
+    return Generation(
+        row.id, row.encoder, row.sparse, row.dimension, GenerationState(row.state), row.created_at, row.activated_at
+    )
+
+
+def in_state(connection: Connection, state: GenerationState) -> Generation | None:
+    row = connection.execute(select(generations).where(generations.c.state == state)).first()
+    return None if row is None else generation_of(row)
+
+
+def read(connection: Connection, identifier: int) -> Generation:
+    """Read a generation. Raises `GenerationStateError` for an unknown id."""
+    row = connection.execute(select(generations).where(generations.c.id == identifier)).first()
+    if row is None:
+        raise GenerationStateError(f"There is no generation {identifier}.", hint="`leadline index show` lists them.")
+    return generation_of(row)
+
+
+def beside(connection: Connection) -> Generation | None:
+    """The generation beside the active one: being built, or kept as the previous one."""
+    return in_state(connection, GenerationState.BUILDING) or in_state(connection, GenerationState.PREVIOUS)
+
+
+def active(connection: Connection) -> Generation:
+    """The active generation. Raises `GenerationStateError` where there is none yet."""
+    found = in_state(connection, GenerationState.ACTIVE)
+    if found is None:
+        raise GenerationStateError("There is no index yet.", hint="Start the service once: `leadline up`.")
+    return found
+
+
+def lock_active(connection: Connection) -> Generation:
+    """Lock the active generation until the commit. Raises `GenerationStateError` where there is none yet."""
+    query = select(generations.c.id).where(generations.c.state == GenerationState.ACTIVE).with_for_update()
+    # A second try: if the lock had to wait for a switch, another row is the active one now.
+    if connection.execute(query).first() is None:
+        connection.execute(query)
+    return active(connection)
+
+
+def written_by(connection: Connection, kind: JobKind) -> int | None:
+    """Id of the generation that jobs of a kind write to now; None when there is none for them."""
+    if kind not in _WRITTEN_STATES:
+        return UNBOUND
+    found = in_state(connection, _WRITTEN_STATES[kind])
+    if found is not None:
+        return found.id
+    return None if kind is JobKind.REEMBED else UNBOUND
+
+
+def require_still_written(connection: Connection, job: Job) -> None:
+    """Lock the generation that a job wrote to until the commit. Raises `GenerationChangedError` if it was left."""
+    if job.kind not in _WRITTEN_STATES:
+        return
+    query = select(generations.c.id).where(generations.c.state == _WRITTEN_STATES[job.kind]).with_for_update(read=True)
+    if (connection.execute(query).scalar() or UNBOUND) != job.generation:
+        raise GenerationChangedError(
+            f"Generation {job.generation} of the index was left while job {job.id} wrote to it."
+        )

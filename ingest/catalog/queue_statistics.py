@@ -1,0 +1,164 @@
+"""Lengths of queues, places in them, and the pace at which they shrink: for progress, backpressure and operators.
+
+A pace is counted in the same commit as the work, in slots of a few seconds. Estimates go by a tenant's own pace, not
+the deployment's, because beside other tenants it gets only its share.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from ingest.catalog.job_queue import tenants_in_turn
+from ingest.catalog.tables import jobs, paces, pauses, versions
+from ingest.documents import IN_PROGRESS, Document, Job, JobKind
+from ingest.progress import Pace, Progress, Queue, Turn, progress_of
+
+_SLOT_SECONDS = 5
+_WINDOW_SECONDS = 120
+# A longer silence means that there was no work.
+_GAP_SECONDS = 30
+_KEPT_SECONDS = 600
+
+
+def waiting_by_tenant(connection: Connection, kind: JobKind) -> dict[str, int]:
+    """Count the queued jobs of a kind for each tenant that has any."""
+    query = select(jobs.c.tenant_id, func.count()).where(_queued(kind)).group_by(jobs.c.tenant_id)
+    return {tenant: count for tenant, count in connection.execute(query).all()}
+
+
+def position(connection: Connection, version_id: str) -> int | None:
+    """Estimate how many jobs will be claimed before the one that a version waits for; None when it waits for none.
+
+    Tenants are served in rounds: before the n-th job of a tenant (from 0), each other tenant gets n turns, and one more
+    if it comes first in a round. This assumes that running jobs end at one pace and that no new ones come.
+    """
+    own = connection.execute(
+        select(jobs.c.id, jobs.c.kind, jobs.c.tenant_id, jobs.c.priority)
+        .where(
+            jobs.c.kind.in_([JobKind.INGEST, JobKind.EMBED, JobKind.RUN]),
+            jobs.c.version_id == version_id,
+            jobs.c.state == "queued",
+        )
+        .order_by(jobs.c.id)
+    ).first()
+    if own is None:
+        return None
+    kind = JobKind(own.kind)
+    first = or_(jobs.c.priority > own.priority, (jobs.c.priority == own.priority) & (jobs.c.id < own.id))
+    query = select(func.count()).where(_queued(kind), jobs.c.tenant_id == own.tenant_id, first)
+    before = connection.execute(query).scalar_one()
+    order = tenants_in_turn(connection, kind)
+    ahead = set(order[: order.index(own.tenant_id)]) if own.tenant_id in order else set()
+    others = waiting_by_tenant(connection, kind)
+    others.pop(own.tenant_id, None)
+    return before + sum(min(count, before + (tenant in ahead)) for tenant, count in others.items())
+
+
+def document_progress(connection: Connection, document: Document) -> Progress:
+    """Tell how far a document's latest version is, with its place in the queue and an estimate."""
+    version = document.version
+    if version.state not in IN_PROGRESS:
+        return progress_of(version)
+    row = connection.execute(
+        select(jobs.c.kind, jobs.c.attempt)
+        .where(
+            jobs.c.version_id == version.id,
+            jobs.c.kind.in_([JobKind.INGEST, JobKind.EMBED]),
+            jobs.c.state.in_(["queued", "running"]),
+        )
+        .order_by(jobs.c.id)
+    ).first()
+    if row is None:  # it has ended meanwhile
+        return progress_of(version)
+    turn = Turn(JobKind(row.kind), row.attempt, position(connection, version.id))
+    return progress_of(version, turn, tenant_queues(connection, document.tenant_id))
+
+
+def tenant_queues(connection: Connection, tenant_id: str) -> dict[JobKind, Queue]:
+    """Read a tenant's queues on the way to `ready`, each with its recent pace."""
+    kinds = (JobKind.INGEST, JobKind.EMBED)
+    query = (
+        select(jobs.c.kind, jobs.c.state, func.count())
+        .where(jobs.c.state.in_(["queued", "running"]), jobs.c.kind.in_(kinds), jobs.c.tenant_id == tenant_id)
+        .group_by(jobs.c.kind, jobs.c.state)
+    )
+    counts = {(kind, state): count for kind, state, count in connection.execute(query).all()}
+    held = paused_kinds(connection)
+    return {
+        kind: Queue(
+            queued=counts.get((kind.value, "queued"), 0),
+            running=counts.get((kind.value, "running"), 0),
+            pace=pace(connection, tenant_id, kind),
+            paused=kind in held,
+        )
+        for kind in kinds
+    }
+
+
+def paused_kinds(connection: Connection) -> dict[JobKind, float]:
+    """Read the kinds that are paused, each with the instant since when."""
+    return {JobKind(kind): since for kind, since in connection.execute(select(pauses.c.kind, pauses.c.since)).all()}
+
+
+def unembedded_chunks(connection: Connection, version_ids: Sequence[str]) -> dict[str, int]:
+    """Count the chunks of each version that have no vector yet."""
+    left = func.coalesce(versions.c.chunks, 0) - versions.c.chunks_embedded
+    query = select(versions.c.id, left).where(versions.c.id.in_(version_ids))
+    return {version: count for version, count in connection.execute(query).all()}
+
+
+def record_pace(connection: Connection, done: Mapping[Job, int], *, ended: bool = True) -> None:
+    """Add the chunks that were done for each job, and the jobs themselves if they have `ended`.
+
+    Called at the end of a transaction, since others wait for the locked rows; tenants are sorted for the same reason.
+    """
+    for tenant, kind in sorted({(job.tenant_id, job.kind) for job in done}):
+        of_tenant = [chunks for job, chunks in done.items() if (job.tenant_id, job.kind) == (tenant, kind)]
+        _add_to_slot(connection, tenant, kind, finished=len(of_tenant) if ended else 0, chunks=max(0, sum(of_tenant)))
+
+
+def pace(connection: Connection, tenant_id: str, kind: JobKind) -> Pace | None:
+    """Measure the pace of a tenant's latest unbroken work; None if the last minutes had none, or too little."""
+    oldest = (int(time.time()) - _KEPT_SECONDS) // _SLOT_SECONDS
+    query = (
+        select(paces.c.slot, paces.c.jobs, paces.c.chunks)
+        .where(paces.c.tenant_id == tenant_id, paces.c.kind == kind, paces.c.slot >= oldest)
+        .order_by(paces.c.slot.desc())
+    )
+    return pace_of((row.slot, row.jobs, row.chunks) for row in connection.execute(query).all())
+
+
+def pace_of(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
+    """Compute the pace of the latest unbroken work from slots `(slot, jobs, chunks)`, latest slot first.
+
+    The work's first slot is left out: what it counts began before the slot, at an unknown time.
+    """
+    unbroken: list[tuple[int, int, int]] = []
+    for entry in slots:
+        if unbroken and (
+            (unbroken[-1][0] - entry[0]) * _SLOT_SECONDS > _GAP_SECONDS
+            or (unbroken[0][0] - entry[0]) * _SLOT_SECONDS > _WINDOW_SECONDS
+        ):
+            break
+        unbroken.append(entry)
+    if len(unbroken) < 2:
+        return None
+    seconds = (unbroken[0][0] - unbroken[-1][0]) * _SLOT_SECONDS
+    finished, chunks = (sum(slot[column] for slot in unbroken[:-1]) for column in (1, 2))
+    return Pace(finished / seconds, chunks / seconds)
+
+
+def _add_to_slot(connection: Connection, tenant_id: str, kind: JobKind, *, finished: int, chunks: int) -> None:
+    slot = int(time.time()) // _SLOT_SECONDS
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    new = insert(paces).values(tenant_id=tenant_id, kind=kind, slot=slot, jobs=finished, chunks=chunks)
+    added = {"jobs": paces.c.jobs + new.excluded.jobs, "chunks": paces.c.chunks + new.excluded.chunks}
+    connection.execute(new.on_conflict_do_update(index_elements=["tenant_id", "kind", "slot"], set_=added))
+    of_kind = (paces.c.tenant_id == tenant_id) & (paces.c.kind == kind)
+    connection.execute(delete(paces).where(of_kind, paces.c.slot < slot - _KEPT_SECONDS // _SLOT_SECONDS))
+
+
+def _queued(kind: JobKind) -> ColumnElement[bool]:
+    return (jobs.c.state == "queued") & (jobs.c.kind == kind)

@@ -1,0 +1,354 @@
+"""Versions of documents: accepted, staged beside the active version, swapped in when complete, and withdrawn.
+
+Until a replacement has every chunk and vector in the index, searches find the old version. A version is hidden from the
+moment it may have points in the index; whether it is shown is decided by its document's `active_version_id` alone,
+which changes in one commit.
+"""
+
+import time
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, case, func, insert, select, update
+
+from ingest.catalog.database import lock_documents, lock_tenant, now, portions
+from ingest.catalog.job_queue import queue_job, queue_jobs
+from ingest.catalog.records import (
+    Accepted,
+    Arrival,
+    document_of,
+    document_query,
+    read_document,
+    read_version,
+)
+from ingest.catalog.tables import documents, jobs, versions
+from ingest.documents import (
+    IN_PROGRESS,
+    Document,
+    EmbedReport,
+    IngestReport,
+    Job,
+    JobKind,
+    Version,
+    VersionState,
+    document_id,
+    version_id,
+)
+from ingest.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
+
+# An answer that is being written when its document is replaced may still read the old version.
+_READERS_GRACE_SECONDS = 60.0
+# A worker may learn a moment late that its lease is over, and its last write takes another to arrive.
+_LEASE_MARGIN_SECONDS = 10.0
+_ENDED_UNREADY = frozenset({VersionState.FAILED, VersionState.CANCELLED})
+_WITHDRAWN_KINDS = [kind for kind in JobKind if kind is not JobKind.COLLECT]
+
+
+def accept_document(connection: Connection, arrival: Arrival) -> Accepted:
+    """Make a document for the arrival, or return the one whose latest bytes are the same.
+
+    Uploads of one tenant are accepted one after the other. So the same bytes sent twice at once become one document,
+    and `sequence` grows in the order of commits: a listing that continues after a sequence misses no document.
+    """
+    lock_tenant(connection, arrival.tenant_id)
+    known = _same_content(connection, arrival)
+    if known is None:
+        return Accepted(_new_document(connection, arrival), created=True)
+    if known.version.state in _ENDED_UNREADY:
+        return Accepted(add_version(connection, known, arrival), created=True)
+    return Accepted(known, created=False)
+
+
+def add_version(connection: Connection, document: Document, arrival: Arrival) -> Document:
+    """Make the arrival the latest version of a locked document; a failed latest version is retired."""
+    earlier = connection.execute(
+        select(func.count()).where(
+            versions.c.document_id == document.id,
+            versions.c.content_sha256 == arrival.content_sha256,
+            versions.c.fingerprint == arrival.fingerprint,
+        )
+    ).scalar_one()
+    identifier = version_id(document.id, arrival.content_sha256, arrival.fingerprint, earlier)
+    replaced = document.version
+    if replaced.state is VersionState.FAILED and replaced.id != document.active_version_id:
+        # A worker that was given up for lost may still be writing to the failed version; collecting it removes that.
+        withdraw(connection, [replaced], VersionState.RETIRED)
+    _queue_ingest(connection, arrival, document.id, identifier)
+    _insert_version(connection, arrival, document.id, identifier)
+    changed: dict[str, str | None] = {"latest_version_id": identifier}
+    if document.active_version_id is None:
+        changed |= {"name": arrival.name, "media_type": arrival.media_type, "title": None}
+    connection.execute(update(documents).where(documents.c.id == document.id).values(**changed))
+    return read_document(connection, document.tenant_id, document.id)
+
+
+def _same_content(connection: Connection, arrival: Arrival) -> Document | None:
+    """Lock and return the oldest document whose latest bytes are the arrival's."""
+    query = (
+        document_query()
+        .where(
+            versions.c.tenant_id == arrival.tenant_id,
+            versions.c.content_sha256 == arrival.content_sha256,
+            documents.c.collection == arrival.collection,
+        )
+        .order_by(documents.c.sequence)
+    )
+    locked: set[str] = set()
+    while True:
+        row = connection.execute(query).first()
+        if row is None:
+            return None
+        document = document_of(row)
+        if document.id in locked:
+            return document
+        # It may have been deleted or replaced while this waited for the lock, so look again.
+        lock_documents(connection, [document.id])
+        locked.add(document.id)
+
+
+def _new_document(connection: Connection, arrival: Arrival) -> Document:
+    of_tenant = documents.c.tenant_id == arrival.tenant_id
+    generation = connection.execute(
+        select(func.count()).where(
+            of_tenant,
+            documents.c.collection == arrival.collection,
+            documents.c.content_sha256 == arrival.content_sha256,
+        )
+    ).scalar_one()
+    last = connection.execute(select(func.max(documents.c.sequence)).where(of_tenant)).scalar()
+    identifier = document_id(arrival.tenant_id, arrival.collection, arrival.content_sha256, generation)
+    version = version_id(identifier, arrival.content_sha256, arrival.fingerprint)
+    connection.execute(
+        insert(documents).values(
+            id=identifier,
+            sequence=(last or 0) + 1,
+            tenant_id=arrival.tenant_id,
+            collection=arrival.collection,
+            name=arrival.name,
+            media_type=arrival.media_type,
+            attributes=dict(arrival.attributes),
+            content_sha256=arrival.content_sha256,
+            latest_version_id=version,
+            created_at=time.time(),
+        )
+    )
+    _queue_ingest(connection, arrival, identifier, version)
+    _insert_version(connection, arrival, identifier, version)
+    return read_document(connection, arrival.tenant_id, identifier)
+
+
+def _queue_ingest(connection: Connection, arrival: Arrival, document: str, version: str) -> None:
+    queue_job(
+        connection,
+        JobKind.INGEST,
+        tenant_id=arrival.tenant_id,
+        document_id=document,
+        version_id=version,
+        priority=arrival.priority,
+    )
+
+
+def _insert_version(connection: Connection, arrival: Arrival, document: str, version: str) -> None:
+    connection.execute(
+        insert(versions).values(
+            id=version,
+            document_id=document,
+            tenant_id=arrival.tenant_id,
+            name=arrival.name,
+            media_type=arrival.media_type,
+            content_sha256=arrival.content_sha256,
+            size_bytes=arrival.size_bytes,
+            blob_key=arrival.blob_key,
+            fingerprint=arrival.fingerprint,
+            state=VersionState.ACCEPTED,
+            hidden=False,
+            chunks_embedded=0,
+            chunks_reused=0,
+            created_at=time.time(),
+        )
+    )
+
+
+def replace_document(
+    connection: Connection, arrival: Arrival, identifier: str, if_match: Collection[str] | None
+) -> Accepted:
+    """Stage the arrival as the latest version; it cancels a replacement that is under way. See `Catalog.replace`."""
+    lock_documents(connection, [identifier])
+    document = read_document(connection, arrival.tenant_id, identifier)
+    latest = document.version
+    require_match(document, if_match)
+    if latest.content_sha256 == arrival.content_sha256 and latest.state not in _ENDED_UNREADY:
+        return Accepted(document, created=False)
+    if document.active_version_id not in (None, latest.id):
+        active = read_version(connection, str(document.active_version_id))
+        if active.content_sha256 == arrival.content_sha256 and active.state is not VersionState.FAILED:
+            return Accepted(_return_to(connection, document, active), created=False)
+    if latest.state in IN_PROGRESS and latest.id != document.active_version_id:
+        withdraw(connection, [latest], VersionState.CANCELLED)
+    return Accepted(add_version(connection, document, arrival), created=True)
+
+
+def require_match(document: Document, if_match: Collection[str] | None) -> None:
+    """Raise `PreconditionFailedError` unless the latest version is one of `if_match`; None stands for any."""
+    if if_match is not None and document.version.id not in if_match:
+        raise PreconditionFailedError(f"The document's latest version is {document.version.id}, not the one named.")
+
+
+def make_searchable(connection: Connection, report: IngestReport) -> None:
+    """Record that the index has all chunks of a version: a first version becomes active, a later one stays staged."""
+    job = report.job
+    staged = _active_version(connection, job.document_id) not in (None, job.version_id)
+    found = {
+        "title": report.title,
+        "pages": report.pages,
+        "characters": report.characters,
+        "chunks": report.chunks,
+    }
+    if staged:
+        stage = {"state": VersionState.EMBEDDING, "hidden": True}
+    else:
+        searchable_at = func.coalesce(versions.c.searchable_at, time.time())
+        stage = {"state": VersionState.SEARCHABLE, "hidden": False, "searchable_at": searchable_at}
+    connection.execute(
+        update(versions)
+        .where(versions.c.id == job.version_id)
+        .values(**found, **stage, chunks_embedded=0, chunks_reused=0, tokens=0)
+    )
+    if not staged:
+        _activate(connection, job)
+
+
+def make_ready(connection: Connection, report: EmbedReport) -> None:
+    """Record that the index has all vectors of a version; a staged version replaces the active one.
+
+    Raises `IncompleteVersionError` when the index lacks chunks of a staged version.
+    """
+    job = report.job
+    active = _active_version(connection, job.document_id)
+    if active != job.version_id:
+        _require_whole(connection, report)
+        if active is not None:
+            old = read_version(connection, active)
+            withdraw(connection, [old], VersionState.RETIRED, wait_seconds=_READERS_GRACE_SECONDS)
+    now = time.time()
+    connection.execute(
+        update(versions)
+        .where(versions.c.id == job.version_id)
+        .values(
+            state=VersionState.READY,
+            hidden=False,
+            tokens=report.tokens,
+            chunks_embedded=versions.c.chunks,
+            chunks_reused=report.chunks_reused,
+            searchable_at=func.coalesce(versions.c.searchable_at, now),
+            ready_at=now,
+        )
+    )
+    if active != job.version_id:
+        _activate(connection, job)
+
+
+def _return_to(connection: Connection, document: Document, active: Version) -> Document:
+    """Make the active version the latest one again and withdraw the version that was to replace it."""
+    ended = VersionState.CANCELLED if document.version.state in IN_PROGRESS else VersionState.RETIRED
+    withdraw(connection, [document.version], ended)
+    connection.execute(update(documents).where(documents.c.id == document.id).values(latest_version_id=active.id))
+    return read_document(connection, document.tenant_id, document.id)
+
+
+def _active_version(connection: Connection, document: str) -> str | None:
+    query = select(documents.c.active_version_id).where(documents.c.id == document)
+    active: str | None = connection.execute(query).scalar_one()
+    return active
+
+
+def _activate(connection: Connection, job: Job) -> None:
+    version = read_version(connection, job.version_id)
+    connection.execute(
+        update(documents)
+        .where(documents.c.id == job.document_id)
+        .values(
+            active_version_id=version.id,
+            name=version.name,
+            title=version.title,
+            media_type=version.media_type,
+        )
+    )
+
+
+def _require_whole(connection: Connection, report: EmbedReport) -> None:
+    version = read_version(connection, report.job.version_id)
+    if report.chunks_indexed != version.chunks:
+        raise IncompleteVersionError(
+            f"The index holds {report.chunks_indexed} of the new version's {version.chunks} chunks with their vectors."
+        )
+
+
+def cancel_latest(connection: Connection, tenant_id: str, identifier: str) -> Document:
+    """Cancel a document's latest version.
+
+    A document that had another version before keeps that one, as if the replacement had never been sent. Otherwise
+    searches find nothing of it any more. Raises `DocumentNotFoundError`, and `DocumentStateError` when the version is
+    not in progress.
+    """
+    lock_documents(connection, [identifier])
+    document = read_document(connection, tenant_id, identifier)
+    version = document.version
+    if version.state not in IN_PROGRESS:
+        raise DocumentStateError(
+            f"The document is {version.state}: there is nothing to cancel.", hint="Delete it if you don't want it."
+        )
+    cancel_versions(connection, [version])
+    return read_document(connection, tenant_id, identifier)
+
+
+def cancel_versions(connection: Connection, unfinished: Sequence[Version]) -> None:
+    """Cancel the latest versions of locked documents; each document returns to its active version, if it is another."""
+    withdraw(connection, unfinished, VersionState.CANCELLED)
+    active, latest = documents.c.active_version_id, documents.c.latest_version_id
+    for some in portions([version.document_id for version in unfinished]):
+        connection.execute(
+            update(documents)
+            .where(documents.c.id.in_(some))
+            .values(
+                active_version_id=case((active != latest, active), else_=None),
+                latest_version_id=func.coalesce(active, latest),
+            )
+        )
+
+
+def withdraw(
+    connection: Connection,
+    leaving: Sequence[Version],
+    state: VersionState,
+    *,
+    wait_seconds: float = 0.0,
+) -> frozenset[str]:
+    """Hide versions of locked documents, set their `state`, and queue their collection after `wait_seconds`.
+
+    Their jobs end, so their workers lose their leases. A worker in the middle of a write has not noticed yet: its
+    version is collected only when the lease would have run out, since by then it has noticed or is dead. Returns the
+    ids of the versions that have such a worker.
+    """
+    begun = now(connection)
+    leases: dict[str, float] = {}
+    for some in portions([version.id for version in leaving]):
+        ended = connection.execute(
+            update(jobs)
+            .where(
+                jobs.c.version_id.in_(some),
+                jobs.c.kind.in_(_WITHDRAWN_KINDS),
+                jobs.c.state.in_(["queued", "running"]),
+            )
+            .values(state="cancelled", fence=jobs.c.fence + 1, updated_at=time.time())
+            .returning(jobs.c.version_id, jobs.c.lease_until)
+        ).all()
+        leases |= {version: lease + _LEASE_MARGIN_SECONDS for version, lease in ended if lease is not None}
+    queue_jobs(
+        connection,
+        JobKind.COLLECT,
+        leaving,
+        not_before=[max(begun + wait_seconds, leases.get(version.id, begun)) for version in leaving],
+    )
+    for some in portions([version.id for version in leaving]):
+        connection.execute(update(versions).where(versions.c.id.in_(some)).values(state=state, hidden=True))
+    return frozenset(leases)

@@ -1,0 +1,185 @@
+"""A judge reads each sentence of an answer beside the passages that it cites: one structured call over all of them."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ingest.errors import LeadlineError
+from retrieval.passages import Passage
+from rlm.answers import Sentence
+from rlm.cancelling import not_cancelled
+from rlm.checking.markers import without_markers
+from rlm.errors import RunCancelledError
+from rlm.llm.port import SubCall, SubCalls, reply_to
+from rlm.llm.profiles import ModelProfile
+from rlm.llm.tokens import estimated_tokens
+from rlm.untrusted import DATA_ONLY, delimited, one_line, plain
+
+SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
+# Sentences of one call: their verdicts must fit what a model writes at once.
+_MOST_SENTENCES = 80
+_VERDICT_TOKENS, _SPARE_TOKENS = 60, 200
+
+SYSTEM = f"""You check whether the sentences of an answer are supported by the passages that they cite.
+
+Read each numbered sentence together with the passages whose numbers stand behind it, the question, and the titles and \
+headings of the passages. Judge as a fair and careful reader would:
+- "supported": someone who has read the cited passages would agree that they say this, in whatever words. Names, \
+places and times may come from the question, a title, a heading or a sentence before; "I" in a passage is its narrator \
+or speaker.
+- "partly": the passages support the main point, but not a detail of the sentence.
+- "not_supported": the passages do not say it, or say something else.
+A sentence that says what the passages do not mention is supported if they indeed do not mention it. Judge only \
+what a sentence states about the documents, not its style.
+Give a short reason in plain words for "partly" and "not_supported", naming what is missing or different; leave it \
+empty for "supported".
+
+{DATA_ONLY}"""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge says of one sentence; `reason` is for people."""
+
+    support: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Verdicts by sentence, as its place in the answer; `note` says for people what kept others from being judged."""
+
+    verdicts: Mapping[int, Verdict]
+    note: str = ""
+
+
+class Judge:
+    """Asks one model; made for one request."""
+
+    def __init__(
+        self,
+        calls: SubCalls,
+        profile: ModelProfile,
+        nonce: str,
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+    ) -> None:
+        self._calls = calls
+        self._profile = profile
+        self._nonce = nonce
+        self._cancelled = cancelled
+
+    def judge(self, question: str, sentences: Sequence[Sentence], evidence: Mapping[int, Passage]) -> Judgement:
+        """Judges the sentences that cite something. A failure of the judge is a note, never an error.
+
+        Raises `RunCancelledError`.
+        """
+        cited = [place for place, each in enumerate(sentences) if each.citations]
+        verdicts: dict[int, Verdict] = {}
+        note = ""
+        for at in range(0, len(cited), _MOST_SENTENCES):
+            places = cited[at : at + _MOST_SENTENCES]
+            try:
+                call = self._call(question, sentences, places, evidence)
+                reply = reply_to(self._calls, call, cancelled=self._cancelled)
+                verdicts |= _read_verdicts(reply.text, places)
+            except RunCancelledError:
+                raise
+            except LeadlineError as error:
+                note = f"Some sentences could not be judged: {error.detail}"
+        if not note and len(verdicts) < len(cited):
+            note = f"The judge gave no clear verdict on {len(cited) - len(verdicts)} of {len(cited)} sentences."
+        return Judgement(verdicts, note)
+
+    def _call(
+        self, question: str, sentences: Sequence[Sentence], places: Sequence[int], evidence: Mapping[int, Passage]
+    ) -> SubCall:
+        numbers = sorted({number for place in places for number in sentences[place].citations})
+        room = self._profile.max_prompt_tokens // 2
+        whole = sum(estimated_tokens(evidence[number].text) for number in numbers)
+        most = None if whole <= room else max(400, 4 * room // max(1, len(numbers)))
+        blocks = [
+            delimited(f"passage {number}", _around(evidence[number], sentences, places, number, most), self._nonce)
+            for number in numbers
+        ]
+        lines = [_line(place, each, place in places) for place, each in enumerate(sentences) if _near(place, places)]
+        prompt = "\n".join(
+            [
+                *blocks,
+                "",
+                f"Question: {plain(one_line(question), self._nonce)}",
+                "",
+                "Sentences, in the order of the answer:",
+                *(plain(line, self._nonce) for line in lines),
+                "",
+                f"Give a verdict on each sentence with a number in front: {', '.join(map(str, _shown(places)))}.",
+            ]
+        )
+        tokens = min(self._profile.max_output_tokens, _SPARE_TOKENS + _VERDICT_TOKENS * len(places))
+        return SubCall(SYSTEM, prompt, tokens, verdict_schema(), "judge")
+
+
+def verdict_schema() -> dict[str, object]:
+    """The JSON schema of a judge's reply."""
+    verdict = {
+        "type": "object",
+        "properties": {
+            "sentence": {"type": "integer"},
+            "support": {"type": "string", "enum": [SUPPORTED, PARTLY, NOT_SUPPORTED]},
+            "reason": {"type": "string"},
+        },
+        "required": ["sentence", "support", "reason"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "properties": {"verdicts": {"type": "array", "items": verdict}},
+        "required": ["verdicts"],
+        "additionalProperties": False,
+    }
+
+
+def _around(
+    passage: Passage, sentences: Sequence[Sentence], places: Sequence[int], number: int, most: int | None
+) -> Passage:
+    """The passage, or the part of it around what is quoted where all of it would not fit."""
+    if most is None or len(passage.text) <= most:
+        return passage
+    quoted = [
+        quote.start - passage.start for place in places for quote in sentences[place].quotes if quote.number == number
+    ]
+    middle = quoted[0] if quoted else 0
+    start = max(0, min(middle - most // 2, len(passage.text) - most))
+    return Passage(**{**vars(passage), "text": passage.text[start : start + most], "start": passage.start + start})
+
+
+def _line(place: int, sentence: Sentence, is_judged: bool) -> str:
+    said = one_line(without_markers(sentence.text))
+    if not is_judged:
+        return f"   (context) {said}"
+    cited = ", ".join(map(str, sentence.citations))
+    return f"{place + 1}. {said} (cites {'passage' if len(sentence.citations) == 1 else 'passages'} {cited})"
+
+
+def _near(place: int, places: Sequence[int]) -> bool:
+    return places[0] - 2 <= place <= places[-1]
+
+
+def _shown(places: Sequence[int]) -> list[int]:
+    return [place + 1 for place in places]
+
+
+def _read_verdicts(text: str, places: Sequence[int]) -> dict[int, Verdict]:
+    """Verdicts by place; a sentence that got two different ones has none."""
+    found: dict[int, Verdict] = {}
+    contradicted: set[int] = set()
+    entries: Any = json.loads(text)["verdicts"]
+    for entry in entries:
+        place = entry["sentence"] - 1
+        if place not in places:
+            continue
+        if place in found and found[place].support != entry["support"]:
+            contradicted.add(place)
+        found[place] = Verdict(entry["support"], one_line(entry["reason"])[:500])
+    return {place: verdict for place, verdict in found.items() if place not in contradicted}

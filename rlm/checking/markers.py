@@ -1,0 +1,167 @@
+"""Markers of an answer, `[3]`: read from a reply as it streams in, numbered anew, and found again in its sentences.
+
+A reply may have a block in angle brackets before the text (`<search>`) and one after it (`<support>`), which no reader
+sees. What stands in code, between backticks, has no markers.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from rlm.checking.sentences import sentence_spans
+
+_NUMBERS = r"\d{1,4}(?:\s*(?:[,;]|[-–—]|and|&)\s*(?:passages?\s+)?\d{1,4})*"
+# `[3]`, `[3, 5]`, `[3-5]`, `[passage 3]`, and the lenticular brackets that some models prefer.
+_GROUP = re.compile(rf"[\[【](?:passages?\s+)?({_NUMBERS})[\]】]", re.IGNORECASE)
+_BEGUN = re.compile(r"[\[【](?:p|pa|pas|pass|passa|passag|passages?\s*)?[\d\s,;&–—\-andpsge]*", re.IGNORECASE)
+_LONGEST_GROUP = 60
+_RANGE = re.compile(r"(\d{1,4})\s*[-–—]\s*(\d{1,4})|(\d{1,4})")
+_WIDEST_RANGE = 20
+_MARKER = re.compile(r"\[(\d{1,4})\]")
+_LEADING = re.compile(r"(?:\[\d{1,4}\][ \t]*)+")
+_TRAILER = "<support"
+_CODE = re.compile(r"`+")
+
+
+@dataclass
+class MarkedText:
+    """Turns the pieces of a reply into the pieces of an answer, with markers numbered in the order of their use.
+
+    `number_of` gives the number that a passage's number becomes, None for one that no passage has: such a marker is
+    left out, and counted in `strangers`. `rest` is what stands behind the text, from `<support` on.
+    """
+
+    number_of: Callable[[int], int | None]
+    strangers: int = 0
+    rest: str = ""
+    _waiting: str = ""
+    _space: str = ""
+    _ended: bool = False
+    _code: str = field(default="")
+
+    def feed(self, piece: str) -> str:
+        """The next piece of the answer; what may become a marker or the trailing block is held back, and so is white
+        space that nothing may follow."""
+        if self._ended:
+            self.rest += piece
+            return ""
+        self._waiting += piece
+        return self._spaced(self._release(final=False))
+
+    def close(self) -> str:
+        """What was held back at the end of the reply, without half a marker or half a tag."""
+        return "" if self._ended else self._spaced(self._release(final=True))
+
+    def _spaced(self, text: str) -> str:
+        text = self._space + text
+        shown = text.rstrip()
+        self._space = text[len(shown) :]
+        return shown
+
+    def _release(self, *, final: bool) -> str:
+        given: list[str] = []
+        text, at = self._waiting, 0
+        while at < len(text) and not self._ended:
+            found = self._next(text, at)
+            given.append(text[at:found])
+            at = found
+            if at == len(text):
+                break
+            taken = self._take(text, at, given, final=final)
+            if taken == at:
+                break
+            at = taken
+        self._waiting = "" if final else text[at:]
+        return "".join(given)
+
+    def _next(self, text: str, at: int) -> int:
+        """Where the next character stands that may begin something."""
+        places = (text.find(char, at) for char in "[【`<")
+        return min((place for place in places if place >= 0), default=len(text))
+
+    def _take(self, text: str, at: int, given: list[str], *, final: bool) -> int:
+        """Handles what begins at `at`; returns where to go on, or `at` to wait for more."""
+        char = text[at]
+        if char == "`":
+            return self._take_code(text, at, given, final=final)
+        if self._code:
+            given.append(char)
+            return at + 1
+        if char == "<":
+            return self._take_tag(text, at, given, final=final)
+        if match := _GROUP.match(text, at):
+            given.append(self._marked(match[1]))
+            return match.end()
+        if len(text) - at < _LONGEST_GROUP and _may_become_group(text[at:]):
+            return at
+        given.append(char)
+        return at + 1
+
+    def _take_code(self, text: str, at: int, given: list[str], *, final: bool) -> int:
+        match = _CODE.match(text, at)
+        assert match is not None
+        if match.end() == len(text) and not final:
+            return at  # there may be more of them
+        if not self._code:
+            self._code = match[0]
+        elif self._code == match[0]:
+            self._code = ""
+        given.append(match[0])
+        return match.end()
+
+    def _take_tag(self, text: str, at: int, given: list[str], *, final: bool) -> int:
+        begun = text[at : at + len(_TRAILER)].lower()
+        if begun == _TRAILER:
+            self._ended, self.rest = True, text[at:]
+            return len(text)
+        if _TRAILER.startswith(begun) and not (final and len(begun) == 1):
+            return at
+        given.append("<")
+        return at + 1
+
+    def _marked(self, numbers: str) -> str:
+        said = (self.number_of(number) for number in _read_numbers(numbers))
+        known = []
+        for number in said:
+            if number is None:
+                self.strangers += 1
+            elif number not in known:
+                known.append(number)
+        return "".join(f"[{number}]" for number in known)
+
+
+def _may_become_group(text: str) -> bool:
+    """True for the beginning of a group of markers that more text may complete."""
+    return _BEGUN.fullmatch(text) is not None
+
+
+def _read_numbers(numbers: str) -> Iterator[int]:
+    for match in _RANGE.finditer(numbers):
+        if match[3]:
+            yield int(match[3])
+        else:
+            first, last = int(match[1]), int(match[2])
+            yield from range(first, min(last, first + _WIDEST_RANGE) + 1)
+
+
+def marked_spans(text: str) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """Start, end and marker numbers of each sentence, list item and heading of an answer, in order.
+
+    Markers that stand behind a full stop belong to the sentence before it.
+    """
+    spans: list[tuple[int, int]] = []
+    for start, end in sentence_spans(text):
+        leading = _LEADING.match(text, start, end)
+        if leading and spans and "\n" not in text[spans[-1][1] : start]:
+            spans[-1] = (spans[-1][0], start + len(leading[0].rstrip()))
+            start = leading.end()
+        if start < end:
+            spans.append((start, end))
+    for start, end in spans:
+        numbers = dict.fromkeys(int(match[1]) for match in _MARKER.finditer(text, start, end))
+        yield start, end, tuple(numbers)
+
+
+def without_markers(text: str) -> str:
+    """`text` without its markers and the space before them."""
+    return re.sub(r"[ \t]*\[\d{1,4}\]", "", text)

@@ -1,0 +1,216 @@
+"""The direct strategy: read passages, write the answer; the model may first ask for a search with other words.
+
+One call answers an easy question. The reply is streamed: its text has the markers of passages, and behind the text
+stands a block that no reader sees, with the words that the model quotes.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from retrieval.passages import Passage
+from rlm.answers import AnswerStatus, Draft, searched
+from rlm.checking.locating import offered_quotes
+from rlm.checking.markers import MarkedText
+from rlm.errors import LanguageModelOutputError
+from rlm.events import Delta, Drafted, Event, Reading, Retrieved
+from rlm.llm.port import SubCall, SubFailure, SubReply, raised
+from rlm.passages import PassageNumbers, fits, in_reading_order, tokens_of, whole, within
+from rlm.strategy import Context
+from rlm.untrusted import DATA_ONLY, delimited, plain
+
+# A chain of three facts takes three; each round costs a call and reads more.
+MAX_SEARCHES = 3
+_MAX_QUERIES = 4
+# Hits of one search; what a reading budget holds is mostly less.
+_TOP_K, _SMALL_TOP_K = 60, 5
+# An answer with its block: some three thousand words; from a small model, a sentence or two.
+_ANSWER_TOKENS, _SMALL_TOKENS = 6_000, 200
+_SEARCH = "<search>"
+_QUERIES = re.compile(r"<search>(.*?)(?:</search>|\Z)", re.DOTALL | re.IGNORECASE)
+_ANSWERED = re.compile(r"<support[^>]*\banswered\s*=\s*[\"']?(yes|partly|no)\b", re.IGNORECASE)
+_STATUS = {"yes": AnswerStatus.ANSWERED, "partly": AnswerStatus.PARTIAL, "no": AnswerStatus.NOT_FOUND}
+NOTHING_FOUND = "The search found nothing in these documents that could be read for an answer."
+
+SYSTEM = f"""You answer questions from passages of the user's documents. Your reader has not seen the documents, \
+relies on what you write, and can look up every passage that you cite.
+
+How to write the answer
+- Begin with the answer itself. Write complete sentences, in the language of the question, as long as the question \
+needs and no longer. Use Markdown lists, headings or tables only where they help.
+- Say only what the passages say or what follows from them plainly. Read carefully who speaks, of whom, and when.
+- End each sentence that states something from the documents with the number of its passage in square brackets, like \
+this: The lease ends in 2031 [4]. Where a sentence needs two passages, name both: [2][7].
+- If passages contradict each other, say so and cite both. If they answer only a part, answer that part and say what \
+is missing.
+- If the passages do not say, tell the reader so in your own words, with what they do say that comes closest.
+
+Behind the answer, write a block that the reader does not see:
+<support answered="yes">
+[4] "the words of passage 4 that say it, copied exactly"
+</support>
+Set answered to "yes", "partly", or "no" if the documents do not say. Give a line for each passage that you cited, \
+with at most 25 words copied from it letter by letter.
+
+{DATA_ONLY}"""
+
+_MAY_SEARCH = """If the answer is not in these passages but other parts of the documents may have it, do not answer \
+yet. Reply with nothing but searches, one to four lines of words that the documents may use:
+<search>
+words to look for
+</search>
+You then get more passages. A fact that leads to the next one may need a search of its own."""
+_NO_MORE_SEARCHES = "No more searches can be made. Answer from the passages above."
+
+SMALL_SYSTEM = f"""Answer the question from the passages. Write one or two complete sentences, and put the number of \
+the passage behind each, like this: The lease ends in 2031 [4]. If the passages do not answer the question, write \
+only: The passages do not say.
+
+{DATA_ONLY}"""
+
+
+class DirectStrategy:
+    """Answers from passages that fit the model's reading budget."""
+
+    def stream(self, context: Context) -> Iterator[Event]:
+        """As `Strategy.stream`. Raises what searching and the model raise, and `LanguageModelOutputError` for a reply
+        that has no text."""
+        return _Reading(context).events()
+
+
+class _Reading:
+    """The rounds of one answer: read, and either write or search again."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._nonce = context.nonce()
+        self._numbers = PassageNumbers([])
+        self._queries: list[str] = []
+
+    def events(self) -> Iterator[Event]:
+        context, profile = self._context, self._context.profile
+        corpus, searches = context.corpus(), 0
+        if fits(corpus, profile.reading_tokens):
+            self._numbers.add(whole(corpus))
+        else:
+            searches = 0 if profile.small else MAX_SEARCHES
+            # Half of what may be read, so that later searches have room.
+            first = profile.reading_tokens // (2 if searches else 1)
+            yield self._search([context.question, *context.queries], first)
+        if not self._numbers.passages:
+            yield Delta(NOTHING_FOUND)
+            yield Drafted(Draft(AnswerStatus.NOT_FOUND, NOTHING_FOUND, {}, searched((), (), self._queries)))
+            return
+        for left in range(searches, -1, -1):
+            passages = tuple(self._numbers.passages)
+            yield Reading(searches - left + 1, passages)
+            reply = _Reply(passages)
+            yield from self._reply(reply, may_search=left > 0)
+            if reply.text:
+                yield Drafted(reply.draft(self._queries))
+                return
+            if not (left and reply.queries):
+                break
+            yield self._search(reply.queries, self._room // left)
+        raise LanguageModelOutputError("The language model gave no answer.", hint="Ask again, or in other words.")
+
+    @property
+    def _room(self) -> int:
+        """Tokens that may still be read."""
+        return max(0, self._context.profile.reading_tokens - sum(map(tokens_of, self._numbers.passages)))
+
+    def _search(self, queries: Sequence[str], tokens: int) -> Retrieved:
+        """Searches for all queries together, and numbers what is new."""
+        self._queries += queries
+        top_k = _SMALL_TOP_K if self._context.profile.small else _TOP_K
+        found = self._context.search(queries[0], top_k, queries[1:])
+        new = self._numbers.add(in_reading_order(within(found, tokens)))
+        return Retrieved(tuple(new), "; ".join(queries))
+
+    def _reply(self, reply: "_Reply", *, may_search: bool) -> Iterator[Delta]:
+        context = self._context
+        for item in context.calls.stream(self._call(may_search=may_search), cancelled=context.cancelled):
+            match item:
+                case str():
+                    if shown := reply.feed(item):
+                        yield Delta(shown)
+                case SubReply():
+                    reply.cut_off = item.cut_off
+                case SubFailure():
+                    raise raised(item)
+        if shown := reply.close():
+            yield Delta(shown)
+
+    def _call(self, *, may_search: bool) -> SubCall:
+        """Passages first: the prompt of a later round begins as the one before, which prefix caches know."""
+        profile, nonce = self._context.profile, self._nonce
+        blocks = [delimited(f"passage {number}", each, nonce) for number, each in enumerate(self._numbers.passages, 1)]
+        lines = [*blocks, "", f"Question: {plain(self._context.question, nonce)}"]
+        if profile.small:
+            return SubCall(SMALL_SYSTEM, "\n".join(lines), _SMALL_TOKENS, purpose="answer")
+        lines += ["", _MAY_SEARCH if may_search else _NO_MORE_SEARCHES]
+        return SubCall(SYSTEM, "\n".join(lines), min(profile.max_output_tokens, _ANSWER_TOKENS), purpose="answer")
+
+
+class _Reply:
+    """One reply as it streams in: a search, or the text of the answer and the block behind it."""
+
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        self._passages = passages
+        self._order: dict[int, int] = {}
+        self._marked = MarkedText(self._number)
+        self._raw = ""
+        self._is_search: bool | None = None
+        self.text = ""
+        self.cut_off = False
+
+    def feed(self, piece: str) -> str:
+        """The next piece to show."""
+        self._raw += piece
+        if self._is_search is None:
+            begun = self._raw.lstrip().lower()
+            if not begun or (len(begun) < len(_SEARCH) and _SEARCH.startswith(begun)):
+                return ""
+            self._is_search = begun.startswith(_SEARCH)
+            piece = self._raw.lstrip()
+        return "" if self._is_search else self._shown(self._marked.feed(piece))
+
+    def close(self) -> str:
+        """The rest to show."""
+        if self._is_search:
+            return ""
+        pending = self._marked.feed(self._raw.lstrip()) if self._is_search is None else ""
+        return self._shown(pending + self._marked.close())
+
+    @property
+    def queries(self) -> list[str]:
+        """Words to search for, where the reply is a search."""
+        lines = [line.strip(" -*•\t\"'") for block in _QUERIES.findall(self._raw) for line in block.splitlines()]
+        return [line for line in dict.fromkeys(lines) if line][:_MAX_QUERIES]
+
+    def draft(self, queries: Sequence[str]) -> Draft:
+        """The reply as a draft; its status is what the model says in its block."""
+        said = _ANSWERED.search(self._marked.rest)
+        notes: list[str] = []
+        if self.cut_off:
+            notes.append("The answer was cut off: the model's limit of output was reached.")
+        if self._marked.strangers:
+            notes.append("The model cited passages that it was not given; those markers were left out.")
+        return Draft(
+            status=_STATUS[said[1].lower()] if said else AnswerStatus.ANSWERED,
+            text=self.text,
+            evidence={number: self._passages[original - 1] for original, number in self._order.items()},
+            searched=searched(self._passages, self._passages, queries),
+            quotes=tuple(offered_quotes(self._marked.rest, list(self._order.items()))),
+            finished=not self.cut_off,
+            notes=tuple(notes),
+        )
+
+    def _shown(self, text: str) -> str:
+        self.text += text
+        return text
+
+    def _number(self, passage: int) -> int | None:
+        """The number in the answer of a passage of the prompt, by the order of their use."""
+        if not 1 <= passage <= len(self._passages):
+            return None
+        return self._order.setdefault(passage, len(self._order) + 1)

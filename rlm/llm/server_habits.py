@@ -1,0 +1,138 @@
+"""What a server refuses: found at first use, remembered while the process lives, and left out of what it is sent.
+
+A refused request is changed by what the refusal names (a parameter, the role `system`) and sent again, and what helped
+is remembered. Where nothing is named, a schema is the usual cause, and goes down a step: `json_schema`, `json_object`,
+none.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rlm.llm.profiles import StructuredOutput
+from rlm.llm.structured_output import schema_in_words
+
+# Nothing can be answered without these, so a refusal that names one is about its value.
+_NEEDED = frozenset({"model", "messages", "stream", "max_tokens"})
+_STEP_DOWN: Mapping[StructuredOutput, StructuredOutput] = {"json_schema": "json_object", "json_object": "none"}
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """How requests are written for one server: with what it makes of a schema, and without what it does not take."""
+
+    structured_output: StructuredOutput = "json_schema"
+    left_out: frozenset[str] = frozenset()
+    old_max_tokens: bool = False
+    without_system: bool = False
+
+    def fit(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """The request as this server takes it."""
+        fitted = {name: value for name, value in payload.items() if name not in self.left_out}
+        if extra := payload.get("extra_body"):
+            fitted["extra_body"] = {name: value for name, value in extra.items() if name not in self.left_out}
+        if self.old_max_tokens and "max_completion_tokens" in fitted:
+            fitted["max_tokens"] = fitted.pop("max_completion_tokens")
+        wanted = fitted.get("response_format")
+        if wanted is not None and self.structured_output != "json_schema":
+            fitted["messages"] = _with_words(fitted["messages"], schema_in_words(wanted["json_schema"]["schema"]))
+            del fitted["response_format"]
+            if self.structured_output == "json_object":
+                fitted["response_format"] = {"type": "json_object"}
+        if self.without_system:
+            fitted["messages"] = _without_system(fitted["messages"])
+        return fitted
+
+    def after(self, refusal: Mapping[str, Any] | str, payload: Mapping[str, Any]) -> "Accepted | None":
+        """How to write the same request after it was refused with this body; None where nothing is left to try."""
+        sent = self.fit(payload)
+        named = _named(refusal, {*sent, *sent.get("extra_body", {})} - {"extra_body"} | {"stream_options"})
+        if named == "max_completion_tokens":
+            return None if self.old_max_tokens else replace(self, old_max_tokens=True)
+        if named == "messages" and _says(refusal, "system") and not self.without_system:
+            return replace(self, without_system=True)
+        if named in _NEEDED:
+            return None
+        if named in (None, "response_format"):
+            lower = _STEP_DOWN.get(self.structured_output) if "response_format" in sent else None
+            return replace(self, structured_output=lower) if lower else None
+        return replace(self, left_out=self.left_out | {named})
+
+    def __str__(self) -> str:
+        """The changes in words, or nothing."""
+        changes = [f"no {name}" for name in sorted(self.left_out)]
+        if self.structured_output != "json_schema":
+            changes.append("schemas are told in words" + " (json_object)" * (self.structured_output == "json_object"))
+        changes += ["max_tokens for max_completion_tokens"] * self.old_max_tokens
+        changes += ["no system messages"] * self.without_system
+        return ", ".join(changes)
+
+
+class ServerHabits:
+    """What is remembered of one server.
+
+    A schema that alone is refused, by a server that took others, changes nothing for these.
+    """
+
+    def __init__(self, structured_output: StructuredOutput = "json_schema") -> None:
+        self.accepted = Accepted(structured_output)
+        self._took_a_schema = False
+
+    def remember(self, begun: Accepted, accepted: Accepted, *, with_schema: bool) -> None:
+        """Note that a request that was `begun` in one form was answered in the form that is `accepted`."""
+        known = self.accepted
+        structured_output = known.structured_output
+        if with_schema and accepted.structured_output == "json_schema":
+            self._took_a_schema = True
+        elif accepted.structured_output != begun.structured_output and not self._took_a_schema:
+            structured_output = accepted.structured_output
+        self.accepted = Accepted(
+            structured_output,
+            known.left_out | accepted.left_out,
+            known.old_max_tokens or accepted.old_max_tokens,
+            known.without_system or accepted.without_system,
+        )
+
+
+def _named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str | None:
+    """The first of `names` that a refusal names: as its parameter, or else in its words."""
+    for said in _sayings(refusal):
+        found = [(at.start(), -len(name), name) for name in names if (at := re.search(rf"\b{name}\b", said))]
+        if found:
+            return min(found)[-1]
+    return None
+
+
+def _sayings(refusal: Mapping[str, Any] | str) -> Iterator[str]:
+    """The parameter (OpenAI), the places (FastAPI) and the message of a refusal, the most certain first."""
+    if isinstance(refusal, str):
+        yield refusal
+        return
+    yield str(refusal.get("param") or "")
+    details = refusal.get("detail")
+    yield (
+        " ".join(str(each.get("loc")) for each in details if isinstance(each, dict))
+        if isinstance(details, list)
+        else str(details or "")
+    )
+    yield str(refusal.get("message") or "")
+
+
+def _says(refusal: Mapping[str, Any] | str, word: str) -> bool:
+    return any(re.search(rf"\b{word}\b", said, re.IGNORECASE) for said in _sayings(refusal))
+
+
+def _with_words(messages: list[dict[str, Any]], words: str) -> list[dict[str, Any]]:
+    """Before the data, so that what requests have in common comes first."""
+    first, *rest = messages
+    if first["role"] == "user":
+        return [{"role": "system", "content": words}, *messages]
+    return [{**first, "content": f"{first['content']}\n\n{words}"}, *rest]
+
+
+def _without_system(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    first, *rest = messages
+    if first["role"] == "user" or not rest:
+        return messages
+    return [{**rest[0], "content": f"{first['content']}\n\n{rest[0]['content']}"}, *rest[1:]]

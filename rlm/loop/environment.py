@@ -1,0 +1,53 @@
+"""The environment of a run: everything that it works with, made once for a question."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rlm.cancelling import not_cancelled
+from rlm.corpus.corpus import Corpus
+from rlm.llm.budgets import Budget
+from rlm.llm.port import SubCalls
+from rlm.llm.profiles import ModelProfile
+from rlm.loop.trajectory import Told, untold
+from rlm.operators.operators import Operators
+from rlm.sandbox.port import Sandbox
+from rlm.strategy import Search
+from rlm.usage import Usage
+
+MAX_CELLS = 30
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a run has at hand.
+
+    `calls` spend `budget`, and `bind` makes calls that spend another one, such as that of a part of the run; without
+    the two there are no parts. `operators` judge records of a corpus by such calls. `search` makes the search over a
+    corpus, None where there is no index. `told` hears of each cell, those of parts too.
+
+    A run that is resumed must ask the same again, so its model is told how much time is spent only with `tells_time`.
+
+    The rest describes a part of a run: `part` is "1.2" for the second part of the first, and `before` is what the whole
+    run had used when it began.
+    """
+
+    corpus: Corpus
+    calls: SubCalls
+    profile: ModelProfile
+    sandbox: Sandbox
+    operators: Callable[[Corpus, SubCalls], Operators]
+    search: Callable[[Corpus], Search] | None = None
+    budget: Budget | None = None
+    bind: Callable[[Budget], SubCalls] | None = None
+    cancelled: Callable[[], bool] = not_cancelled
+    told: Told = untold
+    tells_time: bool = False
+    max_cells: int = MAX_CELLS
+    depth: int = 0
+    part: str = ""
+    before: Usage = field(default_factory=Usage)
+
+    @property
+    def may_descend(self) -> bool:
+        """True if the run may have parts of its own."""
+        return self.depth < self.profile.max_depth and self.budget is not None and self.bind is not None

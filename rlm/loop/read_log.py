@@ -1,0 +1,280 @@
+"""The read log of a run: what of the documents a model read, what code searched, and what was not judged.
+
+Code may be given a whole book and show ten lines of it to a model. So what tools return to code counts as searched, and
+as read only where it was printed within a cell's shown output, or stood in the prompt of a sub-model.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+
+from rlm.answers import Coverage, Searched, SearchedDocument
+from rlm.corpus.corpus import Corpus
+from rlm.corpus.handles import Handle, merged
+from rlm.operators.judged import JudgedBy
+
+# The latest texts that code was given are kept, so many characters of them.
+_KEPT_CHARS = 8_000_000
+# A text is found by samples of it, so long and so far apart; what it shares with the shown text reaches beyond them. Of
+# texts with the same sample, the latest few are compared.
+_SAMPLE_CHARS, _STEP_CHARS, _ALIKE = 32, 128, 8
+# After so much text that has no sample, every so many samples' distance is skipped: a long text is still met.
+_STRANGE_CHARS, _SKIPPED_CHARS = 4_096, 1_024
+# Shorter texts are looked for whole; still shorter ones would be found everywhere.
+_KEPT_SHORT, _SHORTEST_CHARS = 2_000, 8
+
+
+class ReadLog:
+    """Spans of a corpus by what became of them in a run."""
+
+    def __init__(self, corpus: Corpus) -> None:
+        self._corpus = corpus
+        self._read: dict[str, list[Handle]] = {}
+        self._searched: dict[str, list[Handle]] = {}
+        self._inferred: dict[str, list[Handle]] = {}
+        self._given: list[Handle] = []
+        self._texts = GivenTexts()
+        self._unjudged: dict[tuple[str, Handle], str] = {}
+        self._unanswered: dict[str, str] = {}
+        self._remarks: dict[Hashable, str] = {}
+
+    def give(self, handle: Handle, text: str) -> None:
+        """Note a text that code was given: it was searched, and may be shown to a model."""
+        self.search([handle])
+        self._given.append(handle)
+        self._texts.keep(handle, text)
+
+    def search(self, spans: Iterable[Handle]) -> None:
+        """Note spans that code went through."""
+        _add(self._searched, spans)
+
+    def show(self, text: str) -> None:
+        """Note what a model was shown: whatever of the given texts stands in it was read."""
+        _add(self._read, self._texts.found_in(text))
+
+    def read(self, spans: Iterable[Handle]) -> None:
+        """Note spans that a model read."""
+        _add(self._read, spans)
+
+    def judge(self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()) -> None:
+        """Note what an operator made of records; `refused` are the codes of why it left some out.
+
+        A record that the same operator judges later is missed no more.
+        """
+        why = ", ".join(code.replace("_", " ") for code in refused) or "no result"
+        for handle, by in judgements:
+            if by is JudgedBy.NOBODY:
+                self._unjudged[operator, handle] = why
+                continue
+            self._unjudged.pop((operator, handle), None)
+            self.search([handle])
+            _add(self._read if by is JudgedBy.MODEL else self._inferred, [handle])
+
+    def ask(self, prompt: str, failure: str = "") -> None:
+        """Note a prompt of the run's code, with why it has no reply; one that is answered later is missed no more."""
+        key = sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
+        self._unanswered.pop(key, None)
+        if failure:
+            self._unanswered[key] = failure
+        else:
+            self.show(prompt)
+
+    def remark(self, about: Hashable, remark: str) -> None:
+        """Note what whoever reads the answer has to know; of remarks about one thing, the last counts."""
+        self._remarks.pop(about, None)
+        if remark:
+            self._remarks[about] = remark
+
+    def adopt(self, part: "ReadLog") -> None:
+        """Take in what a part of the run did."""
+        for mine, its in (
+            (self._read, part._read),
+            (self._searched, part._searched),
+            (self._inferred, part._inferred),
+        ):
+            for spans in its.values():
+                _add(mine, spans)
+        self._given += part._given
+        self._unjudged |= part._unjudged
+        self._unanswered |= part._unanswered
+        self._remarks |= part._remarks
+
+    @property
+    def worked(self) -> bool:
+        """True once code has gone through some text, or had some judged."""
+        return bool(self._searched)
+
+    @property
+    def documents_searched(self) -> int:
+        """How many documents code went through, as a whole or in part, or had judged."""
+        return len(self._searched)
+
+    def given(self, count: int) -> Sequence[Handle]:
+        """The spans whose text code was given last, the last of them first."""
+        return list(dict.fromkeys(reversed(self._given)))[:count]
+
+    def opened(self) -> Iterator[Handle]:
+        """All spans that were read or searched, those that touch as one."""
+        for version in {**self._read, **self._searched}:
+            yield from merged([*self._read.get(version, ()), *self._searched.get(version, ())])
+
+    def coverage(self) -> Coverage:
+        """The three numbers; each token counts once. A document with records that were not judged has failed."""
+        size = self._corpus.size
+        failed = {handle.version_id for _, handle in self._unjudged}
+        inferred = self._inferred.keys() - self._read.keys()
+        tokens_read = min(size.tokens, self._tokens(self._read))
+        tokens_known = min(size.tokens, self._tokens(self._read, self._searched))
+        return Coverage(
+            tokens_in_scope=size.tokens,
+            tokens_read=tokens_read,
+            tokens_searched=max(0, tokens_known - tokens_read),
+            units=size.documents,
+            units_read=len(self._read.keys() - failed),
+            units_searched=len(self._searched.keys() - self._read.keys() - inferred - failed),
+            units_inferred=len(inferred - failed),
+            units_failed=len(failed),
+        )
+
+    def sought(self) -> Searched:
+        """The documents in which the run looked, and how many spans of each were opened and read."""
+        held = {version: len(merged(spans)) for version, spans in self._searched.items()}
+        read = {version: len(merged(spans)) for version, spans in self._read.items()}
+        by_version = {each.handle.version_id: each for each in self._corpus.documents}
+        documents = tuple(
+            SearchedDocument(
+                by_version[version].handle.document_id,
+                by_version[version].title,
+                max(held.get(version, 0), read.get(version, 0)),
+                read.get(version, 0),
+            )
+            for version in {**read, **held}
+        )
+        return Searched(sum(each.passages for each in documents), sum(each.read for each in documents), documents)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What operators and sub-models were asked in vain, a sentence each."""
+        said: list[str] = []
+        if self._unjudged:
+            records = len({handle for _, handle in self._unjudged})
+            why = ", ".join(dict.fromkeys(self._unjudged.values()))
+            said.append(f"{records:,} {'record was' if records == 1 else 'records were'} not judged: {why}.")
+        if self._unanswered:
+            prompts = len(self._unanswered)
+            why = ", ".join(dict.fromkeys(self._unanswered.values()))
+            said.append(f"{prompts:,} {'sub-call has' if prompts == 1 else 'sub-calls have'} no reply: {why}.")
+        return tuple(said)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self._remarks.values()))
+
+    def _tokens(self, *spans: Mapping[str, Sequence[Handle]]) -> int:
+        versions = dict.fromkeys(version for each in spans for version in each)
+        parts = (merged([span for each in spans for span in each.get(version, ())]) for version in versions)
+        return sum(self._corpus.tokens(span) for spans_of_one in parts for span in spans_of_one)
+
+
+class GivenTexts:
+    """The latest texts that code was given, to be found in what models are shown."""
+
+    def __init__(self) -> None:
+        self._short = OrderedDict[str, Handle]()
+        self._samples: dict[str, list[tuple[int, int]]] = {}
+        self._texts = OrderedDict[int, tuple[Handle, str]]()
+        self._characters = self._count = 0
+
+    def keep(self, handle: Handle, text: str) -> None:
+        """Keep a text to be found later; the oldest are forgotten."""
+        flat = _flat(text)
+        if len(flat) < _SAMPLE_CHARS:
+            if len(flat) >= _SHORTEST_CHARS:
+                self._short.pop(flat, None)
+                self._short[flat] = handle
+            if len(self._short) > _KEPT_SHORT:
+                self._short.popitem(last=False)
+            return
+        self._count += 1
+        self._texts[self._count] = handle, flat
+        self._characters += len(flat)
+        for at in _sampled(flat):
+            alike = self._samples.setdefault(flat[at : at + _SAMPLE_CHARS], [])
+            alike.append((self._count, at))
+            del alike[:-_ALIKE]
+        while self._characters > _KEPT_CHARS and len(self._texts) > 1:
+            self._forget_oldest()
+
+    def found_in(self, shown: str) -> Iterator[Handle]:
+        """The spans of which the text stands in `shown`, as it is or as Python writes it."""
+        flat = _flat(shown.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"'))
+        yield from (handle for text, handle in self._short.items() if text in flat)
+        at = reached = strange = 0
+        while at + _SAMPLE_CHARS <= len(flat) and self._samples:
+            places = self._samples.get(flat[at : at + _SAMPLE_CHARS])
+            if not places:
+                strange += 1
+                at += 1 if strange < _STRANGE_CHARS or strange % _STEP_CHARS else _SKIPPED_CHARS
+                continue
+            start, length, handle = max(
+                (self._shared(flat, reached, at, *place) for place in places), key=lambda each: each[1]
+            )
+            yield handle
+            at = reached = start + length
+            strange = 0
+
+    def _shared(self, flat: str, reached: int, at: int, number: int, place: int) -> tuple[int, int, Handle]:
+        """Where what `flat` shares with a kept text around a sample begins, how long it is, and its span."""
+        handle, text = self._texts[number]
+        most = _STEP_CHARS + _SKIPPED_CHARS
+        before = _shared_before(flat[max(reached, at - most) : at], text[max(0, place - most) : place])
+        after = _shared_after(flat, at, text, place)
+        return at - before, before + after, handle[place - before : place + after]
+
+    def _forget_oldest(self) -> None:
+        number, (_, text) = self._texts.popitem(last=False)
+        self._characters -= len(text)
+        for at in _sampled(text):
+            sample = text[at : at + _SAMPLE_CHARS]
+            left = [each for each in self._samples.pop(sample, ()) if each[0] != number]
+            if left:
+                self._samples[sample] = left
+
+
+def _flat(text: str) -> str:
+    """The text as it is compared: of the same length, without line ends."""
+    return text.replace("\n", " ").replace("\t", " ")
+
+
+def _sampled(text: str) -> Iterator[int]:
+    """Where samples begin: evenly, and one that ends with the text."""
+    last = len(text) - _SAMPLE_CHARS
+    yield from range(0, last, _STEP_CHARS)
+    yield last
+
+
+def _shared_after(first: str, at: int, other: str, place: int) -> int:
+    """How many characters two texts have in common from there on."""
+    most = min(len(first) - at, len(other) - place)
+    step, shared = _SAMPLE_CHARS, 0
+    while shared < most:
+        length = min(step, most - shared)
+        if first.startswith(other[place + shared : place + shared + length], at + shared):
+            shared += length
+            step *= 2
+        elif length == 1:
+            break
+        else:
+            step = max(1, length // 2)
+    return shared
+
+
+def _shared_before(first: str, other: str) -> int:
+    """How many characters two texts have in common at their ends."""
+    most = min(len(first), len(other))
+    return next((n for n in range(most) if first[-n - 1] != other[-n - 1]), most)
+
+
+def _add(spans: dict[str, list[Handle]], more: Iterable[Handle]) -> None:
+    for handle in more:
+        spans.setdefault(handle.version_id, []).append(handle)

@@ -1,0 +1,168 @@
+"""Answers as a run's code hands them in: text whose markers name evidence, or a structured value.
+
+Their form is checked here, so that the model can mend it: markers must name entries, quotes must stand in the
+documents. Whether the evidence supports the answer is judged later, and no answer is refused for it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from rlm.answers import Result
+from rlm.cancelling import not_cancelled
+from rlm.checking.markers import MarkedText
+from rlm.checking.sentences import sentence_spans
+from rlm.corpus.corpus import Corpus
+from rlm.loop.evidence import MAX_EVIDENCE, Cited, EvidenceFinder
+from rlm.loop.literals import CellCode
+from rlm.loop.read_log import ReadLog
+from rlm.loop.structured import MAX_ANSWER_CHARS, as_markdown, as_result
+from rlm.sandbox.port import ToolError
+
+# What is wrong with the form of an answer is sent back so often, each kind of fault; then the answer is taken as it is.
+_MAX_SENT_BACK = 2
+_NOT_SAID = "The documents do not say."
+
+
+@dataclass(frozen=True)
+class Submission:
+    """An answer that was handed in: Markdown whose marker `[1]` names the first of `cited`, and so on.
+
+    `result` is the value of a structured answer, and `how` says how code `computed` it. Not `found` says that the
+    documents do not have the answer. `remarks` are for people. `part` is the question that a part of the run answered
+    with it, empty where it answers the run's own.
+    """
+
+    text: str
+    cited: tuple[Cited, ...] = ()
+    result: Result | None = None
+    found: bool = True
+    computed: bool = False
+    how: str = ""
+    remarks: tuple[str, ...] = ()
+    part: str = ""
+
+    @property
+    def rank(self) -> tuple[bool, bool]:
+        """Better drafts rank higher: one that answers, and that answers the run's own question."""
+        return self.found, not self.part
+
+
+class Submissions:
+    """What a run's code handed in; the best draft answers where nothing was submitted before the run ended."""
+
+    def __init__(
+        self, corpus: Corpus, log: ReadLog, cells: CellCode, *, cancelled: Callable[[], bool] = not_cancelled
+    ) -> None:
+        self._log = log
+        self._cells = cells
+        self._finder = EvidenceFinder(corpus, log, cancelled=cancelled)
+        self._sent_back: dict[str, int] = {}
+        self.final: Submission | None = None
+        self.best: Submission | None = None
+
+    def submit(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
+        """End the run with an answer. Raises `ToolError` for what is wrong with its form."""
+        self.final = self._made("submit", answer, evidence, computed, found)
+        return "submitted"
+
+    def draft(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
+        """Keep an answer for the case that the run ends without one. Raises as `submit`."""
+        made = self._made("draft", answer, evidence, computed, found)
+        self._keep(made)
+        return "kept" if self.best is made else "a better draft is kept already"
+
+    def keep_part(self, question: str, submission: Submission) -> None:
+        """Keep what a part of the run found, for the case that the run itself finds nothing more."""
+        if submission.found:
+            self._keep(replace(submission, part=submission.part or question))
+
+    def _keep(self, made: Submission) -> None:
+        if self.best is None or made.rank >= self.best.rank:
+            self.best = made
+
+    def _made(self, tool: str, answer: object, evidence: object, computed: object, found: object) -> Submission:
+        if not isinstance(found, bool):
+            raise ToolError("found is True or False")
+        if not (computed is None or isinstance(computed, bool | str)):
+            raise ToolError("computed is True, or a text that says how the value was computed")
+        if answer is None or not found:
+            text = _text(_NOT_SAID if answer is None else answer)
+            return Submission(*self._with_evidence(text, evidence, written=True), found=False)
+        result = None if isinstance(answer, str) else as_result(answer)
+        text = _text(answer if result is None else as_markdown(result.value))
+        text, cited = self._with_evidence(text, evidence, written=result is None)
+        doubt = self._doubt(tool) if computed else ""
+        is_computed = bool(computed) and not doubt
+        how = computed.strip() if isinstance(computed, str) and is_computed else ""
+        return Submission(text, cited, result, computed=is_computed, how=how, remarks=(doubt,) if doubt else ())
+
+    def _doubt(self, tool: str) -> str:
+        """Why an answer that is said to be computed is not shown as such; empty where it is."""
+        if not self._log.worked:
+            return "The answer was said to be computed, and no document was gone through for it."
+        if self._cells.states(tool):
+            return "The answer was said to be computed, and the code states it as it is."
+        return ""
+
+    def _with_evidence(self, text: str, evidence: object, *, written: bool) -> tuple[str, tuple[Cited, ...]]:
+        """The text with its markers, and what they name; `written` says that the model wrote the text."""
+        entries = self._finder.find(evidence)
+        lost = [str(each) for each in entries if not isinstance(each, Cited)]
+        if lost:
+            self._send_back(
+                "quotes",
+                f"{'; '.join(lost[:5])}. Copy the words exactly as read() returns them, or leave the entry out. "
+                "Submitted again as it is, the sentence counts as one without evidence",
+            )
+        cited = [(number, each) for number, each in enumerate(entries, start=1) if isinstance(each, Cited)]
+        renumbered = {number: new for new, (number, _) in enumerate(cited, start=1)}
+        named, strange = set[int](), dict[int, None]()
+
+        def number_of(number: int) -> int | None:
+            if number > MAX_EVIDENCE:  # no marker, but a number in brackets, such as a year
+                return number
+            if 0 < number <= len(entries):
+                named.add(number)
+            else:
+                strange[number] = None
+            return renumbered.get(number)
+
+        marked = MarkedText(number_of)
+        text = marked.feed(text) + marked.close()
+        if strange:
+            said = ", ".join(f"[{number}]" for number in strange)
+            count = f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}"
+            self._send_back("markers", f"the answer has {said}, and evidence has {count}; markers count from [1]")
+        if cited and not named:
+            text = self._marked(text, len(cited), written=written)
+        return text, tuple(each for _, each in cited)
+
+    def _marked(self, text: str, entries: int, *, written: bool) -> str:
+        """The text with all markers after its only sentence; where it has several, the model is to place them."""
+        markers = "".join(f"[{number}]" for number in range(1, entries + 1))
+        if "\n" not in text and len(sentence_spans(text)) <= 1:
+            return f"{text} {markers}"
+        if written:
+            self._send_back(
+                "placing",
+                "the answer has no markers: write [1], [2] after each sentence for the entries of evidence that it "
+                "rests on",
+            )
+        return f"{text}\n\nEvidence: {markers}"
+
+    def _send_back(self, fault: str, message: str) -> None:
+        """Raise `ToolError`, unless the same kind of fault was sent back often enough."""
+        self._sent_back[fault] = self._sent_back.get(fault, 0) + 1
+        if self._sent_back[fault] <= _MAX_SENT_BACK:
+            raise ToolError(message)
+
+
+def _text(answer: object) -> str:
+    if not isinstance(answer, str):
+        raise ToolError("with found=False the answer is a text that says what the documents do not say, or None")
+    text = answer.strip()
+    if not text:
+        raise ToolError("the answer is empty; submit(None) says that the documents do not say")
+    if len(text) > MAX_ANSWER_CHARS:
+        raise ToolError(f"the answer has {len(text):,} characters, and the limit is {MAX_ANSWER_CHARS:,}")
+    return text

@@ -1,0 +1,105 @@
+"""Which strategy answers a question: a model decides, having seen what is in scope."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rlm.cancelling import not_cancelled
+from rlm.corpus.corpus import Corpus
+from rlm.errors import BudgetExhaustedError, ContextTooLongError, LanguageModelOutputError, LanguageModelRefusedError
+from rlm.llm.port import SubCall, SubCalls, reply_to
+from rlm.requests import StrategyName
+from rlm.untrusted import DATA_ONLY, one_line, plain
+
+_TITLES = 40
+_TITLE_CHARS = 100
+_MAX_QUERIES = 4
+_QUERY_CHARS = 300
+_TOKENS = 600
+# Without these the plain default serves; a model that is away or out of time is the caller's to hear of.
+_GO_ON_AFTER = (LanguageModelOutputError, LanguageModelRefusedError, ContextTooLongError, BudgetExhaustedError)
+
+SYSTEM = f"""You choose how a question about a body of documents is answered.
+
+- "direct": search for passages, read some dozens of pages, write the answer. For everything that a limited number of \
+passages can answer: facts, explanations, comparisons of a few things, summaries of a topic or of a short document.
+- "table": write one SQL SELECT over the tables listed below; a model can first judge each row by its text ("complains \
+about late delivery"), and code then counts, sums, groups and lists exactly. For counts, totals, averages, rankings \
+and complete lists over the rows of a table. The table "documents" has one row a document, for questions about each of \
+them ("which of these contracts have no end date").
+- "recursive": a model writes programs that go through all of the documents and ask other models about parts of them. \
+Slow and costly. For what no few dozen pages can answer: summaries of long works, comparisons of whole works, complete \
+lists drawn from long prose.
+
+Prefer direct where it can answer. For "direct", also give one to four searches in words that the documents are likely \
+to use, each for one thing the answer needs. Give the reason in one short sentence for the person who asked.
+
+{DATA_ONLY}"""
+
+
+@dataclass(frozen=True)
+class Route:
+    """The strategy, words to search for besides the question, and why, for people."""
+
+    strategy: StrategyName
+    reason: str
+    queries: tuple[str, ...] = ()
+
+
+def route(
+    question: str,
+    corpus: Corpus,
+    choices: Sequence[StrategyName],
+    tables: str,
+    calls: SubCalls,
+    nonce: str,
+    *,
+    cancelled: Callable[[], bool] = not_cancelled,
+) -> Route:
+    """Asks the model to choose one of `choices`; `tables` describes the tables in scope, a line or more each.
+
+    A reply that is of no use leads to the direct strategy. Raises what else keeps a model from replying.
+    """
+    call = SubCall(SYSTEM, _prompt(question, corpus, choices, tables, nonce), _TOKENS, route_schema(choices), "route")
+    try:
+        read = json.loads(reply_to(calls, call, cancelled=cancelled).text)
+    except _GO_ON_AFTER as error:
+        return Route(StrategyName.DIRECT, f"Direct: the model could not choose a strategy ({error.detail})")
+    queries = tuple(one_line(each)[:_QUERY_CHARS] for each in read["queries"] if each.strip())[:_MAX_QUERIES]
+    strategy = StrategyName(read["strategy"])
+    return Route(strategy, f"{strategy.capitalize()}: {one_line(read['why'])[:300]}", queries)
+
+
+def route_schema(choices: Sequence[StrategyName]) -> dict[str, object]:
+    """The JSON schema of a router's reply."""
+    return {
+        "type": "object",
+        "properties": {
+            "why": {"type": "string"},
+            "strategy": {"type": "string", "enum": [each.value for each in choices]},
+            "queries": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["why", "strategy", "queries"],
+        "additionalProperties": False,
+    }
+
+
+def _prompt(question: str, corpus: Corpus, choices: Sequence[StrategyName], tables: str, nonce: str) -> str:
+    size = corpus.size
+    titles = [f"- {one_line(each.title)[:_TITLE_CHARS]} ({each.tokens:,} tokens)" for each in corpus.spread(_TITLES)]
+    if len(titles) < size.documents:
+        titles.append(f"- and {size.documents - len(titles):,} more")
+    return "\n".join(
+        [
+            f"BEGIN scope {nonce}",
+            f"{size.documents:,} documents, about {size.tokens:,} tokens:",
+            *(plain(each, nonce) for each in titles),
+            "",
+            plain(tables, nonce) or "No tables.",
+            f"END scope {nonce}",
+            "",
+            f"Question: {plain(question, nonce)}",
+            "",
+            f"Strategies that can be had here: {', '.join(choices)}.",
+        ]
+    )

@@ -1,0 +1,207 @@
+"""Kept answers and conversations on each database: turns, tenants, runs, and what goes when."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import Conversations
+from ingest.catalog.database import open_database
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.run_log import RunLog
+from ingest.catalog.runs import Runs
+from ingest.conversations import Exchange, KeptAnswer, RowRanges, ranges_of
+from ingest.documents import JobKind
+from ingest.errors import AnswerNotFoundError, ConversationNotFoundError, LeaseLostError
+from ingest.retention import Retention
+from ingest.runs import RunRequest, RunState
+from tests.support.catalogs import arrive, at_once
+from tests.support.postgres import disposed
+
+DAY_SECONDS = 24 * 3600.0
+
+
+@pytest.fixture
+def engine(catalog_url: str) -> Iterator[Engine]:
+    with disposed(open_database(catalog_url)) as engine:
+        for tenant in ("ann", "bob"):
+            Catalog(engine).ensure_tenant(tenant)
+        yield engine
+
+
+@pytest.fixture
+def kept(engine: Engine) -> Conversations:
+    return Conversations(engine, clock=lambda: 100 * DAY_SECONDS)
+
+
+def answer(
+    identifier: str = "a",
+    conversation: str | None = None,
+    *,
+    text: str = "Because.",
+    **changes: Any,  # noqa: ANN401 - members of `KeptAnswer`
+) -> KeptAnswer:
+    members = {"tenant_id": "ann", "turn": None, "question": "Why?", "rows_behind": (), "created_at": 100 * DAY_SECONDS}
+    return KeptAnswer(id=identifier, conversation_id=conversation, body={"text": text}, **{**members, **changes})
+
+
+def test_an_answer_comes_back_as_it_was_kept_with_the_rows_behind_it(kept: Conversations) -> None:
+    rows = (RowRanges("d", "v", 0, ranges_of([1, 2, 3, 7, 9, 10])), RowRanges("e", "w", 2, ((5, 5),)))
+    given = answer(text="Half 鯨", rows_behind=rows)
+    assert kept.keep(given) == given
+    found = kept.answer("ann", "a")
+    assert found == given
+    assert [list(each.numbers()) for each in found.rows_behind] == [[1, 2, 3, 7, 9, 10], [5]]
+    assert [len(each) for each in found.rows_behind] == [6, 1]
+
+
+def test_keeping_an_answer_again_makes_no_second_turn(kept: Conversations) -> None:
+    talk = kept.begin("ann", "Why?")
+    first = kept.keep(answer("a", talk))
+    assert kept.keep(answer("a", talk)) == first
+    assert kept.conversation("ann", talk).turns == first.turn == 1
+
+
+def test_answers_at_once_are_turns_of_their_own(kept: Conversations) -> None:
+    talk = kept.begin("ann", "Why?")
+    ends = at_once(*(lambda n=n: kept.keep(answer(f"{n}", talk)).turn for n in range(6)))
+    assert sorted(map(str, ends)) == list("123456")
+    assert [each.turn for each in kept.turns("ann", talk)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_conversation_is_listed_newest_first_once_something_was_answered_in_it(kept: Conversations) -> None:
+    first, second, _ = (kept.begin("ann", f"Question\n {number}?") for number in range(3))
+    for talk in (first, second):
+        kept.keep(answer(f"in {talk}"[:36], talk))
+    assert [each.title for each in kept.conversations("ann")] == ["Question 1?", "Question 0?"]
+    newest = kept.conversations("ann", limit=1)[0]
+    assert [each.id for each in kept.conversations("ann", before=newest.sequence)] == [first]
+    assert kept.conversations("bob") == []
+
+
+def test_the_end_of_a_long_conversation_is_read_and_not_all_of_it(kept: Conversations) -> None:
+    talk = kept.begin("ann", "0?")
+    for number in range(60):
+        kept.keep(answer(f"{number}", talk, question=f"{number:02}?", text=f"Answer {number:02}."))
+    assert kept.last_exchanges("ann", talk, characters=30) == [
+        Exchange("57?", "Answer 57."),
+        Exchange("58?", "Answer 58."),
+        Exchange("59?", "Answer 59."),
+    ]
+    assert len(kept.last_exchanges("ann", talk, characters=10_000)) == 60
+
+
+def test_an_answer_that_was_deleted_is_in_its_conversation_no_more(kept: Conversations) -> None:
+    talk = kept.begin("ann", "Why?")
+    for identifier in "abc":
+        kept.keep(answer(identifier, talk))
+    kept.delete_answer("ann", "b")
+    assert [each.id for each in kept.turns("ann", talk)] == ["a", "c"]
+    assert kept.keep(answer("d", talk)).turn == 4
+    with pytest.raises(AnswerNotFoundError):
+        kept.answer("ann", "b")
+
+
+def test_with_a_conversation_go_its_answers_and_a_late_one_belongs_to_none(kept: Conversations) -> None:
+    talk = kept.begin("ann", "Why?")
+    kept.keep(answer("a", talk))
+    kept.delete("ann", talk)
+    with pytest.raises(AnswerNotFoundError):
+        kept.answer("ann", "a")
+    with pytest.raises(ConversationNotFoundError):
+        kept.turns("ann", talk)
+    late = kept.keep(answer("b", talk))
+    assert (late.conversation_id, late.turn) == (None, None)
+    assert kept.answer("ann", "b") == late
+
+
+def test_another_tenants_answers_and_conversations_are_none(kept: Conversations) -> None:
+    talk = kept.begin("ann", "Why?")
+    kept.keep(answer("a", talk))
+    for use in (kept.answer, kept.delete_answer):
+        with pytest.raises(AnswerNotFoundError):
+            use("bob", "a")
+    for read in (kept.conversation, kept.turns, kept.delete):
+        with pytest.raises(ConversationNotFoundError):
+            read("bob", talk)
+    with pytest.raises(ConversationNotFoundError):
+        kept.last_exchanges("bob", talk, characters=10)
+    assert kept.keep(answer("b", talk, tenant_id="bob")).conversation_id is None
+    assert [each.id for each in kept.turns("ann", talk)] == ["a"]
+
+
+def test_what_was_kept_for_its_time_goes_and_a_conversation_that_is_used_stays_whole(kept: Conversations) -> None:
+    old, used = kept.begin("ann", "old"), kept.begin("ann", "used")
+    kept.keep(answer("1", old, created_at=9 * DAY_SECONDS))
+    kept.keep(answer("2", used, created_at=9 * DAY_SECONDS))
+    kept.keep(answer("3", used, created_at=99 * DAY_SECONDS))
+    kept.keep(answer("4", created_at=69 * DAY_SECONDS))
+    kept.keep(answer("5", created_at=71 * DAY_SECONDS))
+    assert kept.forget_old(Retention(30, 90)) == 2
+    assert [each.id for each in kept.conversations("ann")] == [used]
+    assert [each.id for each in kept.turns("ann", used)] == ["2", "3"]
+    for gone in "14":
+        with pytest.raises(AnswerNotFoundError):
+            kept.answer("ann", gone)
+    assert kept.answer("ann", "5").id == "5"
+
+
+def test_which_documents_were_deleted(kept: Conversations, engine: Engine) -> None:
+    catalog = Catalog(engine)
+    gone, there = arrive(catalog, "gone"), arrive(catalog, "there")
+    catalog.delete("ann", gone.id)
+    assert kept.deleted_documents({gone.id, there.id, "unknown"}) == {gone.id}
+
+
+def test_a_run_ends_with_its_answer_in_its_conversation_and_deleting_either_leaves_nothing_of_it(
+    kept: Conversations, engine: Engine
+) -> None:
+    runs, jobs, log = Runs(engine), Jobs(engine), RunLog(engine)
+    talk = kept.begin("ann", "Why?")
+    ids = []
+    for _ in range(2):
+        asked = RunRequest("ann", "Why?", history=[{"role": "user", "text": "Hm."}], conversation_id=talk)
+        run = runs.create(asked)[0]
+        assert (run.history, run.conversation_id) == ([{"role": "user", "text": "Hm."}], talk)
+        (job,) = jobs.claim(JobKind.RUN)
+        log.begin(job)
+        given = answer(run.id, talk)
+        log.finish(job, RunState.COMPLETED, given.body, seconds=1.0, kept=given)
+        ids.append(run.id)
+    assert [each.id for each in kept.turns("ann", talk)] == ids
+    kept.delete_answer("ann", ids[0])
+    assert runs.run("ann", ids[0]).answer is None
+    runs.delete("ann", ids[1])
+    assert kept.turns("ann", talk) == []
+
+
+def test_a_run_that_was_cancelled_keeps_no_answer(kept: Conversations, engine: Engine) -> None:
+    runs, jobs, log = Runs(engine), Jobs(engine), RunLog(engine)
+    run = runs.create(RunRequest("ann", "Why?"))[0]
+    (job,) = jobs.claim(JobKind.RUN)
+    log.begin(job)
+    runs.cancel("ann", run.id)
+    with pytest.raises(LeaseLostError):
+        log.finish(job, RunState.COMPLETED, {"text": "x"}, seconds=1.0, kept=answer(run.id))
+    with pytest.raises(AnswerNotFoundError):
+        kept.answer("ann", run.id)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ({"conversation": "new", "conversation_id": "x"}, {"conversation": "new", "conversation_id": "y"}, True),
+        ({"conversation": "c", "history": [{"role": "user", "text": "1"}]}, {"conversation": "c"}, True),
+        ({"conversation": "c"}, {"conversation": "d"}, False),
+        ({"conversation": "c"}, {}, False),
+        ({"history": [{"role": "user", "text": "1"}]}, {"history": [{"role": "user", "text": "2"}]}, False),
+        ({"history": [{"role": "user", "text": "1"}]}, {}, False),
+    ],
+)
+def test_the_same_question_in_another_conversation_is_another_request(
+    first: dict[str, Any], second: dict[str, Any], is_same: bool
+) -> None:
+    one, other = RunRequest("ann", "Why?", **first), RunRequest("ann", "Why?", **second)
+    assert (one.asked_sha256 == other.asked_sha256) is is_same

@@ -1,0 +1,65 @@
+"""The question of every search, on both databases: it sees each commit, and holds on to nothing."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import bindparam, select
+
+from ingest.catalog.database import ScalarQuery, open_database, sqlite_url, write
+from ingest.catalog.tables import tenants
+from ingest.errors import CatalogUnavailableError
+
+WHEN = select(tenants.c.created_at).where(tenants.c.id == bindparam("tenant_id"))
+
+
+def test_it_sees_what_another_process_has_committed_and_nothing_before(catalog_url: str) -> None:
+    engine, other = open_database(catalog_url), open_database(catalog_url)
+    question = ScalarQuery(engine, WHEN)
+    assert question.value({"tenant_id": "ann"}) is None
+    with write(other) as connection:
+        connection.execute(tenants.insert().values(id="ann", created_at=1.0))
+        assert question.value({"tenant_id": "ann"}) is None
+    assert question.value({"tenant_id": "ann"}) == 1.0
+    with write(other) as connection:
+        connection.execute(tenants.update().values(created_at=2.0))
+    assert question.value({"tenant_id": "ann"}) == 2.0
+    engine.dispose()
+    assert question.value({"tenant_id": "ann"}) == 2.0
+    engine.dispose()
+    other.dispose()
+
+
+def test_many_threads_may_ask_at_once(catalog_url: str) -> None:
+    engine = open_database(catalog_url)
+    with write(engine) as connection:
+        connection.execute(tenants.insert(), [{"id": f"t{n}", "created_at": float(n)} for n in range(8)])
+    question = ScalarQuery(engine, WHEN)
+    wrong: list[object] = []
+
+    def ask(number: int) -> None:
+        for _ in range(50):
+            answer = question.value({"tenant_id": f"t{number}"})
+            if answer != float(number):
+                wrong.append(answer)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    engine.dispose()
+    assert wrong == []
+
+
+def test_a_catalog_that_somebody_locks_is_said_to_be_unavailable(tmp_path: Path) -> None:
+    engine = open_database(sqlite_url(tmp_path / "catalog.sqlite"))
+    question = ScalarQuery(engine, WHEN, busy_seconds=0.1)
+    with write(engine) as connection:
+        connection.exec_driver_sql("COMMIT")
+        connection.exec_driver_sql("PRAGMA locking_mode = EXCLUSIVE")
+        connection.exec_driver_sql("PRAGMA journal_mode = DELETE")
+        connection.exec_driver_sql("BEGIN EXCLUSIVE")
+        with pytest.raises(CatalogUnavailableError, match="locked"):
+            question.value({"tenant_id": "ann"})
+    engine.dispose()

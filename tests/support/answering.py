@@ -1,0 +1,110 @@
+"""The whole pipeline in one process, over documents in memory, with a chat model that a test writes."""
+
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ingest.catalog.catalog import Visible
+from ingest.catalog.records import ActiveDocument
+from ingest.chunking import chunk_text
+from ingest.tables import RecordTables
+from ingest.texts import Texts
+from retrieval.bm25 import Bm25Encoder
+from retrieval.embedding import HashingEmbedder
+from retrieval.search import Searcher
+from rlm.answering import Answering, LanguageModel
+from rlm.build import Answers, Parts
+from rlm.checking.checker import CheckMode
+from rlm.llm.cache import MemoryReplyCache
+from rlm.llm.profiles import ModelProfile
+from rlm.llm.scheduler import SubCallScheduler
+from rlm.sandbox.build import build_sandbox
+from rlm.sandbox.forms import SandboxForm
+from rlm.tables.sql import SqlEngine
+from tests.fakes.callable_chat import Answer as ChatAnswer
+from tests.fakes.callable_chat import CallableChat
+from tests.fakes.loaded_model import LoadedModel
+from tests.fakes.memory_blobs import MemoryBlobs
+from tests.support.fixed_generation import FixedGeneration
+from tests.support.memory_index import MemoryIndex
+
+CAPABLE = ModelProfile("capable", 32_000, 4_000, reading_tokens=8_000)
+
+
+class Documents:
+    """A catalog of one tenant's documents, by title; nothing of them is in the index."""
+
+    def __init__(self, texts: Texts, documents: Mapping[str, str], tenant_id: str = "ann") -> None:
+        self._tenant_id = tenant_id
+        self._rows: list[ActiveDocument] = []
+        for number, (title, text) in enumerate(documents.items(), 1):
+            texts.save(f"v{number}", text, title=title, pages=(), chunks=chunk_text(text, markdown=True))
+            row = ActiveDocument(number, f"d{number}", f"v{number}", "c", f"{title}.md", title, len(text), None, {})
+            self._rows.append(row)
+
+    def active_documents(
+        self, tenant_id: str, *, collections: Sequence[str], identifiers: Sequence[str], after: int
+    ) -> list[ActiveDocument]:
+        if tenant_id != self._tenant_id or after:
+            return []
+        return [row for row in self._rows if not identifiers or row.document_id in identifiers]
+
+    def attributes(self, tenant_id: str) -> list[tuple[str, Mapping[str, Any]]]:
+        return []
+
+    def hidden_versions(self, tenant_id: str) -> list[str]:
+        return []
+
+    def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
+        return {}
+
+
+Said = Callable[[str], ChatAnswer]
+
+
+def by_stage(
+    answer: Said | str = "",
+    *,
+    route: Said | str = "",
+    judge: Said | str = '{"verdicts": []}',
+    condense: Said | str = "",
+    plan: Said | str = "",
+) -> Callable[[str], Awaitable[ChatAnswer]]:
+    """A model that knows each stage of the pipeline by how its prompt ends."""
+
+    async def reply(prompt: str) -> ChatAnswer:
+        for mark, said in (
+            ("Strategies that can be had here", route),
+            ("Give a verdict on each sentence", judge),
+            ("Last message:", condense),
+            ("SELECT", plan),
+        ):
+            if mark in prompt:
+                return said(prompt) if callable(said) else said
+        return answer(prompt) if callable(answer) else answer
+
+    return reply
+
+
+@contextmanager
+def pipeline(
+    documents: Mapping[str, str],
+    model: Callable[[str], Awaitable[ChatAnswer]] | None,
+    *,
+    profile: ModelProfile = CAPABLE,
+    check: CheckMode = CheckMode.JUDGE,
+    judge: LanguageModel | None = None,
+) -> Iterator[tuple[Answering, CallableChat | None]]:
+    """Answers over these documents, and the chat model that they come from; None is no model."""
+    blobs = MemoryBlobs()
+    texts, encoder = Texts(blobs), HashingEmbedder()
+    catalog, scheduler = Documents(texts, documents), SubCallScheduler(MemoryReplyCache())
+    chat = None if model is None else CallableChat(answer=model)
+    sandbox = build_sandbox(SandboxForm.PLAIN)
+    searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
+    parts = Parts(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
+    try:
+        yield Answering(searcher, LoadedModel(chat, profile), Answers(parts), check=check, judge=judge), chat
+    finally:
+        scheduler.close()
+        sandbox.close()

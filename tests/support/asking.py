@@ -1,0 +1,120 @@
+"""The REST application over a real catalog, whose answers are scripted and whose tables and texts are in memory."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+from fastapi.testclient import TestClient
+from sqlalchemy import Engine
+
+from api.main import create_app
+from api.services import Services
+from api.settings import Settings
+from ingest.catalog.batches import Batches
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import Conversations
+from ingest.catalog.database import open_database
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.keys import ApiKeys
+from ingest.catalog.runs import Runs
+from ingest.feed import LocalFeed
+from ingest.tables import Column, ColumnType, RecordTable, Row
+from tests.fakes.scripted_answers import ScriptedAnswers
+from tests.support.catalogs import migrated_sqlite
+from tests.support.postgres import disposed
+from tests.support.serving import serving
+from workers.enqueue import ThreadDoorbell
+
+
+class TenRows:
+    """A table of ten rows in every version but `gone`; row 3 is the characters 30 to 40 of its text."""
+
+    def tables(self, version_id: str) -> tuple[RecordTable, ...]:
+        columns = (Column("name", ColumnType.TEXT), Column("year", ColumnType.INTEGER))
+        return () if version_id == "gone" else (RecordTable(0, "ships", columns, 10, 0, 110),)
+
+    def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[Row]:
+        return [Row(number, 10 * number, 10 * number + 10, (f"ship {number}", 1800 + number)) for number in numbers]
+
+
+class CountedTexts:
+    """The text of each span is where it stands."""
+
+    def read(self, version_id: str, start: int = 0, end: int | None = None) -> str:
+        return f"{start} to {end}"
+
+
+@dataclass
+class AskedApi:
+    """The application with a client that holds a key of the tenant `ann`, and a stranger's headers."""
+
+    engine: Engine
+    services: Services
+    answers: ScriptedAnswers
+    http: TestClient
+    headers: Mapping[str, str]
+    stranger: Mapping[str, str]
+
+    def ask(self, question: str = "Which colour?", *, status: int = 200, **body: Any) -> Any:  # noqa: ANN401 - JSON
+        return self._json(self.http.post("/v1/answers", json={"question": question, **body}), status)
+
+    def get(self, path: str, *, status: int = 200, **params: Any) -> Any:  # noqa: ANN401 - JSON
+        return self._json(self.http.get(path, params=params), status)
+
+    def events(self, **body: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - JSON
+        """The events of a streamed answer, as names and bodies."""
+        found = self.http.post("/v1/answers", json={"question": "Which colour?", "stream": True, **body})
+        assert found.headers["content-type"].startswith("text/event-stream")
+        blocks = [block.split("\n") for block in found.text.split("\n\n") if block.startswith("id: ")]
+        return [(name.removeprefix("event: "), json.loads(data.removeprefix("data: "))) for _, name, data in blocks]
+
+    def _json(self, response: Any, status: int) -> Any:  # noqa: ANN401 - of the test client's own httpx; JSON
+        assert response.status_code == status, response.text
+        return response.json()
+
+
+@contextmanager
+def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401 - members of `Services`
+    with disposed(open_database(migrated_sqlite(folder / "catalog.sqlite"))) as engine:
+        catalog, keys = Catalog(engine), ApiKeys(engine)
+        for tenant in ("ann", "bob"):
+            catalog.ensure_tenant(tenant)
+        nothing = cast(Any, None)
+        answers = ScriptedAnswers()
+        services = Services(
+            settings=Settings.model_validate({"home": folder, "llm": "none"}),
+            catalog=catalog,
+            jobs=Jobs(engine),
+            runs=Runs(engine),
+            keys=keys,
+            batches=Batches(engine),
+            conversations=Conversations(engine),
+            feed=LocalFeed(),
+            blobs=nothing,
+            texts=cast(Any, CountedTexts()),
+            record_tables=TenRows(),
+            intake=nothing,
+            searcher=nothing,
+            rewriting=nothing,
+            answering=answers,
+            doorbell=ThreadDoorbell(),
+            delete=nothing,
+            **given,
+        )
+        mine, theirs = ({"Authorization": f"Bearer {keys.issue(each, 'a test')[1]}"} for each in ("ann", "bob"))
+        with TestClient(create_app(services), headers=mine) as http:
+            yield AskedApi(engine, services, answers, http, mine, theirs)
+
+
+@contextmanager
+def listening(api: AskedApi) -> Iterator[httpx.Client]:
+    """A client of the application behind a real server, as the command line has one."""
+    with (
+        serving(create_app(api.services)) as url,
+        httpx.Client(base_url=url, headers=api.headers, timeout=60) as http,
+    ):
+        yield http

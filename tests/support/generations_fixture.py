@@ -1,0 +1,95 @@
+"""A worker's parts for tests of generations: real catalog, blobs and texts over a real store of indexes."""
+
+from pathlib import Path
+
+from ingest.catalog.deletions import Leftovers
+from ingest.catalog.generations import GenerationRecords
+from ingest.documents import Document
+from retrieval.encoders import EncoderChoice
+from retrieval.generations import IndexStore
+from retrieval.open_generations import OpenGenerations
+from retrieval.search import Mode, Searcher, SearchRequest
+from tests.support.encoders import hashing_encoders
+from tests.support.worker_fixture import PlainParser, WorkerFixture, no
+from workers.deletion import CollectTask, Deleter
+from workers.embed_task import EmbedTask
+from workers.generation_builder import open_builder
+from workers.generation_switcher import GenerationSwitcher
+from workers.ingest_task import IngestTask
+from workers.upkeep import remove_orphans
+from workers.verify import Verified, Verifier
+from workers.worker_deps import WorkerDeps
+
+WHALE = "# Whales\n\nThe white whale swims under the ice of the northern sea.\n"
+SHIPS = "# Ships\n\nA ship with three masts lies in the harbour and waits for wind.\n"
+
+
+class GenerationsFixture(WorkerFixture):
+    """A `WorkerFixture` with generations; a second one on the same folder and store acts as another process."""
+
+    def __init__(self, home: Path, store: IndexStore, catalog_url: str | None = None) -> None:
+        super().__init__(home, catalog_url)
+        self.store, self.encoders, self.sparse = store, hashing_encoders(), self.deps.sparse
+        self.records = GenerationRecords(self.engine)
+        first = self.encoders.choices[0]
+        self.records.ensure_first(first.fingerprint, self.sparse.fingerprint, first.dimension)
+        self.now = 0.0
+        self.open = OpenGenerations(self.records, store, self.encoders, self.sparse, clock=lambda: self.now)
+        self.deps = WorkerDeps(self.catalog, self.jobs, self.blobs, self.texts, self.open, self.sparse, self.blobs.path)
+        self.ingest, self.embed = IngestTask(self.deps, PlainParser()), EmbedTask(self.deps)
+        self.collect = CollectTask(self.deps)
+        self.deleter = Deleter(self.catalog, self.open, self.texts, self.blobs)
+        self.searcher = Searcher(self.open, self.sparse, self.catalog, self.texts)
+        self.builder, self.task = open_builder(self.records, self.deps, no)
+
+    def ready(self, text: str, name: str = "a.md") -> Document:
+        """Upload a document and run everything that waits to its end."""
+        document = self.upload(text, name)
+        self.work_off()
+        return document
+
+    def build(self) -> None:
+        """Put everything into the generation being built that can be put into it."""
+        self.records.queue_missing()
+        self.builder.run(no, lambda: None)
+
+    @property
+    def switcher(self) -> GenerationSwitcher:
+        return GenerationSwitcher(self.records, self.build)
+
+    def choice(self, name: str) -> EncoderChoice:
+        return self.encoders.named(name)
+
+    def begin(self, name: str) -> int:
+        """Begin a generation, and put nothing into it yet."""
+        choice = self.choice(name)
+        return self.records.begin(choice.fingerprint, self.sparse.fingerprint, choice.dimension).id
+
+    def verify(self, generation_id: int | None = None, *, sample: int = 10_000) -> Verified:
+        with self.open.of(generation_id or self.records.active().id) as made:
+            return Verifier(self.catalog, self.records, self.texts, self.sparse, made).run(sample=sample, seed=1)
+
+    def found(self, query: str, mode: Mode = Mode.DENSE, top_k: int = 3) -> list[str]:
+        """Ids of the documents that a search finds, best first, some time after whatever was changed."""
+        self.now += 10.0
+        hits = self.searcher.search(SearchRequest("ann", query, mode, top_k=top_k)).hits
+        return [hit.passage.document_id for hit in hits]
+
+    def points_of(self, document_id: str) -> dict[int, int]:
+        """How many points each generation has of a document, whatever version they are of."""
+        with self.open.indexes() as indexes:
+            return {
+                generation: sum(
+                    point.document_id == document_id
+                    for tenant, version in index.versions()
+                    for point in index.points(tenant, version)
+                )
+                for generation, index in indexes.items()
+            }
+
+    def upkeep(self) -> int:
+        return remove_orphans(Leftovers(self.engine), self.open, self.blobs, self.texts).orphan_chunks
+
+    def close(self) -> None:
+        self.open.close()
+        self.engine.dispose()

@@ -1,0 +1,52 @@
+"""Parts of the system, outside the Python environment, that some tests need."""
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from importlib.util import find_spec
+
+import pytest
+
+from rlm.sandbox.forms import SandboxForm
+
+# Each program, the Debian package that has it, and a command that succeeds where it can be used.
+_PROGRAMS = {
+    "bwrap": ("bubblewrap", ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "true")),
+    "unshare": ("util-linux mount", ("unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt")),
+}
+# For a fixture: every form of the sandbox, the hardened one where it can be had.
+SANDBOX_FORMS = [
+    pytest.param(form, marks=[pytest.mark.needs_program("bwrap")] if form is SandboxForm.BUBBLEWRAP else [])
+    for form in SandboxForm
+]
+# Where it is set, what is missing fails the tests that need it.
+INSISTED = "LEADLINE_REQUIRE_SYSTEM_PACKAGES"
+
+
+def require_program(name: str) -> None:
+    """Skip the test, and say what to install, where the program cannot be used."""
+    if reason := unusable(name):
+        _skip(reason)
+
+
+def require_torch() -> None:
+    """Skip the test where the environment is the one of `make test`."""
+    if find_spec("sentence_transformers") is None:
+        _skip("needs sentence-transformers and torch: make setup-all")
+
+
+@cache
+def unusable(name: str) -> str:
+    """Why the program cannot be used; empty where it can."""
+    package, command = _PROGRAMS[name]
+    if shutil.which(name) is None:
+        return f"needs {package}: apt install {package}"
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    return f"{name} cannot be used here: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+def _skip(reason: str) -> None:
+    if os.environ.get(INSISTED):
+        pytest.fail(f"{reason} ({INSISTED} is set)", pytrace=False)
+    pytest.skip(reason)

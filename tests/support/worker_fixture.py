@@ -1,0 +1,109 @@
+"""A worker's parts for tests: real catalog, blobs and texts; the index is in memory and can be told to fail."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.batches import Batches
+from ingest.catalog.catalog import Accepted, Catalog
+from ingest.catalog.database import open_database
+from ingest.catalog.jobs import Jobs
+from ingest.documents import Document, JobKind, VersionState
+from ingest.errors import DamagedDocumentError
+from ingest.intake import Intake, Replaces, UploadRequest
+from ingest.parsing.types import ParsedDocument
+from ingest.texts import Texts
+from retrieval.bm25 import Bm25Encoder
+from retrieval.embedding import Embedded, HashingEmbedder
+from tests.support.catalogs import migrated_sqlite, wake
+from tests.support.fixed_generation import FixedGeneration
+from tests.support.memory_index import MemoryIndex
+from workers.deletion import CollectTask, Deleter
+from workers.embed_task import EmbedTask
+from workers.ingest_task import IngestTask
+from workers.worker_deps import WorkerDeps
+
+
+class CountingEmbedder(HashingEmbedder):
+    """Remembers every text that it encoded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+        self.texts += texts
+        return super().documents(texts)
+
+
+class PlainParser:
+    """Reads UTF-8; a text that begins with `damaged` is damaged."""
+
+    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        text = path.read_text()
+        if text.startswith("damaged"):
+            raise DamagedDocumentError(f"{name} is damaged.")
+        return ParsedDocument(text, (), name.partition(".")[0], "plain")
+
+
+def no() -> bool:
+    return False
+
+
+class WorkerFixture:
+    """Everything a worker needs, with the tasks of ingest."""
+
+    def __init__(self, home: Path, catalog_url: str | None = None) -> None:
+        engine = open_database(catalog_url or migrated_sqlite(home / "catalog.sqlite"))
+        self.engine = engine
+        self.catalog, self.jobs, self.index = Catalog(engine), Jobs(engine), MemoryIndex()
+        self.catalog.ensure_tenant("ann")
+        self.embedder = CountingEmbedder()
+        self.blobs = DirectoryBlobs(home / "blobs")
+        self.texts = Texts(self.blobs)
+        self.generations = FixedGeneration(self.index, self.embedder)
+        self.deps = WorkerDeps(
+            self.catalog,
+            self.jobs,
+            self.blobs,
+            self.texts,
+            self.generations,
+            Bm25Encoder(),
+            self.blobs.path,
+        )
+        self.ingest, self.embed, self.collect = (
+            IngestTask(self.deps, PlainParser()),
+            EmbedTask(self.deps),
+            CollectTask(self.deps),
+        )
+        self.deleter = Deleter(self.catalog, self.generations, self.texts, self.blobs)
+        self.intake = Intake(self.catalog, self.blobs, Batches(engine), max_bytes=10_000_000)
+
+    def upload(self, text: str, name: str = "a.md") -> Document:
+        with self.intake.receive(UploadRequest("ann", "default", name)) as upload:
+            upload.write(text.encode())
+            return upload.accept().document
+
+    def state(self, document: Document) -> VersionState:
+        return self.catalog.document("ann", document.id).version.state
+
+    def replace(self, document: Document, text: str, name: str = "a.md") -> Accepted:
+        replaces = Replaces(document.id, None)
+        with self.intake.receive(UploadRequest("ann", document.collection, name, replaces=replaces)) as upload:
+            upload.write(text.encode())
+            return upload.accept()
+
+    def work_off(self) -> None:
+        """Run every waiting job to its end, collections too."""
+        while True:
+            wake(self.engine)
+            kinds = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT)
+            ingest, embed, collect = (self.jobs.claim(kind) for kind in kinds)
+            for job in ingest:
+                self.ingest.run(job, no)
+            for job in embed:
+                self.embed.run([job], no)
+            for job in collect:
+                self.collect.run(job)
+            if not (ingest or embed or collect):
+                return

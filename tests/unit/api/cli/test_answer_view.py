@@ -1,0 +1,137 @@
+"""How an answer looks on a terminal, and in a file."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from api.answer_schemas import AnswerOut
+from api.cli.answer_view import LiveAnswer, clean, doing, print_answer
+from rlm.answers import Answer, AnswerStatus, Check, Citation, Coverage, ResultTable, Sentence, kept_answer
+from tests.fakes.scripted_answers import answer
+
+
+def sentence(text: str, check: Check, reason: str = "") -> Sentence:
+    return Sentence(text, 0, len(text), (1,), check, reason)
+
+
+def citation(number: int, *, title: str = "The Whale", quote: str = "white", page: int | None = 3) -> Citation:
+    return Citation(number, "d", "v", title, (), page, 0, 5, quote, True)
+
+
+def wire(made: Answer) -> dict[str, Any]:
+    return AnswerOut.of(kept_answer(made, "id", "ann", "Why?", None)).model_dump(mode="json")
+
+
+def printed(made: Answer, *, terminal: bool = False, width: int = 100, **how: Any) -> list[str]:  # noqa: ANN401
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width, color_system=None, legacy_windows=False)
+    print_answer(console, wire(made), **how)
+    file = console.file
+    assert isinstance(file, io.StringIO)
+    return file.getvalue().splitlines()
+
+
+def test_a_good_answer_is_its_text_its_source_and_a_line_about_it() -> None:
+    assert printed(answer()) == [
+        "",
+        "The whale was white [1].",
+        "",
+        "[1] The Whale, page 2 (Chapter 1): “white whale was”",
+        "answered · direct · a model · 0.0 s · 1 verified",
+    ]
+
+
+def test_a_sentence_that_is_not_supported_is_marked_under_the_answer_and_never_inside_it() -> None:
+    text = "It was white [1]. It was tame [1]."
+    sentences = (
+        sentence("It was white [1].", Check.VERIFIED),
+        sentence("It was tame [1].", Check.UNSUPPORTED, "The passage does not say that it was tame."),
+    )
+    lines = printed(answer(text=text, sentences=sentences))
+    assert lines[1] == text
+    assert lines[3] == "? “It was tame [1].” The passage does not say that it was tame."
+    assert lines[-1].endswith("1 verified, 1 unsupported")
+
+
+def test_markdown_is_drawn_on_a_terminal_and_goes_into_a_file_as_it_is() -> None:
+    text = "# Whales\n\n* **white** ones [1]\n"
+    assert printed(answer(text=text))[1:4] == ["# Whales", "", "* **white** ones [1]"]
+    drawn = "\n".join(printed(answer(text=text), terminal=True))
+    assert "white ones [1]" in drawn
+    assert "**" not in drawn
+
+
+def test_many_sources_take_few_lines() -> None:
+    citations = tuple(citation(number, quote="white " * 100) for number in range(1, 19))
+    lines = printed(answer(citations=citations), terminal=True, width=80)
+    sources = [line for line in lines if line.startswith("[")]
+    assert len(sources) == 11
+    assert sources[-1] == "[11][12][13][14][15][16][17][18] The Whale"
+    assert all(len(line) <= 80 for line in sources)
+
+
+def test_a_table_is_drawn_and_says_how_much_more_there_is() -> None:
+    table = ResultTable(("name", "[b]ships"), (("Ann", 2), (None, 3)), 7, "SELECT name FROM ships", {})
+    text = "\n".join(printed(answer(table=table)))
+    assert "[b]ships" in text
+    assert "Ann" in text
+    assert "The first 2 of 7 rows." in text
+    assert "SELECT name FROM ships" in text
+
+
+def test_a_note_is_said_once() -> None:
+    made = answer(notes=("The built-in model is small.",))
+    assert "The built-in model is small." in printed(made)
+    assert "The built-in model is small." not in printed(made, said_already=["The built-in model is small."])
+
+
+def test_an_answer_without_anything_to_show_is_printed() -> None:
+    made = answer(text="They do not say it.", status=AnswerStatus.NOT_FOUND, sentences=(), citations=(), model=None)
+    assert printed(made)[-1] == "not_found · direct · no language model · 0.0 s"
+
+
+def test_reasons_are_shown_where_much_was_gone_through() -> None:
+    made = answer(reasons=("It is about everything.",))
+    assert "· It is about everything." not in printed(made)
+    covered = answer(reasons=("It is about everything.",), coverage=Coverage(10, 5, 5, 2, 2))
+    assert "· It is about everything." in printed(covered)
+
+
+@pytest.mark.parametrize("hidden", ["\x1b[2J", "\x07", "\x9b31m", "\u202e", "\r"])
+def test_no_document_takes_over_the_terminal(hidden: str) -> None:
+    made = answer(text=f"wh{hidden}ite", citations=(citation(1, title=f"The {hidden}Whale", quote=f"{hidden}white"),))
+    for terminal in (False, True):
+        assert hidden not in "\n".join(printed(made, terminal=terminal))
+
+
+def test_text_of_other_scripts_is_left_as_it_is() -> None:
+    assert clean("می\u200cخواهم 鯨\n\t👩\u200d🚀") == "می\u200cخواهم 鯨\n\t👩\u200d🚀"
+
+
+def test_what_is_written_shows_as_it_comes_and_does_not_stay() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=60, height=10, color_system=None)
+    with LiveAnswer(console, text=True) as live:
+        live.show("routed", {"strategy": "direct", "reason": "A passage says it.", "estimate": ""})
+        for number in range(40):
+            live.show("delta", {"text": f"Line {number}\n\n"})
+        live._live.refresh()
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "A passage says it." in shown
+    assert "Line 39" in shown
+    assert shown.endswith("\x1b[2K")
+
+
+def test_into_a_file_goes_nothing_but_the_answer() -> None:
+    console = Console(file=io.StringIO(), force_terminal=False)
+    with LiveAnswer(console, text=False) as live:
+        live.show("delta", {"text": "The whale"})
+        live.update("Reading …")
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().strip() == ""
+
+
+def test_an_event_that_nobody_knows_says_nothing() -> None:
+    assert doing("new", {}) == ""
+    assert doing("retrieved", {"passages": 1200, "titles": [], "query": ""}) == "Found 1,200 passages …"

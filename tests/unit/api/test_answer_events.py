@@ -1,0 +1,87 @@
+"""Waiting for answers that are made in threads, and who gets one."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from starlette.requests import ClientDisconnect
+from starlette.types import Message
+
+from api.answer_events import streamed, waited_for
+from api.answer_threads import AnswerThreads
+from api.problems import AnswersFullError
+from rlm.events import Delta, Event
+
+
+async def _connected() -> bool:
+    return False
+
+
+def test_an_answer_is_given_up_when_the_service_ends_while_it_is_made() -> None:
+    stop = threading.Event()
+
+    async def served() -> bool:
+        work: asyncio.Future[Any] = AnswerThreads(1).start("a", lambda: stop.wait(60))
+        waiting = asyncio.create_task(waited_for(cast(Any, SimpleNamespace(is_disconnected=_connected)), work, stop))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        return stop.is_set()
+
+    assert asyncio.run(served())
+
+
+def test_an_answer_is_given_up_when_its_client_goes_before_the_first_event() -> None:
+    stop, work = threading.Event(), list[asyncio.Future[None]]()
+
+    def start(produce: Callable[[], None]) -> asyncio.Future[None]:
+        work.append(AnswerThreads(1).start("a", produce))
+        return work[0]
+
+    def events() -> Iterator[Event]:
+        stop.wait(60)
+        yield Delta("nobody reads it")
+
+    async def nothing() -> Message:
+        raise AssertionError("a server of this version is not asked whether its client is there")
+
+    async def gone(_: Message) -> None:
+        raise BrokenPipeError
+
+    async def served() -> None:
+        request = cast(Any, SimpleNamespace(is_disconnected=_connected))
+        response = await streamed(request, start, events, cast(Any, None), stop)
+        with pytest.raises(ClientDisconnect):
+            await response({"type": "http", "asgi": {"spec_version": "2.4"}}, nothing, gone)
+        assert stop.is_set()
+        await work[0]
+
+    asyncio.run(served())
+
+
+def test_the_last_quarter_of_the_places_is_for_tenants_that_have_none() -> None:
+    free = threading.Event()
+
+    async def started(threads: AnswerThreads, tenants: str) -> str:
+        """Those that got a place."""
+        work, got = list[asyncio.Future[Any]](), ""
+        for tenant in tenants:
+            with suppress(AnswersFullError):
+                work.append(threads.start(tenant, lambda: free.wait(60)))
+                got += tenant
+        free.set()
+        await asyncio.gather(*work)
+        free.clear()
+        return got
+
+    async def asked() -> list[str]:
+        threads = AnswerThreads(8)
+        found = [await started(threads, tenants) for tenants in ("aaaaaaaabbcd", "aaaaaaaaa", "bacacbbbb")]
+        return [*found, await started(AnswerThreads(1), "aab")]
+
+    assert asyncio.run(asked()) == ["aaaaaabc", "aaaaaa", "bacacb", "a"]

@@ -1,0 +1,268 @@
+"""Questions over HTTP, alone and in conversations: what reaches the core, what is sent, and what is kept."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api.asking import recent
+from ingest.documents import JobKind
+from ingest.errors import CatalogUnavailableError
+from retrieval.passages import Passage
+from rlm.answers import AnswerStatus, Coverage, Result, ResultTable
+from rlm.errors import LanguageModelUnavailableError
+from rlm.events import (
+    Checking,
+    Completed,
+    Condensed,
+    Delta,
+    Drafted,
+    Planned,
+    Reading,
+    Retrieved,
+    Routed,
+    Working,
+)
+from rlm.requests import MAX_QUESTION_CHARS, Message, StrategyName
+from tests.fakes.passages import passage
+from tests.fakes.scripted_answers import SENTENCE, answer
+from tests.support.asking import AskedApi, asked_api
+from tests.support.catalogs import arrive
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[AskedApi]:
+    with asked_api(tmp_path) as api:
+        yield api
+
+
+def refused(api: AskedApi, body: dict[str, Any]) -> tuple[int, str]:
+    found = api.http.post("/v1/answers", json=body)
+    assert found.headers["content-type"] == "application/problem+json"
+    return found.status_code, found.json()["code"]
+
+
+def test_every_answer_has_an_id_under_which_it_can_be_read_again_and_deleted(api: AskedApi) -> None:
+    given = api.ask()
+    assert given["conversation"] is None
+    assert [sentence["check"] for sentence in given["sentences"]] == ["verified"]
+    path = f"/v1/answers/{given['id']}"
+    assert api.get(path) == given
+    assert api.http.get(path, headers=api.stranger).status_code == 404
+    assert api.http.delete(path, headers=api.stranger).json()["code"] == "answer_not_found"
+    assert api.http.delete(path).status_code == 204
+    assert api.get(path, status=404)["code"] == "answer_not_found"
+
+
+def test_an_answer_says_what_was_read_searched_and_not_opened_and_what_it_computed(api: AskedApi) -> None:
+    table = ResultTable(("name", "ships"), (("Ann", 2),), 12, "SELECT 1", {"is_big": "whether it is big"})
+    made = answer(coverage=Coverage(1000, 100, 300, 9, 1), result=Result("number", 7), table=table)
+    api.answers.scripts = [[Completed(made)]]
+    given = api.ask()
+    coverage = given["coverage"]
+    assert [coverage[f"tokens_{part}"] for part in ("in_scope", "read", "searched", "unopened")] == [
+        1000,
+        100,
+        300,
+        600,
+    ]
+    assert given["result"] == {"kind": "number", "value": 7, "interval": None}
+    assert (given["table"]["rows"], given["table"]["total_rows"]) == ([["Ann", 2]], 12)
+    assert api.get(f"/v1/answers/{given['id']}") == given
+
+
+def test_events_are_sent_in_their_order_and_a_draft_is_not(api: AskedApi) -> None:
+    found: tuple[Passage, ...] = (passage("white", title="The Whale"),)
+    made = answer()
+    api.answers.scripts = [
+        [
+            Condensed("Which colour had the whale?"),
+            Routed("direct", "A passage says it."),
+            Retrieved(found, "whale"),
+            Reading(1, found),
+            Planned(("Count.",), "SELECT 1"),
+            Working("classify", 1, 2),
+            Delta(SENTENCE),
+            Drafted(None),  # type: ignore[arg-type]
+            Checking(1),
+            Completed(made),
+        ]
+    ]
+    events = api.events()
+    assert events[:-1] == [
+        ("condensed", {"question": "Which colour had the whale?"}),
+        ("routed", {"strategy": "direct", "reason": "A passage says it.", "estimate": ""}),
+        ("retrieved", {"query": "whale", "passages": 1, "titles": ["The Whale"]}),
+        ("reading", {"call": 1, "titles": ["The Whale"]}),
+        ("planned", {"steps": ["Count."], "sql": "SELECT 1"}),
+        ("working", {"step": "classify", "done": 1, "total": 2}),
+        ("delta", {"text": SENTENCE}),
+        ("checking", {"sentences": 1}),
+    ]
+    name, last = events[-1]
+    assert (name, last["text"]) == ("completed", SENTENCE)
+    assert api.get(f"/v1/answers/{last['id']}") == last
+
+
+def test_a_follow_up_reaches_the_core_with_the_turns_before_it(api: AskedApi) -> None:
+    first = api.ask("Which colour?", conversation="new", strategy="direct")
+    second = api.ask("And its size?", conversation=first["conversation"])
+    assert second["conversation"] == first["conversation"]
+    before, after = api.answers.requests
+    assert (before.history, before.wanted.strategy) == ((), StrategyName.DIRECT)
+    assert (after.question, after.wanted.strategy) == ("And its size?", StrategyName.AUTO)
+    assert after.history == (Message("user", "Which colour?"), Message("assistant", SENTENCE))
+
+
+def test_messages_are_a_conversation_that_the_caller_keeps(api: AskedApi) -> None:
+    said = [("user", "Which colour?"), ("assistant", "White."), ("user", "Since when?")]
+    body: dict[str, Any] = {
+        "question": None,
+        "messages": [{"role": role, "content": content} for role, content in said],
+    }
+    assert api.ask(**body)["conversation"] is None
+    (request,) = api.answers.requests
+    assert request.question == "Since when?"
+    assert request.history == (Message("user", "Which colour?"), Message("assistant", "White."))
+    assert api.get("/v1/conversations")["conversations"] == []
+
+
+def test_of_a_long_conversation_the_model_sees_the_end(api: AskedApi) -> None:
+    talk = api.ask("Question 0?", conversation="new")["conversation"]
+    for number in range(1, 30):
+        api.answers.scripts = [[Completed(answer(text="long " * 400))]]
+        api.ask(f"Question {number}?", conversation=talk)
+    history = api.answers.requests[-1].history
+    assert sum(len(message.text) for message in history) <= 24_000
+    assert (history[-2].text, history[-1].text) == ("Question 28?", "long " * 400)
+    assert 10 < len(history) < 58
+
+
+def test_two_hundred_messages_are_no_trouble_and_of_one_too_long_its_beginning_is_seen() -> None:
+    many = [Message("user", f"{number:03}" * 100) for number in range(200)]
+    assert recent(many) == tuple(many[-80:])
+    assert recent([*many, Message("assistant", "x" * 30_000)]) == (Message("assistant", "x" * 24_000),)
+    assert recent([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({}, "invalid_request"),
+        ({"question": "Why?", "messages": [{"role": "user", "content": "Why?"}]}, "invalid_request"),
+        ({"messages": [{"role": "assistant", "content": "Because."}]}, "invalid_request"),
+        ({"messages": [{"role": "system", "content": "Obey."}]}, "invalid_request"),
+        ({"messages": [{"role": "user", "content": "Why?"}], "conversation": "new"}, "invalid_request"),
+        ({"question": "Why?", "conversation": ""}, "invalid_request"),
+        ({"question": "Why?", "strategy": "exhaustive"}, "invalid_request"),
+        ({"question": " ? "}, "question_empty"),
+        ({"messages": [{"role": "user", "content": "…"}]}, "question_empty"),
+        ({"question": "why" * MAX_QUESTION_CHARS}, "question_too_long"),
+    ],
+)
+def test_what_is_no_question_is_refused_before_anything_is_asked(
+    api: AskedApi, body: dict[str, Any], code: str
+) -> None:
+    assert refused(api, body) == (422, code)
+    assert api.answers.requests == []
+
+
+def test_a_conversation_that_is_not_the_callers_is_none(api: AskedApi) -> None:
+    talk = api.ask(conversation="new")["conversation"]
+    body = {"question": "And?", "conversation": talk}
+    assert api.http.post("/v1/answers", json=body, headers=api.stranger).json()["code"] == "conversation_not_found"
+    path = f"/v1/conversations/{talk}"
+    assert api.http.get(path, headers=api.stranger).status_code == 404
+    assert api.http.delete(path, headers=api.stranger).status_code == 404
+    assert len(api.get(path)["turns"]) == 1
+
+
+def test_a_question_that_failed_is_no_turn(api: AskedApi) -> None:
+    api.answers.scripts = [LanguageModelUnavailableError("It is loading.")]
+    assert refused(api, {"question": "Which colour?", "conversation": "new"}) == (503, "language_model_unavailable")
+    assert api.get("/v1/conversations")["conversations"] == []
+
+
+def test_conversations_are_listed_and_shown_a_page_at_a_time_and_deleted(api: AskedApi) -> None:
+    talks = [api.ask(f"Question {number}?", conversation="new")["conversation"] for number in range(3)]
+    for number in range(4):
+        api.ask(f"More {number}?", conversation=talks[0])
+    page = api.get("/v1/conversations", limit=2)
+    assert [each["title"] for each in page["conversations"]] == ["Question 2?", "Question 1?"]
+    page = api.get("/v1/conversations", limit=2, cursor=page["next_cursor"])
+    assert ([each["answered"] for each in page["conversations"]], page["next_cursor"]) == ([5], None)
+    path = f"/v1/conversations/{talks[0]}"
+    first = api.get(path, limit=3)
+    rest = api.get(path, limit=3, cursor=first["next_cursor"])
+    turns = [*first["turns"], *rest["turns"]]
+    assert [each["question"] for each in turns] == ["Question 0?", *(f"More {number}?" for number in range(4))]
+    assert turns[0]["answer"] == api.get(f"/v1/answers/{turns[0]['answer']['id']}")
+    assert rest["next_cursor"] is None
+    assert api.http.delete(path).status_code == 204
+    assert api.get(path, status=404)["code"] == "conversation_not_found"
+    assert api.get(f"/v1/answers/{turns[0]['answer']['id']}", status=404)["code"] == "answer_not_found"
+
+
+def test_nothing_of_a_deleted_document_is_quoted_again(api: AskedApi) -> None:
+    document = arrive(api.services.catalog).id
+    made = answer(document, table=ResultTable(("a",), (("white",),), 1, "SELECT 1"), result=Result("text", "white"))
+    api.answers.scripts = [[Completed(made)]]
+    given = api.ask(conversation="new")
+    api.services.catalog.delete("ann", document)
+    found = api.get(f"/v1/answers/{given['id']}")
+    (citation,) = found["citations"]
+    assert (citation["quote"], citation["title"], citation["deleted"]) == ("", "", True)
+    assert found["sentences"][0]["quotes"] == []
+    assert found["searched"]["documents"][0]["title"] == ""
+    assert (found["table"], found["result"]) == (None, None)
+    (turn,) = api.get(f"/v1/conversations/{given['conversation']}")["turns"]
+    assert turn["answer"] == found
+
+
+def test_an_answer_that_cannot_be_kept_is_sent_all_the_same(api: AskedApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: object) -> None:
+        raise CatalogUnavailableError("The catalog is away.")
+
+    monkeypatch.setattr(api.services.conversations, "keep", away)
+    given = api.ask()
+    assert (given["id"], given["text"]) == (None, SENTENCE)
+    assert any("could not be kept" in note for note in given["notes"])
+
+
+def test_a_background_question_waits_with_its_history_and_needs_no_model_to_be_accepted(api: AskedApi) -> None:
+    talk = api.ask("Which colour?", conversation="new")["conversation"]
+    run = api.ask("And its size?", conversation=talk, background=True, status=202)
+    assert (run["conversation"], run["history"], run["budget"]) == (talk, 2, {"calls": 500, "seconds": 900.0})
+    kept = api.services.runs.run("ann", run["id"])
+    assert kept.history[1] == {"role": "assistant", "text": SENTENCE}
+    assert [job.version_id for job in api.services.jobs.claim(JobKind.RUN)] == [run["id"]]
+    assert len(api.answers.requests) == 1
+
+
+def test_the_same_key_is_the_same_run_though_its_conversation_is_new(api: AskedApi) -> None:
+    body = {"question": "Why?", "conversation": "new", "background": True}
+    asked = [api.http.post("/v1/answers", json=body, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    assert [each.status_code for each in asked] == [202, 200]
+    assert asked[0].json() == asked[1].json()
+    other = api.http.post("/v1/answers", json={**body, "conversation": None}, headers={"Idempotency-Key": "k"})
+    assert other.json()["code"] == "idempotency_key_reused"
+
+
+@pytest.mark.parametrize(
+    ("costs", "how", "dollars"),
+    [(True, {}, "1"), (True, {"confirm": True}, None), (False, {}, None), (True, {"budget": {"calls": 3}}, None)],
+)
+def test_a_run_without_a_budget_spends_a_dollar_at_most_unless_that_was_confirmed(
+    tmp_path: Path, costs: bool, how: dict[str, Any], dollars: str | None
+) -> None:
+    with asked_api(tmp_path, model_costs=costs) as api:
+        run = api.ask(background=True, status=202, **how)
+    assert run["budget"].get("dollars") == dollars
+    assert run["budget"]["calls"] == (3 if "budget" in how else 500)
+
+
+def test_an_answer_is_not_found_only_when_the_model_says_so(api: AskedApi) -> None:
+    made = answer(text="The documents do not say it.", status=AnswerStatus.NOT_FOUND, sentences=(), citations=())
+    api.answers.scripts = [[Completed(made)]]
+    assert api.ask()["status"] == "not_found"

@@ -1,0 +1,88 @@
+"""The records behind a computed answer, page by page."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlm.answers import TableRows
+from rlm.events import Completed
+from tests.fakes.scripted_answers import answer
+from tests.support.asking import AskedApi, asked_api
+from tests.support.catalogs import arrive
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[AskedApi]:
+    with asked_api(tmp_path) as api:
+        yield api
+
+
+def asked(api: AskedApi, *behind: TableRows) -> dict[str, Any]:
+    api.answers.scripts = [[Completed(answer(rows_behind=behind))]]
+    given: dict[str, Any] = api.ask()
+    return given
+
+
+def pages(api: AskedApi, identifier: str, limit: int) -> list[list[dict[str, Any]]]:
+    found, cursor = [], None
+    while True:
+        page = api.get(f"/v1/answers/{identifier}/rows", limit=limit, **({"cursor": cursor} if cursor else {}))
+        found.append(page["rows"])
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return found
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 5, 100])
+def test_all_rows_come_once_in_their_order_whatever_the_page(api: AskedApi, limit: int) -> None:
+    given = asked(api, TableRows("d", "v", 0, (1, 2, 5)), TableRows("e", "w", 0, (4,)), TableRows("f", "x", 0, (9, 10)))
+    assert given["rows_behind_total"] == 6
+    found = pages(api, given["id"], limit)
+    assert [len(page) for page in found[:-1]] == [limit] * (len(found) - 1)
+    rows = [(row["document_id"], row["row"]) for page in found for row in page]
+    assert rows == [("d", 1), ("d", 2), ("d", 5), ("e", 4), ("f", 9), ("f", 10)]
+
+
+def test_a_row_has_its_span_its_text_and_its_values_by_column(api: AskedApi) -> None:
+    given = asked(api, TableRows("d", "v", 0, (3,)))
+    assert pages(api, given["id"], 10) == [
+        [
+            {
+                "document_id": "d",
+                "version_id": "v",
+                "table": 0,
+                "row": 3,
+                "start": 30,
+                "end": 40,
+                "text": "30 to 40",
+                "values": {"name": "ship 3", "year": 1803},
+                "gone": False,
+            }
+        ]
+    ]
+
+
+def test_rows_of_a_version_that_is_gone_are_counted_and_not_shown(api: AskedApi) -> None:
+    document = arrive(api.services.catalog).id
+    given = asked(api, TableRows(document, "v", 0, (1, 2)), TableRows("replaced", "gone", 0, (7,)))
+    assert [row["gone"] for row in pages(api, given["id"], 10)[0]] == [False, False, True]
+    api.services.catalog.delete("ann", document)
+    (rows,) = pages(api, given["id"], 10)
+    assert [(row["row"], row["text"], row["values"], row["gone"]) for row in rows] == [
+        (1, "", {}, True),
+        (2, "", {}, True),
+        (7, "", {}, True),
+    ]
+
+
+def test_an_answer_that_computed_nothing_has_no_rows(api: AskedApi) -> None:
+    given = asked(api)
+    assert api.get(f"/v1/answers/{given['id']}/rows") == {"rows": [], "total": 0, "next_cursor": None}
+
+
+def test_rows_of_another_tenants_answer_are_nobodys(api: AskedApi) -> None:
+    given = asked(api, TableRows("d", "v", 0, (1,)))
+    found = api.http.get(f"/v1/answers/{given['id']}/rows", headers=api.stranger)
+    assert (found.status_code, found.json()["code"]) == (404, "answer_not_found")

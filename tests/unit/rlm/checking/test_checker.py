@@ -1,0 +1,144 @@
+"""A check marks sentences: it locates quotations, asks a judge, and changes nothing of the text."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, Sentence, searched
+from rlm.checking.checker import CheckMode, judged, located
+from rlm.checking.judging import Judge, Judgement
+from rlm.errors import LanguageModelOutputError
+from rlm.llm.port import SubFailure
+from tests.fakes.passages import passage
+from tests.fakes.scripted_calls import ScriptedCalls
+from tests.support.contexts import CAPABLE
+
+KEEPER = passage("The night was cold. The keeper of the lighthouse was Ada Brandt. She lit it in 1871.", start=100)
+SHIP = passage("The Merle sank off the cape. Nobody drowned.", document="doc-2", title="Wrecks", page=3)
+
+
+def draft_of(text: str, quotes: Mapping[int, str] | None = None, *, computed: bool = False) -> Draft:
+    offered = tuple(OfferedQuote(number, words) for number, words in (quotes or {}).items())
+    evidence = {1: KEEPER, 2: SHIP}
+    return Draft(AnswerStatus.ANSWERED, text, evidence, searched([KEEPER, SHIP]), offered, computed)
+
+
+def sentences_of(draft: Draft, mode: CheckMode = CheckMode.JUDGE) -> list[Sentence]:
+    return located(draft, lambda version, offset: 4 if version == SHIP.version_id else None, mode)[0]
+
+
+def judgement_of(reply: str | SubFailure, draft: Draft) -> tuple[Judgement, ScriptedCalls]:
+    calls = ScriptedCalls({"judge": reply})
+    return Judge(calls, CAPABLE, "nonce").judge("Who?", sentences_of(draft), draft.evidence), calls
+
+
+def verdicts(*given: tuple[int, str, str]) -> str:
+    return json.dumps(
+        {"verdicts": [{"sentence": number, "support": said, "reason": why} for number, said, why in given]}
+    )
+
+
+def test_each_sentence_has_its_own_markers_and_its_own_quotation() -> None:
+    draft = draft_of("Ada Brandt kept it [1]. It was lit in 1871 [1]. A ship sank [2].", {2: "Merle sank off the cape"})
+    first, second, third = sentences_of(draft)
+    assert first.quotes[0].text == "The keeper of the lighthouse was Ada Brandt."
+    assert second.quotes[0].text == "She lit it in 1871."
+    assert third.quotes[0].text == "Merle sank off the cape"
+    assert (first.citations, third.citations) == ((1,), (2,))
+    assert third.quotes[0].page == 4
+    assert all(each.check is Check.QUOTED for each in (first, second, third))
+    quote = first.quotes[0]
+    assert KEEPER.text[quote.start - KEEPER.start : quote.end - KEEPER.start] == quote.text
+
+
+def test_spans_of_sentences_are_those_of_the_text() -> None:
+    text = "# Keeper\n\nAda Brandt kept it [1].\n\n- A ship sank [2]. [1]\n- Nobody drowned"
+    for each in sentences_of(draft_of(text)):
+        assert text[each.start : each.end] == each.text
+
+
+def test_citations_say_whether_the_model_quoted_them() -> None:
+    _, citations = located(draft_of("It sank [2]. She kept it [1].", {2: "sank off"}), lambda *_: None)
+    assert [(each.number, each.verified) for each in citations] == [(1, False), (2, True)]
+
+
+def test_a_sentence_without_a_citation_is_unchecked() -> None:
+    assert [each.check for each in sentences_of(draft_of("They say nothing of it."))] == [Check.UNCHECKED]
+
+
+def test_words_that_stand_nowhere_leave_a_sentence_unchecked_with_a_reason() -> None:
+    (sentence,) = sentences_of(draft_of("Ada Brandt kept it [1].", {1: "Ada kept the light for forty years"}))
+    assert sentence.check is Check.UNCHECKED
+    assert sentence.reason
+
+
+def test_what_code_computed_is_marked_so() -> None:
+    assert sentences_of(draft_of("It is 7 [1].", computed=True))[0].check is Check.COMPUTED
+
+
+def test_without_checking_nothing_is_located() -> None:
+    assert sentences_of(draft_of("It sank [2]."), CheckMode.OFF)[0].check is Check.UNCHECKED
+
+
+def test_verdicts_mark_sentences_and_leave_their_text() -> None:
+    draft = draft_of("Ada Brandt kept it [1]. It sank in May [2]. It exploded [2]. So it was.")
+    said = verdicts((1, "supported", ""), (2, "partly", "No month is named."), (3, "not_supported", "It sank."))
+    judgement, calls = judgement_of(said, draft)
+    marked = judged(sentences_of(draft), judgement)
+    assert [each.check for each in marked] == [Check.VERIFIED, Check.QUOTED, Check.UNSUPPORTED, Check.UNCHECKED]
+    assert "No month is named." in marked[1].reason
+    assert marked[2].reason == "It sank."
+    assert [each.text for each in marked] == [each.text for each in sentences_of(draft)]
+    assert len(calls.calls) == 1
+    assert judgement.note == ""
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        verdicts((1, "supported", ""), (1, "not_supported", "No.")),
+        verdicts((9, "not_supported", "No such sentence.")),
+        verdicts(),
+        SubFailure(LanguageModelOutputError.code, "It wrote nonsense."),
+        SubFailure("budget_exhausted", "The budget is spent."),
+    ],
+)
+def test_a_judge_that_fails_or_contradicts_itself_leaves_marks_as_they_were(reply: str | SubFailure) -> None:
+    draft = draft_of("Ada Brandt kept it [1].")
+    judgement, _ = judgement_of(reply, draft)
+    assert judged(sentences_of(draft), judgement)[0].check is Check.QUOTED
+    assert judgement.note
+
+
+def test_the_judge_reads_what_is_cited_with_titles_question_and_the_sentences_around() -> None:
+    draft = draft_of("First there was a keeper. She lit it [1].")
+    _, calls = judgement_of(verdicts((2, "supported", "")), draft)
+    prompt = calls.calls[0].prompt
+    assert "Ada Brandt" in prompt
+    assert KEEPER.title in prompt
+    assert "First there was a keeper." in prompt
+    assert "Merle" not in prompt, "what no sentence cites is not read"
+
+
+def test_a_long_answer_is_judged_in_several_calls() -> None:
+    draft = draft_of(" ".join(f"Ada kept it for {number} years [1]." for number in range(1, 101)))
+    calls = ScriptedCalls({"judge": verdicts()})
+    Judge(calls, CAPABLE, "nonce").judge("Who?", sentences_of(draft), draft.evidence)
+    assert len(calls.calls) == 2
+
+
+def test_a_passage_too_long_for_the_judge_is_shown_around_the_quotation() -> None:
+    text = "Filler of no use. " * 20_000
+    long = passage(f"{text}Ada Brandt kept the lighthouse. {text}")
+    draft = Draft(AnswerStatus.ANSWERED, "Ada Brandt kept it [1].", {1: long}, searched([long]))
+    sentences = located(draft, lambda *_: None)[0]
+    calls = ScriptedCalls({"judge": verdicts((1, "supported", ""))})
+    Judge(calls, CAPABLE, "nonce").judge("Who?", sentences, draft.evidence)
+    assert "Ada Brandt kept the lighthouse." in calls.calls[0].prompt
+    assert len(calls.calls[0].prompt) < 4 * CAPABLE.max_prompt_tokens
+
+
+def test_a_sentence_in_another_language_cites_the_whole_passage() -> None:
+    (sentence,) = sentences_of(draft_of("Niemand kam dabei um [2]."))
+    assert sentence.quotes[0].text == SHIP.text

@@ -1,0 +1,226 @@
+"""What a run's code hands in: how its markers and quotes are looked up, and how it is shown."""
+
+from typing import Any
+
+import pytest
+
+from rlm.cancelling import not_cancelled
+from rlm.errors import RunCancelledError
+from rlm.loop.literals import CellCode
+from rlm.loop.read_log import ReadLog
+from rlm.loop.submit import Submission, Submissions
+from rlm.sandbox.port import ToolError
+from tests.support.corpora import corpus_of
+
+TREATY = "# The treaty\n\nThe treaty of Ryswick was signed in 1697. It ended the Nine Years' War.\n"
+SIGNED, ENDED = "The treaty of Ryswick was signed in 1697.", "It ended the Nine Years' War."
+
+
+class Desk:
+    """Submissions over documents of which code has gone through all."""
+
+    def __init__(self, *documents: str, opened: bool = True, cancelled: Any = not_cancelled) -> None:  # noqa: ANN401
+        self.corpus = corpus_of(*(documents or (TREATY,)))
+        self.log, self.cells = ReadLog(self.corpus), CellCode()
+        if opened:
+            self.log.search(each.handle for each in self.corpus.documents)
+        self.made = Submissions(self.corpus, self.log, self.cells, cancelled=cancelled)
+
+    def submit(
+        self, answer: object, evidence: object = None, computed: object = None, found: object = True
+    ) -> Submission:
+        self.made.submit(answer, evidence, computed, found)
+        assert self.made.final is not None
+        return self.made.final
+
+
+def quoted(found: Submission) -> list[str]:
+    return [each.quote for each in found.cited]
+
+
+def test_each_sentence_has_the_evidence_that_its_markers_name() -> None:
+    found = Desk().submit(
+        f"{SIGNED} [1]\n\n- {ENDED} [2]\n- Both. [1, 2]", [SIGNED, {"document": "doc-1", "quote": ENDED}]
+    )
+    assert found.text == f"{SIGNED} [1]\n\n- {ENDED} [2]\n- Both. [1][2]"
+    assert quoted(found) == [SIGNED, ENDED]
+
+
+def test_an_entry_that_no_marker_names_does_no_harm() -> None:
+    assert Desk().submit(f"{SIGNED} [2]", [ENDED, SIGNED]).text == f"{SIGNED} [2]"
+
+
+def test_the_only_sentence_gets_the_markers_that_it_lacks() -> None:
+    assert Desk().submit(SIGNED, [SIGNED, ENDED]).text == f"{SIGNED} [1][2]"
+
+
+def test_several_sentences_without_a_marker_are_sent_back_to_get_some() -> None:
+    desk = Desk()
+    for _ in range(2):
+        with pytest.raises(ToolError, match="has no markers"):
+            desk.submit(f"{SIGNED} {ENDED}", [SIGNED])
+    assert desk.submit(f"{SIGNED} {ENDED}", [SIGNED]).text == f"{SIGNED} {ENDED}\n\nEvidence: [1]"
+
+
+def test_a_marker_that_names_nothing_is_sent_back_and_at_last_left_out() -> None:
+    desk = Desk()
+    for _ in range(2):
+        with pytest.raises(ToolError, match=r"has \[3\], \[4\], and evidence has 1 entry"):
+            desk.submit(f"{SIGNED} [1][3] {ENDED} [4]", [SIGNED])
+    assert desk.submit(f"{SIGNED} [1][3] {ENDED} [4]", [SIGNED]).text == f"{SIGNED} [1] {ENDED}"
+
+
+def test_a_year_in_brackets_is_no_marker() -> None:
+    assert Desk().submit("It was signed that year [1697]. [1]", [SIGNED]).text == "It was signed that year [1697]. [1]"
+
+
+def test_a_quote_that_stands_nowhere_is_named_and_at_last_its_marker_is_left_out() -> None:
+    desk = Desk()
+    answer, evidence = f"It was signed at noon. [1] {SIGNED} [2]", ["It was signed at noon.", SIGNED]
+    for _ in range(2):
+        with pytest.raises(ToolError, match=r"the quote of evidence 1, 'It was signed at noon\.', stands nowhere"):
+            desk.submit(answer, evidence)
+    found = desk.submit(answer, evidence)
+    assert found.text.split() == f"It was signed at noon. {SIGNED} [1]".split()
+    assert quoted(found) == [SIGNED]
+
+
+def test_an_answer_in_other_words_than_its_evidence_is_taken() -> None:
+    found = Desk().submit("Peace came to Europe before the century was over. [1]", [SIGNED])
+    assert quoted(found) == [SIGNED]
+
+
+def test_text_keeps_its_paragraphs_and_lists() -> None:
+    text = "Two things:\n\n1. It was signed. [1]\n2. It ended a war. [1]\n\n| a | b |\n| --- | --- |\n| 1 | 2 |"
+    assert Desk().submit(text, [SIGNED]).text == text
+
+
+def test_text_without_evidence_is_taken_as_it_is() -> None:
+    found = Desk().submit("I could not tell.")
+    assert (found.text, found.cited, found.found) == ("I could not tell.", (), True)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (7, "number", "7 [1]"),
+        (False, "label", "No. [1]"),
+        (["a", "b"], "list", "- a\n- b\n\nEvidence: [1]"),
+        ([{"who": "A", "n": 1}], "list", "| who | n |\n| --- | --- |\n| A | 1 |\n\nEvidence: [1]"),
+        ({"a": {"b": [1, None]}}, "table", None),
+    ],
+)
+def test_any_json_value_is_an_answer_with_its_evidence(value: object, kind: str, text: str | None) -> None:
+    found = Desk().submit(value, [SIGNED])
+    assert found.result is not None
+    assert (found.result.kind, found.result.value) == (kind, value)
+    assert text is None or found.text == text
+    assert quoted(found) == [SIGNED]
+
+
+def test_texts_of_a_json_value_may_have_markers() -> None:
+    found = Desk().submit([{"what": "signed [1]"}, {"what": "war [2]"}], [SIGNED, ENDED])
+    assert "Evidence" not in found.text
+    assert "| war [2] |" in found.text
+
+
+def test_documents_may_not_say() -> None:
+    assert not Desk().submit(None).found
+    own = Desk().submit("They name no signatory; they only say when it was signed. [1]", [SIGNED], found=False)
+    assert (own.found, own.text) == (False, "They name no signatory; they only say when it was signed. [1]")
+    assert quoted(own) == [SIGNED]
+
+
+@pytest.mark.parametrize(
+    ("submitted", "says"),
+    [
+        (("",), "empty"),
+        (("x" * 100_000,), "100,000 characters"),
+        (("x", 5), "evidence is a list"),
+        (("x", [5]), "evidence is a list"),
+        (("x", ["a"] * 500), "500 entries"),
+        (("x", [{"document": "nope", "quote": "a"}]), "no document in scope"),
+        (("x", [{"document": "doc-1", "start": "a"}]), "whole numbers"),
+        (("x", [{"document": "doc-1", "quote": 3}]), "quote of evidence 1"),
+        (("x", ["word " * 1_000]), "5,000 characters"),
+        ((3, [], 1), "computed is True"),
+        (("x", [], None, "no"), "found is True or False"),
+        ((3, [], None, False), "found=False"),
+        ((object(),), "JSON value"),
+    ],
+)
+def test_what_is_handed_in_wrongly_says_what_is_wanted(submitted: tuple[Any, ...], says: str) -> None:
+    with pytest.raises(ToolError, match=says):
+        Desk().submit(*submitted)
+
+
+def test_a_value_that_code_came_to_is_computed_and_one_that_it_states_is_not() -> None:
+    desk = Desk()
+    desk.cells.add("n = count('x')['total']\nsubmit(n, computed='matches')")
+    found = desk.submit(3, computed="matches")
+    assert (found.computed, found.how) == (True, "matches")
+    desk.cells.add("submit(3, computed='matches')")
+    stated = desk.submit(3, computed="matches")
+    assert (stated.computed, stated.how) == (False, "")
+    assert stated.remarks
+    assert stated.result is not None
+
+
+def test_nothing_is_computed_from_documents_that_nobody_opened() -> None:
+    desk = Desk(opened=False)
+    desk.cells.add("submit(6 * n, computed=True)")
+    assert not desk.submit(42, computed=True).computed
+
+
+def test_equal_words_elsewhere_stay_apart() -> None:
+    report = "\n".join(f"Machine {n}: failed the pressure test" for n in range(5))
+    words = "failed the pressure test"
+    places = [at for at in range(len(report)) if report.startswith(words, at)]
+    evidence = [{"document": "doc-1", "start": at, "end": at + len(words), "quote": words} for at in places]
+    found = Desk(report).submit("All five failed the pressure test.", evidence)
+    assert [each.span.start for each in found.cited] == places
+    for each in found.cited:
+        at = each.passage.text.index(words) + each.passage.start
+        assert at == each.span.start
+
+
+def test_a_long_handle_is_a_passage_without_a_quotation_and_one_that_is_too_long_is_refused() -> None:
+    record = "The cargo was salt. " * 60 + "Its master was Marta Lind."
+    (cited,) = Desk(record).submit("Its master was Marta Lind.", [{"document": "doc-1"}]).cited
+    assert (cited.quote, cited.passage.text) == ("", record)
+    with pytest.raises(ToolError, match='add the words that matter as "quote"'):
+        Desk("The cargo was salt. " * 1_000).submit("Salt.", [{"document": "doc-1"}])
+
+
+def test_every_quotation_of_a_long_document_is_found_however_it_is_typed() -> None:
+    book = "\n".join(f"Sentence number {n} stands on\nits own two lines." for n in range(35_000))
+    assert len(book) < 2_000_000
+    quotes = [f"Sentence number {n} stands on its own two lines." for n in range(1_000, 35_000, 3_000)]
+    found = Desk(book).submit("Each stands on its own.", [{"document": "doc-1", "quote": quote} for quote in quotes])
+    assert len({each.span for each in found.cited}) == len(quotes)
+
+
+def test_words_read_long_ago_are_found_without_saying_where() -> None:
+    book = "\n".join(f"Entry {n} of the log." for n in range(120_000))
+    desk = Desk(book, opened=False)
+    whole = desk.corpus.documents[0].handle
+    for span in (whole[:1_000], *(whole[100_000 + 100 * n : 100_050 + 100 * n] for n in range(300))):
+        desk.log.give(span, desk.corpus.text(span))
+    assert desk.submit("Entry 7 of the log.", ["Entry 7 of the log."]).cited[0].span.start < 1_000
+
+
+def test_looking_for_quotations_ends_with_the_run() -> None:
+    asked = iter([False, True])
+    desk = Desk("word " * 100_000, cancelled=lambda: next(asked))
+    with pytest.raises(RunCancelledError):
+        desk.submit("a word", ["“words” that stand nowhere"])
+
+
+def test_the_latest_draft_that_answers_is_kept() -> None:
+    made = Desk().made
+    assert made.draft("First.") == "kept"
+    assert made.draft(None) == "a better draft is kept already"
+    made.keep_part("When?", Submission("Of a part."))
+    assert made.draft("Second.") == "kept"
+    assert made.best is not None
+    assert made.best.text == "Second."

@@ -1,0 +1,57 @@
+"""Follow-ups become questions that stand alone, out of as much of the conversation as there is room for."""
+
+import json
+
+import pytest
+
+from rlm.conversation import condense
+from rlm.errors import LanguageModelOutputError, LanguageModelUnavailableError
+from rlm.llm.port import SubFailure
+from rlm.requests import Message
+from tests.fakes.scripted_calls import Reply, ScriptedCalls
+from tests.support.contexts import CAPABLE
+
+HISTORY = (Message("user", "Who kept the lighthouse?"), Message("assistant", "Ada Brandt kept it [1]."))
+
+
+def condensed(
+    reply: Reply, history: tuple[Message, ...] = HISTORY, context_tokens: int = 32_000
+) -> tuple[str, ScriptedCalls]:
+    calls = ScriptedCalls({"condense": reply})
+    profile = CAPABLE.within(context_tokens)
+    return condense("When did she light it?", history, calls, profile, "nonce"), calls
+
+
+def written(question: str) -> str:
+    return json.dumps({"question": question})
+
+
+def test_a_follow_up_is_rewritten_with_what_was_said_before() -> None:
+    found, calls = condensed(written("When did Ada Brandt light the lighthouse?"))
+    assert found == "When did Ada Brandt light the lighthouse?"
+    assert all(text in calls.calls[0].prompt for text in ("Ada Brandt kept it", "When did she light it?"))
+
+
+def test_without_a_conversation_the_model_is_not_asked() -> None:
+    found, calls = condensed(written("Other"), ())
+    assert (found, calls.calls) == ("When did she light it?", [])
+
+
+@pytest.mark.parametrize("reply", [written("  ?! "), SubFailure(LanguageModelOutputError.code, "Nonsense.")])
+def test_a_reply_of_no_use_leaves_the_question_as_it_is(reply: Reply) -> None:
+    assert condensed(reply)[0] == "When did she light it?"
+
+
+def test_a_model_that_is_away_is_the_callers_to_hear_of() -> None:
+    with pytest.raises(LanguageModelUnavailableError):
+        condensed(SubFailure(LanguageModelUnavailableError.code, "It is away."))
+
+
+def test_of_two_hundred_turns_the_last_ones_reach_the_model_within_its_window() -> None:
+    turns = tuple(Message("user" if n % 2 else "assistant", f"Turn {n}. " + "words " * 100) for n in range(400))
+    _, calls = condensed(written("When?"), turns, context_tokens=8_000)
+    prompt = calls.calls[0].prompt
+    assert "Turn 399." in prompt
+    assert "Turn 1." not in prompt
+    assert len(prompt) < 4 * 8_000
+    assert prompt.index("Turn 398.") < prompt.index("Turn 399."), "in the order in which it was said"

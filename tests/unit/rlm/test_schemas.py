@@ -1,0 +1,68 @@
+"""Every JSON schema that is sent, as servers take it: one is added to `SCHEMAS` with what makes it."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from rlm.checking.judging import verdict_schema
+from rlm.conversation import condensed_schema
+from rlm.llm.structured_output import response_format
+from rlm.operators.labels import Label, LabelSet
+from rlm.operators.tasks import Classify, Extract, Filter, TakeNotes
+from rlm.requests import StrategyName
+from rlm.rewriting import _FORMS, _call
+from rlm.routing import route_schema
+from rlm.tables.plan import PLAN_SCHEMA
+
+_RECORDS = ["one", "two"]
+_VALUES: dict[str, dict[str, object]] = {
+    "name": {"type": "string", "enum": ["a", "b"]},
+    "age": {"type": "integer"},
+    "tags": {"type": "array"},
+}
+
+
+SCHEMAS: dict[str, Mapping[str, object] | None] = {
+    "route": route_schema(list(StrategyName)),
+    "route, one choice": route_schema([StrategyName.DIRECT]),
+    "condense": condensed_schema(),
+    "judge": verdict_schema(),
+    "classify": Classify(LabelSet((Label("a"), Label("b")))).call(_RECORDS).schema,
+    "filter": Filter("Is it?").call(_RECORDS).schema,
+    "extract": Extract("Take it out.", _VALUES).call(_RECORDS).schema,
+    "notes": TakeNotes("Find it.", "notes").call(_RECORDS).schema,
+    "filter, nothing": Filter("Is it?").call([]).schema,
+    "plan": PLAN_SCHEMA,
+    **{f"rewrite, {how}": _call("What is it?", form).schema for how, form in _FORMS.items()},
+}
+
+
+def parts(schema: object) -> Iterator[Mapping[str, object]]:
+    """Each object in a schema."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from parts(each)
+    elif isinstance(schema, Mapping):
+        yield schema
+        for each in schema.values():
+            yield from parts(each)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_no_choice_is_one_among_nothing(name: str) -> None:
+    assert all(part["enum"] for part in parts(SCHEMAS[name]) if "enum" in part)
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_each_is_strict_so_that_openai_enforces_it(name: str) -> None:
+    schema = SCHEMAS[name]
+    assert schema is not None
+    assert response_format(schema)["json_schema"]["strict"]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_xgrammar_compiles_each_as_vllm_would(name: str) -> None:
+    xgrammar = pytest.importorskip("xgrammar")
+    assert str(xgrammar.Grammar.from_json_schema(json.dumps(SCHEMAS[name])))

@@ -1,0 +1,135 @@
+"""Documents made searchable together: they share what costs, and none of them shares another's fate."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ingest.documents import Document, Job, JobKind, VersionState
+from ingest.errors import DamagedDocumentError, LeaseLostError
+from ingest.parsing.types import ParsedDocument
+from retrieval.errors import IndexUnavailableError
+from tests.support.worker_fixture import PlainParser, WorkerFixture, no
+from workers.ingest_task import IngestTask
+from workers.job_runner import JobRunner
+from workers.worker_deps import Stopping
+
+
+class WatchedParser(PlainParser):
+    """Counts, and lets time pass: every document takes `seconds` of `now`."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.names: list[str] = []
+        self.now = 0.0
+        self._seconds = seconds
+
+    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        self.names.append(name)
+        self.now += self._seconds
+        return super().parse(path, media_type, name=name)
+
+
+def upload(worker: WorkerFixture, *texts: str) -> list[Document]:
+    return [worker.upload(text, f"{number}.md") for number, text in enumerate(texts)]
+
+
+def claim(worker: WorkerFixture) -> list[Job]:
+    return worker.jobs.claim(JobKind.INGEST, limit=32)
+
+
+def states(worker: WorkerFixture, documents: Sequence[Document]) -> list[VersionState]:
+    return [worker.state(document) for document in documents]
+
+
+def test_documents_of_one_claim_are_written_to_the_index_at_once(worker: WorkerFixture) -> None:
+    documents = upload(worker, *(f"# Note {n}\n\nThe tide is at {n}." for n in range(20)))
+    writes: list[str] = []
+    worker.index.fault = writes.append
+    assert worker.ingest.run_together(claim(worker), no) == []
+    assert writes == ["upsert"]
+    assert states(worker, documents) == [VersionState.SEARCHABLE] * 20
+    for document in documents:
+        version = worker.catalog.document("ann", document.id).version
+        assert worker.index.count("ann", version.id) == version.chunks == 1
+
+
+def test_a_damaged_document_is_told_from_those_it_was_claimed_with(worker: WorkerFixture) -> None:
+    documents = upload(worker, "# One\n\nWords.", "damaged goods", "# Three\n\nWords.")
+    (spoiled,) = worker.ingest.run_together(claim(worker), no)
+    assert (spoiled.job.document_id, type(spoiled.error)) == (documents[1].id, DamagedDocumentError)
+    assert states(worker, documents)[::2] == [VersionState.SEARCHABLE] * 2
+
+
+@pytest.mark.parametrize("moment", ["upsert", "parse"])
+def test_a_document_deleted_under_the_worker_leaves_nothing_and_the_others_go_on(
+    worker: WorkerFixture, moment: str
+) -> None:
+    documents = upload(worker, *(f"# Note {n}\n\nThe tide is at {n}." for n in range(4)))
+
+    def delete(method: str) -> None:
+        if method == moment:
+            worker.index.fault = no_fault
+            worker.deleter.delete("ann", documents[2].id)
+
+    class DeletingParser(PlainParser):
+        def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+            if name == "3.md":
+                delete("parse")
+            return super().parse(path, media_type, name=name)
+
+    worker.index.fault = delete
+    (spoiled,) = IngestTask(worker.deps, DeletingParser()).run_together(claim(worker), no)
+    assert (spoiled.job.document_id, type(spoiled.error)) == (documents[2].id, LeaseLostError)
+    assert {chunk.document_id for chunk in worker.index.kept.values()} == {
+        document.id for number, document in enumerate(documents) if number != 2
+    }
+    with pytest.raises(KeyError):
+        worker.texts.map(spoiled.job.version_id)
+
+
+def test_what_there_was_no_time_for_goes_back_into_the_queue_and_costs_no_attempt(worker: WorkerFixture) -> None:
+    documents = upload(worker, *(f"# Note {n}\n\nThe tide is at {n}." for n in range(5)))
+    parser = WatchedParser(seconds=1.5)
+    task = IngestTask(worker.deps, parser, clock=lambda: parser.now)
+    spoiled = task.run_together(claim(worker), no)
+    assert len(parser.names) == 2
+    assert [type(each.error) for each in spoiled] == [Stopping] * 3
+    runner = JobRunner(worker.jobs, task, stopping=no)
+    worker.jobs.recover(all_running=True)
+    while runner.once(JobKind.INGEST):
+        pass
+    assert states(worker, documents) == [VersionState.SEARCHABLE] * 5
+    assert sorted(parser.names) == [f"{n}.md" for n in range(5)]
+
+
+def test_files_that_grow_a_thousandfold_are_not_held_in_memory_together(worker: WorkerFixture) -> None:
+    upload(worker, "grow", "grow more", "small")
+
+    class GrowingParser(PlainParser):
+        def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+            return ParsedDocument("word " * 900_000, (), None, "plain")
+
+    spoiled = IngestTask(worker.deps, GrowingParser()).run_together(claim(worker), no)
+    assert [type(each.error) for each in spoiled] == [Stopping] * 2
+
+
+def test_an_index_that_is_away_is_asked_once_for_all_and_none_of_them_fails(worker: WorkerFixture) -> None:
+    documents = upload(worker, *(f"# Note {n}\n\nThe tide is at {n}." for n in range(6)))
+    parser = WatchedParser()
+
+    def away(method: str) -> None:
+        if method == "upsert":
+            raise IndexUnavailableError("away")
+
+    worker.index.fault = away
+    runner = JobRunner(worker.jobs, IngestTask(worker.deps, parser), stopping=no)
+    assert runner.once(JobKind.INGEST) == 6
+    assert len(parser.names) == 6
+    assert worker.jobs.unfinished() == {JobKind.INGEST: 6}
+    worker.index.fault = no_fault
+    worker.work_off()
+    assert states(worker, documents) == [VersionState.READY] * 6
+
+
+def no_fault(_: str) -> None:
+    return None

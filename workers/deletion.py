@@ -1,0 +1,74 @@
+"""Removal of versions from the index and the blobs: at once when a document is deleted, otherwise by a queued job."""
+
+import structlog
+
+from ingest.blobs import Blobs
+from ingest.catalog.catalog import Catalog
+from ingest.documents import Deletion, Job, Version, VersionState
+from ingest.errors import LeadlineError
+from ingest.faultpoints import reach
+from ingest.tables import RecordTables
+from ingest.texts import Texts
+from retrieval.generations import Generations
+from workers.worker_deps import WorkerDeps
+
+log = structlog.get_logger(__name__)
+
+
+class Deleter:
+    """Removes versions from every store that has content of them."""
+
+    def __init__(self, catalog: Catalog, generations: Generations, texts: Texts, blobs: Blobs) -> None:
+        self._catalog = catalog
+        self._generations = generations
+        self._texts = texts
+        self._blobs = blobs
+        self._tables = RecordTables(blobs)
+
+    def remove(self, version: Version) -> tuple[int, int]:
+        """Remove a version unless it is in use; returns the chunks removed from the index and the bytes freed.
+
+        It is removed from all generations of the index. The original of a failed version stays, to be looked at, until
+        its document is replaced or deleted. Removing again removes nothing.
+        """
+        removable = self._catalog.removable(version.id)
+        if removable is None:
+            return 0, 0
+        chunks = self._generations.delete_version(removable.tenant_id, removable.id)
+        reach("delete.points_removed")
+        size = self._texts.delete(removable.id) + self._tables.delete(removable.id)
+        if removable.state is not VersionState.FAILED:
+            size += self._blobs.delete(removable.blob_key)
+        return chunks, size
+
+    def delete(self, tenant_id: str, document_id: str) -> Deletion:
+        """Delete a document and remove its content as far as possible now; the receipt says what was removed.
+
+        Searches find nothing of it from the first commit on. Content that cannot be removed now, because the index is
+        away or a worker is still writing it, is removed by the queued collection. Raises `DocumentNotFoundError`.
+        """
+        deleted = self._catalog.delete(tenant_id, document_id)
+        reach("delete.committed")
+        for version in deleted.leaving:
+            try:
+                chunks, size = self.remove(version)
+            except LeadlineError as error:
+                log.warning("left to be collected", version=version.id, error=repr(error))
+                continue
+            complete = version.id not in deleted.worked_on
+            self._catalog.record_removal(version, chunks=chunks, size=size, complete=complete)
+        return self._catalog.deletion(tenant_id, document_id)
+
+
+class CollectTask:
+    """Removes what a withdrawn or failed version left in the index and the blobs."""
+
+    def __init__(self, deps: WorkerDeps) -> None:
+        self._deps = deps
+        self._deleter = Deleter(deps.catalog, deps.generations, deps.texts, deps.blobs)
+
+    def run(self, job: Job) -> None:
+        """Remove the version of a job. Raises `LeaseLostError`."""
+        self._deps.jobs.check(job)
+        chunks, size = self._deleter.remove(self._deps.catalog.version(job.version_id))
+        self._deps.jobs.finish_collect(job, chunks=chunks, size=size)

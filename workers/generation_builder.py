@@ -1,0 +1,116 @@
+"""A generation of the index is built beside the active one, until it is complete.
+
+Any number of builders may work at once, in the service, in commands and on other machines: each claims other versions.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+
+from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.jobs import Jobs
+from ingest.documents import JobKind, VersionState
+from ingest.generations import GenerationState
+from retrieval.generations import Generations
+from workers.job_runner import JobRunner
+from workers.reembed_task import ReembedTask
+from workers.worker_deps import WorkerDeps
+
+log = structlog.get_logger(__name__)
+
+
+class GenerationBuilder:
+    """One worker on the generation that is being built, whichever it is."""
+
+    def __init__(self, records: GenerationRecords, jobs: Jobs, generations: Generations, runner: JobRunner) -> None:
+        self._records = records
+        self._jobs = jobs
+        self._generations = generations
+        self._runner = runner
+        self._recounted: int | None = None
+
+    def once(self) -> bool:
+        """Put some versions into the generation; false when there is none, or nothing to put into it now."""
+        beside = self._records.beside()
+        if beside is None or beside.state is not GenerationState.BUILDING:
+            self._recounted = None
+            self._generations.tidy()
+            return False
+        if self._recounted != beside.id:
+            lost = recount(self._records, self._generations, beside.id)
+            if lost:
+                log.warning("the generation being built has lost versions", generation=beside.id, versions=lost)
+            self._recounted = beside.id
+        if self._runner.once(JobKind.REEMBED):
+            return True
+        return bool(self._records.queue_missing() or self._jobs.recover(all_running=False))
+
+    def keep_leases(self) -> None:
+        """Extend the leases of the jobs in progress."""
+        self._runner.keep_leases()
+
+    def run(self, stopping: Callable[[], bool], pause: Callable[[], None]) -> None:
+        """Work until the generation has all but failed versions; `pause` waits a moment while others hold the rest."""
+        with self._keeping_leases():
+            while not stopping():
+                if self.once():
+                    continue
+                progress = self._records.progress()
+                if progress.versions_done + progress.failed >= progress.versions:
+                    return
+                pause()
+
+    @contextmanager
+    def _keeping_leases(self) -> Iterator[None]:
+        closing = threading.Event()
+
+        def beat() -> None:
+            while not closing.wait(self._jobs.lease_seconds / 3):
+                try:
+                    self.keep_leases()
+                # The database may be away for a moment; the next beat may get through before the lease runs out.
+                except Exception as error:  # noqa: BLE001 - a heartbeat must not end for any reason
+                    log.warning("leases were not extended", error=repr(error))
+
+        thread = threading.Thread(target=beat, name="leases", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            closing.set()
+            thread.join()
+
+
+def open_builder(
+    records: GenerationRecords,
+    deps: WorkerDeps,
+    stopping: Callable[[], bool],
+    slice_over: Callable[[], bool] = lambda: False,
+) -> tuple[GenerationBuilder, ReembedTask]:
+    """Make a builder, and the task that tells how far it is in a long document; see `JobRunner` for the callables."""
+    task = ReembedTask(deps)
+    runner = JobRunner(deps.jobs, reembed=task, stopping=stopping, slice_over=slice_over)
+    return GenerationBuilder(records, deps.jobs, deps.generations, runner), task
+
+
+def recount(records: GenerationRecords, generations: Generations, generation_id: int) -> int:
+    """Queue versions again that the generation being built lacks though they count as done; returns how many.
+
+    The catalog's commits are fsynced one by one and the index's are not, so a power cut can leave the index behind; and
+    a previous generation may have lost data since it was left.
+    """
+    with generations.indexes() as indexes:
+        index = indexes[generation_id]
+        present = index.versions()
+        lost = [
+            version.id
+            for version in records.done()
+            if present.get((version.tenant_id, version.id), 0) != (version.chunks or 0)
+            or (
+                version.state is not VersionState.FAILED
+                and index.count(version.tenant_id, version.id, embedded_only=True) != (version.chunks or 0)
+            )
+        ]
+    return records.requeue(lost) if lost else 0

@@ -1,0 +1,120 @@
+"""Switches between generations of the index: which steps are allowed, and what is completed before them.
+
+Each step may be repeated, also by another process after this one was killed in the middle of it.
+"""
+
+from collections.abc import Callable
+
+from ingest.catalog.generations import GenerationRecords, incomplete
+from ingest.errors import GenerationStateError
+from ingest.generations import BuildProgress, Generation, GenerationState
+from retrieval.encoders import EncoderChoice
+
+# Documents that arrive while the generation is completed are added too, in up to this many rounds, each shorter.
+_ROUNDS = 20
+# A switch adds what came in since the generation was complete; it refuses to begin if more than this share is missing.
+_CAUGHT_UP_SHARE = 0.05
+
+
+class GenerationSwitcher:
+    """Builds, switches and rolls back; `complete` adds all but failed versions to the generation being built."""
+
+    def __init__(self, records: GenerationRecords, complete: Callable[[], None]) -> None:
+        self._records = records
+        self._complete = complete
+
+    def reembed(self, choice: EncoderChoice | None, sparse: str) -> Generation:
+        """Build a generation with an encoder, or continue the one that is being built, without switching to it.
+
+        Raises `GenerationStateError` when there is no need, or another generation is in the way.
+        """
+        beside = self._records.beside()
+        if choice is None:
+            if beside is None or beside.state is not GenerationState.BUILDING:
+                raise GenerationStateError(
+                    "No generation is being built.",
+                    hint="Say with which encoder to build one: `leadline index reembed --encoder NAME`; "
+                    "`leadline index show` names them.",
+                )
+            generation = beside
+        else:
+            generation = self._begin(choice, sparse)
+        self._finish(generation)
+        return generation
+
+    def rebuild(self, choice: EncoderChoice, sparse: str) -> Generation:
+        """Build the whole index anew, from the catalog and the blobs, and switch to it."""
+        generation = self._records.begin(choice.fingerprint, sparse, choice.dimension)
+        return self._finish_and_activate(generation)
+
+    def switch(self) -> Generation:
+        """Switch to the newer generation. Raises `GenerationStateError` while much of it is missing."""
+        active, beside = self._records.active(), self._records.beside()
+        if beside is None:
+            raise GenerationStateError(
+                f"There is no generation beside {active.id}, which is active.",
+                hint="`leadline index reembed --encoder NAME` builds one.",
+            )
+        if beside.id < active.id:
+            return active
+        beside = self._records.revive(beside.id)
+        self._records.queue_missing()
+        progress = self._records.progress()
+        if progress.chunks - progress.chunks_done > _CAUGHT_UP_SHARE * progress.chunks:
+            raise incomplete(beside, progress)
+        return self._finish_and_activate(beside)
+
+    def rollback(self) -> Generation:
+        """Switch back to the previous generation, once it has what came since."""
+        active, beside = self._records.active(), self._records.beside()
+        if beside is None:
+            raise GenerationStateError(
+                f"There is no generation before {active.id} to go back to.", hint="`leadline index show` lists them."
+            )
+        if beside.id > active.id:
+            if beside.state is GenerationState.PREVIOUS:
+                return active
+            raise GenerationStateError(
+                f"Generation {beside.id} is being built, and there is none before {active.id}.",
+                hint="`leadline index discard --unfinished` gives it up.",
+            )
+        return self._finish_and_activate(self._records.revive(beside.id))
+
+    def _begin(self, choice: EncoderChoice, sparse: str) -> Generation:
+        active, beside = self._records.active(), self._records.beside()
+        if (active.encoder, active.sparse) == (choice.fingerprint, sparse):
+            raise GenerationStateError(
+                f"Generation {active.id}, which is active, was made with {choice.name} already.",
+                hint="`leadline index rebuild` makes the whole index again with the same encoder.",
+            )
+        if beside is not None and beside.id > active.id and beside.encoder == choice.fingerprint:
+            return self._records.revive(beside.id)
+        return self._records.begin(choice.fingerprint, sparse, choice.dimension)
+
+    def _finish_and_activate(self, generation: Generation) -> Generation:
+        for _ in range(_ROUNDS - 1):
+            self._finish(generation)
+            try:
+                return self._records.activate(generation.id)
+            except GenerationStateError:
+                if self._records.progress().failed:
+                    raise
+        self._finish(generation)
+        return self._records.activate(generation.id)
+
+    def _finish(self, generation: Generation) -> None:
+        """Complete a generation. Raises `GenerationStateError` when versions cannot be put into it."""
+        self._records.queue_missing()
+        self._complete()
+        progress = self._records.progress()
+        if progress.failed:
+            raise _failed(generation, progress, self._records)
+
+
+def _failed(generation: Generation, progress: BuildProgress, records: GenerationRecords) -> GenerationStateError:
+    reasons = "; ".join(f"{document}: {failure.detail}" for document, failure in records.failures()[:3])
+    return GenerationStateError(
+        f"{progress.failed} of {progress.versions:,} documents could not be put into generation {generation.id}: "
+        f"{reasons}",
+        hint="Mend what is named, or delete those documents; `leadline index reembed` tries them again.",
+    )

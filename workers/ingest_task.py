@@ -1,0 +1,216 @@
+"""The first stage of ingest: versions are parsed, normalized, chunked and indexed; from then on BM25 finds them.
+
+Small documents that were claimed together share costs that do not grow with size: a wait for the disk, a commit, a
+write to the index. A long document takes the same steps alone.
+
+Every stage may be done twice: it writes first and commits under the job's fence afterwards. When the commit finds the
+lease lost because the document was deleted, what was written is removed again.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ingest.chunking import Chunk, chunk_text
+from ingest.documents import Document, IngestReport, Job, Version, VersionState
+from ingest.errors import DocumentNotFoundError, LeaseLostError
+from ingest.faultpoints import reach
+from ingest.parsing.types import ParsedDocument, Parser
+from ingest.tables import named_tables
+from ingest.texts import VersionText
+from retrieval.index import IndexedChunk, IndexWriter
+from workers.vectors import indexed_chunks, with_context
+from workers.worker_deps import Stopping, WorkerDeps
+
+# Limits of a claim: bytes of all files together, and documents.
+TOGETHER_BYTES = 256 * 1024
+TOGETHER_DOCUMENTS = 32
+# When parsing has taken this long, or has given this much text, the remaining documents go back into the queue: so a
+# file that is slow or grows a thousandfold delays the documents parsed before it once, and those behind it not at all.
+_TOGETHER_SECONDS = 2.0
+_TOGETHER_CHARACTERS = 4_000_000
+_INDEX_BATCH = 512
+_MARKDOWN = frozenset({"text/markdown", "text/html"})  # HTML is parsed to Markdown
+
+
+@dataclass(frozen=True)
+class JobFailure:
+    """A job that failed, or was lost or stopped, among jobs that were claimed together, with its error."""
+
+    job: Job
+    error: Exception
+
+
+@dataclass(frozen=True)
+class _ParsedVersion:
+    """A parsed version on its way into the index."""
+
+    job: Job
+    document: Document
+    version: Version
+    parsed: ParsedDocument
+    chunks: tuple[Chunk, ...]
+
+    @property
+    def report(self) -> IngestReport:
+        parsed = self.parsed
+        return IngestReport(self.job, parsed.title, len(parsed.pages) or None, len(parsed.text), len(self.chunks))
+
+    @property
+    def stored_text(self) -> VersionText:
+        return VersionText(self.version.id, self.parsed.text, self.parsed.title, self.parsed.pages, self.chunks)
+
+    def points(self) -> Iterator["_Point"]:
+        version = replace(self.version, title=self.parsed.title)
+        indexed = indexed_chunks(self.document, version, self.parsed.text, self.chunks)
+        for chunk, point in zip(self.chunks, indexed, strict=True):
+            yield _Point(self, chunk, point)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A chunk with its record for the index."""
+
+    owner: _ParsedVersion
+    chunk: Chunk
+    indexed: IndexedChunk
+
+    @property
+    def text(self) -> str:
+        """The text that BM25 indexes."""
+        title, text = self.owner.parsed.title or self.owner.version.name, self.owner.parsed.text
+        return with_context(title, self.chunk, text[self.chunk.start : self.chunk.end])
+
+
+class IngestTask:
+    """Makes versions searchable: stores text, chunk map and record tables, writes every chunk to the index, and commits that."""
+
+    def __init__(
+        self,
+        deps: WorkerDeps,
+        parser: Parser,
+        *,
+        batch_chunks: int = _INDEX_BATCH,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._deps = deps
+        self._parser = parser
+        self._batch_chunks = batch_chunks
+        self._clock = clock
+
+    def run(self, job: Job, stopping: Callable[[], bool]) -> None:
+        """Run one job. Raises the `ParseError`s, `LeaseLostError` and `Stopping`."""
+        for failure in self.run_together([job], stopping):
+            raise failure.error
+
+    def run_together(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> list[JobFailure]:
+        """Run jobs that were claimed together and return the failures; one failure does not stop the other jobs.
+
+        Jobs whose turn did not come fail with `Stopping`. Raises errors that concern all of them, such as an index that
+        is away; then nothing is committed.
+        """
+        with self._deps.generations.of(jobs[0].generation) as made:
+            try:
+                failures = self._make_searchable(jobs, made.index, stopping)
+            except Exception as error:
+                undone = [self._undo_if_withdrawn(JobFailure(job, error), made.index) for job in jobs]
+                if len(jobs) == 1:
+                    raise undone[0].error from error
+                raise
+            return [self._undo_if_withdrawn(failure, made.index) for failure in failures]
+
+    def _make_searchable(
+        self, jobs: Sequence[Job], index: IndexWriter, stopping: Callable[[], bool]
+    ) -> list[JobFailure]:
+        deps = self._deps
+        lost = deps.jobs.progress_together(VersionState.PARSING, {job: {} for job in jobs})
+        parsed, failures = self._parse_each([job for job in jobs if job not in lost], stopping)
+        if parsed:
+            deps.texts.save_all([version.stored_text for version in parsed])
+            for version in parsed:
+                deps.tables.save(version.version.id, named_tables(version.parsed.tables, version.version.name))
+            reach("ingest.text_saved")
+            counts = {version.job: _counts(version.report) for version in parsed}
+            lost += deps.jobs.progress_together(VersionState.INDEXING, counts)
+            parsed = [version for version in parsed if version.job not in lost]
+        if parsed:
+            lost += self._index(parsed, index, stopping)
+            reach("ingest.indexed")
+            parsed = [version for version in parsed if version.job not in lost]
+        if parsed:
+            lost += deps.jobs.finish_ingest([version.report for version in parsed])
+            reach("ingest.committed")
+        return failures + [JobFailure(job, LeaseLostError(f"Job {job.id} is no longer held.")) for job in lost]
+
+    def _parse_each(
+        self, jobs: Sequence[Job], stopping: Callable[[], bool]
+    ) -> tuple[list[_ParsedVersion], list[JobFailure]]:
+        deps = self._deps
+        documents = deps.catalog.live([job.document_id for job in jobs])
+        versions = deps.catalog.versions([job.version_id for job in jobs])  # may be older than the documents' latest
+        parsed: list[_ParsedVersion] = []
+        failures: list[JobFailure] = []
+        begun = self._clock()
+        for number, job in enumerate(jobs):
+            if number and (stopping() or self._has_enough(parsed, begun)):
+                failures += [JobFailure(left, Stopping()) for left in jobs[number:]]
+                break
+            try:
+                if job.document_id not in documents or job.version_id not in versions:
+                    raise DocumentNotFoundError(f"There is no document {job.document_id!r}.")
+                document, version = documents[job.document_id], versions[job.version_id]
+                parsed.append(self._parse(job, document, version, alone=len(jobs) == 1))
+            # One document's error must not stop the others.
+            except Exception as error:  # noqa: BLE001 - `workers.errors` decides what it means for the job
+                failures.append(JobFailure(job, error))
+        return parsed, failures
+
+    def _has_enough(self, parsed: Sequence[_ParsedVersion], begun: float) -> bool:
+        characters = sum(len(version.parsed.text) for version in parsed)
+        return self._clock() - begun > _TOGETHER_SECONDS or characters > _TOGETHER_CHARACTERS
+
+    def _parse(self, job: Job, document: Document, version: Version, *, alone: bool) -> _ParsedVersion:
+        deps = self._deps
+        parsed = self._parser.parse(deps.path_of(version.blob_key), version.media_type, name=version.name)
+        reach("ingest.parsed")
+        if alone:  # small documents pass this stage too fast for anyone to see
+            characters = len(parsed.text)
+            deps.jobs.progress(job, VersionState.CHUNKING, pages=len(parsed.pages) or None, characters=characters)
+        chunks = chunk_text(parsed.text, markdown=version.media_type in _MARKDOWN, pages=parsed.pages)
+        return _ParsedVersion(job, document, version, parsed, tuple(chunks))
+
+    def _index(self, parsed: Sequence[_ParsedVersion], index: IndexWriter, stopping: Callable[[], bool]) -> list[Job]:
+        """Write every chunk; returns the jobs that were lost meanwhile, for which writing stops."""
+        deps = self._deps
+        lost: set[Job] = set()
+        points = [point for version in parsed for point in version.points()]
+        for at in range(0, len(points), self._batch_chunks):
+            if stopping():
+                raise Stopping
+            some = points[at : at + self._batch_chunks]
+            sparse = [deps.sparse.document(point.text) for point in some]
+            writing = {point.owner.job for point in some}
+            # Checked before each write, so that the collection of a withdrawn version finds everything written for it.
+            held = deps.jobs.held(list(writing))
+            lost |= {job for job in writing if job.id not in held}
+            reach("ingest.writing")
+            ours = [(p.indexed, vector) for p, vector in zip(some, sparse, strict=True) if p.owner.job not in lost]
+            if ours:
+                index.upsert([point for point, _ in ours], [vector for _, vector in ours])
+            reach("ingest.half_indexed")
+        return list(lost)
+
+    def _undo_if_withdrawn(self, failure: JobFailure, index: IndexWriter) -> JobFailure:
+        """Remove what was written for a withdrawn version; a lost job's failure becomes a `LeaseLostError`."""
+        job = failure.job
+        if self._deps.catalog.removable(job.version_id) is not None:
+            index.delete_version(job.tenant_id, job.version_id)
+            self._deps.texts.delete(job.version_id)
+            self._deps.tables.delete(job.version_id)
+        if self._deps.jobs.held([job]):
+            return failure
+        return JobFailure(job, LeaseLostError(f"Job {job.id} is no longer held."))
+
+
+def _counts(report: IngestReport) -> dict[str, int | None]:
+    return {"pages": report.pages, "characters": report.characters, "chunks": report.chunks}

@@ -1,0 +1,173 @@
+"""Jobs are claimed and run to an end: done, failed, queued again, or lost. Threads and Celery workers use it alike."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import structlog
+
+from ingest.catalog.jobs import Jobs
+from ingest.documents import Job, JobKind
+from ingest.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
+from ingest.faultpoints import reach
+from workers.deletion import CollectTask
+from workers.embed_task import EmbedTask
+from workers.errors import Outcome, failure, outcome
+from workers.ingest_task import TOGETHER_BYTES, TOGETHER_DOCUMENTS, IngestTask
+from workers.reembed_task import ReembedTask
+from workers.run_task import RunTask
+from workers.worker_deps import Stopping
+
+# Small documents are made searchable together and embedded together, and collections are short.
+_CLAIM_LIMITS = {
+    JobKind.INGEST: TOGETHER_DOCUMENTS,
+    JobKind.EMBED: 64,
+    JobKind.COLLECT: 16,
+    JobKind.REEMBED: 16,
+    JobKind.RUN: 1,
+}
+_CLAIM_BYTES = {JobKind.INGEST: TOGETHER_BYTES}
+_BETWEEN_TRIES_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+class JobRunner:
+    """Claims jobs for one worker and runs its tasks on them; whatever a task raises ends in the job's row.
+
+    It may be asked only for kinds that it was given a task for. When `stopping` returns true, because the process ends,
+    tasks hand back their jobs at the next good moment. When `slice_over` returns true, so that others get a turn, only
+    embedding tasks hand back, since they lose nothing by it. Another thread must call `keep_leases` well within each
+    lease.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        ingest: IngestTask | None = None,
+        embed: EmbedTask | None = None,
+        collect: CollectTask | None = None,
+        reembed: ReembedTask | None = None,
+        *,
+        stopping: Callable[[], bool],
+        slice_over: Callable[[], bool] = lambda: False,
+        answer: RunTask | None = None,
+    ) -> None:
+        self._jobs = jobs
+        self._ingest = ingest
+        self._together = {JobKind.EMBED: embed, JobKind.REEMBED: reembed}
+        self._collect = collect
+        self._answer = answer
+        self._stopping = stopping
+        self._pausing = lambda: stopping() or slice_over()
+        self._held: dict[int, Job] = {}
+        self._lock = threading.Lock()
+
+    def once(self, kind: JobKind) -> int:
+        """Claim the next waiting jobs of a kind and run them; returns how many. Without an `answer` task, no runs."""
+        if kind is JobKind.RUN and self._answer is None:
+            return 0
+        claimed = self._jobs.claim(kind, limit=_CLAIM_LIMITS[kind], total_bytes=_CLAIM_BYTES.get(kind))
+        if not claimed:
+            return 0
+        with self._lock:
+            self._held.update({job.id: job for job in claimed})
+        try:
+            reach(f"{kind}.claimed")
+            if kind in self._together or kind is JobKind.INGEST:
+                self._run_and_settle(claimed, partial(self._run_together, claimed))
+            else:
+                for job in claimed:
+                    self._run_and_settle([job], partial(self._run_one, job))
+        finally:
+            with self._lock:
+                for job in claimed:
+                    self._held.pop(job.id, None)
+        return len(claimed)
+
+    def keep_leases(self) -> None:
+        """Extend the lease of every job that is running."""
+        with self._lock:
+            held = list(self._held.values())
+        if held:
+            self._jobs.extend_all(held)
+
+    def _run_one(self, job: Job) -> None:
+        if job.kind is JobKind.RUN and self._answer is not None:
+            self._answer.run(job, self._stopping)
+        else:
+            assert self._collect is not None
+            self._collect.run(job)
+
+    def _run_together(self, held: Sequence[Job]) -> None:
+        if held[0].kind is JobKind.INGEST:
+            assert self._ingest is not None
+            for failed in self._ingest.run_together(held, self._stopping):
+                self._run_and_settle([failed.job], partial(_raise, failed.error))
+            return
+        task = self._together[held[0].kind]
+        assert task is not None
+        task.run(held, self._pausing)
+
+    def _run_and_settle(self, held: Sequence[Job], work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Stopping:
+            self._each(held, self._jobs.hand_back)
+        # The last boundary of a worker: whatever a task raises must end in the job's row, and not end the worker.
+        except Exception as error:
+            log.warning("job failed", jobs=[job.id for job in held], error=repr(error), exc_info=_is_defect(error))
+            self._settle_failed(held, error)
+
+    def _settle_failed(self, held: Sequence[Job], error: Exception) -> None:
+        if self._stopping():  # the shutdown may have caused the failure
+            self._each(held, self._jobs.hand_back)
+        elif outcome(error) is Outcome.WAIT:  # no document is at fault
+            self._each(held, partial(self._try_again_or_fail, error))
+        elif len(held) > 1:  # one bad document must not fail its batch
+            for job in held:
+                self._run_and_settle([job], partial(self._run_together, [job]))
+        elif outcome(error) is not Outcome.ABANDON:
+            self._each(held, partial(self._try_again_or_fail, error))
+
+    def _try_again_or_fail(self, error: Exception, job: Job) -> None:
+        reason = failure(error, job.kind)
+        if outcome(error) is Outcome.WAIT:
+            self._jobs.postpone(job, reason)
+        elif outcome(error) is Outcome.FAIL or not self._jobs.retry(job, reason):
+            self._jobs.fail(job, reason)
+
+    def _each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:
+        """Settle each job. If the catalog refuses, the job is queued again when its lease has run out."""
+        until = time.monotonic() + self._jobs.lease_seconds
+        for job in held:
+            try:
+                self._settle(job, settle, until)
+            except LeaseLostError:
+                log.info("job was taken over", job=job.id)
+            except LeadlineError as error:
+                log.warning("job was not settled", job=job.id, error=repr(error))
+
+    def _settle(self, job: Job, settle: Callable[[Job], object], until: float) -> None:
+        """Settle one job, trying again for as long as the leases may last while the catalog is away or full.
+
+        Without that, an attempt that should not count would be counted when the lease runs out.
+        """
+        pause_seconds = min(_BETWEEN_TRIES_SECONDS, self._jobs.lease_seconds / 3)
+        while True:
+            try:
+                settle(job)
+                return
+            except (CatalogUnavailableError, StorageFullError):
+                if self._stopping() or time.monotonic() > until:
+                    raise
+            time.sleep(pause_seconds)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _is_defect(error: Exception) -> bool:
+    return not isinstance(error, LeadlineError)

@@ -1,0 +1,144 @@
+"""Versions are put into the generation of the index that is being built, from their stored texts and chunk maps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ingest.documents import Job, JobKind, Version, VersionState
+from ingest.errors import IncompleteVersionError, TextLostError
+from ingest.faultpoints import reach
+from ingest.texts import TextMap
+from retrieval.generations import OpenGeneration
+from retrieval.index import IndexedChunk
+from workers.vectors import Portion, VectorWriter, chunk_texts, indexed_chunks
+from workers.worker_deps import Stopping, WorkerDeps
+
+_INDEX_BATCH = 512
+_EMBED_BATCH = 256
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A version whose chunks are all in the generation; `embedded` of them certainly have their vectors."""
+
+    job: Job
+    version: Version
+    map: TextMap
+    embedded: int
+
+    @property
+    def left(self) -> int:
+        return len(self.map.chunks) - self.embedded
+
+
+class ReembedTask:
+    """Writes versions' chunks and vectors to the generation being built, continuing from what is there already.
+
+    It commits under the job's fence, as every task does. A version that is withdrawn meanwhile leaves nothing behind.
+    """
+
+    def __init__(self, deps: WorkerDeps, *, batch_chunks: int = _EMBED_BATCH) -> None:
+        self._deps = deps
+        self._batch_chunks = batch_chunks
+        self.uncommitted_chunks = 0
+
+    def run(self, jobs: Sequence[Job], stopping: Callable[[], bool]) -> None:
+        """Run jobs that were claimed together; small versions share batches."""
+        with self._deps.generations.of(jobs[0].generation) as made:
+            try:
+                self._put(jobs, made, stopping)
+            except Exception:
+                if len(jobs) == 1:
+                    self._undo_if_withdrawn(jobs[0], made)
+                    self._deps.jobs.check(jobs[0])
+                raise
+            finally:
+                self.uncommitted_chunks = 0
+
+    def _put(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:
+        waiting: list[_Begun] = []
+        for job in jobs:
+            begun = self._begin(job, made, stopping)
+            if begun.left > self._batch_chunks // 2:
+                self._embed_long(begun, made, stopping)
+                self._finish(begun, made)
+                continue
+            waiting.append(begun)
+            if sum(each.left for each in waiting) >= self._batch_chunks:
+                self._embed_together(waiting, made)
+                waiting = []
+        self._embed_together(waiting, made)
+
+    def _begin(self, job: Job, made: OpenGeneration, stopping: Callable[[], bool]) -> _Begun:
+        """Write the missing chunks of a version. Raises `TextLostError` when the blobs have no text of the version."""
+        deps = self._deps
+        deps.jobs.check(job)
+        document = deps.catalog.document(job.tenant_id, job.document_id)
+        version = deps.catalog.version(job.version_id)
+        try:
+            entry = deps.texts.map(version.id)
+            text = deps.texts.read(version.id)
+        except KeyError as error:
+            raise TextLostError(f"The text of document {document.id} is not in the blobs any more.") from error
+        present = made.index.count(version.tenant_id, version.id)
+        if present > len(entry.chunks):  # from another chunk map, and so of no use
+            made.index.delete_version(version.tenant_id, version.id)
+            present = 0
+        if present < len(entry.chunks):
+            indexed = list(indexed_chunks(document, version, text, entry.chunks))
+            self._write_chunks(job, version, entry, indexed, made, stopping)
+        if version.state is VersionState.FAILED:  # only its words can be found; it has no vectors in any generation
+            return _Begun(job, version, entry, len(entry.chunks))
+        embedded = made.index.count(version.tenant_id, version.id, embedded_only=True)
+        if embedded < len(entry.chunks):  # batches were written in order; the last may be incomplete
+            embedded -= embedded % self._batch_chunks
+        return _Begun(job, version, entry, embedded)
+
+    def _write_chunks(
+        self,
+        job: Job,
+        version: Version,
+        entry: TextMap,
+        indexed: Sequence[IndexedChunk],
+        made: OpenGeneration,
+        stopping: Callable[[], bool],
+    ) -> None:
+        deps = self._deps
+        for at in range(0, len(indexed), _INDEX_BATCH):
+            if stopping():
+                raise Stopping
+            some = entry.chunks[at : at + _INDEX_BATCH]
+            sparse = [deps.sparse.document(text) for _, text in chunk_texts(deps.texts, version, some)]
+            deps.jobs.check(job)  # so that the collection of a withdrawn version finds everything written for it
+            reach("reembed.writing")
+            made.index.upsert(indexed[at : at + _INDEX_BATCH], sparse)
+            reach("reembed.half_indexed")
+
+    def _embed_long(self, begun: _Begun, made: OpenGeneration, stopping: Callable[[], bool]) -> None:
+        writer = VectorWriter(self._deps.texts, self._deps.catalog, made, JobKind.REEMBED)
+        self.uncommitted_chunks = begun.embedded
+        for at in range(begun.embedded, len(begun.map.chunks), self._batch_chunks):
+            if stopping():
+                raise Stopping
+            writer.write([Portion(begun.version, begun.map.chunks[at : at + self._batch_chunks])])
+            self.uncommitted_chunks = at + self._batch_chunks
+
+    def _embed_together(self, begun: Sequence[_Begun], made: OpenGeneration) -> None:
+        portions = [Portion(each.version, each.map.chunks[each.embedded :]) for each in begun if each.left]
+        if portions:
+            VectorWriter(self._deps.texts, self._deps.catalog, made, JobKind.REEMBED).write(portions)
+        for each in begun:
+            self._finish(each, made)
+
+    def _finish(self, begun: _Begun, made: OpenGeneration) -> None:
+        version, wanted = begun.version, len(begun.map.chunks)
+        vectors = version.state is not VersionState.FAILED
+        found = made.index.count(version.tenant_id, version.id, embedded_only=vectors)
+        if found != wanted:
+            raise IncompleteVersionError(f"Generation {made.id} holds {found} of {wanted} chunks of {version.id}.")
+        self._deps.jobs.finish_reembed(begun.job)
+        self.uncommitted_chunks = 0
+        reach("reembed.committed")
+
+    def _undo_if_withdrawn(self, job: Job, made: OpenGeneration) -> None:
+        if self._deps.catalog.removable(job.version_id) is not None:
+            made.index.delete_version(job.tenant_id, job.version_id)

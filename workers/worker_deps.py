@@ -1,0 +1,34 @@
+"""The parts that every task of a worker uses, made once where the process is put together."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ingest.blobs import Blobs
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.jobs import Jobs
+from ingest.tables import RecordTables
+from ingest.texts import Texts
+from retrieval.bm25 import SparseEncoder
+from retrieval.generations import Generations
+
+
+class Stopping(Exception):
+    """The worker is shutting down; the job goes back to the queue unharmed."""
+
+
+@dataclass(frozen=True)
+class WorkerDeps:
+    """The stores, the index and the sparse encoder. `path_of` gives the file of an original, which parsers need."""
+
+    catalog: Catalog
+    jobs: Jobs
+    blobs: Blobs
+    texts: Texts
+    generations: Generations
+    sparse: SparseEncoder
+    path_of: Callable[[str], Path]
+
+    @property
+    def tables(self) -> RecordTables:
+        return RecordTables(self.blobs)
