@@ -5,7 +5,6 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.tables import RecordTables
 from retrieval.embedding import Embedder
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Draft, ResultTable, Searched
@@ -42,7 +41,7 @@ class TableStrategy:
 
     def __init__(
         self,
-        records: RecordTables,
+        catalog: TableCatalog,
         engine: SqlEngine,
         embedder: Embedder | None = None,
         *,
@@ -50,10 +49,9 @@ class TableStrategy:
     ) -> None:
         """`otherwise` answers where the plan says that the tables cannot; without it, that is the answer."""
         self._otherwise = otherwise
-        self._records = records
+        self._catalog = catalog
         self._engine = engine
         self._embedder = embedder
-        self._catalog = TableCatalog(records)
 
     def stream(self, context: Context) -> Iterator[Event]:
         """As `Strategy.stream`.
@@ -64,7 +62,7 @@ class TableStrategy:
         corpus = context.corpus()
         tables = self._catalog.in_scope(corpus)
         with tempfile.TemporaryDirectory(prefix="leadline-tables-") as folder:
-            run = PlanRun(context, corpus, tables, self._records, self._engine, self._embedder, Path(folder))
+            run = PlanRun(context, corpus, tables, self._catalog.records, self._engine, self._embedder, Path(folder))
             computed = yield from self._compute(context, tables, run)
             draft = None if computed.result is None else _draft(computed.plan, computed.result, run)
         if draft is None and self._otherwise is not None:
