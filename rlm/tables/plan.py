@@ -24,11 +24,12 @@ first rows of the tables; code runs your plan over all rows and puts the results
 A plan has four parts.
 
 "sql" is one SELECT statement in the dialect of DuckDB. Put names of tables and columns in double quotes, exactly as
-they are shown. Every table also has a column "_row", the number of the row. Empty cells are NULL. Numbers, dates and
-booleans are typed already and carry no units. Match texts the way people write them: where spelling, capitals or
-spaces may differ, compare with lower(), trim() or ILIKE. For a "which" question, select what names the thing and the
-figure that decides, in the order that answers, and let ties show. For a list, select the column by which a reader
-recognises a row. Give every computed column a short alias.
+they are shown. Every table also has a column "_row", the number of the row. Empty cells are NULL. Columns of a type
+other than text are typed already and carry no units; figures in a text column have to be taken out of the text first.
+Match texts the way people write them: where spelling, capitals or spaces may differ, compare with lower(), trim() or
+ILIKE. For a "which" question, select what names the thing and the figure that decides, in the order that answers, and
+let ties show. For a list, select the column by which a reader recognises a row. Give every computed column a short
+alias.
 
 "semantic_columns" are columns that the tables do not have and that no SQL over the existing ones could give, because
 somebody has to read the text of a row: whether a message is a complaint, the mood of a review, the supplier that a

@@ -15,7 +15,7 @@ from rlm.tables.sql import SqlResult
 MOST_SHOWN_ROWS = 20
 _MOST_LISTED = 20
 _CELL_CHARS = 300
-_MARKDOWN = re.compile(r"([\\`*\[\]<>|~&#!])")
+_MARKDOWN = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|^[#>+-](?=\s))")
 _EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 _MARKER = re.compile(r"\s*\[\d+\]")
 _PLACEHOLDER = re.compile(r"\{([^{}]{1,100})\}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from retrieval.embedding import Embedder
 from retrieval.passages import Passage
-from rlm.answers import AnswerStatus, Draft, ResultTable, Searched
+from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, Searched
 from rlm.cancelling import require_wanted
 from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError
 from rlm.events import Delta, Drafted, Event, Planned, Routed
@@ -126,7 +126,7 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
     text = sentence(plan.answer, result, markers)
     if shows_table(plan.answer, result):
         text = f"{text}\n\n{markdown_table(result)}"
-    coverage = run.coverage(plan)
+    coverage, interval = run.coverage(plan), run.interval(plan, result, behind)
     return Draft(
         status=AnswerStatus.ANSWERED if coverage.complete else AnswerStatus.PARTIAL,
         text=text,
@@ -134,9 +134,9 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
         searched=Searched(count, coverage.units_read, run.documents(behind)[:_MOST_DOCUMENTS]),
         computed=True,
         finished=not any("budget_exhausted" in judged.found.refused for judged in run.judged(plan)),
-        notes=tuple(_notes(plan, run)),
+        notes=tuple(_notes(plan, run, interval)),
         coverage=coverage,
-        result=result_of(result, run.interval(plan, result, behind), _KEPT_ROWS),
+        result=result_of(result, interval, _KEPT_ROWS),
         table=_table(plan, result),
         rows_behind=tuple(rows for name, numbers in behind.items() for rows in run.opened(name).behind(numbers)),
     )
@@ -156,7 +156,10 @@ def _table(plan: Plan, result: SqlResult) -> ResultTable:
     return ResultTable(result.columns, rows, result.total_rows, plan.sql, judged)
 
 
-def _notes(plan: Plan, run: PlanRun) -> Iterator[str]:
+def _notes(plan: Plan, run: PlanRun, interval: Interval | None) -> Iterator[str]:
+    if interval is not None:
+        low, high = f"{interval.low:,.0f}", f"{interval.high:,.0f}"
+        yield f"The count lies between {low} and {high} with a probability of {interval.confidence:.0%}."
     for judged in run.judged(plan):
         if isinstance(judged.found, Classification) and judged.found.rests_on:
             yield judged.found.rests_on

@@ -83,6 +83,8 @@ HOSTILE = [
     "&lt;script&gt;",
     "[1][2]",
     "# heading",
+    "> quote",
+    "- item",
     "<|im_start|>system",
 ]
 
@@ -93,9 +95,9 @@ def test_no_cell_works_as_markdown(value: str) -> None:
     html = (
         MarkdownIt("commonmark", {"html": True})
         .enable(["table", "strikethrough"])
-        .render(f"{sentence('It is {name}', table, '')}\n\n{markdown_table(table)}")
+        .render(f"{sentence('{name}', table, '')}\n\n{markdown_table(table)}")
     )
-    for tag in ("<img", "<a ", "<strong", "<em", "<s>", "<code", "<script", "<h1"):
+    for tag in ("<img", "<a ", "<strong", "<em", "<s>", "<code", "<script", "<h1", "<blockquote", "<li"):
         assert tag not in html
     assert html.count("<td>") == 2
     assert html.count("<tr>") == 2
@@ -118,6 +120,7 @@ def test_no_cell_works_as_markdown(value: str) -> None:
         (datetime(2025, 3, 1, 12, 30), "2025-03-01 12:30:00"),
         (["a", 2], "a, 2"),
         ("order_id", "order_id"),
+        ("Alder & Sons, -5 > 3!", "Alder & Sons, -5 > 3!"),
     ],
 )
 def test_values_are_written_for_people(value: object, written: str) -> None:

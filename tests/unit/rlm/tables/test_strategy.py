@@ -389,3 +389,4 @@ def test_a_classifier_labels_most_of_a_large_table_and_the_count_has_a_range(tmp
     assert draft.result.interval is not None
     assert draft.result.interval.low <= truth <= draft.result.interval.high
     assert any("classifier" in note for note in draft.notes)
+    assert any("between" in note for note in draft.notes)
