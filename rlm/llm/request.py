@@ -61,10 +61,15 @@ class UnderWay:
 
 @dataclass
 class SharedModel:
-    """What all runs of the process share of one model; `open_ended` once it closed a thought that it never opened."""
+    """What all runs of the process share of one model, and what was learned of its thoughts.
+
+    They are `open_ended` once it closed one that it never opened, and get `thinking_tokens` once they left no room for
+    a reply.
+    """
 
     rate_limit: RateLimit
     open_ended: bool = False
+    thinking_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,10 +132,21 @@ class Request:
         try:
             return self._shaped(completion, call)
         except LanguageModelOutputError as error:
-            again = asked_again(call, error, self._client.profile)
+            thought_only = error.cut_off and not completion.text.strip()
+            again = call if thought_only and self._makes_room() else asked_again(call, error, self._client.profile)
             if again is None:
                 raise
             return await self._mended(again, error)
+
+    def _makes_room(self) -> bool:
+        """Allow the model as many tokens for its thoughts as for its longest reply; false where it has them already."""
+        room, known = self._client.profile.max_output_tokens, self._thinking_tokens
+        self._client.model.thinking_tokens = max(room, known)
+        return room > known
+
+    @property
+    def _thinking_tokens(self) -> int:
+        return max(self._client.profile.thinking_tokens, self._client.model.thinking_tokens)
 
     async def _mended(self, call: SubCall, first: LanguageModelOutputError) -> SubReply:
         try:
@@ -147,7 +163,7 @@ class Request:
 
     def _require_window(self, call: SubCall) -> None:
         profile = self._client.profile
-        prompt, answer = prompt_tokens(call), call.max_tokens + profile.thinking_tokens
+        prompt, answer = prompt_tokens(call), call.max_tokens + self._thinking_tokens
         if prompt + answer > profile.context_tokens:
             raise ContextTooLongError(
                 f"About {prompt:,} tokens of prompt and {answer:,} of answer do not fit the window of "
@@ -217,7 +233,7 @@ class Request:
         profile = self._client.profile
         return self._client.budget.reserve(
             prompt_tokens=prompt_tokens(call),
-            completion_tokens=call.max_tokens + profile.thinking_tokens,
+            completion_tokens=call.max_tokens + self._thinking_tokens,
             price=profile.price,
         )
 
@@ -226,7 +242,15 @@ class Request:
         completion = Completion(self._thought_filter(), self._show)
         try:
             async with asyncio.timeout(profile.call_seconds):
-                await complete(client.chat, profile, call, completion, tenant_id=client.tenant_id, urgent=self._urgent)
+                await complete(
+                    client.chat,
+                    profile,
+                    call,
+                    completion,
+                    tenant_id=client.tenant_id,
+                    most_tokens=call.max_tokens + self._thinking_tokens,
+                    urgent=self._urgent,
+                )
             client.model.rate_limit.heard()
             client.model.open_ended = client.model.open_ended or completion.thoughts.lone_closing
         except TimeoutError:
