@@ -171,8 +171,10 @@ class _Asked:
             if isinstance(event, Drafted):
                 self._clock.lap(routed.strategy.value)
                 yield from self._checked(event.draft, question, routed)
-            else:
-                yield event
+                return
+            if isinstance(event, Routed):  # a strategy that cannot answer hands over to another
+                routed = Route(StrategyName(event.strategy), event.reason)
+            yield event
 
     def _route(self, question: str) -> Route:
         wanted, profile = self._request.wanted, self._model.profile

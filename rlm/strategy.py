@@ -30,7 +30,6 @@ class Context:
     """
 
     question: str
-    queries: tuple[str, ...]
     scope: AnswerScope
     wanted: Wanted
     profile: ModelProfile
@@ -39,6 +38,7 @@ class Context:
     corpus: Callable[[], Corpus]
     nonce: Callable[[], str]
     cancelled: Callable[[], bool] = not_cancelled
+    queries: tuple[str, ...] = ()
 
 
 class Strategy(Protocol):

@@ -105,7 +105,7 @@ def document_query() -> Select[Any]:
 
 
 def read_document(connection: Connection, tenant_id: str, identifier: str) -> Document:
-    """Raises `DocumentNotFoundError`."""
+    """Read a document. Raises `DocumentNotFoundError`."""
     query = document_query().where(documents.c.tenant_id == tenant_id, documents.c.id == identifier)
     row = connection.execute(query).first()
     if row is None:
@@ -114,7 +114,7 @@ def read_document(connection: Connection, tenant_id: str, identifier: str) -> Do
 
 
 def read_version(connection: Connection, identifier: str) -> Version:
-    """Raises `DocumentNotFoundError`."""
+    """Read a version. Raises `DocumentNotFoundError`."""
     row = connection.execute(select(versions).where(versions.c.id == identifier)).first()
     if row is None:
         raise DocumentNotFoundError(f"There is no version {identifier!r}.")

@@ -146,7 +146,7 @@ def run_query() -> Select[Any]:
 
 
 def read_run(connection: Connection, tenant_id: str, identifier: str) -> Run:
-    """Raises `RunNotFoundError`."""
+    """Read a run. Raises `RunNotFoundError`."""
     query = run_query().where(runs.c.id == identifier, runs.c.tenant_id == tenant_id)
     row = connection.execute(query).first()
     if row is None:

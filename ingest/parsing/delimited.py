@@ -4,7 +4,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import dropwhile, islice
+from itertools import dropwhile, islice, pairwise
 from typing import Literal
 
 from ingest.parsing.cells import ColumnTyping
@@ -113,17 +113,26 @@ def _records(text: str, delimiter: str, quoted: bool) -> Iterator[tuple[int, int
 
 
 def _is_header(names: Sequence[str], following: Iterable[Sequence[str]]) -> bool:
-    """True if a record names columns: words, each another, above values of other types or of other words."""
+    """True if a record names columns: words, or years in a row, above values of another type or above other words."""
     given = [name.casefold() for name in names if name]
-    if 2 * len(given) < len(names) or len(set(given)) < len(given) or any(len(name) > NAME_CHARS for name in names):
+    if 2 * len(given) < len(names) or any(len(name) > NAME_CHARS for name in names):
         return False
-    if any(_type_of([name]) is not ColumnType.TEXT for name in names):
+    typed = [name for name in given if _type_of([name]) is not ColumnType.TEXT]
+    if typed and not (len(typed) < len(given) and _are_years_in_a_row(typed)):
         return False
     below = [list(cells) for cells in islice(following, _SAMPLED_RECORDS)]
     columns = [[cells[at] for cells in below if at < len(cells) and cells[at]] for at in range(len(names))]
     if any(_type_of(cells) is not ColumnType.TEXT for cells in columns):
         return True
-    return not any(name and name in cells for name, cells in zip(names, columns, strict=True))
+    repeated = any(name and name in cells for name, cells in zip(names, columns, strict=True))
+    return len(set(given)) == len(given) and not repeated
+
+
+def _are_years_in_a_row(cells: Sequence[str]) -> bool:
+    """True for the headings of a table that has a column for each year."""
+    if len(cells) < 2 or not all(len(cell) == 4 and cell.isdecimal() for cell in cells):
+        return False
+    return all(int(after) == int(before) + 1 for before, after in pairwise(cells))
 
 
 def _type_of(cells: Iterable[str]) -> ColumnType:

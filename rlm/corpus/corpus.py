@@ -4,6 +4,7 @@ No text is kept: whatever is read comes from the blobs by code points, so a corp
 bound to its tenant and scope when it is opened; a handle of any other document is refused.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -131,6 +132,12 @@ class Corpus:
         """Rows of one of its record tables, by number from 1."""
         return self._tables.rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
 
+    def heading_path(self, span: Handle) -> tuple[str, ...]:
+        """The headings over a span's start. Raises `UnknownHandleError`."""
+        chunks = self.map(self.document(span)).chunks
+        at = bisect_right(chunks, span.start, key=lambda chunk: chunk.start) - 1
+        return chunks[at].heading_path if at >= 0 and span.start < chunks[at].end else ()
+
     def passage(self, span: Handle, *, around: int = 0) -> Passage:
         """A span as what a citation quotes from, with so many code points of its document on either side.
 
@@ -138,16 +145,14 @@ class Corpus:
         """
         document = self.document(span)
         window = document.handle[max(0, span.start - around) : span.end + around]
-        known = self.map(document)
-        chunk = next((each for each in known.chunks if each.start <= span.start < each.end), None)
         return Passage(
             document_id=span.document_id,
             version_id=span.version_id,
             title=document.title,
-            heading_path=chunk.heading_path if chunk else (),
+            heading_path=self.heading_path(span),
             start=window.start,
             end=window.end,
-            page=known.page_of(span.start),
+            page=self.map(document).page_of(span.start),
             text=self.text(window),
             rank=1,
             score=1.0,

@@ -1,5 +1,6 @@
 """Handles: spans of documents that can be sliced, kept and compared without their text."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -35,3 +36,15 @@ class Handle:
     def holds(self, other: "Handle") -> bool:
         """Whether the other span lies in this one."""
         return self.version_id == other.version_id and self.start <= other.start and other.end <= self.end
+
+
+def merged(spans: Iterable[Handle], *, touching: bool = True) -> list[Handle]:
+    """Spans of one version in order, those that overlap as one, and those that touch where wanted."""
+    found: list[Handle] = []
+    for span in sorted(spans, key=lambda each: (each.start, each.end)):
+        if found and (span.start < found[-1].end or (touching and span.start == found[-1].end)):
+            last = found[-1]
+            found[-1] = Handle(last.document_id, last.version_id, last.start, max(last.end, span.end))
+        else:
+            found.append(span)
+    return found

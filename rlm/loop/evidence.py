@@ -8,7 +8,7 @@ from rlm.cancelling import not_cancelled, unless_cancelled
 from rlm.checking.quotes import QuotedText, Span, locate_exactly
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.loop.handles import parse_handle
+from rlm.loop.arguments import parse_handle
 from rlm.loop.read_log import ReadLog
 from rlm.sandbox.port import ToolError
 

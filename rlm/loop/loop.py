@@ -22,8 +22,8 @@ from rlm.errors import (
 from rlm.llm.budgets import Amount, Budget
 from rlm.llm.port import SubCall, SubFailure, raised
 from rlm.llm.tokens import estimated_tokens
+from rlm.loop.arguments import plain
 from rlm.loop.environment import Environment
-from rlm.loop.handles import plain
 from rlm.loop.literals import CellCode
 from rlm.loop.prompts import BUDGET_WORDS, cell, going_on, instructions, left_out, opening
 from rlm.loop.read_log import ReadLog
@@ -80,7 +80,7 @@ class RecursiveRun:
     @property
     def answer(self) -> Submission | None:
         """What was submitted, or else the best draft."""
-        return self.submissions.final or self.submissions.draft
+        return self.submissions.final or self.submissions.best
 
     def turns(self) -> Iterator[Turn]:
         """Turns as they end. `reason` says afterwards why the run ended without a submission, where it did.

@@ -58,18 +58,18 @@ class Submissions:
         self._finder = EvidenceFinder(corpus, log, cancelled=cancelled)
         self._sent_back: dict[str, int] = {}
         self.final: Submission | None = None
-        self.draft: Submission | None = None
+        self.best: Submission | None = None
 
-    def submit(self, answer: object, evidence: object, computed: object, found: object) -> str:
+    def submit(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
         """End the run with an answer. Raises `ToolError` for what is wrong with its form."""
         self.final = self._made("submit", answer, evidence, computed, found)
         return "submitted"
 
-    def keep_draft(self, answer: object, evidence: object, computed: object, found: object) -> str:
+    def draft(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
         """Keep an answer for the case that the run ends without one. Raises as `submit`."""
         made = self._made("draft", answer, evidence, computed, found)
         self._keep(made)
-        return "kept" if self.draft is made else "a better draft is kept already"
+        return "kept" if self.best is made else "a better draft is kept already"
 
     def keep_part(self, question: str, submission: Submission) -> None:
         """Keep what a part of the run found, for the case that the run itself finds nothing more."""
@@ -77,8 +77,8 @@ class Submissions:
             self._keep(replace(submission, part=submission.part or question))
 
     def _keep(self, made: Submission) -> None:
-        if self.draft is None or made.rank >= self.draft.rank:
-            self.draft = made
+        if self.best is None or made.rank >= self.best.rank:
+            self.best = made
 
     def _made(self, tool: str, answer: object, evidence: object, computed: object, found: object) -> Submission:
         if not isinstance(found, bool):

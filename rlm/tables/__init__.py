@@ -1,1 +1,1 @@
-"""Answers that code computes over record tables: a model plans columns to judge and one query over all rows."""
+"""Questions over record tables, answered by computing: a plan in SQL, and columns that a model judges."""

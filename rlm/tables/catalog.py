@@ -43,6 +43,7 @@ _SECTION_COLUMNS = (
     Column("page", ColumnType.INTEGER),
     Column("tokens", ColumnType.INTEGER),
 )
+_BIGINT = 1 << 63
 _OTHER_THAN_WORDS = re.compile(r"\W+")
 
 
@@ -84,9 +85,22 @@ class TablesInScope:
     tables: tuple[TableInScope, ...]
     samples: Mapping[str, Sequence[Sequence[object]]]
 
+    @property
+    def has_records(self) -> bool:
+        """True if any table comes from a file, and not from the list of documents and sections."""
+        return any(table.kind is Kind.RECORDS for table in self.tables)
+
     def named(self, name: str) -> TableInScope | None:
         """The table with this name, in capitals or not, as SQL has it."""
         return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)
+
+    def mentioned(self, sql: str) -> list[TableInScope]:
+        """The tables whose names stand in a query, in the order of their first places."""
+        places = (
+            (re.search(rf"(?<!\w){re.escape(table.name)}(?!\w)", sql, re.IGNORECASE), table) for table in self.tables
+        )
+        found = [(match.start(), table) for match, table in places if match]
+        return [table for _, table in sorted(found, key=lambda each: each[0])]
 
     def description(self) -> str:
         """The tables for a prompt; names, titles and cells in it are the documents' words."""
@@ -245,7 +259,7 @@ def _type_of(values: Sequence[Any]) -> ColumnType:
     kinds = {type(value) for value in values}
     if kinds == {bool}:
         return ColumnType.BOOLEAN
-    if kinds == {int}:
+    if kinds == {int} and all(abs(value) < _BIGINT for value in values):
         return ColumnType.INTEGER
     return ColumnType.NUMBER if kinds in ({float}, {int, float}) else ColumnType.TEXT
 

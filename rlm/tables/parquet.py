@@ -33,18 +33,19 @@ def write_rows(sources: Sequence[Source], columns: Sequence[Column], target: Pat
     with _engine() as engine:
         selects, before = [], 0
         for source in sources:
-            selects.append(f"SELECT _row + {before} AS _row, {_columns(source, columns)} FROM {_file(source.file)}")
+            selects.append(
+                f"SELECT _row + {before} AS _row, _start, _end, {_columns(source, columns)} FROM {_file(source.file)}"
+            )
             (count,) = engine.execute(f"SELECT count(*) FROM {_file(source.file)}").fetchone() or (0,)
             before += count
         engine.execute(f"COPY ({' UNION ALL '.join(selects)}) TO {_literal(str(target))} (FORMAT parquet)")
 
 
 def write_numbers(rows: int, target: Path) -> None:
-    """Write a file whose only column is `_row`, from 1 to `rows`."""
+    """Write a file of rows that have a number, from 1 to `rows`, and nothing else."""
+    numbers = f"SELECT range + 1 AS _row, 0 AS _start, 0 AS _end FROM range({rows})"
     with _engine() as engine:
-        engine.execute(
-            f"COPY (SELECT range + 1 AS _row FROM range({rows})) TO {_literal(str(target))} (FORMAT parquet)"
-        )
+        engine.execute(f"COPY ({numbers}) TO {_literal(str(target))} (FORMAT parquet)")
 
 
 def _columns(source: Source, columns: Sequence[Column]) -> str:

@@ -41,7 +41,8 @@ rows. In "sql" you use the column by its name like any other; it is NULL where a
 and "sections" a row is judged by the whole text of the document or section, however long.
 
 "rows_sql" selects "_row" of the records that the answer rests on, so that the reader can look at them: the rows that
-are counted, summed or named, from one table. Leave it empty where the rows that "sql" uses say that already.
+are counted, summed or named. They come from one table; other tables stand only in its conditions. Leave it empty where
+"sql" itself selects from one table with the conditions that matter.
 
 "answer" is the complete sentence that the reader gets, in the language of the question, with {{column}} where a value
 of the first row of the result belongs, {{list:column}} for all values of a column and {{row_count}} for the number of

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -84,17 +84,12 @@ class SqlEngine:
     ) -> SqlResult:
         """Raises `SqlError` for what the engine cannot run, `SqlRefusedError` for anything but one SELECT over these
         tables, `SqlLimitError` past a limit, and `RunCancelledError`."""
-        limits = self._limits
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
             request = {
                 "tables": [_request(table, Path(folder, f"added-{at}.csv")) for at, table in enumerate(tables)],
                 "sql": sql,
                 "max_rows": max_rows,
-                "limits": {
-                    "memory_bytes": limits.memory_bytes,
-                    "cell_chars": limits.cell_chars,
-                    "result_bytes": limits.result_bytes,
-                },
+                "limits": asdict(self._limits),
             }
             answer = self._ask(request, Path(folder), cancelled)
         rows = tuple(tuple(_read(cell) for cell in row) for row in answer["rows"])
@@ -106,7 +101,7 @@ class SqlEngine:
         For an aggregate these are all rows that pass WHERE; for a plain SELECT those that it shows.
         """
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
-            answer = self._ask({"sql": sql, "behind": True}, Path(folder), cancelled)
+            answer = self._ask({"sql": sql, "behind": True, "limits": asdict(self._limits)}, Path(folder), cancelled)
         return str(answer["behind"]) if answer["behind"] else None
 
     def _ask(self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]) -> dict[str, Any]:
@@ -194,7 +189,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _ended(status: int) -> SqlError | SqlLimitError:
     """The child died without an answer. What kills it is nearly always memory, inside the engine or out of it."""
-    if status < 0 or status == 1:
+    if status < 0:
         return SqlLimitError("The query ended its process, most likely because it needs more memory than it may have.")
     return SqlError("The process that runs queries gave no answer.")
 

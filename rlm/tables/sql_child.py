@@ -7,10 +7,11 @@ engine is closed to files, networks, extensions and settings for good, and the p
     {"tables": [{"name", "file", "added", "added_columns"}], "sql", "max_rows", "limits"}
     {"columns", "types", "rows", "total_rows"}  or  {"error": "sql" | "refused" | "limit", "detail"}
 
-    {"sql": "…", "behind": true}  →  {"behind": "SELECT …" or null}
+    {"sql", "limits", "behind": true}  →  {"behind": "SELECT …" or null}
 """
 
 import json
+import math
 import resource
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from rlm.tables.syntax import SqlNotOneSelectError, behind, require_select
 
 _ROWS_AT_ONCE = 2_000
 _MESSAGE_CHARS = 2_000
+_GRACE_SECONDS = 5
 # The engine counts its own memory; the interpreter, its libraries and their threads' stacks come on top.
 _INTERPRETER_BYTES = 1 << 30
 
@@ -44,14 +46,15 @@ def main() -> None:
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The result, or what was wrong."""
     try:
-        engine = _engine(request.get("limits"))
+        limits = request["limits"]
+        engine = _engine(limits["memory_bytes"], limits["seconds"])
         if request.get("behind"):
             return {"behind": behind(engine, request["sql"])}
         require_select(engine, request["sql"], [table["name"] for table in request["tables"]])
         for table in request["tables"]:
             _load(engine, table)
         _close(engine)
-        return _result(engine, request["sql"], request["max_rows"], **request["limits"])
+        return _result(engine, request["sql"], request["max_rows"], limits)
     except (SqlNotOneSelectError, duckdb.PermissionException) as error:
         return _failure("refused", error)
     except (MemoryError, duckdb.OutOfMemoryException):
@@ -66,8 +69,14 @@ def _failure(kind: str, error: BaseException) -> dict[str, Any]:
     return {"error": kind, "detail": str(error)[:_MESSAGE_CHARS]}
 
 
-def _engine(limits: dict[str, Any] | None) -> duckdb.DuckDBPyConnection:
-    """One thread, so that a query takes as much of the machine as any other; no file to spill into."""
+def _engine(memory_bytes: int, seconds: float) -> duckdb.DuckDBPyConnection:
+    """One thread, so that a query takes as much of the machine as any other; no file to spill into.
+
+    The parent ends a query in time; the limit on the processor's time ends it where the parent has died.
+    """
+    _limit(resource.RLIMIT_AS, memory_bytes + _INTERPRETER_BYTES)
+    _limit(resource.RLIMIT_CPU, math.ceil(seconds) + _GRACE_SECONDS)
+    _limit(resource.RLIMIT_CORE, 0)
     config: dict[str, Any] = {
         "threads": 1,
         "python_enable_replacements": False,
@@ -75,11 +84,8 @@ def _engine(limits: dict[str, Any] | None) -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions": False,
         "allow_community_extensions": False,
         "temp_directory": "",
+        "memory_limit": f"{memory_bytes}B",
     }
-    if limits:
-        config["memory_limit"] = f"{limits['memory_bytes']}B"
-        memory = limits["memory_bytes"] + _INTERPRETER_BYTES
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     return duckdb.connect(":memory:", config=config)
 
 
@@ -98,14 +104,11 @@ def _close(engine: duckdb.DuckDBPyConnection) -> None:
     engine.execute("SET enable_external_access = false")
     engine.execute("SET lock_configuration = true")
     engine.execute("BEGIN TRANSACTION READ ONLY")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_NPROC, 0)
 
 
-def _result(
-    engine: duckdb.DuckDBPyConnection, sql: str, max_rows: int, *, cell_chars: int, result_bytes: int, memory_bytes: int
-) -> dict[str, Any]:
+def _result(engine: duckdb.DuckDBPyConnection, sql: str, max_rows: int, limits: dict[str, Any]) -> dict[str, Any]:
     found = engine.execute(sql)
     described = found.description or []
     rows: list[list[Any]] = []
@@ -117,7 +120,7 @@ def _result(
         cells = [_written(cell) for cell in row]
         lengths = [len(json.dumps(cell)) for cell in cells]
         size += sum(lengths)
-        if max(lengths, default=0) > cell_chars or size > result_bytes:
+        if max(lengths, default=0) > limits["cell_chars"] or size > limits["result_bytes"]:
             raise _LimitError("The result is too large: select fewer or shorter columns, or fewer rows.")
         rows.append(cells)
     return {
@@ -150,6 +153,13 @@ def _written(value: object) -> object:
             return {"struct": {str(key): _written(each) for key, each in value.items()}}
         case _:
             return str(value)
+
+
+def _limit(kind: int, value: int) -> None:
+    """The machine may already allow less, and a limit cannot be raised again."""
+    _, hard = resource.getrlimit(kind)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
 
 
 def _identifier(name: str) -> str:

@@ -12,10 +12,10 @@ from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Draft, ResultTable, Searched, SearchedDocument
 from rlm.cancelling import require_wanted
 from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError
-from rlm.events import Delta, Drafted, Event, Planned
+from rlm.events import Delta, Drafted, Event, Planned, Routed
 from rlm.llm.port import SubCall, reply_to
 from rlm.operators.judged import Classification
-from rlm.strategy import Context
+from rlm.strategy import Context, Strategy
 from rlm.tables.catalog import TableCatalog, TablesInScope
 from rlm.tables.plan import Plan, PlanError, planning_call, read_plan, repairing_call
 from rlm.tables.render import as_value, markdown_table, result_of, sentence, shows_table, unknown_placeholders
@@ -41,7 +41,16 @@ class _Computed:
 class TableStrategy:
     """Computes answers over the record tables in scope. `embedder` lets a classifier label what a model need not."""
 
-    def __init__(self, records: RecordTables, engine: SqlEngine, embedder: Embedder | None = None) -> None:
+    def __init__(
+        self,
+        records: RecordTables,
+        engine: SqlEngine,
+        embedder: Embedder | None = None,
+        *,
+        otherwise: Strategy | None = None,
+    ) -> None:
+        """`otherwise` answers where the plan says that the tables cannot; without it, that is the answer."""
+        self._otherwise = otherwise
         self._records = records
         self._engine = engine
         self._embedder = embedder
@@ -58,7 +67,12 @@ class TableStrategy:
         with tempfile.TemporaryDirectory(prefix="leadline-tables-") as folder:
             run = PlanRun(context, corpus, tables, self._records, self._engine, self._embedder, Path(folder))
             computed = yield from self._compute(context, tables, run)
-            draft = _declined(computed.plan) if computed.result is None else _draft(computed.plan, computed.result, run)
+            draft = None if computed.result is None else _draft(computed.plan, computed.result, run)
+        if draft is None and self._otherwise is not None:
+            yield Routed("direct", f"Direct: the tables cannot answer this. {computed.plan.answer}".strip())
+            yield from self._otherwise.stream(context)
+            return
+        draft = draft or _declined(computed.plan)
         yield Delta(draft.text)
         yield Drafted(draft)
 

@@ -110,7 +110,7 @@ def _named_queries(statement: Node) -> Iterator[str]:
 
 def _require_known(table: Node, known: set[str]) -> None:
     name = str(table["table_name"])
-    if table["schema_name"] or table["catalog_name"] or name.casefold() not in known:
+    if table["schema_name"] not in ("", "main") or table["catalog_name"] or name.casefold() not in known:
         raise SqlNotOneSelectError(f"There is no table {name!r} here.")
 
 

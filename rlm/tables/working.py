@@ -18,7 +18,6 @@ from rlm.operators.judged import JudgedBy
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
 from rlm.strategy import Context
-from rlm.tables.behind import RowsQuery, row_source, rows_behind, tables_of
 from rlm.tables.catalog import Kind, TablesInScope
 from rlm.tables.opened import Added, OpenedTable, open_table
 from rlm.tables.plan import Plan, PlanError, SemanticColumn
@@ -89,20 +88,17 @@ class PlanRun:
         return self._run(plan.sql, plan, judged=True, most_rows=_MOST_RESULT_ROWS)
 
     def behind(self, plan: Plan) -> dict[str, list[int]]:
-        """The rows that the result rests on, by table: as the plan says, or by the syntax of its query."""
-        source = self._tables.named(row_source(plan.rows_sql) or "")
-        if source is not None:
-            found = self._row_numbers(RowsQuery(source.name, plan.rows_sql, in_order=True), plan)
+        """The rows that the result rests on, by table: as the plan says, or by the syntax of its query.
+
+        Where neither tells, they are all rows of the tables that the query names.
+        """
+        for sql in filter(None, (plan.rows_sql, self._engine.rows_behind(plan.sql, cancelled=self._context.cancelled))):
+            named = self._tables.mentioned(sql)
+            found = self._row_numbers(named[0].name, sql, plan) if named else None
             if found is not None:
-                return {source.name: found}
-        rows: dict[str, list[int]] = {}
-        for query in rows_behind(plan.sql):
-            table = self._tables.named(query.table)
-            if table is not None:
-                found = self._row_numbers(query, plan)
-                everything = list(range(1, self._open(table.name).rows + 1))
-                rows[table.name] = everything if found is None else found
-        return rows
+                return {named[0].name: found}
+        named = self._tables.mentioned(plan.sql)
+        return {table.name: list(range(1, self._open(table.name).rows + 1)) for table in named}
 
     def opened(self, name: str) -> OpenedTable:
         """A table that was used."""
@@ -121,7 +117,7 @@ class PlanRun:
 
     def coverage(self, plan: Plan) -> Coverage:
         """What of the tables used a model judged, a classifier labelled, and code alone searched."""
-        used = {table.name: table for name in tables_of(plan.sql) if (table := self._tables.named(name))}
+        used = {table.name: table for table in self._tables.mentioned(plan.sql)}
         units = sum(self._open(name).rows for name in used)
         by_row: dict[tuple[str, int], set[JudgedBy]] = defaultdict(set)
         tokens: dict[str, int] = {}
@@ -177,9 +173,7 @@ class PlanRun:
         return sorted(_numbers(found, opened.rows))
 
     def _run(self, sql: str, plan: Plan, *, judged: bool, most_rows: int) -> SqlResult:
-        # What DuckDB reads and cannot write as a tree, such as PIVOT, gets the tables that it names.
-        named = tables_of(sql) or [table.name for table in self._tables.tables if table.name in sql.casefold()]
-        names = list(dict.fromkeys(table.name for name in named if (table := self._tables.named(name))))
+        names = [table.name for table in self._tables.mentioned(sql)]
         tables = [self._open(name).sql_table(self._folder, self._added(name, plan, judged=judged)) for name in names]
         return self._engine.query(tables, sql, max_rows=most_rows, cancelled=self._context.cancelled)
 
@@ -193,17 +187,15 @@ class PlanRun:
             for column in own
         }
 
-    def _row_numbers(self, query: RowsQuery, plan: Plan) -> list[int] | None:
-        """The rows that a query gives; None where it cannot be run."""
-        rows = self._open(query.table).rows
+    def _row_numbers(self, name: str, sql: str, plan: Plan) -> list[int] | None:
+        """The rows of a table that a query gives; None where it cannot be run, or gives something else."""
+        rows = self._open(name).rows
         try:
-            found = self._run(query.sql, plan, judged=True, most_rows=max(1, min(rows, _MOST_ROWS_BEHIND)))
+            found = self._run(sql, plan, judged=True, most_rows=max(1, min(rows, _MOST_ROWS_BEHIND)))
         except (SqlError, SqlRefusedError):
             return None
-        if [name.casefold() for name in found.columns] != [ROW_NUMBER]:
-            return None
-        numbers = list(dict.fromkeys(_numbers(found, rows)))
-        return numbers if query.in_order else sorted(numbers)
+        right = [column.casefold() for column in found.columns] == [ROW_NUMBER]
+        return list(dict.fromkeys(_numbers(found, rows))) if right else None
 
     def _open(self, name: str) -> OpenedTable:
         table = self._tables.named(name)

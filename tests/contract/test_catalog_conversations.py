@@ -66,7 +66,7 @@ def test_keeping_an_answer_again_makes_no_second_turn(kept: Conversations) -> No
 
 def test_answers_at_once_are_turns_of_their_own(kept: Conversations) -> None:
     talk = kept.begin("ann", "Why?")
-    ends = at_once(*(lambda n=n: kept.keep(answer(f"{n}", talk)).turn for n in range(6)))  # type: ignore[misc]
+    ends = at_once(*(lambda n=n: kept.keep(answer(f"{n}", talk)).turn for n in range(6)))
     assert sorted(map(str, ends)) == list("123456")
     assert [each.turn for each in kept.turns("ann", talk)] == [1, 2, 3, 4, 5, 6]
 

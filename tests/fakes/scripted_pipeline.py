@@ -1,9 +1,7 @@
 """OpenVINO GenAI's pipeline as the engine sees it, with the same traps, and no model.
 
 A token stands for one byte. Every request is prefilled for some steps and then answers, a letter a step, with what
-`answers` has for a part of its prompt, or with "abc". A request that wants its prompt back with log probabilities gets
-one of minus a hundredth of each byte, but for what the pipeline has read before: a whole sequence that this one goes on
-from, or blocks. Two that go on from the same sequence at once, inside a block, spoil each other's.
+`answers` has for a part of its prompt, or with "abc".
 """
 
 import threading
@@ -18,8 +16,6 @@ _Status = openvino_genai.GenerationStatus
 _Reason = openvino_genai.GenerationFinishReason
 
 BAD_SCHEMA = '{"type": "banana"}'
-CACHE_BLOCK = 8
-END_OF_TURN = 4
 
 
 class ScriptedTokenizer:
@@ -39,12 +35,10 @@ class ScriptedTokenizer:
 class ScriptedHandle:
     """One request in the pipeline."""
 
-    def __init__(self, answer: bytes, prefill_steps: int, config: Any, told: Sequence[float] = ()) -> None:  # noqa: ANN401
+    def __init__(self, answer: bytes, prefill_steps: int, config: Any) -> None:  # noqa: ANN401
         self.config = config
-        self._told = list(told)
         self.status = _Status.RUNNING
         self.left_in_prefill = False
-        self.tokens = b""
         self._prefill_steps = prefill_steps
         self._answer = list(answer)
         self._unread: list[int] = []
@@ -65,8 +59,7 @@ class ScriptedHandle:
     def read(self) -> dict[int, Any]:
         ids, self._unread = self._unread, []
         reason = _Reason.STOP if self.status == _Status.FINISHED else _Reason.NONE
-        told, self._told = [*self._told, *([0.0] * len(ids))], []
-        return {0: SimpleNamespace(generated_ids=ids, finish_reason=reason, generated_log_probs=told)}
+        return {0: SimpleNamespace(generated_ids=ids, finish_reason=reason)}
 
     def advance(self) -> None:
         if self._prefill_steps > 0:
@@ -99,43 +92,24 @@ class ScriptedPipeline:
         self._prefill_steps = prefill_steps
         self._gate = gate
         self._inside: list[ScriptedHandle] = []
-        self._read: set[bytes] = set()
 
     def get_tokenizer(self) -> ScriptedTokenizer:
         return ScriptedTokenizer()
 
     def get_config(self) -> Any:  # noqa: ANN401 - the vendor's class
-        config = openvino_genai.GenerationConfig()
-        config.eos_token_id = END_OF_TURN
-        return config
+        return openvino_genai.GenerationConfig()
 
     def generate(self, _prompts: Sequence[Any], _configs: Sequence[Any]) -> None:
         if self.broken:
             raise RuntimeError("no inference")
 
     def add_request(self, _request_id: int, ids: Any, config: Any) -> ScriptedHandle:  # noqa: ANN401
-        tokens = bytes(int(token) for token in ids.data[0])
-        prompt = tokens.decode()
+        prompt = bytes(int(token) for token in ids.data[0]).decode()
         answer = next((answer for part, answer in self._answers.items() if part in prompt), b"abc")
-        told = self._told(tokens) if config.echo else []
-        handle = ScriptedHandle(answer[:1] if config.echo else answer, self._prefill_steps, config, told)
-        handle.tokens = tokens
+        handle = ScriptedHandle(answer, self._prefill_steps, config)
         self.handles.append(handle)
         self._inside.append(handle)
         return handle
-
-    def _told(self, tokens: bytes) -> list[float]:
-        cached = self._cached(tokens)
-        spoilt = cached % CACHE_BLOCK and any(each.tokens.startswith(tokens[:cached]) for each in self._inside)
-        self._read.add(tokens)
-        # Nobody computes the probability of the first token after what the cache has.
-        return [-99.0 if spoilt else -token / 100 for token in tokens[cached + bool(cached) :]]
-
-    def _cached(self, tokens: bytes) -> int:
-        """How many tokens the cache has."""
-        blocks = (end for end in range(len(tokens) // CACHE_BLOCK * CACHE_BLOCK, 0, -CACHE_BLOCK))
-        in_blocks = next((end for end in blocks if any(each.startswith(tokens[:end]) for each in self._read)), 0)
-        return max(in_blocks, *(len(each) for each in self._read if tokens.startswith(each)), 0)
 
     def has_non_finished_requests(self) -> bool:
         return bool(self._inside)

@@ -15,21 +15,14 @@ from rlm.llm.chat_models import local_chat_model
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.profiles import LOCAL_QWEN
 
-# A stand-in for the server: says it is ready, and prints its environment; dies when the file `die` is there.
+# A stand-in for the server: listens, and prints its environment; dies when the file `die` is there.
 CHILD = """
-import http.server, os, pathlib, socketserver, sys, threading
+import os, pathlib, socketserver, sys, threading
 socket, folder = sys.argv[sys.argv.index("--uds") + 1], pathlib.Path(sys.argv[1])
 print(dict(os.environ), flush=True)
 (folder / "starts").open("a").write("x")
-class Handler(http.server.BaseHTTPRequestHandler):
-    def log_message(self, *_): pass
-    def address_string(self): return ""
-    def do_GET(self):
-        body = b'{"status": "ready", "seconds": 1}'
-        self.send_response(200); self.send_header("Content-Length", str(len(body))); self.end_headers()
-        self.wfile.write(body)
 pathlib.Path(socket).unlink(missing_ok=True)
-server = socketserver.ThreadingUnixStreamServer(socket, Handler)
+server = socketserver.ThreadingUnixStreamServer(socket, socketserver.BaseRequestHandler)
 def watch():
     import time
     while not (folder / "die").exists(): time.sleep(0.02)

@@ -9,8 +9,7 @@ from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore
 from rlm.llm.local.app import create_app
 from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
-from rlm.llm.local.generation import Engine, EngineLimits
-from rlm.llm.local.host import EngineHost
+from rlm.llm.local.generation import EngineLimits
 from rlm.llm.profiles import LOCAL_QWEN
 
 
@@ -23,14 +22,10 @@ def main() -> None:
     def stop() -> None:
         server.should_exit = True
 
-    def load() -> Engine:
-        limits = EngineLimits()
-        return OpenVINOEngine(load_pipeline(path, limits), limits, on_broken=stop)
-
-    host = EngineHost(load)
-    app = create_app(host, LOCAL_QWEN.name)
+    limits = EngineLimits()
+    engine = OpenVINOEngine(load_pipeline(path, limits), limits, on_broken=stop)
+    app = create_app(engine, LOCAL_QWEN.name)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=options.port, log_level="warning"))
-    host.start()
     server.run()
 
 

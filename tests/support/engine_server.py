@@ -2,7 +2,6 @@
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,17 +9,12 @@ import uvicorn
 
 from rlm.llm.local.app import create_app
 from rlm.llm.local.generation import Engine
-from rlm.llm.local.host import EngineHost
 
 
 @contextmanager
 def engine_server(engine: Engine, listener: socket.socket, *, keep_alive_seconds: float = 10.0) -> Iterator[None]:
     """Serves model `m` on `listener` for the length of the block."""
-    host = EngineHost(lambda: engine)
-    host.start()
-    while host.health()["status"] == "loading":
-        time.sleep(0.01)
-    app = create_app(host, "m", keep_alive_seconds=keep_alive_seconds)
+    app = create_app(engine, "m", keep_alive_seconds=keep_alive_seconds)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -25,7 +25,7 @@ SHIPS = "# Ships\n\nA ship with three masts lies in the harbour and waits for wi
 
 
 class GenerationsFixture(WorkerFixture):
-    """A `WorkerFixture` with generations; a second one on the same folder, catalog and store acts as another process."""
+    """A `WorkerFixture` with generations; a second one on the same folder and store acts as another process."""
 
     def __init__(self, home: Path, store: IndexStore, catalog_url: str | None = None) -> None:
         super().__init__(home, catalog_url)

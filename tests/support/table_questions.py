@@ -58,7 +58,7 @@ class TableQuestion:
             self.wanted,
             self.profile,
             self.calls,
-            lambda query, top_k: (),
+            lambda query, top_k, also=(): (),
             lambda: self.corpus,
             lambda: "0123456789abcdef",
             self.cancelled,

@@ -1,4 +1,4 @@
-"""A worker's parts for tests: real catalog, blobs and texts, with the index in memory so that it can fail when told to."""
+"""A worker's parts for tests: real catalog, blobs and texts; the index is in memory and can be told to fail."""
 
 from collections.abc import Sequence
 from pathlib import Path

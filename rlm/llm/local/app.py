@@ -1,4 +1,4 @@
-"""The HTTP face of an engine: health, the list of one model, and chat completions."""
+"""The HTTP face of an engine: the list of one model, and chat completions."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -10,8 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from rlm.errors import LanguageModelError
-from rlm.llm.local.generation import Event, Failed, Finished, TextDelta, Ticket
-from rlm.llm.local.host import EngineHost
+from rlm.llm.local.generation import Engine, Event, Failed, Finished, TextDelta, Ticket
 from rlm.llm.local.wire import (
     STREAM_END,
     ChatCompletionRequest,
@@ -33,17 +32,12 @@ class _ClientGoneError(Exception):
     """The client hung up before there was anything to send."""
 
 
-def create_app(host: EngineHost, model_name: str, *, keep_alive_seconds: float = 10.0) -> FastAPI:
-    """The application; `host` may still be loading. A stream is never silent for longer than `keep_alive_seconds`."""
+def create_app(engine: Engine, model_name: str, *, keep_alive_seconds: float = 10.0) -> FastAPI:
+    """The application. A stream is never silent for longer than `keep_alive_seconds`."""
     app = FastAPI(title="Leadline local language model", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(LanguageModelError, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse_body)
     app.add_exception_handler(_ClientGoneError, _no_answer)
-
-    @app.get("/health")
-    async def health() -> JSONResponse:
-        state = host.health()
-        return JSONResponse(state, status_code=200 if state["status"] == "ready" else 503)
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
@@ -57,7 +51,7 @@ def create_app(host: EngineHost, model_name: str, *, keep_alive_seconds: float =
             error = error_object(detail, code="model_not_found", kind="invalid_request_error", param="model")
             return JSONResponse(error, status_code=404)
         events = _Events(keep_alive_seconds)
-        ticket = host.engine().submit(body.to_engine_request(), events.put)
+        ticket = engine.submit(body.to_engine_request(), events.put)
         writer = CompletionWriter(model_name)
         if body.stream:
             return await _streamed(ticket, events, writer, request, wants_usage=body.wants_usage)

@@ -25,15 +25,13 @@ class GenerationRequest:
     """A prompt and how to continue it.
 
     `max_tokens` None means the engine's default, or what is left of the window. `temperature` 0 is greedy and repeats;
-    above 0 a `seed` makes it repeat. `stop` strings end the answer and are not part of it. `json_schema` is JSON text
-    that constrains decoding.
+    above 0 a `seed` makes it repeat. `json_schema` is JSON text that constrains decoding.
     """
 
     messages: Sequence[ChatMessage]
     max_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
-    stop: tuple[str, ...] = ()
     seed: int | None = None
     json_schema: str | None = None
 
@@ -48,7 +46,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class TextDelta:
-    """The next piece of the answer: whole characters, never part of a stop string."""
+    """The next piece of the answer, of whole characters."""
 
     text: str
 

@@ -1,10 +1,10 @@
 """One request on its way through the engine."""
 
+import codecs
 from collections.abc import Sequence
 from typing import Any
 
 from rlm.errors import LanguageModelError
-from rlm.llm.local.deltas import DeltaAssembler
 from rlm.llm.local.generation import Emit, Failed, Finished, FinishReason, GenerationRequest, TextDelta, Usage
 from rlm.llm.local.prompt import TokenIds
 
@@ -21,7 +21,8 @@ class InFlight:
         self.emit = emit
         self.cancelled = False
         self.handle: Any = None
-        self._assembler = DeltaAssembler(request.stop)
+        # What is half a character is held back until the rest of it comes.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._completion_tokens = 0
         self._whitespace_run = 0
 
@@ -41,15 +42,13 @@ class InFlight:
         """Send the text of new tokens; a reason when they end the answer although the model would go on."""
         for piece in token_bytes:
             self._completion_tokens += 1
-            self._send(self._assembler.push(piece))
-            if self._assembler.stopped:
-                return "stop"
+            self._send(self._decoder.decode(piece))
             if self._runs_away(piece):
                 return "length"
         return None
 
     def finish(self, reason: FinishReason) -> None:
-        self._send(self._assembler.flush())
+        self._send(self._decoder.decode(b"", final=True))
         if not self.cancelled:
             self.emit(Finished(reason, Usage(len(self.prompt), self._completion_tokens)))
 

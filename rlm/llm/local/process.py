@@ -1,6 +1,6 @@
 """The local language model's process: started, watched, started again after a crash, and ended with us."""
 
-import contextlib
+import json
 import os
 import signal
 import socket
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
-import httpx
-
 State = Literal["loading", "ready", "failed", "stopped"]
 
+LOAD_FAILED = 78
+"""How the child ends when its model cannot be loaded, after it wrote the reason down; trying again would not help."""
+
 _POLL_SECONDS = 0.5
-_HEALTH_TIMEOUT_SECONDS = 10.0
 _TERMINATE_SECONDS = 8.0
 # A crash on one odd prompt is worth a restart; a model that dies every time is not worth loading for ever.
 _RESTART_DELAYS_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -103,6 +103,10 @@ class LocalModelProcess:
                 self._follow(self._child)
             if self._closing.is_set():
                 break
+            if self._child.returncode == LOAD_FAILED:
+                said = json.loads(failure_file(self.socket).read_text(encoding="utf-8"))
+                self._become("failed", said["reason"], said["hint"])
+                return
             crashes = 1 if time.monotonic() - begun > _STEADY_SECONDS else crashes + 1
             if crashes > len(self._restart_delays):
                 self._give_up(crashes, self._child.returncode)
@@ -125,29 +129,23 @@ class LocalModelProcess:
         )
 
     def _follow(self, child: "subprocess.Popen[bytes]") -> None:
-        """Until the child ends or we close; its health is asked until it is ready, then only whether it lives."""
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(self.socket)), base_url="http://llm") as client:
-            while child.poll() is None:
-                if self._state.state == "loading":
-                    self._ask(client)
-                if self._closing.wait(_POLL_SECONDS):
-                    _end(child)
-                    return
-
-    def _ask(self, client: httpx.Client) -> None:
-        # Knock first: a refused connection leaves httpx's transport with an open socket.
-        if not _listens(self.socket):
-            return
-        # One long step of the engine, or a child that just died: the next look will tell.
-        with contextlib.suppress(httpx.HTTPError, ValueError):
-            health = client.get("/health", timeout=_HEALTH_TIMEOUT_SECONDS).json()
-            if health["status"] != "loading":
-                self._become(health["status"], health.get("reason", ""), health.get("hint", ""))
+        """Watch the child until it ends or we close; it listens once its model is loaded."""
+        while child.poll() is None:
+            if self._state.state == "loading" and _listens(self.socket):
+                self._become("ready")
+            if self._closing.wait(_POLL_SECONDS):
+                _end(child)
+                return
 
     def _become(self, state: State, reason: str = "", hint: str = "") -> None:
         with self._changed:
             self._state, self._since = ProcessState(state, 0.0, reason, hint), time.monotonic()
             self._changed.notify_all()
+
+
+def failure_file(socket_path: Path) -> Path:
+    """Where the child writes why its model cannot be loaded, as JSON of a `reason` and a `hint`."""
+    return socket_path.with_name("failure.json")
 
 
 def _listens(path: Path) -> bool:

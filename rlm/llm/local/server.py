@@ -2,12 +2,12 @@
 
     python -m rlm.llm.local.server --model FILE --uds SOCKET
 
-It answers `GET /health` at once, `loading` until the model is in memory. It ends on SIGTERM, and by itself when the
-process that started it is gone.
+It listens once the model is in memory. It ends on SIGTERM, and by itself when the process that started it is gone.
 """
 
 import argparse
 import dataclasses
+import json
 import logging
 import os
 import signal
@@ -20,10 +20,10 @@ from pathlib import Path
 
 import uvicorn
 
-from rlm.errors import LanguageModelUnavailableError
+from rlm.errors import LanguageModelError, LanguageModelUnavailableError
 from rlm.llm.local.app import create_app
-from rlm.llm.local.generation import Engine, EngineLimits
-from rlm.llm.local.host import EngineHost
+from rlm.llm.local.generation import EngineLimits
+from rlm.llm.local.process import LOAD_FAILED, failure_file
 from rlm.llm.profiles import LOCAL_QWEN
 
 log = logging.getLogger("rlm.llm.local.server")
@@ -34,29 +34,41 @@ _HARD_EXIT_SECONDS = 5.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until the engine breaks down; returns 1. A signal ends the process inside, after a grace period."""
+    """Serve until the engine breaks down, and return 1 or `LOAD_FAILED`. A signal ends the process inside."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     if options.parent_pid is not None:
         threading.Thread(target=_end_with, args=(options.parent_pid,), name="parent-watch", daemon=True).start()
 
+    try:
+        server = _server(options)
+    except LanguageModelError as error:
+        log.error("The language model cannot be loaded: %s", error)
+        said = json.dumps({"reason": error.detail, "hint": error.hint})
+        failure_file(options.uds).write_text(said, encoding="utf-8")
+        return LOAD_FAILED
+    with _listen(options.uds) as listener:
+        server.run(sockets=[listener])
+    return 1
+
+
+def _server(options: argparse.Namespace) -> uvicorn.Server:
+    """The server around a model that is loaded. Raises `LanguageModelError`."""
+    try:
+        from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
+    except ImportError as error:
+        raise LanguageModelUnavailableError(
+            f"OpenVINO GenAI cannot be imported: {error}", hint="Install it: pip install 'leadline[embedded]'."
+        ) from error
+
     def stop_serving() -> None:
         server.should_exit = True
 
-    def load() -> Engine:
-        # Importing the vendor's libraries takes a second; the server answers meanwhile.
-        try:
-            from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
-        except ImportError as error:
-            raise LanguageModelUnavailableError(
-                f"OpenVINO GenAI cannot be imported: {error}", hint="Install it: pip install 'leadline[embedded]'."
-            ) from error
-        limits = _limits(options)
-        return OpenVINOEngine(load_pipeline(options.model, limits), limits, on_broken=stop_serving)
-
-    host = EngineHost(load)
+    begun, limits = time.monotonic(), _limits(options)
+    engine = OpenVINOEngine(load_pipeline(options.model, limits), limits, on_broken=stop_serving)
+    log.info("The language model is ready after %.1f s.", time.monotonic() - begun)
     config = uvicorn.Config(
-        create_app(host, options.name),
+        create_app(engine, options.name),
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -64,10 +76,7 @@ def main(arguments: Sequence[str]) -> int:
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     server = uvicorn.Server(config)
-    with _listen(options.uds) as listener:
-        host.start()
-        server.run(sockets=[listener])
-    return 1
+    return server
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,5 +120,5 @@ def _end_with(parent_pid: int) -> None:
 if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
     logging.shutdown()
-    # Not sys.exit: a model that is still loading is in a thread that cannot be stopped.
+    # Not sys.exit: the engine steps in a thread that cannot be stopped.
     os._exit(exit_code)

@@ -1,6 +1,6 @@
 """The OpenAI chat protocol as this server speaks it: requests in, objects and stream chunks out.
 
-What the engine cannot do (tools, several choices, penalties) is refused, not ignored.
+What the engine cannot do (tools, stop strings, several choices) is refused, not ignored.
 """
 
 import json
@@ -26,23 +26,14 @@ _ROLES: Mapping[str, Role] = {"system": "system", "developer": "system", "user":
 STREAM_END = b"data: [DONE]\n\n"
 
 
-class TextPart(BaseModel):
-    """A part of a message; only text is read."""
-
-    type: Literal["text"]
-    text: str
-
-
 class Message(BaseModel):
     """A message as clients send it."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart] | None = None
+    content: str | None = None
 
     def to_chat_message(self) -> ChatMessage:
-        """The message with its parts joined."""
-        if isinstance(self.content, list):
-            return ChatMessage(_ROLES[self.role], "".join(part.text for part in self.content))
+        """The message as the engine takes it."""
         return ChatMessage(_ROLES[self.role], self.content or "")
 
 
@@ -94,21 +85,16 @@ class ChatCompletionRequest(BaseModel):
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    stop: str | Annotated[list[str], Field(max_length=4)] | None = None
     seed: int | None = None
     response_format: ResponseFormat | None = None
-    n: Literal[1] | None = None
-    user: str | None = None
 
     def to_engine_request(self) -> GenerationRequest:
         """The request in the engine's terms; what is left out has the protocol's defaults."""
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return GenerationRequest(
             messages=tuple(message.to_chat_message() for message in self.messages),
             max_tokens=self.max_completion_tokens or self.max_tokens,
             temperature=1.0 if self.temperature is None else self.temperature,
             top_p=1.0 if self.top_p is None else self.top_p,
-            stop=tuple(stop),
             seed=self.seed,
             json_schema=self._json_schema(),
         )

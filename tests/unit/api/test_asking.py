@@ -117,7 +117,10 @@ def test_a_follow_up_reaches_the_core_with_the_turns_before_it(api: AskedApi) ->
 
 def test_messages_are_a_conversation_that_the_caller_keeps(api: AskedApi) -> None:
     said = [("user", "Which colour?"), ("assistant", "White."), ("user", "Since when?")]
-    body = {"question": None, "messages": [{"role": role, "content": content} for role, content in said]}
+    body: dict[str, Any] = {
+        "question": None,
+        "messages": [{"role": role, "content": content} for role, content in said],
+    }
     assert api.ask(**body)["conversation"] is None
     (request,) = api.answers.requests
     assert request.question == "Since when?"

@@ -6,7 +6,6 @@ import pytest
 from rlm.answers import (
     Answer,
     AnswerStatus,
-    CitationList,
     Coverage,
     Result,
     Searched,
@@ -16,27 +15,6 @@ from rlm.answers import (
 )
 from rlm.usage import Usage
 from tests.fakes.passages import passage
-
-
-def test_citations_are_numbered_from_one_and_keep_their_numbers() -> None:
-    citations = CitationList()
-    one = passage("First sentence. Second sentence.", start=100)
-    assert [citations.cite(one, 0, 15), citations.cite(one, 16, 32), citations.cite(one, 0, 15)] == [1, 2, 1]
-    assert [citation.number for citation in citations.citations] == [1, 2]
-
-
-def test_a_citation_gives_the_span_in_its_version_and_the_words_that_stand_there() -> None:
-    citations = CitationList()
-    text = "Überall gilt: Zürich."
-    citations.cite(passage(text, start=100, page=7, heading_path=("Orte",)), 14, 20)
-    (citation,) = citations.citations
-    assert (citation.start, citation.end, citation.quote) == (114, 120, "Zürich")
-    assert (citation.page, citation.heading_path, citation.verified) == (7, ("Orte",), True)
-
-
-def test_the_same_span_read_in_two_passages_is_one_citation() -> None:
-    citations = CitationList()
-    assert citations.cite(passage("abc def", start=10), 4, 7) == citations.cite(passage("def", start=14), 0, 3)
 
 
 def test_what_was_searched_is_counted_by_document_best_first() -> None:
@@ -54,17 +32,17 @@ def test_usage_adds_up() -> None:
     assert Usage(1, 20, 3) + Usage(1, 5, 1) == Usage(2, 25, 4)
 
 
-def test_coverage_says_how_much_of_the_scope_was_read_and_what_failed() -> None:
-    coverage = Coverage(11_000_000, 10_900_000, 2_400, 2_397, slices_failed=3, tokens_failed=100_000)
-    assert coverage.sentence() == "10.9 of 11.0 million tokens in scope read, 3 slices failed"
+def test_coverage_says_what_a_model_read_what_code_searched_and_what_was_not_opened() -> None:
+    coverage = Coverage(11_000_000, 200_000, 10_000_000, units=24, units_read=3, units_searched=21, units_failed=1)
+    assert coverage.tokens_unopened == 800_000
+    said = coverage.sentence()
+    assert all(figure in said for figure in ("11.0 million", "0.2", "10.0", "0.8", "1 document failed"))
     assert not coverage.complete
 
 
 def test_coverage_names_what_a_classifier_labelled() -> None:
-    coverage = Coverage(900, 300, 30, 10, slices_inferred=20, tokens_inferred=600, unit="record")
-    assert coverage.sentence() == (
-        "300 of 900 tokens in scope read, 20 records labelled by a classifier trained on what was read"
-    )
+    coverage = Coverage(900, 300, 600, units=30, units_read=10, units_inferred=20, unit="record")
+    assert "20 records labelled by a classifier" in coverage.sentence()
     assert coverage.complete
 
 

@@ -11,22 +11,25 @@ import pytest
 
 from ingest.catalog.catalog import Visible
 from ingest.catalog.records import ActiveDocument
+from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
 from rlm.answering import Answering
 from rlm.answers import Answer, AnswerStatus
-from rlm.build import Library
+from rlm.build import Answers, Parts
+from rlm.checking.checker import CheckMode
 from rlm.events import Completed
 from rlm.llm.budgets import Limits
 from rlm.llm.cache import MemoryReplyCache
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.requests import AnswerScope, StrategyName, Wanted
+from rlm.requests import AnswerRequest, AnswerScope, StrategyName, Wanted
 from rlm.runs.port import Once
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.forms import SandboxForm
+from rlm.tables.sql import SqlEngine
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.memory_blobs import MemoryBlobs
@@ -125,7 +128,8 @@ def answering() -> Iterator[Answering]:
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
     scheduler = SubCallScheduler(MemoryReplyCache())
     model = LoadedModel(CallableChat(answer=answer), PROFILE)
-    yield Answering(searcher, model, Library(catalog, texts, encoder, sandbox), scheduler)
+    parts = Parts(catalog, texts, RecordTables(MemoryBlobs()), SqlEngine(), scheduler, encoder, sandbox)
+    yield Answering(searcher, model, Answers(parts), check=CheckMode.QUOTES)
     scheduler.close()
     sandbox.close()
 
@@ -134,7 +138,8 @@ def run(answering: Answering, number: int, calls: int) -> tuple[Answer, list[str
     told = Told()
     wanted = Wanted(StrategyName.RECURSIVE, budget=Limits(calls=calls))
     question = f"What is the secret of {tenant(number)}?"
-    events = list(answering.stream(question, AnswerScope(tenant(number)), wanted=wanted, durability=told))
+    request = AnswerRequest(question, AnswerScope(tenant(number)), wanted=wanted)
+    events = list(answering.stream(request, durability=told))
     assert isinstance(events[-1], Completed)
     return events[-1].answer, told.outputs
 

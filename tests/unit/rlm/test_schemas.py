@@ -16,7 +16,11 @@ from rlm.routing import route_schema
 from rlm.tables.plan import PLAN_SCHEMA
 
 _RECORDS = ["one", "two"]
-_VALUES = {"name": {"type": "string", "enum": ["a", "b"]}, "age": {"type": "integer"}, "tags": {"type": "array"}}
+_VALUES: dict[str, dict[str, object]] = {
+    "name": {"type": "string", "enum": ["a", "b"]},
+    "age": {"type": "integer"},
+    "tags": {"type": "array"},
+}
 
 
 SCHEMAS: dict[str, Mapping[str, object] | None] = {

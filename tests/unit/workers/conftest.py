@@ -1,4 +1,4 @@
-"""What a worker needs, closed after each test."""
+"""A worker's parts, closed after each test."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -17,14 +17,14 @@ def core_errors(kind: type[LeadlineError] = LeadlineError) -> Iterator[type[Lead
 
 
 def test_every_error_of_the_core_has_a_status() -> None:
-    import rlm.questions
-    import rlm.strategies
+    import rlm.loop.strategy
+    import rlm.requests
 
     missing = [kind for kind in core_errors() if not any(base in STATUS for base in kind.__mro__)]
     assert missing == []
     assert len(list(core_errors())) > 25
-    assert rlm.questions
-    assert rlm.strategies
+    assert rlm.requests
+    assert rlm.loop.strategy
 
 
 def test_every_error_that_ingest_can_meet_has_an_outcome() -> None:

@@ -22,6 +22,7 @@ from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 from rlm.requests import AnswerRequest
 from rlm.runs.port import Durability
 from rlm.usage import Usage
+from tests.fakes.whole_replies import WholeReplies
 from tests.support.catalogs import age_absence, migrated_sqlite, wake
 from tests.support.postgres import disposed
 from workers.job_runner import JobRunner
@@ -30,7 +31,7 @@ from workers.run_task import RunTask
 DAY_SECONDS = 24 * 3600.0
 
 
-class GoingAway:
+class GoingAway(WholeReplies):
     """Answers every sub-call, and the language model is away when it is done."""
 
     def run(

@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.corpus.handles import Handle
+from rlm.corpus.handles import Handle, merged
 from tests.support.corpora import corpus_of
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=300)
@@ -20,6 +22,17 @@ def test_slices_of_slices_are_the_text_of_slices_of_slices(
         handle, expected = handle[start:end], expected[start:end]
         assert corpus.text(handle) == expected
         assert len(handle) == len(expected)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=8), st.booleans())
+def test_merged_spans_hold_the_same_text_once(places: list[tuple[int, int]], touching: bool) -> None:
+    spans = [Handle("d", "v", start, start + length) for start, length in places]
+    found = merged(spans, touching=touching)
+    assert {at for each in found for at in range(each.start, each.end)} == {
+        at for each in spans for at in range(each.start, each.end)
+    }
+    for before, after in pairwise(found):
+        assert before.end < after.start or (before.end == after.start and not touching)
 
 
 def test_a_step_is_refused() -> None:

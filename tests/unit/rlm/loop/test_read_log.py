@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.corpus.handles import Handle
-from rlm.loop.given_texts import GivenTexts
-from rlm.loop.read_log import ReadLog
+from rlm.loop.read_log import GivenTexts, ReadLog
 from rlm.operators.judged import JudgedBy
 from tests.support.corpora import corpus_of
 

@@ -218,9 +218,9 @@ def test_looking_for_quotations_ends_with_the_run() -> None:
 
 def test_the_latest_draft_that_answers_is_kept() -> None:
     made = Desk().made
-    assert made.keep_draft("First.", None, None, True) == "kept"
-    assert made.keep_draft(None, None, None, True) == "a better draft is kept already"
+    assert made.draft("First.") == "kept"
+    assert made.draft(None) == "a better draft is kept already"
     made.keep_part("When?", Submission("Of a part."))
-    assert made.keep_draft("Second.", None, None, True) == "kept"
-    assert made.draft is not None
-    assert made.draft.text == "Second."
+    assert made.draft("Second.") == "kept"
+    assert made.best is not None
+    assert made.best.text == "Second."

@@ -9,11 +9,12 @@ from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.llm.port import SubCalls, SubFailure
+from rlm.loop.asking_tools import Descend
 from rlm.loop.literals import CellCode
 from rlm.loop.read_log import ReadLog
 from rlm.loop.submit import Submissions
 from rlm.loop.time_limit import TimeLimit
-from rlm.loop.tools import Descend, Toolbox
+from rlm.loop.tools import Toolbox
 from rlm.sandbox.port import Sandbox, ToolError
 from rlm.strategy import Search
 from tests.fakes.rule_subcalls import RuleSubCalls
@@ -120,6 +121,11 @@ def test_pages_of_grep_within_a_place_go_on_there() -> None:
     assert found == [f"Ship {n}" for n in (1, *range(10, 20))]
     assert rest["next_cursor"] is None
     assert "goes on" in kit.toolbox.notes()[0]
+
+
+def test_hits_say_under_which_heading_they_stand() -> None:
+    hits = Toolkit(BOOK, "No heading over a whale.").tools["grep"]("whale")["hits"]
+    assert [hit["heading"] for hit in hits] == ["One", "Two", "Two", ""]
 
 
 def finding(*found: tuple[int, int, int]) -> Callable[[Corpus], Search]:

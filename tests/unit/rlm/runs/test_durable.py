@@ -27,6 +27,7 @@ from rlm.usage import Usage
 from tests.fakes.memory_log import MemoryLog
 from tests.fakes.passages import passage
 from tests.fakes.runs import RUN
+from tests.fakes.whole_replies import WholeReplies
 
 PAID = Usage(1, 10, 2)
 
@@ -38,7 +39,7 @@ class Died(Exception):
 AWAY = LanguageModelUnavailableError("It is away.", retry_after_seconds=3.0, sent=False)
 
 
-class CountingCalls:
+class CountingCalls(WholeReplies):
     """Answers each prompt with how often it was asked; dies when it has answered `dies_after` calls.
 
     Once it has answered `away_after` it cannot be reached; `refusing` it refuses everything, at `refused` each. Prompts
@@ -315,7 +316,7 @@ def test_threads_that_send_and_meet_at_once_charge_everything_once() -> None:
     assert budget.spent.calls == 40
 
 
-class CancelledCalls:
+class CancelledCalls(WholeReplies):
     """Answers the first call, and is cancelled while the second is under way."""
 
     def __init__(self, budget: Budget) -> None:
@@ -407,7 +408,7 @@ def test_threads_in_another_order_get_what_was_logged() -> None:
 def searched(log: MemoryLog, found: Sequence[Passage]) -> Sequence[Passage]:
     run = DurableRun(RUN, log)
     try:
-        return run.retriever(lambda _: found)("Why?")
+        return run.search(lambda query, top_k, also=(): found)("Why?", 10)
     finally:
         run.close()
 

@@ -17,6 +17,7 @@ from rlm.errors import (
     RunCancelledError,
     RunTooLargeError,
     SqlError,
+    SqlRefusedError,
 )
 from rlm.events import Delta, Planned, Working
 from rlm.llm.budgets import Limits
@@ -273,7 +274,7 @@ def test_a_plan_that_cannot_be_used_is_mended_once(asking: Asking, bad: object) 
 @pytest.mark.parametrize("bad", BAD)
 def test_a_second_plan_that_cannot_be_used_is_an_error_with_a_type(asking: Asking, bad: object) -> None:
     question = asking(bad, bad)
-    with pytest.raises((SqlError, LanguageModelOutputError)):
+    with pytest.raises((SqlError, SqlRefusedError, LanguageModelOutputError)):
         question.ask()
     assert len(question.planned) == 2
 

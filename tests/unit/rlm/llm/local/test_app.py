@@ -37,9 +37,8 @@ def events(response: httpx.Response) -> list[Any]:
     return [line if line == "[DONE]" else json.loads(line) for line in lines]
 
 
-def test_health_and_models_say_what_is_served() -> None:
+def test_the_list_of_models_says_what_is_served() -> None:
     with serving(ScriptedEngine()) as client:
-        assert client.get("/health").json()["status"] == "ready"
         assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["m"]
 
 

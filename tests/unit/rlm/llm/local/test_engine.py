@@ -50,20 +50,13 @@ def engine_on(pipeline: ScriptedPipeline, *, on_broken: Callable[[], None] = lam
     return OpenVINOEngine(pipeline, LIMITS, on_broken=on_broken)
 
 
-def request(content: str = "Hi", *, stop: tuple[str, ...] = (), json_schema: str | None = None) -> GenerationRequest:
-    return GenerationRequest((ChatMessage("user", content),), stop=stop, json_schema=json_schema)
+def request(content: str = "Hi", *, json_schema: str | None = None) -> GenerationRequest:
+    return GenerationRequest((ChatMessage("user", content),), json_schema=json_schema)
 
 
 def test_an_answer_is_its_text_and_its_usage() -> None:
     answer = Asked(engine_on(ScriptedPipeline()), request("Hi")).answer()
     assert answer == ("abc", Finished("stop", Usage(prompt_tokens=len("user: Hi\n"), completion_tokens=3)))
-
-
-def test_a_stop_string_frees_the_place() -> None:
-    pipeline = ScriptedPipeline(answers={"Hi": b"abcdefgh" * 1000})
-    engine = engine_on(pipeline)
-    assert [Asked(engine, request("Hi", stop=("cd",))).answer()[0] for _ in range(4)] == ["ab"] * 4
-    assert pipeline.most_at_once == 1
 
 
 def test_more_requests_than_places_wait_and_are_answered() -> None:

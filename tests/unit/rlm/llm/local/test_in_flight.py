@@ -1,5 +1,9 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.local.generation import (
@@ -15,9 +19,9 @@ from rlm.llm.local.generation import (
 from rlm.llm.local.in_flight import InFlight
 
 
-def in_flight(*, stop: tuple[str, ...] = (), json_schema: str | None = None) -> tuple[InFlight, list[Event]]:
+def in_flight(*, json_schema: str | None = None) -> tuple[InFlight, list[Event]]:
     events: list[Event] = []
-    request = GenerationRequest((), stop=stop, json_schema=json_schema)
+    request = GenerationRequest((), json_schema=json_schema)
     return InFlight(request, np.zeros(7, dtype=np.int64), events.append), events
 
 
@@ -28,10 +32,13 @@ def test_every_token_counts_and_empty_text_is_not_sent() -> None:
     assert events == [TextDelta("Hi"), TextDelta("東"), Finished("stop", Usage(7, 4))]
 
 
-def test_a_stop_string_ends_the_answer() -> None:
-    generation, events = in_flight(stop=("END",))
-    assert generation.take([b"a", b"EN", b"D", b"b"]) == "stop"
-    assert events == [TextDelta("a")]
+@given(st.binary(max_size=40), st.lists(st.integers(0, 40)))
+def test_the_pieces_joined_are_the_text_wherever_tokens_part_its_characters(data: bytes, cuts: list[int]) -> None:
+    edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    generation, events = in_flight()
+    generation.take([data[start:end] for start, end in pairwise(edges)])
+    generation.finish("stop")
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == data.decode("utf-8", "replace")
 
 
 @pytest.mark.parametrize(("json_schema", "ended"), [(ANY_JSON_OBJECT, "length"), (None, None)])

@@ -1,6 +1,6 @@
 import pytest
 
-from rlm.loop.handles import parse_handle, parse_handles, parse_within, plain
+from rlm.loop.arguments import parse_handle, parse_handles, parse_within, plain
 from rlm.sandbox.port import ToolError
 from tests.support.corpora import corpus_of
 
@@ -29,6 +29,7 @@ def test_tools_are_limited_to_one_place_or_to_many_or_not_at_all() -> None:
     assert parse_within(None, CORPUS) == handles
     assert parse_within("doc-2", CORPUS) == [handles[1]]
     assert parse_within(["doc-3", plain(handles[0][1:2])], CORPUS) == [handles[2], handles[0][1:2]]
+    assert parse_within([{"document": "doc-2", "end": 6}, {"document": "doc-2", "start": 2}], CORPUS) == [handles[1]]
     with pytest.raises(ToolError, match="empty list"):
         parse_within([], CORPUS)
 

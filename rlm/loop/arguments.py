@@ -1,13 +1,15 @@
-"""Handles as the plain values that code in a sandbox holds: dicts with document, start and end."""
+"""Arguments of tools as a model's code gives them; a handle is a dict with document, start and end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rlm.corpus.corpus import Corpus
-from rlm.corpus.handles import Handle
+from rlm.corpus.handles import Handle, merged
 from rlm.sandbox.port import ToolError
 
 PlainHandle = dict[str, Any]
+# Tells the model something about what a tool returned, with the output of its cell.
+Note = Callable[[str], None]
 
 _WHAT = "a handle is a dict with document, start and end, as search, grep, outline and records return"
 
@@ -49,14 +51,32 @@ def parse_handles(values: object, corpus: Corpus) -> list[Handle]:
 
 
 def parse_within(value: object, corpus: Corpus) -> list[Handle]:
-    """Read the spans that a tool is limited to; None stands for all documents. Raises `ToolError`."""
+    """Read the spans that a tool is limited to; None stands for all documents, and spans that overlap are one.
+
+    Raises `ToolError`.
+    """
     if value is None:
         return [document.handle for document in corpus.documents]
-    if isinstance(value, list | tuple):
-        if not value:
-            raise ToolError("within is an empty list; leave it out for all documents")
-        return parse_handles(value, corpus)
-    return [parse_handle(value, corpus)]
+    if not isinstance(value, list | tuple):
+        return [parse_handle(value, corpus)]
+    if not value:
+        raise ToolError("within is an empty list; leave it out for all documents")
+    by_version: dict[str, list[Handle]] = {}
+    for handle in parse_handles(value, corpus):
+        by_version.setdefault(handle.version_id, []).append(handle)
+    return [span for spans in by_version.values() for span in merged(spans, touching=False)]
+
+
+def require_text(value: object, name: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ToolError(f"{name} is a text that is not empty")
+    return value
+
+
+def require_number(value: object, name: str) -> int:
+    if type(value) is not int or value < 0:
+        raise ToolError(f"{name} is a whole number from 0")
+    return value
 
 
 def _is_position(value: object) -> bool:

@@ -1,0 +1,22 @@
+"""Record tables as ingest makes them, from a text: found, typed, handed over and turned into Parquet."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from ingest.parsing.registry import table_finder_for
+from ingest.parsing.table_files import read_tables, write_tables
+from ingest.parsing.tables import FoundTable
+from ingest.tables import ParsedTable
+
+
+def found_in(text: str, media_type: str = "text/plain") -> Sequence[FoundTable]:
+    """The tables of a normalized text."""
+    return table_finder_for(media_type)(text)
+
+
+def parsed_from(text: str, media_type: str = "text/plain") -> tuple[ParsedTable, ...]:
+    """The same, typed and with their rows in Parquet."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_tables(found_in(text, media_type), Path(folder), cpu_seconds=60.0)
+        return read_tables(Path(folder), characters=len(text))

@@ -1,0 +1,111 @@
+from datetime import date, datetime
+
+import pytest
+
+from ingest.parsing.cells import CellType, ColumnTyping, read_date, read_timestamp
+from ingest.tables import ColumnType
+
+
+def _column(*cells: str, prefer_comma: bool = False) -> CellType:
+    typing = ColumnTyping()
+    for cell in cells:
+        typing.see(cell)
+    return typing.type(prefer_comma=prefer_comma)
+
+
+def _read(*cells: str, prefer_comma: bool = False) -> tuple[str, ...]:
+    """The type, the unit if there is one, and the cells as the engine reads them."""
+    kind = _column(*cells, prefer_comma=prefer_comma)
+    return (kind.type.value, *filter(None, [kind.unit]), *(str(kind.canonical(cell)) for cell in cells))
+
+
+@pytest.mark.parametrize(
+    ("cells", "read"),
+    [
+        (["1", "2,000", "-3"], ("integer", "1", "2000", "-3")),
+        (["0.50", "2"], ("number", "0.50", "2")),
+        (["€1,240.50", "-€718.39", "0"], ("number", "€", "1240.50", "-718.39", "0")),
+        (["(1,234.50)", "5"], ("number", "-1234.50", "5")),
+        (["19%", "7.5%"], ("number", "%", "19", "7.5")),
+        (["3,5", "1,25"], ("number", "3.5", "1.25")),
+        (["1.234,50 €", "2 €"], ("number", "€", "1234.50", "2")),
+        (["1e5", "2"], ("number", "1e5", "2")),
+    ],
+)
+def test_numbers_are_read_with_their_signs_and_separators(cells: list[str], read: tuple[str, ...]) -> None:
+    assert _read(*cells) == read
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["€5", "$3"],
+        ["19%", "0.07"],
+        ["007", "1"],
+        ["1", "none"],
+        ["1,5", "2.5"],
+        ["1,23,456"],
+        ["9" * 19],
+        ["-"],
+        ["٣"],
+    ],
+)
+def test_what_is_no_number_in_every_cell_is_text(cells: list[str]) -> None:
+    assert _column(*cells).type is ColumnType.TEXT
+
+
+def test_a_comma_is_a_decimal_sign_where_the_whole_column_takes_it_so() -> None:
+    assert _read("1,234", "5,678") == ("integer", "1234", "5678")
+    assert _read("1,234", "12,5") == ("number", "1.234", "12.5")
+
+
+def test_another_column_can_settle_what_a_point_means() -> None:
+    assert _read("1.234", "5.678") == ("number", "1.234", "5.678")
+    assert _read("1.234", "5.678", prefer_comma=True) == ("integer", "1234", "5678")
+    assert _read("1.25", "5.5", prefer_comma=True) == ("number", "1.25", "5.5")
+
+
+def test_sums_of_money_are_exact_as_long_as_eighteen_digits_hold_them() -> None:
+    assert _column("12.30", "1.005").stored == "DECIMAL(18,3)"
+    assert _column("12345678901234567.12").stored == "DOUBLE"
+
+
+def test_an_order_of_day_and_month_is_taken_from_the_column_and_never_guessed() -> None:
+    assert _column("03/04/2024", "05/06/2024").type is ColumnType.TEXT
+    assert _read("03/04/2024", "13/04/2024") == ("date", "2024-04-03", "2024-04-13")
+    assert _read("03/04/2024", "04/13/2024") == ("date", "2024-03-04", "2024-04-13")
+    assert _column("13/04/2024", "04/13/2024").type is ColumnType.TEXT
+
+
+def test_dates_that_cannot_be_read_otherwise_may_stand_in_one_column() -> None:
+    read = _read("2024-01-02", "3 March 2024", "Mar 3, 2024", "2024/02/29")
+    assert read == ("date", "2024-01-02", "2024-03-03", "2024-03-03", "2024-02-29")
+    assert _column("2024-02-30").type is ColumnType.TEXT
+
+
+def test_timestamps_with_zones_are_in_utc_and_do_not_mix_with_others() -> None:
+    assert _read("2024-07-15T21:46:36") == ("timestamp", "2024-07-15 21:46:36")
+    read = _read("2024-07-15T21:46:36Z", "2024-07-15 21:46:36+02:00")
+    assert read == ("timestamp", "2024-07-15 21:46:36", "2024-07-15 19:46:36")
+    assert _column("2024-07-15T21:46:36Z", "2024-07-15 21:46:36").type is ColumnType.TEXT
+    assert read_timestamp("12/25/2024 12:05 AM", True) == datetime(2024, 12, 25, 0, 5)
+
+
+def test_only_true_and_false_are_booleans() -> None:
+    assert _read("true", "FALSE") == ("boolean", "true", "false")
+    assert _column("yes", "no").type is ColumnType.TEXT
+
+
+def test_a_column_without_cells_is_text() -> None:
+    assert _column().type is ColumnType.TEXT
+
+
+def test_a_long_cell_ends_the_search_at_once() -> None:
+    assert _column("5", "(" + " " * 1_000_000 + "x").type is ColumnType.TEXT
+
+
+def test_dates_of_other_calendars_are_none() -> None:
+    assert read_date("0000-01-01", None) is None
+    assert read_date("31 Apr 2024", None) is None
+    assert read_date("1st of May 2024", None) is None
+    assert read_date("1st May 2024", None) == date(2024, 5, 1)

@@ -1,0 +1,174 @@
+"""Record tables from the parser's child to their place in blobs, and back."""
+
+import json
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ingest.blobs import DirectoryBlobs
+from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.table_files import LIST_FILE, MAX_TABLES, TablesError, read_tables, write_tables
+from ingest.tables import Column, ColumnType, ParsedTable, RecordTables, Row, named_tables
+from tests.support.record_tables import found_in, parsed_from
+
+VERSION = "0a1b2c3d"
+TEXT = 'id,paid on,sum,note\n1,2024-01-02,"€1,200.50","one\ntwo"\n2,,€3.25,\n3,2024-02-29,€0.05,three'
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> DirectoryBlobs:
+    return DirectoryBlobs(tmp_path / "blobs")
+
+
+@pytest.fixture
+def tables(blobs: DirectoryBlobs) -> RecordTables:
+    tables = RecordTables(blobs)
+    tables.save(VERSION, named_tables(parsed_from(TEXT), "payments.csv"))
+    return tables
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """What the parser's child leaves of `TEXT`."""
+    write_tables(found_in(TEXT), tmp_path, cpu_seconds=60.0)
+    return tmp_path
+
+
+def test_a_table_is_known_without_its_rows(tables: RecordTables) -> None:
+    (table,) = tables.tables(VERSION)
+    assert (table.index, table.name, table.rows) == (0, "payments", 3)
+    assert (table.start, table.end) == (0, len(TEXT))
+    assert table.columns == (
+        Column("id", ColumnType.INTEGER),
+        Column("paid on", ColumnType.DATE),
+        Column("sum", ColumnType.NUMBER, "€"),
+        Column("note", ColumnType.TEXT),
+    )
+
+
+def test_rows_are_typed_and_keep_their_spans(tables: RecordTables) -> None:
+    rows = tables.rows(VERSION, 0, [3, 1, 9])
+    assert [row.values for row in rows] == [
+        (3, date(2024, 2, 29), Decimal("0.05"), "three"),
+        (1, date(2024, 1, 2), Decimal("1200.50"), "one\ntwo"),
+    ]
+    assert [TEXT[row.start : row.end] for row in rows] == [
+        "3,2024-02-29,€0.05,three",
+        '1,2024-01-02,"€1,200.50","one\ntwo"',
+    ]
+    assert tables.rows(VERSION, 0, range(2, 3)) == [Row(2, 55, 64, (2, None, Decimal("3.25"), None))]
+    assert tables.rows(VERSION, 0, range(1, 100, 2)) == [rows[1], rows[0]]
+
+
+def test_the_file_for_queries_has_the_rows_numbers(tables: RecordTables, tmp_path: Path) -> None:
+    tables.copy_to(VERSION, 0, tmp_path / "rows.parquet")
+    with duckdb.connect() as engine:
+        found = engine.execute(f"SELECT max(_row), sum(sum) FROM '{tmp_path}/rows.parquet'").fetchall()
+    assert found == [(3, Decimal("1203.80"))]
+
+
+def test_versions_without_tables_have_none(tables: RecordTables, blobs: DirectoryBlobs) -> None:
+    tables.save("ffff", [])
+    assert tables.tables("ffff") == tables.tables("older") == ()
+    assert tables.delete("ffff") == 0
+    with pytest.raises(KeyError):
+        tables.rows("ffff", 0, [1])
+
+
+def test_deleting_frees_every_byte_and_leaves_nothing(tables: RecordTables, blobs: DirectoryBlobs) -> None:
+    kept = sum(len(blobs.read(key)) for key in blobs.keys("tables"))
+    assert tables.delete(VERSION) == kept > 0
+    assert list(blobs.keys("tables")) == []
+    assert tables.tables(VERSION) == ()
+    assert tables.delete(VERSION) == 0
+
+
+def test_saving_twice_leaves_one(tables: RecordTables) -> None:
+    before = tables.tables(VERSION), tables.rows(VERSION, 0, range(1, 4))
+    tables.save(VERSION, named_tables(parsed_from(TEXT), "payments.csv"))
+    assert (tables.tables(VERSION), tables.rows(VERSION, 0, range(1, 4))) == before
+
+
+def test_tables_of_one_document_have_different_names() -> None:
+    table = ParsedTable("", (), 0, 0, 0, b"")
+    named = named_tables([table, ParsedTable("Prices", (), 0, 0, 0, b""), table], "list.md")
+    assert [each.name for each in named] == ["list", "Prices", "list 2"]
+
+
+def test_a_spans_rows_come_through_the_parsers_child(tmp_path: Path) -> None:
+    file = tmp_path / "upload"
+    file.write_bytes(b"\xef\xbb\xbf" + TEXT.replace("\n", "\r\n").encode())
+    with ParserSandbox(scratch=tmp_path) as parser:
+        document = parser.parse(file, "text/csv", name="payments.csv")
+        plain = parser.parse(file, "text/plain", name="payments.txt")
+        file.write_text("No table at all.")
+        without = parser.parse(file, "text/plain", name="note.txt")
+    assert document.text == TEXT
+    assert document.tables == plain.tables == parsed_from(TEXT)
+    assert without.tables == ()
+
+
+def test_of_too_many_tables_the_longest_are_kept() -> None:
+    tables = [f"# T{n}\n\n| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * (1 + n % 7) for n in range(MAX_TABLES + 20)]
+    kept = parsed_from("\n".join(tables), "text/markdown")
+    assert len(kept) == MAX_TABLES
+    assert list(kept) == sorted(kept, key=lambda table: table.start)
+    assert sum(table.rows == 7 for table in kept) == sum(n % 7 == 6 for n in range(MAX_TABLES + 20))
+
+
+def test_tables_that_take_too_long_are_left_out_and_not_the_document(tmp_path: Path) -> None:
+    write_tables(found_in(TEXT), tmp_path, cpu_seconds=0.0)
+    assert read_tables(tmp_path, characters=len(TEXT)) == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rows": 2},
+        {"end": 10},
+        {"end": 10_000},
+        {"start": -1},
+        {"start": "0"},
+        {"name": None},
+        {"columns": []},
+        {"columns": [["id", "integer", "", "BIGINT"]]},
+        {"columns": [["id", "integer", "", "VARCHAR"]] * 4},
+        {"columns": [[name, "integer", "", "BIGINT"] for name in "abcd"]},
+        {"columns": [[name, "text", "", "VARCHAR); DROP TABLE x; --"] for name in "abcd"]},
+        {"columns": [[name, "image", "", "VARCHAR"] for name in "abcd"]},
+    ],
+)
+def test_tables_of_another_shape_are_refused(folder: Path, change: dict[str, object]) -> None:
+    (listed,) = json.loads((folder / LIST_FILE).read_text())
+    (folder / LIST_FILE).write_text(json.dumps([listed | change]))
+    with pytest.raises(TablesError):
+        read_tables(folder, characters=len(TEXT))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "",
+        "1,20,55,1,2024-01-02,5,x\n",
+        "1,20,55,1,,5,x\n2,50,60,2,,5,x\n3,66,90,3,,5,x\n",  # one begins before the other ends
+        "1,20,55,1,,5,x\n3,56,60,2,,5,x\n2,66,90,3,,5,x\n",
+        "1,20,55,1,,5,x\n2,56,60,2,,5,x\n3,66,9999,3,,5,x\n",
+        "1,20,55,1,not a day,5,x\n2,56,60,2,,5,x\n3,66,90,3,,5,x\n",
+        '1,20,55,1,,5,"x\n',
+    ],
+)
+def test_rows_that_are_not_as_announced_are_refused(folder: Path, rows: str) -> None:
+    (folder / "table-0.csv").write_text(rows)
+    with pytest.raises(TablesError):
+        read_tables(folder, characters=len(TEXT))
+
+
+@pytest.mark.parametrize("name", [LIST_FILE, "table-0.csv"])
+def test_a_link_to_another_file_is_not_followed(folder: Path, name: str) -> None:
+    (folder / name).rename(folder / "elsewhere")
+    (folder / name).symlink_to(folder / "elsewhere")
+    with pytest.raises(TablesError):
+        read_tables(folder, characters=len(TEXT))

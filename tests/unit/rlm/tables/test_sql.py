@@ -1,0 +1,222 @@
+import json
+import os
+import sys
+import time
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from ingest.tables import ColumnType
+from rlm.errors import RunCancelledError, SqlError, SqlLimitError, SqlRefusedError
+from rlm.tables.sql import SqlEngine, SqlLimits, SqlResult, SqlTable
+from tests.support.record_tables import parsed_from
+
+ORDERS = (
+    "id,customer,sum,paid on\n"
+    "1,Ann,€10.10,2024-01-02\n"
+    "2,Bob,€20.20,2024-01-03\n"
+    "3,Ann,€0.05,2024-02-01\n"
+    '4,"Cid, Jr",€5.00,\n'
+)
+# Seconds enough for a busy machine to start the child, and few enough to wait for.
+SMALL = SqlLimits(seconds=10.0, memory_bytes=200_000_000)
+
+
+@pytest.fixture
+def orders(tmp_path: Path) -> SqlTable:
+    (table,) = parsed_from(ORDERS, "text/csv")
+    (tmp_path / "orders.parquet").write_bytes(table.parquet)
+    return SqlTable("orders", tmp_path / "orders.parquet")
+
+
+def _query(orders: SqlTable, sql: str, *, max_rows: int = 10, limits: SqlLimits | None = None) -> SqlResult:
+    return SqlEngine(limits).query([orders], sql, max_rows=max_rows)
+
+
+def test_a_query_computes_exactly(orders: SqlTable) -> None:
+    result = _query(orders, "SELECT customer, sum(sum) AS total, count(*) FROM orders GROUP BY 1 ORDER BY 2 DESC")
+    assert result.columns == ("customer", "total", "count_star()")
+    assert result.rows == (("Bob", Decimal("20.20"), 1), ("Ann", Decimal("10.15"), 2), ("Cid, Jr", Decimal("5.00"), 1))
+    assert result.types[1:] == ("DECIMAL(38,2)", "BIGINT")
+
+
+def test_values_come_as_what_they_are(orders: SqlTable) -> None:
+    sql = """SELECT _row, "paid on", "paid on"::TIMESTAMP, avg(sum) OVER (), id > 1, [id, 2], {'a': sum}, NULL,
+             170141183460469231731687303715884105727 FROM orders ORDER BY _row LIMIT 1"""
+    (row,) = _query(orders, sql).rows
+    assert row[:3] == (1, date(2024, 1, 2), datetime(2024, 1, 2))
+    assert row[3] == pytest.approx(8.8375)
+    assert row[4:] == (False, [1, 2], {"a": Decimal("10.10")}, None, 170141183460469231731687303715884105727)
+
+
+def test_the_first_rows_come_with_the_number_of_all(orders: SqlTable) -> None:
+    result = _query(orders, "SELECT a.id FROM orders a, orders b ORDER BY 1", max_rows=3)
+    assert (result.rows, result.total_rows) == (((1,), (1,), (1,)), 16)
+
+
+def test_added_columns_stand_beside_the_tables_own(orders: SqlTable) -> None:
+    added = {
+        "late": (ColumnType.BOOLEAN, [True, False, None, True]),
+        "tone": (ColumnType.TEXT, ['"odd",\nreally', "plain", "plain", None]),
+        "score": (ColumnType.NUMBER, [0.5, 1, None, 2]),
+    }
+    table = SqlTable("orders", orders.file, added)
+    assert _query(table, "SELECT sum(sum), sum(score) FROM orders WHERE late").rows == ((Decimal("15.10"), 2.5),)
+    assert _query(table, "SELECT tone FROM orders WHERE id = 1").rows == (('"odd",\nreally',),)
+    assert _query(table, "SELECT count(*) FROM orders WHERE tone IS NULL").rows == ((1,),)
+
+
+def test_several_tables_are_joined(orders: SqlTable) -> None:
+    other = SqlTable('the "other"', orders.file)
+    sql = 'WITH b AS (SELECT * FROM "the ""other""") SELECT count(*) FROM Orders a JOIN b ON a.customer = b.customer'
+    assert SqlEngine().query([orders, other], sql, max_rows=1).rows == ((6,),)
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELEC 1", "SELECT nothing FROM orders", "SELECT sum(customer) FROM orders", "SELECT ?"]
+)
+def test_broken_sql_comes_back_with_the_engines_words(orders: SqlTable, sql: str) -> None:
+    with pytest.raises(SqlError) as caught:
+        _query(orders, sql)
+    assert caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO orders SELECT * FROM orders",
+        "WITH x AS (INSERT INTO orders SELECT * FROM orders RETURNING *) SELECT * FROM x",
+        "WITH x AS (DELETE FROM orders RETURNING *) SELECT count(*) FROM x",
+        "UPDATE orders SET id = 1",
+        "DROP TABLE orders",
+        "CREATE TABLE x AS SELECT 1",
+        "COPY orders TO '{folder}/written.csv'",
+        "EXPORT DATABASE '{folder}/written'",
+        "ATTACH '{folder}/written.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "PRAGMA database_list",
+        "SET memory_limit = '99GB'",
+        "CALL enable_logging()",
+        "EXPLAIN SELECT 1",
+        "DESCRIBE orders",
+        "SELECT 1; SELECT 2",
+        "SELECT 1; DROP TABLE orders",
+        "SELECT * FROM read_csv('{secret}')",
+        "SELECT * FROM read_text('{secret}')",
+        "SELECT (SELECT content FROM read_blob('{secret}'))",
+        "SELECT * FROM '{secret}'",
+        "SELECT * FROM glob('{folder}/*')",
+        "SELECT * FROM query('SELECT 1')",
+        "SELECT * FROM duckdb_settings()",
+        "SELECT * FROM information_schema.tables",
+        "SELECT current_setting('home_directory')",
+        "SELECT * FROM elsewhere",
+        "",
+    ],
+)
+def test_anything_but_one_select_over_the_tables_is_refused(orders: SqlTable, tmp_path: Path, sql: str) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("the,secret\n")
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(SqlRefusedError):
+        _query(orders, sql.format(folder=tmp_path, secret=secret))
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r) SELECT count(*) FROM r",
+        "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range * b.range = 7",
+        "SELECT * FROM range(100000000000)",
+    ],
+)
+def test_a_query_without_an_end_is_ended(orders: SqlTable, sql: str) -> None:
+    with pytest.raises(SqlLimitError, match="more than 3 s"):
+        _query(orders, sql, limits=SqlLimits(seconds=3.0))
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT array_agg(range) FROM range(100000000)",
+        "SELECT repeat('x', 2000000000)",
+        "SELECT a.range, b.range, repeat('x', 1000) AS c FROM range(100000) a, range(10) b ORDER BY c, b.range",
+    ],
+)
+def test_a_query_that_takes_too_much_memory_is_ended(orders: SqlTable, sql: str) -> None:
+    with pytest.raises(SqlLimitError, match="memory"):
+        _query(orders, sql, limits=SqlLimits(seconds=60.0, memory_bytes=100_000_000))
+
+
+@pytest.mark.parametrize("sql", ["SELECT repeat('x', 200000)", "SELECT repeat('x', 90000) FROM range(1000)"])
+def test_a_result_that_is_too_large_is_not_handed_over(orders: SqlTable, sql: str) -> None:
+    with pytest.raises(SqlLimitError, match="result"):
+        _query(orders, sql, max_rows=1000)
+
+
+def test_a_cancelled_query_is_ended(orders: SqlTable) -> None:
+    begun = time.monotonic()
+    with pytest.raises(RunCancelledError):
+        SqlEngine(SMALL).query(
+            [orders], "SELECT * FROM range(100000000000)", max_rows=1, cancelled=lambda: time.monotonic() > begun + 0.5
+        )
+
+
+def test_the_child_is_given_nothing_of_ours(orders: SqlTable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LEADLINE_LLM_API_KEY", "secret")
+    probe = tmp_path / "probe.py"
+    probe.write_text("import json, os; print(json.dumps({'behind': ' '.join(os.environ)}))")
+    names = SqlEngine(command=(sys.executable, "-I", str(probe))).rows_behind("SELECT 1")
+    assert names is not None
+    assert "LEADLINE_LLM_API_KEY" not in names.split()
+
+
+def test_a_child_that_dies_is_a_typed_error(orders: SqlTable, tmp_path: Path) -> None:
+    probe = tmp_path / "probe.py"
+    for words, error in (("import os; os.abort()", SqlLimitError), ("raise SystemExit(1)", SqlError)):
+        probe.write_text(words)
+        with pytest.raises(error):
+            SqlEngine(command=(sys.executable, "-I", str(probe))).rows_behind("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("sql", "numbers"),
+    [
+        ("SELECT count(*) FROM orders WHERE customer = 'Ann'", [1, 3]),
+        ("SELECT customer, sum(sum) FROM orders GROUP BY ALL HAVING sum(sum) > 10 ORDER BY 2 LIMIT 1", [1, 2, 3, 4]),
+        ("SELECT DISTINCT customer FROM orders WHERE id < 4", [1, 2, 3]),
+        ("SELECT id, sum FROM orders ORDER BY sum DESC LIMIT 2", [2, 1]),
+        ("SELECT max(n) FROM (SELECT count(*) AS n FROM orders WHERE id > 1 GROUP BY customer)", [2, 3, 4]),
+        ("SELECT o.id FROM orders AS o WHERE o.sum > (SELECT avg(sum) FROM orders) ORDER BY 1", [1, 2]),
+    ],
+)
+def test_the_rows_behind_a_figure_are_those_it_was_computed_from(
+    orders: SqlTable, sql: str, numbers: list[int]
+) -> None:
+    behind = SqlEngine().rows_behind(sql)
+    assert behind is not None
+    assert [row[0] for row in _query(orders, behind).rows] == numbers
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        "SELECT count(*) FROM orders a JOIN orders b USING (id)",
+        "WITH x AS (SELECT * FROM orders) SELECT count(*) FROM x",
+        "SELECT id FROM orders UNION SELECT id FROM orders",
+        "SELECT count(*) FROM (SELECT customer FROM orders GROUP BY 1) WHERE customer > 'B'",
+        "DROP TABLE orders",
+        "nonsense",
+    ],
+)
+def test_where_the_rows_behind_are_not_plain_there_is_no_query_for_them(sql: str) -> None:
+    assert SqlEngine().rows_behind(sql) is None
+
+
+def test_requests_and_answers_are_json(orders: SqlTable) -> None:
+    assert json.dumps(_query(orders, "SELECT 'é\n\"'").rows) == json.dumps([['é\n"']])
