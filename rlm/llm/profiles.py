@@ -22,8 +22,8 @@ from rlm.llm.prices import FREE, Price
 StructuredOutput = Literal["json_schema", "json_object", "none"]
 Thinking = Literal["none", "tags", "open-ended"]
 
-# Twelve seconds at the default `read_speed`, and three cents at $1.25 for a million tokens: as long as people wait for
-# the first word, and as much as a plain answer may cost. It holds some sixty pages.
+# Sixteen seconds at the default `read_speed`, and four cents at $1.25 for a million tokens: as long as people wait for
+# the first word, and as much as a plain answer may cost. It holds some eighty pages.
 _MOST_READING_TOKENS = 32_000
 _SHIPPED = Path(__file__).with_name("profiles.toml")
 
