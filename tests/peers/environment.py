@@ -10,7 +10,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-PACKAGES = ("rlms", "dspy")
+PACKAGES = ("rlms==0.1.3", "dspy==3.4.1")
 DEFAULT = user_cache_path("leadline") / "peers"
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 

@@ -41,13 +41,13 @@ for first in range(0, len(packs), 8):
         for line in said.splitlines():
             if line != "NONE":
                 notes[line] = True
-print("All was read:", len(notes), "sentences from", len(packs), "slices")
+print("All was", "read:", len(notes), "sentences from", len(packs), "slices")
 """
 _READ_PEERS = """
 starts = range(0, len(context), 199000)
 prompts = [task + "\\nQuestion: " + question + "\\nText:\\n" + context[max(0, at - 1000):at + 199000] for at in starts]
 notes = {line: True for said in llm_query_batched(prompts) for line in said.splitlines() if line != "NONE"}
-print("All was read:", len(notes), "sentences from", len(prompts), "slices")
+print("All was", "read:", len(notes), "sentences from", len(prompts), "slices")
 """
 _CONCLUDE = """
 said = not_there
@@ -60,19 +60,24 @@ if said == not_there:
 else:
     submit("".join([said, " ", "".join("[" + str(n) + "]" for n in range(1, len(notes) + 1))]), list(notes))
 """
+# A cell's code has a limit of time, so no cell goes through more than some slices.
 _LABEL_OURS = """
-rows, unlabelled = [], 0
-for document in outline():
-    at = 0
-    while at < document["end"]:
-        end = min(document["end"], at + 1500000)
-        lines = records({"document": document["document"], "start": at, "end": end}, by="line")
-        at = document["end"] if end == document["end"] else lines.pop()["start"]
-        texts = read(lines)
-        dated = [n for n, text in enumerate(texts) if text.startswith("Date: ")]
-        for n, label in zip(dated, classify([lines[n] for n in dated], labels)):
-            rows.append({"label": label, "user": texts[n][28:33], "date": texts[n][6:18]})
-print("All was read:", len(rows), "records,", len([row for row in rows if row["label"] is None]), "without a label")
+(document,) = outline()
+rows, at = [], 0
+"""
+_LABEL_MORE_OURS = """
+for _ in range(4):
+    end = min(document["end"], at + 1500000)
+    lines = records({"document": document["document"], "start": at, "end": end}, by="line")
+    at = end if end == document["end"] else lines.pop()["start"]
+    texts = read(lines)
+    dated = [n for n, text in enumerate(texts) if text.startswith("Date: ")]
+    for n, label in zip(dated, classify([lines[n] for n in dated], labels)):
+        rows.append({"label": label, "user": texts[n][28:33], "date": texts[n][6:18]})
+    if at == document["end"]:
+        unlabelled = len([row for row in rows if row["label"] is None])
+        print("All was", "read:", len(rows), "records,", unlabelled, "unlabelled")
+        break
 """
 _LABEL_PEERS = """
 lines = [line for line in context.split("\\n") if line.startswith("Date: ")]
@@ -80,8 +85,10 @@ starts = range(0, len(lines), 1000)
 prompts = ["Labels: " + labels + "\\n" + label_task + "\\n".join(lines[at:at + 1000]) for at in starts]
 found = [label for said in llm_query_batched(prompts) for label in said.splitlines()]
 rows = [{"label": label, "user": line[28:33], "date": line[6:18]} for line, label in zip(lines, found)]
-print("All was read:", len(rows), "records,", len(found), "labels")
+print("All was", "read:", len(rows), "records,", len(found), "labels")
 """
+# DSPy shows a root no more than the beginning of a question.
+_SHOW = "print(question)"
 
 
 @dataclass(frozen=True)
@@ -122,22 +129,25 @@ def next_program(messages: Sequence[str], question: Question | None) -> str | No
     dialect = next((each for each in (OURS, RLMS, DSPY) if each.instructions in messages[0]), None)
     if dialect is None:
         return None
+    if dialect is DSPY and question is None and _SHOW not in prompt:
+        return dialect.reply.format(_SHOW)
     done = "All was read:" in prompt
     over_records = question is not None and not question.evidence and question.answerable
     if over_records:
         assert question is not None
-        return dialect.reply.format(_computing(question, dialect) if done else _labelling(question, dialect))
+        return dialect.reply.format(_computing(question, dialect) if done else _labelling(question, dialect, prompt))
     text = question.text if question else "?"
     reading = f"question, task, not_there = {json.dumps(text)}, {COPY!r}, {NOT_THERE!r}\n"
     reading += _READ_OURS if dialect.is_ours else _READ_PEERS
     return dialect.reply.format(_CONCLUDE + dialect.submit if done else reading)
 
 
-def _labelling(question: Question, dialect: Dialect) -> str:
+def _labelling(question: Question, dialect: Dialect, prompt: str) -> str:
     found = next(each for each in map(label_set, LABEL_SETS) if each.definitions() in question.text)
     labels = {label.name: label.definition for label in found.labels}
     if dialect.is_ours:
-        return f"labels = {json.dumps(labels)}\n{_LABEL_OURS}"
+        begun = "" if _LABEL_OURS.strip() in prompt else f"labels = {json.dumps(labels)}\n{_LABEL_OURS}"
+        return begun + _LABEL_MORE_OURS
     return f"labels, label_task = {json.dumps(found.definitions())}, {LABEL!r}\n{_LABEL_PEERS}"
 
 

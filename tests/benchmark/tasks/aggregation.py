@@ -25,7 +25,6 @@ _ANSWER_FORMS = {
     Form.LABEL: "Label: <label>",
     Form.USER: "User: <ID>",
     Form.NUMBER: "Answer: <number>",
-    Form.DATE: "Date: <MM/DD/YYYY>",
 }
 
 
@@ -184,12 +183,6 @@ def _user_of_label(window: Window) -> Asked:
     return Asked(text, Form.USER, ranked(window.users(label), 1))
 
 
-def _most_common_date(window: Window) -> Asked:
-    day = ranked(Counter(each.day for each in window.records), 1)
-    gold = None if day is None else f"{FIRST_DAY + timedelta(day):%m/%d/%Y}"
-    return Asked("Which date has the most records?", Form.DATE, gold)
-
-
 def _count_in_month(window: Window) -> Asked:
     label, month = window.label(), window.draws.choice(sorted(window.months))
     text = f"How many records of the month {month} (MM/YYYY) have the label '{window.names[label]}'?"
@@ -231,7 +224,6 @@ KINDS: dict[str, Callable[[Window], Asked]] = {
     "subset_label": _subset_label,
     "subset_count": _subset_count,
     "user_of_label": _user_of_label,
-    "most_common_date": _most_common_date,
     "count_in_month": _count_in_month,
     "count_in_range": _count_in_range,
     "months_more": _months_more,

@@ -29,7 +29,6 @@ class Form(StrEnum):
     LABEL = "label"
     USER = "user"
     NUMBER = "number"
-    DATE = "date"
     COMPARISON = "comparison"
     PAIRS = "pairs"
 

@@ -8,8 +8,6 @@ from tests.benchmark.tasks.draws import Draws
 from tests.benchmark.tasks.folder import PROSE_CHARS_PER_TOKEN, DocumentWriter, GoldSpan, TaskFolder
 from tests.benchmark.tasks.prose import Prose
 
-_DOCUMENT_TOKENS = 50_000
-
 
 @dataclass(frozen=True)
 class Insertion:
@@ -20,14 +18,13 @@ class Insertion:
 
 
 def write_haystack(
-    folder: TaskFolder, prose: Prose, insertions: Sequence[Insertion], draws: Draws, *, size_tokens: int
+    folder: TaskFolder, prose: Prose, insertions: Sequence[Insertion], draws: Draws, *, size_tokens: int, documents: int
 ) -> list[GoldSpan]:
     """The spans of the insertions, in the order given. Each stands among the sentences of a paragraph of prose."""
     order = sorted(range(len(insertions)), key=lambda index: insertions[index].depth)
     depths = [insertions[index].depth for index in order]
     spans: dict[int, GoldSpan] = {}
     chars = int(size_tokens * PROSE_CHARS_PER_TOKEN)
-    documents = max(1, round(size_tokens / _DOCUMENT_TOKENS))
     before = done = 0
     for number in range(1, documents + 1):
         end = chars * number // documents

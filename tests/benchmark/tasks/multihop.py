@@ -1,18 +1,17 @@
 """Multi-hop questions over documents about an invented world, after BrowseComp-Plus (arXiv 2508.06600).
 
-A question leads over three to six facts, each told in one document; no step but the last is named. The answer is
+A question leads over three to six facts, spread over many documents; no step but the last is named. The answer is
 unique: an exhaustive query over all facts of the world finds it alone, and one thing alone at every step before it.
 Beside each fact stand others like it: of a namesake of another kind, of things described almost alike, and the same
 fact in an older source that was wrong.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tests.benchmark.tasks.draws import Draws
-from tests.benchmark.tasks.folder import PROSE_CHARS_PER_TOKEN, Form, GoldSpan, Question, TaskFolder
-from tests.benchmark.tasks.haystack import write_paragraph
+from tests.benchmark.tasks.folder import Form, GoldSpan, Question, TaskFolder
+from tests.benchmark.tasks.haystack import Insertion, write_haystack
 from tests.benchmark.tasks.prose import Prose
 from tests.benchmark.tasks.word_lists import table
 from tests.benchmark.tasks.world import Entity, Fact, World, descriptors, relations, told, years
@@ -21,10 +20,7 @@ _HOPS = (3, 6)
 _TRIES = 4_000
 _OLD_SOURCES = (1870, 1925)
 _DOCUMENT_TOKENS = 4_000
-_MOST_DOCUMENTS = 1_000
-# Of a document too small to hide a fact in.
-_SMALLEST_DOCUMENT_TOKENS = 120
-_OTHER_DOCUMENTS = 8
+_FEWEST_DOCUMENTS, _MOST_DOCUMENTS = 10, 1_000
 
 _ENDING = " Where two sources disagree, the later one is right. Give the final answer as 'Answer: <answer>'."
 
@@ -59,13 +55,16 @@ class MultiHopTask:
         self._used: set[Fact] = set()
 
     def write(self, folder: TaskFolder, prose: Prose, *, size_tokens: int) -> list[Question]:
-        """Raises `ValueError` where the size leaves no room for a document a fact."""
+        """Raises `ValueError` for more questions than the world has chains for."""
         chains = [self.chain() for _ in range(self._count)]
         missing = {index: self._draws.choice(chain.facts) for index, chain in enumerate(chains[: self._unanswerable])}
         evidence = [fact for chain in chains for fact in chain.facts if fact not in missing.values()]
         others = self._others(chains, set(missing.values()), size_tokens)
-        documents = _document_count(size_tokens, len(evidence))
-        spans = self._write(folder, prose, evidence, others, documents=documents, size_tokens=size_tokens)
+        sentences = [*(told(fact, self._draws) for fact in evidence), *others]
+        insertions = [Insertion(sentence, self._draws.unit()) for sentence in sentences]
+        documents = max(_FEWEST_DOCUMENTS, min(_MOST_DOCUMENTS, size_tokens // _DOCUMENT_TOKENS))
+        written = write_haystack(folder, prose, insertions, self._draws, size_tokens=size_tokens, documents=documents)
+        spans = dict(zip(evidence, written, strict=False))
         questions = [self._question(chain, missing.get(index), spans) for index, chain in enumerate(chains)]
         self._draws.shuffle(questions)
         return [replace(question, id=f"multihop-{number}") for number, question in enumerate(questions, start=1)]
@@ -164,49 +163,6 @@ class MultiHopTask:
         ]
         return replace(fact, value=self._draws.choice(others))
 
-    def _write(
-        self,
-        folder: TaskFolder,
-        prose: Prose,
-        evidence: Sequence[Fact],
-        others: Sequence[str],
-        *,
-        documents: int,
-        size_tokens: int,
-    ) -> dict[Fact, GoldSpan]:
-        """Each fact of `evidence` in a document of its own, the rest spread over the other documents."""
-        places = self._draws.sample(range(documents), len(evidence))
-        owners = dict(zip(places, evidence, strict=True))
-        free = [number for number in range(documents) if number not in owners]
-        shared: dict[int, list[str]] = {}
-        for index, sentence in enumerate(self._draws.sample(others, len(others))):
-            shared.setdefault(free[index % len(free)], []).append(sentence)
-        spans: dict[Fact, GoldSpan] = {}
-        chars = int(size_tokens * PROSE_CHARS_PER_TOKEN) // documents
-        for number in range(documents):
-            fact = owners.get(number)
-            sentences = [told(fact, self._draws)] if fact else shared.get(number, [])
-            written = self._write_document(folder, f"papers-{number + 1:04d}.txt", prose, sentences, chars)
-            if fact:
-                spans[fact] = written[0]
-        return spans
-
-    def _write_document(
-        self, folder: TaskFolder, name: str, prose: Prose, sentences: Sequence[str], chars: int
-    ) -> list[GoldSpan]:
-        depths = sorted(self._draws.unit() for _ in sentences)
-        room = chars - sum(map(len, sentences))
-        spans: list[GoldSpan] = []
-        filled = 0
-        with folder.create(name) as document:
-            while filled < room or len(spans) < len(sentences):
-                done = len(spans)
-                due = bisect_right(depths, filled / room, done) if filled < room else len(sentences)
-                paragraph = _cut(prose.paragraph(), room - filled)
-                filled += sum(map(len, paragraph))
-                spans += write_paragraph(document, paragraph, sentences[done:due], self._draws)
-        return spans
-
     def _question(self, chain: Chain, missing: Fact | None, spans: dict[Fact, GoldSpan]) -> Question:
         return Question(
             id="",
@@ -227,26 +183,6 @@ class MultiHopTask:
             if gold[0] in names:
                 return tuple(sorted(names))
         return ()
-
-
-def _document_count(size_tokens: int, evidence: int) -> int:
-    documents = max(min(_MOST_DOCUMENTS, size_tokens // _DOCUMENT_TOKENS), evidence + _OTHER_DOCUMENTS)
-    if size_tokens / documents < _SMALLEST_DOCUMENT_TOKENS:
-        raise ValueError(
-            f"{size_tokens:,} tokens are too few for {documents} documents, one for each fact that the questions need: "
-            "ask fewer questions, or take a larger size."
-        )
-    return documents
-
-
-def _cut(sentences: list[str], chars: int) -> list[str]:
-    """The first sentences, one at least, until they have so many characters."""
-    length = 0
-    for count, sentence in enumerate(sentences, start=1):
-        length += len(sentence)
-        if length >= chars:
-            return sentences[:count]
-    return sentences
 
 
 def _almost(one: object, other: object) -> bool:

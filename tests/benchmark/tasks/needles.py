@@ -20,6 +20,7 @@ _OTHER_FACTS = 2
 _MENTIONS = 3
 # One fact about somebody who is not asked for, for every so many tokens of haystack.
 _DECOY_TOKENS = 2_000
+_DOCUMENT_TOKENS = 50_000
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ class NeedleTask:
         for _ in range(size_tokens // _DECOY_TOKENS):
             fact = self._draws.choice(facts())
             others.append(self._told(fact, self._unasked_name(), self._value(fact)))
-        spans = iter(write_haystack(folder, prose, needles + others, self._draws, size_tokens=size_tokens))
+        documents = max(1, size_tokens // _DOCUMENT_TOKENS)
+        spans = iter(
+            write_haystack(folder, prose, needles + others, self._draws, size_tokens=size_tokens, documents=documents)
+        )
         return [
             self._question(number, plan, possible, (next(spans),) if plan.answerable else ())
             for number, (plan, possible) in enumerate(zip(self._planned, choices, strict=True), start=1)

@@ -8,7 +8,6 @@ distinct values named there. Two such lines that differ name two values.
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable
-from datetime import date
 
 from tests.benchmark.tasks.folder import Form, Question
 
@@ -33,11 +32,6 @@ _DECLINES = re.compile(
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w])|(?<![\w.])-?\d+(?:\.\d+)?(?!\w)")
 _USER = re.compile(r"(?<!\d)\d{5}(?!\d)")
 _PAIR = re.compile(r"(?<!\d)(\d{5})\s*[,;/&–-]\s*(\d{5})(?!\d)")
-_SLASHED = re.compile(r"(?<!\d)(\d{1,2})/(\d{1,2})/(\d{4})(?!\d)")
-_ISO = re.compile(r"(?<!\d)(\d{4})-(\d{2})-(\d{2})(?!\d)")
-_MONTH_NAMES = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_MONTH_WORD = rf"({'|'.join(_MONTH_NAMES)})[a-z]*\.?"
-_WORDED_DATE = re.compile(rf"\b{_MONTH_WORD} (\d{{1,2}})(?:st|nd|rd|th)?,? (\d{{4}})", re.IGNORECASE)
 _VERDICTS = {
     "more": re.compile(r"\bmore (?:common|frequent|often)\b|\bmore than\b", re.IGNORECASE),
     "less": re.compile(r"\bless (?:common|frequent|often)\b|\b(?:less|fewer) than\b", re.IGNORECASE),
@@ -111,10 +105,6 @@ def _number(question: Question, answer: str) -> float:
     return float(_CREDIT_PER_UNIT ** abs(numbers.pop() - float(question.gold[0])))
 
 
-def _date(question: Question, answer: str) -> float:
-    return float(_dates(_after("Date", answer)) == _dates(question.gold[0]))
-
-
 def _comparison(question: Question, answer: str) -> float:
     """`more` is of the first side; a sentence that begins with the second side means the mirrored verdict."""
     said = _after("Answer", answer)
@@ -136,7 +126,6 @@ _SCORERS: dict[Form, Callable[[Question, str], float]] = {
     Form.LABEL: _label,
     Form.USER: _user,
     Form.NUMBER: _number,
-    Form.DATE: _date,
     Form.COMPARISON: _comparison,
     Form.PAIRS: _pairs,
 }
@@ -153,22 +142,3 @@ def _bare(side: str) -> str:
     """A side of a comparison as an answer would name it: `label 'location'` is `location`."""
     quoted = re.search(r"'([^']+)'", side)
     return (quoted[1] if quoted else side.removeprefix("user ")).casefold()
-
-
-def _dates(text: str) -> set[date]:
-    found = {(year, month, day) for month, day, year in _SLASHED.findall(text)}
-    found |= set(_ISO.findall(text))
-    found |= {(year, _month_number(name), day) for name, day, year in _WORDED_DATE.findall(text)}
-    return {date(*map(int, each)) for each in found if _exists(*map(int, each))}
-
-
-def _month_number(name: str) -> str:
-    return str(_MONTH_NAMES.index(name[:3].lower()) + 1)
-
-
-def _exists(year: int, month: int, day: int) -> bool:
-    try:
-        date(year, month, day)
-    except ValueError:
-        return False
-    return True

@@ -111,16 +111,12 @@ def test_an_older_source_says_otherwise_of_some_evidence(task: Callable[[str], T
     assert statements["old"].isdisjoint(statements["new"])
 
 
-def test_each_evidence_span_is_the_only_statement_of_its_document(task: Callable[[str], TaskFolder]) -> None:
+def test_each_evidence_span_is_a_statement_and_chains_lead_over_documents(task: Callable[[str], TaskFolder]) -> None:
     documents = task("multihop").texts()
-    used = Counter(span.document for question in task("multihop").questions() for span in question.evidence)
-    assert max(used.values()) == 1
     for question in task("multihop").questions():
         assert not question.answerable or 3 <= len(question.evidence) <= 6
-        for span in question.evidence:
-            text = documents[span.document]
-            assert SOURCE.fullmatch(text[span.start : span.end])
-            assert len(SOURCE.findall(text)) == 1
+        assert not question.answerable or len({span.document for span in question.evidence}) > 1
+        assert all(SOURCE.fullmatch(documents[span.document][span.start : span.end]) for span in question.evidence)
 
 
 def test_the_question_names_nothing_of_the_world(task: Callable[[str], TaskFolder]) -> None:

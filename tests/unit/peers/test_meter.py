@@ -44,6 +44,6 @@ def test_a_peer_that_fails_is_an_outcome_with_its_reason(meter: Meter, tmp_path:
         "documents": str(tmp_path),
         "question": "?",
     }
-    outcome = answer(Path(sys.executable), asked, "q-1", meter)
+    outcome = answer(Path(sys.executable), asked, meter)
     assert "No module named 'dspy'" in outcome.error
     assert outcome.calls == 0
