@@ -110,10 +110,6 @@ class Searcher:
         self._texts = texts
         self._reranking = reranking
 
-    def through(self, visibility: Visibility) -> "Searcher":
-        """The same index, with another view of what may be shown."""
-        return Searcher(self._generations, self._sparse, visibility, self._texts, self._reranking)
-
     @property
     def generation(self) -> int:
         """That of the index which a search beginning now would use."""

@@ -1,7 +1,5 @@
-"""A real Valkey server for tests: started on a free port, and flushed, killed or frozen when a test wants that."""
+"""A real Valkey server for tests: started on a free port, and flushed or killed when a test wants that."""
 
-import os
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,16 +36,6 @@ class Valkey:
         self._server.terminate()
         self._server = self._start()
 
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """The server holds its connections and answers nothing."""
-        process = self._process_id()
-        os.kill(process, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(process, signal.SIGCONT)
-
     def connections(self) -> int:
         """How many clients are connected, this call's own not counted."""
         with Redis.from_url(self.url) as client:
@@ -60,11 +48,6 @@ class Valkey:
         server = ValkeyServer(port=self._port, data_dir=self._folder, config=dict(self._options))
         server.start()
         return server
-
-    def _process_id(self) -> int:
-        process = self._server._process
-        assert process is not None
-        return int(process.pid)
 
 
 def _free_port() -> int:

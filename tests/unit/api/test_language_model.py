@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.language_model import RemoteLanguageModel, model_profile, open_language_model
+from api.language_model import RemoteLanguageModel, model_profile, open_judge, open_language_model
 from api.settings import Settings
 from retrieval.models.store import ModelStore
 from rlm.answering import ChatModel
@@ -93,6 +93,15 @@ def test_a_server_that_comes_back_is_ready_again_and_is_not_looked_at_each_time(
         patient.state()
         patient.acquire()
     assert server.looks <= looks + 1  # the other one's
+
+
+def test_a_judge_of_its_own_is_asked_by_the_name_that_was_set(tmp_path: Path, server: MisbehavingOpenAI) -> None:
+    assert open_judge(settings(tmp_path, llm=f"{server.url} m")) is None
+    judge = open_judge(settings(tmp_path, llm="http://gpu:8000/v1 m", judge=f"{server.url}   some/judge "))
+    assert judge is not None
+    judging = judge.acquire()
+    assert judging is not None
+    assert judging.profile.name == "some/judge"
 
 
 def test_the_file_that_the_settings_name_is_read(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Model servers that misbehave over real HTTP: a typed failure by the deadline, no hang, and connections closed."""
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,7 +19,10 @@ from tests.support import misbehaving_openai as bad
 from tests.support.misbehaving_openai import Behaviour, MisbehavingOpenAI, misbehaving_openai
 
 PROFILE = ModelProfile("m", 8_000, 500, parallel_calls=8, call_seconds=60.0)
-IMPATIENT = replace(PROFILE, call_seconds=0.5)
+# For servers that do not end. On a busy machine even a good one may be too late for it.
+IMPATIENT = replace(PROFILE, call_seconds=1.0)
+# No test may take as long as a call with it.
+PATIENT = replace(PROFILE, call_seconds=3_600.0)
 
 
 @pytest.fixture
@@ -68,9 +70,6 @@ def run(
         (bad.refuses(500), "language_model_unavailable", 4),
         (bad.refuses(401), "language_model_refused", 1),
         (bad.refuses(404), "language_model_refused", 1),
-        (bad.hangs, "language_model_timeout", 1),
-        (bad.hangs_after_a_word, "language_model_timeout", 1),
-        (bad.drips, "language_model_timeout", 1),
         (bad.cuts, "language_model_unavailable", 1),
         (bad.not_a_stream, "language_model_unavailable", 4),
         (bad.broken_events, "language_model_output", 1),
@@ -85,13 +84,26 @@ def test_a_bad_server_is_a_typed_failure_and_takes_nothing_else_with_it(
 ) -> None:
     server.behaviours = [behaviour]
     budget = Budget(Limits())
-    (failure,) = run(scheduler, server, profile=IMPATIENT, budget=budget)
+    (failure,) = run(scheduler, server, budget=budget)
     assert isinstance(failure, SubFailure)
     assert (failure.code, len(server.requests)) == (code, requests)
     assert (budget.spent.calls, budget._reserved.calls) == (requests, 0)
     server.behaviours = [bad.replies("fine")]
     (reply,) = run(scheduler, server)
     assert isinstance(reply, SubReply)
+
+
+@pytest.mark.parametrize("behaviour", [bad.hangs, bad.hangs_after_a_word, bad.drips])
+def test_a_server_that_does_not_end_is_a_typed_failure_and_is_not_asked_again(
+    scheduler: SubCallScheduler, server: MisbehavingOpenAI, behaviour: Behaviour
+) -> None:
+    server.behaviours = [behaviour]
+    budget = Budget(Limits())
+    (failure,) = run(scheduler, server, profile=IMPATIENT, budget=budget)
+    assert isinstance(failure, SubFailure)
+    assert failure.code == "language_model_timeout"
+    assert len(server.requests) <= 1
+    assert (budget.spent.calls, budget._reserved.calls) == (1, 0)
 
 
 def test_nobody_at_the_address_is_a_typed_failure_that_costs_nothing(scheduler: SubCallScheduler) -> None:
@@ -104,14 +116,13 @@ def test_nobody_at_the_address_is_a_typed_failure_that_costs_nothing(scheduler: 
 
 
 def test_good_and_bad_replies_of_one_batch_stay_apart(scheduler: SubCallScheduler, server: MisbehavingOpenAI) -> None:
-    server.behaviours = [bad.refuses(401), bad.cuts, bad.wrong_utf8, bad.hangs, bad.replies("fine")]
-    results = run(scheduler, server, count=12, profile=IMPATIENT)
-    assert sum(isinstance(each, SubReply) for each in results) == 8
+    server.behaviours = [bad.refuses(401), bad.cuts, bad.wrong_utf8, bad.replies("fine")]
+    results = run(scheduler, server, count=12)
+    assert sum(isinstance(each, SubReply) for each in results) == 9
     assert {each.code for each in results if isinstance(each, SubFailure)} == {
         "language_model_refused",
         "language_model_unavailable",
         "language_model_output",
-        "language_model_timeout",
     }
 
 
@@ -135,7 +146,7 @@ def test_a_server_that_does_not_count_is_counted_for(scheduler: SubCallScheduler
 def test_a_request_that_is_late_is_closed_at_the_server(scheduler: SubCallScheduler, server: MisbehavingOpenAI) -> None:
     server.behaviours = [bad.drips]
     run(scheduler, server, count=3, profile=IMPATIENT)
-    assert server.wait_until(lambda now: now.hung_up == 3 and now.under_way == 0)
+    assert server.wait_until(lambda now: now.hung_up == len(now.requests) and now.under_way == 0)
 
 
 def test_a_server_that_hangs_is_not_waited_for_by_every_call_of_a_large_batch(
@@ -146,7 +157,7 @@ def test_a_server_that_hangs_is_not_waited_for_by_every_call_of_a_large_batch(
     codes = Counter(each.code for each in results if isinstance(each, SubFailure))
     assert codes.keys() == {"language_model_timeout", "language_model_unavailable"}
     assert codes.total() == 500
-    assert codes["language_model_timeout"] == len(server.requests) <= 2 * IMPATIENT.parallel_calls
+    assert len(server.requests) <= codes["language_model_timeout"] <= 2 * IMPATIENT.parallel_calls
 
 
 def test_when_the_budgets_time_is_over_requests_are_closed_at_the_server(
@@ -163,27 +174,24 @@ def test_when_the_budgets_time_is_over_requests_are_closed_at_the_server(
 
 
 @pytest.mark.parametrize("behaviour", [bad.hangs, bad.hangs_after_a_word, bad.drips])
-def test_cancelling_closes_every_request_at_the_server_within_two_seconds(
+def test_cancelling_closes_every_request_at_the_server_long_before_a_call_may_end(
     scheduler: SubCallScheduler, server: MisbehavingOpenAI, behaviour: Behaviour
 ) -> None:
     server.behaviours = [behaviour]
-    cancelled, ended = threading.Event(), []
+    cancelled = threading.Event()
     chat = model(server)
-    bound = scheduler.bind(chat, PROFILE, tenant_id="ann", budget=Budget(Limits()))
+    bound = scheduler.bind(chat, PATIENT, tenant_id="ann", budget=Budget(Limits()))
 
     def work() -> None:
         with pytest.raises(RunCancelledError):
             bound.run(calls(30), cancelled=cancelled.is_set)
-        ended.append(time.monotonic())
 
     thread = threading.Thread(target=work)
     thread.start()
     assert server.wait_until(lambda now: now.under_way == 8)
-    at = time.monotonic()
     cancelled.set()
     thread.join()
     assert server.wait_until(lambda now: now.hung_up == 8 and now.under_way == 0)
-    assert ended[0] - at < 2
     assert len(server.requests) == 8
     chat.close()
 

@@ -42,7 +42,7 @@ def test_when_the_time_is_over_the_rest_is_a_typed_failure(scheduler: SubCallSch
     model, budget = chat(held.answer), Budget(Limits(seconds=0.2))
     results = scheduler.bind(model, PROFILE, tenant_id="ann", budget=budget).run(calls(9))
     assert texts(results) == ["budget_exhausted"] * 9
-    assert model.given_up == 4
+    assert model.given_up == len(model.prompts) <= 4
     assert budget._reserved.calls == 0
 
 
