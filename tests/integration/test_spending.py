@@ -52,10 +52,10 @@ def client(service: Client, model: ScriptedOpenAI) -> Client:
 
 def test_no_call_is_made_that_the_budget_does_not_cover(client: Client, model: ScriptedOpenAI) -> None:
     body = {"question": QUESTION, "strategy": "direct", "budget": {"calls": 0}}
-    answer = client.http.post("/v1/answers", json=body).json()
+    refused = client.http.post("/v1/answers", json=body)
     assert model.requests == []
-    assert answer["status"] == "partial"
-    assert answer["usage"]["calls"] == 0
+    assert (refused.status_code, refused.json()["code"]) == (422, "budget_exhausted")
+    assert refused.json()["hint"]
 
 
 def test_what_is_asked_of_a_model_follows_its_profile(client: Client, model: ScriptedOpenAI) -> None:
@@ -65,13 +65,12 @@ def test_what_is_asked_of_a_model_follows_its_profile(client: Client, model: Scr
     assert "response_format" not in model.requests[0]
 
 
-def test_a_server_that_hangs_leaves_a_partial_answer_when_the_time_is_over(
+def test_a_server_that_hangs_is_waited_for_no_longer_than_the_time_that_was_given(
     client: Client, model: ScriptedOpenAI
 ) -> None:
     model.fault = "wait"
     body = {"question": QUESTION, "strategy": "direct", "budget": {"seconds": 0.5}}
-    answer = client.http.post("/v1/answers", json=body).json()
-    assert answer["status"] == "partial"
+    assert client.http.post("/v1/answers", json=body).json()["code"] == "budget_exhausted"
     wait_until(lambda: model.open == 0, seconds=5, what="the request is closed")
 
 
