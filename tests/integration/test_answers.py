@@ -16,7 +16,7 @@ from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.cluster import wait_until
-from tests.support.scripted_openai import scripted_openai
+from tests.support.scripted_openai import scripted_openai, wanted_members
 from tests.support.service import listening, running
 
 HARBOUR = b"# Harbour\n\nThe keeper of the lighthouse was Ada Brandt. She lit the lamp for the first time in 1871.\n"
@@ -55,8 +55,7 @@ class Model:
         self.support = "supported"
 
     def __call__(self, request: dict[str, Any]) -> str:
-        schema = request.get("response_format", {}).get("json_schema", {}).get("schema", {})
-        members = schema.get("properties", {})
+        members = wanted_members(request)
         prompt = str(request["messages"][-1]["content"])
         if "question" in members:
             return json.dumps({"question": LAMP})
