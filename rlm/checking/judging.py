@@ -7,7 +7,7 @@ from typing import Any
 
 from ingest.errors import LeadlineError
 from retrieval.passages import Passage
-from rlm.answers import Sentence
+from rlm.answers import Check, Sentence
 from rlm.cancelling import not_cancelled
 from rlm.checking.markers import without_markers
 from rlm.errors import RunCancelledError
@@ -30,8 +30,9 @@ places and times may come from the question, a title, a heading or a sentence be
 or speaker.
 - "partly": the passages support the main point, but not a detail of the sentence.
 - "not_supported": the passages do not say it, or say something else.
-A sentence that says what the passages do not mention is supported if they indeed do not mention it. Judge only \
-what a sentence states about the documents, not its style.
+A sentence that says what the passages do not mention is supported if they indeed do not mention it, and a figure that \
+follows from the passages by plain arithmetic is supported. Judge only what a sentence states about the documents, not \
+its style. Lines marked (context) are not judged; they are there so that you understand the others.
 Give a short reason in plain words for "partly" and "not_supported", naming what is missing or different; leave it \
 empty for "supported".
 
@@ -52,6 +53,11 @@ class Judgement:
 
     verdicts: Mapping[int, Verdict]
     note: str = ""
+
+
+def is_judged(sentence: Sentence) -> bool:
+    """True for a sentence that cites something, unless code computed it."""
+    return bool(sentence.citations) and sentence.check is not Check.COMPUTED
 
 
 class Judge:
@@ -75,7 +81,7 @@ class Judge:
 
         Raises `RunCancelledError`.
         """
-        cited = [place for place, each in enumerate(sentences) if each.citations]
+        cited = [place for place, each in enumerate(sentences) if is_judged(each)]
         verdicts: dict[int, Verdict] = {}
         note = ""
         for at in range(0, len(cited), _MOST_SENTENCES):
