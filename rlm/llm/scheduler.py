@@ -22,14 +22,12 @@ from ingest.catalog.replies import StoredReply
 from rlm.cancelling import not_cancelled, require_wanted
 from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
 from rlm.llm.budgets import Budget
-from rlm.llm.cache import NoReplyCache, ReplyCache, reply_key
-from rlm.llm.completion import Show, prompt_tokens
-from rlm.llm.generators import note_generators
+from rlm.llm.cache import CachedReplies, NoReplyCache, ReplyCache, SingleFlight, read_cache, reply_key
+from rlm.llm.completion import Show, note_generators, prompt_tokens
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Clock, RateLimit, Sleep
 from rlm.llm.request import ModelClient, Request, SharedModel, UnderWay
-from rlm.llm.single_flight import CachedReplies, SingleFlight, read_cache
 from rlm.usage import Usage
 
 log = structlog.get_logger(__name__)

@@ -14,9 +14,7 @@ import pytest
 from ingest.errors import CatalogUnavailableError
 from rlm.errors import RunCancelledError, SandboxLostError
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
-from rlm.sandbox.limits import SandboxLimits
-from rlm.sandbox.port import Sandbox, Session, Tool, ToolError
+from rlm.sandbox.port import Sandbox, SandboxForm, SandboxLimits, Session, Tool, ToolError
 from tests.support.requirements import SANDBOX_FORMS
 
 LIMITS = SandboxLimits(

@@ -19,7 +19,7 @@ from rlm.llm.cache import MemoryReplyCache
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.port import SandboxForm
 from rlm.tables.sql import SqlEngine
 from tests.fakes.callable_chat import Answer as ChatAnswer
 from tests.fakes.callable_chat import CallableChat

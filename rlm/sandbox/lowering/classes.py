@@ -8,7 +8,7 @@ import ast
 import copy
 from dataclasses import dataclass, field
 
-from rlm.sandbox.lowering.refusals import RefusedSyntaxError
+from rlm.sandbox.lowering.rewriting import RefusedSyntaxError
 
 # Exceptions that the code defines are played by ones that nobody else raises, so that `except` tells them apart.
 STAND_INS = {

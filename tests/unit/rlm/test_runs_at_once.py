@@ -28,7 +28,7 @@ from rlm.llm.scheduler import SubCallScheduler
 from rlm.requests import AnswerRequest, AnswerScope, StrategyName, Wanted
 from rlm.runs.port import Once
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.port import SandboxForm
 from rlm.tables.sql import SqlEngine
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel

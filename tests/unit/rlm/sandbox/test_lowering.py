@@ -2,9 +2,9 @@
 
 import pytest
 
-from rlm.sandbox.lowering import RefusedSyntaxError, lower
+from rlm.sandbox.lowering import MAX_CODE_CHARS, lower
 from rlm.sandbox.lowering.classes import ClassMemory
-from rlm.sandbox.lowering.lower import MAX_CODE_CHARS
+from rlm.sandbox.lowering.rewriting import RefusedSyntaxError
 
 
 def test_code_that_needs_nothing_is_run_as_it_was_written() -> None:
