@@ -22,9 +22,8 @@ from pydantic_monty import (
 
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError
+from rlm.sandbox.imports import PRELUDE, shim_source
 from rlm.sandbox.lowering import lower
-from rlm.sandbox.lowering.classes import ClassMemory
-from rlm.sandbox.lowering.rewriting import PRELUDE, RefusedSyntaxError, shim_source
 from rlm.sandbox.port import DEFAULT_LIMITS, Cell, SandboxLimits, Tool
 from rlm.sandbox.reports import NO_FILES, CappedOutput, hint_for, refused_report, report, syntax_report
 from rlm.sandbox.tools import ToolTable
@@ -97,7 +96,6 @@ class MontyReplSession:
         self._session = session
         self._tools = tools
         self._limits = limits
-        self._classes = ClassMemory()
         self._loaded: set[str] = set()
         self._killer = WorkerKiller(session.worker_pid)
         self._load({PRELUDE})
@@ -123,10 +121,10 @@ class MontyReplSession:
     def _failure(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> str | None:
         """What went wrong in the code, with a hint; None for nothing."""
         try:
-            lowered = lower(code, self._classes)
+            lowered = lower(code)
         except SyntaxError as error:
             return syntax_report(error)
-        except (RefusedSyntaxError, ValueError) as error:
+        except ValueError as error:
             return refused_report(error)
         try:
             self._load(lowered.shims)
@@ -163,9 +161,7 @@ class MontyReplSession:
         return self._report(error.display())
 
     def _report(self, text: str) -> str:
-        return report(
-            text, limit=self._limits.error_chars, names=self._tools.names(), exceptions=self._classes.exceptions
-        )
+        return report(text, limit=self._limits.error_chars, names=self._tools.names())
 
     def _load(self, shims: set[str] | frozenset[str]) -> None:
         for name in sorted(shims - self._loaded):

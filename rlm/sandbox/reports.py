@@ -2,7 +2,7 @@
 
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 
 class CappedOutput:
@@ -60,7 +60,17 @@ _HINTS: tuple[tuple[str, str], ...] = (
         r"suspension limit",
         "Call a tool once for many things: read, classify, extract and llm_query_batched take lists.",
     ),
-    (r"class inheritance", "Write a class without bases, or plain functions."),
+    (
+        r"class inheritance",
+        "Write a dataclass or a class without bases; raise ValueError for an exception of your own, use namedtuple for "
+        "a NamedTuple, and constants for an enumeration.",
+    ),
+    (r"method decorators", "Write a plain method and call it, or a function outside the class."),
+    (
+        r"yield expressions",
+        "Collect the values in a list and return it; for @contextmanager write a class with __enter__ and __exit__.",
+    ),
+    (r"the 'del' statement", "Assign None instead."),
     (r"exceptions can only be called with", "Give the exception one string."),
     (r"unexpected keyword argument", "Look at the signature of what you call."),
 )
@@ -87,12 +97,10 @@ _LOOKED_AT_CHARS = 200_000
 _CELL = re.compile(r"<python-input-\d+>|<unknown>")
 
 
-def report(text: str, *, limit: int, names: Iterable[str], exceptions: Mapping[str, str]) -> str:
-    """`exceptions` are the code's own by the names of those that play them."""
+def report(text: str, *, limit: int, names: Iterable[str]) -> str:
+    """The end of the traceback in the code's own names, and a hint."""
     if len(text) > _LOOKED_AT_CHARS:
         text = f"{text[: _LOOKED_AT_CHARS // 2]}\n…\n{text[-_LOOKED_AT_CHARS // 2 :]}"
-    for stand_in, name in exceptions.items():
-        text = re.sub(rf"\b(?:decimal\.|tomllib\.)?{stand_in}\b", name, text)
     text = _as_written(_CELL.sub("<cell>", text)).replace("_ll_show((", "").rstrip()
     text = text.replace("'_ll_Module' object", "this module")
     hint = hint_for(text[-2 * limit :], names=names)
