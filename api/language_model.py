@@ -66,12 +66,7 @@ class LocalLanguageModel:
             raise LanguageModelUnavailableError(now.reason or "The language model is stopping.", hint=now.hint)
         return ChatModel(self._chat, self._profile)
 
-    def close_connections(self) -> None:
-        """Leave the process running for whoever else uses it."""
-        self._chat.close()
-
     def close(self) -> None:
-        self.close_connections()
         self._process.close()
 
 

@@ -234,7 +234,6 @@ def _schema_request(url: str, settings: Settings) -> Finding:
         return Finding("JSON schema", error.detail, error.hint)
     finally:
         scheduler.close()
-        chat.close()
     changes = str(chat.habits.accepted)
     found = f"followed, in {time.perf_counter() - begun:.1f} s"
     return Finding("JSON schema", f"{found}; for this server: {changes}" if changes else found)

@@ -1,10 +1,8 @@
-"""Replies by the content of their calls, kept for a tenant: the port, what a key is made of, and its fake."""
+"""Replies by the content of their calls, kept for a tenant; and equal calls under way as one."""
 
 import asyncio
 import hashlib
 import json
-import threading
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from copy import copy
@@ -17,6 +15,8 @@ from rlm.errors import LanguageModelError
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 
+log = structlog.get_logger(__name__)
+
 
 class ReplyCache(Protocol):
     """Keeps a tenant's replies until room is needed; those that were not used for longest go first."""
@@ -26,9 +26,6 @@ class ReplyCache(Protocol):
 
     def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
         """Keep them, but for what takes too much room alone; one that is there already stays as it is."""
-
-    def forget(self, tenant_id: str) -> int:
-        """Remove all of a tenant's replies; returns how many there were."""
 
 
 def reply_key(tenant_id: str, profile: ModelProfile, call: SubCall) -> str:
@@ -40,54 +37,6 @@ def reply_key(tenant_id: str, profile: ModelProfile, call: SubCall) -> str:
     parts = [tenant_id, profile.fingerprint, *call.content]
     written = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
-
-
-class MemoryReplyCache:
-    """A cache that ends with the process, of at most `max_bytes` for each tenant."""
-
-    def __init__(self, max_bytes: int = 64 * 1024**2) -> None:
-        self._max_bytes = max_bytes
-        self._tenants: dict[str, OrderedDict[str, StoredReply]] = {}
-        self._lock = threading.Lock()
-
-    def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        with self._lock:
-            kept = self._tenants.get(tenant_id, OrderedDict())
-            found = {key: kept[key] for key in keys if key in kept}
-            for key in found:
-                kept.move_to_end(key)
-            return found
-
-    def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
-        with self._lock:
-            kept = self._tenants.setdefault(tenant_id, OrderedDict())
-            for reply in replies:
-                if reply.size_bytes <= self._max_bytes / 8:
-                    kept.setdefault(reply.key, reply)
-            size = sum(reply.size_bytes for reply in kept.values())
-            while size > self._max_bytes:
-                _, oldest = kept.popitem(last=False)
-                size -= oldest.size_bytes
-
-    def forget(self, tenant_id: str) -> int:
-        with self._lock:
-            return len(self._tenants.pop(tenant_id, {}))
-
-
-class NoReplyCache:
-    """Keeps nothing."""
-
-    def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        return {}
-
-    def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
-        return None
-
-    def forget(self, tenant_id: str) -> int:
-        return 0
-
-
-log = structlog.get_logger(__name__)
 
 
 class SingleFlight:
@@ -127,18 +76,29 @@ class SingleFlight:
 
 
 class CachedReplies:
-    """Reads and writes the cache from the event loop: a thread writes all that has come in meanwhile at a time."""
+    """The cache as the scheduler sees it: one that cannot be read or written costs money, and no answer.
 
-    def __init__(self, cache: ReplyCache, executor: Executor) -> None:
+    From the event loop, a thread writes all that has come in meanwhile at a time.
+    """
+
+    def __init__(self, cache: ReplyCache | None, executor: Executor) -> None:
         self._cache = cache
         self._executor = executor
         self._waiting: list[tuple[str, StoredReply, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
+    def read(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
+        """Read what is kept for these keys, in the caller's thread."""
+        try:
+            return {} if self._cache is None else self._cache.get(tenant_id, keys)
+        except Exception as error:  # noqa: BLE001 - without a cache everything works, and costs more
+            log.warning("kept replies could not be read", error=repr(error))
+            return {}
+
     async def look_up(self, tenant_id: str, key: str) -> StoredReply | None:
         """The reply that is kept, or None."""
         loop = asyncio.get_running_loop()
-        return (await loop.run_in_executor(self._executor, read_cache, self._cache, tenant_id, {key})).get(key)
+        return (await loop.run_in_executor(self._executor, self.read, tenant_id, {key})).get(key)
 
     async def keep(self, tenant_id: str, reply: StoredReply) -> None:
         """Keep a reply; returns when it is kept, or could not be."""
@@ -164,15 +124,7 @@ class CachedReplies:
         for tenant_id in dict(portion):
             replies = [reply for tenant, reply in portion if tenant == tenant_id]
             try:
-                self._cache.put(tenant_id, replies)
+                if self._cache is not None:
+                    self._cache.put(tenant_id, replies)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with the cache, the reply is there and paid for
                 log.warning("replies were not kept", replies=len(replies), error=repr(error))
-
-
-def read_cache(cache: ReplyCache, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-    """Read what is kept for these keys; nothing when the cache cannot be read."""
-    try:
-        return cache.get(tenant_id, keys)
-    except Exception as error:  # noqa: BLE001 - without a cache everything works, and costs more
-        log.warning("kept replies could not be read", error=repr(error))
-        return {}

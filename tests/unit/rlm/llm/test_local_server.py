@@ -42,7 +42,6 @@ def serve(
             scheduler.close()
     finally:
         scheduler.close()
-        chat.close()
 
 
 def test_replies_of_the_local_server_are_counted_by_itself(listener: socket.socket) -> None:
