@@ -8,7 +8,7 @@ from retrieval.passages import Passage
 from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, Also, Mode, SearchRequest
 from retrieval.search import Searches
 from rlm.corpus.corpus import Corpus, CorpusDocument
-from rlm.llm.tokens import estimated_tokens
+from rlm.llm.profiles import estimated_tokens
 from rlm.requests import AnswerScope
 from rlm.strategy import Search
 

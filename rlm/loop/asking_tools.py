@@ -7,7 +7,7 @@ from typing import Any
 
 from rlm.corpus.corpus import Corpus
 from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
-from rlm.llm.tokens import estimated_tokens
+from rlm.llm.profiles import estimated_tokens
 from rlm.loop.arguments import Note, parse_handles, parse_within, require_text
 from rlm.loop.environment import Environment
 from rlm.loop.read_log import ReadLog

@@ -21,7 +21,7 @@ from rlm.errors import (
 )
 from rlm.llm.budgets import Amount, Budget
 from rlm.llm.port import SubCall, SubFailure, raised
-from rlm.llm.tokens import estimated_tokens
+from rlm.llm.profiles import estimated_tokens
 from rlm.loop.arguments import plain
 from rlm.loop.environment import Environment
 from rlm.loop.literals import CellCode

@@ -15,7 +15,7 @@ from rlm.llm.budgets import Limits
 from rlm.llm.profiles import ModelProfile
 from rlm.loop.environment import Environment
 from rlm.loop.evidence import MAX_EVIDENCE, MAX_PASSAGE_CHARS, MAX_QUOTE_CHARS
-from rlm.sandbox.limits import DEFAULT_LIMITS as SANDBOX
+from rlm.sandbox.port import DEFAULT_LIMITS as SANDBOX
 from rlm.untrusted import plain
 
 _TITLES = 10

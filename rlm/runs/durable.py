@@ -24,10 +24,10 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.events import Event
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Price
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore, raised
-from rlm.llm.prices import Price
 from rlm.loop.trajectory import Turn
+from rlm.runs.accounts import Losses, RunClock, Spending
 from rlm.runs.bodies import (
     call_entry,
     call_hash,
@@ -40,10 +40,7 @@ from rlm.runs.bodies import (
     result_of,
     turn_entry,
 )
-from rlm.runs.clock import RunClock
-from rlm.runs.losses import Losses
 from rlm.runs.port import Log
-from rlm.runs.spending import Spending
 from rlm.runs.writer import LogWriter
 from rlm.strategy import Search
 from rlm.usage import Usage

@@ -14,7 +14,7 @@ from rlm.answers import TableRows
 from rlm.corpus.contents import Section
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.llm.tokens import estimated_tokens
+from rlm.llm.profiles import estimated_tokens
 from rlm.tables.catalog import Kind, Part, TableInScope, all_sections, document_row, origin_values, section_row
 from rlm.tables.parquet import Source, write_numbers, write_rows
 from rlm.tables.sql import SqlTable

@@ -9,9 +9,7 @@ from rlm.answers import AnswerStatus, Draft
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
-from rlm.sandbox.limits import SandboxLimits
-from rlm.sandbox.port import Sandbox
+from rlm.sandbox.port import Sandbox, SandboxForm, SandboxLimits
 from tests.fakes.scripted_root import ScriptedRoot, in_code
 from tests.support.recursive_runs import SIGNED as SAID
 from tests.support.recursive_runs import drafted, environment
