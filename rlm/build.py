@@ -9,8 +9,7 @@ from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.embedding import Embedder
 from retrieval.search import Searches
-from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus
-from rlm.corpus.search import scope_of
+from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus, scope_of
 from rlm.direct import DirectStrategy
 from rlm.errors import SandboxUnavailableError
 from rlm.estimates import at_most, unasked

@@ -11,8 +11,7 @@ from typing import Protocol
 from ingest.tables import Column, ColumnType, RecordTables, Row
 from retrieval.passages import Passage
 from rlm.answers import TableRows
-from rlm.corpus.contents import Section
-from rlm.corpus.corpus import Corpus
+from rlm.corpus.corpus import Corpus, Section
 from rlm.corpus.handles import Handle
 from rlm.llm.profiles import estimated_tokens
 from rlm.tables.catalog import Kind, Part, TableInScope, all_sections, document_row, origin_values, section_row

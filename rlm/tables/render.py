@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from rlm.answers import Interval, Result
-from rlm.operators.prompts import one_line
+from rlm.operators.tasks import one_line
 from rlm.tables.sql import SqlResult
 
 MOST_SHOWN_ROWS = 20

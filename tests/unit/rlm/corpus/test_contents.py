@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.corpus.contents import contents, outline, samples
+from rlm.corpus.corpus import contents, outline, samples
 from tests.support.books import book
 from tests.support.corpora import corpus_of
 

@@ -9,12 +9,10 @@ from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.llm.port import SubCalls, SubFailure
-from rlm.loop.asking_tools import Descend
-from rlm.loop.literals import CellCode
+from rlm.loop.environment import TimeLimit
 from rlm.loop.read_log import ReadLog
-from rlm.loop.submit import Submissions
-from rlm.loop.time_limit import TimeLimit
-from rlm.loop.tools import Toolbox
+from rlm.loop.submit import CellCode, Submissions
+from rlm.loop.tools import Descend, Toolbox
 from rlm.sandbox.port import Sandbox, ToolError
 from rlm.strategy import Search
 from tests.fakes.rule_subcalls import RuleSubCalls
