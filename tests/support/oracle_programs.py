@@ -24,13 +24,13 @@ _READ_OURS = """
 spans = []
 while page := outline(offset=len(spans)):
     spans += page
-packs, room = [[]], 200000
+packs, room = [], 0
 for document in spans:
-    for at in range(0, document["end"], 190000):
-        span = {"document": document["document"], "start": max(0, at - 1000), "end": min(at + 190000, document["end"])}
+    for at in range(0, document["end"], 100000):
+        span = {"document": document["document"], "start": max(0, at - 1000), "end": min(at + 100000, document["end"])}
         if span["end"] - span["start"] > room:
             packs.append([])
-            room = 200000
+            room = 203000
         packs[-1].append(span)
         room -= span["end"] - span["start"]
 notes = {}
