@@ -9,7 +9,7 @@ import structlog
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
 from api.services import Services
 from ingest.conversations import NEW_CONVERSATION, KeptAnswer
-from ingest.errors import CatalogError
+from ingest.errors import IngestError
 from rlm.answers import Answer, kept_answer
 from rlm.requests import AnswerRequest, Message, check_question
 
@@ -45,9 +45,9 @@ class Asking:
             conversation = self.begin_conversation()
             kept = kept_answer(answer, identifier, self._tenant_id, self._question, conversation)
             return AnswerOut.of(self._served.conversations.keep(kept))
-        except CatalogError as error:  # it was paid for, and whoever waits for it should get it
+        except IngestError as error:  # it was paid for, and whoever waits for it should get it
             log.warning("an answer was not kept", error=repr(error))
-            noted = replace(answer, notes=(*answer.notes, "This answer could not be kept: the catalog is away."))
+            noted = replace(answer, notes=(*answer.notes, "This answer could not be kept."))
             kept = kept_answer(noted, identifier, self._tenant_id, self._question, None)
             return AnswerOut.of_body(kept.body, identifier=None, conversation=None)
 

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from rlm.tables.sql import SqlEngine
-
 from api.answering import make_answering
 from api.language_model import model_costs, open_language_model
 from api.reranking import open_reranking
@@ -23,6 +21,7 @@ from rlm.build import Parts as AnswerParts
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
+from rlm.tables.sql import SqlEngine
 from workers.cluster import OpenAnswers, OpenEncoders, Parts, configured_encoders, open_parts
 from workers.deletion import Deleter
 from workers.enqueue.celery_app import make_app

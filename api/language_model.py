@@ -22,6 +22,8 @@ from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
 # Whoever asks is not let in, or the server behind a gateway is away. Any other answer is one of a server that is there,
 # also where it has no list.
 _NOBODY = frozenset({401, 403, 500, 502, 503, 504})
+# As long as a server takes to answer; who asks for the state at the start need not be told that nobody knows it.
+_FIRST_LOOK_SECONDS = 0.5
 
 
 class NoLanguageModel:
@@ -130,7 +132,7 @@ class RemoteLanguageModel:
     def state(self) -> Mapping[str, Any]:
         """As last seen: `loading` until the first look is over, and `away` with the reason."""
         self._look_if_due()
-        state = "loading" if not self._seen.is_set() else "ready" if self._trouble is None else "away"
+        state = "loading" if not self._seen.wait(_FIRST_LOOK_SECONDS) else "ready" if self._trouble is None else "away"
         found = {"state": state, "model": self._chat.profile.name, "url": self._url}
         trouble = self._trouble
         return found if trouble is None else {**found, "detail": trouble.detail, "hint": trouble.hint}

@@ -15,7 +15,7 @@ from rlm.answers import Answer, Draft
 from rlm.build import Answers, Making, spendable
 from rlm.cancelling import not_cancelled
 from rlm.checking.checker import CheckMode, judged, located
-from rlm.checking.judging import Judge
+from rlm.checking.judging import Judge, is_judged
 from rlm.conversation import condense
 from rlm.corpus.corpus import Corpus
 from rlm.events import Checking, Completed, Condensed, Drafted, Event, Routed
@@ -195,9 +195,9 @@ class _Asked:
         mode = self._answering._check
         sentences, citations = located(draft, self._answering._searcher.page_of, mode)
         marked, notes = tuple(sentences), draft.notes
-        judge = self._judge_of() if mode is CheckMode.JUDGE and not draft.computed else None
-        cited = sum(bool(each.citations) for each in sentences)
-        if judge is not None and cited:
+        cited = sum(map(is_judged, sentences))
+        judge = self._judge_of() if mode is CheckMode.JUDGE and cited else None
+        if judge is not None:
             yield Checking(cited)
             judgement = judge.judge(question, sentences, draft.evidence)
             marked = judged(sentences, judgement)

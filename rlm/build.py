@@ -55,6 +55,7 @@ class Answers:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._tables = TableCatalog(parts.tables)
 
     def corpus(self, scope: AnswerScope, durability: Durability = ONCE) -> Corpus:
         """The documents of a scope as they are now, or as they were when a run began."""
@@ -87,14 +88,14 @@ class Answers:
 
     def tables(self, corpus: Corpus) -> TablesInScope:
         """The tables in scope, with some of their rows."""
-        return TableCatalog(self._parts.tables).in_scope(corpus)
+        return self._tables.in_scope(corpus)
 
     def strategy(self, name: StrategyName, making: "Making") -> Strategy:
         """The strategy of a request. Raises `SandboxUnavailableError` for programs where there is no sandbox."""
         match name:
             case StrategyName.TABLE:
                 otherwise = None if making.context.wanted.strategy is StrategyName.TABLE else DirectStrategy()
-                return TableStrategy(self._parts.tables, self._parts.sql, self._parts.embedder, otherwise=otherwise)
+                return TableStrategy(self._tables, self._parts.sql, self._parts.embedder, otherwise=otherwise)
             case StrategyName.RECURSIVE:
                 return self._recursive(making)
             case _:
@@ -148,7 +149,7 @@ class Making:
                 corpus,
                 calls,
                 parts.embedder,
-                limits=pack_limits(context.profile),
+                limits=PackLimits.of(context.profile),
                 cascade_limits=EVERY_RECORD if context.wanted.every_record else CascadeLimits(),
                 cancelled=context.cancelled,
             )
@@ -165,8 +166,3 @@ def spendable(name: StrategyName, wanted: Wanted, profile: ModelProfile) -> str:
     if name is not StrategyName.RECURSIVE:
         return ""
     return at_most(wanted.limits or _unasked(wanted, profile))
-
-
-def pack_limits(profile: ModelProfile) -> PackLimits:
-    """As many records a call as the model's profile says, and a slice of their text."""
-    return PackLimits(profile.batch_items, max(500, profile.slice_tokens), profile.max_output_tokens)

@@ -202,9 +202,10 @@ class WorkerProcess:
         return finished
 
     def tidy(self) -> None:
+        """Remove answers past their time, and what no document uses, which takes an index that is there."""
         parts = self._parts
-        remove_orphans(parts.leftovers, parts.generations, parts.blobs, parts.texts)
         parts.conversations.forget_old(self._retention)
+        remove_orphans(parts.leftovers, parts.generations, parts.blobs, parts.texts)
 
     def close(self) -> None:
         self._closing.set()

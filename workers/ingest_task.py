@@ -83,7 +83,7 @@ class _Point:
 
 
 class IngestTask:
-    """Makes versions searchable: stores text, chunk map and record tables, writes every chunk to the index, and commits that."""
+    """Makes versions searchable: stores text, chunks and record tables, indexes every chunk, and commits that."""
 
     def __init__(
         self,

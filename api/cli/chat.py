@@ -92,7 +92,8 @@ class Chat:
     def _show(self, answer: dict[str, Any]) -> None:
         print_answer(self._console, answer, sources=False, said_already=self._notes)
         if answer["citations"]:
-            self._say(f"{len(answer['citations'])} sources: /sources")
+            count = len(answer["citations"])
+            self._say(f"{count} source{'s' * (count > 1)}: /sources")
         self._notes += answer["notes"]
         self._last = answer
         self._conversation = answer["conversation"] or self._conversation

@@ -218,9 +218,7 @@ def _windows(settings: Settings, served_tokens: int | None) -> Iterator[Finding]
         advice = f"The server was started with {served_tokens:,}; set it to that or less, or leave it out."
         yield Finding("LEADLINE_LLM_CONTEXT_TOKENS", f"{said:,}", advice)
     elif profile.context_tokens < without.context_tokens:
-        found = (
-            f"{profile.context_tokens:,} tokens as its server was started, {without.context_tokens:,} by profile"
-        )
+        found = f"{profile.context_tokens:,} tokens as its server was started, {without.context_tokens:,} by profile"
         yield Finding("window", found)
 
 

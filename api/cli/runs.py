@@ -104,15 +104,13 @@ def _groups(event: dict[str, Any]) -> object:
     kind = event["kind"]
     if kind == "call":
         return kind, event["body"]["purpose"]
-    return kind if kind in ("delta", "working") else event["sequence"]
+    return kind if kind == "working" else event["sequence"]
 
 
 def _line(events: list[dict[str, Any]]) -> str:
     kind, body = events[-1]["kind"], events[-1]["body"]
     if kind == "call":
         return _calls(events)
-    if kind == "delta":
-        return escape(clean(short("".join(event["body"]["text"] for event in events))))
     if kind in _SAID:
         return escape(clean(_SAID[kind](body)))
     return escape(clean(f"{kind} {short(json.dumps(body, ensure_ascii=False))}"))

@@ -80,10 +80,9 @@ _moment = re.compile(
 )
 
 
+@lru_cache(maxsize=8192)
 def read_number(cell: str, *, comma: bool) -> _Number | None:
     """A number with a decimal point, or with a decimal comma; None where the cell is none."""
-    if cell.isascii() and cell.isdigit() and (cell[0] != "0" or cell == "0"):
-        return _Number("", cell, "", "", "")
     found = (_COMMA if comma else _POINT).fullmatch(cell)
     if found is None or not (found["whole"] or found["fraction"]):
         return None
@@ -117,6 +116,7 @@ def read_date(cell: str, month_first: bool | None) -> date | None:
         return None
 
 
+@lru_cache(maxsize=8192)
 def read_timestamp(cell: str, month_first: bool | None) -> datetime | None:
     """A date and a time of day; in UTC where it names a zone, and otherwise without one."""
     if _iso_moment.fullmatch(cell):
@@ -169,6 +169,10 @@ class _Numbers:
 
     def see(self, cell: str) -> str | None:
         """The cell's canonical form; None if the column does not fit any more."""
+        if _is_plain(cell) and "%" not in self._units:
+            self._units.add("")
+            self._whole = max(self._whole, len(cell))
+            return cell
         number = read_number(cell, comma=self.comma)
         if number is None:
             return None
@@ -180,6 +184,8 @@ class _Numbers:
         return number.text if one_unit else None
 
     def canonical(self, cell: str) -> str | None:
+        if _is_plain(cell):
+            return cell
         number = read_number(cell, comma=self.comma)
         return number.text if number else None
 
@@ -192,6 +198,11 @@ class _Numbers:
         exact = self._fraction <= _FRACTION_DIGITS and self._whole + self._fraction <= _DECIMAL_DIGITS
         stored = f"DECIMAL({_DECIMAL_DIGITS},{self._fraction})" if exact and not self._floating else "DOUBLE"
         return CellType(ColumnType.NUMBER, stored, self.canonical, unit)
+
+
+def _is_plain(cell: str) -> bool:
+    """True for digits alone, as most numbers are: they need no closer look."""
+    return cell.isdecimal() and cell.isascii() and (cell[0] != "0" or cell == "0")
 
 
 class _Moments:
@@ -246,11 +257,17 @@ class ColumnTyping:
         """`cell` is not empty."""
         self._seen = True
         self._boolean = self._boolean and _boolean(cell) is not None
-        if not self._fitting:
+        if len(self._fitting) == 1 and len(cell) <= _LONGEST:
+            self._fitting = self._fitting if self._fitting[0].see(cell) is not None else []
             return
         readings = [reader.see(cell) for reader in self._fitting] if len(cell) <= _LONGEST else []
         self._fitting = [reader for reader, read in zip(self._fitting, readings, strict=False) if read is not None]
         self._ambiguous = self._ambiguous or len({read for read in readings if read is not None}) > 1
+
+    @property
+    def is_settled(self) -> bool:
+        """True if no other cell can change that the column is text."""
+        return not self._boolean and not self._fitting
 
     @property
     def has_decimal_commas(self) -> bool:

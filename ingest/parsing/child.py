@@ -49,11 +49,12 @@ def answer(request: dict[str, Any], find_parser: Callable[[str], ParserFunction]
     """Parse one document; returns nothing if it is in its folder, else the code, detail and hint of the error."""
     limits = ParserLimits(**request["limits"])
     restrict(limits)
+    too_late = _lateness(limits)
     try:
         document = find_parser(request["media_type"])(Path(request["path"]))
         write_document(document, Path(request["folder"]), limits.text_bytes)
         found = table_finder_for(request["media_type"])(document.text)
-        write_tables(found, Path(request["folder"]), cpu_seconds=limits.cpu_seconds / 2)
+        write_tables(found, Path(request["folder"]), too_late=too_late)
     except LeadlineError as error:
         failure = error
     except MemoryError:
@@ -65,6 +66,17 @@ def answer(request: dict[str, Any], find_parser: Callable[[str], ParserFunction]
     else:
         return {}
     return {"code": failure.code, "detail": failure.detail[:_MESSAGE_CHARS], "hint": failure.hint[:_MESSAGE_CHARS]}
+
+
+def _lateness(limits: ParserLimits) -> Callable[[], bool]:
+    """Says when half of a limit on time has gone: then record tables are given up, and the text is not."""
+    used, begun = time.process_time(), time.monotonic()
+
+    def too_late() -> bool:
+        over = time.process_time() - used > limits.cpu_seconds / 2
+        return over or time.monotonic() - begun > limits.wall_seconds / 2
+
+    return too_late
 
 
 def restrict(limits: ParserLimits) -> None:

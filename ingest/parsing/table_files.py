@@ -8,8 +8,7 @@ import csv
 import errno
 import json
 import re
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ MAX_TABLES = 100
 LIST_FILE = "tables.json"
 
 _LIST_BYTES = 64_000_000
+_SETTLED_AFTER = 100  # rows after which columns that turned out to be text are not looked at again
 _ROWS_BYTES = 1 << 32
 _STORED = {
     ColumnType.TEXT: re.compile("VARCHAR"),
@@ -39,20 +39,19 @@ class TablesError(ValueError):
     """The files are not what `write_tables` writes."""
 
 
-def write_tables(found: Iterable[FoundTable], folder: Path, *, cpu_seconds: float) -> None:
-    """Tables without rows are left out, and those of which there is no end in so much of this process's time.
+def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callable[[], bool]) -> None:
+    """Tables without rows are left out, and those that are not done before it is `too_late`.
 
     Of more tables than `MAX_TABLES` those with most rows are kept.
     """
-    deadline = time.process_time() + cpu_seconds
     typed: list[_Typed] = []
     with suppress(_TooSlowError):
-        typed.extend(_typed(table, deadline) for table in found)
+        typed.extend(_typed(table, too_late) for table in found)
     most = sorted((each for each in typed if each.rows), key=lambda each: -each.rows)[:MAX_TABLES]
     listed: list[dict[str, Any]] = []
     for each in sorted(most, key=lambda each: each.found.start):
         try:
-            _write_rows(each, folder / _rows_file(len(listed)), deadline)
+            _write_rows(each, folder / _rows_file(len(listed)), too_late)
         except _TooSlowError:
             continue
         except OSError as error:
@@ -109,31 +108,34 @@ class _TooSlowError(Exception):
     """The time for tables is over; the document goes on without those that are not done."""
 
 
-def _rows_until(table: FoundTable, deadline: float) -> Iterator[TableRow]:
+def _rows_until(table: FoundTable, too_late: Callable[[], bool]) -> Iterator[TableRow]:
     for row in table.rows():
-        if time.process_time() > deadline:
+        if too_late():
             raise _TooSlowError
         yield row
 
 
-def _typed(table: FoundTable, deadline: float) -> _Typed:
+def _typed(table: FoundTable, too_late: Callable[[], bool]) -> _Typed:
     typings = [ColumnTyping() for _ in table.columns]
+    open_typings = list(enumerate(typings))
     rows = 0
-    for row in _rows_until(table, deadline):
+    for row in _rows_until(table, too_late):
         rows += 1
-        for typing, cell in zip(typings, row.cells, strict=True):
-            if cell:
+        for at, typing in open_typings:
+            if cell := row.cells[at]:
                 typing.see(cell)
+        if rows % _SETTLED_AFTER == 0:
+            open_typings = [(at, typing) for at, typing in open_typings if not typing.is_settled]
     commas = any(typing.has_decimal_commas for typing in typings)
     prefer_comma = commas and not any(typing.has_decimal_points for typing in typings)
     return _Typed(table, tuple(typing.type(prefer_comma=prefer_comma) for typing in typings), rows)
 
 
-def _write_rows(table: _Typed, path: Path, deadline: float) -> None:
+def _write_rows(table: _Typed, path: Path, too_late: Callable[[], bool]) -> None:
     canonical = [None if kind.type is ColumnType.TEXT else kind.canonical for kind in table.types]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        for number, row in enumerate(_rows_until(table.found, deadline), start=1):
+        for number, row in enumerate(_rows_until(table.found, too_late), start=1):
             cells = [write(cell) if write and cell else cell for write, cell in zip(canonical, row.cells, strict=True)]
             writer.writerow([number, row.start, row.end, *cells])
 

@@ -57,8 +57,8 @@ def judged(sentences: list[Sentence], judgement: Judgement) -> tuple[Sentence, .
 
 
 def _marked(sentence: Sentence, draft: Draft, mode: CheckMode, *, lost: bool) -> Sentence:
-    if draft.computed:
-        return replace(sentence, check=Check.COMPUTED)
+    if draft.computed and (draft.table is not None or not sentence.citations):
+        return replace(sentence, check=Check.COMPUTED)  # what else a program wrote quotes documents, and is judged
     if not sentence.citations or mode is CheckMode.OFF:
         return sentence
     return replace(sentence, reason=_LOST) if lost else replace(sentence, check=Check.QUOTED)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ingest.errors import LeadlineError
 from retrieval.passages import Passage
-from rlm.answers import Sentence
+from rlm.answers import Check, Sentence
 from rlm.cancelling import not_cancelled
 from rlm.checking.markers import without_markers
 from rlm.errors import RunCancelledError
@@ -54,6 +54,11 @@ class Judgement:
     note: str = ""
 
 
+def is_judged(sentence: Sentence) -> bool:
+    """True for a sentence that cites something, unless code computed it."""
+    return bool(sentence.citations) and sentence.check is not Check.COMPUTED
+
+
 class Judge:
     """Asks one model; made for one request."""
 
@@ -75,7 +80,7 @@ class Judge:
 
         Raises `RunCancelledError`.
         """
-        cited = [place for place, each in enumerate(sentences) if each.citations]
+        cited = [place for place, each in enumerate(sentences) if is_judged(each)]
         verdicts: dict[int, Verdict] = {}
         note = ""
         for at in range(0, len(cited), _MOST_SENTENCES):

@@ -48,20 +48,14 @@ class Amount:
     dollars: Decimal = Decimal(0)
 
     def __add__(self, other: "Amount") -> "Amount":
-        return Amount(
-            self.calls + other.calls,
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.dollars + other.dollars,
-        )
+        return self._with(other, 1)
 
     def __sub__(self, other: "Amount") -> "Amount":
-        return Amount(
-            self.calls - other.calls,
-            self.prompt_tokens - other.prompt_tokens,
-            self.completion_tokens - other.completion_tokens,
-            self.dollars - other.dollars,
-        )
+        return self._with(other, -1)
+
+    def _with(self, other: "Amount", sign: int) -> "Amount":
+        sums: dict[str, Any] = {name: value + sign * getattr(other, name) for name, value in vars(self).items()}
+        return Amount(**sums)
 
 
 NOTHING = Amount()

@@ -168,19 +168,49 @@ def remote_chat_model(
     max_retries: int = _RETRIES,
 ) -> OpenAIChatModel:
     """A model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
-    patient = _patient(timeout, profile)
-    # The client insists on a key; servers without keys ignore it.
+    return _chat_model(base_url, profile, api_key=api_key, timeout=timeout, max_retries=max_retries)
+
+
+def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
+    """The model of the process that listens on a Unix socket."""
+    uds = str(socket)
+    return _chat_model(
+        "http://leadline-language-model/v1",
+        profile,
+        timeout=_TIMEOUT,
+        max_retries=0,
+        http_client=httpx2.Client(transport=httpx2.HTTPTransport(uds=uds), timeout=_TIMEOUT),
+        transport=httpx2.AsyncHTTPTransport(uds=uds),
+    )
+
+
+def _chat_model(
+    base_url: str,
+    profile: ModelProfile,
+    *,
+    timeout: httpx2.Timeout,
+    max_retries: int,
+    api_key: SecretStr | None = None,
+    http_client: httpx2.Client | None = None,
+    transport: httpx2.AsyncHTTPTransport | None = None,
+) -> OpenAIChatModel:
+    # An answer that is not streamed says nothing before its end, so silence may be as long as a call may take.
+    patient = httpx2.Timeout(
+        max(timeout.read or 0.0, profile.call_seconds), connect=timeout.connect, write=timeout.write, pool=timeout.pool
+    )
+    # Its own client, to be closed by `aclose`; how many connections there are is for callers to bound.
+    limits = httpx2.Limits(max_connections=None)
     model = OpenAIChatModel(
         base_url=base_url,
-        api_key=api_key or SecretStr("none"),
+        api_key=api_key or SecretStr("none"),  # The client insists on a key; servers without keys ignore it.
         model=profile.name,
         temperature=0,
         timeout=timeout,
         max_retries=max_retries,
         stream_usage=True,
-        stream_chunk_timeout=None,  # LangChain's, for async streams only; `_TIMEOUT` is there for both.
-        # Its own, to be closed by `aclose`; how many connections there are is for callers to bound.
-        http_async_client=httpx2.AsyncClient(timeout=patient, limits=httpx2.Limits(max_connections=None)),
+        stream_chunk_timeout=None,  # LangChain's, for async streams only; `timeout` is there for both.
+        http_client=http_client,
+        http_async_client=httpx2.AsyncClient(transport=transport, timeout=patient, limits=limits),
     )
     # Sub-calls are what goes the asynchronous way, and their scheduler decides what is sent again. The client sends a
     # time of its own with each request, whatever the transport's is.
@@ -188,30 +218,6 @@ def remote_chat_model(
     model.root_async_client.timeout = patient
     model._habits = ServerHabits(profile.structured_output)
     return model
-
-
-def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
-    """The model of the process that listens on a Unix socket."""
-    return OpenAIChatModel(
-        base_url="http://leadline-language-model/v1",
-        api_key=SecretStr("none"),
-        model=profile.name,
-        temperature=0,
-        max_retries=0,
-        stream_usage=True,
-        stream_chunk_timeout=None,  # LangChain's, for async streams only; `_TIMEOUT` is there for both.
-        http_client=httpx2.Client(transport=httpx2.HTTPTransport(uds=str(socket)), timeout=_TIMEOUT),
-        http_async_client=httpx2.AsyncClient(
-            transport=httpx2.AsyncHTTPTransport(uds=str(socket)), timeout=_patient(_TIMEOUT, profile)
-        ),
-    )
-
-
-def _patient(timeout: httpx2.Timeout, profile: ModelProfile) -> httpx2.Timeout:
-    """As long as a call may take: an answer that is not streamed says nothing before its end."""
-    return httpx2.Timeout(
-        max(timeout.read or 0.0, profile.call_seconds), connect=timeout.connect, write=timeout.write, pool=timeout.pool
-    )
 
 
 @contextmanager

@@ -106,15 +106,16 @@ async def complete(
     completion: Completion,
     *,
     tenant_id: str,
+    most_tokens: int,
     urgent: bool = True,
 ) -> None:
-    """Fill `completion` until the answer ends.
+    """Fill `completion` until the answer ends, at `most_tokens` of thoughts and reply at the latest.
 
     Raises a `LanguageModelError`, whatever the model's class does wrong; cancelling closes the request.
     """
     try:
         messages = [*([SystemMessage(call.system)] if call.system else []), HumanMessage(call.prompt)]
-        options = _options(call, profile, tenant_id, urgent=urgent)
+        options = {**_options(call, profile, tenant_id, urgent=urgent), "max_tokens": most_tokens}
         if call.schema is not None:
             completion.unseen = True
             completion.take(AIMessageChunk(**_whole(await chat.ainvoke(messages, **options))))
@@ -138,7 +139,7 @@ def _whole(message: BaseMessage) -> dict[str, Any]:
 
 
 def _options(call: SubCall, profile: ModelProfile, tenant_id: str, *, urgent: bool) -> dict[str, Any]:
-    options: dict[str, Any] = {**profile.request_options, "max_tokens": call.max_tokens + profile.thinking_tokens}
+    options: dict[str, Any] = {**profile.request_options}
     if call.schema is not None:
         options["response_format"] = response_format(call.schema)
     ours: dict[str, Any] = {"cache_salt": cache_salt(tenant_id)} if profile.cache_salt else {}

@@ -22,9 +22,9 @@ from rlm.llm.prices import FREE, Price
 StructuredOutput = Literal["json_schema", "json_object", "none"]
 Thinking = Literal["none", "tags", "open-ended"]
 
-# Twelve seconds at the default `read_speed`, and three cents at $1.25 for a million tokens: as long as people wait for
-# the first word, and as much as a plain answer may cost. It holds some sixty pages.
-_MOST_READING_TOKENS = 24_000
+# Sixteen seconds at the default `read_speed`, and four cents at $1.25 for a million tokens: as long as people wait for
+# the first word, and as much as a plain answer may cost. It holds some eighty pages.
+_MOST_READING_TOKENS = 32_000
 _SHIPPED = Path(__file__).with_name("profiles.toml")
 
 
@@ -41,7 +41,7 @@ class ModelProfile:
 
     Sizes, in tokens: prompt and answer together fit `context_tokens`. `max_output_tokens` bounds an answer;
     `thinking_tokens` are allowed on top of it to a model that thinks first. A direct answer reads at most
-    `reading_tokens` of documents (0: half of the longest prompt, at most 24,000). One call of an operator reads
+    `reading_tokens` of documents (0: half of the longest prompt, at most 32,000). One call of an operator reads
     `slice_tokens` of a document (0: half of the longest prompt) or `batch_items` small records.
 
     Abilities: `writes_code` (recursive answers), `routes` (chooses the strategy), `judges` (checks sentences). The

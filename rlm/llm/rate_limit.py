@@ -7,12 +7,11 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable
 
-# After so many requests in a row that ran out of time, though never for fewer places than a model has, it is not asked
-# for a while: a run of a thousand calls would wait for each of them in turn.
-_FEWEST_SILENCES = 2
+# Too many failures in a row, and a model is not asked for a while: a run of a thousand calls would otherwise wait for
+# each of them in turn, and a server in trouble would get several times the requests that brought it there. A call that
+# ran out of time counts like as many as are told to come again: it has waited for minutes.
+_SILENCE = 12
 _REST_SECONDS = 30.0
-# A server that said so often for each place when to come again, and answered nobody since, does not know when it will.
-_MOST_HOLDS = 12
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[object]]
@@ -31,8 +30,7 @@ class RateLimit:
         self._clock = clock
         self._sleep = sleep
         self._held_until = 0.0
-        self._holds = 0
-        self._silences = 0
+        self._failures = 0
         self._resting_until = 0.0
         self._holders: Counter[Hashable] = Counter()
         self._urgent: _Queue = OrderedDict()
@@ -63,17 +61,16 @@ class RateLimit:
             del self._holders[run]
         self._grant()
 
-    def silent(self) -> None:
-        """Note that a request ran out of time."""
-        self._silences += 1
-        if self._silences >= max(_FEWEST_SILENCES, self.places):
+    def failed(self, *, silent: bool) -> None:
+        """Note that a request was not answered: it was turned away, or the time passed without a word."""
+        self._failures += _SILENCE if silent else 1
+        if self._failures >= _SILENCE * max(2, self.places):
             self._resting_until = self._clock() + _REST_SECONDS
 
     def heard(self) -> None:
         """Note that a request was answered, whatever the answer was."""
-        self._silences = 0
+        self._failures = 0
         self._resting_until = 0.0
-        self._holds = 0
 
     @property
     def resting_seconds(self) -> float:
@@ -82,13 +79,7 @@ class RateLimit:
 
     def hold(self, seconds: float) -> None:
         """Send nothing more for so long: the server said when it will take requests again."""
-        self._holds += 1
         self._held_until = max(self._held_until, self._clock() + seconds)
-
-    @property
-    def held_in_vain(self) -> bool:
-        """True if nobody was answered after as many holds as are believed."""
-        return self._holds > _MOST_HOLDS * self.places
 
     def _give_up(self, waiting: "_Queue", run: Hashable, turn: "asyncio.Future[None]") -> None:
         if turn.done() and not turn.cancelled():
@@ -110,26 +101,3 @@ class RateLimit:
             if not turn.done():
                 self._holders[run] += 1
                 turn.set_result(None)
-
-
-class RetryBudget:
-    """Bounds how much of a model's load may be repetition: a share of its requests, and a few to begin with.
-
-    Without it a server in trouble gets several times the requests that brought it there.
-    """
-
-    def __init__(self, *, share: float = 0.2, at_most: float = 10.0) -> None:
-        self._share = share
-        self._at_most = at_most
-        self._tokens = at_most
-
-    def deposit(self) -> None:
-        """Note that a request was sent for the first time."""
-        self._tokens = min(self._at_most, self._tokens + self._share)
-
-    def withdraw(self) -> bool:
-        """Take the right to send one again; false where there is none."""
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True

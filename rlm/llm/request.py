@@ -22,7 +22,7 @@ from rlm.llm.budgets import Amount, Budget, Reservation
 from rlm.llm.completion import Completion, Show, complete, prompt_tokens
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.rate_limit import Clock, RateLimit, RetryBudget, Sleep
+from rlm.llm.rate_limit import RateLimit, Sleep
 from rlm.llm.structured_output import asked_again, require_usable, shaped
 from rlm.llm.thoughts import ThoughtFilter
 from rlm.usage import Usage
@@ -34,50 +34,42 @@ _LONGEST_PAUSE_SECONDS = 8.0
 _MAX_RETRY_AFTER_SECONDS = 60.0
 # As often a call comes back when it was told to, and is no burden for it: the server chose the time.
 _MAX_POSTPONEMENTS = 12
-_RECHECK_SECONDS = 1.0
+# How often it is looked whether a call of the same run has given back what is missing.
+_RECHECK_SECONDS = 0.05
 # Refused or never reached: the model did nothing for it.
 _UNREAD = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 
-class Settlements:
-    """Counts the requests under way by budget, and wakes whoever waits for one of them to give something back."""
+class UnderWay:
+    """Counts the requests under way by budget: what they have reserved, and do not use, comes back."""
 
     def __init__(self) -> None:
-        self._under_way: Counter[Budget] = Counter()
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._requests: Counter[Budget] = Counter()
 
     def begin(self, budget: Budget) -> None:
-        self._under_way[budget.root] += 1
+        self._requests[budget.root] += 1
 
     def end(self, budget: Budget) -> None:
-        self._under_way[budget.root] -= 1
-        if not self._under_way[budget.root]:
-            del self._under_way[budget.root]
-        for woken in self._waiting:
-            if not woken.done():
-                woken.set_result(None)
+        self._requests[budget.root] -= 1
+        if not self._requests[budget.root]:
+            del self._requests[budget.root]
 
-    def expected(self, budget: Budget) -> bool:
+    def any_of(self, budget: Budget) -> bool:
         """True while a request of the same tree is under way; what others have reserved may never be settled."""
-        return budget.root in self._under_way
-
-    async def next(self) -> None:
-        """Wait until the next request ends, or for a second: other threads settle too and wake nobody here."""
-        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(woken)
-        try:
-            await asyncio.wait({woken}, timeout=_RECHECK_SECONDS)
-        finally:
-            self._waiting.discard(woken)
+        return budget.root in self._requests
 
 
 @dataclass
 class SharedModel:
-    """What all runs of the process share of one model; `open_ended` once it closed a thought that it never opened."""
+    """What all runs of the process share of one model, and what was learned of its thoughts.
+
+    They are `open_ended` once it closed one that it never opened, and get `thinking_tokens` once they left no room for
+    a reply.
+    """
 
     rate_limit: RateLimit
-    retries: RetryBudget
     open_ended: bool = False
+    thinking_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,8 +82,7 @@ class ModelClient:
     budget: Budget
     run: Hashable
     model: SharedModel
-    settlements: Settlements
-    clock: Clock
+    under_way: UnderWay
     sleep: Sleep
     jitter: Callable[[], float]
 
@@ -102,7 +93,7 @@ class _Admission:
     def __init__(self, client: ModelClient, reservation: Reservation) -> None:
         self._client = client
         self._reservation = reservation
-        client.settlements.begin(client.budget)
+        client.under_way.begin(client.budget)
 
     def close(self, completion: Completion) -> Usage:
         """Settle for what came of it."""
@@ -112,17 +103,8 @@ class _Admission:
         else:
             self._reservation.release()
         self._client.model.rate_limit.leave(self._client.run)
-        self._client.settlements.end(self._client.budget)
+        self._client.under_way.end(self._client.budget)
         return used
-
-
-@dataclass
-class _Repeats:
-    """How often a request was sent again by our own choice, and how often when, and how much later, it was told to."""
-
-    chosen: int = 0
-    postponed: int = 0
-    postponed_seconds: float = 0.0
 
 
 class Request:
@@ -150,10 +132,21 @@ class Request:
         try:
             return self._shaped(completion, call)
         except LanguageModelOutputError as error:
-            again = asked_again(call, error, self._client.profile)
+            thought_only = error.cut_off and not completion.text.strip()
+            again = call if thought_only and self._makes_room() else asked_again(call, error, self._client.profile)
             if again is None:
                 raise
             return await self._mended(again, error)
+
+    def _makes_room(self) -> bool:
+        """Allow the model as many tokens for its thoughts as for its longest reply; false where it has them already."""
+        room, known = self._client.profile.max_output_tokens, self._thinking_tokens
+        self._client.model.thinking_tokens = max(room, known)
+        return room > known
+
+    @property
+    def _thinking_tokens(self) -> int:
+        return max(self._client.profile.thinking_tokens, self._client.model.thinking_tokens)
 
     async def _mended(self, call: SubCall, first: LanguageModelOutputError) -> SubReply:
         try:
@@ -170,7 +163,7 @@ class Request:
 
     def _require_window(self, call: SubCall) -> None:
         profile = self._client.profile
-        prompt, answer = prompt_tokens(call), call.max_tokens + profile.thinking_tokens
+        prompt, answer = prompt_tokens(call), call.max_tokens + self._thinking_tokens
         if prompt + answer > profile.context_tokens:
             raise ContextTooLongError(
                 f"About {prompt:,} tokens of prompt and {answer:,} of answer do not fit the window of "
@@ -181,52 +174,34 @@ class Request:
             )
 
     async def _complete(self, call: SubCall) -> Completion:
-        self._client.model.retries.deposit()
-        repeats = _Repeats()
+        repeats, waited = 0, 0.0
         while True:
             completion = await self._send(call, await self._admit(call))
             if completion.error is None:
                 return completion
-            seconds = self._pause(completion, repeats)
+            seconds = self._pause(completion, repeats, waited)
             if seconds is None:
                 raise completion.error
+            repeats, waited = repeats + 1, waited + seconds
             await self._client.sleep(seconds)
 
-    def _pause(self, completion: Completion, repeats: _Repeats) -> float | None:
+    def _pause(self, completion: Completion, repeats: int, waited: float) -> float | None:
         """Seconds before the same is sent again, or None: only what the model had not begun to answer is repeated."""
-        error = completion.error
+        error, rate_limit = completion.error, self._client.model.rate_limit
         if completion.started or not isinstance(error, LanguageModelUnavailableError):
             return None
         asked = error.retry_after_seconds or 0.0
-        if not asked <= _MAX_RETRY_AFTER_SECONDS:
+        most = _MAX_POSTPONEMENTS if asked > 0 else _MAX_ATTEMPTS - 1
+        if repeats >= most or not asked <= min(_MAX_RETRY_AFTER_SECONDS, self._client.profile.call_seconds - waited):
             return None
-        longest = self._longest_pause(asked, repeats)
-        if longest is None:
-            return None
-        if asked > 0:
-            self._client.model.rate_limit.hold(asked)
-        seconds = max(0.0, asked) + self._client.jitter() * longest
+        asked = max(0.0, asked)
+        if asked:
+            rate_limit.hold(asked)
+        spread = _FIRST_PAUSE_SECONDS if asked else min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0**repeats)
+        seconds = asked + self._client.jitter() * spread
         left = self._client.budget.remaining().seconds
         self.cut_short = left is not None and seconds >= left
         return None if self.cut_short else seconds
-
-    def _longest_pause(self, asked: float, repeats: _Repeats) -> float | None:
-        """Seconds over which repetitions are spread, beyond those that were asked for; None where there is none."""
-        if self._may_be_postponed(asked, repeats):
-            repeats.postponed += 1
-            repeats.postponed_seconds += asked
-            return _FIRST_PAUSE_SECONDS
-        if repeats.chosen + 1 == _MAX_ATTEMPTS or not self._client.model.retries.withdraw():
-            return None
-        repeats.chosen += 1
-        return min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (repeats.chosen - 1))
-
-    def _may_be_postponed(self, asked: float, repeats: _Repeats) -> bool:
-        return (
-            0 < asked <= self._client.profile.call_seconds - repeats.postponed_seconds
-            and repeats.postponed < _MAX_POSTPONEMENTS
-            and not self._client.model.rate_limit.held_in_vain
-        )
 
     async def _admit(self, call: SubCall) -> _Admission:
         """Wait for a place, and for other calls of the run where these hold what of the budget is missing."""
@@ -238,12 +213,12 @@ class Request:
                 return _Admission(client, self._reserve(call))
             except BudgetExhaustedError as refused:
                 rate_limit.leave(client.run)
-                if not (refused.may_fit_later and client.settlements.expected(client.budget)):
+                if not (refused.may_fit_later and client.under_way.any_of(client.budget)):
                     raise
             except BaseException:
                 rate_limit.leave(client.run)
                 raise
-            await client.settlements.next()
+            await asyncio.sleep(_RECHECK_SECONDS)
 
     def _require_heard(self) -> None:
         if rest := self._client.model.rate_limit.resting_seconds:
@@ -258,7 +233,7 @@ class Request:
         profile = self._client.profile
         return self._client.budget.reserve(
             prompt_tokens=prompt_tokens(call),
-            completion_tokens=call.max_tokens + profile.thinking_tokens,
+            completion_tokens=call.max_tokens + self._thinking_tokens,
             price=profile.price,
         )
 
@@ -267,7 +242,15 @@ class Request:
         completion = Completion(self._thought_filter(), self._show)
         try:
             async with asyncio.timeout(profile.call_seconds):
-                await complete(client.chat, profile, call, completion, tenant_id=client.tenant_id, urgent=self._urgent)
+                await complete(
+                    client.chat,
+                    profile,
+                    call,
+                    completion,
+                    tenant_id=client.tenant_id,
+                    most_tokens=call.max_tokens + self._thinking_tokens,
+                    urgent=self._urgent,
+                )
             client.model.rate_limit.heard()
             client.model.open_ended = client.model.open_ended or completion.thoughts.lone_closing
         except TimeoutError:
@@ -277,8 +260,8 @@ class Request:
         except LanguageModelError as error:
             completion.error = error
         finally:
-            if _silent(completion.error):
-                client.model.rate_limit.silent()
+            if isinstance(completion.error, LanguageModelTimeoutError | LanguageModelUnavailableError):
+                client.model.rate_limit.failed(silent=_silent(completion.error))
             self.used += admission.close(completion)
         return completion
 

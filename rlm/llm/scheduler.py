@@ -27,8 +27,8 @@ from rlm.llm.completion import Show, prompt_tokens
 from rlm.llm.generators import note_generators
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.rate_limit import Clock, RateLimit, RetryBudget, Sleep
-from rlm.llm.request import ModelClient, Request, Settlements, SharedModel
+from rlm.llm.rate_limit import Clock, RateLimit, Sleep
+from rlm.llm.request import ModelClient, Request, SharedModel, UnderWay
 from rlm.llm.single_flight import CachedReplies, SingleFlight, read_cache
 from rlm.usage import Usage
 
@@ -57,7 +57,7 @@ class SubCallScheduler:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="reply-cache")
         self._cached_replies = CachedReplies(self._cache, self._executor)
         self._single_flight = SingleFlight()
-        self._settlements = Settlements()
+        self._under_way = UnderWay()
         self._models: dict[str, SharedModel] = {}
         self._closing: dict[int, Any] = {}
         self._lock = threading.Lock()
@@ -81,7 +81,7 @@ class SubCallScheduler:
                 self._closing[id(chat)] = chat
             if profile.name not in self._models:
                 limit = RateLimit(profile.parallel_calls, clock=self._clock, sleep=self._sleep)
-                self._models[profile.name] = SharedModel(limit, RetryBudget())
+                self._models[profile.name] = SharedModel(limit)
             model = self._models[profile.name]
             model.rate_limit.places = profile.parallel_calls
         client = ModelClient(
@@ -91,8 +91,7 @@ class SubCallScheduler:
             budget=budget,
             run=object() if run is None else run,
             model=model,
-            settlements=self._settlements,
-            clock=self._clock,
+            under_way=self._under_way,
             sleep=self._sleep,
             jitter=self._jitter,
         )
@@ -246,8 +245,8 @@ class _Batch:
         self._todo = [key for key in self._positions if key not in kept]
         self._told: set[str] = set()
         self._over = _failed(BudgetExhaustedError("The run's time is over."))
-        # The least that was refused for good, by the kind of token: as many or more need not be asked for again.
-        self._too_many: dict[str, tuple[int, SubFailure]] = {}
+        # Sizes that the budget does not cover, with the refusal: what is as large need not be tried.
+        self._refused: list[tuple[int, int, SubFailure]] = []
         self._stopped = False
         self._queue: SimpleQueue[str | _Piece | None] = SimpleQueue()
         self._show: Show | None = (lambda text: self._queue.put(_Piece(text))) if streamed else None
@@ -329,9 +328,11 @@ class _Batch:
     async def _ask(self, key: str) -> None:
         used: list[Usage] = []
         call = self._calls[self._positions[key][0]]
-        if refused := self._refused(call):
-            self._outcomes[key] = refused
-            return
+        prompt = prompt_tokens(call)
+        for least_prompt, least_reply, failure in self._refused:
+            if prompt >= least_prompt and call.max_tokens >= least_reply:
+                self._outcomes[key] = failure
+                return
         try:
             self._outcomes[key] = await self._scheduler.reply(
                 self._client, key, call, used, urgent=self._urgent, show=self._show
@@ -342,32 +343,13 @@ class _Batch:
         except BudgetExhaustedError as error:
             self._outcomes[key] = _failed(error, used)
             if not error.may_fit_later:
-                self._remember(error, call)
+                size = (0, 0) if error.resource in _NOTHING_FITS_WITHOUT else (prompt, call.max_tokens)
+                self._refused.append((*size, _failed(error)))
         except AnswerError as error:
             self._outcomes[key] = _failed(error, used)
         except Exception as error:
             log.exception("a sub-call failed for a reason that is not foreseen", error=repr(error))
             self._outcomes[key] = SubFailure("internal_error", "The sub-call failed inside Leadline.", _sum(used))
-
-    def _remember(self, error: BudgetExhaustedError, call: SubCall) -> None:
-        if error.resource in _NOTHING_FITS_WITHOUT:
-            self._stopped, self._over = True, _failed(error)
-        elif (tokens := _tokens(error.resource, call)) is not None:
-            known, _ = self._too_many.get(error.resource, (tokens, None))
-            self._too_many[error.resource] = (min(known, tokens), _failed(error))
-
-    def _refused(self, call: SubCall) -> SubFailure | None:
-        for resource, (least, failure) in self._too_many.items():
-            tokens = _tokens(resource, call)
-            if tokens is not None and tokens >= least:
-                return failure
-        return None
-
-
-def _tokens(resource: str, call: SubCall) -> int | None:
-    if resource == "completion_tokens":
-        return call.max_tokens
-    return prompt_tokens(call) if resource == "prompt_tokens" else None
 
 
 def _kept_reply(kept: StoredReply) -> SubReply:

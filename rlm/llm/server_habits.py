@@ -96,10 +96,13 @@ class ServerHabits:
 
 
 def _named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str | None:
-    """The first of `names` that a refusal names: as its parameter, or else in its words."""
+    """The first of `names` that a refusal names: as its parameter, or else in its words.
+
+    "This model does not take …" names the model last of all.
+    """
     for said in _sayings(refusal):
-        found = [(at.start(), -len(name), name) for name in names if (at := re.search(rf"\b{name}\b", said))]
-        if found:
+        places = ((name in _NEEDED, re.search(rf"\b{re.escape(name)}\b", said), name) for name in names)
+        if found := [(needed, at.start(), name) for needed, at, name in places if at]:
             return min(found)[-1]
     return None
 

@@ -64,13 +64,11 @@ def shaped(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
 def asked_again(call: SubCall, error: LanguageModelOutputError, profile: ModelProfile) -> SubCall | None:
     """The call that may mend `error`: with more room, or saying what was wrong; None where neither would help.
 
-    What is said comes from the schema and never from the reply, which may hold a document's words. Text that was cut
-    off comes here only where all of it was thoughts, and gets all the room there is.
+    What is said comes from the schema and never from the reply, which may hold a document's words.
     """
     if not error.cut_off:
         return replace(call, prompt=f"{call.prompt}\n\n{_AGAIN.format(reason=error.detail)}")
-    most = profile.max_output_tokens
-    room = most if call.schema is None else min(2 * call.max_tokens, most)
+    room = min(2 * call.max_tokens, profile.max_output_tokens)
     return replace(call, max_tokens=room) if room > call.max_tokens else None
 
 

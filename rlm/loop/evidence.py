@@ -41,10 +41,6 @@ class Cited:
     quote: str
 
 
-class QuoteNotFoundError(ToolError):
-    """A quote stands nowhere in what was looked through."""
-
-
 class EvidenceFinder:
     """Finds what code quotes: where it says that it stands, or in what the run has opened."""
 
@@ -56,7 +52,7 @@ class EvidenceFinder:
         self._folded: dict[Handle, QuotedText] = {}
         self._cut_off = False
 
-    def find(self, evidence: object) -> list[Cited | QuoteNotFoundError]:
+    def find(self, evidence: object) -> list[Cited | str]:
         """Each entry as it stands in the documents, or why it does not. Raises `ToolError` for a wrong shape."""
         if evidence is None:
             return []
@@ -72,7 +68,7 @@ class EvidenceFinder:
         finally:
             self._folded = {}
 
-    def _find(self, entry: object, number: int) -> Cited | QuoteNotFoundError:
+    def _find(self, entry: object, number: int) -> Cited | str:
         if isinstance(entry, str):
             return self._quoted(entry, self._anywhere(), "what you read", number)
         if not isinstance(entry, Mapping):
@@ -90,9 +86,7 @@ class EvidenceFinder:
             return self._cited(handle)
         return Cited(handle, self._corpus.passage(handle), "")
 
-    def _quoted(
-        self, quote: object, spans: Iterator[Handle], looked_in: str, number: int
-    ) -> Cited | QuoteNotFoundError:
+    def _quoted(self, quote: object, spans: Iterator[Handle], looked_in: str, number: int) -> Cited | str:
         if not isinstance(quote, str) or not quote.strip():
             raise ToolError(f"the quote of evidence {number} is a text that is not empty")
         if len(quote) > MAX_QUOTE_CHARS:
@@ -104,7 +98,7 @@ class EvidenceFinder:
         if span is not None:
             return self._cited(span)
         where = "was not found in as much text as is looked through" if self._cut_off else "stands nowhere"
-        return QuoteNotFoundError(f"the quote of evidence {number}, {quote[:120]!r}, {where} in {looked_in}")
+        return f"the quote of evidence {number}, {quote[:120]!r}, {where} in {looked_in}"
 
     def _among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
         """Where the quote stands letter by letter, or else in another typography, for which less text is looked at."""

@@ -87,10 +87,10 @@ class Submissions:
             raise ToolError("computed is True, or a text that says how the value was computed")
         if answer is None or not found:
             text = _text(_NOT_SAID if answer is None else answer)
-            return Submission(*self._with_evidence(text, evidence, written=True), found=False)
+            return Submission(*self._with_evidence(text, evidence), found=False)
         result = None if isinstance(answer, str) else as_result(answer)
         text = _text(answer if result is None else as_markdown(result.value))
-        text, cited = self._with_evidence(text, evidence, written=result is None)
+        text, cited = self._with_evidence(text, evidence, made_by_code=bool(computed) or result is not None)
         doubt = self._doubt(tool) if computed else ""
         is_computed = bool(computed) and not doubt
         how = computed.strip() if isinstance(computed, str) and is_computed else ""
@@ -104,10 +104,14 @@ class Submissions:
             return "The answer was said to be computed, and the code states it as it is."
         return ""
 
-    def _with_evidence(self, text: str, evidence: object, *, written: bool) -> tuple[str, tuple[Cited, ...]]:
-        """The text with its markers, and what they name; `written` says that the model wrote the text."""
+    def _with_evidence(
+        self, text: str, evidence: object, *, made_by_code: bool = False
+    ) -> tuple[str, tuple[Cited, ...]]:
+        """The text with its markers, and what they name; in a text that code made, lists of numbers are no markers."""
         entries = self._finder.find(evidence)
-        lost = [str(each) for each in entries if not isinstance(each, Cited)]
+        if made_by_code and not entries:
+            return text, ()
+        lost = [each for each in entries if isinstance(each, str)]
         if lost:
             self._send_back(
                 "quotes",
@@ -119,30 +123,33 @@ class Submissions:
         named, strange = set[int](), dict[int, None]()
 
         def number_of(number: int) -> int | None:
-            if number > MAX_EVIDENCE:  # no marker, but a number in brackets, such as a year
-                return number
             if 0 < number <= len(entries):
                 named.add(number)
-            else:
+                return renumbered.get(number)
+            if number <= MAX_EVIDENCE:  # a greater one is a number in brackets, such as a year
                 strange[number] = None
-            return renumbered.get(number)
+            return number
 
         marked = MarkedText(number_of)
         text = marked.feed(text) + marked.close()
         if strange:
             said = ", ".join(f"[{number}]" for number in strange)
             count = f"{len(entries)} {'entry' if len(entries) == 1 else 'entries'}"
-            self._send_back("markers", f"the answer has {said}, and evidence has {count}; markers count from [1]")
+            self._send_back(
+                "markers",
+                f"the answer has {said}, and evidence has {count}; markers count from [1], and numbers that are none "
+                "stand without brackets",
+            )
         if cited and not named:
-            text = self._marked(text, len(cited), written=written)
+            text = self._marked(text, len(cited), made_by_code=made_by_code)
         return text, tuple(each for _, each in cited)
 
-    def _marked(self, text: str, entries: int, *, written: bool) -> str:
+    def _marked(self, text: str, entries: int, *, made_by_code: bool) -> str:
         """The text with all markers after its only sentence; where it has several, the model is to place them."""
         markers = "".join(f"[{number}]" for number in range(1, entries + 1))
         if "\n" not in text and len(sentence_spans(text)) <= 1:
             return f"{text} {markers}"
-        if written:
+        if not made_by_code:
             self._send_back(
                 "placing",
                 "the answer has no markers: write [1], [2] after each sentence for the entries of evidence that it "

@@ -124,10 +124,10 @@ class TablesInScope:
 
 
 class TableCatalog:
-    """Finds the tables of a corpus; cheap enough to be asked for every question."""
+    """Finds the tables of a corpus, for every question of a process: the first rows of tables are kept in memory."""
 
     def __init__(self, records: RecordTables) -> None:
-        self._records = records
+        self.records = records
         self._first_rows = lru_cache(maxsize=1024)(self._read_first_rows)
 
     def in_scope(self, corpus: Corpus) -> TablesInScope:
@@ -139,7 +139,7 @@ class TableCatalog:
 
     def _parts(self, corpus: Corpus) -> Iterator[Part]:
         for document in corpus.documents:
-            for table in self._records.tables(document.handle.version_id):
+            for table in self.records.tables(document.handle.version_id):
                 yield Part(document, table)
 
     def _sample(self, table: TableInScope, corpus: Corpus) -> Sequence[Sequence[object]]:
@@ -153,7 +153,7 @@ class TableCatalog:
         return [(*values, *origin) for values in rows]
 
     def _read_first_rows(self, version_id: str, index: int) -> list[tuple[object, ...]]:
-        return [row.values for row in self._records.rows(version_id, index, range(1, _SAMPLE_ROWS + 1))]
+        return [row.values for row in self.records.rows(version_id, index, range(1, _SAMPLE_ROWS + 1))]
 
 
 def document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Column]) -> tuple[object, ...]:

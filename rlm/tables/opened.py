@@ -1,6 +1,7 @@
 """The rows of a table in scope: their spans, what a model reads of them, and the file that SQL reads them from."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, groupby
@@ -51,6 +52,9 @@ class OpenedTable(Protocol):
     def passages(self, numbers: Sequence[int]) -> list[Passage]:
         """Rows as what citations quote from."""
 
+    def by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
+        """How many of these rows each document has, by its id."""
+
     def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
         """Rows by their own documents and tables; none for what is no record table."""
 
@@ -98,6 +102,12 @@ class _Records:
 
     def passages(self, numbers: Sequence[int]) -> list[Passage]:
         return [self._passage(part, row) for part, row in self._read(numbers)]
+
+    def by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
+        counts: Counter[str] = Counter()
+        for part, own in self._by_part(numbers):
+            counts[part.document.handle.document_id] += len(own)
+        return counts
 
     def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
         return tuple(
@@ -181,6 +191,9 @@ class _Texts:
 
     def passages(self, numbers: Sequence[int]) -> list[Passage]:
         return [self._corpus.passage(handle[:_QUOTED_CHARS]) for handle in self.handles(numbers)]
+
+    def by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
+        return Counter(handle.document_id for handle in self.handles(numbers))
 
     def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
         return ()

@@ -24,11 +24,12 @@ first rows of the tables; code runs your plan over all rows and puts the results
 A plan has four parts.
 
 "sql" is one SELECT statement in the dialect of DuckDB. Put names of tables and columns in double quotes, exactly as
-they are shown. Every table also has a column "_row", the number of the row. Empty cells are NULL. Numbers, dates and
-booleans are typed already and carry no units. Match texts the way people write them: where spelling, capitals or
-spaces may differ, compare with lower(), trim() or ILIKE. For a "which" question, select what names the thing and the
-figure that decides, in the order that answers, and let ties show. For a list, select the column by which a reader
-recognises a row. Give every computed column a short alias.
+they are shown. Every table also has a column "_row", the number of the row. Empty cells are NULL. Columns of a type
+other than text are typed already and carry no units; figures in a text column have to be taken out of the text first.
+Match texts the way people write them: where spelling, capitals or spaces may differ, compare with lower(), trim() or
+ILIKE. For a "which" question, select what names the thing and the figure that decides, in the order that answers, and
+let ties show. For a list, select the column by which a reader recognises a row. Give every computed column a short
+alias.
 
 "semantic_columns" are columns that the tables do not have and that no SQL over the existing ones could give, because
 somebody has to read the text of a row: whether a message is a complaint, the mood of a review, the supplier that a
@@ -48,8 +49,8 @@ are counted, summed or named. They come from one table; other tables stand only 
 of the first row of the result belongs, {{list:column}} for all values of a column and {{row_count}} for the number of
 rows. Repeat what was asked, so that the sentence can stand alone: "{{late}} of the {{total}} messages complain about
 late delivery.", "Most orders came from {{country}}: {{orders}}.", "{{row_count}} contracts have no end date:
-{{list:title}}." Write no figure that the query has to find. A result of several cells is shown as a table below the
-sentence, so a sentence that introduces it will do where it is long.
+{{list:title}}." Write no figure that the query has to find. What the sentence does not show of the
+result stands below it as a table, so for a long one a sentence that introduces the table will do.
 
 Where the tables cannot answer the question, leave "sql" empty and say in "answer" what is missing.
 

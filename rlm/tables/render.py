@@ -15,7 +15,7 @@ from rlm.tables.sql import SqlResult
 MOST_SHOWN_ROWS = 20
 _MOST_LISTED = 20
 _CELL_CHARS = 300
-_MARKDOWN = re.compile(r"([\\`*\[\]<>|~&#!])")
+_MARKDOWN = re.compile(r"([\\`*\[\]<|~]|&(?=#?\w+;)|^[#>+-](?=\s))")
 _EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)")
 _MARKER = re.compile(r"\s*\[\d+\]")
 _PLACEHOLDER = re.compile(r"\{([^{}]{1,100})\}")
@@ -62,8 +62,11 @@ def shows_table(template: str, result: SqlResult) -> bool:
     """True if the sentence alone does not show the whole result."""
     if not _has_values(result):
         return False
-    one_cell = len(result.columns) == 1 and result.total_rows == 1
-    return not one_cell or not _PLACEHOLDER.search(template) or bool(unknown_placeholders(template, result))
+    named = {name.strip().casefold() for name in _PLACEHOLDER.findall(template)}
+    listed = {name.removeprefix(_LIST).strip() for name in named if name.startswith(_LIST)}
+    placed = listed | named if result.total_rows == 1 else listed
+    columns = {name.casefold() for name in result.columns}
+    return bool(unknown_placeholders(template, result)) or not columns <= placed or result.total_rows > _MOST_LISTED
 
 
 def markdown_table(result: SqlResult) -> str:

@@ -3,13 +3,11 @@
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from ingest.tables import RecordTables
 from retrieval.embedding import Embedder
 from retrieval.passages import Passage
-from rlm.answers import AnswerStatus, Draft, ResultTable, Searched, SearchedDocument
+from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, Searched
 from rlm.cancelling import require_wanted
 from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError
 from rlm.events import Delta, Drafted, Event, Planned, Routed
@@ -43,7 +41,7 @@ class TableStrategy:
 
     def __init__(
         self,
-        records: RecordTables,
+        catalog: TableCatalog,
         engine: SqlEngine,
         embedder: Embedder | None = None,
         *,
@@ -51,10 +49,9 @@ class TableStrategy:
     ) -> None:
         """`otherwise` answers where the plan says that the tables cannot; without it, that is the answer."""
         self._otherwise = otherwise
-        self._records = records
+        self._catalog = catalog
         self._engine = engine
         self._embedder = embedder
-        self._catalog = TableCatalog(records)
 
     def stream(self, context: Context) -> Iterator[Event]:
         """As `Strategy.stream`.
@@ -65,7 +62,7 @@ class TableStrategy:
         corpus = context.corpus()
         tables = self._catalog.in_scope(corpus)
         with tempfile.TemporaryDirectory(prefix="leadline-tables-") as folder:
-            run = PlanRun(context, corpus, tables, self._records, self._engine, self._embedder, Path(folder))
+            run = PlanRun(context, corpus, tables, self._catalog.records, self._engine, self._embedder, Path(folder))
             computed = yield from self._compute(context, tables, run)
             draft = None if computed.result is None else _draft(computed.plan, computed.result, run)
         if draft is None and self._otherwise is not None:
@@ -129,17 +126,17 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
     text = sentence(plan.answer, result, markers)
     if shows_table(plan.answer, result):
         text = f"{text}\n\n{markdown_table(result)}"
-    coverage = run.coverage(plan)
+    coverage, interval = run.coverage(plan), run.interval(plan, result, behind)
     return Draft(
         status=AnswerStatus.ANSWERED if coverage.complete else AnswerStatus.PARTIAL,
         text=text,
         evidence=evidence,
-        searched=_searched(behind, run, coverage.units_read),
+        searched=Searched(count, coverage.units_read, run.documents(behind)[:_MOST_DOCUMENTS]),
         computed=True,
-        finished=coverage.complete,
-        notes=tuple(_notes(plan, run)),
+        finished=not any("budget_exhausted" in judged.found.refused for judged in run.judged(plan)),
+        notes=tuple(_notes(plan, run, interval)),
         coverage=coverage,
-        result=result_of(result, run.interval(plan, result, behind), _KEPT_ROWS),
+        result=result_of(result, interval, _KEPT_ROWS),
         table=_table(plan, result),
         rows_behind=tuple(rows for name, numbers in behind.items() for rows in run.opened(name).behind(numbers)),
     )
@@ -159,23 +156,13 @@ def _table(plan: Plan, result: SqlResult) -> ResultTable:
     return ResultTable(result.columns, rows, result.total_rows, plan.sql, judged)
 
 
-def _notes(plan: Plan, run: PlanRun) -> Iterator[str]:
+def _notes(plan: Plan, run: PlanRun, interval: Interval | None) -> Iterator[str]:
+    if interval is not None:
+        low, high = f"{interval.low:,.0f}", f"{interval.high:,.0f}"
+        yield f"The count lies between {low} and {high} with a probability of {interval.confidence:.0%}."
     for judged in run.judged(plan):
         if isinstance(judged.found, Classification) and judged.found.rests_on:
             yield judged.found.rests_on
         for code, count in judged.found.refused.items():
             rows = "1 row was" if count == 1 else f"{count:,} rows were"
             yield f'For "{judged.column.name}", {rows} not judged: {code.replace("_", " ")}.'
-
-
-def _searched(behind: Mapping[str, Sequence[int]], run: PlanRun, read: int) -> Searched:
-    """The records behind an answer and the documents that they are from."""
-    documents: dict[str, SearchedDocument] = {}
-    for name, numbers in behind.items():
-        table = run.opened(name)
-        titles = {part.document.handle.document_id: part.document.title for part in table.table.parts}
-        for rows in table.behind(numbers):
-            before = documents.get(rows.document_id)
-            passages = len(rows.rows) + (before.passages if before else 0)
-            documents[rows.document_id] = SearchedDocument(rows.document_id, titles[rows.document_id], passages, 0)
-    return Searched(sum(map(len, behind.values())), read, tuple(islice(documents.values(), _MOST_DOCUMENTS)))

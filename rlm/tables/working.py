@@ -1,15 +1,15 @@
 """Running a plan: rows are judged, the query is run, and the rows behind its result are found."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ingest.tables import ROW_NUMBER, RecordTables
 from retrieval.embedding import Embedder
-from rlm.answers import Coverage, Interval
+from rlm.answers import Coverage, Interval, SearchedDocument
 from rlm.cancelling import require_wanted
 from rlm.corpus.corpus import Corpus
-from rlm.errors import SqlError, SqlRefusedError
+from rlm.errors import SqlError, SqlLimitError, SqlRefusedError
 from rlm.estimates import Estimate, require_confirmation
 from rlm.events import Event, Working
 from rlm.llm.port import raised
@@ -92,17 +92,29 @@ class PlanRun:
 
         Where neither tells, they are all rows of the tables that the query names.
         """
-        for sql in filter(None, (plan.rows_sql, self._engine.rows_behind(plan.sql, cancelled=self._context.cancelled))):
-            named = self._tables.mentioned(sql)
-            found = self._row_numbers(named[0].name, sql, plan) if named else None
-            if found is not None:
-                return {named[0].name: found}
+        found = self._row_numbers(lambda: plan.rows_sql, plan)
+        if found is None:
+            found = self._row_numbers(
+                lambda: self._engine.rows_behind(plan.sql, cancelled=self._context.cancelled), plan
+            )
+        if found is not None:
+            return found
         named = self._tables.mentioned(plan.sql)
         return {table.name: list(range(1, self._open(table.name).rows + 1)) for table in named}
 
     def opened(self, name: str) -> OpenedTable:
         """A table that was used."""
         return self._opened[name]
+
+    def documents(self, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
+        """The documents that rows are from, with how many of these each has."""
+        counts: Counter[str] = Counter()
+        for name, numbers in behind.items():
+            counts.update(self._opened[name].by_document(numbers))
+        found = ((self._corpus.with_id(each), count) for each, count in counts.items())
+        return tuple(
+            SearchedDocument(each.handle.document_id, each.title, count, 0) for each, count in found if each is not None
+        )
 
     def interval(self, plan: Plan, result: SqlResult, behind: Mapping[str, Sequence[int]]) -> Interval | None:
         """The range of a count that rests on a classifier's labels, or on rows that nobody could judge."""
@@ -167,9 +179,7 @@ class PlanRun:
         if not column.where:
             return list(range(1, opened.rows + 1))
         sql = f'SELECT _row FROM "{opened.table.name}" WHERE {column.where}'
-        found = self._engine.query(
-            [opened.sql_table(self._folder, {})], sql, max_rows=max(1, opened.rows), cancelled=self._context.cancelled
-        )
+        found = self._run(sql, Plan((), sql, "", ""), judged=False, most_rows=max(1, opened.rows))
         return sorted(_numbers(found, opened.rows))
 
     def _run(self, sql: str, plan: Plan, *, judged: bool, most_rows: int) -> SqlResult:
@@ -187,15 +197,22 @@ class PlanRun:
             for column in own
         }
 
-    def _row_numbers(self, name: str, sql: str, plan: Plan) -> list[int] | None:
-        """The rows of a table that a query gives; None where it cannot be run, or gives something else."""
-        rows = self._open(name).rows
+    def _row_numbers(self, query: Callable[[], str | None], plan: Plan) -> dict[str, list[int]] | None:
+        """The rows that a query gives, by its first table.
+
+        None where it cannot be run, or gives something else: the result stands without it.
+        """
         try:
+            sql = query() or ""
+            named = self._tables.mentioned(sql)
+            if not named:
+                return None
+            rows = self._open(named[0].name).rows
             found = self._run(sql, plan, judged=True, most_rows=max(1, min(rows, _MOST_ROWS_BEHIND)))
-        except (SqlError, SqlRefusedError):
+        except (SqlError, SqlRefusedError, SqlLimitError):
             return None
         right = [column.casefold() for column in found.columns] == [ROW_NUMBER]
-        return list(dict.fromkeys(_numbers(found, rows))) if right else None
+        return {named[0].name: list(dict.fromkeys(_numbers(found, rows)))} if right else None
 
     def _open(self, name: str) -> OpenedTable:
         table = self._tables.named(name)

@@ -76,12 +76,6 @@ def test_the_limit_of_tokens_is_kept_and_said(model: BaseChatModel) -> None:
     assert 0 < len(answer.text) < 12
 
 
-def test_a_stop_string_ends_the_answer_and_is_not_part_of_it(model: BaseChatModel) -> None:
-    answer = model.invoke(COUNT, stop=["5"])
-    assert "4" in answer.text
-    assert "5" not in answer.text
-
-
 def test_a_prompt_past_the_window_is_refused_and_not_cut(model: BaseChatModel) -> None:
     with pytest.raises(ContextTooLongError):
         model.invoke("word " * 9000)

@@ -20,6 +20,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import json_text, migrate, open_database, sqlite_url, write
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from ingest.catalog.runs import Runs
 from ingest.catalog.tables import metadata
 from ingest.documents import JobKind
 from ingest.errors import (
@@ -33,6 +34,11 @@ from ingest.errors import (
 )
 from tests.support.catalogs import arrive
 from tests.support.postgres import Postgres, disposed, running_postgres
+
+RUN = """INSERT INTO runs (id, sequence, tenant_id, question, collections, documents, strategy, limits, ended_as,
+events, calls, cached, prompt_tokens, completion_tokens, seconds, answer, created_at)
+VALUES (:id, :number, 'ann', 'How many?', '[]', '[]', :strategy, '{}', 'completed', 0, 0, 0, 0, 0, 0.0,
+'{"claims": []}', 1.0)"""
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -93,6 +99,24 @@ def test_a_catalog_of_the_first_release_is_brought_up_to_date_and_keeps_what_it_
         assert [job.version_id for job in Jobs(engine).claim(JobKind.EMBED)] == ["v1"]
         with pytest.raises(IntegrityError), engine.begin() as connection:  # references are checked again
             connection.execute(text("DELETE FROM documents"))
+
+
+def test_a_run_of_an_earlier_release_goes_by_todays_strategy_and_its_answer_of_another_form_goes(
+    empty_url: str,
+) -> None:
+    with disposed(open_database(empty_url)) as engine:
+        Catalog(engine).ensure_tenant("ann")
+        to_revision(engine, "0010_asked")
+        with engine.begin() as connection:
+            for number, strategy in enumerate(("exhaustive", "chain", "recursive")):
+                connection.execute(text(RUN), {"id": f"r{number}", "number": number, "strategy": strategy})
+        migrate(engine)
+        found = Runs(engine).runs("ann")
+        assert [(run.strategy, run.answer, run.history) for run in found] == [
+            ("recursive", None, []),
+            ("direct", None, []),
+            ("table", None, []),
+        ]
 
 
 def test_processes_that_open_a_new_catalog_together_migrate_it_once(empty_url: str) -> None:

@@ -61,8 +61,8 @@ def language_model(server: ScriptedOpenAI) -> RemoteLanguageModel:
     return RemoteLanguageModel(server.url, ChatModel(remote_chat_model(server.url, profile), profile))
 
 
-def ask(client: Client, question: str = QUESTION, **headers: str) -> httpx.Response:
-    body = {"question": question, "background": True}
+def ask(client: Client, question: str = QUESTION, *, conversation: str | None = None, **headers: str) -> httpx.Response:
+    body = {"question": question, "conversation": conversation, "background": True}
     return client.http.post("/v1/answers", json=body, headers=headers)
 
 
@@ -97,12 +97,28 @@ def test_a_question_in_the_background_is_answered_by_a_run(client: Client) -> No
 def test_everything_that_was_done_is_told_as_it_happens_and_again_from_anywhere(client: Client) -> None:
     run = ask(client).json()["id"]
     told = followed(client, run)
-    assert [name for _, name, _ in told] == ["start", "routed", "retrieved", "reading", "call", "delta", "end"]
-    assert [number for number, _, _ in told] == [1, 2, 3, 4, 5, 6, 7]
+    assert [name for _, name, _ in told] == ["start", "routed", "reading", "call", "end"]
+    assert [number for number, _, _ in told] == [1, 2, 3, 4, 5]
     assert told[-1][2]["run"]["answer"] == ended(client, run)["answer"]
-    assert "found" not in told[2][2]["body"]
-    assert followed(client, run, **{"Last-Event-ID": "4"}) == told[4:]
-    assert client.http.get(f"/v1/runs/{run}/events", headers={"Last-Event-ID": "7"}).status_code == 204
+    assert followed(client, run, **{"Last-Event-ID": "3"}) == told[3:]
+    assert client.http.get(f"/v1/runs/{run}/events", headers={"Last-Event-ID": "5"}).status_code == 204
+
+
+def test_the_answer_of_a_run_is_kept_under_its_id_and_is_a_turn_of_its_conversation(
+    client: Client, model: ScriptedOpenAI
+) -> None:
+    first = ask(client, conversation="new").json()
+    assert ended(client, first["id"])["answer"] == client.get(f"/v1/answers/{first['id']}")
+    talk = first["conversation"]
+    assert client.get(f"/v1/answers/{first['id']}")["conversation"] == talk
+    second = ask(client, "And where was it?", conversation=talk).json()
+    assert second["history"] == 2
+    ended(client, second["id"])
+    turns = client.get(f"/v1/conversations/{talk}")["turns"]
+    assert [turn["answer"]["id"] for turn in turns] == [first["id"], second["id"]]
+    assert "white whale" in str(model.requests[1]["messages"])
+    client.delete(f"/v1/runs/{first['id']}")
+    assert client.http.get(f"/v1/answers/{first['id']}").status_code == 404
 
 
 def test_events_are_paged_as_json(client: Client) -> None:
@@ -115,7 +131,7 @@ def test_events_are_paged_as_json(client: Client) -> None:
         seen += page["events"]
         if (cursor := page["next_cursor"]) is None:
             break
-    assert [event["sequence"] for event in seen] == [1, 2, 3, 4, 5, 6, 7]
+    assert [event["sequence"] for event in seen] == [1, 2, 3, 4, 5]
 
 
 def test_a_cancelled_run_stops_within_two_seconds_and_its_request_is_closed(
@@ -222,7 +238,7 @@ def test_the_command_line_shows_a_run_as_a_tree_with_its_answer(
     assert "reading The Whale" in capsys.readouterr().out
     runs.show(run)
     out = capsys.readouterr().out
-    assert "reading: 1 sub-call" in out
+    assert "answer: 1 sub-call" in out
     assert "1819" in out
     runs.listing(state=[RunState.COMPLETED], as_json=True, limit=1)
     assert run in capsys.readouterr().out
@@ -247,4 +263,4 @@ def test_a_stopped_service_goes_on_with_its_runs_when_it_starts_again(tmp_path: 
         assert (done["state"], done["attempt"]) == ("completed", 1)
         assert done["usage"]["calls"] == 2  # the one that was given up may have been paid for
         names = [name for _, name, _ in followed(second, run)]
-    assert names == ["start", "routed", "retrieved", "reading", "lost", "resume", "call", "delta", "end"]
+    assert names == ["start", "routed", "reading", "lost", "resume", "call", "end"]

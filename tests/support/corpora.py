@@ -1,7 +1,7 @@
 """Corpora in memory, made of texts alone."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ingest.chunking import chunk_text
@@ -35,23 +35,26 @@ def corpus_of(
 CITIES = 'city,people,founded\nOslo,709037,1048-01-01\nBergen,291940,1070-01-01\n"Two\nNames",12,\n'
 
 
+def tables_of(version: str, text: str, rows: Sequence[str], columns: Mapping[str, ColumnType]) -> RecordTables:
+    """A version's record table, with rows of CSV as they stand in its text."""
+    kinds = {ColumnType.TEXT: "VARCHAR", ColumnType.INTEGER: "BIGINT", ColumnType.DATE: "DATE"}
+    starts = [text.index(row) for row in rows]
+    lines = (f"{n},{at},{at + len(row)},{row}\n" for n, (at, row) in enumerate(zip(starts, rows, strict=True), start=1))
+    with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+        file.write("".join(lines))
+        file.flush()
+        typed = [(name, kinds[kind]) for name, kind in columns.items()]
+        parquet = rows_to_parquet(Path(file.name), typed, count=len(rows), start=0, end=len(text))
+    table = ParsedTable(
+        "table", tuple(Column(name, kind) for name, kind in columns.items()), len(rows), 0, len(text), parquet
+    )
+    made = RecordTables(MemoryBlobs())
+    made.save(version, [table])
+    return made
+
+
 def tables_of_cities(version: str) -> RecordTables:
     """The record table of `CITIES`, kept for a version."""
-    cells = ["Oslo,709037,1048-01-01", "Bergen,291940,1070-01-01", '"Two\nNames",12,']
-    starts = [CITIES.index(each) for each in cells]
-    rows = "".join(
-        f"{number},{start},{start + len(each)},{each}\n"
-        for number, (start, each) in enumerate(zip(starts, cells, strict=True), start=1)
-    )
-    types = [("city", ColumnType.TEXT, "VARCHAR"), ("people", ColumnType.INTEGER, "BIGINT")]
-    types.append(("founded", ColumnType.DATE, "DATE"))
-    with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
-        file.write(rows)
-        file.flush()
-        parquet = rows_to_parquet(
-            Path(file.name), [(name, kind) for name, _, kind in types], count=len(cells), start=0, end=len(CITIES)
-        )
-    columns = tuple(Column(name, kind) for name, kind, _ in types)
-    made = RecordTables(MemoryBlobs())
-    made.save(version, [ParsedTable("cities", columns, len(cells), 0, len(CITIES), parquet)])
-    return made
+    rows = ["Oslo,709037,1048-01-01", "Bergen,291940,1070-01-01", '"Two\nNames",12,']
+    columns = {"city": ColumnType.TEXT, "people": ColumnType.INTEGER, "founded": ColumnType.DATE}
+    return tables_of(version, CITIES, rows, columns)

@@ -148,9 +148,7 @@ def _count(body: dict[str, Any]) -> str:
 
 
 def _limited(text: str, body: dict[str, Any]) -> tuple[str, str]:
-    """The text and the finish reason, with `stop` and `max_tokens` obeyed."""
-    for stop in body.get("stop") or []:
-        text = text.split(stop, 1)[0]
+    """The text and the finish reason, with `max_tokens` obeyed."""
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     pieces = list(_pieces(text))
     if limit and len(pieces) > limit:

@@ -15,6 +15,7 @@ from rlm.llm.port import SubCall, SubFailure
 from rlm.llm.profiles import ModelProfile
 from rlm.requests import ANYHOW, AnswerScope, Wanted
 from rlm.strategy import Context
+from rlm.tables.catalog import TableCatalog
 from rlm.tables.sql import SqlEngine
 from rlm.tables.strategy import TableStrategy
 from tests.fakes.rule_subcalls import Answer, RuleSubCalls
@@ -51,7 +52,7 @@ class TableQuestion:
 
     def ask(self, question: str = "What do the tables say?") -> Draft:
         """The draft that the strategy ends with."""
-        strategy = TableStrategy(self.records, SqlEngine(), self.embedder)
+        strategy = TableStrategy(TableCatalog(self.records), SqlEngine(), self.embedder)
         context = Context(
             question,
             AnswerScope("tenant"),

@@ -18,6 +18,7 @@ from retrieval.embedding import Embedded, HashingEmbedder
 from tests.support.catalogs import migrated_sqlite, wake
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
+from tests.support.record_tables import parsed_from
 from workers.deletion import CollectTask, Deleter
 from workers.embed_task import EmbedTask
 from workers.ingest_task import IngestTask
@@ -37,13 +38,13 @@ class CountingEmbedder(HashingEmbedder):
 
 
 class PlainParser:
-    """Reads UTF-8; a text that begins with `damaged` is damaged."""
+    """Reads UTF-8, and finds record tables in it; a text that begins with `damaged` is damaged."""
 
     def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
         text = path.read_text()
         if text.startswith("damaged"):
             raise DamagedDocumentError(f"{name} is damaged.")
-        return ParsedDocument(text, (), name.partition(".")[0], "plain")
+        return ParsedDocument(text, (), name.partition(".")[0], "plain", parsed_from(text, media_type))
 
 
 def no() -> bool:

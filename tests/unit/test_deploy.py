@@ -29,7 +29,8 @@ def test_every_setting_that_is_given_exists(services: dict[str, Any]) -> None:
 
 
 def test_whoever_asks_a_model_has_all_that_is_set_of_it(services: dict[str, Any]) -> None:
-    of_models = {"LEADLINE_LLM", "LEADLINE_LLM_API_KEY", "LEADLINE_LLM_CONTEXT_TOKENS", "LEADLINE_MODEL_PROFILES"}
+    of_llm = {"LEADLINE_LLM", "LEADLINE_LLM_API_KEY", "LEADLINE_LLM_CONTEXT_TOKENS", "LEADLINE_MODEL_PROFILES"}
+    of_models = of_llm | {"LEADLINE_CHECK", "LEADLINE_JUDGE", "LEADLINE_JUDGE_API_KEY"}
     for name in ("api", "runs"):
         given, volumes = services[name]["environment"], services[name]["volumes"]
         assert of_models <= given.keys()
@@ -45,6 +46,7 @@ def test_what_is_given_without_a_value_is_as_if_it_were_not_set(
             monkeypatch.setenv(name, "")
     settings = Settings(home=tmp_path)
     assert (settings.llm_api_key, settings.llm_context_tokens, settings.model_profiles) == (None, None, None)
+    assert (settings.judge_llm, settings.judge_api_key) == (None, None)
 
 
 def test_every_command_exists_and_every_queue_is_served(services: dict[str, Any]) -> None:

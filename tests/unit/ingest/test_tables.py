@@ -33,7 +33,7 @@ def tables(blobs: DirectoryBlobs) -> RecordTables:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """What the parser's child leaves of `TEXT`."""
-    write_tables(found_in(TEXT), tmp_path, cpu_seconds=60.0)
+    write_tables(found_in(TEXT), tmp_path, too_late=lambda: False)
     return tmp_path
 
 
@@ -120,7 +120,7 @@ def test_of_too_many_tables_the_longest_are_kept() -> None:
 
 
 def test_tables_that_take_too_long_are_left_out_and_not_the_document(tmp_path: Path) -> None:
-    write_tables(found_in(TEXT), tmp_path, cpu_seconds=0.0)
+    write_tables(found_in(TEXT), tmp_path, too_late=lambda: True)
     assert read_tables(tmp_path, characters=len(TEXT)) == ()
 
 

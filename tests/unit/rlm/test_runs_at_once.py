@@ -44,7 +44,7 @@ try:
     print("left over:", found)
 except NameError:
     print("nothing left over")
-found = [hit["text"] for hit in grep("secret of [a-z]+ is [0-9]+")["hits"]]
+found = [hit["match"] for hit in grep("secret of [a-z]+ is [0-9]+")["hits"]]
 documents = [each["title"] for each in outline()]
 said = llm_query("Say it.")
 print("saw", found, documents, said)

@@ -6,6 +6,7 @@ import pytest
 
 from ingest.documents import JobKind, VersionState
 from ingest.errors import DamagedDocumentError, LeaseLostError
+from ingest.tables import RecordTables
 from retrieval.errors import IndexUnavailableError
 from tests.support.books import book
 from tests.support.worker_fixture import WorkerFixture, no
@@ -97,3 +98,27 @@ def test_a_worker_writes_nothing_more_once_its_document_is_deleted(worker: Worke
     assert calls.count("upsert") == 1
     assert worker.index.kept == {}
     assert worker.catalog.version(job.version_id).state is VersionState.DELETED
+
+
+def _keys(worker: WorkerFixture, folder: str) -> list[str]:
+    return list(worker.blobs.keys(folder))
+
+
+def test_record_tables_are_there_before_a_version_is_searchable_and_go_with_it(worker: WorkerFixture) -> None:
+    tables = RecordTables(worker.blobs)
+    document = worker.upload("id,name\n1,Ann\n2,Bob", "people.csv")
+    written: list[int] = []
+
+    def look(method: str) -> None:
+        if method == "upsert":
+            written.append(len(tables.rows(document.version.id, 0, range(1, 9))))
+
+    worker.index.fault = look
+    worker.work_off()
+    assert set(written) == {2}
+    (table,) = tables.tables(document.version.id)
+    assert (table.name, table.rows) == ("people", 2)
+    kept = [key for folder in ("original", "text", "tables") for key in _keys(worker, folder)]
+    on_disk = sum(len(worker.blobs.read(key)) for key in kept)
+    assert worker.deleter.delete("ann", document.id).bytes_removed == on_disk
+    assert _keys(worker, "tables") == []

@@ -80,6 +80,23 @@ def test_threads_outlive_a_catalog_that_was_away(worker: WorkerFixture) -> None:
         threads.stop()
 
 
+def test_a_service_tidies_up_soon_after_its_start_and_outlives_what_that_raises(worker: WorkerFixture) -> None:
+    tidied = threading.Event()
+
+    def tidy() -> None:
+        tidied.set()
+        raise CatalogUnavailableError("The catalog was locked for over 30 seconds.")
+
+    threads = WorkerThreads(worker.jobs, [worker.ingest], worker.embed, worker.collect, ThreadDoorbell(), tidy=tidy)
+    threads.start()
+    try:
+        wait_until(tidied.is_set, seconds=30, what="old answers were looked for")
+        document = worker.upload(book(1))
+        wait_until(lambda: worker.state(document) is VersionState.READY, seconds=60, what="the document is ready")
+    finally:
+        threads.stop()
+
+
 def everything_goes_away(jobs: FlakyJobs) -> Callable[[str], None]:
     def fault(_: str) -> None:
         jobs.away = True

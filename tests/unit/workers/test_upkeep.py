@@ -7,7 +7,9 @@ import pytest
 
 from ingest.catalog.deletions import Leftovers
 from ingest.documents import JobKind, VersionState
+from ingest.tables import RecordTables
 from tests.support.books import book
+from tests.support.record_tables import parsed_from
 from tests.support.worker_fixture import WorkerFixture, no
 from workers.upkeep import FORGOTTEN_SECONDS, Removed, remove_orphans
 
@@ -41,7 +43,9 @@ def test_a_version_that_the_catalog_never_knew_is_an_orphan(worker: WorkerFixtur
     chunk = next(iter(worker.index.kept.values()))
     stray = type(chunk)(**{**vars(chunk), "id": "stray", "version_id": "unknown"})
     worker.index.upsert([stray], [worker.deps.sparse.document("stray")])
+    RecordTables(worker.blobs).save("unknown", parsed_from("id,name\n1,Ann\n2,Bob", "text/csv"))
     assert tidy(worker).orphan_chunks == 1
+    assert list(worker.blobs.keys("tables")) == []
     assert chunk.id in worker.index.kept
 
 

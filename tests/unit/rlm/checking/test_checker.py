@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
-from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, Sentence, searched
+from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, ResultTable, Sentence, searched
 from rlm.checking.checker import CheckMode, judged, located
 from rlm.checking.judging import Judge, Judgement
 from rlm.errors import LanguageModelOutputError
@@ -73,8 +74,15 @@ def test_words_that_stand_nowhere_leave_a_sentence_unchecked_with_a_reason() -> 
     assert sentence.reason
 
 
-def test_what_code_computed_is_marked_so() -> None:
-    assert sentences_of(draft_of("It is 7 [1].", computed=True))[0].check is Check.COMPUTED
+def test_what_code_computed_is_marked_so_and_what_it_quotes_besides_is_judged() -> None:
+    computed, quoted = sentences_of(draft_of("It is 7. Ada Brandt kept it [1].", computed=True))
+    assert (computed.check, quoted.check) == (Check.COMPUTED, Check.QUOTED)
+
+
+def test_the_rows_of_a_table_are_what_an_answer_was_computed_from() -> None:
+    table = ResultTable(("n",), ((7,),), 1, "SELECT 7 AS n")
+    draft = replace(draft_of("It is 7 [1].", computed=True), table=table)
+    assert sentences_of(draft)[0].check is Check.COMPUTED
 
 
 def test_without_checking_nothing_is_located() -> None:

@@ -52,11 +52,13 @@ def test_words_cut_off_are_used_as_far_as_they_go(scheduler: SubCallScheduler) -
         assert reply == SubReply("It is a lo", Usage(1, 20, 5), cut_off=True)
 
 
-def test_thoughts_that_leave_no_room_for_the_reply_get_all_there_is(scheduler: SubCallScheduler) -> None:
+def test_thoughts_that_leave_no_room_for_a_reply_get_room_of_their_own_from_then_on(
+    scheduler: SubCallScheduler,
+) -> None:
     model = scripted(("<think>Hm", "length"), "<think>Hm.</think>Two.")
-    (reply,) = run(scheduler, model, [call("q", max_tokens=100)])
-    assert texts([reply]) == ["Two."]
-    assert [options["max_tokens"] for options in model.options] == [100, 400]
+    assert texts(run(scheduler, model, [call("q", max_tokens=100)])) == ["Two."]
+    run(scheduler, model, [call("q2", max_tokens=100)])
+    assert [options["max_tokens"] for options in model.options] == [100, 500, 500]
 
 
 def test_json_cut_off_at_the_models_own_limit_is_a_failure(scheduler: SubCallScheduler) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm.llm.rate_limit import RateLimit, RetryBudget
+from rlm.llm.rate_limit import RateLimit
 
 
 async def no_sleep(seconds: float) -> None:
@@ -131,11 +131,3 @@ def test_never_more_than_the_places_and_everybody_gets_one(places: int, work: li
         assert shared.in_use == 0
 
     asyncio.run(scene())
-
-
-def test_repetition_is_a_share_of_the_load() -> None:
-    budget = RetryBudget(share=0.1, at_most=3)
-    assert [budget.withdraw() for _ in range(4)] == [True, True, True, False]
-    for _ in range(11):
-        budget.deposit()
-    assert [budget.withdraw() for _ in range(2)] == [True, False]

@@ -75,27 +75,17 @@ def test_a_limit_that_is_over_when_it_was_said_to_be_fails_nobody(scheduler: Sub
     many = replace(PROFILE, parallel_calls=32)
     results = run(scheduler, chat(Limited(clock, 2.5).answer), calls(100), profile=many)
     assert texts(results) == [f"re q{number}" for number in range(100)]
-    retries = scheduler._models["m"].retries
-    assert retries.withdraw()
 
 
 def test_a_limit_that_is_never_over_is_not_believed_for_ever(scheduler: SubCallScheduler, clock: Time) -> None:
     model = chat(Limited(clock, float("inf")).answer)
     assert set(texts(run(scheduler, model, calls(100)))) == {"language_model_unavailable"}
-    assert len(model.prompts) <= 100 + (12 * 4 + 1) + 10 + 20
-    shared = scheduler._models["m"]
-    shared.rate_limit._held_until = shared.retries._tokens = 0.0
-    run(scheduler, model, [call("q")])
-    assert shared.rate_limit._held_until == 0.0  # a refusal that nothing is repeated after makes nobody wait
+    assert len(model.prompts) < 100
 
 
 def test_a_call_comes_back_no_later_than_it_may_take(scheduler: SubCallScheduler, clock: Time) -> None:
     model = chat(Limited(clock, 5.0).answer)
     impatient = replace(PROFILE, call_seconds=2.5)
-    scheduler.bind(model, impatient, tenant_id="ann", budget=Budget(Limits()))
-    retries = scheduler._models["m"].retries
-    while retries.withdraw():
-        pass
     assert texts(run(scheduler, model, [call("q")], profile=impatient)) == ["language_model_unavailable"]
     assert len(model.prompts) == 3
 
@@ -113,10 +103,10 @@ def test_a_refusal_is_not_repeated(scheduler: SubCallScheduler) -> None:
     assert len(model.prompts) == 1
 
 
-def test_a_server_in_trouble_gets_few_more_requests_than_before(scheduler: SubCallScheduler) -> None:
+def test_a_server_in_trouble_gets_fewer_requests_than_before(scheduler: SubCallScheduler) -> None:
     model = scripted(LanguageModelUnavailableError("Down."))
-    run(scheduler, model, calls(100))
-    assert 100 < len(model.prompts) <= 100 + 10 + 20
+    assert set(texts(run(scheduler, model, calls(100)))) == {"language_model_unavailable"}
+    assert len(model.prompts) < 100
 
 
 def test_a_model_that_lets_calls_go_unanswered_is_asked_again_after_a_rest(

@@ -50,9 +50,10 @@ PYDANTIC = "[{'type': 'extra_forbidden', 'loc': ('body', '%s'), 'msg': 'Extra in
     [
         {"message": "Unsupported parameter.", "param": "%s"},
         {"message": "Unrecognized request argument supplied: %s"},
+        {"message": "This model does not stream messages with %s."},
         {"message": PYDANTIC},
     ],
-    ids=["named", "in words", "as a place"],
+    ids=["named", "in words", "in other words", "as a place"],
 )
 def test_a_parameter_that_is_refused_is_left_out_from_then_on(
     server: MisbehavingOpenAI, name: str, error: dict[str, str]

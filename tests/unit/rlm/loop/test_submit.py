@@ -62,12 +62,22 @@ def test_several_sentences_without_a_marker_are_sent_back_to_get_some() -> None:
     assert desk.submit(f"{SIGNED} {ENDED}", [SIGNED]).text == f"{SIGNED} {ENDED}\n\nEvidence: [1]"
 
 
-def test_a_marker_that_names_nothing_is_sent_back_and_at_last_left_out() -> None:
+def test_a_marker_that_names_nothing_is_sent_back_and_at_last_is_text() -> None:
     desk = Desk()
     for _ in range(2):
         with pytest.raises(ToolError, match=r"has \[3\], \[4\], and evidence has 1 entry"):
             desk.submit(f"{SIGNED} [1][3] {ENDED} [4]", [SIGNED])
-    assert desk.submit(f"{SIGNED} [1][3] {ENDED} [4]", [SIGNED]).text == f"{SIGNED} [1] {ENDED}"
+    found = desk.submit(f"{SIGNED} [1][3] {ENDED} [4]", [SIGNED])
+    assert found.text == f"{SIGNED} [1][3] {ENDED} [4]"
+    assert quoted(found) == [SIGNED]
+
+
+def test_a_list_of_numbers_that_code_wrote_is_no_marker() -> None:
+    desk = Desk()
+    desk.cells.add("submit(f'The machines {failed} failed. None is new.', computed=True)")
+    assert desk.submit("The machines [1, 5] failed. None is new.", None, True).text.startswith("The machines [1, 5]")
+    cited = desk.submit("The machines 1 and 5 failed. None is new.", [SIGNED], True)
+    assert cited.text == "The machines 1 and 5 failed. None is new.\n\nEvidence: [1]"
 
 
 def test_a_year_in_brackets_is_no_marker() -> None:

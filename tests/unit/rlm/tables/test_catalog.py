@@ -87,8 +87,8 @@ def test_metadata_of_documents_are_columns_with_types(tmp_path: Path) -> None:
 
 
 def test_many_tables_and_long_cells_make_no_long_description(tmp_path: Path) -> None:
-    files = {f"t{number}.csv": f"a{number},b\n{'x' * 900},2\n3,4\n" for number in range(MOST_DESCRIBED + 5)}
-    corpus, records = ingested(tmp_path, files)
+    tables = (f"## T{at}\n\n| a{at} | b |\n|---|---|\n| {'x' * 900} | 2 |\n" for at in range(MOST_DESCRIBED + 5))
+    corpus, records = ingested(tmp_path, {"many.md": "# Many\n\n" + "\n".join(tables)})
     description = TableCatalog(records).in_scope(corpus).description()
     assert description.count("columns:") == MOST_DESCRIBED
     assert '"t34"' in description

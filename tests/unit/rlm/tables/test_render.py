@@ -45,6 +45,22 @@ def test_an_empty_result_is_said_to_be_one() -> None:
     assert sentence("{row_count} orders are late.", result(), "") == "0 orders are late."
 
 
+@pytest.mark.parametrize(
+    ("template", "rows", "shown"),
+    [
+        ("{name} ordered {orders}.", 1, False),
+        ("{name} ordered most.", 1, True),
+        ("These did:", 1, True),
+        ("{name} ordered {orders}.", 2, True),
+        ("{list:name} ordered {list:orders}.", 2, False),
+        ("{list:name} ordered {list:orders}.", 30, True),
+        ("{name} ordered {orders} of {total}.", 1, True),
+    ],
+)
+def test_a_table_shows_what_the_sentence_does_not(template: str, rows: int, shown: bool) -> None:
+    assert shows_table(template, result(*[("Ann", 7)] * rows)) is shown
+
+
 def test_a_list_says_how_much_of_it_is_left_out() -> None:
     rows = [(f"n{number}", number) for number in range(100)]
     many = result(*rows, total=1_000)
@@ -67,6 +83,8 @@ HOSTILE = [
     "&lt;script&gt;",
     "[1][2]",
     "# heading",
+    "> quote",
+    "- item",
     "<|im_start|>system",
 ]
 
@@ -77,9 +95,9 @@ def test_no_cell_works_as_markdown(value: str) -> None:
     html = (
         MarkdownIt("commonmark", {"html": True})
         .enable(["table", "strikethrough"])
-        .render(f"{sentence('It is {name}', table, '')}\n\n{markdown_table(table)}")
+        .render(f"{sentence('{name}', table, '')}\n\n{markdown_table(table)}")
     )
-    for tag in ("<img", "<a ", "<strong", "<em", "<s>", "<code", "<script", "<h1"):
+    for tag in ("<img", "<a ", "<strong", "<em", "<s>", "<code", "<script", "<h1", "<blockquote", "<li"):
         assert tag not in html
     assert html.count("<td>") == 2
     assert html.count("<tr>") == 2
@@ -102,6 +120,7 @@ def test_no_cell_works_as_markdown(value: str) -> None:
         (datetime(2025, 3, 1, 12, 30), "2025-03-01 12:30:00"),
         (["a", 2], "a, 2"),
         ("order_id", "order_id"),
+        ("Alder & Sons, -5 > 3!", "Alder & Sons, -5 > 3!"),
     ],
 )
 def test_values_are_written_for_people(value: object, written: str) -> None:

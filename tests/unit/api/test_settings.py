@@ -1,0 +1,29 @@
+"""Settings that are two words in one variable, and how long answers are kept."""
+
+import pytest
+from pydantic import ValidationError
+
+from api.settings import Settings
+from ingest.retention import Retention
+
+
+def test_a_judge_is_a_server_and_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().judge_llm is None
+    monkeypatch.setenv("LEADLINE_JUDGE", "http://gpu:8000/v1  Qwen/Qwen3-8B ")
+    assert Settings().judge_llm == ("http://gpu:8000/v1", "Qwen/Qwen3-8B")
+
+
+@pytest.mark.parametrize("value", ["local", "http://gpu:8000/v1", "gpu Qwen/Qwen3-8B"])
+def test_a_judge_without_address_or_name_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LEADLINE_JUDGE", value)
+    with pytest.raises(ValidationError, match="LEADLINE_JUDGE must be a base URL and a model name"):
+        Settings()
+
+
+def test_how_long_answers_are_kept_is_said_in_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings().retention == Retention(30, 90)
+    monkeypatch.setenv("LEADLINE_ANSWERS_KEPT_DAYS", "0.5")
+    assert Settings().retention == Retention(0.5, 90)
+    monkeypatch.setenv("LEADLINE_ANSWERS_KEPT_DAYS", "0")
+    with pytest.raises(ValidationError):
+        Settings()

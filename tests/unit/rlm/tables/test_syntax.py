@@ -1,0 +1,126 @@
+"""SQL as the engine's own parser reads it, without running any."""
+
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+
+from rlm.tables.syntax import SqlNotOneSelectError, behind, require_select
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(":memory:", config={"threads": 1}) as engine:
+        engine.execute("CREATE TABLE orders (_row BIGINT, id BIGINT, customer VARCHAR, sum DECIMAL(18,2))")
+        engine.execute(
+            "INSERT INTO orders VALUES (1, 1, 'Ann', 10.1), (2, 2, 'Bob', 20.2), (3, 3, 'Ann', 0.05), (4, 4, 'Cid', 5)"
+        )
+        yield engine
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO orders SELECT * FROM orders",
+        "WITH x AS (INSERT INTO orders SELECT * FROM orders RETURNING *) SELECT * FROM x",
+        "WITH x AS (DELETE FROM orders RETURNING *) SELECT count(*) FROM x",
+        "SELECT (WITH x AS (UPDATE orders SET id = 1 RETURNING id) SELECT count(*) FROM x)",
+        "UPDATE orders SET id = 1",
+        "DROP TABLE orders",
+        "CREATE TABLE x AS SELECT 1",
+        "COPY orders TO 'x.csv'",
+        "EXPORT DATABASE 'x'",
+        "ATTACH 'x.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "PRAGMA database_list",
+        "SET memory_limit = '99GB'",
+        "CALL enable_logging()",
+        "EXPLAIN SELECT 1",
+        "DESCRIBE orders",
+        "SHOW TABLES",
+        "SELECT * FROM (SUMMARIZE orders)",
+        "SELECT 1; SELECT 2",
+        "SELECT 1; DROP TABLE orders",
+        "SELECT * FROM read_csv('x')",
+        "SELECT (SELECT content FROM read_text('x'))",
+        "SELECT * FROM orders WHERE id IN (FROM read_parquet('x'))",
+        "SELECT * FROM orders JOIN read_json('x') USING (id)",
+        "SELECT * FROM 'x.csv'",
+        "SELECT * FROM glob('*')",
+        "SELECT * FROM query('SELECT 1')",
+        "SELECT * FROM duckdb_settings()",
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM pg_catalog.pg_tables",
+        "SELECT * FROM other.main.orders",
+        "SELECT current_setting('home_directory')",
+        "SELECT * FROM elsewhere",
+        "",
+        "-- nothing",
+    ],
+)
+def test_anything_but_one_select_over_the_tables_is_refused(engine: duckdb.DuckDBPyConnection, sql: str) -> None:
+    with pytest.raises(SqlNotOneSelectError):
+        require_select(engine, sql, ["orders"])
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "FROM Orders",
+        "SELECT count(*) FROM main.orders;",
+        "WITH x AS (SELECT * FROM orders) SELECT * FROM x, orders o WHERE x.id = o.id",
+        "WITH RECURSIVE r AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM r WHERE i < 9) SELECT * FROM r",
+        "SELECT id FROM orders UNION SELECT range FROM range(3)",
+        "SELECT *, rank() OVER (PARTITION BY customer ORDER BY sum) FROM orders QUALIFY true",
+        "SELECT unnest(string_split(customer, ' ')), (VALUES (1)) FROM orders",
+    ],
+)
+def test_one_select_over_the_tables_passes(engine: duckdb.DuckDBPyConnection, sql: str) -> None:
+    require_select(engine, sql, ["orders"])
+
+
+def test_broken_sql_is_told_apart_from_refused_sql(engine: duckdb.DuckDBPyConnection) -> None:
+    with pytest.raises(duckdb.ParserException, match="SELEC"):
+        require_select(engine, "SELEC 1", ["orders"])
+
+
+@pytest.mark.parametrize(
+    ("sql", "numbers"),
+    [
+        ("SELECT count(*) FROM orders WHERE customer = 'Ann'", [1, 3]),
+        ("SELECT customer, sum(sum) FROM orders GROUP BY ALL HAVING sum(sum) > 10 ORDER BY 2 LIMIT 1", [1, 2, 3, 4]),
+        ("SELECT DISTINCT customer FROM orders WHERE id < 4", [1, 2, 3]),
+        ("SELECT round(avg(sum), 2) * 2 FROM orders WHERE id > 3", [4]),
+        ("SELECT id, sum FROM orders ORDER BY sum DESC LIMIT 2", [2, 1]),
+        ("SELECT id, sum(sum) OVER () FROM orders WHERE id > 2 ORDER BY 1", [3, 4]),
+        ("SELECT *, (SELECT max(sum) FROM orders) FROM orders ORDER BY _row LIMIT 1", [1]),
+        ("SELECT max(n) FROM (SELECT count(*) AS n FROM orders WHERE id > 1 GROUP BY customer)", [2, 3, 4]),
+        ("SELECT o.id FROM orders AS o WHERE o.sum > (SELECT avg(sum) FROM orders) ORDER BY 1", [1, 2]),
+    ],
+)
+def test_the_rows_behind_a_result_are_those_it_rests_on(
+    engine: duckdb.DuckDBPyConnection, sql: str, numbers: list[int]
+) -> None:
+    query = behind(engine, sql)
+    assert query is not None
+    assert [row[0] for row in engine.execute(query).fetchall()] == numbers
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1",
+        "SELECT count(*) FROM orders a JOIN orders b USING (id)",
+        "WITH x AS (SELECT * FROM orders) SELECT count(*) FROM x",
+        "SELECT id FROM orders UNION SELECT id FROM orders",
+        "SELECT count(*) FROM (SELECT customer FROM orders GROUP BY 1) WHERE customer > 'B'",
+        "SELECT count(*) FROM orders USING SAMPLE 2",
+        "DROP TABLE orders",
+        "nonsense",
+    ],
+)
+def test_where_the_rows_behind_are_not_plain_there_is_no_query_for_them(
+    engine: duckdb.DuckDBPyConnection, sql: str
+) -> None:
+    assert behind(engine, sql) is None

@@ -1,0 +1,56 @@
+"""What judging records is estimated to cost, and when a caller is asked first."""
+
+from decimal import Decimal
+
+import pytest
+
+from rlm.errors import RunTooLargeError
+from rlm.estimates import UNASKED_DOLLARS, Estimate, judging, require_confirmation
+from rlm.llm.budgets import Limits
+from rlm.llm.prices import Price
+from rlm.llm.profiles import ModelProfile
+from rlm.operators.cascade import CascadeLimits
+from rlm.operators.operators import Operators, finish
+from rlm.operators.packing import PackLimits
+from rlm.requests import ANYHOW, Wanted
+from tests.fakes.rule_subcalls import RuleSubCalls
+from tests.support.kinds_of_lines import LABELS, corpus_and_records, kind, lines
+
+PROFILE = ModelProfile("priced", 8_000, 1_000, slice_tokens=1_000, price=Price(Decimal(1), Decimal(4)))
+LARGE = Estimate(calls=1, dollars=2 * UNASKED_DOLLARS)
+
+
+@pytest.mark.parametrize("words", [1, 20, 900])
+def test_an_estimate_is_within_a_factor_of_two(words: int) -> None:
+    texts = [f"{text} {number} {'word ' * words}" for number, text in enumerate(lines(60))]
+    corpus, records = corpus_and_records(texts)
+    pack = PackLimits.of(PROFILE)
+    calls = RuleSubCalls(lambda text: "noted" if text.startswith("word") else kind(text))
+    found = finish(Operators(corpus, calls, limits=pack).classify(records, LABELS))
+    tokens = sum(corpus.tokens(record) for record in records)
+    estimate = judging(len(records), tokens, PROFILE, pack=pack, cascade=None)
+    assert found.usage.calls / 2 <= estimate.calls <= 2 * found.usage.calls
+    assert found.usage.prompt_tokens / 2 <= estimate.prompt_tokens <= 2 * found.usage.prompt_tokens
+
+
+def test_a_classifier_makes_a_large_table_cheaper() -> None:
+    pack = PackLimits.of(PROFILE)
+    alone = judging(50_000, 1_000_000, PROFILE, pack=pack, cascade=None)
+    together = judging(50_000, 1_000_000, PROFILE, pack=pack, cascade=CascadeLimits())
+    assert together.calls < alone.calls / 2
+    assert together.dollars is not None
+    assert alone.dollars is not None
+    assert together.dollars < alone.dollars
+
+
+def test_only_a_large_run_that_nobody_confirmed_or_budgeted_is_refused() -> None:
+    with pytest.raises(RunTooLargeError):
+        require_confirmation(LARGE, ANYHOW)
+    for wanted in (Wanted(confirm=True), Wanted(budget=Limits(calls=3))):
+        require_confirmation(LARGE, wanted)
+    require_confirmation(Estimate(), ANYHOW)
+
+
+def test_a_sum_without_a_known_price_has_none() -> None:
+    assert (LARGE + Estimate(dollars=None)).dollars is None
+    assert (LARGE + LARGE).dollars == 4 * UNASKED_DOLLARS
