@@ -39,7 +39,9 @@ How to write the answer
 needs and no longer. Use Markdown lists, headings or tables only where they help.
 - Say only what the passages say or what follows from them plainly. Read carefully who speaks, of whom, and when.
 - End each sentence that states something from the documents with the number of its passage in square brackets, like \
-this: The lease ends in 2031 [4]. Where a sentence needs two passages, name both: [2][7].
+this: The lease ends in 2031 [4]. Where a sentence needs two passages, name both: [2][7]. The same holds for list \
+items and cells of a table. A sentence that only sums up what follows needs no number.
+- Show what a calculated figure comes from, with the numbers of its passages.
 - If passages contradict each other, say so and cite both. If they answer only a part, answer that part and say what \
 is missing.
 - If the passages do not say, tell the reader so in your own words, with what they do say that comes closest.
@@ -48,18 +50,22 @@ Behind the answer, write a block that the reader does not see:
 <support answered="yes">
 [4] "the words of passage 4 that say it, copied exactly"
 </support>
-Set answered to "yes", "partly", or "no" if the documents do not say. Give a line for each passage that you cited, \
-with at most 25 words copied from it letter by letter.
+Set answered to "yes", to "partly" if an important part is missing, or to "no" if the documents do not say. Give a \
+line for each statement that you cited, in the order of the answer: the number of the passage, and up to 40 words of \
+it copied letter by letter, whatever quotation marks stand among them.
 
 {DATA_ONLY}"""
 
-_MAY_SEARCH = """If the answer is not in these passages but other parts of the documents may have it, do not answer \
-yet. Reply with nothing but searches, one to four lines of words that the documents may use:
+_MAY_SEARCH = """These passages were found by searching for: {made}
+If they lack the answer, or an important part of it, that other parts of the documents may have, do not answer yet. \
+Reply with nothing but one to four searches, a line each, in other words than before; name the document if you know it:
 <search>
 words to look for
 </search>
-You then get more passages. A fact that leads to the next one may need a search of its own."""
+You then get what else is found, and can search {left}. A fact that leads to the next one may need a search of its \
+own. If the passages suffice, or another search will hardly help, write the answer."""
 _NO_MORE_SEARCHES = "No more searches can be made. Answer from the passages above."
+_AGAIN = ("no more after that", "once more after that")
 
 SMALL_SYSTEM = f"""Answer the question from the passages. Write one or two complete sentences, and put the number of \
 the passage behind each, like this: The lease ends in 2031 [4]. If the passages do not answer the question, write \
@@ -104,7 +110,7 @@ class _Reading:
             passages = tuple(self._numbers.passages)
             yield Reading(searches - left + 1, passages)
             reply = _Reply(passages)
-            yield from self._reply(reply, may_search=left > 0)
+            yield from self._reply(reply, searches=left)
             if reply.text:
                 yield Drafted(reply.draft(self._queries))
                 return
@@ -126,9 +132,9 @@ class _Reading:
         new = self._numbers.add(in_reading_order(within(found, tokens)))
         return Retrieved(tuple(new), "; ".join(queries))
 
-    def _reply(self, reply: "_Reply", *, may_search: bool) -> Iterator[Delta]:
+    def _reply(self, reply: "_Reply", *, searches: int) -> Iterator[Delta]:
         context = self._context
-        for item in context.calls.stream(self._call(may_search=may_search), cancelled=context.cancelled):
+        for item in context.calls.stream(self._call(searches), cancelled=context.cancelled):
             match item:
                 case str():
                     if shown := reply.feed(item):
@@ -140,14 +146,19 @@ class _Reading:
         if shown := reply.close():
             yield Delta(shown)
 
-    def _call(self, *, may_search: bool) -> SubCall:
+    def _call(self, searches: int) -> SubCall:
         """Passages first: the prompt of a later round begins as the one before, which prefix caches know."""
         profile, nonce = self._context.profile, self._nonce
         blocks = [delimited(f"passage {number}", each, nonce) for number, each in enumerate(self._numbers.passages, 1)]
         lines = [*blocks, "", f"Question: {plain(self._context.question, nonce)}"]
         if profile.small:
             return SubCall(SMALL_SYSTEM, "\n".join(lines), _SMALL_TOKENS, purpose="answer")
-        lines += ["", _MAY_SEARCH if may_search else _NO_MORE_SEARCHES]
+        if searches:
+            made = "; ".join(plain(each, nonce) for each in self._queries)
+            left = _AGAIN[searches - 1] if searches <= len(_AGAIN) else f"{searches - 1} times more after that"
+            lines += ["", _MAY_SEARCH.format(made=made, left=left)]
+        elif self._queries:
+            lines += ["", _NO_MORE_SEARCHES]
         return SubCall(SYSTEM, "\n".join(lines), min(profile.max_output_tokens, _ANSWER_TOKENS), purpose="answer")
 
 

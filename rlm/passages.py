@@ -54,6 +54,7 @@ def within(passages: Iterable[Passage], tokens: int) -> list[Passage]:
         if size > tokens:
             if not chosen:
                 text = passage.text[: max(1, 3 * tokens)]
+                text = text[: text.rfind(" ")] if " " in text else text
                 chosen.append(replace(passage, text=text, end=passage.start + len(text)))
             break
         chosen.append(passage)

@@ -30,8 +30,9 @@ places and times may come from the question, a title, a heading or a sentence be
 or speaker.
 - "partly": the passages support the main point, but not a detail of the sentence.
 - "not_supported": the passages do not say it, or say something else.
-A sentence that says what the passages do not mention is supported if they indeed do not mention it. Judge only \
-what a sentence states about the documents, not its style.
+A sentence that says what the passages do not mention is supported if they indeed do not mention it, and a figure that \
+follows from the passages by plain arithmetic is supported. Judge only what a sentence states about the documents, not \
+its style. Lines marked (context) are not judged; they are there so that you understand the others.
 Give a short reason in plain words for "partly" and "not_supported", naming what is missing or different; leave it \
 empty for "supported".
 

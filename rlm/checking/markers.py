@@ -5,7 +5,7 @@ sees. What stands in code, between backticks, has no markers.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rlm.checking.sentences import sentence_spans
@@ -147,19 +147,39 @@ def _read_numbers(numbers: str) -> Iterator[int]:
 def marked_spans(text: str) -> Iterator[tuple[int, int, tuple[int, ...]]]:
     """Start, end and marker numbers of each sentence, list item and heading of an answer, in order.
 
-    Markers that stand behind a full stop belong to the sentence before it.
+    Markers that stand behind a full stop belong to the sentence before it, and a quotation of several sentences to the
+    one that quotes it.
     """
     spans: list[tuple[int, int]] = []
-    for start, end in sentence_spans(text):
+    for start, end in _quoting(text, sentence_spans(text)):
         leading = _LEADING.match(text, start, end)
         if leading and spans and "\n" not in text[spans[-1][1] : start]:
             spans[-1] = (spans[-1][0], start + len(leading[0].rstrip()))
             start = leading.end()
-        if start < end:
+        if start < end and any(map(str.isalnum, text[start:end])):
             spans.append((start, end))
     for start, end in spans:
         numbers = dict.fromkeys(int(match[1]) for match in _MARKER.finditer(text, start, end))
         yield start, end, tuple(numbers)
+
+
+def _quoting(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The spans, with those as one that a quotation goes through; one that is not closed in its paragraph is none."""
+    at = 0
+    while at < len(spans):
+        last = at
+        while _is_open(text[spans[at][0] : spans[last][1]]):
+            if last + 1 == len(spans) or "\n" in text[spans[last][1] : spans[last + 1][0]]:
+                last = at
+                break
+            last += 1
+        yield spans[at][0], spans[last][1]
+        at = last + 1
+
+
+def _is_open(text: str) -> bool:
+    """True if a quotation begins in the text and does not end."""
+    return text.count('"') % 2 == 1 or text.count("“") > text.count("”")
 
 
 def without_markers(text: str) -> str:

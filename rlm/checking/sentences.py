@@ -8,9 +8,9 @@ _ABBREVIATION = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Nr|Fig|Vol|pp?|ca?|approx|al|e\.g|i\.e|Inc|Ltd|Co|U\.S|z\.B))\.$"
 )
 _LONGEST_ABBREVIATION = 8
-_LEANING = frozenset(
-    ("he", "she", "it", "they", "this", "that", "these", "those", "his", "her", "its", "their", "there")
-)
+# What stands before the full stop of "12. " at the beginning of a line, quoted or in a list within a list.
+_LIST_NUMBER = re.compile(r"(?:\A|\n)[ \t>*-]*\d{1,3}\Z")
+_LONGEST_LIST_NUMBER = 20
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
@@ -28,27 +28,14 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     return [(first, last) for first, last in (_stripped(text, *span) for span in spans) if first < last]
 
 
-def with_antecedent(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span with the sentence before it where it begins with a word like "she" that leans on one."""
-    first = text[start:end].split(maxsplit=1)[:1]
-    if not first or first[0].casefold().strip("'’\"“,") not in _LEANING:
-        return start, end
-    before = sentence_spans(text[:start])
-    return (before[-1][0], end) if before else (start, end)
-
-
-def sentence_around(text: str, start: int, end: int) -> tuple[int, int]:
-    """The span of the sentences that `text[start:end]` touches."""
-    touched = [span for span in sentence_spans(text) if span[0] < end and start < span[1]]
-    return (min(start, touched[0][0]), max(end, touched[-1][1])) if touched else (start, end)
-
-
 def _ends(text: str) -> Iterator[tuple[int, int]]:
     for match in _END.finditer(text):
         if match[0][0] == "." and "\n" not in match[0]:
             if text[match.end() : match.end() + 1].islower():
                 continue
             if _ABBREVIATION.search(text, max(0, match.start() + 1 - _LONGEST_ABBREVIATION), match.start() + 1):
+                continue
+            if _LIST_NUMBER.search(text, max(0, match.start() - _LONGEST_LIST_NUMBER), match.start()):
                 continue
         yield match.end(), match.end()
 

@@ -25,6 +25,9 @@ Thinking = Literal["none", "tags", "open-ended"]
 # Sixteen seconds at the default `read_speed`, and four cents at $1.25 for a million tokens: as long as people wait for
 # the first word, and as much as a plain answer may cost. It holds some eighty pages.
 _MOST_READING_TOKENS = 32_000
+# As much as one call of an operator judges at once: a few chapters. A model that labels ten of them in a breath misses
+# single mentions, and calls are made side by side anyway.
+_MOST_SLICE_TOKENS = 12_000
 _SHIPPED = Path(__file__).with_name("profiles.toml")
 
 
@@ -42,7 +45,7 @@ class ModelProfile:
     Sizes, in tokens: prompt and answer together fit `context_tokens`. `max_output_tokens` bounds an answer;
     `thinking_tokens` are allowed on top of it to a model that thinks first. A direct answer reads at most
     `reading_tokens` of documents (0: half of the longest prompt, at most 32,000). One call of an operator reads
-    `slice_tokens` of a document (0: half of the longest prompt) or `batch_items` small records.
+    `slice_tokens` of a document (0: half of the longest prompt, at most 12,000) or `batch_items` small records.
 
     Abilities: `writes_code` (recursive answers), `routes` (chooses the strategy), `judges` (checks sentences). The
     answers of a `small` model carry a note that says so. Runs nest `max_depth` deep; `root_advice` follows the rules
@@ -97,7 +100,7 @@ class ModelProfile:
             raise ValueError(f"{self.name}: batch_items, parallel_calls and call_seconds must be positive")
         half = max(1, self.max_prompt_tokens // 2)
         if self.slice_tokens == 0:
-            object.__setattr__(self, "slice_tokens", half)
+            object.__setattr__(self, "slice_tokens", min(half, _MOST_SLICE_TOKENS))
         if self.reading_tokens == 0:
             object.__setattr__(self, "reading_tokens", min(half, _MOST_READING_TOKENS))
 

@@ -1,4 +1,4 @@
-"""The Python that README.md shows of operators runs as it stands there, but for the server's address."""
+"""The Python that docs/operators.md shows runs as it stands there, but for the server's address."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tests.support.cluster import wait_until
 from tests.support.scripted_openai import scripted_openai
 from tests.support.service import running
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+OPERATORS = (Path(__file__).parents[2] / "docs" / "operators.md").read_text()
 LUGGAGE = "".join(f"{number}. My bag {'never came' if number % 3 else 'has a broken wheel'}.\n" for number in range(12))
 _RECORD = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
 
@@ -28,7 +28,7 @@ def test_operators_are_called_as_shown(
     with running(tmp_path / ".local/share/leadline") as (_, client):
         client.http.post("/v1/documents", params={"name": "luggage.txt"}, content=LUGGAGE.encode())
         wait_until(lambda: client.get("/v1/status")["documents"].get("ready") == 1, seconds=60, what="it is ready")
-    (shown,) = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "Operators(" in block]
+    (shown,) = re.findall(r"```python\n(.*?)```", OPERATORS, re.DOTALL)
     monkeypatch.setenv("HOME", str(tmp_path))
     with scripted_openai(label) as server:
         exec(shown.replace("http://gpu:8000/v1", server.url), {})

@@ -18,4 +18,4 @@ def test_the_distribution_is_private() -> None:
 
 def test_the_top_level_of_the_repository_is_as_agreed() -> None:
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    assert folders == {"ingest", "retrieval", "rlm", "api", "workers", "deploy", "tests"}
+    assert folders == {"ingest", "retrieval", "rlm", "api", "workers", "deploy", "docs", "tests"}

@@ -1,14 +1,27 @@
-"""What README.md says of errors and questions is what the code does."""
+"""README.md and docs/ say what the code does, and no document outgrows its reader."""
 
 import re
 from pathlib import Path
 
-from api.problems import status_of
-from ingest.errors import LeadlineError
-from rlm.llm.profiles import ProfileFileError
+import pytest
+from pydantic_settings import BaseSettings
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-_ROW = re.compile(r"^\| (`[a-z_`, ]+`) \| (\d{3}|–) \|", re.MULTILINE)
+from api.problems import status_of
+from api.settings import Settings
+from ingest.errors import LeadlineError
+from rlm.answers import AnswerStatus, Check
+from rlm.events import Drafted, Event
+from rlm.llm.profiles import ProfileFileError
+from rlm.requests import StrategyName
+from workers.settings import ClusterSettings
+
+ROOT = Path(__file__).parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+API, ANSWERS, SETTINGS = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("api", "answers", "settings"))
+_ERROR = re.compile(r"^\| (`[a-z_`, ]+`) \| (\d{3}|–) \|", re.MULTILINE)
+_SETTING = re.compile(r"^\| `(LEADLINE_[A-Z_]+)` \| ([^|]+) \|", re.MULTILINE)
+_EVENT = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
+_PATH = re.compile(r"`((?:\.ci|api|deploy|docs|ingest|retrieval|rlm|tests|workers)/[\w./-]*)`")
 
 
 def errors(kind: type[LeadlineError] = LeadlineError) -> list[type[LeadlineError]]:
@@ -17,7 +30,64 @@ def errors(kind: type[LeadlineError] = LeadlineError) -> list[type[LeadlineError
 
 def test_each_code_has_the_status_that_is_described() -> None:
     known = {kind.code: kind for kind in errors()}
-    described = {code: status for codes, status in _ROW.findall(README) for code in re.findall(r"\w+", codes)}
-    assert len(described) >= 15
+    described = {code: status for codes, status in _ERROR.findall(API) for code in re.findall(r"\w+", codes)}
+    assert len(described) >= 30
     assert described.pop(ProfileFileError.code) == "–"  # it keeps the service from starting
     assert {code: str(status_of(known[code]("It failed."))) for code in described} == described
+
+
+@pytest.mark.parametrize("kind", [Settings, ClusterSettings])
+def test_each_setting_is_described_with_its_default(kind: type[BaseSettings], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    described = {(name, default.strip()) for name, default in _SETTING.findall(SETTINGS)}
+    assert {(f"LEADLINE_{name.upper()}", _default(kind, name)) for name in kind.model_fields} <= described
+
+
+def test_each_event_of_a_streamed_answer_is_described() -> None:
+    table = API.split("## Events")[1].split("\n\n`GET")[0]
+    sent = {kind.__name__.lower() for kind in Event.__args__ if kind is not Drafted}
+    assert set(_EVENT.findall(table)) == sent | {"error"}
+
+
+def test_strategies_marks_and_states_are_described() -> None:
+    assert all(f"`{each}`" in API for each in (*AnswerStatus, *StrategyName, *Check))
+    assert set(_EVENT.findall(ANSWERS.split("## Marks")[1].split("## ")[0])) == set(Check)
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "deploy" / "README.md", *DOCS], ids=lambda path: path.stem)
+def test_what_a_document_names_is_there(path: Path) -> None:
+    assert [named for named in _PATH.findall(path.read_text()) if not (ROOT / named).exists()] == []
+
+
+def test_documents_are_short_enough_to_be_read() -> None:
+    assert len((ROOT / "README.md").read_text().split()) <= 1000
+    assert len((ROOT / "CHANGELOG.md").read_text().splitlines()) <= 40
+    assert {path.name: len(path.read_text().splitlines()) for path in DOCS if path.read_text().count("\n") > 250} == {}
+
+
+def test_decisions_are_few_short_and_dated() -> None:
+    _, *entries = re.split(r"^## ", (ROOT / "DECISIONS.md").read_text(), flags=re.MULTILINE)
+    assert len(entries) <= 45
+    for entry in entries:
+        heading, *lines = entry.strip().splitlines()
+        assert re.match(r"\d{4}-\d\d-\d\d · \S", heading), heading
+        assert 1 <= len(lines) <= 5, heading
+        assert max(map(len, lines)) <= 120, heading
+
+
+def _default(kind: type[BaseSettings], name: str) -> str:
+    """A default as the tables have it."""
+    field = kind.model_fields[name]
+    if field.is_required():
+        return "–"
+    match field.get_default(call_default_factory=True):
+        case None:
+            return "none"
+        case int(size) if name.endswith("_bytes"):
+            return f"{size // 1024**2} MiB"
+        case float(number):
+            return f"`{number:g}`"
+        case other:
+            return f"`{other}`".replace("/home/somebody", "~")

@@ -22,7 +22,10 @@ LONG = {
     "Harbour": HARBOUR,
     "Wreck": SHIP,
 }
-ANSWER = 'Ada Brandt kept it [1]. She lit the lamp in 1871 [1].\n\n<support answered="yes">\n[1] "was Ada Brandt"\n</support>'
+ANSWER = (
+    "Ada Brandt kept it [1]. She lit the lamp in 1871 [1].\n\n"
+    '<support answered="yes">\n[1] "was Ada Brandt"\n</support>'
+)
 
 
 def run(calls: ScriptedCalls, question: str = "Who kept the lighthouse?", **how: object) -> list[Event]:

@@ -1,4 +1,4 @@
-"""Routing: a model chooses among what can be had, having seen what is in scope, and no reply of it can break an answer."""
+"""Routing: a model chooses among what can be had, having seen what is in scope; no reply of it can break an answer."""
 
 import json
 

@@ -86,5 +86,28 @@ def test_a_marker_behind_the_full_stop_belongs_to_the_sentence_before_it() -> No
     ]
 
 
+def test_a_quotation_of_several_sentences_is_one_sentence() -> None:
+    text = 'He says: "She lives. She is a lady. And I love her!" [1] He took out "Castaway.... Tabor island" [2]. So.'
+    assert [text[start:end] for start, end, _ in marked_spans(text)] == [
+        'He says: "She lives. She is a lady. And I love her!" [1]',
+        'He took out "Castaway.... Tabor island" [2].',
+        "So.",
+    ]
+
+
+def test_a_quotation_mark_that_is_never_closed_joins_nothing() -> None:
+    text = 'It is 5" long. It is heavy.'
+    assert len(list(marked_spans(text))) == 2
+
+
+def test_numbers_of_a_list_are_no_sentences() -> None:
+    text = "In this order:\n\n1. **Arthur** gives first [1].\n2. Seward gives second [2]."
+    assert [text[start:end] for start, end, _ in marked_spans(text)] == [
+        "In this order:",
+        "1. **Arthur** gives first [1].",
+        "2. Seward gives second [2].",
+    ]
+
+
 def test_markers_go_with_the_space_before_them() -> None:
     assert without_markers("It ends [1][2]. So.") == "It ends. So."

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm.checking.sentences import sentence_around, sentence_spans, with_antecedent
+from rlm.checking.sentences import sentence_spans
 
 
 def split(text: str) -> list[str]:
@@ -41,19 +41,3 @@ def test_spans_are_in_order_and_leave_out_only_white_space(text: str) -> None:
     assert "".join(split(text)).split() == text.split() or "".join("".join(split(text)).split()) == "".join(
         text.split()
     )
-
-
-def test_the_sentences_around_a_span_are_those_it_touches() -> None:
-    text = "One here. Two here. Three here."
-    start = text.index("Two")
-    assert sentence_around(text, start, start + 3) == (start, start + len("Two here."))
-    assert sentence_around(text, 4, start + 3) == (0, start + len("Two here."))
-
-
-def test_a_sentence_that_leans_on_one_before_is_taken_with_it() -> None:
-    text = "It rained. Ann built the mill. She died in 1852."
-    start = text.index("She")
-    assert with_antecedent(text, start, len(text)) == (text.index("Ann"), len(text))
-    assert with_antecedent(text, text.index("Ann"), start - 1) == (text.index("Ann"), start - 1)
-    assert with_antecedent(text, 0, 10) == (0, 10)
-    assert with_antecedent(text, 3, 3) == (3, 3)
