@@ -36,11 +36,13 @@ for document in spans:
 notes = {}
 for first in range(0, len(packs), 8):
     some = packs[first:first + 8]
-    prompts = [task + "\\nQuestion: " + question + "\\nText:\\n" + "\\n\\n".join(read(pack)) for pack in some]
-    for said in llm_query_batched(prompts):
+    texts = [read(pack) for pack in some]
+    prompts = [task + "\\nQuestion: " + question + "\\nText:\\n" + "\\n\\n".join(each) for each in texts]
+    for pack, parts, said in zip(some, texts, llm_query_batched(prompts)):
         for line in said.splitlines():
-            if line != "NONE":
-                notes[line] = True
+            for span, text in zip(pack, parts):
+                if line in text:
+                    notes[line] = {**span, "quote": line}
 print("All was", "read:", len(notes), "sentences from", len(packs), "slices")
 """
 _READ_PEERS = """
@@ -58,7 +60,7 @@ _SUBMIT_OURS = """
 if said == not_there:
     submit(said, found=False)
 else:
-    submit("".join([said, " ", "".join("[" + str(n) + "]" for n in range(1, len(notes) + 1))]), list(notes))
+    submit("".join([said, " ", "".join("[" + str(n) + "]" for n in range(1, len(notes) + 1))]), list(notes.values()))
 """
 # A cell's code has a limit of time, so no cell goes through more than some slices.
 _LABEL_OURS = """
