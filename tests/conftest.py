@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from api.settings import Settings
 from retrieval.models.manifest import LANGUAGE_GGUF, ModelFile
@@ -16,6 +17,12 @@ from tests.support.postgres import Postgres, running_postgres
 from tests.support.requirements import require_program, require_torch
 
 _FAULTS = Path(__file__).parent / "faults"
+
+
+def pytest_configure() -> None:
+    """Properties hold on a busy machine too: no example is timed."""
+    settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("suite")
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook

@@ -2,7 +2,7 @@ import unicodedata
 from bisect import bisect_right
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.normalize import normalize, normalize_pages, normalize_title
@@ -18,7 +18,6 @@ _AWKWARD = st.text(
 _ANY = st.text(st.characters(codec=None)) | _AWKWARD
 
 
-@settings(deadline=None)
 @given(_ANY)
 @example("\r\r\n\x00\n")
 @example("e\u200d\u0301")
@@ -32,7 +31,6 @@ def test_normalizing_twice_changes_nothing(text: str) -> None:
     assert normalize(once) == once
 
 
-@settings(deadline=None)
 @given(_ANY)
 def test_what_is_left_is_composed_visible_and_encodable(text: str) -> None:
     left = normalize(text)
@@ -41,7 +39,6 @@ def test_what_is_left_is_composed_visible_and_encodable(text: str) -> None:
     left.encode("utf-8")
 
 
-@settings(deadline=None)
 @given(st.text("abc \t\n"))
 def test_words_of_plain_text_survive_in_order(text: str) -> None:
     assert normalize(text).split() == text.split()
@@ -98,7 +95,6 @@ def test_joiners_that_only_hide_are_dropped() -> None:
     assert normalize("❤\ufe0f\ufe01\ufe02") == "❤\ufe0f", "bytes can be hidden in a row of selectors"
 
 
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(["", " \n", "\x00"]) | _AWKWARD))
 def test_a_page_starts_where_its_text_does(pages: list[str]) -> None:
     text, starts = normalize_pages(pages)

@@ -1,7 +1,7 @@
 import gzip
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.errors import UnsupportedTypeError
@@ -68,7 +68,6 @@ def test_what_is_not_text_is_refused_by_what_it_looks_like(head: bytes, looks_li
     assert raised.value.hint
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300), st.text(max_size=20), st.none() | st.text(max_size=20))
 def test_any_bytes_are_of_a_type_with_a_parser_or_refused(head: bytes, name: str, declared: str | None) -> None:
     try:
@@ -78,7 +77,6 @@ def test_any_bytes_are_of_a_type_with_a_parser_or_refused(head: bytes, name: str
     assert media_type in FORMATS
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1, max_size=300).filter(lambda text: text.isprintable()))
 def test_printable_text_is_never_refused(text: str) -> None:
     assert sniff(text.encode(), "a.txt", None) in FORMATS

@@ -2,7 +2,7 @@ import unicodedata
 from typing import Literal
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rlm.checking.quotes import fold, locate
@@ -131,7 +131,6 @@ _JOINTS = st.sampled_from(
 _TEXTS = st.lists(st.tuples(_WORDS, _JOINTS), min_size=1, max_size=30)
 
 
-@settings(deadline=None)
 @given(_TEXTS, st.data(), st.sampled_from(_FORMS))
 def test_any_words_of_a_text_are_found_again_after_being_typed_differently(
     pieces: list[tuple[str, str]], data: st.DataObject, form: Form
@@ -149,7 +148,6 @@ def test_any_words_of_a_text_are_found_again_after_being_typed_differently(
     assert fold(text[slice(*span)]) == fold(typed)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=60), st.data())
 def test_what_is_found_always_folds_to_what_was_asked_for(text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
@@ -159,7 +157,6 @@ def test_what_is_found_always_folds_to_what_was_asked_for(text: str, data: st.Da
         assert fold(text[slice(*span)]).strip(" .,;:!?()[]{}<>-") == fold(quote).strip(" .,;:!?()[]{}<>-")
 
 
-@settings(deadline=None)
 @given(st.text(max_size=80))
 def test_folding_does_not_depend_on_the_normal_form(text: str) -> None:
     assert fold(unicodedata.normalize("NFKC", text)) == fold(text)

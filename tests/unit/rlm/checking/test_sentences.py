@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.checking.sentences import sentence_spans
@@ -32,7 +32,6 @@ def test_sentences_end_where_readers_say_so(text: str, sentences: list[str]) -> 
     assert split(text) == sentences
 
 
-@settings(deadline=None)
 @given(st.text(st.sampled_from('aB .!?\n-。"U.S.'), max_size=80))
 def test_spans_are_in_order_and_leave_out_only_white_space(text: str) -> None:
     spans = sentence_spans(text)

@@ -166,7 +166,7 @@ def fits(limit: int | None, promised: int) -> bool:
     return limit is None or promised <= limit
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(limits, steps)
 def test_no_tree_of_budgets_promises_more_than_it_was_given(given_limits: Limits, steps: list[tuple]) -> None:  # type: ignore[type-arg]
     """An honest server uses at most what was reserved; then spent and promised together stay within every limit."""

@@ -98,7 +98,7 @@ def test_a_hold_keeps_everyone_from_sending_until_it_is_over() -> None:
     asyncio.run(scene())
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.booleans()), max_size=25))
 def test_never_more_than_the_places_and_everybody_gets_one(places: int, work: list[tuple[str, int, bool]]) -> None:
     async def scene() -> None:
