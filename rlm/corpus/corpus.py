@@ -253,15 +253,12 @@ def contents(corpus: Corpus, *, offset: int = 0, limit: int = 50) -> Contents:
     return Contents(page, following if following < len(corpus.documents) else None)
 
 
-def outline(corpus: Corpus, handle: Handle, *, depth: int | None = None) -> list[Section]:
-    """The sections that a span touches, in reading order; with `depth`, deeper headings join their parent's section.
-
-    Raises `UnknownHandleError`.
-    """
+def outline(corpus: Corpus, handle: Handle) -> list[Section]:
+    """The sections that a span touches, in reading order. Raises `UnknownHandleError`."""
     document = corpus.document(handle)
     chunks = [chunk for chunk in corpus.map(document).chunks if chunk.start < handle.end and chunk.end > handle.start]
     sections: list[Section] = []
-    for path, group in groupby(chunks, key=lambda chunk: chunk.heading_path[:depth]):
+    for path, group in groupby(chunks, key=lambda chunk: chunk.heading_path):
         members = list(group)
         span = document.handle[members[0].start : members[-1].end]
         sections.append(Section(path, span, corpus.tokens(span), members[0].page))

@@ -8,14 +8,13 @@ choice but to give each number a value.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rlm.llm.port import SubCall
 from rlm.llm.structured_output import require_usable
-from rlm.untrusted import without_template_tokens
+from rlm.untrusted import one_line
 
 MAX_LABELS = 40
 
@@ -93,30 +92,6 @@ For each part, write down everything in it that bears on the task, in a few sent
 dates exactly as they are written. Where nothing in a part bears on the task, give an empty text. Reply in JSON with
 the number of each part and your notes."""
 
-_WHITE = re.compile(r"\s+")
-
-
-def one_line(text: str, max_chars: int | None = None) -> str:
-    """Put a text on one line, without tokens of chat templates, cut after `max_chars`."""
-    return _WHITE.sub(" ", without_template_tokens(text)).strip()[:max_chars]
-
-
-def classifying_prompt(labels: LabelSet, instruction: str, records: Sequence[str]) -> str:
-    task = f" {one_line(instruction, 2000)}" if instruction else ""
-    return _CLASSIFY.format(task=task, classes=listed(labels), records=_numbered(records))
-
-
-def filtering_prompt(question: str, records: Sequence[str]) -> str:
-    return _FILTER.format(question=one_line(question, 1000), records=_numbered(records))
-
-
-def extracting_prompt(instruction: str, records: Sequence[str]) -> str:
-    return _EXTRACT.format(instruction=one_line(instruction, 2000), records=_numbered(records))
-
-
-def notes_prompt(aim: str, parts: Sequence[str]) -> str:
-    return _NOTES.format(aim=one_line(aim, 3000), records=_numbered(parts))
-
 
 def listed(labels: LabelSet) -> str:
     """The classes, one a line."""
@@ -188,7 +163,8 @@ class Classify:
         return f"{self.instruction} Decide which of these classes fits the document best: {listed(self.labels)}"
 
     def call(self, records: Sequence[str]) -> SubCall:
-        prompt = classifying_prompt(self.labels, self.instruction, records)
+        task = f" {one_line(self.instruction, 2000)}" if self.instruction else ""
+        prompt = _CLASSIFY.format(task=task, classes=listed(self.labels), records=_numbered(records))
         return _choice(prompt, len(records), self.labels, self.purpose)
 
     def read(self, value: object) -> object | None:
@@ -207,7 +183,7 @@ class Filter:
         return f"answer yes or no to this question about the whole document: {self.question}"
 
     def call(self, records: Sequence[str]) -> SubCall:
-        prompt = filtering_prompt(self.question, records)
+        prompt = _FILTER.format(question=one_line(self.question, 1000), records=_numbered(records))
         return _choice(prompt, len(records), YES_OR_NO, self.purpose)
 
     def read(self, value: object) -> object | None:
@@ -240,7 +216,8 @@ class Extract:
     def call(self, records: Sequence[str]) -> SubCall:
         room = _TOKENS_PER_VALUE * len(records) * len(self.properties) + _TOKENS_AROUND
         schema = numbered_schema(len(records), self._schema)
-        return SubCall(SYSTEM, extracting_prompt(self.instruction, records), room, schema, self.purpose)
+        prompt = _EXTRACT.format(instruction=one_line(self.instruction, 2000), records=_numbered(records))
+        return SubCall(SYSTEM, prompt, room, schema, self.purpose)
 
     def read(self, value: object) -> object | None:
         if not isinstance(value, dict) or not self.properties.keys() <= value.keys():
@@ -265,7 +242,8 @@ class TakeNotes:
     def call(self, records: Sequence[str]) -> SubCall:
         room = _TOKENS_PER_NOTE * len(records) + _TOKENS_AROUND
         schema = numbered_schema(len(records), {"type": "string"})
-        return SubCall(SYSTEM, notes_prompt(self.aim, records), room, schema, self.purpose)
+        prompt = _NOTES.format(aim=one_line(self.aim, 3000), records=_numbered(records))
+        return SubCall(SYSTEM, prompt, room, schema, self.purpose)
 
     def read(self, value: object) -> object | None:
         return value if isinstance(value, str) else None

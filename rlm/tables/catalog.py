@@ -17,7 +17,7 @@ from typing import Any
 
 from ingest.tables import Column, ColumnType, RecordTable, RecordTables
 from rlm.corpus.corpus import Corpus, CorpusDocument, Section, outline
-from rlm.operators.tasks import one_line
+from rlm.untrusted import one_line
 
 DOCUMENTS, SECTIONS = "documents", "sections"
 MOST_DESCRIBED = 30

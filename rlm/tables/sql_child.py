@@ -4,7 +4,7 @@ It reads one request on its standard input, answers on its standard output and e
 by the engine's own parser and must be one SELECT over the tables that were given; the tables are loaded; and then the
 engine is closed to files, networks, extensions and settings for good, and the process to more memory.
 
-    {"tables": [{"name", "file", "added", "added_columns"}], "sql", "max_rows", "limits"}
+    {"tables": [{"name", "rows", "added", "added_columns"}], "sql", "max_rows", "limits"}
     {"columns", "types", "rows", "total_rows"}  or  {"error": "sql" | "refused" | "limit", "detail"}
 
     {"sql", "limits", "behind": true}  →  {"behind": "SELECT …" or null}
@@ -22,7 +22,7 @@ from typing import Any
 
 import duckdb
 
-from ingest.parquet import quoted_literal, read_csv_call
+from ingest.parquet import quoted_name, read_csv_call
 from ingest.tables import ROW_NUMBER
 
 # Of the functions that make tables, those that make them from their arguments alone.
@@ -241,9 +241,8 @@ def _engine(memory_bytes: int, seconds: float) -> duckdb.DuckDBPyConnection:
 
 
 def _load(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> None:
-    """A table from its Parquet file, with the added columns beside those that it has."""
-    name = _identifier(table["name"])
-    source = f"SELECT * EXCLUDE (_start, _end) FROM read_parquet({quoted_literal(table['file'])})"
+    """A table of the rows that it names, with the added columns beside those that they have."""
+    name, source = quoted_name(table["name"]), table["rows"]
     if table["added"] is not None:
         added = read_csv_call({ROW_NUMBER: "BIGINT", **table["added_columns"]}, table["added"])
         source = f"SELECT * FROM ({source}) LEFT JOIN {added} USING ({ROW_NUMBER}) ORDER BY {ROW_NUMBER}"
@@ -311,10 +310,6 @@ def _limit(kind: int, value: int) -> None:
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (value, value))
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ GUARDS = (
     ),
     Guard(
         "records are one line",
-        "rlm/operators/tasks.py",
+        "rlm/untrusted.py",
         '_WHITE.sub(" ", without_template_tokens(text))',
         "text",
         "tests/unit/rlm/operators/test_operators.py::test_a_record_cannot_pose_as_another_or_end_the_data",

@@ -24,12 +24,6 @@ def test_an_outline_names_each_section_with_its_span() -> None:
     assert sum(section.tokens for section in sections) == pytest.approx(corpus.size.tokens, rel=0.01)
 
 
-def test_a_shallow_outline_joins_deeper_sections() -> None:
-    corpus = corpus_of(book(1, chapters=3, sentences=30))
-    (section,) = outline(corpus, corpus.documents[0].handle, depth=1)
-    assert section.heading_path == ("Book 1",)
-
-
 @given(st.integers(0, 9), st.integers(1, 6), st.integers(1, 40))
 def test_samples_are_text_where_their_handles_say(documents: int, count: int, characters: int) -> None:
     corpus = corpus_of(*(f"document {n} " * 3 for n in range(documents)))
