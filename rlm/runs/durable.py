@@ -77,11 +77,11 @@ class DurableRun:
         self._writer.put(turn_entry(self.key("cell", digest), turn))
 
     def search(self, inner: Search) -> Search:
-        def search(query: str, top_k: int, also: Sequence[str] = ()) -> Sequence[Passage]:
-            key = self.key("retrieved", content_hash(query, top_k, list(also)))
+        def search(query: str, top_k: int) -> Sequence[Passage]:
+            key = self.key("retrieved", content_hash(query, top_k))
             logged = self.logged([key]).get(key)
             if logged is None:
-                found = list(inner(query, top_k, also))
+                found = list(inner(query, top_k))
                 self._writer.put(passages_entry(key, found))
                 self._writer.flush()
                 return found

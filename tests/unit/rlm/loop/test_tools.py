@@ -130,7 +130,7 @@ def finding(*found: tuple[int, int, int]) -> Callable[[Corpus], Search]:
     """A search that finds spans, each given with the number of its document."""
 
     def made(corpus: Corpus) -> Search:
-        def search(query: str, top_k: int, also: Sequence[str] = ()) -> Sequence[Passage]:
+        def search(query: str, top_k: int) -> Sequence[Passage]:
             known = {each.handle.document_id: each.handle for each in corpus.documents}
             spans = [(known[f"doc-{number}"], a, b) for number, a, b in found if f"doc-{number}" in known]
             return [corpus.passage(whole[a:b]) for whole, a, b in spans][:top_k]

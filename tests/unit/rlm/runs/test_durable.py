@@ -408,7 +408,7 @@ def test_threads_in_another_order_get_what_was_logged() -> None:
 def searched(log: MemoryLog, found: Sequence[Passage]) -> Sequence[Passage]:
     run = DurableRun(RUN, log)
     try:
-        return run.search(lambda query, top_k, also=(): found)("Why?", 10)
+        return run.search(lambda query, top_k: found)("Why?", 10)
     finally:
         run.close()
 
