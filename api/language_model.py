@@ -15,8 +15,8 @@ from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore
 from rlm.answering import ChatModel, LanguageModel
 from rlm.errors import LanguageModelUnavailableError
+from rlm.llm.budgets import FREE
 from rlm.llm.local.process import LocalModelProcess
-from rlm.llm.prices import FREE
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
 
 # Whoever asks is not let in, or the server behind a gateway is away. Any other answer is one of a server that is there,
@@ -66,12 +66,7 @@ class LocalLanguageModel:
             raise LanguageModelUnavailableError(now.reason or "The language model is stopping.", hint=now.hint)
         return ChatModel(self._chat, self._profile)
 
-    def close_connections(self) -> None:
-        """Leave the process running for whoever else uses it."""
-        self._chat.close()
-
     def close(self) -> None:
-        self.close_connections()
         self._process.close()
 
 

@@ -12,7 +12,7 @@ from retrieval.encoder_settings import EncoderSettings
 from retrieval.requests import MAX_TOP_K
 from retrieval.rerankers import parse_reranker
 from retrieval.reranking import DEADLINE_SECONDS
-from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.port import SandboxForm
 
 
 class Settings(EncoderSettings, RetentionSettings):

@@ -79,6 +79,11 @@ def read_csv_call(kinds: Mapping[str, str], path: str) -> str:
     return f"read_csv({quoted_literal(path)}, columns={{{columns}}}, {_CSV}, max_line_size={_LINE_BYTES})"
 
 
+def quoted_name(name: str) -> str:
+    """A name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def quoted_literal(text: str) -> str:
     """A text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"

@@ -23,7 +23,7 @@ from rlm.extractive import ExtractiveStrategy
 from rlm.llm.budgets import Budget
 from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
-from rlm.passages import fits, searching
+from rlm.passages import WIDENED_CHARS, fits, searching
 from rlm.requests import AnswerRequest, StrategyName, check_question
 from rlm.routing import Route, route
 from rlm.runs.port import ONCE, Durability
@@ -154,7 +154,11 @@ class _Asked:
             wanted=request.wanted,
             profile=profile,
             calls=self._calls,
-            search=self._durability.search(searching(self._answering._searcher, request.scope)),
+            search=self._durability.search(
+                searching(
+                    self._answering._searcher, request.scope, widened_chars=None if profile.small else WIDENED_CHARS
+                )
+            ),
             corpus=self._corpus,
             nonce=nonce,
             cancelled=self._cancelled,

@@ -9,15 +9,13 @@ from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.embedding import Embedder
 from retrieval.search import Searches
-from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus
-from rlm.corpus.search import scope_of
+from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus, scope_of
 from rlm.direct import DirectStrategy
 from rlm.errors import SandboxUnavailableError
 from rlm.estimates import at_most, unasked
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import FREE, Budget, Limits
 from rlm.llm.cache import ReplyCache
 from rlm.llm.port import SubCalls
-from rlm.llm.prices import FREE
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.loop.environment import Environment

@@ -14,7 +14,7 @@ from rlm.checking.markers import MarkedText
 from rlm.errors import LanguageModelOutputError
 from rlm.events import Delta, Drafted, Event, Reading, Retrieved
 from rlm.llm.port import SubCall, SubFailure, SubReply, raised
-from rlm.passages import PassageNumbers, fits, in_reading_order, tokens_of, whole, within
+from rlm.passages import PassageNumbers, fits, in_reading_order, in_turn, tokens_of, whole, within
 from rlm.strategy import Context
 from rlm.untrusted import DATA_ONLY, delimited, plain
 
@@ -125,11 +125,12 @@ class _Reading:
         return max(0, self._context.profile.reading_tokens - sum(map(tokens_of, self._numbers.passages)))
 
     def _search(self, queries: Sequence[str], tokens: int) -> Retrieved:
-        """Searches for all queries together, and numbers what is new."""
+        """Searches for each of the queries, and numbers what is new."""
         self._queries += queries
         top_k = _SMALL_TOP_K if self._context.profile.small else _TOP_K
-        found = self._context.search(queries[0], top_k, queries[1:])
-        new = self._numbers.add(in_reading_order(within(found, tokens)))
+        rankings = [self._context.search(query, top_k) for query in queries]
+        new = in_reading_order(within(self._numbers.new_among(in_turn(rankings)), tokens))
+        self._numbers.add(new)
         return Retrieved(tuple(new), "; ".join(queries))
 
     def _reply(self, reply: "_Reply", *, searches: int) -> Iterator[Delta]:

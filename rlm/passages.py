@@ -5,27 +5,27 @@ from dataclasses import dataclass, replace
 
 from ingest.chunking import Chunk
 from retrieval.passages import Passage
-from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, Also, Mode, SearchRequest
+from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, SearchRequest
 from retrieval.search import Searches
 from rlm.corpus.corpus import Corpus, CorpusDocument
-from rlm.llm.tokens import estimated_tokens
+from rlm.llm.profiles import estimated_tokens
 from rlm.requests import AnswerScope
 from rlm.strategy import Search
 
-# Passages are read with as much of their section around them, about 500 tokens: the size of a long paragraph or two,
-# which is what a statement and the sentences that it leans on take.
-WIDENED_CHARS = 2_000
+# Passages are read with as much of their section around them, about a thousand tokens: what decides a question often
+# stands some paragraphs away from the words that it was found by.
+WIDENED_CHARS = 4_000
 # Marks, title and number of a passage in a prompt.
 _TOKENS_AROUND = 40
 
 
-def searching(searcher: Searches, scope: AnswerScope) -> Search:
+def searching(searcher: Searches, scope: AnswerScope, *, widened_chars: int | None = WIDENED_CHARS) -> Search:
     """Searches of the service within a scope; hits are widened to their neighbours, and those that meet are merged.
 
-    A query that is longer than a query may be is cut.
+    With `widened_chars` of None, passages are as they were indexed. A query that is longer than a query may be is cut.
     """
 
-    def search(query: str, top_k: int, also: Sequence[str] = ()) -> Sequence[Passage]:
+    def search(query: str, top_k: int) -> Sequence[Passage]:
         request = SearchRequest(
             scope.tenant_id,
             query[:MAX_QUERY_CHARS],
@@ -33,8 +33,7 @@ def searching(searcher: Searches, scope: AnswerScope) -> Search:
             collections=scope.collections,
             documents=scope.documents,
             feedback=False,
-            expand_chars=WIDENED_CHARS,
-            also=tuple(Also(each[:MAX_QUERY_CHARS], Mode.HYBRID) for each in also if each.strip()),
+            expand_chars=widened_chars,
         )
         return [hit.passage for hit in searcher.search(request).hits]
 
@@ -86,18 +85,28 @@ class PassageNumbers:
 
     passages: list[Passage]
 
-    def add(self, found: Sequence[Passage]) -> list[Passage]:
-        """Numbers what is new, and returns it: passages of which less than half lies in those that are there."""
-        new = [each for each in found if 2 * self._known(each) < len(each.text)]
-        self.passages += new
-        return new
+    def new_among(self, found: Iterable[Passage]) -> Iterator[Passage]:
+        """Those of which less than half lies in numbered ones, or in those before them."""
+        seen = list(self.passages)
+        for passage in found:
+            if 2 * sum(_shared(each, passage) for each in seen) < len(passage.text):
+                seen.append(passage)
+                yield passage
 
-    def _known(self, passage: Passage) -> int:
-        return sum(
-            max(0, min(each.end, passage.end) - max(each.start, passage.start))
-            for each in self.passages
-            if each.version_id == passage.version_id
-        )
+    def add(self, passages: Sequence[Passage]) -> None:
+        self.passages += passages
+
+
+def in_turn(rankings: Sequence[Sequence[Passage]]) -> Iterator[Passage]:
+    """The best of each ranking, then the second of each, and so on: no query takes the room of another."""
+    for rank in range(max(map(len, rankings), default=0)):
+        yield from (ranking[rank] for ranking in rankings if rank < len(ranking))
+
+
+def _shared(one: Passage, other: Passage) -> int:
+    """Characters that two passages have in common."""
+    same = one.version_id == other.version_id
+    return max(0, min(one.end, other.end) - max(one.start, other.start)) if same else 0
 
 
 def _pieces(corpus: Corpus, document: CorpusDocument) -> Iterator[Passage]:

@@ -21,7 +21,7 @@ from rlm.errors import (
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCall, SubFailure
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.operators.prompts import one_line
+from rlm.untrusted import one_line
 
 DEADLINE_SECONDS = 10.0
 _QUERY_CHARS = 1_000

@@ -15,9 +15,9 @@ from rlm.requests import AnswerScope, Wanted
 
 
 class Search(Protocol):
-    """Finds passages, best first, within the caller's scope; `top_k` at most, by the query and `also` by others."""
+    """Finds passages, best first, within the caller's scope; `top_k` at most."""
 
-    def __call__(self, query: str, top_k: int, also: Sequence[str] = ()) -> Sequence[Passage]: ...
+    def __call__(self, query: str, top_k: int) -> Sequence[Passage]: ...
 
 
 @dataclass(frozen=True)

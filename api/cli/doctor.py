@@ -27,14 +27,13 @@ from ingest.parsing.sandbox import ParserSandbox
 from retrieval.build import encoders
 from retrieval.models.store import FileState, ModelStore
 from rlm.errors import AnswerError, LanguageModelUnavailableError
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import FREE, Budget, Limits, Price
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.port import SubCall, reply_to
-from rlm.llm.prices import FREE, Price
 from rlm.llm.profiles import ModelProfile, ProfileFileError
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.sandbox.build import build_sandbox, interpreter_release
-from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.port import SandboxForm
 
 _PACKAGES = ("ingest", "retrieval", "rlm", "api", "workers")
 _SCHEMA = {
@@ -235,7 +234,6 @@ def _schema_request(url: str, settings: Settings) -> Finding:
         return Finding("JSON schema", error.detail, error.hint)
     finally:
         scheduler.close()
-        chat.close()
     changes = str(chat.habits.accepted)
     found = f"followed, in {time.perf_counter() - begun:.1f} s"
     return Finding("JSON schema", f"{found}; for this server: {changes}" if changes else found)

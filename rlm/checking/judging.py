@@ -12,8 +12,7 @@ from rlm.cancelling import not_cancelled
 from rlm.checking.markers import without_markers
 from rlm.errors import RunCancelledError
 from rlm.llm.port import SubCall, SubCalls, reply_to
-from rlm.llm.profiles import ModelProfile
-from rlm.llm.tokens import estimated_tokens
+from rlm.llm.profiles import ModelProfile, estimated_tokens
 from rlm.untrusted import DATA_ONLY, delimited, one_line, plain
 
 SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"

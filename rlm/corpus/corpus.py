@@ -6,8 +6,9 @@ bound to its tenant and scope when it is opened; a handle of any other document 
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
@@ -212,3 +213,101 @@ def estimated_tokens(characters: int) -> int:
 
 def _gone(handle: Handle) -> UnknownHandleError:
     return UnknownHandleError(f"The document {handle.document_id} was deleted meanwhile.")
+
+
+_MAX_SAMPLE_CHARS = 4_000
+
+
+@dataclass(frozen=True)
+class Section:
+    """What stands under one heading, up to the next; `heading_path` is empty before the first one."""
+
+    heading_path: tuple[str, ...]
+    handle: Handle
+    tokens: int
+    page: int | None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A page of a corpus's documents; `next_offset` is None on the last."""
+
+    documents: tuple[CorpusDocument, ...]
+    next_offset: int | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A piece of text and where it stands."""
+
+    title: str
+    handle: Handle
+    text: str
+
+
+def contents(corpus: Corpus, *, offset: int = 0, limit: int = 50) -> Contents:
+    """Documents in order of arrival."""
+    offset, limit = max(0, offset), max(1, limit)
+    page = corpus.documents[offset : offset + limit]
+    following = offset + len(page)
+    return Contents(page, following if following < len(corpus.documents) else None)
+
+
+def outline(corpus: Corpus, handle: Handle) -> list[Section]:
+    """The sections that a span touches, in reading order. Raises `UnknownHandleError`."""
+    document = corpus.document(handle)
+    chunks = [chunk for chunk in corpus.map(document).chunks if chunk.start < handle.end and chunk.end > handle.start]
+    sections: list[Section] = []
+    for path, group in groupby(chunks, key=lambda chunk: chunk.heading_path):
+        members = list(group)
+        span = document.handle[members[0].start : members[-1].end]
+        sections.append(Section(path, span, corpus.tokens(span), members[0].page))
+    return sections
+
+
+def samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Sample]:
+    """The beginnings of documents spread evenly over the corpus, and the end of the last of them."""
+    characters = max(1, min(characters, _MAX_SAMPLE_CHARS))
+    return [
+        Sample(corpus.document(handle).title, handle, corpus.text(handle))
+        for handle in _pieces(corpus.spread(max(1, count)), characters)
+    ]
+
+
+def _pieces(documents: list[CorpusDocument], characters: int) -> Iterator[Handle]:
+    for document in documents:
+        yield document.handle[:characters]
+    last = documents[-1].handle if documents else None
+    if last is not None and len(last) > characters:
+        yield last[max(characters, len(last) - characters) :]
+
+
+# So many documents are named to the index at most; of a larger part, what is found elsewhere is left out afterwards.
+_MOST_NAMED = 1_000
+
+
+def scope_of(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
+    """The scope to search for a part of `whole`, which is the corpus of `scope`: the part's documents alone.
+
+    Among the best of all documents there may be none of the part's.
+    """
+    if len(part.documents) >= min(len(whole.documents), _MOST_NAMED + 1):
+        return scope
+    return replace(scope, documents=tuple(each.handle.document_id for each in part.documents))
+
+
+def handle_of(passage: Passage) -> Handle:
+    """Where a passage stands."""
+    return Handle(passage.document_id, passage.version_id, passage.start, passage.end)
+
+
+def passages_in(spans: Sequence[Handle], passages: Sequence[Passage]) -> list[Passage]:
+    """Those of the passages that touch one of the spans."""
+    by_version: dict[str, list[Handle]] = {}
+    for span in spans:
+        by_version.setdefault(span.version_id, []).append(span)
+    return [
+        passage
+        for passage in passages
+        if any(passage.start < span.end and span.start < passage.end for span in by_version.get(passage.version_id, ()))
+    ]

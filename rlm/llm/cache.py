@@ -1,15 +1,21 @@
-"""Replies by the content of their calls, kept for a tenant: the port, what a key is made of, and its fake."""
+"""Replies by the content of their calls, kept for a tenant; and equal calls under way as one."""
 
+import asyncio
 import hashlib
 import json
-import threading
-from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
+from copy import copy
 from typing import Protocol
 
+import structlog
+
 from ingest.catalog.replies import StoredReply
-from rlm.llm.port import SubCall
+from rlm.errors import LanguageModelError
+from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
+
+log = structlog.get_logger(__name__)
 
 
 class ReplyCache(Protocol):
@@ -20,9 +26,6 @@ class ReplyCache(Protocol):
 
     def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
         """Keep them, but for what takes too much room alone; one that is there already stays as it is."""
-
-    def forget(self, tenant_id: str) -> int:
-        """Remove all of a tenant's replies; returns how many there were."""
 
 
 def reply_key(tenant_id: str, profile: ModelProfile, call: SubCall) -> str:
@@ -36,46 +39,92 @@ def reply_key(tenant_id: str, profile: ModelProfile, call: SubCall) -> str:
     return hashlib.sha256(written.encode()).hexdigest()
 
 
-class MemoryReplyCache:
-    """A cache that ends with the process, of at most `max_bytes` for each tenant."""
+class SingleFlight:
+    """Lets equal calls that are under way at the same time ask the model once. Runs on one event loop."""
 
-    def __init__(self, max_bytes: int = 64 * 1024**2) -> None:
-        self._max_bytes = max_bytes
-        self._tenants: dict[str, OrderedDict[str, StoredReply]] = {}
-        self._lock = threading.Lock()
+    def __init__(self) -> None:
+        self._leaders: dict[str, asyncio.Future[SubReply | LanguageModelError | None]] = {}
 
-    def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        with self._lock:
-            kept = self._tenants.get(tenant_id, OrderedDict())
-            found = {key: kept[key] for key in keys if key in kept}
-            for key in found:
-                kept.move_to_end(key)
-            return found
+    async def reply(
+        self, key: str, ask: Callable[[], Awaitable[SubReply]], *, is_own: Callable[[], bool]
+    ) -> tuple[SubReply, bool]:
+        """Return the reply, and whether another call has paid for it. Raises what `ask` raises.
 
-    def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
-        with self._lock:
-            kept = self._tenants.setdefault(tenant_id, OrderedDict())
-            for reply in replies:
-                if reply.size_bytes <= self._max_bytes / 8:
-                    kept.setdefault(reply.key, reply)
-            size = sum(reply.size_bytes for reply in kept.values())
-            while size > self._max_bytes:
-                _, oldest = kept.popitem(last=False)
-                size -= oldest.size_bytes
+        What the model did wrong is shared as well, unless `is_own` says that it would not have ended another call than
+        this one. When the call that leads is given up, or its own budget ends, the next one asks for itself.
+        """
+        while (leader := self._leaders.get(key)) is not None:
+            outcome = await asyncio.shield(leader)
+            if isinstance(outcome, SubReply):
+                return outcome, True
+            if outcome is not None:
+                raise copy(outcome) from outcome
+        return await self._lead(key, ask, is_own), False
 
-    def forget(self, tenant_id: str) -> int:
-        with self._lock:
-            return len(self._tenants.pop(tenant_id, {}))
+    async def _lead(self, key: str, ask: Callable[[], Awaitable[SubReply]], is_own: Callable[[], bool]) -> SubReply:
+        leading = self._leaders[key] = asyncio.get_running_loop().create_future()
+        outcome: SubReply | LanguageModelError | None = None
+        try:
+            outcome = await ask()
+            return outcome
+        except LanguageModelError as error:
+            outcome = None if is_own() else error
+            raise
+        finally:
+            del self._leaders[key]
+            leading.set_result(outcome)
 
 
-class NoReplyCache:
-    """Keeps nothing."""
+class CachedReplies:
+    """The cache as the scheduler sees it: one that cannot be read or written costs money, and no answer.
 
-    def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        return {}
+    From the event loop, a thread writes all that has come in meanwhile at a time.
+    """
 
-    def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
-        return None
+    def __init__(self, cache: ReplyCache | None, executor: Executor) -> None:
+        self._cache = cache
+        self._executor = executor
+        self._waiting: list[tuple[str, StoredReply, asyncio.Future[None]]] = []
+        self._writing: asyncio.Task[None] | None = None
 
-    def forget(self, tenant_id: str) -> int:
-        return 0
+    def read(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
+        """Read what is kept for these keys, in the caller's thread."""
+        try:
+            return {} if self._cache is None else self._cache.get(tenant_id, keys)
+        except Exception as error:  # noqa: BLE001 - without a cache everything works, and costs more
+            log.warning("kept replies could not be read", error=repr(error))
+            return {}
+
+    async def look_up(self, tenant_id: str, key: str) -> StoredReply | None:
+        """The reply that is kept, or None."""
+        loop = asyncio.get_running_loop()
+        return (await loop.run_in_executor(self._executor, self.read, tenant_id, {key})).get(key)
+
+    async def keep(self, tenant_id: str, reply: StoredReply) -> None:
+        """Keep a reply; returns when it is kept, or could not be."""
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((tenant_id, reply, written))
+        if self._writing is None:
+            self._writing = asyncio.ensure_future(self._write())
+        await written
+
+    async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while self._waiting:
+                portion, self._waiting = self._waiting, []
+                await loop.run_in_executor(self._executor, self._put, [(each[0], each[1]) for each in portion])
+                for _, _, written in portion:
+                    if not written.done():
+                        written.set_result(None)
+        finally:
+            self._writing = None
+
+    def _put(self, portion: Sequence[tuple[str, StoredReply]]) -> None:
+        for tenant_id in dict(portion):
+            replies = [reply for tenant, reply in portion if tenant == tenant_id]
+            try:
+                if self._cache is not None:
+                    self._cache.put(tenant_id, replies)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with the cache, the reply is there and paid for
+                log.warning("replies were not kept", replies=len(replies), error=repr(error))

@@ -31,10 +31,8 @@ from rlm.llm.server_habits import Accepted, ServerHabits
 
 log = structlog.get_logger(__name__)
 
-# Connecting is quick or hopeless. Reading waits for the next byte: a streamed token, or a whole answer that is not
-# streamed, which takes a small model on two cores up to a few minutes.
-_TIMEOUT = httpx2.Timeout(300.0, connect=2.0)
-_RETRIES = 1
+# Connecting is quick or hopeless.
+_CONNECT_SECONDS = 2.0
 # OpenAI and our own server say it with a code, vLLM in words: "This model's maximum context length is …", "The prompt
 # (length …) is longer than the maximum model length".
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
@@ -53,7 +51,7 @@ _THOUGHTS = ("reasoning_content", "reasoning")
 class OpenAIChatModel(ChatOpenAI):
     """`ChatOpenAI` whose errors are `LanguageModelError`s, and which learns what its server refuses.
 
-    The asynchronous methods, which sub-calls use, learn; all of them send what was learned.
+    That is so of its asynchronous methods, and nobody uses the others.
     """
 
     _habits: ServerHabits = PrivateAttr(default_factory=ServerHabits)
@@ -63,13 +61,8 @@ class OpenAIChatModel(ChatOpenAI):
         """What was learned of the server."""
         return self._habits
 
-    def close(self) -> None:
-        """Close the connections of a model that was given a client of its own."""
-        if isinstance(self.http_client, httpx2.Client):
-            self.http_client.close()
-
     async def aclose(self) -> None:
-        """Close the connections of the asynchronous side, on the event loop that used them."""
+        """Close the connections, on the event loop that used them."""
         await self.root_async_client.close()
 
     def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -95,18 +88,6 @@ class OpenAIChatModel(ChatOpenAI):
         if made is not None and any(delta.get(name) for name in _THOUGHTS):
             made.message.additional_kwargs["reasoning"] = True
         return made
-
-    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401 - LangChain's own signature
-        with openai_errors():
-            return super()._generate(*args, **kwargs)
-
-    def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:  # noqa: ANN401
-        with openai_errors():
-            ended = False
-            for chunk in super()._stream(*args, **kwargs):
-                ended = ended or _ends(chunk)
-                yield chunk
-            _require_end(ended)
 
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:  # noqa: ANN401
         begun = accepted = self._habits.accepted
@@ -159,63 +140,41 @@ class OpenAIChatModel(ChatOpenAI):
         return found
 
 
-def remote_chat_model(
-    base_url: str,
-    profile: ModelProfile,
-    *,
-    api_key: SecretStr | None = None,
-    timeout: httpx2.Timeout = _TIMEOUT,
-    max_retries: int = _RETRIES,
-) -> OpenAIChatModel:
+def remote_chat_model(base_url: str, profile: ModelProfile, *, api_key: SecretStr | None = None) -> OpenAIChatModel:
     """A model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
-    return _chat_model(base_url, profile, api_key=api_key, timeout=timeout, max_retries=max_retries)
+    return _chat_model(base_url, profile, api_key=api_key)
 
 
 def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
     """The model of the process that listens on a Unix socket."""
-    uds = str(socket)
-    return _chat_model(
-        "http://leadline-language-model/v1",
-        profile,
-        timeout=_TIMEOUT,
-        max_retries=0,
-        http_client=httpx2.Client(transport=httpx2.HTTPTransport(uds=uds), timeout=_TIMEOUT),
-        transport=httpx2.AsyncHTTPTransport(uds=uds),
-    )
+    transport = httpx2.AsyncHTTPTransport(uds=str(socket))
+    return _chat_model("http://leadline-language-model/v1", profile, transport=transport)
 
 
 def _chat_model(
     base_url: str,
     profile: ModelProfile,
     *,
-    timeout: httpx2.Timeout,
-    max_retries: int,
     api_key: SecretStr | None = None,
-    http_client: httpx2.Client | None = None,
     transport: httpx2.AsyncHTTPTransport | None = None,
 ) -> OpenAIChatModel:
-    # An answer that is not streamed says nothing before its end, so silence may be as long as a call may take.
-    patient = httpx2.Timeout(
-        max(timeout.read or 0.0, profile.call_seconds), connect=timeout.connect, write=timeout.write, pool=timeout.pool
-    )
-    # Its own client, to be closed by `aclose`; how many connections there are is for callers to bound.
-    limits = httpx2.Limits(max_connections=None)
+    # An answer that is not streamed says nothing before its end, so silence may be as long as a call may take. The
+    # client sends a time of its own with each request, whatever the transport's is.
+    timeout = httpx2.Timeout(profile.call_seconds, connect=_CONNECT_SECONDS)
     model = OpenAIChatModel(
         base_url=base_url,
         api_key=api_key or SecretStr("none"),  # The client insists on a key; servers without keys ignore it.
         model=profile.name,
         temperature=0,
         timeout=timeout,
-        max_retries=max_retries,
+        max_retries=0,  # the scheduler decides what is sent again
         stream_usage=True,
-        stream_chunk_timeout=None,  # LangChain's, for async streams only; `timeout` is there for both.
-        http_client=http_client,
-        http_async_client=httpx2.AsyncClient(transport=transport, timeout=patient, limits=limits),
+        stream_chunk_timeout=None,  # LangChain's own; `timeout` is there.
+        # Its own client, to be closed by `aclose`; how many connections there are is for callers to bound.
+        http_async_client=httpx2.AsyncClient(
+            transport=transport, timeout=timeout, limits=httpx2.Limits(max_connections=None)
+        ),
     )
-    # Sub-calls are what goes the asynchronous way, and their scheduler decides what is sent again. The client sends a
-    # time of its own with each request, whatever the transport's is.
-    model.root_async_client.max_retries = 0
-    model.root_async_client.timeout = patient
     model._habits = ServerHabits(profile.structured_output)
     return model
 

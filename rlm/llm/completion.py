@@ -6,7 +6,10 @@ and of use only when it is whole; the tokens of a stream would cost thirty times
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +18,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
 
 from rlm.errors import LanguageModelError, LanguageModelOutputError
-from rlm.llm.generators import closed_generators
 from rlm.llm.port import SubCall
-from rlm.llm.profiles import ModelProfile
+from rlm.llm.profiles import ModelProfile, estimated_tokens
 from rlm.llm.structured_output import response_format, schema_in_words
-from rlm.llm.thoughts import ThoughtFilter
-from rlm.llm.tokens import estimated_tokens
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +30,60 @@ _TEMPLATE_TOKENS = 32
 _BATCH_PRIORITY = 1
 
 Show = Callable[[str], None]
+
+
+_OPENING, _CLOSING = "<think>", "</think>"
+
+
+class ThoughtFilter:
+    """Takes a reply piece by piece and gives back what is no thought, as soon as that is certain.
+
+    Thoughts stand at the beginning and end with `</think>`. They begin with `<think>`, or the chat template wrote that
+    tag and it is missing: a `patient` filter holds everything back until the closing tag or the end, and so reads both.
+    `open_ended` says that the model thinks in this way always; with `none` the text is left as it is.
+    """
+
+    def __init__(self, *, patient: bool = False, open_ended: bool = False, none: bool = False) -> None:
+        self._open_ended = open_ended
+        self._patient = patient or open_ended
+        self._held = ""
+        self._passing = self._begun = none
+        self.lone_closing = False
+
+    def pass_through(self) -> None:
+        """The server parts the thoughts itself: there are none in the text."""
+        self._open_ended = self._patient = False
+
+    def feed(self, piece: str) -> str:
+        """The part of the reply that this piece makes certain."""
+        if self._passing:
+            return self._visible(piece)
+        self._held += piece
+        head, closed, rest = self._held.partition(_CLOSING)
+        begins = self._held.lstrip()
+        opened = begins.startswith(_OPENING)
+        if closed and (opened or self._patient):
+            self.lone_closing = not head.lstrip().startswith(_OPENING)
+            return self._release(rest)
+        if opened or self._patient or _OPENING.startswith(begins):
+            return ""
+        return self._release(self._held)
+
+    def end(self, *, cut_off: bool = False) -> str:
+        """The rest of the reply. One that was `cut_off` before an open-ended thought was closed has none."""
+        held, self._held = self._held, ""
+        thinking = held.lstrip().startswith(_OPENING) or (self._open_ended and cut_off)
+        return "" if thinking else held
+
+    def _release(self, text: str) -> str:
+        self._passing, self._held = True, ""
+        return self._visible(text)
+
+    def _visible(self, text: str) -> str:
+        """White space between the thoughts and the reply belongs to neither."""
+        visible = text if self._begun else text.lstrip()
+        self._begun = self._begun or bool(visible)
+        return visible
 
 
 @dataclass
@@ -153,3 +207,36 @@ def _options(call: SubCall, profile: ModelProfile, tenant_id: str, *, urgent: bo
 def cache_salt(tenant_id: str) -> str:
     """Keeps a server from sharing its prefix cache between tenants, who could otherwise tell by the time it takes."""
     return hashlib.sha256(f"leadline cache salt\0{tenant_id}".encode()).hexdigest()
+
+
+_begun: ContextVar[list[AsyncGenerator[Any, Any]] | None] = ContextVar("begun", default=None)
+
+
+def note_generators() -> None:
+    """From now on, let `closed_generators` know each asynchronous generator that this thread's event loop begins.
+
+    Must run on the loop, which has set its own hooks by then.
+    """
+    own = sys.get_asyncgen_hooks().firstiter
+
+    def note(generator: AsyncGenerator[Any, Any]) -> None:
+        if (begun := _begun.get()) is not None:
+            begun.append(generator)
+        if own is not None:
+            own(generator)
+
+    sys.set_asyncgen_hooks(firstiter=note)
+
+
+@asynccontextmanager
+async def closed_generators() -> AsyncIterator[None]:
+    """At the end of the block, close each generator that was begun in it, the outermost first."""
+    begun: list[AsyncGenerator[Any, Any]] = []
+    token = _begun.set(begun)
+    try:
+        yield
+    finally:
+        _begun.reset(token)
+        for generator in begun:
+            with suppress(Exception):  # what went wrong in the block was raised there
+                await generator.aclose()

@@ -19,12 +19,11 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.llm.budgets import Amount, Budget, Reservation
-from rlm.llm.completion import Completion, Show, complete, prompt_tokens
+from rlm.llm.completion import Completion, Show, ThoughtFilter, complete, prompt_tokens
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import RateLimit, Sleep
 from rlm.llm.structured_output import asked_again, require_usable, shaped
-from rlm.llm.thoughts import ThoughtFilter
 from rlm.usage import Usage
 
 _MAX_ATTEMPTS = 4

@@ -22,14 +22,12 @@ from ingest.catalog.replies import StoredReply
 from rlm.cancelling import not_cancelled, require_wanted
 from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
 from rlm.llm.budgets import Budget
-from rlm.llm.cache import NoReplyCache, ReplyCache, reply_key
-from rlm.llm.completion import Show, prompt_tokens
-from rlm.llm.generators import note_generators
+from rlm.llm.cache import CachedReplies, ReplyCache, SingleFlight, reply_key
+from rlm.llm.completion import Show, note_generators, prompt_tokens
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Clock, RateLimit, Sleep
 from rlm.llm.request import ModelClient, Request, SharedModel, UnderWay
-from rlm.llm.single_flight import CachedReplies, SingleFlight, read_cache
 from rlm.usage import Usage
 
 log = structlog.get_logger(__name__)
@@ -52,10 +50,9 @@ class SubCallScheduler:
         sleep: Sleep = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._cache: ReplyCache = cache or NoReplyCache()
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="reply-cache")
-        self._cached_replies = CachedReplies(self._cache, self._executor)
+        self._cached_replies = CachedReplies(cache, self._executor)
         self._single_flight = SingleFlight()
         self._under_way = UnderWay()
         self._models: dict[str, SharedModel] = {}
@@ -142,7 +139,7 @@ class SubCallScheduler:
 
     def cached(self, tenant_id: str, keys: Sequence[str]) -> Mapping[str, StoredReply]:
         """Read what is kept for these keys."""
-        return read_cache(self._cache, tenant_id, set(keys))
+        return self._cached_replies.read(tenant_id, set(keys))
 
     async def reply(
         self,

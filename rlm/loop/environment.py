@@ -1,10 +1,11 @@
-"""The environment of a run: everything that it works with, made once for a question."""
+"""The environment of a run: everything that it works with, made once for a question, and what is left of its time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
+from rlm.errors import BudgetExhaustedError
 from rlm.llm.budgets import Budget
 from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
@@ -51,3 +52,46 @@ class Environment:
     def may_descend(self) -> bool:
         """True if the run may have parts of its own."""
         return self.depth < self.profile.max_depth and self.budget is not None and self.bind is not None
+
+
+# An answer that was found in time may still be handed in so long afterwards: sub-calls end with the time, and the code
+# that waited for them goes on.
+_HANDING_IN_SECONDS = 10.0
+RESOURCE = "seconds"
+TIME_IS_OVER = "The run's time is over."
+
+
+class TimeLimit:
+    """The time of one budget; without a budget, or one without a limit, it never ends."""
+
+    def __init__(self, budget: Budget | None) -> None:
+        self._budget = budget
+
+    def require(self) -> None:
+        """Raises `BudgetExhaustedError` when the time is over."""
+        if self._over(0.0):
+            raise BudgetExhaustedError(TIME_IS_OVER, resource=RESOURCE)
+
+    def require_to_hand_in(self) -> None:
+        """The same a little later."""
+        if self.ended():
+            self.require()
+
+    def ended(self) -> bool:
+        """Whether nothing can be handed in any more."""
+        return self._over(_HANDING_IN_SECONDS)
+
+    def bounding(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:
+        """`cancelled` for long work, which raises `BudgetExhaustedError` where it is asked after the time."""
+
+        def asked() -> bool:
+            if cancelled():
+                return True
+            self.require()
+            return False
+
+        return asked
+
+    def _over(self, grace_seconds: float) -> bool:
+        limit = self._budget.limits.seconds if self._budget is not None else None
+        return limit is not None and self._budget is not None and self._budget.elapsed_seconds >= limit + grace_seconds

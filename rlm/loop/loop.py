@@ -10,8 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from rlm.corpus.contents import samples
-from rlm.corpus.corpus import Corpus
+from rlm.corpus.corpus import Corpus, samples
 from rlm.errors import (
     BudgetExhaustedError,
     ContextTooLongError,
@@ -21,15 +20,22 @@ from rlm.errors import (
 )
 from rlm.llm.budgets import Amount, Budget
 from rlm.llm.port import SubCall, SubFailure, raised
-from rlm.llm.tokens import estimated_tokens
-from rlm.loop.arguments import plain
-from rlm.loop.environment import Environment
-from rlm.loop.literals import CellCode
-from rlm.loop.prompts import BUDGET_WORDS, cell, going_on, instructions, left_out, opening
+from rlm.llm.profiles import estimated_tokens
+from rlm.loop.environment import TIME_IS_OVER, Environment, TimeLimit
+from rlm.loop.evidence import plain
+from rlm.loop.prompts import (
+    BUDGET_WORDS,
+    FAILED,
+    RootReply,
+    cell,
+    going_on,
+    instructions,
+    left_out,
+    opening,
+    read_root_reply,
+)
 from rlm.loop.read_log import ReadLog
-from rlm.loop.reply import FAILED, RootReply, read_root_reply
-from rlm.loop.submit import Submission, Submissions
-from rlm.loop.time_limit import TIME_IS_OVER, TimeLimit
+from rlm.loop.submit import CellCode, Submission, Submissions
 from rlm.loop.tools import Toolbox
 from rlm.loop.trajectory import ROOT, RecordedSubCalls, Turn
 from rlm.sandbox.port import Cell, Session

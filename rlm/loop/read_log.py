@@ -18,8 +18,6 @@ _KEPT_CHARS = 8_000_000
 # A text is found by samples of it, so long and so far apart; what it shares with the shown text reaches beyond them. Of
 # texts with the same sample, the latest few are compared.
 _SAMPLE_CHARS, _STEP_CHARS, _ALIKE = 32, 128, 8
-# After so much text that has no sample, every so many samples' distance is skipped: a long text is still met.
-_STRANGE_CHARS, _SKIPPED_CHARS = 4_096, 1_024
 # Shorter texts are looked for whole; still shorter ones would be found everywhere.
 _KEPT_SHORT, _SHORTEST_CHARS = 2_000, 8
 
@@ -209,25 +207,22 @@ class GivenTexts:
         """The spans of which the text stands in `shown`, as it is or as Python writes it."""
         flat = _flat(shown.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"'))
         yield from (handle for text, handle in self._short.items() if text in flat)
-        at = reached = strange = 0
+        at = reached = 0
         while at + _SAMPLE_CHARS <= len(flat) and self._samples:
             places = self._samples.get(flat[at : at + _SAMPLE_CHARS])
             if not places:
-                strange += 1
-                at += 1 if strange < _STRANGE_CHARS or strange % _STEP_CHARS else _SKIPPED_CHARS
+                at += 1
                 continue
             start, length, handle = max(
                 (self._shared(flat, reached, at, *place) for place in places), key=lambda each: each[1]
             )
             yield handle
             at = reached = start + length
-            strange = 0
 
     def _shared(self, flat: str, reached: int, at: int, number: int, place: int) -> tuple[int, int, Handle]:
         """Where what `flat` shares with a kept text around a sample begins, how long it is, and its span."""
         handle, text = self._texts[number]
-        most = _STEP_CHARS + _SKIPPED_CHARS
-        before = _shared_before(flat[max(reached, at - most) : at], text[max(0, place - most) : place])
+        before = _shared_before(flat[max(reached, at - _STEP_CHARS) : at], text[max(0, place - _STEP_CHARS) : place])
         after = _shared_after(flat, at, text, place)
         return at - before, before + after, handle[place - before : place + after]
 
@@ -256,23 +251,12 @@ def _sampled(text: str) -> Iterator[int]:
 def _shared_after(first: str, at: int, other: str, place: int) -> int:
     """How many characters two texts have in common from there on."""
     most = min(len(first) - at, len(other) - place)
-    step, shared = _SAMPLE_CHARS, 0
-    while shared < most:
-        length = min(step, most - shared)
-        if first.startswith(other[place + shared : place + shared + length], at + shared):
-            shared += length
-            step *= 2
-        elif length == 1:
-            break
-        else:
-            step = max(1, length // 2)
-    return shared
+    return next((n for n in range(most) if first[at + n] != other[place + n]), most)
 
 
 def _shared_before(first: str, other: str) -> int:
     """How many characters two texts have in common at their ends."""
-    most = min(len(first), len(other))
-    return next((n for n in range(most) if first[-n - 1] != other[-n - 1]), most)
+    return _shared_after(first[::-1], 0, other[::-1], 0)
 
 
 def _add(spans: dict[str, list[Handle]], more: Iterable[Handle]) -> None:

@@ -4,19 +4,88 @@ Their form is checked here, so that the model can mend it: markers must name ent
 documents. Whether the evidence supports the answer is judged later, and no answer is refused for it.
 """
 
-from collections.abc import Callable
+import ast
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rlm.answers import Result
+from rlm.answers import Result, as_json
 from rlm.cancelling import not_cancelled
 from rlm.checking.markers import MarkedText
 from rlm.checking.sentences import sentence_spans
 from rlm.corpus.corpus import Corpus
 from rlm.loop.evidence import MAX_EVIDENCE, Cited, EvidenceFinder
-from rlm.loop.literals import CellCode
 from rlm.loop.read_log import ReadLog
-from rlm.loop.structured import MAX_ANSWER_CHARS, as_markdown, as_result
 from rlm.sandbox.port import ToolError
+
+
+class CellCode:
+    """The cells of a run so far, and whether the last one states an answer as a literal."""
+
+    def __init__(self) -> None:
+        self._assigned: dict[str, list[ast.expr | None]] = {}
+        self._calls: list[ast.Call] = []
+
+    def add(self, code: str) -> None:
+        """Take in the next cell; code that does not parse is not run, so it assigns nothing."""
+        self._calls = []
+        try:
+            tree = ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call):
+                self._calls.append(node)
+            for name, value in _assignments(node):
+                self._assigned.setdefault(name, []).append(value)
+
+    def states(self, tool: str) -> bool:
+        """True if every call of the tool in the last cell hands in a literal, or a name that only ever was one.
+
+        Arithmetic on literals is one too. Where the cell does not name the tool, nothing is known, and it is false.
+        """
+        answers = [_answer(call) for call in self._calls if isinstance(call.func, ast.Name) and call.func.id == tool]
+        return bool(answers) and all(answer is not None and self._is_literal(answer) for answer in answers)
+
+    def _is_literal(self, node: ast.AST, seen: frozenset[str] = frozenset()) -> bool:
+        if isinstance(node, ast.Name):
+            values = self._assigned.get(node.id, [])
+            known = bool(values) and node.id not in seen
+            # A list that was empty when it was named is filled later.
+            return known and all(
+                value is not None and not _may_grow(value) and self._is_literal(value, seen | {node.id})
+                for value in values
+            )
+        literal = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp, ast.JoinedStr)
+        if not isinstance(node, (*literal, ast.FormattedValue)):
+            return False
+        parts = (each for each in ast.iter_child_nodes(node) if isinstance(each, ast.expr))
+        return all(self._is_literal(each, seen) for each in parts)
+
+
+def _answer(call: ast.Call) -> ast.expr | None:
+    named = (each.value for each in call.keywords if each.arg == "answer")
+    return call.args[0] if call.args else next(named, None)
+
+
+def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
+    """Names that a node binds, each with its whole value, or None where it is no plain assignment."""
+    if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        yield node.targets[0].id, node.value
+    elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        yield node.target.id, node.value
+    elif isinstance(node, ast.Assign | ast.AugAssign | ast.For | ast.NamedExpr | ast.comprehension | ast.withitem):
+        for each in ast.walk(node):
+            if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
+                yield each.id, None
+    elif isinstance(node, ast.arg):
+        yield node.arg, None
+
+
+def _may_grow(value: ast.expr) -> bool:
+    return isinstance(value, ast.List | ast.Set | ast.Dict)
+
 
 # What is wrong with the form of an answer is sent back so often, each kind of fault; then the answer is taken as it is.
 _MAX_SENT_BACK = 2
@@ -173,3 +242,76 @@ def _text(answer: object) -> str:
     if len(text) > MAX_ANSWER_CHARS:
         raise ToolError(f"the answer has {len(text):,} characters, and the limit is {MAX_ANSWER_CHARS:,}")
     return text
+
+
+MAX_ANSWER_CHARS = 60_000
+_MAX_DEPTH = 20
+_KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
+
+
+def as_result(value: object) -> Result:
+    """The value as JSON, with its kind. Raises `ToolError` for what JSON cannot hold."""
+    _require_json(value)
+    plain = as_json(value)
+    return Result(next((kind for type_, kind in _KINDS if isinstance(plain, type_)), "table"), plain)
+
+
+def as_markdown(value: object) -> str:
+    """A JSON value for people: a table for a list of flat objects, a list, or else JSON in a fence."""
+    match value:
+        case bool():
+            return "Yes." if value else "No."
+        case None | int() | float() | str():
+            return _scalar(value)
+        case list() if not value:
+            return "None."
+        case list() if all(isinstance(each, dict) and each and all(map(_is_scalar, each.values())) for each in value):
+            return _table(value)
+        case list() if all(map(_is_scalar, value)):
+            return "\n".join(f"- {_scalar(each)}" for each in value)
+        case dict() if value and all(map(_is_scalar, value.values())):
+            return "\n".join(f"- **{_scalar(name)}**: {_scalar(each)}" for name, each in value.items())
+        case _:
+            return f"```json\n{json.dumps(value, ensure_ascii=False, indent=2)}\n```"
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [[_cell(name) for name in names], ["---"] * len(names)]
+    lines += [[_cell(row.get(name)) for name in names] for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return _scalar(value).replace("|", "\\|")
+
+
+def _scalar(value: object) -> str:
+    """On one line."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else " ".join(str(value).split())
+
+
+def _is_scalar(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float)
+
+
+def _require_json(value: object, depth: int = 0) -> None:
+    if depth > _MAX_DEPTH:
+        raise ToolError(f"the answer is nested more than {_MAX_DEPTH} levels deep")
+    match value:
+        case float() if not math.isfinite(value):
+            raise ToolError(f"the answer has {value}, which is no number in JSON")
+        case None | bool() | int() | float() | str():
+            return
+        case dict():
+            for name, each in value.items():
+                if isinstance(name, dict | list):
+                    raise ToolError("names in the answer are texts or numbers")
+                _require_json(each, depth + 1)
+        case list() | tuple() | set() | frozenset():
+            for each in value:
+                _require_json(each, depth + 1)
+        case _:
+            raise ToolError("the answer is a text, or a JSON value: a number, True or False, a list, a dict")

@@ -3,6 +3,8 @@
 Each is a generator that yields `Progress` and returns its result; `finish` runs one to its end.
 """
 
+import hashlib
+from array import array
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import islice
@@ -15,13 +17,41 @@ from rlm.cancelling import not_cancelled, require_wanted, unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubCalls
-from rlm.operators.cascade import Cascaded, CascadeLimits, cascade
-from rlm.operators.classifier import Matrix
-from rlm.operators.dedup import DistinctTexts
+from rlm.operators.cascade import Cascaded, CascadeLimits, Matrix, cascade
 from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, covered, first_failure
-from rlm.operators.labels import YES, YES_OR_NO, LabelSet, label_set
 from rlm.operators.packing import Asked, Asker, PackLimits, Progress, Texts
-from rlm.operators.tasks import Classify, Extract, Filter, Task
+from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, LabelSet, Task, label_set
+
+
+class DistinctTexts:
+    """The different texts of some records, numbered from 0 in order of appearance. Texts are read when needed.
+
+    Making them reads every record, and raises `RunCancelledError`. `number_of[i]` is the number of record `i`'s text.
+    """
+
+    def __init__(self, count: int, texts: Texts, *, cancelled: Callable[[], bool] = not_cancelled) -> None:
+        self._texts = texts
+        self._first = array("L")
+        self.number_of = array("L")
+        numbers: dict[bytes, int] = {}
+        for place, text in unless_cancelled(enumerate(texts(range(count))), cancelled):
+            digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            number = numbers.setdefault(digest, len(numbers))
+            if number == len(self._first):
+                self._first.append(place)
+            self.number_of.append(number)
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    @property
+    def copies(self) -> Counter[int]:
+        """How many records have each text."""
+        return Counter(self.number_of)
+
+    def texts(self, numbers: Sequence[int]) -> Iterator[str]:
+        return self._texts([self._first[number] for number in numbers])
+
 
 # A cancelled run waits for no more than this many texts to be embedded: about a second on two cores.
 _EMBEDDED_AT_ONCE = 128

@@ -8,10 +8,9 @@ from typing import Any
 
 from rlm.cancelling import not_cancelled
 from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
-from rlm.llm.profiles import ModelProfile
-from rlm.llm.tokens import estimated_tokens
-from rlm.operators.prompts import one_line
+from rlm.llm.profiles import ModelProfile, estimated_tokens
 from rlm.operators.tasks import TakeNotes, Task
+from rlm.untrusted import one_line
 from rlm.usage import Usage
 
 # Calls that are handed over together; in between, progress is reported.

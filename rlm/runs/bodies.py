@@ -15,7 +15,7 @@ from rlm.events import Checking, Condensed, Event, Planned, Reading, Routed, Wor
 from rlm.llm.budgets import Limits
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.loop.trajectory import Turn
-from rlm.sandbox.output import CappedOutput
+from rlm.sandbox.reports import CappedOutput
 from rlm.usage import Usage
 
 _TITLES = 20

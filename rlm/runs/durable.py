@@ -24,10 +24,10 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.events import Event
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Price
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore, raised
-from rlm.llm.prices import Price
 from rlm.loop.trajectory import Turn
+from rlm.runs.accounts import Losses, RunClock, Spending
 from rlm.runs.bodies import (
     call_entry,
     call_hash,
@@ -40,10 +40,7 @@ from rlm.runs.bodies import (
     result_of,
     turn_entry,
 )
-from rlm.runs.clock import RunClock
-from rlm.runs.losses import Losses
 from rlm.runs.port import Log
-from rlm.runs.spending import Spending
 from rlm.runs.writer import LogWriter
 from rlm.strategy import Search
 from rlm.usage import Usage
@@ -80,11 +77,11 @@ class DurableRun:
         self._writer.put(turn_entry(self.key("cell", digest), turn))
 
     def search(self, inner: Search) -> Search:
-        def search(query: str, top_k: int, also: Sequence[str] = ()) -> Sequence[Passage]:
-            key = self.key("retrieved", content_hash(query, top_k, list(also)))
+        def search(query: str, top_k: int) -> Sequence[Passage]:
+            key = self.key("retrieved", content_hash(query, top_k))
             logged = self.logged([key]).get(key)
             if logged is None:
-                found = list(inner(query, top_k, also))
+                found = list(inner(query, top_k))
                 self._writer.put(passages_entry(key, found))
                 self._writer.flush()
                 return found

@@ -6,9 +6,8 @@ from typing import Any, Protocol
 from ingest.catalog.records import ActiveDocument
 from ingest.runs import Entry
 from rlm.corpus.corpus import ActiveDocuments
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Price
 from rlm.llm.port import SubCalls
-from rlm.llm.prices import Price
 from rlm.loop.trajectory import Turn
 from rlm.strategy import Search
 from rlm.untrusted import new_nonce

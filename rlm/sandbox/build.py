@@ -1,17 +1,104 @@
 """Builds the sandbox that the settings ask for; the only module that knows both forms."""
 
+import re
+import shlex
+import shutil
+import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
 from rlm.errors import SandboxUnavailableError
-from rlm.sandbox.bubblewrap import BubblewrapWorker
-from rlm.sandbox.forms import SandboxForm
-from rlm.sandbox.limits import DEFAULT_LIMITS, SandboxLimits
 from rlm.sandbox.monty_sandbox import MontySandbox
-from rlm.sandbox.port import Sandbox, Session, Tool
+from rlm.sandbox.port import DEFAULT_LIMITS, Sandbox, SandboxForm, SandboxLimits, Session, Tool
+
+_INSIDE = "/monty"
+_START_SECONDS = 20
+# The interpreter's own limit is on its heap; beyond it there are code, stacks and what is under way between the two.
+_ADDRESS_SPACE_FACTOR = 2
+_ADDRESS_SPACE_BASE = 1024**3
+_CPU_SECONDS = 3_600
+
+
+class BubblewrapWorker:
+    """A program that starts the worker in isolation; what it starts sees its own binary, its libraries and no more.
+
+    Raises `SandboxUnavailableError` when bubblewrap is missing or may not make namespaces here.
+    """
+
+    def __init__(self, interpreter: Path, limits: SandboxLimits) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="leadline-sandbox-")
+        self.path = Path(self._folder.name) / "worker"
+        try:
+            self.path.write_text(_script(_command(interpreter), limits))
+            self.path.chmod(0o700)
+            self._try()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._folder.cleanup()
+
+    def _try(self) -> None:
+        try:
+            tried = subprocess.run(
+                [self.path, "--version"], capture_output=True, timeout=_START_SECONDS, env={}, text=True, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SandboxUnavailableError("bubblewrap does not start.") from error
+        if tried.returncode != 0:
+            said = tried.stderr.strip().splitlines()
+            raise SandboxUnavailableError(
+                f"bubblewrap cannot isolate the sandbox: {said[-1][:200] if said else 'it says nothing'}"
+            )
+
+
+def _command(interpreter: Path) -> list[str]:
+    bubblewrap = shutil.which("bwrap", path="/usr/local/bin:/usr/bin:/bin")
+    if bubblewrap is None:
+        raise SandboxUnavailableError(
+            "LEADLINE_SANDBOX is `bubblewrap`, and there is no bubblewrap on this machine.",
+            hint="Install it (Debian: `apt install bubblewrap`), or set LEADLINE_SANDBOX=plain.",
+        )
+    return [
+        bubblewrap,
+        *("--unshare-all", "--die-with-parent", "--new-session", "--clearenv", "--cap-drop", "ALL"),
+        *("--hostname", "sandbox"),
+        *("--ro-bind", str(interpreter), _INSIDE),
+        *(part for library in _libraries(interpreter) for part in ("--ro-bind", library, library)),
+        *("--remount-ro", "/"),
+        *("--chdir", "/"),
+        "--",
+        _INSIDE,
+    ]
+
+
+def _libraries(interpreter: Path) -> Sequence[str]:
+    """The files of the dynamic loader and of what it loads, as the program names them."""
+    try:
+        listed = subprocess.run(
+            ["/usr/bin/ldd", interpreter], capture_output=True, timeout=_START_SECONDS, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise SandboxUnavailableError("The libraries of the sandbox's interpreter cannot be listed.") from error
+    return sorted({path for path in re.findall(r"(/\S+) \(0x", listed) if Path(path).is_file()})
+
+
+def _script(command: Sequence[str], limits: SandboxLimits) -> str:
+    """Limits that the kernel keeps, then bubblewrap in place of the shell."""
+    address_space = _ADDRESS_SPACE_BASE + _ADDRESS_SPACE_FACTOR * limits.memory_bytes
+    return "\n".join(
+        (
+            "#!/bin/sh",
+            f"ulimit -v {address_space // 1024} && ulimit -t {_CPU_SECONDS} && ulimit -c 0 && ulimit -f 0 || exit 1",
+            f'exec {shlex.join(command)} "$@"',
+            "",
+        )
+    )
 
 
 class PreparedSandbox:

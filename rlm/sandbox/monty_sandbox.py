@@ -1,8 +1,11 @@
 """Sessions of pydantic-monty: an interpreter without files, network or environment, in a process of its own."""
 
+import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +22,11 @@ from pydantic_monty import (
 
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError
-from rlm.sandbox.hints import NO_FILES, hint_for
-from rlm.sandbox.limits import DEFAULT_LIMITS, SandboxLimits
-from rlm.sandbox.lowering import RefusedSyntaxError, lower
-from rlm.sandbox.lowering.classes import ClassMemory
-from rlm.sandbox.lowering.imports import PRELUDE, shim_source
-from rlm.sandbox.output import CappedOutput
-from rlm.sandbox.port import Cell, Tool
-from rlm.sandbox.reports import refused_report, report, syntax_report
+from rlm.sandbox.imports import PRELUDE, shim_source
+from rlm.sandbox.lowering import lower
+from rlm.sandbox.port import DEFAULT_LIMITS, Cell, SandboxLimits, Tool
+from rlm.sandbox.reports import NO_FILES, CappedOutput, hint_for, refused_report, report, syntax_report
 from rlm.sandbox.tools import ToolTable
-from rlm.sandbox.worker_killer import WorkerKiller
 
 _LOST = ("TimeoutError: feed time limit exceeded", "MemoryError: ")
 _LIMIT_OF_CALLS = "RuntimeError: suspension limit"
@@ -98,7 +96,6 @@ class MontyReplSession:
         self._session = session
         self._tools = tools
         self._limits = limits
-        self._classes = ClassMemory()
         self._loaded: set[str] = set()
         self._killer = WorkerKiller(session.worker_pid)
         self._load({PRELUDE})
@@ -124,10 +121,10 @@ class MontyReplSession:
     def _failure(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> str | None:
         """What went wrong in the code, with a hint; None for nothing."""
         try:
-            lowered = lower(code, self._classes)
+            lowered = lower(code)
         except SyntaxError as error:
             return syntax_report(error)
-        except (RefusedSyntaxError, ValueError) as error:
+        except ValueError as error:
             return refused_report(error)
         try:
             self._load(lowered.shims)
@@ -164,9 +161,7 @@ class MontyReplSession:
         return self._report(error.display())
 
     def _report(self, text: str) -> str:
-        return report(
-            text, limit=self._limits.error_chars, names=self._tools.names(), exceptions=self._classes.exceptions
-        )
+        return report(text, limit=self._limits.error_chars, names=self._tools.names())
 
     def _load(self, shims: set[str] | frozenset[str]) -> None:
         for name in sorted(shims - self._loaded):
@@ -205,3 +200,43 @@ def _placeholder(name: str) -> Callable[..., None]:
 
     tool.__name__ = tool.__qualname__ = name
     return tool
+
+
+_LOOK_SECONDS = 0.1
+
+
+class WorkerKiller:
+    """Holds the worker by a file descriptor, so that no other process can be met that has its number later."""
+
+    def __init__(self, pid: int | None) -> None:
+        self._pidfd = os.pidfd_open(pid) if pid is not None else None
+        self._lock = threading.Lock()  # a descriptor that was closed may be another worker's
+
+    @contextmanager
+    def watching(self, cancelled: Callable[[], bool]) -> Iterator[None]:
+        """Looks every tenth of a second while the block runs."""
+        if cancelled is not_cancelled or self._pidfd is None:
+            yield
+            return
+        done = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(done, cancelled), name="sandbox-cancel", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+
+    def close(self) -> None:
+        with self._lock:
+            if self._pidfd is not None:
+                os.close(self._pidfd)
+            self._pidfd = None
+
+    def _watch(self, done: threading.Event, cancelled: Callable[[], bool]) -> None:
+        while not done.wait(_LOOK_SECONDS):
+            if cancelled():
+                with self._lock, suppress(OSError):
+                    if self._pidfd is not None:
+                        signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                return

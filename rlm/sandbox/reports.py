@@ -2,10 +2,93 @@
 
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from rlm.sandbox.hints import hint_for
-from rlm.sandbox.output import CappedOutput
+
+class CappedOutput:
+    """Keeps the first and the last characters of what is written to it; memory is bounded however much is written."""
+
+    def __init__(self, max_characters: int) -> None:
+        self._head_room = max_characters - max_characters // 4
+        self._tail_room = max_characters // 4
+        self._head: list[str] = []
+        self._tail = ""
+        self.characters = 0
+
+    def write(self, text: str) -> None:
+        self.characters += len(text)
+        kept, rest = text[: self._head_room], text[self._head_room :]
+        if kept:
+            self._head.append(kept)
+            self._head_room -= len(kept)
+        if rest:
+            self._tail = (self._tail + rest[-self._tail_room :])[-self._tail_room :]
+
+    def text(self) -> str:
+        """The whole of it, or head and tail with a line between them that says how much was left out."""
+        head = "".join(self._head)
+        left_out = self.characters - len(head) - len(self._tail)
+        if left_out <= 0:
+            return head + self._tail
+        return f"{head}\n… [{left_out:,} of {self.characters:,} characters left out] …\n{self._tail}"
+
+
+NO_FILES = "there are no files here; read documents with the tools"
+_NO_MODULES = "No other modules can be had: use what Python has built in, and the tools."
+
+_HINTS: tuple[tuple[str, str], ...] = (
+    (r"has no attribute '__(dict|class|name|doc|module)__'", "Objects cannot be looked into here; use type(x)."),
+    (
+        r"object of type '\w+' has no len\(\)|'<' not supported between instances of '(\w+)' and '\1'",
+        "__len__, __lt__ and the like of your own classes are not called; use plain functions, and sort with a key.",
+    ),
+    (r"name '(numpy|np|pandas|pd)' is not defined", "There is no numpy or pandas; use lists, Counter and statistics."),
+    (r"name 'input' is not defined", "Nobody answers here; print what you need to know and end the cell."),
+    (r"name '(__import__|compile|globals|vars|dir)' is not defined", "The interpreter has no introspection."),
+    (r"name 'open' is not defined|no files here", "Use read(), grep() and search()."),
+    (
+        r"cannot suspend in this synchronous context",
+        "Call tools in a loop or a comprehension first, and sort or take the maximum of what they returned.",
+    ),
+    (r"'type' object is not iterable", "List the members of an enumeration yourself."),
+    (r"is not an iterator", "Put iter(…) around it, or use a for loop."),
+    (r"look-around|lookbehind|backtracking", "Write the pattern without lookbehind or backreferences."),
+    (r"time limit exceeded", "Do less in a cell; split the work, and let tools search and count."),
+    (r"memory limit exceeded", "Read less at once; keep handles and results, not texts."),
+    (r"maximum recursion depth exceeded", "Use a loop."),
+    (
+        r"suspension limit",
+        "Call a tool once for many things: read, classify, extract and llm_query_batched take lists.",
+    ),
+    (
+        r"class inheritance",
+        "Write a dataclass or a class without bases; raise ValueError for an exception of your own, use namedtuple for "
+        "a NamedTuple, and constants for an enumeration.",
+    ),
+    (r"method decorators", "Write a plain method and call it, or a function outside the class."),
+    (
+        r"yield expressions",
+        "Collect the values in a list and return it; for @contextmanager write a class with __enter__ and __exit__.",
+    ),
+    (r"the 'del' statement", "Assign None instead."),
+    (r"exceptions can only be called with", "Give the exception one string."),
+    (r"unexpected keyword argument", "Look at the signature of what you call."),
+)
+
+
+def hint_for(error: str, *, names: Iterable[str] = ()) -> str:
+    """One sentence, or nothing; `names` are the tools that can be called."""
+    for pattern, hint in _HINTS:
+        if re.search(pattern, error):
+            return hint
+    if re.search(r"No module named|cannot import name|^.*this module has no", error):
+        return _NO_MODULES
+    undefined = re.search(r"NameError: name '(\w+)' is not defined", error)
+    known = sorted(names)
+    if undefined and known:
+        return f"The tools are: {', '.join(known)}. Variables are those that earlier cells set."
+    return ""
+
 
 _SHOWING = "_ll_show("
 _CARETS = re.compile(r" *~+")
@@ -14,12 +97,10 @@ _LOOKED_AT_CHARS = 200_000
 _CELL = re.compile(r"<python-input-\d+>|<unknown>")
 
 
-def report(text: str, *, limit: int, names: Iterable[str], exceptions: Mapping[str, str]) -> str:
-    """`exceptions` are the code's own by the names of those that play them."""
+def report(text: str, *, limit: int, names: Iterable[str]) -> str:
+    """The end of the traceback in the code's own names, and a hint."""
     if len(text) > _LOOKED_AT_CHARS:
         text = f"{text[: _LOOKED_AT_CHARS // 2]}\n…\n{text[-_LOOKED_AT_CHARS // 2 :]}"
-    for stand_in, name in exceptions.items():
-        text = re.sub(rf"\b(?:decimal\.|tomllib\.)?{stand_in}\b", name, text)
     text = _as_written(_CELL.sub("<cell>", text)).replace("_ll_show((", "").rstrip()
     text = text.replace("'_ll_Module' object", "this module")
     hint = hint_for(text[-2 * limit :], names=names)

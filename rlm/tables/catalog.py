@@ -16,9 +16,8 @@ from itertools import islice, takewhile
 from typing import Any
 
 from ingest.tables import Column, ColumnType, RecordTable, RecordTables
-from rlm.corpus.contents import Section, outline
-from rlm.corpus.corpus import Corpus, CorpusDocument
-from rlm.operators.prompts import one_line
+from rlm.corpus.corpus import Corpus, CorpusDocument, Section, outline
+from rlm.untrusted import one_line
 
 DOCUMENTS, SECTIONS = "documents", "sections"
 MOST_DESCRIBED = 30

@@ -2,26 +2,35 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Protocol
 
-from ingest.tables import Column, ColumnType, RecordTables, Row
+from ingest.parquet import quoted_literal, quoted_name
+from ingest.tables import ColumnType, RecordTables, Row
 from retrieval.passages import Passage
 from rlm.answers import TableRows
-from rlm.corpus.contents import Section
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.llm.tokens import estimated_tokens
+from rlm.llm.profiles import estimated_tokens
 from rlm.tables.catalog import Kind, Part, TableInScope, all_sections, document_row, origin_values, section_row
-from rlm.tables.parquet import Source, write_numbers, write_rows
-from rlm.tables.sql import SqlTable
+from rlm.tables.sql import SqlTable, rows_of
 
 # What is judged by SQL beside the columns of a file: a type, and a value for each row.
 Added = Mapping[str, tuple[ColumnType, Sequence[object]]]
+Cells = tuple[object, ...]
 _ROWS_AT_ONCE = 5_000
+# Columns of several tables get the widest of the types that they have.
+_TYPES = {
+    ColumnType.TEXT: "VARCHAR",
+    ColumnType.INTEGER: "HUGEINT",
+    ColumnType.NUMBER: "DECIMAL(38, 10)",
+    ColumnType.DATE: "DATE",
+    ColumnType.TIMESTAMP: "TIMESTAMP",
+    ColumnType.BOOLEAN: "BOOLEAN",
+}
 # Rows whose texts are looked at to estimate how long all are.
 _SAMPLED = 20
 # What a citation quotes of a whole document or section: its beginning.
@@ -60,10 +69,17 @@ class OpenedTable(Protocol):
 
 
 def open_table(table: TableInScope, corpus: Corpus, records: RecordTables) -> OpenedTable:
-    """The rows of a table; nothing is read before it is needed."""
+    """The rows of a table."""
     if table.kind is Kind.RECORDS:
         return _Records(table, corpus, records)
-    return _Documents(table, corpus) if table.kind is Kind.DOCUMENTS else _Sections(table, corpus)
+    if table.kind is Kind.DOCUMENTS:
+        spans = [document.handle for document in corpus.documents]
+        return _Texts(
+            table, corpus, spans, lambda: [document_row(each, corpus, table.columns) for each in corpus.documents]
+        )
+    sections = list(all_sections(corpus))
+    spans = [section.handle for section in sections]
+    return _Texts(table, corpus, spans, lambda: [section_row(each, corpus) for each in sections])
 
 
 class _Records:
@@ -74,7 +90,7 @@ class _Records:
         self._corpus = corpus
         self._records = records
         self._ends = list(accumulate(part.table.rows for part in table.parts))
-        self._file: Path | None = None
+        self._files: list[Path] = []
 
     @property
     def rows(self) -> int:
@@ -95,10 +111,11 @@ class _Records:
         return sum(map(estimated_tokens, self.texts(sample))) * len(numbers) // max(1, len(sample))
 
     def sql_table(self, folder: Path, added: Added) -> SqlTable:
-        if self._file is None:
-            self._file = folder / f"{self.table.name}.parquet"
-            self._write(folder, self._file)
-        return SqlTable(self.table.name, self._file, added)
+        if not self._files:
+            self._files = [folder / f"{self.table.name}.{number}.parquet" for number in range(len(self.table.parts))]
+            for part, file in zip(self.table.parts, self._files, strict=True):
+                self._records.copy_to(part.document.handle.version_id, part.table.index, file)
+        return SqlTable(self.table.name, self._select(), added)
 
     def passages(self, numbers: Sequence[int]) -> list[Passage]:
         return [self._passage(part, row) for part, row in self._read(numbers)]
@@ -134,17 +151,23 @@ class _Records:
     def _names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.table.columns)
 
-    def _write(self, folder: Path, target: Path) -> None:
-        sources = []
-        for number, part in enumerate(self.table.parts):
-            file = target if len(self.table.parts) == 1 else folder / f"{self.table.name}.{number}.parquet"
-            self._records.copy_to(part.document.handle.version_id, part.table.index, file)
-            names = tuple(column.name for column in part.table.columns)
-            sources.append(Source(file, names, origin_values(self.table, part)))
-        if len(sources) > 1:
-            write_rows(sources, self.table.columns, target)
-            for source in sources:
-                source.file.unlink()
+    def _select(self) -> str:
+        """The rows of all parts, numbered through; columns get the names and types of the table."""
+        if len(self._files) == 1:
+            return rows_of(self._files[0])
+        befores = [0, *self._ends]
+        return " UNION ALL ".join(
+            rows_of(file, self._columns(part), before=before)
+            for file, part, before in zip(self._files, self.table.parts, befores, strict=False)
+        )
+
+    def _columns(self, part: Part) -> str:
+        names = [quoted_name(column.name) for column in part.table.columns]
+        values = [*names, *map(quoted_literal, origin_values(self.table, part))]
+        return ", ".join(
+            f"CAST({value} AS {_TYPES[column.type]}) AS {quoted_name(column.name)}"
+            for value, column in zip(values, self.table.columns, strict=True)
+        )
 
     def _read(self, numbers: Sequence[int]) -> Iterator[tuple[Part, Row]]:
         for part, own in self._by_part(numbers):
@@ -163,9 +186,13 @@ class _Records:
 class _Texts:
     """Rows that are documents or sections: a model reads the whole text."""
 
-    def __init__(self, table: TableInScope, corpus: Corpus) -> None:
+    def __init__(
+        self, table: TableInScope, corpus: Corpus, spans: Sequence[Handle], values: Callable[[], list[Cells]]
+    ) -> None:
         self.table = table
         self._corpus = corpus
+        self._spans = spans
+        self._values = cache(values)
 
     @property
     def rows(self) -> int:
@@ -182,12 +209,9 @@ class _Texts:
         return sum(map(self._corpus.tokens, self.handles(numbers)))
 
     def sql_table(self, folder: Path, added: Added) -> SqlTable:
-        file = folder / f"{self.table.name}.parquet"
-        if not file.exists():
-            write_numbers(self.rows, file)
-        columns = zip(self.table.columns, zip(*self._values, strict=True), strict=True) if self.rows else ()
-        own = {column.name: (column.type, values) for column, values in columns}
-        return SqlTable(self.table.name, file, {**_empty(self.table.columns), **own, **added})
+        values = list(zip(*self._values(), strict=True)) or [()] * len(self.table.columns)
+        own = {column.name: (column.type, each) for column, each in zip(self.table.columns, values, strict=True)}
+        return SqlTable(self.table.name, f"SELECT range + 1 AS _row FROM range({self.rows})", {**own, **added})
 
     def passages(self, numbers: Sequence[int]) -> list[Passage]:
         return [self._corpus.passage(handle[:_QUOTED_CHARS]) for handle in self.handles(numbers)]
@@ -197,39 +221,3 @@ class _Texts:
 
     def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
         return ()
-
-    @property
-    def _spans(self) -> Sequence[Handle]:
-        raise NotImplementedError
-
-    @property
-    def _values(self) -> Sequence[tuple[object, ...]]:
-        raise NotImplementedError
-
-
-class _Documents(_Texts):
-    @cached_property
-    def _spans(self) -> Sequence[Handle]:
-        return [document.handle for document in self._corpus.documents]
-
-    @cached_property
-    def _values(self) -> Sequence[tuple[object, ...]]:
-        return [document_row(each, self._corpus, self.table.columns) for each in self._corpus.documents]
-
-
-class _Sections(_Texts):
-    @cached_property
-    def _sections(self) -> Sequence[Section]:
-        return list(all_sections(self._corpus))
-
-    @cached_property
-    def _spans(self) -> Sequence[Handle]:
-        return [section.handle for section in self._sections]
-
-    @cached_property
-    def _values(self) -> Sequence[tuple[object, ...]]:
-        return [section_row(each, self._corpus) for each in self._sections]
-
-
-def _empty(columns: Sequence[Column]) -> dict[str, tuple[ColumnType, Sequence[object]]]:
-    return {column.name: (column.type, ()) for column in columns}

@@ -8,8 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from rlm.llm.port import SubCall
-from rlm.operators.labels import MAX_LABELS, label_set
-from rlm.operators.prompts import closed_object
+from rlm.operators.tasks import MAX_LABELS, closed_object, label_set
 from rlm.tables.catalog import TablesInScope
 from rlm.untrusted import DATA_ONLY, plain
 

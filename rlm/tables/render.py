@@ -9,8 +9,8 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from rlm.answers import Interval, Result
-from rlm.operators.prompts import one_line
 from rlm.tables.sql import SqlResult
+from rlm.untrusted import one_line
 
 MOST_SHOWN_ROWS = 20
 _MOST_LISTED = 20

@@ -16,6 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from ingest.parquet import quoted_literal
 from ingest.tables import ColumnType
 from rlm.cancelling import not_cancelled, require_wanted
 from rlm.errors import SqlError, SqlLimitError, SqlRefusedError
@@ -37,10 +38,14 @@ _ERRORS = {"sql": SqlError, "refused": SqlRefusedError, "limit": SqlLimitError}
 
 @dataclass(frozen=True)
 class SqlTable:
-    """A table by the name that the SQL calls it: its Parquet file, and columns to add, with one value for each row."""
+    """A table by the name that the SQL calls it.
+
+    `rows` is the engine's own SELECT of `_row` and its columns from files; `added` are more columns, a value for each
+    row.
+    """
 
     name: str
-    file: Path
+    rows: str
     added: Mapping[str, tuple[ColumnType, Sequence[object]]] = field(default_factory=dict)
 
 
@@ -65,6 +70,11 @@ class SqlLimits:
     memory_bytes: int = 1 << 30
     cell_chars: int = 100_000
     result_bytes: int = 16_000_000
+
+
+def rows_of(file: Path, columns: str = "* EXCLUDE (_row, _start, _end)", *, before: int = 0) -> str:
+    """The rows of a Parquet file, numbered from `before` + 1, with these columns of it."""
+    return f"SELECT _row + {before} AS _row, {columns} FROM read_parquet({quoted_literal(str(file.absolute()))})"
 
 
 class SqlEngine:
@@ -139,11 +149,6 @@ class SqlEngine:
                     raise SqlLimitError(f"The query took more than {self._limits.seconds:g} s.") from error
 
 
-def rows_behind(sql: str) -> str | None:
-    """As `SqlEngine.rows_behind`, with the usual limits."""
-    return SqlEngine().rows_behind(sql)
-
-
 def _request(table: SqlTable, added: Path) -> dict[str, Any]:
     """Writes the added columns into a file, for there may be as many values as the table has rows."""
     if table.added:
@@ -153,7 +158,7 @@ def _request(table: SqlTable, added: Path) -> dict[str, Any]:
                 writer.writerow([number, *(str(cell).lower() if isinstance(cell, bool) else cell for cell in cells)])
     return {
         "name": table.name,
-        "file": str(table.file.absolute()),
+        "rows": table.rows,
         "added": str(added) if table.added else None,
         "added_columns": {name: _STORED[kind] for name, (kind, _) in table.added.items()},
     }

@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
             rows.append(Row(question, outcome))
             if options.json:
                 print(json.dumps(rows[-1].to_json(), ensure_ascii=False), flush=True)
-    sums = {**folder.about(), "strategy": options.strategy, **summarize(rows)}
+        sums = {**folder.about(), "strategy": options.strategy, **summarize(rows)}
     if options.json:
         print(json.dumps(sums))
     else:

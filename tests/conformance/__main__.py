@@ -3,7 +3,7 @@
 import sys
 
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.port import SandboxForm
 from tests.conformance.programs import TOOLS, expected, programs
 
 

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from langchain_core.language_models import BaseChatModel
 
 from rlm.errors import ContextTooLongError
 from rlm.llm.chat_models import local_chat_model, remote_chat_model
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.profiles import LOCAL_QWEN
+from tests.support.chats import AskedChat
 from tests.support.scripted_openai import scripted_openai
 
 COUNT = "Count from 1 to 9, with commas, and say nothing else."
@@ -34,18 +34,20 @@ pytestmark = pytest.mark.xdist_group("language-model")
 
 
 @pytest.fixture(params=["local", "scripted"])
-def model(request: pytest.FixtureRequest) -> Iterator[BaseChatModel]:
+def model(request: pytest.FixtureRequest) -> Iterator[AskedChat]:
     if request.param == "local":
         process: LocalModelProcess = request.getfixturevalue("local_model")
-        local = local_chat_model(process.socket, LOCAL_QWEN)
+        local = AskedChat(local_chat_model(process.socket, LOCAL_QWEN))
         yield local
         local.close()
     else:
         with scripted_openai() as server:
-            yield remote_chat_model(server.url, LOCAL_QWEN)
+            remote = AskedChat(remote_chat_model(server.url, LOCAL_QWEN))
+            yield remote
+            remote.close()
 
 
-def test_an_answer_comes_with_its_tokens_counted(model: BaseChatModel) -> None:
+def test_an_answer_comes_with_its_tokens_counted(model: AskedChat) -> None:
     answer = model.invoke(COUNT)
     assert [word.strip(" .\n") for word in answer.text.split(",")][:3] == ["1", "2", "3"]
     assert answer.usage_metadata
@@ -54,41 +56,39 @@ def test_an_answer_comes_with_its_tokens_counted(model: BaseChatModel) -> None:
     assert answer.response_metadata["finish_reason"] == "stop"
 
 
-def test_the_pieces_of_a_stream_are_the_answer(model: BaseChatModel) -> None:
-    pieces = list(model.stream(COUNT))
+def test_the_pieces_of_a_stream_are_the_answer(model: AskedChat) -> None:
+    pieces = model.stream(COUNT)
     assert len([piece for piece in pieces if piece.text]) > 3
     assert "".join(piece.text for piece in pieces) == model.invoke(COUNT).text
     counted = [piece.usage_metadata for piece in pieces if piece.usage_metadata]
     assert counted[-1]["output_tokens"] > 5
 
 
-def test_a_schema_is_obeyed(model: BaseChatModel) -> None:
-    bound = model.bind(response_format={"type": "json_schema", "json_schema": SCHEMA}, max_tokens=100)
-    animal = json.loads(bound.invoke("Describe a sparrow.").text)
+def test_a_schema_is_obeyed(model: AskedChat) -> None:
+    wanted = {"type": "json_schema", "json_schema": SCHEMA}
+    animal = json.loads(model.invoke("Describe a sparrow.", response_format=wanted, max_tokens=100).text)
     assert set(animal) == {"name", "kind", "legs"}
     assert animal["kind"] in ("mammal", "bird", "fish")
     assert isinstance(animal["legs"], int)
 
 
-def test_the_limit_of_tokens_is_kept_and_said(model: BaseChatModel) -> None:
-    answer = model.bind(max_tokens=4).invoke(COUNT)
+def test_the_limit_of_tokens_is_kept_and_said(model: AskedChat) -> None:
+    answer = model.invoke(COUNT, max_tokens=4)
     assert answer.response_metadata["finish_reason"] == "length"
     assert 0 < len(answer.text) < 12
 
 
-def test_a_prompt_past_the_window_is_refused_and_not_cut(model: BaseChatModel) -> None:
+def test_a_prompt_past_the_window_is_refused_and_not_cut(model: AskedChat) -> None:
     with pytest.raises(ContextTooLongError):
         model.invoke("word " * 9000)
 
 
-def test_the_same_question_gets_the_same_answer(model: BaseChatModel) -> None:
+def test_the_same_question_gets_the_same_answer(model: AskedChat) -> None:
     question = "Name a sea animal in one word."
     assert model.invoke(question).text == model.invoke(question).text
 
 
-def test_a_stream_given_up_leaves_the_model_usable(model: BaseChatModel) -> None:
+def test_a_stream_given_up_leaves_the_model_usable(model: AskedChat) -> None:
     for _ in range(6):
-        stream = model.stream("Write a long story about a ship.")
-        next(stream)
-        stream.close()  # type: ignore[attr-defined]
+        assert len(model.stream("Write a long story about a ship.", most_pieces=1)) == 1
     assert "1" in model.invoke(COUNT).text

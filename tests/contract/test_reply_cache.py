@@ -6,7 +6,8 @@ import pytest
 
 from ingest.catalog.database import open_database
 from ingest.catalog.replies import Replies, StoredReply
-from rlm.llm.cache import MemoryReplyCache, ReplyCache
+from rlm.llm.cache import ReplyCache
+from tests.fakes.memory_reply_cache import MemoryReplyCache
 from tests.support.postgres import Postgres, disposed
 
 MAX_BYTES = 40_000
@@ -87,7 +88,7 @@ def test_a_reply_that_would_take_most_of_the_room_is_not_kept(cache: ReplyCache)
     assert set(cache.get("ann", keys(1, 2))) == set(keys(1))
 
 
-def test_a_tenants_replies_can_be_forgotten(cache: ReplyCache) -> None:
+def test_a_tenants_replies_can_be_forgotten(cache: Replies | MemoryReplyCache) -> None:
     cache.put("ann", [reply(1), reply(2)])
     cache.put("bob", [reply(1)])
     assert cache.forget("ann") == 2

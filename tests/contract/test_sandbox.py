@@ -14,9 +14,7 @@ import pytest
 from ingest.errors import CatalogUnavailableError
 from rlm.errors import RunCancelledError, SandboxLostError
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
-from rlm.sandbox.limits import SandboxLimits
-from rlm.sandbox.port import Sandbox, Session, Tool, ToolError
+from rlm.sandbox.port import Sandbox, SandboxForm, SandboxLimits, Session, Tool, ToolError
 from tests.support.requirements import SANDBOX_FORMS
 
 LIMITS = SandboxLimits(
@@ -323,17 +321,3 @@ def test_half_a_character_from_a_tool_is_one_that_cannot_be_read(opened: Callabl
     session = opened(ask=lambda: [{"a \ud83d": ("b \udc00", "é")}])
     assert session.run("r = ask()\nr").output == "[{'a ?': ('b ?', 'é')}]\n"
     assert session.run("r[0]['a ?'][1]").output == "'é'\n"
-
-
-def test_classes_of_a_cell_that_failed_can_be_written_again(opened: Callable[..., Session]) -> None:
-    session = opened()
-    box = "class Box:\n    @property\n    def value(self):\n        return 1\n"
-    failed = session.run(f"x = typo\nclass NotFound(Exception):\n    pass\n{box}")
-    assert failed.error is not None
-    again = (
-        "class NotFound(Exception):\n    pass\ntry:\n    raise NotFound('here')\nexcept NotFound as e:\n    print(e)"
-    )
-    assert session.run(again).output == "here\n"
-    plain = "class Box:\n    def __init__(self):\n        self.value = 2\nBox().value"
-    assert session.run(plain).output == "2\n"
-    assert session.run(f"{box}Box().value").output == "1\n"

@@ -1,6 +1,5 @@
 """A chat model that says what a test wrote for it."""
 
-import json
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -50,9 +49,3 @@ class ScriptedChat(BaseChatModel):
             input_tokens=PROMPT_TOKENS, output_tokens=REPLY_TOKENS, total_tokens=PROMPT_TOKENS + REPLY_TOKENS
         )
         return ChatResult(generations=[ChatGeneration(message=AIMessage(str(line), usage_metadata=usage))])
-
-
-def reply(*quotes: str | tuple[int, str], answer: str) -> str:
-    """A well-formed reply; a quotation from several passages is a pair of the passage's number and the words."""
-    written = [each if isinstance(each, str) else {"passage": each[0], "quote": each[1]} for each in quotes]
-    return json.dumps({"quotes": written, "answer": answer}, ensure_ascii=False)

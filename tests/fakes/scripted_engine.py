@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 
 from rlm.errors import LanguageModelError
-from rlm.llm.local.generation import Emit, Event, GenerationRequest
+from rlm.llm.local.protocol import Emit, Event, GenerationRequest
 
 
 class ScriptedTicket:

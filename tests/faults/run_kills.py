@@ -9,6 +9,7 @@ but the run's own log saves it from asking again.
 
 import argparse
 import json
+import logging
 import random
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, select
 
+from api.cli.console_logging import configure_logging
 from api.services import DEFAULT_TENANT
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.runs import Runs
@@ -215,6 +217,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
+    configure_logging(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="leadline-runs-") as folder:
         if arguments.what == "kill":
             found = killed(arguments.points, folder=Path(folder), seed=arguments.seed)

@@ -51,7 +51,7 @@ class Shared:
         return self._model.acquire()
 
     def close(self) -> None:
-        self._model.close_connections()
+        return None
 
 
 @pytest.fixture(scope="module")

@@ -3,17 +3,16 @@
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from langchain_core.language_models import BaseChatModel
 
 from rlm.llm.chat_models import local_chat_model
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.profiles import LOCAL_QWEN
+from tests.support.chats import AskedChat
 
 # A stand-in for the server: listens, and prints its environment; dies when the file `die` is there.
 CHILD = """
@@ -33,8 +32,8 @@ server.serve_forever()
 
 
 @pytest.fixture
-def model(local_model: LocalModelProcess) -> Iterator[BaseChatModel]:
-    made = local_chat_model(local_model.socket, LOCAL_QWEN)
+def model(local_model: LocalModelProcess) -> Iterator[AskedChat]:
+    made = AskedChat(local_chat_model(local_model.socket, LOCAL_QWEN))
     yield made
     made.close()
 
@@ -95,18 +94,11 @@ def test_the_server_ends_when_the_process_that_started_it_is_killed(tmp_path: Pa
     assert not Path(f"/proc/{child}").exists()
 
 
-def test_several_at_once_all_get_their_own_answer(model: BaseChatModel) -> None:
+def test_several_at_once_all_get_their_own_answer(model: AskedChat) -> None:
     words = ["anchor", "rudder", "lantern", "compass", "hammock", "barrel"]
-    found: dict[str, str] = {}
-
-    def repeat(word: str) -> None:
-        found[word] = model.bind(max_tokens=8).invoke(f"Reply with this one word and nothing else: {word}").text
-
-    threads = [threading.Thread(target=repeat, args=(word,)) for word in words]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    asked = [f"Reply with this one word and nothing else: {word}" for word in words]
+    answers = model.invoke_all(asked, max_tokens=8)
+    found = {word: answer.text for word, answer in zip(words, answers, strict=True)}
     assert {word: word in found[word].casefold() for word in words} == dict.fromkeys(words, True)
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 import pytest
 
-from rlm.llm.local.generation import EngineLimits
 from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.local.protocol import EngineLimits
 from rlm.llm.profiles import LOCAL_QWEN
 
 PATH = "/v1/chat/completions"

@@ -21,13 +21,15 @@ from ingest.runs import RunState
 from rlm.answering import ChatModel
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.profiles import ModelProfile
-from tests.fakes.scripted_chat import reply
 from tests.support.cluster import wait_until
-from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
+from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai, wanted_members
 from tests.support.service import running
 
 WHALE = b"# The Whale\n\nThe white whale was seen off the coast of Japan in 1819. It had a crooked jaw.\n"
 QUESTION = "When was the white whale seen off the coast of Japan?"
+ANSWER = "It was seen there in 1819 [1]."
+# A direct answer that a judge checks.
+TOLD = ["start", "routed", "reading", "call", "checking", "call", "end"]
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,16 @@ def service(tmp_path_factory: pytest.TempPathFactory, model: ScriptedOpenAI) -> 
 def client(service: tuple[Services, Client], model: ScriptedOpenAI) -> Client:
     model.fault = ""
     model.requests.clear()
-    model.reply = lambda _: reply("The white whale was seen off the coast of Japan in 1819.", answer="in 1819")
+    model.reply = replied
     return service[1]
+
+
+def replied(request: dict[str, Any]) -> str:
+    """What a model that makes no mistake replies: an answer, a verdict on it, or a follow-up that stands alone."""
+    members = wanted_members(request)
+    if "verdicts" in members:
+        return json.dumps({"verdicts": [{"sentence": 1, "support": "supported", "reason": ""}]})
+    return json.dumps({"question": QUESTION}) if "question" in members else ANSWER
 
 
 def language_model(server: ScriptedOpenAI) -> RemoteLanguageModel:
@@ -88,20 +98,20 @@ def test_a_question_in_the_background_is_answered_by_a_run(client: Client) -> No
     assert response.headers["location"] == f"/v1/runs/{run['id']}"
     done = ended(client, run["id"])
     assert (done["state"], done["attempt"], done["scope"]["documents"]) == ("completed", 1, 1)
-    assert done["answer"]["status"] == "answered"
-    assert "1819" in done["answer"]["text"]
-    assert done["usage"]["calls"] == done["answer"]["usage"]["calls"] == 1
+    assert (done["answer"]["status"], done["answer"]["text"]) == ("answered", ANSWER)
+    assert [each["check"] for each in done["answer"]["sentences"]] == ["verified"]
+    assert done["usage"]["calls"] == done["answer"]["usage"]["calls"] == 2
     assert done["usage"]["prompt_tokens"] > 0
 
 
 def test_everything_that_was_done_is_told_as_it_happens_and_again_from_anywhere(client: Client) -> None:
     run = ask(client).json()["id"]
     told = followed(client, run)
-    assert [name for _, name, _ in told] == ["start", "routed", "reading", "call", "end"]
-    assert [number for number, _, _ in told] == [1, 2, 3, 4, 5]
+    assert [name for _, name, _ in told] == TOLD
+    assert [number for number, _, _ in told] == list(range(1, len(TOLD) + 1))
     assert told[-1][2]["run"]["answer"] == ended(client, run)["answer"]
     assert followed(client, run, **{"Last-Event-ID": "3"}) == told[3:]
-    assert client.http.get(f"/v1/runs/{run}/events", headers={"Last-Event-ID": "5"}).status_code == 204
+    assert client.http.get(f"/v1/runs/{run}/events", headers={"Last-Event-ID": str(len(TOLD))}).status_code == 204
 
 
 def test_the_answer_of_a_run_is_kept_under_its_id_and_is_a_turn_of_its_conversation(
@@ -113,10 +123,11 @@ def test_the_answer_of_a_run_is_kept_under_its_id_and_is_a_turn_of_its_conversat
     assert client.get(f"/v1/answers/{first['id']}")["conversation"] == talk
     second = ask(client, "And where was it?", conversation=talk).json()
     assert second["history"] == 2
-    ended(client, second["id"])
+    assert ended(client, second["id"])["answer"]["question"] == QUESTION
     turns = client.get(f"/v1/conversations/{talk}")["turns"]
     assert [turn["answer"]["id"] for turn in turns] == [first["id"], second["id"]]
-    assert "white whale" in str(model.requests[1]["messages"])
+    (condensing,) = [request for request in model.requests if "question" in wanted_members(request)]
+    assert ANSWER in str(condensing["messages"])
     client.delete(f"/v1/runs/{first['id']}")
     assert client.http.get(f"/v1/answers/{first['id']}").status_code == 404
 
@@ -131,7 +142,8 @@ def test_events_are_paged_as_json(client: Client) -> None:
         seen += page["events"]
         if (cursor := page["next_cursor"]) is None:
             break
-    assert [event["sequence"] for event in seen] == [1, 2, 3, 4, 5]
+    assert [event["kind"] for event in seen] == TOLD
+    assert [event["sequence"] for event in seen] == list(range(1, len(TOLD) + 1))
 
 
 def test_a_cancelled_run_stops_within_two_seconds_and_its_request_is_closed(
@@ -250,7 +262,7 @@ def test_the_command_line_shows_a_run_as_a_tree_with_its_answer(
 
 def test_a_stopped_service_goes_on_with_its_runs_when_it_starts_again(tmp_path: Path, model: ScriptedOpenAI) -> None:
     model.fault = "wait"
-    model.reply = lambda _: reply("The white whale was seen off the coast of Japan in 1819.", answer="in 1819")
+    model.reply = replied
     with running(tmp_path, language_model=language_model(model)) as (_, first):
         document = first.http.post("/v1/documents", params={"name": "whale.md"}, content=WHALE).json()["id"]
         wait_until(lambda: first.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="ready")
@@ -261,6 +273,6 @@ def test_a_stopped_service_goes_on_with_its_runs_when_it_starts_again(tmp_path: 
     with running(tmp_path, language_model=language_model(model)) as (_, second):
         done = ended(second, run)
         assert (done["state"], done["attempt"]) == ("completed", 1)
-        assert done["usage"]["calls"] == 2  # the one that was given up may have been paid for
+        assert done["usage"]["calls"] == 3  # the one that was given up may have been paid for
         names = [name for _, name, _ in followed(second, run)]
-    assert names == ["start", "routed", "reading", "lost", "resume", "call", "end"]
+    assert names == ["start", "routed", "reading", "lost", "resume", *TOLD[3:]]

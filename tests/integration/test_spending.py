@@ -13,14 +13,13 @@ from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.chat_models import remote_chat_model
 from rlm.llm.profiles import ModelProfile
 from tests.fakes.loaded_model import LoadedModel
-from tests.fakes.scripted_chat import reply
 from tests.support.cluster import wait_until
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
 from tests.support.service import running
 
 WHALE = b"# The Whale\n\nThe white whale was seen off the coast of Japan in 1819. It had a crooked jaw.\n"
 QUESTION = "When was the white whale seen off the coast of Japan?"
-PROFILE = ModelProfile("scripted", 8192, 512, structured_output="none")
+PROFILE = ModelProfile("scripted", 8192, 512, structured_output="none", judges=False)
 
 
 @pytest.fixture(scope="module")
@@ -46,32 +45,32 @@ def service(tmp_path_factory: pytest.TempPathFactory, model: ScriptedOpenAI) -> 
 def client(service: Client, model: ScriptedOpenAI) -> Client:
     model.fault = ""
     model.requests.clear()
-    model.reply = lambda _: reply("The white whale was seen off the coast of Japan in 1819.", answer="in 1819")
+    model.reply = lambda _: "It was seen there in 1819 [1]."
     return service
 
 
 def test_no_call_is_made_that_the_budget_does_not_cover(client: Client, model: ScriptedOpenAI) -> None:
     body = {"question": QUESTION, "strategy": "direct", "budget": {"calls": 0}}
-    answer = client.http.post("/v1/answers", json=body).json()
+    refused = client.http.post("/v1/answers", json=body)
     assert model.requests == []
-    assert answer["status"] == "partial"
-    assert answer["usage"]["calls"] == 0
+    assert (refused.status_code, refused.json()["code"]) == (422, "budget_exhausted")
+    assert refused.json()["hint"]
 
 
 def test_what_is_asked_of_a_model_follows_its_profile(client: Client, model: ScriptedOpenAI) -> None:
     answer = client.http.post("/v1/answers", json={"question": QUESTION, "strategy": "direct"}).json()
-    assert "1819" in answer["text"]
+    assert answer["text"] == "It was seen there in 1819 [1]."
+    assert [each["check"] for each in answer["sentences"]] == ["quoted"]
     assert answer["usage"]["calls"] == len(model.requests) == 1
     assert "response_format" not in model.requests[0]
 
 
-def test_a_server_that_hangs_leaves_a_partial_answer_when_the_time_is_over(
+def test_a_server_that_hangs_is_waited_for_no_longer_than_the_time_that_was_given(
     client: Client, model: ScriptedOpenAI
 ) -> None:
     model.fault = "wait"
     body = {"question": QUESTION, "strategy": "direct", "budget": {"seconds": 0.5}}
-    answer = client.http.post("/v1/answers", json=body).json()
-    assert answer["status"] == "partial"
+    assert client.http.post("/v1/answers", json=body).json()["code"] == "budget_exhausted"
     wait_until(lambda: model.open == 0, seconds=5, what="the request is closed")
 
 

@@ -7,9 +7,9 @@ import uvicorn
 from api.settings import Settings
 from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore
-from rlm.llm.local.app import create_app
 from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
-from rlm.llm.local.generation import EngineLimits
+from rlm.llm.local.protocol import EngineLimits
+from rlm.llm.local.server import create_app
 from rlm.llm.profiles import LOCAL_QWEN
 
 

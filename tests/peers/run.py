@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from api.cli.console_logging import configure_logging
 from rlm.llm.budgets import Limits
 from rlm.requests import StrategyName
 from tests.benchmark.results import Outcome, Row, print_rows, print_sums, summarize
@@ -27,6 +29,7 @@ _GRACE_SECONDS = 15.0
 
 def main() -> None:
     options = _parser().parse_args()
+    configure_logging(logging.WARNING)
     folder = TaskFolder(options.folder)
     questions = folder.questions()[: options.count]
     sums: dict[str, dict[str, Any]] = {}

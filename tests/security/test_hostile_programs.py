@@ -12,8 +12,7 @@ import pytest
 
 from rlm.errors import SandboxLostError
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.limits import SandboxLimits
-from rlm.sandbox.port import Sandbox, Tool
+from rlm.sandbox.port import Sandbox, SandboxLimits, Tool
 from tests.security.hostile_programs import hostile_programs
 from tests.support.requirements import SANDBOX_FORMS
 

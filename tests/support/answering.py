@@ -15,16 +15,16 @@ from retrieval.search import Searcher
 from rlm.answering import Answering, LanguageModel
 from rlm.build import Answers, Parts
 from rlm.checking.checker import CheckMode
-from rlm.llm.cache import MemoryReplyCache
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.port import SandboxForm
 from rlm.tables.sql import SqlEngine
 from tests.fakes.callable_chat import Answer as ChatAnswer
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.memory_blobs import MemoryBlobs
+from tests.fakes.memory_reply_cache import MemoryReplyCache
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 

@@ -42,8 +42,8 @@ def context_over(
     """A context whose search ranks all passages of the corpus by the words that they share with the queries."""
     nonces = count(1)
 
-    def search(query: str, top_k: int, also: Sequence[str] = ()) -> Sequence[Passage]:
-        words = stems(" ".join([query, *also]))
+    def search(query: str, top_k: int) -> Sequence[Passage]:
+        words = stems(query)
         passages = sorted(whole(corpus), key=lambda each: -len(words & stems(each.text)))
         return [each for each in passages if words & stems(each.text)][:top_k]
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import uvicorn
 
-from rlm.llm.local.app import create_app
-from rlm.llm.local.generation import Engine
+from rlm.llm.local.protocol import Engine
+from rlm.llm.local.server import create_app
 
 
 @contextmanager

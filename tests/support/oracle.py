@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rlm.direct import SYSTEM as DIRECT
 from tests.benchmark.tasks.folder import Question, TaskFolder
 from tests.support.oracle_programs import COPY, LABEL, NOT_THERE, next_program
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai
@@ -33,6 +34,7 @@ writes_code = true
 _INSTANCE = re.compile(r"\|\| Instance: (.+)$")
 _NUMBERED = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
 _BEGIN_RECORDS, _END_RECORDS = "BEGIN records", "END records"
+_PASSAGE = re.compile(r"^BEGIN passage (\d+) [^\n]*$(.*?)^END passage \1 ", re.MULTILINE | re.DOTALL)
 _SENTENCE = re.compile(r"^(\d+)\. ", re.MULTILINE)
 
 
@@ -55,6 +57,8 @@ class Oracle:
             return "\n".join(self._label(line) for line in prompt.split(LABEL)[1].strip().splitlines())
         if COPY in prompt:
             return "\n".join(self._bearing(prompt)) or "NONE"
+        if messages[0] == DIRECT:
+            return self._directly(prompt)
         schema = body.get("response_format", {}).get("json_schema", {}).get("schema") or {}
         properties: dict[str, Any] = schema.get("properties", {})
         if "verdicts" in properties:
@@ -79,6 +83,16 @@ class Oracle:
         support = "supported" if self._answer(prompt) else "not_supported"
         listed = prompt[prompt.rindex("Sentences, in the order") :]
         return [{"sentence": int(each), "support": support, "reason": ""} for each in _SENTENCE.findall(listed)]
+
+    def _directly(self, prompt: str) -> str:
+        """The answer with the passages that show its evidence; that they do not say, where a part of it is missing."""
+        answer, passages = self._answer(prompt), _PASSAGE.findall(prompt)
+        if answer is None:
+            return f'{NOT_THERE}\n<support answered="no">\n</support>'
+        quotes = {each: number for each in self._bearing(prompt) for number, text in passages if each in text}
+        markers = "".join(f"[{number}]" for number in dict.fromkeys(quotes.values()))
+        lines = "\n".join(f'[{number}] "{" ".join(quote.split()[:25])}"' for quote, number in quotes.items())
+        return f'{answer} {markers}.\n<support answered="yes">\n{lines}\n</support>'
 
     def _bearing(self, prompt: str) -> list[str]:
         """The evidence that the prompt shows."""

@@ -24,23 +24,25 @@ _READ_OURS = """
 spans = []
 while page := outline(offset=len(spans)):
     spans += page
-packs, room = [[]], 200000
+packs, room = [], 0
 for document in spans:
-    for at in range(0, document["end"], 190000):
-        span = {"document": document["document"], "start": max(0, at - 1000), "end": min(at + 190000, document["end"])}
+    for at in range(0, document["end"], 100000):
+        span = {"document": document["document"], "start": max(0, at - 1000), "end": min(at + 100000, document["end"])}
         if span["end"] - span["start"] > room:
             packs.append([])
-            room = 200000
+            room = 203000
         packs[-1].append(span)
         room -= span["end"] - span["start"]
 notes = {}
 for first in range(0, len(packs), 8):
     some = packs[first:first + 8]
-    prompts = [task + "\\nQuestion: " + question + "\\nText:\\n" + "\\n\\n".join(read(pack)) for pack in some]
-    for said in llm_query_batched(prompts):
+    texts = [read(pack) for pack in some]
+    prompts = [task + "\\nQuestion: " + question + "\\nText:\\n" + "\\n\\n".join(each) for each in texts]
+    for pack, parts, said in zip(some, texts, llm_query_batched(prompts)):
         for line in said.splitlines():
-            if line != "NONE":
-                notes[line] = True
+            for span, text in zip(pack, parts):
+                if line in text:
+                    notes[line] = {**span, "quote": line}
 print("All was", "read:", len(notes), "sentences from", len(packs), "slices")
 """
 _READ_PEERS = """
@@ -58,7 +60,7 @@ _SUBMIT_OURS = """
 if said == not_there:
     submit(said, found=False)
 else:
-    submit("".join([said, " ", "".join("[" + str(n) + "]" for n in range(1, len(notes) + 1))]), list(notes))
+    submit("".join([said, " ", "".join("[" + str(n) + "]" for n in range(1, len(notes) + 1))]), list(notes.values()))
 """
 # A cell's code has a limit of time, so no cell goes through more than some slices.
 _LABEL_OURS = """

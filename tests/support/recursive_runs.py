@@ -1,6 +1,6 @@
 """Runs of the loop with a scripted root model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -49,7 +49,7 @@ def environment(
 
 
 def context(given: Environment, question: str = QUESTION) -> Context:
-    def nothing(query: str, top_k: int, also: Sequence[str] = ()) -> list[Any]:
+    def nothing(query: str, top_k: int) -> list[Any]:
         return []
 
     return Context(

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.port import SandboxForm
 
 # Each program, the Debian package that has it, and a command that succeeds where it can be used.
 _PROGRAMS = {

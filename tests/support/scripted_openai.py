@@ -142,8 +142,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
+def wanted_members(request: dict[str, Any]) -> frozenset[str]:
+    """The members of the JSON that a request asks for; none where it asks for words."""
+    return frozenset((_schema(request) or {}).get("properties", {}))
+
+
+def _schema(request: dict[str, Any]) -> dict[str, Any] | None:
+    found: dict[str, Any] | None = request.get("response_format", {}).get("json_schema", {}).get("schema")
+    return found
+
+
 def _count(body: dict[str, Any]) -> str:
-    schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
+    schema = _schema(body)
     return json.dumps(_instance(schema)) if schema else "1, 2, 3, 4, 5, 6, 7, 8, 9."
 
 

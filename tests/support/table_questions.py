@@ -59,7 +59,7 @@ class TableQuestion:
             self.wanted,
             self.profile,
             self.calls,
-            lambda query, top_k, also=(): (),
+            lambda query, top_k: (),
             lambda: self.corpus,
             lambda: "0123456789abcdef",
             self.cancelled,

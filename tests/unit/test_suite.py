@@ -1,7 +1,10 @@
 """The suite itself."""
 
+from pathlib import Path
+
 import pytest
 
+from tests.faults.remove_guards import GUARDS, Guard
 from tests.support.requirements import INSISTED, require_program, unusable
 
 
@@ -25,3 +28,11 @@ def test_what_the_system_lacks_is_named_with_its_package_and_skips_a_test_or_fai
     with pytest.raises(pytest.fail.Exception, match="needs bubblewrap"):
         require_program("bwrap")
     unusable.cache_clear()
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
+def test_every_guard_stands_once_in_its_file_and_its_test_is_there(guard: Guard) -> None:
+    root = Path(__file__).parents[2]
+    assert (root / guard.file).read_text().count(guard.text) == 1
+    file, _, name = guard.test.split()[0].partition("::")
+    assert f"def {name}" in (root / file).read_text()

@@ -6,6 +6,7 @@ It listens once the model is in memory. It ends on SIGTERM, and by itself when t
 """
 
 import argparse
+import asyncio
 import dataclasses
 import json
 import logging
@@ -15,16 +16,194 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from rlm.errors import LanguageModelError, LanguageModelUnavailableError
-from rlm.llm.local.app import create_app
-from rlm.llm.local.generation import EngineLimits
 from rlm.llm.local.process import LOAD_FAILED, failure_file
+from rlm.llm.local.protocol import (
+    STREAM_END,
+    ChatCompletionRequest,
+    CompletionWriter,
+    Engine,
+    EngineLimits,
+    Event,
+    Failed,
+    Finished,
+    TextDelta,
+    Ticket,
+    error_object,
+    error_status,
+    server_sent_event,
+)
 from rlm.llm.profiles import LOCAL_QWEN
+
+_CLIENT_GONE = 499
+"""What nginx logs for a client that hung up; nobody receives it."""
+
+_KEEP_ALIVE = b": still working\n\n"
+
+Result = TypeVar("Result")
+
+
+class _ClientGoneError(Exception):
+    """The client hung up before there was anything to send."""
+
+
+def create_app(engine: Engine, model_name: str, *, keep_alive_seconds: float = 10.0) -> FastAPI:
+    """The application. A stream is never silent for longer than `keep_alive_seconds`."""
+    app = FastAPI(title="Leadline local language model", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_exception_handler(LanguageModelError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_body)
+    app.add_exception_handler(_ClientGoneError, _no_answer)
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        model = {"id": model_name, "object": "model", "created": 0, "owned_by": "leadline"}
+        return {"object": "list", "data": [model]}
+
+    @app.post("/v1/chat/completions")
+    async def chat_completions(body: ChatCompletionRequest, request: Request) -> Response:
+        if body.model != model_name:
+            detail = f"There is no model {body.model!r} here, only {model_name!r}."
+            error = error_object(detail, code="model_not_found", kind="invalid_request_error", param="model")
+            return JSONResponse(error, status_code=404)
+        events = _Events(keep_alive_seconds)
+        ticket = engine.submit(body.to_engine_request(), events.put)
+        writer = CompletionWriter(model_name)
+        if body.stream:
+            return await _streamed(ticket, events, writer, request, wants_usage=body.wants_usage)
+        return await _whole(ticket, events, writer, request)
+
+    return app
+
+
+class _Events:
+    """Events from the engine's thread, for the loop that made this object."""
+
+    def __init__(self, keep_alive_seconds: float) -> None:
+        self._keep_alive_seconds = keep_alive_seconds
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[Event] = asyncio.Queue()
+
+    def put(self, event: Event) -> None:
+        self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
+
+    async def next(self) -> Event | None:
+        """The next event, or None when there is none for a while; raises what the engine failed with."""
+        try:
+            event = await asyncio.wait_for(self._queue.get(), self._keep_alive_seconds)
+        except TimeoutError:
+            return None
+        if isinstance(event, Failed):
+            raise event.error
+        return event
+
+
+async def _whole(ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request) -> Response:
+    async def collect() -> dict[str, Any]:
+        text = ""
+        while not isinstance(event := await events.next(), Finished):
+            text += event.text if isinstance(event, TextDelta) else ""
+        return writer.completion(text, event.reason, event.usage)
+
+    try:
+        return JSONResponse(await _unless_gone(request, collect()))
+    finally:
+        ticket.cancel()
+
+
+async def _streamed(
+    ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request, *, wants_usage: bool
+) -> Response:
+    # The status line waits a little for the first event, so that what the engine refuses has an error status.
+    try:
+        first = await _unless_gone(request, events.next())
+    except BaseException:
+        ticket.cancel()
+        raise
+    return _TicketedStream(ticket, _stream(first, events, writer, wants_usage=wants_usage))
+
+
+async def _stream(
+    first: Event | None, events: _Events, writer: CompletionWriter, *, wants_usage: bool
+) -> AsyncIterator[bytes]:
+    yield writer.delta("", first=True)
+    event = first
+    try:
+        while not isinstance(event, Finished):
+            # Prefill and the queue may take minutes; a client's read timeout is there to notice a dead server.
+            yield writer.delta(event.text, first=False) if isinstance(event, TextDelta) else _KEEP_ALIVE
+            event = await events.next()
+    except LanguageModelError as error:
+        yield server_sent_event(error_status(error)[1])
+        return
+    yield writer.end(event.reason)
+    if wants_usage:
+        yield writer.usage(event.usage)
+    yield STREAM_END
+
+
+class _TicketedStream(StreamingResponse):
+    """A stream that gives its ticket back however it ends: at its end, or because the client hung up."""
+
+    def __init__(self, ticket: Ticket, content: AsyncIterator[bytes]) -> None:
+        super().__init__(content, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        self._ticket = ticket
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._ticket.cancel()
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of `work`; raises _ClientGoneError when the client hangs up first."""
+    working = asyncio.ensure_future(work)
+    hanging_up = asyncio.ensure_future(_hang_up(request))
+    try:
+        await asyncio.wait({working, hanging_up}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise _ClientGoneError
+    finally:
+        for task in (working, hanging_up):
+            task.cancel()
+        await asyncio.gather(working, hanging_up, return_exceptions=True)
+
+
+async def _hang_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _no_answer(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=_CLIENT_GONE)
+
+
+async def _refuse(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, LanguageModelError)
+    status, body = error_status(error)
+    retry_after = getattr(error, "retry_after_seconds", None)
+    headers = {} if retry_after is None else {"Retry-After": str(round(retry_after))}
+    return JSONResponse(body, status_code=status, headers=headers)
+
+
+async def _refuse_body(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    param = ".".join(str(part) for part in first["loc"] if part != "body")
+    body = error_object(f"{param}: {first['msg']}", code="invalid_request", kind="invalid_request_error", param=param)
+    return JSONResponse(body, status_code=400)
+
 
 log = logging.getLogger("rlm.llm.local.server")
 

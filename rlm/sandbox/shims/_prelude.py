@@ -1,37 +1,10 @@
 """What lowered code calls; loaded before a session's first cell."""
 
-# ruff: noqa: F401, F821
-from collections import namedtuple as _ll_namedtuple
-from decimal import Clamped as _ll_exception_Clamped
-from decimal import FloatOperation as _ll_exception_FloatOperation
-from decimal import Inexact as _ll_exception_Inexact
-from decimal import Rounded as _ll_exception_Rounded
-from decimal import Subnormal as _ll_exception_Subnormal
-from decimal import Underflow as _ll_exception_Underflow
-from tomllib import TOMLDecodeError as _ll_exception_TOMLDecodeError
+# ruff: noqa: F821
 
 
 class _ll_Module:
     pass
-
-
-class _ll_EnumMember:
-    def __init__(self, owner, name, value):
-        self.owner = owner
-        self.name = name
-        self.value = value
-
-    def __repr__(self):
-        return f"<{self.owner}.{self.name}: {self.value!r}>"
-
-    def __str__(self):
-        return f"{self.owner}.{self.name}"
-
-    def __eq__(self, other):
-        return isinstance(other, _ll_EnumMember) and (self.owner, self.name) == (other.owner, other.name)
-
-    def __hash__(self):
-        return hash((self.owner, self.name))
 
 
 def _ll_show(value):
@@ -50,11 +23,6 @@ def _ll_bound(thing, name):
         method = _ll_methods[name]
         return lambda *arguments, **named: method(thing, *arguments, **named)
     return getattr(thing, name)
-
-
-def _ll_unbound(function):
-    """A static method taken from its class: the place of its unused first argument is filled."""
-    return lambda *arguments, **named: function(None, *arguments, **named)
 
 
 def _ll_exit(*_):

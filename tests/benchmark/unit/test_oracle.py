@@ -12,8 +12,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
-from rlm.sandbox.port import Sandbox
+from rlm.sandbox.port import Sandbox, SandboxForm
 from rlm.usage import Usage
 from tests.benchmark.tasks.generate import Spec, generate
 from tests.benchmark.tasks.scoring import score

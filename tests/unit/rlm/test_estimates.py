@@ -6,8 +6,7 @@ import pytest
 
 from rlm.errors import RunTooLargeError
 from rlm.estimates import UNASKED_DOLLARS, Estimate, judging, require_confirmation
-from rlm.llm.budgets import Limits
-from rlm.llm.prices import Price
+from rlm.llm.budgets import Limits, Price
 from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import CascadeLimits
 from rlm.operators.operators import Operators, finish

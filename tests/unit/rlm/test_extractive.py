@@ -9,7 +9,7 @@ KEEPER = passage("The night was cold and long. The keeper of the lighthouse was 
 
 
 def extracted(question: str, *passages: object) -> Draft:
-    events = list(ExtractiveStrategy().stream(question, lambda query, top_k, also=(): list(passages)))  # type: ignore[arg-type]
+    events = list(ExtractiveStrategy().stream(question, lambda query, top_k: list(passages)))  # type: ignore[arg-type]
     last = events[-1]
     assert isinstance(last, Drafted)
     assert "".join(each.text for each in events if isinstance(each, Delta)) == last.draft.text

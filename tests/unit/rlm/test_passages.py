@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from rlm.passages import WIDENED_CHARS, PassageNumbers, fits, in_reading_order, whole, within
+from rlm.passages import WIDENED_CHARS, PassageNumbers, fits, in_reading_order, in_turn, whole, within
 from tests.fakes.passages import passage
 from tests.support.contexts import corpus_of
 
@@ -50,6 +50,11 @@ def test_what_was_read_before_gets_no_second_number() -> None:
     numbers = PassageNumbers([])
     first = passage("x" * 100, start=0)
     numbers.add([first])
-    overlapping, new = passage("x" * 100, start=20), passage("x" * 100, start=90)
-    assert numbers.add([overlapping, new]) == [new]
-    assert numbers.passages == [first, new]
+    overlapping, new, again = (passage("x" * 100, start=start) for start in (20, 90, 95))
+    assert list(numbers.new_among([overlapping, new, again])) == [new]
+
+
+def test_no_query_takes_the_room_of_another() -> None:
+    one, two = [passage(text, document="one") for text in "abc"], [passage("x", document="two")]
+    assert [each.text for each in in_turn([one, two])] == ["a", "x", "b", "c"]
+    assert list(in_turn([])) == []

@@ -8,11 +8,11 @@ import pytest
 
 from retrieval.requests import Rewrite
 from rlm.errors import LanguageModelError, LanguageModelRefusedError, LanguageModelTimeoutError
-from rlm.llm.cache import MemoryReplyCache
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
+from tests.fakes.memory_reply_cache import MemoryReplyCache
 from tests.fakes.scripted_chat import ScriptedChat
 
 REPLIES = {

@@ -22,17 +22,17 @@ from rlm.build import Answers, Parts
 from rlm.checking.checker import CheckMode
 from rlm.events import Completed
 from rlm.llm.budgets import Limits
-from rlm.llm.cache import MemoryReplyCache
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.requests import AnswerRequest, AnswerScope, StrategyName, Wanted
 from rlm.runs.port import Once
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
+from rlm.sandbox.port import SandboxForm
 from rlm.tables.sql import SqlEngine
 from tests.fakes.callable_chat import CallableChat
 from tests.fakes.loaded_model import LoadedModel
 from tests.fakes.memory_blobs import MemoryBlobs
+from tests.fakes.memory_reply_cache import MemoryReplyCache
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.memory_index import MemoryIndex
 

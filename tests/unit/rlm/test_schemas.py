@@ -8,8 +8,7 @@ import pytest
 from rlm.checking.judging import verdict_schema
 from rlm.conversation import condensed_schema
 from rlm.llm.structured_output import response_format
-from rlm.operators.labels import Label, LabelSet
-from rlm.operators.tasks import Classify, Extract, Filter, TakeNotes
+from rlm.operators.tasks import Classify, Extract, Filter, Label, LabelSet, TakeNotes
 from rlm.requests import StrategyName
 from rlm.rewriting import _FORMS, _call
 from rlm.routing import route_schema

@@ -9,7 +9,7 @@ import pytest
 
 from api.cli.doctor import Finding, _language_model, about_profile
 from api.settings import Settings
-from rlm.llm.prices import FREE, Price
+from rlm.llm.budgets import FREE, Price
 from rlm.llm.profiles import LOCAL_QWEN, Profiles
 from tests.support.misbehaving_openai import MisbehavingOpenAI, misbehaving_openai, picky, says
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.corpus.contents import contents, outline, samples
+from rlm.corpus.corpus import contents, outline, samples
 from tests.support.books import book
 from tests.support.corpora import corpus_of
 
@@ -22,12 +22,6 @@ def test_an_outline_names_each_section_with_its_span() -> None:
     assert [section.heading_path for section in sections] == [("Book 1", f"Chapter {n}") for n in (1, 2, 3)]
     assert all(f"Chapter {n}" in corpus.text(section.handle) for n, section in enumerate(sections, start=1))
     assert sum(section.tokens for section in sections) == pytest.approx(corpus.size.tokens, rel=0.01)
-
-
-def test_a_shallow_outline_joins_deeper_sections() -> None:
-    corpus = corpus_of(book(1, chapters=3, sentences=30))
-    (section,) = outline(corpus, corpus.documents[0].handle, depth=1)
-    assert section.heading_path == ("Book 1",)
 
 
 @given(st.integers(0, 9), st.integers(1, 6), st.integers(1, 40))

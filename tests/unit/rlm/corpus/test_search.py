@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from rlm.corpus import search as module
-from rlm.corpus.search import handle_of, passages_in, scope_of
+from rlm.corpus import corpus as module
+from rlm.corpus.corpus import handle_of, passages_in, scope_of
 from rlm.requests import AnswerScope
 from tests.fakes.passages import passage
 from tests.support.corpora import corpus_of

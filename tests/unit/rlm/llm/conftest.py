@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from rlm.llm.cache import MemoryReplyCache
 from rlm.llm.scheduler import SubCallScheduler
+from tests.fakes.memory_reply_cache import MemoryReplyCache
 from tests.support.scheduling import Time
 
 

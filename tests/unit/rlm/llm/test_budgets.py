@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm.errors import BudgetExhaustedError, UnpricedModelError
-from rlm.llm.budgets import Amount, Budget, Limits, Reservation
-from rlm.llm.prices import Price
+from rlm.llm.budgets import Amount, Budget, Limits, Price, Reservation
 
 PRICE = Price(Decimal("0.5"), Decimal(2))
 

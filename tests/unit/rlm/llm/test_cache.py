@@ -1,7 +1,6 @@
 from dataclasses import replace
 
-from ingest.catalog.replies import StoredReply
-from rlm.llm.cache import NoReplyCache, reply_key
+from rlm.llm.cache import reply_key
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile
 
@@ -31,10 +30,3 @@ def test_who_asks_and_how_much_at_once_is_no_part_of_it() -> None:
 
 def test_half_a_surrogate_pair_has_a_key() -> None:
     assert len(reply_key("ann", PROFILE, replace(CALL, prompt="\ud800"))) == 64
-
-
-def test_no_cache_keeps_nothing() -> None:
-    cache = NoReplyCache()
-    cache.put("ann", [StoredReply("k", "t", 1, 1, 1)])
-    assert cache.get("ann", ["k"]) == {}
-    assert cache.forget("ann") == 0

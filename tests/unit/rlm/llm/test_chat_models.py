@@ -1,6 +1,7 @@
 import asyncio
 import inspect
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -19,6 +20,7 @@ from rlm.errors import (
 )
 from rlm.llm.chat_models import remote_chat_model, translated
 from rlm.llm.profiles import ModelProfile
+from tests.support.chats import AskedChat
 from tests.support.scripted_openai import Fault, ScriptedOpenAI, scripted_openai
 
 REQUEST = httpx2.Request("POST", "http://llm/v1/chat/completions")
@@ -29,6 +31,15 @@ PROFILE = ModelProfile("any", 8192, 512)
 def server() -> Iterator[ScriptedOpenAI]:
     with scripted_openai() as made:
         yield made
+
+
+@contextmanager
+def asked(url: str, profile: ModelProfile = PROFILE) -> Iterator[AskedChat]:
+    made = AskedChat(remote_chat_model(url, profile))
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 def vendor_errors() -> list[type[Exception]]:
@@ -103,49 +114,33 @@ def test_a_refusal_after_a_stream_began_is_still_a_refusal() -> None:
 )
 def test_a_servers_faults_are_typed(server: ScriptedOpenAI, fault: Fault, kind: type[LanguageModelError]) -> None:
     server.fault = fault
-    model = remote_chat_model(server.url, PROFILE, timeout=httpx2.Timeout(2.0), max_retries=0)
-    with pytest.raises(kind) as caught:
-        list(model.stream("Count."))
+    with asked(server.url, replace(PROFILE, call_seconds=2.0)) as model, pytest.raises(kind) as caught:
+        model.stream("Count.")
     if fault in ("busy", "down"):
         assert caught.value.retry_after_seconds == 7  # type: ignore[attr-defined]
 
 
 def test_a_body_that_is_not_json_is_typed(server: ScriptedOpenAI) -> None:
     server.fault = "not_json"
-    with pytest.raises((LanguageModelOutputError, LanguageModelUnavailableError)):
-        remote_chat_model(server.url, PROFILE, max_retries=0).invoke("Count.")
+    expected = (LanguageModelOutputError, LanguageModelUnavailableError)
+    with asked(server.url) as model, pytest.raises(expected):
+        model.invoke("Count.")
 
 
 def test_nobody_at_the_address_is_unavailable() -> None:
-    with pytest.raises(LanguageModelUnavailableError) as raised:
-        remote_chat_model("http://127.0.0.1:9/v1", PROFILE, max_retries=0).invoke("Count.")
+    with asked("http://127.0.0.1:9/v1") as model, pytest.raises(LanguageModelUnavailableError) as raised:
+        model.invoke("Count.")
     assert not raised.value.reached
 
 
-def test_a_busy_server_is_asked_once_more(server: ScriptedOpenAI) -> None:
+def test_repetition_is_left_to_the_caller(server: ScriptedOpenAI) -> None:
     server.fault = "down"
-    with pytest.raises(LanguageModelUnavailableError):
-        remote_chat_model(server.url, PROFILE, max_retries=1).invoke("Count.")
-    assert len(server.requests) == 2
-
-
-def test_the_asynchronous_side_leaves_repetition_to_its_caller(server: ScriptedOpenAI) -> None:
-    server.fault = "down"
-    model = remote_chat_model(server.url, PROFILE, max_retries=3)
-
-    async def ask() -> None:
-        try:
-            async for _ in model.astream("Count."):
-                pass
-        finally:
-            await model.aclose()
-
-    with pytest.raises(LanguageModelUnavailableError):
-        asyncio.run(ask())
+    with asked(server.url) as model, pytest.raises(LanguageModelUnavailableError):
+        model.stream("Count.")
     assert len(server.requests) == 1
 
 
-def test_what_the_asynchronous_side_sends_may_take_as_long_as_a_call() -> None:
+def test_an_answer_may_take_as_long_as_a_call() -> None:
     sent: list[dict[str, float]] = []
 
     async def refuse(request: httpx2.Request) -> httpx2.Response:
@@ -232,8 +227,8 @@ def test_a_server_that_cannot_answer_now_may_be_asked_again(status: int, reached
 
 def test_a_stream_that_ends_without_an_end_was_read_by_the_model(server: ScriptedOpenAI) -> None:
     server.fault = "cut"
-    with pytest.raises(LanguageModelUnavailableError) as ended:
-        list(remote_chat_model(server.url, PROFILE, max_retries=0).stream("Count."))
+    with asked(server.url) as model, pytest.raises(LanguageModelUnavailableError) as ended:
+        model.stream("Count.")
     found = translated(openai.APIError("The engine died.", request=REQUEST, body={"message": "The engine died."}))
     assert isinstance(found, LanguageModelUnavailableError)
     assert ended.value.reached

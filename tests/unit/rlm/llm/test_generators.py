@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rlm.llm.generators import closed_generators, note_generators
+from rlm.llm.completion import closed_generators, note_generators
 
 
 class Source:

@@ -12,7 +12,6 @@ from rlm.errors import (
     RunCancelledError,
 )
 from rlm.llm.budgets import Budget, Limits
-from rlm.llm.cache import NoReplyCache
 from rlm.llm.port import SubReply
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.usage import Usage
@@ -43,7 +42,7 @@ def test_failures_are_not_kept(scheduler: SubCallScheduler) -> None:
     assert texts(run(scheduler, model, [call("q")])) == ["fine"]
 
 
-class BrokenCache(NoReplyCache):
+class BrokenCache:
     """A cache whose database is away, or worse."""
 
     def __init__(self, error: Exception) -> None:

@@ -11,7 +11,7 @@ import pytest
 from rlm.errors import RunCancelledError
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.chat_models import OpenAIChatModel, local_chat_model
-from rlm.llm.local.generation import Event, Finished, TextDelta, Usage
+from rlm.llm.local.protocol import Event, Finished, TextDelta, Usage
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import LOCAL_QWEN
 from rlm.llm.scheduler import SubCallScheduler
@@ -42,7 +42,6 @@ def serve(
             scheduler.close()
     finally:
         scheduler.close()
-        chat.close()
 
 
 def test_replies_of_the_local_server_are_counted_by_itself(listener: socket.socket) -> None:

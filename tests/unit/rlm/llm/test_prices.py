@@ -2,7 +2,7 @@ from decimal import Decimal
 
 import pytest
 
-from rlm.llm.prices import Price
+from rlm.llm.budgets import Price
 
 
 def test_a_call_costs_what_its_tokens_cost() -> None:

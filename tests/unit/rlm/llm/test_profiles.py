@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rlm.llm.prices import Price
+from rlm.llm.budgets import Price
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, ProfileFileError, Profiles, read_profiles
 
 

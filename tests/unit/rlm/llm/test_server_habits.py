@@ -34,7 +34,6 @@ def ask(server: MisbehavingOpenAI, *calls: SubCall, profile: ModelProfile = PROF
         return [bound.run([call])[0] for call in calls]
     finally:
         scheduler.close()
-        chat.close()
 
 
 def unknown(name: str, error: dict[str, Any]) -> Any:  # noqa: ANN401 - a behaviour's argument

@@ -15,7 +15,6 @@ from rlm.errors import (
     RunCancelledError,
 )
 from rlm.llm.budgets import Budget, Limits
-from rlm.llm.cache import NoReplyCache
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
@@ -44,7 +43,7 @@ class Time:
 def scheduler() -> Iterator[SubCallScheduler]:
     """Without a cache, so that a reply comes from the model or from a call under way."""
     time = Time()
-    made = SubCallScheduler(NoReplyCache(), clock=lambda: time.now, sleep=time.sleep)
+    made = SubCallScheduler(None, clock=lambda: time.now, sleep=time.sleep)
     yield made
     made.close()
 

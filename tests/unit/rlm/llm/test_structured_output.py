@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.errors import LanguageModelError, LanguageModelOutputError, LanguageModelRefusedError
+from rlm.llm.completion import ThoughtFilter
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.structured_output import asked_again, require_usable, shaped
-from rlm.llm.thoughts import ThoughtFilter
 
 LABELS = {
     "type": "object",

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.llm.thoughts import ThoughtFilter
+from rlm.llm.completion import ThoughtFilter
 
 
 def read(thoughts: ThoughtFilter, *pieces: str, cut_off: bool = False) -> str:

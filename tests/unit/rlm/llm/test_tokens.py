@@ -1,4 +1,4 @@
-from rlm.llm.tokens import estimated_tokens
+from rlm.llm.profiles import estimated_tokens
 
 
 def test_digits_and_other_scripts_are_estimated_at_a_token_each() -> None:

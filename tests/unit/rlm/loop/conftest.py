@@ -5,9 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
-from rlm.sandbox.limits import SandboxLimits
-from rlm.sandbox.port import Sandbox
+from rlm.sandbox.port import Sandbox, SandboxForm, SandboxLimits
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 import pytest
 
-from rlm.loop.arguments import parse_handle, parse_handles, parse_within, plain
+from rlm.loop.evidence import parse_handle, parse_handles, parse_within, plain
 from rlm.sandbox.port import ToolError
 from tests.support.corpora import corpus_of
 

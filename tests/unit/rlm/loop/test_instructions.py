@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from ingest.tables import ColumnType
 from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
-from rlm.loop.literals import CellCode
+from rlm.loop.environment import TimeLimit
 from rlm.loop.prompts import rules
 from rlm.loop.read_log import ReadLog
-from rlm.loop.submit import Submissions
-from rlm.loop.time_limit import TimeLimit
+from rlm.loop.submit import CellCode, Submissions
 from rlm.loop.tools import Toolbox
 from rlm.sandbox.port import Sandbox, Tool
 from rlm.strategy import Search
@@ -54,7 +53,7 @@ def test_every_limit_is_filled_in() -> None:
 
 
 def finding_the_letter(corpus: Corpus) -> Search:
-    def search(query: str, top_k: int, also: Sequence[str] = ()) -> Sequence[Passage]:
+    def search(query: str, top_k: int) -> Sequence[Passage]:
         whole = corpus.documents[0].handle
         return [corpus.passage(whole[start : start + 60]) for start in (0, 30, 60)]
 

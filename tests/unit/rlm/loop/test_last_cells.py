@@ -11,8 +11,7 @@ from rlm.errors import BudgetExhaustedError
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
-from rlm.sandbox.port import Sandbox
+from rlm.sandbox.port import Sandbox, SandboxForm
 from tests.fakes.scripted_root import ScriptedRoot, in_code
 from tests.support.recursive_runs import SIGNED, SUBMIT, drafted, environment
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlm.loop.literals import CellCode
+from rlm.loop.submit import CellCode
 
 
 def states(*cells: str) -> bool:

@@ -15,9 +15,8 @@ from rlm.errors import (
     SandboxUnavailableError,
     UnpricedModelError,
 )
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Price
 from rlm.llm.port import SubFailure
-from rlm.llm.prices import Price
 from rlm.loop.strategy import RecursiveStrategy
 from rlm.loop.trajectory import Turn
 from rlm.sandbox.port import Sandbox

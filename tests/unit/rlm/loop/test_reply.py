@@ -1,6 +1,6 @@
 import pytest
 
-from rlm.loop.reply import NO_CODE, UNCLOSED, read_root_reply
+from rlm.loop.prompts import NO_CODE, UNCLOSED, read_root_reply
 
 
 @pytest.mark.parametrize(

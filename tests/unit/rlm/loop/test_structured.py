@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.loop.structured import as_markdown, as_result
+from rlm.loop.submit import as_markdown, as_result
 from rlm.sandbox.port import ToolError
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

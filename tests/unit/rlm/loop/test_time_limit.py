@@ -9,9 +9,7 @@ from rlm.answers import AnswerStatus, Draft
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.sandbox.build import build_sandbox
-from rlm.sandbox.forms import SandboxForm
-from rlm.sandbox.limits import SandboxLimits
-from rlm.sandbox.port import Sandbox
+from rlm.sandbox.port import Sandbox, SandboxForm, SandboxLimits
 from tests.fakes.scripted_root import ScriptedRoot, in_code
 from tests.support.recursive_runs import SIGNED as SAID
 from tests.support.recursive_runs import drafted, environment
@@ -104,7 +102,7 @@ def test_long_after_the_time_nothing_can_be_handed_in(sandbox: Sandbox) -> None:
 )
 def test_what_takes_long_is_stopped_by_the_clock(sandbox: Sandbox, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if "while" in code:
-        monkeypatch.setattr("rlm.loop.time_limit._HANDING_IN_SECONDS", 0.2)
+        monkeypatch.setattr("rlm.loop.environment._HANDING_IN_SECONDS", 0.2)
     clock = StartedClock()
 
     def start(prompt: str) -> str:

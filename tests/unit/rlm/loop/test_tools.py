@@ -9,12 +9,10 @@ from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.llm.port import SubCalls, SubFailure
-from rlm.loop.asking_tools import Descend
-from rlm.loop.literals import CellCode
+from rlm.loop.environment import TimeLimit
 from rlm.loop.read_log import ReadLog
-from rlm.loop.submit import Submissions
-from rlm.loop.time_limit import TimeLimit
-from rlm.loop.tools import Toolbox
+from rlm.loop.submit import CellCode, Submissions
+from rlm.loop.tools import Descend, Toolbox
 from rlm.sandbox.port import Sandbox, ToolError
 from rlm.strategy import Search
 from tests.fakes.rule_subcalls import RuleSubCalls
@@ -132,7 +130,7 @@ def finding(*found: tuple[int, int, int]) -> Callable[[Corpus], Search]:
     """A search that finds spans, each given with the number of its document."""
 
     def made(corpus: Corpus) -> Search:
-        def search(query: str, top_k: int, also: Sequence[str] = ()) -> Sequence[Passage]:
+        def search(query: str, top_k: int) -> Sequence[Passage]:
             known = {each.handle.document_id: each.handle for each in corpus.documents}
             spans = [(known[f"doc-{number}"], a, b) for number, a, b in found if f"doc-{number}" in known]
             return [corpus.passage(whole[a:b]) for whole, a, b in spans][:top_k]

@@ -1,6 +1,6 @@
 """Tools as the code of a run calls them, in the real sandbox."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -121,7 +121,7 @@ def test_tools_called_wrongly_say_what_they_want(sandbox: Sandbox, call: str, sa
     ],
 )
 def test_what_a_program_cannot_mend_ends_the_run_as_what_it_is(sandbox: Sandbox, error: Exception) -> None:
-    def search(query: str, top_k: int, also: Sequence[str] = ()) -> list[Passage]:
+    def search(query: str, top_k: int) -> list[Passage]:
         raise error
 
     root = ScriptedRoot(in_code("try:\n    search('treaty')\nexcept Exception:\n    pass"), in_code(SUBMIT))
@@ -132,7 +132,7 @@ def test_what_a_program_cannot_mend_ends_the_run_as_what_it_is(sandbox: Sandbox,
 
 
 def test_a_query_that_cannot_be_searched_for_is_told_to_the_program(sandbox: Sandbox) -> None:
-    def search(query: str, top_k: int, also: Sequence[str] = ()) -> list[Passage]:
+    def search(query: str, top_k: int) -> list[Passage]:
         raise QueryError("The query is empty.")
 
     turns: list[Turn] = []

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.errors import RunCancelledError
-from rlm.operators.classifier import cross_fitted, error_of_total, sure_threshold, train, wilson
+from rlm.operators.cascade import cross_fitted, error_of_total, sure_threshold, train, wilson
 
 
 def clusters(count: int, noise: float) -> tuple[np.ndarray, np.ndarray]:

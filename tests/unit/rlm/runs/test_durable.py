@@ -20,8 +20,8 @@ from rlm.events import Reading
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 from rlm.loop.trajectory import Turn
+from rlm.runs.accounts import RunClock
 from rlm.runs.bodies import limits_body, limits_of
-from rlm.runs.clock import RunClock
 from rlm.runs.durable import DurableRun
 from rlm.usage import Usage
 from tests.fakes.memory_log import MemoryLog
@@ -408,7 +408,7 @@ def test_threads_in_another_order_get_what_was_logged() -> None:
 def searched(log: MemoryLog, found: Sequence[Passage]) -> Sequence[Passage]:
     run = DurableRun(RUN, log)
     try:
-        return run.search(lambda query, top_k, also=(): found)("Why?", 10)
+        return run.search(lambda query, top_k: found)("Why?", 10)
     finally:
         run.close()
 

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from rlm.errors import SandboxUnavailableError
-from rlm.sandbox.bubblewrap import BubblewrapWorker
-from rlm.sandbox.build import build_sandbox, interpreter_path
-from rlm.sandbox.forms import SandboxForm
-from rlm.sandbox.limits import SandboxLimits
+from rlm.sandbox.build import BubblewrapWorker, build_sandbox, interpreter_path
 from rlm.sandbox.monty_sandbox import MontySandbox
+from rlm.sandbox.port import SandboxForm, SandboxLimits
 
 
 def test_without_bubblewrap_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.sandbox.output import CappedOutput
+from rlm.sandbox.reports import CappedOutput
 
 
 @given(st.lists(st.text(max_size=50)), st.integers(4, 60))

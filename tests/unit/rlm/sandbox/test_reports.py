@@ -6,7 +6,7 @@ from rlm.sandbox.reports import report
 
 
 def told(text: str, limit: int = 3_000) -> str:
-    return report(text, limit=limit, names=(), exceptions={})
+    return report(text, limit=limit, names=())
 
 
 @pytest.mark.parametrize(

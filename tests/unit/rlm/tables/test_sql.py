@@ -10,7 +10,7 @@ import pytest
 
 from ingest.tables import ColumnType
 from rlm.errors import RunCancelledError, SqlError, SqlLimitError, SqlRefusedError
-from rlm.tables.sql import SqlEngine, SqlLimits, SqlResult, SqlTable
+from rlm.tables.sql import SqlEngine, SqlLimits, SqlResult, SqlTable, rows_of
 from tests.support.record_tables import parsed_from
 
 ORDERS = (
@@ -28,7 +28,7 @@ SMALL = SqlLimits(seconds=10.0, memory_bytes=200_000_000)
 def orders(tmp_path: Path) -> SqlTable:
     (table,) = parsed_from(ORDERS, "text/csv")
     (tmp_path / "orders.parquet").write_bytes(table.parquet)
-    return SqlTable("orders", tmp_path / "orders.parquet")
+    return SqlTable("orders", rows_of(tmp_path / "orders.parquet"))
 
 
 def _query(orders: SqlTable, sql: str, *, max_rows: int = 10, limits: SqlLimits | None = None) -> SqlResult:
@@ -62,14 +62,14 @@ def test_added_columns_stand_beside_the_tables_own(orders: SqlTable) -> None:
         "tone": (ColumnType.TEXT, ['"odd",\nreally', "plain", "plain", None]),
         "score": (ColumnType.NUMBER, [0.5, 1, None, 2]),
     }
-    table = SqlTable("orders", orders.file, added)
+    table = SqlTable("orders", orders.rows, added)
     assert _query(table, "SELECT sum(sum), sum(score) FROM orders WHERE late").rows == ((Decimal("15.10"), 2.5),)
     assert _query(table, "SELECT tone FROM orders WHERE id = 1").rows == (('"odd",\nreally',),)
     assert _query(table, "SELECT count(*) FROM orders WHERE tone IS NULL").rows == ((1,),)
 
 
 def test_several_tables_are_joined(orders: SqlTable) -> None:
-    other = SqlTable('the "other"', orders.file)
+    other = SqlTable('the "other"', orders.rows)
     sql = 'WITH b AS (SELECT * FROM "the ""other""") SELECT count(*) FROM Orders a JOIN b ON a.customer = b.customer'
     assert SqlEngine().query([orders, other], sql, max_rows=1).rows == ((6,),)
 

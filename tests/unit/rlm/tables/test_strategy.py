@@ -20,9 +20,8 @@ from rlm.errors import (
     SqlRefusedError,
 )
 from rlm.events import Delta, Planned, Working
-from rlm.llm.budgets import Limits
+from rlm.llm.budgets import Limits, Price
 from rlm.llm.port import SubCall, SubFailure
-from rlm.llm.prices import Price
 from rlm.llm.profiles import ModelProfile
 from rlm.requests import Wanted
 from tests.support.ingested_tables import ingested

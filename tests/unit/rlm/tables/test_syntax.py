@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from rlm.tables.syntax import SqlNotOneSelectError, behind, require_select
+from rlm.tables.sql_child import SqlNotOneSelectError, behind, require_select
 
 
 @pytest.fixture(scope="module")

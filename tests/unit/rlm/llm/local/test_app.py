@@ -13,7 +13,7 @@ from rlm.errors import (
     LanguageModelRefusedError,
     LanguageModelUnavailableError,
 )
-from rlm.llm.local.generation import Failed, Finished, TextDelta, Usage
+from rlm.llm.local.protocol import Failed, Finished, TextDelta, Usage
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.engine_server import engine_server
 

@@ -7,7 +7,7 @@ import pytest
 
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError
 from rlm.llm.local.engine import OpenVINOEngine
-from rlm.llm.local.generation import (
+from rlm.llm.local.protocol import (
     ANY_JSON_OBJECT,
     ChatMessage,
     EngineLimits,

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.errors import LanguageModelUnavailableError
-from rlm.llm.local.generation import (
+from rlm.llm.local.engine import InFlight
+from rlm.llm.local.protocol import (
     ANY_JSON_OBJECT,
     Event,
     Failed,
@@ -16,7 +17,6 @@ from rlm.llm.local.generation import (
     TextDelta,
     Usage,
 )
-from rlm.llm.local.in_flight import InFlight
 
 
 def in_flight(*, json_schema: str | None = None) -> tuple[InFlight, list[Event]]:

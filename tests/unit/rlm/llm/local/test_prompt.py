@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from rlm.errors import ContextTooLongError
-from rlm.llm.local.generation import ChatMessage
 from rlm.llm.local.prompt import PromptEncoder, TokenIds
+from rlm.llm.local.protocol import ChatMessage
 
 START, END = "<|im_start|>", "<|im_end|>"
 

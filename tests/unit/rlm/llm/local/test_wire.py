@@ -12,8 +12,14 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.llm.local.generation import ChatMessage, GenerationRequest, Usage
-from rlm.llm.local.wire import ChatCompletionRequest, CompletionWriter, error_status
+from rlm.llm.local.protocol import (
+    ChatCompletionRequest,
+    ChatMessage,
+    CompletionWriter,
+    GenerationRequest,
+    Usage,
+    error_status,
+)
 
 
 def generation_request(**body: Any) -> GenerationRequest:  # noqa: ANN401 - JSON

@@ -3,10 +3,16 @@
 import ast
 from importlib import resources
 
-from rlm.sandbox.lowering.expressions import METHODS
-
 PRELUDE = "_prelude"
 _SHIMS = "rlm.sandbox.shims"
+# Methods of built-in types that are often passed as functions; the interpreter can call them but not name them.
+_METHOD_NAMES = """
+strip lstrip rstrip lower upper title capitalize casefold swapcase split rsplit splitlines startswith endswith replace
+find rfind index count join isdigit isalpha isalnum isspace isupper islower isnumeric zfill encode decode get append
+extend add remove discard pop items keys values update setdefault insert union intersection removeprefix removesuffix
+partition search match fullmatch findall finditer sub group format most_common
+"""
+METHODS = frozenset(_METHOD_NAMES.split())
 
 
 def shim_names() -> frozenset[str]:

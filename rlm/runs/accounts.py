@@ -1,11 +1,37 @@
-"""What a durable run has spent: by earlier attempts, by logged calls of this one, and on requests given up."""
+"""How long a run has been worked at, over all its attempts."""
 
 import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ingest.runs import Spent
-from rlm.llm.budgets import Budget
-from rlm.llm.prices import Price
+from rlm.llm.budgets import Budget, Price
 from rlm.usage import Usage
+
+
+class RunClock:
+    """Seconds, those of earlier attempts included.
+
+    An attempt first meets again what earlier ones did. Meanwhile the clock stands where they left it, for as long as
+    they took: that work's time is counted already.
+    """
+
+    def __init__(self, before: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._before = before
+        self._clock = clock
+        self._zero = clock()
+        self._goes_on = False
+
+    def __call__(self) -> float:
+        since = self._clock() - self._zero
+        return since if self._goes_on else max(self._before, since)
+
+    def go_on(self) -> None:
+        """From here on something is new."""
+        if not self._goes_on:
+            self._zero = self._clock() - self()
+            self._goes_on = True
 
 
 class Spending:
@@ -63,3 +89,29 @@ def _without(usage: Usage, part: Usage) -> Usage:
         max(0, usage.prompt_tokens - part.prompt_tokens),
         max(0, usage.completion_tokens - part.completion_tokens),
     )
+
+
+# Each time is an attempt of its own, some seconds after the one before.
+_OFTEN = 3
+
+
+class Losses:
+    """Those of one attempt and of the attempts before it, by the key of each call."""
+
+    def __init__(self, logged: Callable[[Sequence[str]], Mapping[str, Any]], attempt: int) -> None:
+        """`logged` looks keys up in the run's log, and `attempt` is a number that no other attempt has."""
+        self._logged = logged
+        self._attempt = attempt
+        self._often: set[str] = set()
+
+    def next_key(self, key: str) -> str:
+        """Under which it is logged that the call came to nothing in this attempt, too."""
+        keys = [f"{key}:lost:{number}" for number in range(1, _OFTEN + 1)]
+        before = len(self._logged(keys))
+        if before + 1 >= _OFTEN:
+            self._often.add(key)
+        return keys[before] if before < _OFTEN else f"{key}:{self._attempt}"
+
+    def often(self, key: str) -> bool:
+        """Whether the call came to nothing in this attempt, and not for the first few times."""
+        return key in self._often

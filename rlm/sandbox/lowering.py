@@ -1,0 +1,231 @@
+"""Python as models write it, rewritten into what the interpreter runs.
+
+What no pass rewrites reaches the interpreter as it is, which says what it does not run; `hint_for` says what to write
+instead. Code that needs no pass keeps its lines.
+"""
+
+import ast
+import threading
+import warnings
+from dataclasses import dataclass, field
+
+from rlm.sandbox.imports import METHODS, ImportPass
+
+MAX_CODE_CHARS = 100_000
+_MAX_BRACKET_DEPTH = 100
+_TOO_DEEP = "the code is nested too deep; of many operands make a list, and join or sum it"
+_COLLECTED = "_ll_yielded"
+_CONSUMERS = frozenset(
+    ("sum", "any", "all", "list", "tuple", "set", "frozenset", "sorted", "max", "min", "dict", "Counter", "enumerate")
+)
+# Tools cannot be called from within the interpreter's own `map` and `filter`; its `round(2.675, 2)` is 2.68.
+_REPLACED = {"exit": "_ll_exit", "quit": "_ll_exit", "map": "_ll_map", "filter": "_ll_filter", "round": "_ll_round"}
+_parsing = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """`code` is what the interpreter is given; `shims` are the modules that must be loaded before it."""
+
+    code: str
+    shims: frozenset[str] = field(default_factory=frozenset)
+
+
+def lower(code: str) -> Lowered:
+    """Raises `SyntaxError` as Python does, and `ValueError` for what is too long or too deep to look at."""
+    code = _showing_last_expression(code)
+    tree = parsed(code)
+    imports = ImportPass()
+    try:
+        before = ast.dump(tree)
+        for rewrite in (_GeneratorPass(), imports, _ExpressionPass()):
+            tree = rewrite.visit(tree)
+        if ast.dump(tree) == before:
+            return Lowered(code)
+        return Lowered(ast.unparse(ast.fix_missing_locations(tree)), frozenset(imports.shims))
+    except RecursionError as error:  # the passes go deeper into Python's stack than the parser did
+        raise ValueError(_TOO_DEEP) from error
+
+
+def parsed(code: str) -> ast.Module:
+    """Raises `SyntaxError`, or `ValueError` for what no compiler should be given."""
+    if len(code) > MAX_CODE_CHARS:
+        raise ValueError(f"the code has {len(code):,} characters, and the limit is {MAX_CODE_CHARS:,}")
+    if _bracket_depth(code) > _MAX_BRACKET_DEPTH:
+        raise ValueError(_TOO_DEEP)
+    try:
+        # Python warns of escapes such as "\d" while it parses; the filters are the process's, hence the lock.
+        with _parsing, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(code)
+    except (RecursionError, MemoryError) as error:
+        raise ValueError(_TOO_DEEP) from error
+
+
+def _showing_last_expression(code: str) -> str:
+    """Makes the cell print the value of its last expression, as a notebook does; lines keep their numbers."""
+    body = parsed(code).body
+    last = body[-1] if body else None
+    if not isinstance(last, ast.Expr) or _is_print(last.value):
+        return code
+    lines = code.encode().splitlines(keepends=True)
+    value = last.value
+    end = (value.end_lineno or value.lineno) - 1
+    close = value.end_col_offset or 0
+    lines[end] = lines[end][:close] + b"))" + lines[end][close:]
+    begin = value.lineno - 1
+    lines[begin] = lines[begin][: value.col_offset] + b"_ll_show((" + lines[begin][value.col_offset :]
+    return b"".join(lines).decode()
+
+
+def _is_print(expression: ast.expr) -> bool:
+    return isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name) and expression.func.id == "print"
+
+
+def _bracket_depth(code: str) -> int:
+    depth = deepest = 0
+    for char in code:
+        if char in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in ")]}":
+            depth = max(0, depth - 1)
+    return deepest
+
+
+class _GeneratorPass(ast.NodeTransformer):
+    """`yield x` appends to a list and the function returns an iterator over it, the same to whoever consumes all.
+
+    Left as they are, and so refused, are generators that need not end, are sent values, or are a context manager.
+    """
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        is_context = any("contextmanager" in ast.dump(decorator) for decorator in node.decorator_list)
+        if _yields(node) and not is_context and not any(map(_is_endless, _own(node))):
+            begin = ast.Assign([ast.Name(_COLLECTED, ast.Store())], ast.List([], ast.Load()))
+            node.body = [begin, *(_Collecting().visit(each) for each in node.body), _returned()]
+        self.generic_visit(node)
+        return node
+
+
+class _Collecting(ast.NodeTransformer):
+    """Rewrites the yields and returns of one function; functions inside it have their own."""
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        match node.value:
+            case ast.Yield(value=value):
+                return _collect("append", value or ast.Constant(None))
+            case ast.YieldFrom(value=value):
+                return _collect("extend", value)
+        return node
+
+    def visit_Return(self, node: ast.Return) -> ast.AST:
+        return _returned()
+
+
+def _collect(method: str, value: ast.expr) -> ast.Expr:
+    return ast.Expr(ast.Call(ast.Attribute(ast.Name(_COLLECTED, ast.Load()), method, ast.Load()), [value], []))
+
+
+def _returned() -> ast.Return:
+    return ast.Return(_called("iter", ast.Name(_COLLECTED, ast.Load())))
+
+
+def _is_endless(node: ast.AST) -> bool:
+    """True for a `while True` that yields and that nothing leaves."""
+    return (
+        isinstance(node, ast.While)
+        and isinstance(node.test, ast.Constant)
+        and bool(node.test.value)
+        and _yields(node)
+        and not any(isinstance(each, ast.Return | ast.Raise | ast.Break) for each in _own(node))
+    )
+
+
+def _yields(node: ast.AST) -> bool:
+    return any(isinstance(each, ast.Yield | ast.YieldFrom) for each in _own(node))
+
+
+def _own(node: ast.AST) -> list[ast.AST]:
+    """Everything inside a node but what belongs to a function or class inside it."""
+    found: list[ast.AST] = []
+    waiting = list(ast.iter_child_nodes(node))
+    while waiting:
+        found.append(waiting.pop())
+        if not isinstance(found[-1], ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            waiting.extend(ast.iter_child_nodes(found[-1]))
+    return found
+
+
+class _ExpressionPass(ast.NodeTransformer):
+    """What the interpreter lacks, in terms of what it has and of the prelude."""
+
+    def visit_Delete(self, node: ast.Delete) -> list[ast.stmt]:
+        """A deleted name holds None afterwards, so that what it held is given back."""
+        self.generic_visit(node)
+        return [_deleted(target) for target in node.targets]
+
+    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
+        """The interpreter makes a list of it; `next` wants an iterator."""
+        self.generic_visit(node)
+        return _called("iter", node)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.ctx, ast.Load) and node.attr in METHODS:
+            return _called("_ll_bound", node.value, ast.Constant(node.attr))
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if _is_consumer(node.func) and len(node.args) == 1 and isinstance(node.args[0], ast.GeneratorExp):
+            self.generic_visit(node.args[0])
+            node.keywords = [self.visit(keyword) for keyword in node.keywords]
+            return node
+        match node.func:
+            case ast.Attribute(value=ast.Name(id="str"), attr="maketrans"):
+                node.func = ast.Name("_ll_maketrans", ast.Load())
+            case ast.Attribute(value=value, attr="translate") if len(node.args) == 1:
+                node = _called("_ll_translate", value, node.args[0])
+                node.args[0] = self.visit(value)
+                node.args[1] = self.visit(node.args[1])
+                return node
+            case ast.Attribute(value=value) as attribute:
+                attribute.value = self.visit(value)
+            case ast.Name(id=name) if name in _REPLACED:
+                node.func = ast.Name(_REPLACED[name], ast.Load())
+            case func:
+                node.func = self.visit(func)
+        node.args = [self.visit(argument) for argument in node.args]
+        node.keywords = [self.visit(keyword) for keyword in node.keywords]
+        return node
+
+
+def _is_consumer(function: ast.expr) -> bool:
+    match function:
+        case ast.Name(id=name):
+            return name in _CONSUMERS
+        case ast.Attribute(attr="join"):
+            return True
+    return False
+
+
+def _called(name: str, *arguments: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), list(arguments), [])
+
+
+def _deleted(target: ast.expr) -> ast.stmt:
+    match target:
+        case ast.Name(id=name):
+            return ast.Assign([ast.Name(name, ast.Store())], ast.Constant(None))
+        case ast.Subscript(value=value, slice=ast.Slice() as part):
+            emptied = ast.Subscript(value, part, ast.Store())
+            return ast.Assign([emptied], ast.List([], ast.Load()))
+        case ast.Subscript(value=value, slice=key):
+            return ast.Expr(ast.Call(ast.Attribute(value, "pop", ast.Load()), [key], []))
+    return ast.Delete([target])
