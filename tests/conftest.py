@@ -25,6 +25,11 @@ def pytest_configure() -> None:
     settings.load_profile("suite")
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A long text does not stand whole in its test's name."""
+    return ascii(val[:40]) if isinstance(val, str | bytes) and len(val) > 200 else None
+
+
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Faults are slow. Over several processes, a module's tests stay together, and all that need the language model."""

@@ -100,7 +100,7 @@ def _records(text: str, delimiter: str, quoted: bool) -> Iterator[tuple[int, int
             begin, taken = taken, text.find("\n", taken) + 1 or len(text)
             yield text[begin:taken]
 
-    csv.field_size_limit(max(len(text), 1))
+    csv.field_size_limit(max(len(text), csv.field_size_limit()))  # the process's own: nobody's is made smaller
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     start = 0
     for cells in csv.reader(lines(), delimiter=delimiter, quoting=quoting, skipinitialspace=True):

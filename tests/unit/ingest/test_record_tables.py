@@ -60,6 +60,12 @@ def test_a_delimited_rows_span_reads_back_to_the_row(rows: list[tuple[str, str, 
         assert [cell.strip() for cell in again + [""] * (3 - len(again))] == row
 
 
+def test_reading_a_short_text_leaves_others_of_the_process_their_long_cells() -> None:
+    before = csv.field_size_limit()
+    assert _cells(_only("name,age\nAnn,7\nBob,9\n", "text/csv")) == [["Ann", "7"], ["Bob", "9"]]
+    assert csv.field_size_limit() == before
+
+
 @given(
     st.lists(st.dictionaries(st.sampled_from("abc"), _json_values, min_size=1, max_size=3), min_size=2, max_size=5),
     st.sampled_from([None, 2]),
