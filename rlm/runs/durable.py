@@ -27,7 +27,7 @@ from rlm.events import Event
 from rlm.llm.budgets import Budget, Limits, Price
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore, raised
 from rlm.loop.trajectory import Turn
-from rlm.runs.accounts import Losses, RunClock, Spending
+from rlm.runs.attempt import LogWriter, Losses, RunClock, Spending
 from rlm.runs.bodies import (
     call_entry,
     call_hash,
@@ -41,7 +41,6 @@ from rlm.runs.bodies import (
     turn_entry,
 )
 from rlm.runs.port import Log
-from rlm.runs.writer import LogWriter
 from rlm.strategy import Search
 from rlm.usage import Usage
 
