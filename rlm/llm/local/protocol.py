@@ -111,17 +111,9 @@ class Engine(Protocol):
 STREAM_END = b"data: [DONE]\n\n"
 
 
-class Message(BaseModel):
-    """A message as clients send it."""
-
-    role: Role
-    content: str
-
-
 class NamedSchema(BaseModel):
-    """A JSON schema under the name the client gave it."""
+    """A JSON schema; the name that the client gave it is ignored."""
 
-    name: str = ""
     schema_: dict[str, Any] = Field(alias="schema")
 
 
@@ -132,21 +124,15 @@ class JSONSchemaFormat(BaseModel):
     json_schema: NamedSchema
 
 
-class StreamOptions(BaseModel):
-    """Whether a stream ends with a chunk that reports usage."""
-
-    include_usage: bool = False
-
-
 class ChatCompletionRequest(BaseModel):
     """The body of `POST /v1/chat/completions`."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
     stream: bool = False
-    stream_options: StreamOptions | None = None
+    stream_options: dict[str, Any] | None = None  # a stream always ends with its usage
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=0)] = 0
@@ -155,15 +141,10 @@ class ChatCompletionRequest(BaseModel):
     def to_engine_request(self) -> GenerationRequest:
         """The request in the engine's terms; what is left out has the protocol's defaults."""
         return GenerationRequest(
-            messages=tuple(ChatMessage(message.role, message.content) for message in self.messages),
+            messages=tuple(self.messages),
             max_tokens=self.max_completion_tokens or self.max_tokens,
             json_schema=json.dumps(self.response_format.json_schema.schema_) if self.response_format else None,
         )
-
-    @property
-    def wants_usage(self) -> bool:
-        """Whether a stream has to end with its usage."""
-        return self.stream_options is not None and self.stream_options.include_usage
 
 
 class CompletionWriter:

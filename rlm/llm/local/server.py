@@ -42,6 +42,11 @@ from rlm.llm.local.protocol import (
 )
 from rlm.llm.profiles import LOCAL_QWEN
 
+log = logging.getLogger("rlm.llm.local.server")
+
+_GRACE_SECONDS = 2
+_PARENT_POLL_SECONDS = 1.0
+_HARD_EXIT_SECONDS = 5.0
 _CLIENT_GONE = 499
 """What nginx logs for a client that hung up; nobody receives it."""
 
@@ -69,7 +74,7 @@ def create_app(engine: Engine, model_name: str) -> FastAPI:
         ticket = engine.submit(body.to_engine_request(), events.put)
         writer = CompletionWriter(model_name)
         if body.stream:
-            return await _streamed(ticket, events, writer, request, wants_usage=body.wants_usage)
+            return await _streamed(ticket, events, writer, request)
         return await _whole(ticket, events, writer, request)
 
     return app
@@ -106,21 +111,17 @@ async def _whole(ticket: Ticket, events: _Events, writer: CompletionWriter, requ
         ticket.cancel()
 
 
-async def _streamed(
-    ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request, *, wants_usage: bool
-) -> Response:
+async def _streamed(ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request) -> Response:
     # The status line waits for the first event, so that what the engine refuses has an error status.
     try:
         first = await _unless_gone(request, events.next())
     except BaseException:
         ticket.cancel()
         raise
-    return _TicketedStream(ticket, _stream(first, events, writer, wants_usage=wants_usage))
+    return _TicketedStream(ticket, _stream(first, events, writer))
 
 
-async def _stream(
-    first: TextDelta | Finished, events: _Events, writer: CompletionWriter, *, wants_usage: bool
-) -> AsyncIterator[bytes]:
+async def _stream(first: TextDelta | Finished, events: _Events, writer: CompletionWriter) -> AsyncIterator[bytes]:
     yield writer.delta("", first=True)
     event = first
     try:
@@ -131,8 +132,7 @@ async def _stream(
         yield server_sent_event(error_status(error)[1])
         return
     yield writer.end(event.reason)
-    if wants_usage:
-        yield writer.usage(event.usage)
+    yield writer.usage(event.usage)
     yield STREAM_END
 
 
@@ -180,13 +180,6 @@ async def _refuse(_request: Request, error: Exception) -> JSONResponse:
     retry_after = getattr(error, "retry_after_seconds", None)
     headers = {} if retry_after is None else {"Retry-After": str(round(retry_after))}
     return JSONResponse(body, status_code=status, headers=headers)
-
-
-log = logging.getLogger("rlm.llm.local.server")
-
-_GRACE_SECONDS = 2
-_PARENT_POLL_SECONDS = 1.0
-_HARD_EXIT_SECONDS = 5.0
 
 
 def main(arguments: Sequence[str]) -> int:
