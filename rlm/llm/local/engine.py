@@ -273,7 +273,8 @@ class OpenVINOEngine:
         if status == _RUNNING:
             return True
         if status == _IGNORED:
-            generation.fail(_cache_full())
+            full = "The language model's cache is full."
+            generation.fail(LanguageModelUnavailableError(full, retry_after_seconds=_FULL_RETRY_SECONDS))
         else:
             generation.finish(reason)
         return False
@@ -295,10 +296,6 @@ class OpenVINOEngine:
         if request.json_schema is not None:
             config.structured_output_config = openvino_genai.StructuredOutputConfig(json_schema=request.json_schema)
         return config
-
-
-def _cache_full() -> LanguageModelUnavailableError:
-    return LanguageModelUnavailableError("The language model's cache is full.", retry_after_seconds=_FULL_RETRY_SECONDS)
 
 
 def _tensor(ids: TokenIds) -> openvino.Tensor:
