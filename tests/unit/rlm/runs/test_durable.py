@@ -20,7 +20,7 @@ from rlm.events import Reading
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 from rlm.loop.trajectory import Turn
-from rlm.runs.accounts import RunClock
+from rlm.runs.attempt import RunClock
 from rlm.runs.bodies import limits_body, limits_of
 from rlm.runs.durable import DurableRun
 from rlm.usage import Usage
