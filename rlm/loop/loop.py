@@ -266,10 +266,9 @@ class _History:
 
     def __init__(self, environment: Environment, question: str) -> None:
         profile, corpus = environment.profile, environment.corpus
-        shown = samples(corpus)
-        self.shown = [each.handle for each in shown]
+        self.shown = samples(corpus)
         self.instructions = instructions(profile)
-        self._opening = opening(question, environment, shown)
+        self._opening = opening(question, environment, self.shown)
         self.fixed_tokens = estimated_tokens(self.instructions + self._opening)
         self._room = max(0, profile.max_prompt_tokens - self.fixed_tokens)
         self._cells: list[str] = []

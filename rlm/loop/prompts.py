@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-from rlm.corpus.corpus import Sample
+from rlm.corpus.handles import Handle
 from rlm.llm.budgets import Limits
 from rlm.llm.profiles import ModelProfile
 from rlm.loop.environment import Environment
@@ -31,6 +31,7 @@ BUDGET_WORDS = {
     "dollars": "dollars",
     "seconds": "seconds",
 }
+_SPENDABLE = {"calls": "calls of models (a cell is one, and so is each call of a sub-model)"}
 
 
 @cache
@@ -56,7 +57,7 @@ def instructions(profile: ModelProfile) -> str:
     return f"{rules()}\n\n{advice}" if advice else rules()
 
 
-def opening(question: str, environment: Environment, samples: Sequence[Sample]) -> str:
+def opening(question: str, environment: Environment, samples: Sequence[Handle]) -> str:
     """What is known of the corpus, what the run may spend, and the question.
 
     It is of about the same size however large the corpus is, and of two questions about one corpus it begins alike.
@@ -73,8 +74,8 @@ def opening(question: str, environment: Environment, samples: Sequence[Sample]) 
     if size.documents > _TITLES:
         lines.append(f"- and {size.documents - _TITLES:,} more; outline() lists them all.")
     lines.append("Samples of their text, each between a BEGIN and an END mark:")
-    for sample in samples:
-        lines += [f"BEGIN sample {mark}", plain(sample.text, mark), f"END sample {mark}"]
+    for text in map(corpus.text, samples):
+        lines += [f"BEGIN sample {mark}", plain(text, mark), f"END sample {mark}"]
     limits = environment.budget.root.limits if environment.budget is not None else Limits()
     lines += [
         f"Limits of the whole run: {', '.join([f'{environment.max_cells} cells', *_spendable(limits)])}.",
@@ -109,16 +110,10 @@ def going_on(warnings: Sequence[str], number: int, cells: int) -> str:
 
 def _spendable(limits: Limits) -> Iterator[str]:
     """The limits in words, with the calls of sub-models in them."""
-    if limits.calls is not None:
-        yield f"{limits.calls:,} calls of models (a cell is one, and so is each call of a sub-model)"
-    if limits.prompt_tokens is not None:
-        yield f"{limits.prompt_tokens:,} tokens to read"
-    if limits.completion_tokens is not None:
-        yield f"{limits.completion_tokens:,} tokens to write"
-    if limits.dollars is not None:
-        yield f"{limits.dollars} {'dollar' if limits.dollars == 1 else 'dollars'}"
-    if limits.seconds is not None:
-        yield f"{limits.seconds:,.0f} seconds"
+    for name, words in BUDGET_WORDS.items():
+        most = getattr(limits, name)
+        if most is not None:
+            yield f"{round(most) if name == 'seconds' else most:,} {_SPENDABLE.get(name, words)}"
 
 
 def _mark(environment: Environment) -> str:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ingest.errors import LeadlineError
 from retrieval.errors import QueryError
-from rlm.corpus.corpus import Corpus, contents, handle_of, outline, passages_in
+from rlm.corpus.corpus import Corpus, handle_of, outline, passages_in
 from rlm.corpus.grep import count_matches, grep
 from rlm.corpus.handles import Handle
 from rlm.corpus.records import Record, SplitBy, default_splitting, split
@@ -37,6 +37,7 @@ from rlm.sandbox.port import Tool, ToolError
 MAX_RECORDS = 300_000
 MAX_READ_CHARS = 2_000_000
 MAX_SEARCHED = 50
+_LISTED_AT_ONCE = 50
 
 
 class ReadingTools:
@@ -121,13 +122,13 @@ class ReadingTools:
     def outline(self, within: object = None, offset: int = 0) -> list[dict[str, Any]]:
         offset = require_number(offset, "offset")
         if within is None:
-            page = contents(self._corpus, offset=offset)
-            if page.next_offset is not None:
+            last, count = offset + _LISTED_AT_ONCE, len(self._corpus.documents)
+            if last < count:
                 self._note(
-                    f"outline() gave documents {offset:,} to {page.next_offset - 1:,} of "
-                    f"{len(self._corpus.documents):,}: outline(offset={page.next_offset}) goes on."
+                    f"outline() gave documents {offset:,} to {last - 1:,} of {count:,}: outline(offset={last}) goes on."
                 )
-            return [{**plain(each.handle), "title": each.title, "tokens": each.tokens} for each in page.documents]
+            listed = self._corpus.documents[offset:last]
+            return [{**plain(each.handle), "title": each.title, "tokens": each.tokens} for each in listed]
         sections = outline(self._corpus, parse_handle(within, self._corpus))[offset:]
         return [
             {**plain(each.handle), "heading": _joined(each.heading_path), "tokens": each.tokens} for each in sections

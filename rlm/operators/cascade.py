@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from rlm.cancelling import not_cancelled, unless_cancelled
 from rlm.operators.judged import Doubt
 from rlm.operators.packing import Asked, Progress
-from rlm.operators.tasks import LabelSet
 
 Matrix = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -193,7 +192,7 @@ class Cascaded:
 
 def cascade(
     read: Read,
-    labels: LabelSet,
+    labels: Sequence[str],
     copies: Counter[int],
     embed: Embed | None,
     limits: CascadeLimits,
@@ -230,30 +229,30 @@ class _Fitted:
     threshold: Threshold
 
 
-def _fit(asked: Asked, labels: LabelSet, embed: Embed, target: float, cancelled: Callable[[], bool]) -> _Fitted:
+def _fit(asked: Asked, labels: Sequence[str], embed: Embed, target: float, cancelled: Callable[[], bool]) -> _Fitted:
     sample, wanted = list(asked.results), [str(label) for label in asked.results.values()]
     if len(set(wanted)) < 2:
-        nothing = np.zeros((0, len(labels.names)), np.float32)
+        nothing = np.zeros((0, len(labels)), np.float32)
         return _Fitted(sample, wanted, nothing, nothing, Threshold(2.0, 1.0, 0.0))
-    vectors, numbers = embed(sample), numbers_of(labels.names, wanted)
-    probabilities = cross_fitted(vectors, numbers, len(labels.names), cancelled=cancelled)
+    vectors, numbers = embed(sample), numbers_of(labels, wanted)
+    probabilities = cross_fitted(vectors, numbers, len(labels), cancelled=cancelled)
     return _Fitted(sample, wanted, vectors, probabilities, sure_threshold(probabilities, numbers, target=target))
 
 
 def _infer(
-    fitted: _Fitted, numbers: Sequence[int], labels: LabelSet, embed: Embed, cancelled: Callable[[], bool]
+    fitted: _Fitted, numbers: Sequence[int], labels: Sequence[str], embed: Embed, cancelled: Callable[[], bool]
 ) -> Generator[Progress, None, dict[int, str]]:
     """The labels of those records that the classifier is sure of."""
     inferred: dict[int, str] = {}
     if fitted.threshold.confidence > 1:
         return inferred
-    model = train(fitted.vectors, numbers_of(labels.names, fitted.wanted), len(labels.names), cancelled=cancelled)
+    model = train(fitted.vectors, numbers_of(labels, fitted.wanted), len(labels), cancelled=cancelled)
     for at in unless_cancelled(range(0, len(numbers), _BLOCK), cancelled):
         block = numbers[at : at + _BLOCK]
         found = model.probabilities(embed(block))
         sure = found.max(axis=1) >= fitted.threshold.confidence
         inferred |= {
-            number: labels.names[label]
+            number: labels[label]
             for number, label, is_sure in zip(block, found.argmax(axis=1), sure, strict=True)
             if is_sure
         }
@@ -261,16 +260,16 @@ def _infer(
     return inferred
 
 
-def _doubt(fitted: _Fitted, labels: LabelSet, copies: Counter[int], inferred: int) -> Doubt:
+def _doubt(fitted: _Fitted, labels: Sequence[str], copies: Counter[int], inferred: int) -> Doubt:
     if not inferred:
         return Doubt()
     sure = fitted.probabilities.max(axis=1) >= fitted.threshold.confidence
     said = fitted.probabilities[sure].argmax(axis=1)
-    wanted = numbers_of(labels.names, fitted.wanted)[sure]
+    wanted = numbers_of(labels, fitted.wanted)[sure]
     weights = np.array([copies[number] for number in fitted.sample], np.float64)[sure]
     shift: dict[str, float] = {}
     half_width: dict[str, float] = {}
-    for at, name in enumerate(labels.names):
+    for at, name in enumerate(labels):
         off = weights * ((wanted == at).astype(np.float64) - (said == at))
         shift[name] = inferred * float(off.mean())
         # One more disagreement than was seen: no sample proves that there is none.

@@ -20,7 +20,7 @@ from rlm.llm.port import SubCalls
 from rlm.operators.cascade import Cascaded, CascadeLimits, Matrix, cascade
 from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, covered, first_failure
 from rlm.operators.packing import Asked, Asker, PackLimits, Progress, Texts
-from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, LabelSet, Task, label_set
+from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, Task, label_set
 
 
 class DistinctTexts:
@@ -95,7 +95,7 @@ class Operators:
     def classify(
         self,
         records: Sequence[Handle],
-        labels: Mapping[str, str] | Sequence[str] | LabelSet,
+        labels: Mapping[str, str] | Sequence[str],
         *,
         instruction: str = "",
         texts: Texts | None = None,
@@ -177,7 +177,7 @@ class Operators:
         )
 
     def _sort(
-        self, records: Sequence[Handle], labels: LabelSet, task: Task, texts: Texts | None
+        self, records: Sequence[Handle], labels: Mapping[str, str], task: Task, texts: Texts | None
     ) -> Working[Classification]:
         distinct = self._distinct(records, texts)
 
@@ -189,7 +189,7 @@ class Operators:
 
         found = yield from cascade(
             read,
-            labels,
+            list(labels),
             distinct.copies,
             embed if self._embedder is not None else None,
             self._cascade_limits,
