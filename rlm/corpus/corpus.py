@@ -22,6 +22,8 @@ from rlm.requests import AnswerScope
 CHARS_PER_TOKEN = 4.07
 # Neighbouring spans are cut from windows of this many code points; each window is one read.
 _WINDOW = 1 << 19
+# So many documents are named to the index at most; of a larger part, what is found elsewhere is left out afterwards.
+_MOST_NAMED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +247,6 @@ def samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Ha
         whole = documents[-1].handle
         found.append(whole[max(characters, len(whole) - characters) :])
     return found
-
-
-# So many documents are named to the index at most; of a larger part, what is found elsewhere is left out afterwards.
-_MOST_NAMED = 1_000
 
 
 def scope_of(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:

@@ -17,6 +17,23 @@ PlainHandle = dict[str, Any]
 Note = Callable[[str], None]
 
 _WHAT = "a handle is a dict with document, start and end, as search, grep, outline and records return"
+MAX_EVIDENCE = 200
+MAX_QUOTE_CHARS = 3_000
+MAX_PASSAGE_CHARS = 12_000
+# A handle of so few characters is a quotation of its whole text, such as a line or a row.
+_QUOTED_WHOLE_CHARS = 400
+# What is shown of a document on either side of a citation.
+_AROUND_CHARS = 400
+_SPANS_LOOKED_AT = 200
+_DOCUMENT_CHARS = 2_000_000
+# For one quotation of which nobody says where it stands, of all that a run has opened.
+_SEARCHED_CHARS = 20_000_000
+# For all quotations of one hand-in that do not stand there letter by letter.
+_FOLDED_CHARS = 6_000_000
+HOW = (
+    "evidence is a list; each entry is a handle (a hit, a record), a handle with a quote "
+    '({"document": …, "start": …, "end": …, "quote": "words copied from it"}), or a quote alone'
+)
 
 
 def plain(handle: Handle) -> PlainHandle:
@@ -86,26 +103,6 @@ def require_number(value: object, name: str) -> int:
 
 def _is_position(value: object) -> bool:
     return type(value) is int and value >= 0
-
-
-MAX_EVIDENCE = 200
-MAX_QUOTE_CHARS = 3_000
-MAX_PASSAGE_CHARS = 12_000
-# A handle of so few characters is a quotation of its whole text, such as a line or a row.
-_QUOTED_WHOLE_CHARS = 400
-# What is shown of a document on either side of a citation.
-_AROUND_CHARS = 400
-_SPANS_LOOKED_AT = 200
-_DOCUMENT_CHARS = 2_000_000
-# For one quotation of which nobody says where it stands, of all that a run has opened.
-_SEARCHED_CHARS = 20_000_000
-# For all quotations of one hand-in that do not stand there letter by letter.
-_FOLDED_CHARS = 6_000_000
-
-HOW = (
-    "evidence is a list; each entry is a handle (a hit, a record), a handle with a quote "
-    '({"document": …, "start": …, "end": …, "quote": "words copied from it"}), or a quote alone'
-)
 
 
 @dataclass(frozen=True)

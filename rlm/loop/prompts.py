@@ -32,6 +32,19 @@ BUDGET_WORDS = {
     "seconds": "seconds",
 }
 _SPENDABLE = {"calls": "calls of models (a cell is one, and so is each call of a sub-model)"}
+_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
+_FENCE = re.compile(
+    r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
+)
+_PYTHON = frozenset({"", "python", "py", "python3", "repl", "ipython", "tool_code"})
+_MAX_REPLY_CHARS = 200_000
+NO_CODE = (
+    "There is no code in your reply. Reply with one Python cell between ```python and ```. "
+    "To give the answer, call submit(answer, evidence) in a cell."
+)
+FIRST_OF_SEVERAL = "Your reply had {count} code blocks; only the first was run. Send one, and look at its output first."
+UNCLOSED = "The code block was not closed; it was run as far as it went."
+FAILED = "Your reply could not be used: {} Reply with one short Python cell between ```python and ```."
 
 
 @cache
@@ -120,23 +133,6 @@ def _mark(environment: Environment) -> str:
     """A mark that no document can know, and that is the same when the run is resumed."""
     known = "\n".join(each.handle.version_id for each in environment.corpus.documents)
     return hashlib.sha256(f"{environment.corpus.tenant_id}\n{known}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(
-    r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
-)
-_PYTHON = frozenset({"", "python", "py", "python3", "repl", "ipython", "tool_code"})
-_MAX_REPLY_CHARS = 200_000
-
-NO_CODE = (
-    "There is no code in your reply. Reply with one Python cell between ```python and ```. "
-    "To give the answer, call submit(answer, evidence) in a cell."
-)
-FIRST_OF_SEVERAL = "Your reply had {count} code blocks; only the first was run. Send one, and look at its output first."
-UNCLOSED = "The code block was not closed; it was run as far as it went."
-
-FAILED = "Your reply could not be used: {} Reply with one short Python cell between ```python and ```."
 
 
 @dataclass(frozen=True)

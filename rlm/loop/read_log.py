@@ -85,11 +85,7 @@ class ReadLog:
 
     def adopt(self, part: "ReadLog") -> None:
         """Take in what a part of the run did."""
-        for mine, its in (
-            (self._read, part._read),
-            (self._searched, part._searched),
-            (self._inferred, part._inferred),
-        ):
+        for mine, its in ((self._read, part._read), (self._searched, part._searched), (self._inferred, part._inferred)):
             for spans in its.values():
                 _add(mine, spans)
         self._given += part._given

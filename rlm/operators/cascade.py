@@ -28,6 +28,11 @@ Numbers = NDArray[np.int64]
 _PENALTY = 3e-3
 _STEPS = 300
 _FOLDS = 5
+_BLOCK = 4096
+# A model's labels of the records with these numbers.
+Read = Callable[[Sequence[int]], Generator[Progress, None, Asked]]
+# A row for each of these records.
+Embed = Callable[[Sequence[int]], Matrix]
 
 
 @dataclass(frozen=True)
@@ -149,14 +154,6 @@ def numbers_of(names: Sequence[str], labels: Sequence[str]) -> Numbers:
     """Labels as numbers, in the order of `names`."""
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[label] for label in labels], np.int64)
-
-
-_BLOCK = 4096
-
-# A model's labels of the records with these numbers.
-Read = Callable[[Sequence[int]], Generator[Progress, None, Asked]]
-# A row for each of these records.
-Embed = Callable[[Sequence[int]], Matrix]
 
 
 @dataclass(frozen=True)

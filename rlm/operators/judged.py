@@ -1,7 +1,7 @@
 """What operators give back: a judgement for each record, who made it, and how much was covered."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -70,10 +70,6 @@ class Classification(Judged):
             f"A classifier gave {inferred:,} of the {len(self.records):,} labels that this rests on; in its "
             f"sample, {1 - self.doubt.agreement:.1%} of such labels were not the model's."
         )
-
-    def labelled(self, label: str) -> Iterator[Handle]:
-        """The records with a label, in reading order."""
-        return (record for record, given in zip(self.records, self.labels, strict=True) if given == label)
 
     def interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:
         """The range of a count of the records at some places, counted because of their labels; None for an exact one.

@@ -22,6 +22,11 @@ from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudge
 from rlm.operators.packing import Asked, Asker, PackLimits, Progress, Texts
 from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, Task, label_set
 
+# A cancelled run waits for no more than this many texts to be embedded: about a second on two cores.
+_EMBEDDED_AT_ONCE = 128
+Result = TypeVar("Result")
+Working = Generator[Progress, None, Result]
+
 
 class DistinctTexts:
     """The different texts of some records, numbered from 0 in order of appearance. Texts are read when needed.
@@ -51,13 +56,6 @@ class DistinctTexts:
 
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
         return self._texts([self._first[number] for number in numbers])
-
-
-# A cancelled run waits for no more than this many texts to be embedded: about a second on two cores.
-_EMBEDDED_AT_ONCE = 128
-
-Result = TypeVar("Result")
-Working = Generator[Progress, None, Result]
 
 
 def finish(working: Working[Result], told: Callable[[Progress], None] = lambda _: None) -> Result:

@@ -85,12 +85,7 @@ class SqlEngine:
         self._command = command
 
     def query(
-        self,
-        tables: Sequence[SqlTable],
-        sql: str,
-        *,
-        max_rows: int,
-        cancelled: Callable[[], bool] = not_cancelled,
+        self, tables: Sequence[SqlTable], sql: str, *, max_rows: int, cancelled: Callable[[], bool] = not_cancelled
     ) -> SqlResult:
         """Raises `SqlError` for what the engine cannot run, `SqlRefusedError` for anything but one SELECT over these
         tables, `SqlLimitError` past a limit, and `RunCancelledError`."""

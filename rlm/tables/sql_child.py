@@ -38,6 +38,11 @@ _REFUSED_NODES = {
 _ROW_ALIAS = "__row"
 
 Node = dict[str, Any]
+_ROWS_AT_ONCE = 2_000
+_MESSAGE_CHARS = 2_000
+_GRACE_SECONDS = 5
+# The engine counts its own memory; the interpreter, its libraries and their threads' stacks come on top.
+_INTERPRETER_BYTES = 1 << 30
 
 
 class SqlNotOneSelectError(ValueError):
@@ -175,13 +180,6 @@ def _column(name: str, alias: str = "") -> Node:
         "query_location_length": 0,
         "column_names": [name],
     }
-
-
-_ROWS_AT_ONCE = 2_000
-_MESSAGE_CHARS = 2_000
-_GRACE_SECONDS = 5
-# The engine counts its own memory; the interpreter, its libraries and their threads' stacks come on top.
-_INTERPRETER_BYTES = 1 << 30
 
 
 class _LimitError(Exception):

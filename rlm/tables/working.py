@@ -16,7 +16,6 @@ from rlm.errors import SqlError, SqlLimitError, SqlRefusedError
 from rlm.estimates import Estimate, judging, require_confirmation
 from rlm.events import Event
 from rlm.llm.port import raised
-from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.judged import Classification, Extraction, JudgedBy
 from rlm.operators.operators import Operators, Working
@@ -36,6 +35,8 @@ _TYPES = {
     SemanticType.NUMBER: ColumnType.NUMBER,
     SemanticType.DATE: ColumnType.DATE,
 }
+_MOST_RESULT_ROWS = 1_000
+_MOST_ROWS_BEHIND = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -73,26 +74,6 @@ class JudgedColumn:
         return found and Interval(found.low + others, found.high + others)
 
 
-def no_values(column: SemanticColumn, rows: int) -> tuple[ColumnType, Sequence[object]]:
-    """The type, and no value for any row: enough to learn whether a query can be run."""
-    return _TYPES[column.type], [None] * rows
-
-
-def estimate(
-    column: SemanticColumn,
-    opened: OpenedTable,
-    numbers: Sequence[int],
-    profile: ModelProfile,
-    cascade: CascadeLimits | None,
-) -> Estimate:
-    """What judging these rows will take."""
-    if not numbers:
-        return Estimate()
-    tokens = opened.tokens(numbers)
-    values = column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL)
-    return judging(len(numbers), tokens, profile, pack=PackLimits.of(profile), cascade=cascade, values=values)
-
-
 def judge(
     column: SemanticColumn, opened: OpenedTable, numbers: Sequence[int], operators: Operators
 ) -> Working[JudgedColumn]:
@@ -126,10 +107,6 @@ def _date(value: object) -> date | None:
         return date.fromisoformat(str(value)[:10])
     except ValueError:
         return None
-
-
-_MOST_RESULT_ROWS = 1_000
-_MOST_ROWS_BEHIND = 1_000_000
 
 
 class PlanRun:
@@ -182,7 +159,15 @@ class PlanRun:
         total = Estimate()
         for column in waiting:
             opened = self._open(column.table)
-            total += estimate(column, opened, numbers[column], self._context.profile, self._cascade)
+            profile, rows = self._context.profile, numbers[column]
+            total += judging(
+                len(rows),
+                opened.tokens(rows),
+                profile,
+                pack=PackLimits.of(profile),
+                cascade=self._cascade,
+                values=column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL),
+            )
         require_confirmation(total, self._context.wanted)
         for column in waiting:
             yield from self._judge(column, numbers[column])
@@ -297,7 +282,7 @@ class PlanRun:
         return {
             column.name: self._judged[column].added(rows)
             if judged and column in self._judged
-            else no_values(column, rows)
+            else (_TYPES[column.type], [None] * rows)
             for column in own
         }
 

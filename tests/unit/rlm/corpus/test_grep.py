@@ -90,7 +90,6 @@ def test_what_was_found_before_the_time_was_up_is_kept_with_a_cursor() -> None:
     corpus = corpus_of("bbb needle", "a" * 5_000 + "!")
     page = grep(corpus, r"needle|(a|aa)+$", seconds=0.2)
     assert [hit.matched for hit in page.hits] == ["needle"]
-    assert page.stopped
     assert page.next_cursor is not None
     assert not count_matches(corpus, r"needle|(a|aa)+$", seconds=0.2).complete
 

@@ -26,7 +26,6 @@ def test_every_record_gets_its_label_and_all_are_covered() -> None:
     assert found.coverage.complete
     assert found.coverage.units_read == 57
     assert found.counts == Counter(map(kind, texts))
-    assert [corpus.text(handle) for handle in found.labelled("animal")] == [t for t in texts if kind(t) == "animal"]
     assert found.interval([at for at, text in enumerate(texts) if kind(text) == "animal"]) is None
 
 
