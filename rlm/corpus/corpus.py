@@ -260,7 +260,6 @@ def scope_of(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
 
 
 def handle_of(passage: Passage) -> Handle:
-    """Where a passage stands."""
     return Handle(passage.document_id, passage.version_id, passage.start, passage.end)
 
 

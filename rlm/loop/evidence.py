@@ -66,7 +66,6 @@ def parse_handle(value: object, corpus: Corpus) -> Handle:
 
 
 def parse_handles(values: object, corpus: Corpus) -> list[Handle]:
-    """Read a list of handles. Raises `ToolError`."""
     if not isinstance(values, list | tuple):
         raise ToolError("records is a list of handles, as records() returns")
     return [parse_handle(value, corpus) for value in values]

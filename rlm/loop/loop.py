@@ -80,7 +80,6 @@ class RecursiveRun:
 
     @property
     def usage(self) -> Usage:
-        """What the run and its parts used so far."""
         return self._own.usage + self._calls.usage + self._used_by_parts
 
     @property

@@ -101,7 +101,6 @@ def opening(question: str, environment: Environment, samples: Sequence[Handle]) 
 
 
 def cell(number: int, code: str | None, shown: str) -> str:
-    """A turn as the model sees it later on."""
     written = f"```python\n{code.rstrip()}\n```" if code is not None else "(no code)"
     return f"\n\nCell {number}:\n{written}\nOutput:\n{shown.rstrip() or '(nothing)'}"
 

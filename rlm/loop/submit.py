@@ -284,7 +284,6 @@ def _cell(value: object) -> str:
 
 
 def _scalar(value: object) -> str:
-    """On one line."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else " ".join(str(value).split())

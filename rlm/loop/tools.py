@@ -215,7 +215,7 @@ class AskingTools:
         handles = parse_handles(records, self._corpus)
         instruction = require_text(instruction, "instruction")
         found = finish(self._operators.extract(handles, instruction, properties, texts=_texts(records)))
-        self._judged("extract", found, [JudgedBy.NOBODY if each is None else JudgedBy.MODEL for each in found.values])
+        self._judged("extract", found)
         return [None if each is None else dict(each) for each in found.values]
 
     def map_records(self, records: object, instruction: str) -> list[str | None]:
@@ -260,14 +260,14 @@ class AskingTools:
 
     def _sorted(self, operator: str, working: Working[Classification]) -> Classification:
         found = finish(working)
-        self._judged(operator, found, found.judged_by)
+        self._judged(operator, found)
         if found.rests_on:
             self._note(f"{operator}: {found.rests_on}")
         self._log.remark((operator, len(found.records), *found.records[:1]), found.rests_on)
         return found
 
-    def _judged(self, operator: str, found: Classification | Extraction, judged_by: Sequence[JudgedBy]) -> None:
-        self._log.judge(operator, zip(found.records, judged_by, strict=True), found.refused)
+    def _judged(self, operator: str, found: Classification | Extraction) -> None:
+        self._log.judge(operator, zip(found.records, found.judged_by, strict=True), found.refused)
         self._tell_refused(operator, found.refused, len(found.records))
 
     def _judged_pairs(self, pairs: list[Any], question: str) -> list[bool | None]:
@@ -337,7 +337,6 @@ class Toolbox:
         self._called = 0
 
     def tools(self) -> dict[str, Tool]:
-        """The tools as the sandbox is given them."""
         reading, asking = self._reading, self._asking
         made = (
             *(reading.search, reading.grep, reading.count, reading.read, reading.outline, reading.records),
@@ -351,7 +350,6 @@ class Toolbox:
         }
 
     def begin_cell(self) -> None:
-        """Count the calls of a cell from here."""
         self._called = 0
 
     def notes(self) -> list[str]:

@@ -239,7 +239,6 @@ def _fit(asked: Asked, labels: Sequence[str], embed: Embed, target: float, cance
 def _infer(
     fitted: _Fitted, numbers: Sequence[int], labels: Sequence[str], embed: Embed, cancelled: Callable[[], bool]
 ) -> Generator[Progress, None, dict[int, str]]:
-    """The labels of those records that the classifier is sure of."""
     inferred: dict[int, str] = {}
     if fitted.threshold.confidence > 1:
         return inferred

@@ -57,7 +57,6 @@ class Classification(Judged):
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """Records by label."""
         return Counter(label for label in self.labels if label is not None)
 
     @property
@@ -98,6 +97,7 @@ class Extraction(Judged):
 
     records: Sequence[Handle]
     values: Sequence[Mapping[str, object] | None]
+    judged_by: Sequence[JudgedBy]
     coverage: Coverage
 
 

@@ -51,7 +51,6 @@ class DistinctTexts:
 
     @property
     def copies(self) -> Counter[int]:
-        """How many records have each text."""
         return Counter(self.number_of)
 
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
@@ -130,6 +129,7 @@ class Operators:
         return Extraction(
             records=records,
             values=values,
+            judged_by=judged_by,
             coverage=covered(self._corpus, records, judged_by, refused),
             usage=asked.usage,
             refused=refused,

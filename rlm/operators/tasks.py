@@ -80,7 +80,6 @@ YES_OR_NO = label_set([YES, NO])
 
 
 def _listed(labels: Mapping[str, str]) -> str:
-    """The classes, one a line."""
     return "\n".join(f"- {one_line(f'{name}: {text}' if text else name)}" for name, text in labels.items())
 
 

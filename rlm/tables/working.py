@@ -48,13 +48,6 @@ class JudgedColumn:
     values: Sequence[object]
     found: Classification | Extraction
 
-    @property
-    def judged_by(self) -> Sequence[JudgedBy]:
-        """Who gave each value."""
-        if isinstance(self.found, Classification):
-            return self.found.judged_by
-        return [JudgedBy.NOBODY if each is None else JudgedBy.MODEL for each in self.found.values]
-
     def added(self, rows: int) -> tuple[ColumnType, Sequence[object]]:
         """The type, and a value for every row of the table."""
         values: list[object] = [None] * rows
@@ -77,7 +70,6 @@ class JudgedColumn:
 def judge(
     column: SemanticColumn, opened: OpenedTable, numbers: Sequence[int], operators: Operators
 ) -> Working[JudgedColumn]:
-    """Have these rows judged. Raises `RunCancelledError`."""
     handles = opened.handles(numbers)
 
     def texts(places: Sequence[int]) -> Iterator[str]:
@@ -141,7 +133,6 @@ class PlanRun:
         )
 
     def judged(self, plan: Plan) -> list[JudgedColumn]:
-        """The judged columns of a plan."""
         return [self._judged[column] for column in plan.semantic_columns if column in self._judged]
 
     def try_out(self, plan: Plan) -> None:
@@ -192,7 +183,6 @@ class PlanRun:
         return {table.name: list(range(1, self._open(table.name).rows + 1)) for table in named}
 
     def opened(self, name: str) -> OpenedTable:
-        """A table that was used."""
         return self._opened[name]
 
     def documents(self, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
@@ -225,7 +215,7 @@ class PlanRun:
         failed = 0
         for judged in self.judged(plan):
             name = self._table_name(judged.column)
-            for number, by in zip(judged.numbers, judged.judged_by, strict=True):
+            for number, by in zip(judged.numbers, judged.found.judged_by, strict=True):
                 by_row[name, number].add(by)
             tokens[name] = max(tokens.get(name, 0), judged.found.coverage.tokens_read)
             failed = max(failed, judged.found.coverage.units_failed)
@@ -259,7 +249,7 @@ class PlanRun:
                 found: JudgedColumn = ended.value
                 break
             yield events.Working(f'Judging the rows for "{column.name}"', progress.done, progress.total)
-        if found.found.failure is not None and not any(by is not JudgedBy.NOBODY for by in found.judged_by):
+        if found.found.failure is not None and not any(by is not JudgedBy.NOBODY for by in found.found.judged_by):
             raise raised(found.found.failure)
         self._judged[column] = found
 
