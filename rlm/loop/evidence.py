@@ -13,9 +13,6 @@ from rlm.loop.read_log import ReadLog
 from rlm.sandbox.port import ToolError
 
 PlainHandle = dict[str, Any]
-# Tells the model something about what a tool returned, with the output of its cell.
-Note = Callable[[str], None]
-
 _WHAT = "a handle is a dict with document, start and end, as search, grep, outline and records return"
 MAX_EVIDENCE = 200
 MAX_QUOTE_CHARS = 3_000

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -94,19 +95,8 @@ class RecordRows:
         )
 
     def _passage(self, part: Part, row: Row) -> Passage:
-        span = part.document.handle[row.start : row.end]
-        return Passage(
-            document_id=span.document_id,
-            version_id=span.version_id,
-            title=part.document.title,
-            heading_path=(part.table.name, f"row {row.number}"),
-            start=span.start,
-            end=span.end,
-            page=self._corpus.map(part.document).page_of(span.start),
-            text=self._corpus.text(span),
-            rank=1,
-            score=1.0,
-        )
+        found = self._corpus.passage(part.document.handle[row.start : row.end])
+        return replace(found, heading_path=(part.table.name, f"row {row.number}"))
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
