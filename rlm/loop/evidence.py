@@ -172,15 +172,12 @@ class EvidenceFinder:
     def _among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
         """Where the quote stands letter by letter, or else in another typography, for which less text is looked at."""
         places = list(dict.fromkeys(spans))
-        for find in (self._exactly, self._folded_in):
+        for find in (lambda quote, span: locate_exactly(quote, self._corpus.text(span)), self._folded_in):
             for span in unless_cancelled(places, self._cancelled):
                 at = find(quote, span)
                 if at is not None:
                     return span[at[0] : at[1]]
         return None
-
-    def _exactly(self, quote: str, span: Handle) -> Span | None:
-        return locate_exactly(quote, self._corpus.text(span))
 
     def _folded_in(self, quote: str, span: Handle) -> Span | None:
         """Where it stands in a text that is folded once for all quotations of a hand-in."""

@@ -158,7 +158,6 @@ class RecursiveRun:
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
         self.log.show(shown)
         self._history.add(cell(number, read.code, shown))
-        count, made = self._calls.taken()
         turn = Turn(
             number=number,
             depth=self._environment.depth,
@@ -168,8 +167,7 @@ class RecursiveRun:
             output=ran.output,
             error=ran.error,
             seconds=ran.seconds,
-            subcalls=count,
-            made=made,
+            subcalls=self._calls.taken(),
         )
         return turn, survived
 

@@ -28,6 +28,8 @@ Numbers = NDArray[np.int64]
 _PENALTY = 3e-3
 _STEPS = 300
 _FOLDS = 5
+# Fewer records than these say nothing of how often a classifier agrees.
+_FEWEST_SURE = 30
 _BLOCK = 4096
 # A model's labels of the records with these numbers.
 Read = Callable[[Sequence[int]], Generator[Progress, None, Asked]]
@@ -76,16 +78,15 @@ def cross_fitted(
     labels: Numbers,
     classes: int,
     *,
-    folds: int = _FOLDS,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Matrix:
-    """For each vector the probabilities by a classifier that did not see it: record `i` is in fold `i % folds`.
+    """For each vector the probabilities by a classifier that did not see it: record `i` is in fold `i % _FOLDS`.
 
     Raises `RunCancelledError`.
     """
     found = np.zeros((len(vectors), classes), np.float32)
-    fold = np.arange(len(vectors)) % folds
-    for number in range(folds):
+    fold = np.arange(len(vectors)) % _FOLDS
+    for number in range(_FOLDS):
         inside = fold == number
         if inside.any() and not inside.all():
             model = train(vectors[~inside], labels[~inside], classes, cancelled=cancelled)
@@ -103,7 +104,7 @@ class Threshold:
     share: float
 
 
-def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float, at_least: int = 30) -> Threshold:
+def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float) -> Threshold:
     """The lowest confidence over which the lower bound of the agreement with the model reaches `target`.
 
     `probabilities` must be cross-fitted. The bound is Wilson's, one-sided at 95 %.
@@ -114,7 +115,7 @@ def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float, at_
     )
     right = np.cumsum(agrees, dtype=np.int64)
     best = Threshold(2.0, 1.0, 0.0)
-    for count in range(at_least, len(order) + 1):
+    for count in range(_FEWEST_SURE, len(order) + 1):
         if count < len(order) and confidence[order[count]] == confidence[order[count - 1]]:
             continue
         share = float(right[count - 1] / count)
@@ -123,12 +124,12 @@ def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float, at_
     return best
 
 
-def error_of_total(variance: float, sampled: int, others: int, *, z: float = 1.96) -> float:
-    """Half the width of the interval of the sum over `others`, by a sample of that variance; z = 1.96 is 95 %.
+def error_of_total(variance: float, sampled: int, others: int) -> float:
+    """Half the width of the interval of the sum over `others`, by a sample of that variance at 95 %.
 
     Not only the mean is uncertain: the values of these very others scatter besides.
     """
-    return z * others * sqrt(variance * (1 / sampled + 1 / others))
+    return 1.96 * others * sqrt(variance * (1 / sampled + 1 / others))
 
 
 def wilson(share: float, count: int, *, z: float = 1.96) -> tuple[float, float]:

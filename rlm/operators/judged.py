@@ -10,7 +10,6 @@ from rlm.answers import Coverage, Interval
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubFailure
-from rlm.operators.packing import Refused
 from rlm.usage import Usage
 
 
@@ -128,8 +127,3 @@ def covered(
         units_failed=min(failed, counted[JudgedBy.NOBODY]),
         unit="record",
     )
-
-
-def first_failure(refused: Mapping[int, Refused]) -> SubFailure | None:
-    """The failure of the first record whose whole call failed."""
-    return next((why.failure for why in refused.values() if why.failure is not None), None)

@@ -18,7 +18,7 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubCalls
 from rlm.operators.cascade import Cascaded, CascadeLimits, Matrix, cascade
-from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, covered, first_failure
+from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, covered
 from rlm.operators.packing import Asked, Asker, PackLimits, Progress, Texts
 from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, Task, label_set
 
@@ -133,7 +133,7 @@ class Operators:
             coverage=covered(self._corpus, records, judged_by, refused),
             usage=asked.usage,
             refused=refused,
-            failure=first_failure(asked.refused),
+            failure=asked.failure,
         )
 
     def pairs(self, candidates: Sequence[tuple[Handle, Handle]], criterion: str) -> Working[PairJudgement]:
@@ -171,7 +171,7 @@ class Operators:
             held=[None if each is None else each == YES for each in said],
             usage=asked.usage,
             refused=Counter(why.code for why in asked.refused.values()),
-            failure=first_failure(asked.refused),
+            failure=asked.failure,
         )
 
     def _sort(
@@ -208,7 +208,7 @@ class Operators:
             doubt=found.doubt,
             usage=found.asked.usage,
             refused=refused,
-            failure=first_failure(found.asked.refused),
+            failure=found.asked.failure,
         )
 
     def _distinct(self, records: Sequence[Handle], texts: Texts | None) -> DistinctTexts:

@@ -73,6 +73,11 @@ class Asked:
     refused: dict[int, Refused] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
 
+    @property
+    def failure(self) -> SubFailure | None:
+        """The failure of the first record whose whole call failed."""
+        return next((why.failure for why in self.refused.values() if why.failure is not None), None)
+
     def add(self, more: "Asked") -> None:
         """Take in what was asked about other records, or about the same ones again."""
         self.results |= more.results
