@@ -360,7 +360,7 @@ def test_a_cell_is_logged_once_over_all_attempts() -> None:
     log = MemoryLog()
     for seconds in (1.0, 2.0):
         run = DurableRun(RUN, log)
-        run.turn(Turn(1, 0, "x = 1", "", "out", None, seconds, 3, ()))
+        run.turn(Turn(1, 0, "x = 1", "", "out", None, seconds, 3))
         run.close()
     (entry,) = log.entries
     assert (entry.kind, entry.body["sub_calls"], entry.body["code"]) == ("cell", 3, "x = 1")
