@@ -20,7 +20,7 @@ MAX_PASSAGE_CHARS = 12_000
 # A handle of so few characters is a quotation of its whole text, such as a line or a row.
 _QUOTED_WHOLE_CHARS = 400
 # What is shown of a document on either side of a citation.
-_AROUND_CHARS = 400
+_AROUND_CHARS = 1_500
 _SPANS_LOOKED_AT = 200
 _DOCUMENT_CHARS = 2_000_000
 # For one quotation of which nobody says where it stands, of all that a run has opened.
