@@ -88,25 +88,10 @@ class LanguageModelRefusedError(LanguageModelError):
 
 
 class ContextTooLongError(LanguageModelError):
-    """The prompt and the answer asked for do not fit the model's window; nothing was cut silently.
-
-    `prompt_tokens` and `limit_tokens` are None where the server did not say.
-    """
+    """The prompt and the answer asked for do not fit the model's window; nothing was cut silently."""
 
     code = "context_too_long"
     default_hint = "Send fewer or shorter passages, or use a model with a larger window."
-
-    def __init__(
-        self,
-        detail: str,
-        *,
-        hint: str | None = None,
-        prompt_tokens: int | None = None,
-        limit_tokens: int | None = None,
-    ) -> None:
-        super().__init__(detail, hint=hint)
-        self.prompt_tokens = prompt_tokens
-        self.limit_tokens = limit_tokens
 
 
 class LanguageModelOutputError(LanguageModelError):

@@ -19,7 +19,7 @@ from rlm.answers import kept_answer
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
 from rlm.events import Completed, Event
 from rlm.requests import AnswerRequest, AnswerScope, Message, StrategyName, Wanted
-from rlm.runs.accounts import RunClock
+from rlm.runs.attempt import RunClock
 from rlm.runs.bodies import limits_of, state_of
 from rlm.runs.durable import DurableRun
 from rlm.runs.port import Durability

@@ -22,6 +22,8 @@ from rlm.requests import AnswerScope
 CHARS_PER_TOKEN = 4.07
 # Neighbouring spans are cut from windows of this many code points; each window is one read.
 _WINDOW = 1 << 19
+# So many documents are named to the index at most; of a larger part, what is found elsewhere is left out afterwards.
+_MOST_NAMED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +217,6 @@ def _gone(handle: Handle) -> UnknownHandleError:
     return UnknownHandleError(f"The document {handle.document_id} was deleted meanwhile.")
 
 
-_MAX_SAMPLE_CHARS = 4_000
-
-
 @dataclass(frozen=True)
 class Section:
     """What stands under one heading, up to the next; `heading_path` is empty before the first one."""
@@ -226,31 +225,6 @@ class Section:
     handle: Handle
     tokens: int
     page: int | None
-
-
-@dataclass(frozen=True)
-class Contents:
-    """A page of a corpus's documents; `next_offset` is None on the last."""
-
-    documents: tuple[CorpusDocument, ...]
-    next_offset: int | None
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A piece of text and where it stands."""
-
-    title: str
-    handle: Handle
-    text: str
-
-
-def contents(corpus: Corpus, *, offset: int = 0, limit: int = 50) -> Contents:
-    """Documents in order of arrival."""
-    offset, limit = max(0, offset), max(1, limit)
-    page = corpus.documents[offset : offset + limit]
-    following = offset + len(page)
-    return Contents(page, following if following < len(corpus.documents) else None)
 
 
 def outline(corpus: Corpus, handle: Handle) -> list[Section]:
@@ -265,25 +239,14 @@ def outline(corpus: Corpus, handle: Handle) -> list[Section]:
     return sections
 
 
-def samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Sample]:
+def samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Handle]:
     """The beginnings of documents spread evenly over the corpus, and the end of the last of them."""
-    characters = max(1, min(characters, _MAX_SAMPLE_CHARS))
-    return [
-        Sample(corpus.document(handle).title, handle, corpus.text(handle))
-        for handle in _pieces(corpus.spread(max(1, count)), characters)
-    ]
-
-
-def _pieces(documents: list[CorpusDocument], characters: int) -> Iterator[Handle]:
-    for document in documents:
-        yield document.handle[:characters]
-    last = documents[-1].handle if documents else None
-    if last is not None and len(last) > characters:
-        yield last[max(characters, len(last) - characters) :]
-
-
-# So many documents are named to the index at most; of a larger part, what is found elsewhere is left out afterwards.
-_MOST_NAMED = 1_000
+    documents = corpus.spread(count)
+    found = [document.handle[:characters] for document in documents]
+    if documents and documents[-1].characters > characters:
+        whole = documents[-1].handle
+        found.append(whole[max(characters, len(whole) - characters) :])
+    return found
 
 
 def scope_of(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
@@ -297,7 +260,6 @@ def scope_of(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
 
 
 def handle_of(passage: Passage) -> Handle:
-    """Where a passage stands."""
     return Handle(passage.document_id, passage.version_id, passage.start, passage.end)
 
 

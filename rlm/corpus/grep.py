@@ -43,14 +43,13 @@ class GrepHit:
 class GrepPage:
     """Hits in reading order, and the spans that were searched for them.
 
-    `next_cursor` goes on after the last of them; None means that all was searched. `stopped` is set when the time was
-    up before the page was full: what is there counts, the rest is behind the cursor.
+    `next_cursor` goes on after the last of them, also when the time was up before the page was full; None means that
+    all was searched.
     """
 
     hits: tuple[GrepHit, ...]
     searched: tuple[Handle, ...]
     next_cursor: str | None
-    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def grep(
     except TimeoutError as error:
         if walk.cursor == (cursor or "0:0"):
             raise PatternError(f"The pattern {pattern[:80]!r} takes longer than a search may.") from error
-        return GrepPage(tuple(hits), walk.searched(), walk.cursor, stopped=True)
+        return GrepPage(tuple(hits), walk.searched(), walk.cursor)
     return GrepPage(tuple(hits), walk.searched(), None)
 
 

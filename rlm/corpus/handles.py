@@ -34,7 +34,7 @@ class Handle:
         return Handle(self.document_id, self.version_id, self.start + start, self.start + max(start, end))
 
     def holds(self, other: "Handle") -> bool:
-        """Whether the other span lies in this one."""
+        """True if the other span lies in this one."""
         return self.version_id == other.version_id and self.start <= other.start and other.end <= self.end
 
 

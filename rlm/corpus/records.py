@@ -97,7 +97,6 @@ def _rows(corpus: Corpus, span: Handle) -> Iterator[Record]:
 
 
 def _lines(corpus: Corpus, span: Handle) -> Iterator[Handle]:
-    """Lines without the white space around them."""
     for begin, text in _windows(corpus, span):
         at = begin
         for line in text.split("\n"):

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
 from rlm.errors import BudgetExhaustedError, UnpricedModelError
 
@@ -260,7 +260,7 @@ class Budget:
 
 
 class Reservation:
-    """One call's part of a budget until it is settled; left without settling, as a context manager, it was not sent."""
+    """One call's part of a budget until it is settled or released."""
 
     def __init__(self, budget: Budget, amount: Amount, price: Price | None) -> None:
         self._budget = budget
@@ -282,12 +282,6 @@ class Reservation:
             if self._open:
                 self._open = False
                 self._budget._move(reserved=NOTHING - self.amount, settled=used)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
 
 def _smaller(first: float | None, second: float | None) -> float | None:

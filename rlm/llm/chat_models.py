@@ -212,11 +212,7 @@ def translated(error: Exception) -> LanguageModelError:
                 return LanguageModelUnavailableError("The language model cannot be reached.", sent=False)
             return LanguageModelUnavailableError("The language model broke off its answer.", reached=True)
         case openai.APIError() if error.code in _CONTEXT_CODES or _CONTEXT_WORDS.search(_said(error)):
-            return ContextTooLongError(
-                f"The prompt is too long for the language model: {_said(error)}",
-                prompt_tokens=_number(error, "prompt_tokens"),
-                limit_tokens=_number(error, "limit_tokens"),
-            )
+            return ContextTooLongError(f"The prompt is too long for the language model: {_said(error)}")
         case openai.APIStatusError():
             return _by_status(error)
         case openai.APIError(code=LanguageModelRefusedError.code):
@@ -251,12 +247,6 @@ def _said(error: openai.APIError) -> str:
     """The server's own sentence, at most a line of it: it may be any server."""
     body = error.body if isinstance(error.body, dict) else {}
     return str(body.get("message") or error.message).split("\n", 1)[0][:300]
-
-
-def _number(error: openai.APIError, name: str) -> int | None:
-    """What our own server adds to its errors; None from any other."""
-    found = error.body.get(name) if isinstance(error.body, dict) else None
-    return found if isinstance(found, int) else None
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:

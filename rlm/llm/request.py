@@ -39,25 +39,6 @@ _RECHECK_SECONDS = 0.05
 _UNREAD = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 
-class UnderWay:
-    """Counts the requests under way by budget: what they have reserved, and do not use, comes back."""
-
-    def __init__(self) -> None:
-        self._requests: Counter[Budget] = Counter()
-
-    def begin(self, budget: Budget) -> None:
-        self._requests[budget.root] += 1
-
-    def end(self, budget: Budget) -> None:
-        self._requests[budget.root] -= 1
-        if not self._requests[budget.root]:
-            del self._requests[budget.root]
-
-    def any_of(self, budget: Budget) -> bool:
-        """True while a request of the same tree is under way; what others have reserved may never be settled."""
-        return budget.root in self._requests
-
-
 @dataclass
 class SharedModel:
     """What all runs of the process share of one model, and what was learned of its thoughts.
@@ -73,7 +54,11 @@ class SharedModel:
 
 @dataclass(frozen=True)
 class ModelClient:
-    """What the calls of one run to one model have in common."""
+    """What the calls of one run to one model have in common.
+
+    `under_way` counts the requests of each run of the process by its root budget: what a request has reserved and does
+    not use comes back.
+    """
 
     chat: BaseChatModel
     profile: ModelProfile
@@ -81,7 +66,7 @@ class ModelClient:
     budget: Budget
     run: Hashable
     model: SharedModel
-    under_way: UnderWay
+    under_way: Counter[Budget]
     sleep: Sleep
     jitter: Callable[[], float]
 
@@ -92,7 +77,7 @@ class _Admission:
     def __init__(self, client: ModelClient, reservation: Reservation) -> None:
         self._client = client
         self._reservation = reservation
-        client.under_way.begin(client.budget)
+        client.under_way[client.budget.root] += 1
 
     def close(self, completion: Completion) -> Usage:
         """Settle for what came of it."""
@@ -102,7 +87,10 @@ class _Admission:
         else:
             self._reservation.release()
         self._client.model.rate_limit.leave(self._client.run)
-        self._client.under_way.end(self._client.budget)
+        under_way, root = self._client.under_way, self._client.budget.root
+        under_way[root] -= 1
+        if not under_way[root]:
+            del under_way[root]
         return used
 
 
@@ -168,8 +156,6 @@ class Request:
                 f"About {prompt:,} tokens of prompt and {answer:,} of answer do not fit the window of "
                 f"{profile.context_tokens:,} tokens of {profile.name}.",
                 hint=f"Send at most {profile.slice_tokens:,} tokens of text in one call.",
-                prompt_tokens=prompt,
-                limit_tokens=profile.context_tokens,
             )
 
     async def _complete(self, call: SubCall) -> Completion:
@@ -212,7 +198,7 @@ class Request:
                 return _Admission(client, self._reserve(call))
             except BudgetExhaustedError as refused:
                 rate_limit.leave(client.run)
-                if not (refused.may_fit_later and client.under_way.any_of(client.budget)):
+                if not (refused.may_fit_later and client.budget.root in client.under_way):
                     raise
             except BaseException:
                 rate_limit.leave(client.run)

@@ -7,7 +7,7 @@ import asyncio
 import random
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -27,7 +27,7 @@ from rlm.llm.completion import Show, note_generators, prompt_tokens
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Clock, RateLimit, Sleep
-from rlm.llm.request import ModelClient, Request, SharedModel, UnderWay
+from rlm.llm.request import ModelClient, Request, SharedModel
 from rlm.usage import Usage
 
 log = structlog.get_logger(__name__)
@@ -54,7 +54,7 @@ class SubCallScheduler:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="reply-cache")
         self._cached_replies = CachedReplies(cache, self._executor)
         self._single_flight = SingleFlight()
-        self._under_way = UnderWay()
+        self._under_way: Counter[Budget] = Counter()
         self._models: dict[str, SharedModel] = {}
         self._closing: dict[int, Any] = {}
         self._lock = threading.Lock()

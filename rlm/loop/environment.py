@@ -16,6 +16,11 @@ from rlm.strategy import Search
 from rlm.usage import Usage
 
 MAX_CELLS = 30
+# An answer that was found in time may still be handed in so long afterwards: sub-calls end with the time, and the code
+# that waited for them goes on.
+_HANDING_IN_SECONDS = 10.0
+RESOURCE = "seconds"
+TIME_IS_OVER = "The run's time is over."
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,6 @@ class Environment:
         return self.depth < self.profile.max_depth and self.budget is not None and self.bind is not None
 
 
-# An answer that was found in time may still be handed in so long afterwards: sub-calls end with the time, and the code
-# that waited for them goes on.
-_HANDING_IN_SECONDS = 10.0
-RESOURCE = "seconds"
-TIME_IS_OVER = "The run's time is over."
-
-
 class TimeLimit:
     """The time of one budget; without a budget, or one without a limit, it never ends."""
 
@@ -73,12 +71,12 @@ class TimeLimit:
             raise BudgetExhaustedError(TIME_IS_OVER, resource=RESOURCE)
 
     def require_to_hand_in(self) -> None:
-        """The same a little later."""
+        """As `require`, plus 10 s grace so that a finished answer can be submitted."""
         if self.ended():
             self.require()
 
     def ended(self) -> bool:
-        """Whether nothing can be handed in any more."""
+        """True if nothing can be handed in any more."""
         return self._over(_HANDING_IN_SECONDS)
 
     def bounding(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:

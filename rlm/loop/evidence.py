@@ -13,10 +13,24 @@ from rlm.loop.read_log import ReadLog
 from rlm.sandbox.port import ToolError
 
 PlainHandle = dict[str, Any]
-# Tells the model something about what a tool returned, with the output of its cell.
-Note = Callable[[str], None]
-
 _WHAT = "a handle is a dict with document, start and end, as search, grep, outline and records return"
+MAX_EVIDENCE = 200
+MAX_QUOTE_CHARS = 3_000
+MAX_PASSAGE_CHARS = 12_000
+# A handle of so few characters is a quotation of its whole text, such as a line or a row.
+_QUOTED_WHOLE_CHARS = 400
+# What is shown of a document on either side of a citation.
+_AROUND_CHARS = 1_500
+_SPANS_LOOKED_AT = 200
+_DOCUMENT_CHARS = 2_000_000
+# For one quotation of which nobody says where it stands, of all that a run has opened.
+_SEARCHED_CHARS = 20_000_000
+# For all quotations of one hand-in that do not stand there letter by letter.
+_FOLDED_CHARS = 6_000_000
+HOW = (
+    "evidence is a list; each entry is a handle (a hit, a record), a handle with a quote "
+    '({"document": …, "start": …, "end": …, "quote": "words copied from it"}), or a quote alone'
+)
 
 
 def plain(handle: Handle) -> PlainHandle:
@@ -49,7 +63,6 @@ def parse_handle(value: object, corpus: Corpus) -> Handle:
 
 
 def parse_handles(values: object, corpus: Corpus) -> list[Handle]:
-    """Read a list of handles. Raises `ToolError`."""
     if not isinstance(values, list | tuple):
         raise ToolError("records is a list of handles, as records() returns")
     return [parse_handle(value, corpus) for value in values]
@@ -86,26 +99,6 @@ def require_number(value: object, name: str) -> int:
 
 def _is_position(value: object) -> bool:
     return type(value) is int and value >= 0
-
-
-MAX_EVIDENCE = 200
-MAX_QUOTE_CHARS = 3_000
-MAX_PASSAGE_CHARS = 12_000
-# A handle of so few characters is a quotation of its whole text, such as a line or a row.
-_QUOTED_WHOLE_CHARS = 400
-# What is shown of a document on either side of a citation.
-_AROUND_CHARS = 1_500
-_SPANS_LOOKED_AT = 200
-_DOCUMENT_CHARS = 2_000_000
-# For one quotation of which nobody says where it stands, of all that a run has opened.
-_SEARCHED_CHARS = 20_000_000
-# For all quotations of one hand-in that do not stand there letter by letter.
-_FOLDED_CHARS = 6_000_000
-
-HOW = (
-    "evidence is a list; each entry is a handle (a hit, a record), a handle with a quote "
-    '({"document": …, "start": …, "end": …, "quote": "words copied from it"}), or a quote alone'
-)
 
 
 @dataclass(frozen=True)
@@ -179,15 +172,12 @@ class EvidenceFinder:
     def _among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
         """Where the quote stands letter by letter, or else in another typography, for which less text is looked at."""
         places = list(dict.fromkeys(spans))
-        for find in (self._exactly, self._folded_in):
+        for find in (lambda quote, span: locate_exactly(quote, self._corpus.text(span)), self._folded_in):
             for span in unless_cancelled(places, self._cancelled):
                 at = find(quote, span)
                 if at is not None:
                     return span[at[0] : at[1]]
         return None
-
-    def _exactly(self, quote: str, span: Handle) -> Span | None:
-        return locate_exactly(quote, self._corpus.text(span))
 
     def _folded_in(self, quote: str, span: Handle) -> Span | None:
         """Where it stands in a text that is folded once for all quotations of a hand-in."""

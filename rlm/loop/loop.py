@@ -80,7 +80,6 @@ class RecursiveRun:
 
     @property
     def usage(self) -> Usage:
-        """What the run and its parts used so far."""
         return self._own.usage + self._calls.usage + self._used_by_parts
 
     @property
@@ -159,7 +158,6 @@ class RecursiveRun:
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
         self.log.show(shown)
         self._history.add(cell(number, read.code, shown))
-        count, made = self._calls.taken()
         turn = Turn(
             number=number,
             depth=self._environment.depth,
@@ -169,8 +167,7 @@ class RecursiveRun:
             output=ran.output,
             error=ran.error,
             seconds=ran.seconds,
-            subcalls=count,
-            made=made,
+            subcalls=self._calls.taken(),
         )
         return turn, survived
 
@@ -266,10 +263,9 @@ class _History:
 
     def __init__(self, environment: Environment, question: str) -> None:
         profile, corpus = environment.profile, environment.corpus
-        shown = samples(corpus)
-        self.shown = [each.handle for each in shown]
+        self.shown = samples(corpus)
         self.instructions = instructions(profile)
-        self._opening = opening(question, environment, shown)
+        self._opening = opening(question, environment, self.shown)
         self.fixed_tokens = estimated_tokens(self.instructions + self._opening)
         self._room = max(0, profile.max_prompt_tokens - self.fixed_tokens)
         self._cells: list[str] = []

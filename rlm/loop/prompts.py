@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from string import Template
 
-from rlm.corpus.corpus import Sample
+from rlm.corpus.handles import Handle
 from rlm.llm.budgets import Limits
 from rlm.llm.profiles import ModelProfile
 from rlm.loop.environment import Environment
@@ -31,6 +31,20 @@ BUDGET_WORDS = {
     "dollars": "dollars",
     "seconds": "seconds",
 }
+_SPENDABLE = {"calls": "calls of models (a cell is one, and so is each call of a sub-model)"}
+_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
+_FENCE = re.compile(
+    r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
+)
+_PYTHON = frozenset({"", "python", "py", "python3", "repl", "ipython", "tool_code"})
+_MAX_REPLY_CHARS = 200_000
+NO_CODE = (
+    "There is no code in your reply. Reply with one Python cell between ```python and ```. "
+    "To give the answer, call submit(answer, evidence) in a cell."
+)
+FIRST_OF_SEVERAL = "Your reply had {count} code blocks; only the first was run. Send one, and look at its output first."
+UNCLOSED = "The code block was not closed; it was run as far as it went."
+FAILED = "Your reply could not be used: {} Reply with one short Python cell between ```python and ```."
 
 
 @cache
@@ -56,7 +70,7 @@ def instructions(profile: ModelProfile) -> str:
     return f"{rules()}\n\n{advice}" if advice else rules()
 
 
-def opening(question: str, environment: Environment, samples: Sequence[Sample]) -> str:
+def opening(question: str, environment: Environment, samples: Sequence[Handle]) -> str:
     """What is known of the corpus, what the run may spend, and the question.
 
     It is of about the same size however large the corpus is, and of two questions about one corpus it begins alike.
@@ -73,8 +87,8 @@ def opening(question: str, environment: Environment, samples: Sequence[Sample]) 
     if size.documents > _TITLES:
         lines.append(f"- and {size.documents - _TITLES:,} more; outline() lists them all.")
     lines.append("Samples of their text, each between a BEGIN and an END mark:")
-    for sample in samples:
-        lines += [f"BEGIN sample {mark}", plain(sample.text, mark), f"END sample {mark}"]
+    for text in map(corpus.text, samples):
+        lines += [f"BEGIN sample {mark}", plain(text, mark), f"END sample {mark}"]
     limits = environment.budget.root.limits if environment.budget is not None else Limits()
     lines += [
         f"Limits of the whole run: {', '.join([f'{environment.max_cells} cells', *_spendable(limits)])}.",
@@ -87,7 +101,6 @@ def opening(question: str, environment: Environment, samples: Sequence[Sample]) 
 
 
 def cell(number: int, code: str | None, shown: str) -> str:
-    """A turn as the model sees it later on."""
     written = f"```python\n{code.rstrip()}\n```" if code is not None else "(no code)"
     return f"\n\nCell {number}:\n{written}\nOutput:\n{shown.rstrip() or '(nothing)'}"
 
@@ -109,39 +122,16 @@ def going_on(warnings: Sequence[str], number: int, cells: int) -> str:
 
 def _spendable(limits: Limits) -> Iterator[str]:
     """The limits in words, with the calls of sub-models in them."""
-    if limits.calls is not None:
-        yield f"{limits.calls:,} calls of models (a cell is one, and so is each call of a sub-model)"
-    if limits.prompt_tokens is not None:
-        yield f"{limits.prompt_tokens:,} tokens to read"
-    if limits.completion_tokens is not None:
-        yield f"{limits.completion_tokens:,} tokens to write"
-    if limits.dollars is not None:
-        yield f"{limits.dollars} {'dollar' if limits.dollars == 1 else 'dollars'}"
-    if limits.seconds is not None:
-        yield f"{limits.seconds:,.0f} seconds"
+    for name, words in BUDGET_WORDS.items():
+        most = getattr(limits, name)
+        if most is not None:
+            yield f"{round(most) if name == 'seconds' else most:,} {_SPENDABLE.get(name, words)}"
 
 
 def _mark(environment: Environment) -> str:
     """A mark that no document can know, and that is the same when the run is resumed."""
     known = "\n".join(each.handle.version_id for each in environment.corpus.documents)
     return hashlib.sha256(f"{environment.corpus.tenant_id}\n{known}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
-
-
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(
-    r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:^[ \t]*(?:```|~~~)[ \t]*$|\Z)", re.DOTALL | re.MULTILINE
-)
-_PYTHON = frozenset({"", "python", "py", "python3", "repl", "ipython", "tool_code"})
-_MAX_REPLY_CHARS = 200_000
-
-NO_CODE = (
-    "There is no code in your reply. Reply with one Python cell between ```python and ```. "
-    "To give the answer, call submit(answer, evidence) in a cell."
-)
-FIRST_OF_SEVERAL = "Your reply had {count} code blocks; only the first was run. Send one, and look at its output first."
-UNCLOSED = "The code block was not closed; it was run as far as it went."
-
-FAILED = "Your reply could not be used: {} Reply with one short Python cell between ```python and ```."
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,6 @@ class ReadLog:
         self._texts.keep(handle, text)
 
     def search(self, spans: Iterable[Handle]) -> None:
-        """Note spans that code went through."""
         _add(self._searched, spans)
 
     def show(self, text: str) -> None:
@@ -51,7 +50,6 @@ class ReadLog:
         _add(self._read, self._texts.found_in(text))
 
     def read(self, spans: Iterable[Handle]) -> None:
-        """Note spans that a model read."""
         _add(self._read, spans)
 
     def judge(self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()) -> None:
@@ -84,12 +82,7 @@ class ReadLog:
             self._remarks[about] = remark
 
     def adopt(self, part: "ReadLog") -> None:
-        """Take in what a part of the run did."""
-        for mine, its in (
-            (self._read, part._read),
-            (self._searched, part._searched),
-            (self._inferred, part._inferred),
-        ):
+        for mine, its in ((self._read, part._read), (self._searched, part._searched), (self._inferred, part._inferred)):
             for spans in its.values():
                 _add(mine, spans)
         self._given += part._given
@@ -249,7 +242,6 @@ def _sampled(text: str) -> Iterator[int]:
 
 
 def _shared_after(first: str, at: int, other: str, place: int) -> int:
-    """How many characters two texts have in common from there on."""
     most = min(len(first) - at, len(other) - place)
     return next((n for n in range(most) if first[at + n] != other[place + n]), most)
 

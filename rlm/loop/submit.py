@@ -19,6 +19,13 @@ from rlm.loop.evidence import MAX_EVIDENCE, Cited, EvidenceFinder
 from rlm.loop.read_log import ReadLog
 from rlm.sandbox.port import ToolError
 
+# What is wrong with the form of an answer is sent back so often, each kind of fault; then the answer is taken as it is.
+_MAX_SENT_BACK = 2
+_NOT_SAID = "The documents do not say."
+MAX_ANSWER_CHARS = 60_000
+_MAX_DEPTH = 20
+_KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
+
 
 class CellCode:
     """The cells of a run so far, and whether the last one states an answer as a literal."""
@@ -85,11 +92,6 @@ def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
 
 def _may_grow(value: ast.expr) -> bool:
     return isinstance(value, ast.List | ast.Set | ast.Dict)
-
-
-# What is wrong with the form of an answer is sent back so often, each kind of fault; then the answer is taken as it is.
-_MAX_SENT_BACK = 2
-_NOT_SAID = "The documents do not say."
 
 
 @dataclass(frozen=True)
@@ -244,11 +246,6 @@ def _text(answer: object) -> str:
     return text
 
 
-MAX_ANSWER_CHARS = 60_000
-_MAX_DEPTH = 20
-_KINDS: tuple[tuple[type, str], ...] = ((bool, "label"), (int, "number"), (float, "number"), (list, "list"))
-
-
 def as_result(value: object) -> Result:
     """The value as JSON, with its kind. Raises `ToolError` for what JSON cannot hold."""
     _require_json(value)
@@ -287,7 +284,6 @@ def _cell(value: object) -> str:
 
 
 def _scalar(value: object) -> str:
-    """On one line."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "" if value is None else " ".join(str(value).split())

@@ -1,4 +1,4 @@
-"""What a run did: its cells, what they printed, and the sub-calls that they made."""
+"""What a run did: its cells, what they printed, and how many sub-calls they made."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,6 @@ from rlm.usage import Usage
 
 # The purpose of the root model's own calls, which are no sub-calls of a cell.
 ROOT = "root"
-_KEPT_PER_TURN = 200
-
-
-@dataclass(frozen=True)
-class SubCallMade:
-    """One sub-call of a cell; `code` is that of its failure, or empty."""
-
-    purpose: str
-    prompt_chars: int
-    usage: Usage
-    cached: bool = False
-    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,7 +17,7 @@ class Turn:
 
     `part` is empty for the run itself, and "1.2" for the second part of its first part.
 
-    `output` and `error` are as the model saw them. `made` are the first sub-calls of `subcalls` in all.
+    `output` and `error` are as the model saw them.
     """
 
     number: int
@@ -40,7 +28,6 @@ class Turn:
     error: str | None
     seconds: float
     subcalls: int
-    made: tuple[SubCallMade, ...]
     part: str = ""
 
 
@@ -58,7 +45,6 @@ class RecordedSubCalls:
         self._inner = inner
         self.usage = Usage()
         self.count = 0
-        self._made: list[SubCallMade] = []
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
@@ -79,15 +65,9 @@ class RecordedSubCalls:
     def _record(self, call: SubCall, result: SubReply | SubFailure) -> None:
         cached = isinstance(result, SubReply) and result.cached
         self.usage += Usage() if cached else result.usage
-        if call.purpose == ROOT:
-            return
-        self.count += 1
-        if len(self._made) < _KEPT_PER_TURN:
-            code = result.code if isinstance(result, SubFailure) else ""
-            self._made.append(SubCallMade(call.purpose, len(call.prompt), result.usage, cached, code))
+        self.count += call.purpose != ROOT
 
-    def taken(self) -> tuple[int, tuple[SubCallMade, ...]]:
-        """The calls since this was last asked."""
-        count, made = self.count, tuple(self._made)
-        self.count, self._made = 0, []
-        return count, made
+    def taken(self) -> int:
+        """How many calls there were since this was last asked."""
+        count, self.count = self.count, 0
+        return count

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from rlm.cancelling import not_cancelled, unless_cancelled
 from rlm.operators.judged import Doubt
 from rlm.operators.packing import Asked, Progress
-from rlm.operators.tasks import LabelSet
 
 Matrix = NDArray[np.float32]
 Numbers = NDArray[np.int64]
@@ -29,6 +28,13 @@ Numbers = NDArray[np.int64]
 _PENALTY = 3e-3
 _STEPS = 300
 _FOLDS = 5
+# Fewer records than these say nothing of how often a classifier agrees.
+_FEWEST_SURE = 30
+_BLOCK = 4096
+# A model's labels of the records with these numbers.
+Read = Callable[[Sequence[int]], Generator[Progress, None, Asked]]
+# A row for each of these records.
+Embed = Callable[[Sequence[int]], Matrix]
 
 
 @dataclass(frozen=True)
@@ -72,16 +78,15 @@ def cross_fitted(
     labels: Numbers,
     classes: int,
     *,
-    folds: int = _FOLDS,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Matrix:
-    """For each vector the probabilities by a classifier that did not see it: record `i` is in fold `i % folds`.
+    """For each vector the probabilities by a classifier that did not see it: record `i` is in fold `i % _FOLDS`.
 
     Raises `RunCancelledError`.
     """
     found = np.zeros((len(vectors), classes), np.float32)
-    fold = np.arange(len(vectors)) % folds
-    for number in range(folds):
+    fold = np.arange(len(vectors)) % _FOLDS
+    for number in range(_FOLDS):
         inside = fold == number
         if inside.any() and not inside.all():
             model = train(vectors[~inside], labels[~inside], classes, cancelled=cancelled)
@@ -99,7 +104,7 @@ class Threshold:
     share: float
 
 
-def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float, at_least: int = 30) -> Threshold:
+def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float) -> Threshold:
     """The lowest confidence over which the lower bound of the agreement with the model reaches `target`.
 
     `probabilities` must be cross-fitted. The bound is Wilson's, one-sided at 95 %.
@@ -110,7 +115,7 @@ def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float, at_
     )
     right = np.cumsum(agrees, dtype=np.int64)
     best = Threshold(2.0, 1.0, 0.0)
-    for count in range(at_least, len(order) + 1):
+    for count in range(_FEWEST_SURE, len(order) + 1):
         if count < len(order) and confidence[order[count]] == confidence[order[count - 1]]:
             continue
         share = float(right[count - 1] / count)
@@ -119,12 +124,12 @@ def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float, at_
     return best
 
 
-def error_of_total(variance: float, sampled: int, others: int, *, z: float = 1.96) -> float:
-    """Half the width of the interval of the sum over `others`, by a sample of that variance; z = 1.96 is 95 %.
+def error_of_total(variance: float, sampled: int, others: int) -> float:
+    """Half the width of the interval of the sum over `others`, by a sample of that variance at 95 %.
 
     Not only the mean is uncertain: the values of these very others scatter besides.
     """
-    return z * others * sqrt(variance * (1 / sampled + 1 / others))
+    return 1.96 * others * sqrt(variance * (1 / sampled + 1 / others))
 
 
 def wilson(share: float, count: int, *, z: float = 1.96) -> tuple[float, float]:
@@ -150,14 +155,6 @@ def numbers_of(names: Sequence[str], labels: Sequence[str]) -> Numbers:
     """Labels as numbers, in the order of `names`."""
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[label] for label in labels], np.int64)
-
-
-_BLOCK = 4096
-
-# A model's labels of the records with these numbers.
-Read = Callable[[Sequence[int]], Generator[Progress, None, Asked]]
-# A row for each of these records.
-Embed = Callable[[Sequence[int]], Matrix]
 
 
 @dataclass(frozen=True)
@@ -193,7 +190,7 @@ class Cascaded:
 
 def cascade(
     read: Read,
-    labels: LabelSet,
+    labels: Sequence[str],
     copies: Counter[int],
     embed: Embed | None,
     limits: CascadeLimits,
@@ -230,30 +227,29 @@ class _Fitted:
     threshold: Threshold
 
 
-def _fit(asked: Asked, labels: LabelSet, embed: Embed, target: float, cancelled: Callable[[], bool]) -> _Fitted:
+def _fit(asked: Asked, labels: Sequence[str], embed: Embed, target: float, cancelled: Callable[[], bool]) -> _Fitted:
     sample, wanted = list(asked.results), [str(label) for label in asked.results.values()]
     if len(set(wanted)) < 2:
-        nothing = np.zeros((0, len(labels.names)), np.float32)
+        nothing = np.zeros((0, len(labels)), np.float32)
         return _Fitted(sample, wanted, nothing, nothing, Threshold(2.0, 1.0, 0.0))
-    vectors, numbers = embed(sample), numbers_of(labels.names, wanted)
-    probabilities = cross_fitted(vectors, numbers, len(labels.names), cancelled=cancelled)
+    vectors, numbers = embed(sample), numbers_of(labels, wanted)
+    probabilities = cross_fitted(vectors, numbers, len(labels), cancelled=cancelled)
     return _Fitted(sample, wanted, vectors, probabilities, sure_threshold(probabilities, numbers, target=target))
 
 
 def _infer(
-    fitted: _Fitted, numbers: Sequence[int], labels: LabelSet, embed: Embed, cancelled: Callable[[], bool]
+    fitted: _Fitted, numbers: Sequence[int], labels: Sequence[str], embed: Embed, cancelled: Callable[[], bool]
 ) -> Generator[Progress, None, dict[int, str]]:
-    """The labels of those records that the classifier is sure of."""
     inferred: dict[int, str] = {}
     if fitted.threshold.confidence > 1:
         return inferred
-    model = train(fitted.vectors, numbers_of(labels.names, fitted.wanted), len(labels.names), cancelled=cancelled)
+    model = train(fitted.vectors, numbers_of(labels, fitted.wanted), len(labels), cancelled=cancelled)
     for at in unless_cancelled(range(0, len(numbers), _BLOCK), cancelled):
         block = numbers[at : at + _BLOCK]
         found = model.probabilities(embed(block))
         sure = found.max(axis=1) >= fitted.threshold.confidence
         inferred |= {
-            number: labels.names[label]
+            number: labels[label]
             for number, label, is_sure in zip(block, found.argmax(axis=1), sure, strict=True)
             if is_sure
         }
@@ -261,16 +257,16 @@ def _infer(
     return inferred
 
 
-def _doubt(fitted: _Fitted, labels: LabelSet, copies: Counter[int], inferred: int) -> Doubt:
+def _doubt(fitted: _Fitted, labels: Sequence[str], copies: Counter[int], inferred: int) -> Doubt:
     if not inferred:
         return Doubt()
     sure = fitted.probabilities.max(axis=1) >= fitted.threshold.confidence
     said = fitted.probabilities[sure].argmax(axis=1)
-    wanted = numbers_of(labels.names, fitted.wanted)[sure]
+    wanted = numbers_of(labels, fitted.wanted)[sure]
     weights = np.array([copies[number] for number in fitted.sample], np.float64)[sure]
     shift: dict[str, float] = {}
     half_width: dict[str, float] = {}
-    for at, name in enumerate(labels.names):
+    for at, name in enumerate(labels):
         off = weights * ((wanted == at).astype(np.float64) - (said == at))
         shift[name] = inferred * float(off.mean())
         # One more disagreement than was seen: no sample proves that there is none.

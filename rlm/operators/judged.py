@@ -10,7 +10,6 @@ from rlm.answers import Coverage, Interval
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubFailure
-from rlm.operators.packing import Refused
 from rlm.usage import Usage
 
 
@@ -57,7 +56,6 @@ class Classification(Judged):
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """Records by label."""
         return Counter(label for label in self.labels if label is not None)
 
     @property
@@ -98,6 +96,7 @@ class Extraction(Judged):
 
     records: Sequence[Handle]
     values: Sequence[Mapping[str, object] | None]
+    judged_by: Sequence[JudgedBy]
     coverage: Coverage
 
 
@@ -128,8 +127,3 @@ def covered(
         units_failed=min(failed, counted[JudgedBy.NOBODY]),
         unit="record",
     )
-
-
-def first_failure(refused: Mapping[int, Refused]) -> SubFailure | None:
-    """The failure of the first record whose whole call failed."""
-    return next((why.failure for why in refused.values() if why.failure is not None), None)

@@ -18,9 +18,14 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubCalls
 from rlm.operators.cascade import Cascaded, CascadeLimits, Matrix, cascade
-from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, covered, first_failure
+from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, covered
 from rlm.operators.packing import Asked, Asker, PackLimits, Progress, Texts
-from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, LabelSet, Task, label_set
+from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, Task, label_set
+
+# A cancelled run waits for no more than this many texts to be embedded: about a second on two cores.
+_EMBEDDED_AT_ONCE = 128
+Result = TypeVar("Result")
+Working = Generator[Progress, None, Result]
 
 
 class DistinctTexts:
@@ -46,18 +51,10 @@ class DistinctTexts:
 
     @property
     def copies(self) -> Counter[int]:
-        """How many records have each text."""
         return Counter(self.number_of)
 
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
         return self._texts([self._first[number] for number in numbers])
-
-
-# A cancelled run waits for no more than this many texts to be embedded: about a second on two cores.
-_EMBEDDED_AT_ONCE = 128
-
-Result = TypeVar("Result")
-Working = Generator[Progress, None, Result]
 
 
 def finish(working: Working[Result], told: Callable[[Progress], None] = lambda _: None) -> Result:
@@ -95,7 +92,7 @@ class Operators:
     def classify(
         self,
         records: Sequence[Handle],
-        labels: Mapping[str, str] | Sequence[str] | LabelSet,
+        labels: Mapping[str, str] | Sequence[str],
         *,
         instruction: str = "",
         texts: Texts | None = None,
@@ -132,10 +129,11 @@ class Operators:
         return Extraction(
             records=records,
             values=values,
+            judged_by=judged_by,
             coverage=covered(self._corpus, records, judged_by, refused),
             usage=asked.usage,
             refused=refused,
-            failure=first_failure(asked.refused),
+            failure=asked.failure,
         )
 
     def pairs(self, candidates: Sequence[tuple[Handle, Handle]], criterion: str) -> Working[PairJudgement]:
@@ -173,11 +171,11 @@ class Operators:
             held=[None if each is None else each == YES for each in said],
             usage=asked.usage,
             refused=Counter(why.code for why in asked.refused.values()),
-            failure=first_failure(asked.refused),
+            failure=asked.failure,
         )
 
     def _sort(
-        self, records: Sequence[Handle], labels: LabelSet, task: Task, texts: Texts | None
+        self, records: Sequence[Handle], labels: Mapping[str, str], task: Task, texts: Texts | None
     ) -> Working[Classification]:
         distinct = self._distinct(records, texts)
 
@@ -189,7 +187,7 @@ class Operators:
 
         found = yield from cascade(
             read,
-            labels,
+            list(labels),
             distinct.copies,
             embed if self._embedder is not None else None,
             self._cascade_limits,
@@ -210,7 +208,7 @@ class Operators:
             doubt=found.doubt,
             usage=found.asked.usage,
             refused=refused,
-            failure=first_failure(found.asked.refused),
+            failure=found.asked.failure,
         )
 
     def _distinct(self, records: Sequence[Handle], texts: Texts | None) -> DistinctTexts:

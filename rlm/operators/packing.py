@@ -61,7 +61,6 @@ class Refused:
     """Why a record has no result. `failure` is that of its call, where the whole call failed."""
 
     code: str
-    detail: str
     failure: SubFailure | None = None
 
 
@@ -73,17 +72,16 @@ class Asked:
     refused: dict[int, Refused] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
 
+    @property
+    def failure(self) -> SubFailure | None:
+        """The failure of the first record whose whole call failed."""
+        return next((why.failure for why in self.refused.values() if why.failure is not None), None)
+
     def add(self, more: "Asked") -> None:
         """Take in what was asked about other records, or about the same ones again."""
         self.results |= more.results
         self.refused = {at: why for at, why in self.refused.items() if at not in more.results} | more.refused
         self.usage += more.usage
-
-
-@dataclass(frozen=True)
-class _Packed:
-    number: int
-    line: str
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Asker:
         return asked
 
     def shortened(
-        self, task: Task, numbers: Sequence[int], texts: Texts, max_chars: int, passes: int = _MOST_PASSES
+        self, task: Task, numbers: Sequence[int], texts: Texts, max_chars: int, passes: int = _MOST_PASSES - 1
     ) -> Generator[Progress, None, Asked]:
         """Read every text longer than `max_chars` in parts; results are the notes taken for `task`, by number."""
         sizes = [(number, len(text)) for number, text in zip(numbers, texts(numbers), strict=True)]
@@ -131,16 +129,13 @@ class Asker:
                 notes.refused[number] = refused
             else:
                 notes.results[number] = _joined([str(read.results[at]) for at in places])
-        return (yield from self._shortened_again(task, notes, max_chars, passes - 1))
-
-    def _shortened_again(
-        self, task: Task, notes: Asked, max_chars: int, passes: int
-    ) -> Generator[Progress, None, Asked]:
-        def noted(wanted: Sequence[int]) -> Iterator[str]:
-            return (str(notes.results[number]) for number in wanted)
-
         if passes:
-            notes.add((yield from self.shortened(task, list(notes.results), noted, max_chars, passes)))
+
+            def noted(wanted: Sequence[int]) -> Iterator[str]:
+                return (str(notes.results[number]) for number in wanted)
+
+            again = self.shortened(task, list(notes.results), noted, max_chars, passes - 1)
+            notes.add((yield from again))
         return notes
 
     def _ask_short(self, task: Task, numbers: Sequence[int], texts: Texts) -> Generator[Progress, None, Asked]:
@@ -168,7 +163,7 @@ class Asker:
         asked, done = Asked(), 0
         packs = _packs(zip(numbers, texts(numbers), strict=True), limits)
         while together := list(islice(packs, _CALLS_AT_ONCE)):
-            calls = [_with_room(task.call([record.line for record in pack]), room) for pack in together]
+            calls = [_with_room(task.call([line for _, line in pack]), room) for pack in together]
             for pack, reply in zip(together, self.subcalls.run(calls, cancelled=self.cancelled), strict=True):
                 _take(task, pack, reply, asked)
                 done += len(pack)
@@ -183,8 +178,8 @@ def _with_room(call: SubCall, room: Callable[[int], int]) -> SubCall:
     return replace(call, max_tokens=max(call.max_tokens, room(call.max_tokens)))
 
 
-def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[_Packed]]:
-    pack: list[_Packed] = []
+def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[tuple[int, str]]]:
+    pack: list[tuple[int, str]] = []
     room = limits.tokens
     for number, text in records:
         line = one_line(text, limits.record_chars)
@@ -192,27 +187,25 @@ def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[l
         if pack and (len(pack) == limits.records or tokens > room):
             yield pack
             pack, room = [], limits.tokens
-        pack.append(_Packed(number, line))
+        pack.append((number, line))
         room -= tokens
     if pack:
         yield pack
 
 
-def _take(task: Task, pack: Sequence[_Packed], reply: SubReply | SubFailure, asked: Asked) -> None:
+def _take(task: Task, pack: Sequence[tuple[int, str]], reply: SubReply | SubFailure, asked: Asked) -> None:
     if isinstance(reply, SubFailure):
         asked.usage += reply.usage
-        asked.refused |= dict.fromkeys((record.number for record in pack), Refused(reply.code, reply.detail, reply))
+        asked.refused |= dict.fromkeys((number for number, _ in pack), Refused(reply.code, reply))
         return
     asked.usage += Usage() if reply.cached else reply.usage
     values = _json_object(reply.text)
-    for position, record in enumerate(pack, start=1):
+    for position, (number, _) in enumerate(pack, start=1):
         result = task.read(values.get(str(position)))
         if result is None:
-            asked.refused[record.number] = Refused(
-                "language_model_output", "The reply has no usable value for the record."
-            )
+            asked.refused[number] = Refused("language_model_output")
         else:
-            asked.results[record.number] = result
+            asked.results[number] = result
 
 
 def _json_object(text: str) -> Mapping[str, Any]:

@@ -27,7 +27,7 @@ from rlm.events import Event
 from rlm.llm.budgets import Budget, Limits, Price
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore, raised
 from rlm.loop.trajectory import Turn
-from rlm.runs.accounts import Losses, RunClock, Spending
+from rlm.runs.attempt import LogWriter, Losses, RunClock, Spending
 from rlm.runs.bodies import (
     call_entry,
     call_hash,
@@ -41,7 +41,6 @@ from rlm.runs.bodies import (
     turn_entry,
 )
 from rlm.runs.port import Log
-from rlm.runs.writer import LogWriter
 from rlm.strategy import Search
 from rlm.usage import Usage
 
@@ -193,7 +192,7 @@ class _DurableSubCalls:
         if missing:
             self._run.clock.go_on()
             self._charge_rest()
-            told = _Told(self._run, calls, keys, missing, finished)
+            told = self._telling(calls, keys, missing, finished)
             for place, result in enumerate(
                 self._inner.run([calls[at] for at in missing], cancelled=cancelled, finished=told)
             ):
@@ -207,6 +206,25 @@ class _DurableSubCalls:
                 if _is_away(each.failure):
                     finished(each.at, results[each.at])
         return [results[at] for at in range(len(calls))]
+
+    def _telling(
+        self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], finished: Finished
+    ) -> Finished:
+        """Log each result once, as soon as anybody says it, and tell it, unless it may yet become another."""
+        seen: set[int] = set()
+        lock = threading.Lock()
+
+        def told(place: int, result: SubReply | SubFailure) -> None:
+            with lock:
+                if place in seen:
+                    return
+                seen.add(place)
+            at = missing[place]
+            self._run.put(keys[at], calls[at], result)
+            if not _is_away(result):
+                finished(at, result)
+
+        return told
 
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
@@ -308,33 +326,3 @@ def _is_away(result: SubReply | SubFailure) -> bool:
 
 def _is_unsent(failure: SubFailure) -> bool:
     return isinstance(failure.error, LanguageModelUnavailableError) and not failure.error.sent
-
-
-class _Told:
-    """Logs each result once, as soon as anybody says it, and tells it, unless it may yet become another."""
-
-    def __init__(
-        self,
-        run: DurableRun,
-        calls: Sequence[SubCall],
-        keys: Sequence[str],
-        missing: Sequence[int],
-        finished: Finished,
-    ) -> None:
-        self._run = run
-        self._calls = calls
-        self._keys = keys
-        self._missing = missing
-        self._finished = finished
-        self._seen: set[int] = set()
-        self._lock = threading.Lock()
-
-    def __call__(self, place: int, result: SubReply | SubFailure) -> None:
-        with self._lock:
-            if place in self._seen:
-                return
-            self._seen.add(place)
-        at = self._missing[place]
-        self._run.put(self._keys[at], self._calls[at], result)
-        if not _is_away(result):
-            self._finished(at, result)

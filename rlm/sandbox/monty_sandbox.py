@@ -1,5 +1,6 @@
 """Sessions of pydantic-monty: an interpreter without files, network or environment, in a process of its own."""
 
+import inspect
 import os
 import signal
 import threading
@@ -9,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import structlog
 from pydantic_monty import (
     FunctionSnapshot,
     Monty,
@@ -20,14 +22,17 @@ from pydantic_monty import (
     NameLookupSnapshot,
 )
 
+from ingest.errors import LeadlineError
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError
 from rlm.sandbox.imports import PRELUDE, shim_source
 from rlm.sandbox.lowering import lower
-from rlm.sandbox.port import DEFAULT_LIMITS, Cell, SandboxLimits, Tool
+from rlm.sandbox.port import DEFAULT_LIMITS, Cell, SandboxLimits, Tool, ToolError
 from rlm.sandbox.reports import NO_FILES, CappedOutput, hint_for, refused_report, report, syntax_report
-from rlm.sandbox.tools import ToolTable
 
+log = structlog.get_logger(__name__)
+_PLAIN = (str, int, float, bool, bytes, type(None))
+_MAX_DEPTH = 100
 _LOST = ("TimeoutError: feed time limit exceeded", "MemoryError: ")
 _LIMIT_OF_CALLS = "RuntimeError: suspension limit"
 
@@ -91,7 +96,9 @@ class MontySandbox:
 class MontyReplSession:
     """One worker and what its cells have defined."""
 
-    def __init__(self, checkout: MontySession, session: MontySession, tools: ToolTable, limits: SandboxLimits) -> None:
+    def __init__(
+        self, checkout: MontySession, session: MontySession, tools: "ToolTable", limits: SandboxLimits
+    ) -> None:
         self._checkout: MontySession | None = checkout
         self._session = session
         self._tools = tools
@@ -240,3 +247,62 @@ class WorkerKiller:
                     if self._pidfd is not None:
                         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
                 return
+
+
+class ToolTable:
+    """The tools of a session by name. What they raise becomes a built-in exception with a text for the model."""
+
+    def __init__(self, tools: Mapping[str, Tool]) -> None:
+        self._tools = dict(tools)
+        self._signatures = {name: inspect.signature(tool) for name, tool in tools.items()}
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._tools)
+
+    def call(self, name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any | Exception:  # noqa: ANN401
+        """What the tool returned, or the exception that the code is to see. Raises a tool's `LeadlineError`s alone."""
+        tool = self._tools.get(name)
+        if tool is None:
+            return NameError(f"name '{name}' is not defined")
+        try:
+            self._signatures[name].bind(*arguments, **named)
+        except TypeError as error:
+            return TypeError(f"{name}() {error}; it is {name}{self._signatures[name]}")
+        try:
+            result = tool(*arguments, **named)
+        except ToolError as error:
+            return RuntimeError(f"{name}: {error}")
+        except LeadlineError:
+            raise
+        except Exception:  # the code must not learn what the host says of itself
+            log.exception("tool_failed", tool=name)
+            return RuntimeError(f"{name} failed")
+        if not is_plain(result):
+            log.error("tool_returned_no_plain_value", tool=name)
+            return RuntimeError(f"{name} failed")
+        return _mended(result)
+
+
+def _mended(value: Any) -> Any:  # noqa: ANN401
+    """A plain value without halves of surrogate pairs, as JSON of a model may have: no interpreter takes them."""
+    match value:
+        case str():
+            return value if value.isascii() else value.encode(errors="replace").decode()
+        case dict():
+            return {_mended(key): _mended(each) for key, each in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return type(value)(map(_mended, value))
+    return value
+
+
+def is_plain(value: object, depth: int = 0) -> bool:
+    """Whether a value is of built-in types all through, so that it means the same on both sides."""
+    if type(value) in _PLAIN:
+        return True
+    if depth > _MAX_DEPTH:
+        return False
+    if type(value) is dict:
+        return all(is_plain(key, depth + 1) and is_plain(each, depth + 1) for key, each in value.items())
+    if type(value) in (list, tuple, set, frozenset):
+        return all(is_plain(each, depth + 1) for each in value)  # type: ignore[attr-defined]
+    return False

@@ -3,10 +3,10 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 from itertools import accumulate, groupby
 from pathlib import Path
-from typing import Protocol
 
 from ingest.parquet import quoted_literal, quoted_name
 from ingest.tables import ColumnType, RecordTables, Row
@@ -37,53 +37,8 @@ _SAMPLED = 20
 _QUOTED_CHARS = 1_000
 
 
-class OpenedTable(Protocol):
-    """Rows by number, from 1, as SQL has it in `_row`."""
-
-    @property
-    def table(self) -> TableInScope: ...
-
-    @property
-    def rows(self) -> int: ...
-
-    def handles(self, numbers: Sequence[int]) -> list[Handle]:
-        """The span of each row."""
-
-    def texts(self, numbers: Sequence[int]) -> Iterator[str]:
-        """What a model reads of each row."""
-
-    def tokens(self, numbers: Sequence[int]) -> int:
-        """About how many tokens the texts of these rows have in all."""
-
-    def sql_table(self, folder: Path, added: Added) -> SqlTable:
-        """The table for a query, with more columns; files are written into `folder`."""
-
-    def passages(self, numbers: Sequence[int]) -> list[Passage]:
-        """Rows as what citations quote from."""
-
-    def by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
-        """How many of these rows each document has, by its id."""
-
-    def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
-        """Rows by their own documents and tables; none for what is no record table."""
-
-
-def open_table(table: TableInScope, corpus: Corpus, records: RecordTables) -> OpenedTable:
-    """The rows of a table."""
-    if table.kind is Kind.RECORDS:
-        return _Records(table, corpus, records)
-    if table.kind is Kind.DOCUMENTS:
-        spans = [document.handle for document in corpus.documents]
-        return _Texts(
-            table, corpus, spans, lambda: [document_row(each, corpus, table.columns) for each in corpus.documents]
-        )
-    sections = list(all_sections(corpus))
-    spans = [section.handle for section in sections]
-    return _Texts(table, corpus, spans, lambda: [section_row(each, corpus) for each in sections])
-
-
-class _Records:
-    """Rows of one or more record tables with the same columns, those of the first part first."""
+class RecordRows:
+    """Rows of one or more record tables with the same columns, by number from 1; those of the first part first."""
 
     def __init__(self, table: TableInScope, corpus: Corpus, records: RecordTables) -> None:
         self.table = table
@@ -97,9 +52,11 @@ class _Records:
         return self._ends[-1]
 
     def handles(self, numbers: Sequence[int]) -> list[Handle]:
+        """The span of each row."""
         return [part.document.handle[row.start : row.end] for part, row in self._read(numbers)]
 
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
+        """What a model reads of each row."""
         for part, row in self._read(numbers):
             values = (*row.values, *origin_values(self.table, part))
             yield "; ".join(
@@ -107,10 +64,12 @@ class _Records:
             )
 
     def tokens(self, numbers: Sequence[int]) -> int:
+        """About how many tokens the texts of these rows have in all."""
         sample = numbers[:: max(1, len(numbers) // _SAMPLED)]
         return sum(map(estimated_tokens, self.texts(sample))) * len(numbers) // max(1, len(sample))
 
     def sql_table(self, folder: Path, added: Added) -> SqlTable:
+        """The table for a query, with more columns; files are written into `folder`."""
         if not self._files:
             self._files = [folder / f"{self.table.name}.{number}.parquet" for number in range(len(self.table.parts))]
             for part, file in zip(self.table.parts, self._files, strict=True):
@@ -118,34 +77,26 @@ class _Records:
         return SqlTable(self.table.name, self._select(), added)
 
     def passages(self, numbers: Sequence[int]) -> list[Passage]:
+        """Rows as what citations quote from."""
         return [self._passage(part, row) for part, row in self._read(numbers)]
 
     def by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
+        """How many of these rows each document has, by its id."""
         counts: Counter[str] = Counter()
         for part, own in self._by_part(numbers):
             counts[part.document.handle.document_id] += len(own)
         return counts
 
     def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
+        """Rows by their own documents and tables; none for what is no record table."""
         return tuple(
             TableRows(part.document.handle.document_id, part.document.handle.version_id, part.table.index, tuple(own))
             for part, own in self._by_part(sorted(numbers))
         )
 
     def _passage(self, part: Part, row: Row) -> Passage:
-        span = part.document.handle[row.start : row.end]
-        return Passage(
-            document_id=span.document_id,
-            version_id=span.version_id,
-            title=part.document.title,
-            heading_path=(part.table.name, f"row {row.number}"),
-            start=span.start,
-            end=span.end,
-            page=self._corpus.map(part.document).page_of(span.start),
-            text=self._corpus.text(span),
-            rank=1,
-            score=1.0,
-        )
+        found = self._corpus.passage(part.document.handle[row.start : row.end])
+        return replace(found, heading_path=(part.table.name, f"row {row.number}"))
 
     @cached_property
     def _names(self) -> tuple[str, ...]:
@@ -183,8 +134,8 @@ class _Records:
             yield self.table.parts[place], [number - before for number in group]
 
 
-class _Texts:
-    """Rows that are documents or sections: a model reads the whole text."""
+class TextRows:
+    """Rows that are documents or sections, with the methods of `RecordRows`: a model reads the whole text."""
 
     def __init__(
         self, table: TableInScope, corpus: Corpus, spans: Sequence[Handle], values: Callable[[], list[Cells]]
@@ -221,3 +172,19 @@ class _Texts:
 
     def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
         return ()
+
+
+OpenedTable = RecordRows | TextRows
+
+
+def open_table(table: TableInScope, corpus: Corpus, records: RecordTables) -> OpenedTable:
+    if table.kind is Kind.RECORDS:
+        return RecordRows(table, corpus, records)
+    if table.kind is Kind.DOCUMENTS:
+        spans = [document.handle for document in corpus.documents]
+        return TextRows(
+            table, corpus, spans, lambda: [document_row(each, corpus, table.columns) for each in corpus.documents]
+        )
+    sections = list(all_sections(corpus))
+    spans = [section.handle for section in sections]
+    return TextRows(table, corpus, spans, lambda: [section_row(each, corpus) for each in sections])

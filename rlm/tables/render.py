@@ -4,7 +4,7 @@ Cells are the documents' words or a model's, so nothing in them may work as Mark
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -73,9 +73,9 @@ def markdown_table(result: SqlResult) -> str:
     """The first rows of a result, and how many more there are."""
     shown = result.rows[:MOST_SHOWN_ROWS]
     lines = [
-        _row(result.columns, _escaped),
+        _row(map(_escaped, result.columns)),
         "|" + " --- |" * len(result.columns),
-        *(_row(each, cell) for each in shown),
+        *(_row(map(cell, each)) for each in shown),
     ]
     more = result.total_rows - len(shown)
     return "\n".join(lines) + (f"\n\n… and {more:,} more row{'' if more == 1 else 's'}" if more > 0 else "")
@@ -134,8 +134,8 @@ def _marked(text: str, markers: str) -> str:
     return f"{body} {markers}{text[len(body) :].rstrip()}"
 
 
-def _row(values: Sequence[object], written: Callable[[str], str] | Callable[[object], str]) -> str:
-    return "| " + " | ".join(written(value) for value in values) + " |"  # type: ignore[arg-type]
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def _escaped(text: str) -> str:

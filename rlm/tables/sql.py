@@ -51,13 +51,12 @@ class SqlTable:
 
 @dataclass(frozen=True)
 class SqlResult:
-    """The first rows of a result, and how many it has. `types` are the engine's names, such as `DECIMAL(18,2)`.
+    """The first rows of a result, and how many it has.
 
     Values are `str`, `bool`, `int`, `float`, `Decimal`, `date`, `datetime`, None, and lists and dicts of these.
     """
 
     columns: tuple[str, ...]
-    types: tuple[str, ...]
     rows: tuple[tuple[object, ...], ...]
     total_rows: int
 
@@ -85,12 +84,7 @@ class SqlEngine:
         self._command = command
 
     def query(
-        self,
-        tables: Sequence[SqlTable],
-        sql: str,
-        *,
-        max_rows: int,
-        cancelled: Callable[[], bool] = not_cancelled,
+        self, tables: Sequence[SqlTable], sql: str, *, max_rows: int, cancelled: Callable[[], bool] = not_cancelled
     ) -> SqlResult:
         """Raises `SqlError` for what the engine cannot run, `SqlRefusedError` for anything but one SELECT over these
         tables, `SqlLimitError` past a limit, and `RunCancelledError`."""
@@ -103,7 +97,7 @@ class SqlEngine:
             }
             answer = self._ask(request, Path(folder), cancelled)
         rows = tuple(tuple(_read(cell) for cell in row) for row in answer["rows"])
-        return SqlResult(tuple(answer["columns"]), tuple(answer["types"]), rows, answer["total_rows"])
+        return SqlResult(tuple(answer["columns"]), rows, answer["total_rows"])
 
     def rows_behind(self, sql: str, *, cancelled: Callable[[], bool] = not_cancelled) -> str | None:
         """A SELECT of `_row` for the rows that `sql` computes from; None where it reads anything but one table.

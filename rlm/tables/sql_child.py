@@ -5,7 +5,7 @@ by the engine's own parser and must be one SELECT over the tables that were give
 engine is closed to files, networks, extensions and settings for good, and the process to more memory.
 
     {"tables": [{"name", "rows", "added", "added_columns"}], "sql", "max_rows", "limits"}
-    {"columns", "types", "rows", "total_rows"}  or  {"error": "sql" | "refused" | "limit", "detail"}
+    {"columns", "rows", "total_rows"}  or  {"error": "sql" | "refused" | "limit", "detail"}
 
     {"sql", "limits", "behind": true}  →  {"behind": "SELECT …" or null}
 """
@@ -38,6 +38,11 @@ _REFUSED_NODES = {
 _ROW_ALIAS = "__row"
 
 Node = dict[str, Any]
+_ROWS_AT_ONCE = 2_000
+_MESSAGE_CHARS = 2_000
+_GRACE_SECONDS = 5
+# The engine counts its own memory; the interpreter, its libraries and their threads' stacks come on top.
+_INTERPRETER_BYTES = 1 << 30
 
 
 class SqlNotOneSelectError(ValueError):
@@ -177,19 +182,11 @@ def _column(name: str, alias: str = "") -> Node:
     }
 
 
-_ROWS_AT_ONCE = 2_000
-_MESSAGE_CHARS = 2_000
-_GRACE_SECONDS = 5
-# The engine counts its own memory; the interpreter, its libraries and their threads' stacks come on top.
-_INTERPRETER_BYTES = 1 << 30
-
-
 class _LimitError(Exception):
     """The result is larger than may be handed over."""
 
 
 def main() -> None:
-    """Answer the one request."""
     request = json.loads(sys.stdin.buffer.read())
     sys.stdout.buffer.write(json.dumps(answer(request)).encode())
 
@@ -275,7 +272,6 @@ def _result(engine: duckdb.DuckDBPyConnection, sql: str, max_rows: int, limits: 
         rows.append(cells)
     return {
         "columns": [str(column[0]) for column in described],
-        "types": [str(column[1]) for column in described],
         "rows": rows,
         "total_rows": total,
     }

@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from retrieval.embedding import Embedder
@@ -28,12 +27,8 @@ _KEPT_ROWS = 100
 _MOST_DOCUMENTS = 50
 
 
-@dataclass(frozen=True)
-class _Computed:
-    """A plan that could be run, and its result; None where the plan says that the tables cannot answer."""
-
-    plan: Plan
-    result: SqlResult | None
+# A plan that could be run, and its result; None where the plan says that the tables cannot answer.
+Computed = tuple[Plan, SqlResult | None]
 
 
 class TableStrategy:
@@ -63,25 +58,25 @@ class TableStrategy:
         tables = self._catalog.in_scope(corpus)
         with tempfile.TemporaryDirectory(prefix="leadline-tables-") as folder:
             run = PlanRun(context, corpus, tables, self._catalog.records, self._engine, self._embedder, Path(folder))
-            computed = yield from self._compute(context, tables, run)
-            draft = None if computed.result is None else _draft(computed.plan, computed.result, run)
+            plan, result = yield from self._compute(context, tables, run)
+            draft = None if result is None else _draft(plan, result, run)
         if draft is None and self._otherwise is not None:
-            yield Routed("direct", f"Direct: the tables cannot answer this. {computed.plan.answer}".strip())
+            yield Routed("direct", f"Direct: the tables cannot answer this. {plan.answer}".strip())
             yield from self._otherwise.stream(context)
             return
-        draft = draft or _declined(computed.plan)
+        draft = draft or Draft(AnswerStatus.NOT_FOUND, plan.answer, {}, Searched(0, 0, ()))
         yield Delta(draft.text)
         yield Drafted(draft)
 
-    def _compute(self, context: Context, tables: TablesInScope, run: PlanRun) -> Generator[Event, None, _Computed]:
+    def _compute(self, context: Context, tables: TablesInScope, run: PlanRun) -> Generator[Event, None, Computed]:
         """Plan and run; a plan that cannot be used is sent back once, with the reason."""
         nonce = context.nonce()
         call = planning_call(context.question, tables, nonce, most_tokens=context.profile.max_output_tokens)
         reply = _reply(context, call)
         try:
-            computed = yield from self._run(reply, tables, run)
-            _require_columns(computed)
-            return computed
+            plan, result = yield from self._run(reply, tables, run)
+            _require_columns(plan, result)
+            return plan, result
         except (PlanError, SqlError, SqlRefusedError) as error:
             call = repairing_call(call, reply, getattr(error, "detail", str(error)), nonce)
         try:
@@ -89,14 +84,14 @@ class TableStrategy:
         except PlanError as error:
             raise LanguageModelOutputError(f"The plan over the tables cannot be used. {error}") from error
 
-    def _run(self, reply: str, tables: TablesInScope, run: PlanRun) -> Generator[Event, None, _Computed]:
+    def _run(self, reply: str, tables: TablesInScope, run: PlanRun) -> Generator[Event, None, Computed]:
         plan = read_plan(reply, tables)
         if not plan.sql:
-            return _Computed(plan, None)
+            return plan, None
         run.try_out(plan)
         yield Planned(plan.steps(), plan.sql)
         yield from run.judge(plan)
-        return _Computed(plan, run.query(plan))
+        return plan, run.query(plan)
 
 
 def _reply(context: Context, call: SubCall) -> str:
@@ -104,18 +99,12 @@ def _reply(context: Context, call: SubCall) -> str:
     return reply_to(context.calls, call, cancelled=context.cancelled).text
 
 
-def _require_columns(computed: _Computed) -> None:
+def _require_columns(plan: Plan, result: SqlResult | None) -> None:
     """Raises `PlanError` where the sentence has a place for what the result does not have."""
-    if computed.result is None:
-        return
-    unknown = unknown_placeholders(computed.plan.answer, computed.result)
-    if unknown:
-        columns = ", ".join(computed.result.columns)
+    unknown = unknown_placeholders(plan.answer, result) if result is not None else []
+    if result is not None and unknown:
+        columns = ", ".join(result.columns)
         raise PlanError(f"The answer has a place for {', '.join(unknown)}; the result has the columns {columns}.")
-
-
-def _declined(plan: Plan) -> Draft:
-    return Draft(AnswerStatus.NOT_FOUND, plan.answer, {}, Searched(0, 0, ()))
 
 
 def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:

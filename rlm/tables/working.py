@@ -16,7 +16,6 @@ from rlm.errors import SqlError, SqlLimitError, SqlRefusedError
 from rlm.estimates import Estimate, judging, require_confirmation
 from rlm.events import Event
 from rlm.llm.port import raised
-from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.judged import Classification, Extraction, JudgedBy
 from rlm.operators.operators import Operators, Working
@@ -36,6 +35,8 @@ _TYPES = {
     SemanticType.NUMBER: ColumnType.NUMBER,
     SemanticType.DATE: ColumnType.DATE,
 }
+_MOST_RESULT_ROWS = 1_000
+_MOST_ROWS_BEHIND = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,6 @@ class JudgedColumn:
     numbers: Sequence[int]
     values: Sequence[object]
     found: Classification | Extraction
-
-    @property
-    def judged_by(self) -> Sequence[JudgedBy]:
-        """Who gave each value."""
-        if isinstance(self.found, Classification):
-            return self.found.judged_by
-        return [JudgedBy.NOBODY if each is None else JudgedBy.MODEL for each in self.found.values]
 
     def added(self, rows: int) -> tuple[ColumnType, Sequence[object]]:
         """The type, and a value for every row of the table."""
@@ -73,30 +67,9 @@ class JudgedColumn:
         return found and Interval(found.low + others, found.high + others)
 
 
-def no_values(column: SemanticColumn, rows: int) -> tuple[ColumnType, Sequence[object]]:
-    """The type, and no value for any row: enough to learn whether a query can be run."""
-    return _TYPES[column.type], [None] * rows
-
-
-def estimate(
-    column: SemanticColumn,
-    opened: OpenedTable,
-    numbers: Sequence[int],
-    profile: ModelProfile,
-    cascade: CascadeLimits | None,
-) -> Estimate:
-    """What judging these rows will take."""
-    if not numbers:
-        return Estimate()
-    tokens = opened.tokens(numbers)
-    values = column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL)
-    return judging(len(numbers), tokens, profile, pack=PackLimits.of(profile), cascade=cascade, values=values)
-
-
 def judge(
     column: SemanticColumn, opened: OpenedTable, numbers: Sequence[int], operators: Operators
 ) -> Working[JudgedColumn]:
-    """Have these rows judged. Raises `RunCancelledError`."""
     handles = opened.handles(numbers)
 
     def texts(places: Sequence[int]) -> Iterator[str]:
@@ -126,10 +99,6 @@ def _date(value: object) -> date | None:
         return date.fromisoformat(str(value)[:10])
     except ValueError:
         return None
-
-
-_MOST_RESULT_ROWS = 1_000
-_MOST_ROWS_BEHIND = 1_000_000
 
 
 class PlanRun:
@@ -164,7 +133,6 @@ class PlanRun:
         )
 
     def judged(self, plan: Plan) -> list[JudgedColumn]:
-        """The judged columns of a plan."""
         return [self._judged[column] for column in plan.semantic_columns if column in self._judged]
 
     def try_out(self, plan: Plan) -> None:
@@ -182,7 +150,15 @@ class PlanRun:
         total = Estimate()
         for column in waiting:
             opened = self._open(column.table)
-            total += estimate(column, opened, numbers[column], self._context.profile, self._cascade)
+            profile, rows = self._context.profile, numbers[column]
+            total += judging(
+                len(rows),
+                opened.tokens(rows),
+                profile,
+                pack=PackLimits.of(profile),
+                cascade=self._cascade,
+                values=column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL),
+            )
         require_confirmation(total, self._context.wanted)
         for column in waiting:
             yield from self._judge(column, numbers[column])
@@ -207,7 +183,6 @@ class PlanRun:
         return {table.name: list(range(1, self._open(table.name).rows + 1)) for table in named}
 
     def opened(self, name: str) -> OpenedTable:
-        """A table that was used."""
         return self._opened[name]
 
     def documents(self, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
@@ -240,7 +215,7 @@ class PlanRun:
         failed = 0
         for judged in self.judged(plan):
             name = self._table_name(judged.column)
-            for number, by in zip(judged.numbers, judged.judged_by, strict=True):
+            for number, by in zip(judged.numbers, judged.found.judged_by, strict=True):
                 by_row[name, number].add(by)
             tokens[name] = max(tokens.get(name, 0), judged.found.coverage.tokens_read)
             failed = max(failed, judged.found.coverage.units_failed)
@@ -274,7 +249,7 @@ class PlanRun:
                 found: JudgedColumn = ended.value
                 break
             yield events.Working(f'Judging the rows for "{column.name}"', progress.done, progress.total)
-        if found.found.failure is not None and not any(by is not JudgedBy.NOBODY for by in found.judged_by):
+        if found.found.failure is not None and not any(by is not JudgedBy.NOBODY for by in found.found.judged_by):
             raise raised(found.found.failure)
         self._judged[column] = found
 
@@ -297,7 +272,7 @@ class PlanRun:
         return {
             column.name: self._judged[column].added(rows)
             if judged and column in self._judged
-            else no_values(column, rows)
+            else (_TYPES[column.type], [None] * rows)
             for column in own
         }
 

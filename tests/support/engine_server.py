@@ -12,9 +12,9 @@ from rlm.llm.local.server import create_app
 
 
 @contextmanager
-def engine_server(engine: Engine, listener: socket.socket, *, keep_alive_seconds: float = 10.0) -> Iterator[None]:
+def engine_server(engine: Engine, listener: socket.socket) -> Iterator[None]:
     """Serves model `m` on `listener` for the length of the block."""
-    app = create_app(engine, "m", keep_alive_seconds=keep_alive_seconds)
+    app = create_app(engine, "m")
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from ingest.catalog.deletions import Leftovers
 from ingest.catalog.generations import GenerationRecords
 from ingest.documents import Document
 from retrieval.encoders import EncoderChoice
@@ -16,7 +15,6 @@ from workers.embed_task import EmbedTask
 from workers.generation_builder import open_builder
 from workers.generation_switcher import GenerationSwitcher
 from workers.ingest_task import IngestTask
-from workers.upkeep import remove_orphans
 from workers.verify import Verified, Verifier
 from workers.worker_deps import WorkerDeps
 
@@ -86,9 +84,6 @@ class GenerationsFixture(WorkerFixture):
                 )
                 for generation, index in indexes.items()
             }
-
-    def upkeep(self) -> int:
-        return remove_orphans(Leftovers(self.engine), self.open, self.blobs, self.texts).orphan_chunks
 
     def close(self) -> None:
         self.open.close()

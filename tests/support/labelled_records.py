@@ -7,11 +7,6 @@ from datetime import date, timedelta
 
 LABELS = {"animal": "names a beast or a bird", "plant": "names something that grows", "tool": "names a thing one uses"}
 WORDS = {"animal": ("cat", "owl", "eel"), "plant": ("oak", "fern", "moss"), "tool": ("saw", "awl", "plane")}
-PREAMBLE = (
-    "The documents hold records, one per line. Every record has exactly one of these labels, which is not written: "
-    + "; ".join(f"'{name}' ({definition})" for name, definition in LABELS.items())
-    + "."
-)
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,6 @@ _LENGTH = openvino_genai.GenerationFinishReason.LENGTH
 
 _PROVEN_SCHEMAS_KEPT = 1_000
 _SCHEMA_HINT = "Use types, properties, enums, arrays and local references."
-_SEEDS = 2**63
 _FULL_RETRY_SECONDS = 5.0
 
 
@@ -274,7 +273,8 @@ class OpenVINOEngine:
         if status == _RUNNING:
             return True
         if status == _IGNORED:
-            generation.fail(_cache_full())
+            full = "The language model's cache is full."
+            generation.fail(LanguageModelUnavailableError(full, retry_after_seconds=_FULL_RETRY_SECONDS))
         else:
             generation.finish(reason)
         return False
@@ -293,19 +293,9 @@ class OpenVINOEngine:
         config.apply_chat_template = False
         room = self._limits.context_tokens - prompt_tokens
         config.max_new_tokens = request.max_tokens or min(self._limits.default_answer_tokens, room)
-        if request.temperature > 0:
-            config.do_sample = True
-            config.temperature = request.temperature
-            config.top_p = request.top_p
-            # Without this the pipeline starts every request from the same seed.
-            config.rng_seed = (time.monotonic_ns() if request.seed is None else request.seed) % _SEEDS
         if request.json_schema is not None:
             config.structured_output_config = openvino_genai.StructuredOutputConfig(json_schema=request.json_schema)
         return config
-
-
-def _cache_full() -> LanguageModelUnavailableError:
-    return LanguageModelUnavailableError("The language model's cache is full.", retry_after_seconds=_FULL_RETRY_SECONDS)
 
 
 def _tensor(ids: TokenIds) -> openvino.Tensor:

@@ -1,7 +1,7 @@
 """From messages to token ids, with nothing cut and no authority for control tokens written in a message."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,7 +15,7 @@ TokenIds = npt.NDArray[np.int64]
 # A noncharacter: Unicode reserves it for a program's own use, so no text may rely on it.
 _SEAM = "\ufdd0"
 _REPLACEMENT = "\ufffd"
-_LONGEST_UTF8_CHARACTER = 4
+_CONTROL_TOKEN = re.compile(rb"<\|[a-z_]+\|>")
 
 
 class ChatTokenizer(Protocol):
@@ -49,17 +49,13 @@ class PromptEncoder:
         rendered = self._tokenizer.render(
             [{"role": message.role, "content": self._defused(message.content)} for message in messages]
         )
-        pieces = rendered.split(_SEAM)
-        encoded = [self._tokenizer.encode(piece) for piece in pieces if piece]
-        # A piece that fills the tokenizer's limit may have been cut there; counting it again in smaller pieces tells.
-        cut = any(len(ids) >= self._tokenizer.encode_limit for ids in encoded)
-        count = self._count(pieces) if cut else sum(len(ids) for ids in encoded)
+        encoded = [self._tokenizer.encode(piece) for piece in rendered.split(_SEAM) if piece]
+        # A piece that fills the tokenizer's limit may have been cut there, and is too long either way.
+        count = sum(len(ids) for ids in encoded)
         if count + answer_tokens > self._limit:
             raise ContextTooLongError(
-                f"The prompt has {count:,} tokens and {answer_tokens:,} more are kept for the answer; "
+                f"The prompt has {count:,} tokens or more, and {answer_tokens:,} more are kept for the answer; "
                 f"the model's window is {self._limit:,} tokens.",
-                prompt_tokens=count,
-                limit_tokens=self._limit,
             )
         return np.concatenate(encoded)
 
@@ -68,25 +64,6 @@ class PromptEncoder:
         for token, parted in self._seams:
             text = text.replace(token, parted)
         return text
-
-    def _count(self, pieces: Sequence[str]) -> int:
-        # Every token stands for at least one byte, so text with fewer bytes than the limit is never cut.
-        size = (self._tokenizer.encode_limit - 1) // _LONGEST_UTF8_CHARACTER
-        return sum(len(self._tokenizer.encode(part)) for piece in pieces for part in _parts(piece, size))
-
-
-def _parts(text: str, size: int) -> Iterator[str]:
-    """The text in parts of at most `size` characters, cut before a space where there is one, as tokens begin there."""
-    start = 0
-    while start < len(text):
-        end = start + size
-        space = text.rfind(" ", start + 1, end) if end < len(text) else -1
-        end = space if space > start else end
-        yield text[start:end]
-        start = end
-
-
-_CONTROL_TOKEN = re.compile(rb"<\|[a-z_]+\|>")
 
 
 class GGUFTokenizer:

@@ -1,4 +1,7 @@
-"""What is asked of the engine and what it sends back."""
+"""What is asked of the engine and what it sends back, and both in the OpenAI chat protocol.
+
+What our own client never asks for (sampling, tools, stop strings, several choices) is refused, not ignored.
+"""
 
 import json
 import time
@@ -14,8 +17,6 @@ from rlm.errors import ContextTooLongError, LanguageModelError, LanguageModelRef
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length"]
 
-ANY_JSON_OBJECT = '{"type": "object"}'
-
 
 @dataclass(frozen=True)
 class ChatMessage:
@@ -29,15 +30,12 @@ class ChatMessage:
 class GenerationRequest:
     """A prompt and how to continue it.
 
-    `max_tokens` None means the engine's default, or what is left of the window. `temperature` 0 is greedy and repeats;
-    above 0 a `seed` makes it repeat. `json_schema` is JSON text that constrains decoding.
+    Decoding is greedy. `max_tokens` None means the engine's default, or what is left of the window. `json_schema` is
+    JSON text that constrains decoding.
     """
 
     messages: Sequence[ChatMessage]
     max_tokens: int | None = None
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int | None = None
     json_schema: str | None = None
 
 
@@ -110,39 +108,13 @@ class Engine(Protocol):
         """
 
 
-_ROLES: Mapping[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-
 STREAM_END = b"data: [DONE]\n\n"
 
 
-class Message(BaseModel):
-    """A message as clients send it."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | None = None
-
-    def to_chat_message(self) -> ChatMessage:
-        """The message as the engine takes it."""
-        return ChatMessage(_ROLES[self.role], self.content or "")
-
-
 class NamedSchema(BaseModel):
-    """A JSON schema under the name the client gave it."""
+    """A JSON schema; the name that the client gave it is ignored."""
 
-    name: str = ""
     schema_: dict[str, Any] = Field(alias="schema")
-
-
-class TextFormat(BaseModel):
-    """Unconstrained text."""
-
-    type: Literal["text"]
-
-
-class JSONObjectFormat(BaseModel):
-    """Some JSON object."""
-
-    type: Literal["json_object"]
 
 
 class JSONSchemaFormat(BaseModel):
@@ -152,55 +124,27 @@ class JSONSchemaFormat(BaseModel):
     json_schema: NamedSchema
 
 
-ResponseFormat = Annotated[TextFormat | JSONObjectFormat | JSONSchemaFormat, Field(discriminator="type")]
-
-
-class StreamOptions(BaseModel):
-    """Whether a stream ends with a chunk that reports usage."""
-
-    include_usage: bool = False
-
-
 class ChatCompletionRequest(BaseModel):
     """The body of `POST /v1/chat/completions`."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
     stream: bool = False
-    stream_options: StreamOptions | None = None
+    stream_options: dict[str, Any] | None = None  # a stream always ends with its usage
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: int | None = None
-    response_format: ResponseFormat | None = None
+    temperature: Annotated[float, Field(ge=0, le=0)] = 0
+    response_format: JSONSchemaFormat | None = None
 
     def to_engine_request(self) -> GenerationRequest:
         """The request in the engine's terms; what is left out has the protocol's defaults."""
         return GenerationRequest(
-            messages=tuple(message.to_chat_message() for message in self.messages),
+            messages=tuple(self.messages),
             max_tokens=self.max_completion_tokens or self.max_tokens,
-            temperature=1.0 if self.temperature is None else self.temperature,
-            top_p=1.0 if self.top_p is None else self.top_p,
-            seed=self.seed,
-            json_schema=self._json_schema(),
+            json_schema=json.dumps(self.response_format.json_schema.schema_) if self.response_format else None,
         )
-
-    @property
-    def wants_usage(self) -> bool:
-        """Whether a stream has to end with its usage."""
-        return self.stream_options is not None and self.stream_options.include_usage
-
-    def _json_schema(self) -> str | None:
-        match self.response_format:
-            case JSONObjectFormat():
-                return ANY_JSON_OBJECT
-            case JSONSchemaFormat(json_schema=named):
-                return json.dumps(named.schema_)
-            case _:
-                return None
 
 
 class CompletionWriter:
@@ -239,20 +183,16 @@ def server_sent_event(payload: Mapping[str, Any]) -> bytes:
     return b"data: " + json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-def error_object(message: str, *, code: str, kind: str, param: str | None = None) -> dict[str, Any]:
+def error_object(message: str, *, code: str, kind: str) -> dict[str, Any]:
     """An error as OpenAI clients read it."""
-    return {"error": {"message": message, "type": kind, "code": code, "param": param}}
+    return {"error": {"message": message, "type": kind, "code": code, "param": None}}
 
 
 def error_status(error: LanguageModelError) -> tuple[int, dict[str, Any]]:
     """Status and body for an error of the engine; what is not the client's doing is 503."""
     match error:
         case ContextTooLongError():
-            body = error_object(
-                error.detail, code="context_length_exceeded", kind="invalid_request_error", param="messages"
-            )
-            body["error"] |= {"prompt_tokens": error.prompt_tokens, "limit_tokens": error.limit_tokens}
-            return 400, body
+            return 400, error_object(error.detail, code="context_length_exceeded", kind="invalid_request_error")
         case LanguageModelRefusedError():
             return 400, error_object(str(error), code=error.code, kind="invalid_request_error")
         case _:

@@ -7,7 +7,6 @@ It listens once the model is in memory. It ends on SIGTERM, and by itself when t
 
 import argparse
 import asyncio
-import dataclasses
 import json
 import logging
 import os
@@ -22,7 +21,6 @@ from typing import Any, TypeVar
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -39,16 +37,18 @@ from rlm.llm.local.protocol import (
     Finished,
     TextDelta,
     Ticket,
-    error_object,
     error_status,
     server_sent_event,
 )
 from rlm.llm.profiles import LOCAL_QWEN
 
+log = logging.getLogger("rlm.llm.local.server")
+
+_GRACE_SECONDS = 2
+_PARENT_POLL_SECONDS = 1.0
+_HARD_EXIT_SECONDS = 5.0
 _CLIENT_GONE = 499
 """What nginx logs for a client that hung up; nobody receives it."""
-
-_KEEP_ALIVE = b": still working\n\n"
 
 Result = TypeVar("Result")
 
@@ -57,11 +57,10 @@ class _ClientGoneError(Exception):
     """The client hung up before there was anything to send."""
 
 
-def create_app(engine: Engine, model_name: str, *, keep_alive_seconds: float = 10.0) -> FastAPI:
-    """The application. A stream is never silent for longer than `keep_alive_seconds`."""
+def create_app(engine: Engine, model_name: str) -> FastAPI:
+    """The application around one model, by whichever name it is asked for; `model_name` is what it says."""
     app = FastAPI(title="Leadline local language model", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(LanguageModelError, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse_body)
     app.add_exception_handler(_ClientGoneError, _no_answer)
 
     @app.get("/v1/models")
@@ -71,15 +70,11 @@ def create_app(engine: Engine, model_name: str, *, keep_alive_seconds: float = 1
 
     @app.post("/v1/chat/completions")
     async def chat_completions(body: ChatCompletionRequest, request: Request) -> Response:
-        if body.model != model_name:
-            detail = f"There is no model {body.model!r} here, only {model_name!r}."
-            error = error_object(detail, code="model_not_found", kind="invalid_request_error", param="model")
-            return JSONResponse(error, status_code=404)
-        events = _Events(keep_alive_seconds)
+        events = _Events()
         ticket = engine.submit(body.to_engine_request(), events.put)
         writer = CompletionWriter(model_name)
         if body.stream:
-            return await _streamed(ticket, events, writer, request, wants_usage=body.wants_usage)
+            return await _streamed(ticket, events, writer, request)
         return await _whole(ticket, events, writer, request)
 
     return app
@@ -88,20 +83,16 @@ def create_app(engine: Engine, model_name: str, *, keep_alive_seconds: float = 1
 class _Events:
     """Events from the engine's thread, for the loop that made this object."""
 
-    def __init__(self, keep_alive_seconds: float) -> None:
-        self._keep_alive_seconds = keep_alive_seconds
+    def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[Event] = asyncio.Queue()
 
     def put(self, event: Event) -> None:
         self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
 
-    async def next(self) -> Event | None:
-        """The next event, or None when there is none for a while; raises what the engine failed with."""
-        try:
-            event = await asyncio.wait_for(self._queue.get(), self._keep_alive_seconds)
-        except TimeoutError:
-            return None
+    async def next(self) -> TextDelta | Finished:
+        """The next event; raises what the engine failed with."""
+        event = await self._queue.get()
         if isinstance(event, Failed):
             raise event.error
         return event
@@ -111,7 +102,7 @@ async def _whole(ticket: Ticket, events: _Events, writer: CompletionWriter, requ
     async def collect() -> dict[str, Any]:
         text = ""
         while not isinstance(event := await events.next(), Finished):
-            text += event.text if isinstance(event, TextDelta) else ""
+            text += event.text
         return writer.completion(text, event.reason, event.usage)
 
     try:
@@ -120,34 +111,28 @@ async def _whole(ticket: Ticket, events: _Events, writer: CompletionWriter, requ
         ticket.cancel()
 
 
-async def _streamed(
-    ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request, *, wants_usage: bool
-) -> Response:
-    # The status line waits a little for the first event, so that what the engine refuses has an error status.
+async def _streamed(ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request) -> Response:
+    # The status line waits for the first event, so that what the engine refuses has an error status.
     try:
         first = await _unless_gone(request, events.next())
     except BaseException:
         ticket.cancel()
         raise
-    return _TicketedStream(ticket, _stream(first, events, writer, wants_usage=wants_usage))
+    return _TicketedStream(ticket, _stream(first, events, writer))
 
 
-async def _stream(
-    first: Event | None, events: _Events, writer: CompletionWriter, *, wants_usage: bool
-) -> AsyncIterator[bytes]:
+async def _stream(first: TextDelta | Finished, events: _Events, writer: CompletionWriter) -> AsyncIterator[bytes]:
     yield writer.delta("", first=True)
     event = first
     try:
         while not isinstance(event, Finished):
-            # Prefill and the queue may take minutes; a client's read timeout is there to notice a dead server.
-            yield writer.delta(event.text, first=False) if isinstance(event, TextDelta) else _KEEP_ALIVE
+            yield writer.delta(event.text, first=False)
             event = await events.next()
     except LanguageModelError as error:
         yield server_sent_event(error_status(error)[1])
         return
     yield writer.end(event.reason)
-    if wants_usage:
-        yield writer.usage(event.usage)
+    yield writer.usage(event.usage)
     yield STREAM_END
 
 
@@ -197,21 +182,6 @@ async def _refuse(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, status_code=status, headers=headers)
 
 
-async def _refuse_body(_request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    param = ".".join(str(part) for part in first["loc"] if part != "body")
-    body = error_object(f"{param}: {first['msg']}", code="invalid_request", kind="invalid_request_error", param=param)
-    return JSONResponse(body, status_code=400)
-
-
-log = logging.getLogger("rlm.llm.local.server")
-
-_GRACE_SECONDS = 2
-_PARENT_POLL_SECONDS = 1.0
-_HARD_EXIT_SECONDS = 5.0
-
-
 def main(arguments: Sequence[str]) -> int:
     """Serve until the engine breaks down, and return 1 or `LOAD_FAILED`. A signal ends the process inside."""
     options = _parser().parse_args(arguments)
@@ -243,11 +213,11 @@ def _server(options: argparse.Namespace) -> uvicorn.Server:
     def stop_serving() -> None:
         server.should_exit = True
 
-    begun, limits = time.monotonic(), _limits(options)
+    begun, limits = time.monotonic(), EngineLimits()
     engine = OpenVINOEngine(load_pipeline(options.model, limits), limits, on_broken=stop_serving)
     log.info("The language model is ready after %.1f s.", time.monotonic() - begun)
     config = uvicorn.Config(
-        create_app(engine, options.name),
+        create_app(engine, LOCAL_QWEN.name),
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -262,16 +232,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m rlm.llm.local.server", description="Serve a GGUF model.")
     parser.add_argument("--model", type=Path, required=True, help="the GGUF file")
     parser.add_argument("--uds", type=Path, required=True, help="where to create the Unix socket")
-    parser.add_argument("--name", default=LOCAL_QWEN.name, help="the model's name for clients")
     parser.add_argument("--parent-pid", type=int, help="end when this process is no longer the parent")
-    for field in dataclasses.fields(EngineLimits):
-        flag = "--" + field.name.replace("_", "-")
-        parser.add_argument(flag, type=type(field.default), default=field.default)
     return parser
-
-
-def _limits(options: argparse.Namespace) -> EngineLimits:
-    return EngineLimits(**{field.name: getattr(options, field.name) for field in dataclasses.fields(EngineLimits)})
 
 
 def _listen(path: Path) -> socket.socket:

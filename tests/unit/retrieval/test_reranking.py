@@ -81,11 +81,12 @@ def test_searches_behind_those_that_hang_miss_their_deadline_and_the_next_one_is
         over.wait(20)
         return [1.0] * len(passages)
 
-    with reranking(wait, seconds=0.05) as made:
+    with reranking(wait, seconds=0.2) as made:
         for _ in range(6):
             with pytest.raises(RerankerTimeoutError):
                 made.scores("x", ["y"])
         over.set()
+        made._deadline_seconds = 20.0
         for _ in range(4):
             assert under_way.acquire(timeout=20)
         assert list(made.scores("x", ["y"])) == [1.0]

@@ -66,7 +66,7 @@ def test_hits_are_in_the_rerankers_order_and_say_so(reranked: Reranked) -> None:
     assert result.reranked is not None
     assert (result.reranked.model, result.reranked.passages, result.reranked.failure) == ("shortest", 2, "")
     timings = dict(result.timings_ms)
-    assert timings["rerank"] >= 0
+    assert "rerank" in timings
     assert np.isclose(sum(timings.values()) - timings["total"], timings["total"], atol=0.01)
 
 

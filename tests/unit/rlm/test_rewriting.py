@@ -72,7 +72,7 @@ def test_a_model_that_does_not_end_is_given_up_at_the_deadline(scheduler: SubCal
     chat = CallableChat(answer=never)
     with pytest.raises(LanguageModelTimeoutError, match="not done in"):
         ModelRewriter(LoadedModel(chat), scheduler, deadline_seconds=0.2).rewrite("ann", "whale", Rewrite.HYDE)
-    assert chat.given_up == 1
+    assert chat.given_up == len(chat.prompts) <= 1
 
 
 def test_without_a_language_model_there_is_none_to_ask(scheduler: SubCallScheduler) -> None:

@@ -8,7 +8,7 @@ import pytest
 from rlm.checking.judging import verdict_schema
 from rlm.conversation import condensed_schema
 from rlm.llm.structured_output import response_format
-from rlm.operators.tasks import Classify, Extract, Filter, Label, LabelSet, TakeNotes
+from rlm.operators.tasks import Classify, Extract, Filter, TakeNotes, label_set
 from rlm.requests import StrategyName
 from rlm.rewriting import _FORMS, _call
 from rlm.routing import route_schema
@@ -27,7 +27,7 @@ SCHEMAS: dict[str, Mapping[str, object] | None] = {
     "route, one choice": route_schema([StrategyName.DIRECT]),
     "condense": condensed_schema(),
     "judge": verdict_schema(),
-    "classify": Classify(LabelSet((Label("a"), Label("b")))).call(_RECORDS).schema,
+    "classify": Classify(label_set(["a", "b"])).call(_RECORDS).schema,
     "filter": Filter("Is it?").call(_RECORDS).schema,
     "extract": Extract("Take it out.", _VALUES).call(_RECORDS).schema,
     "notes": TakeNotes("Find it.", "notes").call(_RECORDS).schema,

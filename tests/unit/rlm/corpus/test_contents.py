@@ -2,18 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.corpus.corpus import contents, outline, samples
+from rlm.corpus.corpus import outline, samples
 from tests.support.books import book
 from tests.support.corpora import corpus_of
-
-
-def test_pages_of_contents_are_all_documents_in_order() -> None:
-    corpus = corpus_of(*("abc" for _ in range(7)))
-    first = contents(corpus, limit=4)
-    assert first.next_offset == 4
-    rest = contents(corpus, offset=4, limit=4)
-    assert rest.next_offset is None
-    assert (*first.documents, *rest.documents) == corpus.documents
 
 
 def test_an_outline_names_each_section_with_its_span() -> None:
@@ -25,8 +16,8 @@ def test_an_outline_names_each_section_with_its_span() -> None:
 
 
 @given(st.integers(0, 9), st.integers(1, 6), st.integers(1, 40))
-def test_samples_are_text_where_their_handles_say(documents: int, count: int, characters: int) -> None:
+def test_samples_are_short_and_from_as_many_documents_as_wanted(documents: int, count: int, characters: int) -> None:
     corpus = corpus_of(*(f"document {n} " * 3 for n in range(documents)))
     found = samples(corpus, count=count, characters=characters)
-    assert all(corpus.text(sample.handle) == sample.text for sample in found)
-    assert len({sample.handle.document_id for sample in found}) == min(documents, count)
+    assert all(0 < len(corpus.text(sample)) <= characters for sample in found)
+    assert len({sample.document_id for sample in found}) == min(documents, count)

@@ -102,9 +102,10 @@ def test_a_huge_batch_is_refused_as_soon_as_nothing_of_its_size_fits(scheduler: 
 
 def test_what_somebody_else_has_reserved_is_not_waited_for(scheduler: SubCallScheduler) -> None:
     budget = Budget(Limits(completion_tokens=60))
-    with budget.reserve(prompt_tokens=1, completion_tokens=30):
-        results = scheduler.bind(chat(echo), PROFILE, tenant_id="ann", budget=budget.child()).run(calls(3))
-        assert texts(results) == ["budget_exhausted"] * 3
+    reservation = budget.reserve(prompt_tokens=1, completion_tokens=30)
+    results = scheduler.bind(chat(echo), PROFILE, tenant_id="ann", budget=budget.child()).run(calls(3))
+    assert texts(results) == ["budget_exhausted"] * 3
+    reservation.release()
     bound = scheduler.bind(chat(echo), PROFILE, tenant_id="ann", budget=budget)
     assert "budget_exhausted" not in texts(bound.run(calls(3)))
 

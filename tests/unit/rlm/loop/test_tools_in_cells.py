@@ -83,7 +83,6 @@ def test_batched_sub_calls_keep_order_and_one_failure_is_none(sandbox: Sandbox) 
     drafted(environment(sandbox, root, told=turns.append))
     note = "Note: llm_query_batched: 1 of 3 have no reply: language model timeout."
     assert turns[0].output == f"['A', None, 'C']\n{note}"
-    assert [made.code for made in turns[0].made] == ["", "language_model_timeout", ""]
     assert turns[0].subcalls == 3
     assert "It took too long" in (turns[1].error or "")
 

@@ -20,7 +20,7 @@ from rlm.events import Reading
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 from rlm.loop.trajectory import Turn
-from rlm.runs.accounts import RunClock
+from rlm.runs.attempt import RunClock
 from rlm.runs.bodies import limits_body, limits_of
 from rlm.runs.durable import DurableRun
 from rlm.usage import Usage
@@ -360,7 +360,7 @@ def test_a_cell_is_logged_once_over_all_attempts() -> None:
     log = MemoryLog()
     for seconds in (1.0, 2.0):
         run = DurableRun(RUN, log)
-        run.turn(Turn(1, 0, "x = 1", "", "out", None, seconds, 3, ()))
+        run.turn(Turn(1, 0, "x = 1", "", "out", None, seconds, 3))
         run.close()
     (entry,) = log.entries
     assert (entry.kind, entry.body["sub_calls"], entry.body["code"]) == ("cell", 3, "x = 1")

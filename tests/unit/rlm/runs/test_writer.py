@@ -5,7 +5,7 @@ import pytest
 
 from ingest.errors import LeaseLostError
 from ingest.runs import Entry
-from rlm.runs.writer import LogWriter
+from rlm.runs.attempt import LogWriter
 from tests.fakes.memory_log import MemoryLog
 
 

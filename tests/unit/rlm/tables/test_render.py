@@ -14,7 +14,7 @@ from rlm.tables.sql import SqlResult
 def result(
     *rows: tuple[object, ...], columns: tuple[str, ...] = ("name", "orders"), total: int | None = None
 ) -> SqlResult:
-    return SqlResult(columns, ("VARCHAR",) * len(columns), rows, len(rows) if total is None else total)
+    return SqlResult(columns, rows, len(rows) if total is None else total)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError
 from rlm.llm.local.engine import OpenVINOEngine
 from rlm.llm.local.protocol import (
-    ANY_JSON_OBJECT,
     ChatMessage,
     EngineLimits,
     Event,
@@ -21,6 +20,7 @@ from rlm.llm.local.protocol import (
 )
 from tests.fakes.scripted_pipeline import BAD_SCHEMA, ScriptedPipeline
 
+ANY_JSON_OBJECT = '{"type": "object"}'
 LIMITS = EngineLimits(max_running=2, max_waiting=3, pause_seconds=0)
 
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.local.engine import InFlight
 from rlm.llm.local.protocol import (
-    ANY_JSON_OBJECT,
     Event,
     Failed,
     Finished,
@@ -17,6 +16,8 @@ from rlm.llm.local.protocol import (
     TextDelta,
     Usage,
 )
+
+ANY_JSON_OBJECT = '{"type": "object"}'
 
 
 def in_flight(*, json_schema: str | None = None) -> tuple[InFlight, list[Event]]:

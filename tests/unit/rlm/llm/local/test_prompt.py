@@ -63,13 +63,9 @@ def test_text_that_cannot_be_encoded_is_replaced() -> None:
     assert "a?b\ufffdc" in tokenizer.text(ids)
 
 
-def test_a_prompt_that_was_cut_is_refused_with_its_real_length() -> None:
-    with pytest.raises(ContextTooLongError) as caught:
+def test_a_prompt_that_was_cut_is_refused() -> None:
+    with pytest.raises(ContextTooLongError, match="200 tokens or more"):
         encoded("word " * 3000)
-    # The template adds eight tokens to the words and spaces.
-    assert caught.value.prompt_tokens == 6008
-    assert caught.value.limit_tokens == 200
-    assert "6,008" in str(caught.value)
 
 
 def test_the_answer_must_fit_after_the_prompt() -> None:
@@ -80,6 +76,5 @@ def test_the_answer_must_fit_after_the_prompt() -> None:
 
 
 def test_a_window_smaller_than_the_tokenizers_limit_counts() -> None:
-    with pytest.raises(ContextTooLongError) as caught:
+    with pytest.raises(ContextTooLongError, match="window is 12 tokens"):
         encoded("one two three", context_tokens=12)
-    assert caught.value.limit_tokens == 12

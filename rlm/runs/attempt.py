@@ -1,11 +1,11 @@
-"""How long a run has been worked at, over all its attempts."""
+"""The parts of one attempt at a run: its clock, its account, its losses, and what writes its log."""
 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ingest.runs import Spent
+from ingest.runs import Entry, Spent
 from rlm.llm.budgets import Budget, Price
 from rlm.usage import Usage
 
@@ -115,3 +115,65 @@ class Losses:
     def often(self, key: str) -> bool:
         """Whether the call came to nothing in this attempt, and not for the first few times."""
         return key in self._often
+
+
+class LogWriter:
+    """Callers hand entries over without waiting, and wait once before they use what they have handed over.
+
+    So a batch of a thousand sub-calls costs a few commits and not a thousand, and each of them is logged within
+    milliseconds. After a failure nothing more is written, and every method raises it.
+    """
+
+    def __init__(self, append: Callable[[Sequence[Entry]], None]) -> None:
+        self._append = append
+        self._changed = threading.Condition()
+        self._waiting: list[Entry] = []
+        self._put = self._written = 0
+        self._failure: Exception | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._write, name="run-log", daemon=True)
+        self._thread.start()
+
+    def put(self, *entries: Entry) -> None:
+        """Hand entries over."""
+        with self._changed:
+            self._raise()
+            self._waiting += entries
+            self._put += len(entries)
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Wait until everything that was handed over before is committed."""
+        with self._changed:
+            until = self._put
+            self._changed.wait_for(lambda: self._written >= until or self._failure is not None)
+            self._raise()
+
+    def close(self) -> None:
+        """Write what waits, and end; raises nothing."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _raise(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _write(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closing)
+                entries, self._waiting = self._waiting, []
+                if not entries:
+                    return
+            failure: Exception | None = None
+            try:
+                self._append(entries)
+            except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for the entries
+                failure = error
+            with self._changed:
+                self._failure, self._written = failure, self._written + len(entries)
+                self._changed.notify_all()
+                if failure is not None:
+                    return
