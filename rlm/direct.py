@@ -4,19 +4,20 @@ One call answers an easy question. The reply is streamed: its text has the marke
 stands a block that no reader sees, with the words that the model quotes.
 """
 
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from retrieval.passages import Passage
-from rlm.answers import AnswerStatus, Draft, searched
+from rlm.answers import AnswerStatus, Draft, OfferedQuote, searched
 from rlm.checking.locating import offered_quotes
-from rlm.checking.markers import MarkedText
+from rlm.checking.markers import MarkedText, without_markers
 from rlm.errors import LanguageModelOutputError
 from rlm.events import Delta, Drafted, Event, Reading, Retrieved
-from rlm.llm.port import SubCall, SubFailure, SubReply, raised
+from rlm.llm.port import SubCall, SubFailure, SubReply, raised, reply_to
 from rlm.passages import PassageNumbers, fits, in_reading_order, in_turn, tokens_of, whole, within
 from rlm.strategy import Context
-from rlm.untrusted import DATA_ONLY, delimited, plain
+from rlm.untrusted import DATA_ONLY, delimited, one_line, plain
 
 # A chain of three facts takes three; each round costs a call and reads more.
 MAX_SEARCHES = 3
@@ -67,11 +68,19 @@ own. If the passages suffice, or another search will hardly help, write the answ
 _NO_MORE_SEARCHES = "No more searches can be made. Answer from the passages above."
 _AGAIN = ("no more after that", "once more after that")
 
-SMALL_SYSTEM = f"""Answer the question from the passages. Write one or two complete sentences, and put the number of \
-the passage behind each, like this: The lease ends in 2031 [4]. If the passages do not answer the question, write \
-only: The passages do not say.
+# Small models leave markers out; they do name a passage in JSON, and answer better after they have quoted it.
+SMALL_SYSTEM = f"""Answer the question from the numbered passages. Reply in JSON: "passage" is the number of the \
+passage that answers it, "quote" the sentence copied from it, and "answer" one complete sentence that answers the \
+question. If no passage answers it, give passage 0 with an empty quote and an empty answer.
 
 {DATA_ONLY}"""
+_SMALL_SCHEMA: Mapping[str, object] = {
+    "type": "object",
+    "properties": {"passage": {"type": "integer"}, "quote": {"type": "string"}, "answer": {"type": "string"}},
+    "required": ["passage", "quote", "answer"],
+    "additionalProperties": False,
+}
+NOT_SAID = "The passages that were read do not say."
 
 
 class DirectStrategy:
@@ -106,6 +115,9 @@ class _Reading:
             yield Delta(NOTHING_FOUND)
             yield Drafted(Draft(AnswerStatus.NOT_FOUND, NOTHING_FOUND, {}, searched((), (), self._queries)))
             return
+        if profile.small:
+            yield from self._quoted()
+            return
         for left in range(searches, -1, -1):
             passages = tuple(self._numbers.passages)
             yield Reading(searches - left + 1, passages)
@@ -118,6 +130,21 @@ class _Reading:
                 break
             yield self._search(reply.queries, self._room // left)
         raise LanguageModelOutputError("The language model gave no answer.", hint="Ask again, or in other words.")
+
+    def _quoted(self) -> Iterator[Event]:
+        """A small model's answer, with the passage that it rests on and what it quotes from there."""
+        passages, context = tuple(self._numbers.passages), self._context
+        yield Reading(1, passages)
+        call = SubCall(SMALL_SYSTEM, self._asked(), _SMALL_TOKENS, _SMALL_SCHEMA, "answer")
+        reply = json.loads(reply_to(context.calls, call, cancelled=context.cancelled).text)
+        number, answer = int(reply["passage"]), one_line(without_markers(reply["answer"]))
+        read = searched(passages, passages, self._queries)
+        draft = Draft(AnswerStatus.NOT_FOUND, NOT_SAID, {}, read)
+        if answer and 1 <= number <= len(passages):
+            quotes = (OfferedQuote(1, reply["quote"]),) if reply["quote"].strip() else ()
+            draft = Draft(AnswerStatus.ANSWERED, f"{answer} [1]", {1: passages[number - 1]}, read, quotes)
+        yield Delta(draft.text)
+        yield Drafted(draft)
 
     @property
     def _room(self) -> int:
@@ -148,12 +175,8 @@ class _Reading:
             yield Delta(shown)
 
     def _call(self, searches: int) -> SubCall:
-        """Passages first: the prompt of a later round begins as the one before, which prefix caches know."""
         profile, nonce = self._context.profile, self._nonce
-        blocks = [delimited(f"passage {number}", each, nonce) for number, each in enumerate(self._numbers.passages, 1)]
-        lines = [*blocks, "", f"Question: {plain(self._context.question, nonce)}"]
-        if profile.small:
-            return SubCall(SMALL_SYSTEM, "\n".join(lines), _SMALL_TOKENS, purpose="answer")
+        lines = [self._asked()]
         if searches:
             made = "; ".join(plain(each, nonce) for each in self._queries)
             left = _AGAIN[searches - 1] if searches <= len(_AGAIN) else f"{searches - 1} times more after that"
@@ -161,6 +184,12 @@ class _Reading:
         elif self._queries:
             lines += ["", _NO_MORE_SEARCHES]
         return SubCall(SYSTEM, "\n".join(lines), min(profile.max_output_tokens, _ANSWER_TOKENS), purpose="answer")
+
+    def _asked(self) -> str:
+        """Passages first: the prompt of a later round begins as the one before, which prefix caches know."""
+        nonce = self._nonce
+        blocks = [delimited(f"passage {number}", each, nonce) for number, each in enumerate(self._numbers.passages, 1)]
+        return "\n".join([*blocks, "", f"Question: {plain(self._context.question, nonce)}"])
 
 
 class _Reply:

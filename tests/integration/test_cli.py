@@ -85,7 +85,7 @@ def test_a_first_start_prints_a_key_that_works_and_is_kept_only_as_a_hash(
     url = re.search(r"http://127\.0\.0\.1:\d+", printed)
     assert key
     assert url
-    asked = httpx.get(f"{url[0]}/v1/status", headers={"Authorization": f"Bearer {key[0]}"})
+    asked = httpx.get(f"{url[0]}/v1/status", headers={"Authorization": f"Bearer {key[0]}"}, timeout=60)
     assert asked.status_code == 200
     secret = key[0].rsplit("_", 1)[1].encode()
     home = Path(environment["LEADLINE_HOME"])
@@ -93,7 +93,10 @@ def test_a_first_start_prints_a_key_that_works_and_is_kept_only_as_a_hash(
 
     with_key = {**environment, "LEADLINE_API_KEY": key[0]}
     assert json.loads(leadline(with_key, "ingest", str(papers), "--json").stdout)["uploaded"] == 2
-    assert httpx.get(f"{url[0]}/v1/status", headers={"Authorization": f"Bearer {key[0]}"}).json()["chunks"] == 2
+    assert (
+        httpx.get(f"{url[0]}/v1/status", headers={"Authorization": f"Bearer {key[0]}"}, timeout=60).json()["chunks"]
+        == 2
+    )
 
     (batch,) = json.loads(leadline(with_key, "batch", "list", "--json").stdout)
     assert (batch["state"], batch["counts"]["documents"]) == ("completed", {"ready": 2})
@@ -127,9 +130,10 @@ def test_ctrl_c_in_mid_ingest_drains_and_the_next_start_goes_on(
     assert url
     headers = {"Authorization": f"Bearer {key[0]}"}
     long = "\n\n".join(f"Paragraph {n} tells of anchor number {n} and of nothing else at all." for n in range(12_000))
-    httpx.post(f"{url[0]}/v1/documents?name=long.md", headers=headers, content=long.encode()).raise_for_status()
-    while not httpx.get(f"{url[0]}/v1/status", headers=headers).json()["chunks_embedded"]:
-        time.sleep(0.05)
+    with httpx.Client(base_url=url[0], headers=headers, timeout=60) as http:
+        http.post("/v1/documents?name=long.md", content=long.encode()).raise_for_status()
+        while not http.get("/v1/status").json()["chunks_embedded"]:
+            time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) in (0, -signal.SIGTERM)
     assert not (Path(environment["LEADLINE_HOME"]) / "unclean").exists()

@@ -72,7 +72,6 @@ def ask(client: Client, question: str) -> dict[str, Any]:
     for citation in answer["citations"]:
         span = {"start": citation["start"], "end": citation["end"]}
         text = client.http.get(f"/v1/documents/{citation['document_id']}/content", params=span).text
-        assert citation["verified"]
         assert text == citation["quote"]
     return answer
 
@@ -91,24 +90,26 @@ def test_a_question_gets_its_answer_with_a_quotation_that_stands_in_the_document
     answer = ask(client, question)
     assert answer["status"] == "answered"
     assert expected.casefold() in answer["text"].casefold()
-    assert any(expected.casefold() in citation["quote"].casefold() for citation in answer["citations"])
+    (cited,) = answer["citations"]
+    assert expected.casefold() in cited["quote"].casefold()
+    assert cited["verified"]
+    assert [each["check"] for each in answer["sentences"]] == ["quoted"]
     assert answer["usage"]["prompt_tokens"] > 0
 
 
-def test_what_the_documents_do_not_say_is_not_found_and_says_what_was_searched(client: Client) -> None:
+def test_what_the_documents_do_not_say_is_not_found_or_marked_as_resting_on_nothing(client: Client) -> None:
     answer = ask(client, "What is the boiling point of tungsten in degrees Celsius?")
-    assert (answer["status"], answer["citations"]) == ("not_found", [])
-    assert answer["searched"]["passages"] > 0
-    assert answer["reasons"]
+    assert answer["status"] == "not_found" or all(each["reason"] for each in answer["sentences"])
+    assert {each["check"] for each in answer["sentences"]} == {"unchecked"}
+    assert not any(cited["verified"] for cited in answer["citations"])
+    assert answer["searched"]["read"] > 0
 
 
 def test_a_streamed_answer_is_the_same_answer(client: Client) -> None:
     question = "Who planted the pear trees on the south wall?"
     events = list(client.events("/v1/answers", {"question": question, "stream": True}))
     names = [name for name, _ in events]
-    assert names[:2] == ["routed", "retrieved"]
-    assert "reading" in names
-    assert names[-1] == "completed"
+    assert list(dict.fromkeys(names)) == ["routed", "reading", "delta", "completed"]
     streamed = events[-1][1]
     assert "Pell" in streamed["text"]
     assert "".join(data["text"] for name, data in events if name == "delta") == streamed["text"]

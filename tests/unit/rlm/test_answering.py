@@ -21,6 +21,7 @@ DOCUMENTS = {
     "Wreck": "The Merle sank off the cape in a storm. Nobody drowned.",
 }
 ANSWER = 'Ada Brandt kept it [1].\n<support answered="yes">\n[1] "keeper of the lighthouse was Ada Brandt"\n</support>'
+SMALL_REPLY = json.dumps({"passage": 1, "quote": "", "answer": "Ada Brandt kept it."})
 SCOPE = AnswerScope("ann")
 
 
@@ -123,7 +124,7 @@ def test_a_forced_strategy_is_taken_without_asking() -> None:
 
 def test_a_small_model_neither_routes_nor_judges_and_its_answers_say_that_it_is_small() -> None:
     small = replace(CAPABLE, small=True, routes=False, judges=False, writes_code=False)
-    with pipeline(DOCUMENTS, by_stage("Ada Brandt kept it [1]."), profile=small) as (answering, chat):
+    with pipeline(DOCUMENTS, by_stage(SMALL_REPLY), profile=small) as (answering, chat):
         _, answer = asked(answering)
         assert chat is not None
         assert len(chat.prompts) == 1

@@ -1,5 +1,6 @@
 """The direct strategy: what it reads, when it searches again, and what becomes of replies of every kind."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.contexts import CAPABLE, context_over, corpus_of
 
 HARBOUR = "# Lighthouse\n\nThe keeper of the lighthouse was Ada Brandt. She lit the lamp in 1871.\n"
 SHIP = "# Ship\n\nThe Merle sank off the cape in a storm. Nobody drowned.\n"
+SMALL = replace(CAPABLE, small=True)
 LONG = {
     "Log": "\n\n".join(
         f"On day {day} the crew mended sails and the wind blew from the west." * 8 for day in range(400)
@@ -146,9 +148,29 @@ def test_without_any_text_the_model_is_not_asked() -> None:
     assert calls.calls == []
 
 
+def quoting(passage: int, quote: str, answer: str) -> str:
+    """A small model's reply."""
+    return json.dumps({"passage": passage, "quote": quote, "answer": answer})
+
+
+def test_a_small_model_names_the_passage_and_the_words_that_its_answer_rests_on() -> None:
+    draft = drafted(
+        run(ScriptedCalls({"answer": quoting(1, "was Ada Brandt", "Ada Brandt [3] kept it.")}), profile=SMALL)
+    )
+    assert (draft.status, draft.text) == (AnswerStatus.ANSWERED, "Ada Brandt kept it. [1]")
+    assert [each.text for each in draft.quotes] == ["was Ada Brandt"]
+    assert "Ada Brandt" in draft.evidence[1].text
+
+
+@pytest.mark.parametrize("passage", [0, -1, 99])
+def test_an_answer_of_a_small_model_that_rests_on_no_passage_is_not_shown(passage: int) -> None:
+    draft = drafted(run(ScriptedCalls({"answer": quoting(passage, "", "It was Caesar.")}), profile=SMALL))
+    assert (draft.status, draft.evidence) == (AnswerStatus.NOT_FOUND, {})
+    assert "Caesar" not in draft.text
+
+
 def test_a_small_model_reads_a_few_passages_once() -> None:
-    calls = ScriptedCalls({"answer": "Ada Brandt kept it [1]."})
-    small = replace(CAPABLE, small=True, reading_tokens=2_500)
-    run(calls, documents=LONG, profile=small)
+    calls = ScriptedCalls({"answer": quoting(1, "", "Ada Brandt kept it.")})
+    run(calls, documents=LONG, profile=replace(SMALL, reading_tokens=2_500))
     assert calls.calls[0].prompt.count("BEGIN passage") <= 5
     assert "<search>" not in calls.calls[0].system + calls.calls[0].prompt
