@@ -19,7 +19,10 @@ _MILLION = Decimal(1_000_000)
 
 @dataclass(frozen=True)
 class Price:
-    """Dollars for a million tokens read and for a million written."""
+    """Dollars for a million tokens read and for a million written.
+
+    Amounts are decimal, so that what is reserved and given back adds up to nothing.
+    """
 
     prompt: Decimal
     completion: Decimal

@@ -230,7 +230,12 @@ def note_generators() -> None:
 
 @asynccontextmanager
 async def closed_generators() -> AsyncIterator[None]:
-    """At the end of the block, close each generator that was begun in it, the outermost first."""
+    """At the end of the block, close each generator that was begun in it, the outermost first.
+
+    A streamed reply is a dozen generators, one inside the other, that refer to each other in a circle. Left to the
+    garbage collector when it breaks off, the inner ones may be finalized in another thread while the event loop closes
+    the outer ones ("async generator already executing").
+    """
     begun: list[AsyncGenerator[Any, Any]] = []
     token = _begun.set(begun)
     try:

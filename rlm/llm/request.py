@@ -71,29 +71,6 @@ class ModelClient:
     jitter: Callable[[], float]
 
 
-class _Admission:
-    """A place under the rate limit and a reservation, given back together and once."""
-
-    def __init__(self, client: ModelClient, reservation: Reservation) -> None:
-        self._client = client
-        self._reservation = reservation
-        client.under_way[client.budget.root] += 1
-
-    def close(self, completion: Completion) -> Usage:
-        """Settle for what came of it."""
-        used = _used(completion, self._reservation.amount)
-        if used.calls:
-            self._reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
-        else:
-            self._reservation.release()
-        self._client.model.rate_limit.leave(self._client.run)
-        under_way, root = self._client.under_way, self._client.budget.root
-        under_way[root] -= 1
-        if not under_way[root]:
-            del under_way[root]
-        return used
-
-
 class Request:
     """One call on its way; `used` is what it has cost so far, every request of it included.
 
@@ -188,14 +165,16 @@ class Request:
         self.cut_short = left is not None and seconds >= left
         return None if self.cut_short else seconds
 
-    async def _admit(self, call: SubCall) -> _Admission:
+    async def _admit(self, call: SubCall) -> Reservation:
         """Wait for a place, and for other calls of the run where these hold what of the budget is missing."""
         client, rate_limit = self._client, self._client.model.rate_limit
         while True:
             await rate_limit.enter(client.run, urgent=self._urgent)
             try:
                 self._require_heard()
-                return _Admission(client, self._reserve(call))
+                reservation = self._reserve(call)
+                client.under_way[client.budget.root] += 1
+                return reservation
             except BudgetExhaustedError as refused:
                 rate_limit.leave(client.run)
                 if not (refused.may_fit_later and client.budget.root in client.under_way):
@@ -222,7 +201,7 @@ class Request:
             price=profile.price,
         )
 
-    async def _send(self, call: SubCall, admission: _Admission) -> Completion:
+    async def _send(self, call: SubCall, reservation: Reservation) -> Completion:
         client, profile = self._client, self._client.profile
         completion = Completion(self._thought_filter(), self._show)
         try:
@@ -247,8 +226,21 @@ class Request:
         finally:
             if isinstance(completion.error, LanguageModelTimeoutError | LanguageModelUnavailableError):
                 client.model.rate_limit.failed(silent=_silent(completion.error))
-            self.used += admission.close(completion)
+            self.used += self._settled(reservation, completion)
         return completion
+
+    def _settled(self, reservation: Reservation, completion: Completion) -> Usage:
+        """What a request used; the rest of its reservation and its place are given back."""
+        used, client, root = _used(completion, reservation.amount), self._client, self._client.budget.root
+        if used.calls:
+            reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
+        else:
+            reservation.release()
+        client.model.rate_limit.leave(client.run)
+        client.under_way[root] -= 1
+        if not client.under_way[root]:
+            del client.under_way[root]
+        return used
 
     def _thought_filter(self) -> ThoughtFilter:
         """Where nobody waits for the pieces, it is patient at no cost."""

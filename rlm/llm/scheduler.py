@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
@@ -52,7 +52,7 @@ class SubCallScheduler:
     ) -> None:
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="reply-cache")
-        self._cached_replies = CachedReplies(cache, self._executor)
+        self.cached_replies = CachedReplies(cache, self._executor)
         self._single_flight = SingleFlight()
         self._under_way: Counter[Budget] = Counter()
         self._models: dict[str, SharedModel] = {}
@@ -137,10 +137,6 @@ class SubCallScheduler:
         self._loop.call_soon_threadsafe(begin)
         return give_up
 
-    def cached(self, tenant_id: str, keys: Sequence[str]) -> Mapping[str, StoredReply]:
-        """Read what is kept for these keys."""
-        return self._cached_replies.read(tenant_id, set(keys))
-
     async def reply(
         self,
         client: ModelClient,
@@ -160,7 +156,7 @@ class SubCallScheduler:
         request = Request(client, call, urgent=urgent, show=show)
 
         async def ask() -> SubReply:
-            if kept := await self._cached_replies.look_up(client.tenant_id, key):
+            if kept := await self.cached_replies.look_up(client.tenant_id, key):
                 return _kept_reply(kept)
             try:
                 reply = await request.reply()
@@ -169,7 +165,7 @@ class SubCallScheduler:
             if not reply.cut_off:
                 usage = reply.usage
                 paid = StoredReply(key, reply.text, usage.calls, usage.prompt_tokens, usage.completion_tokens)
-                await self._cached_replies.keep(client.tenant_id, paid)
+                await self.cached_replies.keep(client.tenant_id, paid)
             return reply
 
         reply, shared = await self._single_flight.reply(key, ask, is_own=lambda: request.cut_short)
@@ -237,7 +233,7 @@ class _Batch:
         self._positions: defaultdict[str, list[int]] = defaultdict(list)
         for position, call in enumerate(calls):
             self._positions[reply_key(client.tenant_id, client.profile, call)].append(position)
-        kept = scheduler.cached(client.tenant_id, list(self._positions))
+        kept = scheduler.cached_replies.read(client.tenant_id, set(self._positions))
         self._outcomes: dict[str, SubReply | SubFailure] = {key: _kept_reply(reply) for key, reply in kept.items()}
         self._todo = [key for key in self._positions if key not in kept]
         self._told: set[str] = set()

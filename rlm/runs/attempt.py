@@ -96,7 +96,10 @@ _OFTEN = 3
 
 
 class Losses:
-    """Those of one attempt and of the attempts before it, by the key of each call."""
+    """How often each call came to nothing, in this attempt and those before it, by its key.
+
+    Once or twice the model was away; after that it may be the call.
+    """
 
     def __init__(self, logged: Callable[[Sequence[str]], Mapping[str, Any]], attempt: int) -> None:
         """`logged` looks keys up in the run's log, and `attempt` is a number that no other attempt has."""

@@ -213,7 +213,10 @@ _LOOK_SECONDS = 0.1
 
 
 class WorkerKiller:
-    """Holds the worker by a file descriptor, so that no other process can be met that has its number later."""
+    """Kills a worker whose run is cancelled while code runs that asks its host for nothing.
+
+    It holds the worker by a file descriptor, so that no other process can be met that has its number later.
+    """
 
     def __init__(self, pid: int | None) -> None:
         self._pidfd = os.pidfd_open(pid) if pid is not None else None

@@ -36,6 +36,7 @@ class CappedOutput:
 NO_FILES = "there are no files here; read documents with the tools"
 _NO_MODULES = "No other modules can be had: use what Python has built in, and the tools."
 
+# What to write instead of what the interpreter does not run.
 _HINTS: tuple[tuple[str, str], ...] = (
     (r"has no attribute '__(dict|class|name|doc|module)__'", "Objects cannot be looked into here; use type(x)."),
     (
