@@ -54,11 +54,9 @@ def parse_handle(value: object, corpus: Corpus) -> Handle:
     if document is None:
         raise ToolError(f"no document in scope has the id {str(value['document'])[:100]!r}")
     whole = document.handle
-    start, end = value.get("start", 0), value.get("end")
-    end = whole.end if end is None else end
-    if not _is_position(start) or not _is_position(end):
-        raise ToolError("start and end of a handle are whole numbers from 0")
-    start, end = min(start, whole.end), min(end, whole.end)
+    start, end = require_number(value.get("start", 0), "start"), value.get("end")
+    end = whole.end if end is None else min(require_number(end, "end"), whole.end)
+    start = min(start, whole.end)
     return Handle(whole.document_id, whole.version_id, start, max(start, end))
 
 
@@ -95,10 +93,6 @@ def require_number(value: object, name: str) -> int:
     if type(value) is not int or value < 0:
         raise ToolError(f"{name} is a whole number from 0")
     return value
-
-
-def _is_position(value: object) -> bool:
-    return type(value) is int and value >= 0
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,9 @@ class CellCode:
             known = bool(values) and node.id not in seen
             # A list that was empty when it was named is filled later.
             return known and all(
-                value is not None and not _may_grow(value) and self._is_literal(value, seen | {node.id})
+                value is not None
+                and not isinstance(value, ast.List | ast.Set | ast.Dict)
+                and self._is_literal(value, seen | {node.id})
                 for value in values
             )
         literal = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.BinOp, ast.JoinedStr)
@@ -88,10 +90,6 @@ def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
                 yield each.id, None
     elif isinstance(node, ast.arg):
         yield node.arg, None
-
-
-def _may_grow(value: ast.expr) -> bool:
-    return isinstance(value, ast.List | ast.Set | ast.Dict)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from itertools import groupby, islice
 from typing import Any
 
 from rlm.cancelling import not_cancelled
-from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
+from rlm.llm.port import SubCalls, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile, estimated_tokens
 from rlm.operators.tasks import TakeNotes, Task
 from rlm.untrusted import one_line
@@ -163,7 +163,8 @@ class Asker:
         asked, done = Asked(), 0
         packs = _packs(zip(numbers, texts(numbers), strict=True), limits)
         while together := list(islice(packs, _CALLS_AT_ONCE)):
-            calls = [_with_room(task.call([line for _, line in pack]), room) for pack in together]
+            calls = [task.call([line for _, line in pack]) for pack in together]
+            calls = [replace(each, max_tokens=max(each.max_tokens, room(each.max_tokens))) for each in calls]
             for pack, reply in zip(together, self.subcalls.run(calls, cancelled=self.cancelled), strict=True):
                 _take(task, pack, reply, asked)
                 done += len(pack)
@@ -172,10 +173,6 @@ class Asker:
                 asked.refused |= dict.fromkeys(numbers[done:], asked.refused[numbers[done - 1]])
                 break
         return asked
-
-
-def _with_room(call: SubCall, room: Callable[[int], int]) -> SubCall:
-    return replace(call, max_tokens=max(call.max_tokens, room(call.max_tokens)))
 
 
 def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[list[tuple[int, str]]]:

@@ -131,15 +131,14 @@ class TableCatalog:
 
     def in_scope(self, corpus: Corpus) -> TablesInScope:
         """The tables of all documents of a corpus, with sample rows of as many as are described."""
-        own = list(_grouped(self._parts(corpus)))
-        tables = (*own, _documents(corpus), *_sections(corpus))
+        parts = (
+            Part(document, table)
+            for document in corpus.documents
+            for table in self.records.tables(document.handle.version_id)
+        )
+        tables = (*_grouped(parts), _documents(corpus), *_sections(corpus))
         samples = {table.name: self._sample(table, corpus) for table in tables[:MOST_DESCRIBED]}
         return TablesInScope(tables, samples)
-
-    def _parts(self, corpus: Corpus) -> Iterator[Part]:
-        for document in corpus.documents:
-            for table in self.records.tables(document.handle.version_id):
-                yield Part(document, table)
 
     def _sample(self, table: TableInScope, corpus: Corpus) -> Sequence[Sequence[object]]:
         if table.kind is Kind.DOCUMENTS:

@@ -74,7 +74,7 @@ class RecordRows:
             self._files = [folder / f"{self.table.name}.{number}.parquet" for number in range(len(self.table.parts))]
             for part, file in zip(self.table.parts, self._files, strict=True):
                 self._records.copy_to(part.document.handle.version_id, part.table.index, file)
-        return SqlTable(self.table.name, self._select(), added)
+        return SqlTable(self.table.name, self._selects(), added)
 
     def passages(self, numbers: Sequence[int]) -> list[Passage]:
         """Rows as what citations quote from."""
@@ -102,15 +102,15 @@ class RecordRows:
     def _names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.table.columns)
 
-    def _select(self) -> str:
-        """The rows of all parts, numbered through; columns get the names and types of the table."""
+    def _selects(self) -> list[str]:
+        """The rows of each part, numbered through; columns get the names and types of the table."""
         if len(self._files) == 1:
-            return rows_of(self._files[0])
+            return [rows_of(self._files[0])]
         befores = [0, *self._ends]
-        return " UNION ALL ".join(
+        return [
             rows_of(file, self._columns(part), before=before)
             for file, part, before in zip(self._files, self.table.parts, befores, strict=False)
-        )
+        ]
 
     def _columns(self, part: Part) -> str:
         names = [quoted_name(column.name) for column in part.table.columns]
@@ -162,7 +162,7 @@ class TextRows:
     def sql_table(self, folder: Path, added: Added) -> SqlTable:
         values = list(zip(*self._values(), strict=True)) or [()] * len(self.table.columns)
         own = {column.name: (column.type, each) for column, each in zip(self.table.columns, values, strict=True)}
-        return SqlTable(self.table.name, f"SELECT range + 1 AS _row FROM range({self.rows})", {**own, **added})
+        return SqlTable(self.table.name, [f"SELECT range + 1 AS _row FROM range({self.rows})"], {**own, **added})
 
     def passages(self, numbers: Sequence[int]) -> list[Passage]:
         return [self._corpus.passage(handle[:_QUOTED_CHARS]) for handle in self.handles(numbers)]

@@ -40,12 +40,12 @@ _ERRORS = {"sql": SqlError, "refused": SqlRefusedError, "limit": SqlLimitError}
 class SqlTable:
     """A table by the name that the SQL calls it.
 
-    `rows` is the engine's own SELECT of `_row` and its columns from files; `added` are more columns, a value for each
-    row.
+    `rows` are the engine's own SELECTs of `_row` and its columns, of which the first names and types the columns;
+    `added` are more columns, a value for each row.
     """
 
     name: str
-    rows: str
+    rows: Sequence[str]
     added: Mapping[str, tuple[ColumnType, Sequence[object]]] = field(default_factory=dict)
 
 
@@ -109,17 +109,20 @@ class SqlEngine:
         return str(answer["behind"]) if answer["behind"] else None
 
     def _ask(self, request: Mapping[str, Any], folder: Path, cancelled: Callable[[], bool]) -> dict[str, Any]:
-        process = subprocess.Popen(
-            self._command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd=folder,
-            env=_environment(folder),
-            start_new_session=True,
-        )
+        asked = folder / "request.json"  # a pipe takes no more than 64 KiB at once, and a table may have many files
+        asked.write_text(json.dumps(request), "utf-8")
+        with asked.open("rb") as stdin:
+            process = subprocess.Popen(
+                self._command,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                cwd=folder,
+                env=_environment(folder),
+                start_new_session=True,
+            )
         try:
-            output = self._wait(process, json.dumps(request).encode(), cancelled)
+            output = self._wait(process, cancelled)
         finally:
             _end(process)
         try:
@@ -130,15 +133,13 @@ class SqlEngine:
             raise _ERRORS[answer["error"]](answer["detail"])
         return dict(answer)
 
-    def _wait(self, process: "subprocess.Popen[bytes]", request: bytes, cancelled: Callable[[], bool]) -> bytes:
+    def _wait(self, process: "subprocess.Popen[bytes]", cancelled: Callable[[], bool]) -> bytes:
         deadline = time.monotonic() + self._limits.seconds
-        sending: bytes | None = request
         while True:
             require_wanted(cancelled)
             try:
-                return process.communicate(sending, timeout=_LOOK_SECONDS)[0]
+                return process.communicate(timeout=_LOOK_SECONDS)[0]
             except subprocess.TimeoutExpired as error:
-                sending = None  # it goes on with what it was given first
                 if time.monotonic() > deadline:
                     raise SqlLimitError(f"The query took more than {self._limits.seconds:g} s.") from error
 
@@ -180,9 +181,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     if process.returncode is None:  # not reaped yet, so its group's number is nobody else's
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()
+    if process.stdout is not None:
+        process.stdout.close()
     process.wait()
 
 

@@ -239,11 +239,15 @@ def _engine(memory_bytes: int, seconds: float) -> duckdb.DuckDBPyConnection:
 
 def _load(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> None:
     """A table of the rows that it names, with the added columns beside those that they have."""
-    name, source = quoted_name(table["name"]), table["rows"]
+    name = quoted_name(table["name"])
+    first, *others = table["rows"]
+    engine.execute(f"CREATE TABLE {name} AS {first}")
+    for rows in others:
+        engine.execute(f"INSERT INTO {name} {rows}")
     if table["added"] is not None:
         added = read_csv_call({ROW_NUMBER: "BIGINT", **table["added_columns"]}, table["added"])
-        source = f"SELECT * FROM ({source}) LEFT JOIN {added} USING ({ROW_NUMBER}) ORDER BY {ROW_NUMBER}"
-    engine.execute(f"CREATE TABLE {name} AS {source}")
+        joined = f"SELECT * FROM {name} LEFT JOIN {added} USING ({ROW_NUMBER}) ORDER BY {ROW_NUMBER}"
+        engine.execute(f"CREATE OR REPLACE TABLE {name} AS {joined}")
 
 
 def _close(engine: duckdb.DuckDBPyConnection) -> None:

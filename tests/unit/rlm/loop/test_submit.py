@@ -149,7 +149,7 @@ def test_documents_may_not_say() -> None:
         (("x", [5]), "evidence is a list"),
         (("x", ["a"] * 500), "500 entries"),
         (("x", [{"document": "nope", "quote": "a"}]), "no document in scope"),
-        (("x", [{"document": "doc-1", "start": "a"}]), "whole numbers"),
+        (("x", [{"document": "doc-1", "start": "a"}]), "whole number"),
         (("x", [{"document": "doc-1", "quote": 3}]), "quote of evidence 1"),
         (("x", ["word " * 1_000]), "5,000 characters"),
         ((3, [], 1), "computed is True"),

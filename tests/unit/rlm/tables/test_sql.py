@@ -28,7 +28,7 @@ SMALL = SqlLimits(seconds=10.0, memory_bytes=200_000_000)
 def orders(tmp_path: Path) -> SqlTable:
     (table,) = parsed_from(ORDERS, "text/csv")
     (tmp_path / "orders.parquet").write_bytes(table.parquet)
-    return SqlTable("orders", rows_of(tmp_path / "orders.parquet"))
+    return SqlTable("orders", [rows_of(tmp_path / "orders.parquet")])
 
 
 def _query(orders: SqlTable, sql: str, *, max_rows: int = 10, limits: SqlLimits | None = None) -> SqlResult:
@@ -71,6 +71,17 @@ def test_several_tables_are_joined(orders: SqlTable) -> None:
     other = SqlTable('the "other"', orders.rows)
     sql = 'WITH b AS (SELECT * FROM "the ""other""") SELECT count(*) FROM Orders a JOIN b ON a.customer = b.customer'
     assert SqlEngine().query([orders, other], sql, max_rows=1).rows == ((6,),)
+
+
+def test_a_request_may_be_longer_than_a_pipe_takes_at_once(orders: SqlTable) -> None:
+    assert _query(orders, f"SELECT count(*) FROM orders -- {'x' * 200_000}").rows == ((4,),)
+
+
+def test_rows_of_several_files_are_one_table_with_its_added_columns(orders: SqlTable) -> None:
+    files = [*orders.rows, orders.rows[0].replace("_row + 0", "_row + 4")]
+    late: dict[str, tuple[ColumnType, Sequence[object]]] = {"late": (ColumnType.BOOLEAN, [True] + [False] * 7)}
+    (found,) = _query(SqlTable("orders", files, late), "SELECT count(*), max(_row), count_if(late) FROM orders").rows
+    assert found == (8, 8, 1)
 
 
 @pytest.mark.parametrize("sql", ["SELEC 1", "SELECT nothing FROM orders", "SELECT sum(customer) FROM orders"])
