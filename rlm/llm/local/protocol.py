@@ -124,6 +124,12 @@ class JSONSchemaFormat(BaseModel):
     json_schema: NamedSchema
 
 
+class StreamOptions(BaseModel):
+    """Whether a stream ends with a chunk that reports usage."""
+
+    include_usage: bool = False
+
+
 class ChatCompletionRequest(BaseModel):
     """The body of `POST /v1/chat/completions`."""
 
@@ -132,7 +138,7 @@ class ChatCompletionRequest(BaseModel):
     model: str
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     stream: bool = False
-    stream_options: dict[str, Any] | None = None  # a stream always ends with its usage
+    stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=0)] = 0
@@ -145,6 +151,11 @@ class ChatCompletionRequest(BaseModel):
             max_tokens=self.max_completion_tokens or self.max_tokens,
             json_schema=json.dumps(self.response_format.json_schema.schema_) if self.response_format else None,
         )
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream has to end with its usage."""
+        return self.stream_options is not None and self.stream_options.include_usage
 
 
 class CompletionWriter:

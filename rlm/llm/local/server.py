@@ -74,7 +74,7 @@ def create_app(engine: Engine, model_name: str) -> FastAPI:
         ticket = engine.submit(body.to_engine_request(), events.put)
         writer = CompletionWriter(model_name)
         if body.stream:
-            return await _streamed(ticket, events, writer, request)
+            return await _streamed(ticket, events, writer, request, wants_usage=body.wants_usage)
         return await _whole(ticket, events, writer, request)
 
     return app
@@ -111,17 +111,21 @@ async def _whole(ticket: Ticket, events: _Events, writer: CompletionWriter, requ
         ticket.cancel()
 
 
-async def _streamed(ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request) -> Response:
+async def _streamed(
+    ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request, *, wants_usage: bool
+) -> Response:
     # The status line waits for the first event, so that what the engine refuses has an error status.
     try:
         first = await _unless_gone(request, events.next())
     except BaseException:
         ticket.cancel()
         raise
-    return _TicketedStream(ticket, _stream(first, events, writer))
+    return _TicketedStream(ticket, _stream(first, events, writer, wants_usage=wants_usage))
 
 
-async def _stream(first: TextDelta | Finished, events: _Events, writer: CompletionWriter) -> AsyncIterator[bytes]:
+async def _stream(
+    first: TextDelta | Finished, events: _Events, writer: CompletionWriter, *, wants_usage: bool
+) -> AsyncIterator[bytes]:
     yield writer.delta("", first=True)
     event = first
     try:
@@ -132,7 +136,8 @@ async def _stream(first: TextDelta | Finished, events: _Events, writer: Completi
         yield server_sent_event(error_status(error)[1])
         return
     yield writer.end(event.reason)
-    yield writer.usage(event.usage)
+    if wants_usage:
+        yield writer.usage(event.usage)
     yield STREAM_END
 
 

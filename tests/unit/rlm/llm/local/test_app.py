@@ -51,15 +51,16 @@ def test_a_whole_answer() -> None:
     assert completion["usage"] == {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
 
-def test_a_streamed_answer_ends_with_its_usage() -> None:
-    body = {**BODY, "stream": True, "stream_options": {"include_usage": True}}
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_streamed_answer_reports_usage_when_asked(wanted: bool) -> None:
+    body = {**BODY, "stream": True, "stream_options": {"include_usage": wanted}}
     with serving(ScriptedEngine(ANSWER)) as client:
         response = client.post("/v1/chat/completions", json=body)
     assert response.headers["content-type"].startswith("text/event-stream")
     *chunks, last = events(response)
     assert last == "[DONE]"
     assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks if chunk["choices"]) == "Hello"
-    assert [chunk["usage"]["total_tokens"] for chunk in chunks if "usage" in chunk] == [7]
+    assert [chunk["usage"]["total_tokens"] for chunk in chunks if "usage" in chunk] == ([7] if wanted else [])
 
 
 @pytest.mark.parametrize("stream", [True, False])
