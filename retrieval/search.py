@@ -236,7 +236,7 @@ class Searcher:
         return self._texts.map(version_id).page_of(offset)
 
     def bare(self, scope: Scope, query: str, *, limit: int) -> int:
-        """Only the encoder's and the engine's own work for a hybrid query, the yardstick of `leadline bench search`."""
+        """Only the encoder's and the engine's own work for a hybrid query, the yardstick of `tests.benchmark.speed`."""
         with self._generations.active() as made:
             sparse, dense = self._sparse.query(query), made.encoder.query(query)
             return made.index.fused(scope, sparse=sparse, dense=dense, limit=limit, depth=CANDIDATES)

@@ -49,7 +49,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from ingest.catalog.tables import corpus_versions, documents, tenants
+from ingest.catalog.tables import corpus_versions, documents, metadata, tenants
 from ingest.errors import (
     CatalogAccessError,
     CatalogError,
@@ -106,7 +106,7 @@ def sqlite_url(path: Path) -> str:
 
 
 def migrate(engine: Engine) -> None:
-    """Apply the missing migrations; two processes at once apply them once."""
+    """Make the tables of a new catalog, or apply the missing migrations; two processes at once do so once."""
     with _migrating(engine) as connection:
         current = MigrationContext.configure(connection).get_current_revision()
         if current == _latest_revision():
@@ -114,7 +114,11 @@ def migrate(engine: Engine) -> None:
         config = _migrations()
         config.attributes["connection"] = connection
         try:
-            command.upgrade(config, "head")
+            if current is None:
+                metadata.create_all(connection)
+                command.stamp(config, "head")
+            else:
+                command.upgrade(config, "head")
         except CommandError as error:
             raise CatalogSchemaError(f"The catalog has schema {current}, which this release does not know.") from error
 

@@ -1,4 +1,4 @@
-"""The tables, the same for SQLite and PostgreSQL. `migrations/` creates them; a test keeps the two in step."""
+"""The tables, the same for SQLite and PostgreSQL; a test keeps the migrations in step with them."""
 
 from sqlalchemy import (
     JSON,

@@ -15,7 +15,6 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from api.cli.bench_figures import AsJson, print_rows, query_texts
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.index_access import IndexAccess, open_index_access
@@ -32,6 +31,7 @@ from retrieval.models.store import ModelStore
 from retrieval.ranking import rank
 from retrieval.resident_memory import resident_bytes
 from retrieval.shard_folder import shard_bytes
+from tests.benchmark.figures import AsJson, print_rows, query_texts
 from tests.eval.repeating import Repetition, VectorFile
 
 _INDEX = "index"

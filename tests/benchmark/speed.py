@@ -1,4 +1,4 @@
-"""`leadline bench`: speed, always as a ratio to the bare parts, measured in the same run."""
+"""Speed, always as a ratio to the bare parts, measured in the same run: `python -m tests.benchmark.speed`."""
 
 import resource
 import statistics
@@ -11,9 +11,6 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from api.cli import bench_concurrency
-from api.cli.bare_encoder import bare_rates, sample_chunks
-from api.cli.bench_figures import AsJson, print_figures, query_texts
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import find_files, run
@@ -24,9 +21,12 @@ from api.settings import Settings
 from retrieval.index import Scope
 from retrieval.models.store import ModelStore
 from retrieval.search import SearchRequest
+from tests.benchmark import concurrency
+from tests.benchmark.bare_encoder import bare_rates, sample_chunks
+from tests.benchmark.figures import AsJson, print_figures, query_texts
 
 app = typer.Typer(help="Measure how fast this machine ingests and searches.", no_args_is_help=True)
-app.command()(bench_concurrency.concurrency)
+app.command()(concurrency.concurrency)
 
 
 @app.command()
@@ -131,3 +131,7 @@ def search(
 def _peak_mib() -> int:
     """The most memory this process ever had resident; Linux counts in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+if __name__ == "__main__":
+    app()
