@@ -190,11 +190,11 @@ def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel
 
 def open_judge(settings: Settings) -> LanguageModel | None:
     """The model that judges answers, where the settings name one of its own. Raises `ProfileFileError`."""
-    if settings.judge is None:
+    if settings.judge_llm is None:
         return None
     from rlm.llm.chat_models import remote_chat_model
 
-    url, name = settings.judge.split(" ", 1)
+    url, name = settings.judge_llm
     profile = read_profiles(settings.model_profiles).named(name)
     chat = remote_chat_model(url, profile, api_key=settings.judge_api_key)
     return RemoteLanguageModel(

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 Grades = Mapping[str, int]
 
@@ -76,48 +75,6 @@ def bootstrap_interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
-
-
-def roc_auc(positive: Sequence[float], negative: Sequence[float]) -> float:
-    """The probability that a positive case scores above a negative one, a tie counting half: the area under the ROC.
-
-    It is the Mann-Whitney U over the number of pairs. Source: Hanley & McNeil, Radiology 143(1), 1982.
-    Raises `ValueError` when there are none of either.
-    """
-    return float(_wins(positive, negative).mean())
-
-
-def roc_auc_interval(
-    positive: Sequence[float],
-    negative: Sequence[float],
-    *,
-    confidence: float = 0.95,
-    resamples: int = 2_000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """The percentile bootstrap interval of `roc_auc` over questions that were each asked twice.
-
-    `positive` and `negative` have the scores of one question at the same place, and questions are drawn, not scores: an
-    interval over independent draws would take the two scores of a question for unrelated.
-    """
-    if len(positive) != len(negative):
-        raise ValueError("each question has a score of either kind")
-    wins = _wins(positive, negative)
-    generator = np.random.default_rng(seed)
-    draws = generator.multinomial(len(positive), np.full(len(positive), 1 / len(positive)), size=resamples)
-    counts = draws.astype(np.float32)
-    areas = np.einsum("rp,rp->r", counts @ wins, counts) / len(positive) ** 2
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(areas, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def _wins(positive: Sequence[float], negative: Sequence[float]) -> NDArray[np.float32]:
-    """For each pair 1 where the positive case scores higher, and a half for a tie."""
-    if not len(positive) or not len(negative):
-        raise ValueError("no cases of one kind to compare")
-    above = np.asarray(positive, np.float64)[:, None] - np.asarray(negative, np.float64)[None, :]
-    return ((np.sign(above) + 1) / 2).astype(np.float32)
 
 
 def _first(ranking: Sequence[str], k: int | None) -> Sequence[str]:

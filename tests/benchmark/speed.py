@@ -18,8 +18,10 @@ from api.cli.private_service import private
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
+from retrieval.build import sparse_encoder
 from retrieval.index import Scope
 from retrieval.models.store import ModelStore
+from retrieval.ranking import CANDIDATES
 from retrieval.search import SearchRequest
 from tests.benchmark import concurrency
 from tests.benchmark.bare_encoder import bare_rates, sample_chunks
@@ -85,13 +87,14 @@ def search(
     seed: Annotated[int, typer.Option(help="Chooses the queries.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Hybrid search over the data folder, next to the bare cost of embedding the query plus the engine's own query.
+    """Hybrid search over the data folder, next to the bare cost of embedding the query plus the engine's own queries.
 
     Queries are runs of words from the documents. For each query the three ways run one after the other, in an order
     that turns. Stop the service first: the folder's index has one owner.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
     fetch_needed(settings)
+    sparse = sparse_encoder()
     ways: dict[str, list[float]] = {"service": [], "rest": [], "bare": []}
     with open_embedded(settings) as services, private(services) as client:
         texts = query_texts(services.catalog, services.texts, queries, seed, home=settings.home)
@@ -103,7 +106,10 @@ def search(
             client.post("/v1/search", {"query": text})
 
         def bare(text: str) -> None:
-            services.searcher.uncached.bare(Scope(DEFAULT_TENANT), text, limit=10)
+            with services.searcher.uncached.generations.active() as made:
+                words, vector = sparse.query(text), made.encoder.query(text)
+                best, _ = made.index.search(Scope(DEFAULT_TENANT), sparse=words, dense=vector, limit=CANDIDATES)
+                made.index.chunks(Scope(DEFAULT_TENANT), [hit.id for hit in best[:10]])
 
         runs = {"service": service, "rest": rest, "bare": bare}
         for text in texts[:10]:  # first calls pay for caches and lazy parts

@@ -3,7 +3,6 @@
 import math
 from itertools import permutations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +13,6 @@ from retrieval.evaluation.metrics import (
     ndcg_at_k,
     recall_at_k,
     reciprocal_rank,
-    roc_auc,
-    roc_auc_interval,
 )
 
 GRADES = {"a": 3, "b": 2, "c": 1, "d": 0}
@@ -165,34 +162,3 @@ def test_an_interval_of_nothing_or_of_no_confidence_is_refused() -> None:
         bootstrap_interval([])
     with pytest.raises(ValueError, match="confidence"):
         bootstrap_interval([0.5], confidence=1.0)
-
-
-class TestRocAuc:
-    def test_it_is_the_share_of_pairs_in_the_right_order_and_a_tie_is_half_a_pair(self) -> None:
-        assert roc_auc([3.0, 2.0], [1.0, 2.0]) == pytest.approx((1 + 1 + 1 + 0.5) / 4)
-        assert roc_auc([2.0, 3.0, 4.0], [1.0]) == 1.0
-        assert roc_auc([1.0, 1.0], [1.0, 1.0, 1.0]) == 0.5
-
-    @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
-    def test_turning_the_kinds_round_mirrors_it(self, pairs: list[tuple[int, int]]) -> None:
-        positive, negative = [float(p) for p, _ in pairs], [float(n) for _, n in pairs]
-        assert roc_auc(positive, negative) == pytest.approx(1 - roc_auc(negative, positive), abs=1e-6)
-
-    def test_its_interval_holds_it_and_narrows_with_more_questions(self) -> None:
-        generator = np.random.default_rng(1)
-
-        def interval(questions: int) -> tuple[float, float, float]:
-            negative = generator.normal(size=questions)
-            positive = negative + generator.normal(1.0, size=questions)
-            return roc_auc(list(positive), list(negative)), *roc_auc_interval(list(positive), list(negative))
-
-        few, many = interval(40), interval(640)
-        assert few[1] < few[0] < few[2]
-        assert many[1] < many[0] < many[2]
-        assert many[2] - many[1] < (few[2] - few[1]) / 2
-
-    def test_nothing_to_compare_is_an_error(self) -> None:
-        with pytest.raises(ValueError, match="no cases"):
-            roc_auc([], [1.0])
-        with pytest.raises(ValueError, match="each question"):
-            roc_auc_interval([1.0], [1.0, 2.0])
