@@ -1,13 +1,31 @@
-"""Makes what answers questions, for either deployment."""
+"""Which reranker, checks and judge the settings ask for."""
 
 from contextlib import ExitStack
 
 from api.language_model import open_judge
 from api.settings import Settings
+from retrieval.build import open_reranker
+from retrieval.models.store import ModelStore
+from retrieval.reranker import parse_reranker
+from retrieval.reranking import Reranking
 from retrieval.search import Searches
 from rlm.answering import Answering, LanguageModel
 from rlm.build import Answers, Parts
 from rlm.checking.checker import CheckMode
+
+
+def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
+    """None where there is to be none. Raises `RerankerError` or `ModelMissingError` for what cannot be opened."""
+    choice = parse_reranker(settings.reranker)
+    if choice is None:
+        return None
+    key = settings.reranker_api_key.get_secret_value() if settings.reranker_api_key else None
+    return Reranking(
+        open_reranker(choice, models, api_key=key),
+        depth=settings.rerank_depth or choice.depth,
+        deadline_seconds=settings.rerank_deadline_ms / 1000,
+        weight=settings.rerank_weight or choice.weight,
+    )
 
 
 def make_answering(

@@ -1,5 +1,6 @@
 """What crosses the wire about batches."""
 
+from dataclasses import asdict
 from datetime import datetime
 
 from pydantic import Field
@@ -108,7 +109,7 @@ class BatchFailureOut(Wire):
             name=found.name,
             document=found.document_id,
             refused=found.document_id is None,
-            failure=Reason(code=found.failure.code, detail=found.failure.detail, hint=found.failure.hint),
+            failure=Reason(**asdict(found.failure)),
         )
 
 

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from api.answering import make_answering
+from api.answering import make_answering, open_reranking
 from api.language_model import model_costs, open_language_model
-from api.reranking import open_reranking
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.intake import Intake

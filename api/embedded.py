@@ -12,9 +12,8 @@ from typing import IO
 
 import structlog
 
-from api.answering import make_answering
+from api.answering import make_answering, open_reranking
 from api.language_model import model_costs, open_language_model
-from api.reranking import open_reranking
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs

@@ -138,11 +138,14 @@ def open_index_access(
     with ExitStack() as stack:
         if cluster is not None:
             parts = stack.enter_context(open_parts(cluster, open_encoders=open_encoders, serving=False))
-            deps = WorkerDeps(
-                parts.catalog, parts.jobs, parts.blobs, parts.texts, parts.generations, parts.sparse, parts.blobs.path
-            )
             yield IndexAccess(
-                parts.records, parts.catalog, parts.encoders, parts.sparse, parts.store, deps, parts.generations
+                parts.records,
+                parts.catalog,
+                parts.encoders,
+                parts.sparse,
+                parts.store,
+                parts.worker_deps(),
+                parts.generations,
             )
             return
         home = settings.home

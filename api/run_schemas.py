@@ -1,6 +1,7 @@
 """Runs on the wire."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -133,7 +134,7 @@ def _members(run: Run) -> dict[str, Any]:
         "scope": scope,
         "coverage": answer.get("coverage"),
         "seconds": round(run.seconds, 3),
-        "failure": failure and Reason(code=failure.code, detail=failure.detail, hint=failure.hint),
+        "failure": failure and Reason(**asdict(failure)),
         "created_at": instant(run.created_at),
         "started_at": run.started_at and instant(run.started_at),
         "ended_at": run.ended_at and instant(run.ended_at),

@@ -92,7 +92,7 @@ class DocumentOut(Wire):
             size_bytes=version.size_bytes,
             state=version.state,
             progress=ProgressOut.of(progress or progress_of(version)),
-            failure=failure and Reason(code=failure.code, detail=failure.detail, hint=failure.hint),
+            failure=failure and Reason(**asdict(failure)),
             pages=version.pages,
             characters=version.characters,
             tokens=version.tokens or None,
@@ -149,15 +149,13 @@ class DeletionOut(Wire):
 
     @classmethod
     def of(cls, deletion: Deletion) -> "DeletionOut":
-        return cls(
-            id=deletion.document_id,
-            receipt=deletion.id,
-            deleted_at=instant(deletion.deleted_at),
-            versions=deletion.versions,
-            chunks_removed=deletion.chunks_removed,
-            bytes_removed=deletion.bytes_removed,
-            collected=deletion.collected,
-        )
+        members = asdict(deletion)
+        members |= {
+            "id": members.pop("document_id"),
+            "receipt": deletion.id,
+            "deleted_at": instant(deletion.deleted_at),
+        }
+        return cls(**members)
 
 
 class QueryCacheOut(Wire):
@@ -183,7 +181,7 @@ class StatusOut(Wire):
             chunks=sum(total.chunks for total in totals.values()),
             chunks_embedded=sum(total.chunks_embedded for total in totals.values()),
             tokens=sum(total.tokens for total in totals.values()),
-            query_cache=QueryCacheOut(hits=cache.hits, misses=cache.misses),
+            query_cache=QueryCacheOut(**asdict(cache)),
         )
 
 

@@ -8,9 +8,9 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from ingest.retention import RetentionSettings
-from retrieval.encoder_settings import EncoderSettings
+from retrieval.encoder_specs import EncoderSettings
 from retrieval.requests import MAX_TOP_K
-from retrieval.rerankers import parse_reranker
+from retrieval.reranker import parse_reranker
 from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.port import SandboxForm
 

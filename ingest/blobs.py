@@ -171,7 +171,7 @@ class DirectoryBlobs:
         with translating_out_of_room():
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
-            _fsync_directory(target.parent)
+            fsync_path(target.parent)
 
 
 @contextmanager
@@ -202,7 +202,8 @@ def _age(path: Path) -> float:
         return 0.0
 
 
-def _fsync_directory(path: Path) -> None:
+def fsync_path(path: Path) -> None:
+    """Make a file durable, or the names in a folder: what was renamed there survives a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -2,30 +2,21 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from retrieval.bm25 import Bm25Encoder, SparseEncoder
 from retrieval.embedding import Embedder
-from retrieval.encoder_settings import EncoderSettings
-from retrieval.encoder_specs import is_described, parse_spec
+from retrieval.encoder_specs import EncoderSettings, is_described, parse_spec
 from retrieval.encoders import EncoderChoice, Encoders
 from retrieval.errors import RerankerError
 from retrieval.generations import IndexStore
 from retrieval.http_reranker import HttpReranker
-from retrieval.index_stores import FolderStore, ServerStore
+from retrieval.index_stores import FolderStore, QdrantServerSettings, ServerStore
 from retrieval.late_interaction import LateInteractionReranker
 from retrieval.models.manifest import model_file
 from retrieval.models.store import ModelStore
-from retrieval.openvino_embedder import DIMENSION, MAX_TOKENS, OpenVinoEmbedder, fingerprint
-from retrieval.openvino_token_encoder import OpenVinoTokenEncoder
-from retrieval.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.qdrant_server_settings import QdrantServerSettings
-from retrieval.reranker import Reranker
-from retrieval.rerankers import RerankerChoice, RerankerKind
+from retrieval.openvino_embedder import DIMENSION, MAX_TOKENS, OpenVinoEmbedder, OpenVinoTokenEncoder, fingerprint
+from retrieval.reranker import Reranker, RerankerChoice, RerankerKind
 from retrieval.sentence_transformers_model import LocatedModel, locate
-
-if TYPE_CHECKING:
-    from retrieval.qdrant_server_index import QdrantServerIndex
 
 _SHORT_TOKENS = 128
 _ENCODER = "all-MiniLM-L6-v2-int8.onnx"
@@ -37,31 +28,9 @@ def embedded_indexes(home: Path) -> IndexStore:
     return FolderStore(home)
 
 
-def embedded_index(folder: Path, dimension: int) -> QdrantEdgeIndex:
-    """One shard by itself, made when it is not there yet. Raises `IndexUnavailableError`."""
-    return QdrantEdgeIndex(folder, dimension=dimension)
-
-
 def server_indexes(url: str, *, api_key: str | None = None) -> IndexStore:
     """Collections of a Qdrant server."""
     return ServerStore(url, api_key=api_key, settings=QdrantServerSettings())
-
-
-def server_index(
-    url: str,
-    dimension: int,
-    *,
-    api_key: str | None = None,
-    settings: QdrantServerSettings | None = None,
-) -> "QdrantServerIndex":
-    """The collection of a Qdrant server, made when it is not there yet. For one process: make it after a fork.
-
-    Raises `IndexUnavailableError` or `IndexMismatchError` in words.
-    """
-    # Only the cluster's extra brings the client.
-    from retrieval.qdrant_server_index import QdrantServerIndex
-
-    return QdrantServerIndex(url, dimension=dimension, api_key=api_key, settings=settings or QdrantServerSettings())
 
 
 def embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:

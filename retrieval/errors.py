@@ -115,7 +115,9 @@ class EvaluationDataError(RetrievalError):
     """A file of judged questions is missing or not in BEIR's format; the text names the file and the line."""
 
     code = "evaluation_data"
-    default_hint = "BEIR's format is corpus.jsonl, queries.jsonl and qrels/test.tsv; see retrieval/evaluation/beir.py."
+    default_hint = (
+        "BEIR's format is corpus.jsonl, queries.jsonl and qrels/test.tsv; see retrieval/evaluation/judged.py."
+    )
 
 
 class SearchServiceError(RetrievalError):

@@ -121,9 +121,6 @@ class IndexReader(IndexVectors, Protocol):
         Equal scores are in the order of their ids, so results repeat.
         """
 
-    def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
-        """Run the engine's own hybrid query, payloads included, and return how many hits: for comparing costs."""
-
     def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         """Those of `chunk_ids` that are inside `scope`, by id."""
 

@@ -16,14 +16,12 @@ from qdrant_edge import (
     FacetRequest,
     FieldCondition,
     Filter,
-    Fusion,
     HasIdCondition,
     HasVectorCondition,
     MatchAny,
     MatchValue,
     Point,
     PointVectors,
-    Prefetch,
     Query,
     QueryBatchRequest,
     QueryRequest,
@@ -36,7 +34,6 @@ from qdrant_edge import SparseVector as EdgeSparseVector
 
 from retrieval.compaction import DEFAULT_POLICY, Upkeep, UpkeepPolicy
 from retrieval.edge_shard import DENSE_SEARCH
-from retrieval.fusion import RRF_K
 from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
 from retrieval.live_shard import LiveShard, Observer
 from retrieval.points import (
@@ -142,18 +139,6 @@ class QdrantEdgeIndex:
         with self._reading() as shard:
             points = shard.query(QueryRequest(query=query, filter=where, limit=len(chunk_ids), params=_EXACT))
         return scored(points)
-
-    def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
-        where = _scope_filter(scope)
-        queries = (
-            (Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE), DENSE_SEARCH),
-            (Query.Nearest(_edge_sparse(sparse), using=SPARSE), None),
-        )
-        fusion: Any = Fusion.Rrf(RRF_K + 1)  # the stubs call it a type of its own
-        prefetches = [Prefetch(query=query, limit=depth, filter=where, params=params) for query, params in queries]
-        request = QueryRequest(prefetches=prefetches, query=fusion, limit=limit, with_payload=True)
-        with self._reading() as shard:
-            return len(shard.query(request))
 
     def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         if not chunk_ids:

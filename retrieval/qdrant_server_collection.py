@@ -6,9 +6,9 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from retrieval.errors import IndexMismatchError, IndexUnavailableError
+from retrieval.index_stores import QdrantServerSettings
 from retrieval.points import BATCH, DENSE, KEYWORDS, PAGE, SPARSE, TENANT
 from retrieval.qdrant_server_connection import QdrantConnection
-from retrieval.qdrant_server_settings import QdrantServerSettings
 
 # Servers before it pass over `update_mode`, so that writing a chunk late would take its vector; those before 1.16.2
 # have a critical fault in their write-ahead log besides.
@@ -20,8 +20,8 @@ _NOT_YET = frozenset({404})
 def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServerSettings) -> None:
     """Make the collection, or see that it fits. Processes that do it at once, or again, end with the same one.
 
-    Whoever dies halfway leaves what the next one completes: a collection without some of its indexes, or one whose
-    bulk load never ended. Raises `IndexMismatchError` when it holds vectors of another size or distance.
+    Whoever dies halfway leaves what the next one completes: a collection without some of its indexes.
+    Raises `IndexMismatchError` when it holds vectors of another size or distance.
     """
     _require_version(connection, settings)
     info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
@@ -48,15 +48,6 @@ def drop(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
     connection.call(
         lambda client: client.delete_collection(settings.collection, timeout=settings.write_timeout_seconds),
         settings.work_retries,
-    )
-
-
-def set_indexing_threshold(client: QdrantClient, settings: QdrantServerSettings, threshold_kb: int) -> None:
-    """How large a segment grows before a graph is built over it; 0 is for ever."""
-    client.update_collection(
-        settings.collection,
-        optimizers_config=models.OptimizersConfigDiff(indexing_threshold=threshold_kb),
-        timeout=settings.write_timeout_seconds,
     )
 
 
@@ -183,12 +174,7 @@ def _require_fit(info: models.CollectionInfo, dimension: int, collection: str) -
 
 
 def _put_back_limits(connection: QdrantConnection, info: models.CollectionInfo, settings: QdrantServerSettings) -> None:
-    """End a bulk load whose process died, and give an older collection this release's limits."""
-    if info.config.optimizer_config.indexing_threshold != settings.indexing_threshold_kb:
-        connection.call(
-            lambda client: set_indexing_threshold(client, settings, settings.indexing_threshold_kb),
-            settings.work_retries,
-        )
+    """Give an older collection this release's limits."""
     wanted = _limits(settings)
     have = info.config.strict_mode_config
     if have is None or any(

@@ -6,7 +6,6 @@ doing it twice, or being killed between, leaves what doing it once leaves.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from itertools import chain
 
@@ -14,8 +13,8 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 
 from retrieval.errors import ChunksMissingError, IndexUnavailableError
-from retrieval.fusion import RRF_K
 from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
+from retrieval.index_stores import QdrantServerSettings
 from retrieval.points import (
     BATCH,
     COLLECTION,
@@ -31,9 +30,8 @@ from retrieval.points import (
     payload_of,
     scored,
 )
-from retrieval.qdrant_server_collection import prepare, set_indexing_threshold
+from retrieval.qdrant_server_collection import prepare
 from retrieval.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
-from retrieval.qdrant_server_settings import QdrantServerSettings
 from retrieval.retries import RetryPolicy
 
 # Replicas apply writes to a point in the same order, whichever node they came through.
@@ -118,17 +116,6 @@ class QdrantServerIndex:
         points = self._search(partial(nearest, search_params=self._params(), limit=len(chunk_ids))).points
         return scored(points)
 
-    def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
-        where = _scope_filter(scope)
-        prefetches = [
-            models.Prefetch(query=_row(dense), using=DENSE, filter=where, params=self._params(), limit=depth),
-            models.Prefetch(query=_sparse(sparse), using=SPARSE, filter=where, limit=depth),
-        ]
-        # The server counts ranks from 0, we and the paper from 1.
-        fusion = models.RrfQuery(rrf=models.Rrf(k=RRF_K + 1))
-        hybrid = partial(QdrantClient.query_points, query=fusion, prefetch=prefetches, limit=limit, with_payload=True)
-        return len(self._search(hybrid).points)
-
     def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         by_id = partial(QdrantClient.retrieve, with_payload=True, with_vectors=False)
         records = chain.from_iterable(self._search(partial(by_id, ids=ids)) for ids in _pages(chunk_ids))
@@ -175,20 +162,6 @@ class QdrantServerIndex:
                 found.update({(tenant, version): count for version, count in versions.items()})
         return found
 
-    @contextmanager
-    def bulk_load(self) -> Iterator[None]:
-        """Build no graphs inside the block: for filling a collection or moving to another encoder, not for serving.
-
-        Meanwhile searches compare whatever is new exactly, and graphs are built once at the end instead of again and
-        again. The workers' everyday writes do without it. It holds for the whole collection: when two loads overlap,
-        the first to end ends both, which costs time and nothing else; when the process dies, the next start ends it.
-        """
-        self._bulk(0)
-        try:
-            yield
-        finally:
-            self._bulk(self._settings.indexing_threshold_kb)
-
     def require_ready(self) -> None:
         info = self._connection.call_once(lambda client: client.get_collection(self._name))
         if info.status is models.CollectionStatus.RED:
@@ -229,11 +202,6 @@ class QdrantServerIndex:
     def _search(self, request: Callable[..., T]) -> T:
         """A read that someone waits for."""
         return self._read(request, retries=self._settings.search_retries)
-
-    def _bulk(self, threshold_kb: int) -> None:
-        self._connection.call(
-            lambda client: set_indexing_threshold(client, self._settings, threshold_kb), self._settings.work_retries
-        )
 
     def _require_embedded(self, ids: list[str]) -> None:
         """The server refuses a vector for an unknown id; this holds if one ever lets it pass."""

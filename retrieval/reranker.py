@@ -1,10 +1,57 @@
-"""The port of rerankers: a query and passages in, one score for each passage out, in their order."""
+"""The port of rerankers, a query and passages in and one score for each passage out, and those a setting can name."""
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from retrieval.errors import RerankerTimeoutError
+
+
+class RerankerKind(StrEnum):
+    """Where a reranker runs, and what it is."""
+
+    LATE_INTERACTION = "late-interaction"
+    CROSS_ENCODER = "cross-encoder"
+    HTTP = "http"
+
+
+@dataclass(frozen=True)
+class RerankerChoice:
+    """A reranker that is not open yet; `model` and `url` as far as its kind has them."""
+
+    kind: RerankerKind
+    model: str = ""
+    url: str = ""
+
+    @property
+    def weight(self) -> float:
+        """Its part of the score where nobody says: late interaction is no better judge than the search before it."""
+        return 0.5 if self.kind is RerankerKind.LATE_INTERACTION else 1.0
+
+    @property
+    def depth(self) -> int:
+        """How many passages it reads where nobody says. Late interaction orders ten well, and fifty worse than ten."""
+        return 10 if self.kind is RerankerKind.LATE_INTERACTION else 50
+
+
+def parse_reranker(text: str) -> RerankerChoice | None:
+    """`none`, `late-interaction`, `cross-encoder MODEL` or `URL MODEL`. Raises `ValueError` in words."""
+    first, _, rest = text.strip().partition(" ")
+    rest = rest.strip()
+    if first == "none" and not rest:
+        return None
+    if first == RerankerKind.LATE_INTERACTION and not rest:
+        return RerankerChoice(RerankerKind.LATE_INTERACTION)
+    if first == RerankerKind.CROSS_ENCODER and rest:
+        return RerankerChoice(RerankerKind.CROSS_ENCODER, model=rest)
+    if first.startswith(("http://", "https://")) and rest:
+        return RerankerChoice(RerankerKind.HTTP, model=rest, url=first)
+    raise ValueError(
+        "LEADLINE_RERANKER must be `none`, `late-interaction`, `cross-encoder` and a model's folder or id, or the URL "
+        "of a /rerank or /score endpoint and a model's name, such as `http://gpu:8000/v1 BAAI/bge-reranker-v2-m3`"
+    )
 
 
 class Reranker(Protocol):
@@ -24,20 +71,6 @@ class Reranker(Protocol):
         """
 
     def close(self) -> None: ...
-
-
-class OverlapReranker:
-    """The share of the query's words that a passage has. For tests: it needs no model."""
-
-    fingerprint = "shared-words"
-
-    def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
-        seconds_left(until)
-        asked = set(query.casefold().split())
-        return [len(asked & set(passage.casefold().split())) / max(1, len(asked)) for passage in passages]
-
-    def close(self) -> None:
-        return None
 
 
 def seconds_left(until: float) -> float:

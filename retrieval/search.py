@@ -104,7 +104,7 @@ class Searcher:
         texts: Texts,
         reranking: Reranking | None = None,
     ) -> None:
-        self._generations = generations
+        self.generations = generations
         self._sparse = sparse
         self._visibility = visibility
         self._texts = texts
@@ -113,7 +113,7 @@ class Searcher:
     @property
     def generation(self) -> int:
         """That of the index which a search beginning now would use."""
-        with self._generations.active() as made:
+        with self.generations.active() as made:
             return made.id
 
     def search(self, request: SearchRequest) -> SearchResult:
@@ -126,13 +126,13 @@ class Searcher:
             clock.lap("filter")
             if not documents:
                 return SearchResult((), clock.laps())
-        with self._generations.active() as made:
+        with self.generations.active() as made:
             try:
                 found = self._find(made, request, documents, clock)
             except IndexUnavailableError:
-                if not self._generations.has_left(made):
+                if not self.generations.has_left(made):
                     raise
-                with self._generations.active() as made:  # the one before was discarded under this search
+                with self.generations.active() as made:  # the one before was discarded under this search
                     found = self._find(made, request, documents, clock)
         hits = self._hits(found, request)
         clock.lap("read")
@@ -230,12 +230,6 @@ class Searcher:
 
     def page_of(self, version_id: str, offset: int) -> int | None:
         return self._texts.map(version_id).page_of(offset)
-
-    def bare(self, scope: Scope, query: str, *, limit: int) -> int:
-        """Only the encoder's and the engine's own work for a hybrid query, the yardstick of `leadline bench search`."""
-        with self._generations.active() as made:
-            sparse, dense = self._sparse.query(query), made.encoder.query(query)
-            return made.index.fused(scope, sparse=sparse, dense=dense, limit=limit, depth=CANDIDATES)
 
     def _hits(self, found: "_Found", request: SearchRequest) -> tuple[Hit, ...]:
         """With their texts. What was deleted a moment ago has none any more, and is not a hit."""

@@ -15,6 +15,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from ingest.blobs import fsync_path
 from retrieval.errors import IndexUnavailableError
 
 _CURRENT = "CURRENT"
@@ -74,7 +75,7 @@ class ShardFolder:
 
     def sync(self) -> None:
         """The current generation survives a power cut as such; until then the one before must be kept."""
-        _sync(self._folder)
+        fsync_path(self._folder)
 
     def discard(self, generation: Path) -> None:
         """Remove a generation's files; what cannot be removed is left for the next opening."""
@@ -123,7 +124,7 @@ def shard_bytes(folder: Path) -> int:
 def sync_shard(folder: Path) -> None:
     """Every file and every name in the folder survives a power cut."""
     for path in (folder, *folder.rglob("*")):
-        _sync(path)
+        fsync_path(path)
 
 
 def _copy_tree(source: Path, target: Path, *, shared: bool) -> None:
@@ -163,11 +164,3 @@ def _next_content(descriptor: int, offset: int, size: int) -> int:
 
 def _end_of_content(descriptor: int, offset: int, size: int) -> int:
     return min(size, os.lseek(descriptor, offset, os.SEEK_HOLE))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -76,6 +76,12 @@ class Parts:
     encoders: Encoders
     sparse: SparseEncoder
 
+    def worker_deps(self) -> WorkerDeps:
+        """What tasks of workers need of them."""
+        return WorkerDeps(
+            self.catalog, self.jobs, self.blobs, self.texts, self.generations, self.sparse, self.blobs.path
+        )
+
 
 OpenAnswers = Callable[[Parts], AbstractContextManager[Answers]]
 
@@ -156,15 +162,7 @@ class WorkerProcess:
         self._slice_seconds = slice_seconds
         self._retention = retention
         self._slice_end = 0.0
-        deps = WorkerDeps(
-            parts.catalog,
-            parts.jobs,
-            parts.blobs,
-            parts.texts,
-            parts.generations,
-            parts.sparse,
-            parts.blobs.path,
-        )
+        deps = parts.worker_deps()
         self._runner = JobRunner(
             parts.jobs,
             IngestTask(deps, parser),

@@ -6,7 +6,7 @@ from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
 
 from ingest.retention import RetentionSettings
-from retrieval.encoder_settings import EncoderSettings
+from retrieval.encoder_specs import EncoderSettings
 
 
 class ClusterSettings(EncoderSettings, RetentionSettings):

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Annotated, Any
 
@@ -107,12 +107,6 @@ def answered(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> dict[
                 return answer
             live.show(name, event)
     raise ServiceError("The answer ended before it was complete.", hint="Ask again.")
-
-
-def ask_once(client: Client, question: str, *, collections: Sequence[str] = ()) -> dict[str, Any]:
-    """The whole answer. Raises `ServiceError`."""
-    answer: dict[str, Any] = client.post("/v1/answers", {"question": question, "collections": list(collections)})
-    return answer
 
 
 def _begin(body: Mapping[str, Any], *, as_json: bool) -> None:

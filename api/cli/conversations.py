@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from api.cli.answer_view import clean, print_answer
+from api.cli.answer_view import clean, print_answer, short
 from api.cli.client import Client, connect
 from api.cli.environment import read_settings
-from api.cli.lines import short
 
 app = typer.Typer(help="List, show and delete kept conversations.", no_args_is_help=True)
 

@@ -16,11 +16,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from api.answering import open_reranking
 from api.cli.client import running_url
 from api.cli.environment import read_settings
 from api.cli.fetching import needed
 from api.language_model import ServerList, list_models, model_profile
-from api.reranking import open_reranking
 from api.settings import Settings
 from ingest.errors import LeadlineError
 from ingest.parsing.sandbox import ParserSandbox

@@ -21,8 +21,7 @@ from api.cli.private_service import private
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
-from retrieval.evaluation.beir import CorpusEntry
-from retrieval.evaluation.judged import JudgedFolder
+from retrieval.evaluation.judged import CorpusEntry, JudgedFolder
 
 _UPLOADS_AT_ONCE = 4
 _COLLECTION = "default"

@@ -42,7 +42,6 @@ COMMANDS = {
         "Look at everything the service needs and say what to do about what is missing; ends with 1 if anything is.",
     ),
     "eval": Target("api.cli.evaluate:app", "Measure how good searches are, on judged questions."),
-    "bench": Target("api.cli.bench:app", "Measure how fast this machine ingests and searches."),
     "keys": Target("api.cli.keys:app", "Make, list and revoke API keys."),
     "queue": Target("api.cli.queue:app", "Show what waits; pause and resume a kind of work."),
     "runs": Target("api.cli.runs:app", "List, show, watch, cancel and delete answers that are made in the background."),

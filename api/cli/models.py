@@ -9,8 +9,8 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from api.cli.progress import download_progress
-from retrieval.models.build import model_sources
 from retrieval.models.fetch import fetch as fetch_files
+from retrieval.models.fetch import model_sources
 from retrieval.models.store import FileState, ModelStore, Verification, default_models_directory
 
 models = typer.Typer(help="The model files: list, fetch and verify them.", no_args_is_help=True)

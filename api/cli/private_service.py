@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 
 from api.cli.client import TIMEOUT, Client
-from api.cli.garbage_collection import startup_kept
+from api.cli.serving import startup_kept
 from api.embedded import open_embedded
 from api.main import create_app
 from api.services import DEFAULT_TENANT, Services

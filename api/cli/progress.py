@@ -15,8 +15,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from retrieval.models.fetch import Progress
 from retrieval.models.manifest import ModelFile
-from retrieval.models.source import Progress
 
 _LINE_EVERY_PERCENT = 10
 

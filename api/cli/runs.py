@@ -11,10 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from api.cli.answer_view import clean, print_answer
+from api.cli.answer_view import cell_line, clean, print_answer, short
 from api.cli.client import Client, connect
 from api.cli.environment import read_settings
-from api.cli.lines import cell_line, short
 from ingest.runs import RunState
 
 app = typer.Typer(

@@ -8,11 +8,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from api.cli.answer_view import clean, place
+from api.cli.answer_view import clean, place, short
 from api.cli.ask import wait_for_language_model
 from api.cli.client import connect
 from api.cli.environment import read_settings
-from api.cli.lines import short
 from retrieval.requests import Mode, Rewrite
 
 _SNIPPET_CHARS = 300

@@ -6,7 +6,7 @@ An entry for each file is written in the commit that accepts the file; entries a
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, exists, func, insert, select, update
@@ -284,19 +284,7 @@ def _cancel_unfinished(connection: Connection, identifier: str) -> None:
 
 
 def _batch_of(row: Row[Any]) -> Batch:
-    return Batch(
-        id=row.id,
-        sequence=row.sequence,
-        tenant_id=row.tenant_id,
-        name=row.name,
-        expected=row.expected,
-        received=row.received,
-        duplicates=row.duplicates,
-        refused=row.refused,
-        created_at=row.created_at,
-        closed_at=row.closed_at,
-        cancelled_at=row.cancelled_at,
-    )
+    return Batch(**{field.name: row._mapping[field.name] for field in fields(Batch)})
 
 
 def _tally(rows: Sequence[Row[Any]]) -> Tally:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, func, select
 from ingest.batches import Batch
 from ingest.catalog import deletions
 from ingest.catalog.batches import enter_accepted, lock_batch, require_open
-from ingest.catalog.database import CORPUS_VERSION, ScalarQuery, bump_corpus_versions, insert_new, put, read, write
+from ingest.catalog.database import CORPUS_VERSION, ScalarQuery, bump_corpus_versions, insert_new, read, write
 from ingest.catalog.queue_statistics import document_progress
 from ingest.catalog.records import (
     COUNTED_TOKENS,
@@ -27,7 +27,7 @@ from ingest.catalog.records import (
     version_of,
 )
 from ingest.catalog.run_log import read_by_a_run
-from ingest.catalog.tables import documents, facts, tenants, versions
+from ingest.catalog.tables import documents, tenants, versions
 from ingest.catalog.versions import accept_document, cancel_latest, replace_document
 from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Deletion, Document, Version, VersionState
 from ingest.errors import VersionInUseError
@@ -323,16 +323,6 @@ class Catalog:
         query = select(versions).where(versions.c.state.in_(SEARCHABLE_STATES))
         with read(self._engine) as connection:
             return [version_of(row) for row in connection.execute(query).all()]
-
-    def fact(self, name: str) -> str | None:
-        """Read a named value of the whole catalog, such as the fingerprint of the encoder its vectors came from."""
-        with read(self._engine) as connection:
-            return connection.execute(select(facts.c.value).where(facts.c.name == name)).scalar()
-
-    def remember(self, name: str, value: str) -> None:
-        """Store a named value of the whole catalog."""
-        with write(self._engine) as connection:
-            put(connection, facts, ["name"], name=name, value=value)
 
     @contextmanager
     def _changing_search_results(self, tenant_id: str) -> Iterator[Connection]:

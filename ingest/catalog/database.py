@@ -49,7 +49,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from ingest.catalog.tables import corpus_versions, documents, tenants
+from ingest.catalog.tables import corpus_versions, documents, metadata, tenants
 from ingest.errors import (
     CatalogAccessError,
     CatalogError,
@@ -106,7 +106,7 @@ def sqlite_url(path: Path) -> str:
 
 
 def migrate(engine: Engine) -> None:
-    """Apply the missing migrations; two processes at once apply them once."""
+    """Make the tables of a new catalog, or apply the missing migrations; two processes at once do so once."""
     with _migrating(engine) as connection:
         current = MigrationContext.configure(connection).get_current_revision()
         if current == _latest_revision():
@@ -114,7 +114,11 @@ def migrate(engine: Engine) -> None:
         config = _migrations()
         config.attributes["connection"] = connection
         try:
-            command.upgrade(config, "head")
+            if current is None:
+                metadata.create_all(connection)
+                command.stamp(config, "head")
+            else:
+                command.upgrade(config, "head")
         except CommandError as error:
             raise CatalogSchemaError(f"The catalog has schema {current}, which this release does not know.") from error
 
@@ -162,17 +166,22 @@ def portions(ids: Sequence[_Each]) -> Iterator[Sequence[_Each]]:
         yield ids[at : at + _PORTION]
 
 
+def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Begin an insert that says what becomes of a row whose key is taken, in the dialect of the connection."""
+    return (postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert)(table)
+
+
 def insert_new(connection: Connection, table: Table, **values: Any) -> bool:  # noqa: ANN401 - columns of the table
     """Insert a row and return true; return false if its key is taken, also by a transaction that commits meanwhile."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    return connection.execute(insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1
+    return connection.execute(upsert(connection, table).values(**values).on_conflict_do_nothing()).rowcount == 1
 
 
 def put(connection: Connection, table: Table, key: Sequence[str], **values: Any) -> None:  # noqa: ANN401 - columns
     """Insert a row, or overwrite the one with the same `key` columns."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     changed = {name: value for name, value in values.items() if name not in key}
-    connection.execute(insert(table).values(**values).on_conflict_do_update(index_elements=key, set_=changed))
+    connection.execute(
+        upsert(connection, table).values(**values).on_conflict_do_update(index_elements=key, set_=changed)
+    )
 
 
 def json_text(value: object) -> str:
@@ -225,10 +234,9 @@ def bump_corpus_versions(connection: Connection, tenant_ids: Collection[str]) ->
 
     It must come last because it holds the tenants' rows until the commit.
     """
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     for tenant_id in sorted(set(tenant_ids)):
         connection.execute(
-            insert(corpus_versions)
+            upsert(connection, corpus_versions)
             .values(tenant_id=tenant_id, version=1)
             .on_conflict_do_update(
                 index_elements=[corpus_versions.c.tenant_id], set_={"version": corpus_versions.c.version + 1}

@@ -12,10 +12,9 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, func, insert, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ingest.catalog import generation_rows
-from ingest.catalog.database import insert_new, read, write
+from ingest.catalog.database import insert_new, read, upsert, write
 from ingest.catalog.records import version_of
 from ingest.catalog.tables import documents, generations, jobs, versions
 from ingest.documents import SEARCHABLE_STATES, Failure, JobKind, Priority, Version, VersionState
@@ -288,8 +287,7 @@ def _queue(connection: Connection) -> int:
     }
     missing = _wanted(*values.values()).where(jobs.c.id.is_(None)).limit(_AT_ONCE)
     missing = missing.with_for_update(read=True, of=documents)
-    made = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = made(jobs).from_select(list(values), missing).on_conflict_do_nothing()
+    statement = upsert(connection, jobs).from_select(list(values), missing).on_conflict_do_nothing()
     return connection.execute(statement.execution_options(preserve_rowcount=True)).rowcount
 
 

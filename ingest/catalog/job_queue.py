@@ -9,10 +9,9 @@ from itertools import accumulate
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ingest.catalog import generation_rows
-from ingest.catalog.database import clock, now, put
+from ingest.catalog.database import clock, now, put, upsert
 from ingest.catalog.run_log import end_run
 from ingest.catalog.tables import jobs, pauses, tenants, turns, versions
 from ingest.documents import MAKING, Failure, Job, JobKind, Priority, Version, VersionState
@@ -77,8 +76,7 @@ def _row(
 def _upsert(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
     if not rows:
         return
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    new = insert(jobs)
+    new = upsert(connection, jobs)
     waiting_longer = and_(jobs.c.state == "queued", jobs.c.not_before > new.excluded.not_before)
     again = new.on_conflict_do_update(
         index_elements=["kind", "version_id"],

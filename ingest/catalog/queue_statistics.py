@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, delete, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from ingest.catalog.database import upsert
 from ingest.catalog.job_queue import tenants_in_turn
 from ingest.catalog.tables import jobs, paces, pauses, versions
 from ingest.documents import IN_PROGRESS, Document, Job, JobKind
@@ -152,8 +152,7 @@ def pace_of(slots: Iterable[tuple[int, int, int]]) -> Pace | None:
 
 def _add_to_slot(connection: Connection, tenant_id: str, kind: JobKind, *, finished: int, chunks: int) -> None:
     slot = int(time.time()) // _SLOT_SECONDS
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    new = insert(paces).values(tenant_id=tenant_id, kind=kind, slot=slot, jobs=finished, chunks=chunks)
+    new = upsert(connection, paces).values(tenant_id=tenant_id, kind=kind, slot=slot, jobs=finished, chunks=chunks)
     added = {"jobs": paces.c.jobs + new.excluded.jobs, "chunks": paces.c.chunks + new.excluded.chunks}
     connection.execute(new.on_conflict_do_update(index_elements=["tenant_id", "kind", "slot"], set_=added))
     of_kind = (paces.c.tenant_id == tenant_id) & (paces.c.kind == kind)

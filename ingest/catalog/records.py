@@ -1,7 +1,7 @@
 """Records that go into the catalog and come out of it, and how rows of documents and versions become records."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, select
@@ -12,6 +12,9 @@ from ingest.errors import DocumentNotFoundError
 
 # Until a version is ready, its `tokens` count only the chunks that were embedded so far.
 COUNTED_TOKENS = case((versions.c.ready_at.is_not(None), versions.c.tokens))
+
+_DOCUMENT = [documents.c[field.name] for field in fields(Document) if field.name in documents.c]
+_VERSION = [versions.c[field.name] for field in fields(Version) if field.name in versions.c]
 
 
 @dataclass(frozen=True)
@@ -123,45 +126,13 @@ def read_version(connection: Connection, identifier: str) -> Version:
 
 def document_of(row: Row[Any]) -> Document:
     """Make a document from a row of `document_query`."""
-    values = row._mapping
-    return Document(
-        id=values[documents.c.id],
-        sequence=values[documents.c.sequence],
-        tenant_id=values[documents.c.tenant_id],
-        collection=values[documents.c.collection],
-        name=values[documents.c.name],
-        title=values[documents.c.title],
-        media_type=values[documents.c.media_type],
-        version=version_of(row),
-        active_version_id=values[documents.c.active_version_id],
-        created_at=values[documents.c.created_at],
-        attributes=values[documents.c.attributes],
-    )
+    values = {column.name: row._mapping[column] for column in _DOCUMENT}
+    return Document(**values, version=version_of(row))
 
 
 def version_of(row: Row[Any]) -> Version:
     """Make a version from a row that has the columns of `versions`."""
-    values = row._mapping
-    code = values[versions.c.error_code]
-    return Version(
-        id=values[versions.c.id],
-        document_id=values[versions.c.document_id],
-        tenant_id=values[versions.c.tenant_id],
-        name=values[versions.c.name],
-        title=values[versions.c.title],
-        media_type=values[versions.c.media_type],
-        content_sha256=values[versions.c.content_sha256],
-        size_bytes=values[versions.c.size_bytes],
-        blob_key=values[versions.c.blob_key],
-        state=VersionState(values[versions.c.state]),
-        pages=values[versions.c.pages],
-        characters=values[versions.c.characters],
-        tokens=values[versions.c.tokens],
-        chunks=values[versions.c.chunks],
-        chunks_embedded=values[versions.c.chunks_embedded],
-        chunks_reused=values[versions.c.chunks_reused],
-        failure=code and Failure(code, values[versions.c.error_detail] or "", values[versions.c.error_hint] or ""),
-        created_at=values[versions.c.created_at],
-        searchable_at=values[versions.c.searchable_at],
-        ready_at=values[versions.c.ready_at],
-    )
+    values = {column.name: row._mapping[column] for column in _VERSION}
+    code, detail, hint = (row._mapping[versions.c[f"error_{part}"]] for part in ("code", "detail", "hint"))
+    failure = Failure(code, detail or "", hint or "") if code else None
+    return Version(**{**values, "state": VersionState(values["state"]), "failure": failure})

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import structlog
 from sqlalchemy import Connection, Engine, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from ingest.catalog.database import portions, read, write
+from ingest.catalog.database import portions, read, upsert, write
 from ingest.catalog.tables import replies
 from ingest.errors import IngestError
 
@@ -83,7 +82,8 @@ class Replies:
         now = self._clock()
         with write(self._engine) as connection:
             for some in portions(sorted(kept, key=lambda reply: reply.key)):
-                _insert(connection, [_row(tenant_id, reply, now) for reply in some])
+                rows = [_row(tenant_id, reply, now) for reply in some]
+                connection.execute(upsert(connection, replies).on_conflict_do_nothing(), rows)
             # The size that an earlier process left is unknown, so the first call checks it.
             unchecked = self._unchecked_bytes.get(tenant_id, self._max_bytes) + sum(reply.size_bytes for reply in kept)
             if unchecked > self._max_bytes * _SLACK_SHARE:
@@ -126,11 +126,6 @@ class Replies:
             if not going:
                 return
             connection.execute(delete(replies).where(mine, replies.c.key.in_(going)))
-
-
-def _insert(connection: Connection, rows: Sequence[Mapping[str, object]]) -> None:
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(insert(replies).on_conflict_do_nothing(), rows)
 
 
 def _row(tenant_id: str, reply: StoredReply, now: float) -> Mapping[str, object]:

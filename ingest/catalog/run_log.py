@@ -6,6 +6,7 @@ A worker that resumes a run reads back what earlier attempts logged.
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, insert, literal, select, update
@@ -157,31 +158,13 @@ def read_run(connection: Connection, tenant_id: str, identifier: str) -> Run:
 def run_of(row: Row[Any]) -> Run:
     """Make a run from a row of `run_query`."""
     failure = row.error_code and Failure(row.error_code, row.error_detail or "", row.error_hint or "")
+    values = {field.name: row._mapping[field.name] for field in fields(Run) if field.name in runs.c}
     return Run(
-        id=row.id,
-        sequence=row.sequence,
-        tenant_id=row.tenant_id,
-        question=row.question,
-        collections=tuple(row.collections),
-        documents=tuple(row.documents),
-        strategy=row.strategy,
-        limits=row.limits,
-        every_record=row.every_record,
-        history=row.history,
-        conversation_id=row.conversation_id,
+        **{**values, "collections": tuple(row.collections), "documents": tuple(row.documents)},
         state=RunState(row.ended_as or row.job_state),
         attempt=row.attempt or 0,
-        events=row.events,
         spent=Spent(row.calls, row.cached, row.prompt_tokens, row.completion_tokens),
-        seconds=row.seconds,
-        progress=row.progress,
-        scope_documents=row.scope_documents,
-        scope_characters=row.scope_characters,
-        answer=row.answer,
         failure=failure or None,
-        created_at=row.created_at,
-        started_at=row.started_at,
-        ended_at=row.ended_at,
     )
 
 

@@ -1,4 +1,4 @@
-"""The tables, the same for SQLite and PostgreSQL. `migrations/` creates them; a test keeps the two in step."""
+"""The tables, the same for SQLite and PostgreSQL; a test keeps the migrations in step with them."""
 
 from sqlalchemy import (
     JSON,
@@ -341,10 +341,3 @@ generations = Table(
 for _state in ("active", "building", "previous"):
     _only = generations.c.state == _state
     Index(f"uq_generations_{_state}", generations.c.state, unique=True, sqlite_where=_only, postgresql_where=_only)
-
-facts = Table(
-    "facts",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("value", Text, nullable=False),
-)

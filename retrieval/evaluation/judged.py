@@ -1,11 +1,201 @@
-"""A folder of judged questions, whichever format it is in."""
+"""Judged questions in a folder, in the format of BEIR or of SQuAD.
 
+BEIR (Thakur et al., NeurIPS 2021): `corpus.jsonl` has one object a line with `_id`, `text` and, if there is one,
+`title`; `queries.jsonl` has `_id` and `text`; `qrels/test.tsv` has a header line and then query id, corpus id and a
+whole-number grade, separated by tabs. Other keys are ignored, and so are blank lines.
+
+SQuAD (Rajpurkar et al., EMNLP 2016): the folder's one `*.json` file has `data`, a list of articles with `paragraphs`,
+each with its `context` and `qas`, each with an `id` and a `question`. The paragraph under which a question stands
+answers it; those marked `is_impossible` are answered by none, so they are left out. Other members are ignored.
+"""
+
+import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
-from retrieval.evaluation.beir import BeirFolder, CorpusEntry
-from retrieval.evaluation.squad import SquadFolder
+from retrieval.errors import EvaluationDataError
+
+
+@dataclass(frozen=True)
+class CorpusEntry:
+    """One text to be found. `title` is empty where the corpus has none."""
+
+    id: str
+    title: str
+    text: str
+
+
+class BeirFolder:
+    """A folder of BEIR-format data. Queries and judgements are read at once, the corpus as it is asked for.
+
+    `queries` maps every id to its text; `qrels` maps the ids of judged queries, in the file's order, to grades by
+    corpus id. Raises `EvaluationDataError` for a file that is missing or has another format.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.corpus_file = folder / "corpus.jsonl"
+        self.queries: Mapping[str, str] = MappingProxyType(_queries(folder / "queries.jsonl"))
+        self.qrels: Mapping[str, Mapping[str, int]] = MappingProxyType(
+            _qrels(folder / "qrels" / "test.tsv", self.queries)
+        )
+
+    def corpus(self) -> Iterator[CorpusEntry]:
+        """Every text, in the file's order, one in memory at a time. Raises `EvaluationDataError`."""
+        seen: set[str] = set()
+        for line in _lines(self.corpus_file):
+            entry = line.json_object()
+            identifier = line.new_id(entry, seen)
+            yield CorpusEntry(identifier, line.string(entry, "title", default=""), line.string(entry, "text"))
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of a file, which knows where it stands."""
+
+    path: Path
+    number: int
+    text: str
+
+    def wrong(self, what: str) -> EvaluationDataError:
+        return EvaluationDataError(f"{self.path}, line {self.number}: {what}.")
+
+    def json_object(self) -> dict[str, Any]:
+        try:
+            value = json.loads(self.text)
+        except ValueError as error:
+            raise self.wrong(f"this is not JSON ({error})") from error
+        if not isinstance(value, dict):
+            raise self.wrong("this is not a JSON object")
+        return value
+
+    def string(self, entry: Mapping[str, Any], key: str, *, default: str | None = None) -> str:
+        value = entry.get(key, default)
+        if value is None and default is not None:
+            return default
+        if not isinstance(value, str):
+            raise self.wrong(f"{key} is not a string" if key in entry else f"{key} is missing")
+        return value
+
+    def new_id(self, entry: Mapping[str, Any], seen: set[str]) -> str:
+        identifier = self.string(entry, "_id")
+        if identifier in seen:
+            raise self.wrong(f"_id {identifier} was on an earlier line")
+        seen.add(identifier)
+        return identifier
+
+    def judgement(self) -> tuple[str, str, int]:
+        fields = self.text.rstrip("\r\n").split("\t")
+        if len(fields) != 3:
+            raise self.wrong(f"a judgement has 3 fields separated by tabs, and this has {len(fields)}")
+        try:
+            return fields[0], fields[1], int(fields[2])
+        except ValueError as error:
+            raise self.wrong(f"{fields[2]!r} is not a whole number") from error
+
+
+def _lines(path: Path) -> Iterator[_Line]:
+    try:
+        # utf-8-sig: some editors begin a file with a byte order mark.
+        with path.open(encoding="utf-8-sig", newline="\n") as file:
+            for number, text in enumerate(file, start=1):
+                if text.strip():
+                    yield _Line(path, number, text)
+    except OSError as error:
+        raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise EvaluationDataError(f"{path} is not UTF-8 text ({error.reason}).") from error
+
+
+def _queries(path: Path) -> dict[str, str]:
+    queries: dict[str, str] = {}
+    seen: set[str] = set()
+    for line in _lines(path):
+        entry = line.json_object()
+        queries[line.new_id(entry, seen)] = line.string(entry, "text")
+    return queries
+
+
+def _qrels(path: Path, queries: Mapping[str, str]) -> dict[str, Mapping[str, int]]:
+    judged: dict[str, dict[str, int]] = {}
+    lines = _lines(path)
+    _require_header(path, lines)
+    for line in lines:
+        query, document, grade = line.judgement()
+        if query not in queries:
+            raise line.wrong(f"query {query} is not in queries.jsonl")
+        grades = judged.setdefault(query, {})
+        if document in grades:
+            raise line.wrong(f"document {document} was judged for query {query} on an earlier line")
+        grades[document] = grade
+    if not judged:
+        raise EvaluationDataError(f"{path} holds no judgement.")
+    return {query: MappingProxyType(grades) for query, grades in judged.items()}
+
+
+def _require_header(path: Path, lines: Iterator[_Line]) -> None:
+    """Without the header, skipping the first line would lose a judgement without a word."""
+    header = next(lines, None)
+    if header is None:
+        raise EvaluationDataError(f"{path} is empty.")
+    if header.number != 1 or header.text.rstrip("\r\n").rpartition("\t")[2] != "score":
+        raise header.wrong("the first line is to be the header: query-id, corpus-id, score")
+
+
+_HINT = "SQuAD's format is one JSON file of articles, paragraphs and questions; see retrieval/evaluation/judged.py."
+
+
+class SquadFolder:
+    """A folder with one file of SQuAD-format data, read at once.
+
+    Paragraphs have their number as id, from 1. `queries` and `qrels` are as in `BeirFolder`. Raises
+    `EvaluationDataError` for a file that is missing or has another format.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.corpus_file = _only_file(folder)
+        self._paragraphs: dict[str, CorpusEntry] = {}
+        queries: dict[str, str] = {}
+        qrels: dict[str, Mapping[str, int]] = {}
+        for title, context, questions in _paragraphs(self.corpus_file):
+            identifier = str(len(self._paragraphs) + 1)
+            self._paragraphs[identifier] = CorpusEntry(identifier, title, context)
+            for question, text in questions.items():
+                queries[question], qrels[question] = text, MappingProxyType({identifier: 1})
+        if not qrels:
+            raise EvaluationDataError(f"{self.corpus_file} holds no question.", hint=_HINT)
+        self.queries: Mapping[str, str] = MappingProxyType(queries)
+        self.qrels: Mapping[str, Mapping[str, int]] = MappingProxyType(qrels)
+
+    def corpus(self) -> Iterator[CorpusEntry]:
+        """Every paragraph, in the file's order."""
+        yield from self._paragraphs.values()
+
+
+def _only_file(folder: Path) -> Path:
+    files = sorted(folder.glob("*.json"))
+    if len(files) != 1:
+        raise EvaluationDataError(f"{folder} has {len(files)} JSON files, and SQuAD's format is one.", hint=_HINT)
+    return files[0]
+
+
+def _paragraphs(path: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Title, text and questions by id of each paragraph."""
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
+        for article in content["data"]:
+            for paragraph in article["paragraphs"]:
+                asked = (each for each in paragraph["qas"] if not each.get("is_impossible"))
+                questions = {str(each["id"]): str(each["question"]).strip() for each in asked}
+                yield str(article.get("title") or "").replace("_", " "), str(paragraph["context"]), questions
+    except OSError as error:
+        raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EvaluationDataError(f"{path} is not SQuAD's format ({error!r}).", hint=_HINT) from error
 
 
 class JudgedFolder(Protocol):

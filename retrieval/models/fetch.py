@@ -6,20 +6,36 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from retrieval.errors import ModelFileError, ModelHashError, ModelSourceError
 from retrieval.models.manifest import Address, ModelFile
-from retrieval.models.source import NoProgress, Progress, Source
+from retrieval.models.sources import HubSource, PackageSource, Source
 from retrieval.models.store import FileState, ModelStore
 
 _OUT_OF_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Progress(Protocol):
+    """Where a fetch reports to."""
+
+    def advanced(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
+        """So much of the file is here; a new source may start with less than the one before it had."""
+
+    def notice(self, text: str) -> None:
+        """One sentence for a person: a source was given up, or another process is fetching."""
+
+
+def model_sources() -> tuple[Source, ...]:
+    """Every kind of source that the manifest's addresses need."""
+    return (HubSource(), PackageSource())
 
 
 def fetch(
     files: Sequence[ModelFile],
     store: ModelStore,
     sources: Sequence[Source],
-    progress: Progress | None = None,
+    progress: Progress,
     *,
     free_bytes: Callable[[Path], int] | None = None,
 ) -> list[Path]:
@@ -29,15 +45,14 @@ def fetch(
     where it stopped. Raises `ModelHashError` when a source delivered other bytes and no other source had the right
     ones, `ModelSourceError` when none answered, and `ModelFileError` when the disk lacks room or cannot be written.
     """
-    shown = progress or NoProgress()
     if _absent(files, store):
         with _disk_errors_are_ours(store.directory):
             store.directory.mkdir(parents=True, exist_ok=True)
-            with _only_process(store.directory, shown):
+            with _only_process(store.directory, progress):
                 absent = _absent(files, store)
                 _require_room(absent, store, sources, free_bytes or _free_bytes)
                 for file in absent:
-                    _fetch_one(file, store, sources, shown)
+                    _fetch_one(file, store, sources, progress)
     return [store.path(file) for file in files]
 
 
@@ -88,16 +103,12 @@ def _require_room(
     files: Sequence[ModelFile], store: ModelStore, sources: Sequence[Source], free_bytes: Callable[[Path], int]
 ) -> None:
     """The whole fetch must fit before its first byte is asked for."""
-    to_write = sum(file.size_bytes - _allocated_bytes(store.part(file)) for file in files)
+    arrived = sum(store.part(file).stat().st_size for file in files if store.part(file).exists())
     scratch = (source.scratch_bytes(address) for file in files for source, address in _offers(file, sources))
-    needed, free = to_write + max(scratch, default=0), free_bytes(store.directory)
+    needed = sum(file.size_bytes for file in files) - arrived + max(scratch, default=0)
+    free = free_bytes(store.directory)
     if needed > free:
         raise _no_room(store.directory, f"fetching needs {needed:,} bytes and {free:,} are free")
-
-
-def _allocated_bytes(part: Path) -> int:
-    # A part with holes is as long as the file and takes less of the disk.
-    return part.stat().st_blocks * 512 if part.exists() else 0
 
 
 def _free_bytes(directory: Path) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from ingest.blobs import fsync_path
 from retrieval.errors import ModelFileError, ModelHashError, ModelMissingError
 from retrieval.models.manifest import ModelFile, model_files
 
@@ -102,7 +103,7 @@ class ModelStore:
         with part.open("rb+") as written:
             os.fsync(written.fileno())
         part.replace(path)
-        _fsync_directory(self.directory)
+        fsync_path(self.directory)
         self._record(file)
         return path
 
@@ -146,11 +147,3 @@ def default_models_directory() -> Path:
                 "This user has no home folder to keep models in.", hint="Set LEADLINE_MODELS to a folder."
             ) from error
     return cache / "leadline" / "models"
-
-
-def _fsync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,16 +13,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import IntegrityError
 
 import ingest.catalog.database
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import json_text, migrate, open_database, sqlite_url, write
-from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import metadata
-from ingest.documents import JobKind
 from ingest.errors import (
     CatalogAccessError,
     CatalogError,
@@ -74,31 +71,9 @@ def test_json_is_kept_in_as_few_bytes_as_its_script_takes() -> None:
     assert json_text({"Кит": ["鯨", "half \ud83d", "\0"]}) == '{"Кит":["鯨","half \\ud83d","\\u0000"]}'
 
 
-def test_the_migrations_make_exactly_the_tables(empty_url: str) -> None:
+def test_a_new_catalog_has_exactly_the_tables(empty_url: str) -> None:
     with disposed(open_database(empty_url)) as engine:
         assert differences(engine) == []
-
-
-def test_a_catalog_of_the_first_release_is_brought_up_to_date_and_keeps_what_it_has(empty_url: str) -> None:
-    with disposed(open_database(empty_url)) as engine:
-        to_revision(engine, "0001")
-        with engine.begin() as connection:
-            for statement in FIRST_RELEASE:
-                connection.execute(text(statement))
-        migrate(engine)
-        assert differences(engine) == []
-        document = Catalog(engine).document("ann", "d1")
-        assert (document.name, document.version.id, document.sequence) == ("a.txt", "v1", 1)
-        assert (document.version.name, document.version.title, document.version.media_type) == (
-            "a.txt",
-            "A title",
-            "text/plain",
-        )
-        receipt = Catalog(engine).deletion("ann", "d2")
-        assert (receipt.versions, receipt.deleted_at, receipt.collected) == (1, 2.0, True)
-        assert [job.version_id for job in Jobs(engine).claim(JobKind.EMBED)] == ["v1"]
-        with pytest.raises(IntegrityError), engine.begin() as connection:  # references are checked again
-            connection.execute(text("DELETE FROM documents"))
 
 
 def test_a_run_of_an_earlier_release_goes_by_todays_strategy_and_its_answer_of_another_form_goes(
@@ -111,6 +86,7 @@ def test_a_run_of_an_earlier_release_goes_by_todays_strategy_and_its_answer_of_a
             for number, strategy in enumerate(("exhaustive", "chain", "recursive")):
                 connection.execute(text(RUN), {"id": f"r{number}", "number": number, "strategy": strategy})
         migrate(engine)
+        assert differences(engine) == []
         found = Runs(engine).runs("ann")
         assert [(run.strategy, run.answer, run.history) for run in found] == [
             ("recursive", None, []),
@@ -232,18 +208,3 @@ def test_no_secret_is_in_the_database(tmp_path: Path) -> None:
         _, presented = ApiKeys(engine).issue("ann", "laptop")
     secret = presented.split("_", 2)[2].encode()
     assert all(secret not in path.read_bytes() for path in tmp_path.glob("catalog.sqlite*"))
-
-
-FIRST_RELEASE = (
-    "INSERT INTO tenants VALUES ('ann', 1.0)",
-    "INSERT INTO documents (id, sequence, tenant_id, collection, name, title, media_type, attributes, content_sha256,"
-    " latest_version_id, active_version_id, created_at, deleted_at) VALUES"
-    " ('d1', 1, 'ann', 'default', 'a.txt', 'A title', 'text/plain', '{}', 'aa', 'v1', 'v1', 1.0, NULL),"
-    " ('d2', 2, 'ann', 'default', 'b.txt', NULL, 'text/plain', '{}', 'bb', 'v2', NULL, 1.0, 2.0)",
-    "INSERT INTO versions (id, document_id, tenant_id, content_sha256, size_bytes, blob_key, fingerprint, state,"
-    " hidden, chunks, chunks_embedded, created_at) VALUES"
-    " ('v1', 'd1', 'ann', 'aa', 3, 'blob', 'p1', 'searchable', false, 2, 0, 1.0),"
-    " ('v2', 'd2', 'ann', 'bb', 3, 'blob', 'p1', 'deleted', false, 2, 2, 1.0)",
-    "INSERT INTO jobs (id, kind, tenant_id, document_id, version_id, state, attempt, interruptions, fence, not_before,"
-    " created_at, updated_at) VALUES (1, 'embed', 'ann', 'd1', 'v1', 'queued', 0, 0, 0, 0.0, 1.0, 1.0)",
-)

@@ -13,13 +13,13 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from retrieval import build
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.errors import ChunksMissingError, IndexRefusedError, IndexUnavailableError
 from retrieval.index import Index, IndexedChunk, Scope, Scored
+from retrieval.index_stores import QdrantServerSettings
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
-from retrieval.qdrant_server_settings import QdrantServerSettings
+from retrieval.qdrant_server_index import QdrantServerIndex
 from tests.support.compacted_index import CompactedIndex
 from tests.support.index_chunks import indexed_chunk as chunk
 from tests.support.index_chunks import put_words
@@ -55,7 +55,7 @@ def make(kind: str, tmp_path: Path, double: QdrantDouble) -> Index:
         return CompactedIndex(tmp_path / "i", dimension=DIMENSION)
     quantization: Literal["none", "int8"] = "int8" if kind == "server, int8" else "none"
     settings = QdrantServerSettings(collection=uuid.uuid4().hex, quantization=quantization)
-    return build.server_index(double.url, DIMENSION, settings=settings)
+    return QdrantServerIndex(double.url, dimension=DIMENSION, api_key=None, settings=settings)
 
 
 @pytest.fixture(params=["edge", "edge, compacted after every write", "memory", "server"])
@@ -194,12 +194,6 @@ def test_a_vector_for_an_unknown_chunk_is_an_error(index: Index) -> None:
 def test_a_query_of_stop_words_finds_nothing_by_words(index: Index) -> None:
     put(index, {chunk("a"): "the whale"})
     assert find(index, "the of and")[0] == []
-
-
-def test_the_engines_own_fusion_returns_as_many_as_asked(index: Index) -> None:
-    put(index, {chunk(str(number)): f"words {number}" for number in range(20)})
-    sparse, dense = ENCODER.query("words"), EMBEDDER.query("words")
-    assert index.fused(ANN, sparse=sparse, dense=dense, limit=5, depth=20) == 5
 
 
 def test_asking_for_nothing_finds_nothing(index: Index) -> None:

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import ModelSourceError
-from retrieval.models.fakes import FakeSource
-from retrieval.models.hub_source import HubSource
 from retrieval.models.manifest import Address, HubAddress, ModelFile, PackageAddress
-from retrieval.models.package_source import PackageSource
-from retrieval.models.source import Source
+from retrieval.models.sources import HubSource, PackageSource, Source
+from tests.fakes.model_source import FakeSource
 from tests.support.hub_server import HubFile, hub_server
 from tests.support.model_files import build_pieces, model_file_of, some_bytes
 
@@ -93,7 +91,7 @@ def _package_rig(tmp_path: Path) -> Rig:
         second.unlink()
 
     return Rig(
-        source=PackageSource(at_once=1, pip_arguments=("--no-index", "--find-links", str(index))),
+        source=PackageSource(pip_arguments=("--no-index", "--find-links", str(index))),
         file=model_file_of(CONTENT, address),
         address=address,
         cut_once=second.unlink,

@@ -15,7 +15,6 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 
-from api.cli.bench_figures import AsJson, print_rows, query_texts
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.index_access import IndexAccess, open_index_access
@@ -24,14 +23,16 @@ from api.settings import Settings
 from ingest.chunking import context_line
 from ingest.documents import VersionState
 from ingest.errors import DataFolderBusyError
-from retrieval.build import embedded_encoder, embedded_index, sparse_encoder
+from retrieval.build import embedded_encoder, sparse_encoder
 from retrieval.clock import Clock
 from retrieval.fusion import Fusion
 from retrieval.index import DenseVector, IndexedChunk, Scope
 from retrieval.models.store import ModelStore
+from retrieval.qdrant_edge_index import QdrantEdgeIndex
 from retrieval.ranking import rank
 from retrieval.resident_memory import resident_bytes
 from retrieval.shard_folder import shard_bytes
+from tests.benchmark.figures import AsJson, print_rows, query_texts
 from tests.eval.repeating import Repetition, VectorFile
 
 _INDEX = "index"
@@ -142,7 +143,7 @@ def _growing(home: Path, originals: Repetition, sizes: Sequence[int], show: Show
     with closing(vectors):
         for size in sizes:
             begun = time.perf_counter()
-            with closing(embedded_index(home / _INDEX, originals.dimension)) as made:
+            with closing(QdrantEdgeIndex(home / _INDEX, dimension=originals.dimension)) as made:
                 for batch in originals.batches(len(rows), size, size=_BATCH):
                     identifiers = [chunk.id for chunk in batch.chunks]
                     made.upsert(batch.chunks, [sparse.document(text) for text in batch.texts])
@@ -193,7 +194,7 @@ def _look(home: Path, models: Path, texts: list[str]) -> Looks:
         for text in warm_up:
             encoder.query(text)
         before = resident_bytes()
-        with closing(embedded_index(home / _INDEX, encoder.dimension)) as made:
+        with closing(QdrantEdgeIndex(home / _INDEX, dimension=encoder.dimension)) as made:
             for position, text in enumerate([*warm_up, *texts]):
                 begun = time.perf_counter()
                 words, meaning = sparse.query(text), encoder.query(text)

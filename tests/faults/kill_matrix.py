@@ -22,10 +22,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ingest.faultpoints import FAULT_POINTS
 from tests.support.books import book
 from tests.support.cluster import Cluster, running_cluster, wait_until
 from tests.support.cluster_truth import Truth
+from tests.support.fault_points import FAULT_POINTS
 from tests.support.postgres import running_postgres
 
 # What dies while a process stands at the point: that process itself most often, because there the work is half done.

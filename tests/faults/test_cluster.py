@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ingest.faultpoints import FAULT_POINTS
 from tests.faults import trials
 from tests.faults.kill_matrix import RECOVERY_SECONDS, run_once
 from tests.support.books import book
 from tests.support.cluster import Cluster, running_cluster, wait_until
+from tests.support.fault_points import FAULT_POINTS
 from tests.support.postgres import Postgres
 
 # Those of a move come first: it embeds again what the others leave behind.

@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from redis import Redis
 
-from api.cli.bare_encoder import bare_rates, sample_chunks
 from api.cli.ingest import find_files
 from api.settings import Settings
 from ingest.documents import Document, VersionState
 from retrieval.bm25 import Bm25Encoder
 from retrieval.index import Scope
 from retrieval.models.store import ModelStore
+from tests.benchmark.bare_encoder import bare_rates, sample_chunks
 from tests.support.books import book
 from tests.support.cluster import Cluster, running_cluster, wait_until
 from tests.support.cluster_truth import Truth

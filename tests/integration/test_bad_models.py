@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from api.cli.answer_view import cell_line
 from api.cli.client import Client
-from api.cli.lines import cell_line
 from api.language_model import RemoteLanguageModel
 from rlm.answering import ChatModel
 from rlm.llm.chat_models import remote_chat_model

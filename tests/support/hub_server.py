@@ -20,10 +20,8 @@ class HubFile:
     """
 
     content: bytes
-    etag: str = '"first"'
     knows_ranges: bool = True
     states_length: bool = True
-    range_shift: int = 0
     cuts: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     requests: list[dict[str, str]] = field(default_factory=list)
@@ -33,10 +31,9 @@ class HubFile:
         return [request.get("Range") for request in self.requests]
 
     def start_of(self, request: dict[str, str]) -> int:
-        """The first byte to send: 0 unless the request continues this very content."""
+        """The first byte to send: 0 unless the request continues the content."""
         wanted = re.fullmatch(r"bytes=(\d+)-", request.get("Range", ""))
-        same = request.get("If-Range", self.etag) == self.etag
-        return int(wanted[1]) if wanted and same and self.knows_ranges else 0
+        return int(wanted[1]) if wanted and self.knows_ranges else 0
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -60,9 +57,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_file(self, start: int) -> None:
         served, whole = self._served, len(self._served.content)
-        headers = {"ETag": served.etag} if served.etag else {}
+        headers: dict[str, str] = {}
         if start:
-            headers["Content-Range"] = f"bytes {start + served.range_shift}-{whole - 1}/{whole}"
+            headers["Content-Range"] = f"bytes {start}-{whole - 1}/{whole}"
         if served.states_length:
             headers["Content-Length"] = str(whole - start)
         else:

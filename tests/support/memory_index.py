@@ -70,10 +70,6 @@ class MemoryIndex:
         found = ((i, self.embeddings[i]) for i in chunk_ids if i in self.embeddings)
         return best_first(Scored(i, float(np.dot(dense, vector))) for i, vector in found)
 
-    def fused(self, scope: Scope, *, sparse: SparseVector, dense: DenseVector, limit: int, depth: int) -> int:
-        by_bm25, by_dense = self.search(scope, sparse=sparse, dense=dense, limit=depth)
-        return min(limit, len({hit.id for hit in (*by_bm25, *by_dense)}))
-
     def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
         return {i: self.kept[i] for i in chunk_ids if i in self.kept and self._in(scope, i)}
 

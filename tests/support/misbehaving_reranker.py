@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from retrieval.reranker import OverlapReranker
+from tests.fakes.overlap_reranker import OverlapReranker
 from tests.support.misbehaving_openai import Behaviour, Request
 
 

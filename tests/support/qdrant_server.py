@@ -1,8 +1,8 @@
 """The server adapter as tests open it: few dimensions, short waits."""
 
 from retrieval.index import Scope
+from retrieval.index_stores import QdrantServerSettings
 from retrieval.qdrant_server_index import QdrantServerIndex
-from retrieval.qdrant_server_settings import QdrantServerSettings
 from retrieval.retries import RetryPolicy
 
 DIMENSION = 8

@@ -20,6 +20,7 @@ from retrieval.search import Mode, SearchRequest
 from tests.support.books import book
 from tests.support.catalogs import wake
 from tests.support.encoders import hashing_encoders
+from tests.support.fault_points import FAULT_POINTS
 from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
 from tests.support.qdrant_double import QdrantDouble
 from tests.support.worker_fixture import no
@@ -194,7 +195,7 @@ def test_a_builder_killed_anywhere_leaves_what_the_next_one_completes(at: Genera
 
     at.ready(book(0, chapters=1), "long.md")
     at.ready(WHALE, "short.md")
-    points = [point for point in faultpoints.FAULT_POINTS if point.startswith("reembed.")]
+    points = [point for point in FAULT_POINTS if point.startswith("reembed.")]
     for point in points:
 
         def die(reached: str, point: str = point) -> None:

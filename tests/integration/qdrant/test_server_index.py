@@ -12,8 +12,8 @@ from qdrant_client import QdrantClient, models
 from retrieval.errors import IndexMismatchError, IndexUnavailableError
 from retrieval.fusion import RRF_K
 from retrieval.index import SparseVector
+from retrieval.index_stores import QdrantServerSettings
 from retrieval.qdrant_server_index import QdrantServerIndex
-from retrieval.qdrant_server_settings import QdrantServerSettings
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.qdrant_double import QdrantDouble
@@ -178,36 +178,6 @@ def test_quantized_candidates_are_rescored_with_the_originals(proxy: FaultyProxy
     assert "params" not in words
     assert meaning["params"]["quantization"] == {"rescore": True, "oversampling": 2.0}
     index.close()
-
-
-# Bulk loads
-
-
-def threshold(client: QdrantClient, name: str) -> int | None:
-    return client.get_collection(name).config.optimizer_config.indexing_threshold
-
-
-def test_a_bulk_load_puts_graphs_off_until_its_end(double: QdrantDouble, client: QdrantClient, name: str) -> None:
-    index = opened(double.url, name)
-    usual = threshold(client, name)
-    with index.bulk_load():
-        assert threshold(client, name) == 0
-        put_words(index, {indexed_chunk("a"): "whale"})
-    assert threshold(client, name) == usual
-    with pytest.raises(ZeroDivisionError), index.bulk_load():
-        raise ZeroDivisionError
-    assert threshold(client, name) == usual
-    index.close()
-
-
-def test_a_bulk_load_whose_process_died_ends_with_the_next_start(
-    double: QdrantDouble, client: QdrantClient, name: str
-) -> None:
-    opened(double.url, name).close()
-    usual = threshold(client, name)
-    client.update_collection(name, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=0))
-    opened(double.url, name).close()
-    assert threshold(client, name) == usual
 
 
 # Counting

@@ -22,7 +22,7 @@ from tokenizers import Tokenizer
 from api.cli.console_logging import configure_logging
 from api.settings import Settings
 from ingest.errors import LeadlineError
-from retrieval.evaluation.beir import BeirFolder
+from retrieval.evaluation.judged import BeirFolder
 from retrieval.models.manifest import model_file
 from retrieval.models.store import ModelStore
 from tests.peers import environment

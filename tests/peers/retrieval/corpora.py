@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.beir import BeirFolder, CorpusEntry
+from retrieval.evaluation.judged import BeirFolder, CorpusEntry
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from api.cli.judged_collection import JudgedCollection, indexed
 from api.services import DEFAULT_TENANT
-from retrieval.evaluation.beir import BeirFolder
+from retrieval.evaluation.judged import BeirFolder
 from retrieval.requests import SearchRequest
 from tests.peers.retrieval.figures import TOP_K, Found
 

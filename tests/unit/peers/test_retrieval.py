@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.beir import BeirFolder
+from retrieval.evaluation.judged import BeirFolder
 from tests.peers.environment import required
 from tests.peers.retrieval import peer
 from tests.peers.retrieval.__main__ import ask

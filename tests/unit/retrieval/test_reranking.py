@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from retrieval.errors import RerankerOutputError, RerankerTimeoutError, RerankerUnavailableError
 from retrieval.ranking import Ranking
-from retrieval.reranker import OverlapReranker
-from retrieval.rerankers import RerankerChoice, RerankerKind, parse_reranker
+from retrieval.reranker import RerankerChoice, RerankerKind, parse_reranker
 from retrieval.reranking import Reranked, Reranking, reordered
+from tests.fakes.overlap_reranker import OverlapReranker
 
 RANKING = Ranking([("a", 3.0), ("b", 2.0), ("c", 1.0)], (), ())
 TEXTS = {"a": "green cake", "b": "white whale"}

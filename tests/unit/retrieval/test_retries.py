@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.qdrant_server_settings import QdrantServerSettings
+from retrieval.index_stores import QdrantServerSettings
 from retrieval.retries import RetryPolicy
 
 POLICY = RetryPolicy(attempts=5, first_wait_seconds=1.0, longest_wait_seconds=4.0)

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.build import encoders
-from retrieval.encoder_settings import EncoderSettings
-from retrieval.encoder_specs import parse_spec
+from retrieval.encoder_specs import EncoderSettings, parse_spec
 from retrieval.errors import EncoderError
 from retrieval.models.store import ModelStore
 from retrieval.sentence_transformers_model import LocatedModel, locate

@@ -48,12 +48,18 @@ def upgrade() -> None:
     op.create_index("ix_answers_created_at", "answers", ["created_at"])
     op.add_column("runs", sa.Column("history", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("runs", sa.Column("conversation_id", sa.String(length=36)))
+    op.drop_table("facts")
     op.execute("UPDATE runs SET answer = NULL")
     op.execute("UPDATE runs SET strategy = 'table' WHERE strategy = 'exhaustive'")
     op.execute("UPDATE runs SET strategy = 'direct' WHERE strategy = 'chain'")
 
 
 def downgrade() -> None:
+    op.create_table(
+        "facts",
+        sa.Column("name", sa.String(length=64), primary_key=True),
+        sa.Column("value", sa.Text(), nullable=False),
+    )
     op.drop_column("runs", "conversation_id")
     op.drop_column("runs", "history")
     op.drop_table("answers")

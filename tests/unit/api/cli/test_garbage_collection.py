@@ -1,6 +1,6 @@
 import gc
 
-from api.cli.garbage_collection import startup_kept
+from api.cli.serving import startup_kept
 
 
 def test_what_was_made_before_is_left_out_of_collections_until_the_end() -> None:

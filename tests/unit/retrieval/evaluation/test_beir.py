@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.beir import BeirFolder, CorpusEntry
+from retrieval.evaluation.judged import BeirFolder, CorpusEntry
 
 CORPUS = (
     '{"_id": "d1", "title": "Ropes", "text": "A leadline."}\n{"_id": "d2", "text": "Größe\\u2028 5", "metadata": {}}\n'

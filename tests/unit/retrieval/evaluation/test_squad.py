@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from retrieval.errors import EvaluationDataError
-from retrieval.evaluation.beir import BeirFolder, CorpusEntry
-from retrieval.evaluation.judged import open_judged
-from retrieval.evaluation.squad import SquadFolder
+from retrieval.evaluation.judged import BeirFolder, CorpusEntry, SquadFolder, open_judged
 
 ARTICLES = [
     {

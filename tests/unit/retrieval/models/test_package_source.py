@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import ModelHashError, ModelSourceError
-from retrieval.models.hub_source import etag_beside
 from retrieval.models.manifest import ModelFile, PackageAddress
-from retrieval.models.package_source import PackageSource
+from retrieval.models.sources import PackageSource
 from tests.support.model_files import build_pieces, build_wheel, model_file_of, some_bytes
 
 PIECES = (some_bytes(90_000, seed=1), some_bytes(90_000, seed=2), some_bytes(40_000, seed=3))
@@ -61,14 +60,11 @@ def test_pieces_that_another_source_left_are_not_fetched(
     index: Path, file: ModelFile, address: PackageAddress, part: Path
 ) -> None:
     part.write_bytes(CONTENT[:100_000])
-    etag_beside(part).write_text('"hub"', encoding="ascii")
     (index / "leadline_test_piece1-1.0-py3-none-any.whl").unlink()
 
     _source(index).deliver(file, address, part, _ignore)
 
     assert part.read_bytes() == CONTENT
-    # With holes in it, the part is no longer a beginning that the hub could go on from.
-    assert not etag_beside(part).exists()
 
 
 def test_a_piece_that_was_spoilt_on_the_disk_is_fetched_again(
@@ -160,11 +156,11 @@ def test_ctrl_c_ends_the_downloads_and_cleans_up_after_them(
     endless.chmod(endless.stat().st_mode | stat.S_IXUSR)
 
     def interrupt(done_bytes: int) -> None:
-        if len(list(started.iterdir())) == 2:
+        if list(started.iterdir()):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        PackageSource(at_once=2, python=str(endless)).deliver(file, address, part, interrupt)
+        PackageSource(python=str(endless)).deliver(file, address, part, interrupt)
 
     for child in started.iterdir():
         with pytest.raises(ProcessLookupError):
@@ -172,7 +168,7 @@ def test_ctrl_c_ends_the_downloads_and_cleans_up_after_them(
     assert [path.name for path in part.parent.iterdir()] == [part.name]
 
 
-def test_scratch_room_is_two_copies_of_the_wheels_on_their_way(index: Path, address: PackageAddress) -> None:
-    largest = sorted(piece.download_bytes for piece in address.pieces)[1:]
+def test_scratch_room_is_two_copies_of_the_largest_wheel(index: Path, address: PackageAddress) -> None:
+    largest = max(piece.download_bytes for piece in address.pieces)
 
-    assert _source(index).scratch_bytes(address) == 2 * sum(largest)
+    assert _source(index).scratch_bytes(address) == 2 * largest

@@ -1,4 +1,4 @@
-"""`leadline bench concurrency`: many searches at once over HTTP, next to one after the other."""
+"""Many searches at once over HTTP, next to one after the other."""
 
 import asyncio
 import multiprocessing
@@ -14,11 +14,11 @@ import typer
 import uvicorn
 from rich.console import Console
 
-from api.cli.bench_figures import AsJson, print_rows, query_texts
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.private_service import private_server
 from api.embedded import open_embedded
+from tests.benchmark.figures import AsJson, print_rows, query_texts
 
 _WARM_UP = 16
 _TIMEOUT = httpx.Timeout(120.0)

@@ -1,4 +1,4 @@
-"""`leadline bench`, as a user runs it on a data folder with something in it."""
+"""The speed benchmarks on a data folder with something in it."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from api.cli.main import app
 from ingest.errors import LeadlineError
+from tests.benchmark.speed import app as speed
 
 pytestmark = pytest.mark.slow
 
@@ -35,7 +36,7 @@ def settings(home: Path, encoder_files: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def rows(*arguments: str) -> list[dict[str, Any]]:
-    result = CliRunner().invoke(app, ["bench", *arguments, "--json"], catch_exceptions=False)
+    result = CliRunner().invoke(speed, [*arguments, "--json"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
 
@@ -56,4 +57,4 @@ def test_searches_are_compared_with_their_bare_parts() -> None:
 def test_an_empty_data_folder_is_refused_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEADLINE_HOME", str(tmp_path))
     with pytest.raises(LeadlineError, match="There is no ready document"):
-        CliRunner().invoke(app, ["bench", "concurrency"], catch_exceptions=False)
+        CliRunner().invoke(speed, ["concurrency"], catch_exceptions=False)

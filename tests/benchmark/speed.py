@@ -1,4 +1,4 @@
-"""`leadline bench`: speed, always as a ratio to the bare parts, measured in the same run."""
+"""Speed, always as a ratio to the bare parts, measured in the same run: `python -m tests.benchmark.speed`."""
 
 import resource
 import statistics
@@ -11,9 +11,6 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from api.cli import bench_concurrency
-from api.cli.bare_encoder import bare_rates, sample_chunks
-from api.cli.bench_figures import AsJson, print_figures, query_texts
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import find_files, run
@@ -21,12 +18,17 @@ from api.cli.private_service import private
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
+from retrieval.build import sparse_encoder
 from retrieval.index import Scope
 from retrieval.models.store import ModelStore
+from retrieval.ranking import CANDIDATES
 from retrieval.search import SearchRequest
+from tests.benchmark import concurrency
+from tests.benchmark.bare_encoder import bare_rates, sample_chunks
+from tests.benchmark.figures import AsJson, print_figures, query_texts
 
 app = typer.Typer(help="Measure how fast this machine ingests and searches.", no_args_is_help=True)
-app.command()(bench_concurrency.concurrency)
+app.command()(concurrency.concurrency)
 
 
 @app.command()
@@ -85,13 +87,14 @@ def search(
     seed: Annotated[int, typer.Option(help="Chooses the queries.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Hybrid search over the data folder, next to the bare cost of embedding the query plus the engine's own query.
+    """Hybrid search over the data folder, next to the bare cost of embedding the query plus the engine's own queries.
 
     Queries are runs of words from the documents. For each query the three ways run one after the other, in an order
     that turns. Stop the service first: the folder's index has one owner.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
     fetch_needed(settings)
+    sparse = sparse_encoder()
     ways: dict[str, list[float]] = {"service": [], "rest": [], "bare": []}
     with open_embedded(settings) as services, private(services) as client:
         texts = query_texts(services.catalog, services.texts, queries, seed, home=settings.home)
@@ -103,7 +106,10 @@ def search(
             client.post("/v1/search", {"query": text})
 
         def bare(text: str) -> None:
-            services.searcher.uncached.bare(Scope(DEFAULT_TENANT), text, limit=10)
+            with services.searcher.uncached.generations.active() as made:
+                words, vector = sparse.query(text), made.encoder.query(text)
+                best, _ = made.index.search(Scope(DEFAULT_TENANT), sparse=words, dense=vector, limit=CANDIDATES)
+                made.index.chunks(Scope(DEFAULT_TENANT), [hit.id for hit in best[:10]])
 
         runs = {"service": service, "rest": rest, "bare": bare}
         for text in texts[:10]:  # first calls pay for caches and lazy parts
@@ -131,3 +137,7 @@ def search(
 def _peak_mib() -> int:
     """The most memory this process ever had resident; Linux counts in KiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+if __name__ == "__main__":
+    app()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from retrieval.errors import ModelSourceError
 from retrieval.models.manifest import Address, HubAddress, ModelFile
-from retrieval.models.source import Arrived
+from retrieval.models.sources import Arrived
 
 
 @dataclass

@@ -1,0 +1,41 @@
+"""The names of all fault points, and what stands half done at each."""
+
+FAULT_POINTS: dict[str, str] = {
+    "upload.synced": "the bytes are on the disk under a temporary name",
+    "upload.kept": "the bytes have their key, and no row names it",
+    "upload.accepted": "the row is committed, and the sender has no answer yet",
+    "upload.answering": "the doorbell was rung, and the sender has no answer yet",
+    "look.began": "a worker has a message, and holds no job",
+    "ingest.claimed": "a worker holds the job and has done nothing",
+    "ingest.parsed": "the text is in memory only",
+    "ingest.text_saved": "text and map are kept, and the index has nothing",
+    "ingest.writing": "a worker is about to write chunks, and may have lost its lease since it last looked",
+    "ingest.half_indexed": "some of the chunks are in the index",
+    "ingest.indexed": "all chunks are in the index, and the version is not active",
+    "ingest.committed": "the version is active, and nobody was told to embed it",
+    "embed.claimed": "a worker holds the job and has encoded nothing",
+    "embed.encoded": "the vectors are in memory only",
+    "embed.written": "the vectors are in the index, and no row says so",
+    "embed.committed": "the version is ready, and the worker has not gone on",
+    "delete.committed": "the document is gone for readers, and its points are there",
+    "delete.points_removed": "the points are gone, and text and bytes are there",
+    "collect.claimed": "a worker holds the collection and has removed nothing",
+    "reembed.claimed": "a builder holds the version and has written nothing of it",
+    "reembed.writing": "a builder is about to write chunks, and may have lost its lease since it last looked",
+    "reembed.half_indexed": "some of the chunks are in the generation being built",
+    "reembed.encoded": "new vectors are in memory only",
+    "reembed.written": "new vectors are in the generation being built, and no row says so",
+    "reembed.committed": "the version counts as put into the generation, and the builder has not gone on",
+    "switch.committing": "everything is changed for the switch, and nothing is committed",
+    "discard.removed": "the index of a discarded generation is gone, and nobody was told",
+    "sweep.recovered": "lost jobs are queued again, and nobody was told",
+}
+# Fault points of runs, which no upload passes.
+RUN_FAULT_POINTS: dict[str, str] = {
+    "run.claimed": "a worker holds the run and has done nothing",
+    "run.begun": "the versions in scope are recorded, and nothing was asked",
+    "run.replied": "a sub-call's reply is in memory only",
+    "run.logged": "a sub-call's reply is logged, and was not used",
+    "run.answered": "the answer is in memory only",
+    "run.ended": "the answer is committed, and the worker has not gone on",
+}
