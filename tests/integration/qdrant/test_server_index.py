@@ -10,7 +10,6 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from retrieval.errors import IndexMismatchError, IndexUnavailableError
-from retrieval.fusion import RRF_K
 from retrieval.index import SparseVector
 from retrieval.index_stores import QdrantServerSettings
 from retrieval.qdrant_server_index import QdrantServerIndex
@@ -157,16 +156,6 @@ def test_writes_wait_until_they_are_applied_in_one_order(proxy: FaultyProxy, nam
     put_words(index, {indexed_chunk("a"): "whale"})
     query, _ = proxy.last[f"PUT /collections/{name}/points"]
     assert set(query.split("&")) == {"wait=true", "ordering=medium", "timeout=60"}
-    index.close()
-
-
-def test_the_engines_fusion_has_the_papers_constant(proxy: FaultyProxy, name: str) -> None:
-    index = opened(proxy.url, name)
-    words = SparseVector((1,), (1.0,))
-    assert index.fused(ANN, sparse=words, dense=np.ones(DIMENSION, np.float32), limit=5, depth=10) == 0
-    body = json.loads(proxy.last[f"POST /collections/{name}/points/query"][1])
-    # Qdrant counts ranks from 0: its 61 is the paper's 60, and ours.
-    assert (body["query"], RRF_K) == ({"rrf": {"k": 61}}, 60)
     index.close()
 
 
