@@ -7,6 +7,7 @@ stands a block that no reader sees, with the words that the model quotes.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, searched
@@ -140,9 +141,11 @@ class _Reading:
         number, answer = int(reply["passage"]), one_line(without_markers(reply["answer"]))
         read = searched(passages, passages, self._queries)
         draft = Draft(AnswerStatus.NOT_FOUND, NOT_SAID, {}, read)
+        if answer and number:
+            draft = replace(draft, status=AnswerStatus.ANSWERED, text=answer)
         if answer and 1 <= number <= len(passages):
             quotes = (OfferedQuote(1, reply["quote"]),) if reply["quote"].strip() else ()
-            draft = Draft(AnswerStatus.ANSWERED, f"{answer} [1]", {1: passages[number - 1]}, read, quotes)
+            draft = replace(draft, text=f"{answer} [1]", evidence={1: passages[number - 1]}, quotes=quotes)
         yield Delta(draft.text)
         yield Drafted(draft)
 
