@@ -94,9 +94,9 @@ def postgres() -> Iterator[Postgres]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A fresh catalog's URL, on each database in turn."""
+    """A fresh catalog's URL, on each database in turn; with PostgreSQL the contract takes minutes."""
     if request.param == "sqlite":
         yield migrated_sqlite(tmp_path / "catalog.sqlite")
         return
