@@ -1,1 +1,1 @@
-"""Passages out: embed, index, search, fuse, and read spans of documents."""
+"""Retrieval: embed, index, search and fuse chunks, and read spans of documents."""

@@ -12,14 +12,14 @@ from qdrant_edge import Bm25, Bm25Config
 
 from retrieval.index import SparseVector
 
-# Terms of a chunk after stop words are gone; measured on books, abstracts and encyclopaedia articles cut at 1,000
-# characters (84 to 112). BM25 is flat around it.
+# Mean number of terms in a chunk without stop words: 84 to 112 on books, abstracts and encyclopaedia articles cut at
+# 1,000 characters. BM25's quality is flat around it.
 AVERAGE_CHUNK_TERMS = 100.0
 _WORD = re.compile(r"\w[\w'’.-]*")
 
 
 class SparseEncoder(Protocol):
-    """Turns text into term weights; `fingerprint` names every choice that changes them."""
+    """A port that turns text into term weights; `fingerprint` names every choice that changes the weights."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -48,7 +48,7 @@ class Bm25Encoder:
         return SparseVector(tuple(vector.indices), tuple(vector.values))
 
     def query(self, text: str) -> SparseVector:
-        """Each term weighs as often as it is asked for: the engine's own query encoder would weigh it 1."""
+        """Return each query term weighted by how often it occurs; the engine's own encoder would weigh every term 1."""
         counts: Counter[int] = Counter()
         for word in _WORD.findall(text):
             counts.update(self._bm25.embed_query(word).indices)
@@ -56,7 +56,7 @@ class Bm25Encoder:
 
 
 def matched_words(encoder: SparseEncoder, query: str, text: str) -> tuple[str, ...]:
-    """The words of a query that BM25 finds in a text, each once, as they were asked; words it passes over are not."""
+    """Return the query words that BM25 finds in the text, each once, in query order; stop words are left out."""
     there = set(encoder.document(text).indices)
     asked = {word: encoder.query(word).indices for word in dict.fromkeys(_WORD.findall(query))}
     return tuple(word for word, terms in asked.items() if there.intersection(terms))

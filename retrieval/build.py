@@ -1,4 +1,4 @@
-"""Makes the retrieval parts of a deployment: the only module that names their concrete classes."""
+"""Make the retrieval parts of a deployment; no other module names their concrete classes."""
 
 from functools import partial
 from pathlib import Path
@@ -24,23 +24,23 @@ _TOKENIZER = "all-MiniLM-L6-v2-tokenizer.json"
 
 
 def embedded_indexes(home: Path) -> IndexStore:
-    """Shards in the data folder."""
+    """Return a store that keeps indexes as shards in the data folder."""
     return FolderStore(home)
 
 
 def server_indexes(url: str, *, api_key: str | None = None) -> IndexStore:
-    """Collections of a Qdrant server."""
+    """Return a store that keeps indexes as collections of a Qdrant server."""
     return ServerStore(url, api_key=api_key, settings=QdrantServerSettings())
 
 
 def embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:
-    """Raises `ModelMissingError` when a file has not been fetched."""
+    """Open the built-in encoder. Raises `ModelMissingError` when a file has not been fetched."""
     files = models.path(model_file(_ENCODER)), models.path(model_file(_TOKENIZER))
     return OpenVinoEmbedder(*files, max_tokens=max_tokens)
 
 
 def open_reranker(choice: RerankerChoice, models: ModelStore, *, api_key: str | None = None) -> Reranker:
-    """Raises `RerankerError` or `ModelMissingError` for what cannot be opened; a server is not asked yet."""
+    """Open a reranker without contacting its server. Raises `RerankerError` or `ModelMissingError`."""
     if choice.kind is RerankerKind.HTTP:
         return HttpReranker(choice.url, choice.model, api_key=api_key)
     if choice.kind is RerankerKind.LATE_INTERACTION:
@@ -58,10 +58,10 @@ def open_reranker(choice: RerankerChoice, models: ModelStore, *, api_key: str | 
 
 
 def encoders(models: ModelStore, settings: EncoderSettings, *more: str) -> Encoders:
-    """Leadline's own, and those that the settings or `more` describe.
+    """Return the built-in encoders and those that the settings or `more` describe.
 
-    Raises `EncoderError`: where a model lies, and what a server serves, is looked at now, so that what does not fit an
-    index is refused at the start. `ValueError` for a description that cannot be read.
+    Models are located and servers are asked now, so an encoder that does not fit an index is refused at startup.
+    Raises `EncoderError` if that fails, and `ValueError` for a description that cannot be parsed.
     """
     described = dict.fromkeys(text.strip() for text in (settings.encoder, settings.encoder_beside, *more) if text)
     key = settings.encoder_api_key.get_secret_value() if settings.encoder_api_key else None
@@ -107,7 +107,7 @@ def _described(text: str, api_key: str | None) -> EncoderChoice:
 
 
 def _sentence_transformers(model: LocatedModel) -> Embedder:
-    # Only its own extra brings the library, which takes seconds to load.
+    # The library belongs to an optional extra and takes seconds to load.
     from retrieval.sentence_transformers_embedder import SentenceTransformersEmbedder
 
     return SentenceTransformersEmbedder(model)

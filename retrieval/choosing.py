@@ -1,4 +1,4 @@
-"""Which candidates become hits: those that may be shown, so many of a document, alone or grouped by document."""
+"""Choose which candidates become hits: visible ones, limited per document, alone or grouped by document."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class Chosen:
 def choose(
     index: IndexReader, show: Show, scope: Scope, best: Sequence[tuple[str, float]], request: SearchRequest
 ) -> tuple[list[Chosen], int]:
-    """The hits, best first, and how many candidates before the last of them may not be shown.
+    """Return the hits, best first, and how many candidates before the last hit may not be shown.
 
-    Candidates are looked up page by page, because the first page mostly has all that is needed.
+    Candidates are looked up page by page, because the first page usually has all that is needed.
     """
     taken: dict[str, list[Chosen]] = {}
     chosen: list[Chosen] = []
@@ -50,7 +50,7 @@ def choose(
 
 
 def _take(candidate: Chosen, taken: dict[str, list[Chosen]], request: SearchRequest) -> bool:
-    """Whether there is room for it: in its document's share, and for another document in a grouped search."""
+    """Add the candidate if its document, and a grouped search, have room for it; return True if it was added."""
     document = candidate.chunk.document_id
     if request.grouped and document not in taken and len(taken) == request.top_k:
         return False

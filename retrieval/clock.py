@@ -1,10 +1,10 @@
-"""Milliseconds by stage."""
+"""A stopwatch for the stages of a search, in milliseconds."""
 
 import time
 
 
 class Clock:
-    """Each lap is the time since the one before; a stage that comes again adds to its time."""
+    """A stopwatch: each lap is the time since the previous lap, and laps of one stage add up."""
 
     def __init__(self) -> None:
         self._begun = self._last = time.perf_counter()

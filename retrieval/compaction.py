@@ -1,4 +1,4 @@
-"""The upkeep of an index in use: compact it when enough was written, and keep its resident memory within bounds."""
+"""Maintain an index in use: compact it after enough writes, and keep its resident memory within bounds."""
 
 import os
 import select
@@ -22,7 +22,7 @@ from retrieval.resident_memory import mapped_bytes
 
 _IDLE_SECONDS = 5.0
 _POLL_SECONDS = 0.2
-# A search maps up to 15 MB of the pages of a million chunks, so between two looks there are some 120 MB.
+# A search maps up to 15 MB of the pages of a million chunks, so about 120 MB can be mapped between two checks.
 _CALLS_BETWEEN_LOOKS = 8
 _SPARE_DISK_BYTES = 256 * 1024**2
 _PASSED_ON = ("HOME", "LANG", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
@@ -32,17 +32,17 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class UpkeepPolicy:
-    """When to compact, and how much to keep.
+    """Limits that decide when to compact and how much memory stays mapped.
 
-    20,000 points that are not sealed hold 25 to 45 MB and are searched in 1.3 ms; compacting after as many costs 15 s
-    of processor time at a million, a twentieth of what encoding them takes.
+    20,000 unsealed points hold 25 to 45 MB and are searched in 1.3 ms. Compacting after that many costs 15 s of
+    processor time at a million points, a twentieth of the time that encoding them takes.
     """
 
     unsealed_points: int = 20_000
-    # Writes while a compaction runs are kept in memory too, 1.5 KB each. After so many, writers wait.
+    # Writes during a compaction are also kept in memory, 1.5 KB each. At this many, writers wait.
     journal_points: int = 50_000
     mapped_bytes: int = 512 * 1024**2
-    # A compaction that takes longer is given up; after any that came to nothing the next waits for `retry_seconds`.
+    # A longer compaction is abandoned. After any without a result, the next one waits for `retry_seconds`.
     longest_seconds: float = 1_800.0
     retry_seconds: float = 60.0
 
@@ -51,7 +51,7 @@ DEFAULT_POLICY = UpkeepPolicy()
 
 
 class Upkeep:
-    """One thread's work on a shard; `notice` wakes it, and `close` ends it within a second."""
+    """A thread that maintains a shard; `notice` wakes it, and `close` ends it within a second."""
 
     def __init__(
         self,
@@ -71,21 +71,21 @@ class Upkeep:
         self._not_before = 0.0
         self._look = threading.Event()
         self._closing = threading.Event()
-        # Held by whoever opens, closes or unmaps the shard's files.
+        # Held while the shard's files are opened, closed or unmapped.
         self._busy = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="index-upkeep", daemon=True)
         self._thread.start()
 
     def notice(self) -> None:
-        """Something was read or written."""
+        """Record that something was read or written."""
         self._calls += 1  # threads may lose a count, which does no harm
         if self._calls % _CALLS_BETWEEN_LOOKS == 0:
             self._look.set()
 
     def compact(self) -> bool:
-        """Compact now and wait for it; False when it was given up.
+        """Compact now and wait until it is done; return False if the compaction was abandoned.
 
-        Raises `IndexUnavailableError` when the engine refuses, `OSError` when the disk does. The shard goes on anyway.
+        Raises `IndexUnavailableError` when the engine refuses, `OSError` when the disk does. The shard stays usable.
         """
         with self._busy:
             if self._closing.is_set() or not self._has_room():
@@ -104,7 +104,7 @@ class Upkeep:
         self._closing.set()
         self._look.set()
         self._thread.join()
-        with self._busy:  # a compaction that another thread asked for
+        with self._busy:  # wait for a compaction that another thread asked for
             pass
 
     def _run(self) -> None:
@@ -124,7 +124,7 @@ class Upkeep:
         self._not_before = time.monotonic() + self._policy.retry_seconds
 
     def _compacted(self, clone: Path, child: "CompactionProcess") -> bool:
-        """Wait for the child; False when it is no longer wanted. The clone is gone unless this returns True."""
+        """Wait for the child; return False if it was abandoned. The clone is deleted unless this returns True."""
         done = False
         deadline = time.monotonic() + self._policy.longest_seconds
         try:
@@ -152,7 +152,7 @@ class Upkeep:
 
 
 class CompactionProcess:
-    """The child that compacts; killed at the end of the block, and by the kernel when this process ends."""
+    """The child process that compacts; killed at the end of the block, and by the kernel when this process ends."""
 
     def __init__(self, command: tuple[str, ...], folder: Path, dimension: int) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - `end` closes it
@@ -166,7 +166,7 @@ class CompactionProcess:
         )
 
     def done(self, seconds: float) -> bool:
-        """Whether it is done, after so long at most. Raises `IndexUnavailableError` when it failed."""
+        """Wait at most `seconds`; return True if the child is done. Raises `IndexUnavailableError` when it failed."""
         assert self._process.stdout is not None
         readable = select.poll()
         readable.register(self._process.stdout, select.POLLIN)

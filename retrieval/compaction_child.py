@@ -1,7 +1,7 @@
 """`python -m retrieval.compaction_child FOLDER DIMENSION PARENT_PID`: the process that compacts a shard.
 
-Nobody else may have the shard open. It says "done" on its standard output, and ends when its input does; an exit before
-that is a failure.
+Nobody else may have the shard open. The process writes "done" to its standard output and ends when its input closes; an
+exit before "done" is a failure.
 """
 
 import ctypes
@@ -14,8 +14,8 @@ from pathlib import Path
 from retrieval.edge_shard import compact_shard
 from retrieval.shard_folder import sync_shard
 
-# A quarter of a processor beside an encoder that has none to spare: the journal stays short, and so does the encoder's
-# wait.
+# At this niceness the process gets a quarter of a processor beside an encoder that uses them all: the journal stays
+# short, and so does the encoder's delay.
 _NICENESS = 5
 _HELD_BYTES = 512 * 1024**2
 _PR_SET_PDEATHSIG = 1
@@ -35,8 +35,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _end_with(parent: int) -> None:
-    # The engine holds the GIL, so no thread of ours could watch the parent. The kernel's watch follows the thread that
-    # started us, which waits for us. Elsewhere this process ends when it is done.
+    # The engine holds the GIL, so no thread here could watch the parent. The kernel watches the thread that
+    # started this process, and that thread waits for it. On other systems this process ends when it is done.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -44,10 +44,10 @@ def _end_with(parent: int) -> None:
 
 
 def _hold_in_memory(folder: Path) -> list[mmap.mmap]:
-    """Map the files, small ones first.
+    """Map the files into memory, small ones first.
 
     The engine drops a file from the page cache when it opens it, and then reads it from the disk: 800 ms for 100,000
-    chunks, with the GIL held. Pages that some process has mapped are not dropped: 65 ms.
+    chunks, with the GIL held. Pages that a process has mapped are not dropped: 65 ms.
     """
     held: list[mmap.mmap] = []
     if sys.platform == "linux":

@@ -13,18 +13,18 @@ from retrieval.reranker import seconds_left
 
 # A chunk has about 250 tokens; the rest is for the query.
 _MAX_TOKENS = 512
-# Between batches it is seen whether the time is over; a processor gains nothing from larger ones.
+# The deadline is checked between batches; larger batches gain nothing on a CPU.
 _PAIRS_A_BATCH = {"cpu": 8}
 _PAIRS_A_BATCH_ELSEWHERE = 64
 
 
 class CrossEncoderReranker:
-    """A sequence classifier with one label, read from a folder or by its id from the hub and its cache."""
+    """A sequence classifier with one label, read from a folder, or by its id from the hub or the hub's cache."""
 
     def __init__(self, model: str, *, threads: int | None = None) -> None:
-        """`threads` bounds torch in this whole process; half of the processors if it is not said.
+        """Load the model. `threads` limits torch in the whole process; the default is half of the processors.
 
-        Raises `RerankerError` for what cannot be loaded or is no reranker.
+        Raises `RerankerError` for a model that cannot be loaded or is no reranker.
         """
         torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // 2))
         folder = Path(model).expanduser()
@@ -48,14 +48,14 @@ class CrossEncoderReranker:
                 hint="Name another in LEADLINE_RERANKER.",
             )
         self._batch = _PAIRS_A_BATCH.get(self._model.device.type, _PAIRS_A_BATCH_ELSEWHERE)
-        self._turn = threading.Lock()  # its tokenizer serves one thread at a time
+        self._turn = threading.Lock()  # the tokenizer serves one thread at a time
 
     def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
         if not self._turn.acquire(timeout=seconds_left(until)):
             raise RerankerTimeoutError("The cross-encoder was busy until the time was over.")
         try:
             return self._scores(query, passages, until)
-        # Torch, the tokenizer and the model's own code each raise what they like.
+        # Torch, the tokenizer and the model's own code raise errors of many types.
         except (RuntimeError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise RerankerError(f"The cross-encoder failed: {' '.join(str(error).split())[:300]}") from error
         finally:
@@ -65,7 +65,7 @@ class CrossEncoderReranker:
         return None
 
     def _scores(self, query: str, passages: Sequence[str], until: float) -> list[float]:
-        """In batches of like length, so that little is spent on padding."""
+        """Score in batches of similar length, so that little is spent on padding."""
         found = [0.0] * len(passages)
         order = sorted(range(len(passages)), key=lambda position: len(passages[position]))
         for at in range(0, len(order), self._batch):

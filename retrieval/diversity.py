@@ -1,4 +1,4 @@
-"""Hits that differ from each other."""
+"""Reorder hits so that they differ from each other."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from retrieval.index import DenseVector
 
 
 def maximal_marginal_relevance(relevance: Sequence[float], vectors: DenseVector, *, diversity: float) -> list[int]:
-    """Every position, reordered: each next one is relevant and unlike those before it.
+    """Return every position, reordered: each next one is relevant and unlike those before it.
 
     next = argmax of (1 - diversity) * relevance - diversity * (greatest cosine with one chosen before); relevance is
-    scaled to [0, 1] over the candidates. `vectors` has one row of length 1, or of zeros, for each.
+    scaled to [0, 1] over the candidates. `vectors` has one row for each candidate, of length 1 or all zeros.
     Source: Carbonell & Goldstein, SIGIR 1998; their lambda is 1 - diversity.
     """
     scores = np.asarray(relevance, np.float64)

@@ -1,8 +1,8 @@
-"""The engine's shard as this project sets it up: made, opened and compacted here, and used by `qdrant_edge_index`.
+"""Create, open and compact the engine's shard as this project configures it; `qdrant_edge_index` uses it.
 
-A shard is a few sealed segments, which lie in files, and one that takes writes, whose indexes lie in memory. Compacting
-seals what was written: measured on 500,000 chunks, an opened shard holds 16 MB of memory of its own when all is sealed,
-and 1.2 to 2.3 KB more for every chunk that is not.
+A shard has a few sealed segments, stored in files, and one writable segment, whose indexes are in memory. Compacting
+seals what was written. Measured on 500,000 chunks: an open shard holds 16 MB of memory of its own when all is sealed,
+and 1.2 to 2.3 KB more for each unsealed chunk.
 """
 
 from collections.abc import Iterator
@@ -30,22 +30,22 @@ from qdrant_edge import (
 from retrieval.errors import IndexRefusedError, IndexUnavailableError
 from retrieval.points import DENSE, KEYWORDS, SPARSE, TENANT
 
-# At most this many segments before small ones are merged; a query visits each.
+# The largest number of segments before small ones are merged; a query visits each segment.
 _SEGMENTS = 6
-# 200,000 chunks of 384 dimensions. It bounds what one compaction rewrites, so its time and memory do not grow with the
-# corpus.
+# 200,000 chunks of 384 dimensions. The limit bounds what one compaction rewrites, so that its time and memory do not
+# grow with the corpus.
 _SEGMENT_KB = 300_000
-# No graph (m = 0): sealed vectors are compared one by one by codes of 4 bits a dimension. At a million chunks that
-# takes less processor time than a graph that finds 0.97 of the ten best (28 ms a hybrid query against 36). It finds
-# them all, under any filter; the graph found 0.82 of a tenant's. And compactions have no graph to build.
+# No graph (m = 0): sealed vectors are compared one by one, by codes of 4 bits a dimension. At a million chunks this
+# takes less processor time than a graph that finds 0.97 of the ten best (28 ms a hybrid query against 36), and finds
+# all ten under any filter; the graph found 0.82 of a tenant's. Compactions have no graph to build either.
 _NO_GRAPH = HnswIndexConfig(m=0, ef_construct=16, full_scan_threshold=10, memory=Memory.Cold)
 _CODES = TurboQuantQuantizationConfig(bits=TurboQuantBitSize.Bits4, memory=Memory.Cold)
-# The best by their codes, twice as many as asked for, are compared again by their whole vectors; so scores are exact.
+# Twice as many vectors as requested are chosen by code and compared again in full, so scores are exact.
 DENSE_SEARCH = SearchParams(quantization=QuantizationSearchParams(rescore=True, oversampling=2.0))
 
 
 def create_shard(folder: Path, dimension: int) -> EdgeShard:
-    """A new shard in a folder that is not there yet. Raises `IndexUnavailableError`."""
+    """Create a shard in a folder that does not exist yet. Raises `IndexUnavailableError`."""
     folder.mkdir(parents=True)
     with engine_errors():
         shard = EdgeShard.create(str(folder), _config(dimension))
@@ -55,12 +55,12 @@ def create_shard(folder: Path, dimension: int) -> EdgeShard:
 
 
 def open_shard(folder: Path, dimension: int) -> EdgeShard:
-    """Raises `IndexUnavailableError`, as for a shard that is open already or of another dimension."""
+    """Open a shard. Raises `IndexUnavailableError`, for instance if it is open already or has another dimension."""
     with engine_errors():
         shard = EdgeShard.load(str(folder), _config(dimension))
         schema = shard.info().payload_schema
         for field in KEYWORDS:
-            if field not in schema:  # of an earlier release
+            if field not in schema:  # a shard of an earlier release
                 shard.update(_field_index(field))
         return shard
 
@@ -68,7 +68,7 @@ def open_shard(folder: Path, dimension: int) -> EdgeShard:
 def compact_shard(folder: Path, dimension: int) -> None:
     """Seal everything written and merge small segments; the shard must not be open elsewhere.
 
-    For a process of its own: the engine holds the GIL until it is done (2 s for 56,000 chunks).
+    Run this in a process of its own: the engine holds the GIL until it is done (2 s for 56,000 chunks).
     """
     shard = open_shard(folder, dimension)
     with engine_errors():
@@ -85,7 +85,7 @@ def compact_shard(folder: Path, dimension: int) -> None:
 
 
 def unsealed_points(shard: EdgeShard) -> int:
-    """About how many points a compaction would seal; too many where sealed points have no dense vector yet."""
+    """Return about how many points a compaction would seal; too many if sealed points lack a dense vector."""
     with engine_errors():
         facts = shard.info()
     return max(0, 2 * facts.points_count - facts.indexed_vectors_count)
@@ -93,7 +93,7 @@ def unsealed_points(shard: EdgeShard) -> int:
 
 @contextmanager
 def engine_errors() -> Iterator[None]:
-    """The engine raises bare `Exception`; what leaves its adapters is ours."""
+    """Turn the bare `Exception` that the engine raises into an error of this package."""
     try:
         yield
     except Exception as error:
@@ -101,7 +101,7 @@ def engine_errors() -> Iterator[None]:
 
 
 def engine_error(error: Exception) -> IndexUnavailableError:
-    """What an exception of the engine is to whoever uses its adapters."""
+    """Translate an exception of the engine into an error of this package."""
     detail = f"The vector index refused: {error}"
     if "WouldBlock" in str(error):
         hint = "Another process has this index open: stop it, or choose another folder with LEADLINE_HOME."
@@ -110,7 +110,7 @@ def engine_error(error: Exception) -> IndexUnavailableError:
 
 
 def _config(dimension: int) -> EdgeConfig:
-    # Cold: mapped, and read when needed. The engine would otherwise read every file through on opening.
+    # Cold: mapped, and read when needed. The engine would otherwise read every file in full on opening.
     return EdgeConfig(
         vectors={DENSE: EdgeVectorParams(size=dimension, distance=Distance.Cosine, memory=Memory.Cold)},
         sparse_vectors={SPARSE: EdgeSparseVectorParams(modifier=Modifier.Idf, memory=Memory.Cold)},

@@ -1,4 +1,4 @@
-"""The port of the bi-encoder: text in, unit vectors out, with query and document apart."""
+"""The port of the bi-encoder: text in, unit vectors out; queries and documents are encoded separately."""
 
 import hashlib
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Embedded:
 
 
 class Embedder(Protocol):
-    """`fingerprint` names model, revision, precision, prompt and dimension: vectors of two are never mixed."""
+    """A bi-encoder. `fingerprint` names model, revision, precision, prompt and dimension; vectors of two never mix."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -33,19 +33,19 @@ class Embedder(Protocol):
     def dimension(self) -> int: ...
 
     def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
-        """Raises `EncoderError`. Texts past the encoder's window are cut.
+        """Encode documents; texts past the encoder's window are cut. Raises `EncoderError`.
 
-        Nobody waits for what is done `in_background`: it stands back for all else where the encoder is on this machine.
+        `in_background` marks work that nobody waits for: an encoder on this machine gives priority to all other work.
         """
 
     def query(self, text: str) -> DenseVector:
-        """One unit vector of shape `(dimension,)`; quick, and not held up by `documents` in another thread."""
+        """Return one unit vector of shape `(dimension,)`; quick, and not delayed by `documents` in another thread."""
 
     def close(self) -> None: ...
 
 
 def unit_vectors(rows: DenseVector) -> DenseVector:
-    """Rows scaled to length 1. Raises `EncoderError` for one without a direction: nothing is near to it."""
+    """Scale rows to length 1. Raises `EncoderError` for a row without a direction, since nothing is near to it."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(lengths).all() or not lengths.all():
         raise EncoderError("The encoder gave a vector of zeros, or of what is no number.")
@@ -54,7 +54,7 @@ def unit_vectors(rows: DenseVector) -> DenseVector:
 
 
 class HashingEmbedder:
-    """A bag of hashed words: different texts get different vectors and shared words bring them near. For tests."""
+    """A bag of hashed words for tests: different texts get different vectors, and shared words bring them nearer."""
 
     def __init__(self, dimension: int = 64) -> None:
         self.dimension = dimension

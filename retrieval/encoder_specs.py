@@ -1,9 +1,9 @@
-"""Encoders that are not Leadline's own, as a setting describes them.
+"""Descriptions of encoders that are not built in, as a setting gives them.
 
     sentence-transformers MODEL [option=value …]     a hub's model or a folder, in this process
     URL MODEL [option=value …]                       any server that speaks OpenAI's `/v1/embeddings`
 
-Values with spaces stand in quotes: `sentence-transformers intfloat/e5-small-v2 query='query: ' document='passage: '`.
+Values with spaces are quoted: `sentence-transformers intfloat/e5-small-v2 query='query: ' document='passage: '`.
 """
 
 import hashlib
@@ -25,10 +25,10 @@ _OF_LIBRARY = frozenset({"backend", "file", "dtype", "device"})
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """What is wanted of a model. Everything but `text`, `url` and `device` decides the vectors.
+    """A model and how it is used. Every field except `text`, `url` and `device` decides the vectors.
 
-    `query` and `document` are put before what is encoded; None leaves it to the model's own settings. `dimension` cuts
-    vectors of a model that was trained for that (Matryoshka). `file` names one of several weights of a backend.
+    `query` and `document` are put before the encoded text; None keeps the model's own settings. `dimension` cuts the
+    vectors of a model trained for that (Matryoshka). `file` names one of several weight files of a backend.
     """
 
     text: str
@@ -48,12 +48,12 @@ _OPTIONS = frozenset(field.name for field in fields(EncoderSpec)) - {"text", "mo
 
 
 def is_described(encoder: str) -> bool:
-    """Whether a setting describes an encoder, rather than naming one of Leadline's own."""
+    """True if a setting describes an encoder instead of naming a built-in one."""
     return encoder.startswith((*_SCHEMES, f"{LIBRARY} ")) or encoder == LIBRARY
 
 
 def parse_spec(text: str) -> EncoderSpec:
-    """Raises `ValueError` in words that a user can act on."""
+    """Parse a description. Raises `ValueError` with a message that a user can act on."""
     try:
         where, *rest = shlex.split(text)
     except ValueError as error:
@@ -83,7 +83,7 @@ def parse_spec(text: str) -> EncoderSpec:
 
 
 def prompts_digest(query: str, document: str) -> str:
-    """Part of a fingerprint: which prompts vectors were made with."""
+    """Return the part of a fingerprint that tells which prompts the vectors were made with."""
     if not query and not document:
         return "no-prompts"
     return "prompts-" + hashlib.sha256(json.dumps([query, document]).encode()).hexdigest()[:12]
@@ -106,7 +106,7 @@ def _dimension(options: Mapping[str, str]) -> int | None:
 
 
 class EncoderSettings(BaseSettings):
-    """Environment variables that begin with `LEADLINE_`."""
+    """Settings from environment variables that begin with `LEADLINE_`."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 

@@ -1,4 +1,4 @@
-"""The encoders that a process can open: by names for people, and by the fingerprints that the catalog keeps."""
+"""The encoders that a process can open: by name for people, and by the fingerprint that the catalog keeps."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from retrieval.errors import UnknownEncoderError
 
 @dataclass(frozen=True)
 class EncoderChoice:
-    """An encoder that is not open yet; `about` is what a person chooses by."""
+    """An encoder that is not open yet; `about` helps a person to choose."""
 
     name: str
     fingerprint: str
@@ -19,13 +19,13 @@ class EncoderChoice:
 
 
 class Encoders:
-    """Choices, the first of which is taken where nobody chose."""
+    """The encoder choices; the first is the default."""
 
     def __init__(self, choices: Sequence[EncoderChoice]) -> None:
         self.choices = tuple(choices)
 
     def named(self, name: str | None) -> EncoderChoice:
-        """Raises `UnknownEncoderError`, which names those there are."""
+        """Return the choice of that name, or the default. Raises `UnknownEncoderError`, which lists the known names."""
         if name is None:
             return self.choices[0]
         for choice in self.choices:
@@ -38,7 +38,7 @@ class Encoders:
         )
 
     def of(self, fingerprint: str) -> EncoderChoice:
-        """The choice whose vectors these are. Raises `UnknownEncoderError`."""
+        """Return the choice that makes vectors of that fingerprint. Raises `UnknownEncoderError`."""
         for choice in self.choices:
             if choice.fingerprint == fingerprint:
                 return choice
@@ -50,10 +50,10 @@ class Encoders:
         )
 
     def name_of(self, fingerprint: str) -> str:
-        """What people call it, or the fingerprint itself where this installation does not have it."""
+        """Return the encoder's name, or the fingerprint itself if this installation lacks the encoder."""
         return next((c.name for c in self.choices if c.fingerprint == fingerprint), fingerprint)
 
 
 def only(encoder: Embedder) -> Encoders:
-    """One encoder that is open already."""
+    """Wrap one encoder that is open already."""
     return Encoders([EncoderChoice(encoder.fingerprint, encoder.fingerprint, encoder.dimension, lambda: encoder)])

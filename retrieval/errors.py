@@ -1,19 +1,21 @@
-"""What searching, encoding, measuring and keeping model files can do wrong.
+"""Errors of searching, encoding, measuring and keeping model files.
 
 RetrievalError
 ├── IndexUnavailableError   the index cannot be opened or does not answer
-│   └── IndexRefusedError   it answers, and refuses this request; sent again it would be refused again
-├── ChunksMissingError      vectors came for chunks that are not there
+│   └── IndexRefusedError   the index answers, but refuses this request and would refuse it again
+├── ChunksMissingError      vectors were given for chunks that the index lacks
 ├── IndexMismatchError      the index was built with another encoder or chunker
 ├── UnknownEncoderError     no encoder here has that name or fingerprint
-├── QueryError              the question cannot be searched for as it is
+├── QueryError              the query cannot be searched for as it is
 ├── EncoderError            the embedding model failed
 │   └── EncoderUnavailableError   the server that embeds does not answer
-├── SearchServiceError      a Leadline service that was asked for passages refused, or did not answer
+├── RerankerError           the reranker failed, or cannot be opened
+│   └── Reranker{Unavailable,Timeout,Output}Error   its server is away, its time is over, its answer is wrong
+├── SearchServiceError      a remote Leadline service refused a search, or did not answer
 ├── EvaluationDataError     a file of judged questions is not in BEIR's format
 └── ModelFileError          a model's file
     ├── ModelMissingError   it is not in the models folder
-    ├── ModelHashError      it is there, or arrived, with other bytes
+    ├── ModelHashError      it is present, or arrived, with other bytes
     └── ModelSourceError    no source delivered it
 """
 
@@ -23,7 +25,7 @@ from ingest.errors import LeadlineError
 
 
 class RetrievalError(LeadlineError):
-    """Anything that the index, the encoder or a model file can raise."""
+    """The base of all errors of this package."""
 
     code = "retrieval_error"
 
@@ -36,7 +38,7 @@ class IndexUnavailableError(RetrievalError):
 
 
 class IndexRefusedError(IndexUnavailableError):
-    """The index answers, and refuses the request; sent again it would be refused again."""
+    """The index answers, but refuses the request and would refuse it again."""
 
     code = "index_refused"
     default_hint = "See the log of the vector engine; if it says nothing of help, report it with this text."
@@ -85,7 +87,7 @@ class RerankerError(RetrievalError):
 
 
 class RerankerUnavailableError(RerankerError):
-    """The reranker's server is away, busy, or takes nothing from us."""
+    """The reranker's server is away, busy, or rejects our requests."""
 
     code = "reranker_unavailable"
 
@@ -98,21 +100,21 @@ class RerankerTimeoutError(RerankerError):
 
 
 class RerankerOutputError(RerankerError):
-    """The reranker answered with something else than one score for each passage."""
+    """The reranker did not answer with one score for each passage."""
 
     code = "reranker_output"
     default_hint = "See that the address in LEADLINE_RERANKER is that of a /rerank or /score endpoint."
 
 
 class EncoderUnavailableError(EncoderError):
-    """The server that embeds does not answer, or is too busy to."""
+    """The server that embeds does not answer, or is too busy."""
 
     code = "encoder_unavailable"
     default_hint = "See that the embedding server runs; what waits for it goes on when it answers again."
 
 
 class EvaluationDataError(RetrievalError):
-    """A file of judged questions is missing or not in BEIR's format; the text names the file and the line."""
+    """A file of judged questions is missing or not in BEIR's format; the message names the file and the line."""
 
     code = "evaluation_data"
     default_hint = (
@@ -121,9 +123,9 @@ class EvaluationDataError(RetrievalError):
 
 
 class SearchServiceError(RetrievalError):
-    """A service that was asked over the network refused, in its own words, or did not answer.
+    """A remote service refused, in its own words, or did not answer.
 
-    `problem` is the code of its problem, and empty where it gave none.
+    `problem` is the code of the reported problem, or empty if the service gave none.
     """
 
     code = "search_service"
@@ -148,7 +150,7 @@ class ModelMissingError(ModelFileError):
 
 
 class ModelHashError(ModelFileError):
-    """The bytes of a file, or of the piece of one that `file` describes, are not the ones the manifest names."""
+    """The bytes of a file, or of the piece of a file that `file` describes, differ from those the manifest names."""
 
     code = "model_hash"
     default_hint = "Run `leadline models fetch`: it replaces the file."

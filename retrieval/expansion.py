@@ -1,4 +1,4 @@
-"""Small to big: a hit is found by a small chunk and read with what stands around it."""
+"""Small to big: a hit is found by a small chunk and shown with the text around it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from ingest.chunking import Chunk
 
 @dataclass(frozen=True)
 class Stretch:
-    """Chunks `first` to `last`, by ordinal, of one version."""
+    """Neighbouring chunks of one version, from ordinal `first` to ordinal `last`."""
 
     version_id: str
     first: int
     last: int
 
     def meets(self, other: "Stretch") -> bool:
-        """They overlap, or one begins where the other ends."""
+        """True if the stretches overlap, or one begins where the other ends."""
         return self.version_id == other.version_id and self.first <= other.last + 1 and other.first <= self.last + 1
 
 
 def widen(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: int) -> Stretch:
-    """The chunk with its neighbours below the same heading, after it and before it in turn, within `max_chars`.
+    """Return the chunk with neighbours below the same heading, alternating after and before, within `max_chars`.
 
     A chunk that is longer stays as it is.
     """
@@ -38,7 +38,7 @@ def widen(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: 
 
 
 def merge(stretches: Sequence[Stretch]) -> list[tuple[Stretch, list[int]]]:
-    """Stretches that meet become one, in the place of the first of them; with the positions of those it is made of.
+    """Join stretches that meet, in the place of the first one; return each with the positions it is made of.
 
     Chunks below different headings are neighbours too, but were never widened towards each other: they meet only
     where they lie side by side.

@@ -1,10 +1,10 @@
 """Typed conditions on documents' attributes: equality, lists, ranges of numbers and of dates.
 
-As a client writes them, by attribute:
+A client writes them by attribute:
 
     {"language": "en", "year": {"gte": 1800, "lt": 1900}, "author": ["Austen", "Shelley"], "draft": {"not": true}}
 
-An attribute that is a list matches when one of its members does. A document without the attribute matches `not` only.
+A list attribute matches when one of its members does. A document without the attribute matches `not` only.
 """
 
 import operator
@@ -30,7 +30,7 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """Of one attribute: one of the values, none of them, or within every bound; bounds are numbers or instants."""
+    """A condition on one attribute: one of the values, none of them, or within every bound (a number or an instant)."""
 
     attribute: str
     one_of: tuple[Scalar, ...] | None = None
@@ -38,7 +38,7 @@ class Condition:
     bounds: tuple[tuple[str, float | datetime], ...] = ()
 
     def holds(self, value: object) -> bool:
-        """`value` is the attribute's, a list or one; None where the document has no such attribute."""
+        """True if the attribute's value, a list or a single one, meets the condition; None means no such attribute."""
         members = list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
         if any(_same(member, other) for member in members for other in self.none_of):
             return False
@@ -53,7 +53,7 @@ class Condition:
 
 
 def conditions(filters: Mapping[str, Any]) -> tuple[Condition, ...]:
-    """Raises `QueryError` for what is none."""
+    """Parse filters into conditions. Raises `QueryError` for a filter that is not valid."""
     if len(filters) > MAX_CONDITIONS:
         raise QueryError(
             f"There are {len(filters)} filters, and the limit is {MAX_CONDITIONS}.", hint="Leave some out."
@@ -102,7 +102,7 @@ def _bound(attribute: str, wanted: object) -> float | datetime:
 
 
 def _bounded(member: object, comparison: str, bound: float | datetime) -> bool:
-    """Numbers are compared with numbers and dates with dates; whatever is of another kind lies outside."""
+    """Compare numbers with numbers and dates with dates; a value of another kind is out of bounds."""
     if isinstance(bound, datetime):
         instant = _instant(member)
         return instant is not None and _COMPARISONS[comparison](instant, bound)
@@ -112,7 +112,7 @@ def _bounded(member: object, comparison: str, bound: float | datetime) -> bool:
 
 
 def _instant(value: object) -> datetime | None:
-    """An ISO date or date and time; without a zone it is UTC."""
+    """Parse an ISO date, or date and time; without a zone it is UTC."""
     if not isinstance(value, str):
         return None
     try:
@@ -123,5 +123,5 @@ def _instant(value: object) -> datetime | None:
 
 
 def _same(member: object, other: Scalar) -> bool:
-    """True is not 1 here, though Python says so."""
+    """True if the values are equal; True and 1 are not, though Python says so."""
     return member == other and isinstance(member, bool) == isinstance(other, bool)

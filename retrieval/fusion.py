@@ -1,4 +1,4 @@
-"""Fusing rankings: pure functions, each with its paper."""
+"""Rank fusion: pure functions, each with its paper."""
 
 import math
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from retrieval.index import Scored, best_first
 
 # The paper's constant. Ranks count from 1 here; Qdrant counts from 0, so its `k=61` is this `k=60`.
 RRF_K = 60
-# How many of a ranking's best scores its mean and deviation are taken from, however deep it is.
+# The mean and deviation of a ranking are taken from this many of its best scores, however deep the ranking is.
 DBSF_DEPTH = 100
 _DEVIATIONS = 3.0
 
 
 class Fusion(StrEnum):
-    """How two rankings become one."""
+    """The method that makes one ranking of two."""
 
     RRF = "rrf"
     DBSF = "dbsf"
@@ -24,7 +24,7 @@ class Fusion(StrEnum):
 def fuse(
     by_bm25: Sequence[Scored], by_dense: Sequence[Scored], how: Fusion, *, echoes: int = 0
 ) -> list[tuple[str, float]]:
-    """Ids with their fused scores, best first; where one retriever found nothing, the other's own order and scores.
+    """Return ids with fused scores, best first; if one retriever found nothing, the other's order and scores.
 
     `echoes` is for DBSF.
     """
@@ -53,13 +53,13 @@ def distribution_based_score_fusion(
 ) -> list[tuple[str, float]]:
     """Fuse by scores, each measured against the mean and deviation of its own ranking; ties break by id.
 
-    score(d) = sum over rankings of (s(d) - (m - 3 sd)) / 6 sd. m and sd are of the best `depth` scores, without the
-    first `echoes` of the dense ranking, or a quarter of a short one. BM25 finds only what shares a word with the query:
-    where it found fewer than the other, the rest has the BM25 score 0 and counts as that. Without this the few it found
-    would be measured against each other. What is absent from a ranking would stand below its end, and counts as its
-    last.
-    Source: Mazzeschi, "Distribution-Based Score Fusion (DBSF)", 2023. As with Qdrant no score is cut off; but there
-    what is absent from a ranking adds nothing, as if it stood three deviations below the mean.
+    score(d) = sum over rankings of (s(d) - (m - 3 sd)) / 6 sd. m and sd are of the best `depth` scores; the dense
+    ranking leaves out its first `echoes`, but a quarter of them at most. BM25 finds only chunks that share a word with
+    the query: if it found fewer than the dense retriever, the rest count with a BM25 score of 0, since the few it found
+    would otherwise be measured against each other. A chunk absent from a ranking belongs below its end, and counts as
+    its last.
+    Source: Mazzeschi, "Distribution-Based Score Fusion (DBSF)", 2023. As in Qdrant, no score is cut off; but in Qdrant
+    an absent chunk adds nothing, as if it were three deviations below the mean.
     """
     unmatched = max(0, min(len(by_dense), depth) - len(by_bm25))
     lexical = _Scale.of([*(score for _, score in by_bm25[:depth]), *(0.0,) * unmatched])
@@ -72,7 +72,7 @@ def distribution_based_score_fusion(
 
 @dataclass(frozen=True)
 class _Scale:
-    """The mean of a ranking's scores, and six of their deviations."""
+    """The mean of a ranking's scores, and six of their standard deviations."""
 
     mean: float
     width: float
@@ -84,12 +84,12 @@ class _Scale:
         return cls(mean, 2 * _DEVIATIONS * math.dist(scores, [mean] * count) / math.sqrt(max(1, count - 1)))
 
     def found(self, hits: Sequence[Scored]) -> dict[str, float]:
-        """By id; where all are alike they are in the middle."""
+        """Return scaled scores by id; if all scores are equal, each is in the middle."""
         mean, width = self.mean, self.width
         if not width:
             return dict.fromkeys([i for i, _ in hits], 0.5)
         return {i: (score - mean) / width + 0.5 for i, score in hits}
 
     def absent(self, last: float) -> float:
-        """What stands below the ranking's last score counts as that, and is not alike."""
+        """Return the scaled score of absent chunks: that of the ranking's last, or 0 if all scores are equal."""
         return (last - self.mean) / self.width + 0.5 if self.width else 0.0

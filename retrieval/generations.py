@@ -1,6 +1,6 @@
-"""Generations of the vector index as searches and workers see them: ports, and what must fit at a start.
+"""Generations of the vector index: the ports for searches and workers, and the check at startup.
 
-An index and the encoder its vectors came from go together: whoever has one has the other, and they are never mixed.
+An index and the encoder that made its vectors are always handed out together and never mixed with others.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from retrieval.index import Index
 
 @dataclass(frozen=True)
 class OpenGeneration:
-    """An index with the encoder that its vectors came from."""
+    """An index with the encoder that made its vectors."""
 
     id: int
     index: Index
@@ -27,63 +27,63 @@ class OpenGeneration:
 
 @dataclass(frozen=True)
 class Size:
-    """What an index takes, as far as its engine says: `disk_bytes` on this machine, or `points` on a server."""
+    """The size of an index as far as its engine reports it: `disk_bytes` on this machine, or `points` on a server."""
 
     disk_bytes: int | None = None
     points: int | None = None
 
 
 class IndexStore(Protocol):
-    """Where the indexes of a deployment are kept, one for each generation, by its number."""
+    """The store of a deployment's indexes, one for each generation, by its number."""
 
     def open(self, generation_id: int, dimension: int) -> Index:
-        """Makes it where it is not there yet. Raises `IndexUnavailableError`."""
+        """Open the index, and create it if it does not exist. Raises `IndexUnavailableError`."""
 
     def remove(self, generation_id: int) -> None:
-        """It is gone, or was not there. Nobody may have it open."""
+        """Remove the index if it exists. Nobody may have it open."""
 
     def size(self, generation_id: int) -> Size | None:
-        """None for one that is not there."""
+        """Return the size of the index, or None if it does not exist."""
 
 
 class GenerationRecords(Protocol):
-    """What the catalog knows of them."""
+    """The catalog's records of generations."""
 
     def live(self) -> Sequence[Generation]:
-        """All but those that were discarded; one of them is active."""
+        """Return all generations that were not discarded; one of them is active."""
 
     def discarded(self) -> Sequence[int]: ...
 
 
 class Generations(Protocol):
-    """How searches and workers get at an index."""
+    """Access to the indexes, for searches and workers."""
 
     def active(self) -> AbstractContextManager[OpenGeneration]:
-        """The one that searches use now."""
+        """Provide the generation that searches use now."""
 
     def of(self, generation_id: int) -> AbstractContextManager[OpenGeneration]:
-        """The one that a job is bound to; 0 is the active one. Raises `GenerationChangedError` when it is gone."""
+        """Provide the generation of a job; 0 is the active one. Raises `GenerationChangedError` if it is gone."""
 
     def has_left(self, generation: OpenGeneration) -> bool:
-        """Whether another generation is active by now."""
+        """True if another generation is active by now."""
 
     def indexes(self) -> AbstractContextManager[Mapping[int, Index]]:
-        """The index of every generation there is, whatever it is for."""
+        """Provide the index of every existing generation, whatever its state."""
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
-        """Remove a version's chunks from every generation; returns how many there were in the one with the most."""
+        """Remove a version's chunks from every generation; return the largest number removed from one of them."""
 
     def tidy(self) -> None:
-        """Remove the indexes of generations that were discarded, but for those that somebody here still uses."""
+        """Remove the indexes of discarded generations, except those still in use in this process."""
 
 
 _SETTING = "LEADLINE_ENCODER"
 
 
 def require_fit(active: Generation, encoders: Encoders, sparse: SparseEncoder, *, chosen: str | None) -> None:
-    """That this process can search and write the active generation.
+    """Check that this process can search and write the active generation.
 
-    `chosen` is the name of the encoder that the settings ask for, if they do. Raises `IndexMismatchError`.
+    `chosen` is the encoder name that the settings ask for, if any. Raises `IndexMismatchError`.
     """
     made_with = encoders.name_of(active.encoder)
     if chosen is not None and encoders.named(chosen).fingerprint != active.encoder:

@@ -1,4 +1,4 @@
-"""A reranker behind HTTP: `/rerank` as Cohere, Jina and vLLM have it, or vLLM's `/score`."""
+"""A reranker over HTTP: `/rerank` as in Cohere, Jina and vLLM, or vLLM's `/score`."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from retrieval.errors import (
 from retrieval.reranker import seconds_left
 from retrieval.retries import RetryPolicy
 
-# Someone waits for the search: once more, soon, and only while there is time.
+# A person waits for the search: retry once, soon, and only while there is time.
 RETRIES = RetryPolicy(attempts=2, first_wait_seconds=0.05, longest_wait_seconds=0.2)
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 _LOST = (httpx.NetworkError, httpx.RemoteProtocolError)
@@ -29,7 +29,7 @@ _SAID_CHARS = 300
 
 @dataclass(frozen=True)
 class _Shape:
-    """What a kind of endpoint is sent, and where in its reply the scores are."""
+    """The request members that a kind of endpoint takes, and where its reply holds the scores."""
 
     members: Callable[[str, Sequence[str]], Mapping[str, Any]]
     entries: str
@@ -45,9 +45,9 @@ _SCORE = _Shape(lambda query, passages: {"text_1": query, "text_2": list(passage
 
 
 class HttpReranker:
-    """One client for all threads of a process. `url` is that of the endpoint, or the base to which `/rerank` belongs.
+    """One client for all threads of a process. `url` is the endpoint, or the base to which `/rerank` is added.
 
-    Lost connections and answers that say "busy" are tried again while there is time.
+    Requests are retried after lost connections and "busy" answers, while there is time.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class HttpReranker:
         retries: RetryPolicy = RETRIES,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Sends nothing yet. Raises `RerankerError` for what is no address."""
+        """Set up the client without sending anything. Raises `RerankerError` for an invalid address."""
         self.fingerprint = model
         self._shape = _SCORE if url.rstrip("/").endswith("/score") else _RERANK
         path = "" if url.rstrip("/").endswith(("/score", "/rerank")) else "/rerank"
@@ -82,7 +82,7 @@ class HttpReranker:
         self._client.close()
 
     def _ask(self, body: Mapping[str, Any], until: float) -> bytes:
-        """The reply to a request that may be sent again."""
+        """Send a request that may be repeated, and return the reply."""
         for wait in self._retries.waits():
             try:
                 return self._once(body, until)
@@ -96,7 +96,7 @@ class HttpReranker:
             raise self._ours(error) from error
 
     def _once(self, body: Mapping[str, Any], until: float) -> bytes:
-        """Raises httpx's errors. The time is looked at while a reply comes in, for one that drips would never end."""
+        """Send once. Raises httpx's errors. The time is also checked during the reply, which may come very slowly."""
         with self._client.stream("POST", self._url, json=body, timeout=seconds_left(until)) as response:
             reply = bytearray()
             for block in response.iter_bytes():
@@ -110,7 +110,7 @@ class HttpReranker:
         return bytes(reply)
 
     def _read(self, reply: bytes, count: int) -> list[float]:
-        """The scores in the passages' order, from entries that come in any. Raises `RerankerOutputError`."""
+        """Return the scores in the passages' order, whatever the reply's order. Raises `RerankerOutputError`."""
         try:
             entries = json.loads(reply)[self._shape.entries]
             scored = {_position(entry["index"], count): float(entry[self._shape.score]) for entry in entries}
@@ -150,7 +150,7 @@ def _position(index: object, count: int) -> int:
 
 
 def _passing(error: httpx.HTTPError) -> bool:
-    """Whether the same request may succeed in a moment."""
+    """True if the same request may succeed in a moment."""
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in _BUSY
     return isinstance(error, _LOST)

@@ -1,6 +1,6 @@
-"""Where the generations of an index are kept: a folder each on this machine, or a collection each on a server.
+"""Stores for the generations of an index: a folder each on this machine, or a collection each on a server.
 
-The first has the name that it had when there was only one.
+The first generation has a name without a number, from the time when there was only one.
 """
 
 import shutil
@@ -15,21 +15,21 @@ from retrieval.retries import RetryPolicy
 from retrieval.shard_folder import shard_bytes
 
 _BRIEFLY = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=0.5)
-# Six waits of 6.5 to 13 seconds together: time enough for a server to be restarted.
+# Six waits that total 6.5 to 13 seconds, enough for a server to restart.
 _PATIENTLY = RetryPolicy(attempts=7, first_wait_seconds=0.5, longest_wait_seconds=8.0)
 
 
 @dataclass(frozen=True)
 class QdrantServerSettings:
-    """Shards, replicas, quantization and `ef_construct` apply when the collection is made, and to that one only.
+    """Server settings; shards, replicas, quantization and `ef_construct` apply only when a collection is made.
 
-    A server of three nodes wants `shard_number` 6, `replication_factor` 2 and `write_consistency_factor` 2: a write
-    that was answered is then on two disks. `quantization` "int8" keeps a quarter-sized copy of each vector in memory
-    and rescores the best with the originals from disk. `indexing_threshold_kb` is how much of a segment's vectors may
-    be compared exactly before a graph is built. `facet_values` is how many tenants, or versions of a tenant, are
-    counted in one request; beyond it they are counted by reading.
+    A server of three nodes wants `shard_number` 6, `replication_factor` 2 and `write_consistency_factor` 2: an answered
+    write is then on two disks. `quantization` "int8" keeps a quarter-sized copy of each vector in memory and rescores
+    the best with the originals from disk. `indexing_threshold_kb` is how much of a segment's vectors may be compared
+    exactly before a graph is built. `facet_values` is how many tenants, or versions of a tenant, are counted in one
+    request; if there are more, they are counted by reading.
 
-    Someone waits for a search, so it is soon given up; a worker's job is worth waiting while the server starts again.
+    A search is given up soon, because a person waits; a worker's job may wait while the server starts again.
     """
 
     collection: str = "leadline"
@@ -57,7 +57,7 @@ _FIRST = 1
 
 
 class FolderStore:
-    """`index`, `index-g2` and so on in a data folder."""
+    """A store with the folders `index`, `index-g2` and so on in a data folder."""
 
     def __init__(self, home: Path) -> None:
         self._home = home
@@ -77,7 +77,7 @@ class FolderStore:
 
 
 class ServerStore:
-    """The collections `leadline`, `leadline-g2` and so on of a Qdrant server."""
+    """A store with the collections `leadline`, `leadline-g2` and so on of a Qdrant server."""
 
     def __init__(self, url: str, *, api_key: str | None, settings: QdrantServerSettings) -> None:
         self._url = url
@@ -85,7 +85,7 @@ class ServerStore:
         self._settings = settings
 
     def open(self, generation_id: int, dimension: int) -> Index:
-        # Only the cluster's extra brings the client.
+        # The client is installed only with the cluster's extra.
         from retrieval.qdrant_server_index import QdrantServerIndex
 
         settings = self._of(generation_id)

@@ -1,7 +1,7 @@
-"""LangChain's way to a running Leadline service: a retriever, and a tool for models that call tools.
+"""LangChain access to a running Leadline service: a retriever, and a tool for models that call tools.
 
-Both speak `POST /v1/search`, so everything that a search may ask for can be asked through them, and the service's own
-rules of who may see what hold. Each passage carries where it stands, for citations.
+Both send `POST /v1/search`, so they offer everything that a search offers, and the service's own rules of who may see
+what apply. Each passage carries its location, for citations.
 """
 
 import os
@@ -37,16 +37,16 @@ def _own_key() -> SecretStr | None:
 class LeadlineRetriever(BaseRetriever):
     """Passages of a Leadline service as LangChain documents, best first.
 
-    `url` and `api_key` are taken from `LEADLINE_URL` and `LEADLINE_API_KEY` where they are not given. `k` is how many
-    passages; `search_kwargs` are further members of a search's body, such as `{"mode": "bm25", "filters": {…}}`.
-    `invoke` takes `k` and those members too, for one search.
+    `url` and `api_key` default to `LEADLINE_URL` and `LEADLINE_API_KEY`. `k` is the number of passages; `search_kwargs`
+    are further members of a search's body, such as `{"mode": "bm25", "filters": {…}}`. `invoke` also takes `k` and
+    those members, for one search.
 
-    A document's `id` is the passage's chunk, and its `metadata` says where it stands: `document_id`, `version_id`,
+    A document's `id` is the passage's chunk, and its `metadata` gives the location: `document_id`, `version_id`,
     `start` and `end` (code points of the document's text), `page`, `title`, `heading_path`, `collection`, `rank`,
-    `score`, and `source`, the same for people. Raises `SearchServiceError`.
+    `score`, and `source`, the location in words. Raises `SearchServiceError`.
 
-    Each search opens a connection of its own, unless `http_client` or `http_async_client` is given: one that knows the
-    service's address, and is closed by whoever made it.
+    Each search opens a connection of its own, unless `http_client` or `http_async_client` is given: a client that knows
+    the service's address, and is closed by its owner.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, ignored_types=(cached_property,))
@@ -100,7 +100,7 @@ class LeadlineRetriever(BaseRetriever):
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
-        """Made once: reading the certificates takes longer than a search."""
+        """Create the TLS context once, because reading the certificates takes longer than a search."""
         return httpx.create_ssl_context()
 
     def _options(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class LeadlineRetriever(BaseRetriever):
 def search_tool(
     retriever: LeadlineRetriever, *, name: str = "search_documents", description: str = _DESCRIPTION
 ) -> BaseTool:
-    """A tool that searches with a retriever: text with sources for the model, and the documents as its artifact."""
+    """Return a tool that searches with a retriever: text with sources for the model, documents as the artifact."""
     return create_retriever_tool(
         retriever, name, description, document_prompt=_PASSAGE, response_format="content_and_artifact"
     )

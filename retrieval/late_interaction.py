@@ -1,7 +1,7 @@
-"""Late interaction: each token of the query finds the token of a passage that is most like it.
+"""Late interaction: each token of the query is matched with the most similar token of a passage.
 
-The token vectors are those of the bi-encoder, made again for the passages that are reranked: kept for every chunk they
-would take 250 times the room of its one vector.
+The token vectors come from the bi-encoder and are made again for the passages that are reranked: stored for every
+chunk, they would take 250 times the room of the chunk's one vector.
 """
 
 import threading
@@ -12,18 +12,18 @@ from retrieval.errors import EncoderError, RerankerError, RerankerTimeoutError
 from retrieval.index import DenseVector
 from retrieval.reranker import seconds_left
 
-# Between batches it is seen whether the time is over.
+# The deadline is checked between batches.
 _PASSAGES_A_BATCH = 8
 
 
 class TokenEncoder(Protocol):
-    """A text's tokens as vectors of length 1, a row each, in their order."""
+    """A port that turns each text into token vectors of length 1, a row each, in the tokens' order."""
 
     @property
     def fingerprint(self) -> str: ...
 
     def tokens(self, texts: Sequence[str]) -> list[DenseVector]:
-        """Raises `EncoderError`."""
+        """Return the token vectors of each text. Raises `EncoderError`."""
 
     def close(self) -> None: ...
 
@@ -34,7 +34,7 @@ class LateInteractionReranker:
     def __init__(self, encoder: TokenEncoder) -> None:
         self.fingerprint = f"maxsim/{encoder.fingerprint}"
         self._encoder = encoder
-        self._turn = threading.Lock()  # two at once would each take twice as long
+        self._turn = threading.Lock()  # two calls at once would each take twice as long
 
     def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
         if not self._turn.acquire(timeout=seconds_left(until)):
@@ -50,7 +50,7 @@ class LateInteractionReranker:
         self._encoder.close()
 
     def _scores(self, query: str, passages: Sequence[str], until: float) -> list[float]:
-        """In batches of like length, so that little is spent on padding."""
+        """Score in batches of similar length, so that little is spent on padding."""
         (asked,) = self._encoder.tokens([query])
         found = [0.0] * len(passages)
         order = sorted(range(len(passages)), key=lambda position: len(passages[position]))
@@ -63,8 +63,8 @@ class LateInteractionReranker:
 
 
 def maxsim(query: DenseVector, passage: DenseVector) -> float:
-    """The mean, over the query's tokens, of the greatest cosine with a token of the passage; rows have length 1.
+    """Return the mean, over the query's tokens, of the greatest cosine with a passage's token; rows have length 1.
 
-    Source: Khattab & Zaharia, ColBERT, SIGIR 2020; theirs is the sum, which ranks the same.
+    Source: Khattab & Zaharia, ColBERT, SIGIR 2020; ColBERT takes the sum, which ranks the same.
     """
     return float((query @ passage.T).max(axis=1).mean())

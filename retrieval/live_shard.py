@@ -1,8 +1,8 @@
-"""The shard in use: searches and writes go through here, so that a compacted copy can take its place meanwhile.
+"""The shard in use: all searches and writes go through it, so that a compacted copy can replace it meanwhile.
 
 A compaction clones the shard, has another process compact the clone, and keeps a journal of the writes that the shard
-takes in that time. Then the journal is replayed on the clone, and the clone becomes the current generation. Until that
-moment the old shard has everything, so a crash loses nothing; afterwards the new one has.
+takes in that time. Then the journal is replayed on the clone, and the clone becomes the current generation. Until then
+the old shard has everything, so a crash loses nothing; afterwards the new shard has everything.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from retrieval.errors import IndexUnavailableError
 from retrieval.resident_memory import return_freed, unmap_pages
 from retrieval.shard_folder import ShardFolder, clone_shard, shard_bytes
 
-# Named moments of a compaction, for its log and for tests that end the process at each.
+# A callback for the named steps of a compaction, for the log and for tests that end the process at each step.
 Observer = Callable[[str], None]
 
 
@@ -33,7 +33,7 @@ class _Generation:
 
 @dataclass
 class _Journal:
-    """Writes in their order. One that failed may have been done in part, and fails in the same way again."""
+    """Writes in their order. A failed write may have been done in part, and fails in the same way again."""
 
     entries: list[tuple[Any, bool]] = field(default_factory=list)
     points: int = 0
@@ -43,12 +43,12 @@ class LiveShard:
     """One shard at a time, for any number of reading threads; writers wait for each other."""
 
     def __init__(self, folder: Path, dimension: int, *, journal_points: int, observe: Observer) -> None:
-        """Opens the shard, or makes one; a journal holds about `journal_points`. Raises `IndexUnavailableError`."""
+        """Open the shard or create one; a journal holds about `journal_points`. Raises `IndexUnavailableError`."""
         self._dimension = dimension
         self._journal_points = journal_points
         self._observe = observe
         self._root = folder
-        # The engine takes one writer at a time. Notified when a journal ends.
+        # Allows one writer at a time, as the engine requires. Notified when a journal ends.
         self._writing = threading.Condition()
         self._readers = threading.Condition()
         self._journal: _Journal | None = None
@@ -62,7 +62,7 @@ class LiveShard:
 
     @contextmanager
     def reading(self) -> Iterator[EdgeShard]:
-        """The shard, not closed before the block ends. The engine's errors are raised as `IndexUnavailableError`."""
+        """Provide the shard, open until the block ends. The engine's errors are raised as `IndexUnavailableError`."""
         with self._readers:
             generation = self._current
             generation.readers += 1
@@ -77,10 +77,9 @@ class LiveShard:
                     self._readers.notify_all()
 
     def update(self, operation: Any, *, points: int) -> None:  # noqa: ANN401 - the engine's own operation type
-        """Apply an operation that touches about so many points.
+        """Apply an operation that touches about `points` points.
 
-        While the journal is full this waits for the compaction to end, so that memory is bounded however fast the
-        writers are.
+        While the journal is full, this waits for the compaction to end, so that fast writers cannot fill the memory.
         """
         with self._writing:
             self._writing.wait_for(lambda: self._journal is None or self._journal.points < self._journal_points)
@@ -97,11 +96,11 @@ class LiveShard:
 
     @property
     def unsealed(self) -> int:
-        """About how many points were written or deleted since the last compaction."""
+        """The approximate number of points written or deleted since the last compaction."""
         return self._unsealed
 
     def clone(self) -> Path:
-        """Begin a compaction: a copy of the shard as it is now, from where on writes are journaled too."""
+        """Begin a compaction: copy the shard as it is now, and journal all later writes."""
         with self._writing:
             target = self._folder.next()
             try:
@@ -116,7 +115,7 @@ class LiveShard:
         return target
 
     def abandon(self, clone: Path) -> None:
-        """End a compaction without its result; the shard goes on as it is."""
+        """End a compaction without its result; the shard stays as it is."""
         with self._writing:
             self._journal = None
             self._writing.notify_all()
@@ -126,14 +125,14 @@ class LiveShard:
     def adopt(self, clone: Path) -> None:
         """End a compaction: bring the clone up to date and put it in the place of the shard.
 
-        When this raises before that, the compaction is abandoned.
+        If this raises before the swap, the compaction is abandoned.
         """
         with ExitStack() as undo:
             undo.callback(self.abandon, clone)
             fresh = _Generation(clone, open_shard(clone, self._dimension))
             undo.callback(_close_quietly, fresh.shard)
             self._observe("opened")
-            # Most of the journal without holding up writers, and again for what they wrote meanwhile.
+            # Replay most of the journal without blocking writers, and then what they wrote meanwhile.
             for _ in range(2):
                 with self._writing:
                     entries = self._take_journal()
@@ -151,14 +150,14 @@ class LiveShard:
         self._retire(old)
 
     def disk_bytes(self) -> int:
-        """What the shard takes on disk, about which a compaction takes once more while it runs."""
+        """Return the shard's size on disk; a compaction takes about as much again while it runs."""
         return shard_bytes(self._current.folder)
 
     def free_disk_bytes(self) -> int:
         return shutil.disk_usage(self._root).free
 
     def unmap_pages(self) -> None:
-        """Let go of the pages that are mapped. No other thread may be in `adopt` or `close` meanwhile."""
+        """Release the mapped pages. No other thread may be in `adopt` or `close` meanwhile."""
         with self._writing:
             unmap_pages(self._root)
 
@@ -167,7 +166,7 @@ class LiveShard:
             self._current.shard.flush()
 
     def close(self) -> None:
-        """Flush, wait for readers, and let go of the folder."""
+        """Flush, wait for readers, and release the folder."""
         with self._writing:
             self._await_readers(self._current)
             try:

@@ -1,8 +1,8 @@
 """The generations of the index that a process has open.
 
-Which one is active, the catalog says; a process looks again after a second at the latest, so it follows a switch
-without being started again. What it cannot open it does not follow: searches go on with the generation before, and
-`require_ready` says why.
+The catalog says which one is active. A process checks again after a second at most, so it follows a switch without a
+restart. If it cannot open the new generation, searches continue with the one before, and `require_ready` raises the
+reason.
 """
 
 import threading
@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 
 class OpenGenerations:
-    """Opens what is asked for when it is asked for, and closes what is no longer needed. For any number of threads."""
+    """Indexes and encoders, opened on demand and closed when no longer needed. For any number of threads."""
 
     def __init__(
         self,
@@ -40,13 +40,13 @@ class OpenGenerations:
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Opens nothing yet."""
+        """Keep the parts; nothing is opened yet."""
         self._records = records
         self._store = store
         self._encoders = encoders
         self._sparse = sparse
         self._clock = clock
-        # Held for a moment, to look at what is open; `_opening` and `_following` for as long as a model takes to load.
+        # Held briefly, to look at what is open; `_opening` and `_following` are held as long as a model takes to load.
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._following = threading.Lock()
@@ -60,7 +60,7 @@ class OpenGenerations:
         self._trouble: LeadlineError | None = None
 
     def open(self) -> None:
-        """Open the active generation now, so that what is wrong with it is seen at the start."""
+        """Open the active generation now, so that problems with it show at startup."""
         self._follow()
 
     @contextmanager
@@ -112,23 +112,23 @@ class OpenGenerations:
         return most
 
     def encoder(self) -> Embedder:
-        """The encoder of the generation that is active now, open until all is closed.
+        """Return the encoder of the generation that is active now, kept open until `close`.
 
-        For vectors that are compared with one another, and with none of an index.
+        Its vectors may be compared with one another, but not with those of an index.
         """
         with self.active() as made:
             self._kept.add(next(g.encoder for g in self._live.values() if g.id == made.id))
             return made.encoder
 
     def require_ready(self) -> None:
-        """Raises why searches do not work now, or do not follow to the generation that is active."""
+        """Raise the reason why searches do not work now, or do not follow to the active generation."""
         with self.active() as made:
             if self._trouble is not None:
                 raise self._trouble
             made.index.require_ready()
 
     def tidy(self) -> None:
-        """Remove the indexes of generations that were discarded, but for those that somebody here still uses."""
+        """Remove the indexes of discarded generations, except those still in use in this process."""
         for generation_id in self._records.discarded():
             with self._lock:
                 if self._users[generation_id]:
@@ -156,7 +156,7 @@ class OpenGenerations:
                 self._users[generation.id] -= 1
 
     def _enter(self, generation: Generation, *, with_encoder: bool = True) -> OpenGeneration:
-        """Open what is not open, and count a user, so that it stays open."""
+        """Open what is not open, and count a user so that it stays open."""
         while True:
             with self._lock:
                 index, encoder = self._indexes.get(generation.id), self._open_encoders.get(generation.encoder)
@@ -166,7 +166,7 @@ class OpenGenerations:
             self._open(generation, with_encoder=with_encoder)
 
     def _open(self, generation: Generation, *, with_encoder: bool = True) -> None:
-        """Raises `IndexMismatchError` for one whose words are weighed in another way than by this process."""
+        """Open index and encoder. Raises `IndexMismatchError` if the generation was made with other word weights."""
         if with_encoder and generation.sparse != self._sparse.fingerprint:
             raise IndexMismatchError(
                 f"Generation {generation.id} of the index weighs words by {generation.sparse}, and this process by "
@@ -184,7 +184,7 @@ class OpenGenerations:
                     self._open_encoders[generation.encoder] = encoder
 
     def _follow(self, *, at_once: bool = False) -> None:
-        """Look which generation is active. One thread opens a new one, while the others go on with the one before."""
+        """Look up the active generation. One thread opens a new one while the others keep using the one before."""
         if self._active is not None and not at_once and self._clock() - self._looked < LOOK_SECONDS:
             return
         if not self._following.acquire(blocking=self._active is None or at_once):
@@ -211,7 +211,7 @@ class OpenGenerations:
         return live
 
     def _close_unused(self) -> None:
-        """Close encoders of generations that nobody writes to or searches, and whatever was discarded."""
+        """Close encoders of generations that nobody writes to or searches, and everything that was discarded."""
         at_work = {g.encoder for g in self._live.values() if g.state is not GenerationState.PREVIOUS}
         with self._lock:
             used = {self._live[i].encoder for i, users in self._users.items() if users and i in self._live}

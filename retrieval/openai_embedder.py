@@ -1,7 +1,7 @@
-"""Any server that speaks OpenAI's `/v1/embeddings` as the bi-encoder: vLLM, text-embeddings-inference, OpenAI itself.
+"""A bi-encoder on any server that speaks OpenAI's `/v1/embeddings`: vLLM, text-embeddings-inference, OpenAI itself.
 
-The openai client sends requests again that were not answered (connections, 408, 409, 429, 5xx), after what
-`Retry-After` says. What the server refuses, and what it answers that cannot be right, is an error in words.
+The openai client retries unanswered requests (connections, 408, 409, 429, 5xx) after the time that `Retry-After` names.
+Refusals and impossible answers of the server become errors in plain words.
 """
 
 import threading
@@ -23,30 +23,30 @@ from retrieval.index import DenseVector
 _DOCUMENTS_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _QUERY_TIMEOUT = httpx2.Timeout(15.0, connect=3.0)
 _DOCUMENT_RETRIES, _QUERY_RETRIES = 5, 1
-# Below what servers take by default: OpenAI 2,048 texts and 300,000 tokens, text-embeddings-inference 32 texts.
+# Below the default limits of servers: OpenAI 2,048 texts and 300,000 tokens, text-embeddings-inference 32 texts.
 _TEXTS_A_REQUEST = 32
 _CHARACTERS_A_REQUEST = 32_000
 _CHARACTERS_A_TOKEN = 4
 _REQUESTS_AT_ONCE = 4
-# A text that is refused is halved so often, to see whether it was too long for the model's window.
+# A refused text is halved at most this often, to see if it was too long for the model's window.
 _HALVINGS = 6
 _SHORTEST_CUT = 200
 _BAD_INPUT = frozenset({400, 413, 422})
 
 
 class OpenAIEmbedder:
-    """Documents go in bounded requests, some side by side; a query goes at once, by a connection of its own.
+    """An embedder that sends documents in bounded requests, some in parallel; queries have a connection of their own.
 
-    A text past the model's window is cut where the server takes it; from then on all longer ones are cut there.
+    A text past the model's window is cut to a length the server takes; from then on all longer texts are cut there.
     """
 
     def __init__(self, spec: EncoderSpec, *, api_key: str | None = None) -> None:
-        """Asks the server for a vector where the spec names no dimension. Raises `EncoderError`."""
+        """Connect, and ask the server for a vector if the spec names no dimension. Raises `EncoderError`."""
         if spec.url is None:
             raise ValueError("the spec names no server")
         self._spec = spec
         self._url = spec.url
-        # The client insists on a key; a server that wants none passes it over.
+        # The client insists on a key; a server that needs none ignores it.
         key = api_key or "none"
         self._for_documents = openai.OpenAI(
             base_url=spec.url, api_key=key, timeout=_DOCUMENTS_TIMEOUT, max_retries=_DOCUMENT_RETRIES
@@ -95,11 +95,11 @@ class OpenAIEmbedder:
                 self._shorten(client, cut, refused)
 
     def _shorten(self, client: openai.OpenAI, texts: Sequence[str], refused: "_RefusedInputError") -> None:
-        """Find where the longest text has to be cut. Raises `EncoderError` where its length was not the fault."""
+        """Find where the longest text has to be cut. Raises `EncoderError` if its length was not the cause."""
         with self._cutting:
             text = max(texts, key=len)
             if self._longest is not None and len(text) > self._longest:
-                return  # another thread has found it meanwhile
+                return  # another thread has found the length meanwhile
             for _ in range(_HALVINGS):
                 text = text[: len(text) // 2]
                 if len(text) < _SHORTEST_CUT:
@@ -113,12 +113,12 @@ class OpenAIEmbedder:
         raise EncoderError(f"The embedding server at {self._url} refused a text: {refused}", hint=refused.hint)
 
     def _ask(self, client: openai.OpenAI, texts: Sequence[str]) -> tuple[DenseVector, int | None]:
-        """Unit vectors in the order of the texts, and how many tokens the server says they have together."""
+        """Return unit vectors in the order of the texts, and their tokens together as the server counts them."""
         options: dict[str, Any] = {} if self._spec.dimension is None else {"dimensions": self._spec.dimension}
         with _errors(self._spec, self._url):
             answer = client.embeddings.create(
                 model=self._spec.model,
-                # An empty text is refused by some servers; a space is read as no word by all.
+                # Some servers refuse an empty text; all read a space as no word.
                 input=[text or " " for text in texts],
                 encoding_format="float",
                 **options,
@@ -145,17 +145,17 @@ class OpenAIEmbedder:
 
 
 class _RefusedInputError(EncoderError):
-    """The server refused what it was sent; a shorter text may be taken."""
+    """The server refused its input; a shorter text may be taken."""
 
 
 def fingerprint(spec: EncoderSpec, dimension: int) -> str:
-    """Where the server stands is no part of it; which weights it serves, only the spec's `revision` can say."""
+    """Return the fingerprint, without the server's address; only the spec's `revision` can tell the weights apart."""
     prompts = prompts_digest(spec.query or "", spec.document or "")
     return f"embeddings-api/{spec.model}@{spec.revision or 'unpinned'}/{prompts}/{dimension}"
 
 
 def _portions(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]:
-    """Rows that go in one request: so many texts, and so many characters."""
+    """Yield the rows of each request, with a bounded number of texts and of characters."""
     rows: list[int] = []
     characters = 0
     for row in order:
@@ -169,7 +169,7 @@ def _portions(order: Sequence[int], texts: Sequence[str]) -> Iterator[list[int]]
 
 
 def _shares(tokens: int | None, texts: Sequence[str]) -> list[int]:
-    """Each text's share of the tokens, by its length; servers say only the sum, and some not even that."""
+    """Return each text's share of the tokens, by its length; servers tell only the sum, and some not even that."""
     characters = [len(text) + 1 for text in texts]
     rate = 1 / _CHARACTERS_A_TOKEN if not tokens else tokens / sum(characters)
     return [max(1, round(length * rate)) for length in characters]
@@ -177,7 +177,7 @@ def _shares(tokens: int | None, texts: Sequence[str]) -> list[int]:
 
 @contextmanager
 def _errors(spec: EncoderSpec, url: str) -> Iterator[None]:
-    """The client's errors as ours."""
+    """Turn the client's errors into ours."""
     try:
         yield
     except openai.APIConnectionError as error:  # timeouts too
@@ -187,7 +187,7 @@ def _errors(spec: EncoderSpec, url: str) -> Iterator[None]:
         ) from error
     except openai.APIStatusError as error:
         raise _of_status(error, spec, url) from error
-    # What is JSON and no list of embeddings is not noticed before it is looked at.
+    # An answer that is JSON but no list of embeddings is noticed only when it is read.
     except (openai.OpenAIError, ValueError, TypeError, AttributeError) as error:
         raise EncoderError(
             f"The embedding server at {url} answered what is no embedding: {error}",

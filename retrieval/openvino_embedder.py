@@ -1,9 +1,9 @@
 """all-MiniLM-L6-v2 in int8 on OpenVINO: the embedded deployment's bi-encoder.
 
-Documents go through an asynchronous queue of small batches of like length, so that little is spent on padding and
-every core is busy; queries have a compiled model of their own, so that they do not wait behind documents. So has what
-is embedded in the background: whoever waits for an answer comes first, and its threads have a lower priority than all
-else (on Linux). They have the cores to themselves while nothing else wants them.
+Documents go through an asynchronous queue of small batches of similar length, so that little is spent on padding and
+every core is busy. Queries have a compiled model of their own, so that they do not wait behind documents. Background
+documents have a third one, whose threads have a lower priority than all else (on Linux): whoever waits for an answer
+comes first, and the background has the cores to itself while nothing else wants them.
 """
 
 import os
@@ -28,17 +28,17 @@ from retrieval.index import DenseVector
 
 DIMENSION = 384
 MAX_TOKENS = 256  # the model's own max_seq_length
-# Measured on two cores: 4 texts a request 31,600 tokens/s, 1 text 29,900, 8 texts 29,700; sorted by length.
+# Measured on two cores, sorted by length: 4 texts a request 31,600 tokens/s, 1 text 29,900, 8 texts 29,700.
 _TEXTS_PER_REQUEST = 4
-# OpenVINO keeps what it prepared for each shape it has seen, in every compiled model: so texts are padded to 16 widths.
+# Every compiled model keeps what it prepared for each input shape, so texts are padded to one of 16 widths.
 _WIDTH_STEPS = (8, 16, 32, 64)
 _STEPS = 8
-# A thread so nice gets a tenth of what one that is not gets, where both want the same core.
+# A thread this nice gets a tenth of a normal thread's time where both want the same core.
 NICENESS = 10
 
 
 def fingerprint(max_tokens: int) -> str:
-    """Of the encoder that cuts texts after so many tokens."""
+    """Return the fingerprint of the encoder that cuts texts after `max_tokens` tokens."""
     return f"all-MiniLM-L6-v2/int8-onnx/mean/{max_tokens}/{DIMENSION}"
 
 
@@ -48,7 +48,7 @@ class OpenVinoEmbedder:
     def __init__(
         self, model: Path, tokenizer: Path, *, streams: int | None = None, max_tokens: int = MAX_TOKENS
     ) -> None:
-        """Reads an ONNX BERT with outputs of shape `[batch, tokens, 384]` and its `tokenizer.json`."""
+        """Read an ONNX BERT with outputs of shape `[batch, tokens, 384]` and its `tokenizer.json`."""
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
@@ -151,7 +151,7 @@ def _on_result(request: Any, user: tuple[_Batch, list[int]]) -> None:  # noqa: A
 
 
 def _stand_back() -> None:
-    """Lowers the priority of the thread that this runs in."""
+    """Lower the priority of the current thread."""
     if sys.platform == "linux":  # elsewhere all threads of a process have one priority
         with suppress(OSError):  # a filter of system calls may refuse it; it is for speed alone
             os.setpriority(os.PRIO_PROCESS, 0, max(NICENESS, os.getpriority(os.PRIO_PROCESS, 0)))
@@ -162,7 +162,7 @@ def _bulk_settings(streams: int | None) -> dict[str, str]:
 
 
 def model_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
-    """A batch as BERT's three inputs, padded to the longest text."""
+    """Return a batch as BERT's three inputs, padded to the width step that holds the longest text."""
     longest = max(len(encoding.ids) for encoding in encodings)
     step = next(step for step in _WIDTH_STEPS if longest <= _STEPS * step)
     width = -(-longest // step) * step
@@ -175,7 +175,7 @@ def model_inputs(encodings: Sequence[Encoding]) -> dict[str, NDArray[np.int64]]:
 
 
 def _with_pooling(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """The model with mean pooling over the attention mask and L2 normalization as its only output."""
+    """Return the model with mean pooling over the attention mask and L2 normalization as its only output."""
     hidden = model.output(0).get_node().input_value(0)
     mask = next(node for node in model.inputs if node.any_name == "attention_mask").get_node()
     weights = op.unsqueeze(op.convert(mask, "f32"), op.constant(2, np.int32))
@@ -185,15 +185,15 @@ def _with_pooling(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
 
 
 class OpenVinoTokenEncoder:
-    """Tokens as vectors of length 1, those that mark a text's beginning and end included, as the pooling does."""
+    """Token vectors of length 1, including the tokens that mark a text's beginning and end, as the pooling does."""
 
     def __init__(self, model: Path, tokenizer: Path) -> None:
-        """Reads an ONNX BERT with outputs of shape `[batch, tokens, 384]` and its `tokenizer.json`."""
+        """Read an ONNX BERT with outputs of shape `[batch, tokens, 384]` and its `tokenizer.json`."""
         self._tokenizer = Tokenizer.from_file(str(tokenizer))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
         core = ov.Core()
-        # Every core works on one batch: whoever reranks waits for all of them.
+        # Every core works on one batch, because reranking waits for all of them.
         graph = _normalized(core.read_model(str(model)))
         self._request = core.compile_model(graph, "CPU", {"PERFORMANCE_HINT": "LATENCY"}).create_infer_request()
         self._turn = threading.Lock()
@@ -216,7 +216,7 @@ class OpenVinoTokenEncoder:
 
 
 def _normalized(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model
-    """The model with each token's last state, scaled to length 1, as its only output."""
+    """Return the model with each token's last state, scaled to length 1, as its only output."""
     hidden = model.output(0).get_node().input_value(0)
     unit = op.normalize_l2(hidden, op.constant([2], np.int32), 1e-12, "add")
     return ov.Model([op.result(unit)], model.get_parameters(), "tokens")

@@ -1,4 +1,4 @@
-"""What a model reads: a span of one version's normalized text, with where it stands and how it was found."""
+"""Passages that a model reads: a span of one version's normalized text, its location, and how it was found."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ class Passage:
     """Text of one version between two code points; `text == normalized_text[start:end]`.
 
     `page` counts from 1 and is None where the format has no pages. `rank` counts from 1, best first. `cosine` is the
-    best similarity of question and passage by the bi-encoder, in [-1, 1], and `nearest` that of the question and the
-    passage's nearest sentence; None where they were not compared.
+    best similarity of question and passage by the bi-encoder, in [-1, 1], and `nearest` is the similarity of the
+    question and the passage's nearest sentence; each is None if it was not computed.
     """
 
     document_id: str

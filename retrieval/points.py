@@ -1,4 +1,4 @@
-"""How a chunk is kept as a point of the vector engine: what the embedded and the server adapter have in common."""
+"""Chunks as points of the vector engine: the code that the embedded and the server adapter share."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,14 +13,14 @@ DENSE, SPARSE = "dense", "bm25"
 # The payload fields that filters name; each has a keyword index.
 TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST = "tenant", "collection", "document", "version", "digest"
 KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST)
-# Points a write carries: within the 64 to 256 that the engine's makers recommend.
+# Points per write, within the 64 to 256 that the engine's makers recommend.
 BATCH = 256
-# Points a page carries when a whole version is read.
+# Points per page when a whole version is read.
 PAGE = 1000
 
 
 def payload_of(chunk: IndexedChunk) -> dict[str, Any]:
-    """What is kept of a chunk beside its id and its vectors."""
+    """Return the payload of a chunk: everything except its id and its vectors."""
     return {
         TENANT: chunk.tenant_id,
         COLLECTION: chunk.collection,
@@ -35,7 +35,7 @@ def payload_of(chunk: IndexedChunk) -> dict[str, Any]:
 
 
 def chunk_of(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk:
-    """The chunk that `payload_of` was made from; a page that is not there is None."""
+    """Return the chunk that `payload_of` was made from; a missing page is None."""
     if payload is None:
         raise IndexUnavailableError(f"Point {identifier} has no payload.")
     start, end, byte_start, byte_end = payload["span"]
@@ -57,7 +57,7 @@ def chunk_of(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk
 
 
 def inside(scope: Scope, chunk: IndexedChunk) -> bool:
-    """The same filter as a query's, for chunks asked for by id."""
+    """True if the chunk passes the filter of a scope's queries; for chunks that were asked for by id."""
     return (
         chunk.tenant_id == scope.tenant_id
         and (not scope.collections or chunk.collection in scope.collections)
@@ -67,9 +67,9 @@ def inside(scope: Scope, chunk: IndexedChunk) -> bool:
 
 
 def scored(points: Sequence[Any]) -> list[Scored]:
-    """The engine's or the server's points, ranked: ties come in no fixed order.
+    """Rank the points of the engine or the server, because their ties come in no fixed order.
 
-    The ids of all are made text at once: one by one takes eight times as long.
+    All ids are made text at once: one by one takes eight times as long.
     """
     ids: list[str] = to_jsonable_python([point.id for point in points])
     return best_first(map(Scored, ids, [point.score for point in points]))

@@ -1,7 +1,7 @@
 """The embedded index: a Qdrant Edge shard, the server's Rust engine in this process.
 
-Vectors are compared exactly, sealed ones by short codes first: see `edge_shard`. What was written lately is sealed by
-another process (`Upkeep`), because the engine holds the GIL while it does.
+Vectors are compared exactly, sealed ones by short codes first: see `edge_shard`. Another process (`Upkeep`) seals what
+was written lately, because the engine holds the GIL while it seals.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,9 +52,9 @@ from retrieval.points import (
     scored,
 )
 
-# For so few candidates codes are no help.
+# With so few candidates codes do not help.
 _EXACT = SearchParams(exact=True)
-# More values of one field than any shard holds: a facet without a limit.
+# More values of one field than any shard holds, so that a facet has no limit.
 _EVERY = 2**40
 
 
@@ -69,9 +69,9 @@ class QdrantEdgeIndex:
         policy: UpkeepPolicy = DEFAULT_POLICY,
         observe: Observer = lambda _: None,
     ) -> None:
-        """Raises `IndexUnavailableError` when the folder cannot be opened, as when another process has it.
+        """Open or create the index. Raises `IndexUnavailableError` if that fails, as when another process has it open.
 
-        `observe` is told the steps of every compaction, by name, in the thread that takes them.
+        `observe` receives the name of every step of a compaction, in the thread that takes the step.
         """
         self._shard = LiveShard(folder, dimension, journal_points=policy.journal_points, observe=observe)
         self._upkeep = Upkeep(self._shard, dimension, policy, observe)
@@ -189,14 +189,14 @@ class QdrantEdgeIndex:
         return found
 
     def compact(self) -> bool:
-        """Compact now rather than when enough was written; False when it was given up, and the index goes on as it is.
+        """Compact now instead of after enough writes; return False if the compaction was abandoned.
 
-        Raises `IndexUnavailableError` or `OSError`; the index goes on then too.
+        Raises `IndexUnavailableError` or `OSError`. The index stays usable in every case.
         """
         return self._upkeep.compact()
 
     def require_ready(self) -> None:
-        """Nothing to ask: the engine is in this process."""
+        """Do nothing: the engine is in this process."""
 
     def flush(self) -> None:
         self._shard.flush()

@@ -1,4 +1,4 @@
-"""The collection of a Qdrant server: made if it is not there, and found to fit if it is."""
+"""The collection of a Qdrant server: created if it does not exist, and checked to fit if it does."""
 
 from functools import partial
 
@@ -10,18 +10,18 @@ from retrieval.index_stores import QdrantServerSettings
 from retrieval.points import BATCH, DENSE, KEYWORDS, PAGE, SPARSE, TENANT
 from retrieval.qdrant_server_connection import QdrantConnection
 
-# Servers before it pass over `update_mode`, so that writing a chunk late would take its vector; those before 1.16.2
-# have a critical fault in their write-ahead log besides.
+# Older servers ignore `update_mode`, so that writing a chunk late would remove its vector; those before 1.16.2 also
+# have a critical fault in their write-ahead log.
 _OLDEST_SERVER = (1, 17, 0)
-# On another node of a cluster a new collection is not there for a moment.
+# For a moment, a new collection does not exist yet on the other nodes of a cluster.
 _NOT_YET = frozenset({404})
 
 
 def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServerSettings) -> None:
-    """Make the collection, or see that it fits. Processes that do it at once, or again, end with the same one.
+    """Create the collection, or check that it fits. Concurrent and repeated calls end with one and the same collection.
 
-    Whoever dies halfway leaves what the next one completes: a collection without some of its indexes.
-    Raises `IndexMismatchError` when it holds vectors of another size or distance.
+    If a process dies halfway, the collection lacks some of its indexes, and the next call adds them.
+    Raises `IndexMismatchError` when the collection holds vectors of another size or distance.
     """
     _require_version(connection, settings)
     info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
@@ -38,13 +38,13 @@ def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServer
 
 
 def points_in(connection: QdrantConnection, settings: QdrantServerSettings) -> int | None:
-    """About how many points the collection has; None when it is not there."""
+    """Return about how many points the collection has, or None if it does not exist."""
     info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
     return None if info is None else info.points_count or 0
 
 
 def drop(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
-    """The collection is gone, or was not there."""
+    """Delete the collection if it exists."""
     connection.call(
         lambda client: client.delete_collection(settings.collection, timeout=settings.write_timeout_seconds),
         settings.work_retries,
@@ -75,7 +75,7 @@ def _found(client: QdrantClient, collection: str) -> models.CollectionInfo | Non
 
 
 def _create(client: QdrantClient, dimension: int, settings: QdrantServerSettings) -> None:
-    """Does nothing when another process was faster, or an attempt of ours whose answer was lost."""
+    """Create the collection, unless another process or an earlier attempt, whose answer was lost, has done so."""
     try:
         client.create_collection(
             settings.collection,
@@ -100,10 +100,10 @@ def _create(client: QdrantClient, dimension: int, settings: QdrantServerSettings
 
 
 def _graph(settings: QdrantServerSettings) -> models.HnswConfigDiff:
-    """A graph for each tenant and none over all of them (m = 0): no query is without a tenant.
+    """Return settings for a graph per tenant and none over all tenants (m = 0): no query is without a tenant.
 
-    So a tenant's neighbours are linked however few of all points are the tenant's, and one too small for a graph is
-    compared exactly. 16 is the engine's usual number of links.
+    A tenant's neighbours are linked however small the tenant's share of all points is, and a tenant too small for a
+    graph is compared exactly. 16 is the engine's usual number of links.
     """
     return models.HnswConfigDiff(m=0, payload_m=16, ef_construct=settings.ef_construct)
 
@@ -117,7 +117,7 @@ def _quantization(settings: QdrantServerSettings) -> models.ScalarQuantization |
 
 
 def _limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
-    """What no request of ours comes near: a defect, or another client, is refused before it slows everyone.
+    """Return limits far above our requests: a defect, or another client, is refused before it slows everyone.
 
     Exact searches stay allowed, since strict mode takes exact counts for them.
     """
@@ -140,7 +140,7 @@ def _create_index(client: QdrantClient, field: str, settings: QdrantServerSettin
     client.create_payload_index(
         settings.collection,
         field,
-        # Links along the other fields would cost memory for blocks of many tenants, which no query asks for.
+        # Links along the other fields would cost memory for blocks of many tenants, and no query asks for those.
         models.KeywordIndexParams(
             type=models.KeywordIndexType.KEYWORD, is_tenant=field == TENANT, enable_hnsw=field == TENANT
         ),

@@ -1,4 +1,4 @@
-"""Requests to a Qdrant server: sent again when that can help, and every error of the client turned into ours."""
+"""Requests to a Qdrant server: retried when that can help, with every error of the client turned into ours."""
 
 import time
 from collections.abc import Callable
@@ -14,21 +14,21 @@ from retrieval.retries import RetryPolicy
 
 T = TypeVar("T")
 
-# Beside these the client raises ValueError for an answer that is not JSON or does not fit its model, and
+# Besides these the client raises ValueError for an answer that is not JSON or does not fit its model, and
 # AssertionError for an answer without a result.
 _CLIENT_ERRORS = (ApiException, QdrantException, ValueError, AssertionError)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
-_OPERATORS = frozenset({401, 403})  # a wrong key says nothing of the request
+_OPERATORS = frozenset({401, 403})  # a wrong key says nothing about the request
 _LOST = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 _DETAIL_CHARS = 500
 
 
 class UnfinishedWriteError(Exception):
-    """The server took a write into its log and did not wait until it was applied."""
+    """The server took a write into its log, but did not wait until the write was applied."""
 
 
 class QdrantConnection:
-    """One client for all threads of a process. Made after a fork, never carried over one."""
+    """One client for all threads of a process; made after a fork, never carried over one."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class QdrantConnection:
         timeout_seconds: int,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Sends nothing yet. `timeout_seconds` is for requests that name none.
+        """Set up the client without sending anything. `timeout_seconds` is for requests that name none.
 
         Over `http` an API key can be read on the way: use `https`, or a network of your own.
         """
@@ -47,19 +47,19 @@ class QdrantConnection:
         self._client = QdrantClient(
             url=url,
             timeout=timeout_seconds,
-            # As `api_key=` it would be sent the same, but the client warns at each start where the network is private.
+            # With `api_key=` the client would send the same, but warn at each start where the network is private.
             headers={"api-key": api_key} if api_key else {},
-            # The check is a thread that can only warn; `prepare` refuses an old server in words.
+            # The check is a thread that can only warn; `prepare` refuses an old server with an error.
             check_compatibility=False,
         )
 
     def call(
         self, request: Callable[[QdrantClient], T], retries: RetryPolicy, *, again_on: frozenset[int] = frozenset()
     ) -> T:
-        """What `request` returns. Raises `IndexUnavailableError` when the server refuses or stays away.
+        """Return the result of `request`. Raises `IndexUnavailableError` when the server refuses or stays away.
 
-        Lost connections, timeouts and answers that say "busy" (and those with a status of `again_on`) are tried again,
-        so a request must be one that can be done twice.
+        Lost connections, timeouts, answers that say "busy" and statuses in `again_on` are retried, so a request must be
+        safe to repeat.
         """
         for wait in retries.waits():
             try:
@@ -74,7 +74,7 @@ class QdrantConnection:
         return self.call_once(request)
 
     def call_once(self, request: Callable[[QdrantClient], T]) -> T:
-        """The same without a second attempt."""
+        """Return the result of `request` as `call` does, without a second attempt."""
         try:
             return request(self._client)
         except UnfinishedWriteError as error:
@@ -126,7 +126,7 @@ class QdrantConnection:
 
 
 def _said(error: UnexpectedResponse) -> str:
-    """The server's own words, cut to a readable length."""
+    """Return the server's own words, cut to a readable length."""
     try:
         text = str(error.structured()["status"]["error"])
     except (ValueError, KeyError, TypeError):
@@ -135,7 +135,7 @@ def _said(error: UnexpectedResponse) -> str:
 
 
 def _passing(error: Exception, again_on: frozenset[int]) -> bool:
-    """Whether the same request may succeed in a moment."""
+    """True if the same request may succeed in a moment."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code in _BUSY or error.status_code in again_on
     if isinstance(error, ResponseHandlingException):

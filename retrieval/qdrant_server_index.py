@@ -1,7 +1,7 @@
 """The index of a cluster: one collection of a Qdrant server for all tenants, over REST.
 
-Every write waits until it is applied, carries ids made from content, and is sent again when its answer was lost; so
-doing it twice, or being killed between, leaves what doing it once leaves.
+Every write waits until it is applied, carries ids made from content, and is sent again when its answer was lost. So a
+write that is done twice, or killed midway and repeated, has the same effect as one done once.
 """
 
 from collections import Counter
@@ -34,9 +34,9 @@ from retrieval.qdrant_server_collection import prepare
 from retrieval.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
 from retrieval.retries import RetryPolicy
 
-# Replicas apply writes to a point in the same order, whichever node they came through.
+# Replicas apply writes to a point in the same order, whichever node received them.
 _ORDERING = models.WriteOrdering.MEDIUM
-# Candidates from the int8 copies for each hit wanted; the originals decide among them.
+# The candidates taken from the int8 copies for each hit wanted; the originals decide among them.
 _OVERSAMPLING = 2.0
 
 
@@ -44,7 +44,7 @@ class QdrantServerIndex:
     """Every query is filtered by tenant here and nowhere else. Threads may share it; a forked child may not."""
 
     def __init__(self, url: str, *, dimension: int, api_key: str | None, settings: QdrantServerSettings) -> None:
-        """Makes the collection when it is not there yet.
+        """Connect, and create the collection if it does not exist.
 
         Raises `IndexUnavailableError` when the server stays away or is too old, `IndexMismatchError` when the
         collection was made for another encoder.
@@ -171,17 +171,17 @@ class QdrantServerIndex:
             )
 
     def flush(self) -> None:
-        """Nothing to send: each write was applied and in the server's log before it was answered.
+        """Do nothing: each write was applied and in the server's log before it was answered.
 
-        The server syncs to disk at intervals of its own and on no request of ours. What a power cut there may take is
-        found by comparing with the catalog, and a second replica keeps it.
+        The server syncs to disk at intervals of its own, not on request. Losses of a power cut there are found by
+        comparing with the catalog, and a second replica keeps the data.
         """
 
     def close(self) -> None:
         self._connection.close()
 
     def _write(self, request: Callable[..., models.UpdateResult]) -> None:
-        """`request` is a method of the client with its own arguments; the common ones are added here."""
+        """Call `request`, a method of the client with its own arguments, and add the arguments of all writes."""
         seconds = self._settings.write_timeout_seconds
 
         def once(client: QdrantClient) -> None:
@@ -192,7 +192,7 @@ class QdrantServerIndex:
         self._connection.call(once, self._settings.work_retries)
 
     def _read(self, request: Callable[..., T], *, retries: RetryPolicy | None = None) -> T:
-        """The same for what reads."""
+        """Call `request`, a method of the client with its own arguments, and add the arguments of all reads."""
         seconds = self._settings.read_timeout_seconds
         return self._connection.call(
             lambda client: request(client, collection_name=self._name, timeout=seconds),
@@ -200,11 +200,11 @@ class QdrantServerIndex:
         )
 
     def _search(self, request: Callable[..., T]) -> T:
-        """A read that someone waits for."""
+        """Read with the retries of a search, because a person waits."""
         return self._read(request, retries=self._settings.search_retries)
 
     def _require_embedded(self, ids: list[str]) -> None:
-        """The server refuses a vector for an unknown id; this holds if one ever lets it pass."""
+        """Check that every id has a vector, in case the server ever accepts a vector for an unknown id."""
         where = models.Filter(
             must=[models.HasIdCondition(has_id=list(ids)), models.HasVectorCondition(has_vector=DENSE)]
         )
@@ -225,7 +225,7 @@ class QdrantServerIndex:
                 return
 
     def _facet(self, field: str, where: models.Filter | None) -> dict[str, int] | None:
-        """How many points have each value; None when there may be more values than one request counts."""
+        """Return the number of points by value, or None if there may be more values than one request counts."""
         limit = self._settings.facet_values
         hits = self._read(partial(QdrantClient.facet, key=field, facet_filter=where, limit=limit, exact=True)).hits
         return None if len(hits) >= limit else {str(hit.value): hit.count for hit in hits if hit.count}

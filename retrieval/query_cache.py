@@ -1,10 +1,10 @@
-"""What searches found, kept while it is still what they would find.
+"""A cache of search results, kept while a search would still find the same.
 
-A result is kept under everything that it depends on: the tenant, the number of its corpus, the generation of the index,
-and every member of the request, its collections and documents too. The corpus' number is read from the catalog for
-each search and grows with every commit after which searches may find something else, whichever process made it; so
-any number of processes may each have a cache of their own, and once a deletion has answered none of them shows what was
-deleted. A catalog that cannot be read fails the search, as it would without a cache.
+A result's key holds everything that the result depends on: the tenant, the number of the tenant's corpus, the index
+generation, and every member of the request, including its collections and documents. The corpus number is read from the
+catalog for each search, and grows with every commit of any process that may change results. So every process can have a
+cache of its own, and once a deletion has answered, no cache shows the deleted text. A catalog that cannot be read fails
+the search, as it would without a cache.
 """
 
 import json
@@ -22,14 +22,14 @@ from retrieval.visibility import CorpusVersions
 
 DEFAULT_MAX_BYTES = 64 * 1024**2
 MAX_AGE_SECONDS = 600.0
-# What a hit and an entry take besides their texts: objects, ids, scores.
+# The size of a hit and of an entry without their texts: objects, ids, scores.
 _HIT_BYTES = 2_048
 _ENTRY_BYTES = 1_024
 
 
 @dataclass(frozen=True)
 class CacheCounts:
-    """How many of a tenant's searches were found in the cache, and how many were not, in this process."""
+    """A tenant's searches in this process: the number found in the cache, and the number not found."""
 
     hits: int
     misses: int
@@ -53,9 +53,9 @@ class _Entry:
 class CachedSearcher:
     """A searcher that keeps its results; safe to use from any thread.
 
-    At most `max_bytes` of them, by an estimate, the longest unused going first; none is older than `max_age_seconds`.
-    With 0 bytes nothing is kept; and what a reranker that failed has left unranked never is. What other tenants add
-    shifts BM25's idf a little and does not end an entry.
+    Results take at most `max_bytes`, by an estimate; the longest unused goes first, and none is older than
+    `max_age_seconds`. With 0 bytes nothing is kept; results that a failed reranker left unranked are never kept. Texts
+    that other tenants add shift BM25's idf a little and do not end an entry.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class CachedSearcher:
         if not self._max_bytes:
             return self.uncached.search(request)
         clock = Clock()
-        # Read before the search: what happens meanwhile makes its result too new for this number, never too old.
+        # Read before the search: a change meanwhile makes the result too new for this number, never too old.
         version = self._corpus.corpus_version(request.tenant_id)
         key = _Key(request.tenant_id, version, self.uncached.generation, _canonical(request))
         kept = self._find(key)
@@ -135,7 +135,7 @@ class CachedSearcher:
                 self._remove(next(iter(self._entries)))
 
     def _forget_older(self, key: _Key) -> None:
-        """What a tenant's earlier corpora had is found by nobody any more, and may hold what was deleted."""
+        """Drop a tenant's results for earlier corpora: no search finds them, and they may hold deleted text."""
         if key.corpus_version > self._newest.get(key.tenant_id, -1):
             self._newest[key.tenant_id] = key.corpus_version
             for old in [each for each in self._entries if each.tenant_id == key.tenant_id]:
@@ -146,7 +146,7 @@ class CachedSearcher:
 
 
 def _canonical(request: SearchRequest) -> str:
-    """Every member of a request but its tenant, which is a part of the key of its own."""
+    """Return every member of a request as JSON, except the tenant, which is a separate part of the key."""
     members = asdict(request)
     del members["tenant_id"]
     return json.dumps(members, ensure_ascii=False, sort_keys=True, default=repr)

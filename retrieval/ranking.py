@@ -1,4 +1,4 @@
-"""From a query's two vectors to one ranking of chunks: prefetch, fusion, feedback, diversity."""
+"""Rank chunks by a query's two vectors: prefetch, fusion, feedback, diversity."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,16 +11,16 @@ from retrieval.feedback import ECHOES, rocchio
 from retrieval.fusion import Fusion, fuse, reciprocal_rank_fusion
 from retrieval.index import DenseVector, IndexReader, Scope, Scored, SparseVector
 
-# How many of each retriever's best are ranked: fused nDCG is flat from here on, and longer lists cost more.
+# The number of each retriever's best that are ranked: fused nDCG is flat from here on, and longer lists cost more.
 CANDIDATES = 100
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Chunk ids with their scores, best first, and what each retriever said of them.
+    """Chunk ids with their scores, best first, and each retriever's ranking of them.
 
-    `by_feedback` is the dense ranking by the query after feedback, and `by_rerank` that of a reranker; each is empty
-    where there was none. Of several queries, `by_query` are the rankings of each, and the others those of the first.
+    `by_feedback` is the dense ranking by the query after feedback, and `by_rerank` a reranker's ranking; each is empty
+    if there was none. With several queries, `by_query` has the ranking of each, and the other fields the first query's.
     """
 
     best: list[tuple[str, float]]
@@ -33,7 +33,7 @@ class Ranking:
 
 @dataclass(frozen=True)
 class QueryVectors:
-    """A query as the retrievers take it; None for one that takes no part."""
+    """A query as the retrievers take it; None for a retriever that takes no part."""
 
     sparse: SparseVector | None
     dense: DenseVector | None
@@ -50,10 +50,10 @@ def rank(
     feedback: bool,
     clock: Clock,
 ) -> Ranking:
-    """The chunks of a scope for the vectors given. Feedback needs both retrievers to have found something.
+    """Rank the chunks of a scope for the given vectors. Feedback needs results from both retrievers.
 
     The best `CANDIDATES` of each retriever are ranked, whatever the depth: the first hits do not depend on how many are
-    asked for. What is deeper follows after them.
+    asked for. Deeper candidates follow after them.
     """
     by_bm25, by_dense = index.search(scope, sparse=sparse, dense=dense, limit=depth)
     clock.lap("engine")
@@ -79,7 +79,7 @@ def rank_all(
     feedback: bool,
     clock: Clock,
 ) -> Ranking:
-    """As `rank`; the rankings of several queries are fused by their ranks, since their scores have no common scale."""
+    """Rank as `rank` does; rankings of several queries are fused by ranks, since their scores have no common scale."""
     rankings = [
         rank(
             index,
@@ -102,10 +102,10 @@ def rank_all(
 
 
 def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fusion: Fusion) -> Ranking:
-    """The same candidates, compared with a query that the best of them has moved.
+    """Compare the candidates with the query again, after the best of them has moved the query.
 
     Only the candidates are compared, not the whole index: measured, a second prefetch adds 0.001 of nDCG@10 and costs
-    as much as the first. All of them are, for the distribution of their scores is what they are fused by.
+    as much as the first. All candidates are compared, because fusion uses the distribution of their scores.
     """
     candidates = [identifier for identifier, _ in ranking.best]
     relevant = index.dense(candidates[:1])
@@ -117,7 +117,7 @@ def _with_feedback(index: IndexReader, dense: DenseVector, ranking: Ranking, fus
 
 
 def _followed(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
-    """The head, and what only the whole has, in its order; no score rises."""
+    """Append to the head the chunks that only `whole` has, in its order, with scores no higher than the head's."""
     known = {identifier for identifier, _ in head.best}
     lowest = head.best[-1][1]
     deeper = [(identifier, min(score, lowest)) for identifier, score in whole if identifier not in known]
@@ -125,15 +125,15 @@ def _followed(head: Ranking, whole: Sequence[tuple[str, float]]) -> Ranking:
 
 
 def diversify(index: IndexReader, ranking: Ranking, *, diversity: float, count: int) -> Ranking:
-    """The best `count` reordered so that each is unlike those before it; the rest follows as it was.
+    """Reorder the best `count` so that each is unlike those before it; the rest follows as it was.
 
-    Scores stay what they were, so they do not fall from hit to hit any more.
+    Scores are not changed, so they no longer fall from hit to hit.
     """
     head = ranking.best[:count]
     vectors = index.dense([identifier for identifier, _ in head])
     if not vectors:
         return ranking
-    nothing = np.zeros_like(next(iter(vectors.values())))  # of a passage without a vector nothing is alike
+    nothing = np.zeros_like(next(iter(vectors.values())))  # a passage without a vector is like no other
     rows = np.stack([vectors.get(identifier, nothing) for identifier, _ in head])
     order = maximal_marginal_relevance([score for _, score in head], rows, diversity=diversity)
     return replace(ranking, best=[head[position] for position in order] + ranking.best[count:])

@@ -1,4 +1,4 @@
-"""What a search may ask for, and what is refused."""
+"""Search requests, and the checks that refuse impossible ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from retrieval.fusion import Fusion
 MAX_TOP_K = 200
 MAX_QUERY_CHARS = 8_000
 MAX_EXPAND_CHARS = 20_000
-# Passages of one document in a grouped search, where the request does not say.
+# Passages of one document in a grouped search, unless the request says otherwise.
 GROUP_SIZE = 3
 
 
 class Mode(StrEnum):
-    """Which retrievers take part."""
+    """The retrievers that take part."""
 
     HYBRID = "hybrid"
     BM25 = "bm25"
@@ -24,10 +24,10 @@ class Mode(StrEnum):
 
 
 class Rewrite(StrEnum):
-    """What further queries are made of one.
+    """The way in which further queries are made from one.
 
-    `multi_query` says it in other words; `hyde` writes a passage that could answer it, and looks for passages like
-    that; `decomposition` asks for its parts one by one; `step_back` asks a more general question besides.
+    `multi_query` rephrases the query; `hyde` writes a passage that could answer it, and searches for passages like
+    that; `decomposition` asks for its parts one by one; `step_back` adds a more general question.
     """
 
     MULTI_QUERY = "multi_query"
@@ -38,7 +38,7 @@ class Rewrite(StrEnum):
 
 @dataclass(frozen=True)
 class Also:
-    """Another query of the same search, with the retrievers that take part in it."""
+    """A further query of a search, with the retrievers that take part in it."""
 
     query: str
     mode: Mode
@@ -46,14 +46,14 @@ class Also:
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """`top_k` hits at most, of which at most `per_document` from one document (None: no cap).
+    """A search for at most `top_k` hits, with at most `per_document` from one document (None: no cap).
 
-    `fusion` and `feedback` matter to hybrid searches only. `filters` are conditions on documents' attributes, as
-    `filters.conditions` reads them. `diversity` above 0 trades relevance for difference from the hits before.
-    `grouped` puts the hits of a document together, and `top_k` then counts documents. `expand_chars` widens each hit
-    to as many characters of its section, and merges those that meet. `explain` names the words that matched. `rerank`
-    turns the reranker on or off, where None is on if there is one, and it reads the best `rerank_depth` candidates.
-    `also` are queries besides, each ranked as the first is; the rankings are fused by reciprocal ranks.
+    `fusion` and `feedback` matter to hybrid searches only. `filters` are conditions on documents' attributes, in the
+    format of `filters.conditions`. `diversity` above 0 trades relevance for difference from the hits before. `grouped`
+    puts the hits of a document together, and `top_k` then counts documents. `expand_chars` widens each hit to as many
+    characters of its section, and merges hits that meet. `explain` names the words that matched. `rerank` turns the
+    reranker on or off (None: on if there is one); the reranker reads the best `rerank_depth` candidates. `also` are
+    further queries, each ranked as the first is; the rankings are fused by reciprocal ranks.
     """
 
     tenant_id: str
@@ -80,7 +80,7 @@ class SearchRequest:
 
 
 def check(request: SearchRequest) -> None:
-    """Raises `QueryError` for a search that cannot be done."""
+    """Check a request. Raises `QueryError` for a search that cannot be done."""
     if not request.query.strip():
         raise QueryError("The query is empty.")
     if len(request.query) > MAX_QUERY_CHARS:

@@ -1,4 +1,4 @@
-"""The port of rerankers, a query and passages in and one score for each passage out, and those a setting can name."""
+"""The port of rerankers, which give one score for each passage of a query, and the rerankers a setting can name."""
 
 import time
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from retrieval.errors import RerankerTimeoutError
 
 
 class RerankerKind(StrEnum):
-    """Where a reranker runs, and what it is."""
+    """The kind of a reranker, and where it runs."""
 
     LATE_INTERACTION = "late-interaction"
     CROSS_ENCODER = "cross-encoder"
@@ -19,7 +19,7 @@ class RerankerKind(StrEnum):
 
 @dataclass(frozen=True)
 class RerankerChoice:
-    """A reranker that is not open yet; `model` and `url` as far as its kind has them."""
+    """A reranker that is not open yet; `model` and `url` are set if its kind has them."""
 
     kind: RerankerKind
     model: str = ""
@@ -27,17 +27,17 @@ class RerankerChoice:
 
     @property
     def weight(self) -> float:
-        """Its part of the score where nobody says: late interaction is no better judge than the search before it."""
+        """The default share of the score; late interaction judges no better than the search before it."""
         return 0.5 if self.kind is RerankerKind.LATE_INTERACTION else 1.0
 
     @property
     def depth(self) -> int:
-        """How many passages it reads where nobody says. Late interaction orders ten well, and fifty worse than ten."""
+        """The default number of passages read. Late interaction orders ten well, and fifty worse than ten."""
         return 10 if self.kind is RerankerKind.LATE_INTERACTION else 50
 
 
 def parse_reranker(text: str) -> RerankerChoice | None:
-    """`none`, `late-interaction`, `cross-encoder MODEL` or `URL MODEL`. Raises `ValueError` in words."""
+    """Parse `none`, `late-interaction`, `cross-encoder MODEL` or `URL MODEL`. Raises a clear `ValueError`."""
     first, _, rest = text.strip().partition(" ")
     rest = rest.strip()
     if first == "none" and not rest:
@@ -55,26 +55,26 @@ def parse_reranker(text: str) -> RerankerChoice | None:
 
 
 class Reranker(Protocol):
-    """Reads the query and each passage together. `fingerprint` names the model, and is shown with what it did.
+    """A model that reads the query and each passage together; `fingerprint` names the model and is shown in results.
 
-    Any number of threads may ask at once.
+    Any number of threads may call it at once.
     """
 
     @property
     def fingerprint(self) -> str: ...
 
     def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
-        """One finite score for each passage, in their order; higher is better.
+        """Return one finite score for each passage, in their order; higher is better.
 
-        After `until`, a time of `time.monotonic`, nobody waits any more: it gives up soon after and raises
-        `RerankerTimeoutError`. Whatever else goes wrong is another `RerankerError`.
+        Nobody waits after `until`, a time of `time.monotonic`: soon after it the call raises `RerankerTimeoutError`.
+        Every other failure is another `RerankerError`.
         """
 
     def close(self) -> None: ...
 
 
 def seconds_left(until: float) -> float:
-    """More than 0. Raises `RerankerTimeoutError` when the time is over."""
+    """Return the seconds until then, more than 0. Raises `RerankerTimeoutError` when the time is over."""
     left = until - time.monotonic()
     if left <= 0:
         raise RerankerTimeoutError("The reranker's time was over before it was done.")

@@ -1,7 +1,7 @@
-"""Reranking as a stage of a search: the first candidates are read by a reranker, under a deadline.
+"""Reranking as a stage of a search: a reranker reads the first candidates, under a deadline.
 
-A search never waits longer and never fails for it: what is not reranked in time is shown as it was, and the result says
-so.
+Reranking never makes a search fail, nor wait past the deadline: candidates not reranked in time keep their order, and
+the result says so.
 """
 
 import math
@@ -21,9 +21,9 @@ from retrieval.reranker import Reranker
 
 DEPTH = 50
 DEADLINE_SECONDS = 1.5
-# Searches whose passages are read at the same time; others wait, as long as their deadline lets them.
+# The number of searches whose passages are read at the same time; other searches wait, within their deadlines.
 _AT_ONCE = 4
-# After so many failures in a row it is left alone for a while, so that searches do not all wait for what is not there.
+# After this many failures in a row the reranker rests for a while, so that searches do not all wait for it in vain.
 _FAILURES = 3
 _REST_SECONDS = 10.0
 
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Reranked:
-    """What became of it: how many passages `model` scored; none if it failed, and then the error's code and reason."""
+    """The outcome: the number of passages that `model` scored; 0 after a failure, with the error's code and reason."""
 
     model: str
     passages: int
@@ -41,9 +41,9 @@ class Reranked:
 
 
 class Reranking:
-    """A reranker, how many candidates it reads, and how long a search waits for it.
+    """A reranker, the number of candidates it reads, and the time that a search waits for it.
 
-    It works in threads of its own, so no caller's thread or event loop is held for longer than the deadline.
+    The reranker works in its own threads, so no caller's thread or event loop is held for longer than the deadline.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Reranking:
         weight: float = 1.0,
         clock: Callable[[], float] = monotonic,
     ) -> None:
-        """`weight` is the reranker's part of the score, from 0 to 1; the rest is what the search had found."""
+        """Set up the stage. `weight` is the reranker's share of the score, 0 to 1; the search's score has the rest."""
         self.depth = depth
         self._reranker = reranker
         self._weight = weight
@@ -66,7 +66,7 @@ class Reranking:
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rerank")
 
     def rerank(self, query: str, ranking: Ranking, passages: Mapping[str, str]) -> tuple[Ranking, Reranked]:
-        """The ranking with the candidates that are given as texts, by id, in the reranker's order before the others."""
+        """Return the ranking with the candidates in `passages` (texts by id) first, as reranked, and the outcome."""
         model = self._reranker.fingerprint
         try:
             self._require_awake()
@@ -78,7 +78,7 @@ class Reranking:
         return reordered(ranking, read, weight=self._weight), Reranked(model, len(scores))
 
     def scores(self, query: str, passages: Sequence[str]) -> Sequence[float]:
-        """One score for each passage. Raises `RerankerError`, at the deadline at the latest."""
+        """Return one score for each passage. Raises `RerankerError`, at the deadline at the latest."""
         if not passages:
             return []
         try:
@@ -92,7 +92,7 @@ class Reranking:
         return scores
 
     def close(self) -> None:
-        """Wait for what is under way, and let go of the reranker."""
+        """Wait for work in progress, and close the reranker."""
         self._threads.shutdown(cancel_futures=True)
         self._reranker.close()
 
@@ -117,7 +117,7 @@ class Reranking:
                 f"The reranker {self._reranker.fingerprint} was not done with {len(passages)} passages in "
                 f"{self._deadline_seconds * 1000:,.0f} ms."
             ) from error
-        # A reranker is code and models of others: whatever it does, there are hits to show.
+        # A reranker runs code and models of others: whatever it raises, there are hits to show.
         except Exception as error:
             log.exception("the reranker failed", model=self._reranker.fingerprint)
             raise RerankerError(f"The reranker {self._reranker.fingerprint} failed: {error!r}") from error
@@ -130,11 +130,11 @@ class Reranking:
 
 
 def reordered(ranking: Ranking, scores: Mapping[str, float], *, weight: float = 1.0) -> Ranking:
-    """Those that have a score first, and then the others as they were; equal ones stay in the order they were in.
+    """Put candidates with a score first, and the others after them as they were; ties keep their order.
 
-    A weight below 1 leaves the first ranking its say: score(d) = weight * z(reranker) + (1 - weight) * z(before), each
-    measured against the mean and deviation of the candidates that were read. What reads the words again need not know
-    better than two retrievers together.
+    A weight below 1 keeps a part of the first ranking: score(d) = weight * z(reranker) + (1 - weight) * z(before), each
+    measured against the mean and deviation of the candidates that were read. A reranker need not judge better than two
+    retrievers together.
     """
     before = {identifier: score for identifier, score in ranking.best if identifier in scores}
     after = {identifier: scores[identifier] for identifier in before}

@@ -1,4 +1,4 @@
-"""What of this process's memory can be given back while it works. On Linux; elsewhere these do nothing.
+"""Measure this process's memory, and give parts of it back. On Linux; elsewhere these functions do nothing.
 
 The engine maps its files. A page of a mapped file that was read once counts as resident until the kernel needs the
 memory, so a service that searches comes to look as large as its index. Unmapping such pages loses nothing: they stay in
@@ -16,20 +16,20 @@ _LINUX = sys.platform == "linux"
 
 
 def mapped_bytes() -> int:
-    """Resident bytes of mapped files, libraries among them; 0 where that is not known."""
+    """Return the resident bytes of mapped files, libraries included; 0 if unknown."""
     return _pages(2) * mmap.PAGESIZE
 
 
 def resident_bytes() -> int:
-    """All of this process's memory that is resident, mapped files included; 0 where that is not known."""
+    """Return the resident bytes of this process, mapped files included; 0 if unknown."""
     return _pages(1) * mmap.PAGESIZE
 
 
 def unmap_pages(folder: Path) -> None:
-    """Let go of the resident pages of every file under `folder` that is mapped shared.
+    """Release the resident pages of every file under `folder` that is mapped shared.
 
-    The caller sees to it that no file under `folder` is being unmapped meanwhile: the address could be other memory by
-    the time it is given to the kernel.
+    The caller ensures that no file under `folder` is being unmapped meanwhile: the address could be other memory by the
+    time the kernel receives it.
     """
     if not _LINUX:
         return
@@ -43,7 +43,7 @@ def unmap_pages(folder: Path) -> None:
 
 
 def return_freed() -> None:
-    """Give memory that was freed back to the system, which the C library does not do for small blocks by itself."""
+    """Give freed memory back to the system, which the C library does not do for small blocks by itself."""
     if _LINUX:
         with suppress(AttributeError):  # not glibc
             ctypes.CDLL(None).malloc_trim(0)

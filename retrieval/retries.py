@@ -1,4 +1,4 @@
-"""How long to wait before a request that can be sent twice is sent again."""
+"""Waits before a request that can be sent twice is sent again."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """`attempts` in all; the waits between them double from the first to the longest."""
+    """The number of attempts, and the waits between them, which double from the first to the longest."""
 
     attempts: int
     first_wait_seconds: float
@@ -18,9 +18,9 @@ class RetryPolicy:
             raise ValueError("one attempt at least, and waits that grow")
 
     def waits(self, uniform: Callable[[], float] = random.random) -> Iterator[float]:
-        """The waits, one fewer than attempts: half of each is fixed and half is chance (`uniform`, 0 to 1).
+        """Yield the waits, one fewer than attempts: half of each is fixed and half is random (`uniform`, 0 to 1).
 
-        Chance keeps clients that failed together from coming back together; the fixed half keeps the total from
+        Randomness keeps clients that failed together from coming back together; the fixed half keeps the total from
         shrinking to nothing.
         """
         for retry in range(self.attempts - 1):

@@ -1,7 +1,7 @@
-"""Searching with more queries than the one that was asked, made by a language model: opt-in, and never in the way.
+"""Search with further queries that a language model makes from the one asked: opt-in, and never in the way.
 
-Each query is searched for in the same scope, under the same rules of what may be shown, and the rankings are fused. A
-rewrite that fails or is late leaves the search with the query as it was asked, and is said so.
+Each query is searched for in the same scope, under the same visibility rules, and the rankings are fused. If a rewrite
+fails or is late, the search uses only the query as it was asked, and the result says so.
 
 Sources: HyDE, Gao et al., ACL 2023; several wordings fused by RRF, Rackauckas, IJNLC 13(1), 2024; decomposition, Press
 et al., Findings of EMNLP 2023; stepping back, Zheng et al., ICLR 2024.
@@ -22,15 +22,15 @@ MAX_QUERY_CHARS = 1_000
 
 
 class Rewriter(Protocol):
-    """Makes further queries of one."""
+    """A port that makes further queries from one."""
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        """In the order of their worth. Bounded in time and cost. Raises a `LeadlineError` when it has none to give."""
+        """Return queries, best first, with bounded time and cost. Raises a `LeadlineError` if there are none."""
 
 
 @dataclass(frozen=True)
 class Rewritten:
-    """What became of a rewrite: the queries that were searched for besides the one asked, or why there are none."""
+    """The outcome of a rewrite: the queries that were searched for besides the one asked, or why there are none."""
 
     how: Rewrite
     queries: tuple[Also, ...]
@@ -39,14 +39,14 @@ class Rewritten:
 
 
 class RewritingSearcher:
-    """Searches with rewrites; the search itself, and what it keeps, are another's."""
+    """A searcher that adds rewrites to requests; the wrapped searcher does the searching and caching."""
 
     def __init__(self, searcher: Searches, rewriter: Rewriter) -> None:
         self._searcher = searcher
         self._rewriter = rewriter
 
     def search(self, request: SearchRequest, how: Rewrite) -> tuple[SearchResult, Rewritten]:
-        """Raises `QueryError` as any search, before anything is rewritten."""
+        """Search with rewrites. Raises `QueryError` as any search does, before anything is rewritten."""
         check(request)
         rewritten = self._rewrite(request, how)
         found = self._searcher.search(replace(request, also=rewritten.queries))
@@ -66,9 +66,9 @@ class RewritingSearcher:
 
 
 def _usable(request: SearchRequest, how: Rewrite, made: Sequence[str]) -> tuple[Also, ...]:
-    """The first few that are neither empty nor what was asked nor said twice, each cut to a length.
+    """Return the first few new queries, each cut to a length: not empty, not the one asked, and none twice.
 
-    A hypothetical answer has words that no document needs to have, so it is compared by meaning where both are.
+    A hypothetical answer has words that no document needs to have, so a hybrid search compares it by meaning only.
     """
     mode = Mode.DENSE if how is Rewrite.HYDE and request.mode is Mode.HYBRID else request.mode
     seen, usable = {_folded(request.query)}, []

@@ -36,13 +36,13 @@ __all__ = [
     "Searches",
 ]
 
-# Documents that a filter may leave; a vector server takes no longer lists.
+# The most documents that a filter may leave; a vector server takes no longer lists.
 _MAX_MATCHING = 10_000
 
 
 @dataclass(frozen=True)
 class Why:
-    """A retriever's own rank (from 1) and score of a hit; None where it did not find it."""
+    """A hit's rank (from 1) and score by one retriever; absent where the retriever did not find the hit."""
 
     rank: int
     score: float
@@ -50,12 +50,12 @@ class Why:
 
 @dataclass(frozen=True)
 class Hit:
-    """A passage with what found it. `why` is keyed by retriever, `bm25` or `dense`, and `feedback` and `rerank`.
+    """A passage and how it was found. `why` is keyed by ranking: `bm25`, `dense`, `feedback` and `rerank`.
 
-    `feedback` is the dense ranking by the query that the best passage has moved, and `rerank` the reranker's. In a
-    search with several queries the others are of the first, and `query_0`, `query_1` and so on are the rankings of
-    each. `matched` are the query's words that the passage has, in any inflection, and `merged` the chunks that became
-    part of it; both where they were asked for.
+    `feedback` is the dense ranking by the query that the best passage has moved, and `rerank` the reranker's ranking.
+    In a search with several queries these are the first query's, and `query_0`, `query_1` and so on are the rankings of
+    each query. `matched` are the query's words that the passage has, in any inflection, and `merged` the chunks that
+    became part of it; both only if they were asked for.
     """
 
     chunk_id: str
@@ -70,9 +70,9 @@ class Hit:
 class SearchResult:
     """Hits, best first, and milliseconds by stage.
 
-    They are `embed`, `filter`, `engine`, `fuse`, `feedback`, `rerank`, `diversify`, `show`, `read`, as far as there was
-    something to do, and `total`; of a search through the cache also `cache`. `reranked` is None where no reranker was
-    asked. `generation` is that of the index that was searched, 0 where none was, and `cached` says that the result was
+    The stages are `embed`, `filter`, `engine`, `fuse`, `feedback`, `rerank`, `diversify`, `show`, `read`, if there was
+    something to do, and `total`; a search through the cache adds `cache`. `reranked` is None if no reranker was asked.
+    `generation` is the number of the index generation searched, 0 if none was. `cached` is True for a result that was
     found in the cache.
     """
 
@@ -84,13 +84,13 @@ class SearchResult:
 
 
 class Searches(Protocol):
-    """Searching, for whoever answers with what is found."""
+    """The port for code that answers with search results."""
 
     def search(self, request: SearchRequest) -> SearchResult:
-        """Raises `QueryError` for a question that cannot be searched for; no hits is not an error."""
+        """Search. Raises `QueryError` for a question that cannot be searched for; no hits is not an error."""
 
     def page_of(self, version_id: str, offset: int) -> int | None:
-        """The page of a code point: a passage may begin on one page and be quoted on the next."""
+        """Return the page of a code point: a passage may begin on one page and be quoted on the next."""
 
 
 class Searcher:
@@ -112,7 +112,7 @@ class Searcher:
 
     @property
     def generation(self) -> int:
-        """That of the index which a search beginning now would use."""
+        """The index generation that a search beginning now would use."""
         with self.generations.active() as made:
             return made.id
 
@@ -132,14 +132,14 @@ class Searcher:
             except IndexUnavailableError:
                 if not self.generations.has_left(made):
                     raise
-                with self.generations.active() as made:  # the one before was discarded under this search
+                with self.generations.active() as made:  # the previous one was discarded during this search
                     found = self._find(made, request, documents, clock)
         hits = self._hits(found, request)
         clock.lap("read")
         return SearchResult(hits, clock.laps(), found.reranked, made.id)
 
     def _find(self, made: OpenGeneration, request: SearchRequest, documents: tuple[str, ...], clock: Clock) -> "_Found":
-        """In one generation of the index, with a query of that generation's encoder."""
+        """Search one generation of the index, with a query from that generation's encoder."""
         asked = (Also(request.query, request.mode), *request.also)
         queries = [
             QueryVectors(
@@ -154,13 +154,13 @@ class Searcher:
         if set(found.scope.hidden_versions).difference(hidden) or (
             found.passed_over and hidden != found.scope.hidden_versions
         ):
-            # The engine was told too much or too little: a document was replaced meanwhile, or since hidden versions
-            # were last asked for.
+            # The engine was told too many or too few hidden versions: a document was replaced meanwhile, or since the
+            # hidden versions were last asked for.
             found = self._look(made.index, request, documents, queries, clock)
         return found
 
     def _documents(self, request: SearchRequest) -> tuple[str, ...]:
-        """Those that the request names, and that its filters leave."""
+        """Return the documents that the request names and that its filters leave."""
         if not request.filters:
             return request.documents
         wanted = conditions(request.filters)
@@ -201,7 +201,7 @@ class Searcher:
             ranking, reranked = self._reranking.rerank(request.query, ranking, passages)
             clock.lap("rerank")
         if request.diversity:
-            # Scores of a reranker and those behind them are on different scales.
+            # A reranker's scores and the scores behind them are on different scales.
             count = len(ranking.by_rerank) or CANDIDATES
             ranking = diversify(index, ranking, diversity=request.diversity, count=count)
             clock.lap("diversify")
@@ -212,7 +212,7 @@ class Searcher:
     def _passages(
         self, index: IndexReader, scope: Scope, ranking: Ranking, request: SearchRequest, depth: int
     ) -> tuple[dict[str, str], int]:
-        """The best candidates that may be shown, with their context, by id, and how many among them may not."""
+        """Return the texts, with context, of the best candidates that may be shown, by id, and how many may not be."""
         best = replace(request, top_k=request.rerank_depth or depth, per_document=None, grouped=False)
         chosen, unshown = choose(index, self._visibility.visible, scope, ranking.best, best)
         passages: dict[str, str] = {}
@@ -232,7 +232,7 @@ class Searcher:
         return self._texts.map(version_id).page_of(offset)
 
     def _hits(self, found: "_Found", request: SearchRequest) -> tuple[Hit, ...]:
-        """With their texts. What was deleted a moment ago has none any more, and is not a hit."""
+        """Return the hits with their texts. A chunk deleted a moment ago has no text any more, and is not a hit."""
         ranking = found.ranking
         rankings = {
             "bm25": ranking.by_bm25,
@@ -258,7 +258,7 @@ class Searcher:
     def _spans(
         self, chosen: Sequence[Chosen], expand_chars: int | None
     ) -> Iterable[tuple[Chosen, int | None, int | None, tuple[str, ...]]]:
-        """What to read of each hit: its chunk alone, or code points from where to where, and the chunks merged."""
+        """Yield each hit's start and end in code points, None if its chunk is read alone, and the chunks merged."""
         if expand_chars is None:
             yield from ((each, None, None, ()) for each in chosen)
             return
@@ -304,7 +304,7 @@ class Searcher:
 
 @dataclass(frozen=True)
 class _Found:
-    """What one look at the index found, what of it may be shown, and how many candidates may not."""
+    """The result of one look at the index: the candidates that may be shown, and how many may not."""
 
     scope: Scope
     ranking: Ranking

@@ -1,4 +1,4 @@
-"""Any sentence-transformers model as the bi-encoder, on the processor or a GPU, by torch, ONNX or OpenVINO."""
+"""Any sentence-transformers model as the bi-encoder, on a CPU or a GPU, with torch, ONNX or OpenVINO."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,20 +12,20 @@ from retrieval.errors import EncoderError
 from retrieval.index import DenseVector
 from retrieval.sentence_transformers_model import INSTALL, LocatedModel
 
-# Texts of like length go to the model together. A processor gains nothing by more; a GPU is busy with these.
+# Texts of similar length go to the model together. A CPU gains nothing from more; a GPU is busy with these.
 _TEXTS_AT_ONCE = {"cpu": 16}
 _TEXTS_AT_ONCE_ELSEWHERE = 128
 
 
 class SentenceTransformersEmbedder:
-    """Loads the library and the model; `torch` is imported here and nowhere else.
+    """An embedder that loads the sentence-transformers library, and with it torch, and the model.
 
-    The library's tokenizers are not for several threads, so the model has one user at a time; a query is next, however
-    many documents wait.
+    The library's tokenizers are not thread-safe, so the model has one user at a time; a query is next, however many
+    documents wait.
     """
 
     def __init__(self, model: LocatedModel) -> None:
-        """Raises `EncoderError`."""
+        """Load the model and check its dimension. Raises `EncoderError`."""
         self.fingerprint = model.fingerprint
         self.dimension = model.dimension
         self._located = model
@@ -75,14 +75,14 @@ class SentenceTransformersEmbedder:
         return np.asarray(vectors, np.float32)
 
     def _cut(self, vectors: DenseVector) -> DenseVector:
-        """To the dimension that was asked for. A cut vector is shorter than one, so it is scaled again."""
+        """Cut vectors to the requested dimension, and scale them again, because a cut vector is shorter than 1."""
         return unit_vectors(vectors[:, : self.dimension])
 
     def _count(self, texts: Sequence[str]) -> list[int]:
-        """Tokens that the model read of each text."""
+        """Return how many tokens of each text the model read."""
         longest = self._model.max_seq_length
         tokenizer = self._model.tokenizer
-        if hasattr(tokenizer, "encode_batch"):  # of static embeddings: a bare tokenizer
+        if hasattr(tokenizer, "encode_batch"):  # static embeddings have a bare tokenizer
             lengths = [len(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]
         else:
             encoded = tokenizer(list(texts), truncation=longest is not None, max_length=longest, verbose=False)
@@ -91,7 +91,7 @@ class SentenceTransformersEmbedder:
 
 
 class _Turns:
-    """One user at a time; queries before documents."""
+    """A lock with one user at a time; queries go before documents."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()

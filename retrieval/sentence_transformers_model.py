@@ -1,4 +1,4 @@
-"""What is known of a sentence-transformers model from its small files, without loading it: revision, size and prompts.
+"""Facts about a sentence-transformers model from its small files, without loading it: revision, size and prompts.
 
 A command that only looks at an index needs its encoder's fingerprint, and loading torch takes seconds.
 """
@@ -24,7 +24,7 @@ _DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 
 @dataclass(frozen=True)
 class LocatedModel:
-    """`source` is what the library loads, at `revision`: a folder, whose revision is a digest, or a hub's model."""
+    """A model that the library loads from `source` at `revision`: a folder (its revision: a digest) or a hub model."""
 
     spec: EncoderSpec
     source: str
@@ -43,7 +43,7 @@ class LocatedModel:
 
     @property
     def fingerprint(self) -> str:
-        """The same wherever the same files lie."""
+        """The fingerprint, which is equal wherever the same files lie."""
         spec = self.spec
         model = Path(spec.model).name if self.is_folder else spec.model
         precision = f"{spec.backend}-{spec.file or spec.dtype}"
@@ -52,7 +52,7 @@ class LocatedModel:
 
 
 def locate(spec: EncoderSpec) -> LocatedModel:
-    """Raises `EncoderError` with what to do: install the library, connect once, name another model."""
+    """Locate a model. Raises `EncoderError` with what to do: install the library, connect once, name another model."""
     folder, revision = _folder(spec)
     full = _full_dimension(folder)
     if spec.dimension and spec.dimension > full:
@@ -73,7 +73,7 @@ def locate(spec: EncoderSpec) -> LocatedModel:
 
 
 def _folder(spec: EncoderSpec) -> tuple[Path, str]:
-    """Where the small files lie, and the revision they are of."""
+    """Return the folder of the small files, and their revision."""
     folder = Path(spec.model).expanduser()
     if folder.is_dir():
         return folder, f"files-{_digest(folder)}"
@@ -83,7 +83,7 @@ def _folder(spec: EncoderSpec) -> tuple[Path, str]:
 
 
 def _fetched(spec: EncoderSpec) -> tuple[Path, str]:
-    """From the hub's cache on this machine; only what is not there is asked of the hub."""
+    """Fetch from the hub's cache on this machine; only missing files are asked of the hub."""
     try:
         from huggingface_hub import snapshot_download
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
@@ -106,7 +106,7 @@ def _fetched(spec: EncoderSpec) -> tuple[Path, str]:
 
 
 def _digest(folder: Path) -> str:
-    """Of all small files, and of samples of the weights: other weights differ nearly everywhere."""
+    """Return a hash of all small files and of samples of the weights: other weights differ nearly everywhere."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
         if path.suffix not in (*_WEIGHTS, *(pattern[1:] for pattern in _SMALL_FILES)):
@@ -129,7 +129,7 @@ def _samples(path: Path) -> Iterator[bytes]:
 
 
 def _full_dimension(folder: Path) -> int:
-    """Of the last module that changes it; without modules the model is pooled by its mean."""
+    """Return the dimension from the last module that changes it; a model without modules is pooled by its mean."""
     modules = _read(folder / "modules.json")
     for module in reversed(modules if isinstance(modules, list) else []):
         config = _read(folder / module.get("path", "") / "config.json")
@@ -154,7 +154,7 @@ def _dimension_of(config: Mapping[str, Any]) -> int | None:
 
 
 def _pooling_modes(config: Mapping[str, Any]) -> int:
-    """How many ways of pooling are put side by side."""
+    """Return how many ways of pooling are put side by side."""
     mode = config.get("pooling_mode")
     if isinstance(mode, list):
         return len(mode)

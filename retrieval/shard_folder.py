@@ -1,11 +1,11 @@
-"""Where the index keeps its shard on disk: generations, one of them current, and a file that says which.
+"""The folder of the index's shard: generations, one of them current, and a file that names the current one.
 
     index/CURRENT       the name of the current generation, replaced in one step
     index/gen-000007/   that generation, a shard
-    index/gen-000008/   another one being made, or what a killed process left
+    index/gen-000008/   a generation being made, or left by a killed process
     index/lock          held while the index is open
 
-An index of an earlier release is a shard in `index/` itself: that is the current generation until the first compaction.
+An index of an earlier release is a shard in `index/` itself, the current generation until the first compaction.
 """
 
 import fcntl
@@ -23,8 +23,8 @@ _GENERATION = re.compile(r"gen-(\d{6})")
 _SHARD_WITHOUT_GENERATION = ("edge_config.json", "segments", "temp_segments", "wal")
 _COPY_BYTES = 4 * 1024 * 1024
 
-# Files of a sealed segment that the engine writes once; a test sees that no write of ours changes them. The rest of a
-# sealed segment, such as its flags of deleted points, is written in place.
+# Files of a sealed segment that the engine writes once; a test checks that no write of ours changes them. Other files
+# of a sealed segment, such as its flags of deleted points, are written in place.
 _WRITTEN_ONCE = re.compile(
     r"matrix\.dat|quantized\.data|inverted_index\.dat|links_compressed\.bin|point_to_values\.bin|page_\d+\.dat"
 )
@@ -32,10 +32,10 @@ _SEALED_SEGMENTS_HAVE = Path("vector_index-bm25/inverted_index.dat")
 
 
 class ShardFolder:
-    """The generations in one folder, which is this object's alone until it is closed."""
+    """The generations in one folder, which no other object may use until this one is closed."""
 
     def __init__(self, folder: Path) -> None:
-        """Removes what a killed process left. Raises `IndexUnavailableError` while another process has the folder."""
+        """Lock the folder, and remove what a killed process left. Raises `IndexUnavailableError` if it is locked."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._lock = (folder / "lock").open("a")
@@ -59,12 +59,12 @@ class ShardFolder:
             self.discard(folder)
 
     def next(self) -> Path:
-        """The path for a generation to be made; nothing is there yet."""
+        """Return the path for the next generation; nothing is there yet."""
         taken = [int(match[1]) for path in self._folder.iterdir() if (match := _GENERATION.fullmatch(path.name))]
         return self._folder / f"gen-{max(taken, default=0) + 1:06d}"
 
     def point_at(self, generation: Path) -> None:
-        """Make a generation the current one. When this raises, the old one still is; `sync` makes it last."""
+        """Make a generation the current one. If this raises, the old one still is; `sync` makes the change last."""
         temporary = self._folder / f"{_CURRENT}.new"
         with temporary.open("w") as file:
             file.write(generation.name)
@@ -74,11 +74,11 @@ class ShardFolder:
         self.current = generation
 
     def sync(self) -> None:
-        """The current generation survives a power cut as such; until then the one before must be kept."""
+        """Make the current generation survive a power cut; until then the one before must be kept."""
         fsync_path(self._folder)
 
     def discard(self, generation: Path) -> None:
-        """Remove a generation's files; what cannot be removed is left for the next opening."""
+        """Remove a generation's files; files that cannot be removed are left for the next opening."""
         if generation != self._folder:
             shutil.rmtree(generation, ignore_errors=True)
             return
@@ -104,7 +104,7 @@ class ShardFolder:
 
 
 def clone_shard(source: Path, target: Path) -> None:
-    """A copy of a flushed shard that nobody writes to meanwhile; files written once are shared, the rest is copied."""
+    """Copy a flushed shard that nobody writes to meanwhile; files written once are shared, the rest is copied."""
     target.mkdir()
     for name in _SHARD_WITHOUT_GENERATION:
         if (source / name).is_file():
@@ -117,12 +117,12 @@ def clone_shard(source: Path, target: Path) -> None:
 
 
 def shard_bytes(folder: Path) -> int:
-    """What the folder's files take on disk, holes not counted."""
+    """Return the bytes that the folder's files take on disk, holes not counted."""
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
 
 
 def sync_shard(folder: Path) -> None:
-    """Every file and every name in the folder survives a power cut."""
+    """Make every file and every name in the folder survive a power cut."""
     for path in (folder, *folder.rglob("*")):
         fsync_path(path)
 
@@ -140,7 +140,7 @@ def _copy_tree(source: Path, target: Path, *, shared: bool) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Holes stay holes: the engine sets aside 32 MB for files that hold little."""
+    """Copy a file and keep its holes: the engine sets aside 32 MB for files that hold little."""
     with source.open("rb") as old, target.open("wb") as new:
         size = os.fstat(old.fileno()).st_size
         os.ftruncate(new.fileno(), size)

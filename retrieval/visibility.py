@@ -1,4 +1,4 @@
-"""What searches ask the catalog, and its answers kept in memory for as long as the corpus stays the same."""
+"""The catalog's answers to searches, kept in memory for as long as the corpus stays the same."""
 
 import threading
 from collections import OrderedDict
@@ -8,37 +8,37 @@ from typing import Any, Protocol
 
 from ingest.catalog.catalog import Visible
 
-# What is kept of at most so many tenants, and of each: some hundred bytes a version.
+# Answers are kept for at most this many tenants, and versions of each: some hundred bytes a version.
 _TENANTS = 64
 _VERSIONS = 2_000
 
 
 class Visibility(Protocol):
-    """What searches ask the catalog."""
+    """The port through which searches ask the catalog."""
 
     def hidden_versions(self, tenant_id: str) -> list[str]:
-        """Versions that no search may show, as far as is known: whoever goes by them asks again after `visible`."""
+        """Return versions that no search may show, as far as is known; callers ask again after `visible`."""
 
     def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
-        """Those of `version_ids` that may be shown now, by version id."""
+        """Return those of `version_ids` that may be shown now, by version id."""
 
     def attributes(self, tenant_id: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
-        """The id and the attributes of each of a tenant's documents."""
+        """Return the id and the attributes of each of a tenant's documents."""
 
 
 class CorpusVersions(Protocol):
-    """The number of a tenant's corpus, as the catalog has it now."""
+    """The numbers of tenants' corpora, as the catalog has them now."""
 
     def corpus_version(self, tenant_id: str) -> int: ...
 
 
 class CatalogView(Visibility, CorpusVersions, Protocol):
-    """What the catalog is to searches."""
+    """The catalog as searches see it."""
 
 
 @dataclass
 class _Facts:
-    """What was learned since the corpus has this number; None of a version says that it may not be shown."""
+    """Facts learned at this number of the corpus; a version that maps to None may not be shown."""
 
     corpus_version: int
     shown: dict[str, Visible | None] = field(default_factory=dict)
@@ -46,11 +46,11 @@ class _Facts:
 
 
 class KeptVisibility:
-    """The catalog's answers; what is kept is asked again once the number of the tenant's corpus has grown.
+    """The catalog's answers, which are asked for again once the number of the tenant's corpus has grown.
 
-    The number is read in every `visible`, and facts are learned after it was read: while it stays the same they are
-    those of the moment. `hidden_versions` reads nothing where it knows them; they may be those of an earlier corpus
-    until `visible` has noticed, or has met a version that may not be shown.
+    Every `visible` reads the number before it learns facts, so facts are up to date while the number stays the same.
+    `hidden_versions` reads nothing if it has the versions; they may be those of an earlier corpus until `visible` has
+    noticed that, or has met a version that may not be shown.
     """
 
     def __init__(self, catalog: CatalogView) -> None:
@@ -87,7 +87,7 @@ class KeptVisibility:
         return self._catalog.attributes(tenant_id)
 
     def _facts_of(self, tenant_id: str, corpus_version: int) -> _Facts:
-        """Those of this corpus, or of a newer one that another search has seen meanwhile."""
+        """Return the facts of this corpus, or of a newer one that another search has seen meanwhile."""
         with self._lock:
             facts = self._facts.get(tenant_id)
             if facts is None or facts.corpus_version < corpus_version:

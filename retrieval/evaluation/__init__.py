@@ -1,1 +1,1 @@
-"""How good a search is: judged questions in, figures out."""
+"""Measure how good a search is: judged questions in, metrics out."""

@@ -1,12 +1,12 @@
 """Judged questions in a folder, in the format of BEIR or of SQuAD.
 
-BEIR (Thakur et al., NeurIPS 2021): `corpus.jsonl` has one object a line with `_id`, `text` and, if there is one,
-`title`; `queries.jsonl` has `_id` and `text`; `qrels/test.tsv` has a header line and then query id, corpus id and a
-whole-number grade, separated by tabs. Other keys are ignored, and so are blank lines.
+BEIR (Thakur et al., NeurIPS 2021): `corpus.jsonl` has one object a line with `_id`, `text` and an optional `title`;
+`queries.jsonl` has `_id` and `text`; `qrels/test.tsv` has a header line and then query id, corpus id and a whole-number
+grade, separated by tabs. Other keys and blank lines are ignored.
 
 SQuAD (Rajpurkar et al., EMNLP 2016): the folder's one `*.json` file has `data`, a list of articles with `paragraphs`,
-each with its `context` and `qas`, each with an `id` and a `question`. The paragraph under which a question stands
-answers it; those marked `is_impossible` are answered by none, so they are left out. Other members are ignored.
+each with its `context` and `qas`, each with an `id` and a `question`. A question is answered by the paragraph that
+holds it; questions marked `is_impossible` have no answer and are left out. Other members are ignored.
 """
 
 import json
@@ -21,7 +21,7 @@ from retrieval.errors import EvaluationDataError
 
 @dataclass(frozen=True)
 class CorpusEntry:
-    """One text to be found. `title` is empty where the corpus has none."""
+    """A text to be found. `title` is empty where the corpus has none."""
 
     id: str
     title: str
@@ -29,7 +29,7 @@ class CorpusEntry:
 
 
 class BeirFolder:
-    """A folder of BEIR-format data. Queries and judgements are read at once, the corpus as it is asked for.
+    """A folder of BEIR-format data. Queries and judgements are read at once, the corpus on demand.
 
     `queries` maps every id to its text; `qrels` maps the ids of judged queries, in the file's order, to grades by
     corpus id. Raises `EvaluationDataError` for a file that is missing or has another format.
@@ -44,7 +44,7 @@ class BeirFolder:
         )
 
     def corpus(self) -> Iterator[CorpusEntry]:
-        """Every text, in the file's order, one in memory at a time. Raises `EvaluationDataError`."""
+        """Yield every text, in the file's order, one in memory at a time. Raises `EvaluationDataError`."""
         seen: set[str] = set()
         for line in _lines(self.corpus_file):
             entry = line.json_object()
@@ -54,7 +54,7 @@ class BeirFolder:
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of a file, which knows where it stands."""
+    """A line of a file with its path and number, which error messages name."""
 
     path: Path
     number: int
@@ -137,7 +137,7 @@ def _qrels(path: Path, queries: Mapping[str, str]) -> dict[str, Mapping[str, int
 
 
 def _require_header(path: Path, lines: Iterator[_Line]) -> None:
-    """Without the header, skipping the first line would lose a judgement without a word."""
+    """Check for the header: without it, skipping the first line would silently lose a judgement."""
     header = next(lines, None)
     if header is None:
         raise EvaluationDataError(f"{path} is empty.")
@@ -151,7 +151,7 @@ _HINT = "SQuAD's format is one JSON file of articles, paragraphs and questions; 
 class SquadFolder:
     """A folder with one file of SQuAD-format data, read at once.
 
-    Paragraphs have their number as id, from 1. `queries` and `qrels` are as in `BeirFolder`. Raises
+    The id of a paragraph is its number, from 1. `queries` and `qrels` are as in `BeirFolder`. Raises
     `EvaluationDataError` for a file that is missing or has another format.
     """
 
@@ -172,7 +172,7 @@ class SquadFolder:
         self.qrels: Mapping[str, Mapping[str, int]] = MappingProxyType(qrels)
 
     def corpus(self) -> Iterator[CorpusEntry]:
-        """Every paragraph, in the file's order."""
+        """Yield every paragraph, in the file's order."""
         yield from self._paragraphs.values()
 
 
@@ -184,7 +184,7 @@ def _only_file(folder: Path) -> Path:
 
 
 def _paragraphs(path: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Title, text and questions by id of each paragraph."""
+    """Yield the title, the text and the questions by id of each paragraph."""
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
         for article in content["data"]:
@@ -201,8 +201,8 @@ def _paragraphs(path: Path) -> Iterator[tuple[str, str, dict[str, str]]]:
 class JudgedFolder(Protocol):
     """Texts, questions, and which texts answer which question.
 
-    `corpus_file` is the file that the texts are in. `queries` maps every id to its text; `qrels` maps the ids of
-    judged queries to grades by corpus id.
+    `corpus_file` is the file with the texts. `queries` maps every id to its text; `qrels` maps the ids of judged
+    queries to grades by corpus id.
     """
 
     @property
@@ -221,7 +221,7 @@ class JudgedFolder(Protocol):
 
 
 def open_judged(folder: Path) -> JudgedFolder:
-    """SQuAD's format where there is a JSON file and no `corpus.jsonl`, else BEIR's. Raises `EvaluationDataError`."""
+    """Open SQuAD's format if there is a JSON file and no `corpus.jsonl`, else BEIR's. Raises `EvaluationDataError`."""
     if any(folder.glob("*.json")) and not (folder / "corpus.jsonl").exists():
         return SquadFolder(folder)
     return BeirFolder(folder)

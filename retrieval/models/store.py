@@ -1,4 +1,4 @@
-"""The folder that holds model files, and the check that each is the file the manifest names."""
+"""The folder of model files, and the check that each is the file the manifest names."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from retrieval.models.manifest import ModelFile, model_files
 
 
 class FileState(StrEnum):
-    """What the folder holds in a file's place."""
+    """The state of a file in the folder."""
 
     VERIFIED = "verified"
     MISSING = "missing"
@@ -26,7 +26,7 @@ class FileState(StrEnum):
 
 @dataclass(frozen=True)
 class Verification:
-    """A file and what was found; `detail` says how it differs, and is empty where it does not."""
+    """A file and its state; `detail` says how the file differs, and is empty if it does not."""
 
     file: ModelFile
     state: FileState
@@ -36,8 +36,8 @@ class Verification:
 class ModelStore:
     """Model files in one folder, which need not exist yet.
 
-    A file is hashed once: `<name>.verified` beside it records the size, modification time and hash, and counts as
-    long as all three hold. That saves time and is no defence against someone who can write to the folder;
+    A file is hashed once: `<name>.verified` beside it records the size, modification time and hash, and counts while
+    all three match. This saves time and is no defence against someone who can write to the folder;
     `verify(full=True)` reads every byte.
     """
 
@@ -46,9 +46,9 @@ class ModelStore:
         self.files = model_files() if files is None else tuple(files)
 
     def path(self, file: ModelFile, *, full: bool = False) -> Path:
-        """Where the verified file is; with `full`, hash it anew.
+        """Return the path of the verified file; with `full`, hash the file anew.
 
-        Raises `ModelMissingError`, `ModelHashError`, or `ModelFileError` where it cannot be read.
+        Raises `ModelMissingError`, `ModelHashError`, or `ModelFileError` if the file cannot be read.
         """
         path = self.directory / file.name
         try:
@@ -65,15 +65,15 @@ class ModelStore:
         return path
 
     def missing(self) -> list[ModelFile]:
-        """The files that `path` would refuse, in the manifest's order."""
+        """Return the files that `path` would refuse, in the manifest's order."""
         return [found.file for found in self.verify() if found.state is not FileState.VERIFIED]
 
     def verify(self, *, full: bool = False) -> list[Verification]:
-        """Look at every file; with `full`, hash each anew."""
+        """Check every file; with `full`, hash each anew."""
         return [self.check(file, full=full) for file in self.files]
 
     def check(self, file: ModelFile, *, full: bool = False) -> Verification:
-        """Look at one file; with `full`, hash it anew."""
+        """Check one file; with `full`, hash it anew."""
         try:
             self.path(file, full=full)
         except ModelMissingError as error:
@@ -86,11 +86,11 @@ class ModelStore:
         return Verification(file, FileState.VERIFIED)
 
     def part(self, file: ModelFile) -> Path:
-        """Where the file's bytes gather until all are there."""
+        """Return the path where the file's bytes collect until all are there."""
         return self.directory / f"{file.name}.part"
 
     def install(self, file: ModelFile) -> Path:
-        """Verify the part and put it in the file's place, durably and in one step.
+        """Verify the part and move it to the file's place, durably and in one step.
 
         Raises `ModelHashError` and deletes the part when its bytes are not the manifest's.
         """
@@ -121,7 +121,7 @@ class ModelStore:
         return bool(record == self._facts(file))
 
     def _record(self, file: ModelFile) -> None:
-        # A folder that is mounted read-only cannot keep the record: then each start hashes.
+        # A read-only folder cannot keep the record: then each start hashes.
         with suppress(OSError):
             self._sidecar(file).write_text(json.dumps(self._facts(file)), encoding="utf-8")
 
@@ -134,9 +134,9 @@ class ModelStore:
 
 
 def default_models_directory() -> Path:
-    """`$XDG_CACHE_HOME/leadline/models`, or `~/.cache/leadline/models`; a relative XDG_CACHE_HOME is ignored.
+    """Return `$XDG_CACHE_HOME/leadline/models` or `~/.cache/leadline/models`; a relative XDG_CACHE_HOME is ignored.
 
-    Source: XDG Base Directory Specification 0.8. Raises `ModelFileError` where the user has no home folder.
+    Source: XDG Base Directory Specification 0.8. Raises `ModelFileError` if the user has no home folder.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not cache.is_absolute():
