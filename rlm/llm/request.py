@@ -148,7 +148,7 @@ class Request:
             await self._client.sleep(seconds)
 
     def _pause(self, completion: Completion, repeats: int, waited: float) -> float | None:
-        """Return the seconds before a repeat, or None: only requests that the model had not begun to answer are repeated."""
+        """Return the seconds before a repeat; None if the model had begun to answer, or repeating cannot help."""
         error, rate_limit = completion.error, self._client.model.rate_limit
         if completion.started or not isinstance(error, LanguageModelUnavailableError):
             return None
