@@ -19,7 +19,7 @@ ROW_NUMBER = "_row"
 
 
 class ColumnType(StrEnum):
-    """What every cell of a column is that is not empty; `TEXT` where they have nothing narrower in common."""
+    """The narrowest type of all non-empty cells of a column; `TEXT` if they have nothing narrower in common."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -40,7 +40,7 @@ class Column:
 
 @dataclass(frozen=True)
 class RecordTable:
-    """What is known of a table without reading its rows; the span holds the heading and all rows."""
+    """The facts about a table known without reading its rows; the span holds the heading and all rows."""
 
     index: int
     name: str

@@ -176,7 +176,7 @@ class Submissions:
     def _with_evidence(
         self, text: str, evidence: object, *, made_by_code: bool = False
     ) -> tuple[str, tuple[Cited, ...]]:
-        """Return the text with its markers and their evidence; lists of numbers in a text made by code are no markers."""
+        """Return the text with its markers and their evidence; lists of numbers in code-made text are no markers."""
         entries = self._finder.find(evidence)
         if made_by_code and not entries:
             return text, ()

@@ -96,8 +96,8 @@ def cross_fitted(
 
 @dataclass(frozen=True)
 class Threshold:
-    """The rule of the classifier: its label is taken from `confidence` on. It agreed there with the model on `agreement`
-    of the sample, of which `share` lay there. A confidence above 1 takes no label."""
+    """The rule of the classifier: its label is taken from `confidence` on. It agreed there with the model's labels on
+    `agreement` of the sample, of which `share` lay there. A confidence above 1 takes no label."""
 
     confidence: float
     agreement: float
