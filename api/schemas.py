@@ -159,7 +159,7 @@ class DeletionOut(Wire):
 
 
 class QueryCacheOut(Wire):
-    """How many of the caller's searches this process answered from its query cache, since it started, or not."""
+    """The caller's searches since this process started: answered from its query cache, or not."""
 
     hits: int
     misses: int

@@ -124,8 +124,8 @@ def verify(
 ) -> None:
     """Compare the index with catalog and texts, version by version; ends with 1 where they disagree.
 
-    Check every chunk's id, span, page and headings, and the presence of its vector; for a sample also that the vector is
-    the text's, and that its words find it. Changes nothing.
+    Check every chunk's id, span, page and headings, and the presence of its vector; for a sample also that the vector
+    is the text's, and that its words find it. Changes nothing.
     """
     with _access() as access:
         live = {known.id: known for known in access.records.live()}

@@ -58,7 +58,7 @@ class OpenAIChatModel(ChatOpenAI):
 
     @property
     def habits(self) -> ServerHabits:
-        """What was learned about the server."""
+        """The refusals learned from the server."""
         return self._habits
 
     async def aclose(self) -> None:

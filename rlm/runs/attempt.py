@@ -68,7 +68,7 @@ class Spending:
             self._known += usage
 
     def given_up(self, budget: Budget) -> Usage:
-        """Return what the run's `budget` spent on unlogged requests: given up, or with replies that were."""
+        """Return the run `budget`'s spending on unlogged requests: those given up, and those whose replies were."""
         spent = budget.spent
         with self._lock:
             return _without(Usage(spent.calls, spent.prompt_tokens, spent.completion_tokens), self._known)
