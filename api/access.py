@@ -1,4 +1,4 @@
-"""Who is asking: the API key of a request, and the services behind the application."""
+"""Identifies the caller: the API key of a request, and the services behind the application."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ _bearer = HTTPBearer(auto_error=False, description="An API key made with `leadli
 
 
 def services(request: Request) -> Services:
-    """The one set of services of this process."""
+    """Return the one set of services of this process."""
     found: Services = request.app.state.services
     return found
 
@@ -23,7 +23,7 @@ Served = Annotated[Services, Depends(services)]
 
 
 async def answer_threads(request: Request) -> AnswerThreads:
-    """Those of this process."""
+    """Return the answer threads of this process."""
     found: AnswerThreads = request.app.state.answer_threads
     return found
 
@@ -32,7 +32,7 @@ AnswersAtOnce = Annotated[AnswerThreads, Depends(answer_threads)]
 
 
 def caller(served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> ApiKey:
-    """The key of this request. Raises `UnauthorizedError`, with the same words for every reason but a missing key."""
+    """Return the key of this request. Raises `UnauthorizedError`, in equal words for all reasons but a missing key."""
     if credentials is None:
         raise UnauthorizedError("This needs an API key.")
     key = served.keys.check(credentials.credentials)

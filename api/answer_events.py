@@ -1,4 +1,4 @@
-"""An answer that a client waits for: its events as they happen, and giving the work up when the client goes."""
+"""Streams an answer that a client waits for: its events as they happen, and stops the work if the client goes."""
 
 import asyncio
 import threading
@@ -23,24 +23,24 @@ from rlm.runs.bodies import cell_body
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.5
-# Nobody sees it but the log; the name is that of nginx.
+# Only the log shows it; the name is nginx's.
 CLIENT_CLOSED_REQUEST = 499
 
 _Result = TypeVar("_Result")
-# Starts what makes a stream's events in a thread.
+# Starts a thread that makes a stream's events.
 Start = Callable[[Callable[[], None]], asyncio.Future[None]]
-# Keeps a whole answer, and gives it as it is sent.
+# Keeps a whole answer, and returns it in the form that is sent.
 Keep = Callable[[Answer], AnswerOut]
 
 
 async def waited_for(request: Request, work: asyncio.Future[_Result], stop: threading.Event) -> _Result | None:
-    """The result; None when nobody waits for it any more, and then what is under way is given up."""
+    """Return the result; None if nobody waits for it any more, and then the work under way is given up."""
     try:
         while not (await asyncio.wait({work}, timeout=_LOOK_SECONDS))[0]:
             if await request.is_disconnected():
                 stop.set()
                 await asyncio.wait({work})
-                work.exception()  # what giving up raises is nobody's
+                work.exception()  # errors of giving up concern nobody
                 return None
     except asyncio.CancelledError:  # the service ends, and its threads with it
         stop.set()
@@ -51,7 +51,7 @@ async def waited_for(request: Request, work: asyncio.Future[_Result], stop: thre
 async def streamed(
     request: Request, start: Start, begin: Callable[[], Iterator[Event]], keep: Keep, stop: threading.Event
 ) -> Response:
-    """The events of a generator that is made and runs in a thread. Raises what making it raises."""
+    """Stream the events of a generator that is made and runs in a thread. Raises the errors of making it."""
     queue: asyncio.Queue[tuple[str, Any] | None] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     begun: asyncio.Future[bool] = loop.create_future()
@@ -100,7 +100,7 @@ class _Streaming(StreamingResponse):
 
 
 async def _sse(queue: asyncio.Queue[tuple[str, Any] | None], producer: asyncio.Future[None]) -> AsyncIterator[str]:
-    """What comes from the queue until None, and heartbeats in its silences."""
+    """Yield the queue's contents until None, and heartbeats during silences."""
     number = 0
     while True:
         try:
@@ -117,9 +117,9 @@ async def _sse(queue: asyncio.Queue[tuple[str, Any] | None], producer: asyncio.F
 
 
 def _wire(happened: Event, keep: Keep) -> tuple[str, dict[str, Any]]:
-    """The name and the body of an event; a completed answer is kept.
+    """Return the name and the body of an event; a completed answer is kept.
 
-    What has no case of its own is sent as it is, under its own name.
+    An event without its own case is sent unchanged, under its own name.
     """
     match happened:
         case Retrieved(passages, query):

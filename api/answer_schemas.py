@@ -30,7 +30,7 @@ class BudgetIn(Wire):
 
 
 class MessageIn(Wire):
-    """Something that was said: by the user, or by the assistant in reply."""
+    """A message of the conversation: by the user, or by the assistant in reply."""
 
     role: Literal["user", "assistant"]
     content: str = Field(max_length=50_000)
@@ -83,7 +83,7 @@ class QuestionIn(Wire):
 
     @property
     def said_before(self) -> tuple[Message, ...]:
-        """The messages before the question; none of a kept conversation."""
+        """The messages before the question; none for a kept conversation."""
         return tuple(Message(each.role, each.content.replace("\0", " ")) for each in self.messages[:-1])
 
     def scope(self, tenant_id: str) -> AnswerScope:
@@ -153,7 +153,7 @@ class SearchedDocumentOut(Wire):
 
 
 class SearchedOut(Wire):
-    """Where an answer was looked for: `passages` were found by the `queries`, and a model read `read` of them."""
+    """The search behind an answer: `passages` were found by the `queries`, and a model read `read` of them."""
 
     passages: int
     read: int
@@ -162,7 +162,7 @@ class SearchedOut(Wire):
 
 
 class UsageOut(Wire):
-    """What the language model was asked to do."""
+    """The language model calls and tokens that the answer took."""
 
     calls: int
     prompt_tokens: int
@@ -254,26 +254,26 @@ class AnswerOut(Wire):
 
     @classmethod
     def of(cls, kept: KeptAnswer, deleted: Collection[str] = ()) -> "AnswerOut":
-        """`deleted` are the ids of documents that are shown no more."""
+        """Make it from a kept answer; `deleted` are the ids of documents that are no longer shown."""
         return cls.of_body(kept.body, identifier=kept.id, conversation=kept.conversation_id, deleted=deleted)
 
     @classmethod
     def of_body(
         cls, body: Mapping[str, Any], *, identifier: str | None, conversation: str | None, deleted: Collection[str] = ()
     ) -> "AnswerOut":
-        """From the JSON of an answer, as `rlm.answers.answer_json` makes it."""
+        """Make it from the JSON of an answer, as `rlm.answers.answer_json` writes it."""
         shown = _without(body, deleted) if deleted else body
         return cls(**shown, id=identifier, conversation=conversation)
 
 
 def cited_documents(body: Mapping[str, Any]) -> set[str]:
-    """The documents that an answer names: those it quotes, and those in which something was found."""
+    """Return the documents that an answer names: those it quotes, and those in which something was found."""
     named = [*body["citations"], *body["searched"]["documents"]]
     return {each["document_id"] for each in named}
 
 
 def _without(body: Mapping[str, Any], deleted: Collection[str]) -> dict[str, Any]:
-    """An answer without titles and quotations of deleted documents, and without what it computed from them."""
+    """Return an answer without titles and quotations of deleted documents, and without values computed from them."""
     nothing = {"title": "", "heading_path": [], "quote": "", "deleted": True}
     gone = {each["number"] for each in body["citations"] if each["document_id"] in deleted}
     shown = {

@@ -1,4 +1,4 @@
-"""Threads for answers that somebody waits for, apart from those that every other request needs for a moment."""
+"""Threads for answers that clients wait for, apart from the threads that other requests need for a moment."""
 
 import asyncio
 import threading
@@ -12,14 +12,14 @@ from api.problems import AnswersFullError
 
 _Result = TypeVar("_Result")
 
-# One in so many places is for tenants for whom no answer is being made.
+# One in this many places is for tenants without an answer in progress.
 _ONE_IN = 4
 
 
 class AnswerThreads:
-    """As many answers at once as there are `places`; each may keep its thread for minutes.
+    """Runs as many answers at once as there are `places`; each may keep its thread for minutes.
 
-    The last quarter of the places is taken only for tenants that have none, so that no tenant takes them all.
+    The last quarter of the places goes only to tenants that have none, so that no tenant takes them all.
     """
 
     def __init__(self, places: int) -> None:
@@ -30,7 +30,7 @@ class AnswerThreads:
         self._threads = ThreadPoolExecutor(places, thread_name_prefix="answer")
 
     def start(self, tenant_id: str, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
-        """Begin, in a place that is taken until the work itself has ended. Raises `AnswersFullError`."""
+        """Begin the work, in a place that is taken until the work has ended. Raises `AnswersFullError`."""
         self._take(tenant_id)
         running = self._threads.submit(copy_context().run, work)
         running.add_done_callback(lambda _: self._give_back(tenant_id))

@@ -1,4 +1,4 @@
-"""Which reranker, checks and judge the settings ask for."""
+"""Opens the reranker, checks and judge that the settings ask for."""
 
 from contextlib import ExitStack
 
@@ -15,7 +15,7 @@ from rlm.checking.checker import CheckMode
 
 
 def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
-    """None where there is to be none. Raises `RerankerError` or `ModelMissingError` for what cannot be opened."""
+    """Open the reranker, or return None if none is wanted. Raises `RerankerError` or `ModelMissingError`."""
     choice = parse_reranker(settings.reranker)
     if choice is None:
         return None
@@ -31,7 +31,7 @@ def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
 def make_answering(
     settings: Settings, searcher: Searches, language_model: LanguageModel, parts: Parts, stack: ExitStack
 ) -> Answering:
-    """Answers as the settings want them checked; a judge of its own is closed with `stack`."""
+    """Make the answering that the settings ask for; its own judge, if any, is closed with `stack`."""
     judge = open_judge(settings)
     if judge is not None:
         stack.callback(judge.close)

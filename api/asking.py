@@ -1,4 +1,4 @@
-"""A caller's question on its way to the core and back: what was said before it, and the answer that is kept."""
+"""Carries a caller's question to the core and back: the messages before it, and the answer to keep."""
 
 import uuid
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from rlm.requests import AnswerRequest, Message, check_question
 
 log = structlog.get_logger(__name__)
 
-# What a model sees of a conversation: about 6,000 tokens, which fit the smallest window served beside the question.
+# Conversation shown to a model: about 6,000 tokens, which fit the smallest window served beside the question.
 HISTORY_CHARS = 24_000
 
 
@@ -33,19 +33,19 @@ class Asking:
         )
 
     def begin_conversation(self) -> str | None:
-        """The id of the conversation that the answer goes into, which is made where it is to be a new one."""
+        """Return the id of the answer's conversation, which is made if a new one is wanted."""
         if self._is_new and self._conversation_id is None:
             self._conversation_id = self._served.conversations.begin(self._tenant_id, self._question)
         return self._conversation_id
 
     def keep(self, answer: Answer) -> AnswerOut:
-        """Keep the answer, and give it as it is sent: one that could not be kept has a note that says so."""
+        """Keep the answer, and return it as it is sent: an answer that could not be kept has a note that says so."""
         identifier = str(uuid.uuid4())
         try:
             conversation = self.begin_conversation()
             kept = kept_answer(answer, identifier, self._tenant_id, self._question, conversation)
             return AnswerOut.of(self._served.conversations.keep(kept))
-        except IngestError as error:  # it was paid for, and whoever waits for it should get it
+        except IngestError as error:  # it was paid for, and the waiting client should get it
             log.warning("an answer was not kept", error=repr(error))
             noted = replace(answer, notes=(*answer.notes, "This answer could not be kept."))
             kept = kept_answer(noted, identifier, self._tenant_id, self._question, None)
@@ -63,7 +63,7 @@ class Asking:
 
 
 def recent(messages: Sequence[Message], characters: int = HISTORY_CHARS) -> tuple[Message, ...]:
-    """The last messages that so many characters hold, oldest first; of one that alone is longer, its beginning."""
+    """Return the last messages within `characters`, oldest first; one that alone is longer is cut to its beginning."""
     kept: list[Message] = []
     for message in reversed(messages):
         if len(message.text) > characters:
@@ -76,5 +76,5 @@ def recent(messages: Sequence[Message], characters: int = HISTORY_CHARS) -> tupl
 
 
 def shown(served: Services, kept: KeptAnswer) -> AnswerOut:
-    """A kept answer, without what it quotes from documents that were deleted since."""
+    """Return a kept answer, without quotations from documents that were deleted since."""
     return AnswerOut.of(kept, served.conversations.deleted_documents(cited_documents(kept.body)))

@@ -1,4 +1,4 @@
-"""What crosses the wire about batches."""
+"""Batches on the wire."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -11,7 +11,7 @@ from ingest.documents import JobKind, VersionState
 
 
 class BatchIn(Wire):
-    """A new batch. With `expected`, it is complete as soon as so many files came and are at an end, closed or not."""
+    """A new batch. With `expected`, it is complete once that many files came and are at an end, closed or not."""
 
     name: str = Field("", max_length=200)
     expected: int | None = Field(None, ge=1, le=10_000_000)

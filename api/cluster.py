@@ -1,4 +1,4 @@
-"""The cluster's API on its servers; and what its workers, which run elsewhere, answer runs with."""
+"""The composition root of a cluster's API, and of the answering in its workers, which run elsewhere."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -36,9 +36,9 @@ def open_cluster(
     open_encoders: OpenEncoders = configured_encoders,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
-    """Services for one API process; any number of them may run on the same servers.
+    """Open the services of one API process; any number of them may run on the same servers.
 
-    Raises what keeps it from starting, in words. The broker may be away: uploads are accepted all the same.
+    Raises errors that keep it from starting, in words. The broker may be away: uploads are still accepted.
     """
     with ExitStack() as stack:
         parts = stack.enter_context(open_parts(cluster, open_encoders=open_encoders))
@@ -81,7 +81,7 @@ def open_cluster(
 
 
 def cluster_answers(settings: Settings, *, language_model: LanguageModel | None = None) -> OpenAnswers:
-    """How a worker opens what answers questions in the background: as the API does."""
+    """Return how a worker opens its answering for background runs: as the API does."""
 
     @contextmanager
     def open_answers(parts: Parts) -> Iterator[Answering]:
@@ -93,7 +93,7 @@ def cluster_answers(settings: Settings, *, language_model: LanguageModel | None 
 
 @dataclass(frozen=True)
 class _Asking:
-    """What searches and what answers."""
+    """The searcher and the answering of a process."""
 
     searcher: CachedSearcher
     rewriting: RewritingSearcher
@@ -102,7 +102,7 @@ class _Asking:
 
 @contextmanager
 def _asking(settings: Settings, parts: Parts, language_model: LanguageModel | None) -> Iterator[_Asking]:
-    """A language model that is given is closed with the rest."""
+    """Open them; a given language model is closed with the rest."""
     with ExitStack() as stack:
         models = ModelStore(settings.models)
         language_model = language_model or open_language_model(settings, models)

@@ -72,7 +72,7 @@ class TurnOut(Wire):
 
     @classmethod
     def of(cls, kept: KeptAnswer, deleted: Collection[str]) -> "TurnOut":
-        """`deleted` are the ids of documents that are shown no more."""
+        """Make it from a kept turn; `deleted` are the ids of documents that are no longer shown."""
         answer = AnswerOut.of(kept, deleted)
         return cls(number=kept.turn or 0, question=kept.question, answer=answer, created_at=instant(kept.created_at))
 

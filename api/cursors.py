@@ -1,4 +1,4 @@
-"""Cursors of listings, where the next page begins, and ids of events, where a stream goes on."""
+"""Cursors of listings, which mark the next page, and ids of events, which mark where a stream goes on."""
 
 import base64
 import binascii
@@ -10,12 +10,12 @@ _SHOWN_CHARS = 100
 
 
 def encode_cursor(sequence: int) -> str:
-    """Opaque to clients: what it means may change."""
+    """Return a cursor that is opaque to clients: its meaning may change."""
     return base64.urlsafe_b64encode(str(sequence).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str | None) -> int:
-    """Raises `BadRequestError` for a cursor that no listing gave out."""
+    """Read a cursor. Raises `BadRequestError` for a cursor that no listing gave out."""
     if cursor is None:
         return 0
     try:
@@ -28,7 +28,7 @@ def decode_cursor(cursor: str | None) -> int:
 
 
 def event_number(last_event_id: str | None) -> int:
-    """The event after which a stream goes on; 0 without one.
+    """Return the event after which a stream goes on; 0 without one.
 
     Raises `BadRequestError` for an id that no stream gave out.
     """
@@ -44,7 +44,7 @@ def event_number(last_event_id: str | None) -> int:
 
 
 def _number(digits: str) -> int:
-    """Raises `ValueError` for what no database counts to."""
+    """Read a number. Raises `ValueError` for one beyond what a database can hold."""
     if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MAX_DIGITS):
         raise ValueError("not a number of an event or a row")
     return int(digits)

@@ -71,10 +71,10 @@ def open_embedded(
     encoders: Encoders | None = None,
     language_model: LanguageModel | None = None,
 ) -> Iterator[Services]:
-    """All parts on one data folder. Raises what keeps a service from starting, in words.
+    """Open all parts on one data folder. Raises errors that keep a service from starting, in words.
 
-    The folder is this process's alone until the block ends. An encoder, or several, or a language model may be given
-    instead of those the settings name; they are closed with the rest.
+    The folder belongs to this process alone until the block ends. An encoder, or several, or a language model may be
+    given instead of those the settings name; they are closed with the rest.
     """
     with ExitStack() as stack:
         stack.enter_context(owned(settings.home))
@@ -103,7 +103,7 @@ class OpenCatalog:
 
 @contextmanager
 def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[OpenCatalog]:
-    """That of the cluster whose database is named, or else of the data folder; closed at the end of the block."""
+    """Open the catalog of the named cluster database, or else of the data folder; closed at the end of the block."""
     if database_url is None:
         home.mkdir(parents=True, exist_ok=True)
         database_url = sqlite_url(home / "catalog.sqlite")
@@ -118,7 +118,7 @@ def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[Ope
 
 @contextmanager
 def owned(home: Path) -> Iterator[None]:
-    """Holds the data folder's lock. Raises `DataFolderBusyError` while another process has it."""
+    """Hold the data folder's lock. Raises `DataFolderBusyError` while another process has it."""
     home.mkdir(parents=True, exist_ok=True)
     with (home / "lock").open("a+") as lock:
         try:
@@ -132,7 +132,7 @@ def owned(home: Path) -> Iterator[None]:
 
 
 def owner(home: Path) -> int | None:
-    """The process that has the data folder open, or had it last and died; None when none that lives has."""
+    """Return the process that has the data folder open; None if no living one does."""
     try:
         with (home / "lock").open() as lock:
             pid = int(_owner(lock))
@@ -176,7 +176,7 @@ def _assemble(
         log.info("jobs queued again after the last process ended", jobs=recovered)
 
     scratch = home / "scratch"
-    shutil.rmtree(scratch, ignore_errors=True)  # what a killed process left
+    shutil.rmtree(scratch, ignore_errors=True)  # files left by a killed process
     scratch.mkdir()
     parser = ParserSandbox(scratch=scratch)
     stack.callback(parser.close)
@@ -240,9 +240,9 @@ def _assemble(
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:
-    """Leave a marker that only an orderly end removes, once all that is opened after it was closed well.
+    """Leave a marker that is only removed by an orderly end, after everything opened later was closed well.
 
-    Returns whether there was one already, which means a crash.
+    Return True if there was one already, which means a crash.
     """
     marker = home / "unclean"
     crashed = marker.exists()

@@ -1,7 +1,7 @@
-"""What the commands that mend and move the vector index open: a cluster's parts, or those of a data folder.
+"""Opens the vector index for commands that mend and move it: on a cluster, or on a data folder.
 
-A data folder that a running service has open stays that service's: the commands then speak to it through the catalog
-alone, and what is to be built the service builds.
+A data folder that a running service has open stays that service's: the commands then use only the catalog to reach
+the service, and the service does the building.
 """
 
 import threading
@@ -35,7 +35,7 @@ from workers.worker_deps import WorkerDeps
 
 __all__ = ["IndexAccess", "Verified", "Watch", "open_index_access"]
 
-# What a build is watched with: how far it is, and chunks of a long document that are in and not yet counted.
+# Shows a build's progress: its state, and the finished chunks of a long document that are not yet counted.
 Watch = Callable[[BuildProgress, int], None]
 
 _POLL_SECONDS = 0.5
@@ -43,7 +43,7 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class IndexAccess:
-    """`deps` is None where another process has the data folder, or where nothing of the index is to be opened."""
+    """The open index. `deps` is None if another process has the data folder, or if the index is not to be opened."""
 
     records: GenerationRecords
     catalog: Catalog
@@ -60,7 +60,7 @@ class IndexAccess:
     def verify(
         self, generation: Generation, *, sample: int, seed: int, advanced: Callable[[int, int], None]
     ) -> Verified:
-        """Raises `DataFolderBusyError` while a service has the folder."""
+        """Verify the index. Raises `DataFolderBusyError` while a service has the folder."""
         if self.deps is None or self.generations is None:
             raise DataFolderBusyError(
                 "A running service has the data folder and its index open.", hint="Stop it, and verify then."
@@ -70,7 +70,7 @@ class IndexAccess:
             return verifier.run(sample=sample, seed=seed, advanced=advanced)
 
     def tidy(self) -> bool:
-        """Remove the indexes of discarded generations; false where the running service will do it."""
+        """Remove the indexes of discarded generations; return False if the running service will do it."""
         if self.generations is None:
             return False
         self.generations.tidy()
@@ -85,7 +85,7 @@ class IndexAccess:
         watch(self.records.progress(), 0)
 
     def _build(self, deps: WorkerDeps, watch: Watch) -> None:
-        """In a thread, so that this one can show how far it is and hear that it is to stop."""
+        """Build in a thread, so that this thread can show progress and receive a stop."""
         stop = threading.Event()
         builder, task = open_builder(self.records, deps, stop.is_set)
         failed: list[Exception] = []
@@ -109,7 +109,7 @@ class IndexAccess:
             raise failed[0]
 
     def _await(self, watch: Watch) -> None:
-        """While the service builds."""
+        """Wait while the service builds."""
         while True:
             beside, progress = self.records.beside(), self.records.progress()
             watch(progress, 0)
@@ -134,7 +134,7 @@ def open_index_access(
     encoders: Encoders | None = None,
     open_encoders: OpenEncoders = configured_encoders,
 ) -> Iterator[IndexAccess]:
-    """That of a cluster, or of the data folder. With `only_look` nothing of the index is opened."""
+    """Open the index of a cluster, or of the data folder. With `only_look` nothing of the index is opened."""
     with ExitStack() as stack:
         if cluster is not None:
             parts = stack.enter_context(open_parts(cluster, open_encoders=open_encoders, serving=False))
@@ -164,7 +164,7 @@ def open_index_access(
             )
             return
         jobs = Jobs(engine)
-        jobs.recover(all_running=True)  # nobody else has the folder, so whoever had them is gone
+        jobs.recover(all_running=True)  # nobody else has the folder, so any earlier owner is gone
         blobs = DirectoryBlobs(home / "blobs")
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
@@ -173,7 +173,7 @@ def open_index_access(
 
 
 def _take(stack: ExitStack, settings: Settings) -> bool:
-    """Whether the data folder is this process's from here on."""
+    """Take the data folder; return True if it is this process's from here on."""
     try:
         stack.enter_context(owned(settings.home))
     except DataFolderBusyError:

@@ -1,4 +1,4 @@
-"""Which language model the settings ask for: a local process, a server elsewhere, or none."""
+"""Opens the language model that the settings ask for: a local process, a server elsewhere, or none."""
 
 import math
 import threading
@@ -19,15 +19,15 @@ from rlm.llm.budgets import FREE
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
 
-# Whoever asks is not let in, or the server behind a gateway is away. Any other answer is one of a server that is there,
-# also where it has no list.
+# Statuses of a refused caller, or of a gateway whose server is away. Any other answer comes from a server that is
+# there, even if it has no list.
 _NOBODY = frozenset({401, 403, 500, 502, 503, 504})
-# As long as a server takes to answer; who asks for the state at the start need not be told that nobody knows it.
+# Typical time of a server's answer; a state asked for at the start need not be unknown.
 _FIRST_LOOK_SECONDS = 0.5
 
 
 class NoLanguageModel:
-    """Switched off: answers are extractive and say so."""
+    """No language model: answers are extractive and say so."""
 
     def state(self) -> Mapping[str, Any]:
         return {"state": "none", "model": "none", "detail": "Answers are quotations, because LEADLINE_LLM is `none`."}
@@ -72,14 +72,14 @@ class LocalLanguageModel:
 
 @dataclass(frozen=True)
 class ServerList:
-    """What a server says in `GET /models`: the names it serves, and the window that ours was started with (vLLM)."""
+    """A server's answer to `GET /models`: the names it serves, and the window that ours was started with (vLLM)."""
 
     names: tuple[str, ...]
     context_tokens: int | None
 
 
 def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seconds: float = 5.0) -> ServerList:
-    """Ask a server what it serves. Raises `LanguageModelUnavailableError`, which says why there is no list."""
+    """Ask a server which models it serves. Raises `LanguageModelUnavailableError`, which says why there is no list."""
     headers = {"Authorization": f"Bearer {api_key.get_secret_value()}"} if api_key else {}
     try:
         answer = httpx.get(f"{url}/models", headers=headers, timeout=timeout_seconds).raise_for_status()
@@ -97,10 +97,10 @@ def list_models(url: str, model: str, api_key: SecretStr | None, *, timeout_seco
 
 
 class RemoteLanguageModel:
-    """A model behind an OpenAI-compatible URL, whose server is looked at in the background.
+    """A model behind an OpenAI-compatible URL, whose server is checked in the background.
 
-    A look is cheap, and none is made more often than every `look_seconds`. No request waits for one, and none is
-    refused for what one found: it may be there again. `sized` is the profile in a window that the server says it has.
+    A check is cheap, and at most one is made every `look_seconds`. No request waits for a check or is refused because
+    of one: the server may be back. `sized` is the profile in a window that the server reports.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class RemoteLanguageModel:
         self._look_if_due()
 
     def state(self) -> Mapping[str, Any]:
-        """As last seen: `loading` until the first look is over, and `away` with the reason."""
+        """Return the state as last seen: `loading` until the first check is over, and `away` with the reason."""
         self._look_if_due()
         state = "loading" if not self._seen.wait(_FIRST_LOOK_SECONDS) else "ready" if self._trouble is None else "away"
         found = {"state": state, "model": self._chat.profile.name, "url": self._url}
@@ -137,7 +137,7 @@ class RemoteLanguageModel:
         return self._chat
 
     def wait_seen(self, timeout_seconds: float) -> bool:
-        """Wait for the first look at the server, for tests and commands."""
+        """Wait for the first check of the server, for tests and commands."""
         return self._seen.wait(timeout_seconds)
 
     def close(self) -> None:
@@ -164,7 +164,7 @@ class RemoteLanguageModel:
 
 
 def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel:
-    """Raises `ModelMissingError` when the local model's file has not been fetched, and `ProfileFileError`."""
+    """Open the model. Raises `ModelMissingError` if the local model's file was not fetched, and `ProfileFileError`."""
     if settings.llm == "none":
         return NoLanguageModel()
     profile = model_profile(settings)
@@ -184,7 +184,7 @@ def open_language_model(settings: Settings, models: ModelStore) -> LanguageModel
 
 
 def open_judge(settings: Settings) -> LanguageModel | None:
-    """The model that judges answers, where the settings name one of its own. Raises `ProfileFileError`."""
+    """Open the model that judges answers, if the settings name a separate one. Raises `ProfileFileError`."""
     if settings.judge_llm is None:
         return None
     from rlm.llm.chat_models import remote_chat_model
@@ -198,9 +198,9 @@ def open_judge(settings: Settings) -> LanguageModel | None:
 
 
 def model_profile(settings: Settings, *, served_tokens: int | None = None) -> ModelProfile:
-    """What is known of the model that the settings ask for, in the window that its server says it has.
+    """Return the profile of the model that the settings ask for, in the window that its server reports.
 
-    The smallest of the windows that are known is taken. Raises `ProfileFileError`.
+    The smallest of the known windows is taken. Raises `ProfileFileError`.
     """
     profiles = read_profiles(settings.model_profiles)
     if settings.remote_llm is None:

@@ -16,7 +16,7 @@ Every request but `/health` needs `Authorization: Bearer <key>`. Every error is 
 
 
 def create_app(services: Services) -> FastAPI:
-    """The application over one set of services, which the caller opens and closes."""
+    """Make the application over one set of services, which the caller opens and closes."""
     app = FastAPI(title="Leadline", version="0.1.0", description=DESCRIPTION)
     app.state.services = services
     app.state.answer_threads = AnswerThreads(services.settings.answers_at_once)

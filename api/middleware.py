@@ -1,4 +1,4 @@
-"""What happens around every request: a request id, a log line, and a problem for what nobody caught."""
+"""Wraps every request: a request id, a log line, and a problem for uncaught errors."""
 
 import re
 import secrets
@@ -20,9 +20,9 @@ _SAFE_HEADERS = (
 
 
 class RequestContext:
-    """Pure ASGI, so that streams pass through unbuffered.
+    """A pure ASGI wrapper, so that streams pass through unbuffered.
 
-    A client's own `X-Request-Id` is kept when it is plain; the id comes back in the answer and stands in the log.
+    A client's own `X-Request-Id` is kept if it is plain; the id is returned in the answer and appears in the log.
     """
 
     def __init__(self, app: ASGIApp) -> None:

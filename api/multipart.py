@@ -1,4 +1,4 @@
-"""Uploads as they arrive: multipart forms and bare bodies, written to disk block by block, never whole in memory."""
+"""Receives uploads: multipart forms and bare bodies, written to disk block by block, never whole in memory."""
 
 import json
 import re
@@ -25,13 +25,13 @@ Receive = Callable[[UploadRequest], AbstractContextManager[Upload]]
 
 @dataclass
 class Received:
-    """What became of the files of one request, in their order. A refused file never stops the others."""
+    """The outcomes of the files of one request, in their order. A refused file never stops the others."""
 
     outcomes: list[tuple[str, Accepted | UploadError]] = field(default_factory=list)
 
 
 async def receive_body(stream: AsyncIterator[bytes], request: UploadRequest, receive: Receive) -> Received:
-    """The whole body is one file. Raises the `UploadError`s."""
+    """Receive the whole body as one file. Raises the `UploadError`s."""
     with ExitStack() as stack:
         upload = await run_in_threadpool(stack.enter_context, receive(request))
         async for block in stream:
@@ -43,9 +43,9 @@ async def receive_body(stream: AsyncIterator[bytes], request: UploadRequest, rec
 async def receive_form(
     stream: AsyncIterator[bytes], content_type: str, request: UploadRequest, receive: Receive
 ) -> Received:
-    """Every part with a file name is a document; `collection`, `batch` and `metadata` apply to the files after them.
+    """Receive each named part as a document; `collection`, `batch` and `metadata` apply to the files after them.
 
-    Raises `BadRequestError` for a form that cannot be read; files before the fault are kept.
+    Raises `BadRequestError` for a malformed form; files before the fault are kept.
     """
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
@@ -160,7 +160,7 @@ class _Form:
             )
 
     def _guard(self, step: Callable[[], object]) -> None:
-        """A refused file is an outcome; the parts after it go on."""
+        """Record a refused file as an outcome; the parts after it go on."""
         try:
             step()
         except UploadError as error:
@@ -174,7 +174,7 @@ class _Form:
 
 
 def metadata(text: str) -> dict[str, Any]:
-    """User metadata: a JSON object of plain values. Raises `BadRequestError`."""
+    """Read user metadata: a JSON object of plain values. Raises `BadRequestError`."""
     try:
         value = json.loads(text)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""`ETag` and `If-Match`: which state of a document a client means. A document's tag is the id of its latest version."""
+"""`ETag` and `If-Match`: the state of a document that a client means. Its tag is the id of its latest version."""
 
 import re
 
@@ -9,14 +9,14 @@ _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
 def etag(document: Document) -> dict[str, str]:
-    """The header that goes with a document."""
+    """Return the header for a document."""
     return {"ETag": f'"{document.version.id}"'}
 
 
 def matching(if_match: str | None) -> frozenset[str] | None:
-    """The ids of the versions that an `If-Match` header admits; None for `*`, which admits any.
+    """Return the ids of the versions that an `If-Match` header admits; None for `*`, which admits any.
 
-    Raises `PreconditionRequiredError` where there is no header. A weak tag admits nothing (RFC 9110, 13.1.1).
+    Raises `PreconditionRequiredError` without a header. A weak tag admits nothing (RFC 9110, 13.1.1).
     """
     if if_match is None:
         raise PreconditionRequiredError("Replacing a document needs If-Match, so that nobody's change is lost.")

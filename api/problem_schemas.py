@@ -34,7 +34,7 @@ _MEANT: dict[int | str, str] = {
     503: "Something it needs is away: come back after `Retry-After` seconds.",
     504: "The language model did not answer in time.",
 }
-# Of questions and runs, in OpenAPI's form; without 422, FastAPI describes one that is never sent.
+# Problems of questions and runs, in OpenAPI's form; without 422, FastAPI describes one that is never sent.
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": meant, "content": {MEDIA_TYPE: {"schema": ProblemOut.model_json_schema()}}}
     for status, meant in _MEANT.items()

@@ -1,4 +1,4 @@
-"""Every error a client can get is an RFC 9457 problem: the one table from our exceptions to status codes."""
+"""Turns every error a client can get into an RFC 9457 problem, by one table from our exceptions to status codes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -112,7 +112,7 @@ class BadRequestError(ApiError):
 
 
 class PreconditionRequiredError(ApiError):
-    """The request changes what others may have changed, and does not say which state it means."""
+    """The request may overwrite changes of others, and does not say which state it means."""
 
     code = "precondition_required"
     status = 428
@@ -120,7 +120,7 @@ class PreconditionRequiredError(ApiError):
 
 
 class AnswersFullError(ApiError):
-    """As many answers are being waited for as this process makes at once."""
+    """This process already makes as many answers at once as it can for waiting clients."""
 
     code = "answers_full"
     status = 429
@@ -129,14 +129,14 @@ class AnswersFullError(ApiError):
 
 
 def status_of(error: LeadlineError) -> int:
-    """The HTTP status of one of our errors."""
+    """Return the HTTP status of one of our errors."""
     if isinstance(error, ApiError):
         return error.status
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
 def problem(error: LeadlineError) -> dict[str, Any]:
-    """The members of an error's problem, without those that belong to one request."""
+    """Return the members of an error's problem, without those that belong to one request."""
     return {
         "type": f"/problems/{error.code}",
         "title": error.code.replace("_", " ").capitalize(),
@@ -169,14 +169,14 @@ def install(app: FastAPI) -> None:
 
 
 def internal(request_id: str) -> dict[str, Any]:
-    """What a client learns of a defect: its number in the log, and nothing else."""
+    """Return the problem for a defect: it tells the client its number in the log, and nothing else."""
     return _plain(
         500, "internal_error", "Leadline failed on this request.", f"Report it with the request id {request_id}."
     )
 
 
 def response(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """A problem as the answer to a request."""
+    """Return a problem as the answer to a request."""
     members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
     return JSONResponse(members, body["status"], dict(headers or {}), media_type=MEDIA_TYPE)
 

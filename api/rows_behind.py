@@ -1,4 +1,4 @@
-"""The records behind a computed answer, read from their tables a page at a time."""
+"""Reads the records behind a computed answer from their tables, a page at a time."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -10,7 +10,7 @@ from rlm.answers import as_json
 
 
 def rows_behind(served: Services, kept: KeptAnswer, begin: int, limit: int) -> list[RowOut]:
-    """`limit` records from the one numbered `begin`, from 0, on; of versions that are gone without what they say."""
+    """Return `limit` records from number `begin` on, counted from 0; those of gone versions have no contents."""
     deleted = served.conversations.deleted_documents({each.document_id for each in kept.rows_behind})
     found: list[RowOut] = []
     for part, numbers in _page(kept, begin, limit):
@@ -20,7 +20,7 @@ def rows_behind(served: Services, kept: KeptAnswer, begin: int, limit: int) -> l
 
 
 def _page(kept: KeptAnswer, begin: int, limit: int) -> Iterator[tuple[RowRanges, list[int]]]:
-    """The numbers of the page, table by table."""
+    """Yield the numbers of the page, table by table."""
     end = begin + limit
     for part in kept.rows_behind:
         if begin < min(len(part), end):

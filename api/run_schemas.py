@@ -10,14 +10,14 @@ from api.schemas import Reason, Wire, instant
 from ingest.runs import Run, RunEvent, RunState
 from rlm.answers import as_json
 
-# Of a sub-call's reply; the log has it whole, for resuming.
+# Shown characters of a sub-call's reply; the log has all of it, for resuming.
 _SHOWN_CHARS = 2_000
-# Of what is logged for resuming alone.
+# Members that are logged only for resuming.
 _UNSHOWN = frozenset({"found"})
 
 
 class RunUsageOut(Wire):
-    """What finished sub-calls have used so far; `cached` ones cost nothing."""
+    """Usage of finished sub-calls so far; `cached` ones cost nothing."""
 
     calls: int
     cached: int
@@ -75,7 +75,7 @@ class RunWithAnswerOut(RunOut):
 
     @classmethod
     def of(cls, run: Run, *, queue_position: int | None = None, deleted: Collection[str] = ()) -> "RunWithAnswerOut":
-        """`deleted` are the ids of documents that are shown no more."""
+        """Make it from a run; `deleted` are the ids of documents that are no longer shown."""
         return cls(**_members(run), queue_position=queue_position, answer=_answer(run, deleted))
 
 
@@ -87,7 +87,7 @@ class RunPage(Wire):
 
 
 class RunEventOut(Wire):
-    """Something that was done in a run. `kind` says what `body` has."""
+    """An event of a run. `kind` decides the members of `body`."""
 
     sequence: int
     kind: str
@@ -104,7 +104,7 @@ class RunEventOut(Wire):
 class RunEventPage(Wire):
     """A page of events in the order in which they were logged; `next_cursor` is None on the last one of an ended run.
 
-    Of a run that goes on, more may come after it.
+    Events may follow later while the run goes on.
     """
 
     events: list[RunEventOut]

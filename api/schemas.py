@@ -14,7 +14,7 @@ from retrieval.query_cache import CacheCounts
 
 
 class Wire(BaseModel):
-    """Unknown members of a request are refused, so that a misspelt one is noticed."""
+    """The base of wire models: unknown members of a request are refused, so that a misspelt one is noticed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,7 +80,7 @@ class DocumentOut(Wire):
 
     @classmethod
     def of(cls, document: Document, progress: Progress | None = None) -> "DocumentOut":
-        """`progress` as the catalog found it, or else what the document itself says."""
+        """Make it from a document, with `progress` as the catalog found it, or else as the document itself says."""
         version = document.version
         failure = version.failure
         return cls(
@@ -114,7 +114,7 @@ class DocumentPage(Wire):
 
 
 class UploadedOut(DocumentOut):
-    """`duplicate` says that these bytes were already there."""
+    """An uploaded document. `duplicate` says that these bytes were already there."""
 
     duplicate: bool
 
@@ -127,7 +127,7 @@ class RejectedOut(Wire):
 
 
 class UploadsOut(Wire):
-    """What became of each file of a form with several."""
+    """The outcome of each file of a form with several."""
 
     documents: list[UploadedOut]
     rejected: list[RejectedOut]
@@ -159,7 +159,7 @@ class DeletionOut(Wire):
 
 
 class QueryCacheOut(Wire):
-    """How many of the caller's searches this process answered from its query cache, since it started, and not."""
+    """The caller's searches since this process started: answered from its query cache, or not."""
 
     hits: int
     misses: int
@@ -186,5 +186,5 @@ class StatusOut(Wire):
 
 
 def instant(seconds: float) -> datetime:
-    """UTC."""
+    """Return the instant in UTC."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -1,4 +1,4 @@
-"""What crosses the wire of a search."""
+"""Searches on the wire."""
 
 from typing import Any, Literal
 
@@ -100,7 +100,7 @@ class HitOut(Wire):
 
 
 class RerankedOut(Wire):
-    """What became of the reranking: `done`, or `failed` with the hits in the order they had without it."""
+    """The outcome of reranking: `done`, or `failed` with the hits in the order they had without it."""
 
     state: Literal["done", "failed"]
     model: str
@@ -120,7 +120,7 @@ class RerankedOut(Wire):
 
 
 class RewriteOut(Wire):
-    """What was asked of the language model, and why it made no further queries, where it made none."""
+    """The language model's queries, and the reason if it made none."""
 
     how: Rewrite
     failure: str | None

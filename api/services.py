@@ -1,4 +1,4 @@
-"""Everything the edges use, whichever deployment made it."""
+"""The services that all edges use, whichever deployment made them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ DEFAULT_TENANT = "default"
 
 
 class Answers(Protocol):
-    """What answers questions, as `rlm.answering.Answering` does."""
+    """Answers questions, as `rlm.answering.Answering` does."""
 
     def state(self) -> Mapping[str, Any]:
-        """The language model's state, for people."""
+        """Return the language model's state, for people."""
 
     def stream(self, request: AnswerRequest, *, cancelled: Callable[[], bool]) -> Iterator[Event]:
-        """What happens while the answer is made, to `Completed`. Raises at once what can still be refused for."""
+        """Yield the answer's events, `Completed` last. Raises refusals at once."""
 
 
 class RecordReader(Protocol):
@@ -47,7 +47,7 @@ class RecordReader(Protocol):
 
 @dataclass
 class Services:
-    """`delete` takes a tenant's document out of the catalog, the index and the blobs, and returns the receipt.
+    """The parts of a service. `delete` removes a document from catalog, index and blobs, and returns the receipt.
 
     `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
     while searches cannot work. `accepting` turns false when the process begins to stop.
@@ -75,7 +75,7 @@ class Services:
     accepting: bool = True
 
     def parts(self) -> dict[str, Any]:
-        """The state of each part, for `/health/ready`."""
+        """Return the state of each part, for `/health/ready`."""
         waiting = self.jobs.unfinished()
         return {
             "search": self._search(),

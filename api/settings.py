@@ -132,11 +132,11 @@ class Settings(EncoderSettings, RetentionSettings):
 
     @property
     def judge_llm(self) -> tuple[str, str] | None:
-        """Base URL and model name of the model that judges; None where the one that answers does."""
+        """Base URL and model name of the judging model; None if the answering model judges."""
         return _server_and_model(self.judge) if self.judge else None
 
 
 def _server_and_model(value: str) -> tuple[str, str] | None:
-    """`URL MODEL` as two; None for anything else."""
+    """Return `URL MODEL` as two strings; None for anything else."""
     url, _, model = value.partition(" ")
     return (url, model.strip()) if url.startswith(("http://", "https://")) and model.strip() else None

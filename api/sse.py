@@ -1,4 +1,4 @@
-"""Server-sent events: how one looks on the wire, and following something that changes to its end."""
+"""Server-sent events: their form on the wire, and a follower of something that changes until its end."""
 
 import asyncio
 import hashlib
@@ -20,34 +20,34 @@ MEDIA_TYPE = "text/event-stream"
 HEARTBEAT_SECONDS = 10.0
 HEARTBEAT = ": still at it\n\n"
 
-# Who follows looks again by themselves this often: announcements may be lost, and estimates change without any.
+# Followers look again by themselves this often: announcements may be lost, and estimates change without any.
 _LOOK_SECONDS = 5.0
-# Looking takes no more than this share of the time, however large what is looked at, and is not done more often than
+# Looking takes at most this share of the time, however large the followed object is, and happens no more often than
 # anybody can read.
 _SHARE = 0.02
 _APART_SECONDS = 0.2
-# How soon a follower notices that the process stops.
+# Seconds within which a follower notices that the process stops.
 _TICK_SECONDS = 1.0
 
 
 def event(name: str, body: Mapping[str, Any], identifier: str | int) -> str:
-    """One event, its body on one line. Half a surrogate pair, which a model may write, is sent as a question mark."""
+    """Return one event with its body on one line; half a surrogate pair, which a model may write, becomes `?`."""
     written = f"id: {identifier}\nevent: {name}\ndata: {json.dumps(body, ensure_ascii=False)}\n\n"
     return written.encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True)
 class State:
-    """What is followed, as it is now."""
+    """The current state of the followed object."""
 
     body: Mapping[str, Any]
     ended: bool
 
     @property
     def id(self) -> str:
-        """Names the state and not a place in a log, so every process gives it alike and it is never too old.
+        """Return a name of the state, not a place in a log, so that every process gives the same and it never expires.
 
-        Another estimate is no other state.
+        A changed estimate does not make another state.
         """
         lasting = {**self.body, "progress": {**self.body.get("progress", {}), "seconds_left": None}}
         return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:20]
@@ -69,10 +69,10 @@ class Followed:
 
 
 async def follow(followed: Followed, last_event_id: str | None) -> Response:
-    """Events until the end: `snapshot` first, then `progress`, and `end` last. Raises what `look` raises at first.
+    """Stream events until the end: `snapshot` first, then `progress`, and `end` last. Raises first errors of `look`.
 
-    A client that comes back with the id of the present state gets nothing twice; with any other, however old, a
-    snapshot. Who has seen the end already is told not to come back (`204`).
+    A client that returns with the id of the present state gets nothing twice; with any other id, however old, a
+    snapshot. A client that has seen the end already is told not to come back (`204`).
     """
     first = await run_in_threadpool(followed.look)
     if first.ended and last_event_id == first.id:
@@ -95,7 +95,7 @@ async def _states(followed: Followed, seen: str | None) -> AsyncIterator[str]:
                 yield HEARTBEAT
                 await asyncio.sleep(_LOOK_SECONDS)
                 continue
-            except LeadlineError as error:  # its status went out long ago
+            except LeadlineError as error:  # the response status was sent long ago
                 yield event("error", problem(error), seen or "")
                 return
             apart_seconds = min(_LOOK_SECONDS, max(_APART_SECONDS, (time.monotonic() - begun) / _SHARE))
@@ -114,7 +114,7 @@ async def _states(followed: Followed, seen: str | None) -> AsyncIterator[str]:
 
 
 def waker(changed: asyncio.Event) -> Callable[[], None]:
-    """Sets the event of the running loop, from any thread and also when that loop has ended meanwhile."""
+    """Return a function that sets the running loop's event, from any thread and even if that loop has ended."""
     loop = asyncio.get_running_loop()
 
     def wake() -> None:
@@ -125,7 +125,7 @@ def waker(changed: asyncio.Event) -> Callable[[], None]:
 
 
 async def until(changed: asyncio.Event, going_on: Callable[[], bool]) -> None:
-    """Until something changed, it is time to look again, or the process stops."""
+    """Wait until something changed, it is time to look again, or the process stops."""
     deadline = time.monotonic() + _LOOK_SECONDS
     while not changed.is_set() and going_on() and (left := deadline - time.monotonic()) > 0:
         with suppress(TimeoutError):

@@ -78,7 +78,7 @@ class DirectoryBlobs:
         self._incoming.mkdir(parents=True, exist_ok=True)
 
     def path(self, key: str) -> Path:
-        """The file that holds `key`, for parsers that read by path."""
+        """Return the file that holds `key`, for parsers that read by path."""
         return self._root / key
 
     def require_room(self, size: int = 0) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# What a caller names instead of the id of a conversation that is to begin.
+# A caller's name for a new conversation, in place of an id.
 NEW_CONVERSATION = "new"
 
 
@@ -21,7 +21,7 @@ class RowRanges:
         return sum(last - first + 1 for first, last in self.ranges)
 
     def numbers(self) -> Iterator[int]:
-        """Every row, in the order of the ranges."""
+        """Yield every row, in the order of the ranges."""
         for first, last in self.ranges:
             yield from range(first, last + 1)
 

@@ -22,7 +22,7 @@ class RowsError(ValueError):
 
 
 def rows_to_parquet(rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int) -> bytes:
-    """A Parquet file from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB's types.
+    """Return a Parquet file from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB's types.
 
     Raises `RowsError` where a cell is not of its column's type, or rows are not `count` spans in order within the
     table's own. The rows never become objects of Python.
@@ -74,16 +74,16 @@ def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def read_csv_call(kinds: Mapping[str, str], path: str) -> str:
-    """How the engine reads a CSV file that `csv.writer` wrote: columns by name and type, an empty cell as NULL."""
+    """Return the engine's call to read a CSV file of `csv.writer`: columns by name and type, an empty cell as NULL."""
     columns = ", ".join(f"{quoted_literal(name)}: {quoted_literal(kind)}" for name, kind in kinds.items())
     return f"read_csv({quoted_literal(path)}, columns={{{columns}}}, {_CSV}, max_line_size={_LINE_BYTES})"
 
 
 def quoted_name(name: str) -> str:
-    """A name as SQL writes it."""
+    """Return a name as SQL writes it."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def quoted_literal(text: str) -> str:
-    """A text as SQL writes it."""
+    """Return a text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"

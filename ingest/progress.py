@@ -77,7 +77,7 @@ def progress_of(version: Version, turn: Turn | None = None, queues: Mapping[JobK
 
 
 def fraction(state: VersionState, chunks: int | None, chunks_embedded: int) -> float:
-    """The share of an ingest that is done, from 0 to 1; 1 at every end."""
+    """Return the share of an ingest that is done, from 0 to 1; 1 at every end."""
     if state in _FRACTIONS:
         return _FRACTIONS[state]
     if state not in IN_PROGRESS:

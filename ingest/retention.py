@@ -1,4 +1,4 @@
-"""How long answers and conversations are kept."""
+"""The retention times of answers and conversations."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 @dataclass(frozen=True)
 class Retention:
-    """How long answers outside of conversations are kept, and conversations after they were last used, in days."""
+    """Days for which answers outside of conversations are kept, and conversations after their last use."""
 
     answers_days: float = 30.0
     conversations_days: float = 90.0

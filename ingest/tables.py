@@ -19,7 +19,7 @@ ROW_NUMBER = "_row"
 
 
 class ColumnType(StrEnum):
-    """What every cell of a column is that is not empty; `TEXT` where they have nothing narrower in common."""
+    """The narrowest type of all non-empty cells of a column; `TEXT` if they have nothing narrower in common."""
 
     TEXT = "text"
     INTEGER = "integer"
@@ -40,7 +40,7 @@ class Column:
 
 @dataclass(frozen=True)
 class RecordTable:
-    """What is known of a table without reading its rows; the span holds the heading and all rows."""
+    """The facts about a table known without reading its rows; the span holds the heading and all rows."""
 
     index: int
     name: str
@@ -77,7 +77,7 @@ class Row:
 
 
 def named_tables(tables: Iterable[ParsedTable], document: str) -> list[ParsedTable]:
-    """The tables of a document, each with a name of its own; one that has none takes that of the document's file."""
+    """Return a document's tables, each with its own name; a nameless one is named after the document's file."""
     named: list[ParsedTable] = []
     taken: set[str] = set()
     for table in tables:
@@ -110,11 +110,11 @@ class RecordTables:
         self._known.cache_clear()
 
     def tables(self, version_id: str) -> tuple[RecordTable, ...]:
-        """A version's tables in reading order; none where the format has none, or is older than record tables."""
+        """Return a version's tables in reading order; none if the format has none, or is older than record tables."""
         return self._known(version_id)
 
     def rows(self, version_id: str, index: int, numbers: Sequence[int] | range) -> list[Row]:
-        """The rows with these numbers, in their order; there is none for a number that no row has.
+        """Return the rows with these numbers, in their order; there is none for a number that no row has.
 
         Raises `KeyError` for a table that there is not.
         """

@@ -32,7 +32,7 @@ class TextMap:
     marks: tuple[int, ...]
 
     def page_of(self, offset: int) -> int | None:
-        """The page, from 1, that holds a code point; None where the format has no pages."""
+        """Return the page, from 1, that holds a code point; None where the format has no pages."""
         return bisect_right(self.pages, offset) or None
 
 

@@ -1,6 +1,6 @@
-"""Answering a question within a caller's scope: condense → route → direct, table or recursive → check.
+"""Answers a question within a caller's scope: condense → route → direct, table or recursive → check.
 
-The pipeline of every answer, whoever asks and wherever it runs. A strategy writes a draft, and checking marks its
+The pipeline is the same for every caller and every deployment. A strategy writes a draft, and checking marks its
 sentences.
 """
 
@@ -52,7 +52,7 @@ class LanguageModel(Protocol):
         """`state` is `loading`, `ready`, `failed` or `none`, `model` its name; more members explain."""
 
     def acquire(self) -> ChatModel | None:
-        """None when there is none by choice. Raises `LanguageModelUnavailableError` while it loads or after it died."""
+        """Return the model; None if switched off. Raises `LanguageModelUnavailableError` while it loads or is dead."""
 
     def close(self) -> None: ...
 
@@ -69,7 +69,7 @@ class Answering:
         check: CheckMode = CheckMode.JUDGE,
         judge: LanguageModel | None = None,
     ) -> None:
-        """`judge` is another model to judge with; without one, the model that answers judges where it can."""
+        """`judge` is a separate model to judge with; without it, the answering model judges where it can."""
         self._searcher = searcher
         self._language_model = language_model
         self._answers = answers
@@ -77,7 +77,7 @@ class Answering:
         self._judge = judge
 
     def state(self) -> Mapping[str, Any]:
-        """The language model's state, for people."""
+        """Return the language model's state, for people."""
         return self._language_model.state()
 
     def stream(
@@ -87,10 +87,10 @@ class Answering:
         cancelled: Callable[[], bool] = not_cancelled,
         durability: Durability = ONCE,
     ) -> Iterator[Event]:
-        """Events of the answer as they happen; the last is `Completed`. `durability` is what a run is resumed by.
+        """Yield the answer's events as they happen, `Completed` last. `durability` lets a run be resumed.
 
-        Raises at once, not at the first event, what can be refused before anything is done: `QuestionError` and
-        `LanguageModelUnavailableError`. Later, what the strategies raise.
+        Raises `QuestionError` and `LanguageModelUnavailableError` at once, not at the first event, if the request can
+        be refused before any work. Later it raises what the strategies raise.
         """
         request = replace(request, question=check_question(request.question))
         model = self._language_model.acquire()
@@ -137,7 +137,7 @@ class _Asked:
         self._opened: Corpus | None = None
 
     def events(self) -> Iterator[Event]:
-        """Every stage, in order."""
+        """Run every stage, in order."""
         request, profile, nonce = self._request, self._model.profile, self._durability.nonce
         question = request.question
         if request.history:
@@ -195,7 +195,7 @@ class _Asked:
         return route(question, corpus, choices, tables.description(), self._calls, nonce, cancelled=self._cancelled)
 
     def _checked(self, draft: Draft, question: str, routed: Route) -> Iterator[Event]:
-        """The draft with every sentence marked, as the answer."""
+        """Check the draft and yield the answer with every sentence marked."""
         mode = self._answering._check
         sentences, citations = located(draft, self._answering._searcher.page_of, mode)
         marked, notes = tuple(sentences), draft.notes
@@ -223,7 +223,7 @@ class _Asked:
         yield Completed(answer)
 
     def _judge_of(self) -> Judge | None:
-        """The judge of this request; None where its model cannot judge, or is away."""
+        """Return the judge of this request, or None if its model cannot judge or is unavailable."""
         model = self._model
         if self._answering._judge is not None:
             other = self._answering._judge.acquire()
@@ -239,7 +239,7 @@ class _Asked:
         )
 
     def _corpus(self) -> Corpus:
-        """The documents in scope, opened once."""
+        """Return the documents in scope, opened once."""
         if self._opened is None:
             self._opened = self._answers.corpus(self._request.scope, self._durability)
         return self._opened

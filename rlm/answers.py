@@ -1,4 +1,4 @@
-"""An answer: sentences that cite spans of documents, how each was checked, what was read for it, and what it cost."""
+"""The answer: sentences citing spans of documents, how each was checked, what was read for it, and what it cost."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from rlm.usage import Usage
 
 
 class AnswerStatus(StrEnum):
-    """How far the documents answer the question, as the model that read them says; a check never changes it."""
+    """How far the documents answer the question, as stated by the model that read them; checks never change it."""
 
     ANSWERED = "answered"
     PARTIAL = "partial"  # a limit ended the work, or the model says that a part of the answer is missing
@@ -83,7 +83,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class SearchedDocument:
-    """A document in which an answer was looked for: how many passages of it were found, and how many a model read."""
+    """A document in which an answer was looked for: the passages found in it, and how many of them a model read."""
 
     document_id: str
     title: str
@@ -190,7 +190,7 @@ class TableRows:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the caller gets. `text` is Markdown with the markers `[1]` of `citations`.
+    """The answer that a caller gets. `text` is Markdown with the markers `[1]` of `citations`.
 
     `question` is the question as it was answered: one that stands alone, where a conversation went before it. `model`
     is None where no language model took part. `timings_ms` is keyed by stage and ends with `total`. `rows_behind` are
@@ -229,7 +229,7 @@ class OfferedQuote:
 
 @dataclass(frozen=True)
 class Draft:
-    """What a strategy wrote, before it is checked; the pieces that were streamed, joined, are its `text`.
+    """The text a strategy wrote, before checking; `text` equals the streamed pieces joined.
 
     `evidence` is the passage of each marker in the text, by number. `computed` says that code computed the statements,
     so that nobody has to judge them.
@@ -251,7 +251,7 @@ class Draft:
 
 
 def searched(passages: Sequence[Passage], read: Sequence[Passage] = (), queries: Sequence[str] = ()) -> Searched:
-    """Sums up what was found and what of it was read; the documents stand in the order of their best passage."""
+    """Sum up what was found and how much of it was read; documents are ordered by their best passage."""
     titles = {passage.document_id: passage.title for passage in passages}
     documents = tuple(
         SearchedDocument(
@@ -266,7 +266,7 @@ def searched(passages: Sequence[Passage], read: Sequence[Passage] = (), queries:
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
-    """An answer as JSON, in the members of `Answer`, whatever its result holds; of the rows behind it their number."""
+    """Return an answer as JSON with the members of `Answer`; the rows behind it are only counted."""
     body: dict[str, Any] = as_json(asdict(replace(answer, rows_behind=())))
     del body["rows_behind"]
     return body | {"rows_behind_total": sum(len(each.rows) for each in answer.rows_behind)}
@@ -275,7 +275,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 def kept_answer(
     answer: Answer, identifier: str, tenant_id: str, question: str, conversation_id: str | None
 ) -> KeptAnswer:
-    """An answer as the catalog keeps it; `question` is what the caller asked."""
+    """Return an answer as the catalog stores it; `question` is what the caller asked."""
     rows = tuple(
         RowRanges(each.document_id, each.version_id, each.table, ranges_of(each.rows)) for each in answer.rows_behind
     )
@@ -284,10 +284,10 @@ def kept_answer(
 
 
 def as_json(value: object) -> Any:  # noqa: ANN401 - any JSON
-    """A value as JSON that every reader and database takes.
+    """Return a value as JSON that every reader and database accepts.
 
-    A set is a sorted list, a key of a table the text that a reader sees, a number that JSON has no word for null, and
-    half a surrogate pair a question mark.
+    A set becomes a sorted list, a dict key its text, a number without a JSON form null, and half a surrogate pair a
+    question mark.
     """
     match value:
         case None | bool() | int():
@@ -311,7 +311,7 @@ def _key(key: object) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Replaces half a surrogate pair, which a model's code may make and no encoding has."""
+    """Replace half surrogate pairs, which a model's code may produce and no encoding can express."""
     return text.encode("utf-8", "replace").decode()
 
 

@@ -35,8 +35,8 @@ from rlm.tables.strategy import TableStrategy
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts of a process that answers are made of. Without an encoder no classifier judges records; without a
-    sandbox nothing is answered by programs."""
+    """The parts of a process that answers are made of. No classifier judges records without an encoder, and no
+    programs answer without a sandbox."""
 
     catalog: ActiveDocuments
     texts: Texts
@@ -49,19 +49,19 @@ class Parts:
 
 
 class Answers:
-    """Opens corpora, and makes the parts of each request."""
+    """Opens corpora and makes the parts of each request."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._tables = TableCatalog(parts.tables)
 
     def corpus(self, scope: AnswerScope, durability: Durability = ONCE) -> Corpus:
-        """The documents of a scope as they are now, or as they were when a run began."""
+        """Open the documents of a scope as they are now, or as they were when a run began."""
         documents = durability.documents(self._parts.catalog)
         return open_corpus(documents, self._parts.texts, scope, self._parts.tables)
 
     def budget(self, wanted: Wanted, profile: ModelProfile, durability: Durability) -> Budget:
-        """What one request may spend: what the caller said, no limit where it said nothing."""
+        """Return the budget of one request: the caller's limits, and no limit where the caller set none."""
         limits = (wanted.limits or Limits()).within(Limits(depth=profile.max_depth))
         return durability.budget(limits, profile.price)
 
@@ -75,21 +75,21 @@ class Answers:
         *,
         run: Hashable,
     ) -> SubCalls:
-        """Calls of a model that spend `budget`; all that belong to one request have the same `run`."""
+        """Bind a model's calls to `budget`; all calls of one request share the same `run`."""
         bound = self._parts.sub_calls.bind(chat, profile, tenant_id=tenant_id, budget=budget, run=run)
         return durability.sub_calls(bound, budget, profile.price)
 
     def strategies(self, profile: ModelProfile) -> list[StrategyName]:
-        """The strategies that a model can carry out here."""
+        """Return the strategies that a model can carry out here."""
         programs = profile.writes_code and self._parts.sandbox is not None
         return [StrategyName.DIRECT, StrategyName.TABLE, *([StrategyName.RECURSIVE] if programs else [])]
 
     def tables(self, corpus: Corpus) -> TablesInScope:
-        """The tables in scope, with some of their rows."""
+        """Return the tables in scope, with some of their rows."""
         return self._tables.in_scope(corpus)
 
     def strategy(self, name: StrategyName, making: "Making") -> Strategy:
-        """The strategy of a request. Raises `SandboxUnavailableError` for programs where there is no sandbox."""
+        """Make the strategy of a request. Raises `SandboxUnavailableError` for programs without a sandbox."""
         match name:
             case StrategyName.TABLE:
                 otherwise = None if making.context.wanted.strategy is StrategyName.TABLE else DirectStrategy()
@@ -139,7 +139,7 @@ class Making:
     searcher: Searches
 
     def operators(self, parts: Parts) -> Callable[[Corpus, SubCalls], Operators]:
-        """Makes operators over a corpus; the model reads all records where the caller wants that."""
+        """Return a factory of operators over a corpus; the model reads all records if the caller asked for that."""
         context = self.context
 
         def made(corpus: Corpus, calls: SubCalls) -> Operators:
@@ -160,7 +160,7 @@ def _unasked(wanted: Wanted, profile: ModelProfile) -> Limits:
 
 
 def spendable(name: StrategyName, wanted: Wanted, profile: ModelProfile) -> str:
-    """What a recursive run may spend at most, for people; empty for other strategies."""
+    """Return the most a recursive run may spend, for people; empty for other strategies."""
     if name is not StrategyName.RECURSIVE:
         return ""
     return at_most(wanted.limits or _unasked(wanted, profile))

@@ -1,4 +1,4 @@
-"""Noticing in long work without a model's calls that nobody wants it any more."""
+"""Lets long work without model calls notice that it was cancelled."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +17,7 @@ def not_cancelled() -> bool:
 
 
 def require_wanted(cancelled: Callable[[], bool]) -> None:
-    """Raises `RunCancelledError` where the run was cancelled."""
+    """Raise `RunCancelledError` if the run was cancelled."""
     if cancelled():
         raise RunCancelledError("The run was cancelled.")
 
@@ -25,7 +25,7 @@ def require_wanted(cancelled: Callable[[], bool]) -> None:
 def unless_cancelled(
     items: Iterable[Item], cancelled: Callable[[], bool], *, seconds: float = _SECONDS
 ) -> Iterator[Item]:
-    """The items; `cancelled` is asked before the first of them and every so many seconds.
+    """Yield the items; `cancelled` is asked before the first one and then every `seconds`.
 
     Raises `RunCancelledError`.
     """

@@ -1,4 +1,4 @@
-"""A follow-up is rewritten as a question that stands alone, which is what searches and strategies work with."""
+"""Rewrites a follow-up as a question that stands alone, for searches and strategies to work with."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from rlm.llm.profiles import ModelProfile
 from rlm.requests import MAX_QUESTION_CHARS, Message
 from rlm.untrusted import plain
 
-# Earlier messages that reach the model: the last ones within this share of its prompt, and so much of each.
+# Earlier messages shown to the model: the last ones within this share of its prompt, each cut to this length.
 _SHARE_OF_PROMPT = 0.25
 _MOST_CHARS = 24_000
 _MESSAGE_CHARS = 4_000
@@ -33,9 +33,9 @@ def condense(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> str:
-    """The question as one that stands alone; as it is, where there is no history or the model's reply is of no use.
+    """Return the question as one that stands alone; unchanged without history or if the model's reply is unusable.
 
-    Raises what keeps a model from replying at all.
+    Raises the errors that keep a model from replying at all.
     """
     recent = _recent(history, int(min(_MOST_CHARS, 4 * _SHARE_OF_PROMPT * profile.max_prompt_tokens)))
     if not recent:
@@ -53,7 +53,7 @@ def condense(
 
 
 def condensed_schema() -> dict[str, object]:
-    """The JSON schema of a rewritten question."""
+    """Return the JSON schema of a rewritten question."""
     return {
         "type": "object",
         "properties": {"question": {"type": "string"}},
@@ -63,7 +63,7 @@ def condensed_schema() -> dict[str, object]:
 
 
 def _recent(history: Sequence[Message], characters: int) -> list[Message]:
-    """The last messages that fit, in their order; of a long one, its beginning."""
+    """Return the last messages that fit, in their order; a long one is cut to its beginning."""
     chosen: list[Message] = []
     for message in reversed(history):
         text = message.text[:_MESSAGE_CHARS]

@@ -1,7 +1,7 @@
-"""The direct strategy: read passages, write the answer; the model may first ask for a search with other words.
+"""The direct strategy: reads passages and writes the answer; the model may first ask for a search with other words.
 
-One call answers an easy question. The reply is streamed: its text has the markers of passages, and behind the text
-stands a block that no reader sees, with the words that the model quotes.
+One call answers an easy question. The reply is streamed: its text has passage markers and is followed by a block,
+hidden from readers, with the words that the model quotes.
 """
 
 import json
@@ -20,12 +20,12 @@ from rlm.passages import PassageNumbers, fits, in_reading_order, in_turn, tokens
 from rlm.strategy import Context
 from rlm.untrusted import DATA_ONLY, delimited, one_line, plain
 
-# A chain of three facts takes three; each round costs a call and reads more.
+# A chain of three facts takes three rounds; each round costs a call and reads more.
 MAX_SEARCHES = 3
 _MAX_QUERIES = 4
-# Hits of one search; what a reading budget holds is mostly less.
+# Hits of one search; a reading budget mostly holds fewer.
 _TOP_K, _SMALL_TOP_K = 60, 5
-# An answer with its block: some three thousand words; from a small model, a sentence or two.
+# Tokens of an answer with its block: some three thousand words; a small model's is a sentence or two.
 _ANSWER_TOKENS, _SMALL_TOKENS = 6_000, 200
 _SEARCH = "<search>"
 _QUERIES = re.compile(r"<search>(.*?)(?:</search>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -69,7 +69,7 @@ own. If the passages suffice, or another search will hardly help, write the answ
 _NO_MORE_SEARCHES = "No more searches can be made. Answer from the passages above."
 _AGAIN = ("no more after that", "once more after that")
 
-# Small models leave markers out; they do name a passage in JSON, and answer better after they have quoted it.
+# Small models omit markers, but they do name a passage in JSON, and answer better after quoting it.
 SMALL_SYSTEM = f"""Answer the question from the numbered passages. Reply in JSON: "passage" is the number of the \
 passage that answers it, "quote" the sentence copied from it, and "answer" one complete sentence that answers the \
 question. If no passage answers it, give passage 0 with an empty quote and an empty answer.
@@ -88,13 +88,13 @@ class DirectStrategy:
     """Answers from passages that fit the model's reading budget."""
 
     def stream(self, context: Context) -> Iterator[Event]:
-        """As `Strategy.stream`. Raises what searching and the model raise, and `LanguageModelOutputError` for a reply
-        that has no text."""
+        """As `Strategy.stream`. Raises the errors of searching and of the model, and `LanguageModelOutputError` for a
+        reply without text."""
         return _Reading(context).events()
 
 
 class _Reading:
-    """The rounds of one answer: read, and either write or search again."""
+    """The rounds of one answer: each reads, and then either writes or searches again."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -109,7 +109,7 @@ class _Reading:
             self._numbers.add(whole(corpus))
         else:
             searches = 0 if profile.small else MAX_SEARCHES
-            # Half of what may be read, so that later searches have room.
+            # Half of the reading budget, to leave room for later searches.
             first = profile.reading_tokens // (2 if searches else 1)
             yield self._search([context.question, *context.queries], first)
         if not self._numbers.passages:
@@ -133,7 +133,7 @@ class _Reading:
         raise LanguageModelOutputError("The language model gave no answer.", hint="Ask again, or in other words.")
 
     def _quoted(self) -> Iterator[Event]:
-        """A small model's answer, with the passage that it rests on and what it quotes from there."""
+        """Yield a small model's answer, with the passage it rests on and its quotation from there."""
         passages, context = tuple(self._numbers.passages), self._context
         yield Reading(1, passages)
         call = SubCall(SMALL_SYSTEM, self._asked(), _SMALL_TOKENS, _SMALL_SCHEMA, "answer")
@@ -151,11 +151,11 @@ class _Reading:
 
     @property
     def _room(self) -> int:
-        """Tokens that may still be read."""
+        """Return the number of tokens that may still be read."""
         return max(0, self._context.profile.reading_tokens - sum(map(tokens_of, self._numbers.passages)))
 
     def _search(self, queries: Sequence[str], tokens: int) -> Retrieved:
-        """Searches for each of the queries, and numbers what is new."""
+        """Search for each query, and number the new passages."""
         self._queries += queries
         top_k = _SMALL_TOP_K if self._context.profile.small else _TOP_K
         rankings = [self._context.search(query, top_k) for query in queries]
@@ -189,14 +189,14 @@ class _Reading:
         return SubCall(SYSTEM, "\n".join(lines), min(profile.max_output_tokens, _ANSWER_TOKENS), purpose="answer")
 
     def _asked(self) -> str:
-        """Passages first: the prompt of a later round begins as the one before, which prefix caches know."""
+        """Return the prompt, passages first: prefix caches know the beginning of a later round's prompt."""
         nonce = self._nonce
         blocks = [delimited(f"passage {number}", each, nonce) for number, each in enumerate(self._numbers.passages, 1)]
         return "\n".join([*blocks, "", f"Question: {plain(self._context.question, nonce)}"])
 
 
 class _Reply:
-    """One reply as it streams in: a search, or the text of the answer and the block behind it."""
+    """One reply as it streams in: either a search, or the answer's text and the block after it."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._passages = passages
@@ -208,7 +208,7 @@ class _Reply:
         self.cut_off = False
 
     def feed(self, piece: str) -> str:
-        """The next piece to show."""
+        """Return the next piece to show."""
         self._raw += piece
         if self._is_search is None:
             begun = self._raw.lstrip().lower()
@@ -219,7 +219,7 @@ class _Reply:
         return "" if self._is_search else self._shown(self._marked.feed(piece))
 
     def close(self) -> str:
-        """The rest to show."""
+        """Return the rest to show."""
         if self._is_search:
             return ""
         pending = self._marked.feed(self._raw.lstrip()) if self._is_search is None else ""
@@ -227,12 +227,12 @@ class _Reply:
 
     @property
     def queries(self) -> list[str]:
-        """Words to search for, where the reply is a search."""
+        """Return the words to search for, if the reply is a search."""
         lines = [line.strip(" -*•\t\"'") for block in _QUERIES.findall(self._raw) for line in block.splitlines()]
         return [line for line in dict.fromkeys(lines) if line][:_MAX_QUERIES]
 
     def draft(self, queries: Sequence[str]) -> Draft:
-        """The reply as a draft; its status is what the model says in its block."""
+        """Return the reply as a draft; its status is the one in the model's block."""
         said = _ANSWERED.search(self._marked.rest)
         notes: list[str] = []
         if self.cut_off:
@@ -254,7 +254,7 @@ class _Reply:
         return text
 
     def _number(self, passage: int) -> int | None:
-        """The number in the answer of a passage of the prompt, by the order of their use."""
+        """Return the answer's number for a passage of the prompt, counted in order of use."""
         if not 1 <= passage <= len(self._passages):
             return None
         return self._order.setdefault(passage, len(self._order) + 1)

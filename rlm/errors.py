@@ -1,4 +1,4 @@
-"""What answering can do wrong.
+"""The errors of answering.
 
 AnswerError
 ├── LanguageModelError
@@ -29,22 +29,22 @@ from ingest.errors import LeadlineError
 
 
 class AnswerError(LeadlineError):
-    """Anything that answering a question can raise."""
+    """Any error that answering a question can raise."""
 
     code: ClassVar[str] = "answer_error"
 
 
 class LanguageModelError(AnswerError):
-    """The language model could not do what was asked of it."""
+    """The language model could not do its task."""
 
     code = "language_model_error"
 
 
 class LanguageModelUnavailableError(LanguageModelError):
-    """No language model takes the request now; `retry_after_seconds` is its own estimate, or None.
+    """No language model takes the request now; `retry_after_seconds` is the server's estimate, or None.
 
-    `sent` is whether a request left at all, and `reached` whether the model had it and may have worked on it. `silent`
-    says that nobody even refused: the time for a connection passed.
+    `sent` is true if a request left, and `reached` if the model had it and may have worked on it. `silent` is true if
+    not even a refusal came: connecting timed out.
     """
 
     code = "language_model_unavailable"
@@ -68,7 +68,7 @@ class LanguageModelUnavailableError(LanguageModelError):
 
 
 class LanguageModelRestingError(LanguageModelUnavailableError):
-    """It let too many calls in a row go unanswered; this one was not sent, and none is until its rest is over."""
+    """The model left too many calls in a row unanswered; this call was not sent, and none is until the rest is over."""
 
     default_hint = "Ask again then; if it stays silent, look at the language model's log."
 
@@ -81,7 +81,7 @@ class LanguageModelTimeoutError(LanguageModelError):
 
 
 class LanguageModelRefusedError(LanguageModelError):
-    """The server understood the request and refuses its kind. Trying again gives the same result."""
+    """The server understood the request and refuses requests of its kind. Trying again gives the same result."""
 
     code = "language_model_refused"
     default_hint = "Check the language model's address, name and API key in the settings."
@@ -101,13 +101,13 @@ class LanguageModelOutputError(LanguageModelError):
     default_hint = "Allow more output tokens, or ask again; a larger model keeps to a schema more often."
 
     def __init__(self, detail: str, *, hint: str | None = None, cut_off: bool = False) -> None:
-        """`cut_off` says that the answer ended because it had no tokens left."""
+        """`cut_off` is true if the answer ended because its tokens ran out."""
         super().__init__(detail, hint=hint)
         self.cut_off = cut_off
 
 
 class BudgetExhaustedError(AnswerError):
-    """The run has spent what it was given, or what is left does not cover the next step."""
+    """The run has spent its budget, or the rest does not cover the next step."""
 
     code = "budget_exhausted"
     default_hint = (
@@ -117,7 +117,7 @@ class BudgetExhaustedError(AnswerError):
     def __init__(
         self, detail: str, *, hint: str | None = None, resource: str = "", may_fit_later: bool = False
     ) -> None:
-        """`resource` is the limit that was met, such as `calls`; `may_fit_later` says that calls under way hold what
+        """`resource` is the limit that was met, such as `calls`; `may_fit_later` is true if calls under way hold what
         is missing and may give some of it back."""
         super().__init__(detail, hint=hint)
         self.resource = resource
@@ -134,13 +134,13 @@ class UnpricedModelError(AnswerError):
 
 
 class RunCancelledError(AnswerError):
-    """The run was cancelled; nothing of it goes on."""
+    """The run was cancelled; none of it continues."""
 
     code = "run_cancelled"
 
 
 class RunTooLargeError(AnswerError):
-    """The estimate of a run is over what is spent without confirmation; nothing was spent."""
+    """The estimate of a run exceeds what may be spent without confirmation; nothing was spent."""
 
     code = "confirmation_required"
     default_hint = "Send the question again with `confirm`, set a budget, or name fewer documents."
@@ -153,7 +153,7 @@ class CorpusError(AnswerError):
 
 
 class UnknownHandleError(CorpusError):
-    """The span is in no document of the scope: it never was, or the document was deleted or replaced meanwhile."""
+    """The span is in no document of the scope: it never existed, or the document was deleted or replaced meanwhile."""
 
     code = "handle_unknown"
     default_hint = "Use handles that this corpus gave out; list its documents again."

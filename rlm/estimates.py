@@ -1,6 +1,6 @@
-"""What judging many records will cost, before anything is spent: calls, tokens, seconds and money.
+"""Estimates what judging many records will cost, before anything is spent: calls, tokens, seconds and money.
 
-Meant to be within a factor of two.
+Estimates are meant to be within a factor of two.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from rlm.operators.cascade import CascadeLimits
 from rlm.operators.packing import PackLimits
 from rlm.requests import Wanted
 
-# Over these nothing is begun without being asked: about what somebody waits for, and what nobody misses.
+# Work over these limits needs confirmation: about as long as people wait, and as much money as nobody misses.
 UNASKED_SECONDS = 900.0
 UNASKED_DOLLARS = Decimal(1)
 UNASKED_CALLS = 500
@@ -26,14 +26,14 @@ _LEFT_BY_CASCADE = 0.4
 
 
 def unasked(*, is_confirmed: bool, model_costs: bool) -> Limits:
-    """The most that is spent where the caller set no budget; money too, where some is paid and nobody has confirmed."""
+    """Return the limits without a caller's budget; dollars too if the model costs money and nobody confirmed."""
     dollars = UNASKED_DOLLARS if model_costs and not is_confirmed else None
     return Limits(calls=UNASKED_CALLS, seconds=UNASKED_SECONDS, dollars=dollars)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a step takes. `dollars` is None where the model's price is not known."""
+    """The cost of a step. `dollars` is None if the model's price is unknown."""
 
     records: int = 0
     calls: int = 0
@@ -55,11 +55,11 @@ class Estimate:
 
     @property
     def large(self) -> bool:
-        """True if a caller has to agree before it begins."""
+        """True if a caller has to agree before the step begins."""
         return self.seconds > UNASKED_SECONDS or (self.dollars is not None and self.dollars > UNASKED_DOLLARS)
 
     def sentence(self) -> str:
-        """For people."""
+        """Return the estimate as a sentence for people."""
         tokens = self.prompt_tokens + self.completion_tokens
         money = "" if not self.dollars else f", ${self.dollars:.2f}"
         price = " (the model's price is not known)" if self.dollars is None else ""
@@ -78,9 +78,9 @@ def judging(
     cascade: CascadeLimits | None,
     values: bool = False,
 ) -> Estimate:
-    """What it takes to judge `records` of `tokens` in all; with `values`, to take values out of them.
+    """Estimate the cost of judging `records` of `tokens` in all, or of extracting values from them if `values`.
 
-    Records with equal texts count as if they were different. `cascade` is None where no classifier helps.
+    Records with equal texts count as different. `cascade` is None if no classifier helps.
     """
     if not records:
         return Estimate()
@@ -104,7 +104,7 @@ def require_confirmation(estimate: Estimate, wanted: Wanted) -> None:
 
 
 def at_most(limits: Limits) -> str:
-    """For people: the most that a run may spend; empty where nothing limits it."""
+    """Return the most that a run may spend, for people; empty if nothing limits it."""
     parts = [
         "" if limits.calls is None else f"{limits.calls:,} calls of the language model",
         "" if limits.prompt_tokens is None else f"{limits.prompt_tokens:,} tokens to read",
@@ -116,14 +116,14 @@ def at_most(limits: Limits) -> str:
 
 
 def _read(records: int, cascade: CascadeLimits | None) -> float:
-    """How many of the records the model reads itself."""
+    """Return how many of the records the model reads itself."""
     if cascade is None or cascade.covers(records):
         return records
     return cascade.sample + _LEFT_BY_CASCADE * (records - cascade.sample)
 
 
 def _rounded(number: int) -> int:
-    """Rounds to two figures; more would pretend."""
+    """Round to two figures; more would suggest a false precision."""
     return round(number, -max(0, len(str(number)) - 2))
 
 

@@ -1,4 +1,4 @@
-"""What a caller sees while an answer is made, in order; the last event is `Completed`."""
+"""The events a caller sees while an answer is made, in order; the last one is `Completed`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Condensed:
 
 @dataclass(frozen=True)
 class Routed:
-    """The strategy that answers, why it does, and what that may cost where it is more than a few calls."""
+    """The chosen strategy, the reason, and the likely cost if it is more than a few calls."""
 
     strategy: str
     reason: str
@@ -29,7 +29,7 @@ class Routed:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """A search for `query` is done; these passages were found."""
+    """A search for `query` is done and found these passages."""
 
     passages: tuple[Passage, ...]
     query: str = ""
@@ -37,7 +37,7 @@ class Retrieved:
 
 @dataclass(frozen=True)
 class Reading:
-    """The language model now reads these passages; `call` counts from 1."""
+    """The language model is now reading these passages; `call` counts from 1."""
 
     call: int
     passages: tuple[Passage, ...]
@@ -45,7 +45,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Planned:
-    """How a table answer will be computed, a sentence a step, and the SQL."""
+    """The computation of a table answer, one sentence a step, and the SQL."""
 
     steps: tuple[str, ...]
     sql: str
@@ -53,7 +53,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Working:
-    """So much of a long step is done: records, or cells of the most that a run may have."""
+    """Progress of a long step: records done, or cells out of the most a run may have."""
 
     step: str
     done: int
@@ -62,7 +62,7 @@ class Working:
 
 @dataclass(frozen=True)
 class Cell:
-    """A root model wrote code, or something else, and this came of it."""
+    """A root model's code, or other reply, and its result."""
 
     turn: "Turn"
 
@@ -76,14 +76,14 @@ class Delta:
 
 @dataclass(frozen=True)
 class Drafted:
-    """The strategy's last event: the whole draft, which is checked next. Callers of `Answering` do not see it."""
+    """The strategy's last event: the whole draft, to be checked next. Callers of `Answering` do not see it."""
 
     draft: Draft
 
 
 @dataclass(frozen=True)
 class Checking:
-    """The draft is written; so many of its sentences are being judged."""
+    """The draft is written, and this many of its sentences are being judged."""
 
     sentences: int
 
@@ -99,7 +99,7 @@ Event = Condensed | Routed | Retrieved | Reading | Planned | Working | Cell | De
 
 
 def complete(events: Iterable[Event]) -> Answer:
-    """The answer at the end of a stream of events that nobody cancelled."""
+    """Return the answer at the end of a stream of events that was not cancelled."""
     for event in events:
         if isinstance(event, Completed):
             return event.answer

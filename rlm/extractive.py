@@ -1,4 +1,4 @@
-"""Answers without a language model: the sentences of the best passages that are nearest the question, labelled so."""
+"""Answers without a language model: the sentences of the best passages nearest the question, labelled as such."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ _FEWEST_WORDS = 4
 
 
 class ExtractiveStrategy:
-    """Quotes the sentences that share most words with the question, out of the best passages."""
+    """Quotes the sentences of the best passages that share most words with the question."""
 
     def stream(self, question: str, search: Search) -> Iterator[Event]:
         """As `Strategy.stream`, without a model."""
@@ -48,5 +48,5 @@ class ExtractiveStrategy:
 
 
 def _says_something(sentence: str) -> bool:
-    """True for a sentence that is no heading and no scrap; scripts without spaces have no words to count."""
+    """True for a sentence that is neither a heading nor a scrap; scripts without spaces have no words to count."""
     return not sentence.startswith("#") and (len(sentence.split()) >= _FEWEST_WORDS or not sentence.isascii())

@@ -1,4 +1,4 @@
-"""What a direct answer is read from: all of a small scope, or what searches find, widened to its neighbours."""
+"""The passages a direct answer is read from: all of a small scope, or search hits widened to their neighbours."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +12,17 @@ from rlm.llm.profiles import estimated_tokens
 from rlm.requests import AnswerScope
 from rlm.strategy import Search
 
-# Passages are read with as much of their section around them, about a thousand tokens: what decides a question often
-# stands some paragraphs away from the words that it was found by.
+# Passages are read with this much of their section around them, about a thousand tokens: the decisive text often
+# stands some paragraphs away from the words that the search matched.
 WIDENED_CHARS = 4_000
-# Marks, title and number of a passage in a prompt.
+# Tokens for the marks, title and number of a passage in a prompt.
 _TOKENS_AROUND = 40
 
 
 def searching(searcher: Searches, scope: AnswerScope, *, widened_chars: int | None = WIDENED_CHARS) -> Search:
-    """Searches of the service within a scope; hits are widened to their neighbours, and those that meet are merged.
+    """Return the service's search within a scope; hits are widened to their neighbours, and those that meet are merged.
 
-    With `widened_chars` of None, passages are as they were indexed. A query that is longer than a query may be is cut.
+    With `widened_chars` None, passages are as they were indexed. A query over the length limit is cut.
     """
 
     def search(query: str, top_k: int) -> Sequence[Passage]:
@@ -41,12 +41,12 @@ def searching(searcher: Searches, scope: AnswerScope, *, widened_chars: int | No
 
 
 def tokens_of(passage: Passage) -> int:
-    """About how many tokens a passage takes in a prompt."""
+    """Estimate how many tokens a passage takes in a prompt."""
     return estimated_tokens(passage.text) + _TOKENS_AROUND
 
 
 def within(passages: Iterable[Passage], tokens: int) -> list[Passage]:
-    """The first of the passages that fit so many tokens together; at least the beginning of the first."""
+    """Return the first passages that fit `tokens` together; at least the beginning of the first."""
     chosen: list[Passage] = []
     for passage in passages:
         size = tokens_of(passage)
@@ -62,31 +62,31 @@ def within(passages: Iterable[Passage], tokens: int) -> list[Passage]:
 
 
 def fits(corpus: Corpus, tokens: int) -> bool:
-    """True if all documents of the corpus can be read in so many tokens."""
+    """True if all documents of the corpus fit in `tokens`."""
     size = corpus.size
     pieces = sum(1 + document.characters // WIDENED_CHARS for document in corpus.documents)
     return size.tokens + pieces * _TOKENS_AROUND <= tokens
 
 
 def whole(corpus: Corpus) -> list[Passage]:
-    """All text of a corpus in reading order, as passages of neighbouring chunks."""
+    """Return all text of a corpus in reading order, as passages of neighbouring chunks."""
     return [passage for document in corpus.documents for passage in _pieces(corpus, document)]
 
 
 def in_reading_order(passages: Sequence[Passage]) -> list[Passage]:
-    """Passages of one document together and in its order; the documents in the order of their best passage."""
+    """Group passages by document, in document order; documents are ordered by their best passage."""
     order = {version: place for place, version in enumerate(dict.fromkeys(each.version_id for each in passages))}
     return sorted(passages, key=lambda each: (order[each.version_id], each.start))
 
 
 @dataclass
 class PassageNumbers:
-    """Numbers of the passages of one request, from 1; what a later search finds again is not shown again."""
+    """Numbers the passages of one request, from 1; a passage that a later search finds again is not shown again."""
 
     passages: list[Passage]
 
     def new_among(self, found: Iterable[Passage]) -> Iterator[Passage]:
-        """Those of which less than half lies in numbered ones, or in those before them."""
+        """Yield the passages of which less than half lies in numbered ones, or in earlier ones of `found`."""
         seen = list(self.passages)
         for passage in found:
             if 2 * sum(_shared(each, passage) for each in seen) < len(passage.text):
@@ -98,13 +98,13 @@ class PassageNumbers:
 
 
 def in_turn(rankings: Sequence[Sequence[Passage]]) -> Iterator[Passage]:
-    """The best of each ranking, then the second of each, and so on: no query takes the room of another."""
+    """Yield the best of each ranking, then the second of each, and so on: no query crowds out another."""
     for rank in range(max(map(len, rankings), default=0)):
         yield from (ranking[rank] for ranking in rankings if rank < len(ranking))
 
 
 def _shared(one: Passage, other: Passage) -> int:
-    """Characters that two passages have in common."""
+    """Return the number of characters that two passages have in common."""
     same = one.version_id == other.version_id
     return max(0, min(one.end, other.end) - max(one.start, other.start)) if same else 0
 

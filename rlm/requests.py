@@ -1,4 +1,4 @@
-"""What a caller asks: a question and what was said before it, over which documents, and how the answer is wanted."""
+"""A caller's request: the question, the conversation before it, its scope, and how the answer is wanted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from typing import ClassVar, Literal
 from rlm.errors import AnswerError
 from rlm.llm.budgets import Limits
 
-# About 1,000 tokens: an eighth of the smallest window served, so that passages keep the rest; searching allows more.
+# About 1,000 tokens: an eighth of the smallest window served, which leaves the rest to passages; searching allows more.
 MAX_QUESTION_CHARS = 4_000
 
 
 class StrategyName(StrEnum):
-    """How an answer may be made; `auto` leaves it to the router."""
+    """How an answer is made; `auto` leaves the choice to the router."""
 
     AUTO = "auto"
     DIRECT = "direct"
@@ -23,7 +23,7 @@ class StrategyName(StrEnum):
 
 @dataclass(frozen=True)
 class AnswerScope:
-    """A tenant's collections and documents, all of them where none is named; an answer can cite nothing else."""
+    """A tenant's collections and documents, or all of them if none is named; an answer cites nothing else."""
 
     tenant_id: str
     collections: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class AnswerScope:
 
 @dataclass(frozen=True)
 class Message:
-    """Something that was said earlier in the conversation."""
+    """An earlier message of the conversation."""
 
     role: Literal["user", "assistant"]
     text: str
@@ -42,8 +42,8 @@ class Message:
 class Wanted:
     """How a caller wants an answer made.
 
-    `confirm` says that the cost is accepted, `budget` the most it may be. With `every_record` the model reads all
-    records of a large table, where else a classifier labels those that it is sure of.
+    `confirm` accepts the cost, and `budget` bounds it. With `every_record` the model reads all records of a large
+    table; otherwise a classifier labels the records that it is sure of.
     """
 
     strategy: StrategyName = StrategyName.AUTO
@@ -53,7 +53,7 @@ class Wanted:
 
     @property
     def limits(self) -> Limits | None:
-        """The budget; None where it limits nothing, which says nothing."""
+        """Return the budget, or None if it limits nothing."""
         return None if self.budget == Limits() else self.budget
 
 
@@ -71,7 +71,7 @@ class AnswerRequest:
 
 
 class QuestionError(AnswerError):
-    """The question cannot be answered as it is; nothing was searched or read."""
+    """The question cannot be answered in this form; nothing was searched or read."""
 
     code: ClassVar[str] = "question_invalid"
 
@@ -91,7 +91,7 @@ class QuestionTooLongError(QuestionError):
 
 
 def check_question(question: str) -> str:
-    """The question without white space around it, and without what no database takes.
+    """Return the question without surrounding white space and without characters that no database accepts.
 
     Raises `EmptyQuestionError` or `QuestionTooLongError`.
     """
@@ -105,5 +105,5 @@ def check_question(question: str) -> str:
 
 
 def said(history: Sequence[Message]) -> str:
-    """A conversation as one text, a paragraph for each message."""
+    """Return a conversation as one text, a paragraph for each message."""
     return "\n\n".join(f"{'User' if each.role == 'user' else 'Assistant'}: {each.text}" for each in history)

@@ -1,7 +1,7 @@
-"""Further queries by the deployment's language model: one budgeted sub-call each, with a form to fill in.
+"""Has the deployment's language model write further queries: one budgeted sub-call each, with a JSON form.
 
-The model sees the query alone, no document. What it writes is searched for and never shown as an answer, so the worst
-that it can do is to bring up passages that do not help.
+The model sees only the query, no document. Its output is searched for and never shown as an answer, so the worst
+it can do is to bring up unhelpful passages.
 """
 
 import json
@@ -34,7 +34,7 @@ _SYSTEM = (
 
 @dataclass(frozen=True)
 class _Form:
-    """What a model is asked for: the task, the name of the list that it fills in, and how many entries and tokens."""
+    """A model's task: its text, the name of the list to fill in, and how many entries and tokens it may have."""
 
     task: str
     member: str
@@ -65,7 +65,7 @@ _FORMS: Mapping[Rewrite, _Form] = {
 
 
 class ModelRewriter:
-    """Asks the model once, and once more where the reply has not the form; then, or at the deadline, it gives up."""
+    """Asks the model once, and once more if the reply has the wrong form; then, or at the deadline, gives up."""
 
     def __init__(
         self, language_model: LanguageModel, sub_calls: SubCallScheduler, *, deadline_seconds: float = DEADLINE_SECONDS
@@ -75,7 +75,7 @@ class ModelRewriter:
         self._deadline_seconds = deadline_seconds
 
     def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
-        """Raises `LanguageModelError`s: there is none, it is not there, it refuses, is late, or writes nonsense."""
+        """Return further queries. Raises `LanguageModelError`s: no model, away, late, refused, or a bad reply."""
         model = self._language_model.acquire()
         if model is None:
             raise LanguageModelRefusedError("There is no language model to rewrite with.", hint="Set LEADLINE_LLM.")

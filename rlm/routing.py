@@ -1,4 +1,4 @@
-"""Which strategy answers a question: a model decides, having seen what is in scope."""
+"""Chooses the strategy that answers a question: a model decides, having seen what is in scope."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ _TITLE_CHARS = 100
 _MAX_QUERIES = 4
 _QUERY_CHARS = 300
 _TOKENS = 600
-# Without these the plain default serves; a model that is away or out of time is the caller's to hear of.
+# Failures after which the default serves; the caller must hear of a model that is away or out of time.
 _GO_ON_AFTER = (LanguageModelOutputError, LanguageModelRefusedError, ContextTooLongError, BudgetExhaustedError)
 
 SYSTEM = f"""You choose how a question about a body of documents is answered.
@@ -39,7 +39,7 @@ to use, each for one thing the answer needs. Give the reason in one short senten
 
 @dataclass(frozen=True)
 class Route:
-    """The strategy, words to search for besides the question, and why, for people."""
+    """The strategy, extra search words, and the reason, for people."""
 
     strategy: StrategyName
     reason: str
@@ -56,9 +56,9 @@ def route(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Route:
-    """Asks the model to choose one of `choices`; `tables` describes the tables in scope, a line or more each.
+    """Ask the model to choose one of `choices`; `tables` describes the tables in scope, one or more lines each.
 
-    A reply that is of no use leads to the direct strategy. Raises what else keeps a model from replying.
+    An unusable reply leads to the direct strategy. Raises the other errors that keep a model from replying.
     """
     call = SubCall(SYSTEM, _prompt(question, corpus, choices, tables, nonce), _TOKENS, route_schema(choices), "route")
     try:
@@ -71,7 +71,7 @@ def route(
 
 
 def route_schema(choices: Sequence[StrategyName]) -> dict[str, object]:
-    """The JSON schema of a router's reply."""
+    """Return the JSON schema of a router's reply."""
     return {
         "type": "object",
         "properties": {

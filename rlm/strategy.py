@@ -1,4 +1,4 @@
-"""What every way of answering shares: the port, and the parts of one request that strategies work with."""
+"""The base shared by all strategies: their port, and the parts of one request that they work with."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,18 +15,18 @@ from rlm.requests import AnswerScope, Wanted
 
 
 class Search(Protocol):
-    """Finds passages, best first, within the caller's scope; `top_k` at most."""
+    """Finds at most `top_k` passages within the caller's scope, best first."""
 
     def __call__(self, query: str, top_k: int) -> Sequence[Passage]: ...
 
 
 @dataclass(frozen=True)
 class Context:
-    """The parts of one request, made once by `Answering`; everything in it is bound to the caller's scope.
+    """The parts of one request, made once by `Answering`; all are bound to the caller's scope.
 
-    `question` stands alone; `queries` are words to search for besides it. `calls` spend the request's budget and are
-    logged where the run is durable. `corpus` opens the documents in scope, the same ones each time. `nonce` gives a new
-    mark for untrusted text, the same ones again where a run is resumed.
+    `question` stands alone; `queries` are extra words to search for. `calls` spend the request's budget and are
+    logged if the run is durable. `corpus` opens the documents in scope, the same ones each time. `nonce` returns a new
+    mark for untrusted text; a resumed run gets the same marks again.
     """
 
     question: str
@@ -44,8 +44,8 @@ class Context:
 class Strategy(Protocol):
     """One way of answering.
 
-    `stream` runs in the thread that iterates it, yields what happens, and ends with `Drafted` unless it raises. The
-    `Delta`s that it yields, joined, are the draft's text. `context.cancelled` is asked before each call of a model;
+    `stream` runs in the thread that iterates it, yields events, and ends with `Drafted` unless it raises. The
+    yielded `Delta`s, joined, are the draft's text. `context.cancelled` is asked before each model call;
     closing the iterator between events works too.
     """
 
@@ -53,19 +53,19 @@ class Strategy(Protocol):
 
 
 class StageClock:
-    """Milliseconds by stage; a stage that runs again adds up."""
+    """Milliseconds by stage; repeated stages add up."""
 
     def __init__(self) -> None:
         self._begun = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}
 
     def lap(self, stage: str) -> None:
-        """Books the time since the last lap under `stage`."""
+        """Book the time since the last lap under `stage`."""
         now = time.perf_counter()
         self._laps[stage] = self._laps.get(stage, 0.0) + (now - self._last) * 1000
         self._last = now
 
     def laps(self) -> dict[str, float]:
-        """Every stage so far, and `total`."""
+        """Return every stage so far, and `total`."""
         laps = {**self._laps, "total": (self._last - self._begun) * 1000}
         return {stage: round(milliseconds, 1) for stage, milliseconds in laps.items()}

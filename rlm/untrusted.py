@@ -1,8 +1,8 @@
-"""How text of documents is put into a prompt.
+"""Puts text of documents into a prompt.
 
 Documents are data. Each passage stands between marks that carry a random nonce of the request, so that no document can
-forge the end of its passage, and tokens by which chat templates tell roles apart are taken out of it. None of this is
-relied on: what a model returns is looked up in the passages, and its tools reach nothing but the caller's scope.
+forge the end of its passage, and tokens by which chat templates tell roles apart are removed. None of this is
+relied on: model output is looked up in the passages, and the model's tools reach only the caller's scope.
 """
 
 import re
@@ -23,27 +23,27 @@ DATA_ONLY = (
 
 
 def new_nonce() -> str:
-    """Sixteen hexadecimal digits that no document can know."""
+    """Return sixteen hexadecimal digits that no document can know."""
     return secrets.token_hex(8)
 
 
 def without_template_tokens(text: str) -> str:
-    """`text` with a space in place of every token that a chat template could take for the start of a turn."""
+    """Return `text` with a space in place of every token that a chat template could take for the start of a turn."""
     return _TEMPLATE_TOKEN.sub(" ", text)
 
 
 def plain(text: str, nonce: str) -> str:
-    """`text` without template tokens and without the nonce, for a prompt."""
+    """Return `text` without template tokens and without the nonce, for a prompt."""
     return without_template_tokens(text).replace(nonce, " ").strip()
 
 
 def one_line(text: str, max_chars: int | None = None) -> str:
-    """`text` on one line, without tokens of chat templates, cut after `max_chars`."""
+    """Return `text` on one line, without tokens of chat templates, cut after `max_chars`."""
     return _WHITE.sub(" ", without_template_tokens(text)).strip()[:max_chars]
 
 
 def delimited(label: str, passage: Passage, nonce: str, *, max_chars: int | None = None) -> str:
-    """A passage between its marks, its title, headings and page on the first line; `max_chars` cuts its end off."""
+    """Return a passage between marks, with title, headings and page on the first line; cut after `max_chars`."""
     place = one_line(context_line(passage.title, passage.heading_path))
     if passage.page is not None:
         place = f"{place} (page {passage.page})"

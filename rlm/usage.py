@@ -1,11 +1,11 @@
-"""What calls of a language model cost, in tokens of the model's own counting."""
+"""The cost of language model calls, in the model's own tokens."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Requests sent and tokens read and written; a server that does not count leaves tokens at 0."""
+    """Requests sent and tokens read and written; tokens are 0 for a server that does not count them."""
 
     calls: int = 0
     prompt_tokens: int = 0

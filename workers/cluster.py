@@ -77,7 +77,7 @@ class Parts:
     sparse: SparseEncoder
 
     def worker_deps(self) -> WorkerDeps:
-        """What tasks of workers need of them."""
+        """Return the parts that tasks of workers need."""
         return WorkerDeps(
             self.catalog, self.jobs, self.blobs, self.texts, self.generations, self.sparse, self.blobs.path
         )

@@ -143,7 +143,7 @@ class _JobLog:
 
 
 def _request(run: Run) -> AnswerRequest:
-    """What a run was asked for; it spends no more than its budget, so nothing is left to be confirmed."""
+    """Return a run's request; it spends no more than its budget, so nothing is left to be confirmed."""
     return AnswerRequest(
         run.question,
         AnswerScope(run.tenant_id, run.collections, run.documents),

@@ -24,7 +24,7 @@ _TOKENS_A_CHARACTER = 0.25
 
 
 def with_context(title: str, chunk: Chunk, text: str) -> str:
-    """The text of a chunk as BM25 and the encoder read it: a context line, then the chunk itself."""
+    """Return the text of a chunk as BM25 and the encoder read it: a context line, then the chunk itself."""
     return f"{context_line(title, chunk.heading_path)}\n{text}"
 
 
@@ -166,5 +166,5 @@ class VectorWriter:
 
 
 def text_digest(text: str) -> str:
-    """A digest of 128 bits: nobody can find another text with the same one."""
+    """Return a digest of 128 bits: nobody can find another text with the same one."""
     return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=16).digest()).decode().rstrip("=")

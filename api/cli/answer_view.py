@@ -1,4 +1,4 @@
-"""How an answer looks on a terminal: while it is made, and when it is there."""
+"""Shows an answer on a terminal, while it is made and when it is complete."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,18 @@ _CHARS = 160
 
 
 def short(text: str, most: int = _CHARS) -> str:
-    """The beginning of a text, its white space and ends of lines as single blanks."""
+    """Return the beginning of a text, its white space and line ends as single blanks."""
     line = " ".join(text.split())
     return line[:most] + ("…" if len(line) > most else "")
 
 
 def cell_line(body: dict[str, Any]) -> str:
-    """What a root model wrote and what came of it."""
+    """Return a line about a root model's cell and its result."""
     return f"{_cell(body)}: {short(body['code'] or body['note'])} → {_end(body)}"
 
 
 def _cell(body: dict[str, Any]) -> str:
-    """Which one it is, and of which part of the run, which earlier versions did not log."""
+    """Name the cell and its part of the run, which earlier versions did not log."""
     return f"part {body['part']}, cell {body['number']}" if body.get("part") else f"cell {body['number']}"
 
 
@@ -47,13 +47,13 @@ _MARKS = {"unsupported": ("?", "yellow"), "quoted": ("~", "dim"), "unchecked": (
 
 
 class Shows(Protocol):
-    """Shows one line of what is being done, as `rich.status.Status` does."""
+    """Shows one line about the current work, as `rich.status.Status` does."""
 
     def update(self, status: str) -> None: ...
 
 
 class LiveAnswer:
-    """What is being done, and with `text` also the answer as it is written; none of it stays on the terminal."""
+    """Shows the current work, and with `text` also the answer as it is written; none of it stays on the terminal."""
 
     def __init__(self, console: Console, *, text: bool) -> None:
         self._live = Live(console=console, transient=True, refresh_per_second=8)
@@ -71,7 +71,7 @@ class LiveAnswer:
         self._live.stop()
 
     def update(self, status: str) -> None:
-        """Show another line of what is being done."""
+        """Show another line about the current work."""
         self._doing = status
         self._live.update(self._view())
 
@@ -102,7 +102,7 @@ class _Tail:
 
 
 def doing(name: str, body: Mapping[str, Any]) -> str:
-    """What an event says is being done; empty for one that says nothing of it."""
+    """Describe the work that an event announces; empty for other events."""
     match name:
         case "condensed":
             said = f"Understood as: {body['question']}"
@@ -128,9 +128,9 @@ def doing(name: str, body: Mapping[str, Any]) -> str:
 def print_answer(
     console: Console, answer: Mapping[str, Any], *, sources: bool = True, said_already: Sequence[str] = ()
 ) -> None:
-    """The answer, what is to be said of its sentences, its table, and its sources, a line each.
+    """Print the answer, the remarks on its sentences, its table, and its sources, a line each.
 
-    Into a file or a pipe its Markdown goes as it is. Notes that were `said_already` are left out.
+    A file or a pipe gets its Markdown unchanged. Notes that were `said_already` are left out.
     """
     text = clean(answer["text"])
     console.print()
@@ -153,7 +153,7 @@ def print_answer(
 
 
 def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
-    """Each source in a line: its number, where it stands, and how the quotation begins; of many the first ones."""
+    """Print a line for each source: number, place, and beginning of the quotation; if many, only the first."""
     citations = answer["citations"]
     for citation in citations[:_SOURCES]:
         quote = short(clean(citation["quote"]), _QUOTE_CHARS)
@@ -168,7 +168,7 @@ def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
 
 
 def place(found: Mapping[str, Any]) -> str:
-    """Where a citation or a hit stands: title, page, and the nearest heading."""
+    """Return the place of a citation or a hit: title, page, and the nearest heading."""
     if found.get("deleted"):
         return "a document that was deleted"
     page = f", page {found['page']}" if found.get("page") else ""
@@ -177,7 +177,7 @@ def place(found: Mapping[str, Any]) -> str:
 
 
 def clean(text: str) -> str:
-    """A text without control characters, by which a document could take over a terminal or turn its lines around."""
+    """Return a text without control characters, by which a document could take over a terminal or turn its lines."""
     return "".join(char for char in text if char in "\n\t" or not _is_control(char))
 
 
@@ -186,7 +186,7 @@ def _is_control(char: str) -> bool:
 
 
 def _print_marks(console: Console, answer: Mapping[str, Any]) -> None:
-    """What is to be said of single sentences: those that are not supported, and those with a reason."""
+    """Print remarks on single sentences: those that are not supported, and those with a reason."""
     for sentence in answer["sentences"]:
         if not (sentence["reason"] or sentence["check"] == "unsupported"):
             continue
@@ -210,7 +210,7 @@ def _print_table(console: Console, answer: Mapping[str, Any]) -> None:
 
 
 def _summary(answer: Mapping[str, Any]) -> str:
-    """The last line: how the answer was made, how many sentences were checked how, and what it cost."""
+    """Return the last line: how the answer was made, how many sentences were checked how, and its cost."""
     checks = [sentence["check"] for sentence in answer["sentences"] if sentence["check"] != "unchecked"]
     counts = ", ".join(f"{checks.count(check)} {check}" for check in dict.fromkeys(checks))
     rows = f"{answer['rows_behind_total']:,} rows behind it" if answer["rows_behind_total"] else ""
@@ -221,5 +221,5 @@ def _summary(answer: Mapping[str, Any]) -> str:
 
 
 def _plain(console: Console, text: str, *, style: str = "") -> None:
-    """A text as it is: no markup, and no line ends that it does not have."""
+    """Print a text as it is: no markup, and no line ends that it does not have."""
     console.print(Text(clean(text), style=style), soft_wrap=True)

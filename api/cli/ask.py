@@ -1,4 +1,4 @@
-"""`leadline ask`: one question, and its answer as it comes."""
+"""`leadline ask`: asks one question, and shows its answer as it comes."""
 
 import json
 import sys
@@ -83,21 +83,21 @@ def ask(
 
 
 def live_answer(*, text: bool = True) -> LiveAnswer:
-    """Shows an answer as it comes where people see it; into a file or a pipe goes nothing but the answer."""
+    """Return the view of an answer in progress where people see it; a file or a pipe gets only the answer."""
     if text and sys.stdout.isatty():
         return LiveAnswer(Console(), text=True)
     return LiveAnswer(Console(stderr=True), text=False)
 
 
 def wait_for_language_model(client: Client, status: Shows) -> None:
-    """Until it is loaded; the first answer would otherwise be refused."""
+    """Wait until the model is loaded; the first answer would otherwise be refused."""
     for state in client.wait_for_language_model():
         if state["state"] == "loading":
             status.update("The language model is loading …")
 
 
 def answered(client: Client, body: Mapping[str, Any], live: LiveAnswer) -> dict[str, Any]:
-    """The whole answer; what is being done is shown while it is made. Raises `ServiceError`."""
+    """Return the whole answer; show the work in progress meanwhile. Raises `ServiceError`."""
     with closing(client.events("/v1/answers", {**body, "stream": True})) as events:  # the service stops with it
         for name, event in events:
             if name == "error":

@@ -1,4 +1,4 @@
-"""`leadline batch`: what became of many uploads, and stopping them."""
+"""`leadline batch`: shows the outcome of many uploads, and stops them."""
 
 import json
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ def show(
     follow: Annotated[bool, typer.Option(help="Stay and show its progress until it ends.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What became of a batch's files so far."""
+    """Show the state of a batch's files so far."""
     console = Console(stderr=True)
     with connect(read_settings()) as client:
         batch = client.get(f"/v1/batches/{batch_id}")
@@ -40,7 +40,7 @@ def show(
 def listing(
     limit: Annotated[int, typer.Option(help="How many.", min=1, max=100)] = 20, as_json: AsJson = False
 ) -> None:
-    """The newest batches."""
+    """List the newest batches."""
     with connect(read_settings()) as client:
         batches = client.get("/v1/batches", limit=limit)["batches"]
     if as_json:
@@ -57,14 +57,14 @@ def listing(
 
 @app.command()
 def cancel(batch_id: Identifier, as_json: AsJson = False) -> None:
-    """Stop what is being made of a batch's files; what is ready stays."""
+    """Stop the processing of a batch's files; ready ones stay."""
     with connect(read_settings()) as client:
         _print(client.post(f"/v1/batches/{batch_id}/cancel", {}), as_json)
 
 
 @app.command()
 def failures(batch_id: Identifier, as_json: AsJson = False) -> None:
-    """Files of a batch that were refused or failed, each with the reason and what to do. `--json`: one a line."""
+    """List a batch's files that were refused or failed, each with the reason and what to do. `--json`: one a line."""
     console = Console()
     with connect(read_settings()) as client:
         for found in client.pages(f"/v1/batches/{batch_id}/failures", "failures"):

@@ -1,4 +1,4 @@
-"""`leadline chat`: a conversation in the terminal."""
+"""`leadline chat`: holds a conversation in the terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,7 +58,7 @@ class Chat:
         self._notes: list[str] = []
 
     def take(self, line: str) -> bool:
-        """Do what a line says, or answer the question that it is; False when it says that the chat is over."""
+        """Do what a line says, or answer it as a question; return False if it ends the chat."""
         match line.strip():
             case "":
                 return True
@@ -109,7 +109,7 @@ class Chat:
 
 
 def _read(console: Console) -> str | None:
-    """The next line; None at the end of the input. Ctrl-C empties the line."""
+    """Return the next line; None at the end of the input. Ctrl-C empties the line."""
     while True:
         try:
             return input("> ")
@@ -122,7 +122,7 @@ def _read(console: Console) -> str | None:
 
 @contextmanager
 def _remembered_lines(path: Path) -> Iterator[None]:
-    """Lines can be edited and called back, those of earlier chats too, where this Python has readline."""
+    """Let lines be edited and recalled, those of earlier chats too, if this Python has readline."""
     try:
         import readline
     except ImportError:

@@ -1,4 +1,4 @@
-"""The command line's way to a service: over HTTP to one that runs, or to a private one inside this process."""
+"""Connects the command line to a service: over HTTP to a running one, or to a private one inside this process."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from ingest.errors import LeadlineError
 TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _POLL_SECONDS = 0.5
 _PAGE = 100
-# A server that follows something says at least every ten seconds that it is still there.
+# A server that follows something reports at least every ten seconds that it is still there.
 _SILENCE = httpx.Timeout(30.0, connect=5.0)
 _RECONNECTIONS = 6
 
 
 class ServiceError(LeadlineError):
-    """What a service answered instead of a result, in its own words."""
+    """A service's error, in its own words, instead of a result."""
 
     code = "service_error"
 
@@ -48,7 +48,7 @@ class Client:
     def upload(
         self, path: Path, *, name: str, collection: str, priority: str = "interactive", batch: str | None = None
     ) -> Any:  # noqa: ANN401 - JSON
-        """Streams the file; the answer is the document, with `duplicate`."""
+        """Stream the file; the answer is the document, with `duplicate`."""
         params = {"name": name, "collection": collection, "priority": priority}
         if batch is not None:
             params["batch"] = batch
@@ -56,13 +56,13 @@ class Client:
             return self._json(self.http.post("/v1/documents", params=params, content=file))
 
     def events(self, path: str, body: dict[str, Any]) -> Generator[tuple[str, Any]]:
-        """Server-sent events as `(name, data)`."""
+        """Yield server-sent events as `(name, data)`."""
         with self.http.stream("POST", path, json=body) as response:
             for _, name, body in self._sent(response):
                 yield name, body
 
     def follow(self, path: str) -> Iterator[Any]:
-        """What an events route says of something, from now to its end; broken connections are made again."""
+        """Yield the states that an events route reports, from now to the end; broken connections are made again."""
         seen: dict[str, str] = {}
         broken = 0
         while True:
@@ -82,7 +82,7 @@ class Client:
             time.sleep(_POLL_SECONDS * 2**broken)
 
     def pages(self, path: str, members: str) -> Iterator[dict[str, Any]]:
-        """Everything of a listing, page by page."""
+        """Yield everything of a listing, page by page."""
         cursor: str | None = None
         while True:
             page = self.get(path, limit=_PAGE, cursor=cursor)
@@ -92,7 +92,7 @@ class Client:
                 return
 
     def wait_for_language_model(self) -> Iterator[dict[str, Any]]:
-        """The language model's state, until it is no longer loading."""
+        """Yield the language model's state, until it is no longer loading."""
         while True:
             state: dict[str, Any] = self.get("/health/ready")["parts"]["language_model"]
             yield state
@@ -117,7 +117,7 @@ class Client:
 
 
 def sent_events(response: httpx.Response) -> Iterator[tuple[str, str, Any]]:
-    """Server-sent events as `(id, name, data)`, while they come."""
+    """Yield server-sent events as `(id, name, data)`, while they come."""
     identifier = name = ""
     for line in response.iter_lines():
         if line.startswith("id: "):
@@ -130,10 +130,10 @@ def sent_events(response: httpx.Response) -> Iterator[tuple[str, str, Any]]:
 
 @contextmanager
 def connect(settings: Settings) -> Iterator[Client]:
-    """The running service of the data folder or of `LEADLINE_URL`; without one, a private service on the folder."""
+    """Connect to the running service of the data folder or of `LEADLINE_URL`, else to a private one on the folder."""
     url = os.environ.get("LEADLINE_URL") or running_url(settings.home)
     if url is None:
-        # All of the service: where one runs elsewhere, a command need not wait for its import.
+        # Imports the whole service: if one runs elsewhere, a command need not wait for the import.
         from api.cli.private_service import open_private
 
         with open_private(settings) as client:
@@ -164,7 +164,7 @@ def retract(home: Path) -> None:
 
 
 def running_url(home: Path) -> str | None:
-    """The address of the folder's running service; a note left by a killed one does not count."""
+    """Return the address of the folder's running service; a note left by a killed one does not count."""
     try:
         note = json.loads((home / "service.json").read_text())
         os.kill(note["pid"], 0)

@@ -65,7 +65,7 @@ def worker(
 
 
 def beat() -> None:
-    """Start the clock that has lost and forgotten jobs looked for. One is enough; two do no harm."""
+    """Start the clock that triggers the search for lost and forgotten jobs. One is enough; two do no harm."""
     from workers.main import run_beat
     from workers.settings import ClusterSettings
 
@@ -75,7 +75,7 @@ def beat() -> None:
 
 
 def catalog_named() -> AbstractContextManager[OpenCatalog]:
-    """The catalog of the cluster that the environment names, or else of the data folder, for a block."""
+    """Open, for a block, the catalog of the cluster that the environment names, or else of the data folder."""
     url = os.environ.get(_DATABASE)
     if url:
         return open_catalog(Path(), database_url=url)
@@ -83,7 +83,7 @@ def catalog_named() -> AbstractContextManager[OpenCatalog]:
 
 
 def cluster_named() -> "ClusterSettings | None":
-    """The settings of the cluster that the environment names; None without one, for the data folder."""
+    """Return the settings of the cluster that the environment names; None for the data folder."""
     from workers.settings import ClusterSettings
 
     return from_environment(ClusterSettings) if os.environ.get(_DATABASE) else None

@@ -7,7 +7,7 @@ from structlog.typing import Processor
 
 
 def configure_logging(level: int, *, as_json: bool = False) -> None:
-    """Log lines on standard error, so that standard output is only results."""
+    """Send log lines to standard error, so that standard output has only results."""
     # No renderer prints local variables: they may hold keys and documents.
     renderers: list[Processor] = [
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)

@@ -1,4 +1,4 @@
-"""`leadline conversations`: kept conversations, listed, shown and deleted."""
+"""`leadline conversations`: lists, shows and deletes kept conversations."""
 
 import json
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ def listing(
     limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1, max=500)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Conversations, newest first. `leadline chat --conversation ID` goes on with one."""
+    """List conversations, newest first. `leadline chat --conversation ID` goes on with one."""
     with connect(read_settings()) as client:
         found = client.get("/v1/conversations", limit=limit)["conversations"]
     if as_json:
@@ -40,7 +40,7 @@ def listing(
 
 @app.command()
 def show(conversation: Identifier, as_json: AsJson = False) -> None:
-    """Every question of a conversation with its answer and sources."""
+    """Show every question of a conversation with its answer and sources."""
     with connect(read_settings()) as client:
         found = _whole(client, conversation)
     if as_json:
@@ -63,7 +63,7 @@ def delete(conversation: Identifier) -> None:
 
 
 def _whole(client: Client, conversation: str) -> dict[str, Any]:
-    """The conversation with the turns of all its pages."""
+    """Return the conversation with the turns of all its pages."""
     path = f"/v1/conversations/{conversation}"
     found: dict[str, Any] = client.get(path)
     while found["next_cursor"] is not None:

@@ -1,4 +1,4 @@
-"""Commands that are imported when they are called: `leadline --help` need not wait for the libraries of all of them."""
+"""Imports commands when they are called: `leadline --help` need not wait for the libraries of all of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typer.main import get_command, get_group
 
 @dataclass(frozen=True)
 class Target:
-    """Where a command is, `module:name` of a function or of a `Typer`, and what listings say of it."""
+    """The location of a command, `module:name` of a function or of a `Typer`, and its text in listings."""
 
     place: str
     help: str
@@ -41,7 +41,7 @@ class DeferredCommand(TyperCommand):
 
 
 def group_of(targets: Mapping[str, Target]) -> type[TyperGroup]:
-    """A class for `Typer(cls=…)` whose commands are these."""
+    """Return a class for `Typer(cls=…)` with these commands."""
 
     class Deferred(TyperGroup):
         def __init__(self, **attributes: Any) -> None:  # noqa: ANN401 - as in Typer

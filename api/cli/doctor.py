@@ -1,4 +1,4 @@
-"""`leadline doctor`: what is missing, and what to do about it."""
+"""`leadline doctor`: says what is missing, and what to do about it."""
 
 import os
 import platform
@@ -48,7 +48,7 @@ _ENGINES = ("qdrant_edge", "openvino", "openvino_genai", "tokenizers")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at; `advice` is empty when it is well."""
+    """The result of one check; `advice` is empty if all is well."""
 
     what: str
     found: str
@@ -56,7 +56,7 @@ class Finding:
 
 
 def doctor() -> None:
-    """Look at everything the service needs and say what to do about what is missing; ends with 1 if anything is."""
+    """Check everything the service needs and say how to fix what is missing; ends with 1 if anything is."""
     settings = read_settings()
     findings = [finding for check in _CHECKS for finding in check(settings)]
     table = Table("", "what", "found", show_lines=False)
@@ -73,7 +73,7 @@ def doctor() -> None:
 
 
 def foreign_owners() -> dict[str, list[str]]:
-    """Other distributions that install packages of our names; the one imported would be a matter of luck."""
+    """Return other distributions that install packages of our names, which make the imported one a matter of luck."""
     owners = metadata.packages_distributions()
     return {
         name: others
@@ -180,7 +180,7 @@ def _port(settings: Settings) -> Iterator[Finding]:
 
 
 def _language_model(settings: Settings) -> Iterator[Finding]:
-    """The server's list of models, the windows that are said, and one real request with a JSON schema."""
+    """Check the server's list of models, the reported windows, and one real request with a JSON schema."""
     if settings.llm == "none":
         yield Finding("language model", "none: answers are quotations")
         return
@@ -222,7 +222,7 @@ def _windows(settings: Settings, served_tokens: int | None) -> Iterator[Finding]
 
 
 def _schema_request(url: str, settings: Settings) -> Finding:
-    """Whether the model replies with JSON of a schema, and what of requests its server refuses."""
+    """Check that the model replies with JSON of a schema, and report the parts of requests its server refuses."""
     profile = replace(model_profile(settings), call_seconds=_SCHEMA_SECONDS)
     chat = remote_chat_model(url, profile, api_key=settings.llm_api_key)
     scheduler = SubCallScheduler()
@@ -259,7 +259,7 @@ def _reranker(settings: Settings) -> Iterator[Finding]:
 
 
 def about_profile(profile: ModelProfile) -> str:
-    """What decides how a model answers and what that costs, for people."""
+    """Describe for people the settings that decide how a model answers and what that costs."""
     abilities = {"writes code": profile.writes_code, "routes": profile.routes, "judges": profile.judges}
     does = ", ".join(name for name, has in abilities.items() if has) or "answers from passages only"
     sizes = f"a window of {profile.context_tokens:,} tokens, {profile.parallel_calls} calls at once"

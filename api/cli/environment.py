@@ -1,4 +1,4 @@
-"""Settings from the environment, and what is wrong with it in words."""
+"""Reads settings from the environment, and says in words what is wrong with them."""
 
 from typing import Any, TypeVar
 
@@ -19,13 +19,13 @@ class SettingsError(LeadlineError):
 
 
 def read_settings(**changes: object) -> Settings:
-    """Settings from the environment, with the options that were given on top. Raises `SettingsError`."""
+    """Read settings from the environment, with the given options on top. Raises `SettingsError`."""
     given = {name: value for name, value in changes.items() if value is not None}
     return from_environment(Settings, **given)
 
 
 def from_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
-    """Settings of a kind. Raises `SettingsError`, which names every variable that is wrong or missing."""
+    """Read settings of a kind. Raises `SettingsError`, which names every variable that is wrong or missing."""
     try:
         return kind(**given)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""`leadline eval retrieval` and `leadline eval compare`: how good searches are, and which of two is better."""
+"""`leadline eval retrieval` and `leadline eval compare`: measure searches, and find the better of two."""
 
 import json
 import statistics
@@ -25,8 +25,8 @@ app = typer.Typer(help="Measure how good searches are, on judged questions.", no
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")]
 
-# What can be measured, and is where nothing is named: each retriever, each fusion of the two, the default, and with the
-# reranker, where there is one.
+# The searches that can be measured, and are by default: each retriever, each fusion of the two, the default, and with
+# the reranker, if there is one.
 _SEARCHES: Mapping[str, Mapping[str, Any]] = {
     "bm25": {"mode": Mode.BM25, "rerank": False},
     "dense": {"mode": Mode.DENSE, "rerank": False},
@@ -52,7 +52,7 @@ def retrieval(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """nDCG@10, recall@10, recall@100 and MRR@10 of BM25, dense and hybrid search, with 95 % bootstrap intervals.
+    """Measure BM25, dense and hybrid search: nDCG@10, recall@10, recall@100, MRR@10, with 95 % bootstrap intervals.
 
     A service is started on a data folder of its own; every text of the corpus is uploaded, chunked and embedded as
     any document, and every query is sent as any search.
@@ -83,7 +83,7 @@ def compare_runs(
     queries: Annotated[int, typer.Option(help="How many of the most changed queries to list.", min=0)] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """Whether B finds better than A: B - A query by query, with its 95 % bootstrap interval, and who won and lost.
+    """Test if B finds better than A: B - A query by query, with its 95 % bootstrap interval, and who won and lost.
 
     Without a search's name it is `hybrid`, or the file's only one.
     """

@@ -1,4 +1,4 @@
-"""What a start needs fetched, and fetching it with a progress bar."""
+"""Fetches the files that a start needs, with a progress bar."""
 
 from api.cli.progress import download_progress
 from api.settings import Settings
@@ -9,13 +9,13 @@ from retrieval.models.store import ModelStore
 
 
 def needed(settings: Settings, store: ModelStore) -> list[ModelFile]:
-    """The files that these settings use: the local language model's, and the encoder's where it is Leadline's own."""
+    """Return the files that these settings use: the local language model's, and the encoder's if it is Leadline's."""
     own_encoder = settings.encoder is None or not is_described(settings.encoder)
     return [file for file in store.files if (settings.llm == "local" if file.name.endswith(".gguf") else own_encoder)]
 
 
 def fetch_needed(settings: Settings) -> None:
-    """Bring what is missing; quick and silent when nothing is. Raises the `ModelFileError`s."""
+    """Fetch the missing files; quick and silent if nothing is missing. Raises the `ModelFileError`s."""
     store = ModelStore(settings.models)
     missing = set(store.missing())
     wanted = [file for file in needed(settings, store) if file in missing]

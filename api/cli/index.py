@@ -1,4 +1,4 @@
-"""`leadline index`: the generations of the vector index; moving to another encoder and back, and mending."""
+"""`leadline index`: shows the generations of the vector index, moves to another encoder and back, and mends."""
 
 import json
 import time
@@ -35,7 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 @app.command()
 def show(as_json: AsJson = False) -> None:
-    """Generations with their encoders and what they take, how far one is that is being built, and the encoders."""
+    """Show generations with their encoders and sizes, the progress of one being built, and the encoders."""
     with _access(only_look=True) as access:
         shown = _description(access)
     if as_json:
@@ -79,7 +79,7 @@ def switch() -> None:
 
 @app.command()
 def rollback() -> None:
-    """Go back to the generation before, once it has the documents that came since."""
+    """Go back to the previous generation, once it has the documents that came since."""
     _move("rollback")
 
 
@@ -124,8 +124,8 @@ def verify(
 ) -> None:
     """Compare the index with catalog and texts, version by version; ends with 1 where they disagree.
 
-    Every chunk's id, span, page and headings, and that every vector is there; of a sample also that the vector is the
-    text's, and that its words find it. Changes nothing.
+    Check every chunk's id, span, page and headings, and the presence of its vector; for a sample also that the vector
+    is the text's, and that its words find it. Changes nothing.
     """
     with _access() as access:
         live = {known.id: known for known in access.records.live()}
@@ -186,7 +186,7 @@ def _move(way: str) -> None:
 
 @contextmanager
 def _access(*, only_look: bool = False, beside: str | None = None) -> Iterator[IndexAccess]:
-    """`beside` may describe an encoder that the settings do not name."""
+    """Open the index; `beside` may describe an encoder that the settings do not name."""
     settings, cluster = read_settings(), cluster_named()
     if beside is not None and is_described(beside) and beside != settings.encoder_beside:
         known = {"encoder_beside": _readable(beside)}
@@ -205,7 +205,7 @@ def _readable(encoder: str) -> str:
 
 
 def _usable(access: IndexAccess, name: str) -> EncoderChoice:
-    """An encoder that opens. Raises what keeps it from that before anything is begun."""
+    """Return an encoder that opens. Raises the obstacle before any work begins."""
     choice = access.encoders.named(name)
     if not is_described(name):
         fetch_needed(read_settings(llm="none", encoder=name))
@@ -281,7 +281,7 @@ def _say(text: str) -> None:
 
 @contextmanager
 def _watching(what: str) -> Iterator[Watch]:
-    """A bar of chunks that appears when there is something to do."""
+    """Show a bar of chunks that appears when there is something to do."""
     with _bar(what) as advanced:
 
         def watch(progress: BuildProgress, uncommitted: int) -> None:
@@ -292,7 +292,7 @@ def _watching(what: str) -> Iterator[Watch]:
 
 @contextmanager
 def _bar(what: str) -> Iterator[Any]:
-    """Something to call with how much is done, of how much; elsewhere than on a terminal a line now and then."""
+    """Yield a function that takes progress and total; without a terminal it prints a line now and then."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:

@@ -22,14 +22,14 @@ _NAME_CHARS = 200
 _BEFORE_SEARCHABLE = ("accepted", "parsing", "chunking", "indexing")
 _BEFORE_READY = (*_BEFORE_SEARCHABLE, "searchable", "embedding")
 
-# A stage, how much of it is done, of how much, and about how many seconds are left, if that can be known.
-# Told a stage, how many of how many are done, and a remark.
+# A stage, how much of it is done, its total, and about how many seconds are left, if that can be known.
+# Receives a stage, the number done, the total, and a remark.
 Watch = Callable[[str, int, int, str], None]
 
 
 @dataclass
 class Report:
-    """What an ingest did. Seconds count from the first upload; None where it was not waited for."""
+    """The result of an ingest. Seconds count from the first upload; None if it was not waited for."""
 
     files: int
     batch: str = ""
@@ -137,7 +137,7 @@ def _upload_all(
 
 
 def _wait(client: Client, report: Report, wait: str, begun: float, watch: Watch) -> dict[str, Any]:
-    """Until the batch is as far as asked, or at its end; how it is then."""
+    """Wait until the batch is as far as asked, or at its end; return its state then."""
     batch: dict[str, Any] = {}
     for batch in client.follow(f"/v1/batches/{report.batch}/events"):
         seconds = round(time.monotonic() - begun, 2)
@@ -152,7 +152,7 @@ def _wait(client: Client, report: Report, wait: str, begun: float, watch: Watch)
 
 
 def show_progress(batch: dict[str, Any], watch: Watch) -> None:
-    """A batch, as the API says it is, to who watches the stages."""
+    """Show a batch, as the API describes it, to the watcher of the stages."""
     progress, accepted = batch["progress"], sum(batch["counts"]["documents"].values())
     searchable, paused = accepted - _in(batch, _BEFORE_SEARCHABLE), progress["paused"]
     watch("searchable", searchable, accepted, resume_hint(paused) if searchable < accepted else "")
@@ -163,7 +163,7 @@ def show_progress(batch: dict[str, Any], watch: Watch) -> None:
 
 
 def resume_hint(paused: Sequence[str]) -> str:
-    """What to do about work that is paused; empty when none is."""
+    """Return advice about paused work; empty if none is paused."""
     commands = " and ".join(f"`leadline queue resume {kind}`" for kind in paused)
     return f"paused; {commands} lets it go on" if commands else ""
 
@@ -173,7 +173,7 @@ def _in(batch: dict[str, Any], states: Sequence[str]) -> int:
 
 
 def find_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
-    """`(display name, path)` of every regular file, in a fixed order; hidden files and folders are passed over."""
+    """Yield `(display name, path)` of every regular file, in a fixed order; hidden files and folders are skipped."""
     for path in paths:
         if not path.exists():
             raise ServiceError(f"There is no {path}.", hint="Check the name.")

@@ -1,4 +1,4 @@
-"""The texts of judged questions as documents of a service of its own: uploaded, chunked and embedded as any others."""
+"""Puts the texts of judged questions into their own service: uploaded, chunked and embedded like any others."""
 
 import hashlib
 import json
@@ -33,8 +33,8 @@ _MARKDOWN_MARKS = "# \n"
 class JudgedCollection:
     """A service that holds the corpus; `owners` are corpus ids by document id.
 
-    Texts that are the same to the byte are one document with several ids. `indexing_seconds` went from the
-    first upload to the last vector, and are None where the index was there already.
+    Texts that are equal to the byte are one document with several ids. `indexing_seconds` runs from the
+    first upload to the last vector, and is None if the index was there already.
     """
 
     services: Services
@@ -43,16 +43,16 @@ class JudgedCollection:
     indexing_seconds: float | None
 
     def versions(self) -> dict[str, str]:
-        """The version that searches find of each document."""
+        """Return the version of each document that searches find."""
         every = self.services.catalog.active_documents(DEFAULT_TENANT, limit=len(self.owners))
         return {document.document_id: document.version_id for document in every}
 
 
 @contextmanager
 def indexed(data: JudgedFolder, home: Path | None, console: Console) -> Iterator[JudgedCollection]:
-    """The corpus in a service without a language model, on a data folder of its own.
+    """Open the corpus in a service without a language model, on its own data folder.
 
-    Without `home` that folder is gone afterwards. With it, the corpus is indexed the first time and found there from
+    Without `home` that folder is removed afterwards. With it, the corpus is indexed the first time and found there from
     then on; a folder that holds something else is refused.
     """
     settings = read_settings(llm="none", query_cache_bytes=0)
@@ -67,7 +67,7 @@ def indexed(data: JudgedFolder, home: Path | None, console: Console) -> Iterator
         client = stack.enter_context(private(services))
         seconds = None
         if owners is None:
-            _note(home, corpus, None)  # what is interrupted here goes on the next time
+            _note(home, corpus, None)  # an interrupted run goes on here the next time
             begun = time.perf_counter()
             owners = _upload(client, data, console)
             seconds = time.perf_counter() - begun

@@ -1,4 +1,4 @@
-"""`leadline keys`: make, list and revoke API keys of the data folder, or of the cluster's catalog."""
+"""`leadline keys`: makes, lists and revokes API keys of the data folder, or of the cluster's catalog."""
 
 from datetime import UTC, datetime
 from typing import Annotated

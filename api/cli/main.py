@@ -1,4 +1,4 @@
-"""`leadline`: start the service, put documents in, ask, and measure."""
+"""`leadline`: starts the service, uploads documents, asks, and measures."""
 
 import logging
 import sys
@@ -73,7 +73,7 @@ def configure(
 
 
 def main() -> None:
-    """The entry point: an error of ours is a sentence and the next step, not a traceback."""
+    """Run the command line: an error of ours becomes a sentence and the next step, not a traceback."""
     try:
         app()
     except LeadlineError as error:

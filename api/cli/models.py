@@ -1,4 +1,4 @@
-"""`leadline models`: which model files are here, fetch them, verify them."""
+"""`leadline models`: shows, fetches and verifies model files."""
 
 from pathlib import Path
 from typing import Annotated
@@ -33,7 +33,7 @@ def list_models(directory: Directory = None) -> None:
 
 @models.command()
 def fetch(directory: Directory = None) -> None:
-    """Bring the files that are missing; an interrupted fetch goes on where it stopped."""
+    """Fetch the missing files; an interrupted fetch goes on where it stopped."""
     store = _store(directory)
     with download_progress() as progress:
         fetch_files(store.files, store, model_sources(), progress)

@@ -1,4 +1,4 @@
-"""A service inside this process, for the time of one command."""
+"""A service inside this process, for the duration of one command."""
 
 import tempfile
 import threading
@@ -23,14 +23,14 @@ AnyServer = TypeVar("AnyServer", bound=uvicorn.Server)
 
 @contextmanager
 def open_private(settings: Settings) -> Iterator[Client]:
-    """A client of a service on the data folder."""
+    """Open a client of a service on the data folder."""
     with open_embedded(settings) as services, private(services) as client:
         yield client
 
 
 @contextmanager
 def private(services: Services) -> Iterator[Client]:
-    """A client of services in this process, over a real server on a socket that only this user can reach."""
+    """Open a client of services in this process, over a real server on a socket that only this user can reach."""
     with private_server(services, uvicorn.Server) as (_, socket, key):
         http = httpx.Client(
             base_url="http://leadline",
@@ -46,7 +46,7 @@ def private(services: Services) -> Iterator[Client]:
 def private_server(
     services: Services, kind: Callable[[uvicorn.Config], AnyServer]
 ) -> Iterator[tuple[AnyServer, str, str]]:
-    """A running server of services in this process, its socket, and a key that is revoked at the end."""
+    """Yield a running server of services in this process, its socket, and a key that is revoked at the end."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))
         socket = str(Path(folder) / "api")

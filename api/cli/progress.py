@@ -1,4 +1,4 @@
-"""How a fetch shows on a terminal, and in a log; and how long things take, in words."""
+"""Shows a fetch on a terminal and in a log, and says durations in words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ _LINE_EVERY_PERCENT = 10
 
 
 def duration(seconds: float) -> str:
-    """About how long, as people say it."""
+    """Return the approximate duration, as people say it."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:
@@ -32,7 +32,7 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def download_progress(console: Console | None = None) -> Iterator[Progress]:
-    """Bars with bytes, speed and time left on a terminal; elsewhere a line for every tenth of a file."""
+    """Show bars with bytes, speed and time left on a terminal; elsewhere a line for every tenth of a file."""
     shown = console or Console()
     if not shown.is_terminal:
         yield _Lines(shown)
@@ -58,7 +58,7 @@ class _Drawn:
         if task is None:
             task = self._bars.add_task(f"{file.name} ({source})", total=total_bytes, completed=done_bytes)
         elif known_source != source:
-            # What came from the source before says nothing about the speed of this one.
+            # Bytes of an earlier source say nothing about the speed of this one.
             self._bars.reset(task, description=f"{file.name} ({source})", completed=done_bytes)
         self._tasks[file.name] = (task, source)
         self._bars.update(task, completed=done_bytes)

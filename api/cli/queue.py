@@ -1,4 +1,4 @@
-"""`leadline queue`: what waits, and holding a kind of work back while something is mended."""
+"""`leadline queue`: shows waiting jobs, and holds a kind of work back during repairs."""
 
 import json
 import time
@@ -18,7 +18,7 @@ Kind = Annotated[JobKind, typer.Argument(help="Which kind of work.")]
 
 @app.command()
 def show(as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
-    """Jobs of each kind that are queued or running, the queued ones by tenant, and what is paused."""
+    """Show jobs of each kind that are queued or running, the queued ones by tenant, and the paused kinds."""
     with catalog_named() as opened:
         unfinished, paused = opened.jobs.unfinished(), opened.jobs.paused()
         queued = {kind: opened.jobs.waiting_by_tenant(kind) for kind in JobKind}

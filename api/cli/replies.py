@@ -1,4 +1,4 @@
-"""`leadline replies`: what language models replied is kept, so that the same is not paid for twice."""
+"""`leadline replies`: manages kept replies of language models, which save paying twice for equal calls."""
 
 from typing import Annotated
 
@@ -15,7 +15,7 @@ Tenant = Annotated[str, typer.Option(help="Whose replies.")]
 
 @app.command()
 def show(tenant: Tenant = DEFAULT_TENANT) -> None:
-    """How many replies are kept, and the room they take."""
+    """Show how many replies are kept, and their size."""
     with catalog_named() as opened:
         count, size_bytes = opened.replies.kept(tenant)
     Console().print(f"{count:,} replies, {size_bytes / 1e6:,.1f} MB.", highlight=False)
@@ -23,7 +23,7 @@ def show(tenant: Tenant = DEFAULT_TENANT) -> None:
 
 @app.command()
 def forget(tenant: Tenant = DEFAULT_TENANT) -> None:
-    """Remove them all: after a model began to answer differently, or so that nothing is left of deleted documents."""
+    """Remove all kept replies: after a model began to answer differently, or to erase traces of deleted documents."""
     with catalog_named() as opened:
         count = opened.replies.forget(tenant)
     Console().print(f"{count:,} replies are forgotten; the next questions ask the model again.", highlight=False)

@@ -1,4 +1,4 @@
-"""`leadline runs`: answers that are made in the background, followed, looked at and cancelled."""
+"""`leadline runs`: lists, follows, shows and cancels answers that are made in the background."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +32,7 @@ def listing(
     limit: Annotated[int, typer.Option(help="At most so many, newest first.", min=1, max=500)] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """Runs, newest first."""
+    """List runs, newest first."""
     with connect(read_settings()) as client:
         found = client.get("/v1/runs", limit=limit, state=[each.value for each in state or ()])["runs"]
     if as_json:
@@ -50,7 +50,7 @@ def listing(
 
 @app.command()
 def show(run: Identifier, as_json: AsJson = False) -> None:
-    """A run: what was done, a line each, and its answer when there is one; --json has every event."""
+    """Show a run: its steps, a line each, and its answer when there is one; --json has every event."""
     with connect(read_settings()) as client:
         found = client.get(f"/v1/runs/{run}")
         events = list(_events(client, run))
@@ -64,7 +64,7 @@ def show(run: Identifier, as_json: AsJson = False) -> None:
 
 @app.command()
 def watch(run: Identifier) -> None:
-    """Follow a run to its end, from its beginning; Ctrl-C leaves it running."""
+    """Follow a run from its beginning to its end; Ctrl-C leaves it running."""
     console = Console()
     with connect(read_settings()) as client:
         for event in client.follow(f"/v1/runs/{run}/events"):
@@ -91,7 +91,7 @@ def delete(run: Identifier) -> None:
 
 
 def tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
-    """What was done, in order; sub-calls of one purpose that follow one another are one line."""
+    """Return the steps in order; consecutive sub-calls of one purpose are one line."""
     root = Tree(f"[bold]{escape(run['question'])}[/bold]  ({run['state']}, attempt {run['attempt']})", highlight=False)
     for _, group in groupby(events, key=_groups):
         root.add(_line(list(group)))
@@ -99,7 +99,7 @@ def tree(run: dict[str, Any], events: Iterable[dict[str, Any]]) -> Tree:
 
 
 def _groups(event: dict[str, Any]) -> object:
-    """The same for events that are shown in one line."""
+    """Return a key that is equal for events shown in one line."""
     kind = event["kind"]
     if kind == "call":
         return kind, event["body"]["purpose"]
@@ -142,7 +142,7 @@ def _calls(events: list[dict[str, Any]]) -> str:
 
 
 def _events(client: Client, run: str) -> Iterator[dict[str, Any]]:
-    """Everything that is logged by now."""
+    """Yield all events logged so far."""
     cursor: str | None = None
     while True:
         page = client.get(f"/v1/runs/{run}/events", headers={"Accept": "application/json"}, limit=1000, cursor=cursor)

@@ -1,4 +1,4 @@
-"""`leadline search`: passages, without an answer."""
+"""`leadline search`: finds passages, without an answer."""
 
 import json
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ def search(
 
 
 def _print_rewrite(console: Console, result: Mapping[str, Any]) -> None:
-    """The queries that were searched for besides the one given, by the numbers that hits name them by."""
+    """Print the further queries of the search, with the numbers by which hits name them."""
     if result["rewrite"] is None:
         return
     if result["rewrite"]["failure"]:

@@ -1,4 +1,4 @@
-"""Serving HTTP from the command line, with an orderly end."""
+"""Serves HTTP from the command line, with an orderly end."""
 
 import gc
 import signal
@@ -14,10 +14,10 @@ from ingest.errors import DataFolderBusyError
 
 @contextmanager
 def startup_kept() -> Iterator[None]:
-    """Whatever has been made before the block is left out of collections inside it.
+    """Exclude all objects made before the block from garbage collections inside it.
 
-    A full collection stops every thread and visits all there is: measured, 0.22 s, in which no request is answered.
-    Most of it are the modules and objects of the start, which stay anyway.
+    A full collection stops every thread and visits all objects: measured, 0.22 s, in which no request is answered.
+    Most objects are modules and state of the start, which stay anyway.
     """
     gc.collect()
     gc.freeze()
@@ -31,7 +31,7 @@ _DRAIN_SECONDS = 20
 
 
 def serve(services: Services, greet: Callable[[str], None]) -> None:
-    """Serve until a signal. Raises when the port cannot be had, in words."""
+    """Serve until a signal. Raises an error in words if the port cannot be had."""
     server = Server(services, greet)
     with startup_kept():
         server.run()
@@ -44,7 +44,7 @@ def serve(services: Services, greet: Callable[[str], None]) -> None:
 
 
 class Server(uvicorn.Server):
-    """Calls `greet` with its address once it listens; a signal drains it and then lets the caller close the rest."""
+    """Calls `greet` with its address once it listens; a signal drains it, and the caller then closes the rest."""
 
     def __init__(self, services: Services, greet: Callable[[str], None]) -> None:
         settings = services.settings
@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM end the server and nothing more: the caller then closes everything in order.
+        """Let SIGINT and SIGTERM end only the server: the caller then closes everything in order.
 
         The base class raises the signal again afterwards, which would end the process before that.
         """

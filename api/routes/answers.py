@@ -1,4 +1,4 @@
-"""`/v1/answers`: ask, and get an answer whose sentences were checked; look at kept ones, and at the records behind."""
+"""`/v1/answers`: ask for an answer with checked sentences; read kept answers, and the records behind them."""
 
 import threading
 from dataclasses import replace
@@ -83,7 +83,7 @@ async def ask(
 
 @router.get("/{answer_id}")
 def one(answer_id: str, caller: Caller, served: Served) -> AnswerOut:
-    """An answer that is kept, without what it quotes from documents that were deleted since.
+    """Show a kept answer, without quotations from documents that were deleted since.
 
     The answer of a run has the run's id.
     """
@@ -98,7 +98,7 @@ def rows(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     cursor: str | None = None,
 ) -> RowPage:
-    """The records that a computed answer rests on, all of them, a page at a time, in the order of their tables."""
+    """List all records that a computed answer rests on, a page at a time, in the order of their tables."""
     kept = served.conversations.answer(caller.tenant_id, answer_id)
     total, begin = sum(map(len, kept.rows_behind)), decode_cursor(cursor)
     more = encode_cursor(begin + limit) if begin + limit < total else None
@@ -107,12 +107,12 @@ def rows(
 
 @router.delete("/{answer_id}", status_code=204)
 def delete(answer_id: str, caller: Caller, served: Served) -> None:
-    """Delete a kept answer: its conversation goes on without it, and a run that made it has none any more."""
+    """Delete a kept answer: its conversation goes on without it, and a run that made it no longer has one."""
     served.conversations.delete_answer(caller.tenant_id, answer_id)
 
 
 def _begin(served: Services, caller: ApiKey, body: QuestionIn, asking: Asking, key: str | None) -> Response:
-    """Queue a run. What needs a model, the choice of a strategy too, is left to the worker."""
+    """Queue a run. Work that needs a model, including the choice of a strategy, is left to the worker."""
     if body.stream:
         raise BadRequestError(
             "An answer is made in the background or streamed, not both.",
@@ -133,7 +133,7 @@ def _begin(served: Services, caller: ApiKey, body: QuestionIn, asking: Asking, k
         conversation=body.conversation,
     )
     known = served.runs.known(request)
-    if known is not None:  # whatever it would be given by now
+    if known is not None:  # regardless of what it would be given by now
         return _run_response(known, created=False)
     limits = unasked(is_confirmed=wanted.confirm, model_costs=served.model_costs)
     run, created = served.runs.create(

@@ -1,4 +1,4 @@
-"""`/v1/batches`: many uploads as one object, with counts, progress, a list of failures, and cancel."""
+"""`/v1/batches`: many uploads as one object, with counts, progress, a list of failures, and cancelling."""
 
 from typing import Annotated
 
@@ -42,7 +42,7 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: str | None = None,
 ) -> BatchPage:
-    """Batches, newest first, a page at a time."""
+    """List batches, newest first, a page at a time."""
     before = None if cursor is None else decode_cursor(cursor)
     found = served.batches.latest(caller.tenant_id, before=before, limit=limit + 1)
     page = found[:limit]
@@ -52,7 +52,7 @@ def listing(
 
 @router.get("/{batch_id}")
 def one(batch_id: str, caller: Caller, served: Served) -> BatchOut:
-    """A batch: what became of its files so far."""
+    """Show a batch and the state of its files so far."""
     return BatchOut.of(served.batches.progress(caller.tenant_id, batch_id))
 
 
@@ -60,9 +60,9 @@ def one(batch_id: str, caller: Caller, served: Served) -> BatchOut:
 async def events(
     batch_id: str, caller: Caller, served: Served, last_event_id: Annotated[str | None, Header()] = None
 ) -> AnyResponse:
-    """The batch as server-sent events, until it is completed or cancelled: `snapshot`, `progress`, and last `end`.
+    """Stream the batch as server-sent events, until it is completed or cancelled: `snapshot`, `progress`, last `end`.
 
-    Each carries what `GET /v1/batches/{id}` says. `Last-Event-ID` works on every server and after any time.
+    Each event carries the content of `GET /v1/batches/{id}`. `Last-Event-ID` works on every server and after any time.
     """
     return await sse.follow(_followed(served, caller.tenant_id, batch_id), last_event_id)
 
@@ -75,7 +75,7 @@ def failures(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> BatchFailurePage:
-    """Files that were refused or whose documents failed, each with the reason and what to do, a page at a time."""
+    """List files that were refused or whose documents failed, with the reason and what to do, a page at a time."""
     found = served.batches.failures(caller.tenant_id, batch_id, after=decode_cursor(cursor), limit=limit + 1)
     page = found[:limit]
     more = encode_cursor(page[-1].number) if len(found) > limit else None
@@ -84,13 +84,13 @@ def failures(
 
 @router.post("/{batch_id}/close")
 def close(batch_id: str, caller: Caller, served: Served) -> BatchOut:
-    """Say that all files were sent: the batch takes no more, and is completed when each is at an end."""
+    """Declare that all files were sent: the batch takes no more, and is completed when each is at an end."""
     return BatchOut.of(served.batches.close(caller.tenant_id, batch_id))
 
 
 @router.post("/{batch_id}/cancel")
 def cancel(batch_id: str, caller: Caller, served: Served) -> BatchOut:
-    """Take no more files and stop what is being made of those that are not ready; what is ready stays.
+    """Take no more files and stop the processing of those that are not ready; ready ones stay.
 
     When this answers, no more of them will become searchable. Files whose bytes were there before the batch, or that
     another batch has too, go on. `409` when the batch is completed.

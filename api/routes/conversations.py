@@ -1,4 +1,4 @@
-"""`/v1/conversations`: questions that follow one another, with their answers: list, look at, delete."""
+"""`/v1/conversations`: lists, shows and deletes sequences of questions with their answers."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> ConversationPage:
-    """Conversations in which a question was answered, newest first, a page at a time.
+    """List conversations in which a question was answered, newest first, a page at a time.
 
     `POST /v1/answers` with `"conversation": "new"` begins one. They are kept for 90 days after they were last used, if
     the service is not set otherwise.
@@ -38,9 +38,9 @@ def one(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: str | None = None,
 ) -> ConversationWithTurnsOut:
-    """A conversation, and its questions and answers, oldest first, a page at a time.
+    """Show a conversation with its questions and answers, oldest first, a page at a time.
 
-    An answer is shown without what it quotes from documents that were deleted since.
+    An answer is shown without quotations from documents that were deleted since.
     """
     conversation = served.conversations.conversation(caller.tenant_id, conversation_id)
     found = served.conversations.turns(caller.tenant_id, conversation_id, after=decode_cursor(cursor), limit=limit + 1)

@@ -74,7 +74,7 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> DocumentPage:
-    """Documents in order of arrival, a page at a time."""
+    """List documents in order of arrival, a page at a time."""
     found = served.catalog.documents(
         caller.tenant_id, collection=collection, states=state or (), after=decode_cursor(cursor), limit=limit + 1
     )
@@ -85,7 +85,7 @@ def listing(
 
 @router.get("/{document_id}")
 def one(document_id: str, caller: Caller, served: Served, response: Response) -> DocumentOut:
-    """A document: its state, progress, and the reason if it failed. `ETag` is what `If-Match` wants."""
+    """Show a document: its state, progress, and the reason if it failed. Send its `ETag` as `If-Match`."""
     document = served.catalog.document(caller.tenant_id, document_id)
     response.headers.update(etag(document))
     return DocumentOut.of(document, served.catalog.progress(document))
@@ -95,9 +95,9 @@ def one(document_id: str, caller: Caller, served: Served, response: Response) ->
 async def events(
     document_id: str, caller: Caller, served: Served, last_event_id: Annotated[str | None, Header()] = None
 ) -> Response:
-    """The document as server-sent events, until its latest version is at an end: `snapshot`, `progress`, last `end`.
+    """Stream the document as server-sent events, until its latest version ends: `snapshot`, `progress`, last `end`.
 
-    Each carries what `GET /v1/documents/{id}` says. `Last-Event-ID` works on every server and after any time.
+    Each event carries the content of `GET /v1/documents/{id}`. `Last-Event-ID` works on every server, after any time.
     """
     return await sse.follow(_followed(served, caller.tenant_id, document_id), last_event_id)
 
@@ -150,13 +150,13 @@ def delete(document_id: str, caller: Caller, served: Served) -> DeletionOut:
 
 @router.get("/{document_id}/deletion")
 def deletion(document_id: str, caller: Caller, served: Served) -> DeletionOut:
-    """The receipt of a deleted document."""
+    """Show the receipt of a deleted document."""
     return DeletionOut.of(served.catalog.deletion(caller.tenant_id, document_id))
 
 
 @router.post("/{document_id}/cancel")
 def cancel(document_id: str, caller: Caller, served: Served, response: Response) -> DocumentOut:
-    """Stop what is being made of a document's newest bytes: a new one is `cancelled`, a replaced one stays as it was.
+    """Stop the processing of a document's newest bytes: a new one is `cancelled`, a replaced one stays as it was.
 
     `409` when nothing is under way. Uploading the same bytes again starts over.
     """
@@ -174,7 +174,7 @@ def content(
     start: Annotated[int, Query(ge=0)] = 0,
     end: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
-    """The normalized text, or the code points from `start` to before `end`: what every citation's span counts in."""
+    """Return the normalized text, or its code points from `start` to before `end`, in which citation spans count."""
     document = served.catalog.document(caller.tenant_id, document_id)
     if document.active_version_id is None:
         raise DocumentStateError(
@@ -187,7 +187,7 @@ def content(
 
 @router.get("/{document_id}/original", response_class=FileResponse)
 def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
-    """The bytes of what searches find, or of the latest upload while they find nothing, as a download."""
+    """Download the original bytes of the version that searches find, or of the latest upload if they find none."""
     document = served.catalog.document(caller.tenant_id, document_id)
     version = document.version
     if document.active_version_id not in (None, version.id):
@@ -229,7 +229,7 @@ def _one(name: str, outcome: Accepted | UploadError) -> JSONResponse:
 
 
 def _many(outcomes: list[tuple[str, Accepted | UploadError]]) -> JSONResponse:
-    """`202` when anything was accepted; each refused file carries the problem it would have had alone."""
+    """Return `202` if anything was accepted; each refused file carries the problem it would have had alone."""
     refused = [(name, outcome) for name, outcome in outcomes if isinstance(outcome, UploadError)]
     accepted = [outcome for _, outcome in outcomes if isinstance(outcome, Accepted)]
     rejected = [RejectedOut(name=name, problem=problem(error)) for name, error in refused]

@@ -1,4 +1,4 @@
-"""`/health`, `/v1/status` and `/problems`: is it alive, is it ready, what is going on, and what does a problem mean."""
+"""`/health`, `/v1/status` and `/problems`: liveness, readiness, current state, and explanations of problems."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ router = APIRouter(tags=["health"])
 
 @router.get("/health/live")
 async def live() -> dict[str, str]:
-    """The process answers, also while all of its threads are busy."""
+    """Answer while the process lives, also while all of its threads are busy."""
     return {"status": "alive"}
 
 
 @router.get("/health/ready")
 def ready(served: Served, response: Response) -> dict[str, Any]:
-    """`200` when uploads and searches work; `parts` says what is still coming, such as a loading language model.
+    """Return `200` if uploads and searches work; `parts` says what is still coming, such as a loading language model.
 
     `503` while this process stops, and while the vector index is away: uploads are still accepted then.
     """
@@ -32,14 +32,14 @@ def ready(served: Served, response: Response) -> dict[str, Any]:
 
 @router.get("/v1/status")
 def status(caller: Caller, served: Served, collection: str | None = None) -> StatusOut:
-    """How many of the caller's documents are in each state, and how its searches fared in the query cache."""
+    """Count the caller's documents in each state, and the outcomes of its searches in the query cache."""
     totals = served.catalog.totals(caller.tenant_id, collection)
     return StatusOut.of(totals, served.searcher.counts(caller.tenant_id))
 
 
 @router.get("/problems/{code}")
 def explain(code: str) -> dict[str, Any]:
-    """What a problem's `type` means and what to do about it."""
+    """Explain a problem's `type` and what to do about it."""
     for kind, status in _kinds():
         if kind.code == code:
             return {"code": code, "status": status, "meaning": (kind.__doc__ or "").strip(), "hint": kind.default_hint}

@@ -1,4 +1,4 @@
-"""`/v1/runs`: answers in the background: list, look at, follow, cancel and delete."""
+"""`/v1/runs`: lists, shows, follows, cancels and deletes answers made in the background."""
 
 import asyncio
 import math
@@ -33,7 +33,7 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> RunPage:
-    """Runs, newest first, a page at a time."""
+    """List runs, newest first, a page at a time."""
     before = decode_cursor(cursor) if cursor else None
     found = served.runs.runs(caller.tenant_id, states=state or (), before=before, limit=limit + 1)
     page = found[:limit]
@@ -43,7 +43,7 @@ def listing(
 
 @router.get("/{run_id}")
 def one(run_id: str, caller: Caller, served: Served) -> RunWithAnswerOut:
-    """A run: its state, how far it is, what it has used, and its answer once there is one."""
+    """Show a run: its state, progress and usage, and its answer once there is one."""
     return _whole(served, served.runs.run(caller.tenant_id, run_id))
 
 
@@ -61,7 +61,7 @@ async def events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
 ) -> Response | RunEventPage:
-    """What is done in a run, as server-sent events until it ends; after `Last-Event-ID`, what came after that one.
+    """Stream the events of a run until it ends, as server-sent events; with `Last-Event-ID`, only those after that one.
 
     The last event is `end`, with the run and its answer. With `Accept: application/json`, a page of them instead, whose
     `end` has the run's state, and why it failed, but neither run nor answer.
@@ -77,13 +77,13 @@ async def events(
 
 @router.post("/{run_id}/cancel")
 def cancel(run_id: str, caller: Caller, served: Served) -> RunWithAnswerOut:
-    """Stop a run, wherever it is worked at; within two seconds nothing of it goes on. An ended one stays as it is."""
+    """Stop a run, wherever it is worked at; within two seconds all its work ends. An ended run stays as it is."""
     return _whole(served, served.runs.cancel(caller.tenant_id, run_id))
 
 
 @router.delete("/{run_id}", status_code=204)
 def delete(run_id: str, caller: Caller, served: Served) -> None:
-    """Delete a run that has ended, with its answer and all that was logged of it. `409` while it goes on."""
+    """Delete an ended run, with its answer and its log. `409` while the run goes on."""
     served.runs.delete(caller.tenant_id, run_id)
 
 
@@ -101,9 +101,9 @@ def _page(served: Services, run: Run, after: int, limit: int) -> RunEventPage:
 
 
 async def _followed(served: Services, run: Run, seen: int) -> AsyncIterator[str]:
-    """Every event after `seen`, as it is logged, until the run's last one or until the process stops.
+    """Yield every event after `seen`, as it is logged, until the run's last one or until the process stops.
 
-    A catalog that is away is waited for.
+    An unavailable catalog is waited for.
     """
     changed, said_at = asyncio.Event(), time.monotonic()
     with served.feed.watch(run.tenant_id, run.id, sse.waker(changed)):
@@ -113,7 +113,7 @@ async def _followed(served: Services, run: Run, seen: int) -> AsyncIterator[str]
                 logged = await run_in_threadpool(_next, served, run, seen)
             except CatalogUnavailableError:
                 logged, said_at = [], -math.inf
-            except LeadlineError as error:  # its status went out long ago
+            except LeadlineError as error:  # the response status was sent long ago
                 yield sse.event("error", problem(error), seen)
                 return
             for number, kind, body in logged:
@@ -129,7 +129,7 @@ async def _followed(served: Services, run: Run, seen: int) -> AsyncIterator[str]
 
 
 def _next(served: Services, run: Run, seen: int) -> list[tuple[int, str, dict[str, object]]]:
-    """The next events after `seen` as they are sent: number, name and body."""
+    """Return the next events after `seen` as they are sent: number, name and body."""
     logged = served.runs.events(run.tenant_id, run.id, after=seen, limit=_EVENTS_AT_ONCE)
     return [(each.sequence, each.kind, _wire(served, run, each)) for each in logged]
 

@@ -1,4 +1,4 @@
-"""`/v1/search`: passages; a language model takes part only where a rewrite is asked for."""
+"""`/v1/search`: finds passages; a language model takes part only if a rewrite is asked for."""
 
 from fastapi import APIRouter
 
@@ -10,7 +10,7 @@ router = APIRouter(prefix="/v1/search", tags=["search"])
 
 @router.post("")
 def search(body: SearchIn, caller: Caller, served: Served) -> SearchOut:
-    """The best passages for a query by BM25, by the bi-encoder, or by both fused, with the text of each."""
+    """Find the best passages for a query by BM25, by the bi-encoder, or by both fused, with the text of each."""
     request = body.request(caller.tenant_id)
     if body.rewrite is None:
         return SearchOut.of(body.query, served.searcher.search(request))

@@ -326,7 +326,7 @@ class Catalog:
 
     @contextmanager
     def _changing_search_results(self, tenant_id: str) -> Iterator[Connection]:
-        """A transaction after which searches of the tenant may find something else."""
+        """Open a transaction after which searches of the tenant may find something else."""
         with write(self._engine) as connection:
             yield connection
             bump_corpus_versions(connection, [tenant_id])

@@ -27,7 +27,7 @@ class Conversations:
         self._clock = clock
 
     def begin(self, tenant_id: str, question: str) -> str:
-        """The id of a new conversation, which is listed once its first question is answered."""
+        """Return the id of a new conversation, which is listed once its first question is answered."""
         identifier, now = str(uuid.uuid4()), self._clock()
         with write(self._engine) as connection:
             lock_tenant(connection, tenant_id)
@@ -80,7 +80,7 @@ class Conversations:
             return _conversation(connection, tenant_id, identifier)
 
     def conversations(self, tenant_id: str, *, before: int | None = None, limit: int = 50) -> list[Conversation]:
-        """Those in which something was answered, newest first, with a `sequence` below `before`."""
+        """Return the conversations with answers, newest first, with a `sequence` below `before`."""
         query = select(conversations).where(conversations.c.tenant_id == tenant_id, conversations.c.turns > 0)
         if before is not None:
             query = query.where(conversations.c.sequence < before)
@@ -89,7 +89,7 @@ class Conversations:
         return [Conversation(**row._mapping) for row in rows]
 
     def turns(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50) -> list[KeptAnswer]:
-        """The answers of a conversation in order, those whose `turn` is above `after`.
+        """Return the answers of a conversation in order, those whose `turn` is above `after`.
 
         Raises `ConversationNotFoundError`.
         """
@@ -100,7 +100,7 @@ class Conversations:
         return [_kept(row) for row in rows]
 
     def last_exchanges(self, tenant_id: str, identifier: str, *, characters: int) -> list[Exchange]:
-        """The end of a conversation, oldest first: the last turns that `characters` hold, and the one before them.
+        """Return a conversation's end, oldest first: the last turns within `characters`, and the one before them.
 
         Raises `ConversationNotFoundError`.
         """
@@ -128,7 +128,7 @@ class Conversations:
             _delete(connection, [identifier])
 
     def deleted_documents(self, identifiers: Collection[str]) -> set[str]:
-        """Those of the documents that were deleted: nothing that they say may be shown."""
+        """Return the deleted ones among the documents: nothing that they say may be shown."""
         query = select(documents.c.id).where(documents.c.id.in_(list(identifiers)), documents.c.deleted_at.is_not(None))
         with read(self._engine) as connection:
             return set(connection.execute(query).scalars())

@@ -85,7 +85,7 @@ _REFUSALS = (
 
 
 def open_database(url: str, *, pool_size: int = 10) -> Engine:
-    """An engine on a database whose schema is current: `sqlite:///PATH` or `postgresql+psycopg://…`.
+    """Return an engine on a database whose schema is current: `sqlite:///PATH` or `postgresql+psycopg://…`.
 
     `pool_size` is how many connections a process of a PostgreSQL catalog holds; as many again are opened at a peak.
     A process that forks opens its own afterwards. Raises `CatalogAccessError` for a URL, user, password or database
@@ -136,14 +136,14 @@ def _migrations() -> Config:
 
 @contextmanager
 def read(engine: Engine) -> Iterator[Connection]:
-    """A connection for queries. Raises `CatalogUnavailableError`."""
+    """Open a connection for queries. Raises `CatalogUnavailableError`."""
     with _driver_errors(engine), engine.connect() as connection:
         yield connection
 
 
 @contextmanager
 def write(engine: Engine) -> Iterator[Connection]:
-    """A transaction, committed at the end of the block. Raises `CatalogUnavailableError` and `StorageFullError`.
+    """Open a transaction, committed at the end of the block. Raises `CatalogUnavailableError` and `StorageFullError`.
 
     On SQLite it holds the write lock from its start, so that what it read stays true until it commits.
     """
@@ -155,7 +155,7 @@ def write(engine: Engine) -> Iterator[Connection]:
 
 
 def _turn_to_write(engine: Engine) -> AbstractContextManager[object]:
-    """A lock for the writers of one process, which wakes them at once; SQLite's own waiting sleeps up to 100 ms."""
+    """Return a lock that wakes one process's writers at once; SQLite's own waiting sleeps up to 100 ms."""
     turn: threading.Lock | None = engine.get_execution_options().get(_TURN)
     return turn or nullcontext()
 
@@ -194,7 +194,7 @@ def json_text(value: object) -> str:
 
 
 def clock(connection: Connection) -> ColumnElement[float]:
-    """The clock for leases and pauses of jobs, as an expression: seconds of the epoch.
+    """Return the clock for leases and pauses of jobs, as an expression: seconds of the epoch.
 
     On PostgreSQL it is the server's clock at the start of the statement. Machines' own clocks differ: a machine that
     went by its own would take away a lease that another has just been given.
@@ -210,12 +210,12 @@ def now(connection: Connection) -> float:
 
 
 def lock_tenant(connection: Connection, tenant_id: str) -> None:
-    """Until the commit, no other upload of this tenant is accepted."""
+    """Keep other uploads of this tenant out until the commit."""
     connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id).with_for_update(key_share=True))
 
 
 def lock_documents(connection: Connection, identifiers: Collection[str]) -> None:
-    """Until the commit, only the progress of these documents' jobs may change."""
+    """Allow only changes of these documents' job progress until the commit."""
     for some in portions(sorted(identifiers)):
         query = select(documents.c.id).where(documents.c.id.in_(some)).order_by(documents.c.id)
         connection.execute(query.with_for_update(key_share=True)).all()
@@ -264,7 +264,7 @@ class ScalarQuery:
             event.listen(engine, "engine_disposed", lambda _: self._close())
 
     def value(self, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - of the statement's type
-        """The first value of the first row, or None without rows. Raises `CatalogUnavailableError`."""
+        """Return the first value of the first row, or None without rows. Raises `CatalogUnavailableError`."""
         if self._engine.dialect.name != "sqlite":
             with read(self._engine) as connection:
                 return connection.execute(self._statement, parameters).scalar()
@@ -329,7 +329,7 @@ def _connect_arguments(url: URL) -> Mapping[str, Any]:
 
 @contextmanager
 def _migrating(engine: Engine) -> Iterator[Connection]:
-    """A transaction that excludes other migrations."""
+    """Open a transaction that excludes other migrations."""
     if engine.dialect.name == "postgresql":
         with write(engine) as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})

@@ -38,12 +38,12 @@ def read(connection: Connection, identifier: int) -> Generation:
 
 
 def beside(connection: Connection) -> Generation | None:
-    """The generation beside the active one: being built, or kept as the previous one."""
+    """Return the generation beside the active one: being built, or kept as the previous one."""
     return in_state(connection, GenerationState.BUILDING) or in_state(connection, GenerationState.PREVIOUS)
 
 
 def active(connection: Connection) -> Generation:
-    """The active generation. Raises `GenerationStateError` where there is none yet."""
+    """Return the active generation. Raises `GenerationStateError` where there is none yet."""
     found = in_state(connection, GenerationState.ACTIVE)
     if found is None:
         raise GenerationStateError("There is no index yet.", hint="Start the service once: `leadline up`.")

@@ -60,12 +60,12 @@ class GenerationRecords:
         return [generation.id for generation in self.all() if generation.state is DISCARDED]
 
     def active(self) -> Generation:
-        """The active generation. Raises `GenerationStateError` where there is none yet."""
+        """Return the active generation. Raises `GenerationStateError` where there is none yet."""
         with read(self._engine) as connection:
             return generation_rows.active(connection)
 
     def beside(self) -> Generation | None:
-        """The generation beside the active one: being built, or kept as the previous one."""
+        """Return the generation beside the active one: being built, or kept as the previous one."""
         with read(self._engine) as connection:
             return generation_rows.beside(connection)
 
@@ -127,7 +127,7 @@ class GenerationRecords:
         return self._queue_again(jobs.c.version_id.in_(version_ids) & (jobs.c.state == "done"))
 
     def progress(self) -> BuildProgress:
-        """The progress of the generation beside the active one."""
+        """Return the progress of the generation beside the active one."""
         with read(self._engine) as connection:
             return _progress(connection)
 
@@ -222,7 +222,7 @@ class GenerationRecords:
 
 
 def incomplete(generation: Generation, progress: BuildProgress) -> GenerationStateError:
-    """The error for a switch to a generation that lacks versions."""
+    """Return the error for a switch to a generation that lacks versions."""
     left = progress.versions - progress.versions_done
     return GenerationStateError(
         f"Generation {generation.id} is {progress.percent} % embedded: {left:,} of {progress.versions:,} documents are "

@@ -141,7 +141,7 @@ def claimable_jobs(connection: Connection, kind: JobKind, limit: int) -> list[in
 
 
 def tenants_in_turn(connection: Connection, kind: JobKind) -> list[str]:
-    """The tenants that have waiting jobs, in the order in which they are served next.
+    """Return the tenants that have waiting jobs, in the order in which they are served next.
 
     The query steps from tenant to tenant through the index, so its cost grows with the tenants, not with their jobs.
     """

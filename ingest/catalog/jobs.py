@@ -98,7 +98,7 @@ class Jobs:
             connection.execute(delete(pauses).where(pauses.c.kind == kind))
 
     def paused(self) -> dict[JobKind, float]:
-        """The paused kinds, each with the instant since when."""
+        """Return the paused kinds, each with the instant its pause began."""
         with read(self._engine) as connection:
             return paused_kinds(connection)
 
@@ -108,7 +108,7 @@ class Jobs:
             raise _lost(job)
 
     def held(self, claimed: Sequence[Job]) -> set[int]:
-        """The ids of the jobs that are still held."""
+        """Return the ids of the jobs that are still held."""
         with read(self._engine) as connection:
             return set(connection.execute(select(jobs.c.id).where(_still_held(claimed))).scalars())
 
@@ -328,7 +328,7 @@ class Jobs:
 
     @contextmanager
     def _transaction(self, *changed: Job, changes_search: bool = False) -> Iterator[Connection]:
-        """A transaction about these jobs, whose documents are announced after the commit.
+        """Open a transaction about these jobs, whose documents are announced after the commit.
 
         `changes_search` says that searches may find something else after it.
         """
@@ -353,7 +353,7 @@ class Jobs:
 
 
 def pause_seconds(job: Job, away: float) -> float:
-    """How long a job waits that has waited for `away` seconds already: 5 s, and for a run 5, 10, 20, … 120 s.
+    """Return a job's next pause after `away` seconds of waiting: 5 s, and for a run 5, 10, 20, … 120 s.
 
     Each attempt at a run repeats and logs all its earlier steps, so its pauses grow; documents are retried one by one.
     """

@@ -32,7 +32,7 @@ class ApiKeys:
         self._engine = engine
 
     def issue(self, tenant_id: str, name: str) -> tuple[ApiKey, str]:
-        """A new key and the text a client sends: `ll_<id>_<43 characters>`. The tenant must exist."""
+        """Return a new key and the text a client sends: `ll_<id>_<43 characters>`. The tenant must exist."""
         key = ApiKey(secrets.token_hex(8), tenant_id, name, time.time(), None)
         secret = secrets.token_urlsafe(32)
         with write(self._engine) as connection:
@@ -48,7 +48,7 @@ class ApiKeys:
         return key, f"{_PREFIX}_{key.id}_{secret}"
 
     def check(self, presented: str) -> ApiKey | None:
-        """The key, or None for anything but a live key's full text."""
+        """Return the key, or None for anything but a live key's full text."""
         prefix, _, rest = presented.partition("_")
         identifier, _, secret = rest.partition("_")
         if prefix != _PREFIX or not secret:

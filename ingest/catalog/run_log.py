@@ -234,7 +234,7 @@ def end_run(
 
 
 def read_by_a_run() -> ColumnElement[bool]:
-    """A condition on rows of `versions`: replaced, and read by an unfinished run that began while it was active."""
+    """Return a condition on `versions`: replaced, and read by an unfinished run that began while it was active."""
     reading = (
         select(run_documents.c.run_id)
         .join(runs, runs.c.id == run_documents.c.run_id)

@@ -235,7 +235,7 @@ runs = Table(
     Column("strategy", String(32), nullable=False),
     Column("limits", JSON, nullable=False),
     Column("every_record", Boolean, nullable=False, server_default=false()),
-    # What was said before the question, and the conversation that the answer goes into.
+    # The messages before the question, and the conversation that the answer goes into.
     Column("history", JSON, nullable=False, server_default="[]"),
     Column("conversation_id", String(36)),
     Column("ended_as", String(16)),

@@ -17,7 +17,7 @@ from functools import lru_cache
 
 from ingest.tables import ColumnType
 
-# What DuckDB keeps in eight bytes, and what two of are multiplied in without overflow.
+# Digits that DuckDB keeps in eight bytes, and fraction digits that let two numbers be multiplied without overflow.
 _DECIMAL_DIGITS = 18
 _FRACTION_DIGITS = 6
 _LONGEST = 64  # no number and no date is longer
@@ -82,7 +82,7 @@ _moment = re.compile(
 
 @lru_cache(maxsize=8192)
 def read_number(cell: str, *, comma: bool) -> _Number | None:
-    """A number with a decimal point, or with a decimal comma; None where the cell is none."""
+    """Return a number with a decimal point, or with a decimal comma; None where the cell is none."""
     found = (_COMMA if comma else _POINT).fullmatch(cell)
     if found is None or not (found["whole"] or found["fraction"]):
         return None
@@ -99,7 +99,7 @@ def read_number(cell: str, *, comma: bool) -> _Number | None:
 
 @lru_cache(maxsize=8192)
 def read_date(cell: str, month_first: bool | None) -> date | None:
-    """A date; one whose first two numbers could each be the month only where `month_first` says which is."""
+    """Return a date; one whose first two numbers could each be the month only where `month_first` says which is."""
     if found := _year_first.fullmatch(cell):
         year, month, day = found[1], found[3], found[4]
     elif (found := _year_last.fullmatch(cell)) and month_first is not None:
@@ -118,7 +118,7 @@ def read_date(cell: str, month_first: bool | None) -> date | None:
 
 @lru_cache(maxsize=8192)
 def read_timestamp(cell: str, month_first: bool | None) -> datetime | None:
-    """A date and a time of day; in UTC where it names a zone, and otherwise without one."""
+    """Return a date and a time of day; in UTC where it names a zone, and otherwise without one."""
     if _iso_moment.fullmatch(cell):
         with suppress(ValueError):
             return datetime.fromisoformat(cell)
@@ -168,7 +168,7 @@ class _Numbers:
         self._floating = False
 
     def see(self, cell: str) -> str | None:
-        """The cell's canonical form; None if the column does not fit any more."""
+        """Return the cell's canonical form; None if the column does not fit any more."""
         if _is_plain(cell) and "%" not in self._units:
             self._units.add("")
             self._whole = max(self._whole, len(cell))
@@ -214,7 +214,7 @@ class _Moments:
         self._zoned: set[bool] = set()
 
     def see(self, cell: str) -> str | None:
-        """The cell's canonical form; None if the column does not fit any more."""
+        """Return the cell's canonical form; None if the column does not fit any more."""
         if not self.timed:
             return self.canonical(cell)
         moment = read_timestamp(cell, self.month_first)
@@ -280,7 +280,7 @@ class ColumnTyping:
         return self._seen and self._fitting == [self._point]
 
     def type(self, *, prefer_comma: bool = False) -> CellType:
-        """The type of all cells seen; `prefer_comma` settles a column that could be of either style of numbers."""
+        """Return the type of all cells seen; `prefer_comma` settles a column that fits either style of numbers."""
         if not self._seen:
             return TEXT
         if self._boolean:

@@ -95,7 +95,7 @@ def _best_charset(content: bytes) -> str:
 
 
 def _sample(content: bytes) -> bytes:
-    """A sample from the first byte outside ASCII to a line's end, since half a character would rule out its set."""
+    """Return a sample from the first non-ASCII byte to a line's end; half a character would rule out its set."""
     first = _HIGH.search(content)
     start = first.start() if first else 0
     sample = content[start : start + _SAMPLE_BYTES]

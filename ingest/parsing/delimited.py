@@ -59,7 +59,7 @@ def delimited_table(text: str, *, declared: bool) -> list[FoundTable]:
 
 
 def _extent(records: Iterable[tuple[int, int, list[str]]]) -> tuple[int, int]:
-    """The number of cells of the longest record, as far as a table has columns, and where the last one ends."""
+    """Return the number of cells of the longest record, as far as a table has columns, and where the last one ends."""
     width = end = 0
     for _, stop, cells in records:
         width, end = max(width, len(cells)), stop
@@ -67,7 +67,7 @@ def _extent(records: Iterable[tuple[int, int, list[str]]]) -> tuple[int, int]:
 
 
 def _dialect(text: str) -> _Dialect:
-    """The delimiter by which the first record, and most of those sampled, have the commonest number of cells.
+    """Return the delimiter by which the first record, and most of those sampled, have the commonest number of cells.
 
     Of two that do equally well the one that prose and numbers have less use for.
     """
@@ -88,7 +88,7 @@ def _dialect(text: str) -> _Dialect:
 
 
 def _records(text: str, delimiter: str, quoted: bool) -> Iterator[tuple[int, int, list[str]]]:
-    """Each record that is not blank: the span of the lines that the reader took for it, and its cells.
+    """Yield each record that is not blank: the span of the lines that the reader took for it, and its cells.
 
     Raises `csv.Error` when a quotation mark is open at the end of the text.
     """

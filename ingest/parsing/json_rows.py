@@ -26,7 +26,7 @@ class _ObjectList:
 
 
 def json_tables(text: str) -> list[FoundTable]:
-    """Each list that holds objects alone: the whole document, or a member of an object in it."""
+    """Return each list that holds objects alone: the whole document, or a member of an object in it."""
     try:
         start = _skip(text, 0)
         lists: list[_ObjectList] = []
@@ -39,7 +39,7 @@ def json_tables(text: str) -> list[FoundTable]:
 
 
 def json_lines_table(text: str) -> list[FoundTable]:
-    """The table of a text each of whose lines is an object, two at least."""
+    """Return the table of a text each of whose lines is an object, two at least."""
 
     def objects() -> Iterator[tuple[int, int, Any]]:
         at = 0
@@ -87,7 +87,7 @@ def _find_lists(text: str, at: int, path: str, lists: list[_ObjectList]) -> int:
 
 
 def _elements(text: str, at: int) -> Iterator[tuple[int, int, Any]]:
-    """The span and the value of each element of the list that begins at `at`."""
+    """Yield the span and the value of each element of the list that begins at `at`."""
     at = _skip(text, at + 1)
     while text[at : at + 1] != "]":
         value, end = _decoder.raw_decode(text, at)

@@ -65,7 +65,7 @@ def _pipe_table(text: str, name: str, names: list[str], start: int, spans: list[
 
 
 def _rule_width(line: str) -> int:
-    """How many columns a row of dashes rules; 0 for any other line."""
+    """Return how many columns a row of dashes rules; 0 for any other line."""
     if "-" not in line or "|" not in line or set(line) - set("|-: \t"):
         return 0
     cells = _pipe_cells(line)

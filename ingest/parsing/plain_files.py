@@ -14,7 +14,7 @@ class NotPlainError(ValueError):
 
 @contextmanager
 def open_plain_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
-    """The file, open. Raises `NotPlainError`, and `OSError` for what cannot be opened."""
+    """Open the file. Raises `NotPlainError`, and `OSError` for a file that cannot be opened."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
@@ -24,6 +24,6 @@ def open_plain_file(path: Path, max_bytes: int) -> Iterator[BinaryIO]:
 
 
 def read_plain_file(path: Path, max_bytes: int) -> bytes:
-    """As `open_plain_file`; what it holds."""
+    """Return the content of a file, opened as by `open_plain_file`."""
     with open_plain_file(path, max_bytes) as file:
         return file.read(os.fstat(file.fileno()).st_size)  # a larger figure would be allocated at once

@@ -108,7 +108,7 @@ class ParserProcess:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """An environment without our secrets. One allocation arena, since each reserves address space, which is limited."""
+    """Return an environment without our secrets, with one allocation arena, because arenas reserve limited space."""
     environment = {"LANG": "C.UTF-8", "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
     if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library through it
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]

@@ -36,7 +36,7 @@ _SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX8"
 
 
 def sniff(head: bytes, name: str, declared: str | None) -> str:
-    """The media type of the file that starts with `head` (its first `charsets.HEAD_BYTES`, or all of it).
+    """Return the media type of the file that starts with `head` (its first `charsets.HEAD_BYTES`, or all of it).
 
     Raises `UnsupportedTypeError`, which says what the content looks like.
     """

@@ -75,7 +75,7 @@ def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callabl
 
 
 def read_tables(folder: Path, *, characters: int) -> tuple[ParsedTable, ...]:
-    """The tables of a text so long. Raises `TablesError`."""
+    """Return the tables of a text of that many characters. Raises `TablesError`."""
     from ingest.parquet import RowsError  # only here and below: documents without tables load no engine
 
     if not (folder / LIST_FILE).is_symlink() and not (folder / LIST_FILE).exists():

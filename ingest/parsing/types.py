@@ -23,7 +23,7 @@ class ParsedDocument:
     tables: tuple[ParsedTable, ...] = ()
 
     def page_of(self, offset: int) -> int | None:
-        """The page, from 1, that holds the code point at `offset`; None where the format has no pages."""
+        """Return the page, from 1, that holds the code point at `offset`; None where the format has no pages."""
         return bisect_right(self.pages, offset) or None
 
 

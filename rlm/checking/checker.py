@@ -1,6 +1,6 @@
-"""From a draft to an answer: sentences with their citations, quotations located, and each sentence marked.
+"""Turns a draft into an answer: splits sentences with their citations, locates quotations, and marks each sentence.
 
-A check marks. It never deletes a sentence, rewrites one, or turns an answer into "not found".
+A check only marks. It never deletes or rewrites a sentence, nor turns an answer into "not found".
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class CheckMode(StrEnum):
 
 
 def located(draft: Draft, page_of: PageOf, mode: CheckMode = CheckMode.JUDGE) -> tuple[list[Sentence], list[Citation]]:
-    """The sentences of a draft with what they quote, and its citations by number; nobody has judged them yet."""
+    """Return a draft's sentences with their quotes, and its citations by number; none is judged yet."""
     sources = {
         number: PassageQuotes(number, passage, () if mode is CheckMode.OFF else draft.quotes)
         for number, passage in draft.evidence.items()
@@ -52,13 +52,13 @@ def located(draft: Draft, page_of: PageOf, mode: CheckMode = CheckMode.JUDGE) ->
 
 
 def judged(sentences: list[Sentence], judgement: Judgement) -> tuple[Sentence, ...]:
-    """The sentences with what a judge says of them; those without a verdict stay as they were."""
+    """Return the sentences with the judge's verdicts; those without a verdict stay as they were."""
     return tuple(_with_verdict(each, judgement.verdicts.get(place)) for place, each in enumerate(sentences))
 
 
 def _marked(sentence: Sentence, draft: Draft, mode: CheckMode, *, lost: bool) -> Sentence:
     if draft.computed and (draft.table is not None or not sentence.citations):
-        return replace(sentence, check=Check.COMPUTED)  # what else a program wrote quotes documents, and is judged
+        return replace(sentence, check=Check.COMPUTED)  # anything else a program wrote quotes documents, and is judged
     if not sentence.citations or mode is CheckMode.OFF:
         return sentence
     return replace(sentence, reason=_LOST) if lost else replace(sentence, check=Check.QUOTED)

@@ -1,4 +1,4 @@
-"""A judge reads each sentence of an answer beside the passages that it cites: one structured call over all of them."""
+"""Has a judge read each sentence of an answer beside the passages that it cites, in one structured call for all."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from rlm.llm.profiles import ModelProfile, estimated_tokens
 from rlm.untrusted import DATA_ONLY, delimited, one_line, plain
 
 SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
-# Sentences of one call: their verdicts must fit what a model writes at once.
+# Sentences in one call: their verdicts must fit the model's output limit.
 _MOST_SENTENCES = 80
 _VERDICT_TOKENS, _SPARE_TOKENS = 60, 200
 
@@ -40,7 +40,7 @@ empty for "supported".
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says of one sentence; `reason` is for people."""
+    """The judge's verdict on one sentence; `reason` is for people."""
 
     support: str
     reason: str
@@ -48,7 +48,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Verdicts by sentence, as its place in the answer; `note` says for people what kept others from being judged."""
+    """Verdicts by sentence position in the answer; `note` tells people what kept other sentences from being judged."""
 
     verdicts: Mapping[int, Verdict]
     note: str = ""
@@ -60,7 +60,7 @@ def is_judged(sentence: Sentence) -> bool:
 
 
 class Judge:
-    """Asks one model; made for one request."""
+    """Asks one model for verdicts; made for one request."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Judge:
         self._cancelled = cancelled
 
     def judge(self, question: str, sentences: Sequence[Sentence], evidence: Mapping[int, Passage]) -> Judgement:
-        """Judges the sentences that cite something. A failure of the judge is a note, never an error.
+        """Judge the sentences that cite something. A failing judge results in a note, never in an error.
 
         Raises `RunCancelledError`.
         """
@@ -126,7 +126,7 @@ class Judge:
 
 
 def verdict_schema() -> dict[str, object]:
-    """The JSON schema of a judge's reply."""
+    """Return the JSON schema of a judge's reply."""
     verdict = {
         "type": "object",
         "properties": {
@@ -148,7 +148,7 @@ def verdict_schema() -> dict[str, object]:
 def _around(
     passage: Passage, sentences: Sequence[Sentence], places: Sequence[int], number: int, most: int | None
 ) -> Passage:
-    """The passage, or the part of it around what is quoted where all of it would not fit."""
+    """Return the passage, or only the part around the quotations if the whole does not fit."""
     if most is None or len(passage.text) <= most:
         return passage
     quoted = [
@@ -176,7 +176,7 @@ def _shown(places: Sequence[int]) -> list[int]:
 
 
 def _read_verdicts(text: str, places: Sequence[int]) -> dict[int, Verdict]:
-    """Verdicts by place; a sentence that got two different ones has none."""
+    """Read verdicts by place; a sentence with two different verdicts has none."""
     found: dict[int, Verdict] = {}
     contradicted: set[int] = set()
     entries: Any = json.loads(text)["verdicts"]

@@ -1,4 +1,4 @@
-"""Where in its passages a sentence of an answer stands: the model's own quotation, or else the closest sentences."""
+"""Locates a sentence of an answer in its passages: by the model's own quotation, or else by the closest sentences."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ class LocatedQuote:
 
 
 class PassageQuotes:
-    """One cited passage: what the model quoted from it, located once, and its sentences."""
+    """One cited passage with its sentences and the model's quotations from it, located once."""
 
     def __init__(self, number: int, passage: Passage, offered: Iterable[OfferedQuote]) -> None:
         self._number = number
@@ -36,8 +36,8 @@ class PassageQuotes:
         self._sentences = sentence_spans(passage.text)
 
     def best_for(self, sentence: str) -> LocatedQuote:
-        """The span that the sentence rests on: of the model's quotations the one with most of its words, else of the
-        passage's sentences; all of the passage where no sentence shares a word, as between two languages."""
+        """Return the span that the sentence rests on: the model's quotation sharing most words with it, or else the
+        passage's closest sentence; the whole passage if no sentence shares a word, as between two languages."""
         wanted = stems(without_markers(sentence))
         if self._offered:
             start, end = max(self._offered, key=lambda span: _shared(wanted, self._passage.text[slice(*span)]))
@@ -54,7 +54,7 @@ class PassageQuotes:
 
 
 def stems(text: str) -> frozenset[str]:
-    """The beginnings of its words, which inflected forms share."""
+    """Return the beginnings of a text's words, which inflected forms share."""
     return frozenset(word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
 
 
@@ -63,13 +63,13 @@ def _shared(wanted: frozenset[str], text: str) -> int:
 
 
 def _likeness(wanted: frozenset[str], text: str) -> float:
-    """Dice coefficient of the two sets of stems, so that the longest sentence does not always win."""
+    """Return the Dice coefficient of the two sets of stems, so that the longest sentence does not always win."""
     found = stems(text)
     return 2 * len(wanted & found) / (len(wanted) + len(found)) if wanted and found else 0.0
 
 
 def offered_quotes(block: str, numbers: Sequence[tuple[int, int]]) -> list[OfferedQuote]:
-    """Quotations out of a `<support>` block, a line each: `[3] "words"`; `numbers` are pairs of the passage's number in
+    """Read the quotations of a `<support>` block, one a line: `[3] "words"`. `numbers` pairs a passage's number in
     the prompt and its number in the answer."""
     renamed = dict(numbers)
     found: list[OfferedQuote] = []

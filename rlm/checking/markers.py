@@ -1,7 +1,7 @@
-"""Markers of an answer, `[3]`: read from a reply as it streams in, numbered anew, and found again in its sentences.
+"""Markers of an answer, `[3]`: read from a streaming reply, renumbered, and located in the answer's sentences.
 
-A reply may have a block in angle brackets before the text (`<search>`) and one after it (`<support>`), which no reader
-sees. What stands in code, between backticks, has no markers.
+A reply may have a block in angle brackets before its text (`<search>`) and one after it (`<support>`); readers see
+neither. Code between backticks has no markers.
 """
 
 import re
@@ -25,10 +25,10 @@ _CODE = re.compile(r"`+")
 
 @dataclass
 class MarkedText:
-    """Turns the pieces of a reply into the pieces of an answer, with markers numbered in the order of their use.
+    """Turns the pieces of a reply into pieces of an answer, with markers numbered in order of use.
 
-    `number_of` gives the number that a passage's number becomes, None for one that no passage has: such a marker is
-    left out, and counted in `strangers`. `rest` is what stands behind the text, from `<support` on.
+    `number_of` maps a passage's number to its number in the answer, or to None if no passage has it: such a marker is
+    left out and counted in `strangers`. `rest` is the reply after the text, from `<support` on.
     """
 
     number_of: Callable[[int], int | None]
@@ -40,8 +40,8 @@ class MarkedText:
     _code: str = field(default="")
 
     def feed(self, piece: str) -> str:
-        """The next piece of the answer; what may become a marker or the trailing block is held back, and so is white
-        space that nothing may follow."""
+        """Return the next piece of the answer; hold back a possible marker or trailing block, and white space that may
+        be the last."""
         if self._ended:
             self.rest += piece
             return ""
@@ -49,7 +49,7 @@ class MarkedText:
         return self._spaced(self._release(final=False))
 
     def close(self) -> str:
-        """What was held back at the end of the reply, without half a marker or half a tag."""
+        """Return the text held back at the end of the reply, without half a marker or half a tag."""
         return "" if self._ended else self._spaced(self._release(final=True))
 
     def _spaced(self, text: str) -> str:
@@ -75,12 +75,12 @@ class MarkedText:
         return "".join(given)
 
     def _next(self, text: str, at: int) -> int:
-        """Where the next character stands that may begin something."""
+        """Return the position of the next character that may begin a marker, block or code."""
         places = (text.find(char, at) for char in "[【`<")
         return min((place for place in places if place >= 0), default=len(text))
 
     def _take(self, text: str, at: int, given: list[str], *, final: bool) -> int:
-        """Handles what begins at `at`; returns where to go on, or `at` to wait for more."""
+        """Handle what begins at `at`; return where to go on, or `at` to wait for more text."""
         char = text[at]
         if char == "`":
             return self._take_code(text, at, given, final=final)
@@ -131,7 +131,7 @@ class MarkedText:
 
 
 def _may_become_group(text: str) -> bool:
-    """True for the beginning of a group of markers that more text may complete."""
+    """True if the text may be the beginning of a group of markers."""
     return _BEGUN.fullmatch(text) is not None
 
 
@@ -145,10 +145,10 @@ def _read_numbers(numbers: str) -> Iterator[int]:
 
 
 def marked_spans(text: str) -> Iterator[tuple[int, int, tuple[int, ...]]]:
-    """Start, end and marker numbers of each sentence, list item and heading of an answer, in order.
+    """Yield start, end and marker numbers of each sentence, list item and heading of an answer, in order.
 
-    Markers that stand behind a full stop belong to the sentence before it, and a quotation of several sentences to the
-    one that quotes it.
+    Markers after a full stop belong to the sentence before it; a quotation of several sentences belongs to the
+    sentence that quotes it.
     """
     spans: list[tuple[int, int]] = []
     for start, end in _quoting(text, sentence_spans(text)):
@@ -164,7 +164,7 @@ def marked_spans(text: str) -> Iterator[tuple[int, int, tuple[int, ...]]]:
 
 
 def _quoting(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The spans, with those as one that a quotation goes through; one that is not closed in its paragraph is none."""
+    """Yield the spans, joining those within one quotation; a quotation not closed in its paragraph does not count."""
     at = 0
     while at < len(spans):
         last = at
@@ -183,5 +183,5 @@ def _is_open(text: str) -> bool:
 
 
 def without_markers(text: str) -> str:
-    """`text` without its markers and the space before them."""
+    """Return `text` without its markers and the space before them."""
     return re.sub(r"[ \t]*\[\d{1,4}\]", "", text)

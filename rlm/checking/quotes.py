@@ -1,9 +1,9 @@
-"""Find a quotation in its source, verbatim up to how it is typed.
+"""Finds a quotation in its source, verbatim except for typography.
 
 A language model copies words well and typography badly, so both sides are folded before they are compared: white space
 and table bars, Unicode compatibility forms, case, dashes; quotation marks, apostrophes, Markdown emphasis and invisible
-characters are left out. Words, their order, digits and all other punctuation must agree. What is located is a span of
-the source, and the source's own characters are what a reader is shown. A word that a line's end divides is also found
+characters are left out. Words, their order, digits and all other punctuation must agree. The result is a span of
+the source, and its own characters are what a reader is shown. A word that a line break divides is also found
 whole.
 """
 
@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 Span = tuple[int, int]
 
-# How far apart two parts joined by "..." may stand, in folded code points: about three sentences.
+# Maximum distance of two parts joined by "...", in folded code points: about three sentences.
 MAX_ELLIPSIS_GAP = 400
 _MAX_PARTS = 6
 _MIN_PART_CHARS = 4
@@ -28,7 +28,7 @@ _EDGES = " .,;:!?()[]{}<>-"
 _LEFT_OUT = frozenset(
     "*_`\\\"'\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2035\u02bc\u00ab\u00bb\u2039\u203a"
 )
-# Where a word goes on in the next line; that of "well-\nknown" does so, too.
+# The break in a word that continues on the next line; it matches in "well-\nknown" too.
 _DIVIDED = re.compile(r"(?<=[^\W\d_])[-\u2010\u00ad][ \t]*\r?\n[ \t]*(?=[^\W\d_])")
 _NOTHING: Mapping[int, int] = MappingProxyType({})
 _LIKE_DASHES = frozenset("\u2212\u2043\u2500")
@@ -43,31 +43,31 @@ class _Folded:
     ends: Sequence[int]
 
     def is_whole(self, start: int, end: int) -> bool:
-        """Whether a match takes in each character it touches entirely, and cuts no word or number."""
+        """True if a match covers every touched character entirely, and cuts no word or number."""
         return self._is_edge(start) and self._is_edge(end)
 
     def _is_edge(self, at: int) -> bool:
         if at in (0, len(self.text)) or " " in self.text[at - 1 : at + 1]:
             return True
-        # Where something was left out, as the apostrophe of a genitive, a quotation may end.
+        # A quotation may end where a character was left out, such as the apostrophe of a genitive.
         return self.starts[at] != self.starts[at - 1] and (
             self.starts[at] != self.ends[at - 1] or not _cuts(self.text, at)
         )
 
 
 def fold(text: str) -> str:
-    """What `locate` compares; folding twice changes nothing that matters to it."""
+    """Return the text in the form that `locate` compares; folding twice gives an equivalent text."""
     return _fold(text).text
 
 
 class QuotedText:
-    """A text in which several quotations are looked for; it is folded once."""
+    """A text in which several quotations are looked for; folded once."""
 
     def __init__(self, text: str) -> None:
         self._text = text
 
     def locate(self, quote: str) -> Span | None:
-        """As the function of that name."""
+        """As the function `locate`."""
         if not any(map(str.isalnum, quote)):
             return None
         found = locate_exactly(quote, self._text)
@@ -87,15 +87,15 @@ class QuotedText:
 
     @cached_property
     def _joined(self) -> "_Folded | None":
-        """With words whole that a line's end divides, in a text that has any."""
+        """Return the text with words divided by a line break made whole, or None if it has none."""
         divided = {match.start(): match.end() for match in _DIVIDED.finditer(self._text)}
         return _fold(self._text, divided) if divided else None
 
 
 def locate(quote: str, text: str) -> Span | None:
-    """The first place where `quote` stands in `text`, as code points of `text`; None when it does not.
+    """Return the first place of `quote` in `text`, in code points of `text`, or None.
 
-    An exact copy is preferred. A quotation has a letter or a digit, and never begins or ends inside a word or a number.
+    An exact copy is preferred. A quotation needs a letter or digit, and never begins or ends inside a word or number.
     Parts joined by an ellipsis must follow each other within `MAX_ELLIPSIS_GAP`, and the span takes in what was left
     out between them. Punctuation at the quotation's ends is ignored when nothing else fits. Time is linear in both
     arguments.
@@ -104,7 +104,7 @@ def locate(quote: str, text: str) -> Span | None:
 
 
 def locate_exactly(quote: str, text: str) -> Span | None:
-    """The first place where `quote` stands as it is, but for white space around it; much faster than `locate`."""
+    """Return the first verbatim place of `quote`, ignoring white space around it; much faster than `locate`."""
     exact = quote.strip()
     if not any(map(str.isalnum, exact)):
         return None
@@ -112,7 +112,7 @@ def locate_exactly(quote: str, text: str) -> Span | None:
 
 
 def _parts(wanted: str) -> list[str]:
-    """The parts around each ellipsis, without punctuation at their ends; none where one is too short to mean one."""
+    """Return the parts around each ellipsis, without punctuation at their ends; none if one is too short."""
     parts = [part.strip(_EDGES) for part in _ELLIPSIS.split(wanted)]
     parts = [part for part in parts if part]
     shortest = _MIN_PART_CHARS if len(parts) > 1 else 1
@@ -135,7 +135,7 @@ def _find_in_order(parts: Sequence[str], source: _Folded) -> Span | None:
 
 
 def _end_of_rest(parts: Sequence[str], source: _Folded, end: int) -> int | None:
-    """Where the last of `parts` ends, each near the end of the one before."""
+    """Return the end of the last of `parts`, each of which must be near the end of the one before, or None."""
     for part in parts:
         found = _find(part, source.text, end, source.is_whole)
         if found is None or found[0] - end > MAX_ELLIPSIS_GAP:
@@ -145,7 +145,7 @@ def _end_of_rest(parts: Sequence[str], source: _Folded, end: int) -> int | None:
 
 
 def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> Span | None:
-    """The first fitting occurrence; the number of misfits looked at is bounded so that the work stays linear."""
+    """Return the first fitting occurrence; a bound on the misfits looked at keeps the work linear."""
     for _ in range(max(16, 2 * len(text) // len(wanted))):
         start = text.find(wanted, at)
         if start < 0:
@@ -157,7 +157,7 @@ def _find(wanted: str, text: str, at: int, fits: Callable[[int, int], bool]) -> 
 
 
 def _cuts(text: str, at: int) -> bool:
-    """Whether a cut before `text[at]` falls inside a word of a script with cases, a number, or an accented letter."""
+    """True if a cut before `text[at]` falls inside a word of a cased script, a number, or an accented letter."""
     if not 0 < at < len(text):
         return False
     before, after = text[at - 1], text[at]
@@ -175,7 +175,7 @@ def _in_word(char: str) -> bool:
 
 
 def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _Folded:
-    """Without the spans `left_out`, each by its start with its end."""
+    """Fold a text without the spans `left_out`, which map each start to its end."""
     chars: list[str] = []
     starts, ends = array("l"), array("l")
     space = False
@@ -209,7 +209,7 @@ def _fold(text: str, left_out: Mapping[int, int] = _NOTHING) -> _Folded:
 
 
 def _joins(char: str) -> bool:
-    """Whether the character is a mark on the one before it, so that normalizing may reorder or merge the two."""
+    """True if the character is a mark on the one before it: normalizing may reorder or merge the two."""
     return char >= "\u0300" and _starts_with_mark(char)
 
 

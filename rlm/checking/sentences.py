@@ -1,4 +1,4 @@
-"""Where sentences begin and end, well enough to quote one."""
+"""Splits text into sentences, well enough to quote one."""
 
 import re
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ _ABBREVIATION = re.compile(
     r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Nr|Fig|Vol|pp?|ca?|approx|al|e\.g|i\.e|Inc|Ltd|Co|U\.S|z\.B))\.$"
 )
 _LONGEST_ABBREVIATION = 8
-# What stands before the full stop of "12. " at the beginning of a line, quoted or in a list within a list.
+# The text before the full stop of "12. " at the beginning of a line, also when quoted or in a nested list.
 _LIST_NUMBER = re.compile(r"(?:\A|\n)[ \t>*-]*\d{1,3}\Z")
 _LONGEST_LIST_NUMBER = 20
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:
-    """Half-open spans of the sentences, list items and headings of `text`, in order, without white space around them.
+    """Return half-open spans of the sentences, list items and headings of `text`, in order, without surrounding space.
 
-    A full stop ends a sentence unless an abbreviation or an initial stands before it or a small letter follows; a line
-    break alone ends none, for extracted text is often broken where a page's lines were.
+    A full stop ends a sentence unless an abbreviation or initial precedes it or a lower-case letter follows; a line
+    break alone ends none, because extracted text is often broken where the lines of a page were.
     """
     spans: list[tuple[int, int]] = []
     start = 0

@@ -1,6 +1,6 @@
-"""The corpus of one question: which documents it has, how large they are, and their text by handle.
+"""The corpus of one question: its documents, their sizes, and their text by handle.
 
-No text is kept: whatever is read comes from the blobs by code points, so a corpus may be larger than memory. It is
+No text is kept: all reads go to the blobs by code points, so a corpus may be larger than memory. A corpus is
 bound to its tenant and scope when it is opened; a handle of any other document is refused.
 """
 
@@ -22,7 +22,7 @@ from rlm.requests import AnswerScope
 CHARS_PER_TOKEN = 4.07
 # Neighbouring spans are cut from windows of this many code points; each window is one read.
 _WINDOW = 1 << 19
-# So many documents are named to the index at most; of a larger part, what is found elsewhere is left out afterwards.
+# The index is given at most this many document ids; for a larger part, hits in other documents are dropped afterwards.
 _MOST_NAMED = 1_000
 
 
@@ -52,7 +52,7 @@ class CorpusSize:
 
 
 class ActiveDocuments(Protocol):
-    """What a corpus asks the catalog."""
+    """The queries that a corpus makes to the catalog."""
 
     def active_documents(
         self, tenant_id: str, *, collections: Sequence[str], identifiers: Sequence[str], after: int
@@ -81,7 +81,7 @@ class Corpus:
         )
 
     def document(self, handle: Handle) -> CorpusDocument:
-        """The document that a handle lies in. Raises `UnknownHandleError`."""
+        """Return the document that a handle lies in. Raises `UnknownHandleError`."""
         document = self._by_version.get(handle.version_id)
         if document is None or not document.handle.holds(handle) or document.handle.document_id != handle.document_id:
             raise UnknownHandleError(
@@ -93,7 +93,7 @@ class Corpus:
         return self._by_id.get(document_id)
 
     def called(self, name: str) -> CorpusDocument | None:
-        """The first document with this id, name or title."""
+        """Return the first document with this id, name or title."""
         return self._by_name.get(name)
 
     @cached_property
@@ -103,7 +103,7 @@ class Corpus:
         }
 
     def text(self, handle: Handle) -> str:
-        """The handle's own text, whole. Raises `UnknownHandleError`, also when the document was deleted meanwhile."""
+        """Return a handle's whole text. Raises `UnknownHandleError`, also if the document was deleted meanwhile."""
         self.document(handle)
         try:
             return self._texts.read(handle.version_id, handle.start, handle.end)
@@ -111,7 +111,7 @@ class Corpus:
             raise _gone(handle) from error
 
     def read_all(self, handles: Iterable[Handle]) -> Iterator[str]:
-        """The text of each handle, in order; neighbours share a read, so many small spans cost few."""
+        """Yield the text of each handle, in order; neighbours share a read, so many small spans need few."""
         window, text = None, ""
         for handle in handles:
             if window is None or not window.holds(handle):
@@ -121,28 +121,28 @@ class Corpus:
             yield text[handle.start - window.start : handle.end - window.start]
 
     def map(self, document: CorpusDocument) -> TextMap:
-        """What is known of a document's text without reading it: chunks, pages. Raises `UnknownHandleError`."""
+        """Return the chunks and pages of a document, without reading its text. Raises `UnknownHandleError`."""
         try:
             return self._texts.map(document.handle.version_id)
         except KeyError as error:
             raise _gone(document.handle) from error
 
     def tables(self, document: CorpusDocument) -> Sequence[RecordTable]:
-        """The record tables of a document; none of most."""
+        """Return the record tables of a document; most documents have none."""
         return self._tables.tables(document.handle.version_id) if self._tables is not None else ()
 
     def rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[Row]:
-        """Rows of one of its record tables, by number from 1."""
+        """Return rows of one record table of a document, by number from 1."""
         return self._tables.rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
 
     def heading_path(self, span: Handle) -> tuple[str, ...]:
-        """The headings over a span's start. Raises `UnknownHandleError`."""
+        """Return the headings above a span's start. Raises `UnknownHandleError`."""
         chunks = self.map(self.document(span)).chunks
         at = bisect_right(chunks, span.start, key=lambda chunk: chunk.start) - 1
         return chunks[at].heading_path if at >= 0 and span.start < chunks[at].end else ()
 
     def passage(self, span: Handle, *, around: int = 0) -> Passage:
-        """A span as what a citation quotes from, with so many code points of its document on either side.
+        """Return a span as a passage to cite, with `around` code points of its document on either side.
 
         The heading path and the page are those of the span's start. Raises `UnknownHandleError`.
         """
@@ -162,17 +162,17 @@ class Corpus:
         )
 
     def tokens(self, handle: Handle) -> int:
-        """About how many tokens a span has: its share of its document's."""
+        """Estimate the tokens of a span: its share of its document's."""
         document = self.document(handle)
         return round(document.tokens * len(handle) / document.characters) if document.characters else 0
 
     def spread(self, count: int) -> list[CorpusDocument]:
-        """At most so many documents, evenly from first to last."""
+        """Return at most `count` documents, spread evenly from first to last."""
         count = min(count, len(self.documents))
         return [self.documents[at * len(self.documents) // count] for at in range(count)]
 
     def within(self, handles: Iterable[Handle]) -> "Corpus":
-        """A corpus of those documents alone that the handles lie in, in their order here."""
+        """Return a corpus of only the documents that the handles lie in, in the order of this corpus."""
         wanted = {self.document(handle).handle.version_id for handle in handles}
         documents = (each for each in self.documents if each.handle.version_id in wanted)
         return Corpus(documents, self._texts, self.tenant_id, self._tables)
@@ -181,7 +181,7 @@ class Corpus:
 def open_corpus(
     catalog: ActiveDocuments, texts: Texts, scope: AnswerScope, tables: RecordTables | None = None
 ) -> Corpus:
-    """The documents of a scope as they are now; what arrives or is replaced later is not in it."""
+    """Open the documents of a scope as they are now; documents that arrive or change later are not in the corpus."""
     return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id, tables)
 
 
@@ -209,7 +209,7 @@ def _document(active: ActiveDocument) -> CorpusDocument:
 
 
 def estimated_tokens(characters: int) -> int:
-    """Of English text; other languages have more tokens for as many characters."""
+    """Estimate tokens for English text; other languages have more tokens for the same number of characters."""
     return round(characters / CHARS_PER_TOKEN)
 
 
@@ -219,7 +219,7 @@ def _gone(handle: Handle) -> UnknownHandleError:
 
 @dataclass(frozen=True)
 class Section:
-    """What stands under one heading, up to the next; `heading_path` is empty before the first one."""
+    """The text under one heading, up to the next; `heading_path` is empty before the first heading."""
 
     heading_path: tuple[str, ...]
     handle: Handle
@@ -228,7 +228,7 @@ class Section:
 
 
 def outline(corpus: Corpus, handle: Handle) -> list[Section]:
-    """The sections that a span touches, in reading order. Raises `UnknownHandleError`."""
+    """Return the sections that a span touches, in reading order. Raises `UnknownHandleError`."""
     document = corpus.document(handle)
     chunks = [chunk for chunk in corpus.map(document).chunks if chunk.start < handle.end and chunk.end > handle.start]
     sections: list[Section] = []
@@ -240,7 +240,7 @@ def outline(corpus: Corpus, handle: Handle) -> list[Section]:
 
 
 def samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Handle]:
-    """The beginnings of documents spread evenly over the corpus, and the end of the last of them."""
+    """Return the beginnings of documents spread evenly over the corpus, and the end of the last of them."""
     documents = corpus.spread(count)
     found = [document.handle[:characters] for document in documents]
     if documents and documents[-1].characters > characters:
@@ -250,9 +250,9 @@ def samples(corpus: Corpus, *, count: int = 3, characters: int = 500) -> list[Ha
 
 
 def scope_of(part: Corpus, whole: Corpus, scope: AnswerScope) -> AnswerScope:
-    """The scope to search for a part of `whole`, which is the corpus of `scope`: the part's documents alone.
+    """Return the scope to search for a part of `whole`, the corpus of `scope`: only the part's documents.
 
-    Among the best of all documents there may be none of the part's.
+    The best hits over all documents might include none from the part.
     """
     if len(part.documents) >= min(len(whole.documents), _MOST_NAMED + 1):
         return scope
@@ -264,7 +264,7 @@ def handle_of(passage: Passage) -> Handle:
 
 
 def passages_in(spans: Sequence[Handle], passages: Sequence[Passage]) -> list[Passage]:
-    """Those of the passages that touch one of the spans."""
+    """Return the passages that touch one of the spans."""
     by_version: dict[str, list[Handle]] = {}
     for span in spans:
         by_version.setdefault(span.version_id, []).append(span)

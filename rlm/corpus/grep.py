@@ -15,21 +15,21 @@ from rlm.errors import PatternError, RunCancelledError
 
 MAX_HITS = 1000
 _MAX_PATTERN_CHARS = 2_000
-# A document is searched in windows; a match and what it looks behind at may reach this far over a window's ends.
+# Documents are searched in windows; a match and its look-behind may reach this far over a window's ends.
 _WINDOW = 1 << 20
 _OVERLAP = 1 << 12
 _LINE_CHARS = 400
-# No step of a search takes longer, so that a cancelled run is left soon; a single place must be decided in it as well.
+# No step of a search takes longer, so a cancelled run ends soon; a single position must be decided in this time too.
 _STEP_SECONDS = 1.0
-# Most places are decided at once; so long, other threads can wait.
+# Most positions are decided within this time; other threads can wait that long.
 _MOMENT_SECONDS = 0.005
 
 
 @dataclass(frozen=True)
 class GrepHit:
-    """A match, and the lines that it stands on.
+    """A match with the lines around it.
 
-    `line` is where `text` stands: the lines, and of very long ones the part around the match.
+    `line` is the span of `text`: the lines of the match, or only the part around the match if they are very long.
     """
 
     match: Handle
@@ -43,8 +43,8 @@ class GrepHit:
 class GrepPage:
     """Hits in reading order, and the spans that were searched for them.
 
-    `next_cursor` goes on after the last of them, also when the time was up before the page was full; None means that
-    all was searched.
+    `next_cursor` continues after the last hit, also if the time was up before the page was full; None means that
+    everything was searched.
     """
 
     hits: tuple[GrepHit, ...]
@@ -54,9 +54,9 @@ class GrepPage:
 
 @dataclass(frozen=True)
 class GrepCount:
-    """How often a pattern matches, in all and by document id, in the spans that were searched.
+    """The number of matches of a pattern, in all and by document id, in the spans that were searched.
 
-    `complete` is false when the time was up.
+    `complete` is false if the time was up.
     """
 
     total: int
@@ -66,7 +66,7 @@ class GrepCount:
 
 
 def compile_pattern(pattern: str, *, ignore_case: bool = False) -> Any:  # noqa: ANN401 - `regex` has no types
-    """Lines end anchors. Raises `PatternError`."""
+    """Compile a pattern whose anchors match at line ends. Raises `PatternError`."""
     if len(pattern) > _MAX_PATTERN_CHARS:
         raise PatternError(f"The pattern has {len(pattern):,} characters, and the limit is {_MAX_PATTERN_CHARS:,}.")
     try:
@@ -89,10 +89,10 @@ def grep(
     seconds: float = 20.0,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepPage:
-    """A page of matches, at most `limit` and as many as are found in `seconds`; empty matches are none.
+    """Return a page of at most `limit` matches found within `seconds`; empty matches do not count.
 
-    Only the spans are searched, in their order; all documents where none are given. Raises `PatternError` for a pattern
-    that cannot be read, or that gets nowhere in its time.
+    Only the spans are searched, in their order; without spans, all documents. Raises `PatternError` for a pattern that
+    is invalid or makes no progress in its time.
     """
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
     walk = PatternWalk(corpus, compiled, spans=spans, place=_place(cursor), seconds=seconds, cancelled=cancelled)
@@ -119,7 +119,7 @@ def count_matches(
     seconds: float = 60.0,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> GrepCount:
-    """How often the pattern matches, in all and by document. Raises `PatternError`."""
+    """Count the matches of a pattern, in all and by document. Raises `PatternError`."""
     compiled = compile_pattern(pattern, ignore_case=ignore_case)
     walk = PatternWalk(corpus, compiled, spans=spans, seconds=seconds, cancelled=cancelled)
     counts: Counter[str] = Counter()
@@ -133,7 +133,7 @@ def count_matches(
 
 @dataclass(frozen=True)
 class Found:
-    """A match in the `text` of a document that begins at `begin`; `start` and `end` count within it."""
+    """A match in a stretch `text` of a document that begins at `begin`; `start` and `end` count within `text`."""
 
     document: CorpusDocument
     begin: int
@@ -164,12 +164,12 @@ class Found:
 
 
 class PatternWalk:
-    """Matches in spans of documents, in their order; empty ones are none. `cursor` is where it stands.
+    """Yields the non-empty matches in spans of documents, in order. `cursor` is the current position.
 
-    A match sees what stands before its span, and not what stands after it.
+    A match sees the text before its span, but not the text after it.
 
-    Raises `TimeoutError` when the time is up or one place takes too much of it, and `RunCancelledError` within two
-    seconds of it. What `cancelled` raises itself is raised here.
+    Raises `TimeoutError` when the time is up or one position takes too long, and `RunCancelledError` within two
+    seconds of cancelling. Exceptions of `cancelled` itself propagate.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class PatternWalk:
         return f"{self._ordinal}:{self._offset}"
 
     def searched(self) -> tuple[Handle, ...]:
-        """What lies between where the walk began and where it stands."""
+        """Return the spans between the start of the walk and its current position."""
         first, offset = self._begun
         spans = [*self._spans[first : self._ordinal]]
         if self._ordinal < len(self._spans):
@@ -214,7 +214,7 @@ class PatternWalk:
             self._ordinal, self._offset = self._ordinal + 1, 0
 
     def _window(self, document: CorpusDocument, span: Handle) -> Iterator[Found]:
-        """Matches that begin in the next window; one may end in the overlap behind it."""
+        """Yield the matches that begin in the next window; one may end in the overlap after it."""
         place = span.start + self._offset
         begin = max(0, place - _OVERLAP)
         last = min(place + _WINDOW, span.end)
@@ -231,9 +231,9 @@ class PatternWalk:
         self._offset = max(place, last) - span.start
 
     def _search(self, text: str, start: int, last: int) -> Any:  # noqa: ANN401 - `regex` has no types
-        """The first match that begins before `last`; a later one may be returned, or None.
+        """Return the first match that begins before `last`; the result may also be a later match, or None.
 
-        A search that takes long is given up, and the places are tried one after another: what is found is the same.
+        A search that takes long is given up and the positions are tried one by one, with the same result.
         """
         if not self._stepping:
             try:
@@ -244,7 +244,7 @@ class PatternWalk:
         return next((match for place in places if (match := self._match(text, place)) is not None), None)
 
     def _match(self, text: str, place: int) -> Any:  # noqa: ANN401 - `regex` has no types
-        """The match that begins there. Raises `TimeoutError` when one step does not decide it."""
+        """Return the match that begins at `place`. Raises `TimeoutError` if one step does not decide it."""
         step = self._step()
         try:
             return self._pattern.match(text, place, timeout=min(step, _MOMENT_SECONDS))

@@ -39,7 +39,7 @@ class Handle:
 
 
 def merged(spans: Iterable[Handle], *, touching: bool = True) -> list[Handle]:
-    """Spans of one version in order, those that overlap as one, and those that touch where wanted."""
+    """Return spans of one version in order, with overlapping ones merged, and adjacent ones too if `touching`."""
     found: list[Handle] = []
     for span in sorted(spans, key=lambda each: (each.start, each.end)):
         if found and (span.start < found[-1].end or (touching and span.start == found[-1].end)):

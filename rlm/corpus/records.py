@@ -1,7 +1,7 @@
-"""Cutting text into records: each is a handle, found by line, pattern, chunk or document, or as the row of a table.
+"""Cuts text into records, each a handle: by line, pattern, chunk, document, or table row.
 
-Rows come from the record tables that were made at ingest, never from cutting text at line ends. Lines are cut at line
-ends and nothing is guessed about them: headers, rules and footers are records too, and whoever counts leaves them out.
+Rows come from the record tables made at ingest, never from cutting text at line ends. Lines are cut without guessing
+at their meaning: headers, rules and footers are records too, and whoever counts must leave them out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ class SplitBy(StrEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """A record's span; of a row also its number, from 1, and its cells by the names of the columns."""
+    """A record's span; a row also has its number, from 1, and its cells by column name."""
 
     handle: Handle
     row: int | None = None
@@ -42,7 +42,7 @@ class Record:
 
 
 def default_splitting(corpus: Corpus, spans: Sequence[Handle]) -> SplitBy:
-    """Rows where every document has record tables, else lines."""
+    """Split by rows if every document has record tables, else by lines."""
     documents = {span.version_id: corpus.document(span) for span in spans}.values()
     return SplitBy.ROW if documents and all(map(corpus.tables, documents)) else SplitBy.LINE
 
@@ -55,7 +55,7 @@ def split(
     spans: Sequence[Handle] | None = None,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Iterator[Record]:
-    """The records in the spans, of all documents where none are given, in order; blank ones are left out.
+    """Yield the non-blank records in the spans, in order; without spans, those of all documents.
 
     Raises `ValueError` for a pattern that is missing or not used, `PatternError` for one that cannot be read or takes
     too long, and `RunCancelledError`.
@@ -107,7 +107,7 @@ def _lines(corpus: Corpus, span: Handle) -> Iterator[Handle]:
 
 
 def _windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
-    """The text in pieces that end with a line; only a longer line than a window is longer."""
+    """Yield the text in pieces that end with a line; a piece exceeds the window only if one line does."""
     begin = 0
     size = _WINDOW
     while begin < len(span):
@@ -124,7 +124,7 @@ def _windows(corpus: Corpus, span: Handle) -> Iterator[tuple[int, str]]:
 def _between_matches(
     corpus: Corpus, span: Handle, by: SplitBy, pattern: str, cancelled: Callable[[], bool]
 ) -> list[Handle]:
-    """What lies between matches of a separator, or runs from one match of a start to the next."""
+    """Return the spans between matches of a separator, or from each match of a start to the next."""
     matches = _matches(corpus, span, pattern, cancelled)
     if by is SplitBy.START:
         return [span[start:end] for start, end in pairwise([*(start for start, _ in matches), len(span)])]
@@ -133,7 +133,7 @@ def _between_matches(
 
 
 def _trimmed(corpus: Corpus, spans: Sequence[Handle]) -> Iterator[Handle]:
-    """Spans without the white space around them; blank ones are dropped."""
+    """Yield spans without the white space around them; blank ones are dropped."""
     for span, text in zip(spans, corpus.read_all(spans), strict=True):
         if stripped := text.strip():
             start = len(text) - len(text.lstrip())
@@ -141,7 +141,7 @@ def _trimmed(corpus: Corpus, spans: Sequence[Handle]) -> Iterator[Handle]:
 
 
 def _matches(corpus: Corpus, span: Handle, pattern: str, cancelled: Callable[[], bool]) -> list[tuple[int, int]]:
-    """Where the pattern matches, counted within the span."""
+    """Return the places where the pattern matches, counted within the span."""
     compiled = compile_pattern(pattern)
     walk = PatternWalk(corpus, compiled, spans=[span], seconds=_PATTERN_SECONDS, cancelled=cancelled)
     try:

@@ -1,1 +1,1 @@
-"""Calls of a language model made for a larger question: many at once, within a budget, each paid for once."""
+"""Language model calls made for a larger question: many at once, within a budget, each paid for once."""

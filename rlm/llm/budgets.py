@@ -1,4 +1,4 @@
-"""What a run may spend: reserved before anything is sent, settled with what was really used, over a whole tree.
+"""Budgets of runs: reserved before a call is sent, settled with the actual usage, and shared by a tree of budgets.
 
 A budget and its children share one account. A reservation is checked against the budget it is made on and against every
 budget above it, in one step; so whatever the parts of a run do at the same time, calls and reserved tokens never add up
@@ -21,7 +21,7 @@ _MILLION = Decimal(1_000_000)
 class Price:
     """Dollars for a million tokens read and for a million written.
 
-    Amounts are decimal, so that what is reserved and given back adds up to nothing.
+    Amounts are decimal, so that reservations and refunds add up exactly.
     """
 
     prompt: Decimal
@@ -32,12 +32,12 @@ class Price:
             raise ValueError(f"a price is a number of dollars from 0 up, not {self.prompt} and {self.completion}")
 
     def of(self, prompt_tokens: int, completion_tokens: int) -> Decimal:
-        """Dollars for one call."""
+        """Return the dollars for one call."""
         return (self.prompt * prompt_tokens + self.completion * completion_tokens) / _MILLION
 
 
 FREE = Price(Decimal(0), Decimal(0))
-"""Of a model on one's own machine: it costs time, not money."""
+"""The price of a model on one's own machine: it costs time, not money."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ class Limits:
                 raise ValueError(f"a budget's {name} must be 0 or more, not {value}")
 
     def within(self, other: "Limits") -> "Limits":
-        """The smaller of the two, limit by limit."""
+        """Return the smaller of the two, limit by limit."""
         smaller: dict[str, Any] = {name: _smaller(value, getattr(other, name)) for name, value in vars(self).items()}
         return Limits(**smaller)
 
 
 @dataclass(frozen=True)
 class Amount:
-    """What was, or may come to be, spent. A call is a request that was sent, whatever came of it."""
+    """Spending, actual or possible. A call is a request that was sent, whatever its outcome."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -95,7 +95,7 @@ _SPENDABLE = ("calls", "prompt_tokens", "completion_tokens", "dollars")
 
 
 class Budget:
-    """One run's budget, or that of a part of it. Safe to use from any thread.
+    """The budget of a run, or of a part of one. Safe to use from any thread.
 
     `spent` and `elapsed_seconds` are what an earlier process spent of the same budget before the run was resumed, as
     far as it is not charged when it is met again.
@@ -122,7 +122,7 @@ class Budget:
 
     @property
     def limits(self) -> Limits:
-        """What this budget was given: for a child, what was asked for within what its parent had left."""
+        """The limits of this budget: for a child, the limits requested within what its parent had left."""
         return self._limits
 
     @property
@@ -132,12 +132,12 @@ class Budget:
 
     @property
     def kept_back(self) -> Amount:
-        """What of the budget above is not to be had here."""
+        """The part of the parent's budget that is not available here."""
         return self._kept_back
 
     @property
     def spent(self) -> Amount:
-        """What finished calls of this budget and of those below it really used."""
+        """The actual usage of finished calls of this budget and of those below it."""
         with self._lock:
             return self._settled
 
@@ -146,14 +146,14 @@ class Budget:
         return self._clock() - self._begun
 
     def remaining(self) -> Limits:
-        """What can still be reserved; calls under way count with all they have reserved."""
+        """The limits that can still be reserved; calls under way count with their full reservation."""
         with self._lock:
             return self._remaining()
 
     def child(self, limits: Limits | None = None) -> "Budget":
-        """A budget for a part of the run, with `limits` within what is left here.
+        """Make a budget for a part of the run, with `limits` within what is left here.
 
-        Nothing is set aside: brother budgets share what is left. Raises `BudgetExhaustedError` at the greatest depth.
+        Nothing is set aside: sibling budgets share what is left. Raises `BudgetExhaustedError` at the greatest depth.
         """
         with self._lock:
             rest = self._remaining()
@@ -167,14 +167,14 @@ class Budget:
             return Budget((limits or Limits()).within(below), clock=self._clock, _parent=self)
 
     def narrow(self, limits: Limits) -> None:
-        """Lower the limits of this budget to what `limits` says; what was spent before counts."""
+        """Lower the limits of this budget to `limits`; earlier spending counts."""
         with self._lock:
             self._limits = self._limits.within(limits)
 
     def keeping(self, amount: Amount) -> "Budget":
-        """A budget for what others do in this one, as deep as it, that leaves `amount` to whoever holds this one.
+        """Make a budget of the same depth for others to spend, which leaves `amount` to the holder of this one.
 
-        Of a limit, a tenth is kept back at most.
+        At most a tenth of a limit is kept back.
         """
         limits = self._limits
         kept: dict[str, Any] = {
@@ -185,10 +185,10 @@ class Budget:
             return Budget(self._remaining(), clock=self._clock, _parent=self, _kept_back=Amount(**kept))
 
     def reserve(self, *, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> "Reservation":
-        """Set aside one call before it is sent; tokens at their most.
+        """Set aside one call before it is sent, at its maximum of tokens.
 
-        Raises `BudgetExhaustedError` when it does not fit here or in a budget above, and `UnpricedModelError` when
-        there is a limit in dollars and the model has no price.
+        Raises `BudgetExhaustedError` if it does not fit here or in a budget above, and `UnpricedModelError` if there is
+        a limit in dollars and the model has no price.
         """
         if min(prompt_tokens, completion_tokens) < 0:
             raise ValueError("tokens to reserve must be 0 or more")
@@ -201,7 +201,7 @@ class Budget:
         return Reservation(self, amount, price)
 
     def charge(self, *, calls: int, prompt_tokens: int, completion_tokens: int, price: Price | None = None) -> None:
-        """Count what was paid in an earlier process, whether it fits or not: nothing is sent for it."""
+        """Count spending of an earlier process, whether it fits or not, because nothing is sent for it."""
         dollars = price.of(prompt_tokens, completion_tokens) if price else Decimal(0)
         with self._lock:
             self._move(reserved=NOTHING, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
@@ -213,7 +213,7 @@ class Budget:
             budget = budget._parent
 
     def _upwards_keeping(self) -> Iterator[tuple["Budget", Amount]]:
-        """Each with what of it is kept back from whoever asks here."""
+        """Yield this budget and those above it, each with the amount kept back from callers of this one."""
         kept = NOTHING
         for budget in self._upwards():
             yield budget, kept
@@ -226,7 +226,7 @@ class Budget:
         return rest
 
     def _rest(self, kept: Amount) -> Limits:
-        """What this budget alone has left; a call that used more than it reserved leaves nothing, not less."""
+        """Return what this budget alone has left; a call that used more than it reserved leaves zero, not less."""
         used = self._settled + self._reserved + kept
         left = {
             name: None if limit is None else max(type(limit)(0), limit - getattr(used, name))
@@ -263,7 +263,7 @@ class Budget:
 
 
 class Reservation:
-    """One call's part of a budget until it is settled or released."""
+    """One call's share of a budget until it is settled or released."""
 
     def __init__(self, budget: Budget, amount: Amount, price: Price | None) -> None:
         self._budget = budget
@@ -272,12 +272,12 @@ class Reservation:
         self.amount = amount
 
     def settle(self, *, prompt_tokens: int, completion_tokens: int) -> None:
-        """Give back what was not used. What was used is counted even where it is more than was reserved."""
+        """Give back the unused part. Usage counts in full even if it exceeds the reservation."""
         dollars = self._price.of(prompt_tokens, completion_tokens) if self._price else Decimal(0)
         self._close(Amount(1, prompt_tokens, completion_tokens, dollars))
 
     def release(self) -> None:
-        """Give all of it back: the call was not sent."""
+        """Give the whole reservation back: the call was not sent."""
         self._close(NOTHING)
 
     def _close(self, used: Amount) -> None:

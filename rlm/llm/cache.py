@@ -1,4 +1,4 @@
-"""Replies by the content of their calls, kept for a tenant; and equal calls under way as one."""
+"""Caches a tenant's replies by the content of their calls, and lets equal calls under way share one request."""
 
 import asyncio
 import hashlib
@@ -19,20 +19,20 @@ log = structlog.get_logger(__name__)
 
 
 class ReplyCache(Protocol):
-    """Keeps a tenant's replies until room is needed; those that were not used for longest go first."""
+    """Keeps a tenant's replies until room is needed; the least recently used ones go first."""
 
     def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Those that are there; each counts as used now."""
+        """Return the replies that are cached; each counts as used now."""
 
     def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
-        """Keep them, but for what takes too much room alone; one that is there already stays as it is."""
+        """Store replies, except those too large for the cache; existing ones stay unchanged."""
 
 
 def reply_key(tenant_id: str, profile: ModelProfile, call: SubCall) -> str:
-    """A digest of everything that decides what the model answers, and of whose it is.
+    """Return a digest of the tenant and of everything that decides the model's answer.
 
-    The documents' words are in the prompt, so a key can be made only by who has them: a hit shows nobody a text that it
-    did not send, and whatever a caller may not read it cannot ask for.
+    The prompt holds the documents' words, so only a caller who has them can make a key: a hit shows nobody a text that
+    the caller did not send, and a caller cannot ask for what the caller may not read.
     """
     parts = [tenant_id, profile.fingerprint, *call.content]
     written = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
@@ -40,7 +40,7 @@ def reply_key(tenant_id: str, profile: ModelProfile, call: SubCall) -> str:
 
 
 class SingleFlight:
-    """Lets equal calls that are under way at the same time ask the model once. Runs on one event loop."""
+    """Makes equal calls that are under way at the same time ask the model once. Runs on one event loop."""
 
     def __init__(self) -> None:
         self._leaders: dict[str, asyncio.Future[SubReply | LanguageModelError | None]] = {}
@@ -48,10 +48,10 @@ class SingleFlight:
     async def reply(
         self, key: str, ask: Callable[[], Awaitable[SubReply]], *, is_own: Callable[[], bool]
     ) -> tuple[SubReply, bool]:
-        """Return the reply, and whether another call has paid for it. Raises what `ask` raises.
+        """Return the reply, and True if another call has paid for it. Raises the errors of `ask`.
 
-        What the model did wrong is shared as well, unless `is_own` says that it would not have ended another call than
-        this one. When the call that leads is given up, or its own budget ends, the next one asks for itself.
+        Model errors are shared as well, unless `is_own` says that the error would not have ended another call. If the
+        leading call is given up, or its own budget ends, the next one asks for itself.
         """
         while (leader := self._leaders.get(key)) is not None:
             outcome = await asyncio.shield(leader)
@@ -76,9 +76,9 @@ class SingleFlight:
 
 
 class CachedReplies:
-    """The cache as the scheduler sees it: one that cannot be read or written costs money, and no answer.
+    """The cache as the scheduler sees it: a cache that cannot be read or written costs money, but no answer.
 
-    From the event loop, a thread writes all that has come in meanwhile at a time.
+    A thread writes the replies handed in from the event loop, all that have come in meanwhile at a time.
     """
 
     def __init__(self, cache: ReplyCache | None, executor: Executor) -> None:
@@ -88,7 +88,7 @@ class CachedReplies:
         self._writing: asyncio.Task[None] | None = None
 
     def read(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
-        """Read what is kept for these keys, in the caller's thread."""
+        """Read the cached replies for these keys, in the caller's thread."""
         try:
             return {} if self._cache is None else self._cache.get(tenant_id, keys)
         except Exception as error:  # noqa: BLE001 - without a cache everything works, and costs more
@@ -96,12 +96,12 @@ class CachedReplies:
             return {}
 
     async def look_up(self, tenant_id: str, key: str) -> StoredReply | None:
-        """The reply that is kept, or None."""
+        """Return the cached reply, or None."""
         loop = asyncio.get_running_loop()
         return (await loop.run_in_executor(self._executor, self.read, tenant_id, {key})).get(key)
 
     async def keep(self, tenant_id: str, reply: StoredReply) -> None:
-        """Keep a reply; returns when it is kept, or could not be."""
+        """Store a reply; return when it is stored, or could not be."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((tenant_id, reply, written))
         if self._writing is None:

@@ -1,4 +1,4 @@
-"""Chat models of OpenAI-compatible servers, local and remote, as LangChain chat models that raise our errors."""
+"""Chat models of OpenAI-compatible servers, local and remote, as LangChain chat models that raise Leadline's errors."""
 
 import json
 import math
@@ -31,34 +31,34 @@ from rlm.llm.server_habits import Accepted, ServerHabits
 
 log = structlog.get_logger(__name__)
 
-# Connecting is quick or hopeless.
+# Connecting succeeds quickly or not at all.
 _CONNECT_SECONDS = 2.0
 # OpenAI and our own server say it with a code, vLLM in words: "This model's maximum context length is …", "The prompt
 # (length …) is longer than the maximum model length".
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "context_too_long"})
 _CONTEXT_WORDS = re.compile(r"maximum (context|model) length|context window")
 _UNCONNECTED_TIMEOUTS = (httpx2.ConnectTimeout, httpx2.PoolTimeout)
-# What a server, or a proxy before it, says by its status alone. A proxy that stopped waiting does not know whether the
-# model is still at it; one that got nonsense from it knows that the model had the request.
+# Statuses of a server, or of a proxy before it, that explain themselves. A proxy that stopped waiting does not know if
+# the model is still working; one that got nonsense from the model knows that the request arrived.
 _LATE_STATUSES = frozenset({408, 504})
 _BUSY_STATUSES = frozenset({409, 425, 429})
 _BROKEN_STATUS = 502
-# A request that cannot be read as it is; what else a server refuses (a key, a name) no other request would change.
+# The request cannot be read in this form; for other refusals (a key, a name) no changed request would help.
 _REFUSALS = frozenset({400, 422})
 _THOUGHTS = ("reasoning_content", "reasoning")
 
 
 class OpenAIChatModel(ChatOpenAI):
-    """`ChatOpenAI` whose errors are `LanguageModelError`s, and which learns what its server refuses.
+    """A `ChatOpenAI` that raises `LanguageModelError`s and learns what its server refuses.
 
-    That is so of its asynchronous methods, and nobody uses the others.
+    This applies to its asynchronous methods only; the others are unused.
     """
 
     _habits: ServerHabits = PrivateAttr(default_factory=ServerHabits)
 
     @property
     def habits(self) -> ServerHabits:
-        """What was learned of the server."""
+        """The refusals learned from the server."""
         return self._habits
 
     async def aclose(self) -> None:
@@ -66,9 +66,9 @@ class OpenAIChatModel(ChatOpenAI):
         await self.root_async_client.close()
 
     def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
-        """Write the request as the server takes it, with a schema out of the client's sight.
+        """Return the request as the server takes it, with the schema hidden from the client.
 
-        The client would parse the whole reply again for each token that comes.
+        The client would otherwise parse the whole reply again for each token that arrives.
         """
         accepted = kwargs.pop("accepted", None) or self._habits.accepted
         payload: dict[str, Any] = accepted.fit(super()._get_request_payload(*args, **kwargs))
@@ -128,7 +128,7 @@ class OpenAIChatModel(ChatOpenAI):
     def _after(
         self, refusal: openai.APIStatusError, accepted: Accepted, messages: list[BaseMessage], options: dict[str, Any]
     ) -> Accepted:
-        """How to write a refused request anew; raises the refusal where it is none, or nothing is left to try."""
+        """Return the new form of a refused request; raise the refusal if it is none, or if nothing is left to try."""
         if refusal.status_code not in _REFUSALS or not isinstance(translated(refusal), LanguageModelRefusedError):
             raise refusal
         sent = {name: value for name, value in options.items() if name != "run_manager"}
@@ -141,12 +141,12 @@ class OpenAIChatModel(ChatOpenAI):
 
 
 def remote_chat_model(base_url: str, profile: ModelProfile, *, api_key: SecretStr | None = None) -> OpenAIChatModel:
-    """A model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
+    """Make a model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
     return _chat_model(base_url, profile, api_key=api_key)
 
 
 def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
-    """The model of the process that listens on a Unix socket."""
+    """Make the model of the process that listens on a Unix socket."""
     transport = httpx2.AsyncHTTPTransport(uds=str(socket))
     return _chat_model("http://leadline-language-model/v1", profile, transport=transport)
 
@@ -158,8 +158,8 @@ def _chat_model(
     api_key: SecretStr | None = None,
     transport: httpx2.AsyncHTTPTransport | None = None,
 ) -> OpenAIChatModel:
-    # An answer that is not streamed says nothing before its end, so silence may be as long as a call may take. The
-    # client sends a time of its own with each request, whatever the transport's is.
+    # An unstreamed answer is silent until its end, so silence may last as long as a call may take. The client sends a
+    # timeout of its own with each request, whatever the transport's timeout is.
     timeout = httpx2.Timeout(profile.call_seconds, connect=_CONNECT_SECONDS)
     model = OpenAIChatModel(
         base_url=base_url,
@@ -167,10 +167,10 @@ def _chat_model(
         model=profile.name,
         temperature=0,
         timeout=timeout,
-        max_retries=0,  # the scheduler decides what is sent again
+        max_retries=0,  # the scheduler decides about retries
         stream_usage=True,
-        stream_chunk_timeout=None,  # LangChain's own; `timeout` is there.
-        # Its own client, to be closed by `aclose`; how many connections there are is for callers to bound.
+        stream_chunk_timeout=None,  # LangChain's own; `timeout` takes its place.
+        # Its own client, closed by `aclose`; callers bound the number of connections.
         http_async_client=httpx2.AsyncClient(
             transport=transport, timeout=timeout, limits=httpx2.Limits(max_connections=None)
         ),
@@ -181,7 +181,7 @@ def _chat_model(
 
 @contextmanager
 def openai_errors() -> Iterator[None]:
-    """Turns what the OpenAI client and its transport raise into ours."""
+    """Translate exceptions of the OpenAI client and its transport into Leadline's."""
     try:
         yield
     except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -193,13 +193,13 @@ def _ends(chunk: ChatGenerationChunk) -> bool:
 
 
 def _require_end(ended: bool) -> None:
-    """A connection that is cut cleanly looks like the end of a stream; only a finish reason is one."""
+    """Raise unless a finish reason came: a cleanly cut connection looks like the end of a stream."""
     if not ended:
         raise LanguageModelUnavailableError("The language model broke off its answer.", hint="Ask again.", reached=True)
 
 
 def translated(error: Exception) -> LanguageModelError:
-    """Our error for one of the client's: by its kind first, then by what the server said."""
+    """Return our error for one of the client's: by its kind first, then by the server's words."""
     match error:
         case openai.APITimeoutError() | httpx2.TimeoutException():
             if any(isinstance(each, _UNCONNECTED_TIMEOUTS) for each in _causes(error)):
@@ -216,7 +216,7 @@ def translated(error: Exception) -> LanguageModelError:
         case openai.APIStatusError():
             return _by_status(error)
         case openai.APIError(code=LanguageModelRefusedError.code):
-            # Our own server found out when the stream had begun.
+            # Our own server noticed after the stream had begun.
             return LanguageModelRefusedError(_said(error))
         case openai.APIError() if not isinstance(error, openai.APIResponseValidationError):
             return LanguageModelUnavailableError(f"The language model broke off: {_said(error)}", reached=True)
@@ -244,13 +244,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _said(error: openai.APIError) -> str:
-    """The server's own sentence, at most a line of it: it may be any server."""
+    """Return the server's own sentence, at most one line, because it may be any server."""
     body = error.body if isinstance(error.body, dict) else {}
     return str(body.get("message") or error.message).split("\n", 1)[0][:300]
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:
-    """Seconds, from a number of them or from a date; None where the server said neither."""
+    """Return the seconds to wait, from a number or a date; None if the server named neither."""
     said = error.response.headers.get("retry-after", "")
     try:
         seconds = float(said)

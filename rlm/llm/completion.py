@@ -1,7 +1,7 @@
-"""One request to a chat model and what came back of it. Giving it up closes the connection, and the server stops.
+"""One request to a chat model and its reply. Giving it up closes the connection, and the server stops.
 
-Text is streamed: it may be long, and no proxy takes a silent connection for a dead one. What follows a schema is short
-and of use only when it is whole; the tokens of a stream would cost thirty times the processor time of the one reply.
+Text is streamed: it may be long, and proxies cut silent connections. A reply that follows a schema is short and only
+useful when whole; streaming its tokens would cost thirty times the processor time of one reply.
 """
 
 import asyncio
@@ -24,9 +24,9 @@ from rlm.llm.structured_output import response_format, schema_in_words
 
 log = structlog.get_logger(__name__)
 
-# The chat template's own tokens around two messages.
+# Tokens of the chat template around two messages.
 _TEMPLATE_TOKENS = 32
-# In vLLM a lower number goes first; nothing is sent for what somebody waits for, which is its 0.
+# In vLLM a lower number goes first; requests that somebody waits for send none, which means 0.
 _BATCH_PRIORITY = 1
 
 Show = Callable[[str], None]
@@ -36,11 +36,11 @@ _OPENING, _CLOSING = "<think>", "</think>"
 
 
 class ThoughtFilter:
-    """Takes a reply piece by piece and gives back what is no thought, as soon as that is certain.
+    """Takes a reply piece by piece and returns the text outside thoughts, as soon as that is certain.
 
-    Thoughts stand at the beginning and end with `</think>`. They begin with `<think>`, or the chat template wrote that
-    tag and it is missing: a `patient` filter holds everything back until the closing tag or the end, and so reads both.
-    `open_ended` says that the model thinks in this way always; with `none` the text is left as it is.
+    Thoughts stand at the beginning and end with `</think>`. They begin with `<think>`, or lack it because the chat
+    template wrote it: a `patient` filter holds everything back until the closing tag or the end, and so reads both.
+    `open_ended` means that the model always thinks in this way; with `none` the text is left unchanged.
     """
 
     def __init__(self, *, patient: bool = False, open_ended: bool = False, none: bool = False) -> None:
@@ -51,11 +51,11 @@ class ThoughtFilter:
         self.lone_closing = False
 
     def pass_through(self) -> None:
-        """The server parts the thoughts itself: there are none in the text."""
+        """Stop filtering: the server separates the thoughts itself, so the text has none."""
         self._open_ended = self._patient = False
 
     def feed(self, piece: str) -> str:
-        """The part of the reply that this piece makes certain."""
+        """Return the part of the reply that this piece makes certain."""
         if self._passing:
             return self._visible(piece)
         self._held += piece
@@ -70,7 +70,7 @@ class ThoughtFilter:
         return self._release(self._held)
 
     def end(self, *, cut_off: bool = False) -> str:
-        """The rest of the reply. One that was `cut_off` before an open-ended thought was closed has none."""
+        """Return the rest of the reply; empty if the reply was `cut_off` before an open-ended thought was closed."""
         held, self._held = self._held, ""
         thinking = held.lstrip().startswith(_OPENING) or (self._open_ended and cut_off)
         return "" if thinking else held
@@ -80,7 +80,7 @@ class ThoughtFilter:
         return self._visible(text)
 
     def _visible(self, text: str) -> str:
-        """White space between the thoughts and the reply belongs to neither."""
+        """Drop the white space between the thoughts and the reply, which belongs to neither."""
         visible = text if self._begun else text.lstrip()
         self._begun = self._begun or bool(visible)
         return visible
@@ -88,10 +88,10 @@ class ThoughtFilter:
 
 @dataclass
 class Completion:
-    """What has come back of a request so far; filled while it is under way, so that a broken one can be counted.
+    """The part of a reply received so far; filled while the request is under way, so that a broken one can be counted.
 
     `raw` is everything that the model wrote and `text` the reply without its thoughts. While a request is `unseen`,
-    nothing is known of an answer that may be written all the same.
+    nothing is known of an answer that the model may still be writing.
     """
 
     thoughts: ThoughtFilter
@@ -107,7 +107,7 @@ class Completion:
 
     @property
     def started(self) -> bool:
-        """True once the model has begun to answer or to think: from here on its work is spent."""
+        """True once the model has begun to answer or to think: from then on its work is spent."""
         return bool(self.raw) or self._chunks > 1
 
     @property
@@ -119,7 +119,7 @@ class Completion:
         return self.finish_reason == "length"
 
     def take(self, chunk: AIMessageChunk) -> None:
-        """Add what a chunk says."""
+        """Add a chunk's content."""
         self._chunks += 1
         if chunk.additional_kwargs.get("reasoning"):
             self.thoughts.pass_through()
@@ -131,11 +131,11 @@ class Completion:
             self.completion_tokens = max(self.completion_tokens, counted["output_tokens"])
 
     def end(self) -> None:
-        """The model has ended its answer."""
+        """Note that the model has ended its answer."""
         self._add(self.thoughts.end(cut_off=self.cut_off))
 
     def written_tokens(self, most: int) -> int:
-        """As the server counted, or at least one for each chunk but the first; `most` where nobody can know."""
+        """Return the server's count of tokens, or at least one for each chunk but the first; `most` if unknowable."""
         if self.unseen:
             return most
         return self.completion_tokens or max(self._chunks - 1, estimated_tokens(self.raw))
@@ -148,7 +148,7 @@ class Completion:
 
 
 def prompt_tokens(call: SubCall) -> int:
-    """The most tokens that a call's prompt may be, estimated; servers put a schema into it, or we do."""
+    """Estimate the most tokens a call's prompt may have; the schema counts, because servers, or we, put it there."""
     words = "" if call.schema is None else schema_in_words(call.schema)
     return _TEMPLATE_TOKENS + sum(map(estimated_tokens, (call.system, call.prompt, words)))
 
@@ -165,7 +165,7 @@ async def complete(
 ) -> None:
     """Fill `completion` until the answer ends, at `most_tokens` of thoughts and reply at the latest.
 
-    Raises a `LanguageModelError`, whatever the model's class does wrong; cancelling closes the request.
+    Raises a `LanguageModelError` for any error of the model's class; cancelling closes the request.
     """
     try:
         messages = [*([SystemMessage(call.system)] if call.system else []), HumanMessage(call.prompt)]
@@ -175,7 +175,7 @@ async def complete(
             completion.take(AIMessageChunk(**_whole(await chat.ainvoke(messages, **options))))
             completion.unseen = False
         else:
-            async with closed_generators():  # also those of a stream that is broken off
+            async with closed_generators():  # including those of a stream that is broken off
                 async for chunk in chat.astream(messages, **options):
                     completion.take(chunk if isinstance(chunk, AIMessageChunk) else AIMessageChunk(**_whole(chunk)))
         completion.end()
@@ -187,7 +187,7 @@ async def complete(
 
 
 def _whole(message: BaseMessage) -> dict[str, Any]:
-    """The members of a message that came at once."""
+    """Return the members of a message that came at once."""
     kept = ("content", "response_metadata", "usage_metadata")
     return {name: value for name in kept if (value := getattr(message, name, None)) is not None}
 
@@ -205,7 +205,7 @@ def _options(call: SubCall, profile: ModelProfile, tenant_id: str, *, urgent: bo
 
 
 def cache_salt(tenant_id: str) -> str:
-    """Keeps a server from sharing its prefix cache between tenants, who could otherwise tell by the time it takes."""
+    """Return a salt that keeps a server from sharing its prefix cache between tenants, who could tell from timings."""
     return hashlib.sha256(f"leadline cache salt\0{tenant_id}".encode()).hexdigest()
 
 
@@ -213,9 +213,9 @@ _begun: ContextVar[list[AsyncGenerator[Any, Any]] | None] = ContextVar("begun", 
 
 
 def note_generators() -> None:
-    """From now on, let `closed_generators` know each asynchronous generator that this thread's event loop begins.
+    """Report each asynchronous generator that this thread's event loop begins to `closed_generators` from now on.
 
-    Must run on the loop, which has set its own hooks by then.
+    Must run on the loop, after it has set its own hooks.
     """
     own = sys.get_asyncgen_hooks().firstiter
 
@@ -230,7 +230,7 @@ def note_generators() -> None:
 
 @asynccontextmanager
 async def closed_generators() -> AsyncIterator[None]:
-    """At the end of the block, close each generator that was begun in it, the outermost first.
+    """Close, at the end of the block, each generator that was begun in it, the outermost first.
 
     A streamed reply is a dozen generators, one inside the other, that refer to each other in a circle. Left to the
     garbage collector when it breaks off, the inner ones may be finalized in another thread while the event loop closes
@@ -243,5 +243,5 @@ async def closed_generators() -> AsyncIterator[None]:
     finally:
         _begun.reset(token)
         for generator in begun:
-            with suppress(Exception):  # what went wrong in the block was raised there
+            with suppress(Exception):  # errors of the block were raised there
                 await generator.aclose()

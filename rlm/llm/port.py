@@ -49,15 +49,15 @@ class SubCall:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """Everything that decides what is answered, as JSON values."""
+        """Return everything that decides the answer, as JSON values."""
         return (self.system, self.prompt, self.max_tokens, self.schema)
 
 
 @dataclass(frozen=True)
 class SubReply:
-    """What the model answered. `cached` replies cost nothing; their `usage` is that of the call that paid.
+    """The model's answer. `cached` replies cost nothing; their `usage` is that of the call that paid.
 
-    A free-text reply that met its limit of tokens is `cut_off`, and is used as far as it goes.
+    A free-text reply that met its token limit is `cut_off`, and is used as it is.
     """
 
     text: str
@@ -68,9 +68,9 @@ class SubReply:
 
 @dataclass(frozen=True)
 class SubFailure:
-    """A call that has no reply: `code` is that of a `LeadlineError`, `detail` a sentence without internals.
+    """A call without a reply: `code` is that of a `LeadlineError`, `detail` a sentence without internals.
 
-    `error` is what was raised, with its hint and when to come again; None where it came out of a log.
+    `error` is the exception, with its hint and retry time; None if the failure came from a log.
     """
 
     code: str
@@ -83,42 +83,42 @@ Finished = Callable[[int, SubReply | SubFailure], None]
 
 
 def ignore(position: int, result: SubReply | SubFailure) -> None:
-    """Nobody waits for single results."""
+    """Ignore single results."""
 
 
 def raised(failure: SubFailure) -> AnswerError:
-    """The error that a failure was, or one like it where it came out of a log."""
+    """Return the error behind a failure, or an equivalent one if it came from a log."""
     return failure.error or _RAISED.get(failure.code, LanguageModelError)(failure.detail)
 
 
 class SubCalls(Protocol):
-    """Bound to one run: its tenant, model, budget and cache."""
+    """Makes the sub-calls of one run, with its tenant, model, budget and cache."""
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
-        """One result for each call, in the order of `calls`; a call that fails never takes another with it.
+        """Return one result for each call, in the order of `calls`; a failing call never affects another.
 
-        `finished` is told each call's position and result as soon as there is one, in any thread and before `run`
-        returns, so that a long batch is logged call by call. What it raises ends the batch and is raised here.
+        `finished` gets each call's position and result as soon as there is one, in any thread and before `run`
+        returns, so that a long batch is logged call by call. Its exceptions end the batch and are raised here.
 
-        What the budget does not cover is not sent and comes back as `SubFailure("budget_exhausted")`. Raises
+        Calls that the budget does not cover are not sent and come back as `SubFailure("budget_exhausted")`. Raises
         `RunCancelledError` soon after `cancelled` says so; requests in flight are given up.
         """
 
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Pieces of one free-text reply as they arrive, and last the whole reply or its failure.
+        """Yield pieces of one free-text reply as they arrive, and last the whole reply or its failure.
 
-        A reply that is cached or logged is one piece. The pieces are those of the reply: thoughts of a model that
-        thinks first are not among them, and joined they are its text, unless the last item is a failure. Nothing is
+        A cached or logged reply is one piece. Pieces leave out the thoughts of a model that thinks first; joined, they
+        are the reply's text, unless the last item is a failure. Nothing is
         sent before the first item is asked for, and closing the iterator gives the request up. Raises as `run`.
         """
 
 
 def reply_to(calls: SubCalls, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled) -> SubReply:
-    """The reply to one call. Raises the failure that it had instead."""
+    """Return the reply to one call. Raises the failure instead of returning it."""
     (result,) = calls.run([call], cancelled=cancelled)
     if isinstance(result, SubFailure):
         raise raised(result)

@@ -1,4 +1,4 @@
-"""What must be known of a model before it is asked anything.
+"""Profiles of models: the facts needed before a model is asked anything.
 
 `profiles.toml` describes the model families of today; a file of the operator's adds models and changes those, see
 `deploy/README.md`. A model that nobody described is taken to be capable: it writes code, routes, judges and follows
@@ -112,11 +112,11 @@ class ModelProfile:
 
     @property
     def fingerprint(self) -> tuple[str, ...]:
-        """Differs between models whose answers to the same prompt may differ."""
+        """Values that differ between models whose answers to the same prompt may differ."""
         return (self.name, self.revision, self.structured_output, str(self.thinking_tokens), repr(self.request_options))
 
     def within(self, context_tokens: int | None) -> "ModelProfile":
-        """The profile in a smaller window, such as one that a server was started with."""
+        """Return the profile for a smaller window, such as one that a server was started with."""
         if context_tokens is None or context_tokens >= self.context_tokens:
             return self
         quarter = context_tokens // 4
@@ -151,7 +151,7 @@ LOCAL_QWEN = ModelProfile(
     read_speed=160.0,
     write_speed=16.0,
 )
-"""The model that is built in."""
+"""The built-in model."""
 _UNKNOWN_WINDOW_TOKENS = 32_768
 
 
@@ -167,7 +167,7 @@ class Profiles:
         self._stated: dict[ModelProfile, Mapping[str, Any]] = {}
 
     def named(self, name: str, *, context_tokens: int | None = None) -> ModelProfile:
-        """The profile of the model called `name`; `context_tokens` is its window where that is smaller or unknown."""
+        """Return the profile of the model `name`; `context_tokens` is its window if that is smaller or unknown."""
         found = self._find(name)
         if found is None:
             window = context_tokens or _UNKNOWN_WINDOW_TOKENS
@@ -181,7 +181,7 @@ class Profiles:
         return next(exact, None) or next(matching, None)
 
     def extended(self, entries: Mapping[str, Mapping[str, Any]], source: str) -> "Profiles":
-        """These and the `entries` of a file, by model name; what an entry leaves out is as it was before."""
+        """Return these profiles with the `entries` of a file, by model name; members an entry omits stay as before."""
         made = Profiles(self._profiles)
         made._stated.update(self._stated)
         for name, entry in entries.items():
@@ -193,7 +193,7 @@ class Profiles:
         return made
 
     def _stated_for(self, name: str) -> Mapping[str, Any]:
-        """What was stated of the profile found for `name`; sizes that follow from others are left to follow again."""
+        """Return the stated members of the profile for `name`; sizes derived from others are derived anew."""
         found = self._find(name)
         return {} if found is None else self._stated.get(found) or asdict(found)
 
@@ -209,7 +209,7 @@ class Profiles:
 
 
 def read_profiles(path: Path | None) -> Profiles:
-    """The profiles that ship, and those of a TOML file with a table `[models."NAME"]` for each.
+    """Read the built-in profiles and those of a TOML file, which has a table `[models."NAME"]` for each.
 
     Raises `ProfileFileError`, which names the entry and the setting that is wrong.
     """
@@ -243,7 +243,7 @@ _SETTINGS = tuple(each.name for each in fields(ModelProfile) if each.name != "na
 
 
 _LETTERS_PER_TOKEN = 3.5
-# Base64, hashes and sequences of genes hold no words for a tokenizer to know.
+# Base64, hashes and gene sequences hold no words that a tokenizer knows.
 _RUN = re.compile(rb"[A-Za-z0-9+/_-]{24,}")
 _LETTERS_PER_TOKEN_OF_A_RUN = 1.4
 _LETTERS = bytes(byte for byte in range(128) if chr(byte).isalpha())
@@ -251,10 +251,10 @@ _WORDY = _LETTERS + b" "
 
 
 def estimated_tokens(text: str) -> int:
-    """A careful guess: 3.5 English letters or spaces a token, 1.4 in long runs without a space, 1 of anything else.
+    """Estimate tokens with care: 3.5 English letters or spaces a token, 1.4 in long runs without a space, else 1.
 
-    Tokenizers of this family spell numbers digit by digit, and other scripts in up to a token a character. Against that
-    of Qwen2.5: 1.4 times too many for books, 1.6 for code, 1.1 for JSON, 1.0 for German, 1.3 for Chinese.
+    Tokenizers of this family split numbers into digits, and other scripts into up to a token a character. Compared with
+    Qwen2.5's: 1.4 times too many for books, 1.6 for code, 1.1 for JSON, 1.0 for German, 1.3 for Chinese.
     """
     encoded = text.encode("utf-8", "surrogatepass")
     wordy = _count(encoded, _WORDY)

@@ -1,4 +1,4 @@
-"""How many requests a model gets at once over all runs of the process: fairly shared, and none while it says so.
+"""Limits the requests that a model gets at once over all runs of the process: fairly, and none while it asks for quiet.
 
 Everything here runs on the scheduler's event loop and needs no locks.
 """
@@ -7,7 +7,7 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable
 
-# Too many failures in a row, and a model is not asked for a while: a run of a thousand calls would otherwise wait for
+# After too many failures in a row a model is not asked for a while: a run of a thousand calls would otherwise wait for
 # each of them in turn, and a server in trouble would get several times the requests that brought it there. A call that
 # ran out of time counts like as many as are told to come again: it has waited for minutes.
 _SILENCE = 12
@@ -21,7 +21,7 @@ _Queue = OrderedDict[Hashable, deque["asyncio.Future[None]"]]
 class RateLimit:
     """Places for requests to one model.
 
-    A place that becomes free goes to an urgent request if any waits, and among equals to the run that holds fewest, or
+    A free place goes to an urgent request if any waits, and among equals to the run that holds fewest, or
     waited longest; so a run with a million calls slows a small one down by no more than its share.
     """
 
@@ -62,23 +62,23 @@ class RateLimit:
         self._grant()
 
     def failed(self, *, silent: bool) -> None:
-        """Note that a request was not answered: it was turned away, or the time passed without a word."""
+        """Note that a request was not answered: it was turned away, or it timed out in silence."""
         self._failures += _SILENCE if silent else 1
         if self._failures >= _SILENCE * max(2, self.places):
             self._resting_until = self._clock() + _REST_SECONDS
 
     def heard(self) -> None:
-        """Note that a request was answered, whatever the answer was."""
+        """Note that a request was answered, with any answer."""
         self._failures = 0
         self._resting_until = 0.0
 
     @property
     def resting_seconds(self) -> float:
-        """Seconds for which the model is not asked: it has let too many requests in a row go unanswered."""
+        """Return for how many seconds the model is not asked, after too many unanswered requests in a row."""
         return max(0.0, self._resting_until - self._clock())
 
     def hold(self, seconds: float) -> None:
-        """Send nothing more for so long: the server said when it will take requests again."""
+        """Send no more requests for `seconds`, as the server asked."""
         self._held_until = max(self._held_until, self._clock() + seconds)
 
     def _give_up(self, waiting: "_Queue", run: Hashable, turn: "asyncio.Future[None]") -> None:

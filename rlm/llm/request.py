@@ -1,4 +1,4 @@
-"""One sub-call from its reservation to its reply: sent, sent again where that may help, and asked once more."""
+"""One sub-call from its reservation to its reply: sent, repeated if that may help, and asked once more."""
 
 import asyncio
 from collections import Counter
@@ -29,22 +29,22 @@ from rlm.usage import Usage
 _MAX_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 8.0
-# Whoever asks us to come back later than this has refused.
+# A server that asks for a longer wait has in effect refused.
 _MAX_RETRY_AFTER_SECONDS = 60.0
-# As often a call comes back when it was told to, and is no burden for it: the server chose the time.
+# A call is repeated this often if told to come back: the server chose the time, so repeating is no burden.
 _MAX_POSTPONEMENTS = 12
-# How often it is looked whether a call of the same run has given back what is missing.
+# Interval of checks for budget given back by a call of the same run.
 _RECHECK_SECONDS = 0.05
-# Refused or never reached: the model did nothing for it.
+# Refused or never reached: the model did no work for it.
 _UNREAD = (LanguageModelUnavailableError, LanguageModelRefusedError, ContextTooLongError)
 
 
 @dataclass
 class SharedModel:
-    """What all runs of the process share of one model, and what was learned of its thoughts.
+    """State of one model shared by all runs of the process, and what was learned of its thoughts.
 
-    They are `open_ended` once it closed one that it never opened, and get `thinking_tokens` once they left no room for
-    a reply.
+    Thoughts are `open_ended` once the model closed one that it never opened; they get `thinking_tokens` once they left
+    no room for a reply.
     """
 
     rate_limit: RateLimit
@@ -54,10 +54,10 @@ class SharedModel:
 
 @dataclass(frozen=True)
 class ModelClient:
-    """What the calls of one run to one model have in common.
+    """The state shared by the calls of one run to one model.
 
-    `under_way` counts the requests of each run of the process by its root budget: what a request has reserved and does
-    not use comes back.
+    `under_way` counts the requests of each run of the process by its root budget: unused reservations of a request
+    come back.
     """
 
     chat: BaseChatModel
@@ -72,10 +72,10 @@ class ModelClient:
 
 
 class Request:
-    """One call on its way; `used` is what it has cost so far, every request of it included.
+    """One call on its way; `used` is its cost so far, all its requests included.
 
-    `urgent` calls go first. `show` is given the pieces of the reply as they come. `cut_short` says that its own budget
-    ended it where another one's would have gone on.
+    `urgent` calls go first. `show` gets the pieces of the reply as they come. `cut_short` is true if the call's own
+    budget ended it where another budget would have gone on.
     """
 
     def __init__(self, client: ModelClient, call: SubCall, *, urgent: bool = True, show: Show | None = None) -> None:
@@ -87,7 +87,7 @@ class Request:
         self.cut_short = False
 
     async def reply(self) -> SubReply:
-        """The reply. Raises a `LanguageModelError`, `BudgetExhaustedError` or `UnpricedModelError`."""
+        """Return the reply. Raises a `LanguageModelError`, `BudgetExhaustedError` or `UnpricedModelError`."""
         call = self._call
         if call.schema is not None:
             require_usable(call.schema)
@@ -103,7 +103,7 @@ class Request:
             return await self._mended(again, error)
 
     def _makes_room(self) -> bool:
-        """Allow the model as many tokens for its thoughts as for its longest reply; false where it has them already."""
+        """Allow as many tokens for thoughts as for the longest reply; False if the model has them already."""
         room, known = self._client.profile.max_output_tokens, self._thinking_tokens
         self._client.model.thinking_tokens = max(room, known)
         return room > known
@@ -148,7 +148,7 @@ class Request:
             await self._client.sleep(seconds)
 
     def _pause(self, completion: Completion, repeats: int, waited: float) -> float | None:
-        """Seconds before the same is sent again, or None: only what the model had not begun to answer is repeated."""
+        """Return the seconds before a repeat; None if the model had begun to answer, or repeating cannot help."""
         error, rate_limit = completion.error, self._client.model.rate_limit
         if completion.started or not isinstance(error, LanguageModelUnavailableError):
             return None
@@ -166,7 +166,7 @@ class Request:
         return None if self.cut_short else seconds
 
     async def _admit(self, call: SubCall) -> Reservation:
-        """Wait for a place, and for other calls of the run where these hold what of the budget is missing."""
+        """Wait for a place, and for other calls of the run while their reservations hold the missing budget."""
         client, rate_limit = self._client, self._client.model.rate_limit
         while True:
             await rate_limit.enter(client.run, urgent=self._urgent)
@@ -230,7 +230,7 @@ class Request:
         return completion
 
     def _settled(self, reservation: Reservation, completion: Completion) -> Usage:
-        """What a request used; the rest of its reservation and its place are given back."""
+        """Return a request's usage; give back its place and the rest of its reservation."""
         used, client, root = _used(completion, reservation.amount), self._client, self._client.budget.root
         if used.calls:
             reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
@@ -243,7 +243,7 @@ class Request:
         return used
 
     def _thought_filter(self) -> ThoughtFilter:
-        """Where nobody waits for the pieces, it is patient at no cost."""
+        """Return the filter of thoughts; patience costs nothing if nobody waits for the pieces."""
         thinking = self._client.profile.thinking
         return ThoughtFilter(
             patient=self._show is None or self._client.model.open_ended,
@@ -253,7 +253,7 @@ class Request:
 
 
 def _used(completion: Completion, reserved: Amount) -> Usage:
-    """As the server counted; otherwise what was reserved for a prompt that it may have read, and an unseen answer."""
+    """Return the server's count; else the reservation for a prompt that may have been read, and an unseen answer."""
     error = completion.error
     away = error if isinstance(error, LanguageModelUnavailableError) else None
     if away and not away.sent:
@@ -265,7 +265,7 @@ def _used(completion: Completion, reserved: Amount) -> Usage:
 
 
 def _silent(error: LanguageModelError | None) -> bool:
-    """True if a call's time, or that for its connection, passed without a word."""
+    """True if a call, or its connection, timed out in silence."""
     return isinstance(error, LanguageModelTimeoutError) or (
         isinstance(error, LanguageModelUnavailableError) and error.silent
     )

@@ -1,4 +1,4 @@
-"""Sub-calls of all runs of a process: in parallel up to each model's limit, in order, and given up when told to.
+"""Schedules sub-calls of all runs of a process: parallel up to each model's limit, in order, given up when cancelled.
 
 Runs are threads; the requests are on one event loop in a thread of its own, where giving one up closes its connection.
 """
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 _POLL_SECONDS = 0.1
 # Closing connections takes milliseconds; a model that runs in a thread cannot be stopped and is left behind.
 _GRACE_SECONDS = 1.0
-# When one of these is gone no other call fits either; tokens that do not cover a large call may cover a small one.
+# Once one of these is used up no call fits; tokens that do not cover a large call may cover a small one.
 _NOTHING_FITS_WITHOUT = frozenset({"calls", "seconds"})
 
 
@@ -95,7 +95,7 @@ class SubCallScheduler:
         return _BoundSubCalls(self, client)
 
     def close(self) -> None:
-        """Give up what is under way, and close the models' connections."""
+        """Give up all calls under way, and close the models' connections."""
         if self._loop.is_closed():
             return
         asyncio.run_coroutine_threadsafe(self._wind_up(), self._loop).result()
@@ -111,15 +111,15 @@ class SubCallScheduler:
         if others:
             await asyncio.wait(others, timeout=_GRACE_SECONDS)
         closed = [chat.aclose() for chat in self._closing.values()]
-        await asyncio.gather(*closed, return_exceptions=True)  # what cannot be closed ends with the process
+        await asyncio.gather(*closed, return_exceptions=True)  # connections that cannot be closed end with the process
         await self._loop.shutdown_asyncgens()
 
     def start(
         self, work: Coroutine[Any, Any, None], ended: Callable[[BaseException | None], None]
     ) -> Callable[[], None]:
-        """Begin `work` on the loop and return what gives it up; `ended` gets what it raised, or None.
+        """Begin `work` on the loop and return a function that gives it up; `ended` gets its exception, or None.
 
-        Raises `RunCancelledError` when the scheduler is closed.
+        Raises `RunCancelledError` if the scheduler is closed.
         """
         tasks: list[asyncio.Task[None]] = []
 
@@ -128,7 +128,7 @@ class SubCallScheduler:
             tasks[0].add_done_callback(lambda task: ended(_raised(task)))
 
         def give_up() -> None:
-            with suppress(RuntimeError):  # closed meanwhile, and all that was on it is over
+            with suppress(RuntimeError):  # closed meanwhile, which ended everything on the loop
                 self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
 
         if self._loop.is_closed():
@@ -147,7 +147,7 @@ class SubCallScheduler:
         urgent: bool = True,
         show: Show | None = None,
     ) -> SubReply:
-        """Return the reply to one call; `used` gets what was spent on it.
+        """Return the reply to one call; `used` gets its cost.
 
         It comes from an equal call under way, from the cache, where one may have come in since the batch began, or
         from the model; then it is kept before anyone sees it, so that a killed process does not pay for it again. One
@@ -173,7 +173,7 @@ class SubCallScheduler:
 
 
 class _BoundSubCalls:
-    """The port of sub-calls, for one run and one budget."""
+    """Implements the port of sub-calls for one run and one budget."""
 
     def __init__(self, scheduler: SubCallScheduler, client: ModelClient) -> None:
         self._scheduler = scheduler
@@ -182,7 +182,7 @@ class _BoundSubCalls:
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
-        """Ask, as the port says; `finished` is called in the thread of `run`."""
+        """Run as the port says; `finished` is called in the thread of `run`."""
         require_wanted(cancelled)
         batch = _Batch(self._scheduler, self._client, calls)
         for item in batch.items(cancelled):
@@ -194,7 +194,7 @@ class _BoundSubCalls:
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Ask, as the port says. Nothing is sent before the first item is asked for; closing gives the request up."""
+        """Stream as the port says. Nothing is sent before the first item is asked for; closing gives the request up."""
         require_wanted(cancelled)
         batch = _Batch(self._scheduler, self._client, [call], streamed=True)
         shown = False
@@ -217,7 +217,7 @@ class _Piece:
 
 
 class _Batch:
-    """Calls that were made together, equal ones as one.
+    """Calls made together, equal ones merged.
 
     As many are on their way as the model takes twice over: some wait to be sent again, or to be kept. A single call is
     one that somebody waits for, and goes before those of batches.
@@ -238,7 +238,7 @@ class _Batch:
         self._todo = [key for key in self._positions if key not in kept]
         self._told: set[str] = set()
         self._over = _failed(BudgetExhaustedError("The run's time is over."))
-        # Sizes that the budget does not cover, with the refusal: what is as large need not be tried.
+        # Sizes that the budget does not cover, with the refusal: calls as large need not be tried.
         self._refused: list[tuple[int, int, SubFailure]] = []
         self._stopped = False
         self._queue: SimpleQueue[str | _Piece | None] = SimpleQueue()
@@ -246,7 +246,7 @@ class _Batch:
         self._raised: BaseException | None = None
 
     def items(self, cancelled: Callable[[], bool]) -> Generator[str | _Piece, None, None]:
-        """Ask, and yield keys and pieces as they come; gives up when it is cancelled or closed."""
+        """Send the calls, and yield keys and pieces as they come; give up when cancelled or closed."""
         if not self._todo:
             return
         give_up = self._scheduler.start(self._run(), self._end)
@@ -271,7 +271,7 @@ class _Batch:
             raise self._raised
 
     def tell(self, key: str, finished: Finished) -> None:
-        """Tell a call's result at each of its positions; only the first of equal calls shows what was paid."""
+        """Report a call's result at each of its positions; only the first of equal calls shows the cost."""
         self._told.add(key)
         outcome = self._outcomes.get(key, self._over)
         for position in self._positions[key]:
@@ -279,13 +279,13 @@ class _Batch:
             outcome = _repeated(outcome)
 
     def tell_rest(self, finished: Finished) -> None:
-        """Tell what came out of the cache, or did not come about."""
+        """Report the results from the cache, and the calls without a result."""
         for key in self._positions:
             if key not in self._told:
                 self.tell(key, finished)
 
     def results(self) -> list[SubReply | SubFailure]:
-        """One result for each call, in order."""
+        """Return one result for each call, in order."""
         results: list[SubReply | SubFailure] = [self._over] * len(self._calls)
         for key in self._positions:
             self.tell(key, results.__setitem__)
@@ -346,7 +346,7 @@ class _Batch:
 
 
 def _kept_reply(kept: StoredReply) -> SubReply:
-    """A reply out of the cache, with the usage of the call that paid."""
+    """Return a cached reply, with the usage of the call that paid."""
     return SubReply(kept.text, Usage(kept.calls, kept.prompt_tokens, kept.completion_tokens), cached=True)
 
 

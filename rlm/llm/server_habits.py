@@ -1,8 +1,8 @@
-"""What a server refuses: found at first use, remembered while the process lives, and left out of what it is sent.
+"""Learns what a server refuses: found at first use, remembered while the process lives, and omitted from requests.
 
-A refused request is changed by what the refusal names (a parameter, the role `system`) and sent again, and what helped
-is remembered. Where nothing is named, a schema is the usual cause, and goes down a step: `json_schema`, `json_object`,
-none.
+A refused request is changed by what the refusal names (a parameter, the role `system`) and sent again; a successful
+change is remembered. If nothing is named, a schema is the usual cause, and is lowered a step: `json_schema`,
+`json_object`, none.
 """
 
 import re
@@ -13,14 +13,14 @@ from typing import Any
 from rlm.llm.profiles import StructuredOutput
 from rlm.llm.structured_output import schema_in_words
 
-# Nothing can be answered without these, so a refusal that names one is about its value.
+# No request works without these, so a refusal that names one is about its value.
 _NEEDED = frozenset({"model", "messages", "stream", "max_tokens"})
 _STEP_DOWN: Mapping[StructuredOutput, StructuredOutput] = {"json_schema": "json_object", "json_object": "none"}
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """How requests are written for one server: with what it makes of a schema, and without what it does not take."""
+    """The form of requests for one server: its degree of schema support, and the parameters it refuses."""
 
     structured_output: StructuredOutput = "json_schema"
     left_out: frozenset[str] = frozenset()
@@ -28,7 +28,7 @@ class Accepted:
     without_system: bool = False
 
     def fit(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """The request as this server takes it."""
+        """Return the request in the form that this server takes."""
         fitted = {name: value for name, value in payload.items() if name not in self.left_out}
         if extra := payload.get("extra_body"):
             fitted["extra_body"] = {name: value for name, value in extra.items() if name not in self.left_out}
@@ -45,7 +45,7 @@ class Accepted:
         return fitted
 
     def after(self, refusal: Mapping[str, Any] | str, payload: Mapping[str, Any]) -> "Accepted | None":
-        """How to write the same request after it was refused with this body; None where nothing is left to try."""
+        """Return the form of the same request after a refusal with this body; None if nothing is left to try."""
         sent = self.fit(payload)
         named = _named(refusal, {*sent, *sent.get("extra_body", {})} - {"extra_body"} | {"stream_options"})
         if named == "max_completion_tokens":
@@ -60,7 +60,7 @@ class Accepted:
         return replace(self, left_out=self.left_out | {named})
 
     def __str__(self) -> str:
-        """The changes in words, or nothing."""
+        """Return the changes in words, or nothing."""
         changes = [f"no {name}" for name in sorted(self.left_out)]
         if self.structured_output != "json_schema":
             changes.append("schemas are told in words" + " (json_object)" * (self.structured_output == "json_object"))
@@ -70,9 +70,9 @@ class Accepted:
 
 
 class ServerHabits:
-    """What is remembered of one server.
+    """The memory of one server's refusals.
 
-    A schema that alone is refused, by a server that took others, changes nothing for these.
+    A refused schema changes nothing for other schemas if the server took some before.
     """
 
     def __init__(self, structured_output: StructuredOutput = "json_schema") -> None:
@@ -80,7 +80,7 @@ class ServerHabits:
         self._took_a_schema = False
 
     def remember(self, begun: Accepted, accepted: Accepted, *, with_schema: bool) -> None:
-        """Note that a request that was `begun` in one form was answered in the form that is `accepted`."""
+        """Note that a request `begun` in one form was answered in the form `accepted`."""
         known = self.accepted
         structured_output = known.structured_output
         if with_schema and accepted.structured_output == "json_schema":
@@ -96,9 +96,9 @@ class ServerHabits:
 
 
 def _named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str | None:
-    """The first of `names` that a refusal names: as its parameter, or else in its words.
+    """Return the first of `names` that a refusal names: as its parameter, or else in its words.
 
-    "This model does not take …" names the model last of all.
+    The name `model` is checked last, because of messages such as "This model does not take …".
     """
     for said in _sayings(refusal):
         places = ((name in _NEEDED, re.search(rf"\b{re.escape(name)}\b", said), name) for name in names)
@@ -108,7 +108,7 @@ def _named(refusal: Mapping[str, Any] | str, names: Collection[str]) -> str | No
 
 
 def _sayings(refusal: Mapping[str, Any] | str) -> Iterator[str]:
-    """The parameter (OpenAI), the places (FastAPI) and the message of a refusal, the most certain first."""
+    """Yield the parameter (OpenAI), the places (FastAPI) and the message of a refusal, the most certain first."""
     if isinstance(refusal, str):
         yield refusal
         return
@@ -127,7 +127,7 @@ def _says(refusal: Mapping[str, Any] | str, word: str) -> bool:
 
 
 def _with_words(messages: list[dict[str, Any]], words: str) -> list[dict[str, Any]]:
-    """Before the data, so that what requests have in common comes first."""
+    """Put words before the data, so that requests keep a common beginning."""
     first, *rest = messages
     if first["role"] == "user":
         return [{"role": "system", "content": words}, *messages]

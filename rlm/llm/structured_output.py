@@ -1,4 +1,4 @@
-"""Whether a reply has the shape that was asked for, and how to ask once more when it has not."""
+"""Checks the shape of a reply, and asks once more if the shape is wrong."""
 
 import json
 import re
@@ -26,25 +26,25 @@ _AGAIN = "An earlier reply was refused. {reason} Reply again, in the form that w
 
 
 def canonical(schema: Mapping[str, Any]) -> str:
-    """The same text for the same schema, its members in the order in which they were written: models follow it."""
+    """Return equal text for equal schemas, with members in the order written, which models follow."""
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
 def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The request's member that asks for JSON of this schema; `strict` where OpenAI takes the schema as strict."""
+    """Return the request's member that asks for JSON of this schema; `strict` if OpenAI takes the schema as strict."""
     return {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": _is_closed(schema)}}
 
 
 def schema_in_words(schema: Mapping[str, Any]) -> str:
-    """For servers that do not keep to a schema by themselves."""
+    """Return the schema in words, for servers that do not enforce schemas."""
     return f"Reply with JSON only, which follows this JSON schema:\n{canonical(schema)}"
 
 
 def shaped(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
-    """The reply without what stands around it: the text without thoughts, or the JSON that follows the call's schema.
+    """Return the reply without its surroundings: the text without thoughts, or the JSON that follows the call's schema.
 
-    Raises `LanguageModelOutputError` when it is empty, no JSON or not the schema's. Text that ran out of tokens is
-    good as far as it goes, and JSON that is whole counts even when the tokens ran out after it.
+    Raises `LanguageModelOutputError` if it is empty, no JSON or not the schema's. Text that ran out of tokens is
+    used as it is, and JSON that is whole counts even if the tokens ran out after it.
     """
     if finish_reason == "content_filter":
         raise LanguageModelRefusedError("The server's content filter stopped the reply.", hint="Leave that text out.")
@@ -62,9 +62,9 @@ def shaped(raw: str, text: str, finish_reason: str, call: SubCall) -> str:
 
 
 def asked_again(call: SubCall, error: LanguageModelOutputError, profile: ModelProfile) -> SubCall | None:
-    """The call that may mend `error`: with more room, or saying what was wrong; None where neither would help.
+    """Return the call that may fix `error`: with more room, or naming the fault; None if neither would help.
 
-    What is said comes from the schema and never from the reply, which may hold a document's words.
+    The words come from the schema and never from the reply, which may hold a document's words.
     """
     if not error.cut_off:
         return replace(call, prompt=f"{call.prompt}\n\n{_AGAIN.format(reason=error.detail)}")
@@ -73,7 +73,7 @@ def asked_again(call: SubCall, error: LanguageModelOutputError, profile: ModelPr
 
 
 def require_usable(schema: Mapping[str, Any]) -> None:
-    """Raises `LanguageModelRefusedError` for what is no JSON schema."""
+    """Raise `LanguageModelRefusedError` for an invalid JSON schema."""
     _validator(canonical(schema))
 
 
@@ -91,7 +91,7 @@ def _json_text(raw: str, text: str, schema: Mapping[str, Any]) -> str:
 
 
 def _violation(validator: Any, value: object) -> str | None:  # noqa: ANN401 - the library has no types
-    """Where and by which rule of the schema, in the schema's own words."""
+    """Return the place and the violated rule, in the schema's own words."""
     try:
         error = best_match(validator.iter_errors(value))
     except Unresolvable as error:
@@ -100,9 +100,9 @@ def _violation(validator: Any, value: object) -> str | None:  # noqa: ANN401 - t
 
 
 def _candidates(raw: str, text: str) -> Iterator[tuple[str, object]]:
-    """Each JSON value that the reply may mean: all of it, what is fenced, and what begins at a bracket.
+    """Yield each JSON value that the reply may mean: all of it, a fenced block, or one that begins at a bracket.
 
-    `raw` counts only where all of it is JSON: there may be drafts among thoughts.
+    `raw` counts only if all of it is JSON, because thoughts may hold drafts.
     """
     for whole in (raw, text, *_FENCED.findall(text)):
         try:
@@ -134,7 +134,7 @@ def _validator(schema: str) -> Any:  # noqa: ANN401 - the library has no types
 
 
 def _pattern(_: object, pattern: str, value: object, schema: object) -> Iterator[ValidationError]:
-    """The keyword, with an end: the library's own search may take for ever, and stops every other thread meanwhile."""
+    """Check the keyword with a time limit: the library's own search may run for ever and stop all other threads."""
     try:
         if isinstance(value, str) and not regex.search(pattern, value, timeout=_PATTERN_SECONDS):
             yield ValidationError("the pattern is not there")

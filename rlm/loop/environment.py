@@ -1,4 +1,4 @@
-"""The environment of a run: everything that it works with, made once for a question, and what is left of its time."""
+"""The environment of a run: all its parts, made once for a question, and its remaining time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ from rlm.strategy import Search
 from rlm.usage import Usage
 
 MAX_CELLS = 30
-# An answer that was found in time may still be handed in so long afterwards: sub-calls end with the time, and the code
-# that waited for them goes on.
+# Grace for handing in an answer that was found in time: sub-calls end with the time, but the code that waited for them
+# goes on.
 _HANDING_IN_SECONDS = 10.0
 RESOURCE = "seconds"
 TIME_IS_OVER = "The run's time is over."
@@ -25,13 +25,13 @@ TIME_IS_OVER = "The run's time is over."
 
 @dataclass(frozen=True)
 class Environment:
-    """What a run has at hand.
+    """The parts of a run.
 
     `calls` spend `budget`, and `bind` makes calls that spend another one, such as that of a part of the run; without
     the two there are no parts. `operators` judge records of a corpus by such calls. `search` makes the search over a
-    corpus, None where there is no index. `told` hears of each cell, those of parts too.
+    corpus, or is None without an index. `told` hears of each cell, including cells of parts.
 
-    A run that is resumed must ask the same again, so its model is told how much time is spent only with `tells_time`.
+    A resumed run must ask the same again, so its model learns the time spent only with `tells_time`.
 
     The rest describes a part of a run: `part` is "1.2" for the second part of the first, and `before` is what the whole
     run had used when it began.
@@ -60,13 +60,13 @@ class Environment:
 
 
 class TimeLimit:
-    """The time of one budget; without a budget, or one without a limit, it never ends."""
+    """The time limit of one budget; without a budget, or without a limit in it, the time never ends."""
 
     def __init__(self, budget: Budget | None) -> None:
         self._budget = budget
 
     def require(self) -> None:
-        """Raises `BudgetExhaustedError` when the time is over."""
+        """Raise `BudgetExhaustedError` when the time is over."""
         if self._over(0.0):
             raise BudgetExhaustedError(TIME_IS_OVER, resource=RESOURCE)
 
@@ -80,7 +80,7 @@ class TimeLimit:
         return self._over(_HANDING_IN_SECONDS)
 
     def bounding(self, cancelled: Callable[[], bool]) -> Callable[[], bool]:
-        """`cancelled` for long work, which raises `BudgetExhaustedError` where it is asked after the time."""
+        """Return `cancelled` for long work, which raises `BudgetExhaustedError` if asked after the time."""
 
         def asked() -> bool:
             if cancelled():

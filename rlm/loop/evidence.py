@@ -1,4 +1,4 @@
-"""Handles and evidence as a run's code hands them in, and where in the documents they stand."""
+"""Reads handles and evidence that a run's code hands in, and locates them in the documents."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,15 +17,15 @@ _WHAT = "a handle is a dict with document, start and end, as search, grep, outli
 MAX_EVIDENCE = 200
 MAX_QUOTE_CHARS = 3_000
 MAX_PASSAGE_CHARS = 12_000
-# A handle of so few characters is a quotation of its whole text, such as a line or a row.
+# A handle this short is a quotation of its whole text, such as a line or a row.
 _QUOTED_WHOLE_CHARS = 400
-# What is shown of a document on either side of a citation.
+# Code points of the document shown on either side of a citation.
 _AROUND_CHARS = 1_500
 _SPANS_LOOKED_AT = 200
 _DOCUMENT_CHARS = 2_000_000
-# For one quotation of which nobody says where it stands, of all that a run has opened.
+# Characters searched for one quotation without a stated place, of all that a run has opened.
 _SEARCHED_CHARS = 20_000_000
-# For all quotations of one hand-in that do not stand there letter by letter.
+# Characters folded for all quotations of one hand-in that are not found letter by letter.
 _FOLDED_CHARS = 6_000_000
 HOW = (
     "evidence is a list; each entry is a handle (a hit, a record), a handle with a quote "
@@ -34,14 +34,14 @@ HOW = (
 
 
 def plain(handle: Handle) -> PlainHandle:
-    """The handle as code sees it; the version is left out, for a corpus has one of each document."""
+    """Return the handle as code sees it, without the version, because a corpus has one version of each document."""
     return {"document": handle.document_id, "start": handle.start, "end": handle.end}
 
 
 def parse_handle(value: object, corpus: Corpus) -> Handle:
     """Read a handle from any dict with a handle's keys, or from the id, name or title of a document.
 
-    An end that is missing or lies behind the document's is that of the document. Raises `ToolError`.
+    A missing end, or one after the document's end, is the document's end. Raises `ToolError`.
     """
     if isinstance(value, str):
         called = corpus.called(value)
@@ -67,7 +67,7 @@ def parse_handles(values: object, corpus: Corpus) -> list[Handle]:
 
 
 def parse_within(value: object, corpus: Corpus) -> list[Handle]:
-    """Read the spans that a tool is limited to; None stands for all documents, and spans that overlap are one.
+    """Read the spans that a tool is limited to; None means all documents, and overlapping spans are merged.
 
     Raises `ToolError`.
     """
@@ -105,10 +105,10 @@ class Cited:
 
 
 class EvidenceFinder:
-    """Finds what code quotes: where it says that it stands, or in what the run has opened."""
+    """Finds code's quotations: at the place it states, or in the text that the run has opened."""
 
     def __init__(self, corpus: Corpus, log: ReadLog, *, cancelled: Callable[[], bool] = not_cancelled) -> None:
-        """Finding takes a while: `RunCancelledError` ends it."""
+        """`RunCancelledError` ends a search, which may take a while."""
         self._corpus = corpus
         self._log = log
         self._cancelled = cancelled
@@ -116,7 +116,7 @@ class EvidenceFinder:
         self._cut_off = False
 
     def find(self, evidence: object) -> list[Cited | str]:
-        """Each entry as it stands in the documents, or why it does not. Raises `ToolError` for a wrong shape."""
+        """Locate each entry in the documents, or say why it is not there. Raises `ToolError` for a wrong shape."""
         if evidence is None:
             return []
         if isinstance(evidence, str | Mapping):
@@ -164,7 +164,7 @@ class EvidenceFinder:
         return f"the quote of evidence {number}, {quote[:120]!r}, {where} in {looked_in}"
 
     def _among(self, quote: str, spans: Iterator[Handle]) -> Handle | None:
-        """Where the quote stands letter by letter, or else in another typography, for which less text is looked at."""
+        """Return the quote's place letter by letter, or else in another typography, for which less text is searched."""
         places = list(dict.fromkeys(spans))
         for find in (lambda quote, span: locate_exactly(quote, self._corpus.text(span)), self._folded_in):
             for span in unless_cancelled(places, self._cancelled):
@@ -174,7 +174,7 @@ class EvidenceFinder:
         return None
 
     def _folded_in(self, quote: str, span: Handle) -> Span | None:
-        """Where it stands in a text that is folded once for all quotations of a hand-in."""
+        """Return the quote's place in a text that is folded once for all quotations of a hand-in."""
         if span not in self._folded:
             if sum(map(len, self._folded)) + len(span) > _FOLDED_CHARS:
                 self._cut_off = True
@@ -202,7 +202,7 @@ class EvidenceFinder:
             yield from (document.handle for document in self._corpus.documents)
 
     def _cited(self, span: Handle) -> Cited:
-        """A quotation with the text around it, unless the same words stand there before it."""
+        """Return a quotation with the text around it, unless the same words also occur in the text before it."""
         quote, around = self._corpus.text(span), self._corpus.passage(span, around=_AROUND_CHARS)
         first = locate_exactly(quote, around.text)
         is_first = first is not None and around.start + first[0] == span.start

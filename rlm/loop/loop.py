@@ -1,7 +1,7 @@
-"""The loop: the root model writes a cell, the sandbox runs it, the model sees what it gave, until an answer is in.
+"""The loop: the root model writes a cell, the sandbox runs it, the model sees the result, until an answer is handed in.
 
 After Zhang, Kraska & Khattab (arXiv 2512.24601): the corpus is an environment of the code, not a part of the prompt.
-Unlike there, the answer is handed in by a call, budgets bound each call, and the root's own calls go through the same
+Unlike there, the answer is handed in by a call, budgets bound each call, and the root's own calls use the same
 port as those of its code, so that they are logged, replayed and paid for alike.
 """
 
@@ -44,19 +44,19 @@ from rlm.usage import Usage
 _MAX_IDLE_TURNS = 5
 _MAX_LOST_SANDBOXES = 3
 _MAX_NOTES = 8
-# Earlier cells fill so much of the room that a prompt has; what is over is cut to half of it, so that the beginning of
+# Earlier cells fill at most this share of a prompt's room; beyond it they are cut to half, so that the beginning of
 # the prompt stays the same for a while.
 _HISTORY_SHARE, _TRIMMED_SHARE = 0.8, 0.4
-# The last of a budget is kept for so many of the root's own cells, each with so much of earlier ones in its prompt.
+# The last part of a budget is kept for this many root cells, each with this much of earlier ones in its prompt.
 _LAST_CELLS, _TURNS_TOKENS = 2, 8_000
-# The model is told when such shares of a limit are spent.
+# The model is told when these shares of a limit are spent.
 _WARNING_SHARES = (0.5, 0.8, 0.95)
-# Failures of the root's own call after which the next may be better.
+# Failures of the root's own call that its next call may avoid.
 _MENDABLE = frozenset({LanguageModelOutputError.code, ContextTooLongError.code})
 
 
 class RecursiveRun:
-    """One question over one corpus; `turns` is iterated once, and then `answer` and `reason` say how it ended."""
+    """One question over one corpus; iterate `turns` once, and then `answer` and `reason` tell how the run ended."""
 
     def __init__(self, environment: Environment, question: str) -> None:
         self._environment = environment
@@ -84,13 +84,13 @@ class RecursiveRun:
 
     @property
     def answer(self) -> Submission | None:
-        """What was submitted, or else the best draft."""
+        """Return the submitted answer, or else the best draft."""
         return self.submissions.final or self.submissions.best
 
     def turns(self) -> Iterator[Turn]:
-        """Turns as they end. `reason` says afterwards why the run ended without a submission, where it did.
+        """Yield turns as they end. `reason` then says why the run ended without a submission, if it did.
 
-        Raises `RunCancelledError`, `SandboxUnavailableError`, and what the model's server refuses if nothing was
+        Raises `RunCancelledError`, `SandboxUnavailableError`, and refusals of the model's server if nothing was
         drafted.
         """
         environment, tools = self._environment, self._toolbox.tools()
@@ -123,9 +123,9 @@ class RecursiveRun:
             session.close()
 
     def _ask(self, number: int) -> str | None:
-        """The root's next reply; None where the run must end.
+        """Return the root's next reply; None if the run must end.
 
-        A reply that failed in a way that may pass is empty, and `_failure` says why.
+        The reply is empty after a failure that may pass, and `_failure` says why.
         """
         if self._cancelled():
             raise RunCancelledError("The run was cancelled.")
@@ -145,7 +145,7 @@ class RecursiveRun:
         return None
 
     def _turn(self, number: int, reply: str, session: Session) -> tuple[Turn, bool]:
-        """Run a reply's code; false when the sandbox and its variables are gone."""
+        """Run a reply's code; return its turn, and False if the sandbox and its variables are gone."""
         read = RootReply(None, FAILED.format(self._failure)) if self._failure else read_root_reply(reply)
         ran, survived = Cell("", 0, None, 0.0), True
         if read.code is not None:
@@ -153,7 +153,7 @@ class RecursiveRun:
             self._toolbox.begin_cell()
             ran, survived = self._run_cell(read.code, session)
             notes = self._toolbox.notes()
-            if survived:  # how far another came is not the same in each attempt
+            if survived:  # how far a lost sandbox came differs between attempts
                 ran = replace(ran, output=_with_notes(ran.output, notes))
         shown = "\n".join(part.rstrip() for part in (ran.output, ran.error or "", read.note) if part.strip())
         self.log.show(shown)
@@ -172,7 +172,7 @@ class RecursiveRun:
         return turn, survived
 
     def _run_cell(self, code: str, session: Session) -> tuple[Cell, bool]:
-        """What the cell gave, or why nothing; when the budget ended in it, that is the run's `reason`."""
+        """Return the cell's result, or the reason for none; if it exhausted the budget, that is the run's `reason`."""
         try:
             return session.run(code, cancelled=self._ended), True
         except SandboxLostError as error:
@@ -189,7 +189,7 @@ class RecursiveRun:
         return self._cancelled() or self._time.ended()
 
     def _last_cells(self) -> Amount:
-        """What the root's own calls for its last cells may cost: its code never spends the last of a budget."""
+        """Return the reserve for the root's own last calls: its code never spends the end of a budget."""
         profile = self._environment.profile
         prompt = min(profile.max_prompt_tokens, self._history.fixed_tokens + _TURNS_TOKENS)
         reading, writing = _LAST_CELLS * prompt, _LAST_CELLS * profile.max_output_tokens
@@ -197,9 +197,9 @@ class RecursiveRun:
         return Amount(_LAST_CELLS, reading, writing, dollars)
 
     def _warnings(self) -> list[str]:
-        """What share of the whole run's limits is spent, in each of its parts.
+        """Return warnings about the spent share of the whole run's limits, in each of its parts.
 
-        By the run's own count and not by its budget, which begins with what was spent before where a run is resumed: it
+        The count is the run's own, not its budget's, which begins with earlier spending in a resumed run: a resumed run
         has to ask the same again.
         """
         if self._budget is None:
@@ -225,7 +225,7 @@ class RecursiveRun:
         return spent
 
     def _descend(self, question: str, corpus: Corpus) -> Mapping[str, Any]:
-        """A run of its own over a part, with a session of its own and what is left of the budget."""
+        """Run a part on its own, with its own session and the rest of the budget."""
         environment = self._environment
         assert self._budget is not None, "a run without a budget has no parts"
         assert environment.bind is not None, "a run without further calls has no parts"
@@ -281,7 +281,7 @@ class _History:
         return self._opening + trimmed + "".join(self._cells) + end
 
     def trim(self) -> None:
-        """Leave out the oldest cells; of the last one, the middle, if it alone is too long."""
+        """Leave out the oldest cells; cut the middle of the last one if it alone is too long."""
         room = _TRIMMED_SHARE * self._room
         while len(self._cells) > 1 and self._tokens() > room:
             self._cells.pop(0)
@@ -295,7 +295,7 @@ class _History:
 
 
 def _with_notes(output: str, notes: Sequence[str]) -> str:
-    """What a cell gave, with what its tools have to say about what they returned."""
+    """Return a cell's output, with the notes of its tools on their results."""
     shown = [f"Note: {note}" for note in notes[:_MAX_NOTES]]
     if len(notes) > _MAX_NOTES:
         shown.append(f"Note: and {len(notes) - _MAX_NOTES} more such notes.")

@@ -1,6 +1,6 @@
-"""What a root model is told, and how its replies are read.
+"""Writes the prompts of a root model, and reads its replies.
 
-The instructions come first and never change, and the question comes after what is known of the corpus, so that servers
+The instructions come first and never change, and the question follows the description of the corpus, so that servers
 keep both in their prefix caches.
 """
 
@@ -22,7 +22,7 @@ from rlm.sandbox.port import DEFAULT_LIMITS as SANDBOX
 from rlm.untrusted import plain
 
 _TITLES = 10
-# So many cells before the last, the model is told.
+# The model is told this many cells before the last.
 _FEW_CELLS = 4
 BUDGET_WORDS = {
     "calls": "calls",
@@ -49,7 +49,7 @@ FAILED = "Your reply could not be used: {} Reply with one short Python cell betw
 
 @cache
 def rules() -> str:
-    """What every root model is told: `instructions.md`, with the limits that hold here."""
+    """Return the instructions for every root model: `instructions.md`, with the limits that hold here."""
     text = files("rlm.loop").joinpath("instructions.md").read_text("utf-8")
     return (
         Template(text)
@@ -65,15 +65,15 @@ def rules() -> str:
 
 
 def instructions(profile: ModelProfile) -> str:
-    """The rules, and then what the model's profile has to say to it."""
+    """Return the rules, followed by the advice of the model's profile."""
     advice = " ".join(profile.root_advice.split())
     return f"{rules()}\n\n{advice}" if advice else rules()
 
 
 def opening(question: str, environment: Environment, samples: Sequence[Handle]) -> str:
-    """What is known of the corpus, what the run may spend, and the question.
+    """Describe the corpus, the run's limits, and the question.
 
-    It is of about the same size however large the corpus is, and of two questions about one corpus it begins alike.
+    The length hardly depends on the size of the corpus, and prompts of two questions about one corpus begin alike.
     """
     corpus, profile = environment.corpus, environment.profile
     size, mark = corpus.size, _mark(environment)
@@ -110,7 +110,7 @@ def left_out(count: int) -> str:
 
 
 def going_on(warnings: Sequence[str], number: int, cells: int) -> str:
-    """Ask for the cell of that number, from 1."""
+    """Ask for the cell `number`, from 1."""
     said = "".join(f"\nBudget: {warning}" for warning in warnings)
     ending = " Submit soon, with what you have." if warnings else ""
     if number == cells:
@@ -121,7 +121,7 @@ def going_on(warnings: Sequence[str], number: int, cells: int) -> str:
 
 
 def _spendable(limits: Limits) -> Iterator[str]:
-    """The limits in words, with the calls of sub-models in them."""
+    """Yield the limits in words, including the calls of sub-models."""
     for name, words in BUDGET_WORDS.items():
         most = getattr(limits, name)
         if most is not None:
@@ -129,21 +129,21 @@ def _spendable(limits: Limits) -> Iterator[str]:
 
 
 def _mark(environment: Environment) -> str:
-    """A mark that no document can know, and that is the same when the run is resumed."""
+    """Return a mark that no document can know, and that is the same when the run is resumed."""
     known = "\n".join(each.handle.version_id for each in environment.corpus.documents)
     return hashlib.sha256(f"{environment.corpus.tenant_id}\n{known}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class RootReply:
-    """`code` is None where there is nothing to run; `note` tells the model what was wrong."""
+    """A root model's reply: `code` is None if there is nothing to run; `note` tells the model what was wrong."""
 
     code: str | None
     note: str = ""
 
 
 def read_root_reply(text: str) -> RootReply:
-    """Never raises. The first Python block counts; a reply that is code without a fence is run as it is."""
+    """Read a reply without raising. The first Python block counts; a reply that is unfenced code is run as it is."""
     text = _THOUGHT.sub("", text[:_MAX_REPLY_CHARS])
     blocks = [match for match in _FENCE.finditer(text) if match[1].lower() in _PYTHON and match[2].strip()]
     if not blocks:
@@ -156,7 +156,7 @@ def read_root_reply(text: str) -> RootReply:
 
 
 def _is_code(text: str) -> bool:
-    """Whether it parses and does something; a word or a number is prose."""
+    """True if the text parses and does something; a word or a number is prose."""
     try:
         body = ast.parse(text.strip()).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

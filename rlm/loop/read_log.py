@@ -1,7 +1,7 @@
-"""The read log of a run: what of the documents a model read, what code searched, and what was not judged.
+"""The read log of a run: the text a model read, the text code searched, and the records without a judgement.
 
-Code may be given a whole book and show ten lines of it to a model. So what tools return to code counts as searched, and
-as read only where it was printed within a cell's shown output, or stood in the prompt of a sub-model.
+Code may be given a whole book and show ten lines of it to a model. So text returned to code counts as searched, and
+as read only if it was printed within a cell's shown output, or was in the prompt of a sub-model.
 """
 
 from collections import OrderedDict
@@ -13,17 +13,17 @@ from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle, merged
 from rlm.operators.judged import JudgedBy
 
-# The latest texts that code was given are kept, so many characters of them.
+# Characters of the latest texts given to code that are kept.
 _KEPT_CHARS = 8_000_000
-# A text is found by samples of it, so long and so far apart; what it shares with the shown text reaches beyond them. Of
+# Samples of this length and distance find a text; the part it shares with the shown text extends beyond them. Among
 # texts with the same sample, the latest few are compared.
 _SAMPLE_CHARS, _STEP_CHARS, _ALIKE = 32, 128, 8
-# Shorter texts are looked for whole; still shorter ones would be found everywhere.
+# Shorter texts are searched whole; still shorter ones would be found everywhere.
 _KEPT_SHORT, _SHORTEST_CHARS = 2_000, 8
 
 
 class ReadLog:
-    """Spans of a corpus by what became of them in a run."""
+    """The spans of a corpus by their use in a run."""
 
     def __init__(self, corpus: Corpus) -> None:
         self._corpus = corpus
@@ -37,7 +37,7 @@ class ReadLog:
         self._remarks: dict[Hashable, str] = {}
 
     def give(self, handle: Handle, text: str) -> None:
-        """Note a text that code was given: it was searched, and may be shown to a model."""
+        """Note a text given to code: it was searched, and may be shown to a model."""
         self.search([handle])
         self._given.append(handle)
         self._texts.keep(handle, text)
@@ -46,16 +46,16 @@ class ReadLog:
         _add(self._searched, spans)
 
     def show(self, text: str) -> None:
-        """Note what a model was shown: whatever of the given texts stands in it was read."""
+        """Note a text shown to a model: the given texts that occur in it were read."""
         _add(self._read, self._texts.found_in(text))
 
     def read(self, spans: Iterable[Handle]) -> None:
         _add(self._read, spans)
 
     def judge(self, operator: str, judgements: Iterable[tuple[Handle, JudgedBy]], refused: Iterable[str] = ()) -> None:
-        """Note what an operator made of records; `refused` are the codes of why it left some out.
+        """Note an operator's judgements of records; `refused` are the codes of the reasons for missing ones.
 
-        A record that the same operator judges later is missed no more.
+        A record that the same operator judges later no longer counts as missing.
         """
         why = ", ".join(code.replace("_", " ") for code in refused) or "no result"
         for handle, by in judgements:
@@ -67,7 +67,7 @@ class ReadLog:
             _add(self._read if by is JudgedBy.MODEL else self._inferred, [handle])
 
     def ask(self, prompt: str, failure: str = "") -> None:
-        """Note a prompt of the run's code, with why it has no reply; one that is answered later is missed no more."""
+        """Note a prompt of the run's code, with the reason for a missing reply; one answered later no longer counts."""
         key = sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()
         self._unanswered.pop(key, None)
         if failure:
@@ -76,7 +76,7 @@ class ReadLog:
             self.show(prompt)
 
     def remark(self, about: Hashable, remark: str) -> None:
-        """Note what whoever reads the answer has to know; of remarks about one thing, the last counts."""
+        """Note a remark for readers of the answer; the last remark about one thing counts."""
         self._remarks.pop(about, None)
         if remark:
             self._remarks[about] = remark
@@ -97,20 +97,20 @@ class ReadLog:
 
     @property
     def documents_searched(self) -> int:
-        """How many documents code went through, as a whole or in part, or had judged."""
+        """Return how many documents code went through, as a whole or in part, or had judged."""
         return len(self._searched)
 
     def given(self, count: int) -> Sequence[Handle]:
-        """The spans whose text code was given last, the last of them first."""
+        """Return the spans most recently given to code, the latest first."""
         return list(dict.fromkeys(reversed(self._given)))[:count]
 
     def opened(self) -> Iterator[Handle]:
-        """All spans that were read or searched, those that touch as one."""
+        """Yield all spans that were read or searched, with adjacent ones merged."""
         for version in {**self._read, **self._searched}:
             yield from merged([*self._read.get(version, ()), *self._searched.get(version, ())])
 
     def coverage(self) -> Coverage:
-        """The three numbers; each token counts once. A document with records that were not judged has failed."""
+        """Return tokens read, searched and unopened; each counts once. A document with unjudged records has failed."""
         size = self._corpus.size
         failed = {handle.version_id for _, handle in self._unjudged}
         inferred = self._inferred.keys() - self._read.keys()
@@ -128,7 +128,7 @@ class ReadLog:
         )
 
     def sought(self) -> Searched:
-        """The documents in which the run looked, and how many spans of each were opened and read."""
+        """Return the documents in which the run looked, and how many spans of each were opened and read."""
         held = {version: len(merged(spans)) for version, spans in self._searched.items()}
         read = {version: len(merged(spans)) for version, spans in self._read.items()}
         by_version = {each.handle.version_id: each for each in self._corpus.documents}
@@ -145,7 +145,7 @@ class ReadLog:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """What operators and sub-models were asked in vain, a sentence each."""
+        """Describe the unanswered requests to operators and sub-models, a sentence each."""
         said: list[str] = []
         if self._unjudged:
             records = len({handle for _, handle in self._unjudged})
@@ -168,7 +168,7 @@ class ReadLog:
 
 
 class GivenTexts:
-    """The latest texts that code was given, to be found in what models are shown."""
+    """The latest texts given to code, to be found in the text shown to models."""
 
     def __init__(self) -> None:
         self._short = OrderedDict[str, Handle]()
@@ -197,7 +197,7 @@ class GivenTexts:
             self._forget_oldest()
 
     def found_in(self, shown: str) -> Iterator[Handle]:
-        """The spans of which the text stands in `shown`, as it is or as Python writes it."""
+        """Yield the spans whose text occurs in `shown`, as it is or as Python writes it."""
         flat = _flat(shown.replace("\\n", " ").replace("\\'", "'").replace('\\"', '"'))
         yield from (handle for text, handle in self._short.items() if text in flat)
         at = reached = 0
@@ -213,7 +213,7 @@ class GivenTexts:
             at = reached = start + length
 
     def _shared(self, flat: str, reached: int, at: int, number: int, place: int) -> tuple[int, int, Handle]:
-        """Where what `flat` shares with a kept text around a sample begins, how long it is, and its span."""
+        """Return start, length and span of the text that `flat` shares with a kept text around a sample."""
         handle, text = self._texts[number]
         before = _shared_before(flat[max(reached, at - _STEP_CHARS) : at], text[max(0, place - _STEP_CHARS) : place])
         after = _shared_after(flat, at, text, place)
@@ -230,12 +230,12 @@ class GivenTexts:
 
 
 def _flat(text: str) -> str:
-    """The text as it is compared: of the same length, without line ends."""
+    """Return the text in the form that is compared: of the same length, without line ends."""
     return text.replace("\n", " ").replace("\t", " ")
 
 
 def _sampled(text: str) -> Iterator[int]:
-    """Where samples begin: evenly, and one that ends with the text."""
+    """Yield the positions of samples: evenly spaced, and one that ends with the text."""
     last = len(text) - _SAMPLE_CHARS
     yield from range(0, last, _STEP_CHARS)
     yield last
@@ -247,7 +247,7 @@ def _shared_after(first: str, at: int, other: str, place: int) -> int:
 
 
 def _shared_before(first: str, other: str) -> int:
-    """How many characters two texts have in common at their ends."""
+    """Return how many characters two texts have in common at their ends."""
     return _shared_after(first[::-1], 0, other[::-1], 0)
 
 

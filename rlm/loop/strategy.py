@@ -17,9 +17,9 @@ class RecursiveStrategy:
         self._environment = environment
 
     def stream(self, context: Context) -> Iterator[Event]:
-        """Cells as they end, then the draft.
+        """Yield cells as they end, then the draft.
 
-        Raises `SandboxUnavailableError`, `RunCancelledError`, and what the model's server refuses, if nothing was
+        Raises `SandboxUnavailableError`, `RunCancelledError`, and refusals of the model's server, if nothing was
         found before.
         """
         run = RecursiveRun(self._environment, context.question)
@@ -32,7 +32,7 @@ class RecursiveStrategy:
 
 
 def _draft(run: RecursiveRun) -> Draft:
-    """What was submitted, or the best draft, or a sentence that says why there is none."""
+    """Return the submitted answer, the best draft, or a sentence that says why there is none."""
     found, finished = run.answer, run.submissions.final is not None
     coverage = run.log.coverage()
     if found is None:
@@ -68,14 +68,14 @@ def _status(run: RecursiveRun, found: Submission, *, finished: bool) -> AnswerSt
 
 
 def _computed(run: RecursiveRun, found: Submission) -> str:
-    """What a value was computed from."""
+    """Describe the source of a computed value."""
     log = run.log
     said = f"Computed by code that went through {log.documents_searched:,} of {log.coverage().units:,} documents"
     return f"{said}: {found.how.rstrip('.')}." if found.how else f"{said}."
 
 
 def _notes(run: RecursiveRun, *, finished: bool) -> tuple[str, ...]:
-    """For people: that the answer is a draft, or answers a part of the question."""
+    """Return notes for people: that the answer is a draft, or answers only a part of the question."""
     draft = run.answer
     if finished or draft is None:
         return ()

@@ -1,7 +1,7 @@
-"""Answers as a run's code hands them in: text whose markers name evidence, or a structured value.
+"""Takes the answers that a run's code hands in: text whose markers name evidence, or a structured value.
 
 Their form is checked here, so that the model can mend it: markers must name entries, quotes must stand in the
-documents. Whether the evidence supports the answer is judged later, and no answer is refused for it.
+documents. A judge checks later if the evidence supports the answer, and no answer is refused for lack of it.
 """
 
 import ast
@@ -19,7 +19,7 @@ from rlm.loop.evidence import MAX_EVIDENCE, Cited, EvidenceFinder
 from rlm.loop.read_log import ReadLog
 from rlm.sandbox.port import ToolError
 
-# What is wrong with the form of an answer is sent back so often, each kind of fault; then the answer is taken as it is.
+# A fault in an answer's form is sent back this often, each kind of fault; then the answer is taken as it is.
 _MAX_SENT_BACK = 2
 _NOT_SAID = "The documents do not say."
 MAX_ANSWER_CHARS = 60_000
@@ -35,7 +35,7 @@ class CellCode:
         self._calls: list[ast.Call] = []
 
     def add(self, code: str) -> None:
-        """Take in the next cell; code that does not parse is not run, so it assigns nothing."""
+        """Add the next cell; code that does not parse is not run, so it assigns nothing."""
         self._calls = []
         try:
             tree = ast.parse(code)
@@ -48,9 +48,9 @@ class CellCode:
                 self._assigned.setdefault(name, []).append(value)
 
     def states(self, tool: str) -> bool:
-        """True if every call of the tool in the last cell hands in a literal, or a name that only ever was one.
+        """True if every call of the tool in the last cell hands in a literal, or a name that only ever held one.
 
-        Arithmetic on literals is one too. Where the cell does not name the tool, nothing is known, and it is false.
+        Arithmetic on literals counts too. If the cell does not name the tool, nothing is known and the result is False.
         """
         answers = [_answer(call) for call in self._calls if isinstance(call.func, ast.Name) and call.func.id == tool]
         return bool(answers) and all(answer is not None and self._is_literal(answer) for answer in answers)
@@ -59,7 +59,7 @@ class CellCode:
         if isinstance(node, ast.Name):
             values = self._assigned.get(node.id, [])
             known = bool(values) and node.id not in seen
-            # A list that was empty when it was named is filled later.
+            # A list that is empty when named is filled later.
             return known and all(
                 value is not None
                 and not isinstance(value, ast.List | ast.Set | ast.Dict)
@@ -79,7 +79,7 @@ def _answer(call: ast.Call) -> ast.expr | None:
 
 
 def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
-    """Names that a node binds, each with its whole value, or None where it is no plain assignment."""
+    """Yield the names that a node binds, each with its whole value, or None if it is no plain assignment."""
     if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
         yield node.targets[0].id, node.value
     elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -96,7 +96,7 @@ def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.expr | None]]:
 class Submission:
     """An answer that was handed in: Markdown whose marker `[1]` names the first of `cited`, and so on.
 
-    `result` is the value of a structured answer, and `how` says how code `computed` it. Not `found` says that the
+    `result` is the value of a structured answer, and `how` says how code `computed` it. `found` is false if the
     documents do not have the answer. `remarks` are for people. `part` is the question that a part of the run answered
     with it, empty where it answers the run's own.
     """
@@ -112,12 +112,12 @@ class Submission:
 
     @property
     def rank(self) -> tuple[bool, bool]:
-        """Better drafts rank higher: one that answers, and that answers the run's own question."""
+        """The sort key of drafts: answers rank above others, and answers to the run's own question rank highest."""
         return self.found, not self.part
 
 
 class Submissions:
-    """What a run's code handed in; the best draft answers where nothing was submitted before the run ended."""
+    """The answers handed in by a run's code; the best draft answers if nothing was submitted before the run ended."""
 
     def __init__(
         self, corpus: Corpus, log: ReadLog, cells: CellCode, *, cancelled: Callable[[], bool] = not_cancelled
@@ -130,18 +130,18 @@ class Submissions:
         self.best: Submission | None = None
 
     def submit(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
-        """End the run with an answer. Raises `ToolError` for what is wrong with its form."""
+        """End the run with an answer. Raises `ToolError` for faults in its form."""
         self.final = self._made("submit", answer, evidence, computed, found)
         return "submitted"
 
     def draft(self, answer: object, evidence: object = None, computed: object = None, found: object = True) -> str:
-        """Keep an answer for the case that the run ends without one. Raises as `submit`."""
+        """Keep an answer in case the run ends without one. Raises as `submit`."""
         made = self._made("draft", answer, evidence, computed, found)
         self._keep(made)
         return "kept" if self.best is made else "a better draft is kept already"
 
     def keep_part(self, question: str, submission: Submission) -> None:
-        """Keep what a part of the run found, for the case that the run itself finds nothing more."""
+        """Keep the answer of a part of the run, in case the run itself finds nothing more."""
         if submission.found:
             self._keep(replace(submission, part=submission.part or question))
 
@@ -166,7 +166,7 @@ class Submissions:
         return Submission(text, cited, result, computed=is_computed, how=how, remarks=(doubt,) if doubt else ())
 
     def _doubt(self, tool: str) -> str:
-        """Why an answer that is said to be computed is not shown as such; empty where it is."""
+        """Return the reason to doubt that an answer was computed; empty if there is none."""
         if not self._log.worked:
             return "The answer was said to be computed, and no document was gone through for it."
         if self._cells.states(tool):
@@ -176,7 +176,7 @@ class Submissions:
     def _with_evidence(
         self, text: str, evidence: object, *, made_by_code: bool = False
     ) -> tuple[str, tuple[Cited, ...]]:
-        """The text with its markers, and what they name; in a text that code made, lists of numbers are no markers."""
+        """Return the text with its markers and their evidence; lists of numbers in code-made text are no markers."""
         entries = self._finder.find(evidence)
         if made_by_code and not entries:
             return text, ()
@@ -214,7 +214,7 @@ class Submissions:
         return text, tuple(each for _, each in cited)
 
     def _marked(self, text: str, entries: int, *, made_by_code: bool) -> str:
-        """The text with all markers after its only sentence; where it has several, the model is to place them."""
+        """Return the text with all markers after its only sentence; if it has several, the model must place them."""
         markers = "".join(f"[{number}]" for number in range(1, entries + 1))
         if "\n" not in text and len(sentence_spans(text)) <= 1:
             return f"{text} {markers}"
@@ -245,14 +245,14 @@ def _text(answer: object) -> str:
 
 
 def as_result(value: object) -> Result:
-    """The value as JSON, with its kind. Raises `ToolError` for what JSON cannot hold."""
+    """Return the value as JSON, with its kind. Raises `ToolError` for values that JSON cannot hold."""
     _require_json(value)
     plain = as_json(value)
     return Result(next((kind for type_, kind in _KINDS if isinstance(plain, type_)), "table"), plain)
 
 
 def as_markdown(value: object) -> str:
-    """A JSON value for people: a table for a list of flat objects, a list, or else JSON in a fence."""
+    """Write a JSON value for people: a table for a list of flat objects, a list, or else JSON in a fence."""
     match value:
         case bool():
             return "Yes." if value else "No."

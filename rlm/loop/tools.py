@@ -43,13 +43,13 @@ _SUB_SYSTEM = (
     "for you."
 )
 Descend = Callable[[str, Corpus], Mapping[str, Any]]
-# A loop that calls a tool for each of very many things is better done by one call.
+# Maximum calls of tools in a cell: a loop over more things is better done by one call.
 MAX_CALLS_OF_A_CELL = 20_000
 _Returned = TypeVar("_Returned")
 
 
 class Toolbox:
-    """The tools of a run, and what they have to say to the model. Its public methods from `search` on are the tools.
+    """The tools of a run, and their notes to the model. Its public methods from `search` on are the tools.
 
     `instructions.md` describes them to the model.
     """
@@ -63,11 +63,11 @@ class Toolbox:
         time: TimeLimit,
         descend: Descend | None = None,
     ) -> None:
-        """`calls` are those that the code may spend; `descend` runs a part, None where there are none."""
+        """`calls` are the sub-calls that the code may spend; `descend` runs a part, or is None without parts."""
         self._corpus = environment.corpus
         self._profile = environment.profile
         self._cancelled = environment.cancelled
-        # Ends long work where nobody wants the run any more, and raises when its time is over.
+        # Ends cancelled long work, and raises when the run's time is over.
         self._stopped = time.bounding(environment.cancelled)
         self._index = environment.search
         self._calls = calls
@@ -95,7 +95,7 @@ class Toolbox:
         self._called = 0
 
     def notes(self) -> list[str]:
-        """What the model has to know of what its tools returned since this was last asked."""
+        """Return the notes on tool results since the last call."""
         notes, self._notes = list(self._notes), {}
         return notes
 
@@ -117,7 +117,7 @@ class Toolbox:
         query, wanted = require_text(query, "query"), min(require_number(top_k, "top_k"), MAX_SEARCHED)
         spans = parse_within(within, self._corpus)
         search = self._index(self._corpus if within is None else self._corpus.within(spans))
-        # A part of a document may be among the best only further down.
+        # A part of a document may only rank among the best further down.
         found = passages_in(spans, search(query, wanted if within is None else MAX_SEARCHED))[:wanted]
         if len(found) < wanted:
             self._note(f"search() found {len(found)} passages, not {wanted}; grep() and count() go through all text.")
@@ -315,10 +315,10 @@ class Toolbox:
 
 
 def _telling(tool: Callable[..., _Returned], require: Callable[[], None]) -> Callable[..., _Returned]:
-    """The tool, with its errors told to the code where that can do something about them; `require` is asked before.
+    """Return the tool, with errors the code can act on told to the code; `require` is asked before.
 
-    Whatever else the product's own errors say, such as that the catalog is away, ends the run: it is not the code's to
-    mend, and no model is to read of hosts and users.
+    All other errors of the product, such as a missing catalog, end the run: the code cannot fix them, and no model may
+    read of hosts and users.
     """
 
     @wraps(tool)
@@ -359,14 +359,14 @@ def _plain_record(record: Record) -> PlainHandle:
 
 
 def _cell(value: object) -> object:
-    """A cell as plain data: numbers as such, dates as ISO text."""
+    """Return a cell as plain data: numbers as such, dates as ISO text."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return float(value) if isinstance(value, Decimal) else str(value)
 
 
 def _texts(records: object) -> Texts | None:
-    """Rows as a model reads them, with the names of their columns; None where not all records are rows."""
+    """Return rows as a model reads them, with their column names; None if not all records are rows."""
     if not isinstance(records, list | tuple):
         return None
     values = [each.get("values") if isinstance(each, Mapping) else None for each in records]

@@ -1,4 +1,4 @@
-"""What a run did: its cells, what they printed, and how many sub-calls they made."""
+"""The trajectory of a run: its cells, their output, and how many sub-calls they made."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from rlm.cancelling import not_cancelled
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
 from rlm.usage import Usage
 
-# The purpose of the root model's own calls, which are no sub-calls of a cell.
+# The purpose of the root model's own calls, which are not sub-calls of a cell.
 ROOT = "root"
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A reply of the root model and what became of it. `depth` counts from 0; `note` is what the host said of it.
+    """A reply of the root model and its result. `depth` counts from 0; `note` is the host's remark on it.
 
     `part` is empty for the run itself, and "1.2" for the second part of its first part.
 
@@ -35,11 +35,11 @@ Told = Callable[[Turn], None]
 
 
 def untold(_: Turn) -> None:
-    """Nobody follows the run."""
+    """Ignore the turn."""
 
 
 class RecordedSubCalls:
-    """Sub-calls of a run with what they cost in all, and since the last turn."""
+    """Sub-calls of a run with their cost, in all and since the last turn."""
 
     def __init__(self, inner: SubCalls) -> None:
         self._inner = inner
@@ -68,6 +68,6 @@ class RecordedSubCalls:
         self.count += call.purpose != ROOT
 
     def taken(self) -> int:
-        """How many calls there were since this was last asked."""
+        """Return how many calls there were since this method was last called."""
         count, self.count = self.count, 0
         return count

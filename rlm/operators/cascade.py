@@ -1,4 +1,4 @@
-"""A cascade: the model labels a sample, a classifier what it is sure of, and the model the rest (after LOTUS,
+"""A cascade: the model labels a sample, a classifier the records it is sure of, and the model the rest (after LOTUS,
 arXiv 2407.11418).
 
 The classifier learns from the sample's labels over embeddings. Its confidence is calibrated on predictions for records
@@ -28,10 +28,10 @@ Numbers = NDArray[np.int64]
 _PENALTY = 3e-3
 _STEPS = 300
 _FOLDS = 5
-# Fewer records than these say nothing of how often a classifier agrees.
+# Fewer records than these do not show how often a classifier agrees.
 _FEWEST_SURE = 30
 _BLOCK = 4096
-# A model's labels of the records with these numbers.
+# Returns a model's labels of the records with these numbers.
 Read = Callable[[Sequence[int]], Generator[Progress, None, Asked]]
 # A row for each of these records.
 Embed = Callable[[Sequence[int]], Matrix]
@@ -44,7 +44,7 @@ class LogisticRegression:
     weights: Matrix
 
     def probabilities(self, vectors: Matrix) -> Matrix:
-        """A row for each vector: the probability of each class."""
+        """Return a row for each vector: the probability of each class."""
         return _softmax(_with_bias(vectors) @ self.weights.T)
 
 
@@ -80,7 +80,7 @@ def cross_fitted(
     *,
     cancelled: Callable[[], bool] = not_cancelled,
 ) -> Matrix:
-    """For each vector the probabilities by a classifier that did not see it: record `i` is in fold `i % _FOLDS`.
+    """Return class probabilities by a classifier that did not see the vector: record `i` is in fold `i % _FOLDS`.
 
     Raises `RunCancelledError`.
     """
@@ -96,8 +96,8 @@ def cross_fitted(
 
 @dataclass(frozen=True)
 class Threshold:
-    """From `confidence` on, the classifier's label is taken; there it agreed with the model on `agreement` of the
-    sample, of which `share` lay there. A confidence above 1 takes none."""
+    """The rule of the classifier: its label is taken from `confidence` on. It agreed there with the model's labels on
+    `agreement` of the sample, of which `share` lay there. A confidence above 1 takes no label."""
 
     confidence: float
     agreement: float
@@ -105,7 +105,7 @@ class Threshold:
 
 
 def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float) -> Threshold:
-    """The lowest confidence over which the lower bound of the agreement with the model reaches `target`.
+    """Return the lowest confidence over which the lower bound of the agreement with the model reaches `target`.
 
     `probabilities` must be cross-fitted. The bound is Wilson's, one-sided at 95 %.
     """
@@ -125,15 +125,15 @@ def sure_threshold(probabilities: Matrix, labels: Numbers, *, target: float) -> 
 
 
 def error_of_total(variance: float, sampled: int, others: int) -> float:
-    """Half the width of the interval of the sum over `others`, by a sample of that variance at 95 %.
+    """Return half the width of the 95 % interval of the sum over `others`, from a sample of that variance.
 
-    Not only the mean is uncertain: the values of these very others scatter besides.
+    The mean is uncertain, and the values of these very others scatter too.
     """
     return 1.96 * others * sqrt(variance * (1 / sampled + 1 / others))
 
 
 def wilson(share: float, count: int, *, z: float = 1.96) -> tuple[float, float]:
-    """The interval of a share seen in `count` trials (Wilson, JASA 1927); z = 1.96 is 95 %, two-sided."""
+    """Return the interval of a share seen in `count` trials (Wilson, JASA 1927); z = 1.96 is 95 %, two-sided."""
     if not count:
         return 0.0, 1.0
     centre = (share + z * z / (2 * count)) / (1 + z * z / count)
@@ -152,17 +152,17 @@ def _softmax(scores: Matrix) -> Matrix:
 
 
 def numbers_of(names: Sequence[str], labels: Sequence[str]) -> Numbers:
-    """Labels as numbers, in the order of `names`."""
+    """Return labels as numbers, in the order of `names`."""
     place = {name: number for number, name in enumerate(names)}
     return np.array([place[label] for label in labels], np.int64)
 
 
 @dataclass(frozen=True)
 class CascadeLimits:
-    """How many different records the model reads itself.
+    """Limits on the different records that the model reads itself.
 
-    Up to `read_all` it reads every one; None is no limit. Over that it reads `sample` of them first, and more again
-    while the classifier is sure of less than `enough` of them, until half are read. `target` is how often the
+    The model reads every record up to `read_all`; None is no limit. Beyond it the model reads `sample` first, and more
+    while the classifier is sure of less than `enough` of the records, until half are read. `target` is how often the
     classifier must agree with the model.
     """
 
@@ -172,7 +172,7 @@ class CascadeLimits:
     target: float = 0.9
 
     def covers(self, records: int) -> bool:
-        """True if the model reads every one of so many different records."""
+        """True if the model reads every one of `records` different records."""
         return self.read_all is None or records <= self.read_all
 
 
@@ -181,7 +181,7 @@ EVERY_RECORD = CascadeLimits(read_all=None)
 
 @dataclass(frozen=True)
 class Cascaded:
-    """What the model said, what the classifier said of other records by number, and how far off counts may be."""
+    """The model's labels, the classifier's labels of other records by number, and the possible error of counts."""
 
     asked: Asked
     inferred: dict[int, str]
@@ -218,7 +218,7 @@ def cascade(
 
 @dataclass(frozen=True)
 class _Fitted:
-    """A sample with the model's labels, the classifier's cross-fitted probabilities, and where it is believed."""
+    """A sample with the model's labels, the classifier's cross-fitted probabilities, and the threshold of trust."""
 
     sample: Sequence[int]
     wanted: Sequence[str]

@@ -1,4 +1,4 @@
-"""What operators give back: a judgement for each record, who made it, and how much was covered."""
+"""The results of operators: a judgement for each record, its author, and the coverage."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from rlm.usage import Usage
 
 
 class JudgedBy(StrEnum):
-    """Who gave a record its label or value."""
+    """The author of a record's label or value."""
 
     MODEL = "model"
     CLASSIFIER = "classifier"
@@ -23,10 +23,10 @@ class JudgedBy(StrEnum):
 
 @dataclass(frozen=True)
 class Doubt:
-    """How far counts by label may be off what the model would have said of every record, with a 95 % interval.
+    """The 95 % uncertainty of counts by label, compared with the model judging every record.
 
-    `shift` is what to add to a label's count, `half_width` half of its interval's width. `agreement` is how often the
-    labels of the classifier that were taken agree with the model's in its sample.
+    `shift` is the correction to a label's count, `half_width` half of its interval's width. `agreement` says how often
+    the classifier's accepted labels agree with the model's in its sample.
     """
 
     agreement: float = 1.0
@@ -36,8 +36,8 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Judged:
-    """What every operator reports. `refused` counts the records without a result by the reason's code, and `failure`
-    is of the first call that failed."""
+    """The report of every operator. `refused` counts the records without a result by the reason's code, and `failure`
+    is that of the first failed call."""
 
     usage: Usage = field(default_factory=Usage)
     refused: Mapping[str, int] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Classification(Judged):
-    """`labels[i]` is the label of `records[i]`, None where it has none, and `judged_by[i]` who gave it."""
+    """`labels[i]` is the label of `records[i]`, or None without one, and `judged_by[i]` its author."""
 
     records: Sequence[Handle]
     labels: Sequence[str | None]
@@ -60,7 +60,7 @@ class Classification(Judged):
 
     @property
     def rests_on(self) -> str:
-        """For people: how much of this a classifier said; empty where the model gave every label."""
+        """Return for people how much of this a classifier said; empty if the model gave every label."""
         inferred = self.coverage.units_inferred
         if not inferred:
             return ""
@@ -70,10 +70,10 @@ class Classification(Judged):
         )
 
     def interval(self, places: Sequence[int], *, missing: int = 0) -> Interval | None:
-        """The range of a count of the records at some places, counted because of their labels; None for an exact one.
+        """Return the range of a count of the records at `places`, counted for their labels; None for an exact count.
 
-        Of the classifier's mistakes with a label they have the share that they have of the records it gave that label.
-        The half-widths of several labels add up: how their mistakes hang together is not known, and no sum is wider.
+        Counted records have the share of a label's mistakes that they have of the records the classifier gave it.
+        The half-widths of several labels add up: the correlation of their mistakes is unknown, and no sum is wider.
         `missing` records without a label may belong to the count as well.
         """
         here = Counter(self.labels[at] for at in places if self.judged_by[at] is JudgedBy.CLASSIFIER)
@@ -92,7 +92,7 @@ class Classification(Judged):
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction(Judged):
-    """`values[i]` is what was taken out of `records[i]`, None where that failed."""
+    """`values[i]` is the value extracted from `records[i]`, None if that failed."""
 
     records: Sequence[Handle]
     values: Sequence[Mapping[str, object] | None]
@@ -102,7 +102,7 @@ class Extraction(Judged):
 
 @dataclass(frozen=True, kw_only=True)
 class PairJudgement(Judged):
-    """`held[i]` is whether the criterion holds of `pairs[i]`, None where nobody could say."""
+    """`held[i]` is true if the criterion holds of `pairs[i]`, None if nobody could say."""
 
     pairs: Sequence[tuple[Handle, Handle]]
     held: Sequence[bool | None]
@@ -111,7 +111,7 @@ class PairJudgement(Judged):
 def covered(
     corpus: Corpus, records: Sequence[Handle], judged_by: Sequence[JudgedBy], refused: Mapping[str, int]
 ) -> Coverage:
-    """Sum up records that were judged one by one; those that a budget left out were not tried and did not fail."""
+    """Sum up records that were judged one by one; records left out by a budget were not tried and did not fail."""
     tokens: Counter[JudgedBy] = Counter()
     counted: Counter[JudgedBy] = Counter(judged_by)
     for record, by in zip(records, judged_by, strict=True):

@@ -22,7 +22,7 @@ from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudge
 from rlm.operators.packing import Asked, Asker, PackLimits, Progress, Texts
 from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, Task, label_set
 
-# A cancelled run waits for no more than this many texts to be embedded: about a second on two cores.
+# A cancelled run waits for at most this many texts to be embedded: about a second on two cores.
 _EMBEDDED_AT_ONCE = 128
 Result = TypeVar("Result")
 Working = Generator[Progress, None, Result]
@@ -31,7 +31,7 @@ Working = Generator[Progress, None, Result]
 class DistinctTexts:
     """The different texts of some records, numbered from 0 in order of appearance. Texts are read when needed.
 
-    Making them reads every record, and raises `RunCancelledError`. `number_of[i]` is the number of record `i`'s text.
+    Making it reads every record, and raises `RunCancelledError`. `number_of[i]` is the number of record `i`'s text.
     """
 
     def __init__(self, count: int, texts: Texts, *, cancelled: Callable[[], bool] = not_cancelled) -> None:
@@ -68,9 +68,9 @@ def finish(working: Working[Result], told: Callable[[Progress], None] = lambda _
 
 
 class Operators:
-    """Judge records of one corpus. Records with the same text are judged once, long ones are read whole, in parts.
+    """Judges records of one corpus. Records with the same text are judged once; long ones are read whole, in parts.
 
-    Where a method takes `texts`, they stand for the records' own text: a row of a table with the names of its columns.
+    Where a method takes `texts`, they replace the records' own text: a table row with its column names.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Operators:
         *,
         texts: Texts | None = None,
     ) -> Working[Extraction]:
-        """Take values out of each record; `properties` are JSON schemas by name. Raises as `tasks.Extract`."""
+        """Extract values from each record; `properties` are JSON schemas by name. Raises as `tasks.Extract`."""
         task = Extract(instruction, properties)
         distinct = self._distinct(records, texts)
         asked = yield from self._asker.ask(task, range(len(distinct)), distinct.texts)
@@ -222,7 +222,7 @@ class Operators:
         return read
 
     def _embedded(self, texts: Iterator[str]) -> Matrix:
-        """A row for each text; a run that is cancelled waits for no more than a portion of them."""
+        """Return a row for each text; a cancelled run waits for at most one portion of them."""
         assert self._embedder is not None, "nothing is embedded without an encoder"
         portions: list[Matrix] = []
         while portion := list(islice(texts, _EMBEDDED_AT_ONCE)):
@@ -238,7 +238,7 @@ def _judge_of(number: int, found: Cascaded) -> JudgedBy:
 
 
 def _reasons(asked: Asked, copies: Counter[int]) -> Mapping[str, int]:
-    """How many records went without a result, by the reason's code."""
+    """Count the records without a result, by the reason's code."""
     reasons: Counter[str] = Counter()
     for number, why in asked.refused.items():
         reasons[why.code] += copies[number]

@@ -1,4 +1,4 @@
-"""Asking a model about many records: several a call, long ones part by part, and each failure asked again."""
+"""Asks a model about many records: several a call, long ones part by part, and each failure again."""
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -13,24 +13,24 @@ from rlm.operators.tasks import TakeNotes, Task
 from rlm.untrusted import one_line
 from rlm.usage import Usage
 
-# Calls that are handed over together; in between, progress is reported.
+# Calls that are handed over together; progress is reported in between.
 _CALLS_AT_ONCE = 64
 _OVERHEAD_TOKENS = 8
-# How many times the room of a first reply a second one has.
+# The factor between the room of a second reply and that of the first.
 _MORE_ROOM = 4
 _MENDABLE = frozenset({"language_model_output", "context_too_long"})
-# Notes on the parts of a record that are themselves too long are read part by part again, this often at most.
+# Notes on parts of a record that are themselves too long are read part by part again, at most this often.
 _MOST_PASSES = 3
-# Neighbouring parts of a long record share this share of their text, so that no sentence is only ever seen in halves.
+# Share of text that neighbouring parts of a long record have in common, so that no sentence is only seen in halves.
 _OVERLAP = 0.05
 
-# Texts of records, by the numbers that the caller gave them, in the order asked for.
+# Texts of records, by the caller's numbers, in the order asked for.
 Texts = Callable[[Sequence[int]], Iterator[str]]
 
 
 @dataclass(frozen=True)
 class PackLimits:
-    """How much goes into one call: records, and tokens of their text. `output_tokens` is the longest reply allowed."""
+    """The size of one call: records, and tokens of their text. `output_tokens` is the longest reply allowed."""
 
     records: int = 10
     tokens: int = 2_000
@@ -38,18 +38,18 @@ class PackLimits:
 
     @classmethod
     def of(cls, profile: ModelProfile) -> "PackLimits":
-        """What a model's profile says of its calls."""
+        """Return the limits that follow from a model's profile."""
         return cls(profile.batch_items, max(500, profile.slice_tokens), profile.max_output_tokens)
 
     @property
     def record_chars(self) -> int:
-        """The longest text that is shown whole; longer ones are read part by part."""
+        """The longest text shown whole; longer ones are read part by part."""
         return 3 * self.tokens
 
 
 @dataclass(frozen=True)
 class Progress:
-    """So many of an operator's records, or parts of long ones, are done."""
+    """Progress of an operator: the records, or parts of long ones, that are done."""
 
     step: str
     done: int
@@ -58,7 +58,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Refused:
-    """Why a record has no result. `failure` is that of its call, where the whole call failed."""
+    """The reason for a missing result. `failure` is that of its call, if the whole call failed."""
 
     code: str
     failure: SubFailure | None = None
@@ -66,7 +66,7 @@ class Refused:
 
 @dataclass
 class Asked:
-    """Results and refusals by record number, and what they cost."""
+    """Results and refusals by record number, and their cost."""
 
     results: dict[int, object] = field(default_factory=dict)
     refused: dict[int, Refused] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Asked:
         return next((why.failure for why in self.refused.values() if why.failure is not None), None)
 
     def add(self, more: "Asked") -> None:
-        """Take in what was asked about other records, or about the same ones again."""
+        """Add the results of other records, or of the same ones again."""
         self.results |= more.results
         self.refused = {at: why for at, why in self.refused.items() if at not in more.results} | more.refused
         self.usage += more.usage
@@ -139,10 +139,10 @@ class Asker:
         return notes
 
     def _ask_short(self, task: Task, numbers: Sequence[int], texts: Texts) -> Generator[Progress, None, Asked]:
-        """Ask about texts that fit a call each.
+        """Ask about texts that each fit a call.
 
-        What comes back without a result is asked for again in packs of half the size and with more room for the reply;
-        what fails even then because its whole call does is asked about alone, with all the room there is.
+        Records without a result are asked for again in packs of half the size and with more room for the reply;
+        those that fail even then because their whole call does are asked about alone, with all the room there is.
         """
         limits, most = self.limits, self.limits.output_tokens
         asked = yield from self._round(task, numbers, texts, limits, lambda tokens: tokens)
@@ -159,7 +159,7 @@ class Asker:
     def _round(
         self, task: Task, numbers: Sequence[int], texts: Texts, limits: PackLimits, room: Callable[[int], int]
     ) -> Generator[Progress, None, Asked]:
-        """Ask about each record once. Where the first calls bring no result at all, no more are made."""
+        """Ask about each record once. If the first calls bring no result at all, no more are made."""
         asked, done = Asked(), 0
         packs = _packs(zip(numbers, texts(numbers), strict=True), limits)
         while together := list(islice(packs, _CALLS_AT_ONCE)):
@@ -206,7 +206,7 @@ def _take(task: Task, pack: Sequence[tuple[int, str]], reply: SubReply | SubFail
 
 
 def _json_object(text: str) -> Mapping[str, Any]:
-    """The reply's JSON object; a reply that is cut off or no object has no members, and its records are asked again."""
+    """Return the reply's JSON object, empty if the reply is cut off or no object; its records are asked again."""
     try:
         value = json.loads(text[text.index("{") : text.rindex("}") + 1])
     except (ValueError, RecursionError):
@@ -215,7 +215,7 @@ def _json_object(text: str) -> Mapping[str, Any]:
 
 
 def _starts(size: int, part_chars: int) -> range:
-    """Where the parts of a text of so many characters begin; the last part reaches its end."""
+    """Return the starts of the parts of a text of `size` characters; the last part reaches its end."""
     step = max(1, int(part_chars * (1 - _OVERLAP)))
     return range(0, max(1, size - part_chars + step), step)
 
@@ -227,6 +227,6 @@ def _joined(notes: Sequence[str]) -> str:
 
 
 def _replaced(wanted: Sequence[int], texts: Texts, notes: Mapping[int, object]) -> Iterator[str]:
-    """The text of each record, or the notes taken on it; the texts of records with notes are not read."""
+    """Yield the text of each record, or the notes taken on it; the texts of records with notes are not read."""
     others = texts([number for number in wanted if number not in notes])
     return (str(notes[number]) if number in notes else next(others) for number in wanted)

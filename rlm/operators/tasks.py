@@ -1,4 +1,4 @@
-"""What a model can be asked about each record of a pack: its class, yes or no, values, or notes on a part of it.
+"""The questions a model can be asked about each record of a pack: class, yes or no, values, or notes on a part of it.
 
 All calls of one operator begin with the same text, so that prefix caches work; the records come last. They are
 numbered, one a line: line ends and the tokens of chat templates are taken out, so that no record can pose as another.
@@ -49,7 +49,7 @@ has this task: {aim}
 For each part, write down everything in it that bears on the task, in a few sentences at most, with names, figures and
 dates exactly as they are written. Where nothing in a part bears on the task, give an empty text. Reply in JSON with
 the number of each part and your notes."""
-# Room for replies; a reply that needs more is asked for again with more.
+# Room for replies; longer replies are asked for again with more.
 _TOKENS_PER_LABEL = 14
 _TOKENS_PER_VALUE = 40
 _TOKENS_PER_NOTE = 300
@@ -66,7 +66,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 
 def label_set(labels: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """Definitions by label, empty where the name says it. Raises `ValueError` for too few, too many or equal names."""
+    """Return definitions by label, empty without one. Raises `ValueError` for too few, too many or equal names."""
     pairs = list(labels.items() if isinstance(labels, Mapping) else ((name, "") for name in labels))
     named = {name.strip(): definition.strip() for name, definition in pairs}
     if not 2 <= len(named) <= MAX_LABELS:
@@ -84,12 +84,12 @@ def _listed(labels: Mapping[str, str]) -> str:
 
 
 def numbered_schema(count: int, each: Mapping[str, object]) -> dict[str, object]:
-    """An object with a value of schema `each` for every number from 1 to `count`."""
+    """Return the schema of an object with a value of schema `each` for every number from 1 to `count`."""
     return closed_object({str(number): each for number in range(1, count + 1)})
 
 
 def closed_object(properties: Mapping[str, object]) -> dict[str, object]:
-    """The schema of an object with all of these members and no others."""
+    """Return the schema of an object with all of these members and no others."""
     return {
         "type": "object",
         "properties": dict(properties),
@@ -105,7 +105,7 @@ def _numbered(records: Sequence[str]) -> str:
 
 
 class Task(Protocol):
-    """One question about each record. `aim` puts it in words for whoever reads a long record part by part."""
+    """One question about each record. `aim` describes it for readers of a long record's parts."""
 
     @property
     def purpose(self) -> str: ...
@@ -116,12 +116,12 @@ class Task(Protocol):
     def call(self, records: Sequence[str]) -> SubCall: ...
 
     def read(self, value: object) -> object | None:
-        """The result of one record by its value in the reply; None where that is unusable."""
+        """Return the result of one record from its value in the reply; None if that is unusable."""
 
 
 @dataclass(frozen=True)
 class Classify:
-    """The class of each record; `instruction` says what to sort by where the labels alone do not."""
+    """The class of each record; `instruction` says what to sort by if the labels alone do not."""
 
     labels: Mapping[str, str]
     instruction: str = ""
@@ -163,7 +163,7 @@ class Filter:
 class Extract:
     """Values of each record. `properties` are JSON schemas by name; each value may also be null.
 
-    Raises `ValueError` where none is named or a type is unknown, and `LanguageModelRefusedError` for what is no schema.
+    Raises `ValueError` if none is named or a type is unknown, and `LanguageModelRefusedError` for an invalid schema.
     """
 
     instruction: str
@@ -203,7 +203,7 @@ class Extract:
 
 @dataclass(frozen=True)
 class TakeNotes:
-    """What of each part of a long record bears on another task."""
+    """The notes on each part of a long record that matter to another task."""
 
     aim: str
     purpose: str

@@ -1,1 +1,1 @@
-"""Durable runs: what a strategy gets from models and searches is logged, and comes from the log when it runs again."""
+"""Durable runs: results of models and searches are logged, and come from the log when a strategy runs again."""

@@ -1,4 +1,4 @@
-"""The parts of one attempt at a run: its clock, its account, its losses, and what writes its log."""
+"""The parts of one attempt at a run: its clock, its account, its losses, and the writer of its log."""
 
 import threading
 import time
@@ -11,10 +11,10 @@ from rlm.usage import Usage
 
 
 class RunClock:
-    """Seconds, those of earlier attempts included.
+    """A clock of seconds that includes earlier attempts.
 
-    An attempt first meets again what earlier ones did. Meanwhile the clock stands where they left it, for as long as
-    they took: that work's time is counted already.
+    An attempt first replays the work of earlier ones. Meanwhile the clock stands where they left it, for as long as
+    their work took: that time is counted already.
     """
 
     def __init__(self, before: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,18 +28,18 @@ class RunClock:
         return since if self._goes_on else max(self._before, since)
 
     def go_on(self) -> None:
-        """From here on something is new."""
+        """Let the clock run, because new work begins."""
         if not self._goes_on:
             self._zero = self._clock() - self()
             self._goes_on = True
 
 
 class Spending:
-    """One attempt's account. Each method may be called in any thread.
+    """The account of one attempt. Each method may be called in any thread.
 
-    What earlier attempts spent is charged where it is met again, and all the rest before anything new is sent. So code
-    that runs again sees at each point the budget that it saw there before. Once it sends something new it may take
-    another way and never come to the rest, which is spent all the same.
+    Earlier spending is charged where its work is replayed, and all the rest before anything new is sent. So code
+    that runs again sees at each point the same budget as before. Once it sends something new it may take
+    another way and never come to the rest, which is spent nevertheless.
     """
 
     def __init__(self, earlier: Spent) -> None:
@@ -49,26 +49,26 @@ class Spending:
         self._lock = threading.Lock()
 
     def charge(self, usage: Usage, budget: Budget, price: Price | None) -> None:
-        """A part of what earlier attempts spent is met again."""
+        """Charge a replayed part of what earlier attempts spent."""
         with self._lock:
             if not self._rest_charged:
                 self._rest = _without(self._rest, usage)
                 self._charge(usage, budget, price)
 
     def charge_rest(self, budget: Budget, price: Price | None) -> None:
-        """Something new is about to be sent. The rest is the whole run's, whichever part of it comes to it."""
+        """Charge the rest before something new is sent. The rest is the whole run's, whichever part comes to it."""
         with self._lock:
             if not self._rest_charged:
                 self._rest_charged = True
                 self._charge(self._rest, budget.root, price)
 
     def logged(self, usage: Usage) -> None:
-        """A call of this attempt is logged with what it cost."""
+        """Note the cost of a logged call of this attempt."""
         with self._lock:
             self._known += usage
 
     def given_up(self, budget: Budget) -> Usage:
-        """What the run's `budget` has spent on requests that nobody logged: they were given up, or their replies."""
+        """Return the run `budget`'s spending on unlogged requests: those given up, and those whose replies were."""
         spent = budget.spent
         with self._lock:
             return _without(Usage(spent.calls, spent.prompt_tokens, spent.completion_tokens), self._known)
@@ -91,14 +91,14 @@ def _without(usage: Usage, part: Usage) -> Usage:
     )
 
 
-# Each time is an attempt of its own, some seconds after the one before.
+# Each time is a separate attempt, some seconds after the one before.
 _OFTEN = 3
 
 
 class Losses:
-    """How often each call came to nothing, in this attempt and those before it, by its key.
+    """Counts how often each call came to nothing, in this attempt and earlier ones, by its key.
 
-    Once or twice the model was away; after that it may be the call.
+    The first two times the model may have been away; after that the call may be at fault.
     """
 
     def __init__(self, logged: Callable[[Sequence[str]], Mapping[str, Any]], attempt: int) -> None:
@@ -108,7 +108,7 @@ class Losses:
         self._often: set[str] = set()
 
     def next_key(self, key: str) -> str:
-        """Under which it is logged that the call came to nothing in this attempt, too."""
+        """Return the key under which to log that the call came to nothing in this attempt too."""
         keys = [f"{key}:lost:{number}" for number in range(1, _OFTEN + 1)]
         before = len(self._logged(keys))
         if before + 1 >= _OFTEN:
@@ -116,14 +116,14 @@ class Losses:
         return keys[before] if before < _OFTEN else f"{key}:{self._attempt}"
 
     def often(self, key: str) -> bool:
-        """Whether the call came to nothing in this attempt, and not for the first few times."""
+        """True if the call came to nothing in this attempt, and not for the first few times."""
         return key in self._often
 
 
 class LogWriter:
-    """Callers hand entries over without waiting, and wait once before they use what they have handed over.
+    """Writes the log: callers hand entries over without waiting, and wait once before they use the entries.
 
-    So a batch of a thousand sub-calls costs a few commits and not a thousand, and each of them is logged within
+    So a batch of a thousand sub-calls needs a few commits instead of a thousand, and each call is logged within
     milliseconds. After a failure nothing more is written, and every method raises it.
     """
 
@@ -146,14 +146,14 @@ class LogWriter:
             self._changed.notify_all()
 
     def flush(self) -> None:
-        """Wait until everything that was handed over before is committed."""
+        """Wait until all entries handed over before are committed."""
         with self._changed:
             until = self._put
             self._changed.wait_for(lambda: self._written >= until or self._failure is not None)
             self._raise()
 
     def close(self) -> None:
-        """Write what waits, and end; raises nothing."""
+        """Write the waiting entries, and end; raise nothing."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""What the log of a run holds, as JSON: replies, passages and a strategy's events."""
+"""Converts the contents of a run's log to and from JSON: replies, passages and a strategy's events."""
 
 import hashlib
 import json
@@ -25,31 +25,31 @@ _PROMPT_CHARS = 600
 
 
 def limits_body(limits: Limits) -> dict[str, Any]:
-    """A budget's limits as JSON; absent ones are none."""
+    """Return a budget's limits as JSON; absent ones are none."""
     given = {name: value for name, value in vars(limits).items() if value is not None}
     return {name: str(value) if isinstance(value, Decimal) else value for name, value in given.items()}
 
 
 def limits_of(body: Mapping[str, Any]) -> Limits:
-    """What `limits_body` wrote."""
+    """Read the limits that `limits_body` wrote."""
     return Limits(**{**body, **({"dollars": Decimal(body["dollars"])} if "dollars" in body else {})})
 
 
 def content_hash(*parts: object) -> str:
-    """A digest of JSON values."""
+    """Return a digest of JSON values."""
     written = json.dumps(parts, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
 
 
 def call_hash(call: SubCall) -> str:
-    """The same for calls that a model would be sent alike, whatever they are for."""
+    """Return a digest that is equal for calls a model would be sent alike, whatever their purpose."""
     return content_hash(*call.content)
 
 
 def call_entry(key: str, call: SubCall, result: SubReply | SubFailure, *, kind: str = "call") -> Entry:
-    """A sub-call that has ended, with what it cost; one of the kind `lost` came to nothing.
+    """Return the entry of an ended sub-call, with its cost; one of the kind `lost` came to nothing.
 
-    Of its prompt, head and tail: it is there to be seen, and the key has a digest of all of it.
+    The prompt is cut to head and tail for display; the key has a digest of all of it.
     """
     asked = _shortened(call.prompt, _PROMPT_CHARS)
     body: dict[str, Any] = {"purpose": call.purpose, "prompt": asked, "usage": asdict(result.usage)}
@@ -64,23 +64,23 @@ def call_entry(key: str, call: SubCall, result: SubReply | SubFailure, *, kind: 
 
 
 def given_up_entry(key: str, usage: Usage) -> Entry:
-    """What was spent on requests that were under way when their run was broken off."""
+    """Return the entry of spending on requests under way when their run was broken off."""
     body = {"purpose": "given up", "usage": asdict(usage), "code": RunCancelledError.code, "detail": "Broken off."}
     return Entry(key, "lost", body, Spent(usage.calls, 0, usage.prompt_tokens, usage.completion_tokens))
 
 
 def paid(result: SubReply | SubFailure) -> Usage:
-    """What a sub-call cost its run."""
+    """Return the cost of a sub-call to its run."""
     return Usage() if isinstance(result, SubReply) and result.cached else result.usage
 
 
 def turn_entry(key: str, turn: Turn) -> Entry:
-    """A cell that a root model wrote, and what it gave."""
+    """Return the entry of a root model's cell and its result."""
     return Entry(key, "cell", cell_body(turn))
 
 
 def cell_body(turn: Turn) -> dict[str, Any]:
-    """A cell as people and programs see it; of long ones head and tail."""
+    """Return a cell as people and programs see it, with long ones cut to head and tail."""
     return {
         "number": turn.number,
         "depth": turn.depth,
@@ -95,7 +95,7 @@ def cell_body(turn: Turn) -> dict[str, Any]:
 
 
 def result_of(body: Mapping[str, Any]) -> SubReply | SubFailure:
-    """What `call_entry` logged."""
+    """Read the result that `call_entry` logged."""
     usage = Usage(**body["usage"])
     if "code" in body:
         return SubFailure(body["code"], body["detail"], usage)
@@ -103,19 +103,19 @@ def result_of(body: Mapping[str, Any]) -> SubReply | SubFailure:
 
 
 def passages_entry(key: str, passages: Sequence[Passage]) -> Entry:
-    """What a search found, whole: a later one might find something else."""
+    """Return the entry of a search's hits, in full, because a later search might find others."""
     titles = list(dict.fromkeys(passage.title for passage in passages))
     body = {"passages": len(passages), "titles": _shown(titles), "found": [asdict(passage) for passage in passages]}
     return Entry(key, "retrieved", body)
 
 
 def passages_of(body: Mapping[str, Any]) -> list[Passage]:
-    """What `passages_entry` logged."""
+    """Read the passages that `passages_entry` logged."""
     return [Passage(**{**found, "heading_path": tuple(found["heading_path"])}) for found in body["found"]]
 
 
 def event_entry(event: Event, occurrence: int) -> Entry | None:
-    """A strategy's event, or None for those that the log has in another form."""
+    """Return the entry of a strategy's event, or None if the log has the event in another form."""
     match event:
         case Reading(call, passages):
             body: dict[str, Any] = {"call": call, "titles": _shown([passage.title for passage in passages])}
@@ -136,7 +136,7 @@ def event_entry(event: Event, occurrence: int) -> Entry | None:
 
 
 def state_of(answer: Answer) -> RunState:
-    """How a run ends with this answer: partial where a limit ended the work before it was done."""
+    """Return the end state of a run with this answer: partial if a limit ended the work early."""
     return RunState.COMPLETED if answer.finished else RunState.PARTIAL
 
 

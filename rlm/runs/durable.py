@@ -1,4 +1,4 @@
-"""A durable run: sub-calls and searches that were finished come from the log, and are logged before they are used."""
+"""A durable run: finished sub-calls and searches come from the log, and new ones are logged before they are used."""
 
 import hashlib
 import itertools
@@ -44,7 +44,7 @@ from rlm.runs.port import Log
 from rlm.strategy import Search
 from rlm.usage import Usage
 
-# Failures that the same call would meet again; the code that saw one went on from it, and so it does again.
+# Failures that the same call would meet again; code that met one went on from it, and will do so again.
 _LASTING = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
 _PROBE_TOKENS = 16
 
@@ -52,8 +52,8 @@ _PROBE_TOKENS = 16
 class DurableRun:
     """One attempt at a run, as a `Durability`; closed when the attempt is over.
 
-    What is asked for twice in a run is two things with the same content: the first occurrence gets what the first one
-    got, in whichever thread. Budgets go by its `clock`.
+    Equal requests within a run are told apart by their order: the first occurrence gets the logged result of the first,
+    in any thread. Budgets go by its `clock`.
     """
 
     def __init__(self, run: Run, log: Log, clock: RunClock | None = None) -> None:
@@ -96,7 +96,7 @@ class DurableRun:
     def active_documents(
         self, tenant_id: str, *, collections: Sequence[str], identifiers: Sequence[str], after: int
     ) -> list[ActiveDocument]:
-        """Those that the run began with; its scope is the same in each attempt."""
+        """Return the documents that the run began with; its scope is the same in each attempt."""
         return self._log.pinned(after=after)
 
     def budget(self, limits: Limits, price: Price | None) -> Budget:
@@ -106,11 +106,11 @@ class DurableRun:
         return budget
 
     def nonce(self) -> str:
-        """Nobody who wrote a document knew the run's id, 122 random bits that were drawn afterwards."""
+        """Return a mark unknown to all document authors: it is made from the run's id, 122 random bits drawn later."""
         return hashlib.sha256(f"{self._run.id}:{next(self._nonces)}".encode()).hexdigest()[:16]
 
     def record(self, event: Event) -> None:
-        """Log what a strategy says of itself."""
+        """Log a strategy's event."""
         name = type(event).__name__
         with self._lock:
             self._occurrences[name] += 1
@@ -119,7 +119,7 @@ class DurableRun:
             self._writer.put(entry)
 
     def key(self, kind: str, digest: str) -> str:
-        """The next occurrence of this content."""
+        """Return the key of the next occurrence of this content."""
         with self._lock:
             occurrence = self._occurrences[f"{kind}:{digest}"]
             self._occurrences[f"{kind}:{digest}"] += 1
@@ -131,9 +131,9 @@ class DurableRun:
     def put(self, key: str, call: SubCall, result: SubReply | SubFailure, *, for_good: bool = False) -> None:
         """Hand a finished sub-call over to be logged.
 
-        Of a call that failed because something was away, only what it cost is kept, and the next attempt asks again;
-        unless the failure is `for_good`. Of one that was not even sent there is nothing to keep. One that nobody read
-        is none of the run's calls: waiting for a model must not spend what the run is to do with it.
+        For a call that failed because a service was away, only the cost is kept, and the next attempt asks again,
+        unless the failure is `for_good`. A call that was never sent leaves nothing. One that nobody read
+        is not counted as a call of the run: waiting for a model must not spend the run's budget.
         """
         reach("run.replied")
         if for_good or not isinstance(result, SubFailure) or result.code in _LASTING:
@@ -144,21 +144,21 @@ class DurableRun:
         self._spending.logged(paid(result))
 
     def lost_often(self, key: str) -> bool:
-        """Whether a sub-call that was `put` came to nothing, as it did in earlier attempts."""
+        """True if a sub-call that was `put` came to nothing, as it did in earlier attempts."""
         return self._losses.often(key)
 
     def probe(self) -> tuple[str, SubCall]:
-        """A small call that was never made before, with its key."""
+        """Return a small call that was never made before, with its key."""
         key = self.key("probe", str(self._run.events))
         return key, SubCall("", f"Reply with yes. ({self._run.id} {key})", _PROBE_TOKENS, purpose="probe")
 
     def flush(self) -> None:
-        """Everything that was handed over is committed."""
+        """Wait until everything that was handed over is committed."""
         self._writer.flush()
         reach("run.logged")
 
     def close(self) -> None:
-        """Log what was spent in vain when the attempt was broken off, and end; raises nothing."""
+        """Log spending lost when the attempt was broken off, and end; raise nothing."""
         if self._budget is not None and (usage := self._spending.given_up(self._budget)) != Usage():
             with suppress(Exception):  # the run may have ended, or be somebody else's
                 self._writer.put(given_up_entry(f"given-up:{self._run.events}", usage))
@@ -177,10 +177,10 @@ class _DurableSubCalls:
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
     ) -> Sequence[SubReply | SubFailure]:
-        """As the port says. Replies that were logged by an earlier attempt cost nothing and ask nobody.
+        """Run as the port says. Replies logged by an earlier attempt cost nothing and ask nobody.
 
-        Raises `LanguageModelUnavailableError` where the model is away: the run is not to go on without what it would
-        have said, and the next attempt has all that it did say.
+        Raises `LanguageModelUnavailableError` if the model is away: the run must not go on without the model's replies,
+        and the next attempt has all the earlier ones.
         """
         keys = [self._run.key("call", call_hash(call)) for call in calls]
         logged = self._run.logged(keys)
@@ -210,7 +210,7 @@ class _DurableSubCalls:
     def _telling(
         self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], finished: Finished
     ) -> Finished:
-        """Log each result once, as soon as anybody says it, and tell it, unless it may yet become another."""
+        """Log each result once, as soon as it is known, and report it, unless it may yet change."""
         seen: set[int] = set()
         lock = threading.Lock()
 
@@ -229,7 +229,7 @@ class _DurableSubCalls:
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Stream, as the port says. A logged reply is one piece; a new one is logged before its last item is yielded.
+        """Stream as the port says. A logged reply is one piece; a new one is logged before its last item is yielded.
 
         Raises `LanguageModelUnavailableError` as `run` does.
         """
@@ -254,7 +254,7 @@ class _DurableSubCalls:
     def _logged(
         self, key: str, call: SubCall, result: SubReply | SubFailure, cancelled: Callable[[], bool], *, shown: bool
     ) -> Iterator[str | SubReply | SubFailure]:
-        """Log how a stream ended, and yield what that comes to; what was `shown` of it cannot be asked for again."""
+        """Log the end of a stream and yield its result; a stream with pieces already `shown` cannot be asked again."""
         self._run.put(key, call, result)
         self._run.flush()
         if not isinstance(result, SubFailure):
@@ -275,9 +275,9 @@ class _DurableSubCalls:
     def _settle(
         self, failed: Sequence["_Failed"], cancelled: Callable[[], bool]
     ) -> Mapping[int, SubReply | SubFailure]:
-        """Wait for a model that is away, but go on without what it fails on each time, while it answers others.
+        """Wait for a model that is away, but give up on calls that fail each time while the model answers others.
 
-        Returns what became of those that were asked once more because the model answers others.
+        Return the results of calls asked once more because the model answers others.
         """
         often = {each.key for each in failed if self._run.lost_often(each.key)}
         late = [each for each in failed if each.failure.code == LanguageModelTimeoutError.code and each.key in often]
@@ -303,7 +303,7 @@ class _DurableSubCalls:
         return {each.at: result for each, result in zip(away, results, strict=True)}
 
     def _answers(self, cancelled: Callable[[], bool]) -> bool:
-        """Whether the model answers anything at all."""
+        """True if the model answers anything at all."""
         key, call = self._run.probe()
         (result,) = self._inner.run([call], cancelled=cancelled)
         self._run.put(key, call, result)
@@ -312,7 +312,7 @@ class _DurableSubCalls:
 
 @dataclass(frozen=True)
 class _Failed:
-    """A call of a batch that has no reply: its place there, and its key."""
+    """A call of a batch without a reply: its position and its key."""
 
     at: int
     key: str

@@ -1,4 +1,4 @@
-"""The ports of durable runs: the log that the catalog keeps, and what a strategy is made durable by."""
+"""The ports of durable runs: the log kept by the catalog, and the wrapper that makes a strategy durable."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
@@ -18,52 +18,52 @@ class Log(Protocol):
     """One run's log, held by one worker. Its methods may be called in any thread."""
 
     def logged(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
-        """The bodies of those of the keys that are logged."""
+        """Return the bodies of the keys that are logged."""
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Log those whose key is new, in one commit. Raises `LeaseLostError` once the run is somebody else's."""
+        """Log the entries with new keys, in one commit. Raises `LeaseLostError` once the run is somebody else's."""
 
     def deleted(self, version_ids: Collection[str]) -> Collection[str]:
-        """Versions whose document was deleted: nothing of them may come from the log."""
+        """Return the versions whose document was deleted: nothing of them may come from the log."""
 
     def lost(self) -> Usage:
-        """What sub-calls cost that came to nothing and are asked again."""
+        """Return the cost of sub-calls that came to nothing and are asked again."""
 
     def pinned(self, *, after: int) -> list[ActiveDocument]:
-        """The next documents of the run's scope as they were when it began, without those that were deleted since."""
+        """Return the next documents of the run's scope as of its beginning, without those deleted since."""
 
 
 class Durability(Protocol):
-    """Wraps the parts that a strategy is made of, so that running it again repeats nothing that was finished.
+    """Wraps the parts of a strategy, so that running it again repeats no finished work.
 
-    The strategy itself must be deterministic: given the same replies it asks for the same things again, in any order of
+    The strategy itself must be deterministic: given the same replies it asks the same things again, in any order of
     its threads.
     """
 
     def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
-        """`budget` is the one that `inner` spends: what comes from the log is charged to it, as it was in its time.
+        """`budget` is the one that `inner` spends: logged calls are charged to it at the same points as before.
 
-        Those of a run that can be resumed raise `LanguageModelUnavailableError` while the model is away; it is no
-        failure that a strategy could go on from.
+        Calls of a resumable run raise `LanguageModelUnavailableError` while the model is away; a strategy cannot go
+        on from that failure.
         """
 
     def search(self, inner: Search) -> Search: ...
 
     def turn(self, turn: Turn) -> None:
-        """What a root model's cell came to, of the run or of a part of it."""
+        """Log the result of a root model's cell, in the run or in a part of it."""
 
     def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
-        """The documents in scope: those of now, or those of when the run began."""
+        """Return the documents in scope: those of now, or those of when the run began."""
 
     def budget(self, limits: Limits, price: Price | None) -> Budget:
-        """What may be spent: the limits, less what earlier attempts spent in vain and the time they took."""
+        """Return the budget: the limits, less the lost spending and the time of earlier attempts."""
 
     def nonce(self) -> str:
-        """As `rlm.untrusted.new_nonce`, but the n-th is the same in each attempt, so that prompts are too."""
+        """Return a nonce as `rlm.untrusted.new_nonce`; the n-th is the same in each attempt, so prompts are too."""
 
 
 class Once:
-    """Not durable: an answer that its caller waits for."""
+    """No durability: for an answer that its caller waits for."""
 
     def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
         return inner

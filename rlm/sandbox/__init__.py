@@ -1,1 +1,1 @@
-"""Where code that a language model wrote runs: a process without files, network or environment."""
+"""The sandbox for code written by a language model: a process without files, network or environment."""

@@ -1,4 +1,4 @@
-"""Builds the sandbox that the settings ask for; the only module that knows both forms."""
+"""Builds the sandbox that the settings ask for; only this module knows both forms."""
 
 import re
 import shlex
@@ -17,16 +17,16 @@ from rlm.sandbox.port import DEFAULT_LIMITS, Sandbox, SandboxForm, SandboxLimits
 
 _INSIDE = "/monty"
 _START_SECONDS = 20
-# The interpreter's own limit is on its heap; beyond it there are code, stacks and what is under way between the two.
+# The interpreter's own limit is on its heap; code, stacks and messages between the two processes come on top.
 _ADDRESS_SPACE_FACTOR = 2
 _ADDRESS_SPACE_BASE = 1024**3
 _CPU_SECONDS = 3_600
 
 
 class BubblewrapWorker:
-    """A program that starts the worker in isolation; what it starts sees its own binary, its libraries and no more.
+    """A program that starts the worker in isolation; the worker sees only its own binary and libraries.
 
-    Raises `SandboxUnavailableError` when bubblewrap is missing or may not make namespaces here.
+    Raises `SandboxUnavailableError` if bubblewrap is missing or may not make namespaces here.
     """
 
     def __init__(self, interpreter: Path, limits: SandboxLimits) -> None:
@@ -78,7 +78,7 @@ def _command(interpreter: Path) -> list[str]:
 
 
 def _libraries(interpreter: Path) -> Sequence[str]:
-    """The files of the dynamic loader and of what it loads, as the program names them."""
+    """Return the files of the dynamic loader and of the libraries it loads, as the program names them."""
     try:
         listed = subprocess.run(
             ["/usr/bin/ldd", interpreter], capture_output=True, timeout=_START_SECONDS, text=True, check=True
@@ -89,7 +89,7 @@ def _libraries(interpreter: Path) -> Sequence[str]:
 
 
 def _script(command: Sequence[str], limits: SandboxLimits) -> str:
-    """Limits that the kernel keeps, then bubblewrap in place of the shell."""
+    """Return a script that sets limits for the kernel to enforce, then replaces the shell by bubblewrap."""
     address_space = _ADDRESS_SPACE_BASE + _ADDRESS_SPACE_FACTOR * limits.memory_bytes
     return "\n".join(
         (
@@ -102,7 +102,7 @@ def _script(command: Sequence[str], limits: SandboxLimits) -> str:
 
 
 class PreparedSandbox:
-    """Prepared when the first session is opened, and refused then if it cannot be had."""
+    """A sandbox that is prepared when its first session is opened, and refused then if it cannot be had."""
 
     def __init__(self, form: SandboxForm, limits: SandboxLimits) -> None:
         self._form = form
@@ -133,12 +133,12 @@ class PreparedSandbox:
 
 
 def build_sandbox(form: SandboxForm, limits: SandboxLimits = DEFAULT_LIMITS) -> Sandbox:
-    """Nothing is started before the first session, which raises `SandboxUnavailableError` where that fails."""
+    """Build the sandbox, starting nothing; the first session raises `SandboxUnavailableError` if starting fails."""
     return PreparedSandbox(form, limits)
 
 
 def interpreter_path() -> Path:
-    """The interpreter that is installed beside this Python, never one that `PATH` names.
+    """Return the interpreter installed beside this Python, never one that `PATH` names.
 
     Raises `SandboxUnavailableError`.
     """
@@ -152,5 +152,5 @@ def interpreter_path() -> Path:
 
 
 def interpreter_release() -> str:
-    """Name and release of the interpreter."""
+    """Return name and release of the interpreter."""
     return f"pydantic-monty {metadata.version('pydantic-monty')}"

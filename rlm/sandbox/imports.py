@@ -1,11 +1,11 @@
-"""Imports of modules that we bring ourselves become names of what was loaded before the cell."""
+"""Turns imports of our own shim modules into names of what was loaded before the cell."""
 
 import ast
 from importlib import resources
 
 PRELUDE = "_prelude"
 _SHIMS = "rlm.sandbox.shims"
-# Methods of built-in types that are often passed as functions; the interpreter can call them but not name them.
+# Methods of built-in types often passed as functions; the interpreter can call them but not name them.
 _METHOD_NAMES = """
 strip lstrip rstrip lower upper title capitalize casefold swapcase split rsplit splitlines startswith endswith replace
 find rfind index count join isdigit isalpha isalnum isspace isupper islower isnumeric zfill encode decode get append
@@ -16,7 +16,7 @@ METHODS = frozenset(_METHOD_NAMES.split())
 
 
 def shim_names() -> frozenset[str]:
-    """The modules for which there is a shim, by the name that code imports them by."""
+    """Return the names of the modules that have a shim."""
     files = resources.files(_SHIMS).iterdir()
     return frozenset(
         file.name.removesuffix(".py").replace("__", ".")
@@ -26,7 +26,7 @@ def shim_names() -> frozenset[str]:
 
 
 def shim_source(name: str) -> str:
-    """The shim as one statement sequence that defines `variable_of(name)`; its own names stay inside a function."""
+    """Return the shim as statements that define `variable_of(name)`; its own names stay inside a function."""
     text = resources.files(_SHIMS).joinpath(f"{name.replace('.', '__')}.py").read_text("utf-8")
     if name == PRELUDE:
         return text + _method_table()

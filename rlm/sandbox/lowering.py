@@ -1,7 +1,7 @@
-"""Python as models write it, rewritten into what the interpreter runs.
+"""Rewrites Python as models write it into Python that the interpreter runs.
 
-What no pass rewrites reaches the interpreter as it is, which says what it does not run; `hint_for` says what to write
-instead. Code that needs no pass keeps its lines.
+Code that no pass rewrites reaches the interpreter unchanged; the interpreter reports what it cannot run, and
+`hint_for` suggests a replacement. Code that needs no pass keeps its lines.
 """
 
 import ast
@@ -25,14 +25,14 @@ _parsing = threading.Lock()
 
 @dataclass(frozen=True)
 class Lowered:
-    """`code` is what the interpreter is given; `shims` are the modules that must be loaded before it."""
+    """`code` is the interpreter's input; `shims` are the modules that must be loaded before it."""
 
     code: str
     shims: frozenset[str] = field(default_factory=frozenset)
 
 
 def lower(code: str) -> Lowered:
-    """Raises `SyntaxError` as Python does, and `ValueError` for what is too long or too deep to look at."""
+    """Rewrite the code. Raises `SyntaxError` as Python does, and `ValueError` for code that is too long or too deep."""
     code = _showing_last_expression(code)
     tree = parsed(code)
     imports = ImportPass()
@@ -48,7 +48,7 @@ def lower(code: str) -> Lowered:
 
 
 def parsed(code: str) -> ast.Module:
-    """Raises `SyntaxError`, or `ValueError` for what no compiler should be given."""
+    """Parse the code. Raises `SyntaxError`, or `ValueError` for code that no compiler should be given."""
     if len(code) > MAX_CODE_CHARS:
         raise ValueError(f"the code has {len(code):,} characters, and the limit is {MAX_CODE_CHARS:,}")
     if _bracket_depth(code) > _MAX_BRACKET_DEPTH:
@@ -63,7 +63,7 @@ def parsed(code: str) -> ast.Module:
 
 
 def _showing_last_expression(code: str) -> str:
-    """Makes the cell print the value of its last expression, as a notebook does; lines keep their numbers."""
+    """Make the cell print the value of its last expression, as a notebook does; lines keep their numbers."""
     body = parsed(code).body
     last = body[-1] if body else None
     if not isinstance(last, ast.Expr) or _is_print(last.value):
@@ -94,9 +94,9 @@ def _bracket_depth(code: str) -> int:
 
 
 class _GeneratorPass(ast.NodeTransformer):
-    """`yield x` appends to a list and the function returns an iterator over it, the same to whoever consumes all.
+    """Makes `yield x` append to a list and the function return its iterator, equivalent if all of it is consumed.
 
-    Left as they are, and so refused, are generators that need not end, are sent values, or are a context manager.
+    Generators that may not end, are sent values, or are a context manager stay unchanged, and so are refused.
     """
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
@@ -109,7 +109,7 @@ class _GeneratorPass(ast.NodeTransformer):
 
 
 class _Collecting(ast.NodeTransformer):
-    """Rewrites the yields and returns of one function; functions inside it have their own."""
+    """Rewrites the yields and returns of one function, but not those of functions inside it."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return node
@@ -153,7 +153,7 @@ def _yields(node: ast.AST) -> bool:
 
 
 def _own(node: ast.AST) -> list[ast.AST]:
-    """Everything inside a node but what belongs to a function or class inside it."""
+    """Return everything inside a node except the contents of functions or classes inside it."""
     found: list[ast.AST] = []
     waiting = list(ast.iter_child_nodes(node))
     while waiting:
@@ -164,15 +164,15 @@ def _own(node: ast.AST) -> list[ast.AST]:
 
 
 class _ExpressionPass(ast.NodeTransformer):
-    """What the interpreter lacks, in terms of what it has and of the prelude."""
+    """Replaces syntax that the interpreter lacks by syntax that it has and by the prelude."""
 
     def visit_Delete(self, node: ast.Delete) -> list[ast.stmt]:
-        """A deleted name holds None afterwards, so that what it held is given back."""
+        """Set a deleted name to None, so that its value is freed."""
         self.generic_visit(node)
         return [_deleted(target) for target in node.targets]
 
     def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
-        """The interpreter makes a list of it; `next` wants an iterator."""
+        """Wrap the expression in `iter`: the interpreter makes a list of it, and `next` wants an iterator."""
         self.generic_visit(node)
         return _called("iter", node)
 

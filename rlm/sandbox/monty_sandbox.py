@@ -1,4 +1,4 @@
-"""Sessions of pydantic-monty: an interpreter without files, network or environment, in a process of its own."""
+"""Sessions of pydantic-monty: an interpreter without files, network or environment, in its own process."""
 
 import inspect
 import os
@@ -40,7 +40,7 @@ _LIMIT_OF_CALLS = "RuntimeError: suspension limit"
 class MontySandbox:
     """A pool of workers; each serves one session and is then replaced. Safe to use from any thread.
 
-    `worker` is the program that is started for each: the interpreter itself, or what starts it in more isolation.
+    `worker` is the program started for each: the interpreter itself, or a program that starts it in more isolation.
     """
 
     def __init__(self, worker: Path, limits: SandboxLimits = DEFAULT_LIMITS) -> None:
@@ -50,7 +50,7 @@ class MontySandbox:
         self._lock = threading.Lock()
 
     def open(self, tools: Mapping[str, Tool]) -> "MontyReplSession":
-        """Raises `SandboxUnavailableError` when no worker can be started, or none becomes free in time."""
+        """Open a session. Raises `SandboxUnavailableError` if no worker starts, or none becomes free in time."""
         try:
             checkout = self._opened().checkout(
                 limits={
@@ -59,7 +59,7 @@ class MontySandbox:
                     "max_recursion_depth": self._limits.recursion_depth,
                     "max_suspensions": self._limits.calls,
                 },
-                # Nothing waits inside, and chance repeats itself, so that a run can be replayed.
+                # Nothing waits inside, and randomness repeats, so that a run can be replayed.
                 os_policy={"sleep": "zero", "random_start": {"seed": 0}},
                 script_name="cell.py",
             )
@@ -94,7 +94,7 @@ class MontySandbox:
 
 
 class MontyReplSession:
-    """One worker and what its cells have defined."""
+    """One worker and the definitions of its cells."""
 
     def __init__(
         self, checkout: MontySession, session: MontySession, tools: "ToolTable", limits: SandboxLimits
@@ -119,14 +119,14 @@ class MontyReplSession:
         return Cell(output.text(), output.characters, error, time.perf_counter() - begun)
 
     def close(self) -> None:
-        """A worker in the middle of a cell is killed: it must not be handed anything more."""
+        """Close the session; a worker in the middle of a cell is killed, because it must receive nothing more."""
         if self._checkout is not None:
             checkout, self._checkout = self._checkout, None
             self._killer.close()
             checkout.__exit__(None, None, None)
 
     def _failure(self, code: str, output: CappedOutput, cancelled: Callable[[], bool]) -> str | None:
-        """What went wrong in the code, with a hint; None for nothing."""
+        """Return the failure of the code, with a hint, or None."""
         try:
             lowered = lower(code)
         except SyntaxError as error:
@@ -179,7 +179,7 @@ class MontyReplSession:
         snapshot: Any = self._session.feed_start(code, print_callback=lambda _, text: output.write(text))
         while not isinstance(snapshot, MontyComplete):
             if cancelled():
-                # Never resumed: the code could catch whatever it were resumed with.
+                # Never resumed: the code could catch any exception it were resumed with.
                 raise RunCancelledError("The run was cancelled.")
             snapshot = self._answered(snapshot)
 
@@ -201,7 +201,7 @@ def _no_module(arguments: tuple[Any, ...]) -> Exception:
 
 
 def _placeholder(name: str) -> Callable[..., None]:
-    """Only its name crosses to the sandbox; calls come back by it."""
+    """Return a function whose name alone crosses to the sandbox; calls come back by it."""
 
     def tool(*_: object, **__: object) -> None: ...
 
@@ -215,16 +215,16 @@ _LOOK_SECONDS = 0.1
 class WorkerKiller:
     """Kills a worker whose run is cancelled while code runs that asks its host for nothing.
 
-    It holds the worker by a file descriptor, so that no other process can be met that has its number later.
+    It holds the worker by a file descriptor, so that a process that reuses the worker's id is never hit.
     """
 
     def __init__(self, pid: int | None) -> None:
         self._pidfd = os.pidfd_open(pid) if pid is not None else None
-        self._lock = threading.Lock()  # a descriptor that was closed may be another worker's
+        self._lock = threading.Lock()  # a closed descriptor may be another worker's
 
     @contextmanager
     def watching(self, cancelled: Callable[[], bool]) -> Iterator[None]:
-        """Looks every tenth of a second while the block runs."""
+        """Check every tenth of a second while the block runs."""
         if cancelled is not_cancelled or self._pidfd is None:
             yield
             return
@@ -253,7 +253,7 @@ class WorkerKiller:
 
 
 class ToolTable:
-    """The tools of a session by name. What they raise becomes a built-in exception with a text for the model."""
+    """The tools of a session by name. Their exceptions become built-in ones with a text for the model."""
 
     def __init__(self, tools: Mapping[str, Tool]) -> None:
         self._tools = dict(tools)
@@ -263,7 +263,7 @@ class ToolTable:
         return tuple(self._tools)
 
     def call(self, name: str, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any | Exception:  # noqa: ANN401
-        """What the tool returned, or the exception that the code is to see. Raises a tool's `LeadlineError`s alone."""
+        """Return the tool's result, or the exception for the code to see. Raises only a tool's `LeadlineError`s."""
         tool = self._tools.get(name)
         if tool is None:
             return NameError(f"name '{name}' is not defined")
@@ -277,7 +277,7 @@ class ToolTable:
             return RuntimeError(f"{name}: {error}")
         except LeadlineError:
             raise
-        except Exception:  # the code must not learn what the host says of itself
+        except Exception:  # the code must not learn the host's internals
             log.exception("tool_failed", tool=name)
             return RuntimeError(f"{name} failed")
         if not is_plain(result):
@@ -287,7 +287,7 @@ class ToolTable:
 
 
 def _mended(value: Any) -> Any:  # noqa: ANN401
-    """A plain value without halves of surrogate pairs, as JSON of a model may have: no interpreter takes them."""
+    """Return a plain value without half surrogate pairs, which a model's JSON may have: no interpreter takes them."""
     match value:
         case str():
             return value if value.isascii() else value.encode(errors="replace").decode()
@@ -299,7 +299,7 @@ def _mended(value: Any) -> Any:  # noqa: ANN401
 
 
 def is_plain(value: object, depth: int = 0) -> bool:
-    """Whether a value is of built-in types all through, so that it means the same on both sides."""
+    """True if a value consists only of built-in types, so that it means the same on both sides."""
     if type(value) in _PLAIN:
         return True
     if depth > _MAX_DEPTH:

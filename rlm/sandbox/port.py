@@ -42,12 +42,12 @@ Tool = Callable[..., Any]
 
 
 class ToolError(Exception):
-    """What a tool tells the code that called it wrongly or in vain. Its text is for the model: no internals in it."""
+    """A tool's report of a wrong or failed call to the code. Its text is for the model: no internals in it."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What running a piece of code came to.
+    """The result of running a piece of code.
 
     `output` is what it printed and the value of its last expression, capped to its head and tail; `characters` is how
     much there was before. `error` is the traceback of the code's own failure, with a hint where there is one, or None.
@@ -76,7 +76,7 @@ class Sandbox(Protocol):
     """Opens sessions; each has a fresh process to itself."""
 
     def open(self, tools: Mapping[str, Tool]) -> Session:
-        """`tools` are the functions the code can call, by name; they run on the host, in the thread of `Session.run`.
+        """Open a session. Its code calls `tools` by name; they run on the host, in the thread of `Session.run`.
 
         A tool answers with plain data. `ToolError` reaches the code as an exception with its text, a `LeadlineError`
         ends the cell, and of any other exception the code learns only the tool's name. Raises

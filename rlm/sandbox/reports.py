@@ -1,4 +1,4 @@
-"""The text of a cell's failure, for the model that wrote it: the traceback's end, in its own names, and a hint."""
+"""Reports a cell's failure to the model that wrote it: the traceback's end, in its own names, and a hint."""
 
 import re
 import traceback
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 class CappedOutput:
-    """Keeps the first and the last characters of what is written to it; memory is bounded however much is written."""
+    """Keeps the first and the last characters written to it; memory is bounded however much is written."""
 
     def __init__(self, max_characters: int) -> None:
         self._head_room = max_characters - max_characters // 4
@@ -25,7 +25,7 @@ class CappedOutput:
             self._tail = (self._tail + rest[-self._tail_room :])[-self._tail_room :]
 
     def text(self) -> str:
-        """The whole of it, or head and tail with a line between them that says how much was left out."""
+        """Return the whole text, or head and tail with a line between them that says how much was left out."""
         head = "".join(self._head)
         left_out = self.characters - len(head) - len(self._tail)
         if left_out <= 0:
@@ -36,7 +36,7 @@ class CappedOutput:
 NO_FILES = "there are no files here; read documents with the tools"
 _NO_MODULES = "No other modules can be had: use what Python has built in, and the tools."
 
-# What to write instead of what the interpreter does not run.
+# Replacements for features that the interpreter does not run.
 _HINTS: tuple[tuple[str, str], ...] = (
     (r"has no attribute '__(dict|class|name|doc|module)__'", "Objects cannot be looked into here; use type(x)."),
     (
@@ -78,7 +78,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
 
 
 def hint_for(error: str, *, names: Iterable[str] = ()) -> str:
-    """One sentence, or nothing; `names` are the tools that can be called."""
+    """Return one sentence, or nothing; `names` are the tools that can be called."""
     for pattern, hint in _HINTS:
         if re.search(pattern, error):
             return hint
@@ -93,13 +93,13 @@ def hint_for(error: str, *, names: Iterable[str] = ()) -> str:
 
 _SHOWING = "_ll_show("
 _CARETS = re.compile(r" *~+")
-# The text may be whatever the code raised: of more than this only the ends are looked at, and each in linear time.
+# The text may be anything the code raised: beyond this length only the ends are read, and each in linear time.
 _LOOKED_AT_CHARS = 200_000
 _CELL = re.compile(r"<python-input-\d+>|<unknown>")
 
 
 def report(text: str, *, limit: int, names: Iterable[str]) -> str:
-    """The end of the traceback in the code's own names, and a hint."""
+    """Return the end of the traceback in the code's own names, and a hint."""
     if len(text) > _LOOKED_AT_CHARS:
         text = f"{text[: _LOOKED_AT_CHARS // 2]}\n…\n{text[-_LOOKED_AT_CHARS // 2 :]}"
     text = _as_written(_CELL.sub("<cell>", text)).replace("_ll_show((", "").rstrip()
@@ -112,7 +112,7 @@ def report(text: str, *, limit: int, names: Iterable[str]) -> str:
 
 
 def _as_written(text: str) -> str:
-    """Lines that were wrapped to show their value as they were, without the carets under them: those stand under other
+    """Return wrapped lines in their original form, without the carets under them, which would be under other
     characters then."""
     lines = text.split("\n")
     kept: list[str] = []
@@ -137,10 +137,10 @@ def _unwrapped(line: str) -> str:
 
 
 def syntax_report(error: SyntaxError) -> str:
-    """As Python says it, with the line and a caret."""
+    """Report a syntax error as Python does, with the line and a caret."""
     return _CELL.sub("<cell>", "".join(traceback.format_exception_only(error))).strip()
 
 
 def refused_report(error: Exception) -> str:
-    """Nothing was run."""
+    """Report code that was refused before anything was run."""
     return f"SyntaxError: {error}"

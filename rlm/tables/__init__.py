@@ -1,1 +1,1 @@
-"""Questions over record tables, answered by computing: a plan in SQL, and columns that a model judges."""
+"""Answers questions over record tables by computing: a plan in SQL, and columns that a model judges."""

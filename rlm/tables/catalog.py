@@ -1,7 +1,7 @@
-"""The record tables that a question may be about: what they are called, their columns, and a few rows of each.
+"""The record tables that a question may be about: their names, columns, and a few rows of each.
 
 Two tables always stand beside those of the files: `documents`, a row for each document in scope, and `sections`, one
-for each heading, where documents have headings. Tables with the same columns are one table here, whatever documents
+for each heading, if documents have headings. Tables with the same columns are merged here, whatever documents
 they come from.
 """
 
@@ -26,7 +26,7 @@ _MOST_COLUMNS = 60
 _SAMPLE_ROWS = 3
 _CELL_CHARS = 80
 _NAME_CHARS = 40
-# Documents that are looked at to learn whether a corpus has headings.
+# Documents examined to find out if a corpus has headings.
 _LOOKED_AT = 10
 _DOCUMENT_COLUMNS = (
     Column("title", ColumnType.TEXT),
@@ -47,7 +47,7 @@ _OTHER_THAN_WORDS = re.compile(r"\W+")
 
 
 class Kind(StrEnum):
-    """Where the rows of a table come from."""
+    """The source of a table's rows."""
 
     RECORDS = "records"
     DOCUMENTS = "documents"
@@ -64,9 +64,9 @@ class Part:
 
 @dataclass(frozen=True)
 class TableInScope:
-    """A table by the name that SQL has for it. `rows` is None where nobody has counted them yet.
+    """A table by its name in SQL. `rows` is None if the rows are not counted yet.
 
-    The columns that `origin` names, which say what document and table a row is from, come after those of the files.
+    The columns named in `origin`, which tell the document and table of a row, come after those of the files.
     """
 
     name: str
@@ -90,11 +90,11 @@ class TablesInScope:
         return any(table.kind is Kind.RECORDS for table in self.tables)
 
     def named(self, name: str) -> TableInScope | None:
-        """The table with this name, in capitals or not, as SQL has it."""
+        """Return the table with this name, ignoring case as SQL does."""
         return next((table for table in self.tables if table.name.casefold() == name.casefold()), None)
 
     def mentioned(self, sql: str) -> list[TableInScope]:
-        """The tables whose names stand in a query, in the order of their first places."""
+        """Return the tables whose names occur in a query, in order of first occurrence."""
         places = (
             (re.search(rf"(?<!\w){re.escape(table.name)}(?!\w)", sql, re.IGNORECASE), table) for table in self.tables
         )
@@ -102,7 +102,7 @@ class TablesInScope:
         return [table for _, table in sorted(found, key=lambda each: each[0])]
 
     def description(self) -> str:
-        """The tables for a prompt; names, titles and cells in it are the documents' words."""
+        """Describe the tables for a prompt; names, titles and cells are the documents' words."""
         described = self.tables[:MOST_DESCRIBED]
         lines = [line for table in described for line in self._describe(table)]
         others = self.tables[MOST_DESCRIBED:]
@@ -123,14 +123,14 @@ class TablesInScope:
 
 
 class TableCatalog:
-    """Finds the tables of a corpus, for every question of a process: the first rows of tables are kept in memory."""
+    """Finds the tables of a corpus, for every question of a process; the first rows of tables are kept in memory."""
 
     def __init__(self, records: RecordTables) -> None:
         self.records = records
         self._first_rows = lru_cache(maxsize=1024)(self._read_first_rows)
 
     def in_scope(self, corpus: Corpus) -> TablesInScope:
-        """The tables of all documents of a corpus, with sample rows of as many as are described."""
+        """Return the tables of all documents of a corpus, with sample rows of the ones described."""
         parts = (
             Part(document, table)
             for document in corpus.documents
@@ -155,7 +155,7 @@ class TableCatalog:
 
 
 def document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Column]) -> tuple[object, ...]:
-    """The row of `documents` for a document, in the order of `columns`."""
+    """Return the row of `documents` for a document, in the order of `columns`."""
     pages = len(corpus.map(document).pages) or None
     fixed = (document.title, document.name, document.collection, document.characters, document.tokens, pages)
     attributes = {_attribute_name(name): value for name, value in document.attributes.items()}
@@ -164,24 +164,24 @@ def document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Col
 
 
 def section_row(section: Section, corpus: Corpus) -> tuple[object, ...]:
-    """The row of `sections` for a section."""
+    """Return the row of `sections` for a section."""
     title = corpus.document(section.handle).title
     return (title, " > ".join(section.heading_path) or None, section.page, section.tokens)
 
 
 def all_sections(corpus: Corpus) -> Iterator[Section]:
-    """The sections of all documents, in reading order."""
+    """Yield the sections of all documents, in reading order."""
     for document in corpus.documents:
         yield from outline(corpus, document.handle)
 
 
 def origin_values(table: TableInScope, part: Part) -> tuple[str, ...]:
-    """What the columns that `table.origin` names say of the rows of a part."""
+    """Return the values of the columns named in `table.origin` for the rows of a part."""
     return (part.document.title, part.table.name)[: len(table.origin)]
 
 
 def _grouped(parts: Iterable[Part]) -> Iterator[TableInScope]:
-    """Tables with the same column names are one."""
+    """Merge tables with the same column names."""
     groups: dict[tuple[str, ...], list[Part]] = defaultdict(list)
     for part in parts:
         groups[tuple(column.name.casefold() for column in part.table.columns)].append(part)
@@ -198,7 +198,7 @@ def _grouped(parts: Iterable[Part]) -> Iterator[TableInScope]:
 
 
 def _origin(parts: Sequence[Part], columns: Sequence[Column]) -> tuple[str, ...]:
-    """The names of the columns that tell where a row is from; none where all rows are from one table."""
+    """Return the names of the columns that tell a row's source; none if all rows are from one table."""
     if len(parts) == 1:
         return ()
     taken = {column.name.casefold() for column in columns}
@@ -219,7 +219,7 @@ def _common_column(one: Column, other: Column) -> Column:
 
 
 def _common_name(names: Sequence[str]) -> str:
-    """What the names of some tables begin with, or the first of them."""
+    """Return the common beginning of some tables' names, or the first of the names."""
     if len(set(names)) == 1:
         return names[0]
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*(name.casefold() for name in names), strict=False))
@@ -269,13 +269,13 @@ def _as_typed(value: object, kind: ColumnType) -> object:
 
 
 def _safe_name(name: str) -> str:
-    """A name that SQL takes without quotes, unless it is one of SQL's own words."""
+    """Return a name that SQL takes without quotes, unless it is one of SQL's own words."""
     safe = _OTHER_THAN_WORDS.sub("_", name.casefold()).strip("_")[:_NAME_CHARS].rstrip("_") or "table"
     return f"table_{safe}" if safe[0].isdigit() else safe
 
 
 def _unused(name: str, taken: set[str]) -> str:
-    """The name, or the name with a number where it is taken; it is taken after that."""
+    """Return the name, with a number if it is taken, and mark it as taken."""
     unused, number = name, 1
     while unused in taken:
         number += 1

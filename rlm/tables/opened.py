@@ -1,4 +1,4 @@
-"""The rows of a table in scope: their spans, what a model reads of them, and the file that SQL reads them from."""
+"""The rows of a table in scope: their spans, their text for a model, and the file that SQL reads them from."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -18,11 +18,11 @@ from rlm.llm.profiles import estimated_tokens
 from rlm.tables.catalog import Kind, Part, TableInScope, all_sections, document_row, origin_values, section_row
 from rlm.tables.sql import SqlTable, rows_of
 
-# What is judged by SQL beside the columns of a file: a type, and a value for each row.
+# Added columns by name, such as judged ones: a type, and a value for each row.
 Added = Mapping[str, tuple[ColumnType, Sequence[object]]]
 Cells = tuple[object, ...]
 _ROWS_AT_ONCE = 5_000
-# Columns of several tables get the widest of the types that they have.
+# Columns of several tables get the widest of their types.
 _TYPES = {
     ColumnType.TEXT: "VARCHAR",
     ColumnType.INTEGER: "HUGEINT",
@@ -31,14 +31,14 @@ _TYPES = {
     ColumnType.TIMESTAMP: "TIMESTAMP",
     ColumnType.BOOLEAN: "BOOLEAN",
 }
-# Rows whose texts are looked at to estimate how long all are.
+# The number of rows whose texts are read to estimate the length of all.
 _SAMPLED = 20
-# What a citation quotes of a whole document or section: its beginning.
+# A citation quotes only the beginning of a whole document or section.
 _QUOTED_CHARS = 1_000
 
 
 class RecordRows:
-    """Rows of one or more record tables with the same columns, by number from 1; those of the first part first."""
+    """Rows of one or more record tables with the same columns, by number from 1; the first part's rows come first."""
 
     def __init__(self, table: TableInScope, corpus: Corpus, records: RecordTables) -> None:
         self.table = table
@@ -52,11 +52,11 @@ class RecordRows:
         return self._ends[-1]
 
     def handles(self, numbers: Sequence[int]) -> list[Handle]:
-        """The span of each row."""
+        """Return the span of each row."""
         return [part.document.handle[row.start : row.end] for part, row in self._read(numbers)]
 
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
-        """What a model reads of each row."""
+        """Yield the text of each row for a model."""
         for part, row in self._read(numbers):
             values = (*row.values, *origin_values(self.table, part))
             yield "; ".join(
@@ -64,12 +64,12 @@ class RecordRows:
             )
 
     def tokens(self, numbers: Sequence[int]) -> int:
-        """About how many tokens the texts of these rows have in all."""
+        """Estimate how many tokens the texts of these rows have in all."""
         sample = numbers[:: max(1, len(numbers) // _SAMPLED)]
         return sum(map(estimated_tokens, self.texts(sample))) * len(numbers) // max(1, len(sample))
 
     def sql_table(self, folder: Path, added: Added) -> SqlTable:
-        """The table for a query, with more columns; files are written into `folder`."""
+        """Return the table for a query, with more columns; files are written into `folder`."""
         if not self._files:
             self._files = [folder / f"{self.table.name}.{number}.parquet" for number in range(len(self.table.parts))]
             for part, file in zip(self.table.parts, self._files, strict=True):
@@ -77,18 +77,18 @@ class RecordRows:
         return SqlTable(self.table.name, self._selects(), added)
 
     def passages(self, numbers: Sequence[int]) -> list[Passage]:
-        """Rows as what citations quote from."""
+        """Return rows as passages for citations."""
         return [self._passage(part, row) for part, row in self._read(numbers)]
 
     def by_document(self, numbers: Sequence[int]) -> Mapping[str, int]:
-        """How many of these rows each document has, by its id."""
+        """Return how many of these rows each document has, by its id."""
         counts: Counter[str] = Counter()
         for part, own in self._by_part(numbers):
             counts[part.document.handle.document_id] += len(own)
         return counts
 
     def behind(self, numbers: Sequence[int]) -> tuple[TableRows, ...]:
-        """Rows by their own documents and tables; none for what is no record table."""
+        """Return rows by their own documents and tables; none for tables that are no record tables."""
         return tuple(
             TableRows(part.document.handle.document_id, part.document.handle.version_id, part.table.index, tuple(own))
             for part, own in self._by_part(sorted(numbers))
@@ -103,7 +103,7 @@ class RecordRows:
         return tuple(column.name for column in self.table.columns)
 
     def _selects(self) -> list[str]:
-        """The rows of each part, numbered through; columns get the names and types of the table."""
+        """Return a SELECT of each part's rows, numbered continuously; columns get the names and types of the table."""
         if len(self._files) == 1:
             return [rows_of(self._files[0])]
         befores = [0, *self._ends]
@@ -128,7 +128,7 @@ class RecordRows:
                     yield part, row
 
     def _by_part(self, numbers: Sequence[int]) -> Iterator[tuple[Part, list[int]]]:
-        """The numbers that rows have within their own tables, in the order given."""
+        """Yield the numbers that rows have within their own tables, in the order given."""
         for place, group in groupby(numbers, key=lambda number: bisect_right(self._ends, number - 1)):
             before = self._ends[place - 1] if place else 0
             yield self.table.parts[place], [number - before for number in group]

@@ -1,4 +1,4 @@
-"""The plan of a table answer: columns for a model to judge, one query, and the sentence that its result is put into."""
+"""The plan of a table answer: columns for a model to judge, one query, and a sentence template for its result."""
 
 import json
 import re
@@ -71,7 +71,7 @@ Reply with a plan that can."""
 
 
 class SemanticType(StrEnum):
-    """What a model gives for each row."""
+    """The type of a model's value for each row."""
 
     BOOLEAN = "boolean"
     LABEL = "label"
@@ -94,7 +94,7 @@ class SemanticColumn:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a question is computed. Without `sql`, `answer` says why the tables cannot answer it."""
+    """The computation for a question. Without `sql`, `answer` says why the tables cannot answer it."""
 
     semantic_columns: tuple[SemanticColumn, ...]
     sql: str
@@ -102,7 +102,7 @@ class Plan:
     answer: str
 
     def steps(self) -> tuple[str, ...]:
-        """For people, a sentence a step."""
+        """Return the steps for people, a sentence each."""
         judging = (f'Read the rows of "{each.table}": {each.instruction}' for each in self.semantic_columns)
         return (*judging, "Run the query over the tables.")
 
@@ -134,20 +134,20 @@ PLAN_SCHEMA: Mapping[str, object] = closed_object(
 
 
 def planning_call(question: str, tables: TablesInScope, nonce: str, *, most_tokens: int) -> SubCall:
-    """The call that asks for a plan."""
+    """Return the call that asks for a plan."""
     prompt = _PROMPT.format(nonce=nonce, tables=plain(tables.description(), nonce), question=question)
     return SubCall(_SYSTEM, prompt, min(_MAX_TOKENS, most_tokens), PLAN_SCHEMA, "plan")
 
 
 def repairing_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall:
-    """The call again, with the plan that failed and the reason."""
+    """Return the call again, with the plan that failed and the reason."""
     said = plain(f"{reply[:_MAX_TEXT_CHARS]}", nonce)
     repair = _REPAIR.format(plan=said, error=plain(error[:_MAX_TEXT_CHARS], nonce))
     return SubCall(call.system, call.prompt + repair, call.max_tokens, call.schema, call.purpose)
 
 
 def read_plan(reply: str, tables: TablesInScope) -> Plan:
-    """The plan in a reply. Raises `PlanError` for one that could not be run over these tables."""
+    """Read the plan in a reply. Raises `PlanError` for a plan that cannot be run over these tables."""
     try:
         value = json.loads(reply)
         columns = tuple(map(_semantic_column, value["semantic_columns"]))

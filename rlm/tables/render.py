@@ -1,6 +1,6 @@
 """The text of a table answer: the planned sentence with the result in it, and the result as a Markdown table.
 
-Cells are the documents' words or a model's, so nothing in them may work as Markdown, as HTML or as a citation's marker.
+Cells are words of documents or of a model, so nothing in them may work as Markdown, HTML or a citation's marker.
 """
 
 import re
@@ -26,10 +26,10 @@ _EMPTY = "—"
 
 
 def sentence(template: str, result: SqlResult, markers: str) -> str:
-    """The sentence of an answer, with `markers` before its last stop.
+    """Return the sentence of an answer, with `markers` before its last full stop.
 
-    A result without rows or values has a sentence of its own, unless the planned one only counts rows; so has a
-    result that does not have the columns which the planned sentence names.
+    A result without rows or values has its own sentence, unless the planned one only counts rows; so has a
+    result that lacks the columns named in the planned sentence.
     """
     template = _MARKER.sub("", one_line(template))
     names = set(_PLACEHOLDER.findall(template))
@@ -52,7 +52,7 @@ def sentence(template: str, result: SqlResult, markers: str) -> str:
 
 
 def unknown_placeholders(template: str, result: SqlResult) -> list[str]:
-    """Names in a sentence that the result has no column for."""
+    """Return the names in a sentence that the result has no column for."""
     known = {name.casefold() for name in result.columns} | {"row_count"}
     named = (match.strip().removeprefix(_LIST).strip() for match in _PLACEHOLDER.findall(template))
     return [name for name in named if name.casefold() not in known]
@@ -70,7 +70,7 @@ def shows_table(template: str, result: SqlResult) -> bool:
 
 
 def markdown_table(result: SqlResult) -> str:
-    """The first rows of a result, and how many more there are."""
+    """Return the first rows of a result as a Markdown table, and how many more there are."""
     shown = result.rows[:MOST_SHOWN_ROWS]
     lines = [
         _row(map(_escaped, result.columns)),
@@ -82,12 +82,12 @@ def markdown_table(result: SqlResult) -> str:
 
 
 def cell(value: object) -> str:
-    """A value for people, on one line."""
+    """Return a value for people, on one line."""
     return _escaped(_written(value))
 
 
 def as_value(value: object) -> object:
-    """A value for programs: what JSON has, dates and times as ISO texts."""
+    """Return a value for programs: JSON types, with dates and times as ISO texts."""
     match value:
         case Decimal():
             return (
@@ -106,7 +106,7 @@ def as_value(value: object) -> object:
 
 
 def result_of(result: SqlResult, interval: Interval | None, most_rows: int) -> Result:
-    """A result for programs: a number or label of one cell, a list of one column, or a table of named values."""
+    """Return a result for programs: a number or label of one cell, a list of one column, or a table of named values."""
     rows = [[as_value(value) for value in row] for row in result.rows[:most_rows]]
     if len(result.columns) == 1:
         if result.total_rows == 1:
@@ -163,7 +163,7 @@ def _written(value: object) -> str:
 
 
 def _plain_decimal(value: Decimal) -> str:
-    """Without the zeros that only a wide type has, and with two decimals at least where there are any."""
+    """Return the decimal without zeros that only a wide type adds, but with at least two decimals if it has any."""
     text = f"{value:f}"
     whole, point, decimals = text.partition(".")
     kept = decimals.rstrip("0")

@@ -1,4 +1,4 @@
-"""A model's SQL over record tables: one SELECT, in a child process that has the tables and nothing else."""
+"""Runs a model's SQL over record tables: one SELECT, in a child process that has only the tables."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ from ingest.tables import ColumnType
 from rlm.cancelling import not_cancelled, require_wanted
 from rlm.errors import SqlError, SqlLimitError, SqlRefusedError
 
-# -I: no environment variable and no file in the working folder changes what the child imports.
+# -I: no environment variable and no file in the working folder changes the child's imports.
 CHILD_COMMAND = (sys.executable, "-I", "-m", "rlm.tables.sql_child")
 
 _STORED = {
@@ -38,7 +38,7 @@ _ERRORS = {"sql": SqlError, "refused": SqlRefusedError, "limit": SqlLimitError}
 
 @dataclass(frozen=True)
 class SqlTable:
-    """A table by the name that the SQL calls it.
+    """A table by its name in the SQL.
 
     `rows` are the engine's own SELECTs of `_row` and its columns, of which the first names and types the columns;
     `added` are more columns, a value for each row.
@@ -51,7 +51,7 @@ class SqlTable:
 
 @dataclass(frozen=True)
 class SqlResult:
-    """The first rows of a result, and how many it has.
+    """The first rows of a result, and how many rows it has in all.
 
     Values are `str`, `bool`, `int`, `float`, `Decimal`, `date`, `datetime`, None, and lists and dicts of these.
     """
@@ -63,7 +63,7 @@ class SqlResult:
 
 @dataclass(frozen=True)
 class SqlLimits:
-    """What one query may take, with the loading of its tables."""
+    """The limits of one query, including the loading of its tables."""
 
     seconds: float = 30.0
     memory_bytes: int = 1 << 30
@@ -72,12 +72,12 @@ class SqlLimits:
 
 
 def rows_of(file: Path, columns: str = "* EXCLUDE (_row, _start, _end)", *, before: int = 0) -> str:
-    """The rows of a Parquet file, numbered from `before` + 1, with these columns of it."""
+    """Return a SELECT of a Parquet file's rows with these columns, numbered from `before` + 1."""
     return f"SELECT _row + {before} AS _row, {columns} FROM read_parquet({quoted_literal(str(file.absolute()))})"
 
 
 class SqlEngine:
-    """Runs each query in a process of its own, which ends with it. For any number of threads."""
+    """Runs each query in its own process, which ends with it. Safe to use from any thread."""
 
     def __init__(self, limits: SqlLimits | None = None, *, command: Sequence[str] = CHILD_COMMAND) -> None:
         self._limits = limits or SqlLimits()
@@ -100,9 +100,9 @@ class SqlEngine:
         return SqlResult(tuple(answer["columns"]), rows, answer["total_rows"])
 
     def rows_behind(self, sql: str, *, cancelled: Callable[[], bool] = not_cancelled) -> str | None:
-        """A SELECT of `_row` for the rows that `sql` computes from; None where it reads anything but one table.
+        """Return a SELECT of `_row` for the rows that `sql` computes from; None if it reads anything but one table.
 
-        For an aggregate these are all rows that pass WHERE; for a plain SELECT those that it shows.
+        These are all rows that pass WHERE for an aggregate, and the rows shown for a plain SELECT.
         """
         with tempfile.TemporaryDirectory(prefix="leadline-sql-") as folder:
             answer = self._ask({"sql": sql, "behind": True, "limits": asdict(self._limits)}, Path(folder), cancelled)
@@ -145,7 +145,7 @@ class SqlEngine:
 
 
 def _request(table: SqlTable, added: Path) -> dict[str, Any]:
-    """Writes the added columns into a file, for there may be as many values as the table has rows."""
+    """Write the added columns into a file, because there may be as many values as the table has rows."""
     if table.added:
         with added.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -160,7 +160,7 @@ def _request(table: SqlTable, added: Path) -> dict[str, Any]:
 
 
 def _read(cell: Any) -> object:  # noqa: ANN401 - any JSON
-    """The value that `sql_child` wrote."""
+    """Read a value that `sql_child` wrote."""
     if isinstance(cell, list):
         return [_read(each) for each in cell]
     if not isinstance(cell, dict):
@@ -187,14 +187,14 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _ended(status: int) -> SqlError | SqlLimitError:
-    """The child died without an answer. What kills it is nearly always memory, inside the engine or out of it."""
+    """Return the error of a child that died without an answer, nearly always for lack of memory."""
     if status < 0:
         return SqlLimitError("The query ended its process, most likely because it needs more memory than it may have.")
     return SqlError("The process that runs queries gave no answer.")
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """No secret of ours. One allocation arena, because every arena reserves address space, which is limited."""
+    """Return an environment without our secrets, with one allocation arena, because arenas reserve limited space."""
     environment = {"LANG": "C.UTF-8", "HOME": str(folder), "TMPDIR": str(folder), "MALLOC_ARENA_MAX": "1"}
     if "LD_LIBRARY_PATH" in os.environ:  # some Pythons find their own library through it
         environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]

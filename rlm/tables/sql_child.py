@@ -25,7 +25,7 @@ import duckdb
 from ingest.parquet import quoted_name, read_csv_call
 from ingest.tables import ROW_NUMBER
 
-# Of the functions that make tables, those that make them from their arguments alone.
+# The table functions that make tables from their arguments alone.
 _TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"})
 _REFUSED_FUNCTIONS = frozenset({"current_setting", "getenv", "getvariable", "write_log"})
 _REFUSED_NODES = {
@@ -46,11 +46,11 @@ _INTERPRETER_BYTES = 1 << 30
 
 
 class SqlNotOneSelectError(ValueError):
-    """It is not one SELECT over the tables alone; the message says why."""
+    """The SQL is not one SELECT over the tables alone; the message says why."""
 
 
 def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence[str]) -> None:
-    """Raises `SqlNotOneSelectError` for anything but one SELECT over these tables; `duckdb.Error` for broken SQL."""
+    """Raise `SqlNotOneSelectError` for anything but one SELECT over these tables; `duckdb.Error` for broken SQL."""
     statement = _parse(engine, sql)
     known = {name.casefold() for name in tables} | {name.casefold() for name in _named_queries(statement)}
     for node in _nodes(statement):
@@ -66,10 +66,10 @@ def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence
 
 
 def behind(engine: duckdb.DuckDBPyConnection, sql: str) -> str | None:
-    """A SELECT of the numbers of the rows that `sql` computes from; None where it reads anything but one table.
+    """Return a SELECT of the numbers of the rows that `sql` computes from; None if it reads anything but one table.
 
-    Groups, and the conditions on them, are left out, so all rows that pass WHERE are behind an aggregate. A SELECT that
-    aggregates nothing keeps its order and limit: the rows behind it are those that it shows.
+    Groups and their conditions are left out, so all rows that pass WHERE are behind an aggregate. A SELECT without
+    aggregates keeps its order and limit: the rows behind it are the rows it shows.
     """
     try:
         node = _parse(engine, sql)["node"]
@@ -89,7 +89,7 @@ def behind(engine: duckdb.DuckDBPyConnection, sql: str) -> str | None:
 
 
 def _parse(engine: duckdb.DuckDBPyConnection, sql: str) -> Node:
-    """The syntax tree of the one statement."""
+    """Return the syntax tree of the one statement."""
     found = engine.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
     tree: Node = json.loads(found[0]) if found else {"error": True}
     if tree["error"] and tree.get("error_type") == "not implemented":
@@ -119,7 +119,7 @@ def _nodes(tree: object) -> Iterator[Node]:
 
 
 def _named_queries(statement: Node) -> Iterator[str]:
-    """The names that WITH gives to queries, anywhere."""
+    """Yield the names that WITH gives to queries, anywhere."""
     for node in _nodes(statement):
         if isinstance(named := node.get("cte_map"), dict):
             yield from (str(entry["key"]) for entry in named["map"])
@@ -160,7 +160,7 @@ def _aggregates(engine: duckdb.DuckDBPyConnection, node: Node) -> bool:
 
 
 def _functions(tree: object) -> Iterator[str]:
-    """The functions that an expression calls itself, not in a window or a query inside it."""
+    """Yield the functions that an expression calls itself, not in a window or a query inside it."""
     if isinstance(tree, list):
         for each in tree:
             yield from _functions(each)
@@ -183,7 +183,7 @@ def _column(name: str, alias: str = "") -> Node:
 
 
 class _LimitError(Exception):
-    """The result is larger than may be handed over."""
+    """The result is too large to be handed over."""
 
 
 def main() -> None:
@@ -192,7 +192,7 @@ def main() -> None:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """The result, or what was wrong."""
+    """Return the result, or the error."""
     try:
         limits = request["limits"]
         engine = _engine(limits["memory_bytes"], limits["seconds"])
@@ -218,9 +218,9 @@ def _failure(kind: str, error: BaseException) -> dict[str, Any]:
 
 
 def _engine(memory_bytes: int, seconds: float) -> duckdb.DuckDBPyConnection:
-    """One thread, so that a query takes as much of the machine as any other; no file to spill into.
+    """Open the engine with one thread, so that a query takes as much of the machine as any other, and no spill file.
 
-    The parent ends a query in time; the limit on the processor's time ends it where the parent has died.
+    The parent ends a query in time; the limit on processor time ends it if the parent has died.
     """
     _limit(resource.RLIMIT_AS, memory_bytes + _INTERPRETER_BYTES)
     _limit(resource.RLIMIT_CPU, math.ceil(seconds) + _GRACE_SECONDS)
@@ -238,7 +238,7 @@ def _engine(memory_bytes: int, seconds: float) -> duckdb.DuckDBPyConnection:
 
 
 def _load(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> None:
-    """A table of the rows that it names, with the added columns beside those that they have."""
+    """Create a table of the rows that `table` names, with the added columns beside their own."""
     name = quoted_name(table["name"])
     first, *others = table["rows"]
     engine.execute(f"CREATE TABLE {name} AS {first}")
@@ -251,7 +251,7 @@ def _load(engine: duckdb.DuckDBPyConnection, table: dict[str, Any]) -> None:
 
 
 def _close(engine: duckdb.DuckDBPyConnection) -> None:
-    """Nothing can be opened again from here on."""
+    """Close the engine: nothing can be opened again from here on."""
     engine.execute("SET enable_external_access = false")
     engine.execute("SET lock_configuration = true")
     engine.execute("BEGIN TRANSACTION READ ONLY")
@@ -287,7 +287,7 @@ def _blocks(found: duckdb.DuckDBPyConnection) -> Iterator[list[tuple[Any, ...]]]
 
 
 def _written(value: object) -> object:
-    """A value in JSON; what JSON has no form for is an object that names its kind."""
+    """Return a value in JSON; a value without a JSON form becomes an object that names its kind."""
     match value:
         case None | bool() | int() | float() | str():
             return value
@@ -306,7 +306,7 @@ def _written(value: object) -> object:
 
 
 def _limit(kind: int, value: int) -> None:
-    """The machine may already allow less, and a limit cannot be raised again."""
+    """Set a limit, unless the machine already allows less, because a limit cannot be raised again."""
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (value, value))

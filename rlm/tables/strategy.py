@@ -19,20 +19,20 @@ from rlm.tables.render import as_value, markdown_table, result_of, sentence, sho
 from rlm.tables.sql import SqlEngine, SqlResult
 from rlm.tables.working import PlanRun
 
-# Rows behind an answer that are cited; all others are reached through `rows_behind`.
+# The number of rows behind an answer that are cited; `rows_behind` gives all others.
 _MOST_CITED = 20
-# A sentence carries the markers of its rows where there are no more than these.
+# A sentence carries the markers of its rows if there are no more than these.
 _MOST_MARKERS = 5
 _KEPT_ROWS = 100
 _MOST_DOCUMENTS = 50
 
 
-# A plan that could be run, and its result; None where the plan says that the tables cannot answer.
+# A plan that could be run, and its result, or None if the plan says that the tables cannot answer.
 Computed = tuple[Plan, SqlResult | None]
 
 
 class TableStrategy:
-    """Computes answers over the record tables in scope. `embedder` lets a classifier label what a model need not."""
+    """Computes answers over the record tables in scope. `embedder` lets a classifier label rows the model need not."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class TableStrategy:
         *,
         otherwise: Strategy | None = None,
     ) -> None:
-        """`otherwise` answers where the plan says that the tables cannot; without it, that is the answer."""
+        """`otherwise` answers if the plan says that the tables cannot; without it, that is the answer."""
         self._otherwise = otherwise
         self._catalog = catalog
         self._engine = engine
@@ -51,8 +51,8 @@ class TableStrategy:
     def stream(self, context: Context) -> Iterator[Event]:
         """As `Strategy.stream`.
 
-        Raises `LanguageModelOutputError` for a second plan that makes no sense, `SqlError`, `SqlRefusedError` and
-        `SqlLimitError` for a query that cannot be run, and `RunTooLargeError` before many rows are judged unasked.
+        Raises `LanguageModelOutputError` for a second unusable plan, `SqlError`, `SqlRefusedError` and
+        `SqlLimitError` for a query that cannot be run, and `RunTooLargeError` before many rows are judged unconfirmed.
         """
         corpus = context.corpus()
         tables = self._catalog.in_scope(corpus)
@@ -69,7 +69,7 @@ class TableStrategy:
         yield Drafted(draft)
 
     def _compute(self, context: Context, tables: TablesInScope, run: PlanRun) -> Generator[Event, None, Computed]:
-        """Plan and run; a plan that cannot be used is sent back once, with the reason."""
+        """Plan and run; an unusable plan is sent back once, with the reason."""
         nonce = context.nonce()
         call = planning_call(context.question, tables, nonce, most_tokens=context.profile.max_output_tokens)
         reply = _reply(context, call)
@@ -100,7 +100,7 @@ def _reply(context: Context, call: SubCall) -> str:
 
 
 def _require_columns(plan: Plan, result: SqlResult | None) -> None:
-    """Raises `PlanError` where the sentence has a place for what the result does not have."""
+    """Raise `PlanError` if the sentence has a place for a value that the result lacks."""
     unknown = unknown_placeholders(plan.answer, result) if result is not None else []
     if result is not None and unknown:
         columns = ", ".join(result.columns)
@@ -132,7 +132,7 @@ def _draft(plan: Plan, result: SqlResult, run: PlanRun) -> Draft:
 
 
 def _evidence(behind: Mapping[str, Sequence[int]], run: PlanRun) -> dict[int, Passage]:
-    """The first rows behind an answer as passages, numbered from 1."""
+    """Return the first rows behind an answer as passages, numbered from 1."""
     passages: list[Passage] = []
     for name, numbers in behind.items():
         passages += run.opened(name).passages(numbers[: _MOST_CITED - len(passages)])

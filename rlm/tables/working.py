@@ -1,4 +1,4 @@
-"""Running a plan: rows are judged, the query is run, and the rows behind its result are found."""
+"""Runs a plan: rows are judged, the query is run, and the rows behind its result are found."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,14 +49,14 @@ class JudgedColumn:
     found: Classification | Extraction
 
     def added(self, rows: int) -> tuple[ColumnType, Sequence[object]]:
-        """The type, and a value for every row of the table."""
+        """Return the type, and a value for every row of the table."""
         values: list[object] = [None] * rows
         for number, value in zip(self.numbers, self.values, strict=True):
             values[number - 1] = value
         return _TYPES[self.column.type], values
 
     def interval(self, counted: Sequence[int]) -> Interval | None:
-        """The range of a count of these rows, as far as it hangs on this column; None where the count is exact."""
+        """Return the range of a count of these rows, as far as it depends on this column; None if it is exact."""
         if not isinstance(self.found, Classification):
             return None
         place = {number: at for at, number in enumerate(self.numbers)}
@@ -102,7 +102,7 @@ def _date(value: object) -> date | None:
 
 
 class PlanRun:
-    """The tables of one question, with what was judged of them so far; a plan that is mended finds that again."""
+    """The tables of one question with their judgements so far; a repaired plan reuses the judgements."""
 
     def __init__(
         self,
@@ -141,9 +141,9 @@ class PlanRun:
             self._run(plan.sql, plan, judged=False, most_rows=1)
 
     def judge(self, plan: Plan) -> Iterator[Event]:
-        """Have the rows judged that the plan names. Raises `RunTooLargeError` first where that is a lot of work.
+        """Have the rows judged that the plan names. Raises `RunTooLargeError` first if that is a lot of work.
 
-        Raises the failure of the first call where not one row of a column could be judged.
+        Raises the failure of the first call if not one row of a column could be judged.
         """
         waiting = [column for column in plan.semantic_columns if column not in self._judged]
         numbers = {column: self._wanted_rows(column) for column in waiting}
@@ -164,13 +164,13 @@ class PlanRun:
             yield from self._judge(column, numbers[column])
 
     def query(self, plan: Plan) -> SqlResult:
-        """The result of the plan's query. Raises `SqlError`, `SqlRefusedError` and `SqlLimitError`."""
+        """Return the result of the plan's query. Raises `SqlError`, `SqlRefusedError` and `SqlLimitError`."""
         return self._run(plan.sql, plan, judged=True, most_rows=_MOST_RESULT_ROWS)
 
     def behind(self, plan: Plan) -> dict[str, list[int]]:
-        """The rows that the result rests on, by table: as the plan says, or by the syntax of its query.
+        """Return the rows that the result rests on, by table: as the plan says, or by the syntax of its query.
 
-        Where neither tells, they are all rows of the tables that the query names.
+        If neither tells, they are all rows of the tables that the query names.
         """
         found = self._row_numbers(lambda: plan.rows_sql, plan)
         if found is None:
@@ -186,7 +186,7 @@ class PlanRun:
         return self._opened[name]
 
     def documents(self, behind: Mapping[str, Sequence[int]]) -> tuple[SearchedDocument, ...]:
-        """The documents that rows are from, with how many of these each has."""
+        """Return the documents that rows are from, with the number of rows of each."""
         counts: Counter[str] = Counter()
         for name, numbers in behind.items():
             counts.update(self._opened[name].by_document(numbers))
@@ -196,7 +196,7 @@ class PlanRun:
         )
 
     def interval(self, plan: Plan, result: SqlResult, behind: Mapping[str, Sequence[int]]) -> Interval | None:
-        """The range of a count that rests on a classifier's labels, or on rows that nobody could judge."""
+        """Return the range of a count that rests on a classifier's labels, or on rows that nobody could judge."""
         if len(result.rows) != 1 or len(result.rows[0]) != 1 or len(behind) != 1:
             return None
         ((name, numbers),) = behind.items()
@@ -207,7 +207,7 @@ class PlanRun:
         return Interval(min(each.low for each in known), max(each.high for each in known)) if known else None
 
     def coverage(self, plan: Plan) -> Coverage:
-        """What of the tables used a model judged, a classifier labelled, and code alone searched."""
+        """Return which parts of the tables a model judged, a classifier labelled, and code alone searched."""
         used = {table.name: table for table in self._tables.mentioned(plan.sql)}
         units = sum(self._open(name).rows for name in used)
         by_row: dict[tuple[str, int], set[JudgedBy]] = defaultdict(set)
@@ -277,9 +277,9 @@ class PlanRun:
         }
 
     def _row_numbers(self, query: Callable[[], str | None], plan: Plan) -> dict[str, list[int]] | None:
-        """The rows that a query gives, by its first table.
+        """Return the rows that a query gives, by its first table.
 
-        None where it cannot be run, or gives something else: the result stands without it.
+        The result is None if the query cannot be run, or gives something else; the answer stands without it.
         """
         try:
             sql = query() or ""

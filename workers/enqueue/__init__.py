@@ -29,7 +29,7 @@ class ThreadDoorbell:
         self._bells: list[tuple[JobKind, threading.Event]] = []
 
     def bell(self, kind: JobKind) -> threading.Event:
-        """A new bell, set whenever there may be work of the kind."""
+        """Return a new bell, set whenever there may be work of the kind."""
         bell = threading.Event()
         self._bells.append((kind, bell))
         return bell

@@ -1,1 +1,1 @@
-"""A small language model in a process of its own: OpenVINO GenAI behind the OpenAI protocol on a Unix socket."""
+"""A small language model in its own process: OpenVINO GenAI behind the OpenAI protocol on a Unix socket."""

@@ -1,6 +1,6 @@
 """OpenVINO GenAI as an engine: one pipeline, one thread that steps it, many requests at once.
 
-What release 2026.4.1 does that this module contains, each with a test on the real model:
+Defects of release 2026.4.1 that this module contains, each with a test on the real model:
 
 * The tokenizer inside a GGUF file cuts its input at 8,192 tokens and does not say so: `PromptEncoder` counts.
 * Cancelling a request during its prefill, while another decodes, leaves a half-filled block in the prefix cache. The
@@ -51,7 +51,7 @@ class InFlight:
         self.emit = emit
         self.cancelled = False
         self.handle: Any = None
-        # What is half a character is held back until the rest of it comes.
+        # Half a character is held back until the rest of it comes.
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._completion_tokens = 0
         self._whitespace_run = 0
@@ -65,11 +65,11 @@ class InFlight:
 
     @property
     def started(self) -> bool:
-        """Whether prefill is over."""
+        """True once prefill is over."""
         return self._completion_tokens > 0
 
     def take(self, token_bytes: Sequence[bytes]) -> FinishReason | None:
-        """Send the text of new tokens; a reason when they end the answer although the model would go on."""
+        """Send the text of new tokens; return a reason if they end the answer although the model would go on."""
         for piece in token_bytes:
             self._completion_tokens += 1
             self._send(self._decoder.decode(piece))
@@ -107,7 +107,7 @@ _FULL_RETRY_SECONDS = 5.0
 
 
 def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.ContinuousBatchingPipeline:
-    """The model in memory, after 10 to 15 seconds; raises LanguageModelUnavailableError if the file is no model."""
+    """Load the model, in 10 to 15 seconds. Raises `LanguageModelUnavailableError` if the file is no model."""
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.cache_size = limits.cache_gigabytes
     scheduler.max_num_batched_tokens = limits.batch_tokens
@@ -123,7 +123,7 @@ def load_pipeline(model_path: Path, limits: EngineLimits) -> openvino_genai.Cont
 
 
 class OpenVINOEngine:
-    """Continuous batching over one pipeline, which nobody else may step.
+    """Continuous batching over one pipeline, stepped by no other code.
 
     Building it takes a first inference, of seconds; LanguageModelUnavailableError if that fails. `on_broken` is called,
     from the stepping thread, when the pipeline can no longer be used and the process must be replaced.
@@ -192,7 +192,7 @@ class OpenVINOEngine:
                 self._running = [each for each in self._running if self._still_running(each)]
                 # The step held the GIL; give the threads that receive and send their turn before the next one.
                 time.sleep(self._limits.pause_seconds)
-        except Exception:  # The thread's last boundary: whatever it was, nobody would be answered any more.
+        except Exception:  # The thread's last boundary: whatever the error was, nobody would be answered any more.
             log.exception("The pipeline is broken; this process has to be replaced.")
             self._fail_all(LanguageModelUnavailableError("The language model broke down while answering."))
             self._warm.set()
@@ -225,7 +225,7 @@ class OpenVINOEngine:
                 return
 
     def _next(self) -> InFlight | None:
-        """The next request, where there is a place; an unproven schema waits until nothing else runs."""
+        """Return the next request if there is a place; an unproven schema waits until nothing else runs."""
         with self._changed:
             if not self._waiting or len(self._running) == self._limits.max_running:
                 return None
@@ -303,6 +303,6 @@ def _tensor(ids: TokenIds) -> openvino.Tensor:
 
 
 def _reason(error: Exception) -> str:
-    """What the vendor says, without the address of the line in its build that says it."""
+    """Return the vendor's message, without the source line of its build."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.sub(r"^(\[[\d:]+\] )?\S+:\d+: ", "", lines[-1]) if lines else type(error).__name__

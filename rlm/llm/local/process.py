@@ -1,4 +1,4 @@
-"""The local language model's process: started, watched, started again after a crash, and ended with us."""
+"""The local language model's process: started, watched, restarted after a crash, and ended together with its parent."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from typing import IO, Literal
 State = Literal["loading", "ready", "failed", "stopped"]
 
 LOAD_FAILED = 78
-"""How the child ends when its model cannot be loaded, after it wrote the reason down; trying again would not help."""
+"""Exit status of a child that cannot load its model, after it wrote the reason down; a restart would not help."""
 
 _POLL_SECONDS = 0.5
 _TERMINATE_SECONDS = 8.0
@@ -29,7 +29,7 @@ _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "PY
 
 @dataclass(frozen=True)
 class ProcessState:
-    """What the process is doing, for how many seconds, and why if it failed."""
+    """The state of the process, for how many seconds it has held, and the reason for a failure."""
 
     state: State
     seconds: float
@@ -38,7 +38,7 @@ class ProcessState:
 
 
 class LocalModelProcess:
-    """A child that serves a model on a Unix socket only this user can reach.
+    """A child that serves a model on a Unix socket that only this user can reach.
 
     It gets no variable of our environment that could hold a secret. `socket` stays the same over restarts.
     """
@@ -51,9 +51,9 @@ class LocalModelProcess:
         command: Sequence[str] | None = None,
         restart_delays: Sequence[float] = _RESTART_DELAYS_SECONDS,
     ) -> None:
-        """Starts at once and returns before the model is loaded; `command` is for tests and gets `--uds SOCKET`.
+        """Start at once and return before the model is loaded; `command` is for tests and gets `--uds SOCKET`.
 
-        `restart_delays` are the seconds before each restart in a row; one crash more and it gives up.
+        `restart_delays` are the seconds before each restart in a row; after one crash more, no restart follows.
         """
         self._restart_delays = restart_delays
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-llm-")
@@ -69,19 +69,19 @@ class LocalModelProcess:
         self._watch.start()
 
     def state(self) -> ProcessState:
-        """As last seen, at most a second ago."""
+        """Return the state as last seen, at most a second ago."""
         with self._changed:
             now = self._state
             return ProcessState(now.state, round(time.monotonic() - self._since, 1), now.reason, now.hint)
 
     def wait_ready(self, timeout_seconds: float) -> ProcessState:
-        """The state once it is no longer `loading`, or when the time is up."""
+        """Return the state once it is no longer `loading`, or when the time is up."""
         with self._changed:
             self._changed.wait_for(lambda: self._state.state != "loading", timeout_seconds)
         return self.state()
 
     def close(self) -> None:
-        """End the child, by force if it must be, and remove the socket."""
+        """End the child, by force if necessary, and remove the socket."""
         self._closing.set()
         self._watch.join()
         self._folder.cleanup()
@@ -111,7 +111,7 @@ class LocalModelProcess:
             if crashes > len(self._restart_delays):
                 self._give_up(crashes, self._child.returncode)
                 return
-            # At once, not only when the next child is started: until then nobody listens.
+            # Done at once, not only when the next child is started: until then nobody listens.
             self._become("loading")
             self._closing.wait(self._restart_delays[crashes - 1])
         self._become("stopped")
@@ -129,7 +129,7 @@ class LocalModelProcess:
         )
 
     def _follow(self, child: "subprocess.Popen[bytes]") -> None:
-        """Watch the child until it ends or we close; it listens once its model is loaded."""
+        """Watch the child until it ends or is closed; it listens once its model is loaded."""
         while child.poll() is None:
             if self._state.state == "loading" and _listens(self.socket):
                 self._become("ready")
@@ -144,7 +144,7 @@ class LocalModelProcess:
 
 
 def failure_file(socket_path: Path) -> Path:
-    """Where the child writes why its model cannot be loaded, as JSON of a `reason` and a `hint`."""
+    """Return the file where the child writes why its model cannot be loaded, as JSON of a `reason` and a `hint`."""
     return socket_path.with_name("failure.json")
 
 

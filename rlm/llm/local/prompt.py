@@ -1,4 +1,4 @@
-"""From messages to token ids, with nothing cut and no authority for control tokens written in a message."""
+"""Turns messages into token ids, with nothing cut and no authority for control tokens written in a message."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -45,12 +45,12 @@ class PromptEncoder:
         self._seams = [(token, token[:1] + _SEAM + token[1:]) for token in tokenizer.control_tokens]
 
     def encode(self, messages: Sequence[ChatMessage], *, answer_tokens: int) -> TokenIds:
-        """Token ids of the prompt; raises ContextTooLongError unless `answer_tokens` more fit the window after it."""
+        """Return the prompt's token ids. Raises `ContextTooLongError` unless `answer_tokens` more fit the window."""
         rendered = self._tokenizer.render(
             [{"role": message.role, "content": self._defused(message.content)} for message in messages]
         )
         encoded = [self._tokenizer.encode(piece) for piece in rendered.split(_SEAM) if piece]
-        # A piece that fills the tokenizer's limit may have been cut there, and is too long either way.
+        # A piece that fills the tokenizer's limit may have been cut there, and is too long in any case.
         count = sum(len(ids) for ids in encoded)
         if count + answer_tokens > self._limit:
             raise ContextTooLongError(
@@ -73,7 +73,7 @@ class GGUFTokenizer:
     """
 
     encode_limit = 8192
-    """Where the graph inside the GGUF cuts, whatever `max_length` says (2026.4.1)."""
+    """The limit at which the graph inside the GGUF cuts its input, whatever `max_length` says (2026.4.1)."""
 
     def __init__(self, vendor_tokenizer: Any) -> None:  # noqa: ANN401  (the vendor's classes are untyped)
         self._vendor = vendor_tokenizer
@@ -85,10 +85,10 @@ class GGUFTokenizer:
             self.token_bytes[token_id] = b"" if token in control else token
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str:
-        """The conversation in the model's chat template, open for the assistant's turn."""
+        """Return the conversation in the model's chat template, open for the assistant's turn."""
         rendered: str = self._vendor.apply_chat_template([dict(message) for message in messages], True)
         return rendered
 
     def encode(self, text: str) -> TokenIds:
-        """Token ids of `text`; control tokens written in it are recognised."""
+        """Return the token ids of `text`; control tokens written in it are recognised."""
         return np.array(self._vendor.encode(text, add_special_tokens=False).input_ids.data[0], dtype=np.int64)

@@ -1,6 +1,6 @@
-"""What is asked of the engine and what it sends back, and both in the OpenAI chat protocol.
+"""Requests to the engine and its events, and both in the OpenAI chat protocol.
 
-What our own client never asks for (sampling, tools, stop strings, several choices) is refused, not ignored.
+Options that our own client never uses (sampling, tools, stop strings, several choices) are refused, not ignored.
 """
 
 import json
@@ -93,11 +93,11 @@ class Ticket(Protocol):
     """A request the engine has accepted."""
 
     def cancel(self) -> None:
-        """Send no more events and free the slot as soon as that is safe. Doing it twice, or too late, is harmless."""
+        """Send no more events and free the slot as soon as that is safe. Cancelling twice or too late is harmless."""
 
 
 class Engine(Protocol):
-    """What the server needs of an engine; events come from the engine's own thread, in order, ending with
+    """The engine as the server sees it; events come from the engine's own thread, in order, ending with
     `Finished` or `Failed` unless the request was cancelled."""
 
     def submit(self, request: GenerationRequest, emit: Emit) -> Ticket:
@@ -125,7 +125,7 @@ class JSONSchemaFormat(BaseModel):
 
 
 class StreamOptions(BaseModel):
-    """Whether a stream ends with a chunk that reports usage."""
+    """Options of a stream: `include_usage` makes it end with a chunk that reports usage."""
 
     include_usage: bool = False
 
@@ -145,7 +145,7 @@ class ChatCompletionRequest(BaseModel):
     response_format: JSONSchemaFormat | None = None
 
     def to_engine_request(self) -> GenerationRequest:
-        """The request in the engine's terms; what is left out has the protocol's defaults."""
+        """Return the request in the engine's terms; omitted values have the protocol's defaults."""
         return GenerationRequest(
             messages=tuple(self.messages),
             max_tokens=self.max_completion_tokens or self.max_tokens,
@@ -154,7 +154,7 @@ class ChatCompletionRequest(BaseModel):
 
     @property
     def wants_usage(self) -> bool:
-        """Whether a stream has to end with its usage."""
+        """True if a stream has to end with its usage."""
         return self.stream_options is not None and self.stream_options.include_usage
 
 
@@ -165,21 +165,21 @@ class CompletionWriter:
         self._head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
 
     def completion(self, text: str, reason: FinishReason, usage: Usage) -> dict[str, Any]:
-        """The answer as one `chat.completion` object."""
+        """Return the answer as one `chat.completion` object."""
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": None}
         return {**self._head, "object": "chat.completion", "choices": [choice], "usage": _usage_object(usage)}
 
     def delta(self, text: str, *, first: bool) -> bytes:
-        """A piece of the answer as a stream event; the first one also names the role."""
+        """Return a piece of the answer as a stream event; the first one also names the role."""
         return self._chunk({"role": "assistant", "content": text} if first else {"content": text}, None)
 
     def end(self, reason: FinishReason) -> bytes:
-        """The stream event that says why the answer ended."""
+        """Return the stream event that says why the answer ended."""
         return self._chunk({}, reason)
 
     def usage(self, usage: Usage) -> bytes:
-        """The stream event that reports usage."""
+        """Return the stream event that reports usage."""
         return server_sent_event(
             {**self._head, "object": "chat.completion.chunk", "choices": [], "usage": _usage_object(usage)}
         )
@@ -190,17 +190,17 @@ class CompletionWriter:
 
 
 def server_sent_event(payload: Mapping[str, Any]) -> bytes:
-    """One event of a stream."""
+    """Return one event of a stream."""
     return b"data: " + json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
 def error_object(message: str, *, code: str, kind: str) -> dict[str, Any]:
-    """An error as OpenAI clients read it."""
+    """Return an error as OpenAI clients read it."""
     return {"error": {"message": message, "type": kind, "code": code, "param": None}}
 
 
 def error_status(error: LanguageModelError) -> tuple[int, dict[str, Any]]:
-    """Status and body for an error of the engine; what is not the client's doing is 503."""
+    """Return status and body for an error of the engine; errors not caused by the client are 503."""
     match error:
         case ContextTooLongError():
             return 400, error_object(error.detail, code="context_length_exceeded", kind="invalid_request_error")

@@ -48,7 +48,7 @@ _GRACE_SECONDS = 2
 _PARENT_POLL_SECONDS = 1.0
 _HARD_EXIT_SECONDS = 5.0
 _CLIENT_GONE = 499
-"""What nginx logs for a client that hung up; nobody receives it."""
+"""The status nginx logs for a client that hung up; nobody receives it."""
 
 Result = TypeVar("Result")
 
@@ -58,7 +58,7 @@ class _ClientGoneError(Exception):
 
 
 def create_app(engine: Engine, model_name: str) -> FastAPI:
-    """The application around one model, by whichever name it is asked for; `model_name` is what it says."""
+    """Make the application around one model, which accepts any model name; `model_name` is the one it reports."""
     app = FastAPI(title="Leadline local language model", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_exception_handler(LanguageModelError, _refuse)
     app.add_exception_handler(_ClientGoneError, _no_answer)
@@ -81,7 +81,7 @@ def create_app(engine: Engine, model_name: str) -> FastAPI:
 
 
 class _Events:
-    """Events from the engine's thread, for the loop that made this object."""
+    """Passes events from the engine's thread to the loop that made this object."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -91,7 +91,7 @@ class _Events:
         self._loop.call_soon_threadsafe(self._queue.put_nowait, event)
 
     async def next(self) -> TextDelta | Finished:
-        """The next event; raises what the engine failed with."""
+        """Return the next event. Raises the engine's failure."""
         event = await self._queue.get()
         if isinstance(event, Failed):
             raise event.error
@@ -114,7 +114,7 @@ async def _whole(ticket: Ticket, events: _Events, writer: CompletionWriter, requ
 async def _streamed(
     ticket: Ticket, events: _Events, writer: CompletionWriter, request: Request, *, wants_usage: bool
 ) -> Response:
-    # The status line waits for the first event, so that what the engine refuses has an error status.
+    # The status line waits for the first event, so that the engine's refusals have an error status.
     try:
         first = await _unless_gone(request, events.next())
     except BaseException:
@@ -142,7 +142,7 @@ async def _stream(
 
 
 class _TicketedStream(StreamingResponse):
-    """A stream that gives its ticket back however it ends: at its end, or because the client hung up."""
+    """A stream that gives its ticket back however it ends, also if the client hangs up."""
 
     def __init__(self, ticket: Ticket, content: AsyncIterator[bytes]) -> None:
         super().__init__(content, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -156,7 +156,7 @@ class _TicketedStream(StreamingResponse):
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of `work`; raises _ClientGoneError when the client hangs up first."""
+    """Return the result of `work`. Raises `_ClientGoneError` if the client hangs up first."""
     working = asyncio.ensure_future(work)
     hanging_up = asyncio.ensure_future(_hang_up(request))
     try:
@@ -207,7 +207,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _server(options: argparse.Namespace) -> uvicorn.Server:
-    """The server around a model that is loaded. Raises `LanguageModelError`."""
+    """Make the server around a loaded model. Raises `LanguageModelError`."""
     try:
         from rlm.llm.local.engine import OpenVINOEngine, load_pipeline
     except ImportError as error:
@@ -242,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _listen(path: Path) -> socket.socket:
-    """A socket only this user can reach, whatever the folder's permissions."""
+    """Open a socket that only this user can reach, whatever the folder's permissions."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX)
     old_mask = os.umask(0o177)
