@@ -27,7 +27,7 @@ COMMANDS = {
     ),
     "beat": Target(
         "api.cli.cluster:beat",
-        "Start the clock that has lost and forgotten jobs looked for. One is enough; two do no harm.",
+        "Start the clock that triggers the search for lost and forgotten jobs. One is enough; two do no harm.",
     ),
     "ingest": Target(
         "api.cli.ingest:ingest",
@@ -39,7 +39,7 @@ COMMANDS = {
     "search": Target("api.cli.search:search", "Find passages; without --rewrite no language model is asked."),
     "doctor": Target(
         "api.cli.doctor:doctor",
-        "Look at everything the service needs and say what to do about what is missing; ends with 1 if anything is.",
+        "Check everything the service needs and say how to fix what is missing; ends with 1 if anything is.",
     ),
     "eval": Target("api.cli.evaluate:app", "Measure how good searches are, on judged questions."),
     "keys": Target("api.cli.keys:app", "Make, list and revoke API keys."),
