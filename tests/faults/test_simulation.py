@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults.simulation import UnfencedJobs, simulate
+from tests.faults.simulation import simulate, without_fence
 
 
 def test_no_order_of_events_breaks_the_rules() -> None:
@@ -10,5 +10,5 @@ def test_no_order_of_events_breaks_the_rules() -> None:
 
 
 def test_a_missing_fence_check_is_found() -> None:
-    with pytest.raises((AssertionError, ExceptionGroup)):
-        simulate(1_000, first_seed=1, jobs=UnfencedJobs, shrink=False)
+    with without_fence(), pytest.raises((AssertionError, ExceptionGroup)):
+        simulate(1_000, first_seed=1, shrink=False)

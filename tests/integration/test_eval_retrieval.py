@@ -63,7 +63,7 @@ def test_figures_of_every_search_are_measured_kept_and_compared(folder: Path, tm
     assert again.exit_code == 0, again.output
     assert "documents" not in again.stderr  # found there, and not uploaded again
     assert "hybrid" in again.stdout
-    compared = CliRunner().invoke(app, ["eval", "compare", f"{kept}:bm25", str(kept)])
+    compared = CliRunner().invoke(app, ["eval", "compare", f"{kept}:bm25", str(kept)], env={"COLUMNS": "300"})
     assert "not shown" in compared.output
 
 
