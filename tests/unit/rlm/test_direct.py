@@ -166,6 +166,7 @@ def test_a_small_model_names_the_passage_and_the_words_that_its_answer_rests_on(
 def test_an_answer_of_a_small_model_that_names_a_passage_that_is_not_there_cites_nothing(passage: int) -> None:
     draft = drafted(run(ScriptedCalls({"answer": quoting(passage, "", "It was Caesar.")}), profile=SMALL))
     assert (draft.status, draft.text, draft.evidence) == (AnswerStatus.ANSWERED, "It was Caesar.", {})
+    assert draft.notes
 
 
 def test_a_small_model_may_say_that_no_passage_answers() -> None:
