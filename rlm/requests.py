@@ -1,6 +1,5 @@
 """A caller's request: the question, the conversation before it, its scope, and how the answer is wanted."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Literal
@@ -102,8 +101,3 @@ def check_question(question: str) -> str:
     if not any(char.isalnum() for char in question):
         raise EmptyQuestionError("The question is empty.")
     return question.replace("\0", " ").strip()
-
-
-def said(history: Sequence[Message]) -> str:
-    """Return a conversation as one text, a paragraph for each message."""
-    return "\n\n".join(f"{'User' if each.role == 'user' else 'Assistant'}: {each.text}" for each in history)
