@@ -119,9 +119,30 @@ GUARDS = (
     Guard(
         "records are one line",
         "rlm/untrusted.py",
-        '_WHITE.sub(" ", without_template_tokens(text))',
+        '_WHITE.sub(" ", neutral(text))',
         "text",
         "tests/unit/rlm/operators/test_operators.py::test_a_record_cannot_pose_as_another_or_end_the_data",
+    ),
+    Guard(
+        "calls carry no tokens of chat templates",
+        "rlm/llm/port.py",
+        'object.__setattr__(self, "prompt", neutral(self.prompt))',
+        "pass",
+        "tests/security/test_model_text.py::test_whatever_builds_a_call_its_messages_and_schema_are_taken_care_of",
+    ),
+    Guard(
+        "schemas carry no tokens of chat templates",
+        "rlm/llm/port.py",
+        'object.__setattr__(self, "schema", _neutral_json(self.schema))',
+        "pass",
+        "tests/security/test_model_text.py::test_whatever_builds_a_call_its_messages_and_schema_are_taken_care_of",
+    ),
+    Guard(
+        "prompts carry no hidden characters",
+        "ingest/model_text.py",
+        "visible(text))",
+        "text)",
+        "tests/security/test_model_text.py::test_hidden_characters_are_gone_and_the_visible_ones_are_not",
     ),
     Guard(
         "schemas fetch nothing",
