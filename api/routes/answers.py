@@ -21,8 +21,8 @@ from api.problems import BadRequestError
 from api.rows_behind import rows_behind
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services
-from ingest.catalog.keys import ApiKey
 from ingest.documents import JobKind
+from ingest.identity import Principal
 from ingest.runs import Run, RunRequest
 from rlm.estimates import unasked
 from rlm.events import complete
@@ -111,7 +111,7 @@ def delete(answer_id: str, caller: Caller, served: Served) -> None:
     served.conversations.delete_answer(caller.tenant_id, answer_id)
 
 
-def _begin(served: Services, caller: ApiKey, body: QuestionIn, asking: Asking, key: str | None) -> Response:
+def _begin(served: Services, caller: Principal, body: QuestionIn, asking: Asking, key: str | None) -> Response:
     """Queue a run. Work that needs a model, including the choice of a strategy, is left to the worker."""
     if body.stream:
         raise BadRequestError(
