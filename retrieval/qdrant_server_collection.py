@@ -10,9 +10,8 @@ from retrieval.index_stores import QdrantServerSettings
 from retrieval.points import BATCH, DENSE, KEYWORDS, PAGE, SPARSE, TENANT
 from retrieval.qdrant_server_connection import QdrantConnection
 
-# Older servers ignore `update_mode`, so that writing a chunk late would remove its vector; those before 1.16.2 also
-# have a critical fault in their write-ahead log.
-_OLDEST_SERVER = (1, 17, 0)
+# Older servers ignore or refuse `idf`, so that one tenant's words would move another's scores.
+_OLDEST_SERVER = (1, 19, 0)
 # For a moment, a new collection does not exist yet on the other nodes of a cluster.
 _NOT_YET = frozenset({404})
 

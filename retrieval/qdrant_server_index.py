@@ -33,6 +33,7 @@ from retrieval.points import (
 from retrieval.qdrant_server_collection import prepare
 from retrieval.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
 from retrieval.retries import RetryPolicy
+from retrieval.sole_tenant import SoleTenant
 
 # Replicas apply writes to a point in the same order, whichever node received them.
 _ORDERING = models.WriteOrdering.MEDIUM
@@ -57,6 +58,7 @@ class QdrantServerIndex:
         except BaseException:
             self._connection.close()
             raise
+        self._sole_tenant = SoleTenant(self._tenants)
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         if len(chunks) != len(sparse):
@@ -67,6 +69,7 @@ class QdrantServerIndex:
                 for chunk, vector in zip(chunks[at : at + BATCH], sparse[at : at + BATCH], strict=True)
             ]
             self._write(partial(QdrantClient.upsert, points=points, update_mode=models.UpdateMode.INSERT_ONLY))
+            self._sole_tenant.wrote({chunk.tenant_id for chunk in chunks[at : at + BATCH]})
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         if len(chunk_ids) != len(vectors):
@@ -95,7 +98,11 @@ class QdrantServerIndex:
         where = _scope_filter(scope)
         wanted: list[tuple[int, models.QueryRequest]] = []
         if sparse is not None and sparse.indices:
-            wanted.append((0, models.QueryRequest(query=_sparse(sparse), using=SPARSE, filter=where, limit=limit)))
+            params = self._statistics(scope.tenant_id)
+            by_words = models.QueryRequest(
+                query=_sparse(sparse), using=SPARSE, filter=where, params=params, limit=limit
+            )
+            wanted.append((0, by_words))
         if dense is not None:
             query, params = _row(dense), self._params()
             wanted.append((1, models.QueryRequest(query=query, using=DENSE, filter=where, params=params, limit=limit)))
@@ -233,6 +240,17 @@ class QdrantServerIndex:
     def _versions_read(self, where: models.Filter | None) -> dict[tuple[str, str], int]:
         payloads = (record.payload or {} for record in self._scroll(where, with_payload=[TENANT, VERSION]))
         return dict(Counter((payload[TENANT], payload[VERSION]) for payload in payloads))
+
+    def _statistics(self, tenant_id: str) -> models.SearchParams | None:
+        """Return parameters that count words in the tenant's chunks only, so that no tenant moves another's scores."""
+        if self._sole_tenant.has_all(tenant_id):
+            return None
+        corpus = models.Filter(must=[_equals(TENANT, tenant_id)])
+        return models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
+
+    def _tenants(self, careful: bool) -> set[str]:
+        counted = self._search(partial(QdrantClient.facet, key=TENANT, limit=2, exact=careful))
+        return {str(hit.value) for hit in counted.hits}
 
     def _params(self) -> models.SearchParams | None:
         if self._settings.quantization == "none":

@@ -146,6 +146,8 @@ class _Asked:
             yield Condensed(question)
         routed = self._route(question)
         self._clock.lap("route")
+        if routed.strategy is not StrategyName.DIRECT and not self._corpus().documents:
+            routed = Route(StrategyName.DIRECT, "Direct: there is no searchable document.")
         yield Routed(routed.strategy.value, routed.reason, spendable(routed.strategy, request.wanted, profile))
         context = Context(
             question=question,

@@ -109,6 +109,24 @@ def test_a_rare_word_weighs_more_than_a_common_one(index: Index) -> None:
     assert find(index, "captain harpoon")[0][0] == rare.id
 
 
+def test_no_tenants_words_move_another_tenants_scores(index: Index) -> None:
+    falcon = chunk("3")
+    put(index, {chunk(str(n)): "a falcon over the sea" if n == 3 else "the sea at night" for n in range(20)})
+
+    def scored_by(query: str) -> dict[str, float]:
+        return scores(index.search(ANN, sparse=ENCODER.query(query), dense=None, limit=30)[0])
+
+    alone = scored_by("falcon"), scored_by("sea")
+    assert list(alone[0]) == [falcon.id]
+    put(index, {chunk(str(n), tenant="bob"): "the sea at night" for n in range(20)})
+    assert (scored_by("falcon"), scored_by("sea")) == alone
+    put(index, {chunk(str(n), tenant="bob", version="v2"): "a falcon over the sea" for n in range(20)})
+    assert (scored_by("falcon"), scored_by("sea")) == alone
+    for version in ("v1", "v2"):
+        index.delete_version("bob", version)
+    assert (scored_by("falcon"), scored_by("sea")) == alone
+
+
 def test_no_query_sees_another_tenants_chunks(index: Index) -> None:
     mine, theirs = chunk("x"), chunk("x", tenant="bob")
     put(index, {mine: "the same words", theirs: "the same words"})
@@ -255,7 +273,7 @@ def test_all_indexes_agree(tmp_path: Path, double: QdrantDouble) -> None:
     found = {}
     for kind in ("edge", "memory", "server", "server, int8"):
         index = make(kind, tmp_path, double)
-        put(index, texts)
+        put(index, {**texts, chunk("theirs", tenant="bob"): "the white whale"})
         found[kind] = [
             index.search(ANN, sparse=ENCODER.query(text), dense=EMBEDDER.query(text), limit=20) for text in SENTENCES
         ]

@@ -106,7 +106,8 @@ class MemoryIndex:
         return inside(scope, self.kept[identifier])
 
     def _by_bm25(self, scope: Scope, query: SparseVector) -> list[Scored]:
-        documents = {i: dict(zip(v.indices, v.values, strict=True)) for i, v in list(self.sparse.items())}
+        mine = [(i, v) for i, v in list(self.sparse.items()) if self.kept[i].tenant_id == scope.tenant_id]
+        documents = {i: dict(zip(v.indices, v.values, strict=True)) for i, v in mine}
         frequency = {term: sum(term in weights for weights in documents.values()) for term in query.indices}
         scores: list[Scored] = []
         for identifier, weights in documents.items():

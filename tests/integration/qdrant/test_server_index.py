@@ -142,8 +142,8 @@ def test_another_programs_collection_is_refused(double: QdrantDouble, client: Qd
 
 
 def test_a_server_that_is_too_old_is_refused(proxy: FaultyProxy, name: str) -> None:
-    proxy.faults["GET /"] = [Fault(status=200, body=json.dumps({"title": "qdrant", "version": "1.16.3"}).encode())]
-    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.16\.3, and the oldest that can be used is 1\.17\.0"):
+    proxy.faults["GET /"] = [Fault(status=200, body=json.dumps({"title": "qdrant", "version": "1.18.2"}).encode())]
+    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.18\.2, and the oldest that can be used is 1\.19\.0"):
         opened(proxy.url, name)
     assert proxy.seen == ["GET /"]
 
@@ -166,6 +166,22 @@ def test_quantized_candidates_are_rescored_with_the_originals(proxy: FaultyProxy
     words, meaning = json.loads(proxy.last[f"POST /collections/{name}/points/query/batch"][1])["searches"]
     assert "params" not in words
     assert meaning["params"]["quantization"] == {"rescore": True, "oversampling": 2.0}
+    index.close()
+
+
+def test_words_are_counted_in_the_tenants_own_chunks_unless_all_are_its_own(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+
+    def sent() -> dict[str, object]:
+        index.search(ANN, sparse=SparseVector((1,), (1.0,)), dense=np.ones(DIMENSION, np.float32), limit=5)
+        words, meaning = json.loads(proxy.last[f"POST /collections/{name}/points/query/batch"][1])["searches"]
+        assert "params" not in meaning
+        return dict(words)
+
+    put_words(index, {indexed_chunk("a"): "whale"})
+    assert "params" not in sent()
+    put_words(index, {indexed_chunk("a", tenant="bob"): "whale"})
+    assert sent()["params"] == {"idf": {"corpus": {"must": [{"key": "tenant", "match": {"value": "ann"}}]}}}
     index.close()
 
 
