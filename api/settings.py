@@ -87,8 +87,8 @@ class Settings(EncoderSettings, RetentionSettings):
     answers_at_once: int = Field(
         64,
         ge=1,
-        description="Answers that clients wait for at once in this process, streamed or not; more are refused, and the "
-        "last quarter of them is for tenants that have none.",
+        description="Answers that clients wait for at once in this process, streamed or not; more are refused. Tenants "
+        "with less than their share of them may go beyond by a quarter.",
     )
     query_cache_bytes: int = Field(
         64 * 1024**2, ge=0, description="Memory for what searches found, kept until the documents change; 0 keeps none."
