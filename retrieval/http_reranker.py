@@ -48,7 +48,8 @@ _SCORE = _Shape(lambda query, passages: {"text_1": query, "text_2": list(passage
 class HttpReranker:
     """One client for all threads of a process. `url` is the endpoint, or the base to which `/rerank` is added.
 
-    The server may put passages into a chat template, so they are made `neutral`. Requests are retried after lost connections and "busy" answers, while there is time.
+    The server may put passages into a chat template, so they are made `neutral`. Requests are retried after lost
+    connections and "busy" answers, while there is time.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
 """Puts text of documents into a prompt.
 
 Documents are data. Each passage stands between marks that carry a random nonce of the request, so that no document can
-forge the end of its passage. Tokens of chat templates and invisible characters are taken out of every message, whoever
-wrote it, by `rlm.llm.port.SubCall`. None of this is relied on: model output is looked up in the passages, and the model's
-tools reach only the caller's scope.
+forge the end of its passage. Tokens of chat templates and invisible characters are taken out of every message
+by `rlm.llm.port.SubCall`. None of this is relied on: model output is looked up in the passages, and the model's tools
+reach only the caller's scope.
 """
 
 import re

@@ -146,7 +146,7 @@ def test_generated_markdown_renders_to_nothing_but_our_links() -> None:
     assert _violations(2_000, seed=1) == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_hundred_thousand_generated_texts_render_to_nothing_but_our_links() -> None:
     assert _violations(100_000, seed=2) == []
 
