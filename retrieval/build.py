@@ -36,6 +36,11 @@ def server_indexes(
     return ServerStore(url, api_key=api_key, settings=settings)
 
 
+def describe_server(url: str, *, api_key: str | None, settings: QdrantServerSettings) -> str:
+    """Return in words which vector server answers. Raises `IndexUnavailableError` for one that cannot be used."""
+    return ServerStore(url, api_key=api_key, settings=settings).describe()
+
+
 def embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:
     """Open the built-in encoder. Raises `ModelMissingError` when a file has not been fetched."""
     files = models.path(model_file(_ENCODER)), models.path(model_file(_TOKENIZER))

@@ -121,6 +121,16 @@ class ServerStore:
         finally:
             connection.close()
 
+    def describe(self) -> str:
+        """Return in words which server answers. Raises `IndexUnavailableError` for one that cannot be used."""
+        from retrieval.qdrant_server_collection import describe_server
+
+        connection = self._connect()
+        try:
+            return describe_server(connection, self._settings)
+        finally:
+            connection.close()
+
     def _of(self, generation_id: int) -> QdrantServerSettings:
         return replace(self._settings, collection=_numbered(self._settings.collection, generation_id))
 

@@ -32,7 +32,8 @@ def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServer
     _require_version(connection, settings)
     info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
     if info is None:
-        _require_nodes(connection, settings)
+        if settings.replication_factor > 1:
+            _require_nodes(connection, settings)
         connection.call(lambda client: _create(client, dimension, settings), settings.work_retries)
         info = connection.call(
             lambda client: client.get_collection(settings.collection), settings.work_retries, again_on=_NOT_YET
@@ -56,6 +57,13 @@ def points_in(connection: QdrantConnection, settings: QdrantServerSettings) -> i
     return None if info is None else info.points_count or 0
 
 
+def describe_server(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
+    """Return in words which server answers. Raises `IndexUnavailableError` as `prepare` does; nothing is made."""
+    version = _require_version(connection, settings)
+    nodes = _require_nodes(connection, settings)
+    return f"Qdrant {version} with {nodes} {'node' if nodes == 1 else 'nodes'} at {connection.url}"
+
+
 def differences(connection: QdrantConnection, settings: QdrantServerSettings) -> list[str]:
     """Return in words how the collection is kept otherwise than the settings ask for; none if it does not exist."""
     info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
@@ -70,7 +78,7 @@ def drop(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
     )
 
 
-def _require_version(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+def _require_version(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
     version = connection.call(lambda client: client.info().version, settings.work_retries)
     try:
         known = tuple(int(part) for part in version.split("-")[0].split("."))
@@ -82,12 +90,11 @@ def _require_version(connection: QdrantConnection, settings: QdrantServerSetting
             f"The vector server at {connection.url} is Qdrant {version}, and the oldest that can be used is {oldest}.",
             hint="Upgrade it, one minor release after the other, as its makers advise.",
         )
+    return version
 
 
-def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
-    """Check that each copy gets a node of its own: a server with fewer nodes would make fewer copies in silence."""
-    if settings.replication_factor == 1:
-        return
+def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings) -> int:
+    """Return how many nodes there are. Each copy needs one; a server may make fewer copies in silence."""
     status = connection.call(lambda client: client.cluster_status(), settings.work_retries)
     nodes = len(status.peers) if isinstance(status, models.ClusterStatusOneOf1) else 1
     if settings.replication_factor > nodes:
@@ -96,6 +103,7 @@ def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings)
             f"vector server at {connection.url} has {nodes}.",
             hint=f"Set it to {nodes} or less, or add nodes first; nothing was made.",
         )
+    return nodes
 
 
 def _differences(info: models.CollectionInfo, settings: QdrantServerSettings) -> list[str]:

@@ -88,6 +88,7 @@ class QdrantNode:
         self, program: Path, folder: Path, *, api_key: str | None, first: "QdrantNode | None", alone: bool
     ) -> None:
         self._folder = folder
+        self._headers = {"api-key": api_key} if api_key else {}
         http, grpc, self._p2p = (_free_port() for _ in range(3))
         self.url = f"http://127.0.0.1:{http}"
         service = {"HOST": "127.0.0.1", "HTTP_PORT": str(http), "GRPC_PORT": str(grpc), "API_KEY": api_key or ""}
@@ -144,7 +145,7 @@ class QdrantNode:
         if self._process.poll() is not None:
             raise RuntimeError(f"the vector server ended: {self._last_words()}")
         try:
-            return httpx.get(f"{self.url}/readyz").status_code == 200
+            return httpx.get(f"{self.url}/readyz", headers=self._headers).status_code == 200
         except httpx.TransportError:
             return False
 

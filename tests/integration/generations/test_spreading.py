@@ -99,14 +99,14 @@ def test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector
         assert at.switcher.switch().id == 2
         at.found(FOUR_WORDS)
     assert wrong == []
+    chunks = sum(len(at.texts.map(each.version.id).chunks) for each in (pending, *late))
+    assert (len(_Counting.encoded), max(_Counting.encoded.values())) == (chunks, 1)
     assert at.verify().agrees
     with closing(QdrantClient(url=server.url, check_compatibility=False)) as client:
         config = client.get_collection("leadline-g2").config
     assert (config.params.shard_number, config.params.replication_factor) == (6, 2)
     assert store.differences(2) == []
     assert at.found("three masts")[0] == pending.id
-    chunks = sum(len(at.texts.map(each.version.id).chunks) for each in (pending, *late))
-    assert (len(_Counting.encoded), max(_Counting.encoded.values())) == (chunks, 1)
 
     since = at.ready(book(20, chapters=1), "since.md")
     made = _Counting.encoded.total()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 from structlog.testing import capture_logs
 
 from retrieval.errors import IndexMismatchError, IndexUnavailableError
@@ -104,7 +105,8 @@ def test_more_copies_than_there_are_nodes_are_refused_and_nothing_is_made(tmp_pa
             with pytest.raises(IndexUnavailableError, match=rf"LEADLINE_QDRANT_REPLICAS asks for 3.* has {nodes}\."):
                 QdrantServerIndex(server.url, dimension=DIMENSION, api_key=None, settings=asked)
             with closing(QdrantClient(url=server.url, check_compatibility=False)) as client:
-                assert not client.collection_exists(name)
+                with pytest.raises(UnexpectedResponse, match="404"):
+                    client.get_collection(name)
 
 
 def test_opening_again_finds_what_was_written(double: VectorServer, name: str) -> None:
