@@ -104,9 +104,11 @@ def test_more_copies_than_there_are_nodes_are_refused_and_nothing_is_made(tmp_pa
         with vector_server(tmp_path / str(nodes), nodes=nodes) as server:
             with pytest.raises(IndexUnavailableError, match=rf"LEADLINE_QDRANT_REPLICAS asks for 3.* has {nodes}\."):
                 QdrantServerIndex(server.url, dimension=DIMENSION, api_key=None, settings=asked)
-            with closing(QdrantClient(url=server.url, check_compatibility=False)) as client:
-                with pytest.raises(UnexpectedResponse, match="404"):
-                    client.get_collection(name)
+            with (
+                closing(QdrantClient(url=server.url, check_compatibility=False)) as client,
+                pytest.raises(UnexpectedResponse, match="404"),
+            ):
+                client.get_collection(name)
 
 
 def test_opening_again_finds_what_was_written(double: VectorServer, name: str) -> None:
