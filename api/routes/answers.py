@@ -64,8 +64,8 @@ async def ask(
     * `completed`: the whole answer; or `error`: a problem. One of the two is the last event.
 
     Closing the connection ends the work, streamed or not. Where as many clients wait for answers as this process makes
-    at once, one more is `429`; `background` is not. The last quarter of these places is for tenants for whom no answer
-    is being made.
+    at once, one more is `429`; `background` is not. Tenants with less than their share of these places may go beyond
+    them by a quarter.
 
     A complete answer is kept, for 30 days if the service is not set otherwise, or with its conversation.
     """
