@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0018_copied_generations"
-down_revision = "0011_conversations"
+down_revision = "0013_identity"
 branch_labels = None
 depends_on = None
 
