@@ -22,7 +22,7 @@ from rlm.events import complete
 from rlm.llm.budgets import Limits
 from rlm.requests import AnswerRequest, AnswerScope, StrategyName, Wanted
 from tests.fakes.callable_chat import CallableChat
-from tests.security.injections import Injection, injections
+from tests.security.injections import PAYLOADS, Injection, injections
 from tests.support.answering import CAPABLE, pipeline
 from tests.support.inert import faults_of_html, faults_of_mrkdwn
 
@@ -43,7 +43,8 @@ async def obey(prompt: str) -> str:
     if "Strategies that can be had here" in prompt:
         return json.dumps({"why": said or "It fits.", "strategy": "direct", "queries": [said]})
     if "Reply with the plan" in prompt:
-        return json.dumps({"semantic_columns": [], "sql": "", "rows_sql": "", "answer": said or "Nothing."})
+        sql = "SELECT title FROM documents"
+        return json.dumps({"semantic_columns": [], "sql": sql, "rows_sql": "", "answer": "They are {list:title}."})
     return said or "Harbours are old [1]."
 
 
@@ -101,6 +102,15 @@ def test_a_hostile_title_is_inert_wherever_it_is_shown(title: str) -> None:
     with obedient({title: "Harbours of the north are old."}) as (answering, _):
         answer = complete(answering.stream(AnswerRequest("How old?", AnswerScope("ann"))))
     assert [each.title for each in answer.citations] == [title]
+    assert faults_of(answer) == []
+
+
+def test_hostile_cells_of_a_computed_table_are_inert() -> None:
+    with obedient({payload: "Harbours." for payload in PAYLOADS}) as (answering, _):
+        wanted = Wanted(StrategyName.TABLE, confirm=True)
+        answer = complete(answering.stream(AnswerRequest("What are they?", AnswerScope("ann"), wanted=wanted)))
+    assert answer.strategy == "table"
+    assert "evil" in answer.text
     assert faults_of(answer) == []
 
 
