@@ -18,8 +18,8 @@ from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
 from ingest.catalog.deletions import Leftovers
 from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.keys import ApiKeys
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -27,6 +27,7 @@ from ingest.documents import JobKind
 from ingest.faultpoints import reach
 from ingest.feed import Feed
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.types import Isolation
 from ingest.redis_feed import RedisFeed
 from ingest.retention import Retention
 from ingest.texts import Texts
@@ -48,7 +49,7 @@ from workers.worker_deps import WorkerDeps
 log = structlog.get_logger(__name__)
 
 OpenEncoders = Callable[[ClusterSettings], Encoders]
-OpenParser = Callable[[Path], ParserSandbox]
+OpenParser = Callable[[Path, Isolation], ParserSandbox]
 
 # A task works for this share of its time limit and then rings for the next, so that no step comes near the limit.
 _SLICE = 0.25
@@ -64,7 +65,7 @@ class Parts:
     run_log: RunLog
     replies: Replies
     leftovers: Leftovers
-    keys: ApiKeys
+    identities: Identities
     batches: Batches
     conversations: Conversations
     feed: Feed
@@ -91,8 +92,8 @@ def configured_encoders(settings: ClusterSettings) -> Encoders:
     return build.encoders(ModelStore(settings.models), settings)
 
 
-def sandboxed_parser(scratch: Path) -> ParserSandbox:
-    return ParserSandbox(scratch=scratch)
+def sandboxed_parser(scratch: Path, isolation: Isolation) -> ParserSandbox:
+    return ParserSandbox(scratch=scratch, isolation=isolation)
 
 
 @contextmanager
@@ -113,7 +114,9 @@ def open_parts(
         first = encoders.named(settings.encoder)
         active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-        store = build.server_indexes(settings.qdrant_url, api_key=key)
+        if settings.vector_server_warning:
+            log.warning(settings.vector_server_warning)
+        store = build.server_indexes(settings.qdrant_url, api_key=key, settings=settings.vector_server)
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         if serving:
@@ -128,7 +131,7 @@ def open_parts(
             run_log=RunLog(engine, announce=feed.announce),
             replies=Replies(engine),
             leftovers=Leftovers(engine),
-            keys=ApiKeys(engine),
+            identities=Identities.of(engine),
             batches=Batches(engine, announce=feed.announce),
             conversations=Conversations(engine),
             feed=feed,
@@ -233,7 +236,7 @@ def open_worker_process(
         parts = stack.enter_context(open_parts(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        parser = open_parser(scratch)
+        parser = open_parser(scratch, settings.parser_isolation)
         stack.callback(parser.close)
         answers = stack.enter_context(open_answers(parts)) if open_answers else None
         process = WorkerProcess(
