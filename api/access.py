@@ -1,5 +1,6 @@
 """Identifies the caller: the principal of a request's API key, and the services behind the application."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -7,8 +8,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.answer_threads import AnswerThreads
 from api.problems import UnauthorizedError
+from api.quota_headers import tell
 from api.services import Services
 from ingest.identity import Principal, Scope
+from ingest.quotas import Account
 
 _bearer = HTTPBearer(auto_error=False, description="An API key made with `leadline keys create`.")
 
@@ -31,14 +34,28 @@ async def answer_threads(request: Request) -> AnswerThreads:
 AnswersAtOnce = Annotated[AnswerThreads, Depends(answer_threads)]
 
 
-def caller(served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Principal:
-    """Return who asks. Raises `UnauthorizedError`, in equal words for all reasons but a missing key."""
+def account_of(principal: Principal) -> Account:
+    """Return whose quotas a principal's requests count on."""
+    return Account(principal.tenant_id, principal.key_id or "")
+
+
+def caller(
+    request: Request,
+    served: Served,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Principal:
+    """Return who asks. Raises `UnauthorizedError`, in equal words for all reasons but a missing key.
+
+    The request counts on the quotas of requests. Raises `QuotaExceededError`.
+    """
     if credentials is None:
         raise UnauthorizedError("This needs an API key.")
     key = served.keys.check(credentials.credentials)
     if key is None:
         raise UnauthorizedError("The API key is not valid.")
-    return Principal(key.tenant_id, key.id, key.name, scopes=frozenset(Scope))
+    found = Principal(key.tenant_id, key.id, key.name, scopes=frozenset(Scope))
+    served.meter.count_request(account_of(found), partial(tell, request))
+    return found
 
 
 Caller = Annotated[Principal, Depends(caller)]

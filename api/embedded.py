@@ -14,6 +14,7 @@ import structlog
 
 from api.answering import make_answering, open_reranking
 from api.language_model import model_costs, open_language_model
+from api.metering import make_quotas, open_meter
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
@@ -25,6 +26,7 @@ from ingest.catalog.deletions import Leftovers
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -41,7 +43,6 @@ from retrieval.generations import require_fit
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
 from retrieval.query_cache import CachedSearcher
-from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
 from rlm.answering import LanguageModel
@@ -99,11 +100,17 @@ class OpenCatalog:
     jobs: Jobs
     keys: ApiKeys
     replies: Replies
+    quotas: Quotas
 
 
 @contextmanager
-def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[OpenCatalog]:
-    """Open the catalog of the named cluster database, or else of the data folder; closed at the end of the block."""
+def open_catalog(
+    home: Path, *, database_url: str | None = None, settings: Settings | None = None
+) -> Iterator[OpenCatalog]:
+    """Open the catalog of the named cluster database, or else of the data folder; closed at the end of the block.
+
+    The settings have the defaults of quotas.
+    """
     if database_url is None:
         home.mkdir(parents=True, exist_ok=True)
         database_url = sqlite_url(home / "catalog.sqlite")
@@ -111,7 +118,8 @@ def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[Ope
     try:
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
-        yield OpenCatalog(catalog, Jobs(engine), ApiKeys(engine), Replies(engine))
+        quotas = make_quotas(engine, settings) if settings else Quotas(engine)
+        yield OpenCatalog(catalog, Jobs(engine), ApiKeys(engine), Replies(engine), quotas)
     finally:
         engine.dispose()
 
@@ -149,7 +157,8 @@ def _assemble(
     engine = open_database(sqlite_url(home / "catalog.sqlite"))
     stack.callback(engine.dispose)
     feed = LocalFeed()
-    catalog = Catalog(engine, announce=feed.announce)
+    quotas = make_quotas(engine, settings)
+    catalog = Catalog(engine, announce=feed.announce, quotas=quotas.rules)
     jobs = Jobs(engine, announce=feed.announce)
     batches = Batches(engine, announce=feed.announce)
     catalog.ensure_tenant(DEFAULT_TENANT)
@@ -216,7 +225,7 @@ def _assemble(
         batches=batches,
         conversations=conversations,
         feed=feed,
-        runs=Runs(engine, announce=feed.announce),
+        runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
         blobs=blobs,
         texts=texts,
         record_tables=tables,
@@ -227,10 +236,12 @@ def _assemble(
             max_bytes=settings.max_upload_bytes,
             backlog=jobs.backlog,
             max_backlog=settings.max_backlog,
+            quotas=quotas,
         ),
         searcher=searcher,
-        rewriting=RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
+        rewriter=ModelRewriter(language_model, sub_calls),
         answering=answering,
+        meter=open_meter(settings, quotas, stack),
         model_costs=model_costs(settings),
         doorbell=doorbell,
         delete=Deleter(catalog, generations, texts, blobs).delete,

@@ -6,7 +6,8 @@ from api import problems
 from api.answer_threads import AnswerThreads
 from api.middleware import RequestContext
 from api.problem_schemas import PROBLEMS
-from api.routes import answers, batches, conversations, documents, health, runs, search
+from api.quota_headers import QuotaHeaders
+from api.routes import answers, batches, conversations, documents, health, runs, search, usage
 from api.services import Services
 
 DESCRIPTION = """Ask a body of documents, and see where each sentence of the answer comes from and how it was checked.
@@ -20,10 +21,11 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(title="Leadline", version="0.1.0", description=DESCRIPTION)
     app.state.services = services
     app.state.answer_threads = AnswerThreads(services.settings.answers_at_once)
+    app.add_middleware(QuotaHeaders)
     app.add_middleware(RequestContext)
     problems.install(app)
     for route in (documents, batches, search, health):
         app.include_router(route.router)
-    for route in (answers, conversations, runs):
+    for route in (answers, conversations, runs, usage):
         app.include_router(route.router, responses=PROBLEMS)
     return app

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from api.quota_schemas import QuotaOut
 from ingest import errors as ingest
 from ingest.errors import LeadlineError
 from retrieval import errors as retrieval
@@ -39,6 +40,8 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.ConversationNotFoundError: 404,
     ingest.RunStateError: 409,
     ingest.RunsFullError: 429,
+    ingest.QuotaExceededError: 429,
+    ingest.TenantNotFoundError: 404,
     ingest.IdempotencyKeyReusedError: 422,
     ingest.LogEntryTooLargeError: 500,
     ingest.VersionInUseError: 409,
@@ -137,7 +140,7 @@ def status_of(error: LeadlineError) -> int:
 
 def problem(error: LeadlineError) -> dict[str, Any]:
     """Return the members of an error's problem, without those that belong to one request."""
-    return {
+    members: dict[str, Any] = {
         "type": f"/problems/{error.code}",
         "title": error.code.replace("_", " ").capitalize(),
         "status": status_of(error),
@@ -145,6 +148,9 @@ def problem(error: LeadlineError) -> dict[str, Any]:
         "detail": error.detail,
         "hint": error.hint,
     }
+    if isinstance(error, ingest.QuotaExceededError):
+        members["quota"] = QuotaOut.of_standing(error.standing).model_dump(mode="json")
+    return members
 
 
 def install(app: FastAPI) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from api.quotas import Meter
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
@@ -19,9 +20,10 @@ from ingest.intake import Intake
 from ingest.tables import RecordTable, Row
 from ingest.texts import Texts
 from retrieval.query_cache import CachedSearcher
-from retrieval.rewriting import RewritingSearcher
 from rlm.events import Event
 from rlm.requests import AnswerRequest
+from rlm.rewriting import ModelRewriter
+from rlm.runs.port import Durability
 from workers.enqueue import Doorbell
 
 DEFAULT_TENANT = "default"
@@ -33,7 +35,9 @@ class Answers(Protocol):
     def state(self) -> Mapping[str, Any]:
         """Return the language model's state, for people."""
 
-    def stream(self, request: AnswerRequest, *, cancelled: Callable[[], bool]) -> Iterator[Event]:
+    def stream(
+        self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
+    ) -> Iterator[Event]:
         """Yield the answer's events, `Completed` last. Raises refusals at once."""
 
 
@@ -66,8 +70,9 @@ class Services:
     record_tables: RecordReader
     intake: Intake
     searcher: CachedSearcher
-    rewriting: RewritingSearcher
+    rewriter: ModelRewriter
     answering: Answers
+    meter: Meter
     doorbell: Doorbell
     delete: Callable[[str, str], Deletion]
     model_costs: bool = False

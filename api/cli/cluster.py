@@ -76,10 +76,8 @@ def beat() -> None:
 
 def catalog_named() -> AbstractContextManager[OpenCatalog]:
     """Open, for a block, the catalog of the cluster that the environment names, or else of the data folder."""
-    url = os.environ.get(_DATABASE)
-    if url:
-        return open_catalog(Path(), database_url=url)
-    return open_catalog(read_settings().home)
+    url, settings = os.environ.get(_DATABASE), read_settings()
+    return open_catalog(Path() if url else settings.home, database_url=url, settings=settings)
 
 
 def cluster_named() -> "ClusterSettings | None":

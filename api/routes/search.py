@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter
 
-from api.access import Caller, Served
+from api.access import Caller, Served, account_of
 from api.search_schemas import SearchIn, SearchOut
+from retrieval.rewriting import RewritingSearcher
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
 
@@ -14,4 +15,5 @@ def search(body: SearchIn, caller: Caller, served: Served) -> SearchOut:
     request = body.request(caller.tenant_id)
     if body.rewrite is None:
         return SearchOut.of(body.query, served.searcher.search(request))
-    return SearchOut.of(body.query, *served.rewriting.search(request, body.rewrite))
+    rewriting = RewritingSearcher(served.searcher, served.meter.rewriter(account_of(caller), served.rewriter))
+    return SearchOut.of(body.query, *rewriting.search(request, body.rewrite))
