@@ -183,12 +183,11 @@ class QdrantEdgeIndex:
                 found[chunk.digest] = chunk, np.asarray(record.vector[DENSE], np.float32)
         return found
 
-    def versions(self) -> dict[tuple[str, str], int]:
-        found: dict[tuple[str, str], int] = {}
-        for tenant in self._facet(TENANT, None):
-            versions = self._facet(VERSION, Filter(must=[_equals(TENANT, tenant)]))
-            found.update({(tenant, version): count for version, count in versions.items()})
-        return found
+    def versions(self) -> dict[str, int]:
+        return self._facet(VERSION, None)
+
+    def tenants_of(self, version_id: str) -> list[str]:
+        return list(self._facet(TENANT, Filter(must=[_equals(VERSION, version_id)])))
 
     def compact(self) -> bool:
         """Compact now instead of after enough writes; return False if the compaction was abandoned.
@@ -220,7 +219,7 @@ class QdrantEdgeIndex:
     def _facet(self, field: str, where: Filter | None) -> dict[str, int]:
         with self._reading() as shard:
             hits = shard.facet(FacetRequest(field, _EVERY, exact=True, filter=where)).hits
-        return {str(hit.value): hit.count for hit in hits}
+        return {str(hit.value): hit.count for hit in hits if hit.count}
 
     @contextmanager
     def _reading(self) -> Iterator[EdgeShard]:

@@ -30,7 +30,7 @@ from retrieval.points import (
     payload_of,
     scored,
 )
-from retrieval.qdrant_server_collection import prepare
+from retrieval.qdrant_server_collection import MOST_CONDITIONS, prepare
 from retrieval.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
 from retrieval.retries import RetryPolicy
 from retrieval.sole_tenant import SoleTenant
@@ -155,19 +155,20 @@ class QdrantServerIndex:
                 found[chunk.digest] = chunk, np.asarray(vector, np.float32)
         return found
 
-    def versions(self) -> dict[tuple[str, str], int]:
-        tenants = self._facet(TENANT, None)
-        if tenants is None:
-            return self._versions_read(None)
-        found: dict[tuple[str, str], int] = {}
-        for tenant in tenants:
-            where = models.Filter(must=[_equals(TENANT, tenant)])
-            versions = self._facet(VERSION, where)
-            if versions is None:
-                found.update(self._versions_read(where))
-            else:
-                found.update({(tenant, version): count for version, count in versions.items()})
-        return found
+    def versions(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        counted: list[models.Condition] = []
+        while len(counted) < MOST_CONDITIONS:
+            page = self._facet(VERSION, models.Filter(must_not=counted))
+            found.update(page)
+            if len(page) < self._settings.facet_values:
+                return {version: count for version, count in found.items() if count}
+            counted.append(_any_of(VERSION, list(page)))
+        return dict(Counter((record.payload or {})[VERSION] for record in self._scroll(None, with_payload=[VERSION])))
+
+    def tenants_of(self, version_id: str) -> list[str]:
+        counts = self._facet(TENANT, models.Filter(must=[_equals(VERSION, version_id)]))
+        return [tenant for tenant, count in counts.items() if count]
 
     def require_ready(self) -> None:
         info = self._connection.call_once(lambda client: client.get_collection(self._name))
@@ -231,15 +232,11 @@ class QdrantServerIndex:
             if offset is None:
                 return
 
-    def _facet(self, field: str, where: models.Filter | None) -> dict[str, int] | None:
-        """Return the number of points by value, or None if there may be more values than one request counts."""
+    def _facet(self, field: str, where: models.Filter) -> dict[str, int]:
+        """Return the number of points by value, for as many values as one request counts; some may be 0."""
         limit = self._settings.facet_values
         hits = self._read(partial(QdrantClient.facet, key=field, facet_filter=where, limit=limit, exact=True)).hits
-        return None if len(hits) >= limit else {str(hit.value): hit.count for hit in hits if hit.count}
-
-    def _versions_read(self, where: models.Filter | None) -> dict[tuple[str, str], int]:
-        payloads = (record.payload or {} for record in self._scroll(where, with_payload=[TENANT, VERSION]))
-        return dict(Counter((payload[TENANT], payload[VERSION]) for payload in payloads))
+        return {str(hit.value): hit.count for hit in hits}
 
     def _statistics(self, tenant_id: str) -> models.SearchParams | None:
         """Return parameters that count words in the tenant's chunks only, so that no tenant moves another's scores."""

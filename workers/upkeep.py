@@ -90,13 +90,10 @@ def remove_orphans(
     chunks = 0
     with generations.indexes() as indexes:
         for index in indexes.values():
-            present = index.versions()
-            unused = leftovers.unused_versions({version for _, version in present})
-            for tenant, version in present:
-                if version in unused:
-                    chunks += index.delete_version(tenant, version)
-                    texts.delete(version)
-                    RecordTables(blobs).delete(version)
+            for version in leftovers.unused_versions(set(index.versions())):
+                chunks += sum(index.delete_version(tenant, version) for tenant in index.tenants_of(version))
+                texts.delete(version)
+                RecordTables(blobs).delete(version)
     generations.tidy()
     files = blobs.discard_unfinished(older_than_seconds=forgotten_seconds)
     originals = set(blobs.keys("original", older_than_seconds=forgotten_seconds))

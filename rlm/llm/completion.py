@@ -101,6 +101,7 @@ class Completion:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     error: LanguageModelError | None = None
+    ended: bool = False
     _chunks: int = 0
     _pieces: list[str] = field(default_factory=list)
 
@@ -131,6 +132,7 @@ class Completion:
 
     def end(self) -> None:
         """Note that the model has ended its answer."""
+        self.ended = True
         self._add(self.thoughts.end(cut_off=self.cut_off))
 
     def written_tokens(self, most: int) -> int:

@@ -1,6 +1,7 @@
 """One sub-call from its reservation to its reply: sent, repeated if that may help, and asked once more."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Holder, Priority, RateLimit, Sleep
 from rlm.llm.structured_output import asked_again, require_usable, shaped
+from rlm.metrics import note_call
 from rlm.usage import Usage
 
 _MAX_ATTEMPTS = 4
@@ -215,7 +217,7 @@ class Request:
 
     async def _send(self, call: SubCall, reservation: Reservation) -> Completion:
         client, profile = self._client, self._client.profile
-        completion = Completion(self._thought_filter(), self._show)
+        completion, begun = Completion(self._thought_filter(), self._show), time.monotonic()
         try:
             async with asyncio.timeout(profile.call_seconds):
                 await complete(
@@ -238,7 +240,10 @@ class Request:
         finally:
             if isinstance(completion.error, LanguageModelTimeoutError | LanguageModelUnavailableError):
                 client.model.rate_limit.failed(silent=_silent(completion.error))
-            self.used += self._settled(reservation, completion)
+            used = self._settled(reservation, completion)
+            self.used += used
+            outcome = completion.error.code if completion.error else "ok" if completion.ended else "given_up"
+            note_call(profile.name, outcome, time.monotonic() - begun, used)
         return completion
 
     def _settled(self, reservation: Reservation, completion: Completion) -> Usage:

@@ -28,6 +28,7 @@ from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, igno
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Clock, Priority, RateLimit, Sleep
 from rlm.llm.request import ModelClient, Request, SharedModel
+from rlm.metrics import BUDGET_STOPS, KEPT_REPLIES
 from rlm.usage import Usage
 
 log = structlog.get_logger(__name__)
@@ -162,6 +163,7 @@ class SubCallScheduler:
 
         async def ask() -> SubReply:
             if kept := await self.cached_replies.look_up(client.tenant_id, key):
+                KEPT_REPLIES.inc()
                 return _kept_reply(kept)
             try:
                 reply = await request.reply()
@@ -239,6 +241,7 @@ class _Batch:
         for position, call in enumerate(calls):
             self._positions[reply_key(client.tenant_id, client.profile, call)].append(position)
         kept = scheduler.cached_replies.read(client.tenant_id, set(self._positions))
+        KEPT_REPLIES.inc(len(kept))
         self._outcomes: dict[str, SubReply | SubFailure] = {key: _kept_reply(reply) for key, reply in kept.items()}
         self._todo = [key for key in self._positions if key not in kept]
         self._told: set[str] = set()
@@ -339,6 +342,7 @@ class _Batch:
             self._outcomes[key] = replace(self._over, usage=_sum(used))
             raise
         except BudgetExhaustedError as error:
+            BUDGET_STOPS.labels(error.resource or "other").inc()
             self._outcomes[key] = _failed(error, used)
             if not error.may_fit_later:
                 size = (0, 0) if error.resource in _NOTHING_FITS_WITHOUT else (prompt, call.max_tokens)

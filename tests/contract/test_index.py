@@ -245,13 +245,15 @@ def test_a_vector_is_kept_with_length_one(index: Index) -> None:
     np.testing.assert_allclose(index.dense([written.id])[written.id], np.full(DIMENSION, DIMENSION**-0.5), rtol=1e-6)
 
 
-def test_versions_are_counted_tenant_by_tenant(index: Index) -> None:
+def test_the_chunks_of_each_version_are_counted_and_their_tenant_is_known(index: Index) -> None:
     assert index.versions() == {}
     put(index, {chunk(name): "words" for name in "abc"}, dense=False)
-    put(index, {chunk("a", version="v2"): "words", chunk("a", tenant="bob"): "words"}, dense=False)
-    assert index.versions() == {("ann", "v1"): 3, ("ann", "v2"): 1, ("bob", "v1"): 1}
+    put(index, {chunk("a", version="v2"): "words", chunk("a", tenant="bob", version="v3"): "words"}, dense=False)
+    assert index.versions() == {"v1": 3, "v2": 1, "v3": 1}
+    assert [index.tenants_of(version) for version in ("v1", "v3", "v4")] == [["ann"], ["bob"], []]
     index.delete_version("ann", "v1")
-    assert index.versions() == {("ann", "v2"): 1, ("bob", "v1"): 1}
+    assert index.versions() == {"v2": 1, "v3": 1}
+    assert index.tenants_of("v1") == []
 
 
 def test_more_chunks_than_a_batch_are_written_and_embedded(index: Index) -> None:

@@ -90,8 +90,11 @@ class MemoryIndex:
             if chunk.tenant_id == tenant_id and chunk.digest in digests and i in self.embeddings
         }
 
-    def versions(self) -> dict[tuple[str, str], int]:
-        return dict(Counter((c.tenant_id, c.version_id) for c in list(self.kept.values())))
+    def versions(self) -> dict[str, int]:
+        return dict(Counter(c.version_id for c in list(self.kept.values())))
+
+    def tenants_of(self, version_id: str) -> list[str]:
+        return sorted({c.tenant_id for c in list(self.kept.values()) if c.version_id == version_id})
 
     def require_ready(self) -> None:
         self.fault("require_ready")

@@ -12,6 +12,7 @@ from qdrant_client import QdrantClient, models
 from retrieval.errors import IndexMismatchError, IndexUnavailableError
 from retrieval.index import SparseVector
 from retrieval.index_stores import QdrantServerSettings
+from retrieval.qdrant_server_collection import MOST_CONDITIONS
 from retrieval.qdrant_server_index import QdrantServerIndex
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.index_chunks import indexed_chunk, put_words
@@ -188,13 +189,27 @@ def test_words_are_counted_in_the_tenants_own_chunks_unless_all_are_its_own(prox
 # Counting
 
 
-def test_more_versions_than_a_request_counts_are_counted_by_reading(double: QdrantDouble, name: str) -> None:
-    index = opened(double.url, name, facet_values=3)
-    for tenant, versions in (("ann", 5), ("bob", 2)):
-        chunks = [indexed_chunk("x", tenant=tenant, version=f"v{number}") for number in range(versions)]
+def test_versions_are_counted_in_as_many_requests_however_many_tenants_there_are(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+    for tenants in (3, 40):
+        chunks = [indexed_chunk("x", tenant=f"t{number}", version=f"v{number}") for number in range(tenants)]
         put_words(index, {chunk: "words" for chunk in chunks})
-    expected = {("ann", f"v{number}"): 1 for number in range(5)} | {("bob", "v0"): 1, ("bob", "v1"): 1}
-    assert index.versions() == expected
-    put_words(index, {indexed_chunk("x", tenant="eve"): "words"})
-    assert index.versions() == expected | {("eve", "v1"): 1}
+        proxy.seen.clear()
+        assert index.versions() == {f"v{number}": 1 for number in range(tenants)}
+        assert proxy.seen == [f"POST /collections/{name}/facet"]
+    index.close()
+
+
+def test_more_versions_than_a_request_counts_are_counted_page_by_page(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name, facet_values=3)
+    versions = {f"v{number}": number % 3 + 1 for number in range(8)}
+    chunks = [indexed_chunk(str(n), version=version) for version, count in versions.items() for n in range(count)]
+    put_words(index, {chunk: "words" for chunk in chunks})
+    proxy.seen.clear()
+    assert index.versions() == versions
+    assert proxy.seen == [f"POST /collections/{name}/facet"] * 3
+    many = {f"w{number}": 1 for number in range(3 * MOST_CONDITIONS)}
+    put_words(index, {indexed_chunk("x", version=version): "words" for version in many})
+    assert index.versions() == versions | many
+    assert f"POST /collections/{name}/points/scroll" in proxy.seen
     index.close()
