@@ -187,7 +187,7 @@ def _assemble(
     scratch = home / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # files left by a killed process
     scratch.mkdir()
-    parser = ParserSandbox(scratch=scratch)
+    parser = ParserSandbox(scratch=scratch, isolation=settings.parser_isolation)
     stack.callback(parser.close)
     deps = WorkerDeps(catalog, jobs, blobs, texts, generations, sparse, blobs.path)
     doorbell = ThreadDoorbell()

@@ -28,6 +28,7 @@ from ingest.documents import JobKind
 from ingest.faultpoints import reach
 from ingest.feed import Feed
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.types import Isolation
 from ingest.quotas import Quota
 from ingest.redis_feed import RedisFeed
 from ingest.retention import Retention
@@ -50,7 +51,7 @@ from workers.worker_deps import WorkerDeps
 log = structlog.get_logger(__name__)
 
 OpenEncoders = Callable[[ClusterSettings], Encoders]
-OpenParser = Callable[[Path], ParserSandbox]
+OpenParser = Callable[[Path, Isolation], ParserSandbox]
 
 # A task works for this share of its time limit and then rings for the next, so that no step comes near the limit.
 _SLICE = 0.25
@@ -94,8 +95,8 @@ def configured_encoders(settings: ClusterSettings) -> Encoders:
     return build.encoders(ModelStore(settings.models), settings)
 
 
-def sandboxed_parser(scratch: Path) -> ParserSandbox:
-    return ParserSandbox(scratch=scratch)
+def sandboxed_parser(scratch: Path, isolation: Isolation) -> ParserSandbox:
+    return ParserSandbox(scratch=scratch, isolation=isolation)
 
 
 @contextmanager
@@ -243,7 +244,7 @@ def open_worker_process(
         parts = stack.enter_context(open_parts(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        parser = open_parser(scratch)
+        parser = open_parser(scratch, settings.parser_isolation)
         stack.callback(parser.close)
         answers = stack.enter_context(open_answers(parts)) if open_answers else None
         process = WorkerProcess(

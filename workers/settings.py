@@ -5,11 +5,12 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
 
+from ingest.parsing.settings import ParserSettings
 from ingest.retention import RetentionSettings
 from retrieval.encoder_specs import EncoderSettings
 
 
-class ClusterSettings(EncoderSettings, RetentionSettings):
+class ClusterSettings(EncoderSettings, RetentionSettings, ParserSettings):
     """Environment variables that begin with `LEADLINE_`; `home` and `models` mean what they mean embedded."""
 
     database_url: SecretStr = Field(

@@ -124,8 +124,9 @@ def _encoder(settings: Settings) -> Iterator[Finding]:
         yield Finding("encoder", error.detail, error.hint)
 
 
-def _parser(_: Settings) -> Iterator[Finding]:
-    with tempfile.TemporaryDirectory() as folder, ParserSandbox() as parser:
+def _parser(settings: Settings) -> Iterator[Finding]:
+    isolation = settings.parser_isolation
+    with tempfile.TemporaryDirectory() as folder, ParserSandbox(isolation=isolation) as parser:
         sample = Path(folder) / "sample.html"
         sample.write_text("<h1>Does it work?</h1>")
         try:
@@ -134,6 +135,8 @@ def _parser(_: Settings) -> Iterator[Finding]:
             yield Finding("parser process", error.detail, error.hint)
         else:
             yield Finding("parser process", "parses, within its limits")
+            confined = " and ".join(parser.confined_by()) or "nothing: documents can read files and reach the network"
+            yield Finding("parser isolation", f"{isolation}: confined by {confined}")
 
 
 def _sandbox(settings: Settings) -> Iterator[Finding]:

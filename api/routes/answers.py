@@ -15,11 +15,12 @@ from api import sse
 from api.access import AnswersAtOnce, Caller, Served, account_of
 from api.answer_events import CLIENT_CLOSED_REQUEST, streamed, waited_for
 from api.answer_schemas import AnswerOut, QuestionIn
-from api.asking import Asking, shown
+from api.asking import Asking, rendered, shown
 from api.conversation_schemas import RowPage
 from api.cursors import decode_cursor, encode_cursor
 from api.problems import BadRequestError
 from api.quota_headers import tell
+from api.rendering import Form
 from api.rows_behind import rows_behind
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services
@@ -91,12 +92,14 @@ async def ask(
 
 
 @router.get("/{answer_id}")
-def one(answer_id: str, caller: Caller, served: Served) -> AnswerOut:
+def one(
+    answer_id: str, caller: Caller, served: Served, render: Annotated[list[Form] | None, Query()] = None
+) -> AnswerOut:
     """Show a kept answer, without quotations from documents that were deleted since.
 
-    The answer of a run has the run's id.
+    The answer of a run has the run's id. `render` adds its text as `html`, as `mrkdwn`, or as both.
     """
-    return shown(served, served.conversations.answer(caller.tenant_id, answer_id))
+    return rendered(served, shown(served, served.conversations.answer(caller.tenant_id, answer_id)), render or ())
 
 
 @router.get("/{answer_id}/rows")
