@@ -41,9 +41,14 @@ def open_cluster(
     Raises errors that keep it from starting, in words. The broker may be away: uploads are still accepted.
     """
     with ExitStack() as stack:
-        tenants, keys = quota_defaults(settings)
+        defaults = quota_defaults(settings)
         parts = stack.enter_context(
-            open_parts(cluster, open_encoders=open_encoders, tenant_quotas=tenants, key_quotas=keys)
+            open_parts(
+                cluster,
+                open_encoders=open_encoders,
+                tenant_quotas=defaults["tenant_defaults"],
+                key_quotas=defaults["key_defaults"],
+            )
         )
         parts.catalog.ensure_tenant(DEFAULT_TENANT)
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))

@@ -14,7 +14,7 @@ import structlog
 
 from api.answering import make_answering, open_reranking
 from api.language_model import model_costs, open_language_model
-from api.metering import make_quotas, open_meter
+from api.metering import open_meter, quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
@@ -118,7 +118,7 @@ def open_catalog(
     try:
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
-        quotas = make_quotas(engine, settings) if settings else Quotas(engine)
+        quotas = Quotas(engine, **quota_defaults(settings)) if settings else Quotas(engine)
         yield OpenCatalog(catalog, Jobs(engine), ApiKeys(engine), Replies(engine), quotas)
     finally:
         engine.dispose()
@@ -157,7 +157,7 @@ def _assemble(
     engine = open_database(sqlite_url(home / "catalog.sqlite"))
     stack.callback(engine.dispose)
     feed = LocalFeed()
-    quotas = make_quotas(engine, settings)
+    quotas = Quotas(engine, **quota_defaults(settings))
     catalog = Catalog(engine, announce=feed.announce, quotas=quotas.rules)
     jobs = Jobs(engine, announce=feed.announce)
     batches = Batches(engine, announce=feed.announce)

@@ -1,9 +1,8 @@
-"""Opens the quotas and the meter that the settings ask for."""
+"""Opens the meter that the settings ask for, and reads the defaults of quotas."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-
-from sqlalchemy import Engine
+from typing import TypedDict
 
 from api.language_model import model_is_free
 from api.quotas import Meter
@@ -13,15 +12,19 @@ from ingest.catalog.quotas import Quotas
 from ingest.quotas import Quota, parse_quotas
 
 
-def quota_defaults(settings: Settings) -> tuple[Mapping[Quota, int], Mapping[Quota, int]]:
-    """Return the limits of each tenant, and of each key, where the catalog has no other."""
-    return parse_quotas(settings.tenant_quotas), parse_quotas(settings.key_quotas)
+class QuotaDefaults(TypedDict):
+    """The limits of each tenant, and of each key, where the catalog has no other."""
+
+    tenant_defaults: Mapping[Quota, int]
+    key_defaults: Mapping[Quota, int]
 
 
-def make_quotas(engine: Engine, settings: Settings) -> Quotas:
-    """Make the quotas of a catalog."""
-    tenants, keys = quota_defaults(settings)
-    return Quotas(engine, tenant_defaults=tenants, key_defaults=keys)
+def quota_defaults(settings: Settings) -> QuotaDefaults:
+    """Read the limits that the settings name."""
+    return {
+        "tenant_defaults": parse_quotas(settings.tenant_quotas),
+        "key_defaults": parse_quotas(settings.key_quotas),
+    }
 
 
 def open_meter(settings: Settings, quotas: Quotas, stack: ExitStack, *, redis_url: str | None = None) -> Meter:

@@ -48,7 +48,7 @@ def call_hash(call: SubCall) -> str:
 
 
 def call_entry(
-    key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None, *, kind: str = "call"
+    key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None = None, *, kind: str = "call"
 ) -> Entry:
     """Return the entry of an ended sub-call, with its cost; one of the kind `lost` came to nothing.
 
