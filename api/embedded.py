@@ -24,6 +24,7 @@ from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.deletions import Leftovers
 from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.quotas import Quotas
@@ -94,13 +95,17 @@ def open_embedded(
 
 @dataclass(frozen=True)
 class OpenCatalog:
-    """The catalog alone, beside a running service if there is one: for keys, queues and kept replies."""
+    """The catalog alone, beside a running service if there is one: for identities, queues and kept replies."""
 
     catalog: Catalog
     jobs: Jobs
-    keys: ApiKeys
+    identities: Identities
     replies: Replies
     quotas: Quotas
+
+    @property
+    def keys(self) -> ApiKeys:
+        return self.identities.keys
 
 
 @contextmanager
@@ -119,7 +124,7 @@ def open_catalog(
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
         quotas = Quotas(engine, **quota_defaults(settings)) if settings else Quotas(engine)
-        yield OpenCatalog(catalog, Jobs(engine), ApiKeys(engine), Replies(engine), quotas)
+        yield OpenCatalog(catalog, Jobs(engine), Identities.of(engine), Replies(engine), quotas)
     finally:
         engine.dispose()
 
@@ -221,7 +226,7 @@ def _assemble(
         settings=settings,
         catalog=catalog,
         jobs=jobs,
-        keys=ApiKeys(engine),
+        identities=Identities.of(engine),
         batches=batches,
         conversations=conversations,
         feed=feed,

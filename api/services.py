@@ -10,6 +10,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
+from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
@@ -61,7 +62,7 @@ class Services:
     catalog: Catalog
     jobs: Jobs
     runs: Runs
-    keys: ApiKeys
+    identities: Identities
     batches: Batches
     conversations: Conversations
     feed: Feed
@@ -78,6 +79,10 @@ class Services:
     model_costs: bool = False
     require_index: Callable[[], None] = lambda: None
     accepting: bool = True
+
+    @property
+    def keys(self) -> ApiKeys:
+        return self.identities.keys
 
     def parts(self) -> dict[str, Any]:
         """Return the state of each part, for `/health/ready`."""

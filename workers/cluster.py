@@ -18,8 +18,8 @@ from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
 from ingest.catalog.deletions import Leftovers
 from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.keys import ApiKeys
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
@@ -67,7 +67,7 @@ class Parts:
     run_log: RunLog
     replies: Replies
     leftovers: Leftovers
-    keys: ApiKeys
+    identities: Identities
     batches: Batches
     conversations: Conversations
     quotas: Quotas
@@ -122,7 +122,9 @@ def open_parts(
         first = encoders.named(settings.encoder)
         active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-        store = build.server_indexes(settings.qdrant_url, api_key=key)
+        if settings.vector_server_warning:
+            log.warning(settings.vector_server_warning)
+        store = build.server_indexes(settings.qdrant_url, api_key=key, settings=settings.vector_server)
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         if serving:
@@ -138,7 +140,7 @@ def open_parts(
             run_log=RunLog(engine, announce=feed.announce),
             replies=Replies(engine),
             leftovers=Leftovers(engine),
-            keys=ApiKeys(engine),
+            identities=Identities.of(engine),
             batches=Batches(engine, announce=feed.announce),
             conversations=Conversations(engine),
             quotas=quotas,

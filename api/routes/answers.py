@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import sse
-from api.access import AnswersAtOnce, Caller, Served, account_of
+from api.access import AnswersAtOnce, Asker, Caller, Served, account_of
 from api.answer_events import CLIENT_CLOSED_REQUEST, streamed, waited_for
 from api.answer_schemas import AnswerOut, QuestionIn
 from api.asking import Asking, rendered, shown
@@ -42,7 +42,7 @@ router = APIRouter(prefix="/v1/answers", tags=["answers"])
 async def ask(
     body: QuestionIn,
     request: Request,
-    caller: Caller,
+    caller: Asker,
     served: Served,
     threads: AnswersAtOnce,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
@@ -118,7 +118,7 @@ def rows(
 
 
 @router.delete("/{answer_id}", status_code=204)
-def delete(answer_id: str, caller: Caller, served: Served) -> None:
+def delete(answer_id: str, caller: Asker, served: Served) -> None:
     """Delete a kept answer: its conversation goes on without it, and a run that made it no longer has one."""
     served.conversations.delete_answer(caller.tenant_id, answer_id)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.access import Caller, Served
+from api.access import Asker, Caller, Served
 from api.answer_schemas import cited_documents
 from api.asking import rendered
 from api.conversation_schemas import ConversationOut, ConversationPage, ConversationWithTurnsOut, TurnOut
@@ -61,6 +61,6 @@ def one(
 
 
 @router.delete("/{conversation_id}", status_code=204)
-def delete(conversation_id: str, caller: Caller, served: Served) -> None:
+def delete(conversation_id: str, caller: Asker, served: Served) -> None:
     """Delete a conversation with all its answers."""
     served.conversations.delete(caller.tenant_id, conversation_id)
