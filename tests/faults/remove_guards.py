@@ -262,6 +262,20 @@ GUARDS = (
         "tests/security/test_parser_isolation.py::test_nothing_of_a_document_is_left_for_the_next",
     ),
     Guard(
+        "what the code states was not computed",
+        "rlm/loop/submit.py",
+        "if self._cells.states(tool):",
+        "if False:",
+        "tests/security/test_obedient_model.py::test_a_value_that_a_document_dictates_is_not_computed",
+    ),
+    Guard(
+        "batches of prompts are bounded",
+        "rlm/loop/tools.py",
+        "if len(prompts) > MAX_PROMPTS:",
+        "if False:",
+        "tests/unit/rlm/loop/test_tools.py::test_no_batch_of_prompts_is_so_long_that_preparing_it_outlasts_the_run",
+    ),
+    Guard(
         "schemas fetch nothing",
         "rlm/llm/structured_output.py",
         ", registry=Registry()",
