@@ -1,6 +1,10 @@
 """Quotas and usage on the wire."""
 
 from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
 
 from api.schemas import Wire, instant
 from ingest.quotas import NANODOLLARS, Quota, Standing, UsageDay
@@ -37,6 +41,29 @@ class QuotasOut(Wire):
     """All limits of the caller's tenant and key; what is not listed is unlimited."""
 
     quotas: list[QuotaOut]
+
+
+class QuotasIn(Wire):
+    """Limits by name, such as `{"tokens_per_day": 2000000, "dollars_per_month": 12.5}`.
+
+    null is unlimited whatever the settings say, and `default` is what the settings say.
+    """
+
+    limits: dict[Quota, Annotated[Decimal, Field(ge=0)] | Literal["default"] | None]
+
+    @field_validator("limits")
+    @classmethod
+    def _counted(cls, limits: dict[Quota, Decimal | str | None]) -> dict[Quota, Decimal | str | None]:
+        for quota, limit in limits.items():
+            if isinstance(limit, Decimal):
+                quota.amount(str(limit))
+        return limits
+
+    def changes(self) -> tuple[dict[Quota, int | None], list[Quota]]:
+        """Return the limits to set, and the quotas for which the defaults hold again."""
+        back = [quota for quota, limit in self.limits.items() if limit == "default"]
+        stated = {quota: limit for quota, limit in self.limits.items() if quota not in back}
+        return {quota: None if limit is None else quota.amount(str(limit)) for quota, limit in stated.items()}, back
 
 
 class UsageOut(Wire):

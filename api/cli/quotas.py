@@ -10,12 +10,13 @@ from rich.table import Table
 
 from api.cli.cluster import catalog_named
 from api.cli.environment import SettingsError
+from api.embedded import OpenCatalog
 from api.services import DEFAULT_TENANT
 from ingest.quotas import Account, Quota, Standing, UsageDay
 
 app = typer.Typer(help="Show and set quotas of tenants and keys; show what was used.", no_args_is_help=True)
 
-Tenant = Annotated[str, typer.Option("--tenant", help="Whose quotas.")]
+Tenant = Annotated[str, typer.Option("--tenant", help="Whose quotas, by id or name.")]
 Key = Annotated[
     str, typer.Option("--key", help="The id of one key, from `leadline keys list`; all of the tenant if not.")
 ]
@@ -25,8 +26,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 @app.command()
 def show(tenant: Tenant = DEFAULT_TENANT, key: Key = "", as_json: AsJson = False) -> None:
     """Show the limits in force and what is used of them; what is not listed is unlimited."""
-    account = Account(tenant, key)
     with catalog_named() as opened:
+        account = _account(opened, tenant, key)
         limits, standings = opened.quotas.limits(account), opened.quotas.standings(account)
     for of, limited in limits.items():
         if Quota.REQUESTS_PER_MINUTE in limited:  # counted by the service, not in the catalog
@@ -72,8 +73,9 @@ def set_quotas(
         except ValueError as error:
             raise SettingsError(str(error), hint="Write 250000, 2.5m, 10g, or dollars such as 12.50.") from error
     with catalog_named() as opened:
-        opened.quotas.set(Account(tenant, key), limits)
-        opened.quotas.reset(Account(tenant, key), back)
+        account = _account(opened, tenant, key)
+        opened.quotas.set(account, limits)
+        opened.quotas.reset(account, back)
     show(tenant, key)
 
 
@@ -87,7 +89,8 @@ def usage(
 ) -> None:
     """Show what was used by day of UTC and key, the newest day first."""
     with catalog_named() as opened:
-        days = opened.quotas.usage(tenant, key_id=key, since=since, skip=0, limit=limit)
+        account = _account(opened, tenant, "")
+        days = opened.quotas.usage(account.tenant_id, key_id=key, since=since, skip=0, limit=limit)
     if as_json:
         print(json.dumps([vars(day) for day in days]))
         return
@@ -95,6 +98,12 @@ def usage(
     for day in days:
         table.add_row(*_row(day))
     Console().print(table)
+
+
+def _account(opened: OpenCatalog, tenant: str, key: str) -> Account:
+    """Return whose quotas are meant. Raises `TenantNotFoundError` and `KeyNotFoundError`."""
+    found = opened.identities.tenants.tenant(tenant).id
+    return Account(found, opened.keys.key(found, key).id if key else "")
 
 
 def _row(day: UsageDay) -> list[str]:

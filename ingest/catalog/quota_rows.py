@@ -5,10 +5,10 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Subquery, case, delete, func, select, true, update
+from sqlalchemy import ColumnElement, Connection, Subquery, case, delete, func, insert, literal, select, true, update
 
 from ingest.catalog.database import now, upsert
-from ingest.catalog.tables import reservations, stored_content, usage_days
+from ingest.catalog.tables import quota_limits, reservations, stored_content, usage_days
 from ingest.quotas import DOLLARS, TOKENS, Account, Quota, Spending
 
 Kind = Literal["answer", "run", "rewrite"]
@@ -77,6 +77,14 @@ def give_back_stored(connection: Connection, tenant_id: str, given: Mapping[str,
             .where(stored_content.c.tenant_id == tenant_id, stored_content.c.key_id == key_id)
             .values(sums(stored_content.c, documents=-documents, bytes=-size))
         )
+
+
+def copy_limits(connection: Connection, tenant_id: str, key_id: str, successor_id: str) -> None:
+    """Give a key's limits to the key that takes its place."""
+    of_key = (quota_limits.c.tenant_id == tenant_id) & (quota_limits.c.key_id == key_id)
+    copied = select(literal(tenant_id), literal(successor_id), quota_limits.c.quota, quota_limits.c.amount)
+    names = ["tenant_id", "key_id", "quota", "amount"]
+    connection.execute(insert(quota_limits).from_select(names, copied.where(of_key)))
 
 
 def settle_run(connection: Connection, identifier: str, spent: Spending) -> None:

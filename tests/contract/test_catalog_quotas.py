@@ -16,6 +16,7 @@ from sqlalchemy import Engine, func, select
 from ingest.catalog.catalog import Accepted, Catalog
 from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.keys import ApiKeys
 from ingest.catalog.quotas import Granted, Quotas, Rules
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -229,6 +230,15 @@ def test_a_limit_that_is_set_goes_before_the_default_until_it_is_reset(engine: E
     assert quotas.limits(OTHER) == {"tenant": {}, "key": {quota: 5}}
     quotas.reset(TENANT, [quota])
     assert quotas.limits(TENANT) == {"tenant": {quota: 10}}
+
+
+def test_a_rotated_keys_limits_are_those_of_the_key_in_its_place(engine: Engine, quotas: Quotas) -> None:
+    keys = ApiKeys(engine)
+    key, _ = keys.issue("ann", "a key")
+    quotas.set(Account("ann", key.id), {Quota.TOKENS_PER_DAY: 5, Quota.BYTES: None})
+    successor, _ = keys.rotate("ann", key.id)
+    limits = quotas.limits(Account("ann", successor.id))
+    assert limits["key"] == {Quota.TOKENS_PER_DAY: 5}
 
 
 def test_usage_is_listed_by_day_and_key_a_page_at_a_time(quotas: Quotas, reserve: Reserve, today: Calendar) -> None:

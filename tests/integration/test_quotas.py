@@ -13,6 +13,7 @@ import pytest
 from api.cli.client import Client
 from api.services import DEFAULT_TENANT, Services
 from ingest.documents import JobKind
+from ingest.identity import Scope
 from ingest.quotas import Account, Quota, Spending
 from tests.fakes.callable_chat import Answer, CallableChat
 from tests.fakes.loaded_model import LoadedModel
@@ -209,6 +210,30 @@ def test_quotas_and_usage_are_shown_to_the_caller(services: Services, client: Cl
     assert (day["calls"], day["prompt_tokens"], day["completion_tokens"], day["dollars"]) == (1, 2, 3, 0.004)
     whole = client.http.get("/v1/usage", params={"limit": 1}).json()
     assert len(whole["usage"]) == 1
+
+
+def test_an_admin_sets_the_limits_of_a_key_and_an_operator_those_of_a_tenant(
+    services: Services, client: Client
+) -> None:
+    account, _ = new_key(services)
+    _, operator = services.keys.issue(DEFAULT_TENANT, "operator", scopes=list(Scope))
+    headers = {"Authorization": f"Bearer {operator}"}
+    of_key, of_tenant = f"/v1/keys/{account.key_id}/quotas", f"/v1/tenants/{DEFAULT_TENANT}/quotas"
+    body = {"limits": {"tokens_per_day": 2_000_000, "dollars_per_month": 12.5, "bytes": None}}
+    made = client.http.put(of_key, json=body, headers=headers).json()["quotas"]
+    assert [(each["quota"], each["of"], each["limit"]) for each in made] == [
+        ("tokens_per_day", "key", 2_000_000),
+        ("dollars_per_month", "key", 12.5),
+    ]
+    client.http.put(of_tenant, json={"limits": {"documents": 900}}, headers=headers)
+    back = {"limits": {"tokens_per_day": "default"}}
+    client.http.put(of_key, json=back, headers=headers)
+    left = client.http.get(of_key, headers=headers).json()["quotas"]
+    assert [(each["quota"], each["of"]) for each in left] == [("documents", "tenant"), ("dollars_per_month", "key")]
+    assert client.http.put(of_key, json={"limits": {"bytes": 0.5}}, headers=headers).status_code == 422
+    assert client.http.put("/v1/keys/none/quotas", json=back, headers=headers).status_code == 404
+    assert client.http.put("/v1/tenants/none/quotas", json=back, headers=headers).status_code == 404
+    assert client.http.put(of_tenant, json=back).status_code == 403  # a tenant's admin is not its operator
 
 
 # Every route, found in the application itself.

@@ -24,15 +24,17 @@ def shown(*options: str) -> dict[str, float]:
     return {f"{each['of']} {each['quota']}": each["limit"] for each in found}
 
 
-def test_quotas_are_set_shown_and_reset() -> None:
+def test_quotas_are_set_shown_and_reset(home: Path) -> None:
     assert shown() == {"tenant documents": 100}
     made = command.invoke(app, ["quotas", "set", "tokens_per_day=2m", "dollars_per_month=12.5", "documents=none"])
     assert "2,000,000" in made.stdout
     assert "$12.50" in made.stdout
-    command.invoke(app, ["quotas", "set", "requests_per_minute=60", "--key", "k"])
+    with open_catalog(home) as opened:
+        key = opened.keys.issue("default", "a key")[0].id
+    command.invoke(app, ["quotas", "set", "requests_per_minute=60", "--key", key])
     tenant = {"tenant tokens_per_day": 2_000_000, "tenant dollars_per_month": 12.5}
     assert shown() == tenant
-    assert shown("--key", "k") == {**tenant, "key requests_per_minute": 60}
+    assert shown("--key", key) == {**tenant, "key requests_per_minute": 60}
     command.invoke(app, ["quotas", "set", "documents=default", "tokens_per_day=default"])
     assert shown() == {"tenant documents": 100, "tenant dollars_per_month": 12.5}
 
@@ -42,6 +44,7 @@ def test_what_cannot_be_set_is_refused_with_the_way_to_write_it() -> None:
         refused = command.invoke(app, ["quotas", "set", change])
         assert refused.exception is not None
         assert "NAME=AMOUNT" in str(refused.exception) or "2.5m" in str(refused.exception)
+    assert "no key" in str(command.invoke(app, ["quotas", "set", "bytes=1", "--key", "none"]).exception).lower()
     assert "no tenant" in str(command.invoke(app, ["quotas", "set", "bytes=1", "--tenant", "nobody"]).exception)
 
 
