@@ -4,11 +4,13 @@ Source: draft-ietf-httpapi-ratelimit-headers. Dollars are told in cents.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.admission import CALLER
+from ingest.identity import Principal
 from ingest.quotas import NANODOLLARS, Quota, Standing
 
 _STANDINGS = "quota_standings"
@@ -18,20 +20,28 @@ _CENT = NANODOLLARS // 100
 
 def tell(request: Request, standings: Sequence[Standing]) -> None:
     """Have the response to a request say how these quotas stand."""
-    request.scope.setdefault(_STANDINGS, {}).update({(each.of, each.quota): each for each in standings})
+    request.scope[_STANDINGS].update({(each.of, each.quota): each for each in standings})
 
 
-class QuotaHeaders:
-    """A pure ASGI wrapper that adds what `tell` was given."""
+# Counts a request of a caller, and returns how the quotas of requests stand. Raises `QuotaExceededError`.
+Count = Callable[[Principal], Awaitable[Sequence[Standing]]]
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class RequestQuotas:
+    """A pure ASGI wrapper that counts requests before their bodies are read, and says how quotas stand in responses."""
+
+    def __init__(self, app: ASGIApp, *, count: Count) -> None:
         self._app = app
+        self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        caller = scope.get(CALLER)
+        if caller is None:
             await self._app(scope, receive, send)
             return
-        standings: dict[object, Standing] = scope.setdefault(_STANDINGS, {})
+        counted = await self._count(caller)
+        standings: dict[object, Standing] = {(each.of, each.quota): each for each in counted}
+        scope[_STANDINGS] = standings
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start" and standings:

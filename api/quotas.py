@@ -30,7 +30,6 @@ log = structlog.get_logger(__name__)
 _LIMITS_KEPT_SECONDS = 2.0
 _MOST_KEPT = 10_000
 
-Tell = Callable[[Sequence[Standing]], None]
 _Limits = dict[Literal["tenant", "key"], Mapping[Quota, int]]
 
 
@@ -52,16 +51,20 @@ class Meter:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def count_request(self, account: Account, tell: Tell = lambda _: None) -> None:
-        """Count one request of a key and its tenant. Raises `QuotaExceededError` for too many in a minute."""
-        limits = self._limits_of(account)
+    def count_request(self, account: Account) -> Sequence[Standing]:
+        """Count one request of a key and its tenant, and return how these quotas stand.
+
+        Raises `QuotaExceededError` for too many in a minute.
+        """
+        limits, counted = self._limits_of(account), list[Standing]()
         for of in reversed(limits):  # what a key may not send takes nothing from its tenant
             limit = limits[of].get(Quota.REQUESTS_PER_MINUTE)
             if limit is not None:
                 taken, standing = self._rates.count(account, of, limit)
                 if not taken:
                     raise exceeded(standing, time.time())
-                tell([standing])
+                counted.append(standing)
+        return counted
 
     def stored(self, account: Account) -> Sequence[Standing]:
         """Return how the quotas of what is stored stand, if there are any."""
