@@ -123,7 +123,7 @@ GUARDS = (
         "if made.copied is not None and self._awaits_vectors(job):",
         "if False:",
         "tests/integration/generations/test_spreading.py"
-        "::test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector_made_twice",
+        "::test_vectors_that_are_still_being_made_are_waited_for_and_copied",
     ),
     Guard(
         "vectors are copied, not computed again",
