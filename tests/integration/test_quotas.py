@@ -261,7 +261,8 @@ def _requests(client: Client, document: str) -> Iterator[tuple[str, str, dict[st
             if method == "delete":
                 continue
             schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
-            for request in BODIES.get(path) or [{} if schema is None else {"json": _instance(schema, openapi)}]:
+            bodies = BODIES.get(path) if method == "post" else None
+            for request in bodies or [{} if schema is None else {"json": _instance(schema, openapi)}]:
                 if method == "put" and path == "/v1/documents/{document_id}":
                     request = {"content": b"# Replaced\n\nBy something.", "headers": {"If-Match": "*"}}
                 filled = path.replace("{document_id}", document)
