@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -14,18 +15,20 @@ import structlog
 
 from api.answering import make_answering, open_reranking
 from api.language_model import model_costs, open_language_model
+from api.metering import open_meter, quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
-from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.database import open_database, ping, sqlite_url
 from ingest.catalog.deletions import Leftovers
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -42,7 +45,6 @@ from retrieval.generations import require_fit
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
 from retrieval.query_cache import CachedSearcher
-from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
 from rlm.answering import LanguageModel
@@ -100,6 +102,7 @@ class OpenCatalog:
     jobs: Jobs
     identities: Identities
     replies: Replies
+    quotas: Quotas
 
     @property
     def keys(self) -> ApiKeys:
@@ -107,8 +110,13 @@ class OpenCatalog:
 
 
 @contextmanager
-def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[OpenCatalog]:
-    """Open the catalog of the named cluster database, or else of the data folder; closed at the end of the block."""
+def open_catalog(
+    home: Path, *, database_url: str | None = None, settings: Settings | None = None
+) -> Iterator[OpenCatalog]:
+    """Open the catalog of the named cluster database, or else of the data folder; closed at the end of the block.
+
+    The settings have the defaults of quotas.
+    """
     if database_url is None:
         home.mkdir(parents=True, exist_ok=True)
         database_url = sqlite_url(home / "catalog.sqlite")
@@ -116,7 +124,8 @@ def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[Ope
     try:
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
-        yield OpenCatalog(catalog, Jobs(engine), Identities.of(engine), Replies(engine))
+        quotas = Quotas(engine, **quota_defaults(settings)) if settings else Quotas(engine)
+        yield OpenCatalog(catalog, Jobs(engine), Identities.of(engine), Replies(engine), quotas)
     finally:
         engine.dispose()
 
@@ -151,10 +160,12 @@ def _assemble(
     settings: Settings, encoders: Encoders, language_model: LanguageModel, stack: ExitStack
 ) -> tuple[Services, WorkerThreads]:
     home = settings.home
-    engine = open_database(sqlite_url(home / "catalog.sqlite"))
+    url = sqlite_url(home / "catalog.sqlite")
+    engine = open_database(url)
     stack.callback(engine.dispose)
     feed = LocalFeed()
-    catalog = Catalog(engine, announce=feed.announce)
+    quotas = Quotas(engine, **quota_defaults(settings))
+    catalog = Catalog(engine, announce=feed.announce, quotas=quotas.rules)
     jobs = Jobs(engine, announce=feed.announce)
     batches = Batches(engine, announce=feed.announce)
     catalog.ensure_tenant(DEFAULT_TENANT)
@@ -183,9 +194,13 @@ def _assemble(
     scratch = home / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # files left by a killed process
     scratch.mkdir()
-    parser = ParserSandbox(scratch=scratch, isolation=settings.parser_isolation)
-    stack.callback(parser.close)
     deps = WorkerDeps(catalog, jobs, blobs, texts, generations, sparse, blobs.path)
+
+    def ingest_task() -> IngestTask:
+        parser = ParserSandbox(scratch=scratch, isolation=settings.parser_isolation)
+        stack.callback(parser.close)
+        return IngestTask(deps, parser)
+
     doorbell = ThreadDoorbell()
     reranking = open_reranking(settings, ModelStore(settings.models))
     if reranking is not None:
@@ -203,25 +218,30 @@ def _assemble(
     answering = make_answering(settings, searcher, language_model, parts, stack)
     workers = WorkerThreads(
         jobs,
-        [IngestTask(deps, parser)],
+        [ingest_task()],
         EmbedTask(deps),
         CollectTask(deps),
         doorbell,
         has_room=blobs.has_room_to_work,
         answer=RunTask(jobs, RunLog(engine, announce=feed.announce), answering),
         runs_at_once=settings.runs_at_once,
+        step_seconds=settings.task_seconds,
+        another_ingest=ingest_task,
         tidy=lambda: conversations.forget_old(settings.retention),
         open_builder=lambda stopping, slice_over: open_builder(records, deps, stopping, slice_over)[0],
     )
+    # Keys and health have connections of their own, so that they never wait for one behind work.
+    door = open_database(url, pool_size=4)
+    stack.callback(door.dispose)
     services = Services(
         settings=settings,
         catalog=catalog,
         jobs=jobs,
-        identities=Identities.of(engine),
+        identities=Identities.of(door),
         batches=batches,
         conversations=conversations,
         feed=feed,
-        runs=Runs(engine, announce=feed.announce),
+        runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
         blobs=blobs,
         texts=texts,
         record_tables=tables,
@@ -232,14 +252,17 @@ def _assemble(
             max_bytes=settings.max_upload_bytes,
             backlog=jobs.backlog,
             max_backlog=settings.max_backlog,
+            quotas=quotas,
         ),
         searcher=searcher,
-        rewriting=RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
+        rewriter=ModelRewriter(language_model, sub_calls),
         answering=answering,
+        meter=open_meter(settings, quotas, stack),
         model_costs=model_costs(settings),
         doorbell=doorbell,
         delete=Deleter(catalog, generations, texts, blobs).delete,
         require_index=generations.require_ready,
+        ping=partial(ping, door),
     )
     return services, workers
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
+import structlog
 from pydantic import SecretStr
 
 from api.settings import Settings
@@ -18,6 +19,8 @@ from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.budgets import FREE
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
+
+log = structlog.get_logger(__name__)
 
 # Statuses of a refused caller, or of a gateway whose server is away. Any other answer comes from a server that is
 # there, even if it has no list.
@@ -157,6 +160,8 @@ class RemoteLanguageModel:
             profile = profile if window is None else self._sized(window)
         except LanguageModelUnavailableError as error:
             trouble = None if error.reached else error
+        if trouble is not None and self._trouble is None:
+            log.warning("the language model's server is away", detail=str(trouble))
         with self._lock:
             self._trouble, self._chat = trouble, replace(self._chat, profile=profile)
             self._looking, self._looked = False, time.monotonic()
@@ -207,6 +212,14 @@ def model_profile(settings: Settings, *, served_tokens: int | None = None) -> Mo
         return profiles.named(LOCAL_QWEN.name)
     windows = [each for each in (settings.llm_context_tokens, served_tokens) if each is not None]
     return profiles.named(settings.remote_llm[1], context_tokens=min(windows, default=None))
+
+
+def model_is_free(settings: Settings) -> bool:
+    """True if neither the answering nor the judging model costs money. Raises `ProfileFileError`."""
+    profiles = [] if settings.llm == "none" else [model_profile(settings)]
+    if settings.judge_llm is not None:
+        profiles.append(read_profiles(settings.model_profiles).named(settings.judge_llm[1]))
+    return all(profile.price == FREE for profile in profiles)
 
 
 def model_costs(settings: Settings) -> bool:

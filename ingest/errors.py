@@ -9,22 +9,35 @@ The core knows no HTTP: `api.problems` holds the one table from these classes to
 class tree so that none is missing from it.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from ingest.quotas import Standing
+
+_PUBLIC_HINT = "Try again later; if it persists, tell those who run the service, whose log says more."
 
 
 class LeadlineError(Exception):
     """An error whose text says what happened and, in `hint`, what to do next.
 
-    `code` is stable and machine-readable (`snake_case`); `detail` is for people and may name the document.
+    `code` is stable and machine-readable (`snake_case`); `detail` is for people and may name the document. Details of
+    a kind with a `public_detail` may name hosts, users, addresses or files: they are for operators and the log, and
+    whoever uses the service gets `told` instead.
     """
 
     code: ClassVar[str] = "leadline_error"
     default_hint: ClassVar[str] = ""
+    public_detail: ClassVar[str] = ""
 
     def __init__(self, detail: str, *, hint: str | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.hint = self.default_hint if hint is None else hint
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """The detail and the hint for those who use the service."""
+        return (self.public_detail, _PUBLIC_HINT) if self.public_detail else (self.detail, self.hint)
 
     def __str__(self) -> str:
         return f"{self.detail} {self.hint}".strip()
@@ -34,6 +47,21 @@ class IngestError(LeadlineError):
     """Anything that receiving, parsing, chunking or recording a document can raise."""
 
     code = "ingest_error"
+
+
+class InputError(IngestError):
+    """A text or a number of a request cannot be taken: no valid Unicode, not finite, too long or nested too deep.
+
+    `at` names the place, such as `body.metadata.year`, and `problem` says what is wrong there.
+    """
+
+    code = "invalid_request"
+    default_hint = "Correct the named place, and send it again; nothing was stored."
+
+    def __init__(self, at: str, problem: str) -> None:
+        super().__init__(f"{at}: {problem}")
+        self.at = at
+        self.problem = problem
 
 
 class UploadError(IngestError):
@@ -180,6 +208,34 @@ class RunsFullError(CatalogError):
     retry_after_seconds = 30.0
 
 
+class TenantNotFoundError(CatalogError):
+    """No such tenant in this installation."""
+
+    code = "tenant_not_found"
+    default_hint = "`leadline tenants list` shows the tenants there are."
+
+
+class QuotaExceededError(CatalogError):
+    """A quota of the tenant or of its key is used up; `quota` says which, what is left, and when it is renewed."""
+
+    code = "quota_exceeded"
+    default_hint = (
+        "Come back after the seconds that Retry-After names, or have the limit raised: `leadline quotas set`. "
+        "GET /v1/quotas shows all limits and what is left of them."
+    )
+
+    def __init__(self, detail: str, *, standing: "Standing", retry_after: float) -> None:
+        super().__init__(detail)
+        self.standing = standing
+        self.retry_after_seconds = retry_after
+
+
+class StorageQuotaExceededError(QuotaExceededError, UploadError):
+    """The tenant, or its key, stores as much as it may; nothing of the upload was kept."""
+
+    default_hint = "Delete documents that nobody needs, or have the limit raised: `leadline quotas set`."
+
+
 class AnswerNotFoundError(CatalogError):
     """No such answer for this tenant, or it is no longer kept."""
 
@@ -192,13 +248,6 @@ class ConversationNotFoundError(CatalogError):
 
     code = "conversation_not_found"
     default_hint = 'List the conversations with GET /v1/conversations, or begin one with `"conversation": "new"`.'
-
-
-class TenantNotFoundError(CatalogError):
-    """No such tenant in this installation."""
-
-    code = "tenant_not_found"
-    default_hint = "`leadline tenants list` shows the tenants there are."
 
 
 class UserNotFoundError(CatalogError):
@@ -313,6 +362,7 @@ class CatalogSchemaError(CatalogError):
     """The catalog was written by another release."""
 
     code = "catalog_schema"
+    public_detail = "The catalog cannot be used by this release."
     default_hint = "Start the release that wrote it, or restore the backup."
 
 
@@ -320,6 +370,7 @@ class CatalogAccessError(CatalogError):
     """The catalog's database refused the connection: the URL, user, password or database name is wrong."""
 
     code = "catalog_access"
+    public_detail = "The catalog's database is not available."
     default_hint = (
         "Check the user, the password and the name of the database in the catalog's URL, such as "
         "postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE."
@@ -330,7 +381,16 @@ class CatalogUnavailableError(CatalogError):
     """The catalog's database does not answer, or is too busy to."""
 
     code = "catalog_unavailable"
+    public_detail = "The catalog's database is not available."
     default_hint = "Try again in a moment; if it persists, see that the database server runs and can be reached."
+
+
+class CatalogLimitError(CatalogError):
+    """The catalog's database gave up on a statement: a limit of its own was met, or somebody ended it."""
+
+    code = "catalog_limit"
+    public_detail = "The catalog's database gave up on this request."
+    default_hint = "See the database's log; if it names a limit, raise it."
 
 
 class DataFolderBusyError(CatalogError):

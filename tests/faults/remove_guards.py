@@ -115,7 +115,8 @@ GUARDS = (
         "retrieval/qdrant_server_connection.py",
         "                if not _is_away(error):",
         "                if True:",
-        "tests/integration/qdrant/test_server_addresses.py::test_a_process_starts_while_one_of_the_addresses_is_away",
+        "tests/integration/qdrant/test_server_addresses.py"
+        "::test_searches_and_writes_go_on_while_any_one_of_two_addresses_is_away",
     ),
     Guard(
         "a generation that copies waits for vectors in the making",
@@ -123,7 +124,7 @@ GUARDS = (
         "if made.copied is not None and self._awaits_vectors(job):",
         "if False:",
         "tests/integration/generations/test_spreading.py"
-        "::test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector_made_twice",
+        "::test_vectors_that_are_still_being_made_are_waited_for_and_copied",
     ),
     Guard(
         "vectors are copied, not computed again",
@@ -318,6 +319,181 @@ GUARDS = (
         "with write(self._engine) as connection:\n            deleted",
         "tests/unit/workers/test_query_cache.py"
         "::test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered",
+    ),
+    Guard(
+        "one reservation after the other",
+        "ingest/catalog/quotas.py",
+        "            lock_tenant(connection, account.tenant_id)\n            return self._rules.reserve(",
+        "            return self._rules.reserve(",
+        "tests/contract/test_catalog_quotas.py::test_200_requests_at_once_reserve_exactly_what_there_is",
+    ),
+    Guard(
+        "what is reserved counts as used",
+        "ingest/catalog/quotas.py",
+        "limited[quota], spent + reserved, reserved",
+        "limited[quota], spent, reserved",
+        "tests/contract/test_catalog_quotas.py::test_200_requests_at_once_reserve_exactly_what_there_is",
+    ),
+    Guard(
+        "what a dead process reported is charged",
+        "ingest/catalog/quotas.py",
+        "        charge_expired(connection, account.tenant_id, instant)\n",
+        "",
+        "tests/contract/test_catalog_quotas.py"
+        "::test_the_reservation_of_a_process_that_died_is_given_back_but_for_what_it_had_reported",
+    ),
+    Guard(
+        "storage is bounded by the statement that counts it",
+        "ingest/catalog/quotas.py",
+        "stored_content.c[quota.value] + amount <= limited[quota]",
+        "stored_content.c[quota.value] >= 0",
+        "tests/contract/test_catalog_quotas.py::test_uploads_at_once_store_no_more_than_they_may",
+    ),
+    Guard(
+        "runs are metered",
+        "api/routes/answers.py",
+        ", wanted=wants)",
+        ")",
+        "tests/integration/test_quotas.py::test_no_route_spends_anything_once_the_quotas_are_used_up",
+    ),
+    Guard(
+        "answers are metered",
+        "api/quotas.py",
+        "limits.within(reserved)",
+        "limits",
+        "tests/integration/test_quotas.py"
+        "::test_an_answer_that_a_quota_cuts_short_says_so_and_not_that_its_budget_is_over",
+    ),
+    Guard(
+        "who waits goes before the background",
+        "rlm/llm/rate_limit.py",
+        "for each in self._lines.values() if each.tenants",
+        "for each in reversed(self._lines.values()) if each.tenants",
+        "tests/unit/rlm/llm/test_rate_limit.py::test_answers_that_clients_wait_for_go_before_those_in_the_background",
+    ),
+    Guard(
+        "tenants in turn",
+        "rlm/llm/rate_limit.py",
+        "        self.tenants.move_to_end(tenant_id)\n",
+        "",
+        "tests/unit/rlm/llm/test_rate_limit.py"
+        "::test_a_tenant_with_many_runs_gets_no_more_turns_than_one_with_a_single_run",
+    ),
+    Guard(
+        "a newcomer's answer places",
+        "api/answer_threads.py",
+        "self._spare if others and has_less else 0",
+        "0",
+        "tests/unit/api/test_answer_events.py"
+        "::test_one_tenant_gets_all_places_and_another_gets_in_at_once_up_to_its_share",
+    ),
+    Guard(
+        "the key before the body",
+        "api/admission.py",
+        "        caller = await self._identify(_presented(scope))",
+        '        while (await receive()).get("more_body"):\n            pass\n'
+        "        caller = await self._identify(_presented(scope))",
+        "tests/integration/test_bounds.py::test_a_request_without_a_key_is_refused_before_its_body_comes -o timeout=60",
+    ),
+    Guard(
+        "bodies without a length are counted",
+        "api/bounds.py",
+        "            if len(body) > self._max_bytes:\n                raise self._too_large()\n            if not",
+        "            if not",
+        "tests/integration/test_bounds.py"
+        "::test_a_body_above_the_limit_is_refused_unread_and_counted_where_no_length_is_announced",
+    ),
+    Guard(
+        "slow bodies are given up",
+        "api/bounds.py",
+        "self._idle_seconds - self._waited)",
+        "self._idle_seconds)",
+        "tests/integration/test_bounds.py::test_a_body_that_trickles_is_given_up",
+    ),
+    Guard(
+        "nesting is found before JSON is parsed",
+        "ingest/inbound.py",
+        "    _require_shallow(text, at)\n",
+        "",
+        "tests/unit/ingest/test_inbound.py::test_values_nobody_can_keep_are_refused_with_their_place",
+    ),
+    Guard(
+        "text without surrogates and NUL",
+        "ingest/inbound.py",
+        "        check_value(value, at)\n    return value",
+        "        pass\n    return value",
+        "tests/security/test_inbound_text.py::test_every_text_of_a_request_refuses_it_and_names_the_place",
+    ),
+    Guard(
+        "old values are sent with replacements",
+        "api/schemas.py",
+        "value if isinstance(value, float) else sendable(value)",
+        "value",
+        "tests/integration/test_bounds.py::test_listings_survive_what_was_stored_before_it_was_checked",
+    ),
+    Guard(
+        "a tenant never has every place",
+        "api/turns.py",
+        "max(1, places - places // 4)",
+        "places",
+        "tests/unit/api/test_turns.py::test_a_tenant_alone_leaves_a_quarter_for_others",
+    ),
+    Guard(
+        "rewrites have places of their own",
+        "api/routes/search.py",
+        "    place.leave()\n",
+        "",
+        "tests/integration/test_bounds.py::test_rewrites_hold_no_thread_that_others_need",
+    ),
+    Guard(
+        "streams are bounded",
+        "api/routes/batches.py",
+        "    await place.trade(streams)\n",
+        "",
+        "tests/integration/test_bounds.py::test_streams_are_bounded_for_a_tenant_and_in_all",
+    ),
+    Guard(
+        "heads have a time",
+        "api/cli/http_protocol.py",
+        "self._head_timer = self.loop.call_later(self.head_seconds, self._give_up)",
+        "pass",
+        "tests/integration/test_http_protocol.py::test_a_head_that_does_not_come_whole_closes_its_connection",
+    ),
+    Guard(
+        "hung steps are ended",
+        "workers/threads.py",
+        "        self._end_hung_steps()\n        if",
+        "        if",
+        "tests/unit/workers/test_steps.py"
+        "::test_a_step_that_runs_for_ever_is_interrupted_and_its_document_fails_after_its_attempts -o timeout=90",
+    ),
+    Guard(
+        "problems name no host",
+        "ingest/errors.py",
+        "if self.public_detail else",
+        "if False else",
+        "tests/integration/test_health.py::test_what_users_are_told_names_no_host_user_address_or_file",
+    ),
+    Guard(
+        "health tells states alone",
+        "api/services.py",
+        'return "unavailable"',
+        "return str(error)",
+        "tests/integration/test_health.py::test_without_its_index_a_process_still_gets_uploads",
+    ),
+    Guard(
+        "unknown variables are refused",
+        "api/cli/environment.py",
+        "    require_known(os.environ)\n    files",
+        "    files",
+        "tests/unit/api/cli/test_environment.py::test_a_misspelt_variable_stops_the_start_and_names_the_nearest_one",
+    ),
+    Guard(
+        "the first key is in no log",
+        "api/cli/up.py",
+        "if console.file.isatty():",
+        "if True:",
+        "tests/unit/api/cli/test_up.py::test_where_nobody_reads_along_the_first_key_goes_into_a_file_of_its_user",
     ),
 )
 
