@@ -7,7 +7,19 @@ from api.answer_threads import AnswerThreads
 from api.metrics import Measured
 from api.middleware import RequestContext
 from api.problem_schemas import PROBLEMS
-from api.routes import answers, batches, conversations, documents, health, runs, search
+from api.routes import (
+    answers,
+    batches,
+    collections,
+    conversations,
+    documents,
+    health,
+    keys,
+    runs,
+    search,
+    tenants,
+    users,
+)
 from api.services import Services
 
 DESCRIPTION = """Ask a body of documents, and see where each sentence of the answer comes from and how it was checked.
@@ -26,6 +38,6 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (documents, batches, search, health, metrics):
         app.include_router(route.router)
-    for route in (answers, conversations, runs):
+    for route in (answers, conversations, runs, collections, keys, users, tenants):
         app.include_router(route.router, responses=PROBLEMS)
     return app
