@@ -21,6 +21,7 @@ from retrieval.sentence_transformers_model import LocatedModel, locate
 _SHORT_TOKENS = 128
 _ENCODER = "all-MiniLM-L6-v2-int8.onnx"
 _TOKENIZER = "all-MiniLM-L6-v2-tokenizer.json"
+_SERVER_SETTINGS = QdrantServerSettings()
 
 
 def embedded_indexes(home: Path) -> IndexStore:
@@ -28,9 +29,16 @@ def embedded_indexes(home: Path) -> IndexStore:
     return FolderStore(home)
 
 
-def server_indexes(url: str, *, api_key: str | None = None) -> IndexStore:
-    """Return a store that keeps indexes as collections of a Qdrant server."""
-    return ServerStore(url, api_key=api_key, settings=QdrantServerSettings())
+def server_indexes(
+    url: str, *, api_key: str | None = None, settings: QdrantServerSettings = _SERVER_SETTINGS
+) -> IndexStore:
+    """Return a store that keeps indexes as collections of a Qdrant server; `url` may name several addresses."""
+    return ServerStore(url, api_key=api_key, settings=settings)
+
+
+def describe_server(url: str, *, api_key: str | None, settings: QdrantServerSettings) -> str:
+    """Return in words which vector server answers. Raises `IndexUnavailableError` for one that cannot be used."""
+    return ServerStore(url, api_key=api_key, settings=settings).describe()
 
 
 def embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:

@@ -114,7 +114,9 @@ def open_parts(
         first = encoders.named(settings.encoder)
         active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-        store = build.server_indexes(settings.qdrant_url, api_key=key)
+        if settings.vector_server_warning:
+            log.warning(settings.vector_server_warning)
+        store = build.server_indexes(settings.qdrant_url, api_key=key, settings=settings.vector_server)
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         if serving:

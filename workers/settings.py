@@ -8,9 +8,10 @@ from pydantic import Field, SecretStr
 from ingest.parsing.settings import ParserSettings
 from ingest.retention import RetentionSettings
 from retrieval.encoder_specs import EncoderSettings
+from retrieval.vector_server_settings import VectorServerSettings
 
 
-class ClusterSettings(EncoderSettings, RetentionSettings, ParserSettings):
+class ClusterSettings(EncoderSettings, RetentionSettings, ParserSettings, VectorServerSettings):
     """Environment variables that begin with `LEADLINE_`; `home` and `models` mean what they mean embedded."""
 
     database_url: SecretStr = Field(
@@ -19,7 +20,9 @@ class ClusterSettings(EncoderSettings, RetentionSettings, ParserSettings):
     redis_url: SecretStr = Field(
         description="The Redis or Valkey that carries rings and events, `redis://host:6379/0`."
     )
-    qdrant_url: str = Field(description="The Qdrant server, `http://qdrant:6333`.")
+    qdrant_url: str = Field(
+        description="The Qdrant server, `http://qdrant:6333`; several addresses of its nodes with commas between them."
+    )
     qdrant_api_key: SecretStr | None = Field(None, description="Its key, if it wants one.")
     home: Path = Field(description="A folder that API and workers share: originals and texts.")
     models: Path = Field(

@@ -18,13 +18,14 @@ from rich.table import Table
 
 from api.answering import open_reranking
 from api.cli.client import running_url
+from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
 from api.cli.fetching import needed
 from api.language_model import ServerList, list_models, model_profile
 from api.settings import Settings
 from ingest.errors import LeadlineError
 from ingest.parsing.sandbox import ParserSandbox
-from retrieval.build import encoders
+from retrieval.build import describe_server, encoders
 from retrieval.models.store import FileState, ModelStore
 from rlm.errors import AnswerError, LanguageModelUnavailableError
 from rlm.llm.budgets import FREE, Budget, Limits, Price
@@ -182,6 +183,25 @@ def _port(settings: Settings) -> Iterator[Finding]:
             yield Finding("port", f"{settings.host}:{settings.port} is free")
 
 
+def _vector_server(_: Settings) -> Iterator[Finding]:
+    """Check the server of a cluster, and say how a new index would be kept there."""
+    cluster = cluster_named()
+    if cluster is None:
+        return
+    key, chosen = cluster.qdrant_api_key, cluster.vector_server
+    try:
+        found = describe_server(
+            cluster.qdrant_url, api_key=key.get_secret_value() if key is not None else None, settings=chosen
+        )
+    except LeadlineError as error:
+        yield Finding("vector server", error.detail, error.hint)
+        return
+    yield Finding("vector server", found, cluster.vector_server_warning or "")
+    names = ("shards", "replicas", "write_consistency", "quantization", "vectors", "words")
+    asked = ", ".join(f"{name} {getattr(cluster, f'qdrant_{name}')}" for name in names)
+    yield Finding("LEADLINE_QDRANT_…", asked.replace("_", " "))
+
+
 def _language_model(settings: Settings) -> Iterator[Finding]:
     """Check the server's list of models, the reported windows, and one real request with a JSON schema."""
     if settings.llm == "none":
@@ -286,6 +306,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _sandbox,
     _disk,
     _port,
+    _vector_server,
     _language_model,
     _reranker,
 )

@@ -374,6 +374,7 @@ generations = Table(
     Column("state", String(16), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("activated_at", Float),
+    Column("copies", Integer),
 )
 # At most one generation each is active, being built, or kept as the previous one.
 for _state in ("active", "building", "previous"):

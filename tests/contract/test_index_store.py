@@ -8,7 +8,7 @@ import pytest
 from retrieval import build
 from retrieval.generations import IndexStore, Size
 from tests.support.index_chunks import indexed_chunk, put_words
-from tests.support.qdrant_double import qdrant_double
+from tests.support.vector_servers import vector_server
 
 
 @pytest.fixture(params=["folder", "server"])
@@ -16,7 +16,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IndexStore
     if request.param == "folder":
         yield build.embedded_indexes(tmp_path)
         return
-    with qdrant_double(tmp_path / "qdrant") as double:
+    with vector_server(tmp_path / "qdrant") as double:
         yield build.server_indexes(double.url)
 
 

@@ -103,6 +103,52 @@ GUARDS = (
         "tests/unit/retrieval/test_sole_tenant.py",
     ),
     Guard(
+        "a 404 on vectors is settled by counting",
+        "retrieval/qdrant_server_index.py",
+        "            if error.status_code != 404:",
+        "            if True:",
+        "tests/integration/qdrant/test_server_faults.py"
+        "::test_a_replica_that_denies_chunks_which_are_there_is_asked_again_and_is_an_outage",
+    ),
+    Guard(
+        "the next address is tried when one is away",
+        "retrieval/qdrant_server_connection.py",
+        "                if not _is_away(error):",
+        "                if True:",
+        "tests/integration/qdrant/test_server_addresses.py::test_a_process_starts_while_one_of_the_addresses_is_away",
+    ),
+    Guard(
+        "a generation that copies waits for vectors in the making",
+        "workers/reembed_task.py",
+        "if made.copied is not None and self._awaits_vectors(job):",
+        "if False:",
+        "tests/integration/generations/test_spreading.py"
+        "::test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector_made_twice",
+    ),
+    Guard(
+        "vectors are copied, not computed again",
+        "workers/vectors.py",
+        "if self._made.copied is None:",
+        "if True:",
+        "tests/integration/generations/test_spreading.py"
+        "::test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector_made_twice",
+    ),
+    Guard(
+        "an index that is made again takes no vectors over",
+        "ingest/catalog/generations.py",
+        "id=identifier, copies=copies,",
+        "id=identifier, copies=1,",
+        "tests/integration/generations/test_spreading.py::test_an_index_made_again_takes_no_vector_of_the_one_before",
+    ),
+    Guard(
+        "no more copies than nodes",
+        "retrieval/qdrant_server_collection.py",
+        "        _require_nodes(connection, settings)\n",
+        "",
+        "tests/integration/qdrant/test_server_index.py"
+        "::test_more_copies_than_there_are_nodes_are_refused_and_nothing_is_made",
+    ),
+    Guard(
         "budget over the tree",
         "rlm/llm/budgets.py",
         "            for budget, kept in self._upwards_keeping():\n                budget._require(",
