@@ -14,7 +14,13 @@ from api.problems import ScopeMissingError, UnauthorizedError
 from api.services import Services
 from ingest.identity import Principal, Scope
 
-_bearer = HTTPBearer(auto_error=False, description="An API key made with `leadline keys create`.")
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="An API key made with `leadline keys create`, or a token of the identity provider that is configured.",
+)
+
+
+_DOTS_OF_A_TOKEN = 2  # header.payload.signature; a key has none
 
 
 def services(request: Request) -> Services:
@@ -42,8 +48,10 @@ def principal(
     if credentials is None:
         raise UnauthorizedError("This needs an API key.")
     found = served.keys.check(credentials.credentials)
+    if found is None and served.tokens is not None and credentials.credentials.count(".") == _DOTS_OF_A_TOKEN:
+        found = served.tokens.check(credentials.credentials)
     if found is None:
-        raise UnauthorizedError("The API key is not valid.")
+        raise UnauthorizedError("The API key or token is not valid.")
     return found
 
 

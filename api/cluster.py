@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from api.answering import make_answering, open_reranking
+from api.identity_provider import open_tokens
 from api.language_model import model_costs, open_language_model
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
@@ -52,6 +53,7 @@ def open_cluster(
             jobs=parts.jobs,
             runs=parts.runs,
             identities=parts.identities,
+            tokens=open_tokens(settings, parts.identities),
             batches=parts.batches,
             conversations=parts.conversations,
             feed=parts.feed,

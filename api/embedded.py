@@ -13,6 +13,7 @@ from typing import IO
 import structlog
 
 from api.answering import make_answering, open_reranking
+from api.identity_provider import open_tokens
 from api.language_model import model_costs, open_language_model
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
@@ -213,11 +214,13 @@ def _assemble(
         tidy=lambda: conversations.forget_old(settings.retention),
         open_builder=lambda stopping, slice_over: open_builder(records, deps, stopping, slice_over)[0],
     )
+    identities = Identities.of(engine)
     services = Services(
         settings=settings,
         catalog=catalog,
         jobs=jobs,
-        identities=Identities.of(engine),
+        identities=identities,
+        tokens=open_tokens(settings, identities),
         batches=batches,
         conversations=conversations,
         feed=feed,

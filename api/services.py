@@ -16,6 +16,7 @@ from ingest.catalog.runs import Runs
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
+from ingest.identity import Principal
 from ingest.intake import Intake
 from ingest.tables import RecordTable, Row
 from ingest.texts import Texts
@@ -36,6 +37,12 @@ class Answers(Protocol):
 
     def stream(self, request: AnswerRequest, *, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """Yield the answer's events, `Completed` last. Raises refusals at once."""
+
+
+class Tokens(Protocol):
+    """Checks bearer tokens of an identity provider, as `api.oidc.OidcTokens` does."""
+
+    def check(self, token: str) -> Principal | None: ...
 
 
 class RecordReader(Protocol):
@@ -71,6 +78,7 @@ class Services:
     answering: Answers
     doorbell: Doorbell
     delete: Callable[[str, str], Deletion]
+    tokens: Tokens | None = None
     model_costs: bool = False
     require_index: Callable[[], None] = lambda: None
     accepting: bool = True
