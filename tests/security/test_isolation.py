@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from fastapi.routing import APIRoute
 
 from api.cli.client import Client
 from api.main import create_app
@@ -19,6 +18,7 @@ from api.services import DEFAULT_TENANT, Services
 from ingest.identity import TENANT_SCOPES, Role, Scope
 from tests.security.test_scopes import PUBLIC
 from tests.support.cluster import wait_until
+from tests.support.routes import api_routes
 from tests.support.service import running
 
 UNKNOWN = "0123456789abcdef"
@@ -86,9 +86,8 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
 def routes(services: Services) -> list[tuple[str, str]]:
     found = [
         (method, route.path)
-        for route in create_app(services).routes
-        if isinstance(route, APIRoute) and route.path not in PUBLIC and not route.path.startswith(OF_OPERATORS)
-        for method in sorted(route.methods)
+        for method, route in api_routes(create_app(services))
+        if route.path not in PUBLIC and not route.path.startswith(OF_OPERATORS)
     ]
     assert len(found) > 40
     return found

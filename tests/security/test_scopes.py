@@ -12,6 +12,7 @@ from api.access import Requires
 from api.main import create_app
 from ingest.identity import Role, Scope
 from tests.support.asking import AskedApi, asked_api
+from tests.support.routes import api_routes
 
 # What answers without a key; `/metrics` has a token of its own.
 PUBLIC = {"/health/live", "/health/ready", "/problems/{code}", "/metrics"}
@@ -24,7 +25,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AskedApi]:
 
 
 def routes(app: FastAPI) -> list[tuple[str, APIRoute]]:
-    found = [(method, route) for route in app.routes if isinstance(route, APIRoute) for method in sorted(route.methods)]
+    found = api_routes(app)
     assert len(found) > 40
     return found
 
