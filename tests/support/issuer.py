@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -40,7 +40,6 @@ class Issuer:
         kid: str = "rsa-1",
         key: PrivateKey | str | None = None,
         algorithm: str = "",
-        headers: Mapping[str, object] | None = None,
         **claims: object,
     ) -> str:
         """Sign a good token, or one with other claims; a claim of None is left out."""
@@ -49,7 +48,7 @@ class Issuer:
         body = {name: value for name, value in {**usual, **claims}.items() if value is not None}
         signing = self.keys[kid] if key is None else key
         algorithm = algorithm or ("RS256" if isinstance(signing, rsa.RSAPrivateKey) else "ES256")
-        return jwt.encode(body, signing, algorithm=algorithm, headers={"kid": kid, **(headers or {})})
+        return jwt.encode(body, signing, algorithm=algorithm, headers={"kid": kid})
 
     def answer(self, path: str) -> tuple[int, dict[str, Any]]:
         if self.is_away:
