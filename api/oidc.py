@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 _TIMEOUT_SECONDS = 5.0
 # A provider that did not answer is asked again after this long; until then requests are refused at once.
 _AWAY_SECONDS = 5.0
+# Whoever checks keys has few threads; they are not all to wait for a provider that does not answer.
+_WAIT_SECONDS = 1.0
 _MOST_GROUPS = 1_000
 
 
@@ -121,7 +123,9 @@ class _ProviderKeys:
             raise jwt.InvalidTokenError("no key id")
         if (kept := self._kept(kid)) is not None:
             return kept
-        with self._lock:  # one request fetches, and the others wait for what it gets
+        if not self._lock.acquire(timeout=_WAIT_SECONDS):
+            raise _away()
+        try:  # one request fetches, and the others wait a moment for what it gets
             if (kept := self._kept(kid)) is not None:
                 return kept
             if self._clock() < self._away_until:
@@ -132,6 +136,8 @@ class _ProviderKeys:
                 self._away_until = self._clock() + _AWAY_SECONDS
                 log.warning("the identity provider's keys cannot be had", error=repr(error))
                 raise _away() from error
+        finally:
+            self._lock.release()
 
     def _kept(self, kid: str) -> Any:  # noqa: ANN401 - as above
         """Return a key that is known, which nobody waits for: also while others fetch, or the provider is away."""
