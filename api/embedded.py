@@ -16,6 +16,7 @@ import structlog
 from api.answering import make_answering, open_reranking
 from api.identity_provider import open_tokens
 from api.language_model import model_costs, open_language_model
+from api.metering import open_meter, quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
@@ -28,6 +29,7 @@ from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -44,7 +46,6 @@ from retrieval.generations import require_fit
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
 from retrieval.query_cache import CachedSearcher
-from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
 from rlm.answering import LanguageModel
@@ -102,6 +103,7 @@ class OpenCatalog:
     jobs: Jobs
     identities: Identities
     replies: Replies
+    quotas: Quotas
 
     @property
     def keys(self) -> ApiKeys:
@@ -109,8 +111,13 @@ class OpenCatalog:
 
 
 @contextmanager
-def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[OpenCatalog]:
-    """Open the catalog of the named cluster database, or else of the data folder; closed at the end of the block."""
+def open_catalog(
+    home: Path, *, database_url: str | None = None, settings: Settings | None = None
+) -> Iterator[OpenCatalog]:
+    """Open the catalog of the named cluster database, or else of the data folder; closed at the end of the block.
+
+    The settings have the defaults of quotas.
+    """
     if database_url is None:
         home.mkdir(parents=True, exist_ok=True)
         database_url = sqlite_url(home / "catalog.sqlite")
@@ -118,7 +125,8 @@ def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[Ope
     try:
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
-        yield OpenCatalog(catalog, Jobs(engine), Identities.of(engine), Replies(engine))
+        quotas = Quotas(engine, **quota_defaults(settings)) if settings else Quotas(engine)
+        yield OpenCatalog(catalog, Jobs(engine), Identities.of(engine), Replies(engine), quotas)
     finally:
         engine.dispose()
 
@@ -157,7 +165,8 @@ def _assemble(
     engine = open_database(url)
     stack.callback(engine.dispose)
     feed = LocalFeed()
-    catalog = Catalog(engine, announce=feed.announce)
+    quotas = Quotas(engine, **quota_defaults(settings))
+    catalog = Catalog(engine, announce=feed.announce, quotas=quotas.rules)
     jobs = Jobs(engine, announce=feed.announce)
     batches = Batches(engine, announce=feed.announce)
     catalog.ensure_tenant(DEFAULT_TENANT)
@@ -235,7 +244,7 @@ def _assemble(
         batches=batches,
         conversations=conversations,
         feed=feed,
-        runs=Runs(engine, announce=feed.announce),
+        runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
         blobs=blobs,
         texts=texts,
         record_tables=tables,
@@ -246,10 +255,12 @@ def _assemble(
             max_bytes=settings.max_upload_bytes,
             backlog=jobs.backlog,
             max_backlog=settings.max_backlog,
+            quotas=quotas,
         ),
         searcher=searcher,
-        rewriting=RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
+        rewriter=ModelRewriter(language_model, sub_calls),
         answering=answering,
+        meter=open_meter(settings, quotas, stack),
         model_costs=model_costs(settings),
         doorbell=doorbell,
         delete=Deleter(catalog, generations, texts, blobs).delete,

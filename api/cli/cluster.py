@@ -104,8 +104,8 @@ def catalog_named() -> AbstractContextManager[OpenCatalog]:
     url = read_secret(_DATABASE, os.environ)
     if url:
         require_known(os.environ)
-        return open_catalog(Path(), database_url=url)
-    return open_catalog(read_settings().home)
+    settings = read_settings()
+    return open_catalog(Path() if url else settings.home, database_url=url, settings=settings)
 
 
 def cluster_named() -> "ClusterSettings | None":

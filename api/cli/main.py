@@ -46,6 +46,7 @@ COMMANDS = {
     "users": Target("api.cli.users:app", "Make, list and delete users, and put them into groups."),
     "keys": Target("api.cli.keys:app", "Make, list, rotate and revoke API keys."),
     "collections": Target("api.cli.collections:app", "List collections, and say who may use them."),
+    "quotas": Target("api.cli.quotas:app", "Show and set quotas of tenants and keys; show what was used."),
     "queue": Target("api.cli.queue:app", "Show what waits; pause and resume a kind of work."),
     "runs": Target("api.cli.runs:app", "List, show, watch, cancel and delete answers that are made in the background."),
     "batch": Target("api.cli.batch:app", "Show, list and cancel batches of uploads."),

@@ -180,7 +180,7 @@ GUARDS = (
         "if made.copied is not None and self._awaits_vectors(job):",
         "if False:",
         "tests/integration/generations/test_spreading.py"
-        "::test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector_made_twice",
+        "::test_vectors_that_are_still_being_made_are_waited_for_and_copied",
     ),
     Guard(
         "vectors are copied, not computed again",
@@ -374,6 +374,73 @@ GUARDS = (
         "with write(self._engine) as connection:\n            deleted",
         "tests/unit/workers/test_query_cache.py"
         "::test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered",
+    ),
+    Guard(
+        "one reservation after the other",
+        "ingest/catalog/quotas.py",
+        "            lock_tenant(connection, account.tenant_id)\n            return self._rules.reserve(",
+        "            return self._rules.reserve(",
+        "tests/contract/test_catalog_quotas.py::test_200_requests_at_once_reserve_exactly_what_there_is",
+    ),
+    Guard(
+        "what is reserved counts as used",
+        "ingest/catalog/quotas.py",
+        "limited[quota], spent + reserved, reserved",
+        "limited[quota], spent, reserved",
+        "tests/contract/test_catalog_quotas.py::test_200_requests_at_once_reserve_exactly_what_there_is",
+    ),
+    Guard(
+        "what a dead process reported is charged",
+        "ingest/catalog/quotas.py",
+        "        charge_expired(connection, account.tenant_id, instant)\n",
+        "",
+        "tests/contract/test_catalog_quotas.py"
+        "::test_the_reservation_of_a_process_that_died_is_given_back_but_for_what_it_had_reported",
+    ),
+    Guard(
+        "storage is bounded by the statement that counts it",
+        "ingest/catalog/quotas.py",
+        "stored_content.c[quota.value] + amount <= limited[quota]",
+        "stored_content.c[quota.value] >= 0",
+        "tests/contract/test_catalog_quotas.py::test_uploads_at_once_store_no_more_than_they_may",
+    ),
+    Guard(
+        "runs are metered",
+        "api/routes/answers.py",
+        ", wanted=wants)",
+        ")",
+        "tests/integration/test_quotas.py::test_no_route_spends_anything_once_the_quotas_are_used_up",
+    ),
+    Guard(
+        "answers are metered",
+        "api/quotas.py",
+        "limits.within(reserved)",
+        "limits",
+        "tests/integration/test_quotas.py"
+        "::test_an_answer_that_a_quota_cuts_short_says_so_and_not_that_its_budget_is_over",
+    ),
+    Guard(
+        "who waits goes before the background",
+        "rlm/llm/rate_limit.py",
+        "for each in self._lines.values() if each.tenants",
+        "for each in reversed(self._lines.values()) if each.tenants",
+        "tests/unit/rlm/llm/test_rate_limit.py::test_answers_that_clients_wait_for_go_before_those_in_the_background",
+    ),
+    Guard(
+        "tenants in turn",
+        "rlm/llm/rate_limit.py",
+        "        self.tenants.move_to_end(tenant_id)\n",
+        "",
+        "tests/unit/rlm/llm/test_rate_limit.py"
+        "::test_a_tenant_with_many_runs_gets_no_more_turns_than_one_with_a_single_run",
+    ),
+    Guard(
+        "a newcomer's answer places",
+        "api/answer_threads.py",
+        "self._spare if others and has_less else 0",
+        "0",
+        "tests/unit/api/test_answer_events.py"
+        "::test_one_tenant_gets_all_places_and_another_gets_in_at_once_up_to_its_share",
     ),
     Guard(
         "the key before the body",
