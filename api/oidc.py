@@ -167,6 +167,8 @@ def _discovered(issuer: str) -> str:
         with urllib.request.urlopen(place, timeout=_TIMEOUT_SECONDS) as answer:
             found = json.loads(answer.read(1 << 20))
     except (urllib.error.URLError, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
         raise OSError(f"{place} does not describe the provider") from error
     address = found.get("jwks_uri") if isinstance(found, dict) else None
     if not isinstance(address, str) or not address.startswith(("https://", "http://")) or found.get("issuer") != issuer:

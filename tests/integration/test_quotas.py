@@ -265,7 +265,7 @@ def _requests(client: Client, document: str) -> Iterator[tuple[str, str, dict[st
             for request in bodies or [{} if schema is None else {"json": _instance(schema, openapi)}]:
                 if method == "put" and path == "/v1/documents/{document_id}":
                     request = {"content": b"# Replaced\n\nBy something.", "headers": {"If-Match": "*"}}
-                filled = path.replace("{document_id}", document)
+                filled = path.replace("{document_id}", document).replace("{subject}", "user:x")
                 yield method, "/".join("x" if part.startswith("{") else part for part in filled.split("/")), request
 
 

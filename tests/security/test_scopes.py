@@ -15,7 +15,7 @@ from tests.support.asking import AskedApi, asked_api
 from tests.support.routes import api_routes
 
 # What answers without a key; `/metrics` has a token of its own.
-PUBLIC = {"/health/live", "/health/ready", "/problems/{code}", "/metrics"}
+PUBLIC = {"/health/live", "/health/ready", "/problems/{code}", "/metrics", "/docs"}
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,13 @@ def test_every_route_refuses_a_key_with_all_scopes_but_its_own_and_names_it(api:
     assert seen == set(Scope)
 
 
+def test_without_a_key_every_route_but_the_public_ones_answers_401(api: AskedApi) -> None:
+    for method, route in routes(create_app(api.services)):
+        if route.path not in PUBLIC:
+            path = re.sub(r"\{\w+\}", "x", route.path)
+            assert api.http.request(method, path, headers={"Authorization": ""}).status_code == 401, (method, path)
+
+
 def headers(api: AskedApi, *scopes: Scope, user: str | None = None, tenant: str = "ann") -> dict[str, str]:
     return {"Authorization": f"Bearer {api.services.keys.issue(tenant, 'a key', scopes=scopes, user=user)[1]}"}
 
@@ -80,7 +87,7 @@ def test_an_admin_makes_keys_and_users_of_its_tenant_and_nobody_else_does(api: A
     me = api.http.get("/v1/me", headers=hers).json()
     assert (me["tenant"], me["user"], me["groups"], me["scopes"]) == ("ann", "anna", ["hr"], ["read"])
     assert api.http.get("/v1/keys", headers=hers).status_code == 403
-    listed = api.http.get("/v1/keys", headers=admin).json()["keys"]
+    listed = api.http.get("/v1/keys", params={"limit": 500}, headers=admin).json()["keys"]
     assert made["id"] in {key["id"] for key in listed}
     assert all("key" not in key for key in listed)
     changed = api.http.patch(f"/v1/keys/{made['id']}", json={"scopes": ["ask"]}, headers=admin)
