@@ -172,7 +172,8 @@ GUARDS = (
         "retrieval/qdrant_server_connection.py",
         "                if not _is_away(error):",
         "                if True:",
-        "tests/integration/qdrant/test_server_addresses.py::test_a_process_starts_while_one_of_the_addresses_is_away",
+        "tests/integration/qdrant/test_server_addresses.py"
+        "::test_searches_and_writes_go_on_while_any_one_of_two_addresses_is_away",
     ),
     Guard(
         "a generation that copies waits for vectors in the making",
