@@ -9,6 +9,13 @@ from ingest.identity import TENANT_SCOPES, Scope
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 
+ScopeMapping = dict[str, tuple[Scope, ...]]
+
+
+def _usual_scopes() -> ScopeMapping:
+    return {"*": (Scope.READ, Scope.ASK)}
+
+
 class OidcSettings(BaseSettings):
     """Environment variables that begin with `LEADLINE_`. Without an issuer, no token is accepted."""
 
@@ -39,8 +46,8 @@ class OidcSettings(BaseSettings):
     oidc_user_claim: str = Field("sub", description="The claim that names the user; ACLs call it `user:NAME`.")
     oidc_groups_claim: str = Field("groups", description="The claim that lists the user's groups; `group:NAME`.")
     oidc_scopes_claim: str = Field("groups", description="The claim whose values LEADLINE_OIDC_SCOPES maps to scopes.")
-    oidc_scopes: dict[str, tuple[Scope, ...]] = Field(
-        default_factory=lambda: {"*": (Scope.READ, Scope.ASK)},
+    oidc_scopes: ScopeMapping = Field(
+        default_factory=_usual_scopes,
         description='JSON: what each value gives, and `*` everybody, such as `{"*": ["read", "ask"], "kb-admins": '
         '["write", "admin"]}`. `operator` cannot be given.',
     )
@@ -62,7 +69,7 @@ class OidcSettings(BaseSettings):
 
     @field_validator("oidc_scopes")
     @classmethod
-    def _of_tenants(cls, value: dict[str, tuple[Scope, ...]]) -> dict[str, tuple[Scope, ...]]:
+    def _of_tenants(cls, value: ScopeMapping) -> ScopeMapping:
         if any(scope not in TENANT_SCOPES for scopes in value.values() for scope in scopes):
             raise ValueError("a token cannot make an operator: use a key")
         return value

@@ -240,6 +240,7 @@ def test_an_admin_sets_the_limits_of_a_key_and_an_operator_those_of_a_tenant(
 
 MAKING = {JobKind.INGEST, JobKind.EMBED, JobKind.RUN}
 BODIES: dict[str, list[dict[str, Any]]] = {
+    "/v1/keys": [{"json": {"name": "another", "scopes": ["read"]}}],
     "/v1/answers": [
         {"json": QUESTION},
         {"json": {**QUESTION, "stream": True}},

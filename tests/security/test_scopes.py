@@ -46,7 +46,7 @@ def test_every_route_but_the_public_ones_declares_a_scope(api: AskedApi) -> None
 
 
 def test_every_route_refuses_a_key_with_all_scopes_but_its_own_and_names_it(api: AskedApi) -> None:
-    seen = set()
+    seen = set[Scope]()
     for method, route in routes(create_app(api.services)):
         for needed in declared(route):
             if not needed.scopes:

@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute
 
 def api_routes(app: FastAPI) -> list[tuple[str, APIRoute]]:
     """Return each method of each route. Routers carry their whole paths, so an inclusion adds nothing to them."""
-    return [(method, route) for route in _flat(app.routes) for method in sorted(route.methods)]
+    return [(method, route) for route in _flat(app.routes) for method in sorted(route.methods or ())]
 
 
 def _flat(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:
