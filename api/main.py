@@ -18,6 +18,7 @@ from api.problems import StreamsFullError, TooManyRequestsError
 from api.quota_headers import RequestQuotas
 from api.routes import (
     answers,
+    audit,
     batches,
     collections,
     conversations,
@@ -64,7 +65,7 @@ def create_app(services: Services) -> FastAPI:
     )
     _admit(app, services)
     problems.install(app)
-    for route in (documents, batches, search, health, metrics):
+    for route in (documents, batches, search, audit, health, metrics):
         app.include_router(route.router)
     for route in (answers, conversations, runs, usage, collections, keys, users, tenants):
         app.include_router(route.router, responses=PROBLEMS)

@@ -1,4 +1,4 @@
-"""`leadline tenants`: makes, lists, renames, suspends and resumes the tenants of an installation."""
+"""`leadline tenants`: makes, lists, renames, suspends, exports and deletes the tenants of an installation."""
 
 from typing import Annotated
 
@@ -9,8 +9,11 @@ from rich.table import Table
 
 from api.cli.cluster import catalog_named
 from api.cli.identity_options import shown
+from api.cli.tenant_data import delete, export
 
-app = typer.Typer(help="Make, list, rename, suspend and resume tenants.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, rename, suspend, export and delete tenants.", no_args_is_help=True)
+app.command()(export)
+app.command()(delete)
 
 Which = Annotated[str, typer.Argument(help="The tenant, by id or name.")]
 
