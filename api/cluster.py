@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 
 from api.answering import make_answering, open_reranking
+from api.identity_provider import open_tokens
 from api.language_model import model_costs, open_language_model
 from api.metering import open_meter, quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
+from api.settings_record import record_settings
 from ingest.catalog.database import open_database, ping
 from ingest.catalog.identities import Identities
 from ingest.intake import Intake
@@ -54,18 +56,22 @@ def open_cluster(
             )
         )
         parts.catalog.ensure_tenant(DEFAULT_TENANT)
+        record_settings(parts.audit, "api", settings, cluster)
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
         asking = stack.enter_context(_asking(settings, parts, language_model))
         # Keys and health have connections of their own, so that they never wait for one behind work.
         door = open_database(cluster.database_url.get_secret_value(), pool_size=4)
         stack.callback(door.dispose)
+        identities = Identities.of(door)
         services = Services(
             settings=settings,
             catalog=parts.catalog,
             jobs=parts.jobs,
             runs=parts.runs,
-            identities=Identities.of(door),
+            identities=identities,
+            tokens=open_tokens(settings, identities),
+            audit=parts.audit,
             batches=parts.batches,
             conversations=parts.conversations,
             feed=parts.feed,

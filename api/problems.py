@@ -55,6 +55,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.IdempotencyKeyReusedError: 422,
     ingest.LogEntryTooLargeError: 500,
     ingest.VersionInUseError: 409,
+    ingest.SourceGoneError: 409,
     ingest.PreconditionFailedError: 412,
     ingest.IncompleteVersionError: 500,
     ingest.TextLostError: 500,
@@ -117,6 +118,14 @@ class UnauthorizedError(ApiError):
     code = "unauthorized"
     status = 401
     default_hint = "Send `Authorization: Bearer <key>`; make a key with `leadline keys create`."
+
+
+class IdentityProviderUnavailableError(ApiError):
+    """The identity provider whose keys check tokens does not answer."""
+
+    code = "identity_provider_unavailable"
+    status = 503
+    default_hint = "Try again after the seconds that Retry-After names; API keys work meanwhile."
 
 
 class ScopeMissingError(ApiError):

@@ -9,6 +9,7 @@ import structlog
 from api.quotas import Meter
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
+from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
@@ -33,6 +34,7 @@ from workers.enqueue import Doorbell
 log = structlog.get_logger(__name__)
 
 DEFAULT_TENANT = "default"
+_DOTS_OF_A_TOKEN = 2  # header.payload.signature; a key has none
 
 
 class Answers(Protocol):
@@ -45,6 +47,12 @@ class Answers(Protocol):
         self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
     ) -> Iterator[Event]:
         """Yield the answer's events, `Completed` last. Raises refusals at once."""
+
+
+class Tokens(Protocol):
+    """Checks bearer tokens of an identity provider, as `api.oidc.OidcTokens` does."""
+
+    def check(self, token: str) -> Principal | None: ...
 
 
 class RecordReader(Protocol):
@@ -69,6 +77,7 @@ class Services:
     jobs: Jobs
     runs: Runs
     identities: Identities
+    audit: Audit
     batches: Batches
     conversations: Conversations
     feed: Feed
@@ -82,6 +91,7 @@ class Services:
     meter: Meter
     doorbell: Doorbell
     delete: Callable[[str, str], Deletion]
+    tokens: Tokens | None = None
     model_costs: bool = False
     require_index: Callable[[], None] = lambda: None
     ping: Callable[[], None] = lambda: None
@@ -92,8 +102,11 @@ class Services:
         return self.identities.keys
 
     def identify(self, presented: str) -> Principal | None:
-        """Return who holds this key; None if it is not valid."""
-        return self.keys.check(presented)
+        """Return who holds this key or token; None if it is not valid. Raises what keeps a token from being checked."""
+        found = self.keys.check(presented)
+        if found is None and self.tokens is not None and presented.count(".") == _DOTS_OF_A_TOKEN:
+            return self.tokens.check(presented)
+        return found
 
     def looks(self) -> dict[str, Callable[[], str]]:
         """Return what finds the state of each part; a part's trouble is for the log, and its state for everybody."""

@@ -30,6 +30,63 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "scopes of a key",
+        "api/access.py",
+        "if self.scopes and found.scopes.isdisjoint(self.scopes):",
+        "if False:",
+        "tests/security/test_scopes.py::test_every_route_refuses_a_key_with_all_scopes_but_its_own_and_names_it",
+    ),
+    Guard(
+        "operators are made by operators",
+        "api/routes/keys.py",
+        "if Scope.OPERATOR in scopes and Scope.OPERATOR not in caller.scopes:",
+        "if False:",
+        "tests/security/test_scopes.py::test_only_an_operator_makes_tenants_and_operators",
+    ),
+    Guard(
+        "expiry of a key",
+        "ingest/catalog/keys.py",
+        "(row.expires_at is None or row.expires_at > now)",
+        "True",
+        "tests/contract/test_catalog_identities.py::test_a_key_is_valid_until_its_expiry",
+    ),
+    Guard(
+        "revocation of a key",
+        "ingest/catalog/keys.py",
+        "row.revoked_at is None\n",
+        "True\n",
+        "tests/contract/test_catalog_identities.py"
+        "::test_a_key_opens_only_with_its_whole_secret_and_only_until_it_is_revoked",
+    ),
+    Guard(
+        "suspended tenants",
+        "ingest/catalog/keys.py",
+        "        and row.suspended_at is None\n",
+        "",
+        "tests/contract/test_catalog_identities.py::test_a_suspended_tenants_keys_are_refused_until_it_is_resumed",
+    ),
+    Guard(
+        "audience of a token",
+        "api/oidc.py",
+        "                audience=settings.oidc_audience,\n",
+        '                audience=jwt.decode(token, options={"verify_signature": False}).get("aud"),\n',
+        "tests/security/test_oidc.py::test_a_token_for_another_audience_is_refused",
+    ),
+    Guard(
+        "issuer of a token",
+        "api/oidc.py",
+        "                issuer=settings.oidc_issuer,\n",
+        "",
+        "tests/security/test_oidc.py::test_a_token_of_another_issuer_is_refused",
+    ),
+    Guard(
+        "algorithms of a token",
+        "api/oidc.py",
+        'if header.get("alg") not in self._settings.algorithms:',
+        "if False:",
+        "tests/security/test_oidc.py::test_a_token_with_an_algorithm_that_is_not_listed_has_no_key_fetched",
+    ),
+    Guard(
         "fence",
         "ingest/catalog/jobs.py",
         '.where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")\n        .values',
@@ -319,6 +376,73 @@ GUARDS = (
         "with write(self._engine) as connection:\n            deleted",
         "tests/unit/workers/test_query_cache.py"
         "::test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered",
+    ),
+    Guard(
+        "what was made of a version is redacted with it",
+        "workers/deletion.py",
+        "self._catalog.redact(removable)",
+        "pass",
+        "tests/integration/test_erasure.py"
+        "::test_nothing_that_stood_only_in_a_deleted_document_is_left_after_answers_runs_and_tables_used_it",
+    ),
+    Guard(
+        "freed pages are overwritten",
+        "ingest/catalog/database.py",
+        "PRAGMA secure_delete = ON",
+        "PRAGMA secure_delete = OFF",
+        "tests/integration/test_erasure.py"
+        "::test_nothing_that_stood_only_in_a_deleted_document_is_left_after_answers_runs_and_tables_used_it",
+    ),
+    Guard(
+        "the write-ahead log is emptied",
+        "ingest/catalog/catalog.py",
+        "        scrub(self._engine)\n",
+        "",
+        "tests/integration/test_erasure.py"
+        "::test_nothing_that_stood_only_in_a_deleted_document_is_left_after_answers_runs_and_tables_used_it",
+    ),
+    Guard(
+        "nothing is stored of gone versions",
+        "ingest/catalog/works.py",
+        "return not gone_of(connection, work.id)",
+        "return True",
+        "tests/contract/test_catalog_works.py::test_nothing_made_of_a_deleted_document_is_stored_any_more",
+    ),
+    Guard(
+        "a run that read a gone version loses its worker",
+        "ingest/catalog/works.py",
+        '.values(state="queued", fence=jobs.c.fence + 1, attempt',
+        '.values(state="queued", attempt',
+        "tests/contract/test_catalog_works.py"
+        "::test_a_run_under_way_loses_its_worker_and_begins_again_without_what_it_had_read",
+    ),
+    Guard(
+        "entries of the audit log are hashed",
+        "ingest/catalog/audit.py",
+        "if entry.hash != entry_hash(entry):",
+        "if False:",
+        "tests/contract/test_catalog_audit.py::test_what_was_done_to_the_log_is_found",
+    ),
+    Guard(
+        "entries of the audit log follow one from another",
+        "ingest/catalog/audit.py",
+        "elif entry.previous_hash != self._last.hash:",
+        "elif False:",
+        "tests/contract/test_catalog_audit.py::test_what_was_done_to_the_log_is_found",
+    ),
+    Guard(
+        "the end of the audit log is known",
+        "ingest/catalog/audit.py",
+        "        if last < noted:",
+        "        if False:",
+        "tests/contract/test_catalog_audit.py::test_an_end_that_was_cut_off_with_its_traces_is_found_by_an_anchor",
+    ),
+    Guard(
+        "one appends to the audit log at a time",
+        "ingest/catalog/audit.py",
+        "select(audit_chain).where(_CHAIN).with_for_update()",
+        "select(audit_chain).where(_CHAIN)",
+        "tests/contract/test_catalog_audit.py::test_the_chain_stays_linear_while_several_processes_write",
     ),
     Guard(
         "one reservation after the other",
