@@ -34,7 +34,7 @@ def _left(tmp_path: Path) -> dict[str, object]:
     document.write_text("hostile")
     folder.mkdir()
     other.write_text("secret")
-    command = [sys.executable, "-c", _CONFINED, document, folder, other]
+    command: list[str | Path] = [sys.executable, "-c", _CONFINED, document, folder, other]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return dict(json.loads(said))
 

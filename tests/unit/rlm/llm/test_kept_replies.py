@@ -51,7 +51,7 @@ class BrokenCache:
     def get(self, tenant_id: str, keys: object) -> Mapping[str, StoredReply]:
         raise self._error
 
-    def put(self, tenant_id: str, replies: object) -> None:
+    def put(self, tenant_id: str, replies: object, work: object = None) -> None:
         raise self._error
 
 
