@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, text
 
 from api.services import Services
 from ingest.catalog.database import sqlite_url
+from rlm.llm.budgets import Limits
 from tests.support.raw_http import answer, connected, head
 from tests.support.service import listening, running
 
@@ -221,7 +222,7 @@ def test_health_and_other_tenants_are_answered_while_one_key_has_all_its_searche
 def test_rewrites_hold_no_thread_that_others_need(tmp_path: Path) -> None:
     with served(tmp_path, work_at_once=4, answers_at_once=8, turn_seconds=1) as (services, http):
         gate = Gate()
-        services.rewriter = cast(Any, SimpleNamespace(rewrite=gate, most=services.rewriter.most))
+        services.rewriter = cast(Any, SimpleNamespace(rewrite=gate, most=lambda: Limits(calls=2, tokens=1_000)))
         with many(30, lambda: http.post("/v1/search", json={"query": "whale", "rewrite": "hyde"}), gate) as futures:
             eventually(lambda: gate.entered >= 6)
             for _ in range(8):
