@@ -22,7 +22,7 @@ from ingest.catalog.runs import Runs
 from ingest.catalog.tables import metadata
 from ingest.errors import (
     CatalogAccessError,
-    CatalogError,
+    CatalogLimitError,
     CatalogSchemaError,
     CatalogUnavailableError,
     LeadlineError,
@@ -177,8 +177,8 @@ def test_a_server_that_goes_away_is_unavailable_and_used_again_when_it_is_back()
     ("state", "kind"),
     [
         ("53100", StorageFullError),  # disk full
-        ("54000", CatalogError),  # a limit of the program is exceeded
-        ("57014", CatalogError),  # the statement was cancelled
+        ("54000", CatalogLimitError),  # a limit of the program is exceeded
+        ("57014", CatalogLimitError),  # the statement was cancelled
         ("57P03", CatalogUnavailableError),  # it starts up
         ("53300", CatalogUnavailableError),  # too many connections
         ("55P03", CatalogUnavailableError),  # a lock was not to be had
