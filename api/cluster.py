@@ -72,6 +72,7 @@ def open_cluster(
             model_costs=model_costs(settings),
             doorbell=doorbell,
             require_index=parts.generations.require_ready,
+            notices=parts.installation.notices,
             delete=Deleter(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
         )
         try:

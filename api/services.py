@@ -50,7 +50,8 @@ class Services:
     """The parts of a service. `delete` removes a document from catalog, index and blobs, and returns the receipt.
 
     `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
-    while searches cannot work. `accepting` turns false when the process begins to stop.
+    while searches cannot work. `notices` tells what people should see to. `accepting` turns false when the process
+    begins to stop.
     """
 
     settings: Settings
@@ -72,6 +73,7 @@ class Services:
     delete: Callable[[str, str], Deletion]
     model_costs: bool = False
     require_index: Callable[[], None] = lambda: None
+    notices: Callable[[], Mapping[str, str]] = dict
     accepting: bool = True
 
     def parts(self) -> dict[str, Any]:
@@ -81,6 +83,7 @@ class Services:
             "search": self._search(),
             "jobs": {kind.value: count for kind, count in waiting.items()},
             "language_model": self.answering.state(),
+            **{name: {"state": "stopped", "detail": detail} for name, detail in self.notices().items()},
         }
 
     def _search(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from ingest.quarantine import UpkeepSettings
 from ingest.retention import RetentionSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.requests import MAX_TOP_K
@@ -15,7 +16,7 @@ from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.port import SandboxForm
 
 
-class Settings(EncoderSettings, RetentionSettings):
+class Settings(EncoderSettings, RetentionSettings, UpkeepSettings):
     """Everything that can be set. `leadline doctor` prints what is in force."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="forbid")

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from ingest.installation import Installation
 from retrieval.bm25 import Bm25Encoder, SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.encoder_specs import EncoderSettings, is_described, parse_spec
@@ -23,14 +24,16 @@ _ENCODER = "all-MiniLM-L6-v2-int8.onnx"
 _TOKENIZER = "all-MiniLM-L6-v2-tokenizer.json"
 
 
-def embedded_indexes(home: Path) -> IndexStore:
-    """Return a store that keeps indexes as shards in the data folder."""
-    return FolderStore(home)
+def embedded_indexes(home: Path, installation: Installation) -> IndexStore:
+    """Return a store that keeps an installation's indexes as shards in the data folder."""
+    return FolderStore(home, installation)
 
 
-def server_indexes(url: str, *, api_key: str | None = None) -> IndexStore:
-    """Return a store that keeps indexes as collections of a Qdrant server."""
-    return ServerStore(url, api_key=api_key, settings=QdrantServerSettings())
+def server_indexes(
+    url: str, installation: Installation, *, api_key: str | None = None, collection: str = "leadline"
+) -> IndexStore:
+    """Return a store that keeps an installation's indexes as collections of a Qdrant server."""
+    return ServerStore(url, installation, api_key=api_key, settings=QdrantServerSettings(collection=collection))
 
 
 def embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:

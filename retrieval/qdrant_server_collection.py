@@ -13,6 +13,7 @@ from retrieval.qdrant_server_connection import QdrantConnection
 # Older servers ignore `update_mode`, so that writing a chunk late would remove its vector; those before 1.16.2 also
 # have a critical fault in their write-ahead log.
 _OLDEST_SERVER = (1, 17, 0)
+_INSTALLATION = "leadline_installation"
 # For a moment, a new collection does not exist yet on the other nodes of a cluster.
 _NOT_YET = frozenset({404})
 
@@ -41,6 +42,23 @@ def points_in(connection: QdrantConnection, settings: QdrantServerSettings) -> i
     """Return about how many points the collection has, or None if it does not exist."""
     info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
     return None if info is None else info.points_count or 0
+
+
+def installation_of(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
+    """Return the id of the installation that the collection belongs to; None if it has none, or does not exist."""
+    info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
+    found = (info.config.metadata or {}).get(_INSTALLATION) if info is not None else None
+    return None if found is None else str(found)
+
+
+def mark(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+    """Give an existing collection the installation's id."""
+    connection.call(
+        lambda client: client.update_collection(
+            settings.collection, metadata=_metadata(settings), timeout=settings.write_timeout_seconds
+        ),
+        settings.work_retries,
+    )
 
 
 def drop(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
@@ -92,11 +110,16 @@ def _create(client: QdrantClient, dimension: int, settings: QdrantServerSettings
             quantization_config=_quantization(settings),
             optimizers_config=models.OptimizersConfigDiff(indexing_threshold=settings.indexing_threshold_kb),
             strict_mode_config=_limits(settings),
+            metadata=_metadata(settings),
             timeout=settings.write_timeout_seconds,
         )
     except UnexpectedResponse as error:
         if error.status_code != 409:
             raise
+
+
+def _metadata(settings: QdrantServerSettings) -> dict[str, str] | None:
+    return None if settings.installation is None else {_INSTALLATION: settings.installation}
 
 
 def _graph(settings: QdrantServerSettings) -> models.HnswConfigDiff:

@@ -16,16 +16,18 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
-from ingest.catalog.deletions import Leftovers
 from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
 from ingest.feed import Feed
+from ingest.installation import tie
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.redis_feed import RedisFeed
 from ingest.retention import Retention
@@ -40,9 +42,9 @@ from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask
 from workers.ingest_task import IngestTask
 from workers.job_runner import JobRunner
+from workers.leftovers import LeftoverRounds
 from workers.run_task import Answers, RunTask
 from workers.settings import ClusterSettings
-from workers.upkeep import remove_orphans
 from workers.worker_deps import WorkerDeps
 
 log = structlog.get_logger(__name__)
@@ -63,7 +65,8 @@ class Parts:
     runs: Runs
     run_log: RunLog
     replies: Replies
-    leftovers: Leftovers
+    installation: InstallationRecord
+    rounds: LeftoverRounds
     keys: ApiKeys
     batches: Batches
     conversations: Conversations
@@ -113,13 +116,18 @@ def open_parts(
         first = encoders.named(settings.encoder)
         active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-        store = build.server_indexes(settings.qdrant_url, api_key=key)
+        blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
+        texts, record = Texts(blobs), InstallationRecord(engine)
+        store = build.server_indexes(
+            settings.qdrant_url, tie(record, blobs), api_key=key, collection=settings.qdrant_collection
+        )
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         if serving:
             require_fit(active, encoders, sparse, chosen=settings.encoder)
             generations.open()
-        blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
+        rounds = LeftoverRounds(record, Leftovers(engine), generations, blobs, texts, settings.upkeep_limits)
+        rounds.put_back()
         jobs = Jobs(engine, lease_seconds=settings.lease_seconds, announce=feed.announce)
         yield Parts(
             catalog=Catalog(engine, announce=feed.announce),
@@ -127,13 +135,14 @@ def open_parts(
             runs=Runs(engine, announce=feed.announce),
             run_log=RunLog(engine, announce=feed.announce),
             replies=Replies(engine),
-            leftovers=Leftovers(engine),
+            installation=record,
+            rounds=rounds,
             keys=ApiKeys(engine),
             batches=Batches(engine, announce=feed.announce),
             conversations=Conversations(engine),
             feed=feed,
             blobs=blobs,
-            texts=Texts(blobs),
+            texts=texts,
             records=records,
             store=store,
             generations=generations,
@@ -203,7 +212,7 @@ class WorkerProcess:
         """Remove answers past their time, and what no document uses, which takes an index that is there."""
         parts = self._parts
         parts.conversations.forget_old(self._retention)
-        remove_orphans(parts.leftovers, parts.generations, parts.blobs, parts.texts)
+        parts.rounds.run()
 
     def close(self) -> None:
         self._closing.set()

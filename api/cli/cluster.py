@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workers.settings import ClusterSettings
 
 _DATABASE = "LEADLINE_DATABASE_URL"
+_HOME = "LEADLINE_HOME"
 _ALL_QUEUES = "ingest,embed,runs,upkeep"
 
 
@@ -78,7 +79,7 @@ def catalog_named() -> AbstractContextManager[OpenCatalog]:
     """Open, for a block, the catalog of the cluster that the environment names, or else of the data folder."""
     url = os.environ.get(_DATABASE)
     if url:
-        return open_catalog(Path(), database_url=url)
+        return open_catalog(Path(os.environ.get(_HOME, "")), database_url=url)
     return open_catalog(read_settings().home)
 
 

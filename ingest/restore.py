@@ -1,0 +1,135 @@
+"""A backup is put back: files first, then the catalog, and a generation of the index to be built from both."""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, func, select
+
+from ingest.backup import BLOBS, CATALOG, Advanced, Manifest, read_manifest, read_sums
+from ingest.blobs import DirectoryBlobs, fsync_path, translating_out_of_room
+from ingest.catalog.copying import copy_catalog
+from ingest.catalog.database import clock, open_database, read, sqlite_url
+from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.installation import InstallationRecord
+from ingest.catalog.tables import documents, jobs
+from ingest.errors import BackupError
+from ingest.installation import RESTORING, write_mark
+
+_READ_BYTES = 1024 * 1024
+
+
+def restore(
+    folder: Path,
+    engine: Engine,
+    blobs: DirectoryBlobs,
+    advanced: Advanced,
+    *,
+    taken: Callable[[int], bool],
+    replace: bool = False,
+    as_new: bool = False,
+) -> Manifest:
+    """Put a backup back into a catalog and a blob folder, which no process may have open.
+
+    Both must be empty, unless `replace`: then the catalog that there is is kept beside the blobs, and files that the
+    backup does not have stay, for upkeep to put aside. The installation's id is the backup's, or a new one with
+    `as_new`. A new generation of the index awaits being built; `taken` tells which numbers have an index already.
+
+    Until this returns, no service starts on these parts; broken off, it can be done again. Raises `BackupError`.
+    """
+    manifest = read_manifest(folder)
+    mark = blobs.path(RESTORING)
+    begun_before = mark.exists() and mark.read_text() == manifest.sums_sha256
+    _require_idle(engine)
+    if not (replace or begun_before):
+        _require_empty(engine, blobs)
+    mark.write_text(manifest.sums_sha256)
+    fsync_path(mark.parent)
+    if replace and not begun_before:
+        _save_catalog(engine, blobs.path(""))
+    sums = read_sums(folder)
+    catalog_digest = sums.pop(CATALOG)
+    for number, (path, digest) in enumerate(sums.items(), start=1):
+        _put_back(folder / path, blobs.path(path.removeprefix(f"{BLOBS}/")), digest)
+        advanced("Files", number, len(sums))
+    with _up_to_date(folder / CATALOG, catalog_digest, blobs) as source:
+        copy_catalog(source, engine, lambda done, total: advanced("Catalog", done, total))
+    record = InstallationRecord(engine)
+    if as_new:
+        record.replace(str(uuid.uuid4()))
+    write_mark(blobs.path(""), record.id() or manifest.installation, replace=True)
+    GenerationRecords(engine).begin_anew(taken)
+    os.sync()  # the files before the end of the restore
+    mark.unlink()
+    return manifest
+
+
+@contextmanager
+def _up_to_date(catalog: Path, digest: str, blobs: DirectoryBlobs) -> Iterator[Engine]:
+    """Open a copy of a backup's catalog that was brought to this release's schema."""
+    copy = blobs.path(f"incoming/{uuid.uuid4().hex}")  # what a kill leaves there is removed at the next start
+    try:
+        _copy(catalog, copy, digest)
+        source = open_database(sqlite_url(copy))
+        try:
+            yield source
+        finally:
+            source.dispose()
+    finally:
+        for path in copy.parent.glob(f"{copy.name}*"):
+            path.unlink()
+
+
+def _require_idle(engine: Engine) -> None:
+    with read(engine) as connection:
+        at_work = select(func.count()).where(jobs.c.state == "running", jobs.c.lease_until > clock(connection))
+        if connection.execute(at_work).scalar_one():
+            raise BackupError("Workers are at work on this catalog.", hint="Stop the API, the workers and beat first.")
+
+
+def _require_empty(engine: Engine, blobs: DirectoryBlobs) -> None:
+    with read(engine) as connection:
+        count = connection.execute(select(func.count()).select_from(documents)).scalar_one()
+    if count or any(True for _ in blobs.keys("original")):
+        raise BackupError(
+            f"There are documents here already: {count:,} in the catalog, and originals in {blobs.path('')} perhaps.",
+            hint="Restore to an empty home and database, or say `--replace`: the catalog that is here is then saved "
+            "beside the blobs and its place taken.",
+        )
+
+
+def _save_catalog(engine: Engine, folder: Path) -> None:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    saved = open_database(sqlite_url(folder / f"catalog-replaced-{stamp}.sqlite"))
+    try:
+        copy_catalog(engine, saved)
+    finally:
+        saved.dispose()
+
+
+def _put_back(source: Path, target: Path, digest: str) -> None:
+    """Copy a file to its place, in one step. Raises `BackupError` for a damaged one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        _copy(source, draft, digest)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path, digest: str) -> None:
+    found = hashlib.sha256()
+    try:
+        with translating_out_of_room(), source.open("rb") as reading, target.open("wb") as writing:
+            while block := reading.read(_READ_BYTES):
+                found.update(block)
+                writing.write(block)
+    except FileNotFoundError as error:
+        raise BackupError(f"{source} is missing from the backup.") from error
+    if found.hexdigest() != digest:
+        raise BackupError(f"{source} has other bytes than when the backup was made.")
