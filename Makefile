@@ -2,8 +2,13 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP_OPTIONS ?=
+# With LOCKED=1, exactly the releases in deploy/locks/ are installed, and their hashes compared: as in images and CI.
+LOCKED ?=
 BIN := $(VENV)/bin
-INSTALL = $(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --editable
+INSTALL = $(BIN)/python -m pip install --quiet $(PIP_OPTIONS) $(if $(LOCKED),--no-build-isolation) --editable
+LOCK_OF = $(if $(LOCKED),$(BIN)/python -m pip install --quiet $(PIP_OPTIONS) --require-hashes --requirement deploy/locks/$(1).txt)
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make locks' pyproject.toml deploy/locks/build.in
 PYTEST = $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 # Each has what the one before it has, and more.
 RUNS := $(VENV)/.installed-run
@@ -19,10 +24,12 @@ $(RUNS): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Leadline needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is %d.%d: say `make PYTHON=python3.11 $(MAKECMDGOALS)`." % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(call LOCK_OF,embedded)
 	$(INSTALL) '.[embedded]'
 	@touch $@
 
 $(TESTS): $(RUNS)
+	$(call LOCK_OF,test)
 	$(INSTALL) '.[embedded,cluster,test]'
 	@touch $@
 
@@ -66,4 +73,14 @@ imports: $(TESTS)
 packaging: $(TESTS)
 	$(BIN)/python -m pytest -q tests/unit/test_packaging.py
 
-.PHONY: help setup setup-test setup-all models run test test-all test-long check lint types imports packaging
+locks: $(RUNS)  ## Write deploy/locks/ anew, from what pyproject.toml asks for (UPGRADE=--upgrade: the newest releases)
+	$(BIN)/python -m pip install --quiet uv
+	$(LOCK) $(UPGRADE) --extra embedded --output-file deploy/locks/embedded.txt
+	$(LOCK) $(UPGRADE) --extra embedded --extra cluster --output-file deploy/locks/cluster.txt
+	$(LOCK) $(UPGRADE) --extra embedded --extra cluster --extra test --output-file deploy/locks/test.txt
+
+audit: $(RUNS)  ## Look up the locked releases in the database of known vulnerabilities (needs pypi.org)
+	$(BIN)/python -m pip install --quiet pip-audit
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement deploy/locks/test.txt
+
+.PHONY: help setup setup-test setup-all models run test test-all test-long check lint types imports packaging locks audit

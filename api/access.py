@@ -1,4 +1,4 @@
-"""Identifies the caller: the API key of a request, and the services behind the application."""
+"""Identifies the caller: the principal of a request's API key, and the services behind the application."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from api.answer_threads import AnswerThreads
 from api.problems import UnauthorizedError
 from api.services import Services
-from ingest.catalog.keys import ApiKey
+from ingest.identity import Principal, Scope
 
 _bearer = HTTPBearer(auto_error=False, description="An API key made with `leadline keys create`.")
 
@@ -31,14 +31,14 @@ async def answer_threads(request: Request) -> AnswerThreads:
 AnswersAtOnce = Annotated[AnswerThreads, Depends(answer_threads)]
 
 
-def caller(served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> ApiKey:
-    """Return the key of this request. Raises `UnauthorizedError`, in equal words for all reasons but a missing key."""
+def caller(served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Principal:
+    """Return who asks. Raises `UnauthorizedError`, in equal words for all reasons but a missing key."""
     if credentials is None:
         raise UnauthorizedError("This needs an API key.")
     key = served.keys.check(credentials.credentials)
     if key is None:
         raise UnauthorizedError("The API key is not valid.")
-    return key
+    return Principal(key.tenant_id, key.id, key.name, scopes=frozenset(Scope))
 
 
-Caller = Annotated[ApiKey, Depends(caller)]
+Caller = Annotated[Principal, Depends(caller)]

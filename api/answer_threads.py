@@ -12,22 +12,24 @@ from api.problems import AnswersFullError
 
 _Result = TypeVar("_Result")
 
-# One in this many places is for tenants without an answer in progress.
+# So many more places than one in this many are there for tenants that hold less than their share.
 _ONE_IN = 4
 
 
 class AnswerThreads:
     """Runs as many answers at once as there are `places`; each may keep its thread for minutes.
 
-    The last quarter of the places goes only to tenants that have none, so that no tenant takes them all.
+    One tenant alone may take them all. A tenant with less than its share, which is the places divided by the tenants
+    with answers in progress, may go beyond them by up to a quarter, so that it need not wait for another's answer to
+    end; until that has evened out, tenants over their share get no more.
     """
 
     def __init__(self, places: int) -> None:
         self._places = places
-        self._shared = places - places // _ONE_IN
+        self._spare = max(1, places // _ONE_IN)
         self._taken: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(places, thread_name_prefix="answer")
+        self._threads = ThreadPoolExecutor(places + self._spare, thread_name_prefix="answer")
 
     def start(self, tenant_id: str, work: Callable[[], _Result]) -> asyncio.Future[_Result]:
         """Begin the work, in a place that is taken until the work has ended. Raises `AnswersFullError`."""
@@ -38,8 +40,10 @@ class AnswerThreads:
 
     def _take(self, tenant_id: str) -> None:
         with self._lock:
-            taken = self._taken.total()
-            if taken >= (self._shared if self._taken[tenant_id] else self._places):
+            taken, others = self._taken.total(), len(set(self._taken) - {tenant_id})
+            has_less = self._taken[tenant_id] < max(1, self._places // (1 + others))
+            room = self._places + (self._spare if others and has_less else 0)
+            if taken >= room:
                 raise AnswersFullError(f"{taken:,} answers are being made already, and there is room for no more.")
             self._taken[tenant_id] += 1
 

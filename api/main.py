@@ -2,8 +2,9 @@
 
 from fastapi import FastAPI
 
-from api import problems
+from api import metrics, problems
 from api.answer_threads import AnswerThreads
+from api.metrics import Measured
 from api.middleware import RequestContext
 from api.problem_schemas import PROBLEMS
 from api.routes import answers, batches, conversations, documents, health, runs, search
@@ -20,9 +21,10 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(title="Leadline", version="0.1.0", description=DESCRIPTION)
     app.state.services = services
     app.state.answer_threads = AnswerThreads(services.settings.answers_at_once)
+    app.add_middleware(Measured)
     app.add_middleware(RequestContext)
     problems.install(app)
-    for route in (documents, batches, search, health):
+    for route in (documents, batches, search, health, metrics):
         app.include_router(route.router)
     for route in (answers, conversations, runs):
         app.include_router(route.router, responses=PROBLEMS)

@@ -88,11 +88,21 @@ class Settings(EncoderSettings, RetentionSettings, UpkeepSettings):
     answers_at_once: int = Field(
         64,
         ge=1,
-        description="Answers that clients wait for at once in this process, streamed or not; more are refused, and the "
-        "last quarter of them is for tenants that have none.",
+        description="Answers that clients wait for at once in this process, streamed or not; more are refused. Tenants "
+        "with less than their share of them may go beyond by a quarter.",
     )
     query_cache_bytes: int = Field(
         64 * 1024**2, ge=0, description="Memory for what searches found, kept until the documents change; 0 keeps none."
+    )
+    metrics_token: SecretStr | None = Field(
+        None, description="What Prometheus sends as bearer token to `/metrics`; if not set, nobody can read it."
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address at which a cluster's worker shows its metrics.")
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="The port at which a cluster's worker shows its metrics; not set, it does not.",
     )
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
 

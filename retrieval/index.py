@@ -130,11 +130,15 @@ class IndexInventory(Protocol):
     def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
         """Yield every chunk of a version in the order of ids, for comparing index and catalog."""
 
-    def versions(self) -> dict[tuple[str, str], int]:
-        """Count the chunks of each (tenant, version) in the whole index, for finding chunks that nobody owns.
+    def versions(self) -> dict[str, int]:
+        """Count the chunks of each version in the whole index, for finding chunks that nobody owns.
 
-        The index is counted piece by piece: a version written or deleted meanwhile may be included or not.
+        The number of requests grows with the versions by the ten thousand, and not with tenants. The index may be
+        counted piece by piece: a version written or deleted meanwhile may be included or not.
         """
+
+    def tenants_of(self, version_id: str) -> list[str]:
+        """Return the tenants that have chunks of a version: one, unless something went wrong."""
 
 
 class Index(IndexWriter, IndexReader, IndexInventory, Protocol):

@@ -4,6 +4,7 @@ Vectors are compared exactly, sealed ones by short codes first: see `edge_shard`
 was written lately, because the engine holds the GIL while it seals.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from qdrant_edge import (
     Filter,
     HasIdCondition,
     HasVectorCondition,
+    IdfParams,
     MatchAny,
     MatchValue,
     Point,
@@ -51,6 +53,7 @@ from retrieval.points import (
     payload_of,
     scored,
 )
+from retrieval.sole_tenant import SoleTenant
 
 # With so few candidates codes do not help.
 _EXACT = SearchParams(exact=True)
@@ -75,6 +78,7 @@ class QdrantEdgeIndex:
         """
         self._shard = LiveShard(folder, dimension, journal_points=policy.journal_points, observe=observe)
         self._upkeep = Upkeep(self._shard, dimension, policy, observe)
+        self._sole_tenant = SoleTenant(self._tenants, recheck_seconds=math.inf)
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         if len(chunks) != len(sparse):
@@ -85,6 +89,7 @@ class QdrantEdgeIndex:
                 for chunk, vector in zip(chunks[at : at + BATCH], sparse[at : at + BATCH], strict=True)
             ]
             self._update(UpdateOperation.upsert_points(points, update_mode=UpdateMode.InsertOnly), len(points))
+            self._sole_tenant.wrote({chunk.tenant_id for chunk in chunks[at : at + BATCH]})
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         if len(chunk_ids) != len(vectors):
@@ -112,22 +117,19 @@ class QdrantEdgeIndex:
     def search(
         self, scope: Scope, *, sparse: SparseVector | None, dense: DenseVector | None, limit: int
     ) -> tuple[list[Scored], list[Scored]]:
-        wanted: list[tuple[int, Any]] = []
+        wanted: list[tuple[int, Any, SearchParams | None]] = []
         if sparse is not None and sparse.indices:
-            wanted.append((0, Query.Nearest(_edge_sparse(sparse), using=SPARSE)))
+            wanted.append((0, Query.Nearest(_edge_sparse(sparse), using=SPARSE), self._statistics(scope.tenant_id)))
         if dense is not None:
-            wanted.append((1, Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE)))
+            wanted.append((1, Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE), DENSE_SEARCH))
         found: tuple[list[Scored], list[Scored]] = ([], [])
         if not wanted:
             return found
         where = _scope_filter(scope)
-        requests = [
-            QueryRequest(query=query, filter=where, limit=limit, params=DENSE_SEARCH if position else None)
-            for position, query in wanted
-        ]
+        requests = [QueryRequest(query=query, filter=where, limit=limit, params=params) for _, query, params in wanted]
         with self._reading() as shard:
             answers = shard.query_batch(QueryBatchRequest(requests))
-        for (position, _), points in zip(wanted, answers, strict=True):
+        for (position, _, _), points in zip(wanted, answers, strict=True):
             found[position].extend(scored(points))
         return found
 
@@ -181,12 +183,11 @@ class QdrantEdgeIndex:
                 found[chunk.digest] = chunk, np.asarray(record.vector[DENSE], np.float32)
         return found
 
-    def versions(self) -> dict[tuple[str, str], int]:
-        found: dict[tuple[str, str], int] = {}
-        for tenant in self._facet(TENANT, None):
-            versions = self._facet(VERSION, Filter(must=[_equals(TENANT, tenant)]))
-            found.update({(tenant, version): count for version, count in versions.items()})
-        return found
+    def versions(self) -> dict[str, int]:
+        return self._facet(VERSION, None)
+
+    def tenants_of(self, version_id: str) -> list[str]:
+        return list(self._facet(TENANT, Filter(must=[_equals(VERSION, version_id)])))
 
     def compact(self) -> bool:
         """Compact now instead of after enough writes; return False if the compaction was abandoned.
@@ -205,10 +206,20 @@ class QdrantEdgeIndex:
         self._upkeep.close()
         self._shard.close()
 
+    def _statistics(self, tenant_id: str) -> SearchParams | None:
+        """Return parameters that count words in the tenant's chunks only, so that no tenant moves another's scores."""
+        if self._sole_tenant.has_all(tenant_id):
+            return None
+        return SearchParams(idf=IdfParams(corpus=Filter(must=[_equals(TENANT, tenant_id)])))
+
+    def _tenants(self, careful: bool) -> set[str]:
+        with self._reading() as shard:
+            return {str(hit.value) for hit in shard.facet(FacetRequest(TENANT, 2, exact=careful)).hits}
+
     def _facet(self, field: str, where: Filter | None) -> dict[str, int]:
         with self._reading() as shard:
             hits = shard.facet(FacetRequest(field, _EVERY, exact=True, filter=where)).hits
-        return {str(hit.value): hit.count for hit in hits}
+        return {str(hit.value): hit.count for hit in hits if hit.count}
 
     @contextmanager
     def _reading(self) -> Iterator[EdgeShard]:

@@ -10,9 +10,10 @@ from retrieval.index_stores import QdrantServerSettings
 from retrieval.points import BATCH, DENSE, KEYWORDS, PAGE, SPARSE, TENANT
 from retrieval.qdrant_server_connection import QdrantConnection
 
-# Older servers ignore `update_mode`, so that writing a chunk late would remove its vector; those before 1.16.2 also
-# have a critical fault in their write-ahead log.
-_OLDEST_SERVER = (1, 17, 0)
+# Older servers ignore or refuse `idf`, so that one tenant's words would move another's scores.
+_OLDEST_SERVER = (1, 19, 0)
+# The most conditions of a filter.
+MOST_CONDITIONS = 16
 _INSTALLATION = "leadline_installation"
 # For a moment, a new collection does not exist yet on the other nodes of a cluster.
 _NOT_YET = frozenset({404})
@@ -153,7 +154,7 @@ def _limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
         upsert_max_batchsize=4 * BATCH,
         search_max_batchsize=8,
         search_max_oversampling=4.0,
-        filter_max_conditions=16,
+        filter_max_conditions=MOST_CONDITIONS,
         condition_max_size=10_000,
         max_payload_index_count=16,
     )

@@ -30,9 +30,10 @@ from retrieval.points import (
     payload_of,
     scored,
 )
-from retrieval.qdrant_server_collection import prepare
+from retrieval.qdrant_server_collection import MOST_CONDITIONS, prepare
 from retrieval.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
 from retrieval.retries import RetryPolicy
+from retrieval.sole_tenant import SoleTenant
 
 # Replicas apply writes to a point in the same order, whichever node received them.
 _ORDERING = models.WriteOrdering.MEDIUM
@@ -57,6 +58,7 @@ class QdrantServerIndex:
         except BaseException:
             self._connection.close()
             raise
+        self._sole_tenant = SoleTenant(self._tenants)
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
         if len(chunks) != len(sparse):
@@ -67,6 +69,7 @@ class QdrantServerIndex:
                 for chunk, vector in zip(chunks[at : at + BATCH], sparse[at : at + BATCH], strict=True)
             ]
             self._write(partial(QdrantClient.upsert, points=points, update_mode=models.UpdateMode.INSERT_ONLY))
+            self._sole_tenant.wrote({chunk.tenant_id for chunk in chunks[at : at + BATCH]})
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         if len(chunk_ids) != len(vectors):
@@ -95,7 +98,11 @@ class QdrantServerIndex:
         where = _scope_filter(scope)
         wanted: list[tuple[int, models.QueryRequest]] = []
         if sparse is not None and sparse.indices:
-            wanted.append((0, models.QueryRequest(query=_sparse(sparse), using=SPARSE, filter=where, limit=limit)))
+            params = self._statistics(scope.tenant_id)
+            by_words = models.QueryRequest(
+                query=_sparse(sparse), using=SPARSE, filter=where, params=params, limit=limit
+            )
+            wanted.append((0, by_words))
         if dense is not None:
             query, params = _row(dense), self._params()
             wanted.append((1, models.QueryRequest(query=query, using=DENSE, filter=where, params=params, limit=limit)))
@@ -148,19 +155,20 @@ class QdrantServerIndex:
                 found[chunk.digest] = chunk, np.asarray(vector, np.float32)
         return found
 
-    def versions(self) -> dict[tuple[str, str], int]:
-        tenants = self._facet(TENANT, None)
-        if tenants is None:
-            return self._versions_read(None)
-        found: dict[tuple[str, str], int] = {}
-        for tenant in tenants:
-            where = models.Filter(must=[_equals(TENANT, tenant)])
-            versions = self._facet(VERSION, where)
-            if versions is None:
-                found.update(self._versions_read(where))
-            else:
-                found.update({(tenant, version): count for version, count in versions.items()})
-        return found
+    def versions(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        counted: list[models.Condition] = []
+        while len(counted) < MOST_CONDITIONS:
+            page = self._facet(VERSION, models.Filter(must_not=counted))
+            found.update(page)
+            if len(page) < self._settings.facet_values:
+                return {version: count for version, count in found.items() if count}
+            counted.append(_any_of(VERSION, list(page)))
+        return dict(Counter((record.payload or {})[VERSION] for record in self._scroll(None, with_payload=[VERSION])))
+
+    def tenants_of(self, version_id: str) -> list[str]:
+        counts = self._facet(TENANT, models.Filter(must=[_equals(VERSION, version_id)]))
+        return [tenant for tenant, count in counts.items() if count]
 
     def require_ready(self) -> None:
         info = self._connection.call_once(lambda client: client.get_collection(self._name))
@@ -224,15 +232,22 @@ class QdrantServerIndex:
             if offset is None:
                 return
 
-    def _facet(self, field: str, where: models.Filter | None) -> dict[str, int] | None:
-        """Return the number of points by value, or None if there may be more values than one request counts."""
+    def _facet(self, field: str, where: models.Filter) -> dict[str, int]:
+        """Return the number of points by value, for as many values as one request counts; some may be 0."""
         limit = self._settings.facet_values
         hits = self._read(partial(QdrantClient.facet, key=field, facet_filter=where, limit=limit, exact=True)).hits
-        return None if len(hits) >= limit else {str(hit.value): hit.count for hit in hits if hit.count}
+        return {str(hit.value): hit.count for hit in hits}
 
-    def _versions_read(self, where: models.Filter | None) -> dict[tuple[str, str], int]:
-        payloads = (record.payload or {} for record in self._scroll(where, with_payload=[TENANT, VERSION]))
-        return dict(Counter((payload[TENANT], payload[VERSION]) for payload in payloads))
+    def _statistics(self, tenant_id: str) -> models.SearchParams | None:
+        """Return parameters that count words in the tenant's chunks only, so that no tenant moves another's scores."""
+        if self._sole_tenant.has_all(tenant_id):
+            return None
+        corpus = models.Filter(must=[_equals(TENANT, tenant_id)])
+        return models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
+
+    def _tenants(self, careful: bool) -> set[str]:
+        counted = self._search(partial(QdrantClient.facet, key=TENANT, limit=2, exact=careful))
+        return {str(hit.value) for hit in counted.hits}
 
     def _params(self) -> models.SearchParams | None:
         if self._settings.quantization == "none":

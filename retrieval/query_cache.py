@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 from retrieval.clock import Clock
+from retrieval.metrics import note_search
 from retrieval.requests import SearchRequest
 from retrieval.search import Hit, Searcher, SearchResult
 from retrieval.visibility import CorpusVersions
@@ -80,6 +81,11 @@ class CachedSearcher:
         self._misses: Counter[str] = Counter()
 
     def search(self, request: SearchRequest) -> SearchResult:
+        found = self._search(request)
+        note_search(found.timings_ms, cached=found.cached)
+        return found
+
+    def _search(self, request: SearchRequest) -> SearchResult:
         if not self._max_bytes:
             return self.uncached.search(request)
         clock = Clock()

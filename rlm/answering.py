@@ -23,6 +23,7 @@ from rlm.extractive import ExtractiveStrategy
 from rlm.llm.budgets import Budget
 from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
+from rlm.metrics import note_answer
 from rlm.passages import WIDENED_CHARS, fits, searching
 from rlm.requests import AnswerRequest, StrategyName, check_question
 from rlm.routing import Route, route
@@ -108,10 +109,14 @@ class Answering:
                 continue
             sentences, citations = located(event.draft, self._searcher.page_of)
             clock.lap("extractive")
-            answer = _answer(event.draft, request.question, "extractive", None)
-            yield Completed(
-                replace(answer, sentences=tuple(sentences), citations=tuple(citations), timings_ms=clock.laps())
+            answer = replace(
+                _answer(event.draft, request.question, "extractive", None),
+                sentences=tuple(sentences),
+                citations=tuple(citations),
+                timings_ms=clock.laps(),
             )
+            note_answer(answer)
+            yield Completed(answer)
 
 
 class _Asked:
@@ -146,6 +151,8 @@ class _Asked:
             yield Condensed(question)
         routed = self._route(question)
         self._clock.lap("route")
+        if routed.strategy is not StrategyName.DIRECT and not self._corpus().documents:
+            routed = Route(StrategyName.DIRECT, "Direct: there is no searchable document.")
         yield Routed(routed.strategy.value, routed.reason, spendable(routed.strategy, request.wanted, profile))
         context = Context(
             question=question,
@@ -220,6 +227,7 @@ class _Asked:
             dollars=None if self._model.profile.price is None else float(self._budget.spent.dollars),
             timings_ms=self._clock.laps(),
         )
+        note_answer(answer)
         yield Completed(answer)
 
     def _judge_of(self) -> Judge | None:

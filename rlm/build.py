@@ -76,7 +76,9 @@ class Answers:
         run: Hashable,
     ) -> SubCalls:
         """Bind a model's calls to `budget`; all calls of one request share the same `run`."""
-        bound = self._parts.sub_calls.bind(chat, profile, tenant_id=tenant_id, budget=budget, run=run)
+        bound = self._parts.sub_calls.bind(
+            chat, profile, tenant_id=tenant_id, budget=budget, run=run, background=durability.background
+        )
         return durability.sub_calls(bound, budget, profile.price)
 
     def strategies(self, profile: ModelProfile) -> list[StrategyName]:
@@ -123,7 +125,7 @@ class Answers:
                 bind=making.bind,
                 cancelled=context.cancelled,
                 told=making.durability.turn,
-                tells_time=making.durability is ONCE,
+                tells_time=not making.durability.background,
             )
         )
 

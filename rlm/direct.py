@@ -31,7 +31,7 @@ _SEARCH = "<search>"
 _QUERIES = re.compile(r"<search>(.*?)(?:</search>|\Z)", re.DOTALL | re.IGNORECASE)
 _ANSWERED = re.compile(r"<support[^>]*\banswered\s*=\s*[\"']?(yes|partly|no)\b", re.IGNORECASE)
 _STATUS = {"yes": AnswerStatus.ANSWERED, "partly": AnswerStatus.PARTIAL, "no": AnswerStatus.NOT_FOUND}
-NOTHING_FOUND = "The search found nothing in these documents that could be read for an answer."
+NOTHING_FOUND = "Nothing was found to read: no document here is searchable yet, or none has to do with the question."
 
 SYSTEM = f"""You answer questions from passages of the user's documents. Your reader has not seen the documents, \
 relies on what you write, and can look up every passage that you cite.

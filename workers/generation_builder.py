@@ -107,7 +107,7 @@ def recount(records: GenerationRecords, generations: Generations, generation_id:
         lost = [
             version.id
             for version in records.done()
-            if present.get((version.tenant_id, version.id), 0) != (version.chunks or 0)
+            if present.get(version.id, 0) != (version.chunks or 0)
             or (
                 version.state is not VersionState.FAILED
                 and index.count(version.tenant_id, version.id, embedded_only=True) != (version.chunks or 0)

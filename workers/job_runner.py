@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NoReturn
 
 import structlog
 
@@ -15,6 +16,7 @@ from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask
 from workers.errors import Outcome, failure, outcome
 from workers.ingest_task import TOGETHER_BYTES, TOGETHER_DOCUMENTS, IngestTask
+from workers.metrics import JOB_SECONDS, note_job
 from workers.reembed_task import ReembedTask
 from workers.run_task import RunTask
 from workers.worker_deps import Stopping
@@ -75,11 +77,13 @@ class JobRunner:
             self._held.update({job.id: job for job in claimed})
         try:
             reach(f"{kind}.claimed")
+            begun = time.monotonic()
             if kind in self._together or kind is JobKind.INGEST:
                 self._run_and_settle(claimed, partial(self._run_together, claimed))
             else:
                 for job in claimed:
                     self._run_and_settle([job], partial(self._run_one, job))
+            JOB_SECONDS.labels(kind.value).observe(time.monotonic() - begun)
         finally:
             with self._lock:
                 for job in claimed:
@@ -93,28 +97,34 @@ class JobRunner:
         if held:
             self._jobs.extend_all(held)
 
-    def _run_one(self, job: Job) -> None:
+    def _run_one(self, job: Job) -> int:
         if job.kind is JobKind.RUN and self._answer is not None:
             self._answer.run(job, self._stopping)
         else:
             assert self._collect is not None
             self._collect.run(job)
+        return 1
 
-    def _run_together(self, held: Sequence[Job]) -> None:
+    def _run_together(self, held: Sequence[Job]) -> int:
+        """Return how many of the jobs were done; those of documents that failed are settled."""
         if held[0].kind is JobKind.INGEST:
             assert self._ingest is not None
-            for failed in self._ingest.run_together(held, self._stopping):
+            failures = self._ingest.run_together(held, self._stopping)
+            for failed in failures:
                 self._run_and_settle([failed.job], partial(_raise, failed.error))
-            return
+            return len(held) - len(failures)
         task = self._together[held[0].kind]
         assert task is not None
         task.run(held, self._pausing)
+        return len(held)
 
-    def _run_and_settle(self, held: Sequence[Job], work: Callable[[], None]) -> None:
+    def _run_and_settle(self, held: Sequence[Job], work: Callable[[], int]) -> None:
+        """Run `work`, which returns how many jobs it has done, and settle the jobs if it fails."""
         try:
-            work()
+            note_job(held[0].kind, "done", work())
         except Stopping:
             self._each(held, self._jobs.hand_back)
+            note_job(held[0].kind, "handed_back", len(held))
         # The last boundary of a worker: whatever a task raises must end in the job's row, and not end the worker.
         except Exception as error:
             log.warning("job failed", jobs=[job.id for job in held], error=repr(error), exc_info=_is_defect(error))
@@ -135,8 +145,12 @@ class JobRunner:
         reason = failure(error, job.kind)
         if outcome(error) is Outcome.WAIT:
             self._jobs.postpone(job, reason)
+            note_job(job.kind, "postponed", 1)
         elif outcome(error) is Outcome.FAIL or not self._jobs.retry(job, reason):
             self._jobs.fail(job, reason)
+            note_job(job.kind, "failed", 1)
+        else:
+            note_job(job.kind, "retried", 1)
 
     def _each(self, held: Sequence[Job], settle: Callable[[Job], object]) -> None:
         """Settle each job. If the catalog refuses, the job is queued again when its lease has run out."""
@@ -165,7 +179,7 @@ class JobRunner:
             time.sleep(pause_seconds)
 
 
-def _raise(error: Exception) -> None:
+def _raise(error: Exception) -> NoReturn:
     raise error
 
 

@@ -29,6 +29,7 @@ from workers.cluster import (
     sandboxed_parser,
 )
 from workers.enqueue.celery_app import LOOK, QUEUES, SWEEP, TIDY, make_app, ring, waiting_messages
+from workers.metrics import forget
 from workers.settings import ClusterSettings
 from workers.upkeep import sweep
 from workers.watchdog import Watchdog
@@ -50,6 +51,7 @@ def run_worker(
     open_parser: OpenParser = sandboxed_parser,
     open_answers: OpenAnswers | None = None,
     at_child_start: Callable[[], None] = lambda: None,
+    serve_metrics: Callable[[], object] = lambda: None,
 ) -> None:
     """Work until SIGTERM or Ctrl-C: then hand back what is held, and return. Signals go to Celery.
 
@@ -61,7 +63,7 @@ def run_worker(
     open_one = partial(
         open_worker_process, open_encoders=open_encoders, open_parser=open_parser, open_answers=open_answers
     )
-    _add_tasks(app, _Worker(app, settings, open_one, at_child_start, queues))
+    _add_tasks(app, _Worker(app, settings, open_one, at_child_start, queues, serve_metrics))
     app.worker_main(
         [
             "worker",
@@ -97,6 +99,7 @@ class _Worker:
         open_one: Callable[..., AbstractContextManager[WorkerProcess]],
         at_child_start: Callable[[], None],
         queues: Sequence[str],
+        serve_metrics: Callable[[], object],
     ) -> None:
         self._app = app
         self._settings = settings
@@ -106,6 +109,7 @@ class _Worker:
         self._process: WorkerProcess | None = None
         self._at_child_start = at_child_start
         self._queues = tuple(queues)
+        self._serve_metrics = serve_metrics
         signals.worker_ready.connect(self._watch, weak=False)
         signals.worker_shutting_down.connect(self._stop, weak=False)
         signals.worker_process_init.connect(self._start_child, weak=False)
@@ -143,7 +147,8 @@ class _Worker:
             log.warning("the broker is away; the next sweep will ring", error=repr(error))
 
     def _watch(self, **_: object) -> None:
-        """Start the watchdog in the main process, once it consumes messages."""
+        """Start the watchdog and the metrics in the main process, once it consumes messages."""
+        self._serve_metrics()
         Watchdog(
             waiting=lambda: sum(waiting_messages(self._app)[queue] for queue in self._queues),
             taken=lambda: sum(state.total_count.values()),
@@ -158,7 +163,8 @@ class _Worker:
     def _stop(self, **_: object) -> None:
         self._stopping.set()
 
-    def _close(self, **_: object) -> None:
+    def _close(self, pid: int = 0, **_: object) -> None:
+        forget(pid)
         self._process = None
         self._stack.close()
 

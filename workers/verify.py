@@ -193,11 +193,10 @@ class Verifier:
 
     def _strangers(self) -> Iterator[Disagreement]:
         """Find points of versions that belong to no document and that nobody is writing or about to remove."""
-        present = self._made.index.versions()
-        strange = self._records.strangers({version for _, version in present})
-        for (tenant, version), count in present.items():
-            if version in strange:
-                yield Disagreement(tenant, "", version, extra=count)
+        index = self._made.index
+        for version in self._records.strangers(set(index.versions())):
+            for tenant in index.tenants_of(version):
+                yield Disagreement(tenant, "", version, extra=index.count(tenant, version))
 
 
 def _same(expected: IndexedChunk, present: IndexedChunk) -> bool:

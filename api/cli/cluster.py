@@ -2,7 +2,9 @@
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +16,8 @@ from api.cli.environment import SettingsError, from_environment, read_settings
 from api.cli.serving import serve
 from api.embedded import OpenCatalog, open_catalog
 from api.services import DEFAULT_TENANT
+from api.settings import Settings
+from workers import metrics
 
 if TYPE_CHECKING:
     from workers.settings import ClusterSettings
@@ -48,6 +52,7 @@ def worker(
     name: Annotated[str, typer.Option(help="A name that no other worker on this machine has.")] = "leadline",
 ) -> None:
     """Start one Celery worker of a cluster; any number of them may run, each on one queue or all."""
+    settings = read_settings()
     from api.cluster import cluster_answers
     from workers.enqueue.celery_app import QUEUE_NAMES
     from workers.main import run_worker
@@ -59,10 +64,27 @@ def worker(
         names = ", ".join(sorted(unknown)) or "without a name"
         raise SettingsError(f"There is no queue {names}.", hint=f"The queues are {', '.join(QUEUE_NAMES)}.")
     cluster = from_environment(ClusterSettings)
-    settings = read_settings()
     _log(settings.log_format)
-    answers = cluster_answers(settings)
-    run_worker(cluster, queues=chosen, concurrency=concurrency, name=name, open_answers=answers)
+    run_worker(
+        cluster,
+        queues=chosen,
+        concurrency=concurrency,
+        name=name,
+        open_answers=cluster_answers(settings),
+        serve_metrics=_metrics_of(settings),
+    )
+
+
+def _metrics_of(settings: Settings) -> Callable[[], object]:
+    """Return what begins to show the worker's metrics, if they are wanted."""
+    if settings.metrics_port is None:
+        return lambda: None
+    if not metrics.is_shared():
+        raise SettingsError(
+            "LEADLINE_METRICS_PORT needs PROMETHEUS_MULTIPROC_DIR, where a worker's processes add up their numbers.",
+            hint="Name an empty folder in it before the worker starts.",
+        )
+    return partial(metrics.serve, settings.metrics_host, settings.metrics_port)
 
 
 def beat() -> None:

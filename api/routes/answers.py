@@ -21,8 +21,8 @@ from api.problems import BadRequestError
 from api.rows_behind import rows_behind
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services
-from ingest.catalog.keys import ApiKey
 from ingest.documents import JobKind
+from ingest.identity import Principal
 from ingest.runs import Run, RunRequest
 from rlm.estimates import unasked
 from rlm.events import complete
@@ -64,8 +64,8 @@ async def ask(
     * `completed`: the whole answer; or `error`: a problem. One of the two is the last event.
 
     Closing the connection ends the work, streamed or not. Where as many clients wait for answers as this process makes
-    at once, one more is `429`; `background` is not. The last quarter of these places is for tenants for whom no answer
-    is being made.
+    at once, one more is `429`; `background` is not. Tenants with less than their share of these places may go beyond
+    them by a quarter.
 
     A complete answer is kept, for 30 days if the service is not set otherwise, or with its conversation.
     """
@@ -111,7 +111,7 @@ def delete(answer_id: str, caller: Caller, served: Served) -> None:
     served.conversations.delete_answer(caller.tenant_id, answer_id)
 
 
-def _begin(served: Services, caller: ApiKey, body: QuestionIn, asking: Asking, key: str | None) -> Response:
+def _begin(served: Services, caller: Principal, body: QuestionIn, asking: Asking, key: str | None) -> Response:
     """Queue a run. Work that needs a model, including the choice of a strategy, is left to the worker."""
     if body.stream:
         raise BadRequestError(

@@ -20,14 +20,13 @@ from langchain_core.messages import AIMessageChunk, BaseMessage, HumanMessage, S
 from rlm.errors import LanguageModelError, LanguageModelOutputError
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import ModelProfile, estimated_tokens
+from rlm.llm.rate_limit import Priority
 from rlm.llm.structured_output import response_format, schema_in_words
 
 log = structlog.get_logger(__name__)
 
 # Tokens of the chat template around two messages.
 _TEMPLATE_TOKENS = 32
-# In vLLM a lower number goes first; requests that somebody waits for send none, which means 0.
-_BATCH_PRIORITY = 1
 
 Show = Callable[[str], None]
 
@@ -102,6 +101,7 @@ class Completion:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     error: LanguageModelError | None = None
+    ended: bool = False
     _chunks: int = 0
     _pieces: list[str] = field(default_factory=list)
 
@@ -132,6 +132,7 @@ class Completion:
 
     def end(self) -> None:
         """Note that the model has ended its answer."""
+        self.ended = True
         self._add(self.thoughts.end(cut_off=self.cut_off))
 
     def written_tokens(self, most: int) -> int:
@@ -161,7 +162,7 @@ async def complete(
     *,
     tenant_id: str,
     most_tokens: int,
-    urgent: bool = True,
+    priority: Priority = Priority.INTERACTIVE,
 ) -> None:
     """Fill `completion` until the answer ends, at `most_tokens` of thoughts and reply at the latest.
 
@@ -169,7 +170,7 @@ async def complete(
     """
     try:
         messages = [*([SystemMessage(call.system)] if call.system else []), HumanMessage(call.prompt)]
-        options = {**_options(call, profile, tenant_id, urgent=urgent), "max_tokens": most_tokens}
+        options = {**_options(call, profile, tenant_id, priority), "max_tokens": most_tokens}
         if call.schema is not None:
             completion.unseen = True
             completion.take(AIMessageChunk(**_whole(await chat.ainvoke(messages, **options))))
@@ -192,13 +193,13 @@ def _whole(message: BaseMessage) -> dict[str, Any]:
     return {name: value for name in kept if (value := getattr(message, name, None)) is not None}
 
 
-def _options(call: SubCall, profile: ModelProfile, tenant_id: str, *, urgent: bool) -> dict[str, Any]:
+def _options(call: SubCall, profile: ModelProfile, tenant_id: str, priority: Priority) -> dict[str, Any]:
     options: dict[str, Any] = {**profile.request_options}
     if call.schema is not None:
         options["response_format"] = response_format(call.schema)
     ours: dict[str, Any] = {"cache_salt": cache_salt(tenant_id)} if profile.cache_salt else {}
-    if profile.priority and not urgent:
-        ours["priority"] = _BATCH_PRIORITY
+    if profile.priority and priority:  # vLLM takes none for 0, and there too the lowest goes first
+        ours["priority"] = int(priority)
     if ours:
         options["extra_body"] = {**options.get("extra_body", {}), **ours}
     return options

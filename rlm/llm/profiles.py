@@ -57,7 +57,8 @@ class ModelProfile:
 
     The server: `parallel_calls` at once over all runs of a process, `call_seconds` for each. `structured_output` is the
     most that it makes of a schema. A `cache_salt` keeps vLLM from sharing its prefix cache between tenants; others
-    ignore it. vLLM takes a `priority` where it was started with `--scheduling-policy priority`.
+    ignore it. vLLM goes by a `priority` where it was started with `--scheduling-policy priority`; where it was not, it
+    refuses the first one and gets no more.
     `request_options` are sent as they are with every request. `read_speed` and `write_speed` are tokens a second over
     all calls in flight, for estimates. `revision` is changed when the same name begins to answer differently.
     """
@@ -80,7 +81,7 @@ class ModelProfile:
     thinking_tokens: int = 0
     structured_output: StructuredOutput = "json_schema"
     cache_salt: bool = True
-    priority: bool = False
+    priority: bool = True
     price: Price | None = None
     revision: str = ""
     read_speed: float = 2000.0
@@ -147,6 +148,7 @@ LOCAL_QWEN = ModelProfile(
     small=True,
     thinking="none",
     cache_salt=False,
+    priority=False,
     price=FREE,
     read_speed=160.0,
     write_speed=16.0,

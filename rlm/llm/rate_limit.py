@@ -6,6 +6,8 @@ Everything here runs on the scheduler's event loop and needs no locks.
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable
+from enum import IntEnum
+from typing import NamedTuple, TypeVar
 
 # After too many failures in a row a model is not asked for a while: a run of a thousand calls would otherwise wait for
 # each of them in turn, and a server in trouble would get several times the requests that brought it there. A call that
@@ -13,16 +15,34 @@ from collections.abc import Awaitable, Callable, Hashable
 _SILENCE = 12
 _REST_SECONDS = 30.0
 
+_Counted = TypeVar("_Counted", bound=Hashable)
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[object]]
-_Queue = OrderedDict[Hashable, deque["asyncio.Future[None]"]]
+_Turn = asyncio.Future[None]
+
+
+class Priority(IntEnum):
+    """The order in which requests get places here and, where the server takes a priority, there: the lowest first."""
+
+    INTERACTIVE = 0  # a client waits for this call
+    INTERACTIVE_BATCH = 1
+    BACKGROUND = 2
+    BACKGROUND_BATCH = 3
+
+
+class Holder(NamedTuple):
+    """A run of a tenant, to which places are given."""
+
+    tenant_id: str
+    run: Hashable
 
 
 class RateLimit:
     """Places for requests to one model.
 
-    A free place goes to an urgent request if any waits, and among equals to the run that holds fewest, or
-    waited longest; so a run with a million calls slows a small one down by no more than its share.
+    A free place goes to the most urgent requests that wait. Among equals, it goes to the tenant that holds fewest, or
+    waited longest, and of that tenant to the run that holds fewest, or waited longest. So neither a tenant with many
+    runs nor a run with a million calls slows others down by more than its share.
     """
 
     def __init__(self, places: int, *, clock: Clock, sleep: Sleep) -> None:
@@ -32,33 +52,39 @@ class RateLimit:
         self._held_until = 0.0
         self._failures = 0
         self._resting_until = 0.0
-        self._holders: Counter[Hashable] = Counter()
-        self._urgent: _Queue = OrderedDict()
-        self._patient: _Queue = OrderedDict()
+        self._by_run: Counter[Holder] = Counter()
+        self._by_tenant: Counter[str] = Counter()
+        self._lines = {priority: _Line() for priority in Priority}
 
     @property
     def in_use(self) -> int:
-        return self._holders.total()
+        return self._by_run.total()
 
-    async def enter(self, run: Hashable, *, urgent: bool = False) -> None:
+    def waiting(self, priority: Priority) -> int:
+        """Count the runs with requests of this priority that wait for a place."""
+        return sum(map(len, self._lines[priority].tenants.values()))
+
+    async def enter(self, holder: Holder, *, priority: Priority = Priority.INTERACTIVE) -> None:
         """Wait for a place and, when the server asked for quiet, until that is over."""
-        waiting = self._urgent if urgent else self._patient
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting.setdefault(run, deque()).append(turn)
+        line = self._lines[priority]
+        turn: _Turn = asyncio.get_running_loop().create_future()
+        line.add(holder, turn)
         self._grant()
         try:
             await turn
             while (quiet := self._held_until - self._clock()) > 0:
                 await self._sleep(quiet)
         except BaseException:
-            self._give_up(waiting, run, turn)
+            if turn.done() and not turn.cancelled():
+                self.leave(holder)
+            else:
+                line.remove(holder, turn)
             raise
 
-    def leave(self, run: Hashable) -> None:
+    def leave(self, holder: Holder) -> None:
         """Give a place back."""
-        self._holders[run] -= 1
-        if not self._holders[run]:
-            del self._holders[run]
+        _count_down(self._by_run, holder)
+        _count_down(self._by_tenant, holder.tenant_id)
         self._grant()
 
     def failed(self, *, silent: bool) -> None:
@@ -81,23 +107,54 @@ class RateLimit:
         """Send no more requests for `seconds`, as the server asked."""
         self._held_until = max(self._held_until, self._clock() + seconds)
 
-    def _give_up(self, waiting: "_Queue", run: Hashable, turn: "asyncio.Future[None]") -> None:
-        if turn.done() and not turn.cancelled():
-            self.leave(run)
-        elif run in waiting and turn in waiting[run]:
-            waiting[run].remove(turn)
-            if not waiting[run]:
-                del waiting[run]
-
     def _grant(self) -> None:
-        while self.in_use < self.places and (waiting := self._urgent or self._patient):
-            run = min(waiting, key=lambda each: self._holders[each])
-            turns = waiting[run]
-            turn = turns.popleft()
-            if turns:
-                waiting.move_to_end(run)
-            else:
-                del waiting[run]
+        while self.in_use < self.places:
+            line = next((each for each in self._lines.values() if each.tenants), None)
+            if line is None:
+                return
+            holder, turn = line.next(self._by_tenant, self._by_run)
             if not turn.done():
-                self._holders[run] += 1
+                self._by_run[holder] += 1
+                self._by_tenant[holder.tenant_id] += 1
                 turn.set_result(None)
+
+
+class _Line:
+    """Requests of one priority that wait: tenants and their runs, each in the order in which their turn comes."""
+
+    def __init__(self) -> None:
+        self.tenants: OrderedDict[str, OrderedDict[Holder, deque[_Turn]]] = OrderedDict()
+
+    def add(self, holder: Holder, turn: _Turn) -> None:
+        self.tenants.setdefault(holder.tenant_id, OrderedDict()).setdefault(holder, deque()).append(turn)
+
+    def remove(self, holder: Holder, turn: _Turn) -> None:
+        """Take a request out, if it still waits."""
+        turns = self.tenants.get(holder.tenant_id, OrderedDict()).get(holder, deque())
+        if turn in turns:
+            turns.remove(turn)
+            self._forget_empty(holder)
+
+    def next(self, by_tenant: Counter[str], by_run: Counter[Holder]) -> tuple[Holder, _Turn]:
+        """Take out the next request, given how many places each tenant and each run holds."""
+        tenant_id = min(self.tenants, key=lambda each: by_tenant[each])
+        runs = self.tenants[tenant_id]
+        holder = min(runs, key=lambda each: by_run[each])
+        turn = runs[holder].popleft()
+        self.tenants.move_to_end(tenant_id)
+        runs.move_to_end(holder)
+        self._forget_empty(holder)
+        return holder, turn
+
+    def _forget_empty(self, holder: Holder) -> None:
+        runs = self.tenants[holder.tenant_id]
+        if not runs[holder]:
+            del runs[holder]
+        if not runs:
+            del self.tenants[holder.tenant_id]
+
+
+def _count_down(counts: Counter[_Counted], counted: _Counted) -> None:
+    counts[counted] -= 1
+    if not counts[counted]:
+        del counts[counted]

@@ -1,6 +1,7 @@
 """One sub-call from its reservation to its reply: sent, repeated if that may help, and asked once more."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -22,8 +23,9 @@ from rlm.llm.budgets import Amount, Budget, Reservation
 from rlm.llm.completion import Completion, Show, ThoughtFilter, complete, prompt_tokens
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.rate_limit import RateLimit, Sleep
+from rlm.llm.rate_limit import Holder, Priority, RateLimit, Sleep
 from rlm.llm.structured_output import asked_again, require_usable, shaped
+from rlm.metrics import note_call
 from rlm.usage import Usage
 
 _MAX_ATTEMPTS = 4
@@ -57,7 +59,7 @@ class ModelClient:
     """The state shared by the calls of one run to one model.
 
     `under_way` counts the requests of each run of the process by its root budget: unused reservations of a request
-    come back.
+    come back. Calls of an answer made in the `background` go after those of answers that clients wait for.
     """
 
     chat: BaseChatModel
@@ -65,23 +67,35 @@ class ModelClient:
     tenant_id: str
     budget: Budget
     run: Hashable
+    background: bool
     model: SharedModel
     under_way: Counter[Budget]
     sleep: Sleep
     jitter: Callable[[], float]
 
+    @property
+    def holder(self) -> Holder:
+        return Holder(self.tenant_id, self.run)
+
 
 class Request:
     """One call on its way; `used` is its cost so far, all its requests included.
 
-    `urgent` calls go first. `show` gets the pieces of the reply as they come. `cut_short` is true if the call's own
-    budget ended it where another budget would have gone on.
+    Calls of the lowest `priority` go first. `show` gets the pieces of the reply as they come. `cut_short` is true if
+    the call's own budget ended it where another budget would have gone on.
     """
 
-    def __init__(self, client: ModelClient, call: SubCall, *, urgent: bool = True, show: Show | None = None) -> None:
+    def __init__(
+        self,
+        client: ModelClient,
+        call: SubCall,
+        *,
+        priority: Priority = Priority.INTERACTIVE,
+        show: Show | None = None,
+    ) -> None:
         self._client = client
         self._call = call
-        self._urgent = urgent
+        self._priority = priority
         self._show = show
         self.used = Usage()
         self.cut_short = False
@@ -169,18 +183,18 @@ class Request:
         """Wait for a place, and for other calls of the run while their reservations hold the missing budget."""
         client, rate_limit = self._client, self._client.model.rate_limit
         while True:
-            await rate_limit.enter(client.run, urgent=self._urgent)
+            await rate_limit.enter(client.holder, priority=self._priority)
             try:
                 self._require_heard()
                 reservation = self._reserve(call)
                 client.under_way[client.budget.root] += 1
                 return reservation
             except BudgetExhaustedError as refused:
-                rate_limit.leave(client.run)
+                rate_limit.leave(client.holder)
                 if not (refused.may_fit_later and client.budget.root in client.under_way):
                     raise
             except BaseException:
-                rate_limit.leave(client.run)
+                rate_limit.leave(client.holder)
                 raise
             await asyncio.sleep(_RECHECK_SECONDS)
 
@@ -203,7 +217,7 @@ class Request:
 
     async def _send(self, call: SubCall, reservation: Reservation) -> Completion:
         client, profile = self._client, self._client.profile
-        completion = Completion(self._thought_filter(), self._show)
+        completion, begun = Completion(self._thought_filter(), self._show), time.monotonic()
         try:
             async with asyncio.timeout(profile.call_seconds):
                 await complete(
@@ -213,7 +227,7 @@ class Request:
                     completion,
                     tenant_id=client.tenant_id,
                     most_tokens=call.max_tokens + self._thinking_tokens,
-                    urgent=self._urgent,
+                    priority=self._priority,
                 )
             client.model.rate_limit.heard()
             client.model.open_ended = client.model.open_ended or completion.thoughts.lone_closing
@@ -226,7 +240,10 @@ class Request:
         finally:
             if isinstance(completion.error, LanguageModelTimeoutError | LanguageModelUnavailableError):
                 client.model.rate_limit.failed(silent=_silent(completion.error))
-            self.used += self._settled(reservation, completion)
+            used = self._settled(reservation, completion)
+            self.used += used
+            outcome = completion.error.code if completion.error else "ok" if completion.ended else "given_up"
+            note_call(profile.name, outcome, time.monotonic() - begun, used)
         return completion
 
     def _settled(self, reservation: Reservation, completion: Completion) -> Usage:
@@ -236,7 +253,7 @@ class Request:
             reservation.settle(prompt_tokens=used.prompt_tokens, completion_tokens=used.completion_tokens)
         else:
             reservation.release()
-        client.model.rate_limit.leave(client.run)
+        client.model.rate_limit.leave(client.holder)
         client.under_way[root] -= 1
         if not client.under_way[root]:
             del client.under_way[root]

@@ -26,8 +26,9 @@ from rlm.llm.cache import CachedReplies, ReplyCache, SingleFlight, reply_key
 from rlm.llm.completion import Show, note_generators, prompt_tokens
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
 from rlm.llm.profiles import ModelProfile
-from rlm.llm.rate_limit import Clock, RateLimit, Sleep
+from rlm.llm.rate_limit import Clock, Priority, RateLimit, Sleep
 from rlm.llm.request import ModelClient, Request, SharedModel
+from rlm.metrics import BUDGET_STOPS, KEPT_REPLIES
 from rlm.usage import Usage
 
 log = structlog.get_logger(__name__)
@@ -71,8 +72,12 @@ class SubCallScheduler:
         tenant_id: str,
         budget: Budget,
         run: Hashable | None = None,
+        background: bool = False,
     ) -> SubCalls:
-        """Bind sub-calls to one run. Budgets of a run's parts are bound with the same `run`: runs share the model."""
+        """Bind sub-calls to one run. Budgets of a run's parts are bound with the same `run`: runs share the model.
+
+        Calls of a run in the `background` go after those of answers that clients wait for.
+        """
         with self._lock:
             if hasattr(chat, "aclose"):
                 self._closing[id(chat)] = chat
@@ -87,6 +92,7 @@ class SubCallScheduler:
             tenant_id=tenant_id,
             budget=budget,
             run=object() if run is None else run,
+            background=background,
             model=model,
             under_way=self._under_way,
             sleep=self._sleep,
@@ -144,7 +150,7 @@ class SubCallScheduler:
         call: SubCall,
         used: list[Usage],
         *,
-        urgent: bool = True,
+        priority: Priority = Priority.INTERACTIVE,
         show: Show | None = None,
     ) -> SubReply:
         """Return the reply to one call; `used` gets its cost.
@@ -153,10 +159,11 @@ class SubCallScheduler:
         from the model; then it is kept before anyone sees it, so that a killed process does not pay for it again. One
         that was cut off is not kept: a cache has no room for saying so.
         """
-        request = Request(client, call, urgent=urgent, show=show)
+        request = Request(client, call, priority=priority, show=show)
 
         async def ask() -> SubReply:
             if kept := await self.cached_replies.look_up(client.tenant_id, key):
+                KEPT_REPLIES.inc()
                 return _kept_reply(kept)
             try:
                 reply = await request.reply()
@@ -229,11 +236,12 @@ class _Batch:
         self._scheduler = scheduler
         self._client = client
         self._calls = calls
-        self._urgent = len(calls) == 1
+        self._priority = _priority(client, len(calls))
         self._positions: defaultdict[str, list[int]] = defaultdict(list)
         for position, call in enumerate(calls):
             self._positions[reply_key(client.tenant_id, client.profile, call)].append(position)
         kept = scheduler.cached_replies.read(client.tenant_id, set(self._positions))
+        KEPT_REPLIES.inc(len(kept))
         self._outcomes: dict[str, SubReply | SubFailure] = {key: _kept_reply(reply) for key, reply in kept.items()}
         self._todo = [key for key in self._positions if key not in kept]
         self._told: set[str] = set()
@@ -328,12 +336,13 @@ class _Batch:
                 return
         try:
             self._outcomes[key] = await self._scheduler.reply(
-                self._client, key, call, used, urgent=self._urgent, show=self._show
+                self._client, key, call, used, priority=self._priority, show=self._show
             )
         except asyncio.CancelledError:
             self._outcomes[key] = replace(self._over, usage=_sum(used))
             raise
         except BudgetExhaustedError as error:
+            BUDGET_STOPS.labels(error.resource or "other").inc()
             self._outcomes[key] = _failed(error, used)
             if not error.may_fit_later:
                 size = (0, 0) if error.resource in _NOTHING_FITS_WITHOUT else (prompt, call.max_tokens)
@@ -343,6 +352,12 @@ class _Batch:
         except Exception as error:
             log.exception("a sub-call failed for a reason that is not foreseen", error=repr(error))
             self._outcomes[key] = SubFailure("internal_error", "The sub-call failed inside Leadline.", _sum(used))
+
+
+def _priority(client: ModelClient, calls: int) -> Priority:
+    if client.background:
+        return Priority.BACKGROUND if calls == 1 else Priority.BACKGROUND_BATCH
+    return Priority.INTERACTIVE if calls == 1 else Priority.INTERACTIVE_BATCH
 
 
 def _kept_reply(kept: StoredReply) -> SubReply:

@@ -56,6 +56,8 @@ class DurableRun:
     in any thread. Budgets go by its `clock`.
     """
 
+    background = True
+
     def __init__(self, run: Run, log: Log, clock: RunClock | None = None) -> None:
         self.clock = clock or RunClock(run.seconds)
         self._run = run

@@ -40,6 +40,10 @@ class Durability(Protocol):
     its threads.
     """
 
+    @property
+    def background(self) -> bool:
+        """True if no client waits for the answer: its calls go after others, and no cell may tell the time."""
+
     def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
         """`budget` is the one that `inner` spends: logged calls are charged to it at the same points as before.
 
@@ -64,6 +68,8 @@ class Durability(Protocol):
 
 class Once:
     """No durability: for an answer that its caller waits for."""
+
+    background = False
 
     def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
         return inner

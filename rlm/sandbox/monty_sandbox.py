@@ -25,6 +25,7 @@ from pydantic_monty import (
 from ingest.errors import LeadlineError
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError
+from rlm.metrics import CELL_SECONDS, CELLS
 from rlm.sandbox.imports import PRELUDE, shim_source
 from rlm.sandbox.lowering import lower
 from rlm.sandbox.port import DEFAULT_LIMITS, Cell, SandboxLimits, Tool, ToolError
@@ -114,8 +115,14 @@ class MontyReplSession:
             raise SandboxLostError("The sandbox was closed.")
         begun = time.perf_counter()
         output = CappedOutput(self._limits.output_chars)
-        with self._killer.watching(cancelled):
-            error = self._failure(code, output, cancelled)
+        outcome = "lost"
+        try:
+            with self._killer.watching(cancelled):
+                error = self._failure(code, output, cancelled)
+            outcome = "error" if error else "ok"
+        finally:
+            CELLS.labels(outcome).inc()
+            CELL_SECONDS.observe(time.perf_counter() - begun)
         return Cell(output.text(), output.characters, error, time.perf_counter() - begun)
 
     def close(self) -> None:

@@ -146,14 +146,20 @@ def repairing_call(call: SubCall, reply: str, error: str, nonce: str) -> SubCall
     return SubCall(call.system, call.prompt + repair, call.max_tokens, call.schema, call.purpose)
 
 
-def read_plan(reply: str, tables: TablesInScope) -> Plan:
-    """Read the plan in a reply. Raises `PlanError` for a plan that cannot be run over these tables."""
+def read_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> Plan:
+    """Read the plan in a reply. Raises `PlanError` for a plan that cannot be run over these tables.
+
+    A model that was told so and still names columns of the tables as semantic ones only lists what its query uses: of a
+    `repaired` plan these are left out.
+    """
     try:
         value = json.loads(reply)
         columns = tuple(map(_semantic_column, value["semantic_columns"]))
         texts = [str(value[name]).strip() for name in ("sql", "rows_sql", "answer")]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise PlanError("It does not follow the JSON schema.") from error
+    if repaired:
+        columns = tuple(each for each in columns if not _is_there(each, tables))
     if any(len(text) > _MAX_TEXT_CHARS for text in texts):
         raise PlanError(f"A query or an answer has more than {_MAX_TEXT_CHARS:,} characters.")
     plan = Plan(columns, _one_statement(texts[0]), _one_statement(texts[1]), texts[2])
@@ -174,6 +180,11 @@ def _semantic_column(value: Mapping[str, Any]) -> SemanticColumn:
         labels=tuple(str(label) for label in value.get("labels", ())),
         where=str(value.get("where", "")).strip().rstrip(";"),
     )
+
+
+def _is_there(column: SemanticColumn, tables: TablesInScope) -> bool:
+    table = tables.named(column.table)
+    return table is not None and column.name.casefold() in {each.name.casefold() for each in table.columns}
 
 
 def _one_statement(sql: str) -> str:

@@ -80,12 +80,14 @@ class TableStrategy:
         except (PlanError, SqlError, SqlRefusedError) as error:
             call = repairing_call(call, reply, getattr(error, "detail", str(error)), nonce)
         try:
-            return (yield from self._run(_reply(context, call), tables, run))
+            return (yield from self._run(_reply(context, call), tables, run, repaired=True))
         except PlanError as error:
             raise LanguageModelOutputError(f"The plan over the tables cannot be used. {error}") from error
 
-    def _run(self, reply: str, tables: TablesInScope, run: PlanRun) -> Generator[Event, None, Computed]:
-        plan = read_plan(reply, tables)
+    def _run(
+        self, reply: str, tables: TablesInScope, run: PlanRun, *, repaired: bool = False
+    ) -> Generator[Event, None, Computed]:
+        plan = read_plan(reply, tables, repaired=repaired)
         if not plan.sql:
             return plan, None
         run.try_out(plan)

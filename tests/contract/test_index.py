@@ -109,6 +109,24 @@ def test_a_rare_word_weighs_more_than_a_common_one(index: Index) -> None:
     assert find(index, "captain harpoon")[0][0] == rare.id
 
 
+def test_no_tenants_words_move_another_tenants_scores(index: Index) -> None:
+    falcon = chunk("3")
+    put(index, {chunk(str(n)): "a falcon over the sea" if n == 3 else "the sea at night" for n in range(20)})
+
+    def scored_by(query: str) -> dict[str, float]:
+        return scores(index.search(ANN, sparse=ENCODER.query(query), dense=None, limit=30)[0])
+
+    alone = scored_by("falcon"), scored_by("sea")
+    assert list(alone[0]) == [falcon.id]
+    put(index, {chunk(str(n), tenant="bob"): "the sea at night" for n in range(20)})
+    assert (scored_by("falcon"), scored_by("sea")) == alone
+    put(index, {chunk(str(n), tenant="bob", version="v2"): "a falcon over the sea" for n in range(20)})
+    assert (scored_by("falcon"), scored_by("sea")) == alone
+    for version in ("v1", "v2"):
+        index.delete_version("bob", version)
+    assert (scored_by("falcon"), scored_by("sea")) == alone
+
+
 def test_no_query_sees_another_tenants_chunks(index: Index) -> None:
     mine, theirs = chunk("x"), chunk("x", tenant="bob")
     put(index, {mine: "the same words", theirs: "the same words"})
@@ -227,13 +245,15 @@ def test_a_vector_is_kept_with_length_one(index: Index) -> None:
     np.testing.assert_allclose(index.dense([written.id])[written.id], np.full(DIMENSION, DIMENSION**-0.5), rtol=1e-6)
 
 
-def test_versions_are_counted_tenant_by_tenant(index: Index) -> None:
+def test_the_chunks_of_each_version_are_counted_and_their_tenant_is_known(index: Index) -> None:
     assert index.versions() == {}
     put(index, {chunk(name): "words" for name in "abc"}, dense=False)
-    put(index, {chunk("a", version="v2"): "words", chunk("a", tenant="bob"): "words"}, dense=False)
-    assert index.versions() == {("ann", "v1"): 3, ("ann", "v2"): 1, ("bob", "v1"): 1}
+    put(index, {chunk("a", version="v2"): "words", chunk("a", tenant="bob", version="v3"): "words"}, dense=False)
+    assert index.versions() == {"v1": 3, "v2": 1, "v3": 1}
+    assert [index.tenants_of(version) for version in ("v1", "v3", "v4")] == [["ann"], ["bob"], []]
     index.delete_version("ann", "v1")
-    assert index.versions() == {("ann", "v2"): 1, ("bob", "v1"): 1}
+    assert index.versions() == {"v2": 1, "v3": 1}
+    assert index.tenants_of("v1") == []
 
 
 def test_more_chunks_than_a_batch_are_written_and_embedded(index: Index) -> None:
@@ -255,7 +275,7 @@ def test_all_indexes_agree(tmp_path: Path, double: QdrantDouble) -> None:
     found = {}
     for kind in ("edge", "memory", "server", "server, int8"):
         index = make(kind, tmp_path, double)
-        put(index, texts)
+        put(index, {**texts, chunk("theirs", tenant="bob"): "the white whale"})
         found[kind] = [
             index.search(ANN, sparse=ENCODER.query(text), dense=EMBEDDER.query(text), limit=20) for text in SENTENCES
         ]

@@ -82,6 +82,27 @@ GUARDS = (
         "tests/contract/test_index.py::test_writing_a_chunk_late_leaves_its_vector",
     ),
     Guard(
+        "words are counted by tenant, embedded",
+        "retrieval/qdrant_edge_index.py",
+        "if self._sole_tenant.has_all(tenant_id):",
+        "if True:",
+        "tests/contract/test_index.py::test_no_tenants_words_move_another_tenants_scores",
+    ),
+    Guard(
+        "words are counted by tenant, on a server",
+        "retrieval/qdrant_server_index.py",
+        "if self._sole_tenant.has_all(tenant_id):",
+        "if True:",
+        "tests/contract/test_index.py::test_no_tenants_words_move_another_tenants_scores",
+    ),
+    Guard(
+        "a second tenant of this process is noticed at once",
+        "retrieval/sole_tenant.py",
+        "                self._tenants |= self._written\n",
+        "                pass\n",
+        "tests/unit/retrieval/test_sole_tenant.py",
+    ),
+    Guard(
         "budget over the tree",
         "rlm/llm/budgets.py",
         "            for budget, kept in self._upwards_keeping():\n                budget._require(",

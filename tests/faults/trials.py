@@ -250,8 +250,8 @@ def _points(cluster: Cluster) -> dict[str, Point]:
         for hit in by_bm25:
             scores.setdefault(hit.id, []).append(round(hit.score, 5))
     found: dict[str, Point] = {}
-    for tenant, version in cluster.index.versions():
-        chunks = list(cluster.index.points(tenant, version))
+    for version in cluster.index.versions():
+        chunks = list(cluster.index.points(_TENANT, version))
         vectors = cluster.index.dense([chunk.id for chunk in chunks])
         for chunk in chunks:
             vector = vectors.get(chunk.id, np.zeros(0, np.float32))

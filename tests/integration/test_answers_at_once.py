@@ -14,8 +14,8 @@ from tests.integration.test_api import other_tenant
 from tests.support.cluster import wait_until
 from tests.support.service import running
 
-# More than the threads that all other requests share; of 60 places they are those of one tenant.
-PLACES, FOR_ONE = 60, 45
+# More than the threads that all other requests share.
+PLACES = 45
 
 
 class HeldLanguageModel(NoLanguageModel):
@@ -42,17 +42,17 @@ def test_answers_that_wait_hold_up_nothing_else_and_one_more_is_refused(tmp_path
             body = {"question": f"Who is {number}?", "stream": stream}
             return client.http.post("/v1/answers", json=body, headers=headers)
 
-        with ThreadPoolExecutor(FOR_ONE + 1) as clients:
-            asked = [clients.submit(ask, number) for number in range(FOR_ONE)]
+        with ThreadPoolExecutor(PLACES + 1) as clients:
+            asked = [clients.submit(ask, number) for number in range(PLACES)]
             try:
-                wait_until(lambda: model.asked == FOR_ONE, seconds=30, what="all answers are under way")
+                wait_until(lambda: model.asked == PLACES, seconds=30, what="all answers are under way")
                 assert client.http.get("/health/live", timeout=20).json() == {"status": "alive"}
                 run, _ = services.runs.create(RunRequest(DEFAULT_TENANT, "Who else?"))
                 cancelled = client.http.post(f"/v1/runs/{run.id}/cancel", timeout=20)
                 assert cancelled.json()["state"] == "cancelled"
-                refused = ask(FOR_ONE)
-                asked.append(clients.submit(ask, FOR_ONE, **others))
-                wait_until(lambda: model.asked == FOR_ONE + 1, seconds=30, what="another tenant has a place")
+                refused = ask(PLACES)
+                asked.append(clients.submit(ask, PLACES, **others))
+                wait_until(lambda: model.asked == PLACES + 1, seconds=30, what="another tenant has a place")
             finally:
                 model.free.set()
             assert {each.result().status_code for each in asked} == {200}
@@ -60,4 +60,4 @@ def test_answers_that_wait_hold_up_nothing_else_and_one_more_is_refused(tmp_path
         assert int(refused.headers["retry-after"]) > 0
         assert "background" in refused.json()["hint"]
         assert client.get("/problems/answers_full")["status"] == 429
-        assert ask(FOR_ONE).status_code == 200
+        assert ask(PLACES).status_code == 200

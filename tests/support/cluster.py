@@ -127,9 +127,9 @@ class Cluster:
         with self._open.of(self.records.active().id) as made:
             return made.index
 
-    def versions(self) -> dict[tuple[str, str], int]:
+    def versions(self) -> dict[str, int]:
         """Points of each version in the generation that has the most of it."""
-        found: Counter[tuple[str, str]] = Counter()
+        found: Counter[str] = Counter()
         with self._open.indexes() as indexes:
             for index in indexes.values():
                 found |= Counter(index.versions())

@@ -65,9 +65,9 @@ class Truth:
         documents = list(self._documents())
         live = {document.active_version_id for document in documents}
         live |= {document.version.id for document in documents if document.version.state not in COLLECTABLE_STATES}
-        for (tenant, version), count in self._cluster.versions().items():
+        for version, count in self._cluster.versions().items():
             if version not in live:
-                yield f"orphans: {count} points of version {version} of {tenant}"
+                yield f"orphans: {count} points of version {version}"
         contents = [(document.collection, document.version.content_sha256) for document in documents]
         if len(set(contents)) != len(contents):
             yield "duplicate: two documents have the same content"

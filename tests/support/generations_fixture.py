@@ -79,7 +79,8 @@ class GenerationsFixture(WorkerFixture):
             return {
                 generation: sum(
                     point.document_id == document_id
-                    for tenant, version in index.versions()
+                    for version in index.versions()
+                    for tenant in index.tenants_of(version)
                     for point in index.points(tenant, version)
                 )
                 for generation, index in indexes.items()

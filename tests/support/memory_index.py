@@ -90,8 +90,11 @@ class MemoryIndex:
             if chunk.tenant_id == tenant_id and chunk.digest in digests and i in self.embeddings
         }
 
-    def versions(self) -> dict[tuple[str, str], int]:
-        return dict(Counter((c.tenant_id, c.version_id) for c in list(self.kept.values())))
+    def versions(self) -> dict[str, int]:
+        return dict(Counter(c.version_id for c in list(self.kept.values())))
+
+    def tenants_of(self, version_id: str) -> list[str]:
+        return sorted({c.tenant_id for c in list(self.kept.values()) if c.version_id == version_id})
 
     def require_ready(self) -> None:
         self.fault("require_ready")
@@ -106,7 +109,8 @@ class MemoryIndex:
         return inside(scope, self.kept[identifier])
 
     def _by_bm25(self, scope: Scope, query: SparseVector) -> list[Scored]:
-        documents = {i: dict(zip(v.indices, v.values, strict=True)) for i, v in list(self.sparse.items())}
+        mine = [(i, v) for i, v in list(self.sparse.items()) if self.kept[i].tenant_id == scope.tenant_id]
+        documents = {i: dict(zip(v.indices, v.values, strict=True)) for i, v in mine}
         frequency = {term: sum(term in weights for weights in documents.values()) for term in query.indices}
         scores: list[Scored] = []
         for identifier, weights in documents.items():

@@ -68,8 +68,10 @@ def run(
     limits: Limits | None = None,
     profile: ModelProfile = PROFILE,
     tenant: str = "ann",
+    background: bool = False,
 ) -> Sequence[SubReply | SubFailure]:
-    return scheduler.bind(model, profile, tenant_id=tenant, budget=Budget(limits or Limits())).run(batch)
+    budget = Budget(limits or Limits())
+    return scheduler.bind(model, profile, tenant_id=tenant, budget=budget, background=background).run(batch)
 
 
 def texts(results: Sequence[SubReply | SubFailure]) -> list[str]:

@@ -1,6 +1,7 @@
 """The cluster's compose file says nothing that the code does not know."""
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,15 @@ def test_what_is_given_without_a_value_is_as_if_it_were_not_set(
     settings = Settings(home=tmp_path)
     assert (settings.llm_api_key, settings.llm_context_tokens, settings.model_profiles) == (None, None, None)
     assert (settings.judge_llm, settings.judge_api_key) == (None, None)
+
+
+def test_the_vector_server_is_one_release_within_a_minor_of_its_client(services: dict[str, Any]) -> None:
+    image, _, release = services["qdrant"]["image"].partition(":v")
+    assert (image, release.count(".")) == ("qdrant/qdrant", 2)
+    server, client = ([int(part) for part in each.split(".")] for each in (release, version("qdrant-client")))
+    assert tuple(server[:2]) >= (1, 19)
+    assert server[0] == client[0]
+    assert abs(server[1] - client[1]) <= 1
 
 
 def test_every_command_exists_and_every_queue_is_served(services: dict[str, Any]) -> None:

@@ -33,6 +33,7 @@ COLLECTION = {
         "max_payload_index_count": 1,
     },
 }
+WORD = {"query": {"indices": [1], "values": [1.0]}, "using": "bm25"}
 MINE = {"must": [{"key": "tenant", "match": {"value": "ann"}}]}
 
 
@@ -144,6 +145,11 @@ def test_a_collection_is_made_once(double: QdrantDouble, at: str) -> None:
             {"query": [1.0, 2.0], "using": "dense", "params": {"quantization": {"oversampling": 5.0}}},
             "oversampling",
         ),
+        (
+            "points/query",
+            {**WORD, "params": {"idf": {"corpus": {"must": [{"key": "page", "match": {"value": 1}}]}}}},
+            'not found for "page"',
+        ),
     ],
 )
 def test_strict_mode_is_kept(at: str, path: str, body: dict[str, Any], words: str) -> None:
@@ -187,6 +193,25 @@ def test_answers_hold_what_the_clients_models_know_and_nothing_else(at: str) -> 
         body = answer.json()
         assert (set(body), body["status"]) == ({"result", "status", "time"}, "ok")
         read(json.dumps(body["result"]).encode(), TypeAdapter(model))
+
+
+def test_words_are_counted_in_the_corpus_that_is_named_in_searches_and_prefetches(at: str) -> None:
+    httpx.put(f"{at}/points?wait=true", json=points("a"))
+    mine = {**WORD, "filter": MINE}
+    by_corpus = {**mine, "params": {"idf": {"corpus": MINE}}}
+    fused = {"query": {"rrf": {"k": 2}}, "prefetch": [by_corpus]}
+
+    def score(query: dict[str, Any]) -> float:
+        found = httpx.post(f"{at}/points/query", json=query).json()["result"]["points"]
+        return float(found[0]["score"])
+
+    alone = score(mine)
+    httpx.put(f"{at}/points?wait=true", json=points("b", "c", "d", tenant="bob"))
+    assert score(mine) != alone
+    assert score(by_corpus) == alone
+    assert score({**mine, "params": {"idf": "global"}}) == score(mine)
+    assert score(fused) > 0
+    assert "colour" in refused(httpx.post(f"{at}/points/query", json={**WORD, "params": {"idf": {"colour": 1}}}), 400)
 
 
 def test_numbers_have_the_digits_of_32_bits(at: str) -> None:

@@ -12,6 +12,7 @@ from qdrant_client import QdrantClient, models
 from retrieval.errors import IndexMismatchError, IndexUnavailableError
 from retrieval.index import SparseVector
 from retrieval.index_stores import QdrantServerSettings
+from retrieval.qdrant_server_collection import MOST_CONDITIONS
 from retrieval.qdrant_server_index import QdrantServerIndex
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.index_chunks import indexed_chunk, put_words
@@ -142,8 +143,8 @@ def test_another_programs_collection_is_refused(double: QdrantDouble, client: Qd
 
 
 def test_a_server_that_is_too_old_is_refused(proxy: FaultyProxy, name: str) -> None:
-    proxy.faults["GET /"] = [Fault(status=200, body=json.dumps({"title": "qdrant", "version": "1.16.3"}).encode())]
-    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.16\.3, and the oldest that can be used is 1\.17\.0"):
+    proxy.faults["GET /"] = [Fault(status=200, body=json.dumps({"title": "qdrant", "version": "1.18.2"}).encode())]
+    with pytest.raises(IndexUnavailableError, match=r"Qdrant 1\.18\.2, and the oldest that can be used is 1\.19\.0"):
         opened(proxy.url, name)
     assert proxy.seen == ["GET /"]
 
@@ -169,16 +170,46 @@ def test_quantized_candidates_are_rescored_with_the_originals(proxy: FaultyProxy
     index.close()
 
 
+def test_words_are_counted_in_the_tenants_own_chunks_unless_all_are_its_own(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+
+    def sent() -> dict[str, object]:
+        index.search(ANN, sparse=SparseVector((1,), (1.0,)), dense=np.ones(DIMENSION, np.float32), limit=5)
+        words, meaning = json.loads(proxy.last[f"POST /collections/{name}/points/query/batch"][1])["searches"]
+        assert "params" not in meaning
+        return dict(words)
+
+    put_words(index, {indexed_chunk("a"): "whale"})
+    assert "params" not in sent()
+    put_words(index, {indexed_chunk("a", tenant="bob"): "whale"})
+    assert sent()["params"] == {"idf": {"corpus": {"must": [{"key": "tenant", "match": {"value": "ann"}}]}}}
+    index.close()
+
+
 # Counting
 
 
-def test_more_versions_than_a_request_counts_are_counted_by_reading(double: QdrantDouble, name: str) -> None:
-    index = opened(double.url, name, facet_values=3)
-    for tenant, versions in (("ann", 5), ("bob", 2)):
-        chunks = [indexed_chunk("x", tenant=tenant, version=f"v{number}") for number in range(versions)]
+def test_versions_are_counted_in_as_many_requests_however_many_tenants_there_are(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+    for tenants in (3, 40):
+        chunks = [indexed_chunk("x", tenant=f"t{number}", version=f"v{number}") for number in range(tenants)]
         put_words(index, {chunk: "words" for chunk in chunks})
-    expected = {("ann", f"v{number}"): 1 for number in range(5)} | {("bob", "v0"): 1, ("bob", "v1"): 1}
-    assert index.versions() == expected
-    put_words(index, {indexed_chunk("x", tenant="eve"): "words"})
-    assert index.versions() == expected | {("eve", "v1"): 1}
+        proxy.seen.clear()
+        assert index.versions() == {f"v{number}": 1 for number in range(tenants)}
+        assert proxy.seen == [f"POST /collections/{name}/facet"]
+    index.close()
+
+
+def test_more_versions_than_a_request_counts_are_counted_page_by_page(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name, facet_values=3)
+    versions = {f"v{number}": number % 3 + 1 for number in range(8)}
+    chunks = [indexed_chunk(str(n), version=version) for version, count in versions.items() for n in range(count)]
+    put_words(index, {chunk: "words" for chunk in chunks})
+    proxy.seen.clear()
+    assert index.versions() == versions
+    assert proxy.seen == [f"POST /collections/{name}/facet"] * 3
+    many = {f"w{number}": 1 for number in range(3 * MOST_CONDITIONS)}
+    put_words(index, {indexed_chunk("x", version=version): "words" for version in many})
+    assert index.versions() == versions | many
+    assert f"POST /collections/{name}/points/scroll" in proxy.seen
     index.close()

@@ -39,15 +39,16 @@ def query_of(given: models.QueryInterface | models.VectorInput | None, using: st
 def params_of(given: models.SearchParams | None) -> edge.SearchParams | None:
     if given is None:
         return None
-    only(given, "quantization")
-    if given.quantization is None:
-        return None
-    only(given.quantization, "rescore", "oversampling")
-    return edge.SearchParams(
-        quantization=edge.QuantizationSearchParams(
+    only(given, "quantization", "idf")
+    quantization = idf = None
+    if given.quantization is not None:
+        only(given.quantization, "rescore", "oversampling")
+        quantization = edge.QuantizationSearchParams(
             rescore=given.quantization.rescore, oversampling=given.quantization.oversampling
         )
-    )
+    if isinstance(given.idf, models.IdfCorpusParams):
+        idf = edge.IdfParams(corpus=filter_of(given.idf.corpus))
+    return edge.SearchParams(quantization=quantization, idf=idf)
 
 
 def vectors_of(given: models.VectorStruct) -> dict[str, Any]:

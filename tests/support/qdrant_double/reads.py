@@ -131,3 +131,5 @@ def _check(wanted: models.QueryRequest | models.Prefetch, limits: Limits) -> Non
     limits.limit(wanted.limit or DEFAULT_LIMIT)
     limits.filter(wanted.filter)
     limits.params(wanted.params)
+    if wanted.params is not None and isinstance(wanted.params.idf, models.IdfCorpusParams):
+        limits.filter(wanted.params.idf.corpus)

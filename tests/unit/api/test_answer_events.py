@@ -64,7 +64,7 @@ def test_an_answer_is_given_up_when_its_client_goes_before_the_first_event() -> 
     asyncio.run(served())
 
 
-def test_the_last_quarter_of_the_places_is_for_tenants_that_have_none() -> None:
+def test_one_tenant_gets_all_places_and_another_gets_in_at_once_up_to_its_share() -> None:
     free = threading.Event()
 
     async def started(threads: AnswerThreads, tenants: str) -> str:
@@ -81,7 +81,22 @@ def test_the_last_quarter_of_the_places_is_for_tenants_that_have_none() -> None:
 
     async def asked() -> list[str]:
         threads = AnswerThreads(8)
-        found = [await started(threads, tenants) for tenants in ("aaaaaaaabbcd", "aaaaaaaaa", "bacacbbbb")]
-        return [*found, await started(AnswerThreads(1), "aab")]
+        found = [
+            await started(threads, tenants) for tenants in ("aaaaaaaaaa", "aaaaaaaaabbba", "aabbbbbbbba", "aaaabbbb")
+        ]
+        return [*found, await started(AnswerThreads(1), "aabb")]
 
-    assert asyncio.run(asked()) == ["aaaaaabc", "aaaaaa", "bacacb", "a"]
+    assert asyncio.run(asked()) == ["aaaaaaaa", "aaaaaaaabb", "aabbbbbba", "aaaabbbb", "ab"]
+
+
+def test_who_holds_more_than_its_share_waits_until_it_has_evened_out() -> None:
+    threads = AnswerThreads(4)
+    for tenant in "aaaab":
+        threads._take(tenant)
+    threads._give_back("a")
+    with pytest.raises(AnswersFullError):
+        threads._take("a")  # four are taken, and three of them are its own
+    threads._take("b")
+    threads._give_back("a")
+    threads._give_back("a")
+    threads._take("a")

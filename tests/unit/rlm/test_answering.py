@@ -8,6 +8,7 @@ import pytest
 from rlm.answering import SMALL_MODEL, Answering
 from rlm.answers import Answer, AnswerStatus, Check
 from rlm.checking.checker import CheckMode
+from rlm.direct import NOTHING_FOUND
 from rlm.errors import BudgetExhaustedError, LanguageModelUnavailableError
 from rlm.events import Checking, Completed, Condensed, Delta, Event, Routed
 from rlm.llm.budgets import Limits
@@ -160,6 +161,15 @@ def test_another_tenant_has_nothing_to_read() -> None:
     last = events[-1]
     assert isinstance(last, Completed)
     assert last.answer.status is AnswerStatus.NOT_FOUND
+
+
+@pytest.mark.parametrize("strategy", [StrategyName.AUTO, StrategyName.TABLE, StrategyName.RECURSIVE])
+def test_without_a_searchable_document_no_model_is_asked(strategy: StrategyName) -> None:
+    with pipeline({}, by_stage(ANSWER)) as (answering, chat):
+        _, answer = asked(answering, wanted=Wanted(strategy))
+        assert chat is not None
+        assert not chat.prompts
+    assert (answer.status, answer.strategy, answer.text) == (AnswerStatus.NOT_FOUND, "direct", NOTHING_FOUND)
 
 
 def test_without_a_model_answers_are_quotations() -> None:

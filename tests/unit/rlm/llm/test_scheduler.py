@@ -10,6 +10,7 @@ from rlm.errors import (
 )
 from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubFailure, SubReply
+from rlm.llm.rate_limit import Priority
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.usage import Usage
 from tests.fakes.callable_chat import Answer
@@ -135,20 +136,22 @@ def test_a_single_call_goes_before_those_of_a_batch(scheduler: SubCallScheduler)
     for _ in range(4):
         assert held.asked.acquire(timeout=10)
     single, _ = started(lambda: run(scheduler, model, [call("somebody waits")]))
-    until(lambda: bool(scheduler._models["m"].rate_limit._urgent))
+    until(lambda: scheduler._models["m"].rate_limit.waiting(Priority.INTERACTIVE) == 1)
     held.let.set()
     single.join()
     scan.join()
     assert model.prompts.index("somebody waits") < 8
 
 
-def test_only_batches_have_a_lower_priority_and_only_where_the_server_takes_it(scheduler: SubCallScheduler) -> None:
-    model, takes = chat(echo), replace(PROFILE, priority=True)
-    run(scheduler, model, calls(2), profile=takes)
-    run(scheduler, model, [call("single")], profile=takes)
-    run(scheduler, model, [call("q8"), call("q9")])
+def test_priorities_are_sent_only_where_the_server_takes_them(scheduler: SubCallScheduler) -> None:
+    model, refuses = chat(echo), replace(PROFILE, priority=False)
+    run(scheduler, model, calls(2))
+    run(scheduler, model, [call("single")])
+    run(scheduler, model, [call("q8"), call("q9")], profile=refuses)
+    run(scheduler, model, [call("q10"), call("q11")], background=True)
+    run(scheduler, model, [call("single in the background")], background=True)
     sent = [options.get("extra_body", {}).get("priority") for options in model.options]
-    assert sent == [1, 1, None, None, None]
+    assert sent == [1, 1, None, None, None, 3, 3, 2]
 
 
 def test_tenants_have_different_salts_and_only_where_the_server_takes_them(scheduler: SubCallScheduler) -> None:
@@ -194,7 +197,7 @@ def test_a_large_run_does_not_starve_a_small_one(scheduler: SubCallScheduler) ->
         assert held.asked.acquire(timeout=10)
     small, _ = started(lambda: run(scheduler, model, [call(f"small {number}") for number in range(20)]))
     rate_limit = scheduler._models["m"].rate_limit
-    until(lambda: len(rate_limit._patient) == 2)
+    until(lambda: rate_limit.waiting(Priority.INTERACTIVE_BATCH) == 2)
     held.let.set()
     large.join()
     small.join()

@@ -25,12 +25,14 @@ def server() -> Iterator[MisbehavingOpenAI]:
         yield made
 
 
-def ask(server: MisbehavingOpenAI, *calls: SubCall, profile: ModelProfile = PROFILE) -> list[SubReply | SubFailure]:
+def ask(
+    server: MisbehavingOpenAI, *calls: SubCall, profile: ModelProfile = PROFILE, background: bool = False
+) -> list[SubReply | SubFailure]:
     """One after the other, of one client."""
     scheduler = SubCallScheduler(jitter=lambda: 0.0)
     chat = remote_chat_model(server.url, profile)
     try:
-        bound = scheduler.bind(chat, profile, tenant_id="ann", budget=Budget(Limits()))
+        bound = scheduler.bind(chat, profile, tenant_id="ann", budget=Budget(Limits()), background=background)
         return [bound.run([call])[0] for call in calls]
     finally:
         scheduler.close()
@@ -63,6 +65,14 @@ def test_a_parameter_that_is_refused_is_left_out_from_then_on(
     assert [isinstance(each, SubReply) for each in replies] == [True, True]
     assert [name in body for body in server.requests] == [True, False, False]
     assert all("max_tokens" in body or "max_completion_tokens" in body for body in server.requests)
+
+
+def test_a_vllm_without_priorities_gets_none_after_the_first(server: MisbehavingOpenAI) -> None:
+    said = {"message": "Got priority 2 but Priority scheduling is not enabled."}
+    server.behaviours = [picky(unknown("priority", said), "It is.")]
+    results = ask(server, TEXT, replace(TEXT, prompt="And why?"), background=True)
+    assert all(isinstance(result, SubReply) for result in results)
+    assert [body.get("priority") for body in server.requests] == [2, None, None]
 
 
 def test_several_are_found_one_after_the_other(server: MisbehavingOpenAI) -> None:

@@ -54,6 +54,12 @@ def test_what_is_no_usable_plan_is_refused(tables: TablesInScope, reply: str) ->
         read_plan(reply, tables)
 
 
+def test_of_a_repaired_plan_columns_that_the_tables_have_are_left_out(tables: TablesInScope) -> None:
+    listed = {**LATE, "name": "Text", "instruction": "The text."}
+    found = read_plan(json.dumps(plan("SELECT 1", columns=[listed, LATE])), tables, repaired=True)
+    assert [column.name for column in found.semantic_columns] == ["late"]
+
+
 def _schemas(schema: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON
     if isinstance(schema, list):
         return [each for item in schema for each in _schemas(item)]

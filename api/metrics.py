@@ -1,0 +1,108 @@
+"""`/metrics` for Prometheus: requests, and what the catalog and the disk hold at the moment it is read."""
+
+import hmac
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import REGISTRY, Collector
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.access import Served
+from api.problems import UnauthorizedError
+from api.services import Services
+from ingest.documents import JobKind
+
+_SECONDS = (0.005, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 120, 600)
+REQUESTS = Counter("leadline_http_requests", "Requests, by route and status.", ["method", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "leadline_http_request_seconds",
+    "Seconds until a request was answered, streams included.",
+    ["route"],
+    buckets=_SECONDS,
+)
+
+router = APIRouter(tags=["health"])
+_token = HTTPBearer(auto_error=False, description="LEADLINE_METRICS_TOKEN.", scheme_name="metrics token")
+
+
+@router.get("/metrics", response_class=Response)
+def metrics(
+    served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_token)] = None
+) -> Response:
+    """Show the numbers of this process, for Prometheus; needs `LEADLINE_METRICS_TOKEN` as bearer token.
+
+    They are of all tenants together, and name none. A service without such a token shows them to nobody.
+    """
+    expected, given = served.settings.metrics_token, credentials.credentials if credentials else ""
+    if expected is None or not hmac.compare_digest(given.encode(), expected.get_secret_value().encode()):
+        raise UnauthorizedError(
+            "Metrics are shown for the metrics token alone.",
+            hint="Set LEADLINE_METRICS_TOKEN where the service starts, and send it as bearer token.",
+        )
+    now = CollectorRegistry()
+    now.register(_Now(served))
+    return Response(generate_latest(REGISTRY) + generate_latest(now), media_type=CONTENT_TYPE_LATEST)
+
+
+class Measured:
+    """A pure ASGI wrapper that counts requests by the route they took, never by path: paths hold ids."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, begun = 500, time.perf_counter()
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        finally:
+            route = _route(scope)
+            REQUESTS.labels(scope["method"], route, str(status)).inc()
+            REQUEST_SECONDS.labels(route).observe(time.perf_counter() - begun)
+
+
+class _Now(Collector):
+    """Reads what can only be known at the moment, such as the length of queues."""
+
+    def __init__(self, served: Services) -> None:
+        self._served = served
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        jobs, free = self._served.jobs, shutil.disk_usage(self._served.settings.home).free
+        waiting, now = jobs.unfinished(), time.time()
+        oldest = {kind: jobs.unfinished_since(kind) for kind in JobKind}
+        yield _gauge(
+            "leadline_queue_jobs", "Jobs queued or running.", ((kind.value, waiting.get(kind, 0)) for kind in JobKind)
+        )
+        ages = ((kind.value, max(0.0, now - since) if since else 0.0) for kind, since in oldest.items())
+        yield _gauge("leadline_queue_oldest_seconds", "Age of the oldest job queued or running; 0 without one.", ages)
+        yield GaugeMetricFamily("leadline_disk_free_bytes", "Free bytes on the disk of the data folder.", value=free)
+
+
+def _gauge(name: str, meaning: str, values: Iterable[tuple[str, float]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, meaning, labels=["kind"])
+    for kind, value in values:
+        family.add_metric([kind], value)
+    return family
+
+
+def _route(scope: Scope) -> str:
+    """Return the template of the route; `other` for what no route takes, so that strangers make no new series."""
+    return str(getattr(scope.get("route"), "path", "other"))

@@ -1,0 +1,68 @@
+"""Knows whether one tenant has an index to itself, because its word statistics are then those of the whole index."""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable
+
+# Counting words in one tenant's chunks makes a query up to three times as long, so the index is asked now and then
+# whether that is needed. Another process's first write for a second tenant is noticed after the shorter time, and the
+# departure of all tenants but one after the longer.
+RECHECK_SECONDS = 1.0
+RETURN_SECONDS = 60.0
+
+
+class SoleTenant:
+    """Remembers up to two of an index's tenants. For any number of threads."""
+
+    def __init__(
+        self,
+        look: Callable[[bool], Collection[str]],
+        *,
+        recheck_seconds: float = RECHECK_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`look` returns the tenants of the index, of which two are enough.
+
+        Its argument asks for a careful look, which also reports tenants whose chunks were deleted and still count in
+        the engine's statistics. Without other writers than this process, `recheck_seconds` may be infinite.
+        """
+        self._look = look
+        self._recheck_seconds = recheck_seconds
+        self._clock = clock
+        self._looking = threading.Lock()
+        self._lock = threading.Lock()
+        self._tenants: frozenset[str] | None = None
+        self._written: frozenset[str] = frozenset()
+        self._looked = 0.0
+
+    def has_all(self, tenant_id: str) -> bool:
+        """True if no other tenant's chunks count in the statistics of the whole index."""
+        if self._is_due() and self._looking.acquire(blocking=self._tenants is None):
+            try:
+                if self._is_due():
+                    self._look_again()
+            finally:
+                self._looking.release()
+        return self._tenants is not None and self._tenants <= {tenant_id}
+
+    def wrote(self, tenant_ids: Iterable[str]) -> None:
+        """Record the tenants of chunks that this process has written."""
+        with self._lock:
+            self._written |= frozenset(tenant_ids)
+            if self._tenants is not None:
+                self._tenants |= self._written
+
+    def _is_due(self) -> bool:
+        if self._tenants is None:
+            return True
+        seconds = self._recheck_seconds if len(self._tenants) < 2 else RETURN_SECONDS
+        return self._clock() - self._looked >= seconds
+
+    def _look_again(self) -> None:
+        with self._lock:
+            careful = self._tenants is None or len(self._tenants) > 1
+            self._written = frozenset()
+        found = frozenset(self._look(careful))
+        with self._lock:
+            # What was written during the look may not have been seen by it.
+            self._tenants, self._looked = found | self._written, self._clock()
