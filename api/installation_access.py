@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from sqlalchemy import Engine
-
 from api.embedded import owned
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
+from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
@@ -25,15 +24,17 @@ from workers.settings import ClusterSettings
 class InstallationParts:
     """A catalog, a blob folder and a store of indexes, whether or not they belong together."""
 
-    engine: Engine
+    catalog: CatalogCopies
     record: InstallationRecord
+    leftovers: Leftovers
+    generations: GenerationRecords
     blobs: DirectoryBlobs
     store: IndexStore
 
     def ids(self) -> dict[str, str | None]:
         """Return each part's installation, by the part's name; None for a part without an id."""
         found = {"catalog": self.record.id(), f"blobs in {self.blobs.path('')}": read_mark(self.blobs.path(""))}
-        for generation in GenerationRecords(self.engine).live():
+        for generation in self.generations.live():
             if self.store.size(generation.id) is not None:
                 found[f"index, generation {generation.id}"] = self.store.owner(generation.id)
         return found
@@ -41,7 +42,7 @@ class InstallationParts:
     def originals(self) -> tuple[int, int]:
         """Count the originals in the blob folder, and those of them that the catalog does not know."""
         keys = list(self.blobs.keys("original"))
-        return len(keys), len(Leftovers(self.engine).unknown_originals(keys))
+        return len(keys), len(self.leftovers.unknown_originals(keys))
 
     def put_aside(self) -> int:
         """Count the files in quarantine."""
@@ -54,7 +55,7 @@ class InstallationParts:
         if identifier is None:
             identifier = self.record.claim(marked) if marked else tie(self.record, self.blobs).id
         write_mark(self.blobs.path(""), identifier, replace=True)
-        for generation in GenerationRecords(self.engine).live():
+        for generation in self.generations.live():
             self.store.adopt(generation.id)
         return identifier
 
@@ -86,4 +87,11 @@ def open_installation(
             key = cluster.qdrant_api_key.get_secret_value() if cluster.qdrant_api_key else None
             collection = cluster.qdrant_collection
             store = build.server_indexes(cluster.qdrant_url, installation, api_key=key, collection=collection)
-        yield InstallationParts(engine, record, DirectoryBlobs(home / "blobs"), store)
+        yield InstallationParts(
+            CatalogCopies(engine),
+            record,
+            Leftovers(engine),
+            GenerationRecords(engine),
+            DirectoryBlobs(home / "blobs"),
+            store,
+        )

@@ -83,7 +83,7 @@ class Services:
             "search": self._search(),
             "jobs": {kind.value: count for kind, count in waiting.items()},
             "language_model": self.answering.state(),
-            **{name: {"state": "stopped", "detail": detail} for name, detail in self.notices().items()},
+            **{name: {"state": "stopped", "detail": "`leadline doctor` says why."} for name in self.notices()},
         }
 
     def _search(self) -> dict[str, str]:

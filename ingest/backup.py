@@ -14,22 +14,17 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as release_of
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Engine, select
-
 from ingest.blobs import DirectoryBlobs, fsync_path, translating_out_of_room
-from ingest.catalog.copying import copy_catalog
-from ingest.catalog.database import open_database, read, sqlite_url
-from ingest.catalog.tables import documents, versions
-from ingest.documents import SEARCHABLE_STATES, VersionState
+from ingest.catalog.copying import CatalogCopies, Content, contents_of
 from ingest.errors import BackupError
-from ingest.texts import text_keys, version_of
+from ingest.texts import version_of
 
 MANIFEST, SUMS, CATALOG, BLOBS = "manifest.json", "SHA256SUMS", "catalog.sqlite", "blobs"
 KINDS = ("original", "text", "tables")
@@ -60,17 +55,8 @@ class Manifest:
     format: int = _FORMAT
 
 
-@dataclass(frozen=True)
-class Content:
-    """A file that the catalog names. An original has a hash there; `required` is false where it may be absent."""
-
-    key: str
-    sha256: str | None = None
-    required: bool = True
-
-
 def make_backup(
-    engine: Engine, blobs: DirectoryBlobs, folder: Path, advanced: Advanced, *, link: bool = True
+    catalog: CatalogCopies, blobs: DirectoryBlobs, folder: Path, advanced: Advanced, *, link: bool = True
 ) -> Manifest:
     """Make a backup in a new or empty folder, or go on with one that was broken off there.
 
@@ -85,7 +71,7 @@ def make_backup(
         advanced("Files", number, len(everything))
     missing: set[str] = set()
     for _ in range(_ROUNDS):
-        contents = _copy_catalog(engine, blobs, folder, advanced)
+        contents = _copy_catalog(catalog, blobs, folder, advanced)
         before = missing
         missing = {each.key for each in contents if not _take(blobs, each.key, folder, link=link) and each.required}
         if missing == before:
@@ -139,13 +125,13 @@ def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
     return wrong
 
 
-def verify_contents(engine: Engine, blobs: DirectoryBlobs, advanced: Advanced) -> list[str]:
+def verify_contents(catalog: CatalogCopies, blobs: DirectoryBlobs, advanced: Advanced) -> list[str]:
     """Read every original of a running installation against its hash, and see that texts are there.
 
     Return what is wrong, each in a sentence; content of documents that are deleted meanwhile is not missed.
     """
     wrong: dict[str, str] = {}
-    contents = list(wanted_contents(engine, tables_by_version(blobs)))
+    contents = catalog.contents(tables_by_version(blobs))
     for number, each in enumerate(contents, start=1):
         path = blobs.path(each.key)
         try:
@@ -156,7 +142,7 @@ def verify_contents(engine: Engine, blobs: DirectoryBlobs, advanced: Advanced) -
         except FileNotFoundError:
             wrong[each.key] = f"{each.key} is missing."
         advanced("Files", number, len(contents))
-    still = {each.key for each in wanted_contents(engine, {})} if wrong else set()
+    still = {each.key for each in catalog.contents({})} if wrong else set()
     return [sentence for key, sentence in sorted(wrong.items()) if key in still]
 
 
@@ -166,28 +152,6 @@ def tables_by_version(blobs: DirectoryBlobs) -> Mapping[str, Sequence[str]]:
     for key in blobs.keys("tables"):
         found.setdefault(version_of(key), []).append(key)
     return found
-
-
-def wanted_contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> Iterator[Content]:
-    """Yield the files that a catalog names: originals of live documents, and texts and tables of what searches find."""
-    gone = (VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED)
-    searched: ColumnElement[bool] = versions.c.state.in_(SEARCHABLE_STATES) | (
-        documents.c.active_version_id == versions.c.id
-    )
-    columns = (versions.c.id, versions.c.blob_key, versions.c.content_sha256, versions.c.state)
-    query = (
-        select(*columns, searched.label("searched"))
-        .join(documents, documents.c.id == versions.c.document_id)
-        .where(documents.c.deleted_at.is_(None))
-        .order_by(versions.c.id)
-    )
-    with read(engine) as connection:
-        for row in connection.execute(query.execution_options(yield_per=1_000)):
-            if row.state not in gone or row.searched:
-                yield Content(row.blob_key, row.content_sha256)
-            for key in text_keys(row.id):
-                yield Content(key, required=bool(row.searched))
-            yield from (Content(key, required=False) for key in tables.get(row.id, ()))
 
 
 def sha256_of(path: Path) -> str:
@@ -246,17 +210,13 @@ def _linked(source: Path, target: Path) -> bool:
     return True
 
 
-def _copy_catalog(engine: Engine, blobs: DirectoryBlobs, folder: Path, advanced: Advanced) -> Sequence[Content]:
+def _copy_catalog(catalog: CatalogCopies, blobs: DirectoryBlobs, folder: Path, advanced: Advanced) -> Sequence[Content]:
     """Copy the catalog as it is now, and return the files that the copy names."""
     draft = folder / f"{CATALOG}.new"
     for path in folder.glob(f"{draft.name}*"):
         path.unlink()
-    copy = open_database(sqlite_url(draft))
-    try:
-        copy_catalog(engine, copy, lambda done, total: advanced("Catalog", done, total))
-        contents = list(wanted_contents(copy, tables_by_version(blobs)))
-    finally:
-        copy.dispose()
+    catalog.save(draft, lambda done, total: advanced("Catalog", done, total))
+    contents = contents_of(draft, tables_by_version(blobs))
     draft.replace(folder / CATALOG)
     return contents
 

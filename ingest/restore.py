@@ -3,30 +3,35 @@
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, func, select
-
 from ingest.backup import BLOBS, CATALOG, Advanced, Manifest, read_manifest, read_sums
 from ingest.blobs import DirectoryBlobs, fsync_path, translating_out_of_room
-from ingest.catalog.copying import copy_catalog
-from ingest.catalog.database import clock, open_database, read, sqlite_url
+from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
-from ingest.catalog.tables import documents, jobs
 from ingest.errors import BackupError
 from ingest.installation import RESTORING, write_mark
 
 _READ_BYTES = 1024 * 1024
 
 
+@dataclass(frozen=True)
+class RestoredParts:
+    """What a backup is put back into."""
+
+    catalog: CatalogCopies
+    record: InstallationRecord
+    generations: GenerationRecords
+    blobs: DirectoryBlobs
+
+
 def restore(
     folder: Path,
-    engine: Engine,
-    blobs: DirectoryBlobs,
+    parts: RestoredParts,
     advanced: Advanced,
     *,
     taken: Callable[[int], bool],
@@ -41,74 +46,61 @@ def restore(
 
     Until this returns, no service starts on these parts; broken off, it can be done again. Raises `BackupError`.
     """
-    manifest = read_manifest(folder)
+    manifest, blobs = read_manifest(folder), parts.blobs
     mark = blobs.path(RESTORING)
     begun_before = mark.exists() and mark.read_text() == manifest.sums_sha256
-    _require_idle(engine)
-    if not (replace or begun_before):
-        _require_empty(engine, blobs)
+    if not begun_before:
+        _require_idle(parts.catalog)
+        if not replace:
+            _require_empty(parts)
     mark.write_text(manifest.sums_sha256)
     fsync_path(mark.parent)
     if replace and not begun_before:
-        _save_catalog(engine, blobs.path(""))
+        _save_catalog(parts)
     sums = read_sums(folder)
     catalog_digest = sums.pop(CATALOG)
     for number, (path, digest) in enumerate(sums.items(), start=1):
         _put_back(folder / path, blobs.path(path.removeprefix(f"{BLOBS}/")), digest)
         advanced("Files", number, len(sums))
-    with _up_to_date(folder / CATALOG, catalog_digest, blobs) as source:
-        copy_catalog(source, engine, lambda done, total: advanced("Catalog", done, total))
-    record = InstallationRecord(engine)
+    _load_catalog(folder / CATALOG, catalog_digest, parts, advanced)
     if as_new:
-        record.replace(str(uuid.uuid4()))
-    write_mark(blobs.path(""), record.id() or manifest.installation, replace=True)
-    GenerationRecords(engine).begin_anew(taken)
+        parts.record.replace(str(uuid.uuid4()))
+    write_mark(blobs.path(""), parts.record.id() or manifest.installation, replace=True)
+    parts.generations.begin_anew(taken)
     os.sync()  # the files before the end of the restore
     mark.unlink()
     return manifest
 
 
-@contextmanager
-def _up_to_date(catalog: Path, digest: str, blobs: DirectoryBlobs) -> Iterator[Engine]:
-    """Open a copy of a backup's catalog that was brought to this release's schema."""
-    copy = blobs.path(f"incoming/{uuid.uuid4().hex}")  # what a kill leaves there is removed at the next start
+def _load_catalog(catalog: Path, digest: str, parts: RestoredParts, advanced: Advanced) -> None:
+    """Load a copy of a backup's catalog; it is brought to this release's schema, and the backup stays as it is."""
+    copy = parts.blobs.path(f"incoming/{uuid.uuid4().hex}")  # what a kill leaves there is removed at the next start
     try:
         _copy(catalog, copy, digest)
-        source = open_database(sqlite_url(copy))
-        try:
-            yield source
-        finally:
-            source.dispose()
+        parts.catalog.load(copy, lambda done, total: advanced("Catalog", done, total))
     finally:
         for path in copy.parent.glob(f"{copy.name}*"):
             path.unlink()
 
 
-def _require_idle(engine: Engine) -> None:
-    with read(engine) as connection:
-        at_work = select(func.count()).where(jobs.c.state == "running", jobs.c.lease_until > clock(connection))
-        if connection.execute(at_work).scalar_one():
-            raise BackupError("Workers are at work on this catalog.", hint="Stop the API, the workers and beat first.")
+def _require_idle(catalog: CatalogCopies) -> None:
+    if catalog.at_work():
+        raise BackupError("Workers are at work on this catalog.", hint="Stop the API, the workers and beat first.")
 
 
-def _require_empty(engine: Engine, blobs: DirectoryBlobs) -> None:
-    with read(engine) as connection:
-        count = connection.execute(select(func.count()).select_from(documents)).scalar_one()
-    if count or any(True for _ in blobs.keys("original")):
+def _require_empty(parts: RestoredParts) -> None:
+    count, originals = parts.catalog.documents(), sum(1 for _ in parts.blobs.keys("original"))
+    if count or originals:
         raise BackupError(
-            f"There are documents here already: {count:,} in the catalog, and originals in {blobs.path('')} perhaps.",
+            f"There are documents here already: {count:,} in the catalog, and {originals:,} originals.",
             hint="Restore to an empty home and database, or say `--replace`: the catalog that is here is then saved "
-            "beside the blobs and its place taken.",
+            "beside the files, and its place taken.",
         )
 
 
-def _save_catalog(engine: Engine, folder: Path) -> None:
+def _save_catalog(parts: RestoredParts) -> None:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    saved = open_database(sqlite_url(folder / f"catalog-replaced-{stamp}.sqlite"))
-    try:
-        copy_catalog(engine, saved)
-    finally:
-        saved.dispose()
+    parts.catalog.save(parts.blobs.path(f"catalog-replaced-{stamp}.sqlite"), lambda done, total: None)
 
 
 def _put_back(source: Path, target: Path, digest: str) -> None:

@@ -177,9 +177,7 @@ class LeftoverRounds:
             "with LEADLINE_UPKEEP_SHARE=1."
         )
 
-    def _remove_given_up(
-        self, indexes: Mapping[int, Index], present: Collection[str], derived: Collection[str]
-    ) -> int:
+    def _remove_given_up(self, indexes: Mapping[int, Index], present: Collection[str], derived: Collection[str]) -> int:
         given_up = self._leftovers.given_up({*present, *map(version_of, derived)})
         chunks = _remove(indexes, given_up.intersection(present))
         for version in given_up:

@@ -20,6 +20,7 @@ from api.index_access import open_index_access
 from api.installation_access import open_installation
 from ingest.backup import make_backup, verify_backup, verify_contents
 from ingest.installation import tie
+from ingest.restore import RestoredParts
 from ingest.restore import restore as put_back
 
 _LINE_EVERY_SECONDS = 10.0
@@ -59,7 +60,7 @@ def make(
     """
     with open_installation(read_settings(), cluster_named()) as parts, _progress() as advanced:
         tie(parts.record, parts.blobs)
-        made = make_backup(parts.engine, parts.blobs, folder, advanced, link=not copy)
+        made = make_backup(parts.catalog, parts.blobs, folder, advanced, link=not copy)
     _say(f"{folder} holds {made.documents:,} documents, in {made.files:,} files of {decimal(made.size_bytes)}.")
     lost = [f"{key} is missing from the installation." for key in made.lost]
     _end(lost + [f"{key} has other bytes than were uploaded." for key in made.damaged])
@@ -81,7 +82,7 @@ def verify_installation() -> None:
     """
     with open_installation(read_settings(), cluster_named()) as parts, _progress() as advanced:
         tie(parts.record, parts.blobs)
-        wrong = verify_contents(parts.engine, parts.blobs, advanced)
+        wrong = verify_contents(parts.catalog, parts.blobs, advanced)
     _end(wrong)
     _say("Every original has the bytes that were uploaded, and every text is there.")
 
@@ -106,8 +107,7 @@ def restore(
     with open_installation(settings, cluster, alone=True, create=True) as parts, _progress() as advanced:
         made = put_back(
             folder,
-            parts.engine,
-            parts.blobs,
+            RestoredParts(parts.catalog, parts.record, parts.generations, parts.blobs),
             advanced,
             taken=lambda number: parts.store.size(number) is not None,
             replace=replace,

@@ -187,6 +187,131 @@ GUARDS = (
         "tests/unit/workers/test_query_cache.py"
         "::test_what_was_deleted_is_in_no_processs_cache_once_the_deletion_has_answered",
     ),
+    Guard(
+        "a folder that stays while keys come and go",
+        "ingest/blobs.py",
+        "        # The folder stays, also when it is empty: a `put` may have just made sure that it is there.\n",
+        "        if not any(path.parent.iterdir()):\n            path.parent.rmdir()\n",
+        "tests/unit/ingest/test_blobs.py::test_a_put_is_kept_while_the_last_other_key_of_its_folder_is_deleted",
+    ),
+    Guard(
+        "blobs of one installation",
+        "ingest/installation.py",
+        'if recorded != marked:\n        raise mismatch(recorded, f"the blob folder {folder}", marked)\n    return I',
+        "return I",
+        "tests/integration/test_older_catalog.py::test_a_catalog_that_is_not_the_folders_is_refused_at_the_start",
+    ),
+    Guard(
+        "blobs without an id",
+        "ingest/installation.py",
+        "        _require_related(record, blobs)\n",
+        "",
+        "tests/contract/test_installation.py::test_an_empty_catalog_is_not_put_before_full_blobs",
+    ),
+    Guard(
+        "an index of one installation, in a folder",
+        "retrieval/index_stores.py",
+        "        if owner is not None:\n            self._require_ours(generation_id, owner)\n        index",
+        "        index",
+        "tests/contract/test_index_store.py::test_an_index_belongs_to_the_installation_that_made_it -k folder",
+    ),
+    Guard(
+        "an index of one installation, on a server",
+        "retrieval/index_stores.py",
+        "            self._require_ours(settings, owner)\n        with self._connect()",
+        "            pass\n        with self._connect()",
+        "tests/contract/test_index_store.py::test_an_index_belongs_to_the_installation_that_made_it -k server",
+    ),
+    Guard(
+        "an index without an id",
+        "retrieval/index_stores.py",
+        "if versions and not installation.knows_version(versions):",
+        "if False:",
+        "tests/contract/test_index_store.py"
+        "::test_an_index_without_an_id_is_taken_only_if_the_catalog_knows_something_of_it",
+    ),
+    Guard(
+        "upkeep between parts of one installation",
+        "workers/leftovers.py",
+        'identifier = require_tied(self._record, self._blobs.path(""))',
+        'identifier = self._record.id() or ""',
+        "tests/unit/workers/test_leftovers.py::test_a_round_between_parts_of_two_installations_touches_nothing",
+    ),
+    Guard(
+        "upkeep on an index of its own",
+        "workers/leftovers.py",
+        "                self._generations.require_owned(identifier)\n",
+        "",
+        "tests/integration/generations/test_ownership.py"
+        "::test_upkeep_touches_nothing_once_an_index_belongs_to_another_installation",
+    ),
+    Guard(
+        "unknown files are put aside",
+        "workers/leftovers.py",
+        "self._quarantine.put_aside(set().union(*unknown.values()))",
+        "sum(self._blobs.delete(key) > 0 for key in set().union(*unknown.values()))",
+        "tests/unit/workers/test_leftovers.py"
+        "::test_files_that_nobody_recorded_are_put_aside_when_they_are_old_and_listed",
+    ),
+    Guard(
+        "unknown chunks stay for days",
+        "workers/leftovers.py",
+        "if seen.get(version, last) < last",
+        "if True",
+        "tests/unit/workers/test_leftovers.py"
+        "::test_chunks_of_a_version_that_the_catalog_never_knew_stay_for_days_and_then_go",
+    ),
+    Guard(
+        "upkeep stops at a large share",
+        "workers/leftovers.py",
+        "strange > share * (self.total + self.aside)",
+        "False",
+        "tests/unit/workers/test_leftovers.py"
+        "::test_a_round_that_would_put_aside_a_large_share_touches_nothing_and_says_so",
+    ),
+    Guard(
+        "what is aside counts",
+        "workers/leftovers.py",
+        "strange = self.unknown + self.aside\n",
+        "strange = self.unknown\n",
+        "tests/unit/workers/test_leftovers.py::test_a_large_share_is_not_put_aside_little_by_little",
+    ),
+    Guard(
+        "what is claimed again comes back",
+        "workers/leftovers.py",
+        "        put_back = self.put_back()\n",
+        "        put_back = 0\n",
+        "tests/unit/workers/test_leftovers.py"
+        "::test_what_is_aside_and_belongs_to_a_document_comes_back_even_after_its_days",
+    ),
+    Guard(
+        "a backup whose files went is begun from a later catalog",
+        "ingest/backup.py",
+        "        if missing == before:\n",
+        "        if True:\n",
+        "tests/integration/test_backup.py::test_a_document_that_came_and_went_during_a_backup_is_not_in_it",
+    ),
+    Guard(
+        "a backup without what was deleted",
+        "ingest/backup.py",
+        "    _discard_others(folder, {each.key for each in contents})\n",
+        "",
+        "tests/integration/test_backup.py::test_what_was_deleted_before_the_backup_is_not_in_it",
+    ),
+    Guard(
+        "damaged bytes are not put back",
+        "ingest/restore.py",
+        "    if found.hexdigest() != digest:\n",
+        "    if False:\n",
+        "tests/integration/test_backup.py::test_damaged_bytes_are_not_put_back",
+    ),
+    Guard(
+        "a restore that was broken off",
+        "ingest/installation.py",
+        "    if (folder / RESTORING).exists():\n",
+        "    if False:\n",
+        "tests/integration/test_backup.py::test_a_restore_broken_off_keeps_services_out_and_can_be_given_again",
+    ),
 )
 
 

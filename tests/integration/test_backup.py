@@ -15,13 +15,14 @@ from ingest import backup as backups
 from ingest.backup import MANIFEST, Manifest, make_backup, read_manifest, verify_backup, verify_contents
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.installation import InstallationRecord
 from ingest.documents import VersionState
 from ingest.errors import BackupError, RestoreUnfinishedError
 from ingest.installation import read_mark, tie
-from ingest.restore import restore
+from ingest.restore import RestoredParts, restore
 from ingest.texts import Texts
 from retrieval.embedding import HashingEmbedder
 from retrieval.encoders import only
@@ -55,8 +56,15 @@ class Target:
         self.blobs = DirectoryBlobs(home / "blobs")
         self.record = InstallationRecord(self.engine)
 
-    def restore(self, folder: Path, advanced: backups.Advanced = lambda *_: None, **how: bool) -> Manifest:
-        return restore(folder, self.engine, self.blobs, advanced, taken=lambda _: False, **how)
+    def restore(
+        self,
+        folder: Path,
+        advanced: backups.Advanced = lambda *_: None,
+        taken: Callable[[int], bool] = lambda _: False,
+        **how: bool,
+    ) -> Manifest:
+        parts = RestoredParts(CatalogCopies(self.engine), self.record, GenerationRecords(self.engine), self.blobs)
+        return restore(folder, parts, advanced, taken=taken, **how)
 
 
 @pytest.fixture
@@ -71,7 +79,7 @@ def quiet(*_: object) -> None:
 
 
 def backup(worker: WorkerFixture, folder: Path, advanced: backups.Advanced = quiet, *, link: bool = True) -> Manifest:
-    return make_backup(worker.engine, worker.blobs, folder, advanced, link=link)
+    return make_backup(CatalogCopies(worker.engine), worker.blobs, folder, advanced, link=link)
 
 
 def when(what: str, act: Callable[[], object]) -> backups.Advanced:
@@ -109,7 +117,7 @@ def test_what_is_uploaded_and_backed_up_is_served_again_after_everything_was_des
         uploading.start()
         engine = open_database(sqlite_url(home / "catalog.sqlite"))
         tie(InstallationRecord(engine), services.blobs)
-        made = make_backup(engine, services.blobs, folder, quiet)
+        made = make_backup(CatalogCopies(engine), services.blobs, folder, quiet)
         engine.dispose()
         uploading.join()
         identifier = read_mark(home / "blobs")
@@ -179,7 +187,7 @@ def test_what_happens_during_a_backup_does_not_tear_it(
     restored = documents(target)
     assert second in restored
     assert set(restored.values()) <= {hashlib.sha256(book(number).encode()).hexdigest() for number in (1, 2, 3)}
-    assert verify_contents(target.engine, target.blobs, quiet) == []
+    assert verify_contents(CatalogCopies(target.engine), target.blobs, quiet) == []
     if (stage, what) == ("Files", "delete"):
         assert restored == documents(worker)
 
@@ -228,7 +236,7 @@ def test_verifying_names_every_file_that_is_not_as_it_was(worker: WorkerFixture,
     ready(worker, book(1), book(2))
     backup(worker, folder, link=False)
     original, other = sorted((folder / "blobs" / "original").rglob("*/*"))
-    original.write_bytes(original.read_bytes().replace(b"the", b"teh", 1))
+    original.write_bytes(original.read_bytes()[::-1])
     other.unlink()
     (folder / "blobs" / "original" / "stray").write_text("of nobody")
     wrong = "\n".join(verify_backup(folder, quiet))
@@ -241,6 +249,16 @@ def test_verifying_names_every_file_that_is_not_as_it_was(worker: WorkerFixture,
         tie(target.record, target.blobs)
 
 
+def test_damaged_bytes_are_not_put_back(worker: WorkerFixture, folder: Path, target: Target) -> None:
+    ready(worker, book(1))
+    backup(worker, folder, link=False)
+    (original,) = (path for path in (folder / "blobs" / "original").rglob("*") if path.is_file())
+    original.write_bytes(b"rotten")
+    with pytest.raises(BackupError, match="has other bytes"):
+        target.restore(folder)
+    assert list(target.blobs.keys("original")) == []
+
+
 def test_an_original_that_the_installation_had_lost_or_that_was_damaged_is_named(
     worker: WorkerFixture, folder: Path
 ) -> None:
@@ -248,7 +266,7 @@ def test_an_original_that_the_installation_had_lost_or_that_was_damaged_is_named
     (lost, _), (damaged, _) = ((d.version.blob_key, d) for d in worker.catalog.documents("ann"))
     worker.blobs.path(lost).unlink()
     worker.blobs.path(damaged).write_bytes(b"rotten")
-    assert sorted(verify_contents(worker.engine, worker.blobs, quiet)) == sorted(
+    assert sorted(verify_contents(CatalogCopies(worker.engine), worker.blobs, quiet)) == sorted(
         [f"{lost} is missing.", f"{damaged} has other bytes than were uploaded."]
     )
     made = backup(worker, folder)
@@ -310,7 +328,7 @@ def test_the_index_that_is_made_anew_has_a_number_that_no_index_has(
 ) -> None:
     GenerationRecords(worker.engine).ensure_first("encoder", "sparse", 8)
     backup(worker, folder)
-    restore(folder, target.engine, target.blobs, quiet, taken=lambda number: number in (1, 2, 4))
+    target.restore(folder, taken=lambda number: number in (1, 2, 4))
     beside = GenerationRecords(target.engine).beside()
     assert beside is not None
     assert (beside.id, beside.encoder) == (5, "encoder")

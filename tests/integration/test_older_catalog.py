@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from api.cli.client import Client
+from api.cli.doctor import _installation
+from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.errors import InstallationMismatchError
 from ingest.quarantine import Quarantine
@@ -114,3 +116,22 @@ def test_another_installations_index_is_refused_at_the_start(tmp_path: Path) -> 
     shutil.copytree(other / "index", home / "index")
     with pytest.raises(InstallationMismatchError, match="the index in"), running(home):
         pass
+
+
+def test_readiness_and_doctor_say_that_upkeep_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(tmp_path) as (services, client):
+        upload(client, SUBJECTS[:1])
+        for number in range(11):
+            services.blobs.put(f"original/ab/{number}", b"bytes")
+    age_blobs(tmp_path)
+    (tmp_path / "unclean").touch()
+    monkeypatch.setenv("LEADLINE_HOME", str(tmp_path))
+    with running(tmp_path) as (_, client):
+        ready = client.http.get("/health/ready")
+        assert ready.status_code == 200
+        assert ready.json()["parts"]["upkeep"] == {"state": "stopped", "detail": "`leadline doctor` says why."}
+        (said,) = (found for found in _installation(Settings()) if found.what == "upkeep")
+    assert "11 of 12 originals" in said.found
+    assert said.advice
+    with running(tmp_path, upkeep_share=1.0) as (_, client):
+        assert "upkeep" not in client.http.get("/health/ready").json()["parts"]
