@@ -1,4 +1,8 @@
-"""Identifies the caller: the principal of a request's API key, and the services behind the application."""
+"""Identifies the caller and checks its scopes; the services behind the application.
+
+Every route declares what it needs by the type of a parameter: `Caller` (read), `Writer`, `Asker`, `Admin` or
+`Operator`, or `Anybody` for whoever has a valid key. A test finds routes that declare nothing.
+"""
 
 from typing import Annotated
 
@@ -6,7 +10,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from api.answer_threads import AnswerThreads
-from api.problems import UnauthorizedError
+from api.problems import ScopeMissingError, UnauthorizedError
 from api.services import Services
 from ingest.identity import Principal, Scope
 
@@ -31,14 +35,40 @@ async def answer_threads(request: Request) -> AnswerThreads:
 AnswersAtOnce = Annotated[AnswerThreads, Depends(answer_threads)]
 
 
-def caller(served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Principal:
+def principal(
+    served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Principal:
     """Return who asks. Raises `UnauthorizedError`, in equal words for all reasons but a missing key."""
     if credentials is None:
         raise UnauthorizedError("This needs an API key.")
-    key = served.keys.check(credentials.credentials)
-    if key is None:
+    found = served.keys.check(credentials.credentials)
+    if found is None:
         raise UnauthorizedError("The API key is not valid.")
-    return Principal(key.tenant_id, key.id, key.name, scopes=frozenset(Scope))
+    return found
 
 
-Caller = Annotated[Principal, Depends(caller)]
+class Requires:
+    """A dependency that admits principals with one of the scopes; without any, it admits every valid key."""
+
+    def __init__(self, *scopes: Scope) -> None:
+        self.scopes = scopes
+
+    def __call__(self, found: Annotated[Principal, Depends(principal)]) -> Principal:
+        """Return who asks. Raises `ScopeMissingError`, which names the scope."""
+        if self.scopes and found.scopes.isdisjoint(self.scopes):
+            raise missing_scope(self.scopes[0])
+        return found
+
+
+Anybody = Annotated[Principal, Depends(Requires())]
+Caller = Annotated[Principal, Depends(Requires(Scope.READ))]
+Writer = Annotated[Principal, Depends(Requires(Scope.WRITE))]
+Asker = Annotated[Principal, Depends(Requires(Scope.ASK))]
+Admin = Annotated[Principal, Depends(Requires(Scope.ADMIN))]
+Operator = Annotated[Principal, Depends(Requires(Scope.OPERATOR))]
+# Whoever may write a collection may have been made its admin, which the route looks at.
+Granter = Annotated[Principal, Depends(Requires(Scope.ADMIN, Scope.WRITE))]
+
+
+def missing_scope(scope: Scope) -> ScopeMissingError:
+    return ScopeMissingError(f"This needs the scope `{scope}`, which the key or token does not have.")

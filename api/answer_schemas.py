@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, computed_field, model_validator
 
+from api.rendering import Cited, Form, as_form, title_as_form
 from api.schemas import Wire
 from ingest.conversations import KeptAnswer
 from rlm.answers import AnswerStatus, Check
@@ -52,6 +53,8 @@ class QuestionIn(Wire):
     that a classifier trained on it is not sure of; with `every_record` it judges them all. What a `recursive` answer
     will cost cannot be told before: without a `budget` it ends after 500 calls or 15 minutes, and after a dollar where
     the model's price is known and not 0 and `confirm` is not true.
+
+    `render` asks for the answer as `html` or `mrkdwn` besides, which are safe to show as they are.
     """
 
     question: str | None = None
@@ -65,6 +68,7 @@ class QuestionIn(Wire):
     confirm: bool = False
     budget: BudgetIn | None = None
     every_record: bool = False
+    render: list[Form] = Field(default_factory=list, max_length=2)
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
@@ -99,7 +103,7 @@ class CitationOut(Wire):
 
     `quote` is that span as the document has it. `verified` says that the model quoted it and code found it there;
     otherwise it is the part of the passage that is closest to the sentence. Of a document that was `deleted` since,
-    nothing is shown.
+    nothing is shown. `html` and `mrkdwn` are the title as a link to the span, where the answer was asked for in them.
     """
 
     number: int
@@ -113,6 +117,8 @@ class CitationOut(Wire):
     quote: str
     verified: bool
     deleted: bool = False
+    html: str | None = None
+    mrkdwn: str | None = None
 
 
 class QuoteOut(Wire):
@@ -223,7 +229,10 @@ class ResultTableOut(Wire):
 
 
 class AnswerOut(Wire):
-    """An answer. `text` is Markdown and carries the markers `[1]` of `citations`.
+    """An answer. `text` is Markdown as a model wrote it, and carries the markers `[1]` of `citations`.
+
+    Do not render `text`: a document may have told the model to put links, pictures or HTML into it. `html` and `mrkdwn`
+    (Slack) are made of it on request, with `render`; their only links lead to cited spans of your documents.
 
     `id` is null where the answer could not be kept, `conversation` where it belongs to none. `question` is the question
     as it was answered: one that stands alone. `rows_behind_total` counts the records that a computed answer rests on;
@@ -251,6 +260,8 @@ class AnswerOut(Wire):
     rows_behind_total: int
     finished: bool
     dollars: float | None
+    html: str | None = None
+    mrkdwn: str | None = None
 
     @classmethod
     def of(cls, kept: KeptAnswer, deleted: Collection[str] = ()) -> "AnswerOut":
@@ -264,6 +275,21 @@ class AnswerOut(Wire):
         """Make it from the JSON of an answer, as `rlm.answers.answer_json` writes it."""
         shown = _without(body, deleted) if deleted else body
         return cls(**shown, id=identifier, conversation=conversation)
+
+    def rendered(self, forms: Collection[Form], public_url: str | None) -> Self:
+        """Return the answer with its text and titles in these forms, too; links of mrkdwn need a `public_url`."""
+        cited = {
+            each.number: Cited(each.document_id, each.start, each.end) for each in self.citations if not each.deleted
+        }
+        texts: dict[str, str] = {}
+        titles: dict[int, dict[str, str]] = {number: {} for number in cited}
+        for form in forms:
+            texts[form] = as_form(form, self.text, cited, public_url)
+            for each in self.citations:
+                if each.number in cited:
+                    titles[each.number][form] = title_as_form(form, each.title, cited[each.number], public_url)
+        citations = [each.model_copy(update=titles.get(each.number)) for each in self.citations]
+        return self.model_copy(update={**texts, "citations": citations})
 
 
 def cited_documents(body: Mapping[str, Any]) -> set[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import structlog
 
 from api.answer_schemas import AnswerOut, QuestionIn, cited_documents
+from api.rendering import Form
 from api.services import Services
 from ingest.conversations import NEW_CONVERSATION, KeptAnswer
 from ingest.errors import IngestError
@@ -27,6 +28,7 @@ class Asking:
         self._tenant_id = tenant_id
         self._question = check_question(body.asked)
         self._conversation_id = None if body.conversation == NEW_CONVERSATION else body.conversation
+        self._forms = body.render
         self._is_new = body.conversation == NEW_CONVERSATION
         self.request = AnswerRequest(
             self._question, body.scope(tenant_id), recent(self._said_before(body)), body.wanted()
@@ -44,12 +46,13 @@ class Asking:
         try:
             conversation = self.begin_conversation()
             kept = kept_answer(answer, identifier, self._tenant_id, self._question, conversation)
-            return AnswerOut.of(self._served.conversations.keep(kept))
+            return rendered(self._served, AnswerOut.of(self._served.conversations.keep(kept)), self._forms)
         except IngestError as error:  # it was paid for, and the waiting client should get it
             log.warning("an answer was not kept", error=repr(error))
             noted = replace(answer, notes=(*answer.notes, "This answer could not be kept."))
             kept = kept_answer(noted, identifier, self._tenant_id, self._question, None)
-            return AnswerOut.of_body(kept.body, identifier=None, conversation=None)
+            unkept = AnswerOut.of_body(kept.body, identifier=None, conversation=None)
+            return rendered(self._served, unkept, self._forms)
 
     def _said_before(self, body: QuestionIn) -> Sequence[Message]:
         if self._conversation_id is None:
@@ -78,3 +81,8 @@ def recent(messages: Sequence[Message], characters: int = HISTORY_CHARS) -> tupl
 def shown(served: Services, kept: KeptAnswer) -> AnswerOut:
     """Return a kept answer, without quotations from documents that were deleted since."""
     return AnswerOut.of(kept, served.conversations.deleted_documents(cited_documents(kept.body)))
+
+
+def rendered(served: Services, answer: AnswerOut, forms: Sequence[Form]) -> AnswerOut:
+    """Return the answer in the forms that were asked for, too."""
+    return answer.rendered(forms, served.settings.public_url) if forms else answer

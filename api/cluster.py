@@ -51,7 +51,7 @@ def open_cluster(
             catalog=parts.catalog,
             jobs=parts.jobs,
             runs=parts.runs,
-            keys=parts.keys,
+            identities=parts.identities,
             batches=parts.batches,
             conversations=parts.conversations,
             feed=parts.feed,

@@ -22,6 +22,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
@@ -96,12 +97,16 @@ def open_embedded(
 
 @dataclass(frozen=True)
 class OpenCatalog:
-    """The catalog alone, beside a running service if there is one: for keys, queues and kept replies."""
+    """The catalog alone, beside a running service if there is one: for identities, queues and kept replies."""
 
     catalog: Catalog
     jobs: Jobs
-    keys: ApiKeys
+    identities: Identities
     replies: Replies
+
+    @property
+    def keys(self) -> ApiKeys:
+        return self.identities.keys
 
 
 @contextmanager
@@ -119,7 +124,7 @@ def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[Ope
             refuse_foreign(InstallationRecord(engine), home / "blobs")
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
-        yield OpenCatalog(catalog, Jobs(engine), ApiKeys(engine), Replies(engine))
+        yield OpenCatalog(catalog, Jobs(engine), Identities.of(engine), Replies(engine))
     finally:
         engine.dispose()
 
@@ -190,7 +195,7 @@ def _assemble(
     scratch = home / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # files left by a killed process
     scratch.mkdir()
-    parser = ParserSandbox(scratch=scratch)
+    parser = ParserSandbox(scratch=scratch, isolation=settings.parser_isolation)
     stack.callback(parser.close)
     deps = WorkerDeps(catalog, jobs, blobs, texts, generations, sparse, blobs.path)
     doorbell = ThreadDoorbell()
@@ -224,7 +229,7 @@ def _assemble(
         settings=settings,
         catalog=catalog,
         jobs=jobs,
-        keys=ApiKeys(engine),
+        identities=Identities.of(engine),
         batches=batches,
         conversations=conversations,
         feed=feed,

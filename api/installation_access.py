@@ -85,8 +85,7 @@ def open_installation(
             store = build.embedded_indexes(home, installation)
         else:
             key = cluster.qdrant_api_key.get_secret_value() if cluster.qdrant_api_key else None
-            collection = cluster.qdrant_collection
-            store = build.server_indexes(cluster.qdrant_url, installation, api_key=key, collection=collection)
+            store = build.server_indexes(cluster.qdrant_url, installation, api_key=key, settings=cluster.vector_server)
         yield InstallationParts(
             CatalogCopies(engine),
             record,

@@ -37,6 +37,15 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.RunNotFoundError: 404,
     ingest.AnswerNotFoundError: 404,
     ingest.ConversationNotFoundError: 404,
+    ingest.TenantNotFoundError: 404,
+    ingest.UserNotFoundError: 404,
+    ingest.KeyNotFoundError: 404,
+    ingest.KeyStateError: 409,
+    ingest.CollectionNotFoundError: 404,
+    ingest.GrantNotFoundError: 404,
+    ingest.LastGrantError: 409,
+    ingest.NameTakenError: 409,
+    ingest.NameInvalidError: 422,
     ingest.RunStateError: 409,
     ingest.RunsFullError: 429,
     ingest.IdempotencyKeyReusedError: 422,
@@ -104,6 +113,22 @@ class UnauthorizedError(ApiError):
     code = "unauthorized"
     status = 401
     default_hint = "Send `Authorization: Bearer <key>`; make a key with `leadline keys create`."
+
+
+class ScopeMissingError(ApiError):
+    """The key or token is valid, and does not have the scope that this needs."""
+
+    code = "scope_missing"
+    status = 403
+    default_hint = "Ask an admin of your tenant for a key with this scope."
+
+
+class RoleMissingError(ApiError):
+    """The collection is open to this principal, but not for this."""
+
+    code = "role_missing"
+    status = 403
+    default_hint = "Ask an admin of your tenant, or of the collection, for the role."
 
 
 class BadRequestError(ApiError):

@@ -9,6 +9,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
+from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
@@ -58,7 +59,7 @@ class Services:
     catalog: Catalog
     jobs: Jobs
     runs: Runs
-    keys: ApiKeys
+    identities: Identities
     batches: Batches
     conversations: Conversations
     feed: Feed
@@ -75,6 +76,10 @@ class Services:
     require_index: Callable[[], None] = lambda: None
     notices: Callable[[], Mapping[str, str]] = dict
     accepting: bool = True
+
+    @property
+    def keys(self) -> ApiKeys:
+        return self.identities.keys
 
     def parts(self) -> dict[str, Any]:
         """Return the state of each part, for `/health/ready`."""

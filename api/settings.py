@@ -7,6 +7,7 @@ from platformdirs import user_cache_path, user_data_path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from ingest.parsing.settings import ParserSettings
 from ingest.quarantine import UpkeepSettings
 from ingest.retention import RetentionSettings
 from retrieval.encoder_specs import EncoderSettings
@@ -16,7 +17,7 @@ from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.port import SandboxForm
 
 
-class Settings(EncoderSettings, RetentionSettings, UpkeepSettings):
+class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings):
     """Everything that can be set. `leadline doctor` prints what is in force."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="forbid")
@@ -31,6 +32,11 @@ class Settings(EncoderSettings, RetentionSettings, UpkeepSettings):
     )
     host: str = Field("127.0.0.1", description="The address the service listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port the service listens on; 0 takes a free one.")
+    public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s<>|]+$",
+        description="Where people reach the service, such as `https://leadline.example.org`: links in Slack need it.",
+    )
     llm: str = Field(
         "local",
         description="`local`, `none`, or `URL MODEL` of any OpenAI-compatible server, such as "

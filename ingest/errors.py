@@ -194,6 +194,67 @@ class ConversationNotFoundError(CatalogError):
     default_hint = 'List the conversations with GET /v1/conversations, or begin one with `"conversation": "new"`.'
 
 
+class TenantNotFoundError(CatalogError):
+    """No such tenant in this installation."""
+
+    code = "tenant_not_found"
+    default_hint = "`leadline tenants list` shows the tenants there are."
+
+
+class UserNotFoundError(CatalogError):
+    """No such user of this tenant."""
+
+    code = "user_not_found"
+    default_hint = "List the users with GET /v1/users, or `leadline users list`."
+
+
+class KeyNotFoundError(CatalogError):
+    """No such API key of this tenant."""
+
+    code = "key_not_found"
+    default_hint = "List the keys with GET /v1/keys, or `leadline keys list`."
+
+
+class KeyStateError(CatalogError):
+    """The API key is in a state in which this cannot be done."""
+
+    code = "key_state"
+
+
+class CollectionNotFoundError(CatalogError):
+    """No such collection for this principal."""
+
+    code = "collection_not_found"
+    default_hint = "List the collections with GET /v1/collections."
+
+
+class GrantNotFoundError(CatalogError):
+    """The collection has no grant for this subject."""
+
+    code = "grant_not_found"
+    default_hint = "List them with GET /v1/collections/{name}/grants."
+
+
+class LastGrantError(CatalogError):
+    """Without its last grant a collection would be open to everybody of the tenant."""
+
+    code = "last_grant"
+
+
+class NameTakenError(CatalogError):
+    """Another one has this name already."""
+
+    code = "name_taken"
+    default_hint = "Choose another name."
+
+
+class NameInvalidError(CatalogError):
+    """The text cannot be such a name."""
+
+    code = "name_invalid"
+    default_hint = "Use 1 to 200 printable characters."
+
+
 class IdempotencyKeyReusedError(CatalogError):
     """The idempotency key belongs to a run that was asked for something else."""
 

@@ -19,7 +19,11 @@ class GenerationState(StrEnum):
 
 @dataclass(frozen=True)
 class Generation:
-    """A generation of the index; `encoder` and `sparse` are the fingerprints of its dense and its sparse encoder."""
+    """A generation of the index; `encoder` and `sparse` are the fingerprints of its dense and its sparse encoder.
+
+    `copies` is the generation, made with the same encoder, whose vectors are copied while this one is built; None if
+    all are made anew.
+    """
 
     id: int
     encoder: str
@@ -28,6 +32,7 @@ class Generation:
     state: GenerationState
     created_at: float
     activated_at: float | None = None
+    copies: int | None = None
 
 
 @dataclass(frozen=True)

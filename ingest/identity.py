@@ -1,7 +1,12 @@
-"""Who asks: a principal of one tenant, with what it may do and whose documents it may see."""
+"""Who asks: a principal of one tenant, with what it may do and what it may see."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from ingest.errors import NameInvalidError
+
+MAX_NAME_CHARS = 200
 
 
 class Scope(StrEnum):
@@ -11,6 +16,56 @@ class Scope(StrEnum):
     WRITE = "write"  # upload, change and delete documents
     ASK = "ask"  # ask questions, which spends the language model's time and money
     ADMIN = "admin"  # manage the tenant's users, keys and grants
+    OPERATOR = "operator"  # manage the tenants of the installation; no tenant's admin can give it
+
+
+TENANT_SCOPES = frozenset({Scope.READ, Scope.WRITE, Scope.ASK, Scope.ADMIN})
+
+
+class Role(StrEnum):
+    """What a subject may do with a collection; each includes the ones before."""
+
+    READER = "reader"  # find, read and ask about its documents
+    WRITER = "writer"  # upload, change and delete them
+    ADMIN = "admin"  # manage its grants
+
+
+_RANK = {role: rank for rank, role in enumerate(Role)}
+
+
+@dataclass(frozen=True)
+class CollectionAccess:
+    """Collections that a principal may not use in full; every other one is open to it, within its scopes.
+
+    `denied` ones are to it as if they were not there. `read_only` ones may be read, and `managed` ones are those whose
+    grants it may change without the scope `admin`.
+    """
+
+    denied: frozenset[str] = frozenset()
+    read_only: frozenset[str] = frozenset()
+    managed: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, grants: Iterable[tuple[str, str, Role]], subjects: frozenset[str]) -> "CollectionAccess":
+        """Decide by the grants of a tenant, each a collection, a subject and a role: a collection without is open."""
+        best: dict[str, int] = {}
+        for collection, subject, role in grants:
+            rank = _RANK[role] if subject in subjects else -1
+            best[collection] = max(rank, best.get(collection, -1))
+        return cls(
+            denied=frozenset(name for name, rank in best.items() if rank < 0),
+            read_only=frozenset(name for name, rank in best.items() if rank == _RANK[Role.READER]),
+            managed=frozenset(name for name, rank in best.items() if rank == _RANK[Role.ADMIN]),
+        )
+
+    def may_read(self, collection: str) -> bool:
+        return collection not in self.denied
+
+    def may_write(self, collection: str) -> bool:
+        return collection not in self.denied and collection not in self.read_only
+
+
+OPEN = CollectionAccess()
 
 
 @dataclass(frozen=True)
@@ -24,10 +79,15 @@ class Principal:
     groups: frozenset[str] = frozenset()
     scopes: frozenset[Scope] = frozenset()
     expires_at: float | None = None
+    collections: CollectionAccess = OPEN
+
+    @property
+    def is_admin(self) -> bool:
+        return Scope.ADMIN in self.scopes
 
     @property
     def subjects(self) -> frozenset[str]:
-        """The names under which documents and collections may be opened to it: `user:ann`, `group:hr`."""
+        """The names under which documents may be opened to it: `user:ann`, `group:hr`."""
         users = [] if self.user is None else [f"user:{self.user}"]
         return frozenset([*users, *(f"group:{group}" for group in self.groups)])
 
@@ -37,4 +97,27 @@ class Principal:
 
         Documents without an ACL are open to every principal of the tenant.
         """
-        return None if Scope.ADMIN in self.scopes and self.user is None else self.subjects
+        return None if self.is_admin and self.user is None else self.subjects
+
+    def collections_by(self, grants: Iterable[tuple[str, str, Role]]) -> CollectionAccess:
+        """Decide which collections it may use; a tenant's admin uses all of them."""
+        if self.is_admin:
+            return OPEN
+        keys = frozenset() if self.key_id is None else frozenset({f"key:{self.key_id}"})
+        return CollectionAccess.of(grants, self.subjects | keys)
+
+
+def checked_name(name: str, what: str) -> str:
+    """Return a name of a tenant, user or group without surrounding spaces. Raises `NameInvalidError`."""
+    name = name.strip()
+    if not 1 <= len(name) <= MAX_NAME_CHARS or not name.isprintable():
+        raise NameInvalidError(f"{name[:40]!r} is no name for a {what}.")
+    return name
+
+
+def checked_subject(subject: str) -> str:
+    """Return a subject of a grant, such as `user:ann`. Raises `NameInvalidError`."""
+    kind, colon, name = subject.partition(":")
+    if not colon or kind not in ("user", "group", "key"):
+        raise NameInvalidError(f"{subject[:40]!r} is no subject.", hint="Write user:NAME, group:NAME or key:ID.")
+    return f"{kind}:{checked_name(name, kind)}"

@@ -46,6 +46,10 @@ _surrogates = re.compile(f"[{_SURROGATES}]")
 _stray_joiners = re.compile(f"(?<![{_JOINING}\ufe00-\ufe0f])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
 _joiners = re.compile("[\u200c\u200d]")
 _second_selectors = re.compile("(?<=[\ufe00-\ufe0f])[\ufe00-\ufe0f]+")
+# Characters that have a second form which a selector chooses: keys, symbols, ideographs, emoji and a few letters.
+_SELECTABLE = "0-9#*\xa9\xae\u1000-\u109f\u203c-\u33ff\u3400-\u9fff\ua840-\ua87f\uf900-\ufaff\U0001f000-\U0003ffff"
+_stray_selectors = re.compile(f"(?<![{_SELECTABLE}])[\ufe00-\ufe0f]")
+_controls: dict[int, None] = dict.fromkeys(code for code in (*range(0x20), 0x7F) if chr(code) not in "\t\n\r\v\f")
 _blank_lines = re.compile(r"\n{4,}")
 _TOO_MANY_LINE_ENDS = "\n" * 4
 
@@ -86,6 +90,24 @@ def normalize_pages(pages: Iterable[str]) -> tuple[str, tuple[int, ...]]:
 def normalize_title(text: str | None) -> str | None:
     """Reduce a title to one line of at most 300 characters; None when nothing is left."""
     return " ".join(normalize(text or "").split())[:_TITLE_CHARS].rstrip() or None
+
+
+def visible(text: str) -> str:
+    """Return `text` without what a reader cannot see; all else is left as it is, and so are line ends. Idempotent.
+
+    Stricter than `normalize`, which keeps selectors wherever they stand: a row of them can spell a text.
+    """
+    if text.isascii():
+        return text.translate(_controls)
+    if not _suspect.search(text):
+        return text
+    text = _surrogates.sub("\ufffd", _invisible.sub("", text))
+    return _stray_joiners.sub("", _stray_selectors.sub("", text))
+
+
+def is_invisible(char: str) -> bool:
+    """True for a character that `visible` may remove."""
+    return _invisible.match(char) is not None or _shaping.match(char) is not None
 
 
 def _normalize_unicode(text: str) -> str:

@@ -22,6 +22,7 @@ from retrieval.sentence_transformers_model import LocatedModel, locate
 _SHORT_TOKENS = 128
 _ENCODER = "all-MiniLM-L6-v2-int8.onnx"
 _TOKENIZER = "all-MiniLM-L6-v2-tokenizer.json"
+_SERVER_SETTINGS = QdrantServerSettings()
 
 
 def embedded_indexes(home: Path, installation: Installation) -> IndexStore:
@@ -30,10 +31,23 @@ def embedded_indexes(home: Path, installation: Installation) -> IndexStore:
 
 
 def server_indexes(
-    url: str, installation: Installation, *, api_key: str | None = None, collection: str = "leadline"
+    url: str,
+    installation: Installation,
+    *,
+    api_key: str | None = None,
+    settings: QdrantServerSettings = _SERVER_SETTINGS,
 ) -> IndexStore:
-    """Return a store that keeps an installation's indexes as collections of a Qdrant server."""
-    return ServerStore(url, installation, api_key=api_key, settings=QdrantServerSettings(collection=collection))
+    """Return a store that keeps an installation's indexes as collections of a Qdrant server.
+
+    `url` may name several addresses.
+    """
+    return ServerStore(url, installation, api_key=api_key, settings=settings)
+
+
+def describe_server(url: str, *, api_key: str | None, settings: QdrantServerSettings) -> str:
+    """Return in words which vector server answers. Raises `IndexUnavailableError` for one that cannot be used."""
+    nobody = Installation("", lambda _: False)
+    return ServerStore(url, nobody, api_key=api_key, settings=settings).describe()
 
 
 def embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:

@@ -13,16 +13,20 @@ from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.encoders import Encoders
 from retrieval.errors import IndexMismatchError
-from retrieval.index import Index
+from retrieval.index import Index, IndexVectors
 
 
 @dataclass(frozen=True)
 class OpenGeneration:
-    """An index with the encoder that made its vectors."""
+    """An index with the encoder that made its vectors.
+
+    `copied` has vectors of the same encoder by the same chunk ids, for a generation that is built by copying.
+    """
 
     id: int
     index: Index
     encoder: Embedder
+    copied: IndexVectors | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,12 @@ class IndexStore(Protocol):
 
     def size(self, generation_id: int) -> Size | None:
         """Return the size of the index, or None if it does not exist."""
+
+    def differences(self, generation_id: int) -> list[str]:
+        """Return in words how an existing index is kept otherwise than the settings ask for; none if it is as asked.
+
+        `leadline index spread` moves it.
+        """
 
 
 class GenerationRecords(Protocol):

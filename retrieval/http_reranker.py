@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from ingest.model_text import neutral
 from retrieval.errors import (
     RerankerError,
     RerankerOutputError,
@@ -47,7 +48,8 @@ _SCORE = _Shape(lambda query, passages: {"text_1": query, "text_2": list(passage
 class HttpReranker:
     """One client for all threads of a process. `url` is the endpoint, or the base to which `/rerank` is added.
 
-    Requests are retried after lost connections and "busy" answers, while there is time.
+    The server may put passages into a chat template, so they are made `neutral`. Requests are retried after lost
+    connections and "busy" answers, while there is time.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class HttpReranker:
     def scores(self, query: str, passages: Sequence[str], *, until: float) -> Sequence[float]:
         if not passages:
             return []
-        body = {"model": self.fingerprint, **self._shape.members(query, passages)}
+        body = {"model": self.fingerprint, **self._shape.members(neutral(query), [neutral(each) for each in passages])}
         return self._read(self._ask(body, until), len(passages))
 
     def close(self) -> None:

@@ -23,15 +23,16 @@ _BRIEFLY = RetryPolicy(attempts=3, first_wait_seconds=0.1, longest_wait_seconds=
 _PATIENTLY = RetryPolicy(attempts=7, first_wait_seconds=0.5, longest_wait_seconds=8.0)
 
 
+Quantization = Literal["none", "int8"]
+Place = Literal["disk", "memory"]
+
+
 @dataclass(frozen=True)
 class QdrantServerSettings:
-    """Server settings; shards, replicas, quantization and `ef_construct` apply only when a collection is made.
+    """Server settings; those from `shard_number` to `words` apply only when a collection is made.
 
-    A server of three nodes wants `shard_number` 6, `replication_factor` 2 and `write_consistency_factor` 2: an answered
-    write is then on two disks. `quantization` "int8" keeps a quarter-sized copy of each vector in memory and rescores
-    the best with the originals from disk. `indexing_threshold_kb` is how much of a segment's vectors may be compared
-    exactly before a graph is built. `facet_values` is how many tenants, or versions of a tenant, are counted in one
-    request; if there are more, they are counted by reading.
+    See `vector_server_settings` for what each is, and for advice. `facet_values` is how many versions are counted in
+    one request; if there are more, they are counted page by page.
 
     A search is given up soon, because a person waits; a worker's job may wait while the server starts again.
     `installation` is the id that a new collection carries.
@@ -42,18 +43,16 @@ class QdrantServerSettings:
     shard_number: int = 1
     replication_factor: int = 1
     write_consistency_factor: int = 1
-    quantization: Literal["none", "int8"] = "none"
+    quantization: Quantization = "none"
     ef_construct: int = 100
     indexing_threshold_kb: int = 20_000
+    vectors: Place = "disk"
+    words: Place = "memory"
     facet_values: int = 10_000
     read_timeout_seconds: int = 10
     write_timeout_seconds: int = 60
     search_retries: RetryPolicy = _BRIEFLY
     work_retries: RetryPolicy = _PATIENTLY
-
-    def __post_init__(self) -> None:
-        if self.write_consistency_factor > self.replication_factor:
-            raise ValueError("a write cannot wait for more replicas than there are")
 
 
 if TYPE_CHECKING:
@@ -95,6 +94,9 @@ class FolderStore:
     def size(self, generation_id: int) -> Size | None:
         folder = self.folder(generation_id)
         return Size(disk_bytes=shard_bytes(folder)) if folder.is_dir() else None
+
+    def differences(self, generation_id: int) -> list[str]:
+        return []  # a folder is kept in one way only
 
     def owner(self, generation_id: int) -> str | None:
         return read_mark(self.folder(generation_id))
@@ -157,6 +159,19 @@ class ServerStore:
         with self._connect() as connection:
             points = points_in(connection, self._of(generation_id))
         return None if points is None else Size(points=points)
+
+    def differences(self, generation_id: int) -> list[str]:
+        from retrieval.qdrant_server_collection import differences
+
+        with self._connect() as connection:
+            return differences(connection, self._of(generation_id))
+
+    def describe(self) -> str:
+        """Return in words which server answers. Raises `IndexUnavailableError` for one that cannot be used."""
+        from retrieval.qdrant_server_collection import describe_server
+
+        with self._connect() as connection:
+            return describe_server(connection, self._settings)
 
     def owner(self, generation_id: int) -> str | None:
         from retrieval.qdrant_server_collection import installation_of

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import structlog
 
@@ -159,12 +160,17 @@ class OpenGenerations:
 
     @contextmanager
     def _use(self, generation: Generation) -> Iterator[OpenGeneration]:
+        used = [generation.id]
         made = self._enter(generation)
         try:
+            copied = self._live.get(generation.copies) if generation.copies is not None else None
+            if copied is not None and generation.state is GenerationState.BUILDING:
+                made = replace(made, copied=self._enter(copied, with_encoder=False).index)
+                used.append(copied.id)
             yield made
         finally:
             with self._lock:
-                self._users[generation.id] -= 1
+                self._users.subtract(used)
 
     def _enter(self, generation: Generation, *, with_encoder: bool = True) -> OpenGeneration:
         """Open what is not open, and count a user so that it stays open."""

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import structlog
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
@@ -18,21 +19,33 @@ _INSTALLATION = "leadline_installation"
 # For a moment, a new collection does not exist yet on the other nodes of a cluster.
 _NOT_YET = frozenset({404})
 
+log = structlog.get_logger(__name__)
+
 
 def prepare(connection: QdrantConnection, dimension: int, settings: QdrantServerSettings) -> None:
     """Create the collection, or check that it fits. Concurrent and repeated calls end with one and the same collection.
 
     If a process dies halfway, the collection lacks some of its indexes, and the next call adds them.
-    Raises `IndexMismatchError` when the collection holds vectors of another size or distance.
+    Raises `IndexMismatchError` when the collection holds vectors of another size or distance, and
+    `IndexUnavailableError` for a server that is too old or has fewer nodes than copies are asked for. A collection with
+    other settings than asked for is used as it is, and the log says so.
     """
     _require_version(connection, settings)
     info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
     if info is None:
+        if settings.replication_factor > 1:
+            _require_nodes(connection, settings)
         connection.call(lambda client: _create(client, dimension, settings), settings.work_retries)
         info = connection.call(
             lambda client: client.get_collection(settings.collection), settings.work_retries, again_on=_NOT_YET
         )
     _require_fit(info, dimension, settings.collection)
+    if others := _differences(info, settings):
+        log.warning(
+            "the collection is kept otherwise than the settings ask for; `leadline index spread` moves it",
+            collection=settings.collection,
+            differences=others,
+        )
     for field in KEYWORDS:
         if not _is_indexed(info, field):
             connection.call(partial(_create_index, field=field, settings=settings), settings.work_retries)
@@ -43,6 +56,19 @@ def points_in(connection: QdrantConnection, settings: QdrantServerSettings) -> i
     """Return about how many points the collection has, or None if it does not exist."""
     info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
     return None if info is None else info.points_count or 0
+
+
+def describe_server(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
+    """Return in words which server answers. Raises `IndexUnavailableError` as `prepare` does; nothing is made."""
+    version = _require_version(connection, settings)
+    nodes = _require_nodes(connection, settings)
+    return f"Qdrant {version} with {nodes} {'node' if nodes == 1 else 'nodes'} at {connection.url}"
+
+
+def differences(connection: QdrantConnection, settings: QdrantServerSettings) -> list[str]:
+    """Return in words how the collection is kept otherwise than the settings ask for; none if it does not exist."""
+    info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
+    return [] if info is None else _differences(info, settings)
 
 
 def installation_of(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
@@ -70,7 +96,7 @@ def drop(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
     )
 
 
-def _require_version(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+def _require_version(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
     version = connection.call(lambda client: client.info().version, settings.work_retries)
     try:
         known = tuple(int(part) for part in version.split("-")[0].split("."))
@@ -82,6 +108,48 @@ def _require_version(connection: QdrantConnection, settings: QdrantServerSetting
             f"The vector server at {connection.url} is Qdrant {version}, and the oldest that can be used is {oldest}.",
             hint="Upgrade it, one minor release after the other, as its makers advise.",
         )
+    return version
+
+
+def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings) -> int:
+    """Return how many nodes there are. Each copy needs one; a server may make fewer copies in silence."""
+    status = connection.call(lambda client: client.cluster_status(), settings.work_retries)
+    nodes = len(status.peers) if isinstance(status, models.ClusterStatusOneOf1) else 1
+    if settings.replication_factor > nodes:
+        raise IndexUnavailableError(
+            f"LEADLINE_QDRANT_REPLICAS asks for {settings.replication_factor} copies on different nodes, and the "
+            f"vector server at {connection.url} has {nodes}.",
+            hint=f"Set it to {nodes} or less, or add nodes first; nothing was made.",
+        )
+    return nodes
+
+
+def _differences(info: models.CollectionInfo, settings: QdrantServerSettings) -> list[str]:
+    params, kept = info.config.params, info.config.quantization_config
+    vectors = params.vectors.get(DENSE) if isinstance(params.vectors, dict) else None
+    words = (params.sparse_vectors or {}).get(SPARSE)
+    found = {
+        "SHARDS": (params.shard_number or 1, settings.shard_number),
+        "REPLICAS": (params.replication_factor or 1, settings.replication_factor),
+        "WRITE_CONSISTENCY": (params.write_consistency_factor or 1, settings.write_consistency_factor),
+        "QUANTIZATION": (_named(kept), settings.quantization),
+        "EF_CONSTRUCT": (info.config.hnsw_config.ef_construct, settings.ef_construct),
+        "INDEXING_THRESHOLD_KB": (info.config.optimizer_config.indexing_threshold, settings.indexing_threshold_kb),
+        "VECTORS": ("disk" if vectors and vectors.on_disk else "memory", settings.vectors),
+        "WORDS": ("disk" if words and words.index and words.index.on_disk else "memory", settings.words),
+    }
+    return [
+        f"LEADLINE_QDRANT_{name} is {asked}, and the collection {settings.collection} has {has}"
+        for name, (has, asked) in found.items()
+        if has != asked
+    ]
+
+
+def _named(quantization: models.QuantizationConfig | None) -> str:
+    if quantization is None:
+        return "none"
+    is_int8 = isinstance(quantization, models.ScalarQuantization)
+    return "int8" if is_int8 else type(quantization).__name__
 
 
 def _found(client: QdrantClient, collection: str) -> models.CollectionInfo | None:
@@ -98,11 +166,17 @@ def _create(client: QdrantClient, dimension: int, settings: QdrantServerSettings
     try:
         client.create_collection(
             settings.collection,
-            # `on_disk`, not its successor `memory`, which servers before 1.19 do not know.
             vectors_config={
-                DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE, on_disk=True),
+                DENSE: models.VectorParams(
+                    size=dimension, distance=models.Distance.COSINE, on_disk=settings.vectors == "disk"
+                ),
             },
-            sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            sparse_vectors_config={
+                SPARSE: models.SparseVectorParams(
+                    modifier=models.Modifier.IDF,
+                    index=models.SparseIndexParams(on_disk=True) if settings.words == "disk" else None,
+                )
+            },
             on_disk_payload=True,
             shard_number=settings.shard_number,
             replication_factor=settings.replication_factor,

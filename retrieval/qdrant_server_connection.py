@@ -1,5 +1,10 @@
-"""Requests to a Qdrant server: retried when that can help, with every error of the client turned into ours."""
+"""Requests to a Qdrant server: retried when that can help, with every error of the client turned into ours.
 
+A server of several nodes is a name with several addresses, or several addresses. Connecting to a name tries each of its
+addresses; of several addresses, the one that answered last is used until it is away.
+"""
+
+import random
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,13 +23,18 @@ T = TypeVar("T")
 # AssertionError for an answer without a result.
 _CLIENT_ERRORS = (ApiException, QdrantException, ValueError, AssertionError)
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
+_AWAY = frozenset({502, 503, 504})
 _OPERATORS = frozenset({401, 403})  # a wrong key says nothing about the request
 _LOST = (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError)
 _DETAIL_CHARS = 500
+# Two packets that ask for a connection are lost before a machine counts as away.
+_CONNECT_SECONDS = 4.0
+# Words of a cluster's answers 500 while one of its nodes is away or is being made good from another.
+_REPLICA_AWAY = ("failed to apply operation", "active replica", "read operations failed")
 
 
 class UnfinishedWriteError(Exception):
-    """The server took a write into its log, but did not wait until the write was applied."""
+    """The server has not done a write yet; the text completes the sentence "The vector server …"."""
 
 
 class QdrantConnection:
@@ -44,26 +54,21 @@ class QdrantConnection:
         """
         self.url = url
         self._sleep = sleep
-        self._client = QdrantClient(
-            url=url,
-            timeout=timeout_seconds,
-            # With `api_key=` the client would send the same, but warn at each start where the network is private.
-            headers={"api-key": api_key} if api_key else {},
-            # The check is a thread that can only warn; `prepare` refuses an old server with an error.
-            check_compatibility=False,
-        )
+        self._clients = [_client(address, api_key, timeout_seconds) for address in addresses(url)]
+        # Processes begin at different nodes, so that no node is asked by all.
+        self._at = random.randrange(len(self._clients))
 
     def call(
         self, request: Callable[[QdrantClient], T], retries: RetryPolicy, *, again_on: frozenset[int] = frozenset()
     ) -> T:
         """Return the result of `request`. Raises `IndexUnavailableError` when the server refuses or stays away.
 
-        Lost connections, timeouts, answers that say "busy" and statuses in `again_on` are retried, so a request must be
-        safe to repeat.
+        Each attempt goes from one address to the next until one is not away. Lost connections, timeouts, answers that
+        say "busy" and statuses in `again_on` are retried, so a request must be safe to repeat.
         """
         for wait in retries.waits():
             try:
-                return request(self._client)
+                return self._at_any_address(request)
             except UnfinishedWriteError:
                 self._sleep(wait)
             except _CLIENT_ERRORS as error:
@@ -76,17 +81,32 @@ class QdrantConnection:
     def call_once(self, request: Callable[[QdrantClient], T]) -> T:
         """Return the result of `request` as `call` does, without a second attempt."""
         try:
-            return request(self._client)
+            return self._at_any_address(request)
         except UnfinishedWriteError as error:
             raise IndexUnavailableError(
-                f"The vector server at {self.url} has not applied a write yet.",
-                hint="It is overloaded: try again later; writing twice does no harm.",
+                f"The vector server at {self.url} {error}.",
+                hint="It is overloaded, or one of its nodes is being made good from another: try again later; writing "
+                "twice does no harm.",
             ) from error
         except _CLIENT_ERRORS as error:
             raise self._ours(error) from error
 
     def close(self) -> None:
-        self._client.close()
+        for client in self._clients:
+            client.close()
+
+    def _at_any_address(self, request: Callable[[QdrantClient], T]) -> T:
+        for others in reversed(range(len(self._clients))):
+            at = self._at
+            try:
+                return request(self._clients[at])
+            except (UnexpectedResponse, ResponseHandlingException) as error:
+                if not _is_away(error):
+                    raise
+                self._at = (at + 1) % len(self._clients)
+                if not others:
+                    raise
+        raise AssertionError("a server has an address")
 
     def _ours(self, error: Exception) -> IndexUnavailableError:
         if isinstance(error, UnexpectedResponse):
@@ -94,16 +114,17 @@ class QdrantConnection:
             status = error.status_code or 0
             refused = 400 <= status < 500 and status not in _BUSY | _OPERATORS
             kind = IndexRefusedError if refused else IndexUnavailableError
-            return kind(detail, hint=self._hint(status))
+            return kind(detail, hint=_REPLICA_HINT if _names_replicas(error) else self._hint(status))
         if isinstance(error, ResourceExhaustedResponse):
             return IndexUnavailableError(f"The vector server at {self.url} takes no more requests now: {error}")
         cause = error.source if isinstance(error, ResponseHandlingException) else error
         reason = " ".join(f"{type(cause).__name__}: {cause}".split())[:_DETAIL_CHARS]
         if isinstance(cause, httpx.TransportError):
+            ready = " and ".join(f"`curl {address}/readyz`" for address in addresses(self.url))
             return IndexUnavailableError(
                 f"The vector server at {self.url} does not answer ({reason}).",
-                hint=f"See that Qdrant runs and can be reached from this machine: `curl {self.url}/readyz`; "
-                "if the address is wrong, correct LEADLINE_QDRANT_URL.",
+                hint=f"See that Qdrant runs and can be reached from this machine: {ready}; if the "
+                "address is wrong, correct LEADLINE_QDRANT_URL.",
             )
         return IndexUnavailableError(
             f"What answers at {self.url} does not answer as a Qdrant server does ({reason}).",
@@ -125,13 +146,54 @@ class QdrantConnection:
         return None
 
 
+_REPLICA_HINT = (
+    "A node of the vector server is away, or is being made good from another; what waits goes on when it is back. If "
+    "writes stop whenever one node is away, set LEADLINE_QDRANT_WRITE_CONSISTENCY below the number of replicas."
+)
+
+
+def addresses(url: str) -> list[str]:
+    """Return the addresses that a setting names, with commas between them."""
+    return [address.strip().rstrip("/") for address in url.split(",") if address.strip()]
+
+
+def _client(address: str, api_key: str | None, timeout_seconds: int) -> QdrantClient:
+    return QdrantClient(
+        url=address,
+        timeout=timeout_seconds,
+        # With `api_key=` the client would send the same, but warn at each start where the network is private.
+        headers={"api-key": api_key} if api_key else {},
+        # The check is a thread that can only warn; `prepare` refuses an old server with an error.
+        check_compatibility=False,
+        event_hooks={"request": [_connect_soon]},
+    )
+
+
+def _connect_soon(request: httpx.Request) -> None:
+    """Wait for a connection for less time than for an answer, so that the next address is tried soon."""
+    limits = request.extensions.get("timeout", {})
+    limits["connect"] = min(limits.get("connect") or _CONNECT_SECONDS, _CONNECT_SECONDS)
+
+
+def _names_replicas(error: UnexpectedResponse) -> bool:
+    said = _said(error).lower()
+    return error.status_code == 500 and any(words in said for words in _REPLICA_AWAY)
+
+
+def _is_away(error: Exception) -> bool:
+    """True if another node may answer what this one cannot."""
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code in _AWAY or _names_replicas(error)
+    return isinstance(error, ResponseHandlingException) and isinstance(error.source, _LOST)
+
+
 def _said(error: UnexpectedResponse) -> str:
     """Return the server's own words, cut to a readable length."""
     try:
         text = str(error.structured()["status"]["error"])
     except (ValueError, KeyError, TypeError):
         text = error.content.decode("utf-8", "replace").strip() or error.reason_phrase
-    return text[:_DETAIL_CHARS]
+    return " ".join(text.split())[:_DETAIL_CHARS]
 
 
 def _passing(error: Exception, again_on: frozenset[int]) -> bool:

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from retrieval.errors import ChunksMissingError, IndexUnavailableError
 from retrieval.index import DenseVector, IndexedChunk, Scope, Scored, SparseVector
@@ -78,7 +80,7 @@ class QdrantServerIndex:
             ids = list(chunk_ids[at : at + BATCH])
             rows = vectors[at : at + BATCH].astype(np.float32).tolist()
             points = [models.PointVectors(id=i, vector={DENSE: row}) for i, row in zip(ids, rows, strict=True)]
-            self._write(partial(QdrantClient.update_vectors, points=points))
+            self._write(partial(self._update_vectors, points=points, ids=ids))
             self._require_embedded(ids)
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
@@ -195,7 +197,7 @@ class QdrantServerIndex:
         def once(client: QdrantClient) -> None:
             result = request(client, collection_name=self._name, wait=True, ordering=_ORDERING, timeout=seconds)
             if not result or result.status is not models.UpdateStatus.COMPLETED:
-                raise UnfinishedWriteError
+                raise UnfinishedWriteError("has not applied a write yet")
 
         self._connection.call(once, self._settings.work_retries)
 
@@ -211,14 +213,32 @@ class QdrantServerIndex:
         """Read with the retries of a search, because a person waits."""
         return self._read(request, retries=self._settings.search_retries)
 
+    def _update_vectors(
+        self,
+        client: QdrantClient,
+        points: list[models.PointVectors],
+        ids: list[str],
+        **how: Any,  # noqa: ANN401 - the arguments of all writes
+    ) -> models.UpdateResult:
+        """Write vectors. A replica that is being made good denies chunks that it is about to get, so they are counted.
+
+        Raises `ChunksMissingError` if chunks are gone, `UnfinishedWriteError` if all are there.
+        """
+        try:
+            return client.update_vectors(points=points, **how)
+        except UnexpectedResponse as error:
+            if error.status_code != 404:
+                raise
+            where = models.Filter(must=[models.HasIdCondition(has_id=list(ids))])
+            seconds = self._settings.read_timeout_seconds
+            there = client.count(self._name, count_filter=where, exact=True, timeout=seconds).count
+            _require_all(ids, there)
+            raise UnfinishedWriteError("has the chunks, and does not take their vectors yet") from error
+
     def _require_embedded(self, ids: list[str]) -> None:
         """Check that every id has a vector, in case the server ever accepts a vector for an unknown id."""
-        where = models.Filter(
-            must=[models.HasIdCondition(has_id=list(ids)), models.HasVectorCondition(has_vector=DENSE)]
-        )
-        missing = len(set(ids)) - self._count(where)
-        if missing:
-            raise ChunksMissingError(f"{missing} of {len(ids)} chunks did not get their vectors: they are not there.")
+        embedded = models.HasVectorCondition(has_vector=DENSE)
+        _require_all(ids, self._count(models.Filter(must=[models.HasIdCondition(has_id=list(ids)), embedded])))
 
     def _count(self, where: models.Filter) -> int:
         return self._read(partial(QdrantClient.count, count_filter=where, exact=True)).count
@@ -254,6 +274,12 @@ class QdrantServerIndex:
             return None
         rescore = models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING)
         return models.SearchParams(quantization=rescore)
+
+
+def _require_all(ids: list[str], there: int) -> None:
+    missing = len(set(ids)) - there
+    if missing:
+        raise ChunksMissingError(f"{missing} of {len(ids)} chunks did not get their vectors: they are not there.")
 
 
 def _pages(chunk_ids: Sequence[str]) -> Iterator[list[str]]:

@@ -12,6 +12,7 @@ from api.settings import Settings
 from retrieval.models.manifest import LANGUAGE_GGUF, ModelFile
 from retrieval.models.store import ModelStore
 from rlm.llm.local.process import LocalModelProcess
+from tests.support import vector_servers
 from tests.support.catalogs import migrated_sqlite
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.requirements import require_program, require_torch
@@ -48,6 +49,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         require_program(*mark.args)
     if item.get_closest_marker("torch"):
         require_torch()
+    if item.get_closest_marker("double_only") and vector_servers.named():
+        pytest.skip(f"asks the double what a real vector server does not do: unset {vector_servers.VARIABLE}")
 
 
 def _require(files: list[ModelFile], store: ModelStore) -> Path:

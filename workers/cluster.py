@@ -17,9 +17,9 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
 from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.keys import ApiKeys
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
@@ -29,6 +29,7 @@ from ingest.faultpoints import reach
 from ingest.feed import Feed
 from ingest.installation import tie
 from ingest.parsing.sandbox import ParserSandbox
+from ingest.parsing.types import Isolation
 from ingest.redis_feed import RedisFeed
 from ingest.retention import Retention
 from ingest.texts import Texts
@@ -50,7 +51,7 @@ from workers.worker_deps import WorkerDeps
 log = structlog.get_logger(__name__)
 
 OpenEncoders = Callable[[ClusterSettings], Encoders]
-OpenParser = Callable[[Path], ParserSandbox]
+OpenParser = Callable[[Path, Isolation], ParserSandbox]
 
 # A task works for this share of its time limit and then rings for the next, so that no step comes near the limit.
 _SLICE = 0.25
@@ -67,7 +68,7 @@ class Parts:
     replies: Replies
     installation: InstallationRecord
     rounds: LeftoverRounds
-    keys: ApiKeys
+    identities: Identities
     batches: Batches
     conversations: Conversations
     feed: Feed
@@ -94,8 +95,8 @@ def configured_encoders(settings: ClusterSettings) -> Encoders:
     return build.encoders(ModelStore(settings.models), settings)
 
 
-def sandboxed_parser(scratch: Path) -> ParserSandbox:
-    return ParserSandbox(scratch=scratch)
+def sandboxed_parser(scratch: Path, isolation: Isolation) -> ParserSandbox:
+    return ParserSandbox(scratch=scratch, isolation=isolation)
 
 
 @contextmanager
@@ -116,11 +117,12 @@ def open_parts(
         first = encoders.named(settings.encoder)
         active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
         key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
+        if settings.vector_server_warning:
+            log.warning(settings.vector_server_warning)
         blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
         texts, record = Texts(blobs), InstallationRecord(engine)
-        store = build.server_indexes(
-            settings.qdrant_url, tie(record, blobs), api_key=key, collection=settings.qdrant_collection
-        )
+        installation = tie(record, blobs)
+        store = build.server_indexes(settings.qdrant_url, installation, api_key=key, settings=settings.vector_server)
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         if serving:
@@ -137,7 +139,7 @@ def open_parts(
             replies=Replies(engine),
             installation=record,
             rounds=rounds,
-            keys=ApiKeys(engine),
+            identities=Identities.of(engine),
             batches=Batches(engine, announce=feed.announce),
             conversations=Conversations(engine),
             feed=feed,
@@ -242,7 +244,7 @@ def open_worker_process(
         parts = stack.enter_context(open_parts(settings, open_encoders=open_encoders))
         scratch = Path(tempfile.mkdtemp(prefix="leadline-worker-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        parser = open_parser(scratch)
+        parser = open_parser(scratch, settings.parser_isolation)
         stack.callback(parser.close)
         answers = stack.enter_context(open_answers(parts)) if open_answers else None
         process = WorkerProcess(

@@ -3,7 +3,7 @@
 Each step may be repeated, also by another process after this one was killed in the middle of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ingest.catalog.generations import GenerationRecords, incomplete
 from ingest.errors import GenerationStateError
@@ -40,6 +40,29 @@ class GenerationSwitcher:
         else:
             generation = self._begin(choice, sparse)
         self._finish(generation)
+        return generation
+
+    def spread(self, differences: Callable[[int], Sequence[str]]) -> Generation:
+        """Copy the active generation into one that is kept as the settings ask for, without switching to it.
+
+        `differences` says in words how a generation is kept otherwise than that. No vector is computed again. Raises
+        `GenerationStateError` when there is no need, or another generation is in the way.
+        """
+        active = self._records.active()
+        if not differences(active.id):
+            raise GenerationStateError(
+                f"Generation {active.id}, which is active, is kept as the settings ask for.",
+                hint="To move it, start every process of the cluster with the LEADLINE_QDRANT_ settings that it is to "
+                "have, and then give this command with the same ones. An index in a folder cannot be spread.",
+            )
+        generation = self._records.begin(active.encoder, active.sparse, active.dimension, copies=active.id)
+        self._finish(generation)
+        if others := differences(generation.id):
+            raise GenerationStateError(
+                f"Generation {generation.id} was made by a process with other settings: {'; '.join(others)}.",
+                hint="Start every process of the cluster with the same settings, throw the generation away (`leadline "
+                "index discard --unfinished`), and give this command again.",
+            )
         return generation
 
     def rebuild(self, choice: EncoderChoice, sparse: str) -> Generation:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ingest.documents import Job, JobKind, Version, VersionState
+from ingest.documents import IN_PROGRESS, Failure, Job, JobKind, Version, VersionState
 from ingest.errors import IncompleteVersionError, TextLostError
 from ingest.faultpoints import reach
 from ingest.texts import TextMap
@@ -14,6 +14,7 @@ from workers.worker_deps import Stopping, WorkerDeps
 
 _INDEX_BATCH = 512
 _EMBED_BATCH = 256
+_AWAITED = Failure("vectors_awaited", "Its vectors are being made, and are copied when they are there.")
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,9 @@ class ReembedTask:
     def _put(self, jobs: Sequence[Job], made: OpenGeneration, stopping: Callable[[], bool]) -> None:
         waiting: list[_Begun] = []
         for job in jobs:
+            if made.copied is not None and self._awaits_vectors(job):
+                self._deps.jobs.postpone(job, _AWAITED)
+                continue
             begun = self._begin(job, made, stopping)
             if begun.left > self._batch_chunks // 2:
                 self._embed_long(begun, made, stopping)
@@ -67,6 +71,10 @@ class ReembedTask:
                 self._embed_together(waiting, made)
                 waiting = []
         self._embed_together(waiting, made)
+
+    def _awaits_vectors(self, job: Job) -> bool:
+        """True while another job makes the vectors that this one is to copy."""
+        return self._deps.catalog.version(job.version_id).state in IN_PROGRESS
 
     def _begin(self, job: Job, made: OpenGeneration, stopping: Callable[[], bool]) -> _Begun:
         """Write the missing chunks of a version. Raises `TextLostError` when the blobs have no text of the version."""

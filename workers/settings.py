@@ -5,12 +5,14 @@ from pathlib import Path
 from platformdirs import user_cache_path
 from pydantic import Field, SecretStr
 
+from ingest.parsing.settings import ParserSettings
 from ingest.quarantine import UpkeepSettings
 from ingest.retention import RetentionSettings
 from retrieval.encoder_specs import EncoderSettings
+from retrieval.vector_server_settings import VectorServerSettings
 
 
-class ClusterSettings(EncoderSettings, RetentionSettings, UpkeepSettings):
+class ClusterSettings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, VectorServerSettings):
     """Environment variables that begin with `LEADLINE_`; `home` and `models` mean what they mean embedded."""
 
     database_url: SecretStr = Field(
@@ -19,13 +21,10 @@ class ClusterSettings(EncoderSettings, RetentionSettings, UpkeepSettings):
     redis_url: SecretStr = Field(
         description="The Redis or Valkey that carries rings and events, `redis://host:6379/0`."
     )
-    qdrant_url: str = Field(description="The Qdrant server, `http://qdrant:6333`.")
-    qdrant_api_key: SecretStr | None = Field(None, description="Its key, if it wants one.")
-    qdrant_collection: str = Field(
-        "leadline",
-        pattern=r"[A-Za-z0-9_-]{1,80}",
-        description="The name of its collection there; installations that share a server need different ones.",
+    qdrant_url: str = Field(
+        description="The Qdrant server, `http://qdrant:6333`; several addresses of its nodes with commas between them."
     )
+    qdrant_api_key: SecretStr | None = Field(None, description="Its key, if it wants one.")
     home: Path = Field(description="A folder that API and workers share: originals and texts.")
     models: Path = Field(
         default_factory=lambda: user_cache_path("leadline") / "models", description="Where model files are kept."

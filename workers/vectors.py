@@ -146,7 +146,8 @@ class VectorWriter:
     def _known(self, wanted: Sequence[_Wanted]) -> dict[tuple[str, str], _Known]:
         """Find vectors of other chunks; those of the wanted chunks themselves are made again, to count their tokens."""
         ids = {each.id for each in wanted}
-        keys = {each.key for each in wanted}
+        copied = self._copied(wanted)
+        keys = {each.key for each in wanted} - copied.keys()
         found: dict[tuple[str, str], tuple[IndexedChunk, DenseVector]] = {}
         for tenant in sorted({tenant for tenant, _ in keys}):
             digests = sorted(digest for of, digest in keys if of == tenant)
@@ -154,9 +155,20 @@ class VectorWriter:
                 same = self._made.index.by_digest(tenant, digests[at : at + _DIGESTS_AT_ONCE])
                 found |= {(tenant, digest): hit for digest, hit in same.items() if hit[0].id not in ids}
         rates = self._token_rates({chunk.version_id for chunk, _ in found.values()})
-        return {
+        return copied | {
             key: _Known(vector, round((c.end - c.start) * rates.get(c.version_id, _TOKENS_A_CHARACTER)), is_reused=True)
             for key, (c, vector) in found.items()
+        }
+
+    def _copied(self, wanted: Sequence[_Wanted]) -> dict[tuple[str, str], _Known]:
+        """Find the vectors of the wanted chunks themselves in the generation that this one copies."""
+        if self._made.copied is None:
+            return {}
+        vectors = self._made.copied.dense([each.id for each in wanted])
+        return {
+            each.key: _Known(vectors[each.id], round(len(each.text) * _TOKENS_A_CHARACTER), is_reused=True)
+            for each in wanted
+            if each.id in vectors
         }
 
     def _token_rates(self, version_ids: Collection[str]) -> dict[str, float]:

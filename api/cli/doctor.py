@@ -26,7 +26,7 @@ from api.language_model import ServerList, list_models, model_profile
 from api.settings import Settings
 from ingest.errors import InstallationMismatchError, LeadlineError
 from ingest.parsing.sandbox import ParserSandbox
-from retrieval.build import encoders
+from retrieval.build import describe_server, encoders
 from retrieval.models.store import FileState, ModelStore
 from rlm.errors import AnswerError, LanguageModelUnavailableError
 from rlm.llm.budgets import FREE, Budget, Limits, Price
@@ -126,8 +126,9 @@ def _encoder(settings: Settings) -> Iterator[Finding]:
         yield Finding("encoder", error.detail, error.hint)
 
 
-def _parser(_: Settings) -> Iterator[Finding]:
-    with tempfile.TemporaryDirectory() as folder, ParserSandbox() as parser:
+def _parser(settings: Settings) -> Iterator[Finding]:
+    isolation = settings.parser_isolation
+    with tempfile.TemporaryDirectory() as folder, ParserSandbox(isolation=isolation) as parser:
         sample = Path(folder) / "sample.html"
         sample.write_text("<h1>Does it work?</h1>")
         try:
@@ -136,6 +137,8 @@ def _parser(_: Settings) -> Iterator[Finding]:
             yield Finding("parser process", error.detail, error.hint)
         else:
             yield Finding("parser process", "parses, within its limits")
+            confined = " and ".join(parser.confined_by()) or "nothing: documents can read files and reach the network"
+            yield Finding("parser isolation", f"{isolation}: confined by {confined}")
 
 
 def _sandbox(settings: Settings) -> Iterator[Finding]:
@@ -202,6 +205,25 @@ def _port(settings: Settings) -> Iterator[Finding]:
             yield Finding("port", f"{settings.port}: {error.strerror}", "Start with `--port`, or set LEADLINE_PORT.")
         else:
             yield Finding("port", f"{settings.host}:{settings.port} is free")
+
+
+def _vector_server(_: Settings) -> Iterator[Finding]:
+    """Check the server of a cluster, and say how a new index would be kept there."""
+    cluster = cluster_named()
+    if cluster is None:
+        return
+    key, chosen = cluster.qdrant_api_key, cluster.vector_server
+    try:
+        found = describe_server(
+            cluster.qdrant_url, api_key=key.get_secret_value() if key is not None else None, settings=chosen
+        )
+    except LeadlineError as error:
+        yield Finding("vector server", error.detail, error.hint)
+        return
+    yield Finding("vector server", found, cluster.vector_server_warning or "")
+    names = ("shards", "replicas", "write_consistency", "quantization", "vectors", "words")
+    asked = ", ".join(f"{name} {getattr(cluster, f'qdrant_{name}')}" for name in names)
+    yield Finding("LEADLINE_QDRANT_…", asked.replace("_", " "))
 
 
 def _language_model(settings: Settings) -> Iterator[Finding]:
@@ -309,6 +331,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _disk,
     _installation,
     _port,
+    _vector_server,
     _language_model,
     _reranker,
 )

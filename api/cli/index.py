@@ -1,4 +1,4 @@
-"""`leadline index`: shows the generations of the vector index, moves to another encoder and back, and mends."""
+"""`leadline index`: shows the generations of the vector index, moves it to another encoder or collection, and mends."""
 
 import json
 import time
@@ -23,7 +23,7 @@ from retrieval.encoder_specs import is_described, parse_spec
 from retrieval.encoders import EncoderChoice
 
 app = typer.Typer(
-    help="Move the vector index to another encoder and back, compare it with the catalog, make it again.",
+    help="Move the vector index to another encoder or collection and back, compare it with the catalog, make it again.",
     no_args_is_help=True,
 )
 
@@ -50,6 +50,10 @@ def show(as_json: AsJson = False) -> None:
     for choice in shown["encoders"]:
         choices.add_row(choice["name"], str(choice["dimension"]), choice["about"])
     console.print(choices)
+    for difference in shown["differences"]:
+        console.print(f"{difference}.", highlight=False)
+    if shown["differences"]:
+        console.print("`leadline index spread` copies the index to where the settings want it.", highlight=False)
     if shown["next"]:
         console.print(shown["next"], highlight=False)
 
@@ -68,6 +72,18 @@ def reembed(
     with _access(beside=encoder) as access, watching("Embedding") as watch:
         choice = None if encoder is None else _usable(access, encoder)
         generation = access.switcher(watch).reembed(choice, access.sparse.fingerprint)
+    _say(f"Generation {generation.id} is whole. `leadline index switch` makes searches use it.")
+
+
+@app.command()
+def spread() -> None:
+    """Copy the index to where the settings of the vector server want it: other shards, replicas or quantization.
+
+    The index goes on being searched, and no vector is computed again. Start every process with the new settings first.
+    Killed, or given on several machines, it goes on as `reembed` does.
+    """
+    with _access() as access, watching("Copying") as watch:
+        generation = access.switcher(watch).spread(access.store.differences)
     _say(f"Generation {generation.id} is whole. `leadline index switch` makes searches use it.")
 
 
@@ -237,6 +253,7 @@ def _description(access: IndexAccess) -> dict[str, Any]:
         "generations": rows,
         "progress": {**asdict(progress), "percent": progress.percent} if beside else None,
         "encoders": choices,
+        "differences": access.store.differences(access.records.active().id),
         "next": _next(beside, progress),
     }
 

@@ -11,13 +11,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import sse
-from api.access import AnswersAtOnce, Caller, Served
+from api.access import AnswersAtOnce, Asker, Caller, Served
 from api.answer_events import CLIENT_CLOSED_REQUEST, streamed, waited_for
 from api.answer_schemas import AnswerOut, QuestionIn
-from api.asking import Asking, shown
+from api.asking import Asking, rendered, shown
 from api.conversation_schemas import RowPage
 from api.cursors import decode_cursor, encode_cursor
 from api.problems import BadRequestError
+from api.rendering import Form
 from api.rows_behind import rows_behind
 from api.run_schemas import RunWithAnswerOut
 from api.services import Services
@@ -39,7 +40,7 @@ router = APIRouter(prefix="/v1/answers", tags=["answers"])
 async def ask(
     body: QuestionIn,
     request: Request,
-    caller: Caller,
+    caller: Asker,
     served: Served,
     threads: AnswersAtOnce,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
@@ -82,12 +83,14 @@ async def ask(
 
 
 @router.get("/{answer_id}")
-def one(answer_id: str, caller: Caller, served: Served) -> AnswerOut:
+def one(
+    answer_id: str, caller: Caller, served: Served, render: Annotated[list[Form] | None, Query()] = None
+) -> AnswerOut:
     """Show a kept answer, without quotations from documents that were deleted since.
 
-    The answer of a run has the run's id.
+    The answer of a run has the run's id. `render` adds its text as `html`, as `mrkdwn`, or as both.
     """
-    return shown(served, served.conversations.answer(caller.tenant_id, answer_id))
+    return rendered(served, shown(served, served.conversations.answer(caller.tenant_id, answer_id)), render or ())
 
 
 @router.get("/{answer_id}/rows")
@@ -106,7 +109,7 @@ def rows(
 
 
 @router.delete("/{answer_id}", status_code=204)
-def delete(answer_id: str, caller: Caller, served: Served) -> None:
+def delete(answer_id: str, caller: Asker, served: Served) -> None:
     """Delete a kept answer: its conversation goes on without it, and a run that made it no longer has one."""
     served.conversations.delete_answer(caller.tenant_id, answer_id)
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query, Response
 from starlette.responses import Response as AnyResponse
 
 from api import sse
-from api.access import Caller, Served
+from api.access import Caller, Served, Writer
 from api.batch_schemas import BatchFailureOut, BatchFailurePage, BatchIn, BatchOut, BatchPage
 from api.cursors import decode_cursor, encode_cursor
 from api.services import Services
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
 @router.post("", status_code=201, response_model=BatchOut)
 def create(
     body: BatchIn,
-    caller: Caller,
+    caller: Writer,
     served: Served,
     response: Response,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
@@ -83,13 +83,13 @@ def failures(
 
 
 @router.post("/{batch_id}/close")
-def close(batch_id: str, caller: Caller, served: Served) -> BatchOut:
+def close(batch_id: str, caller: Writer, served: Served) -> BatchOut:
     """Declare that all files were sent: the batch takes no more, and is completed when each is at an end."""
     return BatchOut.of(served.batches.close(caller.tenant_id, batch_id))
 
 
 @router.post("/{batch_id}/cancel")
-def cancel(batch_id: str, caller: Caller, served: Served) -> BatchOut:
+def cancel(batch_id: str, caller: Writer, served: Served) -> BatchOut:
     """Take no more files and stop the processing of those that are not ready; ready ones stay.
 
     When this answers, no more of them will become searchable. Files whose bytes were there before the batch, or that

@@ -4,10 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.access import Caller, Served
+from api.access import Asker, Caller, Served
 from api.answer_schemas import cited_documents
+from api.asking import rendered
 from api.conversation_schemas import ConversationOut, ConversationPage, ConversationWithTurnsOut, TurnOut
 from api.cursors import decode_cursor, encode_cursor
+from api.rendering import Form
 
 router = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
@@ -37,25 +39,28 @@ def one(
     served: Served,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: str | None = None,
+    render: Annotated[list[Form] | None, Query()] = None,
 ) -> ConversationWithTurnsOut:
     """Show a conversation with its questions and answers, oldest first, a page at a time.
 
-    An answer is shown without quotations from documents that were deleted since.
+    An answer is shown without quotations from documents that were deleted since. `render` adds the texts of answers as
+    `html`, as `mrkdwn`, or as both.
     """
     conversation = served.conversations.conversation(caller.tenant_id, conversation_id)
     found = served.conversations.turns(caller.tenant_id, conversation_id, after=decode_cursor(cursor), limit=limit + 1)
     page = found[:limit]
     named = {document for kept in page for document in cited_documents(kept.body)}
     deleted = served.conversations.deleted_documents(named)
+    turns = [TurnOut.of(kept, deleted) for kept in page]
     more = encode_cursor(page[-1].turn or 0) if len(found) > limit else None
     return ConversationWithTurnsOut(
         **dict(ConversationOut.of(conversation)),
-        turns=[TurnOut.of(kept, deleted) for kept in page],
+        turns=[turn.model_copy(update={"answer": rendered(served, turn.answer, render or ())}) for turn in turns],
         next_cursor=more,
     )
 
 
 @router.delete("/{conversation_id}", status_code=204)
-def delete(conversation_id: str, caller: Caller, served: Served) -> None:
+def delete(conversation_id: str, caller: Asker, served: Served) -> None:
     """Delete a conversation with all its answers."""
     served.conversations.delete(caller.tenant_id, conversation_id)

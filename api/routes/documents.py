@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import multipart, sse
-from api.access import Caller, Served
+from api.access import Caller, Served, Writer
 from api.cursors import decode_cursor, encode_cursor
 from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
@@ -38,7 +38,7 @@ BatchId = Annotated[str | None, Query(max_length=64)]
 @router.post("", status_code=202, response_model=UploadedOut | UploadsOut)
 async def upload(
     request: Request,
-    caller: Caller,
+    caller: Writer,
     served: Served,
     collection: Collection = "default",
     name: Annotated[str, Query(max_length=1024)] = "unnamed",
@@ -106,7 +106,7 @@ async def events(
 async def replace(
     document_id: str,
     request: Request,
-    caller: Caller,
+    caller: Writer,
     served: Served,
     if_match: Annotated[str | None, Header()] = None,
     name: Annotated[str | None, Query(max_length=1024)] = None,
@@ -138,7 +138,7 @@ async def replace(
 
 
 @router.delete("/{document_id}")
-def delete(document_id: str, caller: Caller, served: Served) -> DeletionOut:
+def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
     """Delete a document; when this answers, no search or answer can show anything of it.
 
     The answer is a receipt. Deleting again gives the same one.
@@ -155,7 +155,7 @@ def deletion(document_id: str, caller: Caller, served: Served) -> DeletionOut:
 
 
 @router.post("/{document_id}/cancel")
-def cancel(document_id: str, caller: Caller, served: Served, response: Response) -> DocumentOut:
+def cancel(document_id: str, caller: Writer, served: Served, response: Response) -> DocumentOut:
     """Stop the processing of a document's newest bytes: a new one is `cancelled`, a replaced one stays as it was.
 
     `409` when nothing is under way. Uploading the same bytes again starts over.

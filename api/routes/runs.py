@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import sse
-from api.access import Caller, Served
+from api.access import Asker, Caller, Served
 from api.answer_schemas import cited_documents
 from api.cursors import decode_cursor, encode_cursor, event_number
 from api.problems import problem
@@ -76,13 +76,13 @@ async def events(
 
 
 @router.post("/{run_id}/cancel")
-def cancel(run_id: str, caller: Caller, served: Served) -> RunWithAnswerOut:
+def cancel(run_id: str, caller: Asker, served: Served) -> RunWithAnswerOut:
     """Stop a run, wherever it is worked at; within two seconds all its work ends. An ended run stays as it is."""
     return _whole(served, served.runs.cancel(caller.tenant_id, run_id))
 
 
 @router.delete("/{run_id}", status_code=204)
-def delete(run_id: str, caller: Caller, served: Served) -> None:
+def delete(run_id: str, caller: Asker, served: Served) -> None:
     """Delete an ended run, with its answer and its log. `409` while the run goes on."""
     served.runs.delete(caller.tenant_id, run_id)
 

@@ -75,7 +75,7 @@ class Catalog:
 
     def ensure_tenant(self, tenant_id: str) -> None:
         with write(self._engine) as connection:
-            insert_new(connection, tenants, id=tenant_id, created_at=time.time())
+            insert_new(connection, tenants, id=tenant_id, name=tenant_id, created_at=time.time())
 
     def accept(self, arrival: Arrival) -> Accepted:
         """Record an upload and queue its ingest in one commit; the same bytes twice make one document.

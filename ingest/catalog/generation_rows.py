@@ -19,8 +19,9 @@ _WRITTEN_STATES = {
 
 
 def generation_of(row: Row[Any]) -> Generation:
+    state = GenerationState(row.state)
     return Generation(
-        row.id, row.encoder, row.sparse, row.dimension, GenerationState(row.state), row.created_at, row.activated_at
+        row.id, row.encoder, row.sparse, row.dimension, state, row.created_at, row.activated_at, row.copies
     )
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, case, delete, func, insert, literal, select, update
 
 from ingest.catalog import generation_rows
 from ingest.catalog.database import insert_new, read, upsert, write
@@ -71,9 +71,10 @@ class GenerationRecords:
         with read(self._engine) as connection:
             return generation_rows.beside(connection)
 
-    def begin(self, encoder: str, sparse: str, dimension: int) -> Generation:
+    def begin(self, encoder: str, sparse: str, dimension: int, *, copies: int | None = None) -> Generation:
         """Begin a generation beside the active one, or return the one that was begun with the same parameters.
 
+        Vectors come from the generation that it `copies`, and are made anew if it copies none.
         Raises `GenerationStateError` while there is another generation beside the active one.
         """
         with write(self._engine) as connection:
@@ -83,9 +84,10 @@ class GenerationRecords:
                 connection.execute(delete(jobs).where(_REEMBED))
                 identifier = 1 + connection.execute(select(func.max(generations.c.id))).scalar_one()
                 values = _row(encoder, sparse, dimension, BUILDING)
-                connection.execute(insert(generations).values(id=identifier, **values))
+                connection.execute(insert(generations).values(id=identifier, copies=copies, **values))
                 return generation_rows.read(connection, identifier)
-            if beside.state is BUILDING and (beside.encoder, beside.sparse) == (encoder, sparse):
+            begun = (beside.encoder, beside.sparse, beside.copies)
+            if beside.state is BUILDING and begun == (encoder, sparse, copies):
                 return beside
         raise GenerationStateError(
             f"Generation {beside.id} ({beside.encoder}) is {_STATE_WORDS[beside.state]}.",
@@ -112,13 +114,17 @@ class GenerationRecords:
             return generation_rows.read(connection, identifier)
 
     def revive(self, generation_id: int) -> Generation:
-        """Return a previous generation to being built, so that it gets what came since; one being built stays so."""
+        """Return a previous generation to being built, so that it gets what came since; one being built stays so.
+
+        It copies the active one's vectors if that was made with the same encoder.
+        """
         with write(self._engine) as connection:
-            generation_rows.lock_active(connection)
+            active = generation_rows.lock_active(connection)
+            same_encoder = generations.c.encoder == active.encoder
             connection.execute(
                 update(generations)
                 .where(generations.c.id == generation_id, generations.c.state == PREVIOUS)
-                .values(state=BUILDING)
+                .values(state=BUILDING, copies=case((same_encoder, active.id)))
             )
             return generation_rows.read(connection, generation_id)
 

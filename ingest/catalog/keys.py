@@ -4,87 +4,252 @@ import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
 
-from ingest.catalog.database import read, write
-from ingest.catalog.tables import api_keys
+from ingest.catalog.database import lock_tenant, read, write
+from ingest.catalog.grants import with_collections
+from ingest.catalog.last_use import LastUse
+from ingest.catalog.tables import api_keys, tenants, users
+from ingest.catalog.users import read_user
+from ingest.errors import KeyNotFoundError, KeyStateError, NameInvalidError, TenantNotFoundError
+from ingest.identity import TENANT_SCOPES, Principal, Scope, checked_name
 
 _PREFIX = "ll"
+ROTATION_GRACE_SECONDS = 24 * 3600.0
+
+# Every request runs this; it is built once.
+_CHECKED = (
+    select(api_keys, users.c.name.label("user"), users.c.groups, users.c.deleted_at, tenants.c.suspended_at)
+    .join(tenants, tenants.c.id == api_keys.c.tenant_id)
+    .outerjoin(users, users.c.id == api_keys.c.user_id)
+    .where(api_keys.c.id == bindparam("id"))
+)
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key without its secret."""
+    """A key without its secret. `user` is the name of the user that it belongs to, and `successor_id` the next key's.
+
+    `last_used_at` may be a minute late.
+    """
 
     id: str
     tenant_id: str
     name: str
+    scopes: frozenset[Scope]
+    user: str | None
     created_at: float
+    expires_at: float | None
+    last_used_at: float | None
     revoked_at: float | None
+    successor_id: str | None
+
+    def state(self, now: float) -> str:
+        """Return `live`, `expired` or `revoked`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= now else "live"
 
 
 class ApiKeys:
-    """Issue, check, list and revoke. A secret is shown once, by `issue`, and cannot be read back."""
+    """Issue, check, list, change, rotate and revoke. A secret is shown once, and cannot be read back."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
+        self._clock = clock
+        self._last_use = LastUse(engine)
 
-    def issue(self, tenant_id: str, name: str) -> tuple[ApiKey, str]:
-        """Return a new key and the text a client sends: `ll_<id>_<43 characters>`. The tenant must exist."""
-        key = ApiKey(secrets.token_hex(8), tenant_id, name, time.time(), None)
-        secret = secrets.token_urlsafe(32)
+    def issue(
+        self,
+        tenant_id: str,
+        name: str,
+        *,
+        scopes: Collection[Scope] = TENANT_SCOPES,
+        user: str | None = None,
+        expires_at: float | None = None,
+    ) -> tuple[ApiKey, str]:
+        """Return a new key and the text a client sends: `ll_<id>_<43 characters>`. `user` is a user's id or name.
+
+        Raises `TenantNotFoundError`, `UserNotFoundError`, `NameInvalidError`, and `KeyStateError` for a key that would
+        be good for nothing.
+        """
+        now = self._clock()
+        _require_use(scopes, expires_at, now)
         with write(self._engine) as connection:
-            connection.execute(
-                insert(api_keys).values(
-                    id=key.id,
-                    tenant_id=tenant_id,
-                    name=name,
-                    secret_sha256=_sha256(secret),
-                    created_at=key.created_at,
-                )
+            if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
+                raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
+            user_id = None if user is None else read_user(connection, tenant_id, user).id
+            return _insert(
+                connection,
+                tenant_id=tenant_id,
+                name=checked_name(name, "key"),
+                scopes=sorted(scopes),
+                user_id=user_id,
+                created_at=now,
+                expires_at=expires_at,
             )
-        return key, f"{_PREFIX}_{key.id}_{secret}"
 
-    def check(self, presented: str) -> ApiKey | None:
-        """Return the key, or None for anything but a live key's full text."""
+    def check(self, presented: str) -> Principal | None:
+        """Return who holds the key, or None for anything but a live key's full text."""
         prefix, _, rest = presented.partition("_")
         identifier, _, secret = rest.partition("_")
         if prefix != _PREFIX or not secret:
             return None
+        now = self._clock()
         with read(self._engine) as connection:
-            row = connection.execute(select(api_keys).where(api_keys.c.id == identifier)).first()
-        # An unknown id costs the same comparison as a wrong secret.
-        expected = _sha256("") if row is None else row.secret_sha256
-        if not hmac.compare_digest(expected, _sha256(secret)) or row is None or row.revoked_at is not None:
-            return None
-        return ApiKey(row.id, row.tenant_id, row.name, row.created_at, row.revoked_at)
+            row = connection.execute(_CHECKED, {"id": identifier}).first()
+            # An unknown id costs the same comparison as a wrong secret.
+            expected = _sha256("") if row is None else row.secret_sha256
+            if not hmac.compare_digest(expected, _sha256(secret)) or row is None or not _is_live(row, now):
+                return None
+            principal = with_collections(connection, _principal(row))
+        self._last_use.note(row.id, row.last_used_at, now)
+        return principal
 
-    def keys(self, tenant_id: str) -> list[ApiKey]:
-        """Oldest first, revoked ones too."""
-        query = select(api_keys).where(api_keys.c.tenant_id == tenant_id).order_by(api_keys.c.created_at)
+    def keys(self, tenant_id: str, *, after: tuple[float, str] = (0.0, ""), limit: int = 1000) -> list[ApiKey]:
+        """List keys oldest first, revoked ones too: those after the time and id of the last one of a page before."""
+        at, identifier = api_keys.c.created_at, api_keys.c.id
+        later = (at > after[0]) | ((at == after[0]) & (identifier > after[1]))
         with read(self._engine) as connection:
-            return [
-                ApiKey(row.id, row.tenant_id, row.name, row.created_at, row.revoked_at)
-                for row in connection.execute(query).all()
-            ]
+            rows = connection.execute(_keys(tenant_id).where(later).order_by(at, identifier).limit(limit)).all()
+        return [_key(row) for row in rows]
+
+    def key(self, tenant_id: str, identifier: str) -> ApiKey:
+        """Raises `KeyNotFoundError`, also for another tenant's."""
+        with read(self._engine) as connection:
+            return _read(connection, tenant_id, identifier)
+
+    def change(self, tenant_id: str, identifier: str, changes: Mapping[str, Any]) -> ApiKey:
+        """Change a live key's `name`, `scopes` or `expires_at`; it holds from this commit on.
+
+        Raises `KeyNotFoundError`, `KeyStateError` and `NameInvalidError`.
+        """
+        with write(self._engine) as connection:
+            key, now = _live(connection, tenant_id, identifier, self._clock()), self._clock()
+            values = dict(changes)
+            _require_use(values.get("scopes", key.scopes), values.get("expires_at", key.expires_at), now)
+            if "name" in values:
+                values["name"] = checked_name(values["name"], "key")
+            if "scopes" in values:
+                values["scopes"] = sorted(values["scopes"])
+            if values:
+                connection.execute(update(api_keys).where(api_keys.c.id == identifier).values(**values))
+            return _read(connection, tenant_id, identifier)
+
+    def rotate(
+        self, tenant_id: str, identifier: str, *, grace_seconds: float = ROTATION_GRACE_SECONDS
+    ) -> tuple[ApiKey, str]:
+        """Issue a key of the same name, scopes, user and lifetime, and end the old one after a grace.
+
+        Both are live until then. Raises `KeyNotFoundError`, and `KeyStateError` for a key that is not live or was
+        rotated before.
+        """
+        with write(self._engine) as connection:
+            lock_tenant(connection, tenant_id)
+            now = self._clock()
+            key = _live(connection, tenant_id, identifier, now)
+            if key.successor_id is not None:
+                raise KeyStateError(
+                    f"Key {identifier} was rotated: {key.successor_id} takes its place.", hint="Rotate that one."
+                )
+            columns = select(api_keys.c.user_id).where(api_keys.c.id == identifier)
+            successor = _insert(
+                connection,
+                tenant_id=tenant_id,
+                name=key.name,
+                scopes=sorted(key.scopes),
+                user_id=connection.execute(columns).scalar_one(),
+                created_at=now,
+                expires_at=None if key.expires_at is None else now + key.expires_at - key.created_at,
+            )
+            ends = now + grace_seconds if key.expires_at is None else min(now + grace_seconds, key.expires_at)
+            of_old = update(api_keys).where(api_keys.c.id == identifier)
+            connection.execute(of_old.values(expires_at=ends, successor_id=successor[0].id))
+            return successor
 
     def revoke(self, tenant_id: str, identifier: str) -> bool:
-        """False when the tenant has no such live key."""
+        """False when the tenant has no such key that is not revoked yet."""
+        of_key = api_keys.c.tenant_id == tenant_id, api_keys.c.id == identifier, api_keys.c.revoked_at.is_(None)
         with write(self._engine) as connection:
-            return (
-                connection.execute(
-                    update(api_keys)
-                    .where(
-                        api_keys.c.tenant_id == tenant_id,
-                        api_keys.c.id == identifier,
-                        api_keys.c.revoked_at.is_(None),
-                    )
-                    .values(revoked_at=time.time())
-                ).rowcount
-                == 1
-            )
+            return connection.execute(update(api_keys).where(*of_key).values(revoked_at=self._clock())).rowcount == 1
+
+
+def _insert(connection: Connection, **values: Any) -> tuple[ApiKey, str]:  # noqa: ANN401 - columns
+    identifier, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
+    connection.execute(insert(api_keys).values(id=identifier, secret_sha256=_sha256(secret), **values))
+    return _read(connection, values["tenant_id"], identifier), f"{_PREFIX}_{identifier}_{secret}"
+
+
+def _is_live(row: Row[Any], now: float) -> bool:
+    return (
+        row.revoked_at is None
+        and (row.expires_at is None or row.expires_at > now)
+        and row.deleted_at is None
+        and row.suspended_at is None
+    )
+
+
+def _principal(row: Row[Any]) -> Principal:
+    return Principal(
+        row.tenant_id,
+        row.id,
+        row.name,
+        user=row.user,
+        groups=frozenset(row.groups or ()),
+        scopes=_scopes(row.scopes),
+        expires_at=row.expires_at,
+    )
+
+
+def _require_use(scopes: Collection[Scope], expires_at: float | None, now: float) -> None:
+    """Refuse a key that nothing could be done with."""
+    if not scopes:
+        raise NameInvalidError("A key without a scope can do nothing.", hint=f"Scopes are {', '.join(Scope)}.")
+    if expires_at is not None and expires_at <= now:
+        raise KeyStateError("The key would have expired already.", hint="Name a time to come, or revoke the key.")
+
+
+def _live(connection: Connection, tenant_id: str, identifier: str, now: float) -> ApiKey:
+    key = _read(connection, tenant_id, identifier)
+    if key.state(now) != "live":
+        raise KeyStateError(f"Key {identifier} is {key.state(now)}.", hint="Make a new one.")
+    return key
+
+
+def _read(connection: Connection, tenant_id: str, identifier: str) -> ApiKey:
+    row = connection.execute(_keys(tenant_id).where(api_keys.c.id == identifier)).first()
+    if row is None:
+        raise KeyNotFoundError(f"There is no key {identifier!r}.")
+    return _key(row)
+
+
+def _keys(tenant_id: str) -> Select[Any]:
+    named = select(api_keys, users.c.name.label("user")).outerjoin(users, users.c.id == api_keys.c.user_id)
+    return named.where(api_keys.c.tenant_id == tenant_id)
+
+
+def _key(row: Row[Any]) -> ApiKey:
+    return ApiKey(
+        row.id,
+        row.tenant_id,
+        row.name,
+        _scopes(row.scopes),
+        row.user,
+        row.created_at,
+        row.expires_at,
+        row.last_used_at,
+        row.revoked_at,
+        row.successor_id,
+    )
+
+
+def _scopes(names: Collection[str]) -> frozenset[Scope]:
+    """Return the scopes of a row; one of a later release means nothing here."""
+    return frozenset(scope for scope in Scope if scope in names)
 
 
 def _sha256(secret: str) -> str:

@@ -59,7 +59,25 @@ tenants = Table(
     "tenants",
     metadata,
     Column("id", String(64), primary_key=True),
+    Column("name", String(200), nullable=False, unique=True),
     Column("created_at", Float, nullable=False),
+    # While it is suspended, none of its keys and tokens is valid.
+    Column("suspended_at", Float),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("groups", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("deleted_at", Float),
+)
+_live_user = users.c.deleted_at.is_(None)
+Index(
+    "uq_users_name", users.c.tenant_id, users.c.name, unique=True, sqlite_where=_live_user, postgresql_where=_live_user
 )
 
 api_keys = Table(
@@ -69,8 +87,28 @@ api_keys = Table(
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("name", String(200), nullable=False),
     Column("secret_sha256", String(64), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("user_id", ForeignKey("users.id")),
     Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    # Not exact: it is written about once a minute.
+    Column("last_used_at", Float),
     Column("revoked_at", Float),
+    # The key that takes its place: it ends when the grace of the rotation is over.
+    Column("successor_id", String(32)),
+    Index(None, "tenant_id", "created_at"),
+    Index(None, "user_id"),
+)
+
+# The subjects that may use a collection; a collection without grants is open to the tenant.
+collection_grants = Table(
+    "collection_grants",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("collection", String(128), primary_key=True),
+    Column("subject", String(210), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("created_at", Float, nullable=False),
 )
 
 documents = Table(
@@ -362,6 +400,7 @@ generations = Table(
     Column("state", String(16), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("activated_at", Float),
+    Column("copies", Integer),
 )
 # At most one generation each is active, being built, or kept as the previous one.
 for _state in ("active", "building", "previous"):

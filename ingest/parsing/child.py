@@ -1,60 +1,168 @@
-"""`python -m ingest.parsing.child`: the process that touches hostile bytes.
+"""`python -m ingest.parsing.child`: prepares processes that touch hostile bytes, one for each document.
 
-It says that it is ready with an answer to no request, number 0. Then it reads one request a line on its standard input
-and answers each with a line on its standard output, until the input ends. `ingest.parsing.handover` puts the document
-into the folder that the request names.
+It loads the parsers, says with an answer to no request, number 0, what can confine such a process, and then reads one
+request a line on its standard input. For each it forks a process, which gives up whatever it does not need
+(`ingest.parsing.confinement`), puts the document into the folder that the request names (`ingest.parsing.handover`)
+and ends. Nothing is left of a document when the next one is parsed. The answer, a line on the standard output, says how
+that process ended, with the message that it left.
 
-    {"id": 1, "path": "…", "media_type": "text/html", "folder": "…", "limits": {…}}
-    {"id": 1}  or  {"id": 1, "code": "no_text", "detail": "…", "hint": "…"}
+    {"id": 1, "path": "…", "media_type": "text/html", "folder": "…", "limits": {…}, "isolation": "best"}
+    {"id": 1, "status": 0, "said": "{}"}  or  {…, "said": "{\\"code\\": …}"}  or  {…, "status": -11, "said": ""}
 """
 
 import errno
+import gc
 import json
 import math
 import os
 import resource
-import threading
+import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ingest.errors import DamagedDocumentError, LeadlineError, ParserLimitError, StorageFullError
+from ingest.parsing.confinement import ALL, confine, end_with_parent
 from ingest.parsing.handover import too_much_text, write_document
 from ingest.parsing.registry import ParserFunction, parser_for, table_finder_for
 from ingest.parsing.table_files import write_tables
-from ingest.parsing.types import ParserLimits
+from ingest.parsing.types import Isolation, ParserLimits
 
+# Loaded once here, and not by each document's process.
+_LIBRARIES = ("charset_normalizer", "lxml.html", "markdownify", "pypdfium2")
+_SAMPLES = {
+    "text/html": "<title>a</title><h1>b</h1><p>c <b>d</b></p><ul><li>e</ul><table><tr><td>f</table>",
+    "text/markdown": "# a\n\nä",
+    "text/csv": "a,b\n1,2\n",
+}
 _OPEN_FILES = 64
 _MESSAGE_CHARS = 1_000
+_SAID_BYTES = 16_384
 _PARENT_CHECK_SECONDS = 1.0
+_ENDING_SECONDS = 0.002
 
 
 def main(find_parser: Callable[[str], ParserFunction] = parser_for) -> None:
     """Serve until the parent closes the pipe or dies."""
-    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    requests, answers = os.dup(0), os.dup(1)
     # A library that prints must not write into our answers, nor one that reads eat requests.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    print(json.dumps({"id": 0}), file=answers, flush=True)  # ready
-    for line in requests:
+    _warm_up()
+    parent = os.getppid()
+    _say(answers, {"id": 0, **_confinement(parent, (requests, answers))})
+    for line in _lines(requests, parent):
         request = json.loads(line)
-        print(json.dumps({"id": request["id"], **answer(request, find_parser)}), file=answers, flush=True)
+
+        def parse(request: dict[str, Any] = request) -> str:
+            return json.dumps(_answer_confined(request, find_parser))
+
+        status, said = _in_a_process(parse, parent, (requests, answers))
+        _say(answers, {"id": request["id"], "status": status, "said": said})
 
 
-def answer(request: dict[str, Any], find_parser: Callable[[str], ParserFunction]) -> dict[str, str]:
-    """Parse one document; returns nothing if it is in its folder, else the code, detail and hint of the error."""
-    limits = ParserLimits(**request["limits"])
+def _warm_up() -> None:
+    """Load and use once what most documents need, so that their processes find it ready."""
+    for name in _LIBRARIES:
+        import_module(name)
+    sample = Path("sample")
+    for media_type, content in _SAMPLES.items():
+        sample.write_text(content)
+        parser_for(media_type)(sample)
+    sample.unlink()
+    gc.freeze()
+
+
+def _say(answers: int, answer: dict[str, Any]) -> None:
+    os.write(answers, f"{json.dumps(answer)}\n".encode())
+
+
+def _lines(requests: int, parent: int) -> Iterator[bytes]:
+    held = b""
+    while os.getppid() == parent:
+        if not select.select([requests], [], [], _PARENT_CHECK_SECONDS)[0]:
+            continue
+        block = os.read(requests, 65_536)
+        if not block:
+            return
+        held += block
+        while b"\n" in held:
+            line, _, held = held.partition(b"\n")
+            yield line
+
+
+def _confinement(parent: int, ours: tuple[int, ...]) -> dict[str, Any]:
+    """Try what a document's process can be confined by."""
+    _, said = _in_a_process(lambda: json.dumps(confine(None, Path.cwd())), parent, ours)
+    return {"confined": json.loads(said or "[]")}
+
+
+def _in_a_process(work: Callable[[], str], parent: int, ours: tuple[int, ...]) -> tuple[int, str]:
+    """Return how a process ended that did some work, negative for a signal, and what the work returned."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            end_with_parent()
+            for descriptor in (reading, *ours):
+                os.close(descriptor)
+            os.write(writing, work().encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    try:
+        return _ended(pid, reading, parent)
+    finally:
+        os.close(reading)
+
+
+def _ended(pid: int, reading: int, parent: int) -> tuple[int, str]:
+    said, open_ = b"", True
+    while True:
+        wait = _PARENT_CHECK_SECONDS if open_ else _ENDING_SECONDS
+        if select.select([reading] if open_ else [], [], [], wait)[0]:
+            block = os.read(reading, _SAID_BYTES)
+            said, open_ = said + block if len(said) < _SAID_BYTES else said, bool(block)
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found and not open_:
+            return os.waitstatus_to_exitcode(status), said[:_SAID_BYTES].decode("utf-8", "replace")
+        if found:  # what it wrote before it ended is read
+            said += _rest(reading)
+            return os.waitstatus_to_exitcode(status), said[:_SAID_BYTES].decode("utf-8", "replace")
+        if os.getppid() != parent:
+            os._exit(1)  # and the kernel ends the document's process
+
+
+def _rest(reading: int) -> bytes:
+    os.set_blocking(reading, False)
+    with suppress(BlockingIOError):
+        return os.read(reading, _SAID_BYTES)
+    return b""
+
+
+def _answer_confined(request: dict[str, Any], find_parser: Callable[[str], ParserFunction]) -> dict[str, str]:
+    path, folder, limits = Path(request["path"]), Path(request["folder"]), ParserLimits(**request["limits"])
+    os.chdir(folder)
     restrict(limits)
+    done = confine(path, folder)
+    if request["isolation"] == Isolation.REQUIRE and done != ALL:
+        raise RuntimeError("what the first try was confined by is missing now")
+    return answer(path, request["media_type"], folder, limits, find_parser)
+
+
+def answer(
+    path: Path, media_type: str, folder: Path, limits: ParserLimits, find_parser: Callable[[str], ParserFunction]
+) -> dict[str, str]:
+    """Parse one document; returns nothing if it is in its folder, else the code, detail and hint of the error."""
     too_late = _lateness(limits)
     try:
-        document = find_parser(request["media_type"])(Path(request["path"]))
-        write_document(document, Path(request["folder"]), limits.text_bytes)
-        found = table_finder_for(request["media_type"])(document.text)
-        write_tables(found, Path(request["folder"]), too_late=too_late)
+        document = find_parser(media_type)(path)
+        write_document(document, folder, limits.text_bytes)
+        write_tables(table_finder_for(media_type)(document.text), folder, too_late=too_late)
     except LeadlineError as error:
         failure = error
     except MemoryError:
@@ -80,7 +188,7 @@ def _lateness(limits: ParserLimits) -> Callable[[], bool]:
 
 
 def restrict(limits: ParserLimits) -> None:
-    """Bound this process. CPU time counts from now, so a process that has served many documents is not short of it."""
+    """Bound this process: memory, processor time from now on, files and their size."""
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
@@ -110,14 +218,6 @@ def _of_os_error(error: OSError, limits: ParserLimits) -> LeadlineError:
     if error.errno == errno.ENOMEM:
         return ParserLimitError(f"Parsing needs more than {limits.memory_bytes:,} bytes of memory.")
     return DamagedDocumentError(f"The parser failed on this file ({type(error).__name__}).")
-
-
-def _end_with_parent(parent: int) -> None:
-    """End this process with its parent. The end of the input is seen only between documents, which a hung parser never
-    reaches."""
-    while os.getppid() == parent:
-        time.sleep(_PARENT_CHECK_SECONDS)
-    os._exit(1)
 
 
 if __name__ == "__main__":

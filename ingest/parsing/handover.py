@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingest.errors import ParserLimitError
 from ingest.parsing.plain_files import read_plain_file
-from ingest.parsing.table_files import TablesError, discard_tables, read_tables
+from ingest.parsing.table_files import TablesError, read_tables
 from ingest.parsing.types import ParsedDocument
 
 TEXT_FILE = "text"
@@ -50,13 +50,6 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
     except TablesError as error:
         raise HandoverError("The record tables are of another shape.") from error
     return ParsedDocument(text, pages, title, parser, tables)
-
-
-def discard_document(folder: Path) -> None:
-    """Remove the last document's files, so that they cannot be taken for the next one's."""
-    for name in (TEXT_FILE, RECORD_FILE):
-        (folder / name).unlink(missing_ok=True)
-    discard_tables(folder)
 
 
 def too_much_text(max_text_bytes: int) -> ParserLimitError:

@@ -1,4 +1,7 @@
-"""The parent's side of the parser child: started without our secrets, asked with a deadline, killed with its group."""
+"""The parent's side of the parser child: started without our secrets, asked with a deadline, killed with its group.
+
+The child answers for processes of single documents (`ingest.parsing.child`), which are confined and not trusted.
+"""
 
 import json
 import os
@@ -9,6 +12,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +33,19 @@ class BadAnswerError(ValueError):
     """The child's output is not an answer to the request."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a document's process ended, negative for a signal, and the message that it left; None without one."""
+
+    status: int
+    message: dict[str, Any] | None
+
+
 class ParserProcess:
-    """A child that answers one request at a time, a line of JSON for a line of JSON."""
+    """A child that answers one request at a time, a line of JSON for a line of JSON.
+
+    `confined_by` is what the documents' processes are confined by.
+    """
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
         """Start the child and wait until it is ready. Raises `IngestError` when it cannot be started."""
@@ -46,15 +61,19 @@ class ParserProcess:
             start_new_session=True,
         )
         try:
-            self._read_answer(0, time.monotonic() + _START_SECONDS)
+            ready = self._read_answer(0, time.monotonic() + _START_SECONDS)
+            self.confined_by = tuple(map(str, ready.get("confined", ())))
         except (ChildEndedError, BadAnswerError, TimeoutError) as error:
             self.end()
             raise IngestError(
                 "The parser process could not be started.", hint=f"Run `{' '.join(command)}` to see why."
             ) from error
 
-    def ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Ask the child. After `TimeoutError`, `ChildEndedError` or `BadAnswerError` the caller must call `end`."""
+    def ask(self, request: dict[str, Any], seconds: float) -> Outcome:
+        """Have a document parsed.
+
+        After `TimeoutError`, `ChildEndedError` or `BadAnswerError` the caller must call `end`.
+        """
         self.requests += 1
         deadline = time.monotonic() + seconds
         line = json.dumps({"id": self.requests, **request}) + "\n"
@@ -63,13 +82,14 @@ class ParserProcess:
             self._process.stdin.write(line.encode())
         except BrokenPipeError as error:
             raise ChildEndedError from error
-        return self._read_answer(self.requests, deadline)
+        answer = self._read_answer(self.requests, deadline)
+        return Outcome(int(answer["status"]), _message(str(answer["said"])))
 
-    def end(self) -> int:
-        """Kill the child and whatever it started; its exit status, negative for a signal.
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
 
-        A child that closed its answers by dying has its status already, which the signal does not change.
-        """
+    def end(self) -> None:
+        """Kill the child and whatever it started."""
         process = self._process
         if process.returncode is None:  # not reaped yet, so its group's number is nobody else's
             with suppress(ProcessLookupError):
@@ -77,7 +97,7 @@ class ParserProcess:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
-        return process.wait()
+        process.wait()
 
     def _read_answer(self, number: int, deadline: float) -> dict[str, Any]:
         try:
@@ -105,6 +125,14 @@ class ParserProcess:
             if len(line) > _ANSWER_BYTES:
                 raise BadAnswerError("The answer is too long.")
         return line
+
+
+def _message(said: str) -> dict[str, Any] | None:
+    try:
+        read = json.loads(said)
+    except (ValueError, RecursionError):
+        return None
+    return read if isinstance(read, dict) else None
 
 
 def _environment(folder: Path) -> dict[str, str]:

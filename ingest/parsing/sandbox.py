@@ -1,9 +1,9 @@
-"""The `Parser` that the product uses: parsing in a child process with limits."""
+"""The `Parser` that the product uses: parsing in processes that are bounded and confined."""
 
 import signal
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +11,7 @@ from typing import Any, Self
 from ingest.errors import (
     DamagedDocumentError,
     EncryptedDocumentError,
+    IngestError,
     LeadlineError,
     NoTextError,
     ParseError,
@@ -19,9 +20,10 @@ from ingest.errors import (
     UnsupportedTypeError,
 )
 from ingest.normalize import normalize_title
-from ingest.parsing.handover import HandoverError, discard_document, read_document
+from ingest.parsing.confinement import ALL
+from ingest.parsing.handover import HandoverError, read_document
 from ingest.parsing.process import CHILD_COMMAND, BadAnswerError, ChildEndedError, ParserProcess
-from ingest.parsing.types import DEFAULT_LIMITS, ParsedDocument, ParserLimits
+from ingest.parsing.types import DEFAULT_LIMITS, Isolation, ParsedDocument, ParserLimits
 
 _MESSAGE_CHARS = 1_000
 _KNOWN: dict[str, type[LeadlineError]] = {
@@ -36,23 +38,13 @@ _KNOWN: dict[str, type[LeadlineError]] = {
         UnsupportedTypeError,
     )
 }
-_DOUBTFUL = (DamagedDocumentError, ParserLimitError)  # memory that others left taken looks like these
-
-
-@dataclass(frozen=True)
-class _Refusal:
-    """The reason why there is no text; `in_doubt` if an earlier document may have impaired the child."""
-
-    error: LeadlineError
-    in_doubt: bool
 
 
 class ParserSandbox:
     """A parser child and its folder. For one thread at a time; threads that parse side by side have one each.
 
-    The child is started when it is first needed, and replaced after any failure and after
-    `limits.documents_per_child` documents. It gets nothing of our environment, and it ends with this process. A
-    document on which a used child fails is tried once more in a fresh one, so that the verdict is on it alone.
+    The child is started when it is first needed, gets nothing of our environment, and ends with this process. Each
+    document has a process and a folder of its own, and nothing of it is left for the next.
     """
 
     def __init__(
@@ -61,31 +53,62 @@ class ParserSandbox:
         *,
         command: Sequence[str] = CHILD_COMMAND,
         scratch: Path | None = None,
+        isolation: Isolation = Isolation.BEST,
     ) -> None:
         """`command` starts a process that speaks as `ingest.parsing.child` does; texts are handed over in `scratch`."""
         self._limits = limits
         self._command = command
+        self._isolation = isolation
         self._folder = tempfile.TemporaryDirectory(prefix="leadline-parser-", dir=scratch)
         self._child: ParserProcess | None = None
 
+    def confined_by(self) -> tuple[str, ...]:
+        """Return what confines a document's process on this machine. Raises `IngestError` as `parse`."""
+        return self._started().confined_by
+
     def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
-        """Parse a file in the child.
+        """Parse a file in a process of its own.
 
         Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, and `IngestError`
-        when the child cannot be started.
+        when the child cannot be started, or its processes cannot be confined as is required.
         """
         path.stat()
-        outcome = self._attempt(path, media_type, name)
-        if isinstance(outcome, _Refusal) and outcome.in_doubt:
-            outcome = self._attempt(path, media_type, name)
-        if isinstance(outcome, _Refusal):
-            raise outcome.error
-        return outcome
+        child = self._started()
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
+            request = {
+                "path": str(path.absolute()),
+                "media_type": media_type,
+                "folder": folder,
+                "limits": asdict(self._limits),
+                "isolation": self._isolation.value,
+            }
+            try:
+                outcome = child.ask(request, self._limits.wall_seconds)
+            except BaseException as error:
+                self.end_child()
+                if isinstance(error, TimeoutError):
+                    raise _too_slow(name, f"{self._limits.wall_seconds:g} s") from error
+                if isinstance(error, ChildEndedError | BadAnswerError):
+                    raise DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.") from error
+                raise
+            if outcome.message is None or outcome.status != 0:
+                raise self._error_of_the_dead(outcome.status, name)
+            if "code" in outcome.message:
+                raise _error_in(outcome.message)
+            try:
+                return read_document(Path(folder), self._limits.text_bytes)
+            except HandoverError as error:
+                raise DamagedDocumentError(f"The parser gave no usable answer on {_shown(name)}.") from error
 
     def close(self) -> None:
         """End the child and remove the folder."""
-        self._replace_child()
+        self.end_child()
         self._folder.cleanup()
+
+    def end_child(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
 
     def __enter__(self) -> Self:
         return self
@@ -95,58 +118,28 @@ class ParserSandbox:
     ) -> None:
         self.close()
 
-    def _attempt(self, path: Path, media_type: str, name: str) -> ParsedDocument | _Refusal:
-        folder = Path(self._folder.name)
-        child = self._child_with_room(folder)
-        used = child.requests > 0
-        discard_document(folder)
-        request = {
-            "path": str(path.absolute()),
-            "media_type": media_type,
-            "folder": str(folder),
-            "limits": asdict(self._limits),
-        }
-        outcome: ParsedDocument | _Refusal | None = None
-        try:
-            answer = child.ask(request, self._limits.wall_seconds)
-            if "code" in answer:
-                error = _error_in(answer)
-                outcome = _Refusal(error, used and isinstance(error, _DOUBTFUL))
-            else:
-                outcome = read_document(folder, self._limits.text_bytes)
-        except TimeoutError:
-            outcome = _Refusal(_too_slow(name, f"{self._limits.wall_seconds:g} s"), in_doubt=False)
-        except ChildEndedError:
-            outcome = self._refusal_of_the_dead(child, name, used)
-        except (BadAnswerError, HandoverError):
-            outcome = _Refusal(DamagedDocumentError(f"The parser gave no usable answer on {_shown(name)}."), used)
-        finally:
-            if not isinstance(outcome, ParsedDocument):
-                self._replace_child()
-        return outcome
-
-    def _child_with_room(self, folder: Path) -> ParserProcess:
-        if self._child is not None and self._child.requests >= self._limits.documents_per_child:
-            self._replace_child()
+    def _started(self) -> ParserProcess:
+        if self._child is not None and not self._child.is_alive():
+            self.end_child()
         if self._child is None:
-            self._child = ParserProcess(self._command, folder)
+            self._child = ParserProcess(self._command, Path(self._folder.name))
+        missing = [each for each in ALL if each not in self._child.confined_by]
+        if missing and self._isolation is Isolation.REQUIRE:
+            self.end_child()
+            raise IngestError(
+                f"Parsers cannot be isolated here: this machine lacks {' and '.join(missing)}.",
+                hint="Use Linux 5.13 or later on x86_64 or aarch64, or set LEADLINE_PARSER_ISOLATION=best.",
+            )
         return self._child
 
-    def _replace_child(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            child.end()
-
-    def _refusal_of_the_dead(self, child: ParserProcess, name: str, used: bool) -> _Refusal:
-        status = child.end()
+    def _error_of_the_dead(self, status: int, name: str) -> LeadlineError:
         if status == -signal.SIGXCPU:
-            return _Refusal(_too_slow(name, f"{self._limits.cpu_seconds} s of processor time"), in_doubt=False)
+            return _too_slow(name, f"{self._limits.cpu_seconds} s of processor time")
         if status == -signal.SIGKILL:
-            killed = f"Parsing {_shown(name)} was killed by the system, most likely for its memory."
-            return _Refusal(ParserLimitError(killed), used)
+            return ParserLimitError(f"Parsing {_shown(name)} was killed by the system, most likely for its memory.")
         if status < 0:
-            return _Refusal(_crash(name, -status, self._limits.memory_bytes), used)
-        return _Refusal(DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer."), used)
+            return _crash(name, -status, self._limits.memory_bytes)
+        return DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.")
 
 
 def _too_slow(name: str, allowance: str) -> ParserLimitError:

@@ -89,12 +89,6 @@ def read_tables(folder: Path, *, characters: int) -> tuple[ParsedTable, ...]:
         raise TablesError("The tables cannot be read.") from error
 
 
-def discard_tables(folder: Path) -> None:
-    """Removes what the last document left."""
-    for path in (folder / LIST_FILE, *folder.glob(_rows_file("*"))):
-        path.unlink(missing_ok=True)
-
-
 @dataclass(frozen=True)
 class _Typed:
     """A table whose rows were read once."""
@@ -162,5 +156,5 @@ def _read_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTa
     )
 
 
-def _rows_file(index: int | str) -> str:
+def _rows_file(index: int) -> str:
     return f"table-{index}.csv"

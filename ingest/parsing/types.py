@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -34,19 +35,21 @@ class Parser(Protocol):
         """Parse a file; `name` is for messages only. Raises the `ParseError`s and `UnsupportedTypeError`."""
 
 
+class Isolation(StrEnum):
+    """How much a parser's process must be confined by the kernel: by all of it, or by what this machine has."""
+
+    REQUIRE = "require"
+    BEST = "best"
+
+
 @dataclass(frozen=True)
 class ParserLimits:
-    """The limits for one document. Memory is address space; `text_bytes` bounds the UTF-8 text and any file written.
-
-    A parser that has served `documents_per_child` documents is replaced, which bounds what a leak or one document's
-    damage can reach.
-    """
+    """The limits for one document. Memory is address space; `text_bytes` bounds the UTF-8 text and any file written."""
 
     memory_bytes: int = 1_500_000_000
     cpu_seconds: int = 120
     wall_seconds: float = 180.0
     text_bytes: int = 200_000_000
-    documents_per_child: int = 200
 
 
 DEFAULT_LIMITS = ParserLimits()

@@ -4,7 +4,7 @@ A language model copies words well and typography badly, so both sides are folde
 and table bars, Unicode compatibility forms, case, dashes; quotation marks, apostrophes, Markdown emphasis and invisible
 characters are left out. Words, their order, digits and all other punctuation must agree. The result is a span of
 the source, and its own characters are what a reader is shown. A word that a line break divides is also found
-whole.
+whole. Folding undoes `ingest.model_text`: words that a model copied from its prompt are found where they came from.
 """
 
 import re
@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
+
+from ingest.normalize import is_invisible
 
 Span = tuple[int, int]
 
@@ -232,6 +234,6 @@ def _plain(char: str) -> str:
     if char.isspace() or char == "|":
         return " "
     category = unicodedata.category(char)
-    if char in _LEFT_OUT or category in ("Cf", "Cc"):
+    if char in _LEFT_OUT or category in ("Cf", "Cc") or is_invisible(char):
         return ""
     return "-" if category == "Pd" or char in _LIKE_DASHES else char

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
+from ingest.model_text import neutral
 from rlm.cancelling import not_cancelled
 from rlm.errors import (
     AnswerError,
@@ -47,6 +48,11 @@ class SubCall:
     schema: Mapping[str, object] | None = None
     purpose: str = "llm_query"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "system", neutral(self.system))
+        object.__setattr__(self, "prompt", neutral(self.prompt))
+        object.__setattr__(self, "schema", _neutral_json(self.schema))
+
     @property
     def content(self) -> tuple[object, ...]:
         """Return everything that decides the answer, as JSON values."""
@@ -77,6 +83,17 @@ class SubFailure:
     detail: str
     usage: Usage = field(default_factory=Usage)
     error: AnswerError | None = field(default=None, compare=False, repr=False)
+
+
+def _neutral_json(value: Any) -> Any:  # noqa: ANN401
+    match value:
+        case str():
+            return neutral(value)
+        case Mapping():
+            return {_neutral_json(name): _neutral_json(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_neutral_json(each) for each in value]
+    return value
 
 
 Finished = Callable[[int, SubReply | SubFailure], None]

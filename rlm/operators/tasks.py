@@ -1,7 +1,7 @@
 """The questions a model can be asked about each record of a pack: class, yes or no, values, or notes on a part of it.
 
 All calls of one operator begin with the same text, so that prefix caches work; the records come last. They are
-numbered, one a line: line ends and the tokens of chat templates are taken out, so that no record can pose as another.
+numbered, one a line: line ends are taken out, so that no record can pose as another.
 The marks around them carry a digest of the records themselves, which no record can contain; unlike a random nonce it is
 the same when the same call is made again, so that the reply can be found in a cache. The schema leaves a reply no
 choice but to give each number a value.
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ingest.model_text import neutral
 from rlm.llm.port import SubCall
 from rlm.llm.structured_output import require_usable
 from rlm.untrusted import one_line
@@ -137,7 +138,9 @@ class Classify:
         return _choice(prompt, len(records), self.labels, self.purpose)
 
     def read(self, value: object) -> object | None:
-        return value if value in self.labels else None
+        if value in self.labels:
+            return value
+        return next((label for label in self.labels if neutral(label) == value), None)  # as the model was given it
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from sqlalchemy import Engine
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
-from ingest.catalog.keys import ApiKeys
 from ingest.documents import EmbedReport, Failure, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from tests.support.catalogs import accept, arrive, finish_ingest, lapse, searchable, wake
@@ -172,19 +171,6 @@ def test_totals_count_documents_chunks_and_tokens_by_state(catalog: Catalog, job
     assert totals[VersionState.SEARCHABLE].documents == totals[VersionState.ACCEPTED].documents == 1
     assert totals[VersionState.SEARCHABLE].chunks == 2
     assert catalog.totals("bob") == {}
-
-
-def test_a_key_opens_only_with_its_whole_secret_and_only_until_it_is_revoked(engine: Engine) -> None:
-    keys = ApiKeys(engine)
-    key, presented = keys.issue("ann", "laptop")
-    found = keys.check(presented)
-    assert found is not None
-    assert (found.id, found.tenant_id) == (key.id, "ann")
-    for wrong in (presented[:-1], presented + "x", f"ll_{key.id}_", f"ll_unknown_{presented[20:]}", "", "ll_"):
-        assert keys.check(wrong) is None
-    assert keys.revoke("bob", key.id) is False
-    assert keys.revoke("ann", key.id) is True
-    assert keys.check(presented) is None
 
 
 def test_a_scope_lists_active_versions_in_pages_and_no_other_tenants(catalog: Catalog, jobs: Jobs) -> None:

@@ -24,7 +24,7 @@ from tests.support.compacted_index import CompactedIndex
 from tests.support.index_chunks import indexed_chunk as chunk
 from tests.support.index_chunks import put_words
 from tests.support.memory_index import MemoryIndex
-from tests.support.qdrant_double import QdrantDouble, qdrant_double
+from tests.support.vector_servers import VectorServer, vector_server
 
 # Large enough that a single chunk is sealed when the index is compacted.
 DIMENSION = 384
@@ -40,12 +40,12 @@ SENTENCES = (
 
 
 @pytest.fixture(scope="module")
-def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantDouble]:
-    with qdrant_double(tmp_path_factory.mktemp("qdrant") / "data") as running:
+def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorServer]:
+    with vector_server(tmp_path_factory.mktemp("qdrant") / "data") as running:
         yield running
 
 
-def make(kind: str, tmp_path: Path, double: QdrantDouble) -> Index:
+def make(kind: str, tmp_path: Path, double: VectorServer) -> Index:
     """An empty index of a kind."""
     if kind == "memory":
         return MemoryIndex()
@@ -59,7 +59,7 @@ def make(kind: str, tmp_path: Path, double: QdrantDouble) -> Index:
 
 
 @pytest.fixture(params=["edge", "edge, compacted after every write", "memory", "server"])
-def index(request: pytest.FixtureRequest, tmp_path: Path, double: QdrantDouble) -> Iterator[Index]:
+def index(request: pytest.FixtureRequest, tmp_path: Path, double: VectorServer) -> Iterator[Index]:
     made = make(request.param, tmp_path, double)
     yield made
     made.close()
@@ -270,7 +270,7 @@ def test_each_chunk_needs_its_vectors(index: Index) -> None:
         index.set_dense([chunk("a").id], np.ones((0, DIMENSION), np.float32))
 
 
-def test_all_indexes_agree(tmp_path: Path, double: QdrantDouble) -> None:
+def test_all_indexes_agree(tmp_path: Path, double: VectorServer) -> None:
     texts = {chunk(str(number)): text for number, text in enumerate(SENTENCES)}
     found = {}
     for kind in ("edge", "memory", "server", "server, int8"):

@@ -14,7 +14,7 @@ from retrieval.generations import IndexStore, Size
 from retrieval.index_stores import ServerStore
 from tests.support.index_chunks import indexed_chunk, put_words
 from tests.support.installations import OURS
-from tests.support.qdrant_double import qdrant_double
+from tests.support.vector_servers import vector_server
 
 THEIRS = Installation("another", lambda _: True)
 KNOWS_NOTHING = Installation("new", lambda _: False)
@@ -27,7 +27,7 @@ def store_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenSto
     if request.param == "folder":
         yield partial(build.embedded_indexes, tmp_path)
         return
-    with qdrant_double(tmp_path / "qdrant") as double:
+    with vector_server(tmp_path / "qdrant") as double:
         yield partial(build.server_indexes, double.url)
 
 

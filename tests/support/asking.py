@@ -18,8 +18,8 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
+from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
 from ingest.feed import LocalFeed
 from ingest.tables import Column, ColumnType, RecordTable, Row
@@ -80,7 +80,7 @@ class AskedApi:
 @contextmanager
 def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401 - members of `Services`
     with disposed(open_database(migrated_sqlite(folder / "catalog.sqlite"))) as engine:
-        catalog, keys = Catalog(engine), ApiKeys(engine)
+        catalog, identities = Catalog(engine), Identities.of(engine)
         for tenant in ("ann", "bob"):
             catalog.ensure_tenant(tenant)
         nothing = cast(Any, None)
@@ -90,7 +90,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             catalog=catalog,
             jobs=Jobs(engine),
             runs=Runs(engine),
-            keys=keys,
+            identities=identities,
             batches=Batches(engine),
             conversations=Conversations(engine),
             feed=LocalFeed(),
@@ -105,7 +105,9 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             delete=nothing,
             **given,
         )
-        mine, theirs = ({"Authorization": f"Bearer {keys.issue(each, 'a test')[1]}"} for each in ("ann", "bob"))
+        mine, theirs = (
+            {"Authorization": f"Bearer {identities.keys.issue(each, 'a test')[1]}"} for each in ("ann", "bob")
+        )
         with TestClient(create_app(services), headers=mine) as http:
             yield AskedApi(engine, services, answers, http, mine, theirs)
 

@@ -36,8 +36,8 @@ from retrieval.index import Index
 from retrieval.open_generations import OpenGenerations
 from tests.support.encoders import hashing_encoders
 from tests.support.fault_folder import VARIABLE, FaultFolder
-from tests.support.qdrant_double import QdrantDouble, qdrant_double
 from tests.support.valkey import Valkey, running_valkey
+from tests.support.vector_servers import VectorServer, vector_server
 
 _START_SECONDS = 60.0
 _VALKEY: dict[bool, dict[str, str]] = {True: {"appendonly": "yes", "appendfsync": "always"}, False: {}}
@@ -97,7 +97,7 @@ class Cluster:
     """The parts, and the truth as the catalog has it."""
 
     valkey: Valkey
-    qdrant: QdrantDouble
+    qdrant: VectorServer
     api: Part
     beat: Part
     workers: list[Part]
@@ -227,7 +227,7 @@ def running_cluster(
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         valkey = stack.enter_context(running_valkey(home / "valkey", **_VALKEY[persistent_valkey]))
-        qdrant = stack.enter_context(qdrant_double(home / "qdrant"))
+        qdrant = stack.enter_context(vector_server(home / "qdrant"))
         engine = open_database(database_url)
         stack.callback(engine.dispose)
         catalog = Catalog(engine)

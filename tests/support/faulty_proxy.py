@@ -29,7 +29,7 @@ ANSWER_LOST = Fault(passed_on=True)
 
 @dataclass
 class FaultyProxy:
-    """`faults` holds, by "METHOD path", what befalls the next requests to it, in turn.
+    """`faults` holds, by "METHOD path", what befalls the next requests to it, in turn; `away` cuts every one off.
 
     `seen` are all requests, and `last` is the query string and the body of the last of each.
     """
@@ -39,10 +39,13 @@ class FaultyProxy:
     faults: dict[str, list[Fault]] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
     last: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    away: bool = False
 
     def next_fault(self, request: str, query: str, body: bytes) -> Fault | None:
         self.seen.append(request)
         self.last[request] = (query, body)
+        if self.away:
+            return CUT
         waiting = self.faults.get(request)
         return waiting.pop(0) if waiting else None
 
@@ -96,11 +99,11 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def faulty_proxy(target: str) -> Iterator[FaultyProxy]:
-    """Passes everything on to the server at `target` until `faults` says otherwise."""
+def faulty_proxy(target: str, *, host: str = "127.0.0.1", port: int = 0) -> Iterator[FaultyProxy]:
+    """Passes everything on to the server at `target` until `faults` says otherwise. Port 0 is any free one."""
     proxy = FaultyProxy(target)
-    with _Server(("127.0.0.1", 0), partial(_Handler, proxy)) as server:
-        proxy.url = f"http://127.0.0.1:{server.server_port}"
+    with _Server((host, port), partial(_Handler, proxy)) as server:
+        proxy.url = f"http://{host}:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -117,15 +118,75 @@ def _limits(path: Path) -> ParsedDocument:
 
 
 def _process(path: Path) -> ParsedDocument:
-    return ParsedDocument(str(os.getpid()), (), None, "test")
+    """Its own number, and that of the child that started it."""
+    return ParsedDocument(f"{os.getpid()} {os.getppid()}", (), None, "test")
 
 
-def _busy(path: Path) -> ParsedDocument:
-    """Works for one second, which is allowed."""
-    until = time.process_time() + 1
-    while time.process_time() < until:
-        pass
-    return _process(path)
+def _reach(path: Path) -> ParsedDocument:
+    """Tries to do what the document asks of it by name, and tells what came of each."""
+    asked = json.loads(path.read_text())
+    service, secret, port = int(asked["service"]), Path(asked["secret"]), int(asked["port"])
+    acts: dict[str, Callable[[], object]] = {
+        "environment of the service": lambda: Path(f"/proc/{service}/environ").read_bytes(),
+        "own environment": lambda: Path("/proc/self/environ").read_bytes(),
+        "memory of the service": lambda: os.open(f"/proc/{service}/mem", os.O_RDONLY),
+        "another file": secret.read_text,
+        "passwords": lambda: Path("/etc/passwd").read_text(),
+        "listing": lambda: list(Path("/").iterdir()),
+        "writing to another file": lambda: secret.write_text("gone"),
+        "a new file elsewhere": lambda: secret.with_name("new").write_text("x"),
+        "removing": secret.unlink,
+        "renaming": lambda: secret.rename(secret.with_name("renamed")),
+        "cutting": lambda: os.truncate(secret, 0),
+        "changing a mode": lambda: secret.chmod(0),
+        "writing to the document": lambda: path.write_text("other"),
+        "a link out of the folder": lambda: Path("out").symlink_to(secret),
+        "a pipe": lambda: os.mkfifo("pipe"),
+        "TCP": lambda: socket.create_connection(("127.0.0.1", port), 1),
+        "UDP": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM),
+        "a local socket": lambda: socket.socket(socket.AF_UNIX),
+        "a server": lambda: socket.create_server(("127.0.0.1", 0)),
+        "a program": lambda: subprocess.run(["/bin/true"], check=True),
+        "a process": _forked,
+        "a signal to the service": lambda: os.kill(service, 0),
+        "a session of its own": os.setsid,
+        "namespaces": lambda: _required(ctypes.CDLL(None, use_errno=True).unshare(0x10000000)),
+        "outliving its parent": lambda: _required(ctypes.CDLL(None, use_errno=True).prctl(1, 0, 0, 0, 0)),
+        "io_uring": lambda: _required(ctypes.CDLL(None, use_errno=True).syscall(425, 1, bytes(120))),
+        "tracing": lambda: _required(ctypes.CDLL(None, use_errno=True).ptrace(16, service, 0, 0)),
+    }
+    done: dict[str, str] = {}
+    for name, act in acts.items():
+        try:
+            done[name] = f"done: {str(act())[:80]}"
+        except OSError as error:
+            done[name] = error.strerror or type(error).__name__
+    return ParsedDocument(json.dumps(done), (), None, "test")
+
+
+def _required(result: int) -> int:
+    if result == -1:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def _forked() -> int:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    return pid
+
+
+def _hoard(path: Path) -> ParsedDocument:
+    """Leaves files and a variable behind, and tells what it finds of those of earlier documents."""
+    left = Path("left behind")
+    found = [*([left.name] if left.exists() else []), *_kept_names]
+    left.write_text(path.read_text())
+    _kept_names.append("in memory")
+    return ParsedDocument(json.dumps(found), (), None, "test")
+
+
+_kept_names: list[str] = []
 
 
 def _keeper(path: Path) -> ParsedDocument:
@@ -140,7 +201,8 @@ _DOCUMENTS: dict[str, ParserFunction] = {
     "test/environment": _environment,
     "test/limits": _limits,
     "test/process": _process,
-    "test/busy": _busy,
+    "test/reach": _reach,
+    "test/hoard": _hoard,
     "test/keeper": _keeper,
 }
 

@@ -68,6 +68,27 @@ def test_every_command_exists_and_every_queue_is_served(services: dict[str, Any]
     assert served == set(QUEUE_NAMES)
 
 
+def test_the_hardened_sandbox_can_be_had_as_it_is_shipped(services: dict[str, Any]) -> None:
+    for image in ("cluster", "embedded"):
+        shipped = (_FOLDER / image / "Dockerfile").read_text().rpartition("FROM ")[2]
+        assert re.search(r"apt-get install [^\n]*\bbubblewrap\b", shipped)
+    for name in ("api", "worker", "runs"):
+        assert {"LEADLINE_SANDBOX", "LEADLINE_PARSER_ISOLATION"} <= services[name]["environment"].keys()
+    unit = (_FOLDER / "embedded" / "leadline.service").read_text()
+    families = re.findall(r"^RestrictAddressFamilies=(.*)$", unit, re.MULTILINE)
+    assert [set(each.split()) for each in families] == [{"AF_INET", "AF_INET6", "AF_UNIX", "AF_NETLINK"}]
+    assert "RestrictNamespaces" not in unit
+
+
+def test_hardened_services_exist_and_those_that_run_code_may_make_namespaces(services: dict[str, Any]) -> None:
+    hardened = yaml.safe_load((_FOLDER / "cluster" / "hardened.yaml").read_text())["services"]
+    assert hardened.keys() <= services.keys()
+    for name, service in hardened.items():
+        assert service["environment"] == {"LEADLINE_SANDBOX": "bubblewrap", "LEADLINE_PARSER_ISOLATION": "require"}
+        assert service["cap_drop"] == ["ALL"]
+        assert ("seccomp:unconfined" in service["security_opt"]) == (name in ("api", "runs"))
+
+
 def test_the_settings_of_a_cluster_are_all_described() -> None:
     described = set(re.findall(r"LEADLINE_[A-Z_]+", (_FOLDER / "README.md").read_text()))
     own = {f"LEADLINE_{name.upper()}" for name in ClusterSettings.model_fields} - {"LEADLINE_MIN_FREE_BYTES"}

@@ -9,17 +9,17 @@ from retrieval import build
 from retrieval.generations import IndexStore
 from tests.support.generations_fixture import GenerationsFixture
 from tests.support.installations import OURS
-from tests.support.qdrant_double import QdrantDouble, qdrant_double
+from tests.support.vector_servers import VectorServer, vector_server
 
 
 @pytest.fixture(scope="module")
-def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantDouble]:
-    with qdrant_double(tmp_path_factory.mktemp("qdrant") / "data") as running:
+def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorServer]:
+    with vector_server(tmp_path_factory.mktemp("qdrant") / "data") as running:
         yield running
 
 
 @pytest.fixture(params=["folder", "server"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, double: QdrantDouble) -> Iterator[IndexStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path, double: VectorServer) -> Iterator[IndexStore]:
     if request.param == "folder":
         yield build.embedded_indexes(tmp_path, OURS)
         return

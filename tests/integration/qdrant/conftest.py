@@ -1,4 +1,4 @@
-"""One double for the tests of a module, a collection's name for each test, and what stands beside or between."""
+"""One vector server for the tests of a module, a collection's name for each test, and what stands beside or between."""
 
 import uuid
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ import pytest
 from qdrant_client import QdrantClient
 
 from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
-from tests.support.qdrant_double import QdrantDouble, qdrant_double
+from tests.support.vector_servers import VectorServer, vector_server
 
 
 @pytest.fixture(scope="module")
-def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantDouble]:
-    with qdrant_double(tmp_path_factory.mktemp("qdrant") / "data") as running:
+def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorServer]:
+    with vector_server(tmp_path_factory.mktemp("qdrant") / "data") as running:
         yield running
 
 
@@ -22,7 +22,7 @@ def name() -> str:
 
 
 @pytest.fixture
-def client(double: QdrantDouble) -> Iterator[QdrantClient]:
+def client(double: VectorServer) -> Iterator[QdrantClient]:
     """The vendor's client beside ours, for looking at what ours did."""
     plain = QdrantClient(url=double.url, check_compatibility=False)
     yield plain
@@ -30,6 +30,6 @@ def client(double: QdrantDouble) -> Iterator[QdrantClient]:
 
 
 @pytest.fixture
-def proxy(double: QdrantDouble) -> Iterator[FaultyProxy]:
+def proxy(double: VectorServer) -> Iterator[FaultyProxy]:
     with faulty_proxy(double.url) as between:
         yield between

@@ -14,7 +14,8 @@ from qdrant_client.http import models
 from tests.support.qdrant_double import QdrantDouble, qdrant_double
 from tests.support.qdrant_double.refusals import Refusal, read
 
-pytestmark = pytest.mark.slow
+# The real server passes over much that the double refuses, and has more endpoints.
+pytestmark = [pytest.mark.slow, pytest.mark.double_only]
 
 COLLECTION = {
     "vectors": {"dense": {"size": 2, "distance": "Cosine"}},
@@ -115,7 +116,7 @@ def test_what_the_interface_has_and_the_double_does_not_act_on_is_refused(
 
 
 def test_endpoints_methods_and_parameters_it_does_not_have_are_refused(double: QdrantDouble, at: str) -> None:
-    assert "has no GET /cluster" in refused(httpx.get(f"{double.url}/cluster"), 404)
+    assert "has no GET /telemetry" in refused(httpx.get(f"{double.url}/telemetry"), 404)
     refused(httpx.get(f"{double.url}/docs"), 404)
     refused(httpx.post(f"{at}/points/search", json={}), 404)
     refused(httpx.post(f"{at}/index", json={}), 405)
@@ -177,12 +178,13 @@ def test_vectors_that_do_not_fit_are_refused(at: str) -> None:
     assert refused(missing, 404) == "Not found: No point with id 7 found"
 
 
-def test_answers_hold_what_the_clients_models_know_and_nothing_else(at: str) -> None:
+def test_answers_hold_what_the_clients_models_know_and_nothing_else(double: QdrantDouble, at: str) -> None:
     httpx.put(f"{at}/points?wait=true", json=points(*"abc"))
     everything = {"limit": 2, "with_vector": True, "with_payload": True}
     dense, sparse = {"query": [1.0, 0.0], "using": "dense"}, {"query": {"indices": [1], "values": [1.0]}}
     for answer, model in (
         (httpx.get(at), models.CollectionInfo),
+        (httpx.get(f"{double.url}/cluster"), models.ClusterStatusOneOf),
         (httpx.post(f"{at}/points/scroll", json=everything), models.ScrollResult),
         (httpx.post(f"{at}/points/count", json={}), models.CountResult),
         (httpx.post(f"{at}/facet", json={"key": "tenant"}), models.FacetResponse),

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
-from retrieval.errors import ChunksMissingError, IndexUnavailableError
+from retrieval.errors import ChunksMissingError, IndexRefusedError, IndexUnavailableError
 from retrieval.retries import RetryPolicy
 from tests.support.faulty_proxy import ANSWER_LOST, CUT, Fault, FaultyProxy, faulty_proxy
 from tests.support.index_chunks import indexed_chunk, put_words
-from tests.support.qdrant_double import QdrantDouble, qdrant_double
 from tests.support.qdrant_server import ANN, DIMENSION, PATIENTLY, SOON, opened
+from tests.support.replica_answers import CHUNK_DENIED, NO_ACTIVE_REPLICA, READ_FAILED, WRITE_FAILED
+from tests.support.vector_servers import VectorServer, vector_server
 
 pytestmark = pytest.mark.slow
 
@@ -131,6 +132,55 @@ def test_a_vector_that_the_server_let_pass_for_an_unknown_chunk_is_an_error(prox
     index.close()
 
 
+@pytest.mark.parametrize("answer", [WRITE_FAILED, NO_ACTIVE_REPLICA, READ_FAILED])
+def test_an_answer_that_names_replicas_is_an_outage_and_says_what_to_do(
+    proxy: FaultyProxy, name: str, answer: str
+) -> None:
+    index = opened(proxy.url, name)
+    away = Fault(status=500, body=qdrant(None, status={"error": answer}))
+    writing, reading = f"PUT /collections/{name}/points", f"POST /collections/{name}/points/count"
+    proxy.faults = {writing: [away], reading: [away]}
+    put_words(index, {indexed_chunk("a"): "whale"})
+    assert index.count("ann", "v1") == 1
+    proxy.faults = {writing: [away] * SOON.attempts, reading: [away] * SOON.attempts}
+    for attempt in (lambda: put_words(index, {indexed_chunk("b"): "whale"}), lambda: index.count("ann", "v1")):
+        with pytest.raises(IndexUnavailableError, match=r"answered 500.*LEADLINE_QDRANT_WRITE_CONSISTENCY") as raised:
+            attempt()
+        assert not isinstance(raised.value, IndexRefusedError)
+    index.close()
+
+
+def test_a_replica_that_denies_chunks_which_are_there_is_asked_again_and_is_an_outage(
+    proxy: FaultyProxy, name: str
+) -> None:
+    index = opened(proxy.url, name)
+    chunks = [indexed_chunk(str(number)) for number in range(3)]
+    put_words(index, {chunk: "whale" for chunk in chunks})
+    ids, vectors = [chunk.id for chunk in chunks], np.eye(3, DIMENSION, dtype=np.float32)
+    denied = Fault(status=404, body=qdrant(None, status={"error": CHUNK_DENIED}))
+    writing = f"PUT /collections/{name}/points/vectors"
+    proxy.faults[writing] = [denied] * SOON.attempts
+    with pytest.raises(IndexUnavailableError, match="has the chunks, and does not take their vectors yet") as raised:
+        index.set_dense(ids, vectors)
+    assert not isinstance(raised.value, IndexRefusedError)
+    proxy.faults[writing] = [denied] * (SOON.attempts - 1)
+    index.set_dense(ids, vectors)
+    assert index.count("ann", "v1", embedded_only=True) == 3
+    index.close()
+
+
+def test_vectors_for_chunks_that_are_gone_say_so(proxy: FaultyProxy, name: str) -> None:
+    index = opened(proxy.url, name)
+    kept, gone = indexed_chunk("a"), indexed_chunk("b", version="v2")
+    put_words(index, {kept: "whale", gone: "ship"})
+    index.delete_version("ann", "v2")
+    proxy.seen.clear()
+    with pytest.raises(ChunksMissingError, match="1 of 2 chunks did not get their vectors"):
+        index.set_dense([kept.id, gone.id], np.eye(2, DIMENSION, dtype=np.float32))
+    assert proxy.seen.count(f"PUT /collections/{name}/points/vectors") == 1
+    index.close()
+
+
 def test_a_refusal_is_told_in_the_servers_words_and_not_repeated(proxy: FaultyProxy, name: str) -> None:
     index = opened(proxy.url, name)
     proxy.seen.clear()
@@ -169,7 +219,7 @@ def test_a_server_that_stays_away_is_named(name: str) -> None:
 
 
 def test_readiness_is_asked_once_and_says_what_is_wrong(
-    double: QdrantDouble, client: QdrantClient, proxy: FaultyProxy, name: str
+    double: VectorServer, client: QdrantClient, proxy: FaultyProxy, name: str
 ) -> None:
     index = opened(proxy.url, name)
     index.require_ready()
@@ -189,7 +239,7 @@ def test_readiness_is_asked_once_and_says_what_is_wrong(
 
 
 def test_the_key_is_sent_and_a_wrong_one_is_told(tmp_path: Path, name: str) -> None:
-    with qdrant_double(tmp_path / "data", api_key="right") as guarded:
+    with vector_server(tmp_path / "data", api_key="right") as guarded:
         opened(guarded.url, name, api_key="right").close()
         for wrong in (None, "wrong"):
             with pytest.raises(IndexUnavailableError, match=r"401.*Check LEADLINE_QDRANT_API_KEY"):
@@ -200,7 +250,7 @@ def test_the_key_is_sent_and_a_wrong_one_is_told(tmp_path: Path, name: str) -> N
 
 
 def test_a_server_that_hangs_is_given_up(tmp_path: Path, name: str) -> None:
-    with qdrant_double(tmp_path / "data") as server:
+    with vector_server(tmp_path / "data") as server:
         opened(server.url, name).close()
         index = opened(server.url, name, read_timeout_seconds=1)
         server.pause()
@@ -213,7 +263,7 @@ def test_a_server_that_hangs_is_given_up(tmp_path: Path, name: str) -> None:
 
 
 def test_a_write_in_flight_while_the_server_is_killed_ends_well(tmp_path: Path, name: str) -> None:
-    with qdrant_double(tmp_path / "data") as server, faulty_proxy(server.url) as between:
+    with vector_server(tmp_path / "data") as server, faulty_proxy(server.url) as between:
         index = opened(between.url, name, retries=PATIENTLY)
         server.pause()
         written = indexed_chunk("a")
@@ -228,7 +278,7 @@ def test_a_write_in_flight_while_the_server_is_killed_ends_well(tmp_path: Path, 
 
 def test_a_long_write_survives_kills_of_the_server(tmp_path: Path, name: str) -> None:
     texts = {indexed_chunk(str(number)): f"whale {number}" for number in range(6_400)}
-    with qdrant_double(tmp_path / "data") as server:
+    with vector_server(tmp_path / "data") as server:
         index = opened(server.url, name, retries=PATIENTLY)
         writing = in_thread(lambda: put_words(index, texts))
         for reached in (1, 2_000):

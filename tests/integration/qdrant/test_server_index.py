@@ -3,11 +3,15 @@
 import json
 import multiprocessing
 import uuid
+from contextlib import closing
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
+from structlog.testing import capture_logs
 
 from retrieval.errors import IndexMismatchError, IndexUnavailableError
 from retrieval.index import SparseVector
@@ -16,11 +20,11 @@ from retrieval.qdrant_server_collection import MOST_CONDITIONS
 from retrieval.qdrant_server_index import QdrantServerIndex
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.index_chunks import indexed_chunk, put_words
-from tests.support.qdrant_double import QdrantDouble
 from tests.support.qdrant_server import ANN, DIMENSION, opened
+from tests.support.vector_servers import VectorServer, vector_server
 
 
-def test_the_collection_is_made_for_many_tenants(double: QdrantDouble, client: QdrantClient, name: str) -> None:
+def test_the_collection_is_made_for_many_tenants(double: VectorServer, client: QdrantClient, name: str) -> None:
     opened(double.url, name).close()
     config, schema = client.get_collection(name).config, client.get_collection(name).payload_schema
     assert config.params.vectors == {
@@ -38,21 +42,21 @@ def test_the_collection_is_made_for_many_tenants(double: QdrantDouble, client: Q
     assert config.strict_mode_config.unindexed_filtering_retrieve is False
 
 
-def test_what_a_deployment_chooses_is_what_the_collection_is_made_with(
-    double: QdrantDouble, client: QdrantClient, name: str
-) -> None:
+def test_what_a_deployment_chooses_is_what_the_collection_is_made_with(tmp_path: Path, name: str) -> None:
     chosen = QdrantServerSettings(
         collection=name,
         shard_number=6,
-        replication_factor=2,
+        replication_factor=3,
         write_consistency_factor=2,
         quantization="int8",
         ef_construct=200,
         indexing_threshold_kb=5_000,
     )
-    QdrantServerIndex(double.url, dimension=DIMENSION, api_key=None, settings=chosen).close()
-    config = client.get_collection(name).config
-    assert (config.params.shard_number, config.params.replication_factor) == (6, 2)
+    with vector_server(tmp_path / "data", nodes=3) as server:
+        QdrantServerIndex(server.url, dimension=DIMENSION, api_key=None, settings=chosen).close()
+        with closing(QdrantClient(url=server.url, check_compatibility=False)) as client:
+            config = client.get_collection(name).config
+    assert (config.params.shard_number, config.params.replication_factor) == (6, 3)
     assert config.params.write_consistency_factor == 2
     assert config.hnsw_config.ef_construct == 200
     assert config.optimizer_config.indexing_threshold == 5_000
@@ -60,7 +64,54 @@ def test_what_a_deployment_chooses_is_what_the_collection_is_made_with(
     assert config.quantization_config == models.ScalarQuantization(scalar=int8)
 
 
-def test_opening_again_finds_what_was_written(double: QdrantDouble, name: str) -> None:
+def test_vectors_and_words_are_where_a_deployment_wants_them(
+    double: VectorServer, client: QdrantClient, name: str
+) -> None:
+    chosen = QdrantServerSettings(collection=name, vectors="memory", words="disk")
+    QdrantServerIndex(double.url, dimension=DIMENSION, api_key=None, settings=chosen).close()
+    params = client.get_collection(name).config.params
+    assert params.vectors["dense"].on_disk is False  # type: ignore[index]
+    assert params.sparse_vectors is not None
+    assert params.sparse_vectors["bm25"].index == models.SparseIndexParams(on_disk=True)
+
+
+def test_a_collection_of_other_settings_is_used_and_the_difference_is_said(double: VectorServer, name: str) -> None:
+    made = QdrantServerSettings(collection=name, quantization="int8", words="disk", ef_construct=50)
+    asked = QdrantServerSettings(collection=name, shard_number=6, indexing_threshold_kb=5_000)
+    with capture_logs() as logs:
+        QdrantServerIndex(double.url, dimension=DIMENSION, api_key=None, settings=made).close()
+        QdrantServerIndex(double.url, dimension=DIMENSION, api_key=None, settings=made).close()
+    assert logs == []
+    with capture_logs() as logs:
+        QdrantServerIndex(double.url, dimension=DIMENSION, api_key=None, settings=asked).close()
+    expected = [
+        f"LEADLINE_QDRANT_{setting} is {wants}, and the collection {name} has {has}"
+        for setting, wants, has in (
+            ("SHARDS", 6, 1),
+            ("QUANTIZATION", "none", "int8"),
+            ("EF_CONSTRUCT", 100, 50),
+            ("INDEXING_THRESHOLD_KB", 5_000, 20_000),
+            ("WORDS", "memory", "disk"),
+        )
+    ]
+    assert [(entry["log_level"], entry["differences"]) for entry in logs] == [("warning", expected)]
+    assert "leadline index spread" in logs[0]["event"]
+
+
+def test_more_copies_than_there_are_nodes_are_refused_and_nothing_is_made(tmp_path: Path, name: str) -> None:
+    asked = QdrantServerSettings(collection=name, replication_factor=3, write_consistency_factor=2)
+    for nodes in (1, 2):
+        with vector_server(tmp_path / str(nodes), nodes=nodes) as server:
+            with pytest.raises(IndexUnavailableError, match=rf"LEADLINE_QDRANT_REPLICAS asks for 3.* has {nodes}\."):
+                QdrantServerIndex(server.url, dimension=DIMENSION, api_key=None, settings=asked)
+            with (
+                closing(QdrantClient(url=server.url, check_compatibility=False)) as client,
+                pytest.raises(UnexpectedResponse, match="404"),
+            ):
+                client.get_collection(name)
+
+
+def test_opening_again_finds_what_was_written(double: VectorServer, name: str) -> None:
     first, second = opened(double.url, name), opened(double.url, name)
     written = indexed_chunk("a")
     put_words(first, {written: "whale"})
@@ -70,7 +121,7 @@ def test_opening_again_finds_what_was_written(double: QdrantDouble, name: str) -
 
 
 @pytest.mark.slow
-def test_processes_that_make_the_collection_at_once_all_get_it(double: QdrantDouble, client: QdrantClient) -> None:
+def test_processes_that_make_the_collection_at_once_all_get_it(double: VectorServer, client: QdrantClient) -> None:
     names = [uuid.uuid4().hex for _ in range(6)]
     spawn = multiprocessing.get_context("spawn")
     barrier = spawn.Barrier(3)
@@ -89,7 +140,7 @@ def _race(url: str, names: list[str], barrier: Barrier) -> None:
         opened(url, name).close()
 
 
-def test_the_next_start_completes_a_collection_half_made(double: QdrantDouble, client: QdrantClient, name: str) -> None:
+def test_the_next_start_completes_a_collection_half_made(double: VectorServer, client: QdrantClient, name: str) -> None:
     client.create_collection(
         name,
         {"dense": models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)},
@@ -106,7 +157,7 @@ def test_the_next_start_completes_a_collection_half_made(double: QdrantDouble, c
     assert info.config.strict_mode_config.enabled
 
 
-def test_a_collection_of_another_encoder_is_refused_in_words(double: QdrantDouble, name: str) -> None:
+def test_a_collection_of_another_encoder_is_refused_in_words(double: VectorServer, name: str) -> None:
     opened(double.url, name).close()
     with pytest.raises(IndexMismatchError, match=r"vectors of 8 numbers compared by Cosine.*makes 16"):
         opened(double.url, name, dimension=16)
@@ -120,7 +171,7 @@ def test_a_collection_of_another_encoder_is_refused_in_words(double: QdrantDoubl
     ],
 )
 def test_a_collection_that_would_score_otherwise_is_refused(
-    double: QdrantDouble,
+    double: VectorServer,
     client: QdrantClient,
     name: str,
     distance: models.Distance,
@@ -136,7 +187,7 @@ def test_a_collection_that_would_score_otherwise_is_refused(
         opened(double.url, name)
 
 
-def test_another_programs_collection_is_refused(double: QdrantDouble, client: QdrantClient, name: str) -> None:
+def test_another_programs_collection_is_refused(double: VectorServer, client: QdrantClient, name: str) -> None:
     client.create_collection(name, {"image": models.VectorParams(size=3, distance=models.Distance.DOT)})
     with pytest.raises(IndexMismatchError, match="another program's"):
         opened(double.url, name)

@@ -5,7 +5,7 @@ engine (`qdrant_edge`) behind the part of the interface that the adapter uses, f
 that survives a kill. Bodies are read with the client's own models and everything unknown is refused, so each request
 that it answers is one that those models describe.
 
-What it is not: it has one shard and one replica, and it optimizes nothing.
+What it is not: it has one shard and one replica, whatever it is asked for and claims, and it optimizes nothing.
 """
 
 import os
@@ -22,9 +22,9 @@ _ROOT = Path(__file__).parents[3]
 class QdrantDouble:
     """One process at a time on one folder; it has the same URL after each start."""
 
-    def __init__(self, folder: Path, *, api_key: str | None = None) -> None:
+    def __init__(self, folder: Path, *, api_key: str | None = None, nodes: int = 1) -> None:
         self.url = ""
-        self._key = ["--api-key", api_key] if api_key else []
+        self._options = ["--nodes", str(nodes), *(["--api-key", api_key] if api_key else [])]
         self._folder = folder
         self._log = folder.with_name(f"{folder.name}.log")
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,7 +39,7 @@ class QdrantDouble:
         command = [sys.executable, "-m", "tests.support.qdrant_double", "--port", port, "--folder", str(self._folder)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *self._key], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+                [*command, *self._options], cwd=_ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
             )
         assert self._process.stdout is not None
         self.url = self._process.stdout.readline().decode().strip()
@@ -82,9 +82,9 @@ class QdrantDouble:
 
 
 @contextmanager
-def qdrant_double(folder: Path, *, api_key: str | None = None) -> Iterator[QdrantDouble]:
-    """A running double; `folder` keeps its data and is made when it is not there."""
-    double = QdrantDouble(folder, api_key=api_key)
+def qdrant_double(folder: Path, *, api_key: str | None = None, nodes: int = 1) -> Iterator[QdrantDouble]:
+    """A running double that claims to have `nodes`; `folder` keeps its data and is made when it is not there."""
+    double = QdrantDouble(folder, api_key=api_key, nodes=nodes)
     double.start()
     try:
         yield double

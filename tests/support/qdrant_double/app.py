@@ -22,10 +22,10 @@ _CREATE = TypeAdapter(models.CreateCollection)
 _CHANGE = TypeAdapter(models.UpdateCollection)
 
 
-def make_app(collections: Collections, api_key: str | None = None) -> FastAPI:
+def make_app(collections: Collections, api_key: str | None = None, nodes: int = 1) -> FastAPI:
     """Endpoints are plain functions, so that they run in threads and one slow request holds up no other.
 
-    With `api_key`, requests without it are refused.
+    With `api_key`, requests without it are refused. `nodes` is how many the server claims to have.
     """
 
     @asynccontextmanager
@@ -36,7 +36,7 @@ def make_app(collections: Collections, api_key: str | None = None) -> FastAPI:
     app = FastAPI(openapi_url=None, lifespan=life)
     _install_errors(app)
     _install_key(app, api_key)
-    _install_service(app)
+    _install_service(app, nodes)
     _install_collections(app, collections)
     writes.install(app, collections)
     reads.install(app, collections)
@@ -65,11 +65,28 @@ def _error(said: str, status: int) -> JSONResponse:
     return JSONResponse({"status": {"error": said}, "time": 0.0}, status)
 
 
-def _install_service(app: FastAPI) -> None:
+def _install_service(app: FastAPI, nodes: int) -> None:
     @app.get("/")
     def root(request: Request) -> JSONResponse:
         query_parameters(request.query_params, ())
         return JSONResponse({"title": "Leadline's test double of Qdrant", "version": _VERSION})
+
+    @app.get("/cluster")
+    def cluster(request: Request) -> JSONResponse:
+        begun = time.perf_counter()
+        query_parameters(request.query_params, ())
+        peers = {str(peer): {"uri": f"http://node-{peer}:6335/"} for peer in range(1, nodes + 1)}
+        raft = {"term": 1, "commit": 1, "pending_operations": 0, "leader": 1, "role": "Leader", "is_voter": True}
+        consensus = {"consensus_thread_status": "working", "last_update": "2026-01-01T00:00:00Z"}
+        several = {
+            "status": "enabled",
+            "peer_id": 1,
+            "peers": peers,
+            "raft_info": raft,
+            "consensus_thread_status": consensus,
+            "message_send_failures": {},
+        }
+        return ok(several if nodes > 1 else {"status": "disabled"}, begun)
 
     @app.get("/readyz")
     def readyz(request: Request) -> PlainTextResponse:

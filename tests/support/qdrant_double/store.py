@@ -191,9 +191,13 @@ def _dense(params: models.VectorParams) -> edge.EdgeVectorParams:
 
 
 def _sparse(params: models.SparseVectorParams) -> edge.EdgeSparseVectorParams:
-    only(params, "modifier")
+    only(params, "modifier", "index")
+    on_disk = None
+    if params.index is not None:
+        only(params.index, "on_disk")
+        on_disk = params.index.on_disk
     modifier = edge.Modifier.Idf if params.modifier is models.Modifier.IDF else None
-    return edge.EdgeSparseVectorParams(modifier=modifier)
+    return edge.EdgeSparseVectorParams(modifier=modifier, on_disk=on_disk)
 
 
 def _hnsw(diff: models.HnswConfigDiff | None) -> edge.HnswIndexConfig | None:

@@ -9,7 +9,6 @@ from ingest.parsing.handover import (
     RECORD_FILE,
     TEXT_FILE,
     HandoverError,
-    discard_document,
     read_document,
     write_document,
 )
@@ -46,13 +45,6 @@ def test_reading_takes_the_memory_of_the_text_and_not_of_the_limit(tmp_path: Pat
 def test_the_limit_counts_bytes_and_not_characters(tmp_path: Path) -> None:
     with pytest.raises(ParserLimitError):
         write_document(DOCUMENT, tmp_path, len(DOCUMENT.text))
-
-
-def test_nothing_is_left_for_the_next_document(tmp_path: Path) -> None:
-    write_document(DOCUMENT, tmp_path, 1_000)
-    discard_document(tmp_path)
-    with pytest.raises(HandoverError):
-        read_document(tmp_path, 1_000)
 
 
 @pytest.mark.parametrize("name", [TEXT_FILE, RECORD_FILE])

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012_installation"
-down_revision = "0011_conversations"
+down_revision = "0018_copied_generations"
 branch_labels = None
 depends_on = None
 

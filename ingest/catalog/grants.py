@@ -1,0 +1,119 @@
+"""Grants on collections: which user, group or key may use one, and in which role."""
+
+import time
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select
+
+from ingest.catalog.database import lock_tenant, put, read, write
+from ingest.catalog.tables import collection_grants, documents
+from ingest.errors import GrantNotFoundError, LastGrantError
+from ingest.identity import Principal, Role, checked_subject
+
+_GRANTS = select(collection_grants.c.collection, collection_grants.c.subject, collection_grants.c.role).where(
+    collection_grants.c.tenant_id == bindparam("tenant_id")
+)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A subject, such as `user:ann`, `group:hr` or `key:ID`, has a role on a collection."""
+
+    collection: str
+    subject: str
+    role: Role
+    created_at: float
+
+
+@dataclass(frozen=True)
+class CollectionTotal:
+    """A collection of a tenant: how many documents it has, and how many grants."""
+
+    name: str
+    documents: int
+    grants: int
+
+
+class Grants:
+    """A collection without a grant is open to its tenant; with one, to those granted and to the tenant's admins.
+
+    Each method is one transaction, and sees nothing of another tenant.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def grant(self, tenant_id: str, collection: str, subject: str, role: Role) -> Grant:
+        """Give a subject a role, instead of the one it had; it holds from this commit on.
+
+        A collection may be granted before it has documents. Raises `NameInvalidError`.
+        """
+        grant = Grant(collection, checked_subject(subject), role, time.time())
+        with write(self._engine) as connection:
+            lock_tenant(connection, tenant_id)
+            put(
+                connection,
+                collection_grants,
+                ("tenant_id", "collection", "subject"),
+                tenant_id=tenant_id,
+                collection=collection,
+                subject=grant.subject,
+                role=role.value,
+                created_at=grant.created_at,
+            )
+        return grant
+
+    def revoke(self, tenant_id: str, collection: str, subject: str, *, open_to_all: bool = False) -> None:
+        """Take a grant away. Raises `GrantNotFoundError`, and `LastGrantError` unless `open_to_all` is meant."""
+        with write(self._engine) as connection:
+            lock_tenant(connection, tenant_id)
+            here = collection_grants.c.tenant_id == tenant_id, collection_grants.c.collection == collection
+            held = set(connection.execute(select(collection_grants.c.subject).where(*here)).scalars())
+            if subject not in held:
+                raise GrantNotFoundError(f"The collection {collection!r} has no grant for {subject!r}.")
+            if len(held) == 1 and not open_to_all:
+                raise LastGrantError(
+                    f"This is the last grant of {collection!r}: without it everybody of the tenant may use it.",
+                    hint="Grant it to somebody else first, or say that it is meant: open_to_all (`--open-to-all`).",
+                )
+            connection.execute(delete(collection_grants).where(*here, collection_grants.c.subject == subject))
+
+    def grants(self, tenant_id: str, collection: str) -> list[Grant]:
+        """List the grants of a collection in the order of their subjects."""
+        query = (
+            select(collection_grants)
+            .where(collection_grants.c.tenant_id == tenant_id, collection_grants.c.collection == collection)
+            .order_by(collection_grants.c.subject)
+        )
+        with read(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return [Grant(row.collection, row.subject, Role(row.role), row.created_at) for row in rows]
+
+    def collections(self, tenant_id: str) -> list[CollectionTotal]:
+        """List the collections that have documents or grants, in the order of their names."""
+        mine = documents.c.tenant_id == tenant_id, documents.c.deleted_at.is_(None)
+        filled = select(documents.c.collection, func.count()).where(*mine).group_by(documents.c.collection)
+        granted = (
+            select(collection_grants.c.collection, func.count())
+            .where(collection_grants.c.tenant_id == tenant_id)
+            .group_by(collection_grants.c.collection)
+        )
+        with read(self._engine) as connection:
+            counted = {row[0]: row[1] for row in connection.execute(filled).all()}
+            grants = {row[0]: row[1] for row in connection.execute(granted).all()}
+        return [
+            CollectionTotal(name, counted.get(name, 0), grants.get(name, 0)) for name in sorted({*counted, *grants})
+        ]
+
+    def granted(self, principal: Principal) -> Principal:
+        """Return the principal with the collections that it may use now."""
+        with read(self._engine) as connection:
+            return with_collections(connection, principal)
+
+
+def with_collections(connection: Connection, principal: Principal) -> Principal:
+    """As `Grants.granted`, within a transaction."""
+    if principal.is_admin:
+        return principal
+    rows = connection.execute(_GRANTS, {"tenant_id": principal.tenant_id}).all()
+    return replace(principal, collections=principal.collections_by((row[0], row[1], Role(row[2])) for row in rows))

@@ -1,0 +1,24 @@
+"""Tenants, users, keys and grants of one catalog, together."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from ingest.catalog.grants import Grants
+from ingest.catalog.keys import ApiKeys
+from ingest.catalog.tenants import Tenants
+from ingest.catalog.users import Users
+
+
+@dataclass(frozen=True)
+class Identities:
+    """Who may use the service, and for what."""
+
+    tenants: Tenants
+    users: Users
+    keys: ApiKeys
+    grants: Grants
+
+    @classmethod
+    def of(cls, engine: Engine) -> "Identities":
+        return cls(Tenants(engine), Users(engine), ApiKeys(engine), Grants(engine))

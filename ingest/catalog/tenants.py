@@ -1,0 +1,84 @@
+"""The tenants of an installation: made, listed, renamed, suspended and resumed."""
+
+import secrets
+import time
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, select, update
+
+from ingest.catalog.database import insert_new, read, write
+from ingest.catalog.tables import tenants
+from ingest.errors import NameTakenError, TenantNotFoundError
+from ingest.identity import checked_name
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A tenant. `name` is for people and may change; while it is suspended, none of its keys and tokens is valid."""
+
+    id: str
+    name: str
+    created_at: float
+    suspended_at: float | None
+
+
+class Tenants:
+    """Each method is one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(self, name: str) -> Tenant:
+        """Raises `NameTakenError` and `NameInvalidError`."""
+        tenant = Tenant(secrets.token_hex(8), checked_name(name, "tenant"), time.time(), None)
+        with write(self._engine) as connection:
+            insert_new(connection, tenants, id=tenant.id, name=tenant.name, created_at=tenant.created_at)
+            made = connection.execute(select(tenants.c.id).where(tenants.c.id == tenant.id)).first()
+            if made is None:
+                raise NameTakenError(f"There is a tenant {tenant.name!r} already.")
+        return tenant
+
+    def tenants(self, *, after: str = "", limit: int = 1000) -> list[Tenant]:
+        """List tenants in the order of their names, those whose name is greater than `after`."""
+        query = select(tenants).where(tenants.c.name > after).order_by(tenants.c.name).limit(limit)
+        with read(self._engine) as connection:
+            return [Tenant(**row._mapping) for row in connection.execute(query).all()]
+
+    def tenant(self, id_or_name: str) -> Tenant:
+        """Raises `TenantNotFoundError`. An id goes before another tenant's name."""
+        with read(self._engine) as connection:
+            return _tenant(connection, id_or_name)
+
+    def rename(self, id_or_name: str, name: str) -> Tenant:
+        """Raises `TenantNotFoundError`, `NameTakenError` and `NameInvalidError`."""
+        name = checked_name(name, "tenant")
+        with write(self._engine) as connection:
+            tenant = _tenant(connection, id_or_name)
+            taken = select(tenants.c.id).where(tenants.c.name == name, tenants.c.id != tenant.id)
+            if connection.execute(taken).first() is not None:
+                raise NameTakenError(f"There is a tenant {name!r} already.")
+            connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(name=name))
+            return _tenant(connection, tenant.id)
+
+    def suspend(self, id_or_name: str) -> Tenant:
+        """Refuse all keys and tokens of a tenant from this commit on; its documents stay, and its work goes on."""
+        return self._set_suspended(id_or_name, time.time())
+
+    def resume(self, id_or_name: str) -> Tenant:
+        """Let the keys and tokens of a tenant be valid again."""
+        return self._set_suspended(id_or_name, None)
+
+    def _set_suspended(self, id_or_name: str, at: float | None) -> Tenant:
+        with write(self._engine) as connection:
+            tenant = _tenant(connection, id_or_name)
+            if (tenant.suspended_at is None) != (at is None):
+                connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(suspended_at=at))
+            return _tenant(connection, tenant.id)
+
+
+def _tenant(connection: Connection, id_or_name: str) -> Tenant:
+    for column in (tenants.c.id, tenants.c.name):
+        row = connection.execute(select(tenants).where(column == id_or_name)).first()
+        if row is not None:
+            return Tenant(**row._mapping)
+    raise TenantNotFoundError(f"There is no tenant {id_or_name!r}.")

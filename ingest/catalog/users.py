@@ -1,0 +1,103 @@
+"""The users of tenants, with their groups. Deleting a user revokes its keys in the same commit."""
+
+import secrets
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, select, update
+from sqlalchemy.exc import IntegrityError
+
+from ingest.catalog.database import read, write
+from ingest.catalog.tables import api_keys, tenants, users
+from ingest.errors import NameTakenError, TenantNotFoundError, UserNotFoundError
+from ingest.identity import checked_name
+
+
+@dataclass(frozen=True)
+class User:
+    """A user. ACLs and grants name it `user:NAME`, so its name does not change; `groups` are in order."""
+
+    id: str
+    tenant_id: str
+    name: str
+    groups: tuple[str, ...]
+    created_at: float
+
+
+class Users:
+    """Each method is one transaction, and sees nothing of another tenant."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(self, tenant_id: str, name: str, groups: Collection[str] = ()) -> User:
+        """Raises `TenantNotFoundError`, `NameTakenError` and `NameInvalidError`."""
+        user = User(secrets.token_hex(8), tenant_id, checked_name(name, "user"), _groups(groups), time.time())
+        row = {"id": user.id, "tenant_id": tenant_id, "name": user.name, "created_at": user.created_at}
+        with write(self._engine) as connection:
+            if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
+                raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
+            try:
+                with connection.begin_nested():
+                    connection.execute(users.insert().values(**row, groups=list(user.groups)))
+            except IntegrityError as error:
+                raise NameTakenError(f"There is a user {user.name!r} already.") from error
+        return user
+
+    def users(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[User]:
+        """List users in the order of their names, those whose name is greater than `after`."""
+        query = _live(tenant_id).where(users.c.name > after).order_by(users.c.name).limit(limit)
+        with read(self._engine) as connection:
+            return [_user(row) for row in connection.execute(query).all()]
+
+    def user(self, tenant_id: str, id_or_name: str) -> User:
+        """Raises `UserNotFoundError`. An id goes before another user's name."""
+        with read(self._engine) as connection:
+            return read_user(connection, tenant_id, id_or_name)
+
+    def set_groups(self, tenant_id: str, id_or_name: str, groups: Collection[str]) -> User:
+        """Put a user into these groups and out of all others; it holds from this commit on.
+
+        Raises `UserNotFoundError` and `NameInvalidError`.
+        """
+        wanted = _groups(groups)
+        with write(self._engine) as connection:
+            user = read_user(connection, tenant_id, id_or_name)
+            connection.execute(update(users).where(users.c.id == user.id).values(groups=list(wanted)))
+            return read_user(connection, tenant_id, user.id)
+
+    def delete(self, tenant_id: str, id_or_name: str) -> User:
+        """Delete a user and revoke its keys. Raises `UserNotFoundError`.
+
+        What is open to `user:NAME` stays so: another user of that name would have it.
+        """
+        at = time.time()
+        with write(self._engine) as connection:
+            user = read_user(connection, tenant_id, id_or_name)
+            connection.execute(update(users).where(users.c.id == user.id).values(deleted_at=at))
+            of_user = api_keys.c.user_id == user.id, api_keys.c.revoked_at.is_(None)
+            connection.execute(update(api_keys).where(*of_user).values(revoked_at=at))
+        return user
+
+
+def read_user(connection: Connection, tenant_id: str, id_or_name: str) -> User:
+    """Read a live user by id or name. Raises `UserNotFoundError`."""
+    for column in (users.c.id, users.c.name):
+        row = connection.execute(_live(tenant_id).where(column == id_or_name)).first()
+        if row is not None:
+            return _user(row)
+    raise UserNotFoundError(f"There is no user {id_or_name!r}.")
+
+
+def _live(tenant_id: str) -> Select[Any]:
+    return select(users).where(users.c.tenant_id == tenant_id, users.c.deleted_at.is_(None))
+
+
+def _user(row: Row[Any]) -> User:
+    return User(row.id, row.tenant_id, row.name, tuple(row.groups), row.created_at)
+
+
+def _groups(groups: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted({checked_name(group, "group") for group in groups}))

@@ -1,0 +1,60 @@
+"""Takes from a text what only a model's tokenizer or chat template would obey, and leaves it readable.
+
+Chat templates mark roles, thoughts and calls of tools by tokens that are written in a prompt like any other text. Where
+a text holds such a token, its first bracket becomes the full-width form of the same bracket: people and models
+still read what stood there, no tokenizer takes it for its token, and because compatibility folding makes both forms
+equal, a quotation of the changed text is found in the original. Characters that nobody sees are removed.
+
+Templates of plain words ("USER:", "### Response:") have no tokens that could be told from text, and are left alone.
+"""
+
+import regex
+
+from ingest.normalize import visible
+
+# How long the name of a token may be that is recognised by its form alone.
+_NAME = "{1,80}"
+# Names in angle brackets, with or without a slash, a namespace or attributes.
+_NAMES = (
+    # ends and starts of texts and turns, and tokens without a meaning of their own
+    "s|(?:bos|eos|eop|sop|eod|eot|eom|bom|sos|pad|unk|mask|cls|sep)(?:_token)?|mask:\\d+",
+    "(?:unused|reserved|extra_id|special|tokens_unused|unused_token|placeholder|control)_?\\d+",
+    "(?:start|end|begin|beginning)_of_\\w+|(?:start|end)_(?:header_id|token)|image_soft_token",
+    # roles
+    "system|user|assistant|human|developer|ipython|sys",
+    # thoughts
+    "think|thinking|thoughts?|reasoning|reflection|scratch_?pad|answer|final_answer|inner_monologue",
+    # tools
+    "tools?|tool_\\w+|tool(?:call|response|result)s?|available_tools|functions?|function_\\w+|invoke|parameters?",
+    "arg_key|arg_value|observation|code_interpreter",
+    # code models, and stand-ins for pictures and sounds
+    "fim_\\w+|fim-\\w+|file_sep|repo_?name|gh_stars|filename|empty_output",
+    "(?:jupyter|issue|commit|pr)_(?:start|text|code|output|closed|comment|before|msg|after|\\w+_id)",
+    "(?:image|audio|video|img)(?:_\\w+)?",
+)
+_TOKENS = regex.compile(
+    rf"<(?=/?\|[^\s<>＜＞]{_NAME}>)"  # <|im_start|>, <|turn>
+    r"|<(?=/?｜)"  # <｜User｜>
+    rf"|<(?=[^\s<>|＜＞]{_NAME}\|>)"  # <turn|>
+    rf"|<(?=\[[^\s\[\]<>＜＞［］]{_NAME}\]>)"  # <[end▁of▁sentence]>
+    rf"|<(?=/?(?:[\w.-]{_NAME}:)?(?:{'|'.join(_NAMES)})[\s=>/])"
+    r"|<(?=/?SYS>)|<(?=</?SYS>>)"
+    r"|\[(?=/?INST\])"
+    rf"|\[(?=\|[^\s\[\]［］]{_NAME}\|\])"  # [|assistant|]
+    r"|\[(?=(?-i:/?(?:SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_\w+|ARGS|CALL_ID|THINK|IMG\w*|PREFIX|MIDDLE|SUFFIX|AUDIO"
+    r"|BEGIN_AUDIO|TRANSCRIBE|MODEL_SETTINGS|STREAMING_\w+|control_\d+|[gs]?MASK|CLS|SEP|PAD|UNK|BOS|EOS|EO[TDM]"
+    r"|@BOS@|start_header_id|end_header_id|extra_id_\d+|UNUSED_TOKEN_\d+|SPECIAL_\d+))\])"
+    r"|\[(?=[a-z]~\[)|\](?=~!?[a-z][\[\]])"  # [e~[, ]~b], ]~!b[
+    r"|>(?=>[A-Z_]{2,20}<<)",
+    regex.IGNORECASE,
+)
+_WIDE = {"<": "＜", ">": "＞", "[": "［", "]": "］"}
+
+
+def neutral(text: str) -> str:
+    """Return `text` as every model gets it: without invisible characters, and without tokens of chat templates.
+
+    Idempotent. Nothing is put together by it, because no visible character is removed.
+    """
+    left: str = _TOKENS.sub(lambda match: _WIDE[match[0]], visible(text))
+    return left

@@ -1,0 +1,153 @@
+"""An index moves to more shards and replicas, or other quantization, while it is searched and written to."""
+
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from qdrant_client import QdrantClient
+
+from ingest.documents import Document, JobKind
+from ingest.errors import GenerationStateError
+from retrieval import build
+from retrieval.embedding import Embedded, HashingEmbedder
+from retrieval.generations import IndexStore
+from retrieval.index_stores import QdrantServerSettings
+from retrieval.search import Mode
+from tests.support.books import book
+from tests.support.encoders import hashing_encoders
+from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
+from tests.support.installations import OURS
+from tests.support.vector_servers import VectorServer, vector_server
+from tests.support.worker_fixture import no
+
+FOUR_WORDS = "The white whale swims"
+SPREAD = QdrantServerSettings(
+    shard_number=6, replication_factor=2, quantization="int8", read_timeout_seconds=60, write_timeout_seconds=60
+)
+
+
+class _Counting(HashingEmbedder):
+    """Counts how often each text was encoded, in all of this test."""
+
+    encoded: ClassVar[Counter[str]] = Counter()
+
+    def documents(self, texts: Sequence[str], *, in_background: bool = False) -> Embedded:
+        self.encoded.update(texts)
+        return super().documents(texts)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[VectorServer]:
+    with vector_server(tmp_path / "qdrant", nodes=3) as running:
+        yield running
+
+
+def restarted(home: Path, store: IndexStore) -> GenerationsFixture:
+    """A process that counts what it encodes."""
+    at = GenerationsFixture(home, store)
+    _Counting.encoded.clear()
+    at.open._encoders = hashing_encoders(_Counting)
+    return at
+
+
+@contextmanager
+def _searching(at: GenerationsFixture, expected: Document) -> Iterator[list[object]]:
+    """Search all the time, and yield whatever was found that should not have been."""
+    wrong: list[object] = []
+    done = threading.Event()
+
+    def search() -> None:
+        while not done.is_set():
+            try:
+                found = at.found(FOUR_WORDS, Mode.HYBRID, top_k=1)
+                wrong.extend([] if found == [expected.id] else [found])
+            except Exception as error:  # noqa: BLE001 - whatever it is, a search failed
+                wrong.append(error)
+
+    thread = threading.Thread(target=search)
+    thread.start()
+    try:
+        yield wrong
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector_made_twice(
+    tmp_path: Path, server: VectorServer
+) -> None:
+    before = GenerationsFixture(tmp_path, build.server_indexes(server.url, OURS))
+    whale = before.ready(WHALE, "w.md")
+    for n in range(4):
+        before.ready(book(n, chapters=2), f"{n}.md")
+    before.close()
+    store = build.server_indexes(server.url, OURS, settings=SPREAD)
+    assert any("SHARDS is 6" in each for each in store.differences(1))
+    at = restarted(tmp_path, store)
+    with _searching(at, whale) as wrong:
+        pending = at.upload(SHIPS, "s.md")
+        (job,) = at.jobs.claim(JobKind.INGEST)
+        at.ingest.run(job, no)
+        mover = threading.Thread(target=lambda: at.switcher.spread(store.differences))
+        mover.start()
+        late = [at.ready(book(10 + n, chapters=1), f"late-{n}.md") for n in range(3)]
+        while mover.is_alive():
+            at.work_off()
+            mover.join(0.05)
+        assert at.switcher.switch().id == 2
+        at.found(FOUR_WORDS)
+    assert wrong == []
+    chunks = sum(len(at.texts.map(each.version.id).chunks) for each in (pending, *late))
+    assert (len(_Counting.encoded), max(_Counting.encoded.values())) == (chunks, 1)
+    assert at.verify().agrees
+    with closing(QdrantClient(url=server.url, check_compatibility=False)) as client:
+        config = client.get_collection("leadline-g2").config
+    assert (config.params.shard_number, config.params.replication_factor) == (6, 2)
+    assert store.differences(2) == []
+    assert at.found("three masts")[0] == pending.id
+
+    since = at.ready(book(20, chapters=1), "since.md")
+    made = _Counting.encoded.total()
+    assert at.switcher.rollback().id == 1
+    assert _Counting.encoded.total() == made
+    assert at.verify().agrees
+    points = at.points_of(since.id)
+    assert points[1] == points[2] > 0
+    at.close()
+
+
+def test_an_index_made_again_takes_no_vector_of_the_one_before(tmp_path: Path, server: VectorServer) -> None:
+    before = GenerationsFixture(tmp_path, build.server_indexes(server.url, OURS))
+    before.ready(WHALE)
+    before.close()
+    at = restarted(tmp_path, build.server_indexes(server.url, OURS, settings=SPREAD))
+    at.switcher.rebuild(at.choice("hashing"), at.sparse.fingerprint)
+    assert _Counting.encoded.total() == 1
+    at.close()
+
+
+def test_spreading_is_refused_where_there_is_no_need_or_processes_have_other_settings(
+    tmp_path: Path, server: VectorServer
+) -> None:
+    plain, spread = build.server_indexes(server.url, OURS), build.server_indexes(server.url, OURS, settings=SPREAD)
+    old, new = GenerationsFixture(tmp_path, plain), GenerationsFixture(tmp_path, spread)
+    old.ready(WHALE)
+    with pytest.raises(GenerationStateError, match=r"kept as the settings ask for.*LEADLINE_QDRANT_"):
+        old.switcher.spread(plain.differences)
+    assert new.records.beside() is None
+    plain.open(2, 64).close()  # an old process was the first to open it
+    with pytest.raises(GenerationStateError, match=r"other settings: LEADLINE_QDRANT_SHARDS.*discard --unfinished"):
+        new.switcher.spread(spread.differences)
+    old.close()
+    new.close()
+
+
+def test_an_index_in_a_folder_is_not_spread(tmp_path: Path) -> None:
+    at = GenerationsFixture(tmp_path, build.embedded_indexes(tmp_path))
+    with pytest.raises(GenerationStateError, match="An index in a folder cannot be spread"):
+        at.switcher.spread(at.store.differences)
+    at.close()
