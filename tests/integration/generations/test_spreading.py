@@ -147,7 +147,7 @@ def test_spreading_is_refused_where_there_is_no_need_or_processes_have_other_set
 
 
 def test_an_index_in_a_folder_is_not_spread(tmp_path: Path) -> None:
-    at = GenerationsFixture(tmp_path, build.embedded_indexes(tmp_path))
+    at = GenerationsFixture(tmp_path, build.embedded_indexes(tmp_path, OURS))
     with pytest.raises(GenerationStateError, match="An index in a folder cannot be spread"):
         at.switcher.spread(at.store.differences)
     at.close()
