@@ -139,6 +139,7 @@ class Job:
     """A claimed job. Every commit made for it names `fence`, so a worker that lost its lease cannot commit.
 
     `generation` is the generation of the index that the job writes to; its state must be the same at the commit.
+    `trace` is the span in which the job was queued (`ingest.tracing.traceparent`).
     """
 
     id: int
@@ -149,6 +150,7 @@ class Job:
     attempt: int
     fence: int
     generation: int = 0
+    trace: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import structlog
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from retrieval.errors import IndexMismatchError, IndexUnavailableError
+from retrieval.errors import IndexMismatchError, IndexRefusedError, IndexUnavailableError
 from retrieval.index_stores import QdrantServerSettings
 from retrieval.points import BATCH, DENSE, KEYWORDS, PAGE, SPARSE, TENANT
 from retrieval.qdrant_server_connection import QdrantConnection
@@ -97,7 +97,13 @@ def drop(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
 
 
 def _require_version(connection: QdrantConnection, settings: QdrantServerSettings) -> str:
-    version = connection.call(lambda client: client.info().version, settings.work_retries)
+    try:
+        about = connection.call(lambda client: client.info(), settings.work_retries)
+    except IndexRefusedError as error:
+        raise _not_qdrant(connection, error.detail) from error
+    if "qdrant" not in about.title.lower():
+        raise _not_qdrant(connection, f"it calls itself {about.title!r}")
+    version = about.version
     try:
         known = tuple(int(part) for part in version.split("-")[0].split("."))
     except ValueError:
@@ -109,6 +115,13 @@ def _require_version(connection: QdrantConnection, settings: QdrantServerSetting
             hint="Upgrade it, one minor release after the other, as its makers advise.",
         )
     return version
+
+
+def _not_qdrant(connection: QdrantConnection, reason: str) -> IndexUnavailableError:
+    return IndexUnavailableError(
+        f"What answers at {connection.url} is not a Qdrant server: {reason}",
+        hint="See what listens there, and that LEADLINE_QDRANT_URL names Qdrant's REST port (6333).",
+    )
 
 
 def _require_nodes(connection: QdrantConnection, settings: QdrantServerSettings) -> int:

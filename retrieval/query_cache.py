@@ -15,6 +15,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+from ingest.tracing import span
 from retrieval.clock import Clock
 from retrieval.metrics import note_search
 from retrieval.requests import SearchRequest
@@ -81,7 +82,9 @@ class CachedSearcher:
         self._misses: Counter[str] = Counter()
 
     def search(self, request: SearchRequest) -> SearchResult:
-        found = self._search(request)
+        with span("retrieval", {"gen_ai.operation.name": "retrieval", "leadline.mode": request.mode.value}) as made:
+            found = self._search(request)
+            made.set_attributes({"leadline.hits": len(found.hits), "leadline.cached": found.cached})
         note_search(found.timings_ms, cached=found.cached)
         return found
 

@@ -18,6 +18,7 @@ from ingest.faultpoints import reach
 from ingest.parsing.types import ParsedDocument, Parser
 from ingest.tables import named_tables
 from ingest.texts import VersionText
+from ingest.tracing import span
 from retrieval.index import IndexedChunk, IndexWriter
 from workers.vectors import indexed_chunks, with_context
 from workers.worker_deps import Stopping, WorkerDeps
@@ -134,7 +135,8 @@ class IngestTask:
             lost += deps.jobs.progress_together(VersionState.INDEXING, counts)
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
-            lost += self._index(parsed, index, stopping)
+            with span("index", {"leadline.documents": [version.document.id for version in parsed]}):
+                lost += self._index(parsed, index, stopping)
             reach("ingest.indexed")
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:
@@ -171,7 +173,8 @@ class IngestTask:
 
     def _parse(self, job: Job, document: Document, version: Version, *, alone: bool) -> _ParsedVersion:
         deps = self._deps
-        parsed = self._parser.parse(deps.path_of(version.blob_key), version.media_type, name=version.name)
+        with span("parse", {"leadline.document": document.id, "leadline.media_type": version.media_type}):
+            parsed = self._parser.parse(deps.path_of(version.blob_key), version.media_type, name=version.name)
         reach("ingest.parsed")
         if alone:  # small documents pass this stage too fast for anyone to see
             characters = len(parsed.text)

@@ -3,15 +3,18 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import NoReturn
 
 import structlog
+from opentelemetry.trace import Span, SpanKind
 
 from ingest.catalog.jobs import Jobs
 from ingest.documents import Job, JobKind
 from ingest.errors import CatalogUnavailableError, LeadlineError, LeaseLostError, StorageFullError
 from ingest.faultpoints import reach
+from ingest.tracing import span
 from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask
 from workers.errors import Outcome, failure, outcome
@@ -79,10 +82,12 @@ class JobRunner:
             reach(f"{kind}.claimed")
             begun = time.monotonic()
             if kind in self._together or kind is JobKind.INGEST:
-                self._run_and_settle(claimed, partial(self._run_together, claimed))
+                with _job_span(claimed):
+                    self._run_and_settle(claimed, partial(self._run_together, claimed))
             else:
                 for job in claimed:
-                    self._run_and_settle([job], partial(self._run_one, job))
+                    with _job_span([job]):
+                        self._run_and_settle([job], partial(self._run_one, job))
             JOB_SECONDS.labels(kind.value).observe(time.monotonic() - begun)
         finally:
             with self._lock:
@@ -177,6 +182,16 @@ class JobRunner:
                 if self._stopping() or time.monotonic() > until:
                     raise
             time.sleep(pause_seconds)
+
+
+def _job_span(held: Sequence[Job]) -> AbstractContextManager[Span]:
+    documents = [job.document_id for job in held]
+    return span(
+        f"job {held[0].kind}",
+        {"leadline.documents": documents, "leadline.jobs": len(held)},
+        kind=SpanKind.CONSUMER,
+        parents=[job.trace for job in held],
+    )
 
 
 def _raise(error: Exception) -> NoReturn:

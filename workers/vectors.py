@@ -15,6 +15,7 @@ from ingest.chunking import Chunk, context_line
 from ingest.documents import Document, JobKind, Version, chunk_id
 from ingest.faultpoints import reach
 from ingest.texts import Texts, byte_spans
+from ingest.tracing import span
 from retrieval.generations import OpenGeneration
 from retrieval.index import DenseVector, IndexedChunk
 
@@ -128,7 +129,8 @@ class VectorWriter:
         known = self._known(wanted)
         missing = {each.key: each.text for each in wanted if each.key not in known}
         if missing:
-            embedded = self._made.encoder.documents(list(missing.values()), in_background=True)
+            with span("embeddings", {"gen_ai.operation.name": "embeddings", "leadline.texts": len(missing)}):
+                embedded = self._made.encoder.documents(list(missing.values()), in_background=True)
             reach(f"{self._kind}.encoded")
             for key, vector, tokens in zip(missing, embedded.vectors, embedded.token_counts, strict=True):
                 known[key] = _Known(vector, tokens, is_reused=False)

@@ -14,6 +14,7 @@ from rich.console import Console
 from api.cli.console_logging import configure_logging
 from api.cli.environment import SettingsError, from_environment, read_settings
 from api.cli.serving import serve
+from api.cli.telemetry import start_tracing
 from api.embedded import OpenCatalog, open_catalog
 from api.services import DEFAULT_TENANT
 from api.settings import Settings
@@ -38,6 +39,7 @@ def api(
     settings = read_settings(host=host, port=port)
     cluster = from_environment(ClusterSettings)
     _log(settings.log_format)
+    start_tracing("api")
     console = Console()
     with ExitStack() as stack:
         services = stack.enter_context(open_cluster(settings, cluster))
@@ -72,6 +74,7 @@ def worker(
         name=name,
         open_answers=cluster_answers(settings),
         serve_metrics=_metrics_of(settings),
+        at_child_start=partial(start_tracing, "worker"),  # its thread would not survive the fork
     )
 
 

@@ -12,6 +12,7 @@ from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.serving import serve
+from api.cli.telemetry import start_tracing
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
 
@@ -23,6 +24,7 @@ def up(
     """Start the service: API, workers, index and language model in one process. Ctrl-C drains and stops it."""
     settings = read_settings(host=host, port=port)
     configure_logging(logging.INFO, as_json=settings.log_format == "json")
+    start_tracing("up")
     console = Console()
     fetch_needed(settings)
     with ExitStack() as stack:

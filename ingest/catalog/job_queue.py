@@ -16,6 +16,7 @@ from ingest.catalog.run_log import end_run
 from ingest.catalog.tables import jobs, pauses, tenants, turns, versions
 from ingest.documents import MAKING, Failure, Job, JobKind, Priority, Version, VersionState
 from ingest.runs import RunState
+from ingest.tracing import traceparent
 
 # A job that was running so often when its process was killed is taken for the cause.
 _MAX_INTERRUPTIONS = 20
@@ -70,6 +71,7 @@ def _row(
         "not_before": not_before,
         "created_at": now,
         "updated_at": now,
+        "trace": traceparent(),
     }
 
 
@@ -92,6 +94,7 @@ def _upsert(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
             "error_code": None,
             "error_detail": None,
             "updated_at": new.excluded.updated_at,
+            "trace": new.excluded.trace,
         },
     )
     connection.execute(again, list(rows))
@@ -257,6 +260,7 @@ def _lease(
             jobs.c.version_id,
             jobs.c.attempt,
             jobs.c.fence,
+            jobs.c.trace,
         )
     ).all()
     claimed = {row.id: Job(**{**row._mapping, "kind": JobKind(row.kind)}, generation=generation) for row in rows}

@@ -195,6 +195,8 @@ jobs = Table(
     Column("error_detail", Text),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+    # The span in which it was queued, as W3C's `traceparent`.
+    Column("trace", String(64)),
     UniqueConstraint("kind", "version_id"),
     Index(None, "document_id"),
 )

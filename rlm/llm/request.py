@@ -25,6 +25,7 @@ from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Holder, Priority, RateLimit, Sleep
 from rlm.llm.structured_output import asked_again, require_usable, shaped
+from rlm.llm.telemetry import chat_span
 from rlm.metrics import note_call
 from rlm.usage import Usage
 
@@ -216,8 +217,24 @@ class Request:
         )
 
     async def _send(self, call: SubCall, reservation: Reservation) -> Completion:
-        client, profile = self._client, self._client.profile
+        profile = self._client.profile
         completion, begun = Completion(self._thought_filter(), self._show), time.monotonic()
+        with chat_span(profile.name, call.purpose, call.max_tokens) as noted:
+            try:
+                await self._fill(completion, call)
+            finally:
+                if isinstance(completion.error, LanguageModelTimeoutError | LanguageModelUnavailableError):
+                    self._client.model.rate_limit.failed(silent=_silent(completion.error))
+                used = self._settled(reservation, completion)
+                self.used += used
+                noted.usage, noted.error = used, completion.error.code if completion.error else None
+                outcome = noted.error or ("ok" if completion.ended else "given_up")
+                note_call(profile.name, outcome, time.monotonic() - begun, used)
+        return completion
+
+    async def _fill(self, completion: Completion, call: SubCall) -> None:
+        """Fill the completion with the reply, or with the error that ended it."""
+        client, profile = self._client, self._client.profile
         try:
             async with asyncio.timeout(profile.call_seconds):
                 await complete(
@@ -237,14 +254,6 @@ class Request:
             )
         except LanguageModelError as error:
             completion.error = error
-        finally:
-            if isinstance(completion.error, LanguageModelTimeoutError | LanguageModelUnavailableError):
-                client.model.rate_limit.failed(silent=_silent(completion.error))
-            used = self._settled(reservation, completion)
-            self.used += used
-            outcome = completion.error.code if completion.error else "ok" if completion.ended else "given_up"
-            note_call(profile.name, outcome, time.monotonic() - begun, used)
-        return completion
 
     def _settled(self, reservation: Reservation, completion: Completion) -> Usage:
         """Return a request's usage; give back its place and the rest of its reservation."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from rlm.llm.port import SubCall
 from rlm.operators.tasks import MAX_LABELS, closed_object, label_set
-from rlm.tables.catalog import TablesInScope
+from rlm.tables.catalog import TableInScope, TablesInScope
 from rlm.untrusted import DATA_ONLY, plain
 
 _MAX_TOKENS = 2_000
@@ -184,7 +184,11 @@ def _semantic_column(value: Mapping[str, Any]) -> SemanticColumn:
 
 def _is_there(column: SemanticColumn, tables: TablesInScope) -> bool:
     table = tables.named(column.table)
-    return table is not None and column.name.casefold() in {each.name.casefold() for each in table.columns}
+    return table is not None and column.name.casefold() in _names(table)
+
+
+def _names(table: TableInScope) -> set[str]:
+    return {each.name.casefold() for each in table.columns} | {"_row"}
 
 
 def _one_statement(sql: str) -> str:
@@ -198,7 +202,7 @@ def _require_usable(columns: Sequence[SemanticColumn], tables: TablesInScope) ->
         if table is None:
             known = ", ".join(f'"{each.name}"' for each in tables.tables[:50])
             raise PlanError(f'There is no table "{column.table}"; there are {known}.')
-        names = {each.name.casefold() for each in table.columns} | {"_row"}
+        names = _names(table)
         key = (table.name, column.name.casefold())
         if not _NAME.fullmatch(column.name) or column.name.casefold() in names or key in taken:
             raise PlanError(f'The semantic column "{column.name}" needs one word as its name, which no column has yet.')

@@ -200,6 +200,23 @@ def test_a_server_that_is_too_old_is_refused(proxy: FaultyProxy, name: str) -> N
     assert proxy.seen == ["GET /"]
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Fault(status=200, body=b"<html>Welcome to nginx!</html>"),
+        Fault(status=404, body=b"<html>Not here</html>"),
+        Fault(status=200, body=b'{"title": "another search engine", "version": "2.19.0"}'),
+    ],
+)
+def test_an_address_that_is_not_qdrants_is_refused_with_what_to_do(
+    proxy: FaultyProxy, name: str, answer: Fault
+) -> None:
+    proxy.faults["GET /"] = [answer]
+    with pytest.raises(IndexUnavailableError, match=r"What answers at .*LEADLINE_QDRANT_URL names Qdrant's REST port"):
+        opened(proxy.url, name)
+    assert proxy.seen == ["GET /"]
+
+
 # What is sent
 
 
