@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012_installation"
-down_revision = "0018_copied_generations"
+down_revision = "0019_trace"
 branch_labels = None
 depends_on = None
 
