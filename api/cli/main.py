@@ -49,7 +49,7 @@ COMMANDS = {
     "replies": Target("api.cli.replies:app", "Show how much of language models' replies is kept, and forget them."),
     "index": Target(
         "api.cli.index:app",
-        "Move the vector index to another encoder and back, compare it with the catalog, make it again.",
+        "Move the vector index to another encoder or collection and back, compare it with the catalog, make it again.",
     ),
     "installation": Target(
         "api.cli.installation:app",

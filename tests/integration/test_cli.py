@@ -190,6 +190,9 @@ def test_a_backup_is_made_beside_a_running_service_and_restored_elsewhere(
     service: tuple["subprocess.Popen[str]", str], environment: dict[str, str], papers: Path, tmp_path: Path
 ) -> None:
     folder = str(tmp_path / "backup")
+    key = re.search(r"ll_\S+", service[1])
+    assert key
+    environment["LEADLINE_API_KEY"] = key[0]
     assert leadline(environment, "ingest", str(papers)).returncode == 0
     made = leadline(environment, "backup", folder)
     assert made.returncode == 0, made.stderr
@@ -199,6 +202,7 @@ def test_a_backup_is_made_beside_a_running_service_and_restored_elsewhere(
     assert leadline(environment, "restore", folder).returncode == 1
 
     elsewhere = {**environment, "LEADLINE_HOME": str(tmp_path / "elsewhere")}
+    del elsewhere["LEADLINE_API_KEY"]
     restored = leadline(elsewhere, "restore", folder)
     assert restored.returncode == 0, restored.stderr
     assert "Everything is back." in restored.stdout
