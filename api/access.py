@@ -9,15 +9,18 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from api.admission import CALLER, PLACE
 from api.answer_threads import AnswerThreads
 from api.problems import ScopeMissingError, UnauthorizedError
 from api.services import Services
+from api.threads import Threads
+from api.turns import Place, Turns
 from ingest.identity import Principal, Scope
 
 _bearer = HTTPBearer(auto_error=False, description="An API key made with `leadline keys create`.")
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """Return the one set of services of this process."""
     found: Services = request.app.state.services
     return found
@@ -35,15 +38,49 @@ async def answer_threads(request: Request) -> AnswerThreads:
 AnswersAtOnce = Annotated[AnswerThreads, Depends(answer_threads)]
 
 
-def principal(
-    served: Served, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+async def held_place(request: Request) -> Place:
+    """Return the place among its tenant's requests that this one has until its end."""
+    found: Place = request.scope[PLACE]
+    return found
+
+
+HeldPlace = Annotated[Place, Depends(held_place)]
+
+
+async def streams(request: Request) -> Turns:
+    """Return the places of event streams, which stay open for long."""
+    found: Turns = request.app.state.streams
+    return found
+
+
+Streams = Annotated[Turns, Depends(streams)]
+
+
+async def upload_threads(request: Request) -> Threads:
+    """Return the threads that write uploads."""
+    found: Threads = request.app.state.upload_threads
+    return found
+
+
+UploadThreads = Annotated[Threads, Depends(upload_threads)]
+
+
+async def health_threads(request: Request) -> Threads:
+    """Return the threads that look at the parts for health, which must never wait behind work."""
+    found: Threads = request.app.state.health_threads
+    return found
+
+
+HealthThreads = Annotated[Threads, Depends(health_threads)]
+
+
+async def principal(
+    request: Request, _described: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Principal:
-    """Return who asks. Raises `UnauthorizedError`, in equal words for all reasons but a missing key."""
-    if credentials is None:
-        raise UnauthorizedError("This needs an API key.")
-    found = served.keys.check(credentials.credentials)
+    """Return who asks, as `api.admission.Authentication` found before the body was read."""
+    found: Principal | None = request.scope.get(CALLER)
     if found is None:
-        raise UnauthorizedError("The API key is not valid.")
+        raise UnauthorizedError("This needs an API key.")
     return found
 
 
@@ -53,7 +90,7 @@ class Requires:
     def __init__(self, *scopes: Scope) -> None:
         self.scopes = scopes
 
-    def __call__(self, found: Annotated[Principal, Depends(principal)]) -> Principal:
+    async def __call__(self, found: Annotated[Principal, Depends(principal)]) -> Principal:
         """Return who asks. Raises `ScopeMissingError`, which names the scope."""
         if self.scopes and found.scopes.isdisjoint(self.scopes):
             raise missing_scope(self.scopes[0])

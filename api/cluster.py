@@ -3,11 +3,14 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from api.answering import make_answering, open_reranking
 from api.language_model import model_costs, open_language_model
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
+from ingest.catalog.database import open_database, ping
+from ingest.catalog.identities import Identities
 from ingest.intake import Intake
 from ingest.tables import RecordTables
 from retrieval.models.store import ModelStore
@@ -46,12 +49,15 @@ def open_cluster(
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
         asking = stack.enter_context(_asking(settings, parts, language_model))
+        # Keys and health have connections of their own, so that they never wait for one behind work.
+        door = open_database(cluster.database_url.get_secret_value(), pool_size=4)
+        stack.callback(door.dispose)
         services = Services(
             settings=settings,
             catalog=parts.catalog,
             jobs=parts.jobs,
             runs=parts.runs,
-            identities=parts.identities,
+            identities=Identities.of(door),
             batches=parts.batches,
             conversations=parts.conversations,
             feed=parts.feed,
@@ -73,6 +79,7 @@ def open_cluster(
             doorbell=doorbell,
             require_index=parts.generations.require_ready,
             notices=parts.installation.notices,
+            ping=partial(ping, door),
             delete=Deleter(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
         )
         try:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -20,7 +21,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
-from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.database import open_database, ping, sqlite_url
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
@@ -159,7 +160,8 @@ def _assemble(
     settings: Settings, encoders: Encoders, language_model: LanguageModel, stack: ExitStack
 ) -> tuple[Services, WorkerThreads]:
     home = settings.home
-    engine = open_database(sqlite_url(home / "catalog.sqlite"))
+    url = sqlite_url(home / "catalog.sqlite")
+    engine = open_database(url)
     stack.callback(engine.dispose)
     feed = LocalFeed()
     catalog = Catalog(engine, announce=feed.announce)
@@ -195,9 +197,13 @@ def _assemble(
     scratch = home / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # files left by a killed process
     scratch.mkdir()
-    parser = ParserSandbox(scratch=scratch, isolation=settings.parser_isolation)
-    stack.callback(parser.close)
     deps = WorkerDeps(catalog, jobs, blobs, texts, generations, sparse, blobs.path)
+
+    def ingest_task() -> IngestTask:
+        parser = ParserSandbox(scratch=scratch, isolation=settings.parser_isolation)
+        stack.callback(parser.close)
+        return IngestTask(deps, parser)
+
     doorbell = ThreadDoorbell()
     reranking = open_reranking(settings, ModelStore(settings.models))
     if reranking is not None:
@@ -215,21 +221,26 @@ def _assemble(
     answering = make_answering(settings, searcher, language_model, parts, stack)
     workers = WorkerThreads(
         jobs,
-        [IngestTask(deps, parser)],
+        [ingest_task()],
         EmbedTask(deps),
         CollectTask(deps),
         doorbell,
         has_room=blobs.has_room_to_work,
         answer=RunTask(jobs, RunLog(engine, announce=feed.announce), answering),
         runs_at_once=settings.runs_at_once,
+        step_seconds=settings.task_seconds,
+        another_ingest=ingest_task,
         tidy=lambda: conversations.forget_old(settings.retention),
         open_builder=lambda stopping, slice_over: open_builder(records, deps, stopping, slice_over)[0],
     )
+    # Keys and health have connections of their own, so that they never wait for one behind work.
+    door = open_database(url, pool_size=4)
+    stack.callback(door.dispose)
     services = Services(
         settings=settings,
         catalog=catalog,
         jobs=jobs,
-        identities=Identities.of(engine),
+        identities=Identities.of(door),
         batches=batches,
         conversations=conversations,
         feed=feed,
@@ -253,6 +264,7 @@ def _assemble(
         delete=Deleter(catalog, generations, texts, blobs).delete,
         require_index=generations.require_ready,
         notices=record.notices,
+        ping=partial(ping, door),
     )
     return services, workers
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
+import structlog
 from pydantic import SecretStr
 
 from api.settings import Settings
@@ -18,6 +19,8 @@ from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.budgets import FREE
 from rlm.llm.local.process import LocalModelProcess
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
+
+log = structlog.get_logger(__name__)
 
 # Statuses of a refused caller, or of a gateway whose server is away. Any other answer comes from a server that is
 # there, even if it has no list.
@@ -157,6 +160,8 @@ class RemoteLanguageModel:
             profile = profile if window is None else self._sized(window)
         except LanguageModelUnavailableError as error:
             trouble = None if error.reached else error
+        if trouble is not None and self._trouble is None:
+            log.warning("the language model's server is away", detail=str(trouble))
         with self._lock:
             self._trouble, self._chat = trouble, replace(self._chat, profile=profile)
             self._looking, self._looked = False, time.monotonic()

@@ -1,31 +1,85 @@
 """The REST application, made from services; and the embedded service as a server process."""
 
+import os
+from typing import Any
+
 from fastapi import FastAPI
 
 from api import metrics, problems
+from api.admission import Authentication, TenantTurns
 from api.answer_threads import AnswerThreads
+from api.bounds import BodyBounds, HeadBounds
 from api.metrics import Measured
-from api.middleware import RequestContext
+from api.middleware import Refusals, RequestContext
 from api.problem_schemas import PROBLEMS
-from api.routes import answers, batches, conversations, documents, health, runs, search
+from api.problems import StreamsFullError, TooManyRequestsError
+from api.routes import answers, batches, conversations, docs, documents, health, runs, search
 from api.services import Services
+from api.threads import Threads
+from api.turns import Turns
+from ingest.identity import Principal
 
 DESCRIPTION = """Ask a body of documents, and see where each sentence of the answer comes from and how it was checked.
 
 Every request but `/health` needs `Authorization: Bearer <key>`. Every error is `application/problem+json`
 ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `code` is stable, `hint` says what to do next."""
 
+# Threads that look keys up, and those that look at the parts for health, apart from those of all other requests.
+_KEY_THREADS = 4
+_HEALTH_THREADS = 4
+# Threads that write uploads to the disk.
+_UPLOAD_THREADS = 16
+# Requests of a tenant that wait for its turn.
+_WAITING = 256
+
 
 def create_app(services: Services) -> FastAPI:
     """Make the application over one set of services, which the caller opens and closes."""
-    app = FastAPI(title="Leadline", version="0.1.0", description=DESCRIPTION)
+    app = FastAPI(title="Leadline", version="0.1.0", description=DESCRIPTION, docs_url=None, redoc_url=None)
     app.state.services = services
     app.state.answer_threads = AnswerThreads(services.settings.answers_at_once)
-    app.add_middleware(Measured)
-    app.add_middleware(RequestContext)
+    app.state.health_threads = Threads(_HEALTH_THREADS)
+    app.state.upload_threads = Threads(_UPLOAD_THREADS)
+    settings = services.settings
+    app.state.streams = Turns(
+        settings.streams_at_once, share=settings.streams_of_tenant, refuse=StreamsFullError, waiting=0
+    )
+    _admit(app, services)
     problems.install(app)
     for route in (documents, batches, search, health, metrics):
         app.include_router(route.router)
     for route in (answers, conversations, runs):
         app.include_router(route.router, responses=PROBLEMS)
+    docs.describe(app)
     return app
+
+
+def _admit(app: FastAPI, services: Services) -> None:
+    """Wrap the application: the last wrapper is the outermost one, so they are passed from the last to the first."""
+    settings, key_threads = services.settings, Threads(_KEY_THREADS)
+
+    async def identify(presented: str) -> Principal | None:
+        return await key_threads.run(services.identify, presented)
+
+    waits: dict[str, Any] = {"refuse": TooManyRequestsError, "waiting": _WAITING, "wait_seconds": settings.turn_seconds}
+    app.add_middleware(
+        TenantTurns,
+        work=Turns(settings.work_at_once or _work_at_once(), **waits),
+        uploads=Turns(settings.uploads_at_once, **waits),
+    )
+    app.add_middleware(
+        BodyBounds,
+        max_bytes=settings.max_body_bytes,
+        idle_seconds=settings.body_idle_seconds,
+        bytes_per_second=settings.body_bytes_per_second,
+    )
+    app.add_middleware(Authentication, identify=identify)
+    app.add_middleware(HeadBounds, requests_at_once=settings.requests_at_once)
+    app.add_middleware(Refusals)
+    app.add_middleware(Measured)
+    app.add_middleware(RequestContext)
+
+
+def _work_at_once() -> int:
+    """More than the processors can do would only make each slower, and a tenant's own wait behind another's."""
+    return max(4, min(32, 2 * (os.cpu_count() or 1)))

@@ -9,6 +9,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
+from api.admission import CALLER
+from ingest.errors import LeadlineError
+from ingest.identity import Principal
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +53,35 @@ class RequestContext:
                 await self._app(scope, receive, answer)
             # The last boundary of a request: a defect must reach the log whole and the client as a problem.
             except Exception:
-                log.exception("request failed", path=scope["path"])
+                log.exception("request failed", path=scope["path"], **_who(scope))
                 if status:
                     raise  # half an answer is out: the connection must break, not end as if complete
                 request = Request(scope)
                 await problems.response(request, problems.internal(request_id))(scope, receive, answer)
             finally:
                 _log(scope, status, begun)
+
+
+class Refusals:
+    """Answers with a problem what a wrapper inside of it refuses; the application translates its own errors."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except LeadlineError as error:
+            if begun:
+                raise
+            await problems.of(Request(scope), error)(scope, receive, send)
 
 
 def _request_id(scope: Scope) -> str:
@@ -67,4 +92,9 @@ def _request_id(scope: Scope) -> str:
 def _log(scope: Scope, status: int, begun: float) -> None:
     level = log.debug if scope["path"].startswith("/health") else log.info
     milliseconds = round((time.perf_counter() - begun) * 1000, 1)
-    level("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds)
+    level("request", method=scope["method"], path=scope["path"], status=status, ms=milliseconds, **_who(scope))
+
+
+def _who(scope: Scope) -> dict[str, str | None]:
+    caller: Principal | None = scope.get(CALLER)
+    return {} if caller is None else {"tenant": caller.tenant_id, "key": caller.key_id}

@@ -1,6 +1,5 @@
 """Receives uploads: multipart forms and bare bodies, written to disk block by block, never whole in memory."""
 
-import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -9,11 +8,12 @@ from typing import Any
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.concurrency import run_in_threadpool
 
 from api.problems import BadRequestError
+from api.threads import Threads
 from ingest.catalog.catalog import Accepted
-from ingest.errors import UploadError
+from ingest.errors import InputError, UploadError
+from ingest.inbound import check_text, read_metadata
 from ingest.intake import Upload, UploadRequest
 
 _MAX_FIELD_BYTES = 64 * 1024
@@ -30,22 +30,25 @@ class Received:
     outcomes: list[tuple[str, Accepted | UploadError]] = field(default_factory=list)
 
 
-async def receive_body(stream: AsyncIterator[bytes], request: UploadRequest, receive: Receive) -> Received:
+async def receive_body(
+    stream: AsyncIterator[bytes], request: UploadRequest, receive: Receive, threads: Threads
+) -> Received:
     """Receive the whole body as one file. Raises the `UploadError`s."""
     with ExitStack() as stack:
-        upload = await run_in_threadpool(stack.enter_context, receive(request))
+        upload = await threads.run(stack.enter_context, receive(request))
         async for block in stream:
             if block:
-                await run_in_threadpool(upload.write, block)
-        return Received([(request.name, await run_in_threadpool(upload.accept))])
+                await threads.run(upload.write, block)
+        return Received([(request.name, await threads.run(upload.accept))])
 
 
 async def receive_form(
-    stream: AsyncIterator[bytes], content_type: str, request: UploadRequest, receive: Receive
+    stream: AsyncIterator[bytes], content_type: str, request: UploadRequest, receive: Receive, threads: Threads
 ) -> Received:
     """Receive each named part as a document; `collection`, `batch` and `metadata` apply to the files after them.
 
-    Raises `BadRequestError` for a malformed form; files before the fault are kept.
+    Raises `BadRequestError` for a malformed form, and `InputError` for a field whose text cannot be taken; files before
+    the fault are kept.
     """
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
@@ -57,12 +60,12 @@ async def receive_form(
         async for block in stream:
             if block:
                 # The parser calls back into disk writes, so it runs where waiting is allowed.
-                await run_in_threadpool(parser.write, block)
-        await run_in_threadpool(parser.finalize)
+                await threads.run(parser.write, block)
+        await threads.run(parser.finalize)
     except FormParserError as error:
         raise BadRequestError(f"The multipart form is broken: {error}", hint="Send it again.") from error
     finally:
-        await run_in_threadpool(form.close)
+        await threads.run(form.close)
     if not form.received.outcomes:
         raise BadRequestError("The form holds no file.", hint="Send at least one part with a file name.")
     return form.received
@@ -119,10 +122,12 @@ class _Form:
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         name = options.get(b"filename*") or options.get(b"filename")
         if name is None:
-            self._field_name = options.get(b"name", b"").decode("utf-8", "replace")
+            self._field_name = _text(options.get(b"name", b""), "form")
             return
+        # A name is for display, so one in another encoding does not make its file unwelcome.
+        shown = check_text(name.decode("utf-8", "replace"), "form.filename")
         declared = self._headers.get(b"content-type", b"").decode("latin-1") or None
-        self._file = replace(self._request, name=name.decode("utf-8", "replace"), declared_type=declared)
+        self._file = replace(self._request, name=shown, declared_type=declared)
         self._guard(lambda: setattr(self, "_upload", self._stack.enter_context(self._receive(self._file))))  # type: ignore[arg-type]
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
@@ -136,13 +141,17 @@ class _Form:
 
     def _part_end(self) -> None:
         if self._field_name is not None:
-            self._take_field(self._field_name, self._field.decode("utf-8", "replace"))
+            self._take_field(self._field_name, self._field)
         elif self._upload is not None and self._file is not None:
             upload, name = self._upload, self._file.name
             self._guard(lambda: self.received.outcomes.append((name, upload.accept())))
             self._leave()
 
-    def _take_field(self, name: str, value: str) -> None:
+    def _take_field(self, name: str, content: bytes) -> None:
+        if name == "metadata":
+            self._request = replace(self._request, attributes=read_metadata(content))
+            return
+        value = _text(content, name)
         if name == "collection":
             if not COLLECTION.fullmatch(value):
                 raise BadRequestError(
@@ -152,8 +161,6 @@ class _Form:
             self._request = replace(self._request, collection=value)
         elif name == "batch":
             self._request = replace(self._request, batch_id=value)
-        elif name == "metadata":
-            self._request = replace(self._request, attributes=metadata(value))
         else:
             raise BadRequestError(
                 f"The form has an unknown field {name!r}.", hint="Known: collection, batch, metadata, files."
@@ -173,23 +180,8 @@ class _Form:
         self._stack.close()
 
 
-def metadata(text: str) -> dict[str, Any]:
-    """Read user metadata: a JSON object of plain values. Raises `BadRequestError`."""
+def _text(content: bytes, at: str) -> str:
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise BadRequestError(
-            f"metadata is not JSON: {error}", hint='Send an object such as {"year": 1815}.'
-        ) from error
-    if not isinstance(value, dict) or not all(_plain(member) for member in value.values()):
-        raise BadRequestError(
-            "metadata must be an object whose values are texts, numbers, booleans or lists of them.",
-            hint='Send an object such as {"year": 1815}.',
-        )
-    return value
-
-
-def _plain(value: object) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(member, str | int | float | bool) for member in value)
-    return isinstance(value, str | int | float | bool)
+        return check_text(content.decode("utf-8"), at)
+    except UnicodeDecodeError as error:
+        raise InputError(at, "A field of a form must be UTF-8.") from error

@@ -9,8 +9,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from api.outbound import sendable
 from ingest import errors as ingest
-from ingest.errors import LeadlineError
+from ingest.errors import InputError, LeadlineError
 from retrieval import errors as retrieval
 from rlm import errors as rlm
 from rlm.llm.profiles import ProfileFileError
@@ -23,6 +24,7 @@ _BUSY_SECONDS = 5
 
 # The nearest listed class of an exception decides; a test walks the class tree and finds each one here.
 STATUS: Mapping[type[LeadlineError], int] = {
+    ingest.InputError: 422,
     ingest.EmptyUploadError: 422,
     ingest.UploadTooLargeError: 413,
     ingest.BacklogFullError: 429,
@@ -63,6 +65,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.CatalogAccessError: 503,
     ingest.CatalogUnavailableError: 503,
     ingest.DataFolderBusyError: 503,
+    ingest.CatalogLimitError: 503,
     ingest.CatalogError: 500,
     ingest.IngestError: 500,
     retrieval.QueryError: 422,
@@ -104,7 +107,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
 class ApiError(LeadlineError):
     """An error of the edge itself: its class carries the status, because the core never sees it."""
 
-    status = 400
+    status: int = 400
 
 
 class UnauthorizedError(ApiError):
@@ -154,6 +157,61 @@ class AnswersFullError(ApiError):
     default_hint = "Ask again later, or with `background`: then a run makes the answer, and its address comes at once."
 
 
+class BodyTooLargeError(ApiError):
+    """The body of the request is larger than a body may be that is no uploaded file."""
+
+    code = "body_too_large"
+    status = 413
+    default_hint = "Send less at once; a long text is uploaded as a document with POST /v1/documents."
+
+
+class HeadTooLargeError(ApiError):
+    """The URL or the headers of the request are too large."""
+
+    code = "head_too_large"
+    status = 431
+    default_hint = "Send a shorter URL, and fewer or shorter headers; long values belong into a body."
+
+    def __init__(self, detail: str, *, status: int = 431) -> None:
+        super().__init__(detail)
+        self.status = status  # 414 for the URL
+
+
+class SlowRequestError(ApiError):
+    """The body of the request came too slowly, or stopped coming."""
+
+    code = "request_timeout"
+    status = 408
+    default_hint = "Send it again over a connection that is faster; nothing of it was kept."
+
+
+class TooManyRequestsError(ApiError):
+    """The caller's tenant has as many requests of this kind under way as it may, and its turn did not come in time."""
+
+    code = "too_many_requests"
+    status = 429
+    retry_after_seconds = 2.0
+    default_hint = "Send it again after the seconds that Retry-After names, and fewer at once."
+
+
+class StreamsFullError(ApiError):
+    """As many event streams are open as may be, of the caller's tenant or in all."""
+
+    code = "streams_full"
+    status = 429
+    retry_after_seconds = 10.0
+    default_hint = "Close streams that nobody reads, or ask for the state itself from time to time."
+
+
+class ServiceBusyError(ApiError):
+    """This process works on as many requests as it may."""
+
+    code = "service_busy"
+    status = 503
+    retry_after_seconds = 2.0
+    default_hint = "Send it again after the seconds that Retry-After names."
+
+
 def status_of(error: LeadlineError) -> int:
     """Return the HTTP status of one of our errors."""
     if isinstance(error, ApiError):
@@ -162,15 +220,14 @@ def status_of(error: LeadlineError) -> int:
 
 
 def problem(error: LeadlineError) -> dict[str, Any]:
-    """Return the members of an error's problem, without those that belong to one request."""
-    return {
-        "type": f"/problems/{error.code}",
-        "title": error.code.replace("_", " ").capitalize(),
-        "status": status_of(error),
-        "code": error.code,
-        "detail": error.detail,
-        "hint": error.hint,
-    }
+    """Return the members of an error's problem, without those that belong to one request; the log has what is not told.
+
+    A detail that may name hosts, users, addresses or files goes to the log alone.
+    """
+    if error.public_detail:
+        log.warning("a request was refused", code=error.code, detail=str(error))
+    body = _plain(status_of(error), error.code, *error.told)
+    return {**body, "errors": [{"at": error.at, "problem": error.problem}]} if isinstance(error, InputError) else body
 
 
 def install(app: FastAPI) -> None:
@@ -178,7 +235,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(LeadlineError)
     async def ours(request: Request, error: LeadlineError) -> JSONResponse:
-        return response(request, problem(error), _headers(error))
+        return of(request, error)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -194,6 +251,11 @@ def install(app: FastAPI) -> None:
         return response(request, _plain(error.status_code, code, str(error.detail), hint), dict(error.headers or {}))
 
 
+def of(request: Request, error: LeadlineError) -> JSONResponse:
+    """Return an error of ours as the answer to a request."""
+    return response(request, problem(error), _headers(error))
+
+
 def internal(request_id: str) -> dict[str, Any]:
     """Return the problem for a defect: it tells the client its number in the log, and nothing else."""
     return _plain(
@@ -204,7 +266,7 @@ def internal(request_id: str) -> dict[str, Any]:
 def response(request: Request, body: dict[str, Any], headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return a problem as the answer to a request."""
     members = {**body, "instance": request.url.path, "request_id": request.scope.get("request_id", "")}
-    return JSONResponse(members, body["status"], dict(headers or {}), media_type=MEDIA_TYPE)
+    return JSONResponse(sendable(members), body["status"], dict(headers or {}), media_type=MEDIA_TYPE)
 
 
 def _headers(error: LeadlineError) -> dict[str, str]:

@@ -5,8 +5,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
+from api.outbound import sendable
 from ingest.catalog.catalog import Total
 from ingest.documents import Deletion, Document, VersionState
 from ingest.progress import Progress, progress_of
@@ -14,9 +15,19 @@ from retrieval.query_cache import CacheCounts
 
 
 class Wire(BaseModel):
-    """The base of wire models: unknown members of a request are refused, so that a misspelt one is noticed."""
+    """The base of wire models: unknown members of a request are refused, so that a misspelt one is noticed.
 
-    model_config = ConfigDict(extra="forbid")
+    What cannot be sent, because it was stored before it was checked, is replaced.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)  # errors are logged, and values are not
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sendable(cls, members: Any) -> Any:  # noqa: ANN401 - what a model is made from
+        if not isinstance(members, dict):
+            return members
+        return {name: value if isinstance(value, float) else sendable(value) for name, value in members.items()}
 
 
 class Reason(Wire):
@@ -183,6 +194,19 @@ class StatusOut(Wire):
             tokens=sum(total.tokens for total in totals.values()),
             query_cache=QueryCacheOut(**asdict(cache)),
         )
+
+
+class PartOut(Wire):
+    """The state of a part: `ready`, `loading`, `away`, `unavailable`, or `none` where there is none."""
+
+    state: str
+
+
+class ReadinessOut(Wire):
+    """Whether a process should get requests, and the state of its parts; details are in its log."""
+
+    status: str
+    parts: dict[str, PartOut]
 
 
 def instant(seconds: float) -> datetime:

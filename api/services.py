@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import structlog
+
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
@@ -16,6 +18,7 @@ from ingest.catalog.runs import Runs
 from ingest.documents import Deletion
 from ingest.errors import LeadlineError
 from ingest.feed import Feed
+from ingest.identity import Principal
 from ingest.intake import Intake
 from ingest.tables import RecordTable, Row
 from ingest.texts import Texts
@@ -24,6 +27,8 @@ from retrieval.rewriting import RewritingSearcher
 from rlm.events import Event
 from rlm.requests import AnswerRequest
 from workers.enqueue import Doorbell
+
+log = structlog.get_logger(__name__)
 
 DEFAULT_TENANT = "default"
 
@@ -51,8 +56,8 @@ class Services:
     """The parts of a service. `delete` removes a document from catalog, index and blobs, and returns the receipt.
 
     `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
-    while searches cannot work. `notices` tells what people should see to. `accepting` turns false when the process
-    begins to stop.
+    while searches cannot work, and `ping` while the catalog does not answer. `notices` tells what people should see to.
+    `accepting` turns false when the process begins to stop.
     """
 
     settings: Settings
@@ -75,25 +80,30 @@ class Services:
     model_costs: bool = False
     require_index: Callable[[], None] = lambda: None
     notices: Callable[[], Mapping[str, str]] = dict
+    ping: Callable[[], None] = lambda: None
     accepting: bool = True
 
     @property
     def keys(self) -> ApiKeys:
         return self.identities.keys
 
-    def parts(self) -> dict[str, Any]:
-        """Return the state of each part, for `/health/ready`."""
-        waiting = self.jobs.unfinished()
+    def identify(self, presented: str) -> Principal | None:
+        """Return who holds this key; None if it is not valid."""
+        return self.keys.check(presented)
+
+    def looks(self) -> dict[str, Callable[[], str]]:
+        """Return what finds the state of each part; a part's trouble is for the log, and its state for everybody."""
         return {
-            "search": self._search(),
-            "jobs": {kind.value: count for kind, count in waiting.items()},
-            "language_model": self.answering.state(),
-            **{name: {"state": "stopped", "detail": "`leadline doctor` says why."} for name in self.notices()},
+            "catalog": lambda: self._state("catalog", self.ping),
+            "search": lambda: self._state("search", self.require_index),
+            "language_model": lambda: str(self.answering.state()["state"]),
+            "upkeep": lambda: "stopped" if self.notices() else "ready",
         }
 
-    def _search(self) -> dict[str, str]:
+    def _state(self, part: str, require: Callable[[], None]) -> str:
         try:
-            self.require_index()
+            require()
         except LeadlineError as error:
-            return {"state": "unavailable", "code": error.code, "detail": str(error)}
-        return {"state": "ready"}
+            log.warning("a part is not ready", part=part, code=error.code, detail=str(error))
+            return "unavailable"
+        return "ready"

@@ -90,6 +90,9 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
         description="How code that a model writes is isolated, `plain` or `bubblewrap`; where that cannot be had, "
         "nothing runs.",
     )
+    task_seconds: float = Field(
+        900.0, gt=0, description="A step of ingest that takes this long is ended, and its job tried again."
+    )
     runs_at_once: int = Field(2, ge=1, description="Answers in the background that go on at once in this process.")
     answers_at_once: int = Field(
         64,
@@ -97,6 +100,37 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
         description="Answers that clients wait for at once in this process, streamed or not; more are refused. Tenants "
         "with less than their share of them may go beyond by a quarter.",
     )
+    max_body_bytes: int = Field(
+        1024**2, ge=1024, description="The largest body of a request that is no upload; a larger one is refused unread."
+    )
+    body_idle_seconds: float = Field(
+        30.0, gt=0, description="A client that sends next to nothing of a body for this long is refused."
+    )
+    body_bytes_per_second: int = Field(
+        1024, ge=1, description="What is too slow: fewer bytes of a body than this, each second of that time."
+    )
+    connections_at_once: int = Field(
+        800, ge=1, description="Connections that are open at once in this process; more are answered with 503."
+    )
+    head_seconds: float = Field(
+        20.0, gt=0, description="A connection is closed whose request's head has not come whole in this time."
+    )
+    requests_at_once: int = Field(
+        1_000, ge=1, description="Requests that are open at once in this process; more are refused with 503."
+    )
+    work_at_once: int | None = Field(
+        None,
+        ge=1,
+        le=40,
+        description="Requests that are worked on at once in this process: twice its processors if not set, and 4 at "
+        "least. Others wait for the turn of their tenant.",
+    )
+    uploads_at_once: int = Field(32, ge=1, description="Uploads that are received at once in this process.")
+    turn_seconds: float = Field(
+        10.0, ge=0, description="How long a request waits for the turn of its tenant; then it is refused with 429."
+    )
+    streams_at_once: int = Field(256, ge=1, description="Event streams that are open at once in this process.")
+    streams_of_tenant: int = Field(64, ge=1, description="How many of them a tenant may have.")
     query_cache_bytes: int = Field(
         64 * 1024**2, ge=0, description="Memory for what searches found, kept until the documents change; 0 keeps none."
     )

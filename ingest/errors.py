@@ -11,20 +11,30 @@ class tree so that none is missing from it.
 
 from typing import ClassVar
 
+_PUBLIC_HINT = "Try again later; if it persists, tell those who run the service, whose log says more."
+
 
 class LeadlineError(Exception):
     """An error whose text says what happened and, in `hint`, what to do next.
 
-    `code` is stable and machine-readable (`snake_case`); `detail` is for people and may name the document.
+    `code` is stable and machine-readable (`snake_case`); `detail` is for people and may name the document. Details of
+    a kind with a `public_detail` may name hosts, users, addresses or files: they are for operators and the log, and
+    whoever uses the service gets `told` instead.
     """
 
     code: ClassVar[str] = "leadline_error"
     default_hint: ClassVar[str] = ""
+    public_detail: ClassVar[str] = ""
 
     def __init__(self, detail: str, *, hint: str | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.hint = self.default_hint if hint is None else hint
+
+    @property
+    def told(self) -> tuple[str, str]:
+        """The detail and the hint for those who use the service."""
+        return (self.public_detail, _PUBLIC_HINT) if self.public_detail else (self.detail, self.hint)
 
     def __str__(self) -> str:
         return f"{self.detail} {self.hint}".strip()
@@ -34,6 +44,21 @@ class IngestError(LeadlineError):
     """Anything that receiving, parsing, chunking or recording a document can raise."""
 
     code = "ingest_error"
+
+
+class InputError(IngestError):
+    """A text or a number of a request cannot be taken: no valid Unicode, not finite, too long or nested too deep.
+
+    `at` names the place, such as `body.metadata.year`, and `problem` says what is wrong there.
+    """
+
+    code = "invalid_request"
+    default_hint = "Correct the named place, and send it again; nothing was stored."
+
+    def __init__(self, at: str, problem: str) -> None:
+        super().__init__(f"{at}: {problem}")
+        self.at = at
+        self.problem = problem
 
 
 class UploadError(IngestError):
@@ -327,6 +352,7 @@ class CatalogSchemaError(CatalogError):
     """The catalog was written by another release."""
 
     code = "catalog_schema"
+    public_detail = "The catalog cannot be used by this release."
     default_hint = "Start the release that wrote it, or restore the backup."
 
 
@@ -344,6 +370,7 @@ class CatalogAccessError(CatalogError):
     """The catalog's database refused the connection: the URL, user, password or database name is wrong."""
 
     code = "catalog_access"
+    public_detail = "The catalog's database is not available."
     default_hint = (
         "Check the user, the password and the name of the database in the catalog's URL, such as "
         "postgresql+psycopg://USER:PASSWORD@HOST:5432/DATABASE."
@@ -354,7 +381,16 @@ class CatalogUnavailableError(CatalogError):
     """The catalog's database does not answer, or is too busy to."""
 
     code = "catalog_unavailable"
+    public_detail = "The catalog's database is not available."
     default_hint = "Try again in a moment; if it persists, see that the database server runs and can be reached."
+
+
+class CatalogLimitError(CatalogError):
+    """The catalog's database gave up on a statement: a limit of its own was met, or somebody ended it."""
+
+    code = "catalog_limit"
+    public_detail = "The catalog's database gave up on this request."
+    default_hint = "See the database's log; if it names a limit, raise it."
 
 
 class DataFolderBusyError(CatalogError):

@@ -21,6 +21,7 @@ from ingest.errors import (
     UploadError,
 )
 from ingest.faultpoints import reach
+from ingest.inbound import check_metadata, check_text
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff
@@ -82,8 +83,12 @@ class Intake:
     def receive(self, request: UploadRequest) -> Iterator["Upload"]:
         """Open an upload to write blocks to and then `accept`; leaving the block without that keeps nothing.
 
-        Raises the `UploadError`s, `BatchNotFoundError` and `BatchStateError`.
+        Raises the `UploadError`s, `BatchNotFoundError` and `BatchStateError`, and `InputError` for a description that
+        cannot be kept.
         """
+        for at in ("collection", "name", "batch_id"):
+            check_text(getattr(request, at) or "", at)
+        check_metadata(request.attributes)
         if request.batch_id is not None:  # checked before the bytes are sent, and again when they are recorded
             self._batches.require_open(request.tenant_id, request.batch_id)
         waiting = self._backlog(request.tenant_id)
@@ -128,7 +133,7 @@ class Intake:
         """Record a refused file as a failure of its batch, unless it may be sent again as it is."""
         if request.batch_id is None or isinstance(error, _TEMPORARY):
             return
-        failure = Failure(error.code, error.detail, error.hint)
+        failure = Failure(error.code, *error.told)
         self._batches.refuse(request.tenant_id, request.batch_id, display_name(request.name), failure)
 
     def _record(self, arrival: Arrival, replaces: Replaces | None) -> Accepted:

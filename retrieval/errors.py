@@ -34,6 +34,7 @@ class IndexUnavailableError(RetrievalError):
     """The index cannot be opened, or does not answer."""
 
     code = "index_unavailable"
+    public_detail = "The vector index is not available."
     default_hint = "Try again in a moment; if it persists, see that the vector engine runs and its folder is readable."
 
 
@@ -41,6 +42,7 @@ class IndexRefusedError(IndexUnavailableError):
     """The index answers, but refuses the request and would refuse it again."""
 
     code = "index_refused"
+    public_detail = "The vector index refused the request."
     default_hint = "See the log of the vector engine; if it says nothing of help, report it with this text."
 
 
@@ -55,6 +57,7 @@ class IndexMismatchError(RetrievalError):
     """The index carries the fingerprint of another encoder or chunker, so its scores would mean nothing."""
 
     code = "index_mismatch"
+    public_detail = "The vector index does not fit the settings of the service."
     default_hint = "Start with the settings the index was built with, or index the documents again."
 
 
@@ -62,6 +65,7 @@ class UnknownEncoderError(RetrievalError):
     """This installation has no encoder of that name or fingerprint."""
 
     code = "encoder_unknown"
+    public_detail = "The service lacks an encoder."
     default_hint = "`leadline index show` names the encoders there are."
 
 
@@ -76,6 +80,7 @@ class EncoderError(RetrievalError):
     """The embedding model did not load, or failed on an input."""
 
     code = "encoder_failed"
+    public_detail = "The encoder failed."
     default_hint = "Check the model's files with `leadline models verify --full`."
 
 
@@ -83,6 +88,7 @@ class RerankerError(RetrievalError):
     """The reranker failed, or cannot be opened; searches go on without it."""
 
     code = "reranker_failed"
+    public_detail = "The reranker failed."
     default_hint = "Run `leadline doctor`: it tries the reranker that LEADLINE_RERANKER names."
 
 
@@ -90,12 +96,14 @@ class RerankerUnavailableError(RerankerError):
     """The reranker's server is away, busy, or rejects our requests."""
 
     code = "reranker_unavailable"
+    public_detail = "The reranker is not available."
 
 
 class RerankerTimeoutError(RerankerError):
     """The reranker did not answer before its deadline."""
 
     code = "reranker_timeout"
+    public_detail = "The reranker did not answer in time."
     default_hint = "Rerank fewer passages (LEADLINE_RERANK_DEPTH) or wait longer (LEADLINE_RERANK_DEADLINE_MS)."
 
 
@@ -103,6 +111,7 @@ class RerankerOutputError(RerankerError):
     """The reranker did not answer with one score for each passage."""
 
     code = "reranker_output"
+    public_detail = "The reranker gave no usable answer."
     default_hint = "See that the address in LEADLINE_RERANKER is that of a /rerank or /score endpoint."
 
 
@@ -110,6 +119,7 @@ class EncoderUnavailableError(EncoderError):
     """The server that embeds does not answer, or is too busy."""
 
     code = "encoder_unavailable"
+    public_detail = "The encoder is not available."
     default_hint = "See that the embedding server runs; what waits for it goes on when it answers again."
 
 
@@ -140,6 +150,7 @@ class ModelFileError(RetrievalError):
     """A model's file is not usable as it is."""
 
     code = "model_file"
+    public_detail = "A model's file is not usable."
     default_hint = "Run `leadline models fetch`."
 
 

@@ -73,7 +73,7 @@ class Reranking:
             scores = self.scores(query, list(passages.values()))
         except RerankerError as error:
             log.warning("not reranked", model=model, code=error.code, error=error.detail)
-            return ranking, Reranked(model, 0, error.code, error.detail)
+            return ranking, Reranked(model, 0, error.code, error.told[0])
         read = dict(zip(passages, scores, strict=True))
         return reordered(ranking, read, weight=self._weight), Reranked(model, len(scores))
 

@@ -61,7 +61,7 @@ class RewritingSearcher:
             queries = _usable(request, how, self._rewriter.rewrite(request.tenant_id, request.query, how))
             failure = "" if queries else "The language model gave no other query than the one that was asked."
         except LeadlineError as error:
-            failure = error.detail
+            failure = error.told[0]
         return Rewritten(how, queries, round((time.perf_counter() - begun) * 1000, 3), failure)
 
 

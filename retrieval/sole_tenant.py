@@ -23,8 +23,9 @@ class SoleTenant:
     ) -> None:
         """`look` returns the tenants of the index, of which two are enough.
 
-        Its argument asks for a careful look, which also reports tenants whose chunks were deleted and still count in
-        the engine's statistics. Without other writers than this process, `recheck_seconds` may be infinite.
+        Its argument asks for a careful look, which takes longer and also reports tenants whose chunks were deleted and
+        still count in the engine's statistics. Without other writers than this process, `recheck_seconds` may be
+        infinite.
         """
         self._look = look
         self._recheck_seconds = recheck_seconds
@@ -62,7 +63,9 @@ class SoleTenant:
         with self._lock:
             careful = self._tenants is None or len(self._tenants) > 1
             self._written = frozenset()
-        found = frozenset(self._look(careful))
+        found = frozenset(self._look(False))
+        if careful and len(found) < 2:
+            found = frozenset(self._look(True))
         with self._lock:
             # What was written during the look may not have been seen by it.
             self._tenants, self._looked = found | self._written, self._clock()

@@ -197,6 +197,7 @@ class SandboxUnavailableError(SandboxError):
     """The isolation that was asked for cannot be had on this machine; nothing runs with a weaker one."""
 
     code = "sandbox_unavailable"
+    public_detail = "Code that models write cannot run here."
     default_hint = "See `leadline doctor`; bubblewrap needs user namespaces."
 
 

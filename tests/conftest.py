@@ -1,5 +1,6 @@
 """Fixtures for the whole suite: the real model files, and the folder of public data."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from api.cli.console_logging import LineHandler
 from api.settings import Settings
 from retrieval.models.manifest import LANGUAGE_GGUF, ModelFile
 from retrieval.models.store import ModelStore
@@ -65,6 +67,8 @@ def logging_of_the_suite() -> Iterator[None]:
     """A command that runs inside a test configures logging to the standard error it has, which is closed afterwards."""
     yield
     structlog.reset_defaults()
+    root = logging.getLogger()
+    root.handlers = [each for each in root.handlers if not isinstance(each, LineHandler)]
 
 
 @pytest.fixture(scope="session")

@@ -85,7 +85,7 @@ def outcome(error: Exception) -> Outcome:
 def failure(error: Exception, kind: JobKind = JobKind.INGEST) -> Failure:
     """Word the reason for users. The text of an unexpected error may name internals, so it stays in the log."""
     if isinstance(error, LeadlineError):
-        return Failure(error.code, error.detail, error.hint)
+        return Failure(error.code, *error.told)
     subject, again = ("question", "Ask") if kind is JobKind.RUN else ("document", "Upload it")
     return Failure(
         "internal_error",

@@ -22,6 +22,7 @@ from workers.ingest_task import TOGETHER_BYTES, TOGETHER_DOCUMENTS, IngestTask
 from workers.metrics import JOB_SECONDS, note_job
 from workers.reembed_task import ReembedTask
 from workers.run_task import RunTask
+from workers.steps import Steps
 from workers.worker_deps import Stopping
 
 # Small documents are made searchable together and embedded together, and collections are short.
@@ -32,6 +33,8 @@ _CLAIM_LIMITS = {
     JobKind.REEMBED: 16,
     JobKind.RUN: 1,
 }
+# Of runs the budgets are the bounds.
+_STEPS = frozenset(_CLAIM_LIMITS) - {JobKind.RUN}
 _CLAIM_BYTES = {JobKind.INGEST: TOGETHER_BYTES}
 _BETWEEN_TRIES_SECONDS = 1.0
 
@@ -64,9 +67,10 @@ class JobRunner:
         self._together = {JobKind.EMBED: embed, JobKind.REEMBED: reembed}
         self._collect = collect
         self._answer = answer
-        self._stopping = stopping
+        self.steps = Steps()
+        self._stopping = stopping = self.steps.marking(stopping)
         self._pausing = lambda: stopping() or slice_over()
-        self._held: dict[int, Job] = {}
+        self._held: dict[int, tuple[Job, int]] = {}
         self._lock = threading.Lock()
 
     def once(self, kind: JobKind) -> int:
@@ -77,7 +81,9 @@ class JobRunner:
         if not claimed:
             return 0
         with self._lock:
-            self._held.update({job.id: job for job in claimed})
+            self._held.update({job.id: (job, threading.get_ident()) for job in claimed})
+        if kind in _STEPS:
+            self.steps.begin()
         try:
             reach(f"{kind}.claimed")
             begun = time.monotonic()
@@ -90,6 +96,7 @@ class JobRunner:
                         self._run_and_settle([job], partial(self._run_one, job))
             JOB_SECONDS.labels(kind.value).observe(time.monotonic() - begun)
         finally:
+            self.steps.end()
             with self._lock:
                 for job in claimed:
                     self._held.pop(job.id, None)
@@ -98,9 +105,15 @@ class JobRunner:
     def keep_leases(self) -> None:
         """Extend the lease of every job that is running."""
         with self._lock:
-            held = list(self._held.values())
+            held = [job for job, _ in self._held.values()]
         if held:
             self._jobs.extend_all(held)
+
+    def abandon(self, thread: int) -> None:
+        """Let the leases of a hung thread's jobs lapse: others get them then, and its own commits will be refused."""
+        with self._lock:
+            for identifier in [each for each, (_, holder) in self._held.items() if holder == thread]:
+                del self._held[identifier]
 
     def _run_one(self, job: Job) -> int:
         if job.kind is JobKind.RUN and self._answer is not None:
@@ -125,6 +138,10 @@ class JobRunner:
 
     def _run_and_settle(self, held: Sequence[Job], work: Callable[[], int]) -> None:
         """Run `work`, which returns how many jobs it has done, and settle the jobs if it fails."""
+        with structlog.contextvars.bound_contextvars(**_named(held)):
+            self._run_and_settle_named(held, work)
+
+    def _run_and_settle_named(self, held: Sequence[Job], work: Callable[[], int]) -> None:
         try:
             note_job(held[0].kind, "done", work())
         except Stopping:
@@ -132,7 +149,7 @@ class JobRunner:
             note_job(held[0].kind, "handed_back", len(held))
         # The last boundary of a worker: whatever a task raises must end in the job's row, and not end the worker.
         except Exception as error:
-            log.warning("job failed", jobs=[job.id for job in held], error=repr(error), exc_info=_is_defect(error))
+            log.warning("job failed", error=repr(error), exc_info=_is_defect(error))
             self._settle_failed(held, error)
 
     def _settle_failed(self, held: Sequence[Job], error: Exception) -> None:
@@ -182,6 +199,14 @@ class JobRunner:
                 if self._stopping() or time.monotonic() > until:
                     raise
             time.sleep(pause_seconds)
+
+
+def _named(held: Sequence[Job]) -> dict[str, object]:
+    """Return what log lines are named by: the job and its tenant, and the run or the version; of several, the jobs."""
+    if len(held) != 1:
+        return {"jobs": [job.id for job in held]}
+    job = held[0]
+    return {"job": job.id, "tenant": job.tenant_id, "run" if job.kind is JobKind.RUN else "version": job.version_id}
 
 
 def _job_span(held: Sequence[Job]) -> AbstractContextManager[Span]:

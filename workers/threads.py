@@ -16,6 +16,7 @@ from workers.generation_builder import GenerationBuilder
 from workers.ingest_task import IngestTask
 from workers.job_runner import JobRunner
 from workers.run_task import RunTask
+from workers.steps import interrupt
 
 log = structlog.get_logger(__name__)
 
@@ -53,18 +54,33 @@ class WorkerThreads:
         runs_at_once: int = 2,
         open_builder: OpenBuilder | None = None,
         tidy: Callable[[], object] = lambda: None,
+        step_seconds: float = 900.0,
+        another_ingest: Callable[[], IngestTask] | None = None,
     ) -> None:
         """Prepare the threads; `start` starts them.
 
         While `has_room` is false only collections are claimed: on a full disk documents wait instead of failing. With
         `answer` there are also `runs_at_once` threads for runs. `open_builder` makes the builder for another generation
         of the index. `tidy` is called at the start, and every hour.
+
+        A step of a job that takes longer than `step_seconds` is ended. Where its thread does not end it, another takes
+        the thread's place, with a task that `another_ingest` makes, because the hung one still has its parser.
         """
         self._jobs = jobs
         self._doorbell = doorbell
         self._has_room = has_room
         self._stop = threading.Event()
         self._runners = [JobRunner(jobs, task, embed, collect, stopping=self._stop.is_set) for task in ingest]
+
+        def another_runner() -> JobRunner:
+            task = another_ingest() if another_ingest else ingest[0]
+            return JobRunner(jobs, task, embed, collect, stopping=self._stop.is_set)
+
+        self._another_runner = another_runner
+        self._step_seconds = step_seconds
+        self._interrupted: dict[int, float] = {}
+        self._abandoned: set[int] = set()
+        self._successors: dict[int, Callable[[], None]] = {}
         self._embedder = JobRunner(
             jobs, embed=embed, stopping=self._stop.is_set, slice_over=self._embedding_stands_back
         )
@@ -80,7 +96,7 @@ class WorkerThreads:
 
     def start(self) -> None:
         for number, runner in enumerate(self._runners):
-            self._spawn(f"ingest-{number}", JobKind.INGEST, partial(self._ingest_once, runner))
+            self._spawn_ingest(f"ingest-{number}", runner)
         self._spawn("embed", JobKind.EMBED, self._embed_once)
         self._spawn("collect", JobKind.COLLECT, lambda: bool(self._runners[0].once(JobKind.COLLECT)))
         for number, answerer in enumerate(self._answerers):
@@ -99,12 +115,25 @@ class WorkerThreads:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def _spawn(self, name: str, kind: JobKind, once: Callable[[], bool]) -> None:
+    def _spawn_ingest(self, name: str, runner: JobRunner) -> None:
+        def again() -> None:
+            another = self._another_runner()
+            self._runners.append(another)
+            self._spawn_ingest(name, another)
+
+        self._spawn(name, JobKind.INGEST, partial(self._ingest_once, runner), again)
+
+    def _spawn(
+        self, name: str, kind: JobKind, once: Callable[[], bool], again: Callable[[], None] | None = None
+    ) -> None:
+        """Start a thread; `again` starts the one that takes its place if it hangs."""
         bell = self._doorbell.bell(kind)
 
         def loop() -> None:
+            mine = threading.get_ident()
+            self._successors[mine] = again or partial(self._spawn, name, kind, once)
             pause_seconds = _FIRST_PAUSE_SECONDS
-            while not self._stop.is_set():
+            while not self._stop.is_set() and mine not in self._abandoned:
                 found = self._guarded(once)
                 if found is None:
                     self._stop.wait(pause_seconds)
@@ -172,10 +201,11 @@ class WorkerThreads:
 
     def _heartbeat(self) -> None:
         """Keep the leases of long stages alive, and queue jobs again that another worker let lapse."""
-        while not self._stop.wait(self._jobs.lease_seconds / 3):
+        while not self._stop.wait(min(self._jobs.lease_seconds, self._step_seconds) / 3):
             self._guarded(self._beat)
 
     def _beat(self) -> bool:
+        self._end_hung_steps()
         if time.monotonic() >= self._next_tidy:
             self._next_tidy = time.monotonic() + _TIDY_SECONDS
             self._guarded(lambda: bool(self._tidy()))
@@ -187,3 +217,23 @@ class WorkerThreads:
         if recovered:
             self._doorbell.ring_all()
         return recovered
+
+    def _end_hung_steps(self) -> None:
+        """Interrupt steps that take too long, and replace the threads that did not end theirs soon afterwards."""
+        now = time.monotonic()
+        hung = {
+            thread: runner
+            for runner in (*self._runners, self._embedder)
+            for thread in runner.steps.overdue(self._step_seconds) - self._abandoned
+        }
+        self._interrupted = {thread: at for thread, at in self._interrupted.items() if thread in hung}
+        for thread, runner in hung.items():
+            if thread not in self._interrupted:
+                log.error("a step takes too long and is interrupted", seconds=self._step_seconds)
+                self._interrupted[thread] = now
+                interrupt(thread)
+            elif now - self._interrupted[thread] > self._jobs.lease_seconds:
+                log.error("a step does not end; another thread takes its place")
+                self._abandoned.add(thread)
+                runner.abandon(thread)
+                self._successors[thread]()

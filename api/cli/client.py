@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from api.cli.environment import CLIENT_KEY, read_secret
 from api.settings import Settings
 from ingest.errors import LeadlineError
 
@@ -139,7 +140,7 @@ def connect(settings: Settings) -> Iterator[Client]:
         with open_private(settings) as client:
             yield client
         return
-    key = os.environ.get("LEADLINE_API_KEY")
+    key = read_secret(CLIENT_KEY, os.environ)
     if not key:
         raise ServiceError(
             f"A Leadline service runs at {url}.",

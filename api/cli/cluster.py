@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from api.cli.console_logging import configure_logging
-from api.cli.environment import SettingsError, from_environment, read_settings
+from api.cli.environment import SettingsError, from_environment, read_secret, read_settings, require_known
 from api.cli.serving import serve
 from api.cli.telemetry import start_tracing
 from api.embedded import OpenCatalog, open_catalog
@@ -102,8 +102,9 @@ def beat() -> None:
 
 def catalog_named() -> AbstractContextManager[OpenCatalog]:
     """Open, for a block, the catalog of the cluster that the environment names, or else of the data folder."""
-    url = os.environ.get(_DATABASE)
+    url = read_secret(_DATABASE, os.environ)
     if url:
+        require_known(os.environ)
         return open_catalog(Path(os.environ.get(_HOME, "")), database_url=url)
     return open_catalog(read_settings().home)
 
@@ -112,7 +113,7 @@ def cluster_named() -> "ClusterSettings | None":
     """Return the settings of the cluster that the environment names; None for the data folder."""
     from workers.settings import ClusterSettings
 
-    return from_environment(ClusterSettings) if os.environ.get(_DATABASE) else None
+    return from_environment(ClusterSettings) if read_secret(_DATABASE, os.environ) else None
 
 
 def _log(log_format: str) -> None:

@@ -1,26 +1,43 @@
 """Logging of the command line."""
 
+import logging
 import sys
 
 import structlog
 from structlog.typing import Processor
 
 
+class LineHandler(logging.StreamHandler):  # type: ignore[type-arg]
+    """Ours, so that configuring again replaces it alone."""
+
+
 def configure_logging(level: int, *, as_json: bool = False) -> None:
-    """Send log lines to standard error, so that standard output has only results."""
+    """Send log lines to standard error, so that standard output has only results.
+
+    Lines of libraries look like ours. A line has what `structlog.contextvars` binds: request, tenant, key, job, run.
+    """
     # No renderer prints local variables: they may hold keys and documents.
     renderers: list[Processor] = [
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
     ]
     if as_json:
         renderers = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    named: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            *renderers,
-        ],
+        processors=[*named, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    handler = LineHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=named,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [*(each for each in root.handlers if not isinstance(each, LineHandler)), handler]

@@ -1,14 +1,41 @@
-"""Reads settings from the environment, and says in words what is wrong with them."""
+"""Reads settings from the environment, and says in words what is wrong with them.
 
-from typing import Any, TypeVar
+A variable of ours that nothing reads is refused, because it is most often a misspelt one. Each secret may be in a file,
+which the variable's name with `_FILE` names.
+"""
 
-from pydantic import ValidationError
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings
 
 from api.settings import Settings
 from ingest.errors import LeadlineError
+from workers.settings import ClusterSettings
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
+
+_PREFIX, _FILE = "LEADLINE_", "_FILE"
+CLIENT_KEY = "LEADLINE_API_KEY"
+# Read elsewhere than in settings: by commands that are clients, by what starts a deployment, and by tests.
+_OTHERS = frozenset(
+    {
+        "LEADLINE_URL",
+        CLIENT_KEY,
+        CLIENT_KEY + _FILE,
+        "LEADLINE_DATABASE_PASSWORD",
+        "LEADLINE_DATA",
+        "LEADLINE_REQUIRE_SYSTEM_PACKAGES",
+        "LEADLINE_TEST_FAULTS",
+        "LEADLINE_TEST_QDRANT",
+        "LEADLINE_CANARY",
+        "LEADLINE_SECRET",
+    }
+)
 
 
 class SettingsError(LeadlineError):
@@ -25,9 +52,60 @@ def read_settings(**changes: object) -> Settings:
 
 
 def from_environment(kind: type[AnySettings], **given: Any) -> AnySettings:  # noqa: ANN401 - of many types
-    """Read settings of a kind. Raises `SettingsError`, which names every variable that is wrong or missing."""
+    """Read settings of a kind. Raises `SettingsError`, which names every variable that is wrong, missing or unknown."""
+    require_known(os.environ)
+    files = {name: read_secret(f"{_PREFIX}{name.upper()}", os.environ) for name in _secrets(kind)}
     try:
-        return kind(**given)
+        return kind(**{**{name: secret for name, secret in files.items() if secret is not None}, **given})
     except ValidationError as error:
         wrong = "; ".join(f"LEADLINE_{e['loc'][0]}".upper() + f": {e['msg']}" for e in error.errors())
         raise SettingsError(wrong) from error
+
+
+def require_known(environment: Mapping[str, str]) -> None:
+    """Raise `SettingsError` for variables of ours that nothing reads, with the name that each is nearest to."""
+    known = known_variables()
+    unknown = sorted(name for name in environment if name.upper().startswith(_PREFIX) and name.upper() not in known)
+    if not unknown:
+        return
+    near = {name: difflib.get_close_matches(name.upper(), known, 1) for name in unknown}
+    told = [f"{name}, is {near[name][0]} meant?" if near[name] else f"{name}." for name in unknown]
+    raise SettingsError(
+        f"Nothing reads {' '.join(told)}", hint="Correct or remove it; docs/settings.md lists the settings there are."
+    )
+
+
+def known_variables() -> frozenset[str]:
+    """Return every variable that some process of ours reads; all of them may be set for each."""
+    names: set[str] = set(_OTHERS)
+    for kind in (Settings, ClusterSettings):
+        names |= {_PREFIX + name.upper() for name in kind.model_fields}
+        names |= {_PREFIX + name.upper() + _FILE for name in _secrets(kind)}
+    return frozenset(names)
+
+
+def read_secret(variable: str, environment: Mapping[str, str]) -> str | None:
+    """Return a secret from its variable, or from the file that names it; None if neither is set.
+
+    Raises `SettingsError` if both are set, or the file cannot be read.
+    """
+    value, file = environment.get(variable), environment.get(variable + _FILE)
+    if not file:
+        return value or None
+    if value:
+        raise SettingsError(f"{variable} and {variable}{_FILE} are both set.", hint="Keep one of them.")
+    try:
+        return Path(file).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "It is not UTF-8"
+        raise SettingsError(
+            f"{variable}{_FILE} names a file that cannot be read: {reason}.",
+            hint="See that this process may read it, and that it holds the secret alone.",
+        ) from error
+
+
+def _secrets(kind: type[BaseSettings]) -> list[str]:
+    """Return the names of the settings that are secret."""
+    return [
+        name for name, each in kind.model_fields.items() if SecretStr in (each.annotation, *get_args(each.annotation))
+    ]

@@ -1,6 +1,7 @@
 """`leadline ingest`: upload files and folders, and watch them become searchable and ready."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -178,12 +179,17 @@ def find_files(paths: Sequence[Path]) -> Iterator[tuple[str, Path]]:
         if not path.exists():
             raise ServiceError(f"There is no {path}.", hint="Check the name.")
         if path.is_file():
-            yield path.name, path
+            yield _display(path.name), path
             continue
         for below in sorted(path.rglob("*")):
             relative = below.relative_to(path)
             if below.is_file() and not any(part.startswith(".") for part in relative.parts):
-                yield relative.name, below
+                yield _display(relative.name), below
+
+
+def _display(name: str) -> str:
+    """Return the name of a file as text: in another encoding than UTF-8, with replacement characters."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 class Bars:

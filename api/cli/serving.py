@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from api.bounds import MAX_HEADER_BYTES
+from api.cli.http_protocol import bounded_protocol
 from api.main import create_app
 from api.services import Services
 from ingest.errors import DataFolderBusyError
@@ -28,6 +30,8 @@ def startup_kept() -> Iterator[None]:
 
 
 _DRAIN_SECONDS = 20
+# Longer than balancers keep an idle connection, so that it is they who close it.
+_KEEP_ALIVE_SECONDS = 75
 
 
 def serve(services: Services, greet: Callable[[str], None]) -> None:
@@ -56,6 +60,10 @@ class Server(uvicorn.Server):
                 log_level="warning",
                 access_log=False,
                 lifespan="off",
+                log_config=None,  # lines of the server go where ours go
+                http=bounded_protocol(connections=settings.connections_at_once, head_seconds=settings.head_seconds),
+                h11_max_incomplete_event_size=2 * MAX_HEADER_BYTES,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=_DRAIN_SECONDS,
             )
         )

@@ -1,6 +1,8 @@
 """`leadline up`: the embedded service on one machine."""
 
 import logging
+import os
+import shlex
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -15,6 +17,8 @@ from api.cli.serving import serve
 from api.cli.telemetry import start_tracing
 from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
+
+FIRST_KEY_FILE = "first-api-key"
 
 
 def up(
@@ -42,9 +46,7 @@ def _greet(services: Services, url: str, console: Console) -> None:
         f"\nLeadline listens on [bold]{url}[/bold]; its API is described at {url}/docs", highlight=False, soft_wrap=True
     )
     if not services.keys.keys(DEFAULT_TENANT):
-        _, key = services.keys.issue(DEFAULT_TENANT, "first key")
-        console.print("\nYour API key, shown this once (make more with `leadline keys create`):", highlight=False)
-        console.print(f"  export LEADLINE_API_KEY={key}", highlight=False, soft_wrap=True)
+        key = _first_key(services, console)
     console.print("\nTry it:", highlight=False)
     header = f'-H "Authorization: Bearer {key}"'
     for line in (
@@ -54,6 +56,26 @@ def _greet(services: Services, url: str, console: Console) -> None:
     ):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(f"\n{_language_model(services)} Ctrl-C stops it.\n", highlight=False)
+
+
+def _first_key(services: Services, console: Console) -> str:
+    """Make the first key, and return how commands name it.
+
+    It is shown where a person reads along. Elsewhere output goes into logs, which others read and which are kept: there
+    it is written to a file that only this user can read.
+    """
+    _, key = services.keys.issue(DEFAULT_TENANT, "first key")
+    if console.file.isatty():
+        console.print("\nYour API key, shown this once (make more with `leadline keys create`):", highlight=False)
+        console.print(f"  export LEADLINE_API_KEY={key}", highlight=False, soft_wrap=True)
+        return key
+    path = services.settings.home / FIRST_KEY_FILE
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:  # noqa: PTH123
+        file.write(f"{key}\n")
+    console.print("\nThe first API key is in a file that only this user can read; move it to where you keep secrets:")
+    console.print(f"  export LEADLINE_API_KEY=$(cat {shlex.quote(str(path))})", highlight=False, soft_wrap=True)
+    return "$LEADLINE_API_KEY"
 
 
 def _language_model(services: Services) -> str:

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import sse
-from api.access import AnswersAtOnce, Asker, Caller, Served
+from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
 from api.answer_events import CLIENT_CLOSED_REQUEST, streamed, waited_for
 from api.answer_schemas import AnswerOut, QuestionIn
 from api.asking import Asking, rendered, shown
@@ -43,6 +43,7 @@ async def ask(
     caller: Asker,
     served: Served,
     threads: AnswersAtOnce,
+    place: HeldPlace,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> Response | AnswerOut:
     """Ask a question of your documents, alone or in a conversation.
@@ -73,6 +74,7 @@ async def ask(
     asking = await run_in_threadpool(Asking, served, caller.tenant_id, body)
     if body.background:
         return await run_in_threadpool(_begin, served, caller, body, asking, idempotency_key)
+    place.leave()  # an answer has a thread of its own
     stop = threading.Event()
     begin = partial(served.answering.stream, asking.request, cancelled=stop.is_set)
     start = partial(threads.start, caller.tenant_id)

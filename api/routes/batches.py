@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Query, Response
 from starlette.responses import Response as AnyResponse
 
 from api import sse
-from api.access import Caller, Served, Writer
+from api.access import Caller, HeldPlace, Served, Streams, Writer
 from api.batch_schemas import BatchFailureOut, BatchFailurePage, BatchIn, BatchOut, BatchPage
 from api.cursors import decode_cursor, encode_cursor
 from api.services import Services
@@ -58,12 +58,18 @@ def one(batch_id: str, caller: Caller, served: Served) -> BatchOut:
 
 @router.get("/{batch_id}/events", response_class=AnyResponse, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
 async def events(
-    batch_id: str, caller: Caller, served: Served, last_event_id: Annotated[str | None, Header()] = None
+    batch_id: str,
+    caller: Caller,
+    served: Served,
+    place: HeldPlace,
+    streams: Streams,
+    last_event_id: Annotated[str | None, Header()] = None,
 ) -> AnyResponse:
     """Stream the batch as server-sent events, until it is completed or cancelled: `snapshot`, `progress`, last `end`.
 
     Each event carries the content of `GET /v1/batches/{id}`. `Last-Event-ID` works on every server and after any time.
     """
+    await place.trade(streams)
     return await sse.follow(_followed(served, caller.tenant_id, batch_id), last_event_id)
 
 

@@ -8,8 +8,9 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import multipart, sse
-from api.access import Caller, Served, Writer
+from api.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer
 from api.cursors import decode_cursor, encode_cursor
+from api.outbound import sendable_text
 from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
 from api.schemas import (
@@ -40,6 +41,7 @@ async def upload(
     request: Request,
     caller: Writer,
     served: Served,
+    threads: UploadThreads,
     collection: Collection = "default",
     name: Annotated[str, Query(max_length=1024)] = "unnamed",
     priority: Urgency = "interactive",
@@ -55,9 +57,9 @@ async def upload(
     base = UploadRequest(caller.tenant_id, collection, name, priority=Priority[priority.upper()], batch_id=batch)
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
-        received = await multipart.receive_form(request.stream(), content_type, base, served.intake.receive)
+        received = await multipart.receive_form(request.stream(), content_type, base, served.intake.receive, threads)
     else:
-        received = await multipart.receive_body(request.stream(), base, served.intake.receive)
+        received = await multipart.receive_body(request.stream(), base, served.intake.receive, threads)
     served.doorbell.ring(JobKind.INGEST)
     reach("upload.answering")
     if len(received.outcomes) == 1:
@@ -93,12 +95,18 @@ def one(document_id: str, caller: Caller, served: Served, response: Response) ->
 
 @router.get("/{document_id}/events", response_class=Response, responses={200: {"content": {sse.MEDIA_TYPE: {}}}})
 async def events(
-    document_id: str, caller: Caller, served: Served, last_event_id: Annotated[str | None, Header()] = None
+    document_id: str,
+    caller: Caller,
+    served: Served,
+    place: HeldPlace,
+    streams: Streams,
+    last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Stream the document as server-sent events, until its latest version ends: `snapshot`, `progress`, last `end`.
 
     Each event carries the content of `GET /v1/documents/{id}`. `Last-Event-ID` works on every server, after any time.
     """
+    await place.trade(streams)
     return await sse.follow(_followed(served, caller.tenant_id, document_id), last_event_id)
 
 
@@ -108,6 +116,7 @@ async def replace(
     request: Request,
     caller: Writer,
     served: Served,
+    threads: UploadThreads,
     if_match: Annotated[str | None, Header()] = None,
     name: Annotated[str | None, Query(max_length=1024)] = None,
     priority: Urgency = "interactive",
@@ -132,7 +141,7 @@ async def replace(
         replaces=Replaces(document_id, admitted),
         batch_id=batch,
     )
-    received = await multipart.receive_body(request.stream(), replacement, served.intake.receive)
+    received = await multipart.receive_body(request.stream(), replacement, served.intake.receive, threads)
     served.doorbell.ring(JobKind.INGEST)
     return _one(*received.outcomes[0])
 
@@ -194,7 +203,7 @@ def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
         version = served.catalog.version(str(document.active_version_id))
     if version.state is VersionState.CANCELLED:
         raise DocumentStateError("The document was cancelled, and its bytes are gone.", hint="Upload it again.")
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(version.name)}"}
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(sendable_text(version.name))}"}
     path = served.blobs.path(version.blob_key)
     return FileResponse(path, media_type="application/octet-stream", headers=headers)
 

@@ -1,15 +1,27 @@
 """`/health`, `/v1/status` and `/problems`: liveness, readiness, current state, and explanations of problems."""
 
-from typing import Any
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
-from api.access import Caller, Served
+from api.access import Caller, HealthThreads, Served
 from api.problems import STATUS, ApiError
-from api.schemas import StatusOut
+from api.schemas import PartOut, ReadinessOut, StatusOut
 from ingest.errors import LeadlineError
 
 router = APIRouter(tags=["health"])
+
+Role = Literal["uploads", "search", "answers"]
+NEEDED: Mapping[Role, tuple[str, ...]] = {
+    "uploads": ("catalog",),
+    "search": ("catalog", "search"),
+    "answers": ("catalog", "search", "language_model"),
+}
+# A part that has not told its state by then is as good as away: whoever asks has a deadline of its own.
+_PART_SECONDS = 1.0
+_RETRY_AFTER_SECONDS = "5"
 
 
 @router.get("/health/live")
@@ -19,15 +31,30 @@ async def live() -> dict[str, str]:
 
 
 @router.get("/health/ready")
-def ready(served: Served, response: Response) -> dict[str, Any]:
-    """Return `200` if uploads and searches work; `parts` says what is still coming, such as a loading language model.
+async def ready(
+    served: Served,
+    threads: HealthThreads,
+    response: Response,
+    role: Annotated[Role | None, Query(alias="for")] = None,
+) -> ReadinessOut:
+    """Say whether this process should get requests: `200`, or `503` while it stops or its catalog does not answer.
 
-    `503` while this process stops, and while the vector index is away: uploads are still accepted then.
+    `for=uploads` says the same. `for=search` is `503` also while the vector index is away, and `for=answers` while the
+    language model loads or is away, too. `parts` has the state of each, whatever was asked for.
     """
-    parts = served.parts()
-    status = "stopping" if not served.accepting else parts["search"]["state"]
-    response.status_code = 200 if status == "ready" else 503
-    return {"status": status, "parts": parts}
+    looks = served.looks()
+    found = await asyncio.gather(
+        *(threads.within(_PART_SECONDS, name, look, "unavailable") for name, look in looks.items())
+    )
+    states = dict(zip(looks, found, strict=True))
+    needed = NEEDED[role or "uploads"]
+    stopping = not served.accepting
+    missing = [states[name] for name in needed if states[name] not in ("ready", "none")]
+    response.status_code = 503 if stopping or missing else 200
+    if response.status_code == 503:
+        response.headers["Retry-After"] = _RETRY_AFTER_SECONDS
+    status = "stopping" if stopping else missing[0] if missing else "ready"
+    return ReadinessOut(status=status, parts={name: PartOut(state=state) for name, state in states.items()})
 
 
 @router.get("/v1/status")

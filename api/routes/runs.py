@@ -11,7 +11,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import sse
-from api.access import Asker, Caller, Served
+from api.access import Asker, Caller, HeldPlace, Served, Streams
 from api.answer_schemas import cited_documents
 from api.cursors import decode_cursor, encode_cursor, event_number
 from api.problems import problem
@@ -57,6 +57,8 @@ async def events(
     request: Request,
     caller: Caller,
     served: Served,
+    place: HeldPlace,
+    streams: Streams,
     last_event_id: Annotated[str | None, Header()] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: str | None = None,
@@ -72,6 +74,7 @@ async def events(
     seen = min(event_number(last_event_id), run.events)
     if run.ended and seen >= run.events:
         return Response(status_code=204)  # tells an EventSource not to come back
+    await place.trade(streams)
     return StreamingResponse(_followed(served, run, seen), media_type=sse.MEDIA_TYPE)
 
 

@@ -1,23 +1,37 @@
 """`/v1/search`: finds passages; a language model takes part only if a rewrite is asked for."""
 
-from fastapi import APIRouter
+from functools import partial
 
-from api.access import Caller, Served, missing_scope
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+
+from api.access import AnswersAtOnce, Caller, HeldPlace, Served, missing_scope
 from api.search_schemas import SearchIn, SearchOut
+from api.services import Services
 from ingest.identity import Scope
+from retrieval.requests import Rewrite, SearchRequest
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
 
 
 @router.post("")
-def search(body: SearchIn, caller: Caller, served: Served) -> SearchOut:
+async def search(body: SearchIn, caller: Caller, served: Served, threads: AnswersAtOnce, place: HeldPlace) -> SearchOut:
     """Find the best passages for a query by BM25, by the bi-encoder, or by both fused, with the text of each.
 
-    A rewrite asks a language model, and needs the scope `ask` besides.
+    A rewrite asks a language model: it needs the scope `ask` besides, and a place of those that wait for answers.
     """
     if body.rewrite is not None and Scope.ASK not in caller.scopes:
         raise missing_scope(Scope.ASK)
     request = body.request(caller.tenant_id)
     if body.rewrite is None:
-        return SearchOut.of(body.query, served.searcher.search(request))
-    return SearchOut.of(body.query, *served.rewriting.search(request, body.rewrite))
+        return await run_in_threadpool(_plain, served, body.query, request)
+    place.leave()
+    return await threads.start(caller.tenant_id, partial(_rewritten, served, body.query, request, body.rewrite))
+
+
+def _plain(served: Services, query: str, request: SearchRequest) -> SearchOut:
+    return SearchOut.of(query, served.searcher.search(request))
+
+
+def _rewritten(served: Services, query: str, request: SearchRequest, how: Rewrite) -> SearchOut:
+    return SearchOut.of(query, *served.rewriting.search(request, how))

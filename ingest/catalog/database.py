@@ -52,7 +52,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from ingest.catalog.tables import corpus_versions, documents, metadata, tenants
 from ingest.errors import (
     CatalogAccessError,
-    CatalogError,
+    CatalogLimitError,
     CatalogSchemaError,
     CatalogUnavailableError,
     LeadlineError,
@@ -139,6 +139,12 @@ def read(engine: Engine) -> Iterator[Connection]:
     """Open a connection for queries. Raises `CatalogUnavailableError`."""
     with _driver_errors(engine), engine.connect() as connection:
         yield connection
+
+
+def ping(engine: Engine) -> None:
+    """Raise `CatalogUnavailableError`, or another error of the catalog, if the database does not answer."""
+    with read(engine) as connection:
+        connection.execute(select(literal(1)))
 
 
 @contextmanager
@@ -297,11 +303,14 @@ def _engine(url: str, pool_size: int) -> Engine:
     if parsed.drivername not in _DRIVERS:
         raise CatalogAccessError(f"The catalog cannot be kept in {parsed.drivername!r}.")
     if parsed.get_backend_name() == "sqlite":
-        engine = create_engine(parsed, execution_options={_TURN: threading.Lock()}, json_serializer=json_text)
+        engine = create_engine(
+            parsed, execution_options={_TURN: threading.Lock()}, hide_parameters=True, json_serializer=json_text
+        )
         _configure_sqlite(engine)
         return engine
     return create_engine(
         parsed,
+        hide_parameters=True,  # errors are logged, and values of statements are not
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,  # a connection that a restarted server has forgotten is replaced, not handed out
         pool_size=pool_size,
@@ -388,7 +397,7 @@ def _postgres_error(engine: Engine, error: DBAPIError) -> LeadlineError:
     if not state and any(refusal in said for refusal in _REFUSALS):
         return CatalogAccessError(f"The catalog's database at {where} refused: {said}.")
     if state.startswith(_LIMIT_EXCEEDED) or state == _CANCELLED:
-        return CatalogError(f"The catalog's database at {where} gave up: {said}.")
+        return CatalogLimitError(f"The catalog's database at {where} gave up: {said}.")
     return CatalogUnavailableError(f"The catalog's database at {where} does not answer: {said}.")
 
 

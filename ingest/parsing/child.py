@@ -104,10 +104,12 @@ def _confinement(parent: int, ours: tuple[int, ...]) -> dict[str, Any]:
 def _in_a_process(work: Callable[[], str], parent: int, ours: tuple[int, ...]) -> tuple[int, str]:
     """Return how a process ended that did some work, negative for a signal, and what the work returned."""
     reading, writing = os.pipe()
-    pid = os.fork()
+    own, pid = os.getpid(), os.fork()
     if pid == 0:
         try:
             end_with_parent()
+            if os.getppid() != own:  # it ended before that
+                os._exit(1)
             for descriptor in (reading, *ours):
                 os.close(descriptor)
             os.write(writing, work().encode())

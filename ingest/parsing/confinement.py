@@ -14,6 +14,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 import struct
 import sys
 from collections.abc import Iterable, Iterator
@@ -69,7 +70,8 @@ _X32 = 0x40000000
 
 def end_with_parent() -> None:
     """Have the kernel kill this process when the thread that started it ends; `confine` keeps it so."""
-    _libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0)
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def confine(document: Path | None, folder: Path) -> tuple[str, ...]:

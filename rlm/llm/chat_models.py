@@ -198,6 +198,12 @@ def _require_end(ended: bool) -> None:
         raise LanguageModelUnavailableError("The language model broke off its answer.", hint="Ask again.", reached=True)
 
 
+# Addresses, hosts with a port, and keys, also half masked ones.
+_PRIVATE = re.compile(
+    r"\b[a-z][a-z0-9+.-]*://\S+|\b[\w.-]+:\d{2,5}\b|\b\d{1,3}(?:\.\d{1,3}){3}\b|\bsk-[\w*.-]+", re.IGNORECASE
+)
+
+
 def translated(error: Exception) -> LanguageModelError:
     """Return our error for one of the client's: by its kind first, then by the server's words."""
     match error:
@@ -244,9 +250,13 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _said(error: openai.APIError) -> str:
-    """Return the server's own sentence, at most one line, because it may be any server."""
+    """Return the server's own sentence, at most one line, because it may be any server.
+
+    It is told to whoever asks, so addresses, and keys that some servers repeat, are taken out of it.
+    """
     body = error.body if isinstance(error.body, dict) else {}
-    return str(body.get("message") or error.message).split("\n", 1)[0][:300]
+    sentence = str(body.get("message") or error.message).split("\n", 1)[0]
+    return _PRIVATE.sub("…", sentence)[:300]
 
 
 def _retry_after(error: openai.APIStatusError) -> float | None:

@@ -21,6 +21,7 @@ from rlm.errors import (
 from rlm.llm.budgets import Amount, Budget
 from rlm.llm.port import SubCall, SubFailure, raised
 from rlm.llm.profiles import estimated_tokens
+from rlm.loop.cell_code import CellCode
 from rlm.loop.environment import TIME_IS_OVER, Environment, TimeLimit
 from rlm.loop.evidence import plain
 from rlm.loop.prompts import (
@@ -35,7 +36,7 @@ from rlm.loop.prompts import (
     read_root_reply,
 )
 from rlm.loop.read_log import ReadLog
-from rlm.loop.submit import CellCode, Submission, Submissions
+from rlm.loop.submit import Submission, Submissions
 from rlm.loop.tools import Toolbox
 from rlm.loop.trajectory import ROOT, RecordedSubCalls, Turn
 from rlm.sandbox.port import Cell, Session

@@ -45,6 +45,8 @@ _SUB_SYSTEM = (
 Descend = Callable[[str, Corpus], Mapping[str, Any]]
 # Maximum calls of tools in a cell: a loop over more things is better done by one call.
 MAX_CALLS_OF_A_CELL = 20_000
+# Maximum prompts of one call: preparing more would hold a run longer than its time limit.
+MAX_PROMPTS = 20_000
 _Returned = TypeVar("_Returned")
 
 
@@ -257,6 +259,8 @@ class Toolbox:
     def llm_query_batched(self, prompts: object) -> list[str | None]:
         if not isinstance(prompts, list | tuple):
             raise ToolError("prompts is a list of texts")
+        if len(prompts) > MAX_PROMPTS:
+            raise ToolError(f"that is {len(prompts):,} prompts, and {MAX_PROMPTS:,} at once are the most")
         replies = self._ask(list(prompts))
         failed = [reply for reply in replies if isinstance(reply, SubFailure)]
         if failed and len(failed) == len(replies):

@@ -116,7 +116,8 @@ def test_a_form_takes_many_files_and_a_refused_one_does_not_stop_the_rest(client
 @pytest.mark.parametrize("collection", ["", "two words", "nul\0", "x" * 129])
 def test_a_form_cannot_name_a_collection_that_a_query_could_not(client: Client, collection: str) -> None:
     files: Any = [("collection", (None, collection)), ("files", ("ship.md", SHIP))]
-    problem(client.http.post("/v1/documents", files=files), 400, "bad_request")
+    expected = (422, "invalid_request") if "\0" in collection else (400, "bad_request")
+    problem(client.http.post("/v1/documents", files=files), *expected)
 
 
 def test_a_deleted_document_is_not_retrievable_and_leaves_a_receipt(
@@ -312,9 +313,7 @@ def test_a_bad_search_gets_a_problem(client: Client, body: dict[str, Any], code:
     problem(client.http.post("/v1/search", json=body), 422, code)
 
 
-@pytest.mark.parametrize(
-    "query", ["the of and", "?!...", "\U0001f600\U0001f40b", "何でも", "\x00", "a" * 8000, "%_'\"\\;--"]
-)
+@pytest.mark.parametrize("query", ["the of and", "?!...", "\U0001f600\U0001f40b", "何でも", "a" * 8000, "%_'\"\\;--"])
 def test_an_odd_search_is_answered(client: Client, query: str) -> None:
     assert client.http.post("/v1/search", json={"query": query}).status_code == 200
 

@@ -77,19 +77,28 @@ def test_ingest_search_and_ask_work_without_a_service(environment: dict[str, str
     assert "[1] ships.txt: “" in readable
 
 
-def test_a_first_start_prints_a_key_that_works_and_is_kept_only_as_a_hash(
+def first_key_file(printed: str) -> Path:
+    """The file that is named where output goes to no terminal."""
+    named = re.search(r"cat (\S+/first-api-key)", printed)
+    assert named, printed
+    return Path(named[1])
+
+
+def test_a_first_start_makes_a_key_that_works_and_is_else_kept_only_as_a_hash(
     service: tuple["subprocess.Popen[str]", str], environment: dict[str, str], papers: Path
 ) -> None:
     process, printed = service
-    key = re.search(r"ll_\S+", printed)
+    file = first_key_file(printed)
+    key = re.search(r"ll_\S+", file.read_text())
     url = re.search(r"http://127\.0\.0\.1:\d+", printed)
     assert key
+    assert key[0] not in printed
     assert url
     asked = httpx.get(f"{url[0]}/v1/status", headers={"Authorization": f"Bearer {key[0]}"}, timeout=60)
     assert asked.status_code == 200
     secret = key[0].rsplit("_", 1)[1].encode()
     home = Path(environment["LEADLINE_HOME"])
-    assert all(secret not in path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert all(secret not in path.read_bytes() for path in home.rglob("*") if path.is_file() and path != file)
 
     with_key = {**environment, "LEADLINE_API_KEY": key[0]}
     assert json.loads(leadline(with_key, "ingest", str(papers), "--json").stdout)["uploaded"] == 2
@@ -125,7 +134,7 @@ def test_ctrl_c_in_mid_ingest_drains_and_the_next_start_goes_on(
     service: tuple["subprocess.Popen[str]", str], environment: dict[str, str]
 ) -> None:
     process, printed = service
-    key, url = re.search(r"ll_\S+", printed), re.search(r"http://127\.0\.0\.1:\d+", printed)
+    key, url = re.search(r"ll_\S+", first_key_file(printed).read_text()), re.search(r"http://127\.0\.0\.1:\d+", printed)
     assert key
     assert url
     headers = {"Authorization": f"Bearer {key[0]}"}

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def ready(cluster: Cluster) -> tuple[int, str]:
-    answer = cluster.ready()
+    answer = cluster.ready("search")
     return answer.status_code, answer.json()["parts"]["search"]["state"]
 
 
@@ -24,6 +24,7 @@ def test_a_vector_server_that_is_away_is_said_and_uploads_go_on(tmp_path: Path, 
         assert ready(cluster) == (200, "ready")
         cluster.qdrant.kill()
         assert ready(cluster) == (503, "unavailable")
+        assert cluster.ready("uploads").status_code == 200
         document = cluster.upload(book(1, chapters=1), "a.md")
         cluster.qdrant.start()
         wait_until(lambda: ready(cluster) == (200, "ready"), seconds=30, what="the index is back")

@@ -129,9 +129,9 @@ def test_readiness_and_doctor_say_that_upkeep_touches_nothing(tmp_path: Path, mo
     with running(tmp_path) as (_, client):
         ready = client.http.get("/health/ready")
         assert ready.status_code == 200
-        assert ready.json()["parts"]["upkeep"] == {"state": "stopped", "detail": "`leadline doctor` says why."}
+        assert ready.json()["parts"]["upkeep"]["state"] == "stopped"
         (said,) = (found for found in _installation(Settings()) if found.what == "upkeep")
     assert "11 of 12 originals" in said.found
     assert said.advice
     with running(tmp_path, upkeep_share=1.0) as (_, client):
-        assert "upkeep" not in client.http.get("/health/ready").json()["parts"]
+        assert client.http.get("/health/ready").json()["parts"]["upkeep"]["state"] == "ready"

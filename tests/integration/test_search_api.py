@@ -109,7 +109,7 @@ def test_a_search_that_cannot_be_done_is_a_problem_with_a_reason(client: Client,
 
 @pytest.mark.parametrize("mode", ["bm25", "dense", "hybrid"])
 @pytest.mark.parametrize(
-    "query", ["the of and", "?!… —", "🐋🐋", "\x00", "क्या यह व्हेल है", "x" * 8_000, "\u202e\ufeff", "' OR 1=1 --"]
+    "query", ["the of and", "?!… —", "🐋🐋", "क्या यह व्हेल है", "x" * 8_000, "\u202e\ufeff", "' OR 1=1 --"]
 )
 def test_a_query_of_any_text_is_answered(client: Client, query: str, mode: str) -> None:
     titles(search(client, query, mode=mode, explain=True))

@@ -172,8 +172,8 @@ class Cluster:
             assert response.status_code == 200, response.read()
             yield sent_events(response)
 
-    def ready(self) -> httpx.Response:
-        return self._http.get("/health/ready")
+    def ready(self, role: str) -> httpx.Response:
+        return self._http.get("/health/ready", params={"for": role})
 
     def wait_for_api(self) -> None:
         wait_until(lambda: self._alive(), seconds=_START_SECONDS, what="the API answers")

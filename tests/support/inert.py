@@ -80,7 +80,7 @@ def faults_of_mrkdwn(text: str, addresses: Collection[str]) -> list[str]:
     for address, _ in _LINK.findall(text):
         if address.replace("&amp;", "&") not in addresses:
             found.append(f"link to {address!r}")
-    rest = _LINK.sub("link", text)
+    rest = _LINK.sub("_", text)  # code beside a link is none, and a link is no part of an address
     found += [
         f"control {rest[max(0, at - 10) : at + 20]!r}"
         for at, char in enumerate(rest)

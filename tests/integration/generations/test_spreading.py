@@ -120,6 +120,25 @@ def test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector
     at.close()
 
 
+def test_vectors_that_are_still_being_made_are_waited_for_and_copied(tmp_path: Path, server: VectorServer) -> None:
+    before = GenerationsFixture(tmp_path, build.server_indexes(server.url))
+    before.ready(WHALE, "w.md")
+    before.close()
+    at = restarted(tmp_path, build.server_indexes(server.url, settings=SPREAD))
+    at.upload(SHIPS, "s.md")
+    at.ingest.run(at.jobs.claim(JobKind.INGEST)[0], no)
+    active = at.records.active()
+    at.records.begin(active.encoder, active.sparse, active.dimension, copies=active.id)
+    while at.builder.once():
+        pass
+    assert (at.records.progress().versions_done, _Counting.encoded.total()) == (1, 0)
+    at.work_off()
+    at.build()
+    assert at.records.progress().whole
+    assert _Counting.encoded.total() == 1
+    at.close()
+
+
 def test_an_index_made_again_takes_no_vector_of_the_one_before(tmp_path: Path, server: VectorServer) -> None:
     before = GenerationsFixture(tmp_path, build.server_indexes(server.url, OURS))
     before.ready(WHALE)

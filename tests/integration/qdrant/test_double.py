@@ -185,6 +185,7 @@ def test_answers_hold_what_the_clients_models_know_and_nothing_else(double: Qdra
     for answer, model in (
         (httpx.get(at), models.CollectionInfo),
         (httpx.get(f"{double.url}/cluster"), models.ClusterStatusOneOf),
+        (httpx.get(f"{double.url}/collections"), models.CollectionsResponse),
         (httpx.post(f"{at}/points/scroll", json=everything), models.ScrollResult),
         (httpx.post(f"{at}/points/count", json={}), models.CountResult),
         (httpx.post(f"{at}/facet", json={"key": "tenant"}), models.FacetResponse),

@@ -95,6 +95,12 @@ def _install_service(app: FastAPI, nodes: int) -> None:
 
 
 def _install_collections(app: FastAPI, collections: Collections) -> None:
+    @app.get("/collections")
+    def names(request: Request) -> JSONResponse:
+        begun = time.perf_counter()
+        query_parameters(request.query_params, ())
+        return ok({"collections": [{"name": name} for name in collections.names()]}, begun)
+
     @app.get("/collections/{name}")
     def describe(name: str, request: Request) -> JSONResponse:
         begun = time.perf_counter()

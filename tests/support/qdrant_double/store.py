@@ -93,6 +93,9 @@ class Collections:
             elif inside.is_dir():
                 shutil.rmtree(inside)
 
+    def names(self) -> list[str]:
+        return sorted(self._open)
+
     def get(self, name: str) -> Collection:
         if name not in self._open:
             raise Refusal(404, f"Collection `{name}` doesn't exist!")

@@ -12,9 +12,10 @@ from fastapi.responses import StreamingResponse
 
 from api import sse
 from api.access import Caller
-from api.problems import BadRequestError
+from api.problems import BadRequestError, StreamsFullError
 from api.routes.runs import events
 from api.services import Services
+from api.turns import Place, Turns
 from ingest.errors import CatalogUnavailableError, RunNotFoundError
 from ingest.feed import LocalFeed
 from ingest.runs import Run, RunEvent, RunState
@@ -62,11 +63,14 @@ def sent(runs: ScriptedRuns, last_event_id: str | None = None) -> list[str]:
     """The names of what is sent, or the status of an answer without a stream."""
 
     async def collect() -> list[str]:
+        streams = Turns(2, refuse=StreamsFullError)
         response: Any = await events(
             "r",
             Request({"type": "http", "headers": []}),
             cast(Caller, SimpleNamespace(tenant_id=RUN.tenant_id)),
             cast(Services, Served(runs)),
+            Place(streams, RUN.tenant_id),
+            streams,
             last_event_id,
             limit=100,
         )

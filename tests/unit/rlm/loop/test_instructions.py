@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from ingest.tables import ColumnType
 from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
+from rlm.loop.cell_code import CellCode
 from rlm.loop.environment import TimeLimit
 from rlm.loop.prompts import rules
 from rlm.loop.read_log import ReadLog
-from rlm.loop.submit import CellCode, Submissions
+from rlm.loop.submit import Submissions
 from rlm.loop.tools import Toolbox
 from rlm.sandbox.port import Sandbox, Tool
 from rlm.strategy import Search

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlm.loop.submit import CellCode
+from rlm.loop.cell_code import CellCode
 
 
 def states(*cells: str) -> bool:
@@ -24,6 +24,13 @@ def states(*cells: str) -> bool:
         ["n = 42\nsubmit(n)"],
         ["n = 42", "m: int = n\nsubmit(f'There are {m}.')"],
         ["if True:\n    submit(1)\nelse:\n    submit(2)"],
+        ["submit(int('42'))"],
+        ["import math\nn = math.floor(42.5)\nsubmit(n)"],
+        ["n = len('x' * 42)", "submit(f'{n} ships')"],
+        ["total = 0\nfor n in range(42):\n    total += n\nsubmit(total)"],
+        ["out = []\nout.append(42)\nsubmit(out)"],
+        ["if count('x'):\n    submit(42)"],
+        ["n = 42 if True else 7\nsubmit(sorted([n]))"],
     ],
 )
 def test_what_stands_in_the_code_is_stated(cells: list[str]) -> None:
@@ -43,7 +50,10 @@ def test_what_stands_in_the_code_is_stated(cells: list[str]) -> None:
         ["def hand_in(n):\n    submit(n)", "hand_in(42)"],
         ["done = submit\ndone(42)"],
         ["submit(*answers)"],
-        ["x = x\nsubmit(x)"],
+        ["n = 0\nfor each in [1, 2]:\n    if count(each):\n        n += 1\nsubmit(n)"],
+        ["found = {}\nfor ship in grep('ship'):\n    found['n'] = 1\nsubmit(found)"],
+        ["def counted():\n    return count('x')", "submit(counted())"],
+        ["submit(sum(map(int, texts)))"],
         ["submit(1"],
     ],
 )

@@ -6,8 +6,9 @@ import pytest
 
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
+from rlm.loop.cell_code import CellCode
 from rlm.loop.read_log import ReadLog
-from rlm.loop.submit import CellCode, Submission, Submissions
+from rlm.loop.submit import Submission, Submissions
 from rlm.sandbox.port import ToolError
 from tests.support.corpora import corpus_of
 

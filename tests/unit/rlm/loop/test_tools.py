@@ -9,9 +9,10 @@ from retrieval.passages import Passage
 from rlm.corpus.corpus import Corpus
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.llm.port import SubCalls, SubFailure
+from rlm.loop.cell_code import CellCode
 from rlm.loop.environment import TimeLimit
 from rlm.loop.read_log import ReadLog
-from rlm.loop.submit import CellCode, Submissions
+from rlm.loop.submit import Submissions
 from rlm.loop.tools import Descend, Toolbox
 from rlm.sandbox.port import Sandbox, ToolError
 from rlm.strategy import Search
@@ -59,6 +60,12 @@ class Toolkit:
 def texts(kit: Toolkit, handles: Sequence[object]) -> list[str]:
     read: list[str] = kit.tools["read"](list(handles))
     return read
+
+
+def test_no_batch_of_prompts_is_so_long_that_preparing_it_outlasts_the_run() -> None:
+    kit = Toolkit()
+    with pytest.raises(ToolError, match="20,001 prompts, and 20,000 at once are the most"):
+        kit.tools["llm_query_batched"](["x"] * 20_001)
 
 
 @pytest.mark.parametrize("by", ["line", "chunk", "document"])

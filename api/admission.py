@@ -1,0 +1,76 @@
+"""Admits requests: the key is looked up before a body is read, and work waits for the turn of its tenant.
+
+These are pure ASGI wrappers, as those of `api.bounds`. Looking a key up has threads of its own, so that it never waits
+behind the work of others.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+
+import structlog
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.bounds import brings_files
+from api.problems import UnauthorizedError
+from api.turns import Turns
+from ingest.identity import Principal
+
+CALLER, PLACE = "leadline.caller", "leadline.place"
+
+# What is answered to anybody, or looks itself at who asks; everything else needs a key, also what no route answers.
+_PUBLIC = re.compile(r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?")
+
+# Finds who presents a key; None for a key that is not valid.
+Identify = Callable[[str], Awaitable[Principal | None]]
+
+
+class Authentication:
+    """Finds out who asks, before anything of the body is read. Raises `UnauthorizedError`, which tells nothing."""
+
+    def __init__(self, app: ASGIApp, *, identify: Identify) -> None:
+        self._app = app
+        self._identify = identify
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _PUBLIC.fullmatch(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        caller = await self._identify(_presented(scope))
+        if caller is None:
+            raise UnauthorizedError("The API key is not valid.")
+        scope[CALLER] = caller
+        with structlog.contextvars.bound_contextvars(tenant=caller.tenant_id, key=caller.key_id):
+            await self._app(scope, receive, send)
+
+
+class TenantTurns:
+    """Has requests with a caller wait for a place: of those that bring files, or of all others.
+
+    A route that does something long trades its place for another, such as one of streams: `api.access.HeldPlace`.
+    """
+
+    def __init__(self, app: ASGIApp, *, work: Turns, uploads: Turns) -> None:
+        self._app = app
+        self._work = work
+        self._uploads = uploads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        caller = scope.get(CALLER)
+        if caller is None:
+            await self._app(scope, receive, send)
+            return
+        turns = self._uploads if brings_files(scope) else self._work
+        place = scope[PLACE] = await turns.take(caller.tenant_id)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            place.leave()
+
+
+def _presented(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, credentials = value.decode("latin-1").partition(" ")
+            if scheme.lower() == "bearer" and credentials.strip():
+                return str(credentials.strip())
+    raise UnauthorizedError("This needs an API key.")

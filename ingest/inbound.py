@@ -1,0 +1,124 @@
+"""Checks text and numbers that come from outside, before anything is stored: every edge takes them through here.
+
+Text is valid Unicode without lone halves of surrogate pairs and without NUL, which databases and encodings refuse.
+Numbers are finite and fit 64 bits. JSON is nested no deeper than `MAX_DEPTH`, which is found before it is parsed.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ingest.errors import InputError
+
+MAX_DEPTH = 32
+# Of metadata of a document, which is shown whole in every listing.
+MAX_METADATA_BYTES = 64 * 1024
+MAX_METADATA_MEMBERS = 256
+MAX_METADATA_NAME_CHARS = 256
+
+_BAD_TEXT = re.compile("[\0\ud800-\udfff]")
+_LARGEST = 2**63 - 1
+_LARGEST_DIGITS = len(str(_LARGEST))
+# A string is skipped whole, also one that never ends, and no step of it is tried twice.
+_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+
+
+def check_text(text: str, at: str) -> str:
+    """Return the text. Raises `InputError`, which names the place `at`."""
+    bad = _BAD_TEXT.search(text)
+    if bad is None:
+        return text
+    what = "the character NUL" if bad[0] == "\0" else "half of a surrogate pair, which is no character"
+    raise InputError(at, f"Text must be valid Unicode; this has {what}.")
+
+
+def check_number(number: float, at: str) -> None:
+    """Raise `InputError` for a number that is not finite, or does not fit 64 bits."""
+    if isinstance(number, float) and not math.isfinite(number):
+        raise InputError(at, "A number must be finite.")
+    if isinstance(number, int) and not -_LARGEST <= number <= _LARGEST:
+        raise InputError(at, "A whole number must fit 64 bits.")
+
+
+def check_value(value: object, at: str, *, depth: int = MAX_DEPTH) -> None:
+    """Check every text and number of a JSON value, names of members too. Raises `InputError`."""
+    if isinstance(value, str):
+        check_text(value, at)
+    elif isinstance(value, int | float):
+        check_number(value, at)
+    elif isinstance(value, Mapping | list | tuple):
+        if depth == 0:
+            raise InputError(at, f"JSON may be nested {MAX_DEPTH} deep.")
+        members = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for name, member in members:
+            if isinstance(name, str):
+                check_text(name, at)
+            check_value(member, f"{at}.{name}", depth=depth - 1)
+
+
+def read_json(body: bytes, at: str) -> Any:  # noqa: ANN401 - JSON
+    """Parse JSON in UTF-8. Raises `InputError` for whatever is not strict JSON, and for values nobody can store."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(at, f"JSON must be in UTF-8; the byte at {error.start} is not.") from error
+    _require_shallow(text, at)
+    suspicious = "\\u" in text
+
+    def number(digits: str) -> float | int:
+        nonlocal suspicious
+        # A longer one is never converted: that would take time that grows with the square of its digits.
+        value = math.inf if len(digits) > _LARGEST_DIGITS + 1 else int(digits)
+        suspicious = suspicious or abs(value) > _LARGEST
+        return value
+
+    def fraction(digits: str) -> float:
+        nonlocal suspicious
+        value = float(digits)
+        suspicious = suspicious or not math.isfinite(value)
+        return value
+
+    try:
+        value = json.loads(text, parse_int=number, parse_float=fraction, parse_constant=fraction)
+    except json.JSONDecodeError as error:
+        raise InputError(at, f"This is not JSON: {error.msg} at character {error.pos}.") from error
+    if suspicious:
+        check_value(value, at)
+    return value
+
+
+def read_metadata(text: bytes, at: str = "metadata") -> dict[str, Any]:
+    """Read a document's metadata: a JSON object of plain values, or lists of them. Raises `InputError`."""
+    if len(text) > MAX_METADATA_BYTES:
+        raise InputError(at, f"Metadata may have {MAX_METADATA_BYTES:,} bytes.")
+    value = read_json(text, at)
+    check_metadata(value, at)
+    return dict(value)
+
+
+def check_metadata(value: object, at: str = "metadata") -> None:
+    """Raise `InputError` unless the value is an object of plain values, or lists of them, within the limits."""
+    if not isinstance(value, Mapping):
+        raise InputError(at, 'Metadata must be a JSON object, such as {"year": 1815}.')
+    if len(value) > MAX_METADATA_MEMBERS:
+        raise InputError(at, f"Metadata may have {MAX_METADATA_MEMBERS} members.")
+    for name, member in value.items():
+        if not 0 < len(name) <= MAX_METADATA_NAME_CHARS:
+            raise InputError(at, f"The name of a member has 1 to {MAX_METADATA_NAME_CHARS} characters.")
+        if not all(isinstance(each, str | int | float) for each in (member if isinstance(member, list) else [member])):
+            raise InputError(f"{at}.{name}", "A value must be a text, a number, a boolean, or a list of them.")
+    check_value(value, at)
+
+
+def _require_shallow(text: str, at: str) -> None:
+    depth = 0
+    for found in _STRUCTURE.finditer(text):
+        first = found[0][0]
+        if first in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise InputError(at, f"JSON may be nested {MAX_DEPTH} deep.")
+        elif first in "]}":
+            depth -= 1

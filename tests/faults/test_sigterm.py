@@ -1,0 +1,147 @@
+"""SIGTERM under load: what was accepted is there after the next start, and the process is out in 30 seconds."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+
+from api.cli.client import running_url
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.keys import ApiKeys
+from tests.support.books import book
+from tests.support.scripted_openai import scripted_openai
+
+OUT_SECONDS = 30.0
+UPLOADERS = 4
+
+
+def start(home: Path, model_url: str, log: Path) -> "subprocess.Popen[bytes]":
+    environment = {
+        **os.environ,
+        "LEADLINE_HOME": str(home),
+        "LEADLINE_PORT": "0",
+        "LEADLINE_LLM": f"{model_url} scripted",
+        "LEADLINE_LOG_FORMAT": "json",
+    }
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-c", "from api.cli.main import main; main()", "up"],
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+
+
+def address(home: Path, process: "subprocess.Popen[bytes]", log: Path) -> str:
+    deadline = time.monotonic() + 120
+    while (url := running_url(home)) is None:
+        assert process.poll() is None, log.read_text()[-3000:]
+        assert time.monotonic() < deadline, log.read_text()[-3000:]
+        time.sleep(0.05)
+    return url
+
+
+class Load:
+    """Clients that upload, follow a batch, and wait for answers, until their service is gone."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._url, self._headers = url, {"Authorization": f"Bearer {key}"}
+        self.accepted: dict[str, str] = {}
+        self.streamed = 0
+        self._over = threading.Event()
+        with self._client() as http:
+            self._batch = http.post("/v1/batches", json={}).json()["id"]
+            self.run = http.post("/v1/answers", json={"question": "What happened?", "background": True}).json()["id"]
+        works = [lambda number=number: self._upload(number) for number in range(UPLOADERS)]
+        self._threads = [
+            threading.Thread(target=self._until_gone, args=(work,)) for work in (*works, self._follow, self._ask)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def join(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(base_url=self._url, headers=self._headers, timeout=60)
+
+    def _until_gone(self, work: object) -> None:
+        count = 0
+        while not self._over.is_set():
+            count += 1
+            try:
+                work()  # type: ignore[operator]
+            except httpx.HTTPError:
+                time.sleep(0.05)
+
+    def _upload(self, number: int) -> None:
+        name = f"{number}-{time.monotonic_ns()}.md"
+        with self._client() as http:
+            answer = http.post(
+                "/v1/documents", params={"name": name}, content=book(time.monotonic_ns(), chapters=1).encode()
+            )
+            if answer.status_code in (200, 202):
+                self.accepted[answer.json()["id"]] = name
+
+    def _follow(self) -> None:
+        with self._client() as http, http.stream("GET", f"/v1/batches/{self._batch}/events") as events:
+            for _ in events.iter_lines():
+                self.streamed += 1
+
+    def _ask(self) -> None:
+        with self._client() as http:
+            http.post("/v1/answers", json={"question": "What happened then?"})
+
+
+def test_what_was_accepted_is_there_after_an_end_under_load(tmp_path: Path, encoder_files: Path) -> None:
+    home, log = tmp_path / "home", tmp_path / "log"
+    home.mkdir()
+    engine = open_database(sqlite_url(home / "catalog.sqlite"))
+    Catalog(engine).ensure_tenant("default")
+    _, key = ApiKeys(engine).issue("default", "load")
+    engine.dispose()
+    with scripted_openai(window_tokens=32_000) as server:
+        server.delay_seconds = 0.2
+        process = start(home, server.url, log)
+        load = Load(address(home, process, log), key)
+        deadline = time.monotonic() + 120
+        while len(load.accepted) < 20 or not load.streamed:
+            assert time.monotonic() < deadline, log.read_text()[-3000:]
+            time.sleep(0.05)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=OUT_SECONDS + 30) == 0, log.read_text()[-3000:]
+        seconds = time.monotonic() - begun
+        load.join()
+        assert seconds <= OUT_SECONDS
+        assert not (home / "unclean").exists()
+
+        process = start(home, server.url, log)
+        try:
+            with httpx.Client(
+                base_url=address(home, process, log), headers={"Authorization": f"Bearer {key}"}, timeout=60
+            ) as http:
+                missing = dict(load.accepted)
+                while missing:
+                    assert time.monotonic() < deadline + 240, missing
+                    for identifier in list(missing):
+                        state = http.get(f"/v1/documents/{identifier}").json()["state"]
+                        assert state != "failed"
+                        if state == "ready":
+                            del missing[identifier]
+                    time.sleep(0.1)
+                while (run := http.get(f"/v1/runs/{load.run}").json())["state"] in ("queued", "running"):
+                    assert time.monotonic() < deadline + 240, run
+                    time.sleep(0.1)
+                assert run["failure"] is None, run
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=60) == 0

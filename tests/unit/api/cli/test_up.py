@@ -1,0 +1,49 @@
+"""What `leadline up` says when it listens."""
+
+import io
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from api.cli.up import _greet
+from api.embedded import open_embedded
+from api.language_model import NoLanguageModel
+from api.services import Services
+from api.settings import Settings
+from retrieval.embedding import HashingEmbedder
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[Services]:
+    """Services that have no key yet."""
+    settings = Settings.model_validate({"home": home, "llm": "none", "min_free_bytes": 0})
+    with open_embedded(settings, encoder=HashingEmbedder(), language_model=NoLanguageModel()) as services:
+        yield services
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_where_nobody_reads_along_the_first_key_goes_into_a_file_of_its_user(tmp_path: Path) -> None:
+    with opened(tmp_path) as services:
+        said = io.StringIO()
+        _greet(services, "http://127.0.0.1:1", Console(file=said, width=500))
+        path = tmp_path / "first-api-key"
+        key_text = path.read_text().strip()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert services.identify(key_text) is not None
+        assert key_text not in said.getvalue()
+        assert str(path) in said.getvalue()
+
+
+def test_on_a_terminal_the_first_key_is_shown(tmp_path: Path) -> None:
+    with opened(tmp_path) as services:
+        said = Terminal()
+        _greet(services, "http://127.0.0.1:1", Console(file=said, width=500))
+        assert "export LEADLINE_API_KEY=ll_" in said.getvalue()
+        assert not (tmp_path / "first-api-key").exists()

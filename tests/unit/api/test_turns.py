@@ -1,0 +1,120 @@
+"""Places for requests: a tenant never takes them all, waiting ones go in turn, and nobody waits for ever."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from api.problems import TooManyRequestsError
+from api.turns import Place, Turns
+
+
+def turns(places: int = 4, *, waiting: int = 100, wait_seconds: float = 60.0, share: int | None = None) -> Turns:
+    return Turns(places, refuse=TooManyRequestsError, waiting=waiting, wait_seconds=wait_seconds, share=share)
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(story(), 30)
+
+    asyncio.run(bounded())
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def test_a_tenant_alone_leaves_a_quarter_for_others() -> None:
+    async def story() -> None:
+        ours = turns()
+        for _ in range(3):
+            await ours.take("busy")
+        fourth = asyncio.ensure_future(ours.take("busy"))
+        await settled()
+        assert not fourth.done()
+        await ours.take("other")
+        fourth.cancel()
+
+    run(story)
+
+
+def test_freed_places_go_to_waiting_tenants_in_turn_until_each_has_its_part() -> None:
+    async def story() -> None:
+        ours, order = turns(), []
+
+        async def take(tenant: str) -> Place:
+            place = await ours.take(tenant)
+            order.append(tenant)
+            return place
+
+        held = [await ours.take("busy") for _ in range(3)]
+        waiting = [asyncio.ensure_future(take("busy")) for _ in range(20)]
+        await settled()
+        late = [asyncio.ensure_future(take("late")) for _ in range(2)]
+        await settled()
+        assert order == ["late"]  # the last quarter
+        for place in held:
+            place.leave()
+        await settled()
+        assert order == ["late", "late", "busy", "busy"] or order == ["late", "busy", "late", "busy"]
+        for each in (*waiting, *late):
+            each.cancel()
+
+    run(story)
+
+
+def test_who_waits_too_long_is_refused_with_the_seconds_after_which_to_come_back() -> None:
+    async def story() -> None:
+        ours = turns(1, wait_seconds=0.01)
+        place = await ours.take("a")
+        with pytest.raises(TooManyRequestsError) as refused:
+            await ours.take("a")
+        assert refused.value.retry_after_seconds > 0
+        place.leave()
+        await ours.take("a")  # what was refused holds nothing
+
+    run(story)
+
+
+def test_no_more_than_so_many_of_a_tenant_wait() -> None:
+    async def story() -> None:
+        ours = turns(1, waiting=1)
+        await ours.take("a")
+        waits = asyncio.ensure_future(ours.take("a"))
+        await settled()
+        with pytest.raises(TooManyRequestsError):
+            await ours.take("a")
+        waits.cancel()
+
+    run(story)
+
+
+def test_a_place_given_up_while_waiting_goes_to_the_next() -> None:
+    async def story() -> None:
+        ours = turns(1)
+        place = await ours.take("a")
+        gone, stays = asyncio.ensure_future(ours.take("a")), asyncio.ensure_future(ours.take("a"))
+        await settled()
+        place.leave()
+        place.leave()  # again does nothing
+        gone.cancel()  # its turn had come already
+        await settled()
+        assert stays.done()
+        assert isinstance(await stays, Place)
+
+    run(story)
+
+
+def test_a_place_is_traded_for_one_elsewhere_which_its_end_gives_back() -> None:
+    async def story() -> None:
+        work, streams = turns(1), turns(1, waiting=0)
+        place = await work.take("a")
+        await place.trade(streams)
+        await work.take("a")
+        with pytest.raises(TooManyRequestsError):
+            await streams.take("a")
+        place.leave()
+        await streams.take("a")
+
+    run(story)

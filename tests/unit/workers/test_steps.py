@@ -1,0 +1,110 @@
+"""A hung step of the embedded service is ended: by an exception in its thread, or by another thread in its place."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from ingest.catalog.jobs import Jobs
+from ingest.documents import VersionState
+from ingest.parsing.types import ParsedDocument
+from tests.support.books import book
+from tests.support.catalogs import wake
+from tests.support.cluster import wait_until
+from tests.support.worker_fixture import PlainParser, WorkerFixture
+from workers.enqueue import ThreadDoorbell
+from workers.ingest_task import IngestTask
+from workers.steps import Steps
+from workers.threads import WorkerThreads
+
+LONG = "x" * 300_000 + "\n"  # is claimed alone
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[WorkerFixture]:
+    made = WorkerFixture(tmp_path)
+    made.jobs = Jobs(made.engine, lease_seconds=0.6)
+    yield made
+    made.engine.dispose()
+
+
+class HangingParser(PlainParser):
+    """Hangs on texts that begin with x, in the way that it is told."""
+
+    def __init__(self, hang: Callable[[], None]) -> None:
+        self._hang = hang
+
+    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        parsed = super().parse(path, media_type, name=name)
+        if parsed.text.startswith("x"):
+            self._hang()
+        return parsed
+
+
+def ends_as_failed(worker: WorkerFixture, hang: Callable[[], None]) -> str:
+    """What the failure is called of a document that hangs; another one goes through meanwhile."""
+
+    def task() -> IngestTask:
+        return IngestTask(worker.deps, HangingParser(hang))
+
+    threads = WorkerThreads(
+        worker.jobs,
+        [task()],
+        worker.embed,
+        worker.collect,
+        ThreadDoorbell(),
+        step_seconds=0.5,
+        another_ingest=task,
+    )
+    hung = worker.upload(LONG, "hung.txt")
+    threads.start()
+    try:
+        fine = worker.upload(book(1), "fine.txt")
+        wait_until(lambda: worker.state(fine) is VersionState.READY, seconds=60, what="the other one is ready")
+
+        def failed() -> bool:
+            wake(worker.engine)  # instead of the pause before another attempt
+            return worker.state(hung) is VersionState.FAILED
+
+        wait_until(failed, seconds=60, what="the hung one has failed")
+    finally:
+        threads.stop(timeout_seconds=5)
+    failure = worker.catalog.document("ann", hung.id).version.failure
+    assert failure is not None
+    return failure.code
+
+
+def test_a_step_that_runs_for_ever_is_interrupted_and_its_document_fails_after_its_attempts(
+    worker: WorkerFixture,
+) -> None:
+    def spin() -> None:
+        while True:
+            sum(range(1_000))
+
+    assert ends_as_failed(worker, spin) == "step_timeout"
+
+
+def test_a_step_that_waits_for_ever_loses_its_job_and_another_thread_goes_on(worker: WorkerFixture) -> None:
+    never = threading.Event()
+    try:
+        assert ends_as_failed(worker, never.wait) == "worker_lost"  # type: ignore[arg-type]
+    finally:
+        never.set()
+
+
+def test_looking_whether_to_stop_begins_another_step() -> None:
+    now = 0.0
+    steps = Steps(lambda: now)
+    stopping = steps.marking(lambda: False)
+    stopping()
+    assert steps.overdue(-1) == set()  # this thread is at none
+    steps.begin()
+    now = 10.0
+    assert steps.overdue(5) == {threading.get_ident()}
+    stopping()
+    assert steps.overdue(5) == set()
+    steps.end()
+    now = time.monotonic() + 1e9
+    assert steps.overdue(5) == set()
