@@ -97,8 +97,15 @@ class Services:
             "catalog": lambda: self._state("catalog", self.ping),
             "search": lambda: self._state("search", self.require_index),
             "language_model": lambda: str(self.answering.state()["state"]),
-            "upkeep": lambda: "stopped" if self.notices() else "ready",
+            "upkeep": self._upkeep,
         }
+
+    def _upkeep(self) -> str:
+        """Say whether upkeep has stopped; `leadline doctor` and the log say why."""
+        try:
+            return "stopped" if self.notices() else "ready"
+        except LeadlineError:
+            return "unavailable"
 
     def _state(self, part: str, require: Callable[[], None]) -> str:
         try:
