@@ -16,6 +16,7 @@ from api.services import Services
 from api.threads import Threads
 from api.turns import Place, Turns
 from ingest.identity import Principal, Scope
+from ingest.quotas import Account
 
 _bearer = HTTPBearer(auto_error=False, description="An API key made with `leadline keys create`.")
 
@@ -36,6 +37,11 @@ async def answer_threads(request: Request) -> AnswerThreads:
 
 
 AnswersAtOnce = Annotated[AnswerThreads, Depends(answer_threads)]
+
+
+def account_of(principal: Principal) -> Account:
+    """Return whose quotas a principal's requests count on."""
+    return Account(principal.tenant_id, principal.key_id or "")
 
 
 async def held_place(request: Request) -> Place:

@@ -23,11 +23,14 @@ class BudgetIn(Wire):
     calls: int | None = Field(None, ge=0)
     prompt_tokens: int | None = Field(None, ge=0)
     completion_tokens: int | None = Field(None, ge=0)
+    tokens: int | None = Field(None, ge=0, description="Read and written together.")
     dollars: Decimal | None = Field(None, ge=0)
     seconds: float | None = Field(None, gt=0, allow_inf_nan=False)
 
     def limits(self) -> Limits:
-        return Limits(self.calls, self.prompt_tokens, self.completion_tokens, self.dollars, self.seconds)
+        return Limits(
+            self.calls, self.prompt_tokens, self.completion_tokens, self.dollars, self.seconds, tokens=self.tokens
+        )
 
 
 class MessageIn(Wire):

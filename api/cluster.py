@@ -7,6 +7,7 @@ from functools import partial
 
 from api.answering import make_answering, open_reranking
 from api.language_model import model_costs, open_language_model
+from api.metering import open_meter, quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.catalog.database import open_database, ping
@@ -15,7 +16,6 @@ from ingest.intake import Intake
 from ingest.tables import RecordTables
 from retrieval.models.store import ModelStore
 from retrieval.query_cache import CachedSearcher
-from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
 from rlm.answering import Answering, LanguageModel
@@ -44,7 +44,15 @@ def open_cluster(
     Raises errors that keep it from starting, in words. The broker may be away: uploads are still accepted.
     """
     with ExitStack() as stack:
-        parts = stack.enter_context(open_parts(cluster, open_encoders=open_encoders))
+        defaults = quota_defaults(settings)
+        parts = stack.enter_context(
+            open_parts(
+                cluster,
+                open_encoders=open_encoders,
+                tenant_quotas=defaults["tenant_defaults"],
+                key_quotas=defaults["key_defaults"],
+            )
+        )
         parts.catalog.ensure_tenant(DEFAULT_TENANT)
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
@@ -71,9 +79,11 @@ def open_cluster(
                 max_bytes=settings.max_upload_bytes,
                 backlog=parts.jobs.backlog,
                 max_backlog=settings.max_backlog,
+                quotas=parts.quotas,
             ),
             searcher=asking.searcher,
-            rewriting=asking.rewriting,
+            rewriter=asking.rewriter,
+            meter=open_meter(settings, parts.quotas, stack, redis_url=cluster.redis_url.get_secret_value()),
             answering=asking.answering,
             model_costs=model_costs(settings),
             doorbell=doorbell,
@@ -104,7 +114,7 @@ class _Asking:
     """The searcher and the answering of a process."""
 
     searcher: CachedSearcher
-    rewriting: RewritingSearcher
+    rewriter: ModelRewriter
     answering: Answering
 
 
@@ -136,6 +146,6 @@ def _asking(settings: Settings, parts: Parts, language_model: LanguageModel | No
         )
         yield _Asking(
             searcher,
-            RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
+            ModelRewriter(language_model, sub_calls),
             make_answering(settings, searcher, language_model, making, stack),
         )

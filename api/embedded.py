@@ -15,6 +15,7 @@ import structlog
 
 from api.answering import make_answering, open_reranking
 from api.language_model import model_costs, open_language_model
+from api.metering import open_meter, quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
@@ -28,6 +29,7 @@ from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -45,7 +47,6 @@ from retrieval.generations import require_fit
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
 from retrieval.query_cache import CachedSearcher
-from retrieval.rewriting import RewritingSearcher
 from retrieval.search import Searcher
 from retrieval.visibility import KeptVisibility
 from rlm.answering import LanguageModel
@@ -104,6 +105,7 @@ class OpenCatalog:
     jobs: Jobs
     identities: Identities
     replies: Replies
+    quotas: Quotas
 
     @property
     def keys(self) -> ApiKeys:
@@ -111,10 +113,13 @@ class OpenCatalog:
 
 
 @contextmanager
-def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[OpenCatalog]:
+def open_catalog(
+    home: Path, *, database_url: str | None = None, settings: Settings | None = None
+) -> Iterator[OpenCatalog]:
     """Open the catalog of the named cluster database, or else of the data folder; closed at the end of the block.
 
-    Raises `InstallationMismatchError` if the blobs in `home` belong to another installation; no home is no check.
+    The settings have the defaults of quotas. Raises `InstallationMismatchError` if the blobs in `home` belong to
+    another installation; no home is no check.
     """
     if database_url is None:
         home.mkdir(parents=True, exist_ok=True)
@@ -125,7 +130,8 @@ def open_catalog(home: Path, *, database_url: str | None = None) -> Iterator[Ope
             refuse_foreign(InstallationRecord(engine), home / "blobs")
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
-        yield OpenCatalog(catalog, Jobs(engine), Identities.of(engine), Replies(engine))
+        quotas = Quotas(engine, **quota_defaults(settings)) if settings else Quotas(engine)
+        yield OpenCatalog(catalog, Jobs(engine), Identities.of(engine), Replies(engine), quotas)
     finally:
         engine.dispose()
 
@@ -164,7 +170,8 @@ def _assemble(
     engine = open_database(url)
     stack.callback(engine.dispose)
     feed = LocalFeed()
-    catalog = Catalog(engine, announce=feed.announce)
+    quotas = Quotas(engine, **quota_defaults(settings))
+    catalog = Catalog(engine, announce=feed.announce, quotas=quotas.rules)
     jobs = Jobs(engine, announce=feed.announce)
     batches = Batches(engine, announce=feed.announce)
     catalog.ensure_tenant(DEFAULT_TENANT)
@@ -244,7 +251,7 @@ def _assemble(
         batches=batches,
         conversations=conversations,
         feed=feed,
-        runs=Runs(engine, announce=feed.announce),
+        runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
         blobs=blobs,
         texts=texts,
         record_tables=tables,
@@ -255,10 +262,12 @@ def _assemble(
             max_bytes=settings.max_upload_bytes,
             backlog=jobs.backlog,
             max_backlog=settings.max_backlog,
+            quotas=quotas,
         ),
         searcher=searcher,
-        rewriting=RewritingSearcher(searcher, ModelRewriter(language_model, sub_calls)),
+        rewriter=ModelRewriter(language_model, sub_calls),
         answering=answering,
+        meter=open_meter(settings, quotas, stack),
         model_costs=model_costs(settings),
         doorbell=doorbell,
         delete=Deleter(catalog, generations, texts, blobs).delete,

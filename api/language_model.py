@@ -214,6 +214,14 @@ def model_profile(settings: Settings, *, served_tokens: int | None = None) -> Mo
     return profiles.named(settings.remote_llm[1], context_tokens=min(windows, default=None))
 
 
+def model_is_free(settings: Settings) -> bool:
+    """True if neither the answering nor the judging model costs money. Raises `ProfileFileError`."""
+    profiles = [] if settings.llm == "none" else [model_profile(settings)]
+    if settings.judge_llm is not None:
+        profiles.append(read_profiles(settings.model_profiles).named(settings.judge_llm[1]))
+    return all(profile.price == FREE for profile in profiles)
+
+
 def model_costs(settings: Settings) -> bool:
     """True if the model's price is known, and not 0. Raises `ProfileFileError`."""
     return settings.llm != "none" and model_profile(settings).price not in (None, FREE)

@@ -1,11 +1,13 @@
 """The REST application, made from services; and the embedded service as a server process."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
 
 from api import metrics, problems
+from api.access import account_of
 from api.admission import Authentication, TenantTurns
 from api.answer_threads import AnswerThreads
 from api.bounds import BodyBounds, HeadBounds
@@ -13,11 +15,13 @@ from api.metrics import Measured
 from api.middleware import Refusals, RequestContext
 from api.problem_schemas import PROBLEMS
 from api.problems import StreamsFullError, TooManyRequestsError
-from api.routes import answers, batches, conversations, docs, documents, health, runs, search
+from api.quota_headers import RequestQuotas
+from api.routes import answers, batches, conversations, docs, documents, health, runs, search, usage
 from api.services import Services
 from api.threads import Threads
 from api.turns import Turns
 from ingest.identity import Principal
+from ingest.quotas import Standing
 
 DESCRIPTION = """Ask a body of documents, and see where each sentence of the answer comes from and how it was checked.
 
@@ -48,7 +52,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (documents, batches, search, health, metrics):
         app.include_router(route.router)
-    for route in (answers, conversations, runs):
+    for route in (answers, conversations, runs, usage):
         app.include_router(route.router, responses=PROBLEMS)
     docs.describe(app)
     return app
@@ -60,6 +64,9 @@ def _admit(app: FastAPI, services: Services) -> None:
 
     async def identify(presented: str) -> Principal | None:
         return await key_threads.run(services.identify, presented)
+
+    async def count(caller: Principal) -> Sequence[Standing]:
+        return await key_threads.run(services.meter.count_request, account_of(caller))
 
     waits: dict[str, Any] = {"refuse": TooManyRequestsError, "waiting": _WAITING, "wait_seconds": settings.turn_seconds}
     app.add_middleware(
@@ -73,6 +80,7 @@ def _admit(app: FastAPI, services: Services) -> None:
         idle_seconds=settings.body_idle_seconds,
         bytes_per_second=settings.body_bytes_per_second,
     )
+    app.add_middleware(RequestQuotas, count=count)
     app.add_middleware(Authentication, identify=identify)
     app.add_middleware(HeadBounds, requests_at_once=settings.requests_at_once)
     app.add_middleware(Refusals)

@@ -5,11 +5,15 @@ from typing import Any
 from pydantic import Field
 
 from api.problems import MEDIA_TYPE
+from api.quota_schemas import QuotaOut
 from api.schemas import Wire
 
 
 class ProblemOut(Wire):
-    """An error (RFC 9457). `code` is stable, `hint` says what to do next; `errors` of `invalid_request` name fields."""
+    """An error (RFC 9457). `code` is stable, `hint` says what to do next; `errors` of `invalid_request` name fields.
+
+    `quota` of `quota_exceeded` says which one, what is left of it, and when it is renewed.
+    """
 
     type: str
     title: str
@@ -20,6 +24,7 @@ class ProblemOut(Wire):
     instance: str
     request_id: str
     errors: list[dict[str, str]] = Field(default_factory=list)
+    quota: QuotaOut | None = None
 
 
 _MEANT: dict[int | str, str] = {
@@ -28,7 +33,7 @@ _MEANT: dict[int | str, str] = {
     404: "There is no such thing for this tenant.",
     409: "It is in a state in which this cannot be done.",
     422: "A field, or the question, cannot be used as it is; or it would cost more than was accepted.",
-    429: "Too much waits already: come back after `Retry-After` seconds.",
+    429: "Too much waits already, or a quota is used up: come back after `Retry-After` seconds.",
     500: "Leadline failed; the log has the request id.",
     502: "The language model refused, or answered nonsense.",
     503: "Something it needs is away: come back after `Retry-After` seconds.",

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from api.outbound import sendable
+from api.quota_schemas import QuotaOut
 from ingest import errors as ingest
 from ingest.errors import InputError, LeadlineError
 from retrieval import errors as retrieval
@@ -50,6 +51,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.NameInvalidError: 422,
     ingest.RunStateError: 409,
     ingest.RunsFullError: 429,
+    ingest.QuotaExceededError: 429,
     ingest.IdempotencyKeyReusedError: 422,
     ingest.LogEntryTooLargeError: 500,
     ingest.VersionInUseError: 409,
@@ -227,7 +229,12 @@ def problem(error: LeadlineError) -> dict[str, Any]:
     if error.public_detail:
         log.warning("a request was refused", code=error.code, detail=str(error))
     body = _plain(status_of(error), error.code, *error.told)
-    return {**body, "errors": [{"at": error.at, "problem": error.problem}]} if isinstance(error, InputError) else body
+    match error:
+        case InputError():
+            body["errors"] = [{"at": error.at, "problem": error.problem}]
+        case ingest.QuotaExceededError():
+            body["quota"] = QuotaOut.of_standing(error.standing).model_dump(mode="json")
+    return body
 
 
 def install(app: FastAPI) -> None:

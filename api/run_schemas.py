@@ -130,7 +130,7 @@ def _members(run: Run) -> dict[str, Any]:
         "attempt": run.attempt,
         "progress": run.progress and as_json(run.progress),
         "events": run.events,
-        "usage": RunUsageOut(**vars(spent)),
+        "usage": RunUsageOut(**{name: getattr(spent, name) for name in RunUsageOut.model_fields}),
         "scope": scope,
         "coverage": answer.get("coverage"),
         "seconds": round(run.seconds, 3),

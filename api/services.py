@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from api.quotas import Meter
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.batches import Batches
@@ -23,9 +24,10 @@ from ingest.intake import Intake
 from ingest.tables import RecordTable, Row
 from ingest.texts import Texts
 from retrieval.query_cache import CachedSearcher
-from retrieval.rewriting import RewritingSearcher
 from rlm.events import Event
 from rlm.requests import AnswerRequest
+from rlm.rewriting import ModelRewriter
+from rlm.runs.port import Durability
 from workers.enqueue import Doorbell
 
 log = structlog.get_logger(__name__)
@@ -39,7 +41,9 @@ class Answers(Protocol):
     def state(self) -> Mapping[str, Any]:
         """Return the language model's state, for people."""
 
-    def stream(self, request: AnswerRequest, *, cancelled: Callable[[], bool]) -> Iterator[Event]:
+    def stream(
+        self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
+    ) -> Iterator[Event]:
         """Yield the answer's events, `Completed` last. Raises refusals at once."""
 
 
@@ -73,8 +77,9 @@ class Services:
     record_tables: RecordReader
     intake: Intake
     searcher: CachedSearcher
-    rewriting: RewritingSearcher
+    rewriter: ModelRewriter
     answering: Answers
+    meter: Meter
     doorbell: Doorbell
     delete: Callable[[str, str], Deletion]
     model_costs: bool = False

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from ingest.parsing.settings import ParserSettings
 from ingest.quarantine import UpkeepSettings
+from ingest.quotas import parse_quotas
 from ingest.retention import RetentionSettings
 from retrieval.encoder_specs import EncoderSettings
 from retrieval.requests import MAX_TOP_K
@@ -100,6 +101,18 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
         description="Answers that clients wait for at once in this process, streamed or not; more are refused. Tenants "
         "with less than their share of them may go beyond by a quarter.",
     )
+    tenant_quotas: str = Field(
+        "",
+        description="What each tenant may spend, store and do at once, where `leadline quotas set` says nothing else: "
+        "`tokens_per_day=2m dollars_per_month=50 bytes=10g`. Unlimited if not set.",
+    )
+    key_quotas: str = Field("", description="The same for each API key.")
+    # The longest direct answer makes seven calls, six of which read up to 32,000 tokens: docs/answers.md.
+    answer_tokens: int = Field(
+        200_000,
+        ge=1,
+        description="Tokens that an answer without a budget reserves, and may use, where there is a quota of tokens.",
+    )
     max_body_bytes: int = Field(
         1024**2, ge=1024, description="The largest body of a request that is no upload; a larger one is refused unread."
     )
@@ -169,6 +182,12 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
                 "such as `http://gpu:8000/v1 Qwen/Qwen3-8B`"
             )
         return " ".join(found) if found else None
+
+    @field_validator("tenant_quotas", "key_quotas")
+    @classmethod
+    def _quotas(cls, value: str) -> str:
+        parse_quotas(value)
+        return value
 
     @field_validator("reranker")
     @classmethod

@@ -75,7 +75,8 @@ class Failure:
 class Version:
     """One content of a document. Counts are None until the stage that finds them has ended.
 
-    `chunks_reused` counts chunks whose vectors were taken from other chunks with the same text.
+    `chunks_reused` counts chunks whose vectors were taken from other chunks with the same text. `key_id` names the key
+    that sent it, on whose quotas it counts.
     """
 
     id: str
@@ -95,6 +96,7 @@ class Version:
     chunks_embedded: int = 0
     chunks_reused: int = 0
     failure: Failure | None = None
+    key_id: str = ""
     created_at: float = 0.0
     searchable_at: float | None = None
     ready_at: float | None = None
@@ -118,6 +120,7 @@ class Document:
     version: Version
     active_version_id: str | None
     created_at: float
+    key_id: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)
 
 

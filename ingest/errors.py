@@ -9,7 +9,10 @@ The core knows no HTTP: `api.problems` holds the one table from these classes to
 class tree so that none is missing from it.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from ingest.quotas import Standing
 
 _PUBLIC_HINT = "Try again later; if it persists, tell those who run the service, whose log says more."
 
@@ -205,6 +208,34 @@ class RunsFullError(CatalogError):
     retry_after_seconds = 30.0
 
 
+class TenantNotFoundError(CatalogError):
+    """No such tenant in this installation."""
+
+    code = "tenant_not_found"
+    default_hint = "`leadline tenants list` shows the tenants there are."
+
+
+class QuotaExceededError(CatalogError):
+    """A quota of the tenant or of its key is used up; `quota` says which, what is left, and when it is renewed."""
+
+    code = "quota_exceeded"
+    default_hint = (
+        "Come back after the seconds that Retry-After names, or have the limit raised: `leadline quotas set`. "
+        "GET /v1/quotas shows all limits and what is left of them."
+    )
+
+    def __init__(self, detail: str, *, standing: "Standing", retry_after: float) -> None:
+        super().__init__(detail)
+        self.standing = standing
+        self.retry_after_seconds = retry_after
+
+
+class StorageQuotaExceededError(QuotaExceededError, UploadError):
+    """The tenant, or its key, stores as much as it may; nothing of the upload was kept."""
+
+    default_hint = "Delete documents that nobody needs, or have the limit raised: `leadline quotas set`."
+
+
 class AnswerNotFoundError(CatalogError):
     """No such answer for this tenant, or it is no longer kept."""
 
@@ -217,13 +248,6 @@ class ConversationNotFoundError(CatalogError):
 
     code = "conversation_not_found"
     default_hint = 'List the conversations with GET /v1/conversations, or begin one with `"conversation": "new"`.'
-
-
-class TenantNotFoundError(CatalogError):
-    """No such tenant in this installation."""
-
-    code = "tenant_not_found"
-    default_hint = "`leadline tenants list` shows the tenants there are."
 
 
 class UserNotFoundError(CatalogError):

@@ -9,6 +9,7 @@ from typing import Any
 from ingest.blobs import DirectoryBlobs, Incoming
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
+from ingest.catalog.quotas import Quotas, storage_exceeded
 from ingest.chunking import chunker_fingerprint
 from ingest.documents import Failure, Priority
 from ingest.errors import (
@@ -17,20 +18,30 @@ from ingest.errors import (
     BatchStateError,
     DocumentNotFoundError,
     PreconditionFailedError,
+    QuotaExceededError,
     StorageFullError,
+    StorageQuotaExceededError,
     UploadError,
+    UploadTooLargeError,
 )
 from ingest.faultpoints import reach
 from ingest.inbound import check_metadata, check_text
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.registry import FORMATS
 from ingest.parsing.sniff import sniff
+from ingest.quotas import Account, Quota, Standing
 
 _NAME_CHARS = 255
 # After these errors it is certain that no row names the bytes.
-_NOT_RECORDED = (DocumentNotFoundError, PreconditionFailedError, BatchNotFoundError, BatchStateError)
+_NOT_RECORDED = (
+    DocumentNotFoundError,
+    PreconditionFailedError,
+    BatchNotFoundError,
+    BatchStateError,
+    QuotaExceededError,
+)
 # These errors have nothing to do with the file, which may be sent again as it is.
-_TEMPORARY = (BacklogFullError, StorageFullError)
+_TEMPORARY = (BacklogFullError, StorageFullError, StorageQuotaExceededError)
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,8 @@ class Replaces:
 class UploadRequest:
     """The owner of an upload and its sender's description. The name is for display; content decides the type.
 
-    A replacement stays in its document's collection and keeps its attributes. `batch_id` names the batch, if any.
+    A replacement stays in its document's collection and keeps its attributes. `batch_id` names the batch, if any, and
+    `key_id` the key that it came with.
     """
 
     tenant_id: str
@@ -56,6 +68,7 @@ class UploadRequest:
     priority: Priority = Priority.INTERACTIVE
     replaces: Replaces | None = None
     batch_id: str | None = None
+    key_id: str = ""
 
 
 class Intake:
@@ -70,14 +83,19 @@ class Intake:
         max_bytes: int,
         backlog: Callable[[str], int] = lambda _: 0,
         max_backlog: int = 1,
+        quotas: Quotas | None = None,
     ) -> None:
-        """`backlog` counts a tenant's waiting documents; at `max_backlog` of them uploads are refused."""
+        """`backlog` counts a tenant's waiting documents; at `max_backlog` of them uploads are refused.
+
+        Without `quotas`, an upload is refused by its tenant's and its key's only when all of it has arrived.
+        """
         self._catalog = catalog
         self._blobs = blobs
         self._batches = batches
         self._max_bytes = max_bytes
         self._backlog = backlog
         self._max_backlog = max_backlog
+        self._quotas = quotas
 
     @contextmanager
     def receive(self, request: UploadRequest) -> Iterator["Upload"]:
@@ -94,8 +112,24 @@ class Intake:
         waiting = self._backlog(request.tenant_id)
         if waiting >= self._max_backlog:
             raise BacklogFullError(f"{waiting:,} documents wait to be indexed, and no more than that are taken.")
-        with self._blobs.receive(max_bytes=self._max_bytes) as incoming:
-            yield Upload(self, request, incoming)
+        full = self._nearest_quota(request)
+        room = self._max_bytes if full is None else min(self._max_bytes, full.left)
+        with self._blobs.receive(max_bytes=room) as incoming:
+            yield Upload(self, request, incoming, full if room < self._max_bytes else None)
+
+    def _nearest_quota(self, request: UploadRequest) -> Standing | None:
+        """Return the quota of bytes that has least left. Raises `StorageQuotaExceededError` if one is used up.
+
+        This saves receiving what cannot be kept; what decides is the commit.
+        """
+        if self._quotas is None:
+            return None
+        standings = self._quotas.standings(Account(request.tenant_id, request.key_id), [Quota.DOCUMENTS, Quota.BYTES])
+        for standing in standings:
+            if not standing.left and not (standing.quota is Quota.DOCUMENTS and request.replaces):
+                raise storage_exceeded(standing)
+        of_bytes = (standing for standing in standings if standing.quota is Quota.BYTES)
+        return min(of_bytes, key=lambda each: each.left, default=None)
 
     def accept(self, request: UploadRequest, incoming: Incoming, media_type: str) -> Accepted:
         """Commit a finished upload. Each has a blob of its own, so deleting a document needs no reference counts."""
@@ -118,6 +152,7 @@ class Intake:
             attributes=request.attributes,
             priority=request.priority,
             batch_id=request.batch_id,
+            key_id=request.key_id,
         )
         try:
             accepted = self._record(arrival, request.replaces)
@@ -143,9 +178,12 @@ class Intake:
 
 
 class Upload:
-    """One upload as it arrives, in blocks of any size."""
+    """One upload as it arrives, in blocks of any size; with `full`, that quota leaves room for no more."""
 
-    def __init__(self, intake: Intake, request: UploadRequest, incoming: Incoming) -> None:
+    def __init__(
+        self, intake: Intake, request: UploadRequest, incoming: Incoming, full: Standing | None = None
+    ) -> None:
+        self._full = full
         self._intake = intake
         self._request = request
         self._incoming = incoming
@@ -172,6 +210,11 @@ class Upload:
     def _telling(self) -> Iterator[None]:
         try:
             yield
+        except UploadTooLargeError as error:
+            if self._full is not None:
+                raise storage_exceeded(self._full) from error
+            self._intake.refused(self._request, error)
+            raise
         except UploadError as error:
             self._intake.refused(self._request, error)
             raise

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from ingest.documents import Failure
+from ingest.quotas import Account
 
 
 class RunState(StrEnum):
@@ -25,6 +26,15 @@ ENDED_STATES = frozenset({RunState.COMPLETED, RunState.PARTIAL, RunState.FAILED,
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What a run wants of the quotas of a tenant and a key: None for all that is left."""
+
+    account: Account
+    tokens: int | None
+    nanodollars: int | None
+
+
+@dataclass(frozen=True)
 class RunRequest:
     """A question to be answered in the background.
 
@@ -32,6 +42,7 @@ class RunRequest:
     model has to read all records. Requests of a tenant with the same `idempotency_key` make one run.
     `history` is what was said before, messages of a `role` and a `text`. `conversation` is what the caller named, `new`
     or an id, and `conversation_id` the one that the answer goes into.
+    `wanted` is what it counts on whose quotas; None counts on none.
     """
 
     tenant_id: str
@@ -46,6 +57,7 @@ class RunRequest:
     history: Sequence[Mapping[str, str]] = ()
     conversation: str | None = None
     conversation_id: str | None = None
+    wanted: Wanted | None = None
 
     @property
     def asked_sha256(self) -> str:
@@ -67,6 +79,7 @@ class Spent:
     cached: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    nanodollars: int = 0
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ def at_most(limits: Limits) -> str:
         "" if limits.calls is None else f"{limits.calls:,} calls of the language model",
         "" if limits.prompt_tokens is None else f"{limits.prompt_tokens:,} tokens to read",
         "" if limits.completion_tokens is None else f"{limits.completion_tokens:,} tokens to write",
+        "" if limits.tokens is None else f"{limits.tokens:,} tokens to read and write",
         "" if limits.seconds is None else _duration(limits.seconds),
         "" if limits.dollars is None else f"${limits.dollars:.{2 if limits.dollars >= 1 else 4}f}",
     ]

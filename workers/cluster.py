@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
@@ -30,6 +31,7 @@ from ingest.feed import Feed
 from ingest.installation import tie
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import Isolation
+from ingest.quotas import Quota
 from ingest.redis_feed import RedisFeed
 from ingest.retention import Retention
 from ingest.texts import Texts
@@ -71,6 +73,7 @@ class Parts:
     identities: Identities
     batches: Batches
     conversations: Conversations
+    quotas: Quotas
     feed: Feed
     blobs: DirectoryBlobs
     texts: Texts
@@ -101,7 +104,12 @@ def sandboxed_parser(scratch: Path, isolation: Isolation) -> ParserSandbox:
 
 @contextmanager
 def open_parts(
-    settings: ClusterSettings, *, open_encoders: OpenEncoders = configured_encoders, serving: bool = True
+    settings: ClusterSettings,
+    *,
+    open_encoders: OpenEncoders = configured_encoders,
+    serving: bool = True,
+    tenant_quotas: Mapping[Quota, int] | None = None,
+    key_quotas: Mapping[Quota, int] | None = None,
 ) -> Iterator[Parts]:
     """Open the parts. Raises what keeps a process from `serving`: a server that is away, an index of another encoder.
 
@@ -131,10 +139,11 @@ def open_parts(
         rounds = LeftoverRounds(record, Leftovers(engine), generations, blobs, texts, settings.upkeep_limits)
         rounds.put_back()
         jobs = Jobs(engine, lease_seconds=settings.lease_seconds, announce=feed.announce)
+        quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
         yield Parts(
-            catalog=Catalog(engine, announce=feed.announce),
+            catalog=Catalog(engine, announce=feed.announce, quotas=quotas.rules),
             jobs=jobs,
-            runs=Runs(engine, announce=feed.announce),
+            runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
             run_log=RunLog(engine, announce=feed.announce),
             replies=Replies(engine),
             installation=record,
@@ -142,6 +151,7 @@ def open_parts(
             identities=Identities.of(engine),
             batches=Batches(engine, announce=feed.announce),
             conversations=Conversations(engine),
+            quotas=quotas,
             feed=feed,
             blobs=blobs,
             texts=texts,

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from decimal import Decimal
 from typing import Any, Protocol
 
 import structlog
@@ -14,7 +15,8 @@ from ingest.catalog.run_log import RunLog
 from ingest.documents import Job
 from ingest.errors import LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
-from ingest.runs import Entry, Run
+from ingest.quotas import nanodollars
+from ingest.runs import Entry, Run, Spent
 from rlm.answers import kept_answer
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
 from rlm.events import Completed, Event
@@ -137,6 +139,10 @@ class _JobLog:
 
     def lost(self) -> Usage:
         return Usage(**self._log.lost(self._job.version_id))
+
+    def spent(self, usage: Usage, dollars: Decimal) -> None:
+        spent = Spent(usage.calls, 0, usage.prompt_tokens, usage.completion_tokens, nanodollars(dollars))
+        self._log.raise_spent(self._job.version_id, spent)
 
     def pinned(self, *, after: int) -> list[ActiveDocument]:
         return self._log.pinned(self._job.version_id, after=after)

@@ -105,8 +105,9 @@ def catalog_named() -> AbstractContextManager[OpenCatalog]:
     url = read_secret(_DATABASE, os.environ)
     if url:
         require_known(os.environ)
-        return open_catalog(Path(os.environ.get(_HOME, "")), database_url=url)
-    return open_catalog(read_settings().home)
+    settings = read_settings()
+    home = Path(os.environ.get(_HOME, "")) if url else settings.home
+    return open_catalog(home, database_url=url, settings=settings)
 
 
 def cluster_named() -> "ClusterSettings | None":

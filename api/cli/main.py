@@ -43,6 +43,7 @@ COMMANDS = {
     ),
     "eval": Target("api.cli.evaluate:app", "Measure how good searches are, on judged questions."),
     "keys": Target("api.cli.keys:app", "Make, list and revoke API keys."),
+    "quotas": Target("api.cli.quotas:app", "Show and set quotas of tenants and keys; show what was used."),
     "queue": Target("api.cli.queue:app", "Show what waits; pause and resume a kind of work."),
     "runs": Target("api.cli.runs:app", "List, show, watch, cancel and delete answers that are made in the background."),
     "batch": Target("api.cli.batch:app", "Show, list and cancel batches of uploads."),

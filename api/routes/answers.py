@@ -1,6 +1,7 @@
 """`/v1/answers`: ask for an answer with checked sentences; read kept answers, and the records behind them."""
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Annotated
@@ -11,13 +12,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from api import sse
-from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served
+from api.access import AnswersAtOnce, Asker, Caller, HeldPlace, Served, account_of
 from api.answer_events import CLIENT_CLOSED_REQUEST, streamed, waited_for
 from api.answer_schemas import AnswerOut, QuestionIn
 from api.asking import Asking, rendered, shown
 from api.conversation_schemas import RowPage
 from api.cursors import decode_cursor, encode_cursor
 from api.problems import BadRequestError
+from api.quota_headers import tell
 from api.rendering import Form
 from api.rows_behind import rows_behind
 from api.run_schemas import RunWithAnswerOut
@@ -26,7 +28,7 @@ from ingest.documents import JobKind
 from ingest.identity import Principal
 from ingest.runs import Run, RunRequest
 from rlm.estimates import unasked
-from rlm.events import complete
+from rlm.events import Event, complete
 from rlm.runs.bodies import limits_body
 
 router = APIRouter(prefix="/v1/answers", tags=["answers"])
@@ -76,7 +78,14 @@ async def ask(
         return await run_in_threadpool(_begin, served, caller, body, asking, idempotency_key)
     place.leave()  # an answer has a thread of its own
     stop = threading.Event()
-    begin = partial(served.answering.stream, asking.request, cancelled=stop.is_set)
+
+    def begin() -> Iterator[Event]:
+        metered = served.meter.answer(account_of(caller), asking.request.wanted)
+        tell(request, metered.granted.standings)
+        return metered.events(
+            lambda: served.answering.stream(asking.request, cancelled=stop.is_set, durability=metered)
+        )
+
     start = partial(threads.start, caller.tenant_id)
     if body.stream or request.headers.get("accept") == sse.MEDIA_TYPE:
         return await streamed(request, start, begin, asking.keep, stop)
@@ -141,8 +150,9 @@ def _begin(served: Services, caller: Principal, body: QuestionIn, asking: Asking
     if known is not None:  # regardless of what it would be given by now
         return _run_response(known, created=False)
     limits = unasked(is_confirmed=wanted.confirm, model_costs=served.model_costs)
+    wants = served.meter.run(account_of(caller), wanted)
     run, created = served.runs.create(
-        replace(request, unasked=limits_body(limits), conversation_id=asking.begin_conversation())
+        replace(request, unasked=limits_body(limits), conversation_id=asking.begin_conversation(), wanted=wants)
     )
     served.doorbell.ring(JobKind.RUN)
     return _run_response(run, created=created)

@@ -8,11 +8,12 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import multipart, sse
-from api.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer
+from api.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, account_of
 from api.cursors import decode_cursor, encode_cursor
 from api.outbound import sendable_text
 from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
+from api.quota_headers import tell
 from api.schemas import (
     DeletionOut,
     DocumentOut,
@@ -25,8 +26,9 @@ from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.versions import require_match
 from ingest.documents import IN_PROGRESS, JobKind, Priority, VersionState
-from ingest.errors import DocumentNotFoundError, DocumentStateError, UploadError
+from ingest.errors import DocumentNotFoundError, DocumentStateError, QuotaExceededError, UploadError
 from ingest.faultpoints import reach
+from ingest.identity import Principal
 from ingest.intake import Replaces, UploadRequest
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
@@ -54,13 +56,21 @@ async def upload(
     `202` means the bytes are on disk and the job is recorded; `200` that the same bytes were already there. What is
     sent as `bulk` lets the caller's other uploads go first. `batch` names a batch made with `POST /v1/batches`.
     """
-    base = UploadRequest(caller.tenant_id, collection, name, priority=Priority[priority.upper()], batch_id=batch)
+    base = UploadRequest(
+        caller.tenant_id,
+        collection,
+        name,
+        priority=Priority[priority.upper()],
+        batch_id=batch,
+        key_id=caller.key_id or "",
+    )
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
         received = await multipart.receive_form(request.stream(), content_type, base, served.intake.receive, threads)
     else:
         received = await multipart.receive_body(request.stream(), base, served.intake.receive, threads)
     served.doorbell.ring(JobKind.INGEST)
+    await _tell_room(request, caller, served)
     reach("upload.answering")
     if len(received.outcomes) == 1:
         return _one(*received.outcomes[0])
@@ -140,9 +150,11 @@ async def replace(
         priority=Priority[priority.upper()],
         replaces=Replaces(document_id, admitted),
         batch_id=batch,
+        key_id=caller.key_id or "",
     )
     received = await multipart.receive_body(request.stream(), replacement, served.intake.receive, threads)
     served.doorbell.ring(JobKind.INGEST)
+    await _tell_room(request, caller, served)
     return _one(*received.outcomes[0])
 
 
@@ -208,6 +220,10 @@ def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
     return FileResponse(path, media_type="application/octet-stream", headers=headers)
 
 
+async def _tell_room(request: Request, caller: Principal, served: Services) -> None:
+    tell(request, await run_in_threadpool(served.meter.stored, account_of(caller)))
+
+
 def _followed(served: Services, tenant_id: str, document_id: str) -> sse.Followed:
     seen = False
 
@@ -243,6 +259,9 @@ def _many(outcomes: list[tuple[str, Accepted | UploadError]]) -> JSONResponse:
     accepted = [outcome for _, outcome in outcomes if isinstance(outcome, Accepted)]
     rejected = [RejectedOut(name=name, problem=problem(error)) for name, error in refused]
     if not accepted:
+        for _, error in refused:
+            if isinstance(error, QuotaExceededError):
+                raise error
         names = ", ".join(name for name, _ in refused[:5])
         raise BadRequestError(f"None of the {len(refused)} files was accepted ({names}).", hint=refused[0][1].hint)
     body = {"documents": [_uploaded(outcome) for outcome in accepted], "rejected": [r.model_dump() for r in rejected]}

@@ -5,11 +5,13 @@ from functools import partial
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 
-from api.access import AnswersAtOnce, Caller, HeldPlace, Served, missing_scope
+from api.access import AnswersAtOnce, Caller, HeldPlace, Served, account_of, missing_scope
 from api.search_schemas import SearchIn, SearchOut
 from api.services import Services
 from ingest.identity import Scope
+from ingest.quotas import Account
 from retrieval.requests import Rewrite, SearchRequest
+from retrieval.rewriting import RewritingSearcher
 
 router = APIRouter(prefix="/v1/search", tags=["search"])
 
@@ -26,12 +28,13 @@ async def search(body: SearchIn, caller: Caller, served: Served, threads: Answer
     if body.rewrite is None:
         return await run_in_threadpool(_plain, served, body.query, request)
     place.leave()
-    return await threads.start(caller.tenant_id, partial(_rewritten, served, body.query, request, body.rewrite))
+    return await threads.start(caller.tenant_id, partial(_rewritten, served, account_of(caller), request, body.rewrite))
 
 
 def _plain(served: Services, query: str, request: SearchRequest) -> SearchOut:
     return SearchOut.of(query, served.searcher.search(request))
 
 
-def _rewritten(served: Services, query: str, request: SearchRequest, how: Rewrite) -> SearchOut:
-    return SearchOut.of(query, *served.rewriting.search(request, how))
+def _rewritten(served: Services, account: Account, request: SearchRequest, how: Rewrite) -> SearchOut:
+    rewriting = RewritingSearcher(served.searcher, served.meter.rewriter(account, served.rewriter))
+    return SearchOut.of(request.query, *rewriting.search(request, how))

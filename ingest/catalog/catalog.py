@@ -12,6 +12,7 @@ from ingest.catalog import deletions
 from ingest.catalog.batches import enter_accepted, lock_batch, require_open
 from ingest.catalog.database import CORPUS_VERSION, ScalarQuery, bump_corpus_versions, insert_new, read, write
 from ingest.catalog.queue_statistics import document_progress
+from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.records import (
     COUNTED_TOKENS,
     Accepted,
@@ -33,6 +34,7 @@ from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Deletion, Do
 from ingest.errors import VersionInUseError
 from ingest.feed import Announce, to_nobody
 from ingest.progress import Progress
+from ingest.quotas import Account
 
 __all__ = ["Accepted", "ActiveDocument", "Arrival", "Catalog", "Deleted", "Total", "Visible"]
 
@@ -68,9 +70,10 @@ class Catalog:
     `announce` is called with every changed document, after the commit.
     """
 
-    def __init__(self, engine: Engine, *, announce: Announce = to_nobody) -> None:
+    def __init__(self, engine: Engine, *, announce: Announce = to_nobody, quotas: Rules = UNLIMITED) -> None:
         self._engine = engine
         self._announce = announce
+        self._quotas = quotas
         self._corpus_version = ScalarQuery(engine, CORPUS_VERSION)
 
     def ensure_tenant(self, tenant_id: str) -> None:
@@ -81,11 +84,12 @@ class Catalog:
         """Record an upload and queue its ingest in one commit; the same bytes twice make one document.
 
         If that document failed or was cancelled, the bytes become a new version of it. Raises `BatchNotFoundError` and
-        `BatchStateError`.
+        `BatchStateError`, and `StorageQuotaExceededError`.
         """
         with write(self._engine) as connection:
             batch = _lock_open_batch(connection, arrival)
             accepted = accept_document(connection, arrival)
+            self._count(connection, arrival, accepted)
             if batch is not None:
                 enter_accepted(connection, batch, arrival.name, accepted)
         self._announce(arrival.tenant_id, [accepted.document.id])
@@ -95,12 +99,13 @@ class Catalog:
         """Record new bytes of a document in one commit; searches find them instead of the old ones once they are ready.
 
         `if_match` names the versions of which one must be the latest; None allows any. Bytes that the document has
-        already change nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError`, `BatchNotFoundError` and
-        `BatchStateError`.
+        already change nothing. Raises `DocumentNotFoundError`, `PreconditionFailedError`, `BatchNotFoundError`,
+        `BatchStateError` and `StorageQuotaExceededError`.
         """
         with self._changing_search_results(arrival.tenant_id) as connection:
             batch = _lock_open_batch(connection, arrival)
             accepted = replace_document(connection, arrival, identifier, if_match)
+            self._count(connection, arrival, accepted)
             if batch is not None:
                 enter_accepted(connection, batch, arrival.name, accepted)
         self._announce(arrival.tenant_id, [identifier])
@@ -323,6 +328,12 @@ class Catalog:
         query = select(versions).where(versions.c.state.in_(SEARCHABLE_STATES))
         with read(self._engine) as connection:
             return [version_of(row) for row in connection.execute(query).all()]
+
+    def _count(self, connection: Connection, arrival: Arrival, accepted: Accepted) -> None:
+        """Count what is stored now. Raises `StorageQuotaExceededError`, which undoes the transaction."""
+        if accepted.created:
+            account = Account(arrival.tenant_id, arrival.key_id)
+            self._quotas.store(connection, account, documents=int(accepted.is_first), size=arrival.size_bytes)
 
     @contextmanager
     def _changing_search_results(self, tenant_id: str) -> Iterator[Connection]:

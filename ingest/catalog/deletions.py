@@ -5,6 +5,7 @@ import time
 from sqlalchemy import Connection, func, insert, select, update
 
 from ingest.catalog.database import lock_documents
+from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import Deleted, read_document, version_of
 from ingest.catalog.tables import batch_entries, deletions, documents, jobs, versions
 from ingest.catalog.versions import withdraw
@@ -21,11 +22,12 @@ def delete_document(connection: Connection, tenant_id: str, identifier: str) -> 
     lock_documents(connection, [identifier])
     if (known := _find(connection, tenant_id, identifier)) is not None:
         return Deleted(known, (), frozenset())
-    read_document(connection, tenant_id, identifier)  # raises `DocumentNotFoundError`
+    document = read_document(connection, tenant_id, identifier)  # raises `DocumentNotFoundError`
     of_document = versions.c.document_id == identifier
     rows = connection.execute(select(versions).where(of_document).order_by(versions.c.id)).all()
     leaving = tuple(version_of(row) for row in rows if row.hidden or row.state not in _COLLECTED)
     worked_on = withdraw(connection, leaving, VersionState.DELETED, wait_seconds=_REMOVAL_SECONDS)
+    give_back_stored(connection, tenant_id, {document.key_id: (1, 0)})
     connection.execute(update(versions).where(of_document).values(name="", title=None, error_detail=None))
     connection.execute(update(batch_entries).where(batch_entries.c.document_id == identifier).values(name=""))
     connection.execute(

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, selec
 from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.grants import with_collections
 from ingest.catalog.last_use import LastUse
+from ingest.catalog.quota_rows import copy_limits
 from ingest.catalog.tables import api_keys, tenants, users
 from ingest.catalog.users import read_user
 from ingest.errors import KeyNotFoundError, KeyStateError, NameInvalidError, TenantNotFoundError
@@ -143,7 +144,7 @@ class ApiKeys:
     def rotate(
         self, tenant_id: str, identifier: str, *, grace_seconds: float = ROTATION_GRACE_SECONDS
     ) -> tuple[ApiKey, str]:
-        """Issue a key of the same name, scopes, user and lifetime, and end the old one after a grace.
+        """Issue a key of the same name, scopes, user, lifetime and quotas, and end the old one after a grace.
 
         Both are live until then. Raises `KeyNotFoundError`, and `KeyStateError` for a key that is not live or was
         rotated before.
@@ -166,6 +167,7 @@ class ApiKeys:
                 created_at=now,
                 expires_at=None if key.expires_at is None else now + key.expires_at - key.created_at,
             )
+            copy_limits(connection, tenant_id, identifier, successor[0].id)
             ends = now + grace_seconds if key.expires_at is None else min(now + grace_seconds, key.expires_at)
             of_old = update(api_keys).where(api_keys.c.id == identifier)
             connection.execute(of_old.values(expires_at=ends, successor_id=successor[0].id))

@@ -21,7 +21,8 @@ _VERSION = [versions.c[field.name] for field in fields(Version) if field.name in
 class Arrival:
     """An upload whose bytes are safe on disk, about to be accepted.
 
-    `fingerprint` names the parser and the chunker; `batch_id` the batch it was sent into, if any.
+    `fingerprint` names the parser and the chunker; `batch_id` the batch it was sent into, and `key_id` the key that it
+    came with, if any.
     """
 
     tenant_id: str
@@ -35,14 +36,19 @@ class Arrival:
     attributes: Mapping[str, Any]
     priority: Priority = Priority.INTERACTIVE
     batch_id: str | None = None
+    key_id: str = ""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """The document of an upload; `created` is false if the same bytes were there already, and the blob is unused."""
+    """The document of an upload; `created` is false if the same bytes were there already, and the blob is unused.
+
+    `is_first` says that there was no document of these bytes before.
+    """
 
     document: Document
     created: bool
+    is_first: bool = False
 
 
 @dataclass(frozen=True)

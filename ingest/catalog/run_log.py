@@ -12,13 +12,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, insert, literal, select, update
 
 from ingest.catalog.conversations import keep_answer
-from ingest.catalog.database import json_text, portions, read, write
+from ingest.catalog.database import json_text, now, portions, read, write
+from ingest.catalog.quota_rows import charge, day_of, settle_run
 from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument
 from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, versions
 from ingest.conversations import KeptAnswer
 from ingest.documents import Failure, Job, JobKind, VersionState
 from ingest.errors import LeaseLostError, LogEntryTooLargeError, RunNotFoundError
 from ingest.feed import Announce, to_nobody
+from ingest.quotas import Account, Spending
 from ingest.runs import Entry, Run, RunState, Spent
 
 # The largest entries are a sub-call's reply, some hundred kilobytes at most, and search results: the texts of 200
@@ -105,6 +107,22 @@ class RunLog:
             end_run(connection, job.version_id, state, answer=answer)
         self._announce(job.tenant_id, {job.version_id})
 
+    def raise_spent(self, run_id: str, spent: Spent) -> None:
+        """Raise what a run has spent to this, if it is more than was logged; of an ended run, charge the difference.
+
+        A worker that has lost its run calls it: the run was cancelled, with requests under way, or taken over.
+        """
+        with write(self._engine) as connection:
+            row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).first()
+            if row is None:
+                return
+            names = ("calls", "prompt_tokens", "completion_tokens", "nanodollars")
+            more = {name: max(0, getattr(spent, name) - row._mapping[name]) for name in names}
+            added = {name: runs.c[name] + amount for name, amount in more.items()}
+            connection.execute(update(runs).where(runs.c.id == run_id).values(**added))
+            if row.ended_as is not None:
+                charge(connection, Account(row.tenant_id, row.key_id), day_of(now(connection)), None, Spending(**more))
+
     def pinned(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[ActiveDocument]:
         """Read the versions that were pinned when the run began, in order of arrival, without deleted documents."""
         query = (
@@ -163,7 +181,7 @@ def run_of(row: Row[Any]) -> Run:
         **{**values, "collections": tuple(row.collections), "documents": tuple(row.documents)},
         state=RunState(row.ended_as or row.job_state),
         attempt=row.attempt or 0,
-        spent=Spent(row.calls, row.cached, row.prompt_tokens, row.completion_tokens),
+        spent=Spent(row.calls, row.cached, row.prompt_tokens, row.completion_tokens, row.nanodollars),
         failure=failure or None,
     )
 
@@ -177,7 +195,7 @@ def log_entries(connection: Connection, identifier: str, entries: Sequence[Entry
     locked = select(runs.c.events).where(runs.c.id == identifier).with_for_update()
     last = connection.execute(locked).scalar_one()
     fresh = _fresh(connection, identifier, entries)
-    now = time.time()
+    created_at = time.time()
     rows = [
         {
             "run_id": identifier,
@@ -185,7 +203,7 @@ def log_entries(connection: Connection, identifier: str, entries: Sequence[Entry
             "key": entry.key,
             "kind": entry.kind,
             "body": _bounded(entry),
-            "created_at": now,
+            "created_at": created_at,
         }
         for number, entry in enumerate(fresh, start=1)
     ]
@@ -202,6 +220,7 @@ def log_entries(connection: Connection, identifier: str, entries: Sequence[Entry
             cached=runs.c.cached + sum(entry.spent.cached for entry in fresh),
             prompt_tokens=runs.c.prompt_tokens + sum(entry.spent.prompt_tokens for entry in fresh),
             completion_tokens=runs.c.completion_tokens + sum(entry.spent.completion_tokens for entry in fresh),
+            nanodollars=runs.c.nanodollars + sum(entry.spent.nanodollars for entry in fresh),
             **changed,
         )
     )
@@ -216,7 +235,7 @@ def end_run(
     answer: Mapping[str, Any] | None = None,
     failure: Failure | None = None,
 ) -> None:
-    """Log the last event of a run whose job has ended in the same transaction."""
+    """Log the last event of a run whose job has ended in the same transaction, and charge what it has spent."""
     body: dict[str, Any] = {"state": state.value}
     if failure is not None:
         body |= {"code": failure.code, "detail": failure.detail, "hint": failure.hint}
@@ -230,6 +249,10 @@ def end_run(
         error_code=failure and failure.code,
         error_detail=failure and failure.detail,
         error_hint=failure and failure.hint,
+    )
+    spent = (runs.c.calls, runs.c.prompt_tokens, runs.c.completion_tokens, runs.c.nanodollars)
+    settle_run(
+        connection, identifier, Spending(*connection.execute(select(*spent).where(runs.c.id == identifier)).one())
     )
 
 

@@ -2,12 +2,14 @@
 
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.job_queue import queue_job
+from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.run_log import end_run, read_run, run_of, run_query
 from ingest.catalog.tables import answers, jobs, run_documents, run_events, runs
 from ingest.documents import JobKind, Priority
@@ -24,7 +26,15 @@ class Runs:
     `announce` is called with the id of a run that was cancelled.
     """
 
-    def __init__(self, engine: Engine, *, max_waiting: int = MAX_WAITING, announce: Announce = to_nobody) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        max_waiting: int = MAX_WAITING,
+        announce: Announce = to_nobody,
+        quotas: Rules = UNLIMITED,
+    ) -> None:
+        self._quotas = quotas
         self._announce = announce
         self._engine = engine
         self._max_waiting = max_waiting
@@ -32,7 +42,8 @@ class Runs:
     def create(self, request: RunRequest) -> tuple[Run, bool]:
         """Queue a run and return it with true, or the run that was queued with the same key before, with false.
 
-        Raises `IdempotencyKeyReusedError` if the key belongs to another request, and `RunsFullError`.
+        What the run wants to spend is reserved, and its limits are lowered to that. Raises `IdempotencyKeyReusedError`
+        if the key belongs to another request, `RunsFullError`, and `QuotaExceededError`.
         """
         with write(self._engine) as connection:
             lock_tenant(connection, request.tenant_id)
@@ -41,7 +52,7 @@ class Runs:
                 return known, False
             self._require_room(connection, request.tenant_id)
             identifier = str(uuid.uuid4())
-            _insert(connection, request, identifier)
+            _insert(connection, request, identifier, self._reserved(connection, request, identifier))
             queue_job(
                 connection,
                 JobKind.RUN,
@@ -124,6 +135,17 @@ class Runs:
             connection.execute(delete(answers).where(answers.c.id == identifier))
             connection.execute(delete(runs).where(runs.c.id == identifier))
 
+    def _reserved(self, connection: Connection, request: RunRequest, identifier: str) -> Mapping[str, Any]:
+        """Reserve what the run wants, and return its limits within that."""
+        limits = dict(request.unasked if request.limits is None else request.limits)
+        wanted = request.wanted
+        if wanted is not None:
+            granted = self._quotas.reserve(
+                connection, wanted.account, "run", identifier, tokens=wanted.tokens, nanodollars=wanted.nanodollars
+            )
+            limits |= granted.within(limits)
+        return limits
+
     def _require_room(self, connection: Connection, tenant_id: str) -> None:
         query = select(func.count()).where(
             jobs.c.state == "queued", jobs.c.kind == JobKind.RUN, jobs.c.tenant_id == tenant_id
@@ -146,7 +168,7 @@ def _by_key(connection: Connection, request: RunRequest) -> Run | None:
     return run_of(row)
 
 
-def _insert(connection: Connection, request: RunRequest, identifier: str) -> None:
+def _insert(connection: Connection, request: RunRequest, identifier: str, limits: Mapping[str, Any]) -> None:
     last = connection.execute(select(func.max(runs.c.sequence)).where(runs.c.tenant_id == request.tenant_id)).scalar()
     connection.execute(
         insert(runs).values(
@@ -159,7 +181,7 @@ def _insert(connection: Connection, request: RunRequest, identifier: str) -> Non
             collections=list(request.collections),
             documents=list(request.documents),
             strategy=request.strategy,
-            limits=dict(request.unasked if request.limits is None else request.limits),
+            limits=limits,
             every_record=request.every_record,
             history=[dict(message) for message in request.history],
             conversation_id=request.conversation_id,
@@ -168,6 +190,8 @@ def _insert(connection: Connection, request: RunRequest, identifier: str) -> Non
             cached=0,
             prompt_tokens=0,
             completion_tokens=0,
+            nanodollars=0,
+            key_id=request.wanted.account.key_id if request.wanted else "",
             seconds=0.0,
             created_at=time.time(),
         )

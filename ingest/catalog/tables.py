@@ -126,6 +126,8 @@ documents = Table(
     Column("content_sha256", String(64), nullable=False),
     Column("latest_version_id", String(36), nullable=False),
     Column("active_version_id", String(36)),
+    # The key that sent it, on whose quotas it counts; empty without one.
+    Column("key_id", String(32), nullable=False, server_default=""),
     Column("created_at", Float, nullable=False),
     Column("deleted_at", Float),
     Index(None, "tenant_id", "collection", "content_sha256"),
@@ -143,6 +145,7 @@ versions = Table(
     Column("media_type", String(128), nullable=False),
     Column("content_sha256", String(64), nullable=False),
     Column("size_bytes", _BIG, nullable=False),
+    Column("key_id", String(32), nullable=False, server_default=""),
     Column("blob_key", String(160), nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("state", String(16), nullable=False),
@@ -310,6 +313,9 @@ runs = Table(
     Column("cached", Integer, nullable=False),
     Column("prompt_tokens", _BIG, nullable=False),
     Column("completion_tokens", _BIG, nullable=False),
+    Column("nanodollars", _BIG, nullable=False, server_default="0"),
+    # The key that asked, on whose quotas it counts; empty without one.
+    Column("key_id", String(32), nullable=False, server_default=""),
     Column("seconds", Float, nullable=False),
     Column("progress", JSON),
     Column("scope_documents", Integer),
@@ -378,6 +384,63 @@ answers = Table(
     Column("created_at", Float, nullable=False),
     Index(None, "conversation_id", "turn", unique=True),
     Index(None, "created_at"),
+)
+
+# Limits of a tenant (an empty `key_id`) or of one of its keys; a null `amount` is none, whatever the settings say.
+quota_limits = Table(
+    "quota_limits",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("key_id", String(32), primary_key=True),
+    Column("quota", String(32), primary_key=True),
+    Column("amount", _BIG),
+)
+
+# What may still be spent by work under way. A process extends `expires_at` and reports what was spent so far; the
+# reservation of a run has the run's id and no end but the run's.
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("key_id", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("tokens", _BIG, nullable=False),
+    Column("nanodollars", _BIG, nullable=False),
+    Column("spent_calls", _BIG, nullable=False),
+    Column("spent_prompt_tokens", _BIG, nullable=False),
+    Column("spent_completion_tokens", _BIG, nullable=False),
+    Column("spent_nanodollars", _BIG, nullable=False),
+    Column("expires_at", Float),
+    Column("created_at", Float, nullable=False),
+    Index(None, "tenant_id"),
+)
+
+# What came of a key's requests on a day of UTC, `2026-11-27`; an empty `key_id` is of requests without a key.
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("day", String(10), primary_key=True),
+    Column("key_id", String(32), primary_key=True),
+    Column("answers", _BIG, nullable=False),
+    Column("runs", _BIG, nullable=False),
+    Column("calls", _BIG, nullable=False),
+    Column("prompt_tokens", _BIG, nullable=False),
+    Column("completion_tokens", _BIG, nullable=False),
+    Column("nanodollars", _BIG, nullable=False),
+    Column("documents", _BIG, nullable=False),
+    Column("bytes", _BIG, nullable=False),
+)
+
+# Documents that are not deleted, and bytes of their originals, of a tenant (an empty `key_id`) and of each key.
+stored_content = Table(
+    "stored_content",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("key_id", String(32), primary_key=True),
+    Column("documents", _BIG, nullable=False),
+    Column("bytes", _BIG, nullable=False),
 )
 
 deletions = Table(

@@ -6,12 +6,14 @@ which changes in one commit.
 """
 
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, case, func, insert, select, update
 
 from ingest.catalog.database import lock_documents, lock_tenant, now, portions
 from ingest.catalog.job_queue import queue_job, queue_jobs
+from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import (
     Accepted,
     Arrival,
@@ -40,6 +42,7 @@ _READERS_GRACE_SECONDS = 60.0
 # A worker may learn a moment late that its lease is over, and its last write takes another to arrive.
 _LEASE_MARGIN_SECONDS = 10.0
 _ENDED_UNREADY = frozenset({VersionState.FAILED, VersionState.CANCELLED})
+_WITHDRAWN_STATES = frozenset({VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED})
 _WITHDRAWN_KINDS = [kind for kind in JobKind if kind is not JobKind.COLLECT]
 
 
@@ -52,7 +55,7 @@ def accept_document(connection: Connection, arrival: Arrival) -> Accepted:
     lock_tenant(connection, arrival.tenant_id)
     known = _same_content(connection, arrival)
     if known is None:
-        return Accepted(_new_document(connection, arrival), created=True)
+        return Accepted(_new_document(connection, arrival), created=True, is_first=True)
     if known.version.state in _ENDED_UNREADY:
         return Accepted(add_version(connection, known, arrival), created=True)
     return Accepted(known, created=False)
@@ -126,6 +129,7 @@ def _new_document(connection: Connection, arrival: Arrival) -> Document:
             name=arrival.name,
             media_type=arrival.media_type,
             attributes=dict(arrival.attributes),
+            key_id=arrival.key_id,
             content_sha256=arrival.content_sha256,
             latest_version_id=version,
             created_at=time.time(),
@@ -157,6 +161,7 @@ def _insert_version(connection: Connection, arrival: Arrival, document: str, ver
             media_type=arrival.media_type,
             content_sha256=arrival.content_sha256,
             size_bytes=arrival.size_bytes,
+            key_id=arrival.key_id,
             blob_key=arrival.blob_key,
             fingerprint=arrival.fingerprint,
             state=VersionState.ACCEPTED,
@@ -351,4 +356,16 @@ def withdraw(
     )
     for some in portions([version.id for version in leaving]):
         connection.execute(update(versions).where(versions.c.id.in_(some)).values(state=state, hidden=True))
+    _give_back_bytes(connection, leaving)
     return frozenset(leases)
+
+
+def _give_back_bytes(connection: Connection, leaving: Sequence[Version]) -> None:
+    """Count the bytes of versions as no longer stored, except of those that were withdrawn before."""
+    given: Counter[tuple[str, str]] = Counter()
+    for version in leaving:
+        if version.state not in _WITHDRAWN_STATES:
+            given[version.tenant_id, version.key_id] += version.size_bytes
+    for tenant in sorted({tenant for tenant, _ in given}):
+        of_tenant = {key: (0, size) for (owner, key), size in given.items() if owner == tenant}
+        give_back_stored(connection, tenant, of_tenant)

@@ -42,7 +42,10 @@ FREE = Price(Decimal(0), Decimal(0))
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that may be spent; None is no limit. `depth` counts the levels of budgets below this one."""
+    """The most that may be spent; None is no limit.
+
+    `tokens` are those read and written together. `depth` counts the levels of budgets below this one.
+    """
 
     calls: int | None = None
     prompt_tokens: int | None = None
@@ -50,6 +53,7 @@ class Limits:
     dollars: Decimal | None = None
     seconds: float | None = None
     depth: int | None = None
+    tokens: int | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -71,6 +75,10 @@ class Amount:
     completion_tokens: int = 0
     dollars: Decimal = Decimal(0)
 
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
     def __add__(self, other: "Amount") -> "Amount":
         return self._with(other, 1)
 
@@ -87,11 +95,12 @@ _WORDS = {
     "calls": "calls",
     "prompt_tokens": "tokens to read",
     "completion_tokens": "tokens to write",
+    "tokens": "tokens to read and write",
     "dollars": "dollars",
     "seconds": "seconds",
 }
 _KEPT_SHARE = 10
-_SPENDABLE = ("calls", "prompt_tokens", "completion_tokens", "dollars")
+_SPENDABLE = ("calls", "prompt_tokens", "completion_tokens", "tokens", "dollars")
 
 
 class Budget:
@@ -176,9 +185,8 @@ class Budget:
 
         At most a tenth of a limit is kept back.
         """
-        limits = self._limits
         kept: dict[str, Any] = {
-            name: wanted if (limit := getattr(limits, name)) is None else min(wanted, type(limit)(limit / _KEPT_SHARE))
+            name: wanted if (limit := self._limit(name)) is None else min(wanted, type(limit)(limit / _KEPT_SHARE))
             for name, wanted in vars(amount).items()
         }
         with self._lock:
@@ -205,6 +213,10 @@ class Budget:
         dollars = price.of(prompt_tokens, completion_tokens) if price else Decimal(0)
         with self._lock:
             self._move(reserved=NOTHING, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
+
+    def _limit(self, name: str) -> Any:  # noqa: ANN401 - whole tokens, or decimal dollars
+        both = self._limits.tokens if name in ("prompt_tokens", "completion_tokens") else None
+        return _smaller(getattr(self._limits, name), both)
 
     def _upwards(self) -> Iterator["Budget"]:
         budget: Budget | None = self

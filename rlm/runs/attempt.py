@@ -152,12 +152,13 @@ class LogWriter:
             self._changed.wait_for(lambda: self._written >= until or self._failure is not None)
             self._raise()
 
-    def close(self) -> None:
-        """Write the waiting entries, and end; raise nothing."""
+    def close(self) -> bool:
+        """Write the waiting entries, and end; false if something was not written. Raise nothing."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         self._thread.join()
+        return self._failure is None
 
     def _raise(self) -> None:
         if self._failure is not None:

@@ -7,12 +7,13 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
+from ingest.quotas import nanodollars
 from ingest.runs import Entry, RunState, Spent
 from retrieval.passages import Passage
 from rlm.answers import Answer
 from rlm.errors import RunCancelledError
 from rlm.events import Checking, Condensed, Event, Planned, Reading, Routed, Working
-from rlm.llm.budgets import Limits
+from rlm.llm.budgets import Limits, Price
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.loop.trajectory import Turn
 from rlm.sandbox.reports import CappedOutput
@@ -46,7 +47,9 @@ def call_hash(call: SubCall) -> str:
     return content_hash(*call.content)
 
 
-def call_entry(key: str, call: SubCall, result: SubReply | SubFailure, *, kind: str = "call") -> Entry:
+def call_entry(
+    key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None = None, *, kind: str = "call"
+) -> Entry:
     """Return the entry of an ended sub-call, with its cost; one of the kind `lost` came to nothing.
 
     The prompt is cut to head and tail for display; the key has a digest of all of it.
@@ -59,14 +62,18 @@ def call_entry(key: str, call: SubCall, result: SubReply | SubFailure, *, kind: 
     else:
         body |= {"code": result.code, "detail": result.detail}
     used = paid(result)
-    spent = Spent(used.calls, int(cached), used.prompt_tokens, used.completion_tokens)
-    return Entry(key, kind, body, spent)
+    return Entry(key, kind, body, _spent(used, price, cached=int(cached)))
 
 
-def given_up_entry(key: str, usage: Usage) -> Entry:
+def given_up_entry(key: str, usage: Usage, price: Price | None) -> Entry:
     """Return the entry of spending on requests under way when their run was broken off."""
     body = {"purpose": "given up", "usage": asdict(usage), "code": RunCancelledError.code, "detail": "Broken off."}
-    return Entry(key, "lost", body, Spent(usage.calls, 0, usage.prompt_tokens, usage.completion_tokens))
+    return Entry(key, "lost", body, _spent(usage, price))
+
+
+def _spent(usage: Usage, price: Price | None, *, cached: int = 0) -> Spent:
+    dollars = price.of(usage.prompt_tokens, usage.completion_tokens) if price else Decimal(0)
+    return Spent(usage.calls, cached, usage.prompt_tokens, usage.completion_tokens, nanodollars(dollars))
 
 
 def paid(result: SubReply | SubFailure) -> Usage:

@@ -69,6 +69,7 @@ class DurableRun:
         self._spending = Spending(run.spent)
         self._losses = Losses(self.logged, run.events)
         self._budget: Budget | None = None
+        self._price: Price | None = None
 
     def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
         return _DurableSubCalls(inner, self, self._spending, budget, price)
@@ -104,7 +105,7 @@ class DurableRun:
     def budget(self, limits: Limits, price: Price | None) -> Budget:
         budget = Budget(limits, elapsed_seconds=self.clock(), clock=self.clock)
         self._spending.charge(self._log.lost(), budget, price)
-        self._budget = budget
+        self._budget, self._price = budget, price
         return budget
 
     def nonce(self) -> str:
@@ -130,8 +131,10 @@ class DurableRun:
     def logged(self, keys: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         return self._log.logged(keys)
 
-    def put(self, key: str, call: SubCall, result: SubReply | SubFailure, *, for_good: bool = False) -> None:
-        """Hand a finished sub-call over to be logged.
+    def put(
+        self, key: str, call: SubCall, result: SubReply | SubFailure, price: Price | None, *, for_good: bool = False
+    ) -> None:
+        """Hand a finished sub-call over to be logged, at its model's price.
 
         For a call that failed because a service was away, only the cost is kept, and the next attempt asks again,
         unless the failure is `for_good`. A call that was never sent leaves nothing. One that nobody read
@@ -139,10 +142,10 @@ class DurableRun:
         """
         reach("run.replied")
         if for_good or not isinstance(result, SubFailure) or result.code in _LASTING:
-            self._writer.put(call_entry(key, call, result))
+            self._writer.put(call_entry(key, call, result, price))
         elif not _is_unsent(result):
             lost = result if result.usage.prompt_tokens else replace(result, usage=Usage())
-            self._writer.put(call_entry(self._losses.next_key(key), call, lost, kind="lost"))
+            self._writer.put(call_entry(self._losses.next_key(key), call, lost, price, kind="lost"))
         self._spending.logged(paid(result))
 
     def lost_often(self, key: str) -> bool:
@@ -163,8 +166,11 @@ class DurableRun:
         """Log spending lost when the attempt was broken off, and end; raise nothing."""
         if self._budget is not None and (usage := self._spending.given_up(self._budget)) != Usage():
             with suppress(Exception):  # the run may have ended, or be somebody else's
-                self._writer.put(given_up_entry(f"given-up:{self._run.events}", usage))
-        self._writer.close()
+                self._writer.put(given_up_entry(f"given-up:{self._run.events}", usage, self._price))
+        if not self._writer.close() and self._budget is not None:
+            spent = self._budget.spent
+            with suppress(Exception):  # the catalog is away
+                self._log.spent(Usage(spent.calls, spent.prompt_tokens, spent.completion_tokens), spent.dollars)
 
 
 class _DurableSubCalls:
@@ -175,6 +181,7 @@ class _DurableSubCalls:
         self._run = run
         self._charge = partial(spending.charge, budget=budget, price=price)
         self._charge_rest = partial(spending.charge_rest, budget, price)
+        self._put = partial(run.put, price=price)
 
     def run(
         self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
@@ -222,7 +229,7 @@ class _DurableSubCalls:
                     return
                 seen.add(place)
             at = missing[place]
-            self._run.put(keys[at], calls[at], result)
+            self._put(keys[at], calls[at], result)
             if not _is_away(result):
                 finished(at, result)
 
@@ -257,7 +264,7 @@ class _DurableSubCalls:
         self, key: str, call: SubCall, result: SubReply | SubFailure, cancelled: Callable[[], bool], *, shown: bool
     ) -> Iterator[str | SubReply | SubFailure]:
         """Log the end of a stream and yield its result; a stream with pieces already `shown` cannot be asked again."""
-        self._run.put(key, call, result)
+        self._put(key, call, result)
         self._run.flush()
         if not isinstance(result, SubFailure):
             yield result
@@ -265,7 +272,7 @@ class _DurableSubCalls:
         if shown and _is_away(result):
             if not self._run.lost_often(key):
                 raise raised(result)
-            self._run.put(key, call, replace(result, usage=Usage()), for_good=True)
+            self._put(key, call, replace(result, usage=Usage()), for_good=True)
             self._run.flush()
             yield result
             return
@@ -284,7 +291,7 @@ class _DurableSubCalls:
         often = {each.key for each in failed if self._run.lost_often(each.key)}
         late = [each for each in failed if each.failure.code == LanguageModelTimeoutError.code and each.key in often]
         for each in late:
-            self._run.put(each.key, each.call, replace(each.failure, usage=Usage()), for_good=True)
+            self._put(each.key, each.call, replace(each.failure, usage=Usage()), for_good=True)
         if late:
             self._run.flush()
         away = [each for each in failed if _is_away(each.failure)]
@@ -298,7 +305,7 @@ class _DurableSubCalls:
         results = self._inner.run([each.call for each in away], cancelled=cancelled)
         unsent = [each for each in results if isinstance(each, SubFailure) and _is_unsent(each)]
         for each, result in zip(away, results, strict=True):
-            self._run.put(each.key, each.call, result, for_good=result not in unsent)
+            self._put(each.key, each.call, result, for_good=result not in unsent)
         self._run.flush()
         if unsent:
             raise raised(unsent[0])
@@ -308,7 +315,7 @@ class _DurableSubCalls:
         """True if the model answers anything at all."""
         key, call = self._run.probe()
         (result,) = self._inner.run([call], cancelled=cancelled)
-        self._run.put(key, call, result)
+        self._put(key, call, result)
         return isinstance(result, SubReply) or result.code == LanguageModelOutputError.code
 
 

@@ -1,6 +1,7 @@
 """The ports of durable runs: the log kept by the catalog, and the wrapper that makes a strategy durable."""
 
 from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
@@ -28,6 +29,9 @@ class Log(Protocol):
 
     def lost(self) -> Usage:
         """Return the cost of sub-calls that came to nothing and are asked again."""
+
+    def spent(self, usage: Usage, dollars: Decimal) -> None:
+        """Note what the run has spent in all, after `append` failed: requests under way are in no entry."""
 
     def pinned(self, *, after: int) -> list[ActiveDocument]:
         """Return the next documents of the run's scope as of its beginning, without those deleted since."""

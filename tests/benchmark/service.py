@@ -22,6 +22,7 @@ from rlm.answers import Answer, AnswerStatus
 from rlm.events import Completed, Working
 from rlm.llm.budgets import Limits
 from rlm.requests import AnswerRequest, AnswerScope, StrategyName, Wanted
+from rlm.runs.port import ONCE
 from tests.benchmark.results import Outcome
 from tests.benchmark.tasks.folder import GoldSpan, Question, TaskFolder
 from tests.support.oracle import MODEL, PROFILE, oracle_server
@@ -49,7 +50,9 @@ class AskedService:
         try:
             answering = self.services.answering
             for event in answering.stream(
-                request, cancelled=lambda: seconds is not None and time.monotonic() - begun > seconds
+                request,
+                cancelled=lambda: seconds is not None and time.monotonic() - begun > seconds,
+                durability=ONCE,
             ):
                 if isinstance(event, Working):
                     watch(f"{question.id}: {event.step}, {event.done:,} of {event.total:,}")

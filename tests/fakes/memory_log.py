@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from ingest.catalog.records import ActiveDocument
@@ -10,12 +11,16 @@ from rlm.usage import Usage
 
 
 class MemoryLog:
-    """`commits` are the entries of each; `failure` is raised by the next one. Versions in `gone` were deleted."""
+    """`commits` are the entries of each; `failure` is raised by the next one. Versions in `gone` were deleted.
+
+    `told` is what the run has spent in all, if it was told after a failure.
+    """
 
     def __init__(self) -> None:
         self.commits: list[list[Entry]] = []
         self.failure: Exception | None = None
         self.gone: set[str] = set()
+        self.told: tuple[Usage, Decimal] | None = None
         self.documents: list[ActiveDocument] = []
         self._entries: dict[str, Entry] = {}
         self._lock = threading.Lock()
@@ -40,6 +45,9 @@ class MemoryLog:
 
     def lost(self) -> Usage:
         return sum((Usage(**entry.body["usage"]) for entry in self.entries if entry.kind == "lost"), Usage())
+
+    def spent(self, usage: Usage, dollars: Decimal) -> None:
+        self.told = (usage, dollars)
 
     def pinned(self, *, after: int) -> list[ActiveDocument]:
         return [document for document in self.documents if document.sequence > after]

@@ -115,7 +115,8 @@ GUARDS = (
         "retrieval/qdrant_server_connection.py",
         "                if not _is_away(error):",
         "                if True:",
-        "tests/integration/qdrant/test_server_addresses.py::test_a_process_starts_while_one_of_the_addresses_is_away",
+        "tests/integration/qdrant/test_server_addresses.py"
+        "::test_searches_and_writes_go_on_while_any_one_of_two_addresses_is_away",
     ),
     Guard(
         "a generation that copies waits for vectors in the making",
@@ -237,14 +238,15 @@ GUARDS = (
         "ingest/parsing/confinement.py",
         "LANDLOCK if _restrict_files(document, folder) else",
         "LANDLOCK if True else",
-        "tests/security/test_parser_isolation.py::test_hostile_code_reaches_no_file_no_network_and_no_process",
+        "tests/unit/ingest/test_confinement.py"
+        "::test_the_document_can_be_read_its_folder_be_written_and_no_other_file_be_opened",
     ),
     Guard(
         "parsers make no system calls but a parser's",
         "ingest/parsing/confinement.py",
         "SECCOMP if _refuse_calls() else",
         "SECCOMP if True else",
-        "tests/security/test_parser_isolation.py::test_hostile_code_reaches_no_file_no_network_and_no_process",
+        "tests/unit/ingest/test_confinement.py::test_there_is_no_network_and_no_other_process",
     ),
     Guard(
         "required isolation is required",
@@ -442,6 +444,73 @@ GUARDS = (
         "    if (folder / RESTORING).exists():\n",
         "    if False:\n",
         "tests/integration/test_backup.py::test_a_restore_broken_off_keeps_services_out_and_can_be_given_again",
+    ),
+    Guard(
+        "one reservation after the other",
+        "ingest/catalog/quotas.py",
+        "            lock_tenant(connection, account.tenant_id)\n            return self._rules.reserve(",
+        "            return self._rules.reserve(",
+        "tests/contract/test_catalog_quotas.py::test_200_requests_at_once_reserve_exactly_what_there_is",
+    ),
+    Guard(
+        "what is reserved counts as used",
+        "ingest/catalog/quotas.py",
+        "limited[quota], spent + reserved, reserved",
+        "limited[quota], spent, reserved",
+        "tests/contract/test_catalog_quotas.py::test_200_requests_at_once_reserve_exactly_what_there_is",
+    ),
+    Guard(
+        "what a dead process reported is charged",
+        "ingest/catalog/quotas.py",
+        "        charge_expired(connection, account.tenant_id, instant)\n",
+        "",
+        "tests/contract/test_catalog_quotas.py"
+        "::test_the_reservation_of_a_process_that_died_is_given_back_but_for_what_it_had_reported",
+    ),
+    Guard(
+        "storage is bounded by the statement that counts it",
+        "ingest/catalog/quotas.py",
+        "stored_content.c[quota.value] + amount <= limited[quota]",
+        "stored_content.c[quota.value] >= 0",
+        "tests/contract/test_catalog_quotas.py::test_uploads_at_once_store_no_more_than_they_may",
+    ),
+    Guard(
+        "runs are metered",
+        "api/routes/answers.py",
+        ", wanted=wants)",
+        ")",
+        "tests/integration/test_quotas.py::test_no_route_spends_anything_once_the_quotas_are_used_up",
+    ),
+    Guard(
+        "answers are metered",
+        "api/quotas.py",
+        "limits.within(reserved)",
+        "limits",
+        "tests/integration/test_quotas.py"
+        "::test_an_answer_that_a_quota_cuts_short_says_so_and_not_that_its_budget_is_over",
+    ),
+    Guard(
+        "who waits goes before the background",
+        "rlm/llm/rate_limit.py",
+        "for each in self._lines.values() if each.tenants",
+        "for each in reversed(self._lines.values()) if each.tenants",
+        "tests/unit/rlm/llm/test_rate_limit.py::test_answers_that_clients_wait_for_go_before_those_in_the_background",
+    ),
+    Guard(
+        "tenants in turn",
+        "rlm/llm/rate_limit.py",
+        "        self.tenants.move_to_end(tenant_id)\n",
+        "",
+        "tests/unit/rlm/llm/test_rate_limit.py"
+        "::test_a_tenant_with_many_runs_gets_no_more_turns_than_one_with_a_single_run",
+    ),
+    Guard(
+        "a newcomer's answer places",
+        "api/answer_threads.py",
+        "self._spare if others and has_less else 0",
+        "0",
+        "tests/unit/api/test_answer_events.py"
+        "::test_one_tenant_gets_all_places_and_another_gets_in_at_once_up_to_its_share",
     ),
     Guard(
         "the key before the body",

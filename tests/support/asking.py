@@ -12,6 +12,8 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from api.main import create_app
+from api.quotas import Meter
+from api.request_rates import RequestRates
 from api.services import Services
 from api.settings import Settings
 from ingest.catalog.batches import Batches
@@ -20,6 +22,7 @@ from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
 from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.quotas import Quotas
 from ingest.catalog.runs import Runs
 from ingest.feed import LocalFeed
 from ingest.tables import Column, ColumnType, RecordTable, Row
@@ -99,8 +102,9 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             record_tables=TenRows(),
             intake=nothing,
             searcher=nothing,
-            rewriting=nothing,
+            rewriter=nothing,
             answering=answers,
+            meter=Meter(Quotas(engine), RequestRates(), answer_tokens=1_000, model_is_free=True),
             doorbell=ThreadDoorbell(),
             delete=nothing,
             **given,

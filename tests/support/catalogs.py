@@ -42,9 +42,11 @@ def arrival(
     blob: str = "",
     priority: Priority = Priority.INTERACTIVE,
     batch_id: str | None = None,
+    key: str = "",
 ) -> Arrival:
     digest, blob = hashlib.sha256(content.encode()).hexdigest(), blob or f"blob-{content}"
-    return Arrival(tenant, collection, f"{content}.txt", "text/plain", digest, 3, blob, "p1", {}, priority, batch_id)
+    name = f"{content}.txt"
+    return Arrival(tenant, collection, name, "text/plain", digest, 3, blob, "p1", {}, priority, batch_id, key)
 
 
 def arrive(catalog: Catalog, content: str = "a", *, tenant: str = "ann", collection: str = "default") -> Document:

@@ -63,15 +63,20 @@ def program() -> Path:
 
 
 @contextmanager
-def vector_server(folder: Path, *, api_key: str | None = None, nodes: int = 1) -> Iterator[VectorServer]:
-    """A running server, empty if `folder` is; its URL is that of the first of its `nodes`."""
+def vector_server(
+    folder: Path, *, api_key: str | None = None, nodes: int = 1, is_ended: bool = False
+) -> Iterator[VectorServer]:
+    """A running server, empty if `folder` is; its URL is that of the first of its `nodes`.
+
+    `is_ended` says that the test kills or pauses it.
+    """
     server: VectorServer
     if not named():
         server = QdrantDouble(folder, api_key=api_key, nodes=nodes)
     elif not named().startswith(_SCHEMES):
         server = QdrantCluster(program(), folder, api_key=api_key, nodes=nodes)
     else:
-        if api_key is not None or nodes > 1:
+        if api_key is not None or nodes > 1 or is_ended:
             program()
         server = ServerAtAddress(named())
     server.start()

@@ -250,7 +250,7 @@ def test_the_key_is_sent_and_a_wrong_one_is_told(tmp_path: Path, name: str) -> N
 
 
 def test_a_server_that_hangs_is_given_up(tmp_path: Path, name: str) -> None:
-    with vector_server(tmp_path / "data") as server:
+    with vector_server(tmp_path / "data", is_ended=True) as server:
         opened(server.url, name).close()
         index = opened(server.url, name, read_timeout_seconds=1)
         server.pause()
@@ -263,7 +263,7 @@ def test_a_server_that_hangs_is_given_up(tmp_path: Path, name: str) -> None:
 
 
 def test_a_write_in_flight_while_the_server_is_killed_ends_well(tmp_path: Path, name: str) -> None:
-    with vector_server(tmp_path / "data") as server, faulty_proxy(server.url) as between:
+    with vector_server(tmp_path / "data", is_ended=True) as server, faulty_proxy(server.url) as between:
         index = opened(between.url, name, retries=PATIENTLY)
         server.pause()
         written = indexed_chunk("a")
@@ -278,7 +278,7 @@ def test_a_write_in_flight_while_the_server_is_killed_ends_well(tmp_path: Path, 
 
 def test_a_long_write_survives_kills_of_the_server(tmp_path: Path, name: str) -> None:
     texts = {indexed_chunk(str(number)): f"whale {number}" for number in range(6_400)}
-    with vector_server(tmp_path / "data") as server:
+    with vector_server(tmp_path / "data", is_ended=True) as server:
         index = opened(server.url, name, retries=PATIENTLY)
         writing = in_thread(lambda: put_words(index, texts))
         for reached in (1, 2_000):

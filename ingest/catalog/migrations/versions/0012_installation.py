@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012_installation"
-down_revision = "0019_trace"
+down_revision = "0015_quotas"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,131 @@
+"""`leadline quotas`: shows and sets what tenants and keys may spend, store and do at once."""
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api.cli.cluster import catalog_named
+from api.cli.environment import SettingsError
+from api.embedded import OpenCatalog
+from api.services import DEFAULT_TENANT
+from ingest.quotas import Account, Quota, Standing, UsageDay
+
+app = typer.Typer(help="Show and set quotas of tenants and keys; show what was used.", no_args_is_help=True)
+
+Tenant = Annotated[str, typer.Option("--tenant", help="Whose quotas, by id or name.")]
+Key = Annotated[
+    str, typer.Option("--key", help="The id of one key, from `leadline keys list`; all of the tenant if not.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object.")]
+
+
+@app.command()
+def show(tenant: Tenant = DEFAULT_TENANT, key: Key = "", as_json: AsJson = False) -> None:
+    """Show the limits in force and what is used of them; what is not listed is unlimited."""
+    with catalog_named() as opened:
+        account = _account(opened, tenant, key)
+        limits, standings = opened.quotas.limits(account), opened.quotas.standings(account)
+    for of, limited in limits.items():
+        if Quota.REQUESTS_PER_MINUTE in limited:  # counted by the service, not in the catalog
+            standings.append(Standing(Quota.REQUESTS_PER_MINUTE, of, limited[Quota.REQUESTS_PER_MINUTE], 0))
+    if as_json:
+        print(json.dumps([_json(each) for each in standings]))
+        return
+    table = Table("of", "quota", "limit", "used", "left", "renewed")
+    for each in standings:
+        renewed = "" if each.renews_at is None else f"{datetime.fromtimestamp(each.renews_at, UTC):%Y-%m-%d %H:%MZ}"
+        used = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.shown(each.used)
+        left = "–" if each.quota is Quota.REQUESTS_PER_MINUTE else each.quota.shown(each.left)
+        table.add_row(each.of, each.quota.value, each.quota.shown(each.limit), used, left, renewed)
+    Console().print(table if standings else "Nothing is limited.")
+
+
+@app.command("set")
+def set_quotas(
+    changes: Annotated[
+        list[str],
+        typer.Argument(help="NAME=AMOUNT, such as tokens_per_day=2m dollars_per_month=50; `none` and `default` too."),
+    ],
+    tenant: Tenant = DEFAULT_TENANT,
+    key: Key = "",
+) -> None:
+    """Set limits of a tenant, or of one of its keys: at once for spending, within seconds for requests.
+
+    `none` is unlimited whatever the settings say, and `default` goes back to LEADLINE_TENANT_QUOTAS or
+    LEADLINE_KEY_QUOTAS.
+    """
+    limits: dict[Quota, int | None] = {}
+    back: list[Quota] = []
+    for change in changes:
+        name, equals, amount = change.partition("=")
+        if name not in set(Quota) or not equals:
+            raise SettingsError(f"{change!r} names no quota.", hint=f"Write NAME=AMOUNT; names are {', '.join(Quota)}.")
+        quota = Quota(name)
+        if amount == "default":
+            back.append(quota)
+            continue
+        try:
+            limits[quota] = None if amount == "none" else quota.amount(amount)
+        except ValueError as error:
+            raise SettingsError(str(error), hint="Write 250000, 2.5m, 10g, or dollars such as 12.50.") from error
+    with catalog_named() as opened:
+        account = _account(opened, tenant, key)
+        opened.quotas.set(account, limits)
+        opened.quotas.reset(account, back)
+    show(tenant, key)
+
+
+@app.command()
+def usage(
+    tenant: Tenant = DEFAULT_TENANT,
+    key: Annotated[str | None, typer.Option("--key", help="Only of this key.")] = None,
+    since: Annotated[str, typer.Option(help="The first day, such as 2026-11-01.")] = "",
+    limit: Annotated[int, typer.Option(help="How many rows.", min=1)] = 31,
+    as_json: AsJson = False,
+) -> None:
+    """Show what was used by day of UTC and key, the newest day first."""
+    with catalog_named() as opened:
+        account = _account(opened, tenant, "")
+        days = opened.quotas.usage(account.tenant_id, key_id=key, since=since, skip=0, limit=limit)
+    if as_json:
+        print(json.dumps([vars(day) for day in days]))
+        return
+    table = Table("day", "key", "answers", "runs", "calls", "tokens", "dollars", "documents", "bytes")
+    for day in days:
+        table.add_row(*_row(day))
+    Console().print(table)
+
+
+def _account(opened: OpenCatalog, tenant: str, key: str) -> Account:
+    """Return whose quotas are meant. Raises `TenantNotFoundError` and `KeyNotFoundError`."""
+    found = opened.identities.tenants.tenant(tenant).id
+    return Account(found, opened.keys.key(found, key).id if key else "")
+
+
+def _row(day: UsageDay) -> list[str]:
+    tokens = day.prompt_tokens + day.completion_tokens
+    counts = [day.answers, day.runs, day.calls, tokens]
+    money = Quota.DOLLARS_PER_DAY.shown(day.nanodollars)
+    return [
+        day.day,
+        day.key_id or "–",
+        *(f"{each:,}" for each in counts),
+        money,
+        f"{day.documents:,}",
+        f"{day.bytes:,}",
+    ]
+
+
+def _json(standing: Standing) -> dict[str, object]:
+    quota = standing.quota
+    return {
+        "of": standing.of,
+        "quota": quota.value,
+        "limit": quota.number(standing.limit),
+        "used": quota.number(standing.used),
+        "renews_at": standing.renews_at,
+    }

@@ -1,0 +1,96 @@
+"""Quotas and usage on the wire."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from api.schemas import Wire, instant
+from ingest.quotas import NANODOLLARS, Quota, Standing, UsageDay
+
+
+class QuotaOut(Wire):
+    """A quota of the `tenant` or of the `key`, and what is `left` of it. Dollars are dollars.
+
+    `used` includes what answers under way have reserved. `renews_at` is when a day or month of UTC begins; null for
+    what is given back instead: places, documents and bytes.
+    """
+
+    quota: Quota
+    of: str
+    limit: float | int
+    used: float | int
+    left: float | int
+    renews_at: datetime | None
+
+    @classmethod
+    def of_standing(cls, standing: Standing) -> "QuotaOut":
+        quota = standing.quota
+        return cls(
+            quota=quota,
+            of=standing.of,
+            limit=quota.number(standing.limit),
+            used=quota.number(standing.used),
+            left=quota.number(standing.left),
+            renews_at=None if standing.renews_at is None else instant(standing.renews_at),
+        )
+
+
+class QuotasOut(Wire):
+    """All limits of the caller's tenant and key; what is not listed is unlimited."""
+
+    quotas: list[QuotaOut]
+
+
+class QuotasIn(Wire):
+    """Limits by name, such as `{"tokens_per_day": 2000000, "dollars_per_month": 12.5}`.
+
+    null is unlimited whatever the settings say, and `default` is what the settings say.
+    """
+
+    limits: dict[Quota, Annotated[Decimal, Field(ge=0)] | Literal["default"] | None]
+
+    @field_validator("limits")
+    @classmethod
+    def _counted(cls, limits: dict[Quota, Decimal | str | None]) -> dict[Quota, Decimal | str | None]:
+        for quota, limit in limits.items():
+            if isinstance(limit, Decimal):
+                quota.amount(str(limit))
+        return limits
+
+    def changes(self) -> tuple[dict[Quota, int | None], list[Quota]]:
+        """Return the limits to set, and the quotas for which the defaults hold again."""
+        back = [quota for quota, limit in self.limits.items() if limit == "default"]
+        stated = {quota: limit for quota, limit in self.limits.items() if quota not in back}
+        return {quota: None if limit is None else quota.amount(str(limit)) for quota, limit in stated.items()}, back
+
+
+class UsageOut(Wire):
+    """What came of one key's requests on one `day` of UTC; `key_id` is null for requests without a key.
+
+    `documents` and `bytes` are those that were uploaded, whether they are still there or not.
+    """
+
+    day: str
+    key_id: str | None
+    answers: int
+    runs: int
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    dollars: float
+    documents: int
+    bytes: int
+
+    @classmethod
+    def of_day(cls, day: UsageDay) -> "UsageOut":
+        values = {name: value for name, value in vars(day).items() if name != "nanodollars"}
+        return cls(**{**values, "key_id": day.key_id or None}, dollars=day.nanodollars / NANODOLLARS)
+
+
+class UsagePage(Wire):
+    """A page of usage, the newest day first; `next_cursor` is null on the last one."""
+
+    usage: list[UsageOut]
+    next_cursor: str | None

@@ -1,0 +1,224 @@
+"""Meters what requests spend: reserves it before the work, settles it afterwards, and tells callers what is left."""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Literal
+
+import structlog
+
+from api.request_rates import RequestRates
+from ingest import runs
+from ingest.catalog.quota_rows import Kind
+from ingest.catalog.quotas import Granted, Quotas, exceeded
+from ingest.errors import LeadlineError
+from ingest.quotas import NANODOLLARS, Account, Quota, Spending, Standing, nanodollars
+from retrieval.requests import Rewrite
+from rlm.errors import BudgetExhaustedError
+from rlm.estimates import UNASKED_DOLLARS
+from rlm.events import Event
+from rlm.llm.budgets import Budget, Limits, Price
+from rlm.requests import Wanted
+from rlm.rewriting import ModelRewriter
+from rlm.runs.port import Once
+
+log = structlog.get_logger(__name__)
+
+# A limit that was set takes effect on requests after so long; on spending it does at once.
+_LIMITS_KEPT_SECONDS = 2.0
+_MOST_KEPT = 10_000
+
+_Limits = dict[Literal["tenant", "key"], Mapping[Quota, int]]
+
+
+class Meter:
+    """The meter of one process; closed at its end.
+
+    An answer without a budget wants `answer_tokens` where there is a quota of tokens, and a dollar where there is one
+    of dollars, unless the model is free. One that was confirmed wants all that is left.
+    """
+
+    def __init__(self, quotas: Quotas, rates: RequestRates, *, answer_tokens: int, model_is_free: bool) -> None:
+        self.quotas = quotas
+        self._rates = rates
+        self._answer_tokens = answer_tokens
+        self._model_is_free = model_is_free
+        self._limits: dict[Account, tuple[float, _Limits]] = {}
+        self._open: dict[str, Metered] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def count_request(self, account: Account) -> Sequence[Standing]:
+        """Count one request of a key and its tenant, and return how these quotas stand.
+
+        Raises `QuotaExceededError` for too many in a minute.
+        """
+        limits, counted = self._limits_of(account), list[Standing]()
+        for of in reversed(limits):  # what a key may not send takes nothing from its tenant
+            limit = limits[of].get(Quota.REQUESTS_PER_MINUTE)
+            if limit is not None:
+                taken, standing = self._rates.count(account, of, limit)
+                if not taken:
+                    raise exceeded(standing, time.time())
+                counted.append(standing)
+        return counted
+
+    def stored(self, account: Account) -> Sequence[Standing]:
+        """Return how the quotas of what is stored stand, if there are any."""
+        stored = [Quota.DOCUMENTS, Quota.BYTES]
+        if not any(quota in limited for limited in self._limits_of(account).values() for quota in stored):
+            return []
+        return self.quotas.standings(account, stored)
+
+    def answer(self, account: Account, wanted: Wanted) -> "Metered":
+        """Reserve a place and what an answer wants to spend. Raises `QuotaExceededError`."""
+        wants = self.run(account, wanted)
+        return self._metered(account, "answer", wants.tokens, wants.nanodollars)
+
+    def run(self, account: Account, wanted: Wanted) -> runs.Wanted:
+        """Return what an answer wants of the quotas, to be reserved with the run that makes it."""
+        return runs.Wanted(account, self._tokens(wanted), self._nanodollars(wanted))
+
+    def rewriter(self, account: Account, rewriter: ModelRewriter) -> "MeteredRewriter":
+        """Meter rewrites of queries."""
+        return MeteredRewriter(self, account, rewriter)
+
+    def rewrite(self, account: Account, most: Limits) -> "Metered":
+        """Reserve what a rewrite may spend. Raises `QuotaExceededError`."""
+        return self._metered(account, "rewrite", most.tokens, nanodollars(most.dollars or Decimal(0)))
+
+    def settle(self, metered: "Metered") -> None:
+        """Settle work that has ended. While the catalog is away, the reservation ends with its lease instead."""
+        with self._lock:
+            if self._open.pop(metered.granted.id, None) is None:
+                return
+        try:
+            self.quotas.settle(
+                metered.account, metered.kind, metered.granted.id, metered.spent, reported=metered.reported
+            )
+        except LeadlineError as error:
+            log.warning("spending was not settled; its reservation runs out", error=repr(error))
+
+    def close(self) -> None:
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _metered(self, account: Account, kind: Kind, tokens: int | None, dollars: int | None) -> "Metered":
+        granted = self.quotas.reserve(account, kind, str(uuid.uuid4()), tokens=tokens, nanodollars=dollars)
+        metered = Metered(self, account, kind, granted)
+        with self._lock:
+            self._open[granted.id] = metered
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep_leases, name="quota-leases", daemon=True)
+                self._thread.start()
+        return metered
+
+    def _keep_leases(self) -> None:
+        while not self._closing.wait(self.quotas.lease_seconds / 3):
+            with self._lock:
+                spent = {identifier: metered.spent for identifier, metered in self._open.items()}
+                try:
+                    self.quotas.extend(spent)
+                except Exception as error:  # noqa: BLE001 - the catalog may be back before the leases run out
+                    log.warning("reservations were not extended", error=repr(error))
+                    continue
+                for identifier, reported in spent.items():
+                    self._open[identifier].reported = reported
+
+    def _limits_of(self, account: Account) -> _Limits:
+        now = time.monotonic()
+        kept = self._limits.get(account)
+        if kept is not None and kept[0] > now:
+            return kept[1]
+        if len(self._limits) >= _MOST_KEPT:
+            self._limits = {}
+        found = self.quotas.limits(account)
+        self._limits[account] = (now + _LIMITS_KEPT_SECONDS, found)
+        return found
+
+    def _tokens(self, wanted: Wanted) -> int | None:
+        given = wanted.limits or Limits()
+        if given.tokens is not None:
+            return given.tokens
+        if given.prompt_tokens is not None and given.completion_tokens is not None:
+            return given.prompt_tokens + given.completion_tokens
+        return None if wanted.confirm else self._answer_tokens
+
+    def _nanodollars(self, wanted: Wanted) -> int | None:
+        given = wanted.limits or Limits()
+        if self._model_is_free:
+            return 0
+        if given.dollars is not None:
+            return nanodollars(given.dollars)
+        return None if wanted.confirm else nanodollars(UNASKED_DOLLARS)
+
+
+class Metered(Once):
+    """Work that a client waits for, within what was reserved for it; `reported` is what the catalog knows of it."""
+
+    def __init__(self, meter: Meter, account: Account, kind: Kind, granted: Granted) -> None:
+        self.account = account
+        self.kind = kind
+        self.granted = granted
+        self.reported = Spending()
+        self._meter = meter
+        self._budget: Budget | None = None
+
+    @property
+    def spent(self) -> Spending:
+        """What the work has spent so far."""
+        if self._budget is None:
+            return Spending()
+        spent = self._budget.spent
+        return Spending(spent.calls, spent.prompt_tokens, spent.completion_tokens, nanodollars(spent.dollars))
+
+    def budget(self, limits: Limits, price: Price | None) -> Budget:
+        """Return the budget of the work: its limits, within what was reserved."""
+        dollars = self.granted.nanodollars
+        reserved = Limits(
+            tokens=self.granted.tokens, dollars=None if dollars is None else Decimal(dollars) / NANODOLLARS
+        )
+        self._budget = super().budget(limits.within(reserved), price)
+        return self._budget
+
+    def events(self, begin: Callable[[], Iterator[Event]]) -> Iterator[Event]:
+        """Begin the work, and yield its events; it is settled when they are over, however they end.
+
+        Raises `QuotaExceededError` where the work ends because a quota had less left than it wanted.
+        """
+        try:
+            return self._until_settled(begin())
+        except BaseException:
+            self._meter.settle(self)
+            raise
+
+    def _until_settled(self, events: Iterator[Event]) -> Iterator[Event]:
+        try:
+            yield from events
+        except BudgetExhaustedError as error:
+            if self.granted.lowered is None or error.resource not in ("tokens", "dollars"):
+                raise
+            raise self.granted.lowered from error
+        finally:
+            self._meter.settle(self)
+
+
+class MeteredRewriter:
+    """Rewrites queries within the quotas of an account; without anything left, there is no rewrite."""
+
+    def __init__(self, meter: Meter, account: Account, rewriter: ModelRewriter) -> None:
+        self._meter = meter
+        self._account = account
+        self._rewriter = rewriter
+
+    def rewrite(self, tenant_id: str, query: str, how: Rewrite) -> Sequence[str]:
+        """Rewrite as `ModelRewriter` does. Raises `QuotaExceededError` too."""
+        metered = self._meter.rewrite(self._account, self._rewriter.most())
+        try:
+            return self._rewriter.rewrite(tenant_id, query, how, metered)
+        finally:
+            self._meter.settle(metered)

@@ -1,0 +1,54 @@
+"""Counts requests by the minute: in this process's memory, or in the Valkey that all processes of a cluster share."""
+
+import time
+
+import structlog
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.errors import StorageError
+from limits.storage import MemoryStorage, RedisStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from ingest.quotas import Account, Quota, Standing
+
+log = structlog.get_logger(__name__)
+
+
+class RequestRates:
+    """Requests of the last minute, by tenant and by key; a window that moves lets no burst through at its border.
+
+    While the Valkey is away each process counts for itself, so that nothing stands still for the sake of counting.
+    """
+
+    def __init__(self, redis_url: str | None = None) -> None:
+        self._own = MovingWindowRateLimiter(MemoryStorage())
+        self._shared: MovingWindowRateLimiter | None = None
+        if redis_url is not None:
+            storage = RedisStorage(
+                redis_url,
+                key_prefix="leadline-requests",
+                wrap_exceptions=True,
+                socket_connect_timeout=1.0,
+                socket_timeout=1.0,
+            )
+            self._shared = MovingWindowRateLimiter(storage)
+
+    def count(self, account: Account, of: str, limit: int) -> tuple[bool, Standing]:
+        """Count a request of the `tenant` or the `key`, unless the limit is reached; false if it is."""
+        if self._shared is not None:
+            try:
+                return _count(self._shared, account, of, limit)
+            except StorageError as error:
+                log.warning("requests are counted by each process alone", error=repr(error))
+        return _count(self._own, account, of, limit)
+
+
+def _count(limiter: MovingWindowRateLimiter, account: Account, of: str, limit: int) -> tuple[bool, Standing]:
+    item: RateLimitItem = RateLimitItemPerMinute(limit)
+    who = (account.tenant_id, account.key_id if of == "key" else "")
+    taken = limiter.hit(item, *who)
+    window = limiter.get_window_stats(item, *who)
+    renews_at = max(window.reset_time, time.time())
+    standing = Standing(
+        Quota.REQUESTS_PER_MINUTE, "key" if of == "key" else "tenant", limit, limit - window.remaining, 0, renews_at
+    )
+    return taken, standing

@@ -1,0 +1,91 @@
+"""`/v1/usage` and `/v1/quotas`: what was used by day and key, and what is left; limits of keys and tenants."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.access import Admin, Caller, Operator, Served, account_of
+from api.cursors import decode_cursor, encode_cursor
+from api.quota_schemas import QuotaOut, QuotasIn, QuotasOut, UsageOut, UsagePage
+from api.services import Services
+from ingest.identity import Scope
+from ingest.quotas import Account
+
+router = APIRouter(prefix="/v1", tags=["usage"])
+
+Day = Annotated[str, Query(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+
+
+@router.get("/usage")
+def usage(
+    caller: Caller,
+    served: Served,
+    since: Day = "0000-01-01",
+    until: Day = "9999-12-31",
+    key: Annotated[str | None, Query(max_length=32)] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    cursor: str | None = None,
+) -> UsagePage:
+    """List usage by day of UTC and key, the newest day first, a page at a time.
+
+    An admin sees all keys of the tenant, and everybody else their own.
+    """
+    seen = key if Scope.ADMIN in caller.scopes else caller.key_id or ""
+    skip = decode_cursor(cursor)
+    found = served.meter.quotas.usage(
+        caller.tenant_id, key_id=seen, since=since, until=until, skip=skip, limit=limit + 1
+    )
+    more = encode_cursor(skip + limit) if len(found) > limit else None
+    return UsagePage(usage=[UsageOut.of_day(day) for day in found[:limit]], next_cursor=more)
+
+
+@router.get("/quotas")
+def quotas(caller: Caller, served: Served) -> QuotasOut:
+    """Show the limits of the caller's tenant and key, and what is left of them.
+
+    Requests by the minute are told by the `RateLimit` header of every response instead.
+    """
+    return _shown(served, account_of(caller))
+
+
+@router.get("/keys/{key_id}/quotas")
+def key_quotas(key_id: str, caller: Admin, served: Served) -> QuotasOut:
+    """Show the limits of a key of the tenant, and of the tenant, and what is left of them."""
+    return _shown(served, _key(served, caller.tenant_id, key_id))
+
+
+@router.put("/keys/{key_id}/quotas")
+def set_key_quotas(key_id: str, body: QuotasIn, caller: Admin, served: Served) -> QuotasOut:
+    """Set limits of a key of the tenant; those that are not named stay as they are."""
+    account = _key(served, caller.tenant_id, key_id)
+    _set(served, account, body)
+    return _shown(served, account)
+
+
+@router.get("/tenants/{tenant_id}/quotas")
+def tenant_quotas(tenant_id: str, caller: Operator, served: Served) -> QuotasOut:
+    """Show the limits of a tenant, by its id or its name, and what is left of them."""
+    return _shown(served, Account(served.identities.tenants.tenant(tenant_id).id))
+
+
+@router.put("/tenants/{tenant_id}/quotas")
+def set_tenant_quotas(tenant_id: str, body: QuotasIn, caller: Operator, served: Served) -> QuotasOut:
+    """Set limits of a tenant, by its id or its name; those that are not named stay as they are."""
+    account = Account(served.identities.tenants.tenant(tenant_id).id)
+    _set(served, account, body)
+    return _shown(served, account)
+
+
+def _key(served: Services, tenant_id: str, key_id: str) -> Account:
+    """Return the account of a key. Raises `KeyNotFoundError`."""
+    return Account(tenant_id, served.keys.key(tenant_id, key_id).id)
+
+
+def _set(served: Services, account: Account, body: QuotasIn) -> None:
+    limits, back = body.changes()
+    served.meter.quotas.set(account, limits)
+    served.meter.quotas.reset(account, back)
+
+
+def _shown(served: Services, account: Account) -> QuotasOut:
+    return QuotasOut(quotas=[QuotaOut.of_standing(each) for each in served.meter.quotas.standings(account)])

@@ -1,0 +1,146 @@
+"""Rows of quotas: what is spent, reserved and stored, summed up in one snapshot, and changed inside transactions."""
+
+import calendar
+import time
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Subquery, case, delete, func, insert, literal, select, true, update
+
+from ingest.catalog.database import now, upsert
+from ingest.catalog.tables import quota_limits, reservations, stored_content, usage_days
+from ingest.quotas import DOLLARS, TOKENS, Account, Quota, Spending
+
+Kind = Literal["answer", "run", "rewrite"]
+
+AT_ONCE: Mapping[Kind, Quota] = {"answer": Quota.ANSWERS_AT_ONCE, "run": Quota.RUNS_AT_ONCE}
+SPENT = ("calls", "prompt_tokens", "completion_tokens", "nanodollars")
+TENANT = ""
+"""The key of rows that are about a tenant as a whole."""
+
+_DAY_SECONDS = 86_400
+
+
+def sums_of(account: Account, instant: float) -> Any:  # noqa: ANN401 - a query of many columns
+    """Select everything that counts on the account's quotas, as one row."""
+    usage, held, stored = _usage(account, instant), _held(account, instant), _stored(account)
+    return select(*usage.c, *held.c, *stored.c).select_from(usage.join(held, true()).join(stored, true()))
+
+
+def _usage(account: Account, instant: float) -> Subquery:
+    today = day_of(instant)
+    spent = {"tokens": usage_days.c.prompt_tokens + usage_days.c.completion_tokens, "dollars": usage_days.c.nanodollars}
+    of_key, of_day = usage_days.c.key_id == account.key_id, usage_days.c.day == today
+    columns = []
+    for name, amount in spent.items():
+        for of, whose in (("tenant", true()), ("key", of_key)):
+            columns.append(_sum(amount, whose).label(f"{of}_{name}_per_month"))
+            columns.append(_sum(amount, whose & of_day).label(f"{of}_{name}_per_day"))
+    this_month = (usage_days.c.tenant_id == account.tenant_id) & (usage_days.c.day >= f"{today[:7]}-01")
+    return select(*columns).where(this_month).subquery()
+
+
+def _held(account: Account, instant: float) -> Subquery:
+    amounts = {"tokens": (reservations.c.tokens, TOKENS), "nanodollars": (reservations.c.nanodollars, DOLLARS)}
+    columns = []
+    for of, whose in (("tenant", true()), ("key", reservations.c.key_id == account.key_id)):
+        for amount, quotas in amounts.values():
+            columns += [_sum(amount, whose).label(f"{of}_{quota}_reserved") for quota in quotas]
+        for kind, quota in AT_ONCE.items():
+            columns.append(_sum(1, whose & (reservations.c.kind == kind)).label(f"{of}_{quota}"))
+    alive = reservations.c.expires_at.is_(None) | (reservations.c.expires_at > instant)
+    return select(*columns).where(reservations.c.tenant_id == account.tenant_id, alive).subquery()
+
+
+def _stored(account: Account) -> Subquery:
+    columns = []
+    for of, key_id in (("tenant", TENANT), ("key", account.key_id)):
+        for quota in (Quota.DOCUMENTS, Quota.BYTES):
+            amount = stored_content.c[quota.value]
+            columns.append(_sum(amount, stored_content.c.key_id == key_id).label(f"{of}_{quota}"))
+    return select(*columns).where(stored_content.c.tenant_id == account.tenant_id).subquery()
+
+
+def _sum(amount: ColumnElement[int] | int, where: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(case((where, amount), else_=0)), 0)
+
+
+def give_back_stored(connection: Connection, tenant_id: str, given: Mapping[str, tuple[int, int]]) -> None:
+    """Count documents and bytes, by the key that sent them, as no longer stored.
+
+    The tenant's row comes first, as it does in `Rules.store`, so that no two transactions wait for each other.
+    """
+    total = (sum(documents for documents, _ in given.values()), sum(size for _, size in given.values()))
+    for key_id, (documents, size) in [(TENANT, total), *sorted((key, each) for key, each in given.items() if key)]:
+        connection.execute(
+            update(stored_content)
+            .where(stored_content.c.tenant_id == tenant_id, stored_content.c.key_id == key_id)
+            .values(sums(stored_content.c, documents=-documents, bytes=-size))
+        )
+
+
+def copy_limits(connection: Connection, tenant_id: str, key_id: str, successor_id: str) -> None:
+    """Give a key's limits to the key that takes its place."""
+    of_key = (quota_limits.c.tenant_id == tenant_id) & (quota_limits.c.key_id == key_id)
+    copied = select(literal(tenant_id), literal(successor_id), quota_limits.c.quota, quota_limits.c.amount)
+    names = ["tenant_id", "key_id", "quota", "amount"]
+    connection.execute(insert(quota_limits).from_select(names, copied.where(of_key)))
+
+
+def settle_run(connection: Connection, identifier: str, spent: Spending) -> None:
+    """Charge a run that ends in this transaction, and give back the rest of its reservation; a second time is none."""
+    row = connection.execute(
+        delete(reservations)
+        .where(reservations.c.id == identifier)
+        .returning(reservations.c.tenant_id, reservations.c.key_id)
+    ).first()
+    if row is not None:
+        charge(connection, Account(*row), day_of(now(connection)), "run", spent)
+
+
+def charge(connection: Connection, account: Account, day: str, kind: Kind | None, spent: Spending) -> None:
+    """Add spending to the usage of a day, and one to its answers or runs."""
+    counts = {f"{kind}s": 1} if kind in AT_ONCE else {}
+    add_usage(connection, account, day, **counts, **vars(spent))
+
+
+def charge_expired(connection: Connection, tenant_id: str, instant: float) -> None:
+    """Charge what processes that died had reported of their reservations, and give back the rest."""
+    expired = connection.execute(
+        delete(reservations)
+        .where(reservations.c.tenant_id == tenant_id, reservations.c.expires_at <= instant)
+        .returning(reservations.c.key_id, reservations.c.kind, *(reservations.c[f"spent_{name}"] for name in SPENT))
+    ).all()
+    for key_id, kind, *spent in sorted(map(tuple, expired)):
+        charge(connection, Account(tenant_id, key_id), day_of(instant), kind, Spending(*spent))
+
+
+def add_usage(connection: Connection, account: Account, day: str, **amounts: int) -> None:
+    """Add amounts to the usage of a day."""
+    zeros = {column.name: 0 for column in usage_days.c if column.name not in ("tenant_id", "key_id", "day")}
+    owner = {"tenant_id": account.tenant_id, "key_id": account.key_id, "day": day}
+    connection.execute(
+        upsert(connection, usage_days)
+        .values(**owner, **{**zeros, **amounts})
+        .on_conflict_do_update(index_elements=list(owner), set_=sums(usage_days.c, **amounts))
+    )
+
+
+def sums(columns: Any, **amounts: int) -> dict[str, ColumnElement[int]]:  # noqa: ANN401 - a table's columns
+    """Return the columns of an update, each with an amount added."""
+    return {name: columns[name] + amount for name, amount in amounts.items()}
+
+
+def day_of(instant: float) -> str:
+    """Return the day of UTC, `2026-11-27`."""
+    return time.strftime("%Y-%m-%d", time.gmtime(instant))
+
+
+def renewal(quota: Quota, instant: float) -> float | None:
+    """Return when the day or the month is over; None for quotas that have neither."""
+    if quota.endswith("per_day"):
+        return float((int(instant) // _DAY_SECONDS + 1) * _DAY_SECONDS)
+    if quota.endswith("per_month"):
+        year, month = time.gmtime(instant)[:2]
+        return float(calendar.timegm((year + month // 12, month % 12 + 1, 1, 0, 0, 0)))
+    return None

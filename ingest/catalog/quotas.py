@@ -1,0 +1,333 @@
+"""Quotas in the catalog: limits, spending that is reserved before it and settled after it, and what is stored.
+
+Reservations of one tenant are made one after the other, under the lock of its row, by what is used and reserved in one
+snapshot; so however many requests come at once, together they never reserve more than is left. What is stored is kept
+in counters, changed in the commit that stores it, by one statement that does nothing where a limit would be passed.
+
+A reservation of a process ends with its lease, unless it is extended: then what it had reported is charged, and the
+rest is given back. The reservation of a run lasts as long as the run, and is settled in the commit that ends it.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, delete, insert, select, update
+
+from ingest.catalog import database
+from ingest.catalog.database import insert_new, lock_tenant, put, read, write
+from ingest.catalog.quota_rows import (
+    AT_ONCE,
+    SPENT,
+    TENANT,
+    Kind,
+    add_usage,
+    charge,
+    charge_expired,
+    day_of,
+    renewal,
+    sums,
+    sums_of,
+)
+from ingest.catalog.tables import quota_limits, reservations, stored_content, tenants, usage_days
+from ingest.errors import QuotaExceededError, StorageQuotaExceededError, TenantNotFoundError
+from ingest.quotas import DOLLARS, NANODOLLARS, TOKENS, Account, Quota, Spending, Standing, UsageDay
+
+# Places and reserved amounts come back when some answer ends; nothing tells when.
+_SOON_SECONDS = 10.0
+# Only deleting documents, or a higher limit, makes room for more.
+_STORED_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What a piece of work may spend, None without a limit; lowered where less was left than it wanted.
+
+    `standings` are the quotas that it counts on, after it.
+    """
+
+    id: str
+    tokens: int | None
+    nanodollars: int | None
+    lowered: QuotaExceededError | None
+    standings: Sequence[Standing]
+
+    def within(self, limits: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the limits of a run, as JSON, that it changes."""
+        changed: dict[str, Any] = {}
+        if self.tokens is not None:
+            changed["tokens"] = min(self.tokens, limits.get("tokens", self.tokens))
+        if self.nanodollars is not None:
+            dollars = Decimal(self.nanodollars) / NANODOLLARS
+            changed["dollars"] = str(min(dollars, Decimal(limits.get("dollars", dollars))))
+        return changed
+
+
+class Quotas:
+    """The quotas of every tenant and key. Where no limit is set, the defaults of the settings hold, or none.
+
+    `now` tells the instant by which days and months begin.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        tenant_defaults: Mapping[Quota, int] | None = None,
+        key_defaults: Mapping[Quota, int] | None = None,
+        lease_seconds: float = 60.0,
+        now: Callable[[Connection], float] = database.now,
+    ) -> None:
+        self._engine = engine
+        self.lease_seconds = lease_seconds
+        self._rules = Rules(tenant_defaults or {}, key_defaults or {}, now)
+
+    @property
+    def rules(self) -> "Rules":
+        """The rules, for transactions that store documents and make runs."""
+        return self._rules
+
+    def limits(self, account: Account) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
+        """Return the limits in force of the tenant, and of the key if there is one."""
+        with read(self._engine) as connection:
+            return self._rules.limits(connection, account)
+
+    def set(self, account: Account, changes: Mapping[Quota, int | None]) -> None:
+        """Set limits of a key, or of the tenant if the account has none; None means unlimited whatever the default.
+
+        Raises `TenantNotFoundError`.
+        """
+        with write(self._engine) as connection:
+            of_tenant = select(tenants.c.id).where(tenants.c.id == account.tenant_id)
+            if connection.execute(of_tenant).first() is None:
+                raise TenantNotFoundError(f"There is no tenant {account.tenant_id!r}.")
+            for quota, amount in changes.items():
+                owner = {"tenant_id": account.tenant_id, "key_id": account.key_id}
+                put(connection, quota_limits, [*owner, "quota"], **owner, quota=quota.value, amount=amount)
+
+    def reset(self, account: Account, quotas: Sequence[Quota]) -> None:
+        """Let the defaults hold again."""
+        with write(self._engine) as connection:
+            connection.execute(
+                delete(quota_limits).where(
+                    quota_limits.c.tenant_id == account.tenant_id,
+                    quota_limits.c.key_id == account.key_id,
+                    quota_limits.c.quota.in_([quota.value for quota in quotas]),
+                )
+            )
+
+    def standings(self, account: Account, quotas: Sequence[Quota] = tuple(Quota)) -> list[Standing]:
+        """Return the limited ones of the quotas, but that of requests, with what is used of them."""
+        with read(self._engine) as connection:
+            return self._rules.standings(connection, account, quotas)
+
+    def reserve(
+        self, account: Account, kind: Kind, identifier: str, *, tokens: int | None, nanodollars: int | None
+    ) -> Granted:
+        """Reserve what a piece of work wants to spend, None for all that is left, and a place if there are places.
+
+        Raises `QuotaExceededError` if nothing is left.
+        """
+        with write(self._engine) as connection:
+            lock_tenant(connection, account.tenant_id)
+            return self._rules.reserve(
+                connection,
+                account,
+                kind,
+                identifier,
+                tokens=tokens,
+                nanodollars=nanodollars,
+                lease_seconds=self.lease_seconds,
+            )
+
+    def extend(self, spent: Mapping[str, Spending]) -> None:
+        """Extend the leases of reservations, by id, and report what was spent on them so far."""
+        with write(self._engine) as connection:
+            until = self._rules.now(connection) + self.lease_seconds
+            for identifier in sorted(spent):
+                reported = {f"spent_{name}": getattr(spent[identifier], name) for name in SPENT}
+                connection.execute(
+                    update(reservations).where(reservations.c.id == identifier).values(expires_at=until, **reported)
+                )
+
+    def settle(self, account: Account, kind: Kind, identifier: str, spent: Spending, *, reported: Spending) -> None:
+        """Charge what was spent, and give back the rest of the reservation.
+
+        If the lease has run out, what was `reported` last is charged already.
+        """
+        with write(self._engine) as connection:
+            ended = connection.execute(delete(reservations).where(reservations.c.id == identifier)).rowcount
+            day = day_of(self._rules.now(connection))
+            charge(connection, account, day, kind if ended else None, spent if ended else spent - reported)
+
+    def usage(
+        self, tenant_id: str, *, key_id: str | None = None, since: str = "", until: str = "9", skip: int, limit: int
+    ) -> list[UsageDay]:
+        """List usage by day and key, the newest day first, from `since` to `until`, both included."""
+        query = select(*(usage_days.c[name] for name in UsageDay.__dataclass_fields__)).where(
+            usage_days.c.tenant_id == tenant_id, usage_days.c.day >= since, usage_days.c.day <= until
+        )
+        if key_id is not None:
+            query = query.where(usage_days.c.key_id == key_id)
+        query = query.order_by(usage_days.c.day.desc(), usage_days.c.key_id).offset(skip).limit(limit)
+        with read(self._engine) as connection:
+            return [UsageDay(*row) for row in connection.execute(query).all()]
+
+
+class Rules:
+    """The limits, and how they are kept, inside transactions of the catalog."""
+
+    def __init__(
+        self,
+        tenant_defaults: Mapping[Quota, int],
+        key_defaults: Mapping[Quota, int],
+        now: Callable[[Connection], float] = database.now,
+    ) -> None:
+        self._defaults: Mapping[Literal["tenant", "key"], Mapping[Quota, int]] = {
+            "tenant": tenant_defaults,
+            "key": key_defaults,
+        }
+        self.now = now
+
+    def limits(self, connection: Connection, account: Account) -> dict[Literal["tenant", "key"], Mapping[Quota, int]]:
+        """Return the limits in force of the tenant, and of the key if there is one."""
+        query = select(quota_limits.c.key_id, quota_limits.c.quota, quota_limits.c.amount).where(
+            quota_limits.c.tenant_id == account.tenant_id, quota_limits.c.key_id.in_({TENANT, account.key_id})
+        )
+        rows = connection.execute(query).all()
+        found: dict[Literal["tenant", "key"], Mapping[Quota, int]] = {}
+        owners: list[tuple[Literal["tenant", "key"], str]] = [("tenant", TENANT), ("key", account.key_id)]
+        for of, key_id in owners[: 2 if account.key_id else 1]:
+            stated = {Quota(row.quota): row.amount for row in rows if row.key_id == key_id and row.quota in set(Quota)}
+            in_force = {**self._defaults[of], **stated}
+            found[of] = {quota: amount for quota, amount in in_force.items() if amount is not None}
+        return found
+
+    def standings(self, connection: Connection, account: Account, quotas: Sequence[Quota]) -> list[Standing]:
+        """Return those of the quotas that are limited, with what is used and reserved of them, in one snapshot."""
+        limits = self.limits(connection, account)
+        if not any(quota in limited for limited in limits.values() for quota in quotas):
+            return []
+        instant = self.now(connection)
+        used = connection.execute(sums_of(account, instant)).one()._mapping
+        found = []
+        for of, limited in limits.items():
+            for quota in quotas:
+                if quota in limited and quota is not Quota.REQUESTS_PER_MINUTE:
+                    reserved = int(used.get(f"{of}_{quota}_reserved") or 0)
+                    spent = int(used.get(f"{of}_{quota}") or 0)
+                    renews_at = renewal(quota, instant)
+                    found.append(Standing(quota, of, limited[quota], spent + reserved, reserved, renews_at))
+        return found
+
+    def reserve(
+        self,
+        connection: Connection,
+        account: Account,
+        kind: Kind,
+        identifier: str,
+        *,
+        tokens: int | None,
+        nanodollars: int | None,
+        lease_seconds: float | None = None,
+    ) -> Granted:
+        """Reserve as `Quotas.reserve` does, without a lease until it is settled; the caller has locked the tenant."""
+        instant = self.now(connection)
+        charge_expired(connection, account.tenant_id, instant)
+        quotas = [*TOKENS, *DOLLARS, *([AT_ONCE[kind]] if kind in AT_ONCE else [])]
+        standings = self.standings(connection, account, quotas)
+        for standing in standings:
+            if not standing.left and not (standing.quota in DOLLARS and nanodollars == 0):
+                raise exceeded(standing, instant)
+        granted_tokens, short_tokens = _least(standings, TOKENS, tokens)
+        granted_dollars, short_dollars = _least(standings, DOLLARS, nanodollars)
+        connection.execute(
+            insert(reservations).values(
+                id=identifier,
+                tenant_id=account.tenant_id,
+                key_id=account.key_id,
+                kind=kind,
+                tokens=granted_tokens or 0,
+                nanodollars=granted_dollars or 0,
+                expires_at=None if lease_seconds is None else instant + lease_seconds,
+                created_at=instant,
+                **{f"spent_{name}": 0 for name in SPENT},
+            )
+        )
+        short = short_tokens or short_dollars
+        return Granted(
+            identifier,
+            granted_tokens,
+            granted_dollars,
+            None if short is None else exceeded(short, instant),
+            self.standings(connection, account, quotas),
+        )
+
+    def store(self, connection: Connection, account: Account, *, documents: int, size: int) -> None:
+        """Count what is stored, and who sent it. Raises `StorageQuotaExceededError`, and then nothing may be kept."""
+        limits = self.limits(connection, account)
+        for of, limited in limits.items():
+            owner = TENANT if of == "tenant" else account.key_id
+            added = {Quota.DOCUMENTS: documents, Quota.BYTES: size}
+            counted = update(stored_content).where(
+                stored_content.c.tenant_id == account.tenant_id, stored_content.c.key_id == owner
+            )
+            for quota, amount in added.items():
+                if quota in limited and amount:
+                    counted = counted.where(stored_content.c[quota.value] + amount <= limited[quota])
+            counted = counted.values(sums(stored_content.c, documents=documents, bytes=size))
+            if connection.execute(counted).rowcount:
+                continue
+            insert_new(connection, stored_content, tenant_id=account.tenant_id, key_id=owner, documents=0, bytes=0)
+            if not connection.execute(counted).rowcount:
+                raise storage_exceeded(self._full(connection, account, of, added))
+        day = day_of(self.now(connection))
+        add_usage(connection, account, day, documents=documents, bytes=size)
+
+    def _full(
+        self, connection: Connection, account: Account, of: Literal["tenant", "key"], added: Mapping[Quota, int]
+    ) -> Standing:
+        found = [each for each in self.standings(connection, account, list(added)) if each.of == of]
+        return next(each for each in found if each.used + added[each.quota] > each.limit)
+
+
+UNLIMITED = Rules({}, {})
+"""The rules without defaults: limits that are set hold all the same."""
+
+
+def storage_exceeded(standing: Standing) -> StorageQuotaExceededError:
+    """Return the refusal of an upload."""
+    return StorageQuotaExceededError(_detail(standing), standing=standing, retry_after=_STORED_SECONDS)
+
+
+def exceeded(standing: Standing, instant: float) -> QuotaExceededError:
+    """Return the refusal: which quota, what is left, and when to come back."""
+    soon = standing.renews_at is None or standing.used - standing.reserved < standing.limit
+    wait = _SOON_SECONDS if soon else (standing.renews_at or 0.0) - instant
+    return QuotaExceededError(_detail(standing), standing=standing, retry_after=wait)
+
+
+def _detail(standing: Standing) -> str:
+    quota, limit = standing.quota, standing.quota.shown(standing.limit)
+    whose = "The tenant's" if standing.of == "tenant" else "The key's"
+    until = "" if standing.renews_at is None else f" It is renewed at {_shown(standing.renews_at)}."
+    under_way = f", {quota.shown(standing.reserved)} of it by work under way" if standing.reserved else ""
+    return f"{whose} quota {quota} is {limit}, and {quota.shown(standing.used)} is used{under_way}.{until}"
+
+
+def _least(
+    standings: Sequence[Standing], quotas: Sequence[Quota], wanted: int | None
+) -> tuple[int | None, Standing | None]:
+    """Return the amount that is granted, None without a limit, and the quota that has less left than was wanted."""
+    limiting = min((each for each in standings if each.quota in quotas), key=lambda each: each.left, default=None)
+    if limiting is None:
+        return None, None
+    if wanted is not None and wanted <= limiting.left:
+        return wanted, None
+    return limiting.left, limiting
+
+
+def _shown(instant: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(instant))

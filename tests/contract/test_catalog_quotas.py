@@ -1,0 +1,468 @@
+"""Quotas in the catalog: reserved, settled, given back, renewed, and counted for what is stored."""
+
+import calendar
+import multiprocessing
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from ingest.catalog.catalog import Accepted, Catalog
+from ingest.catalog.database import open_database
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.keys import ApiKeys
+from ingest.catalog.quotas import Granted, Quotas, Rules
+from ingest.catalog.run_log import RunLog
+from ingest.catalog.runs import Runs
+from ingest.catalog.tables import documents, stored_content, versions
+from ingest.documents import Document, Failure, JobKind, VersionState
+from ingest.errors import DocumentNotFoundError, DocumentStateError, QuotaExceededError, StorageQuotaExceededError
+from ingest.quotas import NANODOLLARS, Account, Quota, Spending
+from ingest.runs import Entry, Run, RunRequest, RunState, Spent, Wanted
+from tests.support.catalogs import arrival, at_once, embedded, lapse, searchable
+
+KEY, OTHER = Account("ann", "k1"), Account("ann", "k2")
+TENANT = Account("ann")
+
+
+class Calendar:
+    """A clock that stands where it is put, as the catalog asks it."""
+
+    def __init__(self, day: str) -> None:
+        self.at(day)
+
+    def at(self, day: str) -> None:
+        """Noon of a day."""
+        year, month, number = map(int, day.split("-"))
+        self.now = float(calendar.timegm((year, month, number, 12, 0, 0)))
+
+    def __call__(self, connection: object) -> float:
+        return self.now
+
+
+@pytest.fixture
+def today() -> Calendar:
+    return Calendar("2026-11-27")
+
+
+@pytest.fixture
+def quotas(engine: Engine, today: Calendar) -> Quotas:
+    return Quotas(engine, now=today)
+
+
+Reserve = Callable[..., Granted]
+
+
+@pytest.fixture
+def reserve(quotas: Quotas) -> Reserve:
+    """Reserves an answer's tokens and nanodollars; ids are numbers."""
+    numbers = iter(range(10_000))
+
+    def reserve(tokens: int | None = 100, nanodollars: int | None = 0, account: Account = KEY) -> Granted:
+        return quotas.reserve(account, "answer", f"a{next(numbers)}", tokens=tokens, nanodollars=nanodollars)
+
+    return reserve
+
+
+def settle(quotas: Quotas, granted: Granted, tokens: int, account: Account = KEY, reported: int = 0) -> None:
+    spent, before = Spending(1, tokens, 0, tokens * 1_000), Spending(int(reported > 0), reported, 0, reported * 1_000)
+    quotas.settle(account, "answer", granted.id, spent, reported=before)
+
+
+def used(quotas: Quotas, quota: Quota, account: Account = KEY, of: str = "tenant") -> int:
+    (standing,) = [each for each in quotas.standings(account) if each.quota is quota and each.of == of]
+    return standing.used
+
+
+@pytest.mark.parametrize("of", [TENANT, KEY])
+def test_200_requests_at_once_reserve_exactly_what_there_is(quotas: Quotas, reserve: Reserve, of: Account) -> None:
+    quotas.set(of, {Quota.TOKENS_PER_DAY: 1_000})
+    ends = at_once(*[partial(reserve, 30)] * 200)
+    granted = [end for end in ends if isinstance(end, Granted)]
+    assert sorted(each.tokens or 0 for each in granted) == [10, *[30] * 33]
+    assert sum(isinstance(end, QuotaExceededError) for end in ends) == 200 - 34
+    for each in granted:
+        settle(quotas, each, each.tokens or 0)
+    assert used(quotas, Quota.TOKENS_PER_DAY, of="key" if of.key_id else "tenant") == 1_000
+
+
+def test_what_is_not_limited_is_granted_without_a_limit_and_counted_all_the_same(
+    quotas: Quotas, reserve: Reserve
+) -> None:
+    granted = reserve(None, None)
+    assert (granted.tokens, granted.nanodollars, granted.lowered, granted.standings) == (None, None, None, [])
+    settle(quotas, granted, 70)
+    (day,) = quotas.usage("ann", skip=0, limit=10)
+    assert (day.day, day.key_id, day.answers, day.calls, day.prompt_tokens) == ("2026-11-27", "k1", 1, 1, 70)
+
+
+def test_who_wants_more_than_is_left_gets_what_is_left_and_the_reason(quotas: Quotas, reserve: Reserve) -> None:
+    quotas.set(TENANT, {Quota.TOKENS_PER_DAY: 150, Quota.DOLLARS_PER_MONTH: 2 * NANODOLLARS})
+    reserve(100, NANODOLLARS)
+    lowered = reserve(None, None)
+    assert (lowered.tokens, lowered.nanodollars) == (50, NANODOLLARS)
+    assert lowered.lowered is not None
+    assert lowered.lowered.standing.quota is Quota.TOKENS_PER_DAY
+    with pytest.raises(QuotaExceededError) as refused:
+        reserve(1)
+    assert refused.value.retry_after_seconds == 10.0  # all of it is reserved, and some of it will come back
+    settle(quotas, lowered, 20)
+    assert reserve(None).tokens == 30
+
+
+def test_a_key_is_held_to_its_own_limit_and_to_its_tenants(quotas: Quotas, reserve: Reserve) -> None:
+    quotas.set(TENANT, {Quota.TOKENS_PER_DAY: 100})
+    quotas.set(KEY, {Quota.TOKENS_PER_DAY: 60})
+    assert reserve(None, account=KEY).tokens == 60
+    with pytest.raises(QuotaExceededError, match="The key's quota"):
+        reserve(1, account=KEY)
+    assert reserve(None, account=OTHER).tokens == 40
+    with pytest.raises(QuotaExceededError, match="The tenant's quota"):
+        reserve(1, account=OTHER)
+    assert reserve(None, account=Account("bob")).tokens is None
+
+
+def test_a_model_without_a_price_spends_no_dollars_even_if_none_are_left(quotas: Quotas, reserve: Reserve) -> None:
+    quotas.set(TENANT, {Quota.DOLLARS_PER_DAY: 0})
+    assert reserve(None, 0).nanodollars == 0
+    with pytest.raises(QuotaExceededError):
+        reserve(None, 1)
+
+
+def test_a_day_and_a_month_are_renewed_when_they_are_over(quotas: Quotas, reserve: Reserve, today: Calendar) -> None:
+    quotas.set(TENANT, {Quota.TOKENS_PER_DAY: 100, Quota.TOKENS_PER_MONTH: 250})
+    today.at("2026-11-28")
+    for day, left in (("2026-11-28", 100), ("2026-11-29", 100), ("2026-11-30", 50)):
+        today.at(day)
+        granted = reserve(None)
+        assert granted.tokens == left
+        settle(quotas, granted, left)
+    with pytest.raises(QuotaExceededError) as refused:
+        reserve(1)
+    assert refused.value.standing.quota is Quota.TOKENS_PER_MONTH
+    assert refused.value.standing.renews_at == today.now + 12 * 3600
+    assert refused.value.retry_after_seconds == 12 * 3600
+    assert "renewed at 2026-12-01 00:00Z" in refused.value.detail
+    today.at("2026-12-01")
+    assert reserve(None).tokens == 100
+    today.at("2026-12-31")
+    assert next(iter(quotas.standings(TENANT))).renews_at == calendar.timegm((2027, 1, 1, 0, 0, 0))
+
+
+def test_what_is_under_way_at_midnight_counts_on_both_days(quotas: Quotas, reserve: Reserve, today: Calendar) -> None:
+    quotas.set(TENANT, {Quota.TOKENS_PER_DAY: 100})
+    granted = quotas.reserve(KEY, "run", "r", tokens=80, nanodollars=0)
+    today.now += 12 * 3600
+    quotas.extend({"r": Spending()})
+    assert reserve(None).tokens == 20
+    quotas.settle(KEY, "run", granted.id, Spending(1, 80, 0, 0), reported=Spending())
+    assert used(quotas, Quota.TOKENS_PER_DAY) == 100
+
+
+def test_the_reservation_of_a_process_that_died_is_given_back_but_for_what_it_had_reported(
+    quotas: Quotas, reserve: Reserve, today: Calendar
+) -> None:
+    quotas.set(TENANT, {Quota.TOKENS_PER_DAY: 100})
+    late = reserve(100)
+    today.now += 50
+    quotas.extend({late.id: Spending(1, 30, 0, 30_000)})
+    today.now += 59
+    with pytest.raises(QuotaExceededError):
+        reserve(1)
+    today.now += 2
+    assert reserve(None).tokens == 70
+    settle(quotas, late, 45, reported=30)  # it was not dead after all: the rest is charged, and nothing twice
+    assert used(quotas, Quota.TOKENS_PER_DAY) == 45 + 70
+    (day,) = quotas.usage("ann", skip=0, limit=10)
+    assert (day.answers, day.calls, day.prompt_tokens, day.nanodollars) == (1, 1, 45, 45_000)
+
+
+def reserve_and_die(url: str) -> None:
+    """In a process of its own: reserve everything, report a part as spent, and be killed."""
+    quotas = Quotas(open_database(url), lease_seconds=1.0)
+    quotas.reserve(KEY, "answer", "killed", tokens=None, nanodollars=0)
+    quotas.extend({"killed": Spending(1, 20, 5, 0)})
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_killed_between_reserving_and_settling_holds_nothing_for_good(
+    engine: Engine, catalog_url: str
+) -> None:
+    quotas = Quotas(engine)
+    quotas.set(TENANT, {Quota.TOKENS_PER_MONTH: 100})
+    process = multiprocessing.get_context("spawn").Process(target=reserve_and_die, args=(catalog_url,))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    granted: Granted | None = None
+    while granted is None:  # the suite's time limit bounds the wait for the lease's end
+        with suppress(QuotaExceededError):
+            granted = quotas.reserve(KEY, "answer", "next", tokens=None, nanodollars=0)
+        threading.Event().wait(0.05)
+    assert granted.tokens == 75
+
+
+def test_places_for_answers_and_runs_are_counted_apart(quotas: Quotas, reserve: Reserve) -> None:
+    quotas.set(KEY, {Quota.ANSWERS_AT_ONCE: 2, Quota.RUNS_AT_ONCE: 1})
+    ends = at_once(*[reserve] * 20)
+    granted = [end for end in ends if isinstance(end, Granted)]
+    assert len(granted) == 2
+    quotas.reserve(KEY, "run", "r", tokens=1, nanodollars=0)
+    with pytest.raises(QuotaExceededError, match="runs_at_once"):
+        quotas.reserve(KEY, "run", "s", tokens=1, nanodollars=0)
+    settle(quotas, granted[0], 1)
+    reserve()
+
+
+def test_a_limit_that_is_set_goes_before_the_default_until_it_is_reset(engine: Engine, today: Calendar) -> None:
+    quota = Quota.TOKENS_PER_DAY
+    quotas = Quotas(engine, tenant_defaults={quota: 10}, key_defaults={quota: 5}, now=today)
+    assert quotas.limits(KEY) == {"tenant": {quota: 10}, "key": {quota: 5}}
+    quotas.set(TENANT, {quota: None})
+    quotas.set(KEY, {quota: 7})
+    assert quotas.limits(KEY) == {"tenant": {}, "key": {quota: 7}}
+    assert quotas.limits(OTHER) == {"tenant": {}, "key": {quota: 5}}
+    quotas.reset(TENANT, [quota])
+    assert quotas.limits(TENANT) == {"tenant": {quota: 10}}
+
+
+def test_a_rotated_keys_limits_are_those_of_the_key_in_its_place(engine: Engine, quotas: Quotas) -> None:
+    keys = ApiKeys(engine)
+    key, _ = keys.issue("ann", "a key")
+    quotas.set(Account("ann", key.id), {Quota.TOKENS_PER_DAY: 5, Quota.BYTES: None})
+    successor, _ = keys.rotate("ann", key.id)
+    limits = quotas.limits(Account("ann", successor.id))
+    assert limits["key"] == {Quota.TOKENS_PER_DAY: 5}
+
+
+def test_usage_is_listed_by_day_and_key_a_page_at_a_time(quotas: Quotas, reserve: Reserve, today: Calendar) -> None:
+    for day in ("2026-11-01", "2026-11-02"):
+        today.at(day)
+        for account in (KEY, OTHER, Account("bob", "b")):
+            settle(quotas, reserve(account=account), 5, account)
+    found = [(day.day[-2:], day.key_id) for skip in (0, 3) for day in quotas.usage("ann", skip=skip, limit=3)]
+    assert found == [("02", "k1"), ("02", "k2"), ("01", "k1"), ("01", "k2")]
+    assert [day.day for day in quotas.usage("ann", key_id="k2", until="2026-11-01", skip=0, limit=9)] == ["2026-11-01"]
+
+
+def begun(engine: Engine, runs: Runs, *, tokens: int | None = 100, **asked: object) -> Run:
+    request = RunRequest("ann", "Why?", wanted=Wanted(KEY, tokens, 0), **asked)  # type: ignore[arg-type]
+    return runs.create(request)[0]
+
+
+@pytest.fixture
+def runs(engine: Engine, quotas: Quotas) -> Runs:
+    return Runs(engine, quotas=quotas.rules)
+
+
+@pytest.fixture
+def log(engine: Engine) -> RunLog:
+    return RunLog(engine)
+
+
+CALL = Entry("call:1", "call", {}, Spent(1, 0, 30, 10, 40_000))
+
+
+def test_a_run_is_limited_to_what_is_reserved_and_charged_once_however_often_it_is_resumed(
+    engine: Engine, quotas: Quotas, runs: Runs, jobs: Jobs, log: RunLog
+) -> None:
+    quotas.set(TENANT, {Quota.TOKENS_PER_DAY: 100, Quota.TOKENS_PER_MONTH: 5_000})
+    run = begun(engine, runs, tokens=None, limits={"calls": 9, "tokens": 500})
+    assert run.limits == {"calls": 9, "tokens": 100}
+    (killed,) = jobs.claim(JobKind.RUN)
+    log.begin(killed)
+    log.append(killed, [CALL], seconds=1.0)
+    lapse(engine)
+    jobs.recover(all_running=True)
+    (job,) = jobs.claim(JobKind.RUN)
+    log.begin(job)
+    log.append(job, [CALL, Entry("call:2", "call", {}, Spent(1, 0, 5, 0, 5_000))], seconds=2.0)
+    with pytest.raises(QuotaExceededError):
+        begun(engine, runs)
+    log.finish(job, RunState.COMPLETED, {}, seconds=3.0)
+    assert used(quotas, Quota.TOKENS_PER_MONTH) in (45, 0)  # the run ended on the database's own day
+    (day,) = quotas.usage("ann", skip=0, limit=10)
+    assert (day.runs, day.calls, day.prompt_tokens, day.completion_tokens, day.nanodollars) == (1, 2, 35, 10, 45_000)
+    runs.cancel("ann", run.id)
+    assert quotas.usage("ann", skip=0, limit=10) == [day]
+
+
+@pytest.mark.parametrize("end", ["cancel", "fail"])
+def test_a_run_that_is_cancelled_or_fails_is_charged_and_gives_back_the_rest(
+    engine: Engine, quotas: Quotas, runs: Runs, jobs: Jobs, log: RunLog, end: str
+) -> None:
+    quotas.set(TENANT, {Quota.RUNS_AT_ONCE: 1})
+    run = begun(engine, runs)
+    (job,) = jobs.claim(JobKind.RUN)
+    log.begin(job)
+    log.append(job, [CALL], seconds=1.0)
+    with pytest.raises(QuotaExceededError):
+        begun(engine, runs)
+    if end == "cancel":
+        runs.cancel("ann", run.id)
+    else:
+        jobs.fail(job, Failure("code", "It failed."))
+    (day,) = quotas.usage("ann", skip=0, limit=10)
+    assert (day.runs, day.prompt_tokens) == (1, 30)
+    begun(engine, runs)
+
+
+def test_what_was_under_way_when_a_run_was_cancelled_is_charged_when_its_worker_tells(
+    engine: Engine, quotas: Quotas, runs: Runs, jobs: Jobs, log: RunLog
+) -> None:
+    run = begun(engine, runs)
+    (job,) = jobs.claim(JobKind.RUN)
+    log.begin(job)
+    log.append(job, [CALL], seconds=1.0)
+    runs.cancel("ann", run.id)
+    for _ in range(2):
+        log.raise_spent(run.id, Spent(2, 0, 90, 10, 50_000))
+    (day,) = quotas.usage("ann", skip=0, limit=10)
+    assert (day.runs, day.calls, day.prompt_tokens, day.completion_tokens, day.nanodollars) == (1, 2, 90, 10, 50_000)
+    log.raise_spent("of no run", Spent(1))
+
+
+def test_a_repeated_request_reserves_nothing_a_second_time(engine: Engine, quotas: Quotas, runs: Runs) -> None:
+    quotas.set(TENANT, {Quota.RUNS_AT_ONCE: 1})
+    first = begun(engine, runs, idempotency_key="k")
+    assert begun(engine, runs, idempotency_key="k").id == first.id
+
+
+# What is stored.
+
+
+def limited(engine: Engine, **limits: int) -> Catalog:
+    quotas = Quotas(engine)
+    quotas.set(TENANT, {Quota(name): amount for name, amount in limits.items()})
+    return Catalog(engine, quotas=quotas.rules)
+
+
+def upload(catalog: Catalog, content: str, key: str = "k1") -> Accepted:
+    return catalog.accept(arrival(content, key=key))
+
+
+def replace(catalog: Catalog, document: Document, content: str) -> Accepted:
+    return catalog.replace(arrival(content, key="k2"), document.id, None)
+
+
+def stored(engine: Engine, key: str = "") -> tuple[int, int]:
+    query = select(stored_content.c.documents, stored_content.c.bytes).where(
+        stored_content.c.tenant_id == "ann", stored_content.c.key_id == key
+    )
+    with engine.connect() as connection:
+        row = connection.execute(query).first()
+    return (0, 0) if row is None else (row.documents, row.bytes)
+
+
+def test_uploads_at_once_store_no_more_than_they_may(engine: Engine) -> None:
+    catalog = limited(engine, bytes=10, documents=5)  # each has three bytes
+    ends = at_once(*[partial(upload, catalog, f"{number}") for number in range(12)])
+    assert sum(isinstance(end, Accepted) for end in ends) == 3
+    refused = [end for end in ends if not isinstance(end, Accepted)]
+    assert {type(end) for end in refused} == {StorageQuotaExceededError}
+    assert stored(engine) == (3, 9)
+    assert len(catalog.documents("ann")) == 3
+
+
+def test_the_same_bytes_again_count_once_and_another_tenants_not_at_all(engine: Engine) -> None:
+    catalog = limited(engine, documents=1)
+    upload(catalog, "a")
+    assert not upload(catalog, "a").created
+    catalog.accept(arrival("b", tenant="bob"))
+    with pytest.raises(StorageQuotaExceededError, match="documents is 1, and 1 is used"):
+        upload(catalog, "b")
+    assert stored(engine) == (1, 3)
+
+
+def test_a_replaced_version_counts_until_the_new_one_takes_its_place(engine: Engine, jobs: Jobs) -> None:
+    catalog = limited(engine, bytes=6)
+    document = upload(catalog, "a").document
+    searchable(jobs)
+    embedded(jobs)
+    replace(catalog, document, "b")
+    assert (stored(engine), stored(engine, "k1"), stored(engine, "k2")) == ((1, 6), (1, 3), (0, 3))
+    with pytest.raises(StorageQuotaExceededError):
+        upload(catalog, "c")
+    searchable(jobs)
+    embedded(jobs)
+    assert (stored(engine), stored(engine, "k1"), stored(engine, "k2")) == ((1, 3), (1, 0), (0, 3))
+    upload(catalog, "c")
+
+
+def test_replacements_at_once_store_no_more_than_they_may(engine: Engine, jobs: Jobs) -> None:
+    catalog = limited(engine, bytes=15)
+    found = [upload(catalog, f"{number}").document for number in range(4)]
+    for _ in found:
+        searchable(jobs)
+        embedded(jobs)
+    ends = at_once(*[partial(replace, catalog, document, f"new {document.name}") for document in found])
+    assert sum(isinstance(end, Accepted) for end in ends) == 1
+    assert stored(engine) == (4, 15)
+
+
+def test_deleting_gives_back_documents_and_bytes_once(engine: Engine) -> None:
+    catalog = limited(engine, documents=1)
+    document = upload(catalog, "a").document
+    catalog.delete("ann", document.id)
+    catalog.delete("ann", document.id)
+    assert (stored(engine), stored(engine, "k1")) == ((0, 0), (0, 0))
+    upload(catalog, "b")
+
+
+def test_whatever_happens_to_documents_the_counters_say_what_is_stored(engine: Engine, jobs: Jobs) -> None:
+    catalog, source = Catalog(engine), random.Random(24)
+    for step in range(60):
+        alive = catalog.documents("ann")
+        kind = source.choice(["upload", "upload", "replace", "delete", "cancel", "work", "fail"])
+        document = source.choice(alive) if alive else None
+        if kind == "upload" or document is None:
+            upload(catalog, source.choice("abcdefgh"), source.choice(["k1", "k2", ""]))
+        elif kind == "replace":
+            replace(catalog, document, source.choice("abcdefgh"))
+        elif kind == "work":
+            _work(jobs)
+        elif kind == "fail":
+            for job in jobs.claim(JobKind.INGEST):
+                jobs.fail(job, Failure("code", f"Step {step}."))
+        else:
+            _ended(catalog, kind, document)
+    assert stored(engine) == _recounted(engine)
+    assert sum(stored(engine, key)[1] for key in ("k1", "k2")) <= stored(engine)[1]
+
+
+def _work(jobs: Jobs) -> None:
+    if jobs.claimable(JobKind.INGEST, 1):
+        searchable(jobs)
+    elif jobs.claimable(JobKind.EMBED, 1):
+        embedded(jobs)
+
+
+def _ended(catalog: Catalog, kind: str, document: Document) -> None:
+    try:
+        if kind == "delete":
+            catalog.delete("ann", document.id)
+        else:
+            catalog.cancel("ann", document.id)
+    except (DocumentNotFoundError, DocumentStateError):
+        pass
+
+
+def _recounted(engine: Engine) -> tuple[int, int]:
+    gone = [VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED]
+    count = select(func.count()).where(documents.c.tenant_id == "ann", documents.c.deleted_at.is_(None))
+    size = select(func.coalesce(func.sum(versions.c.size_bytes), 0)).where(
+        versions.c.tenant_id == "ann", versions.c.state.not_in(gone)
+    )
+    with engine.connect() as connection:
+        return connection.execute(count).scalar_one(), int(connection.execute(size).scalar_one())
+
+
+def test_rules_without_limits_count_and_refuse_nothing(engine: Engine) -> None:
+    upload(Catalog(engine, quotas=Rules({}, {})), "a")
+    assert stored(engine) == (1, 3)
