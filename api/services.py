@@ -107,10 +107,14 @@ class Services:
 
     def _upkeep(self) -> str:
         """Say whether upkeep has stopped; `leadline doctor` and the log say why."""
-        try:
-            return "stopped" if self.notices() else "ready"
-        except LeadlineError:
-            return "unavailable"
+        found: Mapping[str, str] = {}
+
+        def look() -> None:
+            nonlocal found
+            found = self.notices()
+
+        state = self._state("upkeep", look)
+        return "stopped" if found else state
 
     def _state(self, part: str, require: Callable[[], None]) -> str:
         try:
