@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.bounds import brings_files
 from api.problems import UnauthorizedError
 from api.turns import Turns
+from ingest.audit import Actor, ActorKind, identify
 from ingest.identity import Principal
 
 CALLER, PLACE = "leadline.caller", "leadline.place"
@@ -39,6 +40,7 @@ class Authentication:
         if caller is None:
             raise UnauthorizedError("The API key is not valid.")
         scope[CALLER] = caller
+        identify(Actor(ActorKind.CALLER, caller.key_id, caller.user))
         with structlog.contextvars.bound_contextvars(tenant=caller.tenant_id, key=caller.key_id):
             await self._app(scope, receive, send)
 

@@ -1,6 +1,5 @@
 """Carries a caller's question to the core and back: the messages before it, and the answer to keep."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from api.rendering import Form
 from api.services import Services
 from ingest.conversations import NEW_CONVERSATION, KeptAnswer
 from ingest.errors import IngestError
+from ingest.works import UsedVersions, new_work_id
 from rlm.answers import Answer, kept_answer
 from rlm.requests import AnswerRequest, Message, check_question
 
@@ -31,7 +31,11 @@ class Asking:
         self._forms = body.render
         self._is_new = body.conversation == NEW_CONVERSATION
         self.request = AnswerRequest(
-            self._question, body.scope(tenant_id), recent(self._said_before(body)), body.wanted()
+            self._question,
+            body.scope(tenant_id),
+            recent(self._said_before(body)),
+            body.wanted(),
+            UsedVersions(new_work_id(), self._used_before()),
         )
 
     def begin_conversation(self) -> str | None:
@@ -42,17 +46,24 @@ class Asking:
 
     def keep(self, answer: Answer) -> AnswerOut:
         """Keep the answer, and return it as it is sent: an answer that could not be kept has a note that says so."""
-        identifier = str(uuid.uuid4())
+        identifier, versions = self.request.used.work.id, self.request.used.work.versions
         try:
             conversation = self.begin_conversation()
             kept = kept_answer(answer, identifier, self._tenant_id, self._question, conversation)
-            return rendered(self._served, AnswerOut.of(self._served.conversations.keep(kept)), self._forms)
+            kept_as = self._served.conversations.keep(kept, versions)
+            return rendered(self._served, AnswerOut.of(kept_as), self._forms)
         except IngestError as error:  # it was paid for, and the waiting client should get it
             log.warning("an answer was not kept", error=repr(error))
             noted = replace(answer, notes=(*answer.notes, "This answer could not be kept."))
             kept = kept_answer(noted, identifier, self._tenant_id, self._question, None)
             unkept = AnswerOut.of_body(kept.body, identifier=None, conversation=None)
             return rendered(self._served, unkept, self._forms)
+
+    def _used_before(self) -> frozenset[str]:
+        """Return the versions that what is said before in the kept conversation rests on."""
+        if self._conversation_id is None:
+            return frozenset()
+        return self._served.conversations.versions(self._tenant_id, self._conversation_id)
 
     def _said_before(self, body: QuestionIn) -> Sequence[Message]:
         if self._conversation_id is None:

@@ -10,6 +10,7 @@ from api.language_model import model_costs, open_language_model
 from api.metering import open_meter, quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
+from api.settings_record import record_settings
 from ingest.catalog.database import open_database, ping
 from ingest.catalog.identities import Identities
 from ingest.intake import Intake
@@ -54,6 +55,7 @@ def open_cluster(
             )
         )
         parts.catalog.ensure_tenant(DEFAULT_TENANT)
+        record_settings(parts.audit, "api", settings, cluster)
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
         asking = stack.enter_context(_asking(settings, parts, language_model))
@@ -66,6 +68,7 @@ def open_cluster(
             jobs=parts.jobs,
             runs=parts.runs,
             identities=Identities.of(door),
+            audit=parts.audit,
             batches=parts.batches,
             conversations=parts.conversations,
             feed=parts.feed,

@@ -18,7 +18,9 @@ from api.language_model import model_costs, open_language_model
 from api.metering import open_meter, quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
+from api.settings_record import record_settings
 from ingest.blobs import DirectoryBlobs
+from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
@@ -31,8 +33,10 @@ from ingest.catalog.keys import ApiKeys
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
+from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
+from ingest.catalog.tenant_data import TenantData, TenantRemoval
 from ingest.errors import DataFolderBusyError
 from ingest.feed import LocalFeed
 from ingest.installation import refuse_foreign, tie
@@ -106,6 +110,8 @@ class OpenCatalog:
     identities: Identities
     replies: Replies
     quotas: Quotas
+    audit: Audit
+    tenants: TenantData
 
     @property
     def keys(self) -> ApiKeys:
@@ -131,7 +137,9 @@ def open_catalog(
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
         quotas = Quotas(engine, **quota_defaults(settings)) if settings else Quotas(engine)
-        yield OpenCatalog(catalog, Jobs(engine), Identities.of(engine), Replies(engine), quotas)
+        yield OpenCatalog(
+            catalog, Jobs(engine), Identities.of(engine), Replies(engine), quotas, Audit(engine), TenantData(engine)
+        )
     finally:
         engine.dispose()
 
@@ -182,6 +190,8 @@ def _assemble(
     texts = Texts(blobs)
 
     sparse = build.sparse_encoder()
+    audit = Audit(engine)
+    record_settings(audit, "embedded", settings)
     records = GenerationRecords(engine)
     first = encoders.named(settings.encoder)
     active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
@@ -224,7 +234,7 @@ def _assemble(
     stack.callback(sandbox.close)
     tables = RecordTables(blobs)
     parts = Parts(catalog, texts, tables, SqlEngine(), sub_calls, generations.encoder(), sandbox, replies)
-    conversations = Conversations(engine)
+    conversations, expiry = Conversations(engine), Expiry(engine)
     answering = make_answering(settings, searcher, language_model, parts, stack)
     workers = WorkerThreads(
         jobs,
@@ -235,9 +245,10 @@ def _assemble(
         has_room=blobs.has_room_to_work,
         answer=RunTask(jobs, RunLog(engine, announce=feed.announce), answering),
         runs_at_once=settings.runs_at_once,
+        tidy=lambda: expiry.forget(settings.retention),
+        remove_tenants=TenantRemoval(engine).step,
         step_seconds=settings.task_seconds,
         another_ingest=ingest_task,
-        tidy=lambda: conversations.forget_old(settings.retention),
         open_builder=lambda stopping, slice_over: open_builder(records, deps, stopping, slice_over)[0],
     )
     # Keys and health have connections of their own, so that they never wait for one behind work.
@@ -248,6 +259,7 @@ def _assemble(
         catalog=catalog,
         jobs=jobs,
         identities=Identities.of(door),
+        audit=audit,
         batches=batches,
         conversations=conversations,
         feed=feed,

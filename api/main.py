@@ -16,7 +16,7 @@ from api.middleware import Refusals, RequestContext
 from api.problem_schemas import PROBLEMS
 from api.problems import StreamsFullError, TooManyRequestsError
 from api.quota_headers import RequestQuotas
-from api.routes import answers, batches, conversations, docs, documents, health, runs, search, usage
+from api.routes import answers, audit, batches, conversations, docs, documents, health, runs, search, usage
 from api.services import Services
 from api.threads import Threads
 from api.turns import Turns
@@ -50,7 +50,7 @@ def create_app(services: Services) -> FastAPI:
     )
     _admit(app, services)
     problems.install(app)
-    for route in (documents, batches, search, health, metrics):
+    for route in (documents, batches, search, audit, health, metrics):
         app.include_router(route.router)
     for route in (answers, conversations, runs, usage):
         app.include_router(route.router, responses=PROBLEMS)

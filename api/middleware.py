@@ -10,12 +10,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.admission import CALLER
+from ingest.audit import Actor, ActorKind, acting
 from ingest.errors import LeadlineError
 from ingest.identity import Principal
 
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NOBODY = Actor(ActorKind.NOBODY)  # until the key was checked
 _SAFE_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -48,7 +50,7 @@ class RequestContext:
                 message["headers"] = headers + [header for header in _SAFE_HEADERS if header[0] not in present]
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=request_id), acting(_NOBODY, request_id):
             try:
                 await self._app(scope, receive, answer)
             # The last boundary of a request: a defect must reach the log whole and the client as a problem.

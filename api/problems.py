@@ -55,6 +55,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.IdempotencyKeyReusedError: 422,
     ingest.LogEntryTooLargeError: 500,
     ingest.VersionInUseError: 409,
+    ingest.SourceGoneError: 409,
     ingest.PreconditionFailedError: 412,
     ingest.IncompleteVersionError: 500,
     ingest.TextLostError: 500,

@@ -147,6 +147,9 @@ class UploadsOut(Wire):
 class DeletionOut(Wire):
     """The receipt of a deletion; `id` is the document's. `collected` says that nothing is left and the sums are final.
 
+    `answers_redacted`, `runs_redacted` and `replies_removed` count what had been made of it: kept answers, runs with
+    their logs, and kept replies of language models.
+
     Until then a worker may still be stopping, or the index is away. Nothing of the document can be found all the same.
     """
 
@@ -156,6 +159,9 @@ class DeletionOut(Wire):
     versions: int
     chunks_removed: int
     bytes_removed: int
+    answers_redacted: int
+    runs_redacted: int
+    replies_removed: int
     collected: bool
 
     @classmethod

@@ -9,6 +9,7 @@ import structlog
 from api.quotas import Meter
 from api.settings import Settings
 from ingest.blobs import DirectoryBlobs
+from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
@@ -69,6 +70,7 @@ class Services:
     jobs: Jobs
     runs: Runs
     identities: Identities
+    audit: Audit
     batches: Batches
     conversations: Conversations
     feed: Feed

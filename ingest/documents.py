@@ -135,6 +135,10 @@ class Deletion:
     bytes_removed: int
     deleted_at: float
     collected: bool
+    # What had been made of the document: redacted answers and runs, and replies of models that were removed.
+    answers_redacted: int = 0
+    runs_redacted: int = 0
+    replies_removed: int = 0
 
 
 @dataclass(frozen=True)

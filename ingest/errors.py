@@ -173,6 +173,13 @@ class DocumentStateError(CatalogError):
     code = "document_state"
 
 
+class SourceGoneError(CatalogError):
+    """A document that an answer had read was deleted or replaced before the answer was done."""
+
+    code = "source_gone"
+    default_hint = "A run goes on by itself without that document."
+
+
 class BatchNotFoundError(CatalogError):
     """No such batch for this tenant."""
 

@@ -24,7 +24,7 @@ from rlm.llm.budgets import Budget
 from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
 from rlm.metrics import note_answer
-from rlm.passages import WIDENED_CHARS, fits, searching
+from rlm.passages import WIDENED_CHARS, fits, noting, searching
 from rlm.requests import AnswerRequest, StrategyName, check_question
 from rlm.routing import Route, route
 from rlm.runs.port import ONCE, Durability
@@ -101,7 +101,7 @@ class Answering:
 
     def _extracts(self, request: AnswerRequest, durability: Durability) -> Iterator[Event]:
         clock = StageClock()
-        search = durability.search(searching(self._searcher, request.scope))
+        search = durability.search(noting(searching(self._searcher, request.scope), request.used))
         yield Routed("extractive", "Extractive: there is no language model.")
         for event in ExtractiveStrategy().stream(request.question, search):
             if not isinstance(event, Drafted):
@@ -149,7 +149,8 @@ class _Asked:
             question = condense(question, request.history, self._calls, profile, nonce(), cancelled=self._cancelled)
             self._clock.lap("condense")
             yield Condensed(question)
-        routed = self._route(question)
+        with request.used.routing():
+            routed = self._route(question)
         self._clock.lap("route")
         if routed.strategy is not StrategyName.DIRECT and not self._corpus().documents:
             routed = Route(StrategyName.DIRECT, "Direct: there is no searchable document.")
@@ -162,8 +163,11 @@ class _Asked:
             profile=profile,
             calls=self._calls,
             search=self._durability.search(
-                searching(
-                    self._answering._searcher, request.scope, widened_chars=None if profile.small else WIDENED_CHARS
+                noting(
+                    searching(
+                        self._answering._searcher, request.scope, widened_chars=None if profile.small else WIDENED_CHARS
+                    ),
+                    request.used,
                 )
             ),
             corpus=self._corpus,
@@ -243,13 +247,19 @@ class _Asked:
 
     def _bound(self, model: ChatModel, budget: Budget) -> SubCalls:
         return self._answers.bind(
-            model.chat, model.profile, self._request.scope.tenant_id, budget, self._durability, run=self
+            model.chat,
+            model.profile,
+            self._request.scope.tenant_id,
+            budget,
+            self._durability,
+            run=self,
+            used=self._request.used,
         )
 
     def _corpus(self) -> Corpus:
         """Return the documents in scope, opened once."""
         if self._opened is None:
-            self._opened = self._answers.corpus(self._request.scope, self._durability)
+            self._opened = self._answers.corpus(self._request.scope, self._durability, self._request.used)
         return self._opened
 
     def _usage(self) -> Usage:

@@ -7,6 +7,7 @@ from langchain_core.language_models import BaseChatModel
 
 from ingest.tables import RecordTables
 from ingest.texts import Texts
+from ingest.works import UsedVersions
 from retrieval.embedding import Embedder
 from retrieval.search import Searches
 from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus, scope_of
@@ -23,7 +24,7 @@ from rlm.loop.strategy import RecursiveStrategy
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
-from rlm.passages import searching
+from rlm.passages import noting, searching
 from rlm.requests import AnswerScope, StrategyName, Wanted
 from rlm.runs.port import ONCE, Durability
 from rlm.sandbox.port import Sandbox
@@ -55,10 +56,10 @@ class Answers:
         self._parts = parts
         self._tables = TableCatalog(parts.tables)
 
-    def corpus(self, scope: AnswerScope, durability: Durability = ONCE) -> Corpus:
+    def corpus(self, scope: AnswerScope, durability: Durability = ONCE, used: UsedVersions | None = None) -> Corpus:
         """Open the documents of a scope as they are now, or as they were when a run began."""
         documents = durability.documents(self._parts.catalog)
-        return open_corpus(documents, self._parts.texts, scope, self._parts.tables)
+        return open_corpus(documents, self._parts.texts, scope, self._parts.tables, used)
 
     def budget(self, wanted: Wanted, profile: ModelProfile, durability: Durability) -> Budget:
         """Return the budget of one request: the caller's limits, and no limit where the caller set none."""
@@ -74,10 +75,14 @@ class Answers:
         durability: Durability,
         *,
         run: Hashable,
+        used: UsedVersions | None = None,
     ) -> SubCalls:
-        """Bind a model's calls to `budget`; all calls of one request share the same `run`."""
+        """Bind a model's calls to `budget`; all calls of one request share the same `run`.
+
+        Their replies go with the versions in `used`.
+        """
         bound = self._parts.sub_calls.bind(
-            chat, profile, tenant_id=tenant_id, budget=budget, run=run, background=durability.background
+            chat, profile, tenant_id=tenant_id, budget=budget, run=run, background=durability.background, used=used
         )
         return durability.sub_calls(bound, budget, profile.price)
 
@@ -111,7 +116,7 @@ class Answers:
 
         def search(corpus: Corpus) -> Search:
             part = scope_of(corpus, whole, context.scope)
-            return making.durability.search(searching(making.searcher, part))
+            return making.durability.search(noting(searching(making.searcher, part), whole.used))
 
         return RecursiveStrategy(
             Environment(

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ingest.chunking import Chunk
+from ingest.works import UsedVersions
 from retrieval.passages import Passage
 from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, SearchRequest
 from retrieval.search import Searches
@@ -38,6 +39,17 @@ def searching(searcher: Searches, scope: AnswerScope, *, widened_chars: int | No
         return [hit.passage for hit in searcher.search(request).hits]
 
     return search
+
+
+def noting(search: Search, used: UsedVersions) -> Search:
+    """Return the search with the versions that it finds noted as given to the answer."""
+
+    def noted(query: str, top_k: int) -> Sequence[Passage]:
+        found = search(query, top_k)
+        used.add(passage.version_id for passage in found)
+        return found
+
+    return noted
 
 
 def tokens_of(passage: Passage) -> int:

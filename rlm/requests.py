@@ -1,9 +1,10 @@
 """A caller's request: the question, the conversation before it, its scope, and how the answer is wanted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Literal
 
+from ingest.works import UsedVersions, new_work_id
 from rlm.errors import AnswerError
 from rlm.llm.budgets import Limits
 
@@ -61,12 +62,16 @@ ANYHOW = Wanted()
 
 @dataclass(frozen=True)
 class AnswerRequest:
-    """A question, what was said before it (oldest first), its scope, and how the answer is wanted."""
+    """A question, what was said before it (oldest first), its scope, and how the answer is wanted.
+
+    `used` notes the versions that the answer is given; it is the caller's, who keeps them with the answer.
+    """
 
     question: str
     scope: AnswerScope
     history: tuple[Message, ...] = ()
     wanted: Wanted = ANYHOW
+    used: UsedVersions = field(default_factory=lambda: UsedVersions(new_work_id()), compare=False)
 
 
 class QuestionError(AnswerError):

@@ -85,10 +85,11 @@ def route_schema(choices: Sequence[StrategyName]) -> dict[str, object]:
 
 
 def _prompt(question: str, corpus: Corpus, choices: Sequence[StrategyName], tables: str, nonce: str) -> str:
-    size = corpus.size
+    size, shown = corpus.size, corpus.spread(_TITLES)
+    corpus.note(shown)
     titles = [
         f"- {one_line(each.title)[:_TITLE_CHARS]} (file {each.name[:_TITLE_CHARS]}, {each.tokens:,} tokens)"
-        for each in corpus.spread(_TITLES)
+        for each in shown
     ]
     if len(titles) < size.documents:
         titles.append(f"- and {size.documents - len(titles):,} more")

@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from ingest.blobs import DirectoryBlobs
+from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
@@ -23,8 +24,10 @@ from ingest.catalog.jobs import Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
+from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
+from ingest.catalog.tenant_data import TenantRemoval
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
 from ingest.feed import Feed
@@ -63,6 +66,8 @@ _SLICE = 0.25
 class Parts:
     """The parts that API and workers share, opened on the cluster's servers."""
 
+    expiry: Expiry
+    tenant_removal: TenantRemoval
     catalog: Catalog
     jobs: Jobs
     runs: Runs
@@ -71,6 +76,7 @@ class Parts:
     installation: InstallationRecord
     rounds: LeftoverRounds
     identities: Identities
+    audit: Audit
     batches: Batches
     conversations: Conversations
     quotas: Quotas
@@ -141,6 +147,8 @@ def open_parts(
         jobs = Jobs(engine, lease_seconds=settings.lease_seconds, announce=feed.announce)
         quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
         yield Parts(
+            expiry=Expiry(engine),
+            tenant_removal=TenantRemoval(engine),
             catalog=Catalog(engine, announce=feed.announce, quotas=quotas.rules),
             jobs=jobs,
             runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
@@ -149,6 +157,7 @@ def open_parts(
             installation=record,
             rounds=rounds,
             identities=Identities.of(engine),
+            audit=Audit(engine),
             batches=Batches(engine, announce=feed.announce),
             conversations=Conversations(engine),
             quotas=quotas,
@@ -220,10 +229,14 @@ class WorkerProcess:
                 break
         return finished
 
+    def remove_tenants(self) -> None:
+        """Take a step with each deleted tenant."""
+        self._parts.tenant_removal.step()
+
     def tidy(self) -> None:
-        """Remove answers past their time, and what no document uses, which takes an index that is there."""
+        """Remove what was kept for its time, and what no document uses, which takes an index that is there."""
         parts = self._parts
-        parts.conversations.forget_old(self._retention)
+        parts.expiry.forget(self._retention)
         parts.rounds.run()
 
     def close(self) -> None:

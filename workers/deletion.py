@@ -28,7 +28,8 @@ class Deleter:
     def remove(self, version: Version) -> tuple[int, int]:
         """Remove a version unless it is in use; returns the chunks removed from the index and the bytes freed.
 
-        It is removed from all generations of the index. The original of a failed version stays, to be looked at, until
+        It is removed from all generations of the index, and what was made of it is redacted: answers, logs of runs and
+        kept replies. The original of a failed version stays, to be looked at, until
         its document is replaced or deleted. Removing again removes nothing.
         """
         removable = self._catalog.removable(version.id)
@@ -39,6 +40,8 @@ class Deleter:
         size = self._texts.delete(removable.id) + self._tables.delete(removable.id)
         if removable.state is not VersionState.FAILED:
             size += self._blobs.delete(removable.blob_key)
+        reach("delete.blobs_removed")
+        self._catalog.redact(removable)
         return chunks, size
 
     def delete(self, tenant_id: str, document_id: str) -> Deletion:

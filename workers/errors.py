@@ -13,6 +13,7 @@ from ingest.errors import (
     LogEntryTooLargeError,
     ParseError,
     RunNotFoundError,
+    SourceGoneError,
     StorageFullError,
     UploadError,
     VersionInUseError,
@@ -48,6 +49,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     RunNotFoundError: Outcome.ABANDON,
     DocumentNotFoundError: Outcome.ABANDON,
     VersionInUseError: Outcome.WAIT,  # until the run has ended
+    SourceGoneError: Outcome.WAIT,  # until what was made of it is redacted; then the run goes on without it
     LogEntryTooLargeError: Outcome.FAIL,
     ParseError: Outcome.FAIL,
     GenerationChangedError: Outcome.WAIT,

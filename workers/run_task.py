@@ -17,6 +17,7 @@ from ingest.errors import LeadlineError, LeaseLostError
 from ingest.faultpoints import reach
 from ingest.quotas import nanodollars
 from ingest.runs import Entry, Run, Spent
+from ingest.works import UsedVersions
 from rlm.answers import kept_answer
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
 from rlm.events import Completed, Event
@@ -56,28 +57,35 @@ class RunTask:
         """Run one job. Raises `Stopping`, errors of answering, and `LeaseLostError` if the job was taken away."""
         run = self._log.begin(job)
         reach("run.begun")
-        clock = RunClock(run.seconds)
+        clock, used = RunClock(run.seconds), UsedVersions(run.id)
         with self._watching(job) as held:
-            durable = DurableRun(run, _JobLog(self._log, job, clock), clock)
+            durable = DurableRun(run, _JobLog(self._log, job, clock, used), clock)
             try:
                 with closing(durable):
-                    self._answer(job, run, durable, clock, cancelled=lambda: stopping() or not held())
+                    self._answer(job, run, used, durable, clock, cancelled=lambda: stopping() or not held())
             except RunCancelledError:
                 self._raise_reason(job, stopping)
             except LanguageModelUnavailableError as error:
                 raise _or_refused(self._jobs.away_seconds(job), error) from error
 
     def _answer(
-        self, job: Job, run: Run, durable: DurableRun, clock: RunClock, *, cancelled: Callable[[], bool]
+        self,
+        job: Job,
+        run: Run,
+        used: UsedVersions,
+        durable: DurableRun,
+        clock: RunClock,
+        *,
+        cancelled: Callable[[], bool],
     ) -> None:
-        for event in self._answers.stream(_request(run), cancelled=cancelled, durability=durable):
+        for event in self._answers.stream(_request(run, used), cancelled=cancelled, durability=durable):
             durable.record(event)
             if isinstance(event, Completed):
                 durable.flush()
                 reach("run.answered")
                 answer = event.answer
                 kept = kept_answer(answer, run.id, run.tenant_id, run.question, run.conversation_id)
-                self._log.finish(job, state_of(answer), kept.body, seconds=clock(), kept=kept)
+                self._log.finish(job, state_of(answer), kept.body, seconds=clock(), kept=kept, work=used.work)
                 reach("run.ended")
                 return
         raise RunCancelledError("The run was cancelled.")
@@ -123,16 +131,17 @@ class RunTask:
 class _JobLog:
     """The log of one run, bound to the job that its worker holds."""
 
-    def __init__(self, run_log: RunLog, job: Job, clock: RunClock) -> None:
+    def __init__(self, run_log: RunLog, job: Job, clock: RunClock, used: UsedVersions) -> None:
         self._log = run_log
         self._job = job
         self._clock = clock
+        self._used = used
 
     def logged(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
         return self._log.logged(self._job.version_id, keys)
 
     def append(self, entries: Sequence[Entry]) -> None:
-        self._log.append(self._job, entries, seconds=self._clock())
+        self._log.append(self._job, entries, seconds=self._clock(), work=self._used.work)
 
     def deleted(self, version_ids: Collection[str]) -> Collection[str]:
         return self._log.deleted(version_ids)
@@ -148,7 +157,7 @@ class _JobLog:
         return self._log.pinned(self._job.version_id, after=after)
 
 
-def _request(run: Run) -> AnswerRequest:
+def _request(run: Run, used: UsedVersions) -> AnswerRequest:
     """Return a run's request; it spends no more than its budget, so nothing is left to be confirmed."""
     return AnswerRequest(
         run.question,
@@ -160,6 +169,7 @@ def _request(run: Run) -> AnswerRequest:
             budget=limits_of(run.limits),
             every_record=run.every_record,
         ),
+        used,
     )
 
 

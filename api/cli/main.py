@@ -9,6 +9,7 @@ from rich.console import Console
 
 from api.cli.console_logging import configure_logging
 from api.cli.deferred import Target, group_of
+from ingest.audit import acting, command_line
 from ingest.errors import LeadlineError
 
 # In the order of `leadline --help`, which imports none of them.
@@ -42,6 +43,8 @@ COMMANDS = {
         "Check everything the service needs and say how to fix what is missing; ends with 1 if anything is.",
     ),
     "eval": Target("api.cli.evaluate:app", "Measure how good searches are, on judged questions."),
+    "tenants": Target("api.cli.tenant_data:app", "Export all data of a tenant, or delete it."),
+    "audit": Target("api.cli.audit:app", "List, verify and export the log of who did what, and when."),
     "keys": Target("api.cli.keys:app", "Make, list and revoke API keys."),
     "quotas": Target("api.cli.quotas:app", "Show and set quotas of tenants and keys; show what was used."),
     "queue": Target("api.cli.queue:app", "Show what waits; pause and resume a kind of work."),
@@ -93,7 +96,8 @@ def configure(
 def main() -> None:
     """Run the command line: an error of ours becomes a sentence and the next step, not a traceback."""
     try:
-        app()
+        with acting(command_line()):
+            app()
     except LeadlineError as error:
         Console(stderr=True).print(f"[red]Error:[/red] {error.detail}", highlight=False)
         if error.hint:

@@ -11,7 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, exists, func, insert, select, update
 
+from ingest.audit import Action
 from ingest.batches import Batch, BatchFailure, BatchProgress, BatchState, Tally
+from ingest.catalog.audit import record
 from ingest.catalog.database import bump_corpus_versions, lock_documents, lock_tenant, read, write
 from ingest.catalog.queue_statistics import tenant_queues
 from ingest.catalog.records import Accepted, version_of
@@ -111,6 +113,7 @@ class Batches:
                     )
                 _close(connection, identifier, cancelled_at=time.time())
                 _cancel_unfinished(connection, identifier)
+                record(connection, Action.BATCH_CANCELLED, f"batch:{identifier}", tenant_id=tenant_id)
                 bump_corpus_versions(connection, [tenant_id])
         self._announce(tenant_id, None)
         return self.progress(tenant_id, identifier)

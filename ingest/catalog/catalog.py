@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, select
 
+from ingest.audit import Action
 from ingest.batches import Batch
 from ingest.catalog import deletions
+from ingest.catalog.audit import record
 from ingest.catalog.batches import enter_accepted, lock_batch, require_open
-from ingest.catalog.database import CORPUS_VERSION, ScalarQuery, bump_corpus_versions, insert_new, read, write
+from ingest.catalog.database import CORPUS_VERSION, ScalarQuery, bump_corpus_versions, insert_new, read, scrub, write
 from ingest.catalog.queue_statistics import document_progress
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.records import (
@@ -30,6 +32,7 @@ from ingest.catalog.records import (
 from ingest.catalog.run_log import read_by_a_run
 from ingest.catalog.tables import documents, tenants, versions
 from ingest.catalog.versions import accept_document, cancel_latest, replace_document
+from ingest.catalog.works import Redacted, Redaction
 from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Deletion, Document, Version, VersionState
 from ingest.errors import VersionInUseError
 from ingest.feed import Announce, to_nobody
@@ -78,7 +81,8 @@ class Catalog:
 
     def ensure_tenant(self, tenant_id: str) -> None:
         with write(self._engine) as connection:
-            insert_new(connection, tenants, id=tenant_id, name=tenant_id, created_at=time.time())
+            if insert_new(connection, tenants, id=tenant_id, name=tenant_id, created_at=time.time()):
+                record(connection, Action.TENANT_CREATED, f"tenant:{tenant_id}", tenant_id=tenant_id)
 
     def accept(self, arrival: Arrival) -> Accepted:
         """Record an upload and queue its ingest in one commit; the same bytes twice make one document.
@@ -92,6 +96,7 @@ class Catalog:
             self._count(connection, arrival, accepted)
             if batch is not None:
                 enter_accepted(connection, batch, arrival.name, accepted)
+            _record_arrival(connection, Action.DOCUMENT_UPLOADED, arrival, accepted)
         self._announce(arrival.tenant_id, [accepted.document.id])
         return accepted
 
@@ -108,6 +113,7 @@ class Catalog:
             self._count(connection, arrival, accepted)
             if batch is not None:
                 enter_accepted(connection, batch, arrival.name, accepted)
+            _record_arrival(connection, Action.DOCUMENT_REPLACED, arrival, accepted)
         self._announce(arrival.tenant_id, [identifier])
         return accepted
 
@@ -236,6 +242,15 @@ class Catalog:
         with self._changing_search_results(version.tenant_id) as connection:
             deletions.record_removal(connection, version, chunks=chunks, size=size, complete=complete)
 
+    def redact(self, version: Version) -> Redacted:
+        """Redact what was made of a version that leaves, and empty the database's log of what was there before.
+
+        Raises `CatalogUnavailableError` while that cannot be done.
+        """
+        redacted = Redaction(self._engine).redact(version.tenant_id, version.id)
+        scrub(self._engine)
+        return redacted
+
     def deletion(self, tenant_id: str, identifier: str) -> Deletion:
         """Read the receipt of a document's deletion. Raises `DocumentNotFoundError` if it was not deleted."""
         with read(self._engine) as connection:
@@ -248,6 +263,7 @@ class Catalog:
         """
         with self._changing_search_results(tenant_id) as connection:
             cancelled = cancel_latest(connection, tenant_id, identifier)
+            record(connection, Action.DOCUMENT_CANCELLED, f"document:{identifier}", tenant_id=tenant_id)
         self._announce(tenant_id, [identifier])
         return cancelled
 
@@ -341,6 +357,21 @@ class Catalog:
         with write(self._engine) as connection:
             yield connection
             bump_corpus_versions(connection, [tenant_id])
+
+
+def _record_arrival(connection: Connection, action: Action, arrival: Arrival, accepted: Accepted) -> None:
+    if not accepted.created:
+        return
+    record(
+        connection,
+        action,
+        f"document:{accepted.document.id}",
+        tenant_id=arrival.tenant_id,
+        version=accepted.document.version.id,
+        collection=arrival.collection,
+        size_bytes=arrival.size_bytes,
+        batch=arrival.batch_id,
+    )
 
 
 def _lock_open_batch(connection: Connection, arrival: Arrival) -> Batch | None:

@@ -8,14 +8,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, null, select, update
 
-from ingest.catalog.database import lock_tenant, read, write
-from ingest.catalog.tables import answers, conversations, documents, runs
+from ingest.audit import Action
+from ingest.catalog.audit import record
+from ingest.catalog.database import lock_derived, lock_tenant, read, write
+from ingest.catalog.tables import answers, conversations, documents, runs, work_versions
+from ingest.catalog.works import gone_of, note_versions
 from ingest.conversations import Conversation, Exchange, KeptAnswer, RowRanges
 from ingest.errors import AnswerNotFoundError, ConversationNotFoundError
-from ingest.retention import Retention
+from ingest.redaction import redacted_answer
+from ingest.works import Work
 
 _TITLE_CHARS = 200
-_DAY_SECONDS = 24 * 3600.0
 _EXCHANGES_AT_ONCE = 20
 
 
@@ -46,13 +49,33 @@ class Conversations:
             )
         return identifier
 
-    def keep(self, answer: KeptAnswer) -> KeptAnswer:
+    def keep(self, answer: KeptAnswer, versions: frozenset[str] = frozenset()) -> KeptAnswer:
         """Keep an answer as the next turn of its conversation; keeping it again changes nothing.
 
-        One whose conversation was deleted meanwhile is kept outside of any. Returns it with its turn.
+        One whose conversation was deleted meanwhile is kept outside of any. `versions` are those that it was given; it
+        is redacted if one is gone. Returns it as it is kept, with its turn.
         """
         with write(self._engine) as connection:
+            lock_derived(connection, answer.tenant_id)
+            if not note_versions(connection, Work(answer.id, versions)):
+                gone = gone_of(connection, answer.id)
+                answer = replace(answer, body=redacted_answer(answer.body, gone, answer.question))
             return keep_answer(connection, answer)
+
+    def versions(self, tenant_id: str, identifier: str) -> frozenset[str]:
+        """Return the versions that the answers of a conversation were given, those that are left."""
+        query = (
+            select(work_versions.c.version_id)
+            .join(answers, answers.c.id == work_versions.c.work_id)
+            .where(
+                answers.c.tenant_id == tenant_id,
+                answers.c.conversation_id == identifier,
+                work_versions.c.redacted.is_(False),
+            )
+            .distinct()
+        )
+        with read(self._engine) as connection:
+            return frozenset(connection.execute(query).scalars())
 
     def answer(self, tenant_id: str, identifier: str) -> KeptAnswer:
         """Raises `AnswerNotFoundError`, also for another tenant's."""
@@ -73,6 +96,7 @@ class Conversations:
                 raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
             of_run = runs.c.tenant_id == tenant_id, runs.c.id == identifier
             connection.execute(update(runs).where(*of_run).values(answer=null()))
+            record(connection, Action.ANSWER_DELETED, f"answer:{identifier}", tenant_id=tenant_id)
 
     def conversation(self, tenant_id: str, identifier: str) -> Conversation:
         """Raises `ConversationNotFoundError`, also for another tenant's."""
@@ -126,23 +150,13 @@ class Conversations:
         with write(self._engine) as connection:
             _conversation(connection, tenant_id, identifier)
             _delete(connection, [identifier])
+            record(connection, Action.CONVERSATION_DELETED, f"conversation:{identifier}", tenant_id=tenant_id)
 
     def deleted_documents(self, identifiers: Collection[str]) -> set[str]:
         """Return the deleted ones among the documents: nothing that they say may be shown."""
         query = select(documents.c.id).where(documents.c.id.in_(list(identifiers)), documents.c.deleted_at.is_not(None))
         with read(self._engine) as connection:
             return set(connection.execute(query).scalars())
-
-    def forget_old(self, retention: Retention) -> int:
-        """Remove what was kept for its time, of every tenant; returns how many answers and conversations."""
-        now = self._clock()
-        old = conversations.c.updated_at < now - retention.conversations_days * _DAY_SECONDS
-        alone = answers.c.conversation_id.is_(None)
-        with write(self._engine) as connection:
-            forgotten = list(connection.execute(select(conversations.c.id).where(old)).scalars())
-            _delete(connection, forgotten)
-            expired = answers.c.created_at < now - retention.answers_days * _DAY_SECONDS
-            return len(forgotten) + connection.execute(delete(answers).where(alone, expired)).rowcount
 
 
 def keep_answer(connection: Connection, answer: KeptAnswer) -> KeptAnswer:

@@ -4,10 +4,10 @@ SQLite is for one machine, PostgreSQL for several. On SQLite a `write` holds the
 start. On PostgreSQL transactions run side by side at READ COMMITTED, so whoever decides by what it read locks those
 rows first.
 
-Lock order on PostgreSQL: batch, tenant, documents by id, jobs by id, versions, and last of all the tenant's row of
-`corpus_versions`. Transactions that change rows of several kinds keep to that order, so that no two wait for each
-other. Locks last until the commit. On SQLite a `write` has the whole database already, and locking queries are plain
-reads.
+Lock order on PostgreSQL: batch, tenant, documents by id, jobs by id, versions, the tenant's row of `corpus_versions`,
+and last of all the audit log's chain. Transactions that change rows of several kinds keep to that order, so that no two
+wait for each other. Locks last until the commit. On SQLite a `write` has the whole database already, and locking
+queries are plain reads.
 """
 
 import json
@@ -15,7 +15,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -64,8 +64,9 @@ BUSY_SECONDS = 30
 _BETWEEN_TRIES_SECONDS = 0.01
 _PORTION = 1_000
 _DRIVERS = frozenset({"sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg"})
-_TURN = "leadline_turn"
+_TURN, _LAST = "leadline_turn", "leadline_last"
 _MIGRATION_LOCK = 0x6C656164  # an advisory lock's number: any, as long as every release takes the same
+_DERIVED_LOCK = 0x6C65  # of the tenants' derived texts
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 _Each = TypeVar("_Each")
@@ -157,7 +158,30 @@ def write(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name == "sqlite":
             connection.execution_options(leadline_immediate=True)
         with connection.begin():
+            last = connection.info[_LAST] = []
             yield connection
+            for statement in last:
+                statement(connection)
+
+
+def scrub(engine: Engine) -> None:
+    """Empty SQLite's write-ahead log, which still holds what was deleted or changed since it was emptied last.
+
+    Raises `CatalogUnavailableError` while another reads so long that it cannot be done. PostgreSQL's own upkeep removes
+    old rows from its files: see `docs/data.md`.
+    """
+    if engine.dialect.name != "sqlite":
+        return
+    with _driver_errors(engine), _turn_to_write(engine), engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        busy, *_ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        raise CatalogUnavailableError("The catalog's write-ahead log could not be emptied: it is being read.")
+
+
+def before_commit(connection: Connection, statement: Callable[[Connection], object]) -> None:
+    """Have `statement` called as the last of the transaction that `write` opened, unless that is rolled back."""
+    connection.info[_LAST].append(statement)
 
 
 def _turn_to_write(engine: Engine) -> AbstractContextManager[object]:
@@ -220,6 +244,18 @@ def lock_tenant(connection: Connection, tenant_id: str) -> None:
     connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id).with_for_update(key_share=True))
 
 
+def lock_derived(connection: Connection, tenant_id: str, *, alone: bool = False) -> None:
+    """Hold what is made of a tenant's documents until the commit: together with others who add to it, or alone.
+
+    It is taken before any other lock.
+    """
+    if connection.dialect.name == "postgresql":
+        name = "pg_advisory_xact_lock" if alone else "pg_advisory_xact_lock_shared"
+        connection.execute(
+            text(f"SELECT {name}(:kind, hashtext(:tenant))"), {"kind": _DERIVED_LOCK, "tenant": tenant_id}
+        )
+
+
 def lock_documents(connection: Connection, identifiers: Collection[str]) -> None:
     """Allow only changes of these documents' job progress until the commit."""
     for some in portions(sorted(identifiers)):
@@ -238,7 +274,7 @@ def bump_corpus_versions(connection: Connection, tenant_ids: Collection[str]) ->
     makes a document searchable or ready, replaces, cancels or deletes it, adds vectors to it, or removes what it has
     left in the index; so whoever reads it after a deletion has answered reads a larger number than before.
 
-    It must come last because it holds the tenants' rows until the commit.
+    It must come last, but for the audit log, because it holds the tenants' rows until the commit.
     """
     for tenant_id in sorted(set(tenant_ids)):
         connection.execute(
@@ -425,6 +461,7 @@ def _configure_sqlite(engine: Engine) -> None:
         _to_write_ahead(cursor)
         cursor.execute("PRAGMA synchronous = FULL")  # a commit that returned is on the disk
         cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA secure_delete = ON")  # what is deleted or changed leaves nothing in freed pages
         cursor.close()
 
     @event.listens_for(engine, "begin")

@@ -4,11 +4,14 @@ import time
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from ingest.audit import Action
+from ingest.catalog.audit import record
 from ingest.catalog.database import lock_documents
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import Deleted, read_document, version_of
 from ingest.catalog.tables import batch_entries, deletions, documents, jobs, versions
 from ingest.catalog.versions import withdraw
+from ingest.catalog.works import mark_gone
 from ingest.documents import Deletion, JobKind, Version, VersionState, deletion_id
 from ingest.errors import DocumentNotFoundError
 
@@ -29,6 +32,8 @@ def delete_document(connection: Connection, tenant_id: str, identifier: str) -> 
     worked_on = withdraw(connection, leaving, VersionState.DELETED, wait_seconds=_REMOVAL_SECONDS)
     give_back_stored(connection, tenant_id, {document.key_id: (1, 0)})
     connection.execute(update(versions).where(of_document).values(name="", title=None, error_detail=None))
+    connection.execute(update(jobs).where(jobs.c.document_id == identifier).values(error_detail=None))
+    mark_gone(connection, [row.id for row in rows])
     connection.execute(update(batch_entries).where(batch_entries.c.document_id == identifier).values(name=""))
     connection.execute(
         update(documents)
@@ -45,6 +50,13 @@ def delete_document(connection: Connection, tenant_id: str, identifier: str) -> 
             bytes_removed=0,
             deleted_at=time.time(),
         )
+    )
+    record(
+        connection,
+        Action.DOCUMENT_DELETED,
+        f"document:{identifier}",
+        tenant_id=tenant_id,
+        versions=[r.id for r in rows],
     )
     return Deleted(read_deletion(connection, tenant_id, identifier), leaving, worked_on)
 
@@ -98,4 +110,7 @@ def _find(connection: Connection, tenant_id: str, identifier: str) -> Deletion |
         bytes_removed=row.bytes_removed,
         deleted_at=row.deleted_at,
         collected=not row.left,
+        answers_redacted=row.answers_redacted,
+        runs_redacted=row.runs_redacted,
+        replies_removed=row.replies_removed,
     )

@@ -2,9 +2,12 @@
 
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 
+from ingest.audit import Action
+from ingest.catalog.audit import record
 from ingest.catalog.database import lock_tenant, put, read, write
 from ingest.catalog.tables import collection_grants, documents
 from ingest.errors import GrantNotFoundError, LastGrantError
@@ -61,6 +64,8 @@ class Grants:
                 role=role.value,
                 created_at=grant.created_at,
             )
+            granted = {"granted": grant.subject, "role": role.value}
+            record(connection, Action.COLLECTION_CHANGED, f"collection:{collection}", tenant_id=tenant_id, **granted)
         return grant
 
     def revoke(self, tenant_id: str, collection: str, subject: str, *, open_to_all: bool = False) -> None:
@@ -77,6 +82,8 @@ class Grants:
                     hint="Grant it to somebody else first, or say that it is meant: open_to_all (`--open-to-all`).",
                 )
             connection.execute(delete(collection_grants).where(*here, collection_grants.c.subject == subject))
+            taken: dict[str, Any] = {"revoked": subject, "open_to_all": len(held) == 1}
+            record(connection, Action.COLLECTION_CHANGED, f"collection:{collection}", tenant_id=tenant_id, **taken)
 
     def grants(self, tenant_id: str, collection: str) -> list[Grant]:
         """List the grants of a collection in the order of their subjects."""

@@ -7,7 +7,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, tuple_, update
 
+from ingest.audit import Action
 from ingest.catalog import generation_rows
+from ingest.catalog.audit import record
 from ingest.catalog.database import bump_corpus_versions, clock, insert_new, lock_documents, read, write
 from ingest.catalog.deletions import add_removed
 from ingest.catalog.job_queue import (
@@ -91,11 +93,13 @@ class Jobs:
     def pause(self, kind: JobKind) -> None:
         """Stop claims of a kind; running jobs go on."""
         with write(self._engine) as connection:
-            insert_new(connection, pauses, kind=kind, since=time.time())
+            if insert_new(connection, pauses, kind=kind, since=time.time()):
+                record(connection, Action.QUEUE_PAUSED, f"queue:{kind}", tenant_id=None)
 
     def resume(self, kind: JobKind) -> None:
         with write(self._engine) as connection:
-            connection.execute(delete(pauses).where(pauses.c.kind == kind))
+            if connection.execute(delete(pauses).where(pauses.c.kind == kind)).rowcount:
+                record(connection, Action.QUEUE_RESUMED, f"queue:{kind}", tenant_id=None)
 
     def paused(self) -> dict[JobKind, float]:
         """Return the paused kinds, each with the instant its pause began."""

@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, Select, bindparam, insert, select, update
 
+from ingest.audit import Action
+from ingest.catalog.audit import record
 from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.grants import with_collections
 from ingest.catalog.last_use import LastUse
@@ -84,7 +86,7 @@ class ApiKeys:
             if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
                 raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
             user_id = None if user is None else read_user(connection, tenant_id, user).id
-            return _insert(
+            issued = _insert(
                 connection,
                 tenant_id=tenant_id,
                 name=checked_name(name, "key"),
@@ -93,6 +95,8 @@ class ApiKeys:
                 created_at=now,
                 expires_at=expires_at,
             )
+            _record(connection, Action.KEY_CREATED, issued[0], scopes=sorted(scopes), user=user, expires_at=expires_at)
+        return issued
 
     def check(self, presented: str) -> Principal | None:
         """Return who holds the key, or None for anything but a live key's full text."""
@@ -139,6 +143,7 @@ class ApiKeys:
                 values["scopes"] = sorted(values["scopes"])
             if values:
                 connection.execute(update(api_keys).where(api_keys.c.id == identifier).values(**values))
+                _record(connection, Action.KEY_CHANGED, key, changed=values)
             return _read(connection, tenant_id, identifier)
 
     def rotate(
@@ -171,13 +176,21 @@ class ApiKeys:
             ends = now + grace_seconds if key.expires_at is None else min(now + grace_seconds, key.expires_at)
             of_old = update(api_keys).where(api_keys.c.id == identifier)
             connection.execute(of_old.values(expires_at=ends, successor_id=successor[0].id))
-            return successor
+            _record(connection, Action.KEY_ROTATED, key, successor=successor[0].id, ends_at=ends)
+        return successor
 
     def revoke(self, tenant_id: str, identifier: str) -> bool:
         """False when the tenant has no such key that is not revoked yet."""
         of_key = api_keys.c.tenant_id == tenant_id, api_keys.c.id == identifier, api_keys.c.revoked_at.is_(None)
         with write(self._engine) as connection:
-            return connection.execute(update(api_keys).where(*of_key).values(revoked_at=self._clock())).rowcount == 1
+            revoked = connection.execute(update(api_keys).where(*of_key).values(revoked_at=self._clock())).rowcount == 1
+            if revoked:
+                record(connection, Action.KEY_REVOKED, f"key:{identifier}", tenant_id=tenant_id)
+        return revoked
+
+
+def _record(connection: Connection, action: Action, key: ApiKey, **details: Any) -> None:  # noqa: ANN401 - JSON
+    record(connection, action, f"key:{key.id}", tenant_id=key.tenant_id, name=key.name, **details)
 
 
 def _insert(connection: Connection, **values: Any) -> tuple[ApiKey, str]:  # noqa: ANN401 - columns

@@ -16,7 +16,9 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
+from ingest.audit import Action
 from ingest.catalog import database
+from ingest.catalog.audit import record
 from ingest.catalog.database import insert_new, lock_tenant, put, read, write
 from ingest.catalog.quota_rows import (
     AT_ONCE,
@@ -106,6 +108,7 @@ class Quotas:
             for quota, amount in changes.items():
                 owner = {"tenant_id": account.tenant_id, "key_id": account.key_id}
                 put(connection, quota_limits, [*owner, "quota"], **owner, quota=quota.value, amount=amount)
+            _record(connection, account, limits={quota.value: amount for quota, amount in changes.items()})
 
     def reset(self, account: Account, quotas: Sequence[Quota]) -> None:
         """Let the defaults hold again."""
@@ -117,6 +120,7 @@ class Quotas:
                     quota_limits.c.quota.in_([quota.value for quota in quotas]),
                 )
             )
+            _record(connection, account, reset=[quota.value for quota in quotas])
 
     def standings(self, account: Account, quotas: Sequence[Quota] = tuple(Quota)) -> list[Standing]:
         """Return the limited ones of the quotas, but that of requests, with what is used of them."""
@@ -291,6 +295,11 @@ class Rules:
     ) -> Standing:
         found = [each for each in self.standings(connection, account, list(added)) if each.of == of]
         return next(each for each in found if each.used + added[each.quota] > each.limit)
+
+
+def _record(connection: Connection, account: Account, **details: Any) -> None:  # noqa: ANN401 - JSON
+    subject = f"quota:{account.key_id or account.tenant_id}"
+    record(connection, Action.QUOTA_CHANGED, subject, tenant_id=account.tenant_id, **details)
 
 
 UNLIMITED = Rules({}, {})

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection, Engine, delete, func, select, update
 
-from ingest.catalog.database import portions, read, upsert, write
+from ingest.audit import Action
+from ingest.catalog.audit import record
+from ingest.catalog.database import lock_derived, portions, read, upsert, write
 from ingest.catalog.tables import replies
+from ingest.catalog.works import note_versions
 from ingest.errors import IngestError
+from ingest.works import Work
 
 log = structlog.get_logger(__name__)
 
@@ -74,15 +78,21 @@ class Replies:
                 log.warning("the last use of replies was not recorded", replies=len(stale), error=repr(error))
         return found
 
-    def put(self, tenant_id: str, stored: Sequence[StoredReply]) -> None:
-        """Store replies; one that is stored already stays as it is."""
+    def put(self, tenant_id: str, stored: Sequence[StoredReply], work: Work | None = None) -> None:
+        """Store replies; one that is stored already stays as it is.
+
+        They go when a version goes that their `work` was given; if one is gone already, none is stored.
+        """
         kept = [reply for reply in stored if reply.size_bytes <= self._max_bytes * _LARGEST_SHARE]
         if not kept:
             return
         now = self._clock()
         with write(self._engine) as connection:
+            lock_derived(connection, tenant_id)
+            if work is not None and not note_versions(connection, work):
+                return
             for some in portions(sorted(kept, key=lambda reply: reply.key)):
-                rows = [_row(tenant_id, reply, now) for reply in some]
+                rows = [_row(tenant_id, reply, now, work) for reply in some]
                 connection.execute(upsert(connection, replies).on_conflict_do_nothing(), rows)
             # The size that an earlier process left is unknown, so the first call checks it.
             unchecked = self._unchecked_bytes.get(tenant_id, self._max_bytes) + sum(reply.size_bytes for reply in kept)
@@ -101,7 +111,9 @@ class Replies:
     def forget(self, tenant_id: str) -> int:
         """Remove all of a tenant's replies; returns how many there were."""
         with write(self._engine) as connection:
-            return connection.execute(delete(replies).where(replies.c.tenant_id == tenant_id)).rowcount
+            forgotten = connection.execute(delete(replies).where(replies.c.tenant_id == tenant_id)).rowcount
+            record(connection, Action.REPLIES_FORGOTTEN, f"tenant:{tenant_id}", tenant_id=tenant_id, replies=forgotten)
+        return forgotten
 
     def _touch(self, tenant_id: str, keys: Sequence[str], now: float) -> None:
         with write(self._engine) as connection:
@@ -128,7 +140,7 @@ class Replies:
             connection.execute(delete(replies).where(mine, replies.c.key.in_(going)))
 
 
-def _row(tenant_id: str, reply: StoredReply, now: float) -> Mapping[str, object]:
+def _row(tenant_id: str, reply: StoredReply, now: float, work: Work | None) -> Mapping[str, object]:
     return {
         "tenant_id": tenant_id,
         "key": reply.key,
@@ -140,4 +152,5 @@ def _row(tenant_id: str, reply: StoredReply, now: float) -> Mapping[str, object]
         "size_bytes": reply.size_bytes,
         "created_at": now,
         "used_at": now,
+        "work_id": None if work is None else work.id,
     }

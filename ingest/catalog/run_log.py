@@ -12,16 +12,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, insert, literal, select, update
 
 from ingest.catalog.conversations import keep_answer
-from ingest.catalog.database import json_text, now, portions, read, write
+from ingest.catalog.database import json_text, lock_derived, now, portions, read, write
 from ingest.catalog.quota_rows import charge, day_of, settle_run
 from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument
 from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, versions
+from ingest.catalog.works import note_versions
 from ingest.conversations import KeptAnswer
 from ingest.documents import Failure, Job, JobKind, VersionState
-from ingest.errors import LeaseLostError, LogEntryTooLargeError, RunNotFoundError
+from ingest.errors import LeaseLostError, LogEntryTooLargeError, RunNotFoundError, SourceGoneError
 from ingest.feed import Announce, to_nobody
 from ingest.quotas import Account, Spending
 from ingest.runs import Entry, Run, RunState, Spent
+from ingest.works import Work
 
 # The largest entries are a sub-call's reply, some hundred kilobytes at most, and search results: the texts of 200
 # passages of 1,000 characters take up to 800 kB, and their headings seldom as much.
@@ -51,13 +53,16 @@ class RunLog:
                 log_entries(connection, run.id, [Entry(f"resume:{job.fence}", "resume", {"attempt": job.attempt})])
             return read_run(connection, job.tenant_id, job.version_id)
 
-    def append(self, job: Job, entries: Sequence[Entry], *, seconds: float) -> None:
+    def append(self, job: Job, entries: Sequence[Entry], *, seconds: float, work: Work | None = None) -> None:
         """Log the entries that are new; `seconds` is how long the run has been worked at so far.
 
-        A logged sub-call is never asked again, so it is progress: the job's attempts are counted anew after it.
+        A logged sub-call is never asked again, so it is progress: the job's attempts are counted anew after it. `work`
+        has the versions that the run was given so far. Raises `SourceGoneError` if one of them is gone.
         """
         with write(self._engine) as connection:
+            lock_derived(connection, job.tenant_id)
             _require_held(connection, job)
+            _require_sources(connection, work)
             fresh = log_entries(connection, job.version_id, entries, seconds=seconds)
             if any(entry.kind == "call" for entry in fresh):
                 _reset_attempts(connection, job)
@@ -91,9 +96,14 @@ class RunLog:
         *,
         seconds: float,
         kept: KeptAnswer | None = None,
+        work: Work | None = None,
     ) -> None:
-        """End a run with its answer, and keep that with its conversation, in one commit."""
+        """End a run with its answer, and keep that with its conversation, in one commit.
+
+        `work` has the versions that it was given. Raises `SourceGoneError` if one of them is gone.
+        """
         with write(self._engine) as connection:
+            lock_derived(connection, job.tenant_id)
             ended = connection.execute(
                 update(jobs)
                 .where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
@@ -101,6 +111,7 @@ class RunLog:
             ).rowcount
             if not ended:
                 raise _lost(job)
+            _require_sources(connection, work)
             connection.execute(update(runs).where(runs.c.id == job.version_id).values(seconds=seconds))
             if kept is not None:
                 keep_answer(connection, kept)
@@ -288,6 +299,12 @@ def _require_held(connection: Connection, job: Job) -> None:
     held = select(jobs.c.id).where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")
     if connection.execute(held.with_for_update()).first() is None:
         raise _lost(job)
+
+
+def _require_sources(connection: Connection, work: Work | None) -> None:
+    """Note what a run was given. Raises `SourceGoneError`."""
+    if work is not None and not note_versions(connection, work):
+        raise SourceGoneError("A document that the run had read was deleted or replaced.")
 
 
 def _reset_attempts(connection: Connection, job: Job) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
+from ingest.audit import Action
+from ingest.catalog.audit import record
 from ingest.catalog.database import lock_tenant, read, write
 from ingest.catalog.job_queue import queue_job
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.run_log import end_run, read_run, run_of, run_query
 from ingest.catalog.tables import answers, jobs, run_documents, run_events, runs
+from ingest.catalog.works import inherit_versions
 from ingest.documents import JobKind, Priority
 from ingest.errors import IdempotencyKeyReusedError, RunsFullError, RunStateError
 from ingest.feed import Announce, to_nobody
@@ -53,6 +56,8 @@ class Runs:
             self._require_room(connection, request.tenant_id)
             identifier = str(uuid.uuid4())
             _insert(connection, request, identifier, self._reserved(connection, request, identifier))
+            if request.conversation_id is not None:
+                inherit_versions(connection, identifier, request.conversation_id)
             queue_job(
                 connection,
                 JobKind.RUN,
@@ -134,6 +139,7 @@ class Runs:
             connection.execute(delete(jobs).where(jobs.c.kind == JobKind.RUN, jobs.c.version_id == identifier))
             connection.execute(delete(answers).where(answers.c.id == identifier))
             connection.execute(delete(runs).where(runs.c.id == identifier))
+            record(connection, Action.RUN_DELETED, f"run:{identifier}", tenant_id=tenant_id)
 
     def _reserved(self, connection: Connection, request: RunRequest, identifier: str) -> Mapping[str, Any]:
         """Reserve what the run wants, and return its limits within that."""

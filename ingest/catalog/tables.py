@@ -236,7 +236,27 @@ replies = Table(
     Column("size_bytes", _BIG, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("used_at", Float, nullable=False),
+    # The answer or run that the call was made for; see `ingest.catalog.works`.
+    Column("work_id", String(64)),
     Index(None, "tenant_id", "used_at"),
+    Index(None, "work_id"),
+)
+
+# The versions that answers and runs were given. `redacted` rows were dealt with when their version went.
+work_versions = Table(
+    "work_versions",
+    metadata,
+    Column("work_id", String(64), primary_key=True),
+    Column("version_id", String(36), primary_key=True),
+    Column("redacted", Boolean, nullable=False),
+    Index(None, "version_id", "redacted"),
+)
+
+# Versions of which nothing may be stored any more: deleted ones, and those whose derived texts were redacted.
+gone_versions = Table(
+    "gone_versions",
+    metadata,
+    Column("version_id", String(36), primary_key=True),
 )
 
 # Uploads that belong together. Their outcomes are their versions' states, counted on demand.
@@ -452,7 +472,51 @@ deletions = Table(
     Column("versions", Integer, nullable=False),
     Column("chunks_removed", _BIG, nullable=False),
     Column("bytes_removed", _BIG, nullable=False),
+    # What had been made of the document and was redacted, or removed.
+    Column("answers_redacted", _BIG, nullable=False, server_default="0"),
+    Column("runs_redacted", _BIG, nullable=False, server_default="0"),
+    Column("replies_removed", _BIG, nullable=False, server_default="0"),
     Column("deleted_at", Float, nullable=False),
+)
+
+# Deleted tenants of which something is left; see `ingest.catalog.tenant_data`.
+tenant_deletions = Table(
+    "tenant_deletions",
+    metadata,
+    Column("tenant_id", String(64), primary_key=True),
+    Column("deleted_at", Float, nullable=False),
+)
+
+# The audit log: one chain of hashes; see `ingest.catalog.audit`.
+audit = Table(
+    "audit",
+    metadata,
+    Column("sequence", _BIG, primary_key=True, autoincrement=False),
+    Column("at", Float, nullable=False),
+    Column("tenant_id", String(64)),
+    Column("actor", String(16), nullable=False),
+    Column("key_id", String(32)),
+    Column("user", String(200)),
+    Column("request_id", String(64)),
+    Column("action", String(64), nullable=False),
+    Column("object", String(200), nullable=False),
+    Column("result", String(64), nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index(None, "tenant_id", "sequence"),
+    Index(None, "object", "sequence"),
+)
+
+# One row, locked by whoever appends: the last entry, and the last one that was removed for its age.
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", _BIG, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("trimmed_sequence", _BIG, nullable=False),
+    Column("trimmed_hash", String(64), nullable=False),
 )
 
 generations = Table(

@@ -3,9 +3,12 @@
 import secrets
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 
+from ingest.audit import Action
+from ingest.catalog.audit import record
 from ingest.catalog.database import insert_new, read, write
 from ingest.catalog.tables import tenants
 from ingest.errors import NameTakenError, TenantNotFoundError
@@ -36,6 +39,7 @@ class Tenants:
             made = connection.execute(select(tenants.c.id).where(tenants.c.id == tenant.id)).first()
             if made is None:
                 raise NameTakenError(f"There is a tenant {tenant.name!r} already.")
+            _record(connection, Action.TENANT_CREATED, tenant, name=tenant.name)
         return tenant
 
     def tenants(self, *, after: str = "", limit: int = 1000) -> list[Tenant]:
@@ -58,6 +62,7 @@ class Tenants:
             if connection.execute(taken).first() is not None:
                 raise NameTakenError(f"There is a tenant {name!r} already.")
             connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(name=name))
+            _record(connection, Action.TENANT_CHANGED, tenant, name=name)
             return _tenant(connection, tenant.id)
 
     def suspend(self, id_or_name: str) -> Tenant:
@@ -73,7 +78,12 @@ class Tenants:
             tenant = _tenant(connection, id_or_name)
             if (tenant.suspended_at is None) != (at is None):
                 connection.execute(update(tenants).where(tenants.c.id == tenant.id).values(suspended_at=at))
+                _record(connection, Action.TENANT_CHANGED, tenant, suspended=at is not None)
             return _tenant(connection, tenant.id)
+
+
+def _record(connection: Connection, action: Action, tenant: Tenant, **details: Any) -> None:  # noqa: ANN401 - JSON
+    record(connection, action, f"tenant:{tenant.id}", tenant_id=tenant.id, **details)
 
 
 def _tenant(connection: Connection, id_or_name: str) -> Tenant:

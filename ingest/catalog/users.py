@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, Select, select, update
 from sqlalchemy.exc import IntegrityError
 
+from ingest.audit import Action
+from ingest.catalog.audit import record
 from ingest.catalog.database import read, write
 from ingest.catalog.tables import api_keys, tenants, users
 from ingest.errors import NameTakenError, TenantNotFoundError, UserNotFoundError
@@ -44,6 +46,7 @@ class Users:
                     connection.execute(users.insert().values(**row, groups=list(user.groups)))
             except IntegrityError as error:
                 raise NameTakenError(f"There is a user {user.name!r} already.") from error
+            _record(connection, Action.USER_CREATED, user, groups=user.groups)
         return user
 
     def users(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[User]:
@@ -66,6 +69,7 @@ class Users:
         with write(self._engine) as connection:
             user = read_user(connection, tenant_id, id_or_name)
             connection.execute(update(users).where(users.c.id == user.id).values(groups=list(wanted)))
+            _record(connection, Action.USER_CHANGED, user, groups=wanted)
             return read_user(connection, tenant_id, user.id)
 
     def delete(self, tenant_id: str, id_or_name: str) -> User:
@@ -79,7 +83,12 @@ class Users:
             connection.execute(update(users).where(users.c.id == user.id).values(deleted_at=at))
             of_user = api_keys.c.user_id == user.id, api_keys.c.revoked_at.is_(None)
             connection.execute(update(api_keys).where(*of_user).values(revoked_at=at))
+            _record(connection, Action.USER_DELETED, user)
         return user
+
+
+def _record(connection: Connection, action: Action, user: User, **details: Any) -> None:  # noqa: ANN401 - JSON
+    record(connection, action, f"user:{user.id}", tenant_id=user.tenant_id, name=user.name, **details)
 
 
 def read_user(connection: Connection, tenant_id: str, id_or_name: str) -> User:

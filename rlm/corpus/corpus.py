@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ingest.catalog.records import ActiveDocument
 from ingest.tables import RecordTable, RecordTables, Row
 from ingest.texts import TextMap, Texts
+from ingest.works import UsedVersions, new_work_id
 from retrieval.passages import Passage
 from rlm.corpus.handles import Handle
 from rlm.errors import UnknownHandleError
@@ -60,15 +61,25 @@ class ActiveDocuments(Protocol):
 
 
 class Corpus:
-    """Documents in order of arrival, and their text and tables; all of them are the tenant's."""
+    """Documents in order of arrival, and their text and tables; all of them are the tenant's.
+
+    `used` notes the versions of which anything but a size was read. Whoever shows their titles or attributes, or reads
+    their tables by other ways, notes them with `note`.
+    """
 
     def __init__(
-        self, documents: Iterable[CorpusDocument], texts: Texts, tenant_id: str = "", tables: RecordTables | None = None
+        self,
+        documents: Iterable[CorpusDocument],
+        texts: Texts,
+        tenant_id: str = "",
+        tables: RecordTables | None = None,
+        used: UsedVersions | None = None,
     ) -> None:
         self.tenant_id = tenant_id
         self.documents = tuple(documents)
         self._texts = texts
         self._tables = tables
+        self.used = used or UsedVersions(new_work_id())
         self._by_version = {document.handle.version_id: document for document in self.documents}
         self._by_id = {document.handle.document_id: document for document in reversed(self.documents)}
 
@@ -79,6 +90,10 @@ class Corpus:
             sum(document.characters for document in self.documents),
             sum(document.tokens for document in self.documents),
         )
+
+    def note(self, documents: Iterable[CorpusDocument]) -> None:
+        """Note that something of these documents was given to the answer."""
+        self.used.add(document.handle.version_id for document in documents)
 
     def document(self, handle: Handle) -> CorpusDocument:
         """Return the document that a handle lies in. Raises `UnknownHandleError`."""
@@ -104,7 +119,7 @@ class Corpus:
 
     def text(self, handle: Handle) -> str:
         """Return a handle's whole text. Raises `UnknownHandleError`, also if the document was deleted meanwhile."""
-        self.document(handle)
+        self.note([self.document(handle)])
         try:
             return self._texts.read(handle.version_id, handle.start, handle.end)
         except KeyError as error:
@@ -122,6 +137,7 @@ class Corpus:
 
     def map(self, document: CorpusDocument) -> TextMap:
         """Return the chunks and pages of a document, without reading its text. Raises `UnknownHandleError`."""
+        self.note([document])
         try:
             return self._texts.map(document.handle.version_id)
         except KeyError as error:
@@ -129,10 +145,14 @@ class Corpus:
 
     def tables(self, document: CorpusDocument) -> Sequence[RecordTable]:
         """Return the record tables of a document; most documents have none."""
-        return self._tables.tables(document.handle.version_id) if self._tables is not None else ()
+        tables = self._tables.tables(document.handle.version_id) if self._tables is not None else ()
+        if tables:
+            self.note([document])
+        return tables
 
     def rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[Row]:
         """Return rows of one record table of a document, by number from 1."""
+        self.note([document])
         return self._tables.rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
 
     def heading_path(self, span: Handle) -> tuple[str, ...]:
@@ -175,14 +195,18 @@ class Corpus:
         """Return a corpus of only the documents that the handles lie in, in the order of this corpus."""
         wanted = {self.document(handle).handle.version_id for handle in handles}
         documents = (each for each in self.documents if each.handle.version_id in wanted)
-        return Corpus(documents, self._texts, self.tenant_id, self._tables)
+        return Corpus(documents, self._texts, self.tenant_id, self._tables, self.used)
 
 
 def open_corpus(
-    catalog: ActiveDocuments, texts: Texts, scope: AnswerScope, tables: RecordTables | None = None
+    catalog: ActiveDocuments,
+    texts: Texts,
+    scope: AnswerScope,
+    tables: RecordTables | None = None,
+    used: UsedVersions | None = None,
 ) -> Corpus:
     """Open the documents of a scope as they are now; documents that arrive or change later are not in the corpus."""
-    return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id, tables)
+    return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id, tables, used)
 
 
 def _listed(catalog: ActiveDocuments, scope: AnswerScope) -> Iterator[ActiveDocument]:

@@ -11,6 +11,7 @@ from typing import Protocol
 import structlog
 
 from ingest.catalog.replies import StoredReply
+from ingest.works import Work
 from rlm.errors import LanguageModelError
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
@@ -24,8 +25,11 @@ class ReplyCache(Protocol):
     def get(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
         """Return the replies that are cached; each counts as used now."""
 
-    def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
-        """Store replies, except those too large for the cache; existing ones stay unchanged."""
+    def put(self, tenant_id: str, replies: Sequence[StoredReply], work: Work | None = None) -> None:
+        """Store replies, except those too large for the cache; existing ones stay unchanged.
+
+        A version of the `work` that goes takes them along.
+        """
 
 
 def reply_key(tenant_id: str, profile: ModelProfile, call: SubCall) -> str:
@@ -84,7 +88,7 @@ class CachedReplies:
     def __init__(self, cache: ReplyCache | None, executor: Executor) -> None:
         self._cache = cache
         self._executor = executor
-        self._waiting: list[tuple[str, StoredReply, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[tuple[str, Work | None], StoredReply, asyncio.Future[None]]] = []
         self._writing: asyncio.Task[None] | None = None
 
     def read(self, tenant_id: str, keys: Collection[str]) -> Mapping[str, StoredReply]:
@@ -100,10 +104,10 @@ class CachedReplies:
         loop = asyncio.get_running_loop()
         return (await loop.run_in_executor(self._executor, self.read, tenant_id, {key})).get(key)
 
-    async def keep(self, tenant_id: str, reply: StoredReply) -> None:
+    async def keep(self, tenant_id: str, reply: StoredReply, work: Work | None = None) -> None:
         """Store a reply; return when it is stored, or could not be."""
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((tenant_id, reply, written))
+        self._waiting.append(((tenant_id, work), reply, written))
         if self._writing is None:
             self._writing = asyncio.ensure_future(self._write())
         await written
@@ -120,11 +124,11 @@ class CachedReplies:
         finally:
             self._writing = None
 
-    def _put(self, portion: Sequence[tuple[str, StoredReply]]) -> None:
-        for tenant_id in dict(portion):
-            replies = [reply for tenant, reply in portion if tenant == tenant_id]
+    def _put(self, portion: Sequence[tuple[tuple[str, Work | None], StoredReply]]) -> None:
+        for tenant_id, work in dict(portion):
+            replies = [reply for made_for, reply in portion if made_for == (tenant_id, work)]
             try:
                 if self._cache is not None:
-                    self._cache.put(tenant_id, replies)
+                    self._cache.put(tenant_id, replies, work)
             except Exception as error:  # noqa: BLE001 - whatever is wrong with the cache, the reply is there and paid for
                 log.warning("replies were not kept", replies=len(replies), error=repr(error))

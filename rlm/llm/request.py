@@ -9,6 +9,7 @@ from math import ceil
 
 from langchain_core.language_models import BaseChatModel
 
+from ingest.works import UsedVersions, Work
 from rlm.errors import (
     BudgetExhaustedError,
     ContextTooLongError,
@@ -60,7 +61,8 @@ class ModelClient:
     """The state shared by the calls of one run to one model.
 
     `under_way` counts the requests of each run of the process by its root budget: unused reservations of a request
-    come back. Calls of an answer made in the `background` go after those of answers that clients wait for.
+    come back. Calls of an answer made in the `background` go after those of answers that clients wait for. `used` notes
+    the versions that its prompts are made of.
     """
 
     chat: BaseChatModel
@@ -69,10 +71,16 @@ class ModelClient:
     budget: Budget
     run: Hashable
     background: bool
+    used: UsedVersions | None
     model: SharedModel
     under_way: Counter[Budget]
     sleep: Sleep
     jitter: Callable[[], float]
+
+    @property
+    def work(self) -> Work | None:
+        """Return the versions that prompts were made of so far; None for calls that no document goes into."""
+        return None if self.used is None else self.used.work
 
     @property
     def holder(self) -> Holder:

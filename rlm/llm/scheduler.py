@@ -19,6 +19,7 @@ import structlog
 from langchain_core.language_models import BaseChatModel
 
 from ingest.catalog.replies import StoredReply
+from ingest.works import UsedVersions
 from rlm.cancelling import not_cancelled, require_wanted
 from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
 from rlm.llm.budgets import Budget
@@ -73,10 +74,12 @@ class SubCallScheduler:
         budget: Budget,
         run: Hashable | None = None,
         background: bool = False,
+        used: UsedVersions | None = None,
     ) -> SubCalls:
         """Bind sub-calls to one run. Budgets of a run's parts are bound with the same `run`: runs share the model.
 
-        Calls of a run in the `background` go after those of answers that clients wait for.
+        Calls of a run in the `background` go after those of answers that clients wait for. `used` notes the versions
+        that prompts are made of, and replies are removed with these.
         """
         with self._lock:
             if hasattr(chat, "aclose"):
@@ -93,6 +96,7 @@ class SubCallScheduler:
             budget=budget,
             run=object() if run is None else run,
             background=background,
+            used=used,
             model=model,
             under_way=self._under_way,
             sleep=self._sleep,
@@ -172,7 +176,7 @@ class SubCallScheduler:
             if not reply.cut_off:
                 usage = reply.usage
                 paid = StoredReply(key, reply.text, usage.calls, usage.prompt_tokens, usage.completion_tokens)
-                await self.cached_replies.keep(client.tenant_id, paid)
+                await self.cached_replies.keep(client.tenant_id, paid, client.work)
             return reply
 
         reply, shared = await self._single_flight.reply(key, ask, is_own=lambda: request.cut_short)

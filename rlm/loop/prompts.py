@@ -77,6 +77,7 @@ def opening(question: str, environment: Environment, samples: Sequence[Handle]) 
     """
     corpus, profile = environment.corpus, environment.profile
     size, mark = corpus.size, _mark(environment)
+    corpus.note(corpus.documents[:_TITLES])
     lines = [
         f"Documents in scope: {size.documents:,}, with {size.characters:,} characters, about {size.tokens:,} tokens.",
         *(

@@ -185,6 +185,7 @@ class Toolbox:
                     f"outline() gave documents {offset:,} to {last - 1:,} of {count:,}: outline(offset={last}) goes on."
                 )
             listed = self._corpus.documents[offset:last]
+            self._corpus.note(listed)
             return [{**plain(each.handle), "title": each.title, "tokens": each.tokens} for each in listed]
         sections = outline(self._corpus, parse_handle(within, self._corpus))[offset:]
         return [

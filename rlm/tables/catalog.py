@@ -131,11 +131,12 @@ class TableCatalog:
 
     def in_scope(self, corpus: Corpus) -> TablesInScope:
         """Return the tables of all documents of a corpus, with sample rows of the ones described."""
-        parts = (
+        parts = [
             Part(document, table)
             for document in corpus.documents
             for table in self.records.tables(document.handle.version_id)
-        )
+        ]
+        corpus.note(part.document for part in parts)
         tables = (*_grouped(parts), _documents(corpus), *_sections(corpus))
         samples = {table.name: self._sample(table, corpus) for table in tables[:MOST_DESCRIBED]}
         return TablesInScope(tables, samples)
@@ -240,6 +241,7 @@ def _sections(corpus: Corpus) -> Iterator[TableInScope]:
 
 def _attribute_columns(corpus: Corpus) -> Iterator[Column]:
     values: dict[str, list[Any]] = defaultdict(list)
+    corpus.note(document for document in corpus.documents if document.attributes)
     for document in corpus.documents:
         for name, value in document.attributes.items():
             values[_attribute_name(name)].append(value)

@@ -179,6 +179,7 @@ OpenedTable = RecordRows | TextRows
 
 def open_table(table: TableInScope, corpus: Corpus, records: RecordTables) -> OpenedTable:
     if table.kind is Kind.RECORDS:
+        corpus.note(part.document for part in table.parts)
         return RecordRows(table, corpus, records)
     if table.kind is Kind.DOCUMENTS:
         spans = [document.handle for document in corpus.documents]

@@ -10,6 +10,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.retention import Expiry
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.conversations import Exchange, KeptAnswer, RowRanges, ranges_of
@@ -132,14 +133,19 @@ def test_another_tenants_answers_and_conversations_are_none(kept: Conversations)
     assert [each.id for each in kept.turns("ann", talk)] == ["a"]
 
 
-def test_what_was_kept_for_its_time_goes_and_a_conversation_that_is_used_stays_whole(kept: Conversations) -> None:
+def test_what_was_kept_for_its_time_goes_and_a_conversation_that_is_used_stays_whole(
+    kept: Conversations, engine: Engine
+) -> None:
     old, used = kept.begin("ann", "old"), kept.begin("ann", "used")
     kept.keep(answer("1", old, created_at=9 * DAY_SECONDS))
     kept.keep(answer("2", used, created_at=9 * DAY_SECONDS))
     kept.keep(answer("3", used, created_at=99 * DAY_SECONDS))
     kept.keep(answer("4", created_at=69 * DAY_SECONDS))
     kept.keep(answer("5", created_at=71 * DAY_SECONDS))
-    assert kept.forget_old(Retention(30, 90)) == 2
+    assert Expiry(engine, clock=lambda: 100 * DAY_SECONDS).forget(Retention(30, 90)) == {
+        "conversations": 1,
+        "answers": 1,
+    }
     assert [each.id for each in kept.conversations("ann")] == [used]
     assert [each.id for each in kept.turns("ann", used)] == ["2", "3"]
     for gone in "14":

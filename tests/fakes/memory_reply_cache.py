@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 
 from ingest.catalog.replies import StoredReply
+from ingest.works import Work
 
 
 class MemoryReplyCache:
@@ -23,7 +24,7 @@ class MemoryReplyCache:
                 kept.move_to_end(key)
             return found
 
-    def put(self, tenant_id: str, replies: Sequence[StoredReply]) -> None:
+    def put(self, tenant_id: str, replies: Sequence[StoredReply], work: Work | None = None) -> None:
         with self._lock:
             kept = self._tenants.setdefault(tenant_id, OrderedDict())
             for reply in replies:

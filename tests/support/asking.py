@@ -16,6 +16,7 @@ from api.quotas import Meter
 from api.request_rates import RequestRates
 from api.services import Services
 from api.settings import Settings
+from ingest.catalog.audit import Audit
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
@@ -94,6 +95,7 @@ def asked_api(folder: Path, **given: Any) -> Iterator[AskedApi]:  # noqa: ANN401
             jobs=Jobs(engine),
             runs=Runs(engine),
             identities=identities,
+            audit=Audit(engine),
             batches=Batches(engine),
             conversations=Conversations(engine),
             feed=LocalFeed(),

@@ -19,6 +19,8 @@ FAULT_POINTS: dict[str, str] = {
     "embed.committed": "the version is ready, and the worker has not gone on",
     "delete.committed": "the document is gone for readers, and its points are there",
     "delete.points_removed": "the points are gone, and text and bytes are there",
+    "delete.blobs_removed": "points, text and bytes are gone, and what answers and runs made of them is there",
+    "redact.committed": "some of what answers and runs made of it is redacted",
     "collect.claimed": "a worker holds the collection and has removed nothing",
     "reembed.claimed": "a builder holds the version and has written nothing of it",
     "reembed.writing": "a builder is about to write chunks, and may have lost its lease since it last looked",

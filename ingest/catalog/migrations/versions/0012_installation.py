@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0012_installation"
-down_revision = "0015_quotas"
+down_revision = "0017_works"
 branch_labels = None
 depends_on = None
 

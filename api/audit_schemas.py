@@ -1,0 +1,46 @@
+"""The audit log on the wire."""
+
+from datetime import datetime
+from typing import Any
+
+from api.schemas import Wire, instant
+from ingest.audit import ActorKind, AuditEntry
+
+
+class ActorOut(Wire):
+    """Who acted: a caller with a key or a user, somebody at the command line, or the service by itself."""
+
+    kind: ActorKind
+    key: str | None
+    user: str | None
+
+
+class AuditEntryOut(Wire):
+    """An entry of the log. `object` is `kind:id`; `details` are ids and figures, never texts or secrets.
+
+    `hash` covers the whole entry and `previous_hash`, that of the entry before, which may be another tenant's.
+    """
+
+    sequence: int
+    at: datetime
+    actor: ActorOut
+    request: str | None
+    action: str
+    object: str
+    result: str
+    details: dict[str, Any]
+    previous_hash: str
+    hash: str
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> "AuditEntryOut":
+        body = entry.as_json()
+        del body["tenant"]
+        return cls(**{**body, "at": instant(entry.at)})
+
+
+class AuditPage(Wire):
+    """A page of the log, newest first; `next_cursor` is null on the last one."""
+
+    entries: list[AuditEntryOut]
+    next_cursor: str | None

@@ -1,0 +1,97 @@
+"""`leadline audit`: lists, verifies and exports the audit log of the data folder, or of the cluster's catalog."""
+
+import json
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from api.cli.cluster import catalog_named
+from ingest.audit import Anchor, AuditEntry
+from ingest.catalog.audit import AuditFilter
+from ingest.errors import LeadlineError
+
+app = typer.Typer(help="List, verify and export the log of who did what, and when.", no_args_is_help=True)
+
+Tenant = Annotated[str | None, typer.Option(help="Only what concerns this tenant.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON a line, as `export` writes it.")]
+
+
+class AuditBrokenError(LeadlineError):
+    """The audit log is not as it was written."""
+
+    code = "audit_broken"
+    default_hint = "Compare it with an earlier export, and ask who could write to the catalog's database."
+
+
+@app.command("list")
+def listing(
+    tenant: Tenant = None,
+    action: Annotated[str | None, typer.Option(help="Only this action, such as `document.deleted`.")] = None,
+    object_: Annotated[str | None, typer.Option("--object", help="Only this object, `kind:id`.")] = None,
+    limit: Annotated[int, typer.Option(help="How many.", min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest entries."""
+    wanted = AuditFilter(tenant, whole=tenant is None, action=action, object=object_)
+    with catalog_named() as opened:
+        entries = opened.audit.latest(wanted, limit=limit)
+    if as_json:
+        for entry in entries:
+            print(json.dumps(entry.as_json()))
+        return
+    table = Table("number", "at", "tenant", "who", "action", "object", "result")
+    for entry in entries:
+        at = f"{datetime.fromtimestamp(entry.at, UTC):%Y-%m-%d %H:%M:%S}Z"
+        texts = (entry.tenant_id or "", _who(entry), entry.action, entry.object, entry.result)
+        table.add_row(str(entry.sequence), at, *map(escape, texts))
+    Console().print(table)
+
+
+@app.command()
+def verify(
+    anchor: Annotated[
+        str | None,
+        typer.Option(help="A head that `export` or `verify` printed earlier: finds an end that was cut off."),
+    ] = None,
+) -> None:
+    """Check the whole log: nothing changed, removed, swapped or inserted. Ends with 1 if it is not as it was."""
+    try:
+        noted = anchor and Anchor.parse(anchor)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--anchor") from error
+    with catalog_named() as opened:
+        found = opened.audit.verify(noted or None)
+    if found.faults:
+        for fault in found.faults:
+            print(f"{fault.sequence}: {fault.detail}")
+        raise AuditBrokenError(f"The audit log is not as it was written, from entry {found.faults[0].sequence} on.")
+    print(f"{found.entries:,} entries follow one from another. Head: {found.head}")
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="The file to write, one JSON a line; `-` is standard output.")],
+    tenant: Tenant = None,
+    after: Annotated[int, typer.Option(help="Only entries with a larger number.", min=0)] = 0,
+) -> None:
+    """Write the log to a file, oldest entry first, and print its head: note it where nobody can change it."""
+    wanted = AuditFilter(tenant, whole=tenant is None)
+    written = 0
+    with catalog_named() as opened:
+        head = opened.audit.head()
+        with nullcontext() if str(file) == "-" else file.open("w") as out:
+            for entry in opened.audit.entries(wanted, after=after, through=head.sequence):
+                print(json.dumps(entry.as_json()), file=out)
+                written += 1
+    Console(stderr=True, soft_wrap=True).print(f"{written:,} entries. Head: {head}", highlight=False)
+
+
+def _who(entry: AuditEntry) -> str:
+    parts = (entry.actor.kind.value, entry.actor.key_id, entry.actor.user)
+    return " ".join(part for part in parts if part)

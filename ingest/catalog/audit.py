@@ -1,0 +1,314 @@
+"""The audit log in the catalog: one chain of entries for the installation, appended in the transaction they tell of.
+
+Whoever appends locks the chain's one row until the commit. So the chain stays linear with any number of processes, and
+it is the last lock of a transaction: entries are appended just before the commit, after all its other statements.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Select, delete, insert, select, update
+
+from ingest.audit import (
+    GENESIS,
+    Action,
+    Actor,
+    ActorKind,
+    Anchor,
+    AuditEntry,
+    Fault,
+    Verification,
+    acting_now,
+    entry_hash,
+)
+from ingest.catalog.database import before_commit, insert_new, read, write
+from ingest.catalog.tables import audit, audit_chain
+
+_CHAIN = audit_chain.c.id == 1
+_TEXT_CHARS = 200
+_MOST_MEMBERS = 200
+_AT_ONCE = 1_000
+_MOST_FAULTS = 20
+
+
+def record(
+    connection: Connection,
+    action: Action,
+    subject: str,
+    *,
+    tenant_id: str | None,
+    result: str = "done",
+    **details: Any,  # noqa: ANN401 - JSON
+) -> None:
+    """Append an entry to the log with the transaction, which `write` opened; `subject` is `kind:id` of the object.
+
+    Who did it comes from `ingest.audit.acting`. `details` are ids, names of things and figures; texts in them are cut
+    to 200 characters. Raises `TypeError` for what is not JSON.
+    """
+    now = acting_now()
+    entry = AuditEntry(
+        sequence=0,
+        at=round(time.time(), 6),
+        tenant_id=tenant_id,
+        actor=now.actor,
+        request_id=now.request_id,
+        action=action.value,
+        object=_plain(subject),
+        result=_plain(result),
+        details={name: _bounded(value) for name, value in details.items()},
+        previous_hash="",
+        hash="",
+    )
+    before_commit(connection, partial(_append, entry=entry))
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """What a listing shows; empty members show all. `whole` shows every tenant's entries and the installation's."""
+
+    tenant_id: str | None = None
+    whole: bool = False
+    action: str | None = None
+    object: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def apply(self, query: Select[Any]) -> Select[Any]:
+        if not self.whole:
+            query = query.where(audit.c.tenant_id == self.tenant_id)
+        if self.action is not None:
+            query = query.where(audit.c.action == self.action)
+        if self.object is not None:
+            query = query.where(audit.c.object == self.object)
+        if self.since is not None:
+            query = query.where(audit.c.at >= self.since)
+        return query if self.until is None else query.where(audit.c.at < self.until)
+
+
+class Audit:
+    """The log as it is appended to from outside of a change's transaction, read, verified and trimmed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def record(
+        self,
+        action: Action,
+        subject: str,
+        *,
+        tenant_id: str | None,
+        result: str = "done",
+        **details: Any,  # noqa: ANN401 - JSON
+    ) -> None:
+        """As the function `record`, in a transaction of its own: for what happens outside of the catalog."""
+        with write(self._engine) as connection:
+            record(connection, action, subject, tenant_id=tenant_id, result=result, **details)
+
+    def latest(self, wanted: AuditFilter, *, before: int | None = None, limit: int = 50) -> list[AuditEntry]:
+        """List entries with a `sequence` below `before`, newest first."""
+        query = wanted.apply(select(audit)).order_by(audit.c.sequence.desc()).limit(limit)
+        if before is not None:
+            query = query.where(audit.c.sequence < before)
+        with read(self._engine) as connection:
+            return [_entry(row) for row in connection.execute(query).all()]
+
+    def entries(self, wanted: AuditFilter, *, after: int = 0, through: int | None = None) -> Iterator[AuditEntry]:
+        """Yield entries above `after`, up to `through`, oldest first, read a thousand at a time."""
+        query = wanted.apply(select(audit)).order_by(audit.c.sequence).limit(_AT_ONCE)
+        if through is not None:
+            query = query.where(audit.c.sequence <= through)
+        while True:
+            with read(self._engine) as connection:
+                rows = connection.execute(query.where(audit.c.sequence > after)).all()
+            yield from map(_entry, rows)
+            if len(rows) < _AT_ONCE:
+                return
+            after = rows[-1].sequence
+
+    def head(self) -> Anchor:
+        """Return the place of the last entry."""
+        return self._chain().head
+
+    def verify(self, anchor: Anchor | None = None) -> Verification:
+        """Find entries that were changed, removed, swapped or inserted, and an end that was cut off.
+
+        The chain's own row tells a cut end unless that was changed too; `anchor`, a head that was noted elsewhere,
+        tells it in any case. Entries may be appended meanwhile.
+        """
+        begun = self._chain()
+        check = _Check(begun, anchor)
+        for entry in self.entries(AuditFilter(whole=True)):
+            check.entry(entry)
+        ended = self._chain()
+        return self.verify(anchor) if ended.start != begun.start else check.result(ended.head)
+
+    def trim(self, older_than: float, *, most: int = 5_000, through: int | None = None) -> int:
+        """Remove up to `most` of the entries before an instant, oldest first, none above `through`; returns how many.
+
+        Where the log begins from then on is recorded in it.
+        """
+        with write(self._engine) as connection:
+            start = _locked_chain(connection).start
+            in_order = select(audit).order_by(audit.c.sequence)
+            kept = connection.execute(in_order.where(audit.c.at >= older_than).limit(1)).first()
+            last = start.sequence + most
+            old = in_order.where(audit.c.sequence <= (last if through is None else min(last, through)))
+            if kept is not None:
+                old = old.where(audit.c.sequence < kept.sequence)
+            row = connection.execute(old.order_by(None).order_by(audit.c.sequence.desc()).limit(1)).first()
+            if row is None:
+                return 0
+            removed = connection.execute(delete(audit).where(audit.c.sequence <= row.sequence)).rowcount
+            moved = {"trimmed_sequence": row.sequence, "trimmed_hash": row.hash}
+            connection.execute(update(audit_chain).where(_CHAIN).values(**moved))
+            begins = {"sequence": row.sequence, "hash": row.hash}
+            record(connection, Action.AUDIT_TRIMMED, "audit:log", tenant_id=None, entries=removed, **begins)
+        return removed
+
+    def oldest(self) -> float:
+        """Return the instant of the first entry; infinity without one."""
+        with read(self._engine) as connection:
+            first = connection.execute(select(audit.c.at).order_by(audit.c.sequence).limit(1)).scalar()
+        return math.inf if first is None else first
+
+    def _chain(self) -> "_Chain":
+        with read(self._engine) as connection:
+            return _chain_of(connection.execute(select(audit_chain).where(_CHAIN)).first())
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """The chain's row: its last entry, and the last one that was removed for its age."""
+
+    head: Anchor
+    start: Anchor
+
+
+class _Check:
+    """Compares entries, in their order, with what each must be after the one before it."""
+
+    def __init__(self, chain: _Chain, anchor: Anchor | None) -> None:
+        self._start = chain.start
+        self._anchor = anchor
+        self._noted = (chain.head,) if anchor is None else (chain.head, anchor)
+        self._last = chain.start
+        self._entries = 0
+        self._explained = chain.start.sequence == 0
+        self._faults: list[Fault] = []
+
+    def entry(self, entry: AuditEntry) -> None:
+        self._entries += 1
+        number, expected = entry.sequence, self._last.sequence + 1
+        if number != expected:
+            self._fault(expected, f"entries {expected} to {number - 1} are missing")
+        elif entry.previous_hash != self._last.hash:
+            self._fault(number, "it does not follow from the entry before it")
+        if entry.hash != entry_hash(entry):
+            self._fault(number, "it was changed after it was written")
+        elif any(noted.sequence == number and noted.hash != entry.hash for noted in self._noted):
+            self._fault(number, "it is not the entry that was noted")
+        if entry.action == Action.AUDIT_TRIMMED and entry.details.get("hash") == self._start.hash:
+            self._explained = True
+        self._last = Anchor(number, entry.hash)
+
+    def result(self, head: Anchor) -> Verification:
+        """Compare the end of the log with its `head` as it is now, and with what was noted before."""
+        last, noted = self._last.sequence, max(noted.sequence for noted in self._noted)
+        if last < noted:
+            self._fault(last + 1, f"entries {last + 1} to {noted} are missing at the end")
+        if last > head.sequence:
+            self._fault(head.sequence + 1, "it stands beyond the end of the chain")
+        if not self._explained:
+            self._fault(self._start.sequence, "nothing says that the entries up to here were removed for their age")
+        if self._anchor is not None and self._anchor.sequence < self._start.sequence:
+            self._fault(self._anchor.sequence, "the anchor's entry was removed for its age: take a later anchor")
+        return Verification(self._entries, self._last, tuple(self._faults))
+
+    def _fault(self, sequence: int, detail: str) -> None:
+        if len(self._faults) < _MOST_FAULTS:
+            self._faults.append(Fault(sequence, detail))
+
+
+def _append(connection: Connection, entry: AuditEntry) -> None:
+    head = _locked_chain(connection).head
+    linked = replace(entry, sequence=head.sequence + 1, previous_hash=head.hash)
+    linked = replace(linked, hash=entry_hash(linked))
+    connection.execute(
+        insert(audit).values(
+            sequence=linked.sequence,
+            at=linked.at,
+            tenant_id=linked.tenant_id,
+            actor=linked.actor.kind.value,
+            key_id=linked.actor.key_id,
+            user=linked.actor.user,
+            request_id=linked.request_id,
+            action=linked.action,
+            object=linked.object,
+            result=linked.result,
+            details=linked.details,
+            previous_hash=linked.previous_hash,
+            hash=linked.hash,
+        )
+    )
+    connection.execute(update(audit_chain).where(_CHAIN).values(sequence=linked.sequence, hash=linked.hash))
+
+
+def _locked_chain(connection: Connection) -> _Chain:
+    """Lock the chain's row until the commit, and make it if this is the first entry."""
+    query = select(audit_chain).where(_CHAIN).with_for_update()
+    row = connection.execute(query).first()
+    if row is None:
+        none = {"sequence": 0, "hash": GENESIS, "trimmed_sequence": 0, "trimmed_hash": GENESIS}
+        insert_new(connection, audit_chain, id=1, **none)
+        row = connection.execute(query).first()
+    return _chain_of(row)
+
+
+def _chain_of(row: Row[Any] | None) -> _Chain:
+    if row is None:
+        return _Chain(Anchor(0, GENESIS), Anchor(0, GENESIS))
+    return _Chain(Anchor(row.sequence, row.hash), Anchor(row.trimmed_sequence, row.trimmed_hash))
+
+
+def _entry(row: Row[Any]) -> AuditEntry:
+    return AuditEntry(
+        sequence=row.sequence,
+        at=row.at,
+        tenant_id=row.tenant_id,
+        actor=Actor(ActorKind(row.actor), row.key_id, row.user),
+        request_id=row.request_id,
+        action=row.action,
+        object=row.object,
+        result=row.result,
+        details=row.details,
+        previous_hash=row.previous_hash,
+        hash=row.hash,
+    )
+
+
+def _bounded(value: object) -> object:
+    """Return a value of `details` within bounds. Raises `TypeError` for what is not JSON."""
+    match value:
+        case None | bool() | int():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case str():
+            return _plain(value)
+        case Mapping():
+            return {_plain(str(name)): _bounded(each) for name, each in islice(value.items(), _MOST_MEMBERS)}
+        case Sequence() | Set():
+            each_in_order = sorted(value) if isinstance(value, Set) else value
+            return [_bounded(each) for each in islice(each_in_order, _MOST_MEMBERS)]
+        case _:
+            raise TypeError(f"An audit entry cannot hold a {type(value).__name__}.")
+
+
+def _plain(text: str) -> str:
+    """Cut a text to 200 characters that every database takes."""
+    return text[:_TEXT_CHARS].replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

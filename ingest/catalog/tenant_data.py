@@ -1,0 +1,157 @@
+"""All that there is of a tenant: exported as one file, and removed in small steps that a crash only delays.
+
+A deleted tenant's keys are worthless at once. Then its documents are deleted, as their owner would; workers collect
+their content from index and blobs; and when nothing of it is left there, its rows go, table by table.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from sqlalchemy import Engine, delete, select, update
+
+from ingest.audit import Action
+from ingest.catalog.audit import Audit, record
+from ingest.catalog.database import bump_corpus_versions, insert_new, read, scrub, write
+from ingest.catalog.deletions import delete_document
+from ingest.catalog.tables import api_keys, documents, jobs, metadata, runs, tenant_deletions, tenants, versions
+from ingest.catalog.tenant_rows import exported_rows, remove_rows
+from ingest.documents import JobKind
+from ingest.errors import TenantNotFoundError
+from ingest.runs import RunState
+from ingest.tenant_export import write_export
+
+_DOCUMENTS_AT_ONCE = 20
+_VERSIONS_AT_ONCE = 1_000
+
+
+# Tables whose rows are exported, those that this release has of them.
+_EXPORTED = (
+    "documents",
+    "versions",
+    "batches",
+    "conversations",
+    "answers",
+    "runs",
+    "users",
+    "api_keys",
+    "collection_grants",
+    "quota_limits",
+    "usage_days",
+    "audit",
+)
+
+
+class TenantData:
+    """The whole of a tenant's data: exported, and deleted."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def require(self, tenant_id: str) -> None:
+        """Raise `TenantNotFoundError` unless there is such a tenant."""
+        with read(self._engine) as connection:
+            if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
+                raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
+
+    def delete(self, tenant_id: str) -> None:
+        """Make a tenant unusable at once; workers remove it. Raises `TenantNotFoundError`."""
+        TenantRemoval(self._engine).begin(tenant_id)
+
+    def export(self, tenant_id: str, file: IO[bytes], path_of: Callable[[str], Path]) -> dict[str, int]:
+        """Write the tenant's originals and rows, without secrets, to a ZIP; returns how much of each there is.
+
+        `path_of` gives the file of an original. Raises `TenantNotFoundError`.
+        """
+        self.require(tenant_id)
+        tables = {
+            name: partial(exported_rows, self._engine, metadata.tables[name], tenant_id)
+            for name in _EXPORTED
+            if name in metadata.tables
+        }
+        counts = write_export(file, tenant_id, tables, self._originals(tenant_id, path_of))
+        Audit(self._engine).record(Action.TENANT_EXPORTED, f"tenant:{tenant_id}", tenant_id=tenant_id, counts=counts)
+        return counts
+
+    def _originals(self, tenant_id: str, path_of: Callable[[str], Path]) -> Iterator[tuple[str, Path]]:
+        query = select(versions.c.id, versions.c.blob_key).where(versions.c.tenant_id == tenant_id)
+        query, after = query.order_by(versions.c.id).limit(_VERSIONS_AT_ONCE), ""
+        while True:
+            with read(self._engine) as connection:
+                rows = connection.execute(query.where(versions.c.id > after)).all()
+            yield from ((row.id, path_of(row.blob_key)) for row in rows)
+            if len(rows) < _VERSIONS_AT_ONCE:
+                return
+            after = rows[-1].id
+
+
+class TenantRemoval:
+    """Deletes tenants: `begin` makes a tenant unusable, and `step`, called again and again, removes it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def begin(self, tenant_id: str) -> None:
+        """Revoke the tenant's keys and mark it as deleted; again changes nothing. Raises `TenantNotFoundError`."""
+        with write(self._engine) as connection:
+            if connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id)).first() is None:
+                raise TenantNotFoundError(f"There is no tenant {tenant_id!r}.")
+            now = time.time()
+            if not insert_new(connection, tenant_deletions, tenant_id=tenant_id, deleted_at=now):
+                return
+            connection.execute(update(tenants).where(tenants.c.id == tenant_id).values(suspended_at=now))
+            live = api_keys.c.tenant_id == tenant_id, api_keys.c.revoked_at.is_(None)
+            revoked = connection.execute(update(api_keys).where(*live).values(revoked_at=now)).rowcount
+            record(connection, Action.TENANT_DELETED, f"tenant:{tenant_id}", tenant_id=tenant_id, keys=revoked)
+
+    def pending(self) -> list[str]:
+        """List the tenants that are deleted and not yet removed."""
+        with read(self._engine) as connection:
+            return list(connection.execute(select(tenant_deletions.c.tenant_id)).scalars())
+
+    def step(self) -> bool:
+        """Take a step with each deleted tenant; true if workers have something to collect now."""
+        return any([self._step(tenant_id) for tenant_id in self.pending()])
+
+    def _step(self, tenant_id: str) -> bool:
+        if self._delete_documents(tenant_id):
+            return True
+        with read(self._engine) as connection:
+            left = versions.c.tenant_id == tenant_id, versions.c.hidden.is_(True)
+            if connection.execute(select(versions.c.id).where(*left).limit(1)).first() is not None:
+                return True
+        self._remove_rows(tenant_id)
+        return False
+
+    def _delete_documents(self, tenant_id: str) -> bool:
+        """Cancel the tenant's runs and delete its documents; true if there were any."""
+        found = False
+        while True:
+            with write(self._engine) as connection:
+                of_run = jobs.c.tenant_id == tenant_id, jobs.c.kind == JobKind.RUN
+                connection.execute(
+                    update(jobs).where(*of_run).values(state="cancelled", fence=jobs.c.fence + 1, lease_until=None)
+                )
+                unfinished = runs.c.tenant_id == tenant_id, runs.c.ended_as.is_(None)
+                connection.execute(update(runs).where(*unfinished).values(ended_as=RunState.CANCELLED.value))
+                live = documents.c.tenant_id == tenant_id, documents.c.deleted_at.is_(None)
+                query = select(documents.c.id).where(*live).order_by(documents.c.id).limit(_DOCUMENTS_AT_ONCE)
+                some = list(connection.execute(query).scalars())
+                for identifier in some:
+                    delete_document(connection, tenant_id, identifier)
+                if some:
+                    bump_corpus_versions(connection, [tenant_id])
+            if not some:
+                return found
+            found = True
+
+    def _remove_rows(self, tenant_id: str) -> None:
+        """Remove the tenant's rows, children first, and last its own, with an entry in the audit log."""
+        counts = remove_rows(self._engine, tenant_id)
+        with write(self._engine) as connection:
+            for table, column in ((tenant_deletions, tenant_deletions.c.tenant_id), (tenants, tenants.c.id)):
+                connection.execute(delete(table).where(column == tenant_id))
+            record(connection, Action.TENANT_ERASED, f"tenant:{tenant_id}", tenant_id=tenant_id, rows=counts)
+        scrub(self._engine)

@@ -1,0 +1,205 @@
+"""Which versions answers and runs were given, and the redaction of what was made of a version that goes.
+
+Whoever stores something made of documents holds the tenant's derived texts together with others; redaction holds them
+alone. So when it begins, all that was stored before is there to be found, and whoever stores later finds the version
+gone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, insert, literal, null, or_, select, update
+
+from ingest.catalog.database import lock_derived, portions, upsert, write
+from ingest.catalog.tables import (
+    answers,
+    deletions,
+    gone_versions,
+    jobs,
+    replies,
+    run_events,
+    runs,
+    versions,
+    work_versions,
+)
+from ingest.documents import JobKind
+from ingest.faultpoints import reach
+from ingest.redaction import redacted_answer, redacted_event, redacted_history, without_route
+from ingest.works import ROUTE, Work
+
+_WORKS_AT_ONCE = 20
+_EVENTS_AT_ONCE = 100
+_WITHHELD_KEY = "withheld"
+
+
+def note_versions(connection: Connection, work: Work) -> bool:
+    """Record what a work was given; false if a version of it is gone, so that nothing of the work may be stored.
+
+    The caller's transaction then holds the tenant's derived texts until it ends: see `lock_derived`.
+    """
+    known = set(
+        connection.execute(select(work_versions.c.version_id).where(work_versions.c.work_id == work.id)).scalars()
+    )
+    rows = [{"work_id": work.id, "version_id": version, "redacted": False} for version in sorted(work.versions - known)]
+    for some in portions(rows):
+        connection.execute(upsert(connection, work_versions).on_conflict_do_nothing(), list(some))
+    return not gone_of(connection, work.id)
+
+
+def gone_of(connection: Connection, work_id: str) -> dict[str, str]:
+    """Map the gone versions of a work that were not dealt with yet to their documents."""
+    query = (
+        select(versions.c.id, versions.c.document_id)
+        .join(gone_versions, gone_versions.c.version_id == versions.c.id)
+        .join(work_versions, work_versions.c.version_id == versions.c.id)
+        .where(work_versions.c.work_id == work_id, work_versions.c.redacted.is_(False))
+    )
+    return {row.id: row.document_id for row in connection.execute(query)}
+
+
+def mark_gone(connection: Connection, version_ids: list[str]) -> None:
+    """Let nothing that is made of these versions be stored from the commit on."""
+    rows = [{"version_id": version} for version in sorted(version_ids)]
+    for some in portions(rows):
+        connection.execute(upsert(connection, gone_versions).on_conflict_do_nothing(), list(some))
+
+
+def inherit_versions(connection: Connection, work_id: str, conversation_id: str) -> None:
+    """Record that a work was given what the answers of its conversation were given."""
+    earlier = (
+        select(literal(work_id), work_versions.c.version_id, work_versions.c.redacted)
+        .join(answers, answers.c.id == work_versions.c.work_id)
+        .where(answers.c.conversation_id == conversation_id, work_versions.c.redacted.is_(False))
+        .distinct()
+    )
+    names = ["work_id", "version_id", "redacted"]
+    connection.execute(insert(work_versions).from_select(names, earlier))
+
+
+@dataclass(frozen=True)
+class Redacted:
+    """What was redacted or removed: answers, runs with their logs, and kept replies of models."""
+
+    answers: int = 0
+    runs: int = 0
+    replies: int = 0
+
+    def __add__(self, other: "Redacted") -> "Redacted":
+        return Redacted(self.answers + other.answers, self.runs + other.runs, self.replies + other.replies)
+
+
+class Redaction:
+    """Redacts what was made of versions that go: in small transactions, and again from where it was interrupted."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def redact(self, tenant_id: str, version_id: str) -> Redacted:
+        """Redact everything that was made of a version; nothing more of it can be stored afterwards.
+
+        What a receipt of the document counts is added to it in the commits that redact. A run under way that was given
+        the version begins again, from the part of its log that is left, without it.
+        """
+        total = Redacted()
+        while True:
+            with write(self._engine) as connection:
+                lock_derived(connection, tenant_id, alone=True)
+                mark_gone(connection, [version_id])
+                found = self._next_works(connection, version_id)
+                done = sum((_redact_work(connection, work, version_id) for work in found), Redacted())
+                _add_to_receipt(connection, version_id, done)
+            total += done
+            reach("redact.committed")
+            if not found:
+                return total
+
+    def _next_works(self, connection: Connection, version_id: str) -> list[str]:
+        pending = work_versions.c.version_id == version_id, work_versions.c.redacted.is_(False)
+        query = select(work_versions.c.work_id).where(*pending).order_by(work_versions.c.work_id).limit(_WORKS_AT_ONCE)
+        return list(connection.execute(query).scalars())
+
+
+def _redact_work(connection: Connection, work_id: str, version_id: str) -> Redacted:
+    removed = connection.execute(delete(replies).where(replies.c.work_id == work_id)).rowcount
+    run_id = work_id.removesuffix(ROUTE)
+    if run_id == work_id:
+        gone = gone_of(connection, work_id)
+        answered = _redact_answer(connection, work_id, gone)
+        ran = _redact_run(connection, work_id, gone)
+    else:
+        answered = ran = 0
+        _redact_events(connection, run_id, purpose="route")
+        for table in (answers, runs):
+            row = connection.execute(select(table).where(table.c.id == run_id).with_for_update()).first()
+            if row is not None and row.answer is not None:
+                body = without_route(row.answer)
+                connection.execute(update(table).where(table.c.id == run_id).values(answer=body))
+    of_work = work_versions.c.work_id == work_id, work_versions.c.version_id == version_id
+    connection.execute(update(work_versions).where(*of_work).values(redacted=True))
+    return Redacted(answered, ran, removed)
+
+
+def _redact_answer(connection: Connection, answer_id: str, gone: Mapping[str, str]) -> int:
+    row = connection.execute(select(answers).where(answers.c.id == answer_id).with_for_update()).first()
+    if row is None:
+        return 0
+    body = redacted_answer(row.answer, gone, row.question)
+    connection.execute(update(answers).where(answers.c.id == answer_id).values(answer=body))
+    return 1
+
+
+def _redact_run(connection: Connection, run_id: str, gone: Mapping[str, str]) -> int:
+    """Redact a run with its log. One that is under way loses its worker, whose memory still has the text."""
+    of_job = jobs.c.kind == JobKind.RUN, jobs.c.version_id == run_id
+    connection.execute(
+        update(jobs)
+        .where(*of_job, jobs.c.state == "running")
+        .values(state="queued", fence=jobs.c.fence + 1, attempt=jobs.c.attempt - 1, lease_until=None)
+    )
+    connection.execute(update(jobs).where(*of_job).values(error_detail=null()))
+    row = connection.execute(select(runs).where(runs.c.id == run_id).with_for_update()).first()
+    if row is None:
+        return 0
+    _redact_events(connection, run_id)
+    changed: dict[str, Any] = {"progress": null(), "history": redacted_history(row.history)}
+    if row.answer is not None:
+        changed["answer"] = redacted_answer(row.answer, gone, row.question)
+    if row.error_code is not None:
+        changed["error_detail"] = "The reason is withheld: it rested on a document that was deleted or replaced."
+    connection.execute(update(runs).where(runs.c.id == run_id).values(**changed))
+    return 1
+
+
+def _redact_events(connection: Connection, run_id: str, *, purpose: str | None = None) -> None:
+    """Take texts and keys out of a run's log, so that nothing of it is reused; of one `purpose` if it is given."""
+    body, after = run_events.c.body, 0
+    query = (
+        select(run_events.c.sequence, run_events.c.kind, body)
+        .where(run_events.c.run_id == run_id, run_events.c.key.not_like(f"{_WITHHELD_KEY}:%"))
+        .order_by(run_events.c.sequence)
+        .limit(_EVENTS_AT_ONCE)
+    )
+    if purpose is not None:
+        query = query.where(or_(body["purpose"].as_string() == purpose, run_events.c.kind == "routed"))
+    while found := connection.execute(query.where(run_events.c.sequence > after)).all():
+        for row in found:
+            of_event = run_events.c.run_id == run_id, run_events.c.sequence == row.sequence
+            changed: dict[str, Any] = {"body": redacted_event(row.kind, row.body)}
+            if row.kind not in ("start", "resume", "end"):
+                changed["key"] = f"{_WITHHELD_KEY}:{row.sequence}"
+            connection.execute(update(run_events).where(*of_event).values(**changed))
+        after = found[-1].sequence
+
+
+def _add_to_receipt(connection: Connection, version_id: str, done: Redacted) -> None:
+    document = select(versions.c.document_id).where(versions.c.id == version_id).scalar_subquery()
+    connection.execute(
+        update(deletions)
+        .where(deletions.c.document_id == document)
+        .values(
+            answers_redacted=deletions.c.answers_redacted + done.answers,
+            runs_redacted=deletions.c.runs_redacted + done.runs,
+            replies_removed=deletions.c.replies_removed + done.replies,
+        )
+    )

@@ -1,0 +1,143 @@
+"""A tenant as a whole: exported into one file, and deleted with everything of it, whatever table that is in."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+
+from ingest.audit import Action
+from ingest.catalog.audit import Audit, AuditFilter
+from ingest.catalog.batches import Batches
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import Conversations
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.keys import ApiKeys
+from ingest.catalog.replies import Replies, StoredReply
+from ingest.catalog.run_log import RunLog
+from ingest.catalog.runs import Runs
+from ingest.catalog.tables import metadata, tenants
+from ingest.catalog.tenant_data import TenantData, TenantRemoval
+from ingest.catalog.tenant_rows import of_tenant
+from ingest.conversations import KeptAnswer
+from ingest.documents import JobKind
+from ingest.errors import TenantNotFoundError
+from ingest.runs import Entry, RunRequest
+from ingest.works import Work
+from tests.support.catalogs import accept, wake
+
+# Tables that belong to the installation; a new one is named here, or its rows are found by their tenant.
+WHOLE = {"audit_chain", "generations", "pauses", "tenants"}
+
+
+def filled(engine: Engine, tenant: str) -> str:
+    """Everything that a tenant may have; returns the text of its key."""
+    catalog, jobs = Catalog(engine), Jobs(engine)
+    batch, _ = Batches(engine).create(tenant, name="a batch")
+    document = accept(catalog, "a", tenant=tenant, batch_id=batch.id, blob=f"blob of {tenant}").document
+    talk = Conversations(engine).begin(tenant, "Why?")
+    work = Work(f"answer of {tenant}", frozenset({document.version.id}))
+    answer = KeptAnswer(work.id, tenant, talk, None, "Why?", {"text": "because"}, (), 1.0)
+    Conversations(engine).keep(answer, work.versions)
+    Replies(engine).put(tenant, [StoredReply("key", "said", 1, 1, 1)], work)
+    run, _ = Runs(engine).create(RunRequest(tenant, "How?"))
+    (job,) = jobs.claim(JobKind.RUN)
+    RunLog(engine).begin(job)
+    RunLog(engine).append(job, [Entry("a", "call", {"text": "said"})], seconds=1.0, work=Work(run.id, work.versions))
+    return ApiKeys(engine).issue(tenant, "a key")[1]
+
+
+def rows(engine: Engine, tenant: str) -> dict[str, int]:
+    """How many rows each table has of a tenant."""
+    found = {}
+    with engine.connect() as connection:
+        for table in metadata.sorted_tables:
+            owned = of_tenant(table, tenant)
+            if owned is not None:
+                found[table.name] = len(connection.execute(select(table).where(owned)).all())
+    return {name: count for name, count in found.items() if count and name != "audit"}
+
+
+def collect_all(engine: Engine) -> None:
+    """What workers do."""
+    wake(engine)
+    jobs = Jobs(engine)
+    for job in jobs.claim(JobKind.COLLECT, limit=50):
+        jobs.finish_collect(job)
+
+
+def test_every_table_is_known_to_be_a_tenants_or_the_installations() -> None:
+    assert {table.name for table in metadata.sorted_tables if of_tenant(table, "ann") is None} == WHOLE
+
+
+def test_of_a_deleted_tenant_nothing_is_left_but_its_entries_in_the_audit_log(engine: Engine) -> None:
+    theirs = filled(engine, "bob")
+    before = rows(engine, "bob")
+    key = filled(engine, "ann")
+    assert {"documents", "run_events", "work_versions", "answers", "batch_entries"} <= set(rows(engine, "ann"))
+    TenantData(engine).delete("ann")
+    assert ApiKeys(engine).check(key) is None
+    removal = TenantRemoval(engine)
+    assert (removal.pending(), removal.step()) == (["ann"], True)  # its documents are deleted, and wait for workers
+    assert removal.step()
+    assert "documents" in rows(engine, "ann")
+    collect_all(engine)
+    assert not removal.step()
+    assert (rows(engine, "ann"), removal.pending(), removal.step()) == ({}, [], False)
+    with engine.connect() as connection:
+        assert list(connection.execute(select(tenants.c.id)).scalars()) == ["bob"]
+    assert rows(engine, "bob") == before
+    assert ApiKeys(engine).check(theirs) is not None
+    audit = Audit(engine)
+    assert [entry.action for entry in audit.latest(AuditFilter("ann"), limit=3)] == [
+        "tenant.erased",
+        "document.deleted",
+        "tenant.deleted",
+    ]
+    assert audit.verify().faults == ()
+    for use in (TenantData(engine).delete, TenantData(engine).require):
+        with pytest.raises(TenantNotFoundError):
+            use("ann")
+
+
+def test_a_removal_that_was_interrupted_between_its_steps_goes_on(engine: Engine) -> None:
+    filled(engine, "ann")
+    TenantData(engine).delete("ann")
+    TenantData(engine).delete("ann")
+    TenantRemoval(engine).step()
+    accept(Catalog(engine), "late", tenant="ann")  # an upload that was under way when the key was revoked
+    assert TenantRemoval(engine).step()
+    collect_all(engine)
+    assert not TenantRemoval(engine).step()
+    assert rows(engine, "ann") == {}
+    deleted = Audit(engine).latest(AuditFilter("ann", action=Action.TENANT_DELETED))
+    assert len(deleted) == 1
+
+
+def test_an_export_has_originals_and_rows_of_the_tenant_alone_without_secrets(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "blob of ann").write_bytes(b"the original")
+    filled(engine, "bob")
+    key = filled(engine, "ann")
+    file = io.BytesIO()
+    counts = TenantData(engine).export("ann", file, lambda name: tmp_path / name)
+    with zipfile.ZipFile(file) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        found = {
+            name.removesuffix(".jsonl"): [json.loads(line) for line in archive.read(name).splitlines()]
+            for name in archive.namelist()
+            if name.endswith(".jsonl")
+        }
+        (version,) = found["versions"]
+        assert archive.read(f"originals/{version['id']}") == b"the original"
+        whole = b"".join(map(archive.read, archive.namelist())).decode()
+    assert (manifest["tenant"], manifest["counts"]) == ("ann", counts)
+    assert [found[name][0]["id"] for name in ("documents", "answers")] == [version["document_id"], "answer of ann"]
+    assert {entry["tenant_id"] for entry in found["audit"]} == {"ann"}
+    assert "bob" not in whole
+    assert key.rpartition("_")[2] not in whole
+    assert "secret_sha256" not in whole
+    assert Audit(engine).latest(AuditFilter("ann"), limit=1)[0].action == "tenant.exported"
+    with pytest.raises(TenantNotFoundError):
+        TenantData(engine).export("eve", io.BytesIO(), lambda name: tmp_path / name)

@@ -1,0 +1,257 @@
+"""What was made of a version goes with it: kept replies, answers, and runs with their logs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from ingest import faultpoints
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import Conversations
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.replies import Replies, StoredReply
+from ingest.catalog.run_log import RunLog
+from ingest.catalog.runs import Runs
+from ingest.catalog.works import Redacted, Redaction
+from ingest.conversations import KeptAnswer
+from ingest.documents import Job, JobKind
+from ingest.errors import LeaseLostError, SourceGoneError
+from ingest.redaction import WITHHELD
+from ingest.runs import Entry, RunRequest, RunState, Spent
+from ingest.works import ROUTE, Work
+from tests.support.catalogs import arrive
+
+MARK = "quagvoxle"
+
+
+def sentence(said: str, *citations: int, check: str = "verified") -> dict[str, Any]:
+    return {
+        "text": said,
+        "start": 0,
+        "end": 1,
+        "citations": list(citations),
+        "check": check,
+        "reason": "",
+        "quotes": [],
+    }
+
+
+def body(*sentences: Mapping[str, Any], cites: Mapping[int, str]) -> dict[str, Any]:
+    """An answer's JSON; `cites` are the versions of its citations."""
+    cited = {"title": MARK, "heading_path": [MARK], "page": None, "start": 0, "end": 1, "quote": MARK, "verified": True}
+    return {
+        "text": MARK,
+        "sentences": list(sentences),
+        "citations": [
+            {"number": number, "document_id": f"of {version}", "version_id": version, **cited}
+            for number, version in cites.items()
+        ],
+        "searched": {"passages": 1, "read": 1, "documents": [], "queries": [MARK]},
+        "question": MARK,
+        "reasons": [MARK],
+        "notes": [MARK],
+        "result": {"value": MARK},
+        "table": {"rows": [[MARK]]},
+    }
+
+
+def kept(identifier: str, content: Mapping[str, Any]) -> KeptAnswer:
+    return KeptAnswer(identifier, "ann", None, None, "What?", content, (), 1.0)
+
+
+def put(engine: Engine, key: str, work: Work | None) -> None:
+    Replies(engine).put("ann", [StoredReply(key, MARK, 1, 1, 1)], work)
+
+
+def known(engine: Engine, *keys: str) -> set[str]:
+    return set(Replies(engine).get("ann", keys))
+
+
+def everything(engine: Engine) -> str:
+    with engine.connect() as connection:
+        tables = ("answers", "runs", "run_events", "replies", "work_versions", "jobs")
+        return str([connection.execute(text(f"SELECT * FROM {table}")).all() for table in tables])
+
+
+@pytest.fixture
+def version(catalog: Catalog) -> str:
+    return arrive(catalog).version.id
+
+
+@pytest.fixture
+def other(catalog: Catalog) -> str:
+    return arrive(catalog, "other").version.id
+
+
+def begun(engine: Engine, jobs: Jobs, question: str = "What?") -> Job:
+    Runs(engine).create(RunRequest("ann", question))
+    (job,) = jobs.claim(JobKind.RUN)
+    RunLog(engine).begin(job)
+    return job
+
+
+def call(key: str, purpose: str = "answer") -> Entry:
+    usage = {"calls": 1, "prompt_tokens": 5, "completion_tokens": 2}
+    members = {"purpose": purpose, "prompt": MARK, "text": MARK, "cached": False, "usage": usage}
+    return Entry(key, "call", members, Spent(1, 0, 5, 2))
+
+
+def test_replies_to_calls_of_a_work_go_with_each_version_that_it_was_given(
+    engine: Engine, version: str, other: str
+) -> None:
+    put(engine, "first", Work("a", frozenset({version})))
+    put(engine, "second", Work("a", frozenset({version, other})))
+    put(engine, "third", Work("b", frozenset({other})))
+    put(engine, "fourth", None)
+    assert Redaction(engine).redact("ann", version) == Redacted(replies=2)
+    assert known(engine, "first", "second", "third", "fourth") == {"third", "fourth"}
+    assert Redaction(engine).redact("ann", version) == Redacted()
+
+
+def test_nothing_made_of_a_deleted_document_is_stored_any_more(engine: Engine, catalog: Catalog, jobs: Jobs) -> None:
+    document = arrive(catalog)
+    version = document.version.id
+    job = begun(engine, jobs)
+    put(engine, "before", Work("a", frozenset({version})))
+    catalog.delete("ann", document.id)
+    put(engine, "after", Work("a", frozenset({version})))
+    put(engine, "another", Work("b", frozenset({version})))
+    assert known(engine, "after", "another") == set()
+    answer = kept("c", body(sentence(MARK, 1), cites={1: version}))
+    assert Conversations(engine).keep(answer, frozenset({version})).body["text"] == WITHHELD
+    with pytest.raises(SourceGoneError):
+        RunLog(engine).append(job, [call("key")], seconds=1.0, work=Work(job.version_id, frozenset({version})))
+    with pytest.raises(SourceGoneError):
+        RunLog(engine).finish(
+            job, RunState.COMPLETED, answer.body, seconds=1.0, work=Work(job.version_id, frozenset({version}))
+        )
+    Redaction(engine).redact("ann", version)
+    assert MARK not in everything(engine)
+
+
+def test_of_an_answer_the_question_stays_and_sentences_that_other_versions_hold_up(
+    engine: Engine, version: str, other: str
+) -> None:
+    content = body(
+        sentence(f"{MARK} opens.", check="unchecked"),
+        sentence(f"{MARK} [1].", 1),
+        sentence("It stays [2].", 2, check="quoted"),
+        sentence(f"Both say {MARK} [1][2].", 1, 2),
+        sentence(f"Nobody says {MARK} [2].", 2, check="unsupported"),
+        cites={1: version, 2: other},
+    )
+    conversations = Conversations(engine)
+    conversations.keep(kept("a", content), frozenset({version, other}))
+    conversations.keep(kept("b", body(sentence("Apart [1].", 1), cites={1: other})), frozenset({other}))
+    assert Redaction(engine).redact("ann", version) == Redacted(answers=1)
+    found = conversations.answer("ann", "a")
+    assert (found.question, found.body["question"]) == ("What?", "What?")
+    assert found.body["text"] == f"{WITHHELD} It stays [2]. {WITHHELD}"
+    assert [found.body["text"][each["start"] : each["end"]] for each in found.body["sentences"]] == [
+        WITHHELD,
+        "It stays [2].",
+        WITHHELD,
+    ]
+    gone, stays = found.body["citations"]
+    assert (gone["quote"], gone["title"], gone["deleted"], stays["quote"]) == ("", "", True, MARK)
+    assert conversations.answer("ann", "b").body["sentences"][0]["text"] == "Apart [1]."
+    Redaction(engine).redact("ann", other)
+    assert conversations.answer("ann", "a").body["text"] == WITHHELD
+    assert MARK not in str(conversations.answer("ann", "a"))
+
+
+def test_of_a_run_its_question_usage_and_kinds_of_events_stay_and_no_text(
+    engine: Engine, jobs: Jobs, version: str
+) -> None:
+    job = begun(engine, jobs)
+    work = Work(job.version_id, frozenset({version}))
+    log = RunLog(engine)
+    found = Entry("found", "retrieved", {"passages": 1, "titles": [MARK], "found": [{"text": MARK}]})
+    log.append(job, [call("one"), found], seconds=1.0, work=work)
+    answer = kept(job.version_id, body(sentence(f"{MARK} [1].", 1), cites={1: version}))
+    log.finish(job, RunState.COMPLETED, answer.body, seconds=1.0, kept=answer, work=work)
+    before = Runs(engine).run("ann", job.version_id)
+    assert Redaction(engine).redact("ann", version) == Redacted(answers=1, runs=1)
+    after = Runs(engine).run("ann", job.version_id)
+    assert (after.question, after.state, after.spent, after.seconds) == ("What?", before.state, before.spent, 1.0)
+    events = Runs(engine).events("ann", job.version_id)
+    assert [each.kind for each in events] == ["start", "call", "retrieved", "end"]
+    usage = {"calls": 1, "prompt_tokens": 5, "completion_tokens": 2}
+    assert events[1].body == {"purpose": "answer", "usage": usage, "cached": False, "withheld": True}
+    assert MARK not in everything(engine)
+
+
+def test_a_run_under_way_loses_its_worker_and_begins_again_without_what_it_had_read(
+    engine: Engine, jobs: Jobs, version: str, other: str
+) -> None:
+    job = begun(engine, jobs)
+    log, work = RunLog(engine), Work(job.version_id, frozenset({version, other}))
+    log.append(job, [call("one")], seconds=1.0, work=work)
+    Redaction(engine).redact("ann", version)
+    with pytest.raises(LeaseLostError):
+        log.append(job, [call("two")], seconds=1.0, work=work)
+    (again,) = jobs.claim(JobKind.RUN)
+    assert (again.version_id, again.attempt) == (job.version_id, 1)
+    log.begin(again)
+    assert log.logged(job.version_id, ["one"]) == {}
+    log.append(again, [call("one")], seconds=1.0, work=Work(job.version_id, frozenset({other})))
+    assert set(log.logged(job.version_id, ["one"])) == {"one"}
+
+
+def test_what_only_the_choice_of_a_strategy_saw_takes_no_answer_along(
+    engine: Engine, jobs: Jobs, version: str, other: str
+) -> None:
+    job = begun(engine, jobs)
+    log, seen = RunLog(engine), Work(job.version_id + ROUTE, frozenset({version}))
+    put(engine, "route", seen)
+    log.append(job, [call("route", "route"), Entry("routed", "routed", {"reason": MARK})], seconds=1.0, work=seen)
+    work = Work(job.version_id, frozenset({other}))
+    put(engine, "answer", work)
+    log.append(job, [call("answer")], seconds=1.0, work=work)
+    answer = kept(job.version_id, body(sentence("It stays [1].", 1), cites={1: other}))
+    log.finish(job, RunState.COMPLETED, answer.body, seconds=1.0, kept=answer, work=work)
+    assert Redaction(engine).redact("ann", version) == Redacted(replies=1)
+    assert known(engine, "route", "answer") == {"answer"}
+    events = Runs(engine).events("ann", job.version_id)
+    assert [MARK in str(each.body) for each in events if each.kind in ("call", "routed")] == [False, False, True]
+    found = Conversations(engine).answer("ann", job.version_id).body
+    assert (found["reasons"], found["searched"]["queries"]) == ([], [])
+    assert found["sentences"] == answer.body["sentences"]
+
+
+def test_a_follow_up_rests_on_what_its_conversation_rests_on(engine: Engine, jobs: Jobs, version: str) -> None:
+    conversations = Conversations(engine)
+    talk = conversations.begin("ann", "What?")
+    first = KeptAnswer("a", "ann", talk, None, "What?", body(sentence(MARK, 1), cites={1: version}), (), 1.0)
+    conversations.keep(first, frozenset({version}))
+    assert conversations.versions("ann", talk) == {version}
+    assert conversations.versions("bob", talk) == frozenset()
+    said = [{"role": "user", "text": "What?"}, {"role": "assistant", "text": MARK}]
+    run, _ = Runs(engine).create(RunRequest("ann", "And?", history=said, conversation=talk, conversation_id=talk))
+    assert Redaction(engine).redact("ann", version) == Redacted(answers=1, runs=1)
+    assert Runs(engine).run("ann", run.id).history == [said[0], {"role": "assistant", "text": WITHHELD}]
+    assert MARK not in everything(engine)
+
+
+def test_redaction_that_was_interrupted_goes_on_where_it_was_and_its_receipt_counts_each_once(
+    engine: Engine, catalog: Catalog
+) -> None:
+    document = arrive(catalog)
+    version = document.version.id
+    for number in range(50):
+        put(engine, f"{number:03}", Work(f"work {number:03}", frozenset({version})))
+    catalog.delete("ann", document.id)
+
+    def die(point: str) -> None:
+        raise ConnectionAbortedError(point)
+
+    faultpoints.arm(die)
+    try:
+        with pytest.raises(ConnectionAbortedError):
+            Redaction(engine).redact("ann", version)
+    finally:
+        faultpoints.arm(None)
+    assert catalog.deletion("ann", document.id).replies_removed == 20
+    assert Redaction(engine).redact("ann", version) == Redacted(replies=30)
+    assert catalog.deletion("ann", document.id).replies_removed == 50
