@@ -18,7 +18,10 @@ from api.turns import Place, Turns
 from ingest.identity import Principal, Scope
 from ingest.quotas import Account
 
-_bearer = HTTPBearer(auto_error=False, description="An API key made with `leadline keys create`.")
+_bearer = HTTPBearer(
+    auto_error=False,
+    description="An API key made with `leadline keys create`, or a token of the identity provider that is configured.",
+)
 
 
 async def services(request: Request) -> Services:

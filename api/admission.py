@@ -38,7 +38,7 @@ class Authentication:
             return
         caller = await self._identify(_presented(scope))
         if caller is None:
-            raise UnauthorizedError("The API key is not valid.")
+            raise UnauthorizedError("The API key or token is not valid.")
         scope[CALLER] = caller
         identify(Actor(ActorKind.CALLER, caller.key_id, caller.user))
         with structlog.contextvars.bound_contextvars(tenant=caller.tenant_id, key=caller.key_id):

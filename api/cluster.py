@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from api.answering import make_answering, open_reranking
+from api.identity_provider import open_tokens
 from api.language_model import model_costs, open_language_model
 from api.metering import open_meter, quota_defaults
 from api.services import DEFAULT_TENANT, Services
@@ -62,12 +63,14 @@ def open_cluster(
         # Keys and health have connections of their own, so that they never wait for one behind work.
         door = open_database(cluster.database_url.get_secret_value(), pool_size=4)
         stack.callback(door.dispose)
+        identities = Identities.of(door)
         services = Services(
             settings=settings,
             catalog=parts.catalog,
             jobs=parts.jobs,
             runs=parts.runs,
-            identities=Identities.of(door),
+            identities=identities,
+            tokens=open_tokens(settings, identities),
             audit=parts.audit,
             batches=parts.batches,
             conversations=parts.conversations,

@@ -21,10 +21,29 @@ def decode_cursor(cursor: str | None) -> int:
     try:
         return _number(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
     except (ValueError, binascii.Error) as error:
-        raise BadRequestError(
-            f"The cursor {cursor[:_SHOWN_CHARS]!r} is not valid.",
-            hint="Use `next_cursor` of the page before, or leave it out.",
-        ) from error
+        raise _unknown(cursor) from error
+
+
+def encode_text_cursor(key: str) -> str:
+    """As `encode_cursor`, for listings in the order of texts."""
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def decode_text_cursor(cursor: str | None) -> str:
+    """Read such a cursor; without one, the text before all others. Raises `BadRequestError`."""
+    if cursor is None:
+        return ""
+    try:
+        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
+    except (ValueError, binascii.Error) as error:
+        raise _unknown(cursor) from error
+
+
+def _unknown(cursor: str) -> BadRequestError:
+    return BadRequestError(
+        f"The cursor {cursor[:_SHOWN_CHARS]!r} is not valid.",
+        hint="Use `next_cursor` of the page before, or leave it out.",
+    )
 
 
 def event_number(last_event_id: str | None) -> int:

@@ -14,6 +14,7 @@ from typing import IO
 import structlog
 
 from api.answering import make_answering, open_reranking
+from api.identity_provider import open_tokens
 from api.language_model import model_costs, open_language_model
 from api.metering import open_meter, quota_defaults
 from api.services import DEFAULT_TENANT, Services
@@ -254,11 +255,13 @@ def _assemble(
     # Keys and health have connections of their own, so that they never wait for one behind work.
     door = open_database(url, pool_size=4)
     stack.callback(door.dispose)
+    identities = Identities.of(door)
     services = Services(
         settings=settings,
         catalog=catalog,
         jobs=jobs,
-        identities=Identities.of(door),
+        identities=identities,
+        tokens=open_tokens(settings, identities),
         audit=audit,
         batches=batches,
         conversations=conversations,

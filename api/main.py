@@ -16,7 +16,22 @@ from api.middleware import Refusals, RequestContext
 from api.problem_schemas import PROBLEMS
 from api.problems import StreamsFullError, TooManyRequestsError
 from api.quota_headers import RequestQuotas
-from api.routes import answers, audit, batches, conversations, docs, documents, health, runs, search, usage
+from api.routes import (
+    answers,
+    audit,
+    batches,
+    collections,
+    conversations,
+    docs,
+    documents,
+    health,
+    keys,
+    runs,
+    search,
+    tenants,
+    usage,
+    users,
+)
 from api.services import Services
 from api.threads import Threads
 from api.turns import Turns
@@ -52,7 +67,7 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (documents, batches, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (answers, conversations, runs, usage):
+    for route in (answers, conversations, runs, usage, collections, keys, users, tenants):
         app.include_router(route.router, responses=PROBLEMS)
     docs.describe(app)
     return app

@@ -121,6 +121,14 @@ class UnauthorizedError(ApiError):
     default_hint = "Send `Authorization: Bearer <key>`; make a key with `leadline keys create`."
 
 
+class IdentityProviderUnavailableError(ApiError):
+    """The identity provider whose keys check tokens does not answer."""
+
+    code = "identity_provider_unavailable"
+    status = 503
+    default_hint = "Try again after the seconds that Retry-After names; API keys work meanwhile."
+
+
 class ScopeMissingError(ApiError):
     """The key or token is valid, and does not have the scope that this needs."""
 

@@ -34,6 +34,7 @@ from workers.enqueue import Doorbell
 log = structlog.get_logger(__name__)
 
 DEFAULT_TENANT = "default"
+_DOTS_OF_A_TOKEN = 2  # header.payload.signature; a key has none
 
 
 class Answers(Protocol):
@@ -46,6 +47,12 @@ class Answers(Protocol):
         self, request: AnswerRequest, *, cancelled: Callable[[], bool], durability: Durability
     ) -> Iterator[Event]:
         """Yield the answer's events, `Completed` last. Raises refusals at once."""
+
+
+class Tokens(Protocol):
+    """Checks bearer tokens of an identity provider, as `api.oidc.OidcTokens` does."""
+
+    def check(self, token: str) -> Principal | None: ...
 
 
 class RecordReader(Protocol):
@@ -84,6 +91,7 @@ class Services:
     meter: Meter
     doorbell: Doorbell
     delete: Callable[[str, str], Deletion]
+    tokens: Tokens | None = None
     model_costs: bool = False
     require_index: Callable[[], None] = lambda: None
     notices: Callable[[], Mapping[str, str]] = dict
@@ -95,8 +103,11 @@ class Services:
         return self.identities.keys
 
     def identify(self, presented: str) -> Principal | None:
-        """Return who holds this key; None if it is not valid."""
-        return self.keys.check(presented)
+        """Return who holds this key or token; None if it is not valid. Raises what keeps a token from being checked."""
+        found = self.keys.check(presented)
+        if found is None and self.tokens is not None and presented.count(".") == _DOTS_OF_A_TOKEN:
+            return self.tokens.check(presented)
+        return found
 
     def looks(self) -> dict[str, Callable[[], str]]:
         """Return what finds the state of each part; a part's trouble is for the log, and its state for everybody."""

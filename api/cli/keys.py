@@ -1,47 +1,94 @@
-"""`leadline keys`: makes, lists and revokes API keys of the data folder, or of the cluster's catalog."""
+"""`leadline keys`: makes, lists, rotates and revokes API keys in the data folder's or the cluster's catalog."""
 
-from datetime import UTC, datetime
+import time
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from api.cli.cluster import catalog_named
-from api.services import DEFAULT_TENANT
-from ingest.errors import DocumentNotFoundError
+from api.cli.identity_options import IN_DEFAULT, Tenant, shown, span, tenant_id
+from ingest.catalog.keys import ApiKey
+from ingest.errors import KeyNotFoundError
+from ingest.identity import Scope
 
-app = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True)
+app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
+
+Identifier = Annotated[str, typer.Argument(help="The id that `leadline keys list` shows.")]
+Scopes = Annotated[
+    list[Scope] | None,
+    typer.Option("--scope", help="What it may do; several times for several. If not given: read, write and ask."),
+]
+_USUAL = (Scope.READ, Scope.WRITE, Scope.ASK)
 
 
 @app.command()
-def create(name: Annotated[str, typer.Argument(help="What the key is for.")] = "command line") -> None:
-    """Make a key and print it once; only its hash is kept."""
+def create(
+    name: Annotated[str, typer.Argument(help="What the key is for.")] = "command line",
+    scope: Scopes = None,
+    user: Annotated[str | None, typer.Option(help="The user it belongs to: it sees what that user may see.")] = None,
+    expires: Annotated[str | None, typer.Option(help="How long it is valid, such as 90d or 12h.")] = None,
+    tenant: Tenant = IN_DEFAULT,
+) -> None:
+    """Make a key and print it once; only its hash is kept.
+
+    `admin` manages the tenant's users and keys, `operator` the tenants of the installation.
+    """
+    expires_at = None if expires is None else time.time() + span(expires).total_seconds()
     with catalog_named() as opened:
-        key, text = opened.keys.issue(DEFAULT_TENANT, name)
-    print(text)
-    Console(stderr=True).print(f"Key {key.id}. It is not shown again: export LEADLINE_API_KEY=…", highlight=False)
+        made = opened.keys.issue(
+            tenant_id(opened, tenant), name, scopes=scope or _USUAL, user=user, expires_at=expires_at
+        )
+    _print(*made)
 
 
 @app.command("list")
-def list_keys() -> None:
+def list_keys(tenant: Tenant = IN_DEFAULT) -> None:
     """Show every key without its secret."""
     with catalog_named() as opened:
-        keys = opened.keys.keys(DEFAULT_TENANT)
-    table = Table("id", "name", "made", "state")
+        keys = opened.keys.keys(tenant_id(opened, tenant))
+    table = Table("id", "name", "scopes", "user", "made", "expires", "last used", "state")
+    now = time.time()
     for key in keys:
-        state = "revoked" if key.revoked_at else "live"
-        table.add_row(key.id, key.name, f"{datetime.fromtimestamp(key.created_at, UTC):%Y-%m-%d %H:%M}Z", state)
+        table.add_row(
+            key.id,
+            escape(key.name),
+            " ".join(sorted(key.scopes)),
+            escape(key.user or ""),
+            shown(key.created_at),
+            shown(key.expires_at),
+            shown(key.last_used_at),
+            key.state(now) if key.successor_id is None else f"{key.state(now)}, {key.successor_id} follows",
+        )
     Console().print(table)
 
 
 @app.command()
-def revoke(identifier: Annotated[str, typer.Argument(help="The id that `leadline keys list` shows.")]) -> None:
+def rotate(
+    identifier: Identifier,
+    grace: Annotated[str, typer.Option(help="How long the old key is valid beside the new one.")] = "24h",
+    tenant: Tenant = IN_DEFAULT,
+) -> None:
+    """Make a key that takes this one's place, and print it once; the old one ends after a grace."""
+    with catalog_named() as opened:
+        made = opened.keys.rotate(tenant_id(opened, tenant), identifier, grace_seconds=span(grace).total_seconds())
+    _print(*made)
+
+
+@app.command()
+def revoke(identifier: Identifier, tenant: Tenant = IN_DEFAULT) -> None:
     """Make a key worthless, at once and for good."""
     with catalog_named() as opened:
-        revoked = opened.keys.revoke(DEFAULT_TENANT, identifier)
+        revoked = opened.keys.revoke(tenant_id(opened, tenant), identifier)
     if not revoked:
-        raise DocumentNotFoundError(
+        raise KeyNotFoundError(
             f"There is no live key {identifier!r}.", hint="`leadline keys list` shows the keys there are."
         )
     Console().print(f"Key {identifier} is revoked.", highlight=False)
+
+
+def _print(key: ApiKey, text: str) -> None:
+    print(text)
+    Console(stderr=True).print(f"Key {key.id}. It is not shown again: export LEADLINE_API_KEY=…", highlight=False)

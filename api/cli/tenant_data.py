@@ -10,12 +10,9 @@ from api.cli.cluster import catalog_named
 from api.cli.environment import read_settings
 from ingest.blobs import DirectoryBlobs
 
-app = typer.Typer(help="Export all data of a tenant, or delete it.", no_args_is_help=True)
-
 Name = Annotated[str, typer.Argument(help="The tenant's name or id.")]
 
 
-@app.command()
 def export(
     tenant: Name,
     file: Annotated[Path, typer.Argument(help="The ZIP to write.")],
@@ -33,7 +30,6 @@ def export(
     Console().print(", ".join(f"{count:,} {name}" for name, count in counts.items()) + f": {file}", highlight=False)
 
 
-@app.command()
 def delete(
     tenant: Name,
     confirm: Annotated[str | None, typer.Option(help="The tenant's name again, instead of being asked.")] = None,

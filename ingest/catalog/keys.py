@@ -115,12 +115,16 @@ class ApiKeys:
         self._last_use.note(row.id, row.last_used_at, now)
         return principal
 
-    def keys(self, tenant_id: str, *, after: tuple[float, str] = (0.0, ""), limit: int = 1000) -> list[ApiKey]:
-        """List keys oldest first, revoked ones too: those after the time and id of the last one of a page before."""
+    def keys(self, tenant_id: str, *, after: str = "", limit: int = 1000) -> list[ApiKey]:
+        """List keys oldest first, revoked ones too: those after the key with this id, or all."""
         at, identifier = api_keys.c.created_at, api_keys.c.id
-        later = (at > after[0]) | ((at == after[0]) & (identifier > after[1]))
+        query = _keys(tenant_id).order_by(at, identifier).limit(limit)
+        if after:
+            mine = api_keys.c.tenant_id == tenant_id, api_keys.c.id == after
+            since = select(api_keys.c.created_at).where(*mine).scalar_subquery()
+            query = query.where((at > since) | ((at == since) & (identifier > after)))
         with read(self._engine) as connection:
-            rows = connection.execute(_keys(tenant_id).where(later).order_by(at, identifier).limit(limit)).all()
+            rows = connection.execute(query).all()
         return [_key(row) for row in rows]
 
     def key(self, tenant_id: str, identifier: str) -> ApiKey:

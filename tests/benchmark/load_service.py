@@ -1,5 +1,6 @@
 """The service that is put under load, and the model that answers for it: processes of their own, on loopback only."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 
 from api.cli.client import Client
+from api.cli.console_logging import configure_logging
 from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.ingest import find_files
@@ -32,7 +34,14 @@ _START_SECONDS = 600.0
 _STOP_SECONDS = 60.0
 # Ten words in half a second are as slow as a busy server of a large model.
 _MODEL_SECONDS = 0.5
-_PROFILE = '[models."stub"]\nparallel_calls = 64\njudges = false\nroutes = false\ncontext_tokens = 32768\n'
+_PROFILE = """
+[models."stub"]
+parallel_calls = 64
+judges = false
+routes = false
+context_tokens = 32768
+max_output_tokens = 1024
+"""
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,9 @@ def loaded_service(*, size_tokens: int, cheap_vectors: bool) -> Iterator[Loaded]
     process = context.Process(target=_serve, args=arguments, name="service under load")
     process.start()
     try:
+        there.close()  # so that the end of the process is noticed here
         if not here.poll(_START_SECONDS):
-            raise TimeoutError("The service did not start.")
+            raise TimeoutError("The service did not start in time.")
         found: dict[str, Any] = here.recv()
         yield Loaded(**found, process=psutil.Process(process.pid))
     finally:
@@ -72,6 +82,7 @@ def loaded_service(*, size_tokens: int, cheap_vectors: bool) -> Iterator[Loaded]
 
 def _serve(pipe: Connection, size_tokens: int, cheap_vectors: bool) -> None:
     """Serve until SIGTERM, as `leadline up` does."""
+    configure_logging(logging.WARNING)
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     stub = context.Process(target=_answer, args=(there,), name="stub model", daemon=True)

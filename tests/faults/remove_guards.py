@@ -30,6 +30,63 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "scopes of a key",
+        "api/access.py",
+        "if self.scopes and found.scopes.isdisjoint(self.scopes):",
+        "if False:",
+        "tests/security/test_scopes.py::test_every_route_refuses_a_key_with_all_scopes_but_its_own_and_names_it",
+    ),
+    Guard(
+        "operators are made by operators",
+        "api/routes/keys.py",
+        "if Scope.OPERATOR in scopes and Scope.OPERATOR not in caller.scopes:",
+        "if False:",
+        "tests/security/test_scopes.py::test_only_an_operator_makes_tenants_and_operators",
+    ),
+    Guard(
+        "expiry of a key",
+        "ingest/catalog/keys.py",
+        "(row.expires_at is None or row.expires_at > now)",
+        "True",
+        "tests/contract/test_catalog_identities.py::test_a_key_is_valid_until_its_expiry",
+    ),
+    Guard(
+        "revocation of a key",
+        "ingest/catalog/keys.py",
+        "row.revoked_at is None\n",
+        "True\n",
+        "tests/contract/test_catalog_identities.py"
+        "::test_a_key_opens_only_with_its_whole_secret_and_only_until_it_is_revoked",
+    ),
+    Guard(
+        "suspended tenants",
+        "ingest/catalog/keys.py",
+        "        and row.suspended_at is None\n",
+        "",
+        "tests/contract/test_catalog_identities.py::test_a_suspended_tenants_keys_are_refused_until_it_is_resumed",
+    ),
+    Guard(
+        "audience of a token",
+        "api/oidc.py",
+        "                audience=settings.oidc_audience,\n",
+        '                audience=jwt.decode(token, options={"verify_signature": False}).get("aud"),\n',
+        "tests/security/test_oidc.py::test_a_token_for_another_audience_is_refused",
+    ),
+    Guard(
+        "issuer of a token",
+        "api/oidc.py",
+        "                issuer=settings.oidc_issuer,\n",
+        "",
+        "tests/security/test_oidc.py::test_a_token_of_another_issuer_is_refused",
+    ),
+    Guard(
+        "algorithms of a token",
+        "api/oidc.py",
+        'if header.get("alg") not in self._settings.algorithms:',
+        "if False:",
+        "tests/security/test_oidc.py::test_a_token_with_an_algorithm_that_is_not_listed_has_no_key_fetched",
+    ),
+    Guard(
         "fence",
         "ingest/catalog/jobs.py",
         '.where(jobs.c.id == job.id, jobs.c.fence == job.fence, jobs.c.state == "running")\n        .values',

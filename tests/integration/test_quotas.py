@@ -240,6 +240,7 @@ def test_an_admin_sets_the_limits_of_a_key_and_an_operator_those_of_a_tenant(
 
 MAKING = {JobKind.INGEST, JobKind.EMBED, JobKind.RUN}
 BODIES: dict[str, list[dict[str, Any]]] = {
+    "/v1/keys": [{"json": {"name": "another", "scopes": ["read"]}}],
     "/v1/answers": [
         {"json": QUESTION},
         {"json": {**QUESTION, "stream": True}},
@@ -265,7 +266,7 @@ def _requests(client: Client, document: str) -> Iterator[tuple[str, str, dict[st
             for request in bodies or [{} if schema is None else {"json": _instance(schema, openapi)}]:
                 if method == "put" and path == "/v1/documents/{document_id}":
                     request = {"content": b"# Replaced\n\nBy something.", "headers": {"If-Match": "*"}}
-                filled = path.replace("{document_id}", document)
+                filled = path.replace("{document_id}", document).replace("{subject}", "user:x")
                 yield method, "/".join("x" if part.startswith("{") else part for part in filled.split("/")), request
 
 

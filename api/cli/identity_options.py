@@ -1,0 +1,34 @@
+"""Options and times that the commands for tenants, users and keys share."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from api.cli.environment import SettingsError
+from api.embedded import OpenCatalog
+from api.services import DEFAULT_TENANT
+
+Tenant = Annotated[str, typer.Option("--tenant", help="The tenant, by id or name.")]
+IN_DEFAULT = DEFAULT_TENANT
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def tenant_id(opened: OpenCatalog, tenant: str) -> str:
+    """Return the id of the tenant that is named. Raises `TenantNotFoundError`."""
+    return opened.identities.tenants.tenant(tenant).id
+
+
+def span(text: str) -> timedelta:
+    """Read a span of time such as `90d`, `12h` or `30m`. Raises `SettingsError`."""
+    found = re.fullmatch(r"(\d{1,5})([mhd])", text.strip())
+    if found is None:
+        raise SettingsError(f"{text!r} is no span of time.", hint="Write it as 90d, 12h or 30m.")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def shown(at: float | None) -> str:
+    """Return an instant for people; empty for none."""
+    return "" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}Z"

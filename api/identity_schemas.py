@@ -1,0 +1,233 @@
+"""Tenants, users, keys and grants on the wire."""
+
+import time
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from api.schemas import Wire, instant
+from ingest.catalog.grants import CollectionTotal, Grant
+from ingest.catalog.keys import ROTATION_GRACE_SECONDS, ApiKey
+from ingest.catalog.tenants import Tenant
+from ingest.catalog.users import User
+from ingest.identity import MAX_NAME_CHARS, Principal, Role, Scope
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_CHARS)]
+_MAX_GROUPS = 1_000
+_MAX_GRACE_SECONDS = 90 * 86_400
+
+
+class TenantIn(Wire):
+    """A new tenant, or its new name."""
+
+    name: Name
+
+
+class TenantChange(Wire):
+    """What is to change of a tenant; while it is suspended, none of its keys and tokens is valid."""
+
+    name: Name | None = None
+    suspended: bool | None = None
+
+
+class TenantOut(Wire):
+    """A tenant of the installation."""
+
+    id: str
+    name: str
+    created_at: datetime
+    suspended_at: datetime | None
+
+    @classmethod
+    def of(cls, tenant: Tenant) -> "TenantOut":
+        suspended_at = tenant.suspended_at and instant(tenant.suspended_at)
+        return cls(
+            id=tenant.id, name=tenant.name, created_at=instant(tenant.created_at), suspended_at=suspended_at or None
+        )
+
+
+class TenantPage(Wire):
+    """A page of tenants in the order of their names; `next_cursor` is null on the last one."""
+
+    tenants: list[TenantOut]
+    next_cursor: str | None
+
+
+class GroupsIn(Wire):
+    """The groups of a user; it is in no others."""
+
+    groups: list[Name] = Field(max_length=_MAX_GROUPS)
+
+
+class UserIn(Wire):
+    """A new user. Its name is what ACLs and grants call `user:NAME`, and does not change."""
+
+    name: Name
+    groups: list[Name] = Field(default_factory=list, max_length=_MAX_GROUPS)
+
+
+class UserOut(Wire):
+    """A user of the tenant."""
+
+    id: str
+    name: str
+    groups: list[str]
+    created_at: datetime
+
+    @classmethod
+    def of(cls, user: User) -> "UserOut":
+        return cls(id=user.id, name=user.name, groups=list(user.groups), created_at=instant(user.created_at))
+
+
+class UserPage(Wire):
+    """A page of users in the order of their names; `next_cursor` is null on the last one."""
+
+    users: list[UserOut]
+    next_cursor: str | None
+
+
+class KeyIn(Wire):
+    """A new key. `user` is a user's id or name: the key then sees what that user may see."""
+
+    name: Name
+    scopes: set[Scope] = Field(min_length=1)
+    user: Name | None = None
+    expires_at: AwareDatetime | None = None
+
+
+class KeyChange(Wire):
+    """What is to change of a live key; `"expires_at": null` takes its expiry away."""
+
+    name: Name | None = None
+    scopes: set[Scope] | None = Field(None, min_length=1)
+    expires_at: AwareDatetime | None = None
+
+
+class RotationIn(Wire):
+    """How long the old key stays valid beside its successor."""
+
+    grace_seconds: float = Field(ROTATION_GRACE_SECONDS, ge=0, le=_MAX_GRACE_SECONDS)
+
+
+class KeyOut(Wire):
+    """A key without its secret. `last_used_at` may be a minute late; `successor` is the key that takes its place."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    user: str | None
+    state: Literal["live", "expired", "revoked"]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    successor: str | None
+
+    @classmethod
+    def of(cls, key: ApiKey) -> "KeyOut":
+        times = {
+            name: None if at is None else instant(at)
+            for name, at in (
+                ("expires_at", key.expires_at),
+                ("last_used_at", key.last_used_at),
+                ("revoked_at", key.revoked_at),
+            )
+        }
+        return cls(
+            id=key.id,
+            name=key.name,
+            scopes=sorted(key.scopes),
+            user=key.user,
+            state=key.state(time.time()),
+            created_at=instant(key.created_at),
+            successor=key.successor_id,
+            **times,
+        )
+
+
+class NewKeyOut(KeyOut):
+    """A new key with the text that a client sends, which is shown this once."""
+
+    key: str
+
+    @classmethod
+    def issued(cls, made: tuple[ApiKey, str]) -> "NewKeyOut":
+        return cls(**KeyOut.of(made[0]).model_dump(), key=made[1])
+
+
+class KeyPage(Wire):
+    """A page of keys, oldest first, revoked ones too; `next_cursor` is null on the last one."""
+
+    keys: list[KeyOut]
+    next_cursor: str | None
+
+
+class PrincipalOut(Wire):
+    """Who the caller is to the service. `key` is null for a token of an identity provider."""
+
+    tenant: str
+    key: str | None
+    name: str
+    user: str | None
+    groups: list[str]
+    scopes: list[Scope]
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, principal: Principal) -> "PrincipalOut":
+        return cls(
+            tenant=principal.tenant_id,
+            key=principal.key_id,
+            name=principal.name,
+            user=principal.user,
+            groups=sorted(principal.groups),
+            scopes=sorted(principal.scopes),
+            expires_at=None if principal.expires_at is None else instant(principal.expires_at),
+        )
+
+
+class CollectionOut(Wire):
+    """A collection: its documents, and whether grants say who may use it. `role` is what the caller may do with it."""
+
+    name: str
+    documents: int
+    restricted: bool
+    role: Role
+
+    @classmethod
+    def of(cls, total: CollectionTotal, role: Role) -> "CollectionOut":
+        return cls(name=total.name, documents=total.documents, restricted=total.grants > 0, role=role)
+
+
+class CollectionList(Wire):
+    """The collections that the caller may use, in the order of their names."""
+
+    collections: list[CollectionOut]
+
+
+class RoleIn(Wire):
+    """The role that a subject is to have, instead of the one it had."""
+
+    role: Role
+
+
+class GrantOut(Wire):
+    """A subject, `user:NAME`, `group:NAME` or `key:ID`, has a role on a collection."""
+
+    collection: str
+    subject: str
+    role: Role
+    created_at: datetime
+
+    @classmethod
+    def of(cls, grant: Grant) -> "GrantOut":
+        return cls(
+            collection=grant.collection, subject=grant.subject, role=grant.role, created_at=instant(grant.created_at)
+        )
+
+
+class GrantList(Wire):
+    """All grants of a collection, in the order of their subjects; without any it is open to the tenant."""
+
+    grants: list[GrantOut]

@@ -1,0 +1,198 @@
+"""The isolation matrix, generated from the routes: every route, with every id that is another's.
+
+What another tenant has is to a caller as what nobody has: the same status and the same body, but for the id. A route
+that the matrix does not know fails it: give its parameter an id in `OUTSIDE`, or its body a place in `NAMED_IN_BODIES`.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from api.cli.client import Client
+from api.main import create_app
+from api.services import DEFAULT_TENANT, Services
+from ingest.identity import TENANT_SCOPES, Role, Scope
+from tests.security.test_scopes import PUBLIC, declared
+from tests.support.cluster import wait_until
+from tests.support.routes import api_routes
+from tests.support.service import running
+
+UNKNOWN = "0123456789abcdef"
+TEXT = b"# Plans\n\nThe quokka project begins in spring, and nobody else may know of the quokka.\n"
+# A subject and a collection are names, and each tenant has its own of them.
+NAMES = {"collection", "subject"}
+BODIES: Mapping[tuple[str, str], Any] = {
+    ("PATCH", "/v1/keys/{key_id}"): {"json": {"name": "mine"}},
+    ("PUT", "/v1/keys/{key_id}/quotas"): {"json": {"limits": {"requests_per_minute": 1}}},
+    ("PATCH", "/v1/users/{user_id}"): {"json": {"groups": ["mine"]}},
+    ("PATCH", "/v1/documents/{document_id}"): {"json": {"metadata": {"mine": True}}, "headers": {"If-Match": "*"}},
+    ("PUT", "/v1/documents/{document_id}"): {"content": b"mine", "headers": {"If-Match": "*"}},
+    ("PUT", "/v1/collections/{collection}/grants/{subject}"): {"json": {"role": "reader"}},
+}
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Ids that are not the caller's, by the parameter that they go into, and the caller's headers."""
+
+    name: str
+    ids: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, Client]]:
+    with running(tmp_path_factory.mktemp("home")) as (services, client):
+        yield services, client
+
+
+@pytest.fixture(scope="module")
+def other_tenant(service: tuple[Services, Client]) -> Outside:
+    """Everything there can be of a tenant, and a key of another tenant with all scopes."""
+    services, client = service
+    http = client.http
+    upload = {"name": "plans.md", "collection": "secrets"}
+    batch = http.post("/v1/batches", json={"name": "quokka"}).json()["id"]
+    document = http.post("/v1/documents", params={**upload, "batch": batch}, content=TEXT).json()["id"]
+    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="it is ready")
+    answer = http.post("/v1/answers", json={"question": "When does the quokka begin?", "conversation": "new"}).json()
+    run = http.post("/v1/answers", json={"question": "What is the quokka?", "background": True}).json()["id"]
+    user = services.identities.users.create(DEFAULT_TENANT, "quokka-keeper").id
+    key, _ = services.keys.issue(DEFAULT_TENANT, "quokka key")
+    services.identities.grants.grant(DEFAULT_TENANT, "secrets", "user:quokka-keeper", Role.READER)
+    services.catalog.ensure_tenant("other")
+    _, mine = services.keys.issue("other", "a stranger", scopes=TENANT_SCOPES)
+    return Outside(
+        "another tenant's",
+        {
+            "document_id": document,
+            "batch_id": batch,
+            "answer_id": answer["id"],
+            "conversation_id": answer["conversation"],
+            "run_id": run,
+            "user_id": user,
+            "key_id": key.id,
+            "collection": "secrets",
+            "subject": "user:quokka-keeper",
+        },
+        {"Authorization": f"Bearer {mine}"},
+    )
+
+
+def routes(services: Services) -> list[tuple[str, str]]:
+    """Every route but the public ones and those of operators, who are on no tenant's side."""
+    found = [
+        (method, route.path)
+        for method, route in api_routes(create_app(services))
+        if route.path not in PUBLIC and all(Scope.OPERATOR not in needed.scopes for needed in declared(route))
+    ]
+    assert len(found) > 40
+    return found
+
+
+def asked(client: Client, outside: Outside, method: str, path: str, ids: Mapping[str, str]) -> tuple[int, str]:
+    """The status and the body of a route with these ids in its path, in which every id is called the same."""
+    sent = dict(BODIES.get((method, path), {}))
+    headers = {**outside.headers, **sent.pop("headers", {})}
+    filled = path.format(**ids)
+    found = client.http.request(method, filled, headers=headers, **sent)
+    body = found.text
+    if found.headers["content-type"].startswith("application/problem+json"):
+        body = json.dumps({name: value for name, value in found.json().items() if name != "request_id"}, sort_keys=True)
+    for name, value in ids.items():
+        body = body.replace(value, f"<{name}>")
+    return found.status_code, re.sub(r'"\d{4}-\d\d-\d\dT[^"]*"', "<time>", body)
+
+
+def nobodys(outside: Outside) -> dict[str, str]:
+    """An id of each kind that nobody has."""
+    unknown = {name: f"{number:02}{UNKNOWN}" for number, name in enumerate(outside.ids)}
+    return {name: f"user:{value}" if name == "subject" else value for name, value in unknown.items()}
+
+
+def test_what_is_anothers_is_as_what_is_not_there(service: tuple[Services, Client], other_tenant: Outside) -> None:
+    services, client = service
+    for method, path in routes(services):
+        parameters = set(re.findall(r"\{(\w+)\}", path))
+        assert parameters <= set(other_tenant.ids), f"{method} {path}: the isolation matrix does not know its id"
+        if not parameters:
+            continue
+        foreign = asked(client, other_tenant, method, path, other_tenant.ids)
+        unknown = asked(client, other_tenant, method, path, nobodys(other_tenant))
+        assert foreign == unknown, f"{method} {path}"
+        if not parameters <= NAMES:
+            assert foreign[0] == 404, f"{method} {path}: {foreign}"
+    # Nothing of what was asked for has changed anything.
+    kept = other_tenant.ids
+    assert client.get(f"/v1/documents/{kept['document_id']}")["state"] == "ready"
+    assert client.get(f"/v1/batches/{kept['batch_id']}")["closed_at"] is None
+    assert client.get(f"/v1/conversations/{kept['conversation_id']}")["turns"]
+    assert client.get(f"/v1/runs/{kept['run_id']}")["id"] == kept["run_id"]
+    assert client.get(f"/v1/keys/{kept['key_id']}")["state"] == "live"
+    assert client.get(f"/v1/users/{kept['user_id']}")["groups"] == []
+    grants = services.identities.grants.grants(DEFAULT_TENANT, "secrets")
+    assert [(each.subject, each.role) for each in grants] == [("user:quokka-keeper", Role.READER)]
+
+
+def test_no_listing_shows_anything_of_another(service: tuple[Services, Client], other_tenant: Outside) -> None:
+    services, client = service
+    seen = 0
+    for method, path in routes(services):
+        if method != "GET" or "{" in path:
+            continue
+        shown = client.http.get(path, headers=other_tenant.headers)
+        assert shown.status_code == 200, f"GET {path}: {shown.text}"
+        found = {each for each in (*other_tenant.ids.values(), "quokka") if each in shown.text}
+        # The caller has granted a collection of that name in its own tenant, in the matrix above.
+        assert found <= {"secrets"}, f"GET {path} shows {found}"
+        seen += 1
+    assert seen >= 8
+
+
+# Routes whose bodies and queries can name something, with what comes of naming another's or nobody's.
+NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
+    "/v1/documents": [{"params": {"batch": "{batch_id}"}, "content": b"mine"}],
+    "/v1/batches": [],
+    "/v1/search": [{"json": {"query": "quokka", "documents": ["{document_id}"], "collections": ["secrets"]}}],
+    "/v1/answers": [
+        {"json": {"question": "When is the quokka?", "conversation": "{conversation_id}"}},
+        {"json": {"question": "When is the quokka?", "documents": ["{document_id}"]}},
+    ],
+    "/v1/keys": [{"json": {"name": "mine", "scopes": ["read"], "user": "{user_id}"}}],
+    "/v1/users": [],
+}
+
+
+def test_naming_anothers_in_a_body_finds_nothing(service: tuple[Services, Client], other_tenant: Outside) -> None:
+    services, client = service
+    posted = {path for method, path in routes(services) if method == "POST" and "{" not in path}
+    assert posted == set(NAMED_IN_BODIES), "the isolation matrix does not know what this route's body may name"
+    for path, requests in NAMED_IN_BODIES.items():
+        for request in requests:
+            answers = []
+            for ids in (other_tenant.ids, nobodys(other_tenant)):
+                written = json.dumps({name: value for name, value in request.items() if name != "content"})
+                for name, value in ids.items():
+                    written = written.replace("{" + name + "}", value)
+                sent = {**json.loads(written), **({"content": request["content"]} if "content" in request else {})}
+                found = client.http.post(path, headers=other_tenant.headers, **sent)
+                assert "begins in spring" not in found.text
+                answers.append((found.status_code, found.json().get("code"), len(found.json().get("hits", []))))
+            assert answers[0] == answers[1], f"POST {path} {request}"
+
+
+def test_an_operators_key_without_other_scopes_reads_no_tenants_documents(
+    service: tuple[Services, Client], other_tenant: Outside
+) -> None:
+    services, client = service
+    _, key = services.keys.issue(DEFAULT_TENANT, "operator", scopes=[Scope.OPERATOR])
+    for method, path in routes(services):
+        if path == "/v1/me":
+            continue
+        ids = other_tenant.ids
+        found = client.http.request(method, path.format(**ids), headers={"Authorization": f"Bearer {key}"})
+        assert found.status_code == 403, f"{method} {path}"

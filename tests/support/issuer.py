@@ -1,0 +1,95 @@
+"""An OpenID Connect provider on this machine: it describes itself, serves its keys, and signs tokens."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+AUDIENCE = "leadline"
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+
+
+def rsa_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def ec_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+class Issuer:
+    """`keys` are served by their ids; `fetches` counts how often they were asked for, and `is_away` answers 500."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.keys: dict[str, PrivateKey] = {"rsa-1": rsa_key(), "ec-1": ec_key()}
+        self.fetches = 0
+        self.is_away = False
+        self.issuer_said = url
+
+    def token(
+        self,
+        *,
+        kid: str = "rsa-1",
+        key: PrivateKey | str | None = None,
+        algorithm: str = "",
+        **claims: object,
+    ) -> str:
+        """Sign a good token, or one with other claims; a claim of None is left out."""
+        now = time.time()
+        usual = {"iss": self.url, "aud": AUDIENCE, "sub": "anna", "iat": now, "exp": now + 600, "groups": ["hr"]}
+        body = {name: value for name, value in {**usual, **claims}.items() if value is not None}
+        signing = self.keys[kid] if key is None else key
+        algorithm = algorithm or ("RS256" if isinstance(signing, rsa.RSAPrivateKey) else "ES256")
+        return jwt.encode(body, signing, algorithm=algorithm, headers={"kid": kid})
+
+    def answer(self, path: str) -> tuple[int, dict[str, Any]]:
+        if self.is_away:
+            return 500, {}
+        if path == "/.well-known/openid-configuration":
+            return 200, {"issuer": self.issuer_said, "jwks_uri": f"{self.url}/keys"}
+        self.fetches += 1
+        return 200, {"keys": [{**_public(key), "kid": kid, "use": "sig"} for kid, key in self.keys.items()]}
+
+
+def _public(key: PrivateKey) -> dict[str, Any]:
+    written = (
+        RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)
+        if isinstance(key, rsa.RSAPrivateKey)
+        else ECAlgorithm.to_jwk(key.public_key(), as_dict=True)
+    )
+    return dict(written)
+
+
+@contextmanager
+def running_issuer() -> Iterator[Issuer]:
+    """Yield an issuer that listens on a free port."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = issuer.answer(self.path)
+            written = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(written)))
+            self.end_headers()
+            self.wfile.write(written)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        issuer = Issuer(f"http://127.0.0.1:{server.server_address[1]}")
+        thread = Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield issuer
+        finally:
+            server.shutdown()
+            thread.join()
