@@ -94,6 +94,7 @@ def open_cluster(
             model_costs=model_costs(settings),
             doorbell=doorbell,
             require_index=parts.generations.require_ready,
+            notices=parts.installation.notices,
             ping=partial(ping, door),
             delete=Deleter(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
         )

@@ -26,11 +26,12 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database, ping, sqlite_url
-from ingest.catalog.deletions import Leftovers
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
+from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
+from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
@@ -39,6 +40,7 @@ from ingest.catalog.runs import Runs
 from ingest.catalog.tenant_data import TenantData, TenantRemoval
 from ingest.errors import DataFolderBusyError
 from ingest.feed import LocalFeed
+from ingest.installation import refuse_foreign, tie
 from ingest.intake import Intake
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.tables import RecordTables
@@ -63,9 +65,10 @@ from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
 from workers.generation_builder import open_builder
 from workers.ingest_task import IngestTask
+from workers.leftovers import LeftoverRounds
 from workers.run_task import RunTask
 from workers.threads import WorkerThreads
-from workers.upkeep import reconcile, remove_orphans
+from workers.upkeep import reconcile
 from workers.worker_deps import WorkerDeps
 
 log = structlog.get_logger(__name__)
@@ -122,13 +125,16 @@ def open_catalog(
 ) -> Iterator[OpenCatalog]:
     """Open the catalog of the named cluster database, or else of the data folder; closed at the end of the block.
 
-    The settings have the defaults of quotas.
+    The settings have the defaults of quotas. Raises `InstallationMismatchError` if the blobs in `home` belong to
+    another installation; no home is no check.
     """
     if database_url is None:
         home.mkdir(parents=True, exist_ok=True)
         database_url = sqlite_url(home / "catalog.sqlite")
     engine = open_database(database_url)
     try:
+        if home != Path():
+            refuse_foreign(InstallationRecord(engine), home / "blobs")
         catalog = Catalog(engine)
         catalog.ensure_tenant(DEFAULT_TENANT)
         quotas = Quotas(engine, **quota_defaults(settings)) if settings else Quotas(engine)
@@ -179,6 +185,8 @@ def _assemble(
     batches = Batches(engine, announce=feed.announce)
     catalog.ensure_tenant(DEFAULT_TENANT)
     blobs = DirectoryBlobs(home / "blobs", min_free_bytes=settings.min_free_bytes)
+    record = InstallationRecord(engine)
+    installation = tie(record, blobs)
     blobs.discard_unfinished()
     texts = Texts(blobs)
 
@@ -190,14 +198,16 @@ def _assemble(
     active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
     require_fit(active, encoders, sparse, chosen=settings.encoder)
     crashed = _mark_unclean(home, stack)
-    generations = OpenGenerations(records, build.embedded_indexes(home), encoders, sparse)
+    generations = OpenGenerations(records, build.embedded_indexes(home, installation), encoders, sparse)
     stack.callback(generations.close)
     generations.open()
     if crashed:
         with generations.active() as made:
             behind = reconcile(catalog, jobs, made.index)
-        remove_orphans(Leftovers(engine), generations, blobs, texts)
         log.info("the last process ended without closing", versions_indexed_again=len(behind))
+    rounds = LeftoverRounds(record, Leftovers(engine), generations, blobs, texts, settings.upkeep_limits)
+    if crashed or rounds.due:
+        rounds.run()
     recovered = jobs.recover(all_running=True)
     if recovered:
         log.info("jobs queued again after the last process ended", jobs=recovered)
@@ -277,6 +287,7 @@ def _assemble(
         doorbell=doorbell,
         delete=Deleter(catalog, generations, texts, blobs).delete,
         require_index=generations.require_ready,
+        notices=record.notices,
         ping=partial(ping, door),
     )
     return services, workers

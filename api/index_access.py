@@ -16,9 +16,11 @@ from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.errors import DataFolderBusyError, GenerationStateError
 from ingest.generations import BuildProgress, Generation, GenerationState
+from ingest.installation import tie
 from ingest.texts import Texts
 from retrieval import build
 from retrieval.bm25 import SparseEncoder
@@ -68,6 +70,17 @@ class IndexAccess:
         with self.generations.of(generation.id) as made:
             verifier = Verifier(self.catalog, self.records, self.deps.texts, self.sparse, made)
             return verifier.run(sample=sample, seed=seed, advanced=advanced)
+
+    def build_restored(self, watch: Watch) -> None:
+        """Build the generation that a restore began, switch to it, and give up the one before, which has no index."""
+        if not self.records.all():
+            return
+        active, beside = self.records.active(), self.records.beside()
+        if beside is not None and beside.sparse != self.sparse.fingerprint:
+            self.records.discard(unfinished=True)
+        self.switcher(watch).rebuild(self.encoders.of(active.encoder), self.sparse.fingerprint)
+        self.records.discard(unfinished=False)
+        self.tidy()
 
     def tidy(self) -> bool:
         """Remove the indexes of discarded generations; return False if the running service will do it."""
@@ -156,7 +169,8 @@ def open_index_access(
         sparse, records, catalog = build.sparse_encoder(), GenerationRecords(engine), Catalog(engine)
         first = encoders.named(settings.encoder)
         records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
-        store = build.embedded_indexes(home)
+        blobs = DirectoryBlobs(home / "blobs")
+        store = build.embedded_indexes(home, tie(InstallationRecord(engine), blobs))
         served = owner(home)
         if not mine:
             yield IndexAccess(
@@ -165,7 +179,6 @@ def open_index_access(
             return
         jobs = Jobs(engine)
         jobs.recover(all_running=True)  # nobody else has the folder, so any earlier owner is gone
-        blobs = DirectoryBlobs(home / "blobs")
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         deps = WorkerDeps(catalog, jobs, blobs, Texts(blobs), generations, sparse, blobs.path)

@@ -64,6 +64,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.GenerationChangedError: 503,
     ingest.ValueRefusedError: 422,
     ingest.CatalogSchemaError: 503,
+    ingest.InstallationMismatchError: 503,
     ingest.CatalogAccessError: 503,
     ingest.CatalogUnavailableError: 503,
     ingest.DataFolderBusyError: 503,

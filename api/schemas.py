@@ -203,7 +203,7 @@ class StatusOut(Wire):
 
 
 class PartOut(Wire):
-    """The state of a part: `ready`, `loading`, `away`, `unavailable`, or `none` where there is none."""
+    """The state of a part: `ready`, `loading`, `away`, `unavailable`, `stopped`, or `none` where there is none."""
 
     state: str
 

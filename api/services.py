@@ -68,8 +68,8 @@ class Services:
     """The parts of a service. `delete` removes a document from catalog, index and blobs, and returns the receipt.
 
     `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
-    while searches cannot work, and `ping` while the catalog does not answer. `accepting` turns false when the process
-    begins to stop.
+    while searches cannot work, and `ping` while the catalog does not answer. `notices` tells what people should see to.
+    `accepting` turns false when the process begins to stop.
     """
 
     settings: Settings
@@ -94,6 +94,7 @@ class Services:
     tokens: Tokens | None = None
     model_costs: bool = False
     require_index: Callable[[], None] = lambda: None
+    notices: Callable[[], Mapping[str, str]] = dict
     ping: Callable[[], None] = lambda: None
     accepting: bool = True
 
@@ -114,7 +115,19 @@ class Services:
             "catalog": lambda: self._state("catalog", self.ping),
             "search": lambda: self._state("search", self.require_index),
             "language_model": lambda: str(self.answering.state()["state"]),
+            "upkeep": self._upkeep,
         }
+
+    def _upkeep(self) -> str:
+        """Say whether upkeep has stopped; `leadline doctor` and the log say why."""
+        found: Mapping[str, str] = {}
+
+        def look() -> None:
+            nonlocal found
+            found = self.notices()
+
+        state = self._state("upkeep", look)
+        return "stopped" if found else state
 
     def _state(self, part: str, require: Callable[[], None]) -> str:
         try:

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from api.oidc_settings import OidcSettings
 from ingest.parsing.settings import ParserSettings
+from ingest.quarantine import UpkeepSettings
 from ingest.quotas import parse_quotas
 from ingest.retention import RetentionSettings
 from retrieval.encoder_specs import EncoderSettings
@@ -18,7 +19,7 @@ from retrieval.reranking import DEADLINE_SECONDS
 from rlm.sandbox.port import SandboxForm
 
 
-class Settings(EncoderSettings, RetentionSettings, ParserSettings, OidcSettings):
+class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSettings, OidcSettings):
     """Everything that can be set. `leadline doctor` prints what is in force."""
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="forbid")

@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -146,8 +146,7 @@ class DirectoryBlobs:
             path.unlink()
         except FileNotFoundError:
             return 0
-        with suppress(OSError):  # another blob still lives in the folder
-            path.parent.rmdir()
+        # The folder stays, also when it is empty: a `put` may have just made sure that it is there.
         return size
 
     def discard_unfinished(self, *, older_than_seconds: float = 0.0) -> int:
@@ -160,11 +159,15 @@ class DirectoryBlobs:
             path.unlink(missing_ok=True)
         return len(left)
 
-    def keys(self, prefix: str, *, older_than_seconds: float = 0.0) -> Iterator[str]:
-        """List keys below a folder whose files were last written at least `older_than_seconds` ago."""
-        for path in (self._root / prefix).rglob("*"):
-            if path.is_file() and _age(path) >= older_than_seconds:
-                yield path.relative_to(self._root).as_posix()
+    def keys(self, prefix: str) -> Iterator[str]:
+        """List the keys below a folder, in no order; one written or deleted meanwhile may be included or not."""
+        for folder, _, names in os.walk(self._root / prefix):
+            within = Path(folder).relative_to(self._root).as_posix()
+            yield from (f"{within}/{name}" for name in names)
+
+    def age_seconds(self, key: str) -> float:
+        """Seconds since a key was written; 0.0 if it is gone."""
+        return _age(self.path(key))
 
     def _rename(self, path: Path, key: str) -> None:
         target = self.path(key)

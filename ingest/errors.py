@@ -352,6 +352,20 @@ class TextLostError(IngestError):
     default_hint = "Put the blobs back from a backup, or delete the document and upload it again."
 
 
+class BackupError(IngestError):
+    """A folder is no whole backup, or a backup cannot be made or put back there."""
+
+    code = "backup"
+    default_hint = "`leadline backup verify FOLDER` says what a folder holds."
+
+
+class RestoreUnfinishedError(BackupError):
+    """A backup was being put back here when the restore was broken off."""
+
+    code = "restore_unfinished"
+    default_hint = "Give `leadline restore` again with the same folder: it begins anew and ends what was begun."
+
+
 class LeaseLostError(CatalogError):
     """Another worker has the job now; the work of this one must not be committed."""
 
@@ -371,6 +385,16 @@ class CatalogSchemaError(CatalogError):
     code = "catalog_schema"
     public_detail = "The catalog cannot be used by this release."
     default_hint = "Start the release that wrote it, or restore the backup."
+
+
+class InstallationMismatchError(CatalogError):
+    """The catalog, the data folder and the vector index do not belong to the same installation."""
+
+    code = "installation_mismatch"
+    default_hint = (
+        "Put back the parts that belong together: `leadline installation show` says what each of them is. If they were "
+        "brought together on purpose, stop the service, and tie them with `leadline installation adopt`."
+    )
 
 
 class CatalogAccessError(CatalogError):

@@ -9,6 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import PurePath
 
 from ingest.blobs import Blobs
 from ingest.chunking import Chunk
@@ -119,6 +120,16 @@ def _marks(text: str) -> Iterator[int]:
     for start in range(0, len(text), _STRIDE):
         yield offset
         offset += len(text[start : start + _STRIDE].encode("utf-8"))
+
+
+def text_keys(version_id: str) -> tuple[str, str]:
+    """Return the keys of a version's text and of its map."""
+    return _text_key(version_id), _map_key(version_id)
+
+
+def version_of(key: str) -> str:
+    """Return the version that the key of a text, a map or a record table is of."""
+    return PurePath(key).name.partition(".")[0]
 
 
 def _text_key(version_id: str) -> str:

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from ingest.installation import Installation
 from retrieval.bm25 import Bm25Encoder, SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.encoder_specs import EncoderSettings, is_described, parse_spec
@@ -24,21 +25,29 @@ _TOKENIZER = "all-MiniLM-L6-v2-tokenizer.json"
 _SERVER_SETTINGS = QdrantServerSettings()
 
 
-def embedded_indexes(home: Path) -> IndexStore:
-    """Return a store that keeps indexes as shards in the data folder."""
-    return FolderStore(home)
+def embedded_indexes(home: Path, installation: Installation) -> IndexStore:
+    """Return a store that keeps an installation's indexes as shards in the data folder."""
+    return FolderStore(home, installation)
 
 
 def server_indexes(
-    url: str, *, api_key: str | None = None, settings: QdrantServerSettings = _SERVER_SETTINGS
+    url: str,
+    installation: Installation,
+    *,
+    api_key: str | None = None,
+    settings: QdrantServerSettings = _SERVER_SETTINGS,
 ) -> IndexStore:
-    """Return a store that keeps indexes as collections of a Qdrant server; `url` may name several addresses."""
-    return ServerStore(url, api_key=api_key, settings=settings)
+    """Return a store that keeps an installation's indexes as collections of a Qdrant server.
+
+    `url` may name several addresses.
+    """
+    return ServerStore(url, installation, api_key=api_key, settings=settings)
 
 
 def describe_server(url: str, *, api_key: str | None, settings: QdrantServerSettings) -> str:
     """Return in words which vector server answers. Raises `IndexUnavailableError` for one that cannot be used."""
-    return ServerStore(url, api_key=api_key, settings=settings).describe()
+    nobody = Installation("", lambda _: False)
+    return ServerStore(url, nobody, api_key=api_key, settings=settings).describe()
 
 
 def embedded_encoder(models: ModelStore, *, max_tokens: int = MAX_TOKENS) -> Embedder:

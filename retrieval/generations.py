@@ -38,13 +38,23 @@ class Size:
 
 
 class IndexStore(Protocol):
-    """The store of a deployment's indexes, one for each generation, by its number."""
+    """The store of an installation's indexes, one for each generation, by its number."""
 
     def open(self, generation_id: int, dimension: int) -> Index:
-        """Open the index, and create it if it does not exist. Raises `IndexUnavailableError`."""
+        """Open the index, and create it if it does not exist; it carries the installation's id from then on.
+
+        Raises `IndexUnavailableError`, and `InstallationMismatchError` for another installation's index, and for one
+        without an id in which there is no version that the catalog knows.
+        """
 
     def remove(self, generation_id: int) -> None:
-        """Remove the index if it exists. Nobody may have it open."""
+        """Remove the index if it exists. Nobody may have it open. Raises `InstallationMismatchError`."""
+
+    def owner(self, generation_id: int) -> str | None:
+        """Return the id of the installation that the index carries; None where there is no index, or it has none."""
+
+    def adopt(self, generation_id: int) -> None:
+        """Give an existing index this installation's id, whatever it had before. It must not be open here."""
 
     def size(self, generation_id: int) -> Size | None:
         """Return the size of the index, or None if it does not exist."""
@@ -82,6 +92,9 @@ class Generations(Protocol):
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         """Remove a version's chunks from every generation; return the largest number removed from one of them."""
+
+    def require_owned(self, installation_id: str) -> None:
+        """Raise `InstallationMismatchError` unless every index carries this installation's id now."""
 
     def tidy(self) -> None:
         """Remove the indexes of discarded generations, except those still in use in this process."""

@@ -4,10 +4,14 @@ The first generation has a name without a number, from the time when there was o
 """
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from ingest.errors import InstallationMismatchError
+from ingest.installation import Installation, mismatch, read_mark, write_mark
 from retrieval.generations import Size
 from retrieval.index import Index
 from retrieval.qdrant_edge_index import QdrantEdgeIndex
@@ -31,9 +35,11 @@ class QdrantServerSettings:
     one request; if there are more, they are counted page by page.
 
     A search is given up soon, because a person waits; a worker's job may wait while the server starts again.
+    `installation` is the id that a new collection carries.
     """
 
     collection: str = "leadline"
+    installation: str | None = None
     shard_number: int = 1
     replication_factor: int = 1
     write_consistency_factor: int = 1
@@ -58,16 +64,31 @@ _FIRST = 1
 class FolderStore:
     """A store with the folders `index`, `index-g2` and so on in a data folder."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, installation: Installation) -> None:
         self._home = home
+        self._installation = installation
 
     def folder(self, generation_id: int) -> Path:
         return self._home / _numbered("index", generation_id)
 
     def open(self, generation_id: int, dimension: int) -> Index:
-        return QdrantEdgeIndex(self.folder(generation_id), dimension=dimension)
+        folder = self.folder(generation_id)
+        owner = read_mark(folder)
+        if owner is not None:
+            self._require_ours(generation_id, owner)
+        index = QdrantEdgeIndex(folder, dimension=dimension)
+        if owner is None:
+            try:
+                require_known(index, self._installation, f"the index in {folder}")
+                write_mark(folder, self._installation.id)
+            except BaseException:
+                index.close()
+                raise
+        return index
 
     def remove(self, generation_id: int) -> None:
+        if (owner := self.owner(generation_id)) is not None:
+            self._require_ours(generation_id, owner)
         shutil.rmtree(self.folder(generation_id), ignore_errors=True)
 
     def size(self, generation_id: int) -> Size | None:
@@ -77,68 +98,127 @@ class FolderStore:
     def differences(self, generation_id: int) -> list[str]:
         return []  # a folder is kept in one way only
 
+    def owner(self, generation_id: int) -> str | None:
+        return read_mark(self.folder(generation_id))
+
+    def adopt(self, generation_id: int) -> None:
+        if self.folder(generation_id).is_dir():
+            write_mark(self.folder(generation_id), self._installation.id, replace=True)
+
+    def _require_ours(self, generation_id: int, owner: str) -> None:
+        if owner != self._installation.id:
+            raise mismatch(self._installation.id, f"the index in {self.folder(generation_id)}", owner)
+
 
 class ServerStore:
-    """A store with the collections `leadline`, `leadline-g2` and so on of a Qdrant server."""
+    """A store with the collections `leadline`, `leadline-g2` and so on of a Qdrant server.
 
-    def __init__(self, url: str, *, api_key: str | None, settings: QdrantServerSettings) -> None:
+    A collection's id is in its metadata, which no search or count sees.
+    """
+
+    def __init__(
+        self, url: str, installation: Installation, *, api_key: str | None, settings: QdrantServerSettings
+    ) -> None:
         self._url = url
+        self._installation = installation
         self._api_key = api_key
-        self._settings = settings
+        self._settings = replace(settings, installation=installation.id)
 
     def open(self, generation_id: int, dimension: int) -> Index:
         # The client is installed only with the cluster's extra.
         from retrieval.qdrant_server_index import QdrantServerIndex
 
         settings = self._of(generation_id)
-        return QdrantServerIndex(self._url, dimension=dimension, api_key=self._api_key, settings=settings)
+        if (owner := self.owner(generation_id)) is not None:
+            self._require_ours(settings, owner)
+        index = QdrantServerIndex(self._url, dimension=dimension, api_key=self._api_key, settings=settings)
+        try:
+            # Another installation may have made the collection at the same moment.
+            if (owner := self.owner(generation_id)) is None:
+                require_known(index, self._installation, f"the collection {settings.collection} at {self._url}")
+                self.adopt(generation_id)
+                owner = self.owner(generation_id)
+            self._require_ours(settings, owner)
+        except BaseException:
+            index.close()
+            raise
+        return index
 
     def remove(self, generation_id: int) -> None:
         from retrieval.qdrant_server_collection import drop
 
-        connection = self._connect()
-        try:
-            drop(connection, self._of(generation_id))
-        finally:
-            connection.close()
+        settings = self._of(generation_id)
+        if (owner := self.owner(generation_id)) is not None:
+            self._require_ours(settings, owner)
+        with self._connect() as connection:
+            drop(connection, settings)
 
     def size(self, generation_id: int) -> Size | None:
         from retrieval.qdrant_server_collection import points_in
 
-        connection = self._connect()
-        try:
+        with self._connect() as connection:
             points = points_in(connection, self._of(generation_id))
-        finally:
-            connection.close()
         return None if points is None else Size(points=points)
 
     def differences(self, generation_id: int) -> list[str]:
         from retrieval.qdrant_server_collection import differences
 
-        connection = self._connect()
-        try:
+        with self._connect() as connection:
             return differences(connection, self._of(generation_id))
-        finally:
-            connection.close()
 
     def describe(self) -> str:
         """Return in words which server answers. Raises `IndexUnavailableError` for one that cannot be used."""
         from retrieval.qdrant_server_collection import describe_server
 
-        connection = self._connect()
-        try:
+        with self._connect() as connection:
             return describe_server(connection, self._settings)
-        finally:
-            connection.close()
+
+    def owner(self, generation_id: int) -> str | None:
+        from retrieval.qdrant_server_collection import installation_of
+
+        with self._connect() as connection:
+            return installation_of(connection, self._of(generation_id))
+
+    def adopt(self, generation_id: int) -> None:
+        from retrieval.qdrant_server_collection import mark, points_in
+
+        with self._connect() as connection:
+            if points_in(connection, self._of(generation_id)) is not None:
+                mark(connection, self._of(generation_id))
 
     def _of(self, generation_id: int) -> QdrantServerSettings:
         return replace(self._settings, collection=_numbered(self._settings.collection, generation_id))
 
-    def _connect(self) -> "QdrantConnection":
+    def _require_ours(self, settings: QdrantServerSettings, owner: str | None) -> None:
+        if owner != self._installation.id:
+            error = mismatch(self._installation.id, f"the collection {settings.collection} at {self._url}", owner)
+            error.hint = (
+                f"Several installations may share a server: name another LEADLINE_QDRANT_COLLECTION. {error.hint}"
+            )
+            raise error
+
+    @contextmanager
+    def _connect(self) -> "Iterator[QdrantConnection]":
         from retrieval.qdrant_server_connection import QdrantConnection
 
         seconds = self._settings.read_timeout_seconds
-        return QdrantConnection(self._url, api_key=self._api_key, timeout_seconds=seconds)
+        connection = QdrantConnection(self._url, api_key=self._api_key, timeout_seconds=seconds)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def require_known(index: Index, installation: Installation, name: str) -> None:
+    """Check that an index without an id may be the installation's: it is empty, or the catalog knows a version of it.
+
+    Raises `InstallationMismatchError`.
+    """
+    versions = set(index.versions())
+    if versions and not installation.knows_version(versions):
+        raise InstallationMismatchError(
+            f"{name[0].upper()}{name[1:]} has chunks of {len(versions):,} versions, and the catalog knows none of them."
+        )
 
 
 def _numbered(name: str, generation_id: int) -> str:

@@ -14,9 +14,10 @@ from dataclasses import replace
 
 import structlog
 
-from ingest.errors import GenerationChangedError, LeadlineError
+from ingest.errors import GenerationChangedError, InstallationMismatchError, LeadlineError
 from ingest.faultpoints import reach
 from ingest.generations import Generation, GenerationState
+from ingest.installation import mismatch
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import Embedder
 from retrieval.encoders import Encoders
@@ -128,6 +129,12 @@ class OpenGenerations:
                 raise self._trouble
             made.index.require_ready()
 
+    def require_owned(self, installation_id: str) -> None:
+        for generation in self._look():
+            owner = self._store.owner(generation.id)
+            if owner != installation_id:
+                raise mismatch(installation_id, f"generation {generation.id} of the index", owner)
+
     def tidy(self) -> None:
         """Remove the indexes of discarded generations, except those still in use in this process."""
         for generation_id in self._records.discarded():
@@ -137,7 +144,11 @@ class OpenGenerations:
                 index = self._indexes.pop(generation_id, None)
             if index is not None:
                 index.close()
-            self._store.remove(generation_id)
+            try:
+                self._store.remove(generation_id)
+            except InstallationMismatchError as error:
+                log.info("the index of a discarded generation is another installation's", error=str(error))
+                continue
             reach("discard.removed")
 
     def close(self) -> None:

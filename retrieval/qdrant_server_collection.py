@@ -15,6 +15,7 @@ from retrieval.qdrant_server_connection import QdrantConnection
 _OLDEST_SERVER = (1, 19, 0)
 # The most conditions of a filter.
 MOST_CONDITIONS = 16
+_INSTALLATION = "leadline_installation"
 # For a moment, a new collection does not exist yet on the other nodes of a cluster.
 _NOT_YET = frozenset({404})
 
@@ -68,6 +69,23 @@ def differences(connection: QdrantConnection, settings: QdrantServerSettings) ->
     """Return in words how the collection is kept otherwise than the settings ask for; none if it does not exist."""
     info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
     return [] if info is None else _differences(info, settings)
+
+
+def installation_of(connection: QdrantConnection, settings: QdrantServerSettings) -> str | None:
+    """Return the id of the installation that the collection belongs to; None if it has none, or does not exist."""
+    info = connection.call(lambda client: _found(client, settings.collection), settings.work_retries)
+    found = (info.config.metadata or {}).get(_INSTALLATION) if info is not None else None
+    return None if found is None else str(found)
+
+
+def mark(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
+    """Give an existing collection the installation's id."""
+    connection.call(
+        lambda client: client.update_collection(
+            settings.collection, metadata=_metadata(settings), timeout=settings.write_timeout_seconds
+        ),
+        settings.work_retries,
+    )
 
 
 def drop(connection: QdrantConnection, settings: QdrantServerSettings) -> None:
@@ -180,11 +198,16 @@ def _create(client: QdrantClient, dimension: int, settings: QdrantServerSettings
             quantization_config=_quantization(settings),
             optimizers_config=models.OptimizersConfigDiff(indexing_threshold=settings.indexing_threshold_kb),
             strict_mode_config=_limits(settings),
+            metadata=_metadata(settings),
             timeout=settings.write_timeout_seconds,
         )
     except UnexpectedResponse as error:
         if error.status_code != 409:
             raise
+
+
+def _metadata(settings: QdrantServerSettings) -> dict[str, str] | None:
+    return None if settings.installation is None else {_INSTALLATION: settings.installation}
 
 
 def _graph(settings: QdrantServerSettings) -> models.HnswConfigDiff:

@@ -22,6 +22,11 @@ class VectorServerSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LEADLINE_", env_ignore_empty=True, extra="ignore")
 
+    qdrant_collection: str = Field(
+        _DEFAULTS.collection,
+        pattern=r"^[A-Za-z0-9_-]{1,80}$",
+        description="The name of the collection; installations that share a server need different ones.",
+    )
     qdrant_shards: int = Field(
         _DEFAULTS.shard_number, ge=1, description="Parts of a collection; on several nodes, two for each or more."
     )
@@ -77,6 +82,7 @@ class VectorServerSettings(BaseSettings):
     @property
     def vector_server(self) -> QdrantServerSettings:
         return QdrantServerSettings(
+            collection=self.qdrant_collection,
             shard_number=self.qdrant_shards,
             replication_factor=self.qdrant_replicas,
             write_consistency_factor=self.qdrant_write_consistency,

@@ -17,10 +17,11 @@ from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.conversations import Conversations
 from ingest.catalog.database import open_database
-from ingest.catalog.deletions import Leftovers
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.identities import Identities
+from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
 from ingest.catalog.retention import Expiry
@@ -30,6 +31,7 @@ from ingest.catalog.tenant_data import TenantRemoval
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
 from ingest.feed import Feed
+from ingest.installation import tie
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import Isolation
 from ingest.quotas import Quota
@@ -46,9 +48,9 @@ from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask
 from workers.ingest_task import IngestTask
 from workers.job_runner import JobRunner
+from workers.leftovers import LeftoverRounds
 from workers.run_task import Answers, RunTask
 from workers.settings import ClusterSettings
-from workers.upkeep import remove_orphans
 from workers.worker_deps import WorkerDeps
 
 log = structlog.get_logger(__name__)
@@ -71,7 +73,8 @@ class Parts:
     runs: Runs
     run_log: RunLog
     replies: Replies
-    leftovers: Leftovers
+    installation: InstallationRecord
+    rounds: LeftoverRounds
     identities: Identities
     audit: Audit
     batches: Batches
@@ -130,13 +133,17 @@ def open_parts(
         key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
         if settings.vector_server_warning:
             log.warning(settings.vector_server_warning)
-        store = build.server_indexes(settings.qdrant_url, api_key=key, settings=settings.vector_server)
+        blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
+        texts, record = Texts(blobs), InstallationRecord(engine)
+        installation = tie(record, blobs)
+        store = build.server_indexes(settings.qdrant_url, installation, api_key=key, settings=settings.vector_server)
         generations = OpenGenerations(records, store, encoders, sparse)
         stack.callback(generations.close)
         if serving:
             require_fit(active, encoders, sparse, chosen=settings.encoder)
             generations.open()
-        blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
+        rounds = LeftoverRounds(record, Leftovers(engine), generations, blobs, texts, settings.upkeep_limits)
+        rounds.put_back()
         jobs = Jobs(engine, lease_seconds=settings.lease_seconds, announce=feed.announce)
         quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
         yield Parts(
@@ -147,7 +154,8 @@ def open_parts(
             runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
             run_log=RunLog(engine, announce=feed.announce),
             replies=Replies(engine),
-            leftovers=Leftovers(engine),
+            installation=record,
+            rounds=rounds,
             identities=Identities.of(engine),
             audit=Audit(engine),
             batches=Batches(engine, announce=feed.announce),
@@ -155,7 +163,7 @@ def open_parts(
             quotas=quotas,
             feed=feed,
             blobs=blobs,
-            texts=Texts(blobs),
+            texts=texts,
             records=records,
             store=store,
             generations=generations,
@@ -229,7 +237,7 @@ class WorkerProcess:
         """Remove what was kept for its time, and what no document uses, which takes an index that is there."""
         parts = self._parts
         parts.expiry.forget(self._retention)
-        remove_orphans(parts.leftovers, parts.generations, parts.blobs, parts.texts)
+        parts.rounds.run()
 
     def close(self) -> None:
         self._closing.set()

@@ -1,30 +1,22 @@
-"""Periodic repairs: jobs without a worker, chunks that the index lost, and content that no document uses.
+"""Periodic repairs: jobs without a worker, and chunks that the index lost.
 
 Each may run twice, or in two places at once, without harm.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import structlog
 
-from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.deletions import Leftovers
 from ingest.catalog.jobs import Jobs
 from ingest.documents import JobKind, VersionState
 from ingest.faultpoints import reach
-from ingest.tables import RecordTables
-from ingest.texts import Texts
-from retrieval.generations import Generations
 from retrieval.index import IndexWriter
 
 # The most rings that a sweep leaves waiting for a kind; more would only pile up while workers are busy.
 _RINGS = 32
 # Builders of another generation look for their jobs without being rung for.
 _RUNG_FOR = (JobKind.INGEST, JobKind.EMBED, JobKind.COLLECT, JobKind.RUN)
-# An upload may take long, but an unfinished one that is older than this was given up.
-FORGOTTEN_SECONDS = 24 * 3600.0
 
 log = structlog.get_logger(__name__)
 
@@ -63,42 +55,3 @@ def reconcile(catalog: Catalog, jobs: Jobs, index: IndexWriter) -> list[str]:
             jobs.reindex(version.id)
             behind.append(version.id)
     return behind
-
-
-@dataclass(frozen=True)
-class Removed:
-    """Counts of what `remove_orphans` removed."""
-
-    orphan_chunks: int
-    files: int
-
-
-def remove_orphans(
-    leftovers: Leftovers,
-    generations: Generations,
-    blobs: DirectoryBlobs,
-    texts: Texts,
-    *,
-    forgotten_seconds: float = FORGOTTEN_SECONDS,
-) -> Removed:
-    """Remove orphaned chunks with their texts and tables, unfinished uploads, and originals that no version names.
-
-    A worker that was overtaken can write once more after its document was deleted, and die before it takes that back;
-    an API that dies between storing bytes and recording them leaves a file. Both are rare and found by comparing with
-    the catalog.
-    """
-    chunks = 0
-    with generations.indexes() as indexes:
-        for index in indexes.values():
-            for version in leftovers.unused_versions(set(index.versions())):
-                chunks += sum(index.delete_version(tenant, version) for tenant in index.tenants_of(version))
-                texts.delete(version)
-                RecordTables(blobs).delete(version)
-    generations.tidy()
-    files = blobs.discard_unfinished(older_than_seconds=forgotten_seconds)
-    originals = set(blobs.keys("original", older_than_seconds=forgotten_seconds))
-    for key in leftovers.unknown_blobs(originals):
-        files += blobs.delete(key) > 0
-    if chunks or files:
-        log.warning("removed what no document uses", orphan_chunks=chunks, files=files)
-    return Removed(chunks, files)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from workers.settings import ClusterSettings
 
 _DATABASE = "LEADLINE_DATABASE_URL"
+_HOME = "LEADLINE_HOME"
 _ALL_QUEUES = "ingest,embed,runs,upkeep"
 
 
@@ -105,7 +106,8 @@ def catalog_named() -> AbstractContextManager[OpenCatalog]:
     if url:
         require_known(os.environ)
     settings = read_settings()
-    return open_catalog(Path() if url else settings.home, database_url=url, settings=settings)
+    home = Path(os.environ.get(_HOME, "")) if url else settings.home
+    return open_catalog(home, database_url=url, settings=settings)
 
 
 def cluster_named() -> "ClusterSettings | None":

@@ -21,9 +21,10 @@ from api.cli.client import running_url
 from api.cli.cluster import cluster_named
 from api.cli.environment import read_settings
 from api.cli.fetching import needed
+from api.installation_access import open_installation
 from api.language_model import ServerList, list_models, model_profile
 from api.settings import Settings
-from ingest.errors import LeadlineError
+from ingest.errors import InstallationMismatchError, LeadlineError
 from ingest.parsing.sandbox import ParserSandbox
 from retrieval.build import describe_server, encoders
 from retrieval.models.store import FileState, ModelStore
@@ -168,6 +169,29 @@ def _disk(settings: Settings) -> Iterator[Finding]:
     yield Finding("data folder", f"{settings.home} ({free / 1e9:.1f} GB free)", advice)
 
 
+def _installation(settings: Settings) -> Iterator[Finding]:
+    """Check that catalog, files and index belong together, and that upkeep does its work."""
+    cluster = cluster_named()
+    if cluster is None and not (settings.home / "catalog.sqlite").exists():
+        return
+    try:
+        with open_installation(settings, cluster) as parts:
+            ids, aside, notices = parts.ids(), parts.put_aside(), parts.record.notices()
+    except LeadlineError as error:
+        yield Finding("installation", error.detail, error.hint)
+        return
+    known = sorted({identifier for identifier in ids.values() if identifier})
+    if len(known) > 1:
+        found = "; ".join(f"{part}: {identifier or 'none yet'}" for part, identifier in ids.items())
+        yield Finding("installation", found, InstallationMismatchError.default_hint)
+    else:
+        yield Finding("installation", "".join(known) or "begins with the first start")
+    for name, detail in notices.items():
+        yield Finding(name, detail, "`leadline installation show` says more.")
+    if aside:
+        yield Finding("quarantine", f"{aside:,} files that the catalog does not know, kept for some days")
+
+
 def _port(settings: Settings) -> Iterator[Finding]:
     url = running_url(settings.home)
     if url:
@@ -305,6 +329,7 @@ _CHECKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _parser,
     _sandbox,
     _disk,
+    _installation,
     _port,
     _vector_server,
     _language_model,

@@ -69,7 +69,7 @@ def reembed(
     In a cluster this command does the work, and the service runs on; give it on several machines and they share it. On
     a data folder the running service does it, or this command where none runs. Killed, it goes on where it was.
     """
-    with _access(beside=encoder) as access, _watching("Embedding") as watch:
+    with _access(beside=encoder) as access, watching("Embedding") as watch:
         choice = None if encoder is None else _usable(access, encoder)
         generation = access.switcher(watch).reembed(choice, access.sparse.fingerprint)
     _say(f"Generation {generation.id} is whole. `leadline index switch` makes searches use it.")
@@ -82,7 +82,7 @@ def spread() -> None:
     The index goes on being searched, and no vector is computed again. Start every process with the new settings first.
     Killed, or given on several machines, it goes on as `reembed` does.
     """
-    with _access() as access, _watching("Copying") as watch:
+    with _access() as access, watching("Copying") as watch:
         generation = access.switcher(watch).spread(access.store.differences)
     _say(f"Generation {generation.id} is whole. `leadline index switch` makes searches use it.")
 
@@ -121,7 +121,7 @@ def rebuild() -> None:
 
     Nothing is parsed again. Searches use the old index until the new one is whole.
     """
-    with _access() as access, _watching("Rebuilding") as watch:
+    with _access() as access, watching("Rebuilding") as watch:
         before = access.records.active()
         choice = access.encoders.of(before.encoder)
         generation = access.switcher(watch).rebuild(choice, access.sparse.fingerprint)
@@ -187,7 +187,7 @@ def _mending(verified: Verified) -> str:
 
 
 def _move(way: str) -> None:
-    with _access() as access, _watching("Catching up") as watch:
+    with _access() as access, watching("Catching up") as watch:
         before, switcher = access.records.active(), access.switcher(watch)
         generation = switcher.switch() if way == "switch" else switcher.rollback()
     if generation.id == before.id:
@@ -297,7 +297,7 @@ def _say(text: str) -> None:
 
 
 @contextmanager
-def _watching(what: str) -> Iterator[Watch]:
+def watching(what: str) -> Iterator[Watch]:
     """Show a bar of chunks that appears when there is something to do."""
     with _bar(what) as advanced:
 

@@ -57,6 +57,23 @@ COMMANDS = {
         "api.cli.index:app",
         "Move the vector index to another encoder or collection and back, compare it with the catalog, make it again.",
     ),
+    "installation": Target(
+        "api.cli.installation:app",
+        "Show which catalog, files and index belong together, and tie them after a deliberate move.",
+    ),
+    "backup": Target(
+        "api.cli.backup:app",
+        "Copy catalog, files and keys to a folder while the service runs: `leadline backup FOLDER`; or verify a copy.",
+    ),
+    "restore": Target(
+        "api.cli.backup:restore",
+        "Put a backup back into an empty home and database, and make the index again; no service may run.",
+    ),
+    "verify": Target(
+        "api.cli.backup:verify_installation",
+        "Read every uploaded file of the installation against its hash; ends with 1 if one is wrong. The service may "
+        "run.",
+    ),
     "models": Target("api.cli.models:models", "The model files: list, fetch and verify them."),
 }
 

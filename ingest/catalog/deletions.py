@@ -1,20 +1,18 @@
-"""Deleted documents with their receipts, and content in the index and the blobs that no document uses."""
+"""Deleted documents with their receipts."""
 
 import time
-from collections.abc import Collection
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import lock_documents, portions, read
+from ingest.catalog.database import lock_documents
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import Deleted, read_document, version_of
-from ingest.catalog.run_log import read_by_a_run
 from ingest.catalog.tables import batch_entries, deletions, documents, jobs, versions
 from ingest.catalog.versions import withdraw
 from ingest.catalog.works import mark_gone
-from ingest.documents import COLLECTABLE_STATES, Deletion, JobKind, Version, VersionState, deletion_id
+from ingest.documents import Deletion, JobKind, Version, VersionState, deletion_id
 from ingest.errors import DocumentNotFoundError
 
 # Whoever deletes a document removes its content at once; a later collection is for what they could not remove.
@@ -116,39 +114,3 @@ def _find(connection: Connection, tenant_id: str, identifier: str) -> Deletion |
         runs_redacted=row.runs_redacted,
         replies_removed=row.replies_removed,
     )
-
-
-class Leftovers:
-    """Tells which ids in the index and the blobs are unused, for many ids in few queries; unknown ids are unused."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def unused_versions(self, version_ids: Collection[str]) -> set[str]:
-        """Select the ids that are failed, cancelled, retired, deleted or unknown, and no document's active version.
-
-        A version that was replaced counts as used as long as a run reads it.
-        """
-        query = (
-            select(versions.c.id)
-            .join(documents, documents.c.id == versions.c.document_id)
-            .where(
-                versions.c.state.not_in(COLLECTABLE_STATES)
-                | (documents.c.active_version_id == versions.c.id)
-                | read_by_a_run()
-            )
-        )
-        used: set[str] = set()
-        with read(self._engine) as connection:
-            for some in portions(sorted(version_ids)):
-                used |= set(connection.execute(query.where(versions.c.id.in_(some))).scalars())
-        return set(version_ids) - used
-
-    def unknown_blobs(self, keys: Collection[str]) -> set[str]:
-        """Select the keys of originals that no version names."""
-        known: set[str] = set()
-        with read(self._engine) as connection:
-            for some in portions(sorted(keys)):
-                query = select(versions.c.blob_key).where(versions.c.blob_key.in_(some))
-                known |= set(connection.execute(query).scalars())
-        return set(keys) - known

@@ -8,7 +8,7 @@ generation that was left meanwhile.
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, case, delete, func, insert, literal, select, update
@@ -25,6 +25,8 @@ from ingest.generations import BuildProgress, Generation, GenerationState
 _AT_ONCE = 1_000
 _FAILURES_SHOWN = 20
 _FIRST = 1
+# Numbers that are looked at beyond the last generation, for indexes that a newer catalog had.
+_LOOK_AHEAD = 8
 BUILDING, ACTIVE, PREVIOUS, DISCARDED = GenerationState
 
 
@@ -91,6 +93,25 @@ class GenerationRecords:
             f"Generation {beside.id} ({beside.encoder}) is {_STATE_WORDS[beside.state]}.",
             hint=_NEXT_STEPS[beside.state],
         )
+
+    def begin_anew(self, taken: Callable[[int], bool]) -> Generation | None:
+        """Begin a generation like the active one, for which there is no index yet, and give up any other beside it.
+
+        `taken` tells which numbers have an index. Returns None for a catalog that has had no index.
+        """
+        with write(self._engine) as connection:
+            active = generation_rows.in_state(connection, ACTIVE)
+            if active is None:
+                return None
+            beside = generations.c.state.in_((BUILDING, PREVIOUS))
+            connection.execute(update(generations).where(beside).values(state=DISCARDED))
+            connection.execute(delete(jobs).where(_REEMBED))
+            identifier = 1 + connection.execute(select(func.max(generations.c.id))).scalar_one()
+            while any(taken(number) for number in range(identifier, identifier + _LOOK_AHEAD)):
+                identifier += 1
+            values = _row(active.encoder, active.sparse, active.dimension, BUILDING)
+            connection.execute(insert(generations).values(id=identifier, **values))
+            return generation_rows.read(connection, identifier)
 
     def revive(self, generation_id: int) -> Generation:
         """Return a previous generation to being built, so that it gets what came since; one being built stays so.

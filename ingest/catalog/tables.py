@@ -29,6 +29,32 @@ metadata = MetaData(
 # Instants are seconds since the epoch (UTC): both databases compare and add them alike.
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
+# One row: the id that the blob folder and the index carry too; see `ingest.installation`.
+installation = Table(
+    "installation",
+    metadata,
+    Column("row", Integer, primary_key=True, autoincrement=False),
+    Column("id", String(36), nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+# Versions that the index has points of and that no row of `versions` explains, since they were first seen.
+unknown_versions = Table(
+    "unknown_versions",
+    metadata,
+    Column("version_id", String(64), primary_key=True),
+    Column("since", Float, nullable=False),
+)
+
+# What people should know about the installation, by the part that noticed it.
+notices = Table(
+    "notices",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("detail", Text, nullable=False),
+    Column("since", Float, nullable=False),
+)
+
 tenants = Table(
     "tenants",
     metadata,

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.deletions import Leftovers
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
+from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
 from ingest.catalog.tables import jobs as job_rows
@@ -173,10 +173,10 @@ def test_a_replaced_version_is_kept_until_the_runs_that_read_it_have_ended(
     assert catalog.document("ann", document.id).active_version_id != old
     with pytest.raises(VersionInUseError):
         catalog.removable(old)
-    assert Leftovers(engine).unused_versions({old}) == set()
+    assert Leftovers(engine).given_up({old}) == set()
     log.finish(job, RunState.COMPLETED, {}, seconds=1.0)
     assert catalog.removable(old) is not None
-    assert Leftovers(engine).unused_versions({old}) == {old}
+    assert Leftovers(engine).given_up({old}) == {old}
 
 
 def test_a_deleted_version_goes_whoever_reads_it(runs: Runs, jobs: Jobs, log: RunLog, catalog: Catalog) -> None:

@@ -1,23 +1,39 @@
 """Where generations of the index are kept: folders of this machine and collections of a server, behind one suite."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from qdrant_client import QdrantClient
 
+from ingest.errors import InstallationMismatchError
+from ingest.installation import MARK, Installation
 from retrieval import build
 from retrieval.generations import IndexStore, Size
+from retrieval.index_stores import ServerStore
 from tests.support.index_chunks import indexed_chunk, put_words
+from tests.support.installations import OURS
 from tests.support.vector_servers import vector_server
+
+THEIRS = Installation("another", lambda _: True)
+KNOWS_NOTHING = Installation("new", lambda _: False)
+
+OpenStore = Callable[[Installation], IndexStore]
 
 
 @pytest.fixture(params=["folder", "server"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IndexStore]:
+def store_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenStore]:
     if request.param == "folder":
-        yield build.embedded_indexes(tmp_path)
+        yield partial(build.embedded_indexes, tmp_path)
         return
     with vector_server(tmp_path / "qdrant") as double:
-        yield build.server_indexes(double.url)
+        yield partial(build.server_indexes, double.url)
+
+
+@pytest.fixture
+def store(store_of: OpenStore) -> IndexStore:
+    return store_of(OURS)
 
 
 def test_generations_have_nothing_in_common(store: IndexStore) -> None:
@@ -62,3 +78,55 @@ def test_a_generation_that_is_there_says_what_it_takes(store: IndexStore) -> Non
     assert size is not None
     assert size == Size(points=1) or (size.disk_bytes or 0) > 0
     index.close()
+
+
+def test_an_index_belongs_to_the_installation_that_made_it(store_of: OpenStore) -> None:
+    ours, theirs = store_of(OURS), store_of(THEIRS)
+    assert ours.owner(1) is None
+    index = ours.open(1, 8)
+    put_words(index, {indexed_chunk("a"): "whales swim"})
+    index.close()
+    assert ours.owner(1) == theirs.owner(1) == OURS.id
+    with pytest.raises(InstallationMismatchError, match=f"belongs to installation {OURS.id}"):
+        theirs.open(1, 8)
+    with pytest.raises(InstallationMismatchError):
+        theirs.remove(1)
+    again = ours.open(1, 8)
+    assert again.count("ann", "v1") == 1
+    again.close()
+
+
+def test_an_index_that_is_adopted_changes_hands(store_of: OpenStore) -> None:
+    ours, theirs = store_of(OURS), store_of(THEIRS)
+    ours.adopt(1)
+    assert ours.size(1) is None
+    ours.open(1, 8).close()
+    theirs.adopt(1)
+    theirs.open(1, 8).close()
+    with pytest.raises(InstallationMismatchError):
+        ours.open(1, 8)
+
+
+def test_an_index_without_an_id_is_taken_only_if_the_catalog_knows_something_of_it(
+    store_of: OpenStore, tmp_path: Path
+) -> None:
+    store = store_of(OURS)
+    index = store.open(1, 8)
+    put_words(index, {indexed_chunk("a"): "whales swim"})
+    index.close()
+    _forget_owner(store, tmp_path)
+    with pytest.raises(InstallationMismatchError, match="knows none of them"):
+        store_of(KNOWS_NOTHING).open(1, 8)
+    assert store.owner(1) is None
+    store.open(1, 8).close()
+    assert store.owner(1) == OURS.id
+
+
+def _forget_owner(store: IndexStore, tmp_path: Path) -> None:
+    """Leave the index as a release without ids would have."""
+    if isinstance(store, ServerStore):
+        client = QdrantClient(url=store._url, check_compatibility=False)
+        client.update_collection("leadline", metadata={"leadline_installation": None})
+        client.close()
+    else:
+        (tmp_path / "index" / MARK).unlink()

@@ -30,8 +30,8 @@ from ingest.catalog import jobs as jobs_module
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database, sqlite_url
-from ingest.catalog.deletions import Leftovers
 from ingest.catalog.jobs import Jobs
+from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.tables import jobs as job_rows
 from ingest.chunking import chunk_text
 from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState, chunk_id
@@ -40,17 +40,20 @@ from ingest.faultpoints import arm, reach
 from ingest.intake import Intake, UploadRequest
 from ingest.parsing.text import parse_markdown
 from ingest.parsing.types import ParsedDocument
+from ingest.quarantine import UpkeepLimits
 from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.index import SparseVector
 from tests.support.fixed_generation import FixedGeneration
+from tests.support.installations import tied
 from tests.support.memory_index import MemoryIndex
 from workers.deletion import CollectTask, Deleter
 from workers.embed_task import EmbedTask
 from workers.ingest_task import IngestTask
 from workers.job_runner import JobRunner
-from workers.upkeep import remove_orphans, sweep
+from workers.leftovers import LeftoverRounds
+from workers.upkeep import sweep
 from workers.worker_deps import WorkerDeps
 
 _TENANT = "ann"
@@ -84,6 +87,7 @@ class Simulation:
         blobs = DirectoryBlobs(folder / "blobs")
         self.texts = Texts(blobs)
         self.blobs = blobs
+        self._record = tied(self.engine, blobs)
         self.intake = Intake(self.catalog, blobs, Batches(self.engine), max_bytes=1_000_000)
         self._generations = FixedGeneration(self.index, HashingEmbedder(16))
         self._deps = WorkerDeps(
@@ -145,7 +149,10 @@ class Simulation:
             while self.actors:
                 self.step(self.actors[0])
             if not self.jobs.unfinished():
-                remove_orphans(Leftovers(self.engine), self._generations, self.blobs, self.texts)
+                rounds = LeftoverRounds(
+                    self._record, Leftovers(self.engine), self._generations, self.blobs, self.texts, UpkeepLimits()
+                )
+                assert not rounds.run().stopped
                 return
             self.now += _LEASE_SECONDS + 1
             self.take_over()

@@ -192,3 +192,30 @@ def test_a_wrong_setting_is_named(environment: dict[str, str]) -> None:
     done = leadline({**environment, "LEADLINE_LLM": "gpt"}, "up")
     assert done.returncode == 1
     assert "LEADLINE_LLM" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_backup_is_made_beside_a_running_service_and_restored_elsewhere(
+    service: tuple["subprocess.Popen[str]", str], environment: dict[str, str], papers: Path, tmp_path: Path
+) -> None:
+    folder = str(tmp_path / "backup")
+    key = re.search(r"ll_\S+", service[1])
+    assert key
+    environment["LEADLINE_API_KEY"] = key[0]
+    assert leadline(environment, "ingest", str(papers)).returncode == 0
+    made = leadline(environment, "backup", folder)
+    assert made.returncode == 0, made.stderr
+    assert "holds 2 documents" in made.stdout
+    for words in (("backup", "verify", folder), ("verify",), ("installation", "show")):
+        assert leadline(environment, *words).returncode == 0, words
+    assert leadline(environment, "restore", folder).returncode == 1
+
+    elsewhere = {**environment, "LEADLINE_HOME": str(tmp_path / "elsewhere")}
+    del elsewhere["LEADLINE_API_KEY"]
+    restored = leadline(elsewhere, "restore", folder)
+    assert restored.returncode == 0, restored.stderr
+    assert "Everything is back." in restored.stdout
+    assert "four hundred pounds" in leadline(elsewhere, "search", "whale heart").stdout
+    again = leadline(elsewhere, "restore", folder)
+    assert again.returncode == 1
+    assert "--replace" in again.stderr

@@ -22,12 +22,15 @@ from sqlalchemy import Engine, func, select
 
 from api.cli.client import sent_events
 from api.services import DEFAULT_TENANT
+from ingest.blobs import DirectoryBlobs
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.database import open_database
 from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.tables import jobs as job_rows
+from ingest.installation import tie
 from retrieval import build
 from retrieval.index import Index
 from retrieval.open_generations import OpenGenerations
@@ -110,7 +113,8 @@ class Cluster:
     _open: OpenGenerations = field(init=False)
 
     def __post_init__(self) -> None:
-        store = build.server_indexes(self.qdrant.url)
+        installation = tie(InstallationRecord(self.engine), DirectoryBlobs(self.home / "shared" / "blobs"))
+        store = build.server_indexes(self.qdrant.url, installation)
         self.records = GenerationRecords(self.engine)
         self._open = OpenGenerations(self.records, store, hashing_encoders(), build.sparse_encoder())
         self._http = httpx.Client(

@@ -32,5 +32,8 @@ class FixedGeneration:
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         return self.made.index.delete_version(tenant_id, version_id)
 
+    def require_owned(self, installation_id: str) -> None:
+        return None
+
     def tidy(self) -> None:
         return None

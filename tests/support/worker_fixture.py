@@ -17,6 +17,7 @@ from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import Embedded, HashingEmbedder
 from tests.support.catalogs import migrated_sqlite, wake
 from tests.support.fixed_generation import FixedGeneration
+from tests.support.installations import tied
 from tests.support.memory_index import MemoryIndex
 from tests.support.record_tables import parsed_from
 from workers.deletion import CollectTask, Deleter
@@ -62,6 +63,7 @@ class WorkerFixture:
         self.embedder = CountingEmbedder()
         self.blobs = DirectoryBlobs(home / "blobs")
         self.texts = Texts(self.blobs)
+        self.record = tied(engine, self.blobs)
         self.generations = FixedGeneration(self.index, self.embedder)
         self.deps = WorkerDeps(
             self.catalog,

@@ -8,6 +8,7 @@ import pytest
 from retrieval import build
 from retrieval.generations import IndexStore
 from tests.support.generations_fixture import GenerationsFixture
+from tests.support.installations import OURS
 from tests.support.vector_servers import VectorServer, vector_server
 
 
@@ -20,9 +21,9 @@ def double(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VectorServer]:
 @pytest.fixture(params=["folder", "server"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, double: VectorServer) -> Iterator[IndexStore]:
     if request.param == "folder":
-        yield build.embedded_indexes(tmp_path)
+        yield build.embedded_indexes(tmp_path, OURS)
         return
-    made = build.server_indexes(double.url)
+    made = build.server_indexes(double.url, OURS)
     yield made
     for generation in range(1, 6):
         made.remove(generation)

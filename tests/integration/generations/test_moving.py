@@ -22,6 +22,7 @@ from tests.support.catalogs import wake
 from tests.support.encoders import hashing_encoders
 from tests.support.fault_points import FAULT_POINTS
 from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
+from tests.support.installations import OURS
 from tests.support.vector_servers import VectorServer
 from tests.support.worker_fixture import no
 
@@ -272,7 +273,7 @@ def test_what_was_lost_on_the_way_is_put_in_again_before_the_way_back(at: Genera
 
 
 def test_a_process_follows_a_switch_that_another_one_made(tmp_path: Path, double: VectorServer) -> None:
-    store = build.server_indexes(double.url)
+    store = build.server_indexes(double.url, OURS)
     mine, theirs = GenerationsFixture(tmp_path, store), GenerationsFixture(tmp_path, store)
     whale = mine.ready(WHALE)
     assert theirs.found("white whale") == [whale.id]
@@ -296,7 +297,7 @@ def test_a_process_follows_a_switch_that_another_one_made(tmp_path: Path, double
 def test_a_process_without_the_new_encoder_goes_on_with_the_old_generation_and_is_not_ready(
     tmp_path: Path, double: VectorServer
 ) -> None:
-    store = build.server_indexes(double.url)
+    store = build.server_indexes(double.url, OURS)
     mine, poor = GenerationsFixture(tmp_path, store), GenerationsFixture(tmp_path, store)
     poor.open._encoders = Encoders(hashing_encoders().choices[:1])
     whale = mine.ready(WHALE)

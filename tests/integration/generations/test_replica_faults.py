@@ -14,6 +14,7 @@ from retrieval.index_stores import QdrantServerSettings
 from tests.support.catalogs import wake
 from tests.support.faulty_proxy import Fault, FaultyProxy, faulty_proxy
 from tests.support.generations_fixture import WHALE, GenerationsFixture
+from tests.support.installations import OURS
 from tests.support.qdrant_server import SOON
 from tests.support.replica_answers import CHUNK_DENIED, NO_ACTIVE_REPLICA, READ_FAILED, WRITE_FAILED
 from tests.support.vector_servers import VectorServer
@@ -45,7 +46,7 @@ def test_a_document_waits_without_an_attempt_and_becomes_ready_by_itself(
     tmp_path: Path, proxy: FaultyProxy, request_: str, status: int, answer: str
 ) -> None:
     patience = QdrantServerSettings(search_retries=SOON, work_retries=SOON)
-    store = build.server_indexes(proxy.url, settings=patience)
+    store = build.server_indexes(proxy.url, OURS, settings=patience)
     at = GenerationsFixture(tmp_path, store)
     runner = JobRunner(at.jobs, at.ingest, at.embed, stopping=no)
     document = at.upload(WHALE)

@@ -20,6 +20,7 @@ from retrieval.search import Mode
 from tests.support.books import book
 from tests.support.encoders import hashing_encoders
 from tests.support.generations_fixture import SHIPS, WHALE, GenerationsFixture
+from tests.support.installations import OURS
 from tests.support.vector_servers import VectorServer, vector_server
 from tests.support.worker_fixture import no
 
@@ -79,12 +80,12 @@ def _searching(at: GenerationsFixture, expected: Document) -> Iterator[list[obje
 def test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector_made_twice(
     tmp_path: Path, server: VectorServer
 ) -> None:
-    before = GenerationsFixture(tmp_path, build.server_indexes(server.url))
+    before = GenerationsFixture(tmp_path, build.server_indexes(server.url, OURS))
     whale = before.ready(WHALE, "w.md")
     for n in range(4):
         before.ready(book(n, chapters=2), f"{n}.md")
     before.close()
-    store = build.server_indexes(server.url, settings=SPREAD)
+    store = build.server_indexes(server.url, OURS, settings=SPREAD)
     assert any("SHARDS is 6" in each for each in store.differences(1))
     at = restarted(tmp_path, store)
     with _searching(at, whale) as wrong:
@@ -139,10 +140,10 @@ def test_vectors_that_are_still_being_made_are_waited_for_and_copied(tmp_path: P
 
 
 def test_an_index_made_again_takes_no_vector_of_the_one_before(tmp_path: Path, server: VectorServer) -> None:
-    before = GenerationsFixture(tmp_path, build.server_indexes(server.url))
+    before = GenerationsFixture(tmp_path, build.server_indexes(server.url, OURS))
     before.ready(WHALE)
     before.close()
-    at = restarted(tmp_path, build.server_indexes(server.url, settings=SPREAD))
+    at = restarted(tmp_path, build.server_indexes(server.url, OURS, settings=SPREAD))
     at.switcher.rebuild(at.choice("hashing"), at.sparse.fingerprint)
     assert _Counting.encoded.total() == 1
     at.close()
@@ -151,7 +152,7 @@ def test_an_index_made_again_takes_no_vector_of_the_one_before(tmp_path: Path, s
 def test_spreading_is_refused_where_there_is_no_need_or_processes_have_other_settings(
     tmp_path: Path, server: VectorServer
 ) -> None:
-    plain, spread = build.server_indexes(server.url), build.server_indexes(server.url, settings=SPREAD)
+    plain, spread = build.server_indexes(server.url, OURS), build.server_indexes(server.url, OURS, settings=SPREAD)
     old, new = GenerationsFixture(tmp_path, plain), GenerationsFixture(tmp_path, spread)
     old.ready(WHALE)
     with pytest.raises(GenerationStateError, match=r"kept as the settings ask for.*LEADLINE_QDRANT_"):
@@ -165,7 +166,7 @@ def test_spreading_is_refused_where_there_is_no_need_or_processes_have_other_set
 
 
 def test_an_index_in_a_folder_is_not_spread(tmp_path: Path) -> None:
-    at = GenerationsFixture(tmp_path, build.embedded_indexes(tmp_path))
+    at = GenerationsFixture(tmp_path, build.embedded_indexes(tmp_path, OURS))
     with pytest.raises(GenerationStateError, match="An index in a folder cannot be spread"):
         at.switcher.spread(at.store.differences)
     at.close()

@@ -119,7 +119,7 @@ def _install_collections(app: FastAPI, collections: Collections) -> None:
     @app.patch("/collections/{name}")
     def change(name: str, request: Request, body: Body) -> JSONResponse:
         asked = Asked(collections, name, request, body, _CHANGE, "timeout")
-        only(asked.wanted, "optimizers_config", "strict_mode_config")
+        only(asked.wanted, "optimizers_config", "strict_mode_config", "metadata")
         strict_mode.known(asked.wanted.strict_mode_config)
         for part, values in asked.wanted.model_dump(mode="json", exclude_none=True).items():
             asked.collection.change(part, values)

@@ -49,7 +49,7 @@ class Collection:
     def change(self, part: str, values: dict[str, Any]) -> None:
         """Merge values into a part of the configuration."""
         with self._writing:
-            self._config[part] = {**self._config[part], **values}
+            self._config[part] = {**self._config.get(part, {}), **values}
             save(self._folder, self._config)
 
     def describe(self) -> dict[str, Any]:
@@ -68,6 +68,7 @@ class Collection:
                 "wal_config": {"wal_capacity_mb": 32, "wal_segments_ahead": 0},
                 "quantization_config": config["quantization_config"],
                 "strict_mode_config": config["strict_mode_config"],
+                **({"metadata": config["metadata"]} if config.get("metadata") else {}),
             },
             "payload_schema": {field: _index_out(index) for field, index in info.payload_schema.items()},
         }
@@ -159,6 +160,7 @@ def _config(wanted: models.CreateCollection) -> dict[str, Any]:
         wanted,
         *("vectors", "sparse_vectors", "on_disk_payload", "shard_number", "replication_factor"),
         *("write_consistency_factor", "hnsw_config", "quantization_config", "optimizers_config", "strict_mode_config"),
+        "metadata",
     )
     given = wanted.model_dump(mode="json", exclude_none=True)
     # One shard and one copy, whatever is asked for: the numbers are kept and told, not acted on.
@@ -170,6 +172,7 @@ def _config(wanted: models.CreateCollection) -> dict[str, Any]:
         "optimizers_config": given.get("optimizers_config", {}),
         "quantization_config": given.get("quantization_config"),
         "strict_mode_config": given.get("strict_mode_config", {"enabled": False}),
+        "metadata": given.get("metadata", {}),
     }
 
 

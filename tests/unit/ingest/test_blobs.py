@@ -1,11 +1,13 @@
 import hashlib
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ingest.blobs import DirectoryBlobs
 from ingest.errors import EmptyUploadError, StorageFullError, UploadTooLargeError
+from tests.support.catalogs import at_once
 
 
 def test_an_upload_is_hashed_and_kept_under_its_key(tmp_path: Path) -> None:
@@ -57,6 +59,18 @@ def test_deleting_returns_the_bytes_freed_and_then_none(tmp_path: Path) -> None:
     assert blobs.delete("text/ab/x") == 0
     with pytest.raises(KeyError):
         blobs.read("text/ab/x")
+
+
+def test_a_put_is_kept_while_the_last_other_key_of_its_folder_is_deleted(tmp_path: Path) -> None:
+    blobs = DirectoryBlobs(tmp_path)
+
+    def put_and_delete(name: str) -> None:
+        for number in range(300):
+            blobs.put(f"text/ab/{name}{number}", b"kept")
+            assert blobs.read(f"text/ab/{name}{number}") == b"kept"
+            blobs.delete(f"text/ab/{name}{number}")
+
+    assert at_once(*(partial(put_and_delete, name) for name in "wxyz")) == [None] * 4
 
 
 def test_many_blobs_at_once_are_there_as_each_one_would_be(tmp_path: Path) -> None:

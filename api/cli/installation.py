@@ -1,0 +1,56 @@
+"""`leadline installation`: shows which catalog, blobs and index belong together, and ties them after a move."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api.cli.cluster import cluster_named
+from api.cli.environment import read_settings
+from api.installation_access import InstallationParts, open_installation
+
+app = typer.Typer(
+    help="Show which catalog, files and index belong together, and tie them after a deliberate move.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def show() -> None:
+    """Show each part's installation, and how many of the files the catalog knows; ends with 1 if they disagree."""
+    with open_installation(read_settings(), cluster_named()) as parts:
+        if not _tell(parts):
+            raise typer.Exit(1)
+
+
+@app.command()
+def adopt(yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Tie files and index to this catalog, whatever they belonged to; stop the service first.
+
+    What the catalog does not know is kept: upkeep puts it aside for days, and touches nothing if there is much of it.
+    """
+    with open_installation(read_settings(), cluster_named(), alone=True) as parts:
+        _tell(parts)
+        if not yes:
+            typer.confirm("Do these files and this index belong to this catalog?", abort=True)
+        identifier = parts.adopt()
+    Console().print(f"Catalog, files and index belong to installation {identifier}.", highlight=False)
+
+
+def _tell(parts: InstallationParts) -> bool:
+    """Print the parts and return whether they belong together."""
+    ids = parts.ids()
+    table = Table("part", "installation")
+    for part, identifier in ids.items():
+        table.add_row(part, identifier or "none yet")
+    console = Console()
+    console.print(table)
+    originals, unknown = parts.originals()
+    console.print(
+        f"{originals:,} originals, {unknown:,} of them unknown to the catalog; {parts.put_aside():,} files put aside.",
+        highlight=False,
+    )
+    for detail in parts.record.notices().values():
+        console.print(detail, highlight=False)
+    return len(set(ids.values())) == 1

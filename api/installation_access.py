@@ -1,0 +1,96 @@
+"""Opens the parts of an installation for commands that look at what belongs together, without tying them."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from api.embedded import owned
+from api.settings import Settings
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.copying import CatalogCopies
+from ingest.catalog.database import open_database, sqlite_url
+from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.installation import InstallationRecord
+from ingest.catalog.leftovers import Leftovers
+from ingest.errors import CatalogUnavailableError
+from ingest.installation import Installation, read_mark, tie, write_mark
+from ingest.quarantine import Quarantine
+from retrieval import build
+from retrieval.generations import IndexStore
+from workers.settings import ClusterSettings
+
+
+@dataclass(frozen=True)
+class InstallationParts:
+    """A catalog, a blob folder and a store of indexes, whether or not they belong together."""
+
+    catalog: CatalogCopies
+    record: InstallationRecord
+    leftovers: Leftovers
+    generations: GenerationRecords
+    blobs: DirectoryBlobs
+    store: IndexStore
+
+    def ids(self) -> dict[str, str | None]:
+        """Return each part's installation, by the part's name; None for a part without an id."""
+        found = {"catalog": self.record.id(), f"blobs in {self.blobs.path('')}": read_mark(self.blobs.path(""))}
+        for generation in self.generations.live():
+            if self.store.size(generation.id) is not None:
+                found[f"index, generation {generation.id}"] = self.store.owner(generation.id)
+        return found
+
+    def originals(self) -> tuple[int, int]:
+        """Count the originals in the blob folder, and those of them that the catalog does not know."""
+        keys = list(self.blobs.keys("original"))
+        return len(keys), len(self.leftovers.unknown_originals(keys))
+
+    def put_aside(self) -> int:
+        """Count the files in quarantine."""
+        return len(Quarantine(self.blobs).since())
+
+    def adopt(self) -> str:
+        """Give blobs and indexes the catalog's id, whatever they had, and return it; a catalog without one gets one."""
+        marked = read_mark(self.blobs.path(""))
+        identifier = self.record.id()
+        if identifier is None:
+            identifier = self.record.claim(marked) if marked else tie(self.record, self.blobs).id
+        write_mark(self.blobs.path(""), identifier, replace=True)
+        for generation in self.generations.live():
+            self.store.adopt(generation.id)
+        return identifier
+
+
+@contextmanager
+def open_installation(
+    settings: Settings, cluster: ClusterSettings | None, *, alone: bool = False, create: bool = False
+) -> Iterator[InstallationParts]:
+    """Open the parts of a cluster, or of the data folder; `alone` takes the folder from any service.
+
+    Raises `CatalogUnavailableError` where there is no catalog, unless it may be created, and `DataFolderBusyError`.
+    """
+    home = settings.home if cluster is None else cluster.home
+    with ExitStack() as stack:
+        if cluster is None:
+            if not create and not (home / "catalog.sqlite").exists():
+                raise CatalogUnavailableError(f"There is no catalog in {home}.", hint="Name another LEADLINE_HOME.")
+            if alone:
+                stack.enter_context(owned(home))
+            home.mkdir(parents=True, exist_ok=True)
+        url = sqlite_url(home / "catalog.sqlite") if cluster is None else cluster.database_url.get_secret_value()
+        engine = open_database(url)
+        stack.callback(engine.dispose)
+        record = InstallationRecord(engine)
+        installation = Installation(record.id() or "", record.knows_version)
+        if cluster is None:
+            store = build.embedded_indexes(home, installation)
+        else:
+            key = cluster.qdrant_api_key.get_secret_value() if cluster.qdrant_api_key else None
+            store = build.server_indexes(cluster.qdrant_url, installation, api_key=key, settings=cluster.vector_server)
+        yield InstallationParts(
+            CatalogCopies(engine),
+            record,
+            Leftovers(engine),
+            GenerationRecords(engine),
+            DirectoryBlobs(home / "blobs"),
+            store,
+        )

@@ -1,0 +1,281 @@
+"""A backup of an installation, made while it runs: the catalog, and the files that the catalog names.
+
+    FOLDER/catalog.sqlite   every row of the catalog, as of one moment
+    FOLDER/blobs/...        originals, texts and tables, under their keys
+    FOLDER/SHA256SUMS       a line for each of these files, as `sha256sum -c` reads it
+    FOLDER/manifest.json    what it is a backup of, and counts; written last, so a folder without it is no backup
+
+Files in the blobs are written once, so a hard link is a copy as long as the disk is well. The index is not in it: it is
+made again from the texts.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as release_of
+from pathlib import Path
+
+from ingest.blobs import DirectoryBlobs, fsync_path, translating_out_of_room
+from ingest.catalog.copying import CatalogCopies, Content, contents_of
+from ingest.errors import BackupError
+from ingest.texts import version_of
+
+MANIFEST, SUMS, CATALOG, BLOBS = "manifest.json", "SHA256SUMS", "catalog.sqlite", "blobs"
+KINDS = ("original", "text", "tables")
+_UNFINISHED = "unfinished"
+_FORMAT = 1
+# Each time around, documents that were deleted or replaced meanwhile are left out; what is missing then is lost.
+_ROUNDS = 5
+_READ_BYTES = 1024 * 1024
+
+# Receives what is being done, how much is done and how much there is.
+Advanced = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a backup is of, and what it holds; `lost` and `damaged` are keys that the installation itself had lost."""
+
+    installation: str
+    release: str
+    made_at: str
+    documents: int
+    originals: int
+    files: int
+    size_bytes: int
+    sums_sha256: str
+    lost: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+    format: int = _FORMAT
+
+
+def make_backup(
+    catalog: CatalogCopies, blobs: DirectoryBlobs, folder: Path, advanced: Advanced, *, link: bool = True
+) -> Manifest:
+    """Make a backup in a new or empty folder, or go on with one that was broken off there.
+
+    Uploads and deletions may go on: files come first, then the catalog, then the files that it names besides. If one of
+    these is gone, its document was deleted or replaced, and the catalog is copied again. Raises `BackupError`, and
+    `StorageFullError`.
+    """
+    _begin(folder)
+    everything = [key for kind in KINDS for key in blobs.keys(kind)]
+    for number, key in enumerate(everything, start=1):
+        _take(blobs, key, folder, link=link)
+        advanced("Files", number, len(everything))
+    missing: set[str] = set()
+    for _ in range(_ROUNDS):
+        contents = _copy_catalog(catalog, blobs, folder, advanced)
+        before = missing
+        missing = {each.key for each in contents if not _take(blobs, each.key, folder, link=link) and each.required}
+        if missing == before:
+            break
+    _discard_others(folder, {each.key for each in contents})
+    return _finish(folder, contents, missing, advanced)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a backup's manifest. Raises `BackupError` for a folder that is no whole backup."""
+    try:
+        raw = json.loads((folder / MANIFEST).read_text())
+        made = Manifest(**{**raw, "lost": tuple(raw["lost"]), "damaged": tuple(raw["damaged"])})
+    except FileNotFoundError as error:
+        broken_off = (folder / _UNFINISHED).exists()
+        raise BackupError(
+            f"{folder} holds {'a backup that was broken off' if broken_off else 'no backup'}.",
+            hint="`leadline backup` with the same folder goes on with it." if broken_off else None,
+        ) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise BackupError(f"{folder / MANIFEST} cannot be read: {error}.") from error
+    if made.format != _FORMAT:
+        raise BackupError(f"{folder} has format {made.format}, and this release reads {_FORMAT}.")
+    if sha256_of(folder / SUMS) != made.sums_sha256:
+        raise BackupError(f"{folder / SUMS} is not what the manifest says.")
+    return made
+
+
+def read_sums(folder: Path) -> dict[str, str]:
+    """Return the hash of each file of a backup, by its path in the folder."""
+    with (folder / SUMS).open() as lines:
+        return {path: digest for digest, _, path in (line.rstrip("\n").partition("  ") for line in lines)}
+
+
+def verify_backup(folder: Path, advanced: Advanced) -> list[str]:
+    """Read every file of a backup and return what is wrong with it, each in a sentence.
+
+    Each file is compared with its hash, each original also with the catalog's. Raises `BackupError` where it is none.
+    """
+    read_manifest(folder)
+    sums, wrong = read_sums(folder), []
+    for number, (path, digest) in enumerate(sums.items(), start=1):
+        try:
+            if sha256_of(folder / path) != digest:
+                wrong.append(f"{path} has other bytes than when the backup was made.")
+        except FileNotFoundError:
+            wrong.append(f"{path} is missing.")
+        advanced("Files", number, len(sums))
+    wrong += [f"{BLOBS}/{key} is in no list." for key in _kept(folder) if f"{BLOBS}/{key}" not in sums]
+    wrong += _verify_catalog(folder, sums)
+    return wrong
+
+
+def verify_contents(catalog: CatalogCopies, blobs: DirectoryBlobs, advanced: Advanced) -> list[str]:
+    """Read every original of a running installation against its hash, and see that texts are there.
+
+    Return what is wrong, each in a sentence; content of documents that are deleted meanwhile is not missed.
+    """
+    wrong: dict[str, str] = {}
+    contents = catalog.contents(tables_by_version(blobs))
+    for number, each in enumerate(contents, start=1):
+        path = blobs.path(each.key)
+        try:
+            if each.sha256 is not None and sha256_of(path) != each.sha256:
+                wrong[each.key] = f"{each.key} has other bytes than were uploaded."
+            elif not path.is_file() and each.required:
+                wrong[each.key] = f"{each.key} is missing."
+        except FileNotFoundError:
+            wrong[each.key] = f"{each.key} is missing."
+        advanced("Files", number, len(contents))
+    still = {each.key for each in catalog.contents({})} if wrong else set()
+    return [sentence for key, sentence in sorted(wrong.items()) if key in still]
+
+
+def tables_by_version(blobs: DirectoryBlobs) -> Mapping[str, Sequence[str]]:
+    """List the keys of record tables by the version that they are of."""
+    found: dict[str, list[str]] = {}
+    for key in blobs.keys("tables"):
+        found.setdefault(version_of(key), []).append(key)
+    return found
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hex. Raises `FileNotFoundError`."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_durably(path: Path, content: str) -> None:
+    """Write a file in one step, on the disk when this returns."""
+    draft = path.with_name(f"{path.name}.new")
+    with translating_out_of_room(), draft.open("w") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    fsync_path(path.parent)
+
+
+def _begin(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    present = {path.name for path in folder.iterdir()}
+    if MANIFEST in present:
+        raise BackupError(f"{folder} holds a backup already.", hint="Name a new folder for each backup.")
+    if present and _UNFINISHED not in present:
+        raise BackupError(f"{folder} is not empty.", hint="Name a new folder for each backup.")
+    write_durably(folder / _UNFINISHED, "A backup without manifest.json is not whole.\n")
+
+
+def _take(blobs: DirectoryBlobs, key: str, folder: Path, *, link: bool) -> bool:
+    """Put a file into the backup unless it is there; return false if the installation has it no more."""
+    target = folder / BLOBS / key
+    if target.exists():
+        return True
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.new")
+    draft.unlink(missing_ok=True)
+    try:
+        with translating_out_of_room():
+            if not (link and _linked(blobs.path(key), draft)):
+                shutil.copyfile(blobs.path(key), draft)
+    except FileNotFoundError:
+        return False
+    draft.rename(target)
+    return True
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Link a file; false where the file systems differ or have no links."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return False
+    return True
+
+
+def _copy_catalog(catalog: CatalogCopies, blobs: DirectoryBlobs, folder: Path, advanced: Advanced) -> Sequence[Content]:
+    """Copy the catalog as it is now, and return the files that the copy names."""
+    draft = folder / f"{CATALOG}.new"
+    for path in folder.glob(f"{draft.name}*"):
+        path.unlink()
+    catalog.save(draft, lambda done, total: advanced("Catalog", done, total))
+    contents = contents_of(draft, tables_by_version(blobs))
+    draft.replace(folder / CATALOG)
+    return contents
+
+
+def _discard_others(folder: Path, wanted: Collection[str]) -> None:
+    """Remove files of documents that were deleted before the catalog was copied."""
+    for key in _kept(folder):
+        if key not in wanted:
+            (folder / BLOBS / key).unlink()
+
+
+def _kept(folder: Path) -> list[str]:
+    root = folder / BLOBS
+    return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+
+
+def _finish(folder: Path, contents: Sequence[Content], missing: Collection[str], advanced: Advanced) -> Manifest:
+    hashes = {each.key: each.sha256 for each in contents if each.sha256 is not None}
+    keys, damaged, size = sorted(_kept(folder)), [], (folder / CATALOG).stat().st_size
+    lines = [f"{sha256_of(folder / CATALOG)}  {CATALOG}\n"]
+    for number, key in enumerate(keys, start=1):
+        digest = sha256_of(folder / BLOBS / key)
+        if hashes.get(key, digest) != digest:
+            damaged.append(key)
+        lines.append(f"{digest}  {BLOBS}/{key}\n")
+        size += (folder / BLOBS / key).stat().st_size
+        advanced("Hashes", number, len(keys))
+    write_durably(folder / SUMS, "".join(lines))
+    with closing(sqlite3.connect(f"file:{folder / CATALOG}?mode=ro", uri=True)) as catalog:
+        live = catalog.execute("SELECT count(*) FROM documents WHERE deleted_at IS NULL").fetchone()[0]
+        (installation,) = catalog.execute("SELECT id FROM installation").fetchone()
+    made = Manifest(
+        installation=installation,
+        release=release_of("leadline"),
+        made_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        documents=live,
+        originals=sum(key in hashes for key in keys),
+        files=len(lines),
+        size_bytes=size,
+        sums_sha256=sha256_of(folder / SUMS),
+        lost=tuple(sorted(missing)),
+        damaged=tuple(damaged),
+    )
+    os.sync()  # the files and their folders before the manifest that vouches for them
+    write_durably(folder / MANIFEST, json.dumps(asdict(made), indent=2))
+    (folder / _UNFINISHED).unlink()
+    return made
+
+
+def _verify_catalog(folder: Path, sums: dict[str, str]) -> list[str]:
+    """Compare the catalog in a backup with the hashes of the originals beside it."""
+    try:
+        with closing(sqlite3.connect(f"file:{folder / CATALOG}?mode=ro&immutable=1", uri=True)) as catalog:
+            (state,) = catalog.execute("PRAGMA integrity_check").fetchone()
+            named = dict(catalog.execute("SELECT blob_key, content_sha256 FROM versions").fetchall())
+    except sqlite3.DatabaseError as error:
+        return [f"{CATALOG} cannot be read: {error}."]
+    wrong = [] if state == "ok" else [f"{CATALOG} is damaged: {state}."]
+    for key, digest in named.items():
+        if sums.get(f"{BLOBS}/{key}", digest) != digest:
+            wrong.append(f"{BLOBS}/{key} was damaged before the backup: it has other bytes than were uploaded.")
+    return wrong

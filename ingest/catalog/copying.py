@@ -1,0 +1,157 @@
+"""A catalog's rows as of one moment are copied into another catalog, on either database, with the files they name.
+
+So a backup of a PostgreSQL catalog is an SQLite file, which the migrations bring up to date before it is put back.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, select, text
+
+from ingest.catalog.database import clock, open_database, read, sqlite_url, write
+from ingest.catalog.tables import documents, jobs, metadata, versions
+from ingest.documents import SEARCHABLE_STATES, VersionState
+from ingest.texts import text_keys
+
+_AT_ONCE = 1_000
+# The content of these versions is removed, unless they are still their documents' active ones.
+_GONE = (VersionState.CANCELLED, VersionState.RETIRED, VersionState.DELETED)
+
+# Receives how much is done and how much there is.
+Copied = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file that the catalog names. An original has a hash there; `required` is false where it may be absent."""
+
+    key: str
+    sha256: str | None = None
+    required: bool = True
+
+
+class CatalogCopies:
+    """Copies of a catalog as SQLite files."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def save(self, path: Path, copied: Copied) -> None:
+        """Copy the catalog as it is now to a new file; readers and writers go on meanwhile."""
+        with _file(path) as target:
+            copy_catalog(self._engine, target, copied)
+
+    def load(self, path: Path, copied: Copied) -> None:
+        """Replace the catalog by a copy, in one transaction; the copy is brought to this release's schema before."""
+        with _file(path) as source:
+            copy_catalog(source, self._engine, copied)
+
+    def documents(self) -> int:
+        """Count the documents, deleted ones too."""
+        with read(self._engine) as connection:
+            return connection.execute(select(func.count()).select_from(documents)).scalar_one()
+
+    def at_work(self) -> bool:
+        """True while a worker holds a job."""
+        with read(self._engine) as connection:
+            held = select(jobs.c.id).where(jobs.c.state == "running", jobs.c.lease_until > clock(connection)).limit(1)
+            return connection.execute(held).first() is not None
+
+    def contents(self, tables: Mapping[str, Sequence[str]]) -> list[Content]:
+        """List the files that the catalog names; `tables` holds the keys of record tables by version."""
+        return _contents(self._engine, tables)
+
+
+def contents_of(path: Path, tables: Mapping[str, Sequence[str]]) -> list[Content]:
+    """List the files that a copy names, as `CatalogCopies.contents` does."""
+    with _file(path) as engine:
+        return _contents(engine, tables)
+
+
+def _contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Content]:
+    """List originals of live documents, and texts and tables of what searches find."""
+    searched = versions.c.state.in_(SEARCHABLE_STATES) | (documents.c.active_version_id == versions.c.id)
+    query = (
+        select(
+            versions.c.id,
+            versions.c.blob_key,
+            versions.c.content_sha256,
+            versions.c.state,
+            func.coalesce(searched, False).label("searched"),
+        )
+        .join(documents, documents.c.id == versions.c.document_id)
+        .where(documents.c.deleted_at.is_(None))
+        .order_by(versions.c.id)
+    )
+    found: list[Content] = []
+    with read(engine) as connection:
+        for row in connection.execute(query):
+            if row.state not in _GONE or row.searched:
+                found.append(Content(row.blob_key, row.content_sha256))
+            found += [Content(key, required=bool(row.searched)) for key in text_keys(row.id)]
+            found += [Content(key, required=False) for key in tables.get(row.id, ())]
+    return found
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[Engine]:
+    engine = open_database(sqlite_url(path))
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def copy_catalog(source: Engine, target: Engine, copied_rows: Copied = lambda done, total: None) -> int:
+    """Replace all rows of `target` by those of `source`, in one transaction; return how many there are.
+
+    Writers of `source` go on meanwhile, and what they commit is not in the copy. Both have this release's schema.
+    """
+    tables, copied = _plain_tables(), 0
+    with _snapshot(source) as reading, write(target) as writing:
+        total = sum(reading.execute(select(func.count()).select_from(table)).scalar_one() for table in tables)
+        for table in reversed(tables):
+            writing.execute(table.delete())
+        for table in tables:
+            rows = reading.execution_options(yield_per=_AT_ONCE).execute(select(table)).mappings()
+            for some in rows.partitions():
+                writing.execute(insert(table), [dict(row) for row in some])
+                copied += len(some)
+                copied_rows(copied, total)
+        _advance_sequences(writing, tables)
+    return copied
+
+
+def _plain_tables() -> list[Table]:
+    """Return the tables in the order of their references, with JSON columns that keep an absent value absent."""
+    plain = MetaData()
+    for table in metadata.sorted_tables:
+        for column in table.to_metadata(plain).columns:
+            if isinstance(column.type, JSON):
+                column.type = JSON(none_as_null=True)
+    return plain.sorted_tables
+
+
+@contextmanager
+def _snapshot(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that sees the catalog as it is at its first query, on SQLite because of the log of writes."""
+    with read(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        yield connection
+
+
+def _advance_sequences(connection: Connection, tables: list[Table]) -> None:
+    """Let PostgreSQL go on numbering after the copied rows; SQLite does so by itself."""
+    if connection.dialect.name != "postgresql":
+        return
+    for table in tables:
+        column = table.autoincrement_column
+        if column is None or column.autoincrement is not True:
+            continue
+        highest = connection.execute(select(func.max(column))).scalar()
+        if highest is not None:
+            sequence = "SELECT setval(pg_get_serial_sequence(:table, :column), :highest)"
+            connection.execute(text(sequence), {"table": table.name, "column": column.name, "highest": highest})

@@ -1,0 +1,81 @@
+"""The catalog's record of the installation that it belongs to, and notices to the people who run it."""
+
+import time
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Engine, delete, insert, select, update
+
+from ingest.catalog.database import insert_new, portions, read, upsert, write
+from ingest.catalog.tables import documents, installation, notices, versions
+
+_ROW = 1
+
+
+class InstallationRecord:
+    """The id in the catalog, and what the catalog knows of content that is found elsewhere."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def id(self) -> str | None:
+        """Return the id; None for a catalog that was given none yet."""
+        with read(self._engine) as connection:
+            return connection.execute(select(installation.c.id)).scalar()
+
+    def claim(self, identifier: str) -> str:
+        """Record an id unless there is one, and return the one that is recorded."""
+        with write(self._engine) as connection:
+            insert_new(connection, installation, row=_ROW, id=identifier, created_at=time.time())
+            return str(connection.execute(select(installation.c.id)).scalar_one())
+
+    def replace(self, identifier: str) -> None:
+        """Record an id in the place of the one that there is."""
+        with write(self._engine) as connection:
+            changed = connection.execute(update(installation).values(id=identifier)).rowcount
+            if not changed:
+                connection.execute(insert(installation).values(row=_ROW, id=identifier, created_at=time.time()))
+
+    def knows_version(self, version_ids: Collection[str]) -> bool:
+        """True if at least one of the versions is in the catalog."""
+        with read(self._engine) as connection:
+            return any(
+                connection.execute(select(versions.c.id).where(versions.c.id.in_(some)).limit(1)).first()
+                for some in portions(sorted(version_ids))
+            )
+
+    def knows_blob(self, keys: Collection[str]) -> bool:
+        """True if at least one of the originals is a version's."""
+        with read(self._engine) as connection:
+            return any(
+                connection.execute(select(versions.c.id).where(versions.c.blob_key.in_(some)).limit(1)).first()
+                for some in portions(sorted(keys))
+            )
+
+    def some_originals(self, limit: int) -> list[str]:
+        """Return keys of originals that should be in the blobs: those of the latest versions of live documents."""
+        query = (
+            select(versions.c.blob_key)
+            .join(documents, documents.c.latest_version_id == versions.c.id)
+            .where(documents.c.deleted_at.is_(None), versions.c.state.not_in(("cancelled", "retired", "deleted")))
+            .order_by(documents.c.created_at.desc())
+            .limit(limit)
+        )
+        with read(self._engine) as connection:
+            return list(connection.execute(query).scalars())
+
+    def notices(self) -> Mapping[str, str]:
+        """Return what people should know, by the part that noticed it."""
+        with read(self._engine) as connection:
+            return {row.name: row.detail for row in connection.execute(select(notices)).all()}
+
+    def notice(self, name: str, detail: str) -> None:
+        """Leave a notice; the time since when it holds stays that of the first."""
+        with write(self._engine) as connection:
+            statement = upsert(connection, notices).values(name=name, detail=detail, since=time.time())
+            connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"detail": detail}))
+
+    def withdraw_notice(self, name: str) -> None:
+        """Remove a notice, if there is one."""
+        if name in self.notices():
+            with write(self._engine) as connection:
+                connection.execute(delete(notices).where(notices.c.name == name))

@@ -1,0 +1,73 @@
+"""Content in the index and the blobs that no document uses: what the catalog explains, and what it does not know."""
+
+import time
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Engine, Select, delete, select
+
+from ingest.catalog.database import insert_new, portions, read, write
+from ingest.catalog.run_log import read_by_a_run
+from ingest.catalog.tables import documents, unknown_versions, versions
+from ingest.documents import COLLECTABLE_STATES
+
+_AT_ONCE = 10_000
+
+
+class Leftovers:
+    """Tells for many ids in few queries which content the catalog gave up, and which it never heard of."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def given_up(self, version_ids: Collection[str]) -> set[str]:
+        """Select the versions that the catalog says are failed, cancelled, retired or deleted, and that nobody reads.
+
+        A document's active version is in use whatever its state; one that was replaced, as long as a run reads it.
+        """
+        query = (
+            select(versions.c.id)
+            .join(documents, documents.c.id == versions.c.document_id)
+            .where(
+                versions.c.state.in_(COLLECTABLE_STATES),
+                documents.c.active_version_id.is_distinct_from(versions.c.id),
+                ~read_by_a_run(),
+            )
+        )
+        return self._select(query, version_ids)
+
+    def unknown_versions(self, version_ids: Collection[str]) -> set[str]:
+        """Select the versions that the catalog has never had, or that only a newer catalog has."""
+        return set(version_ids) - self._select(select(versions.c.id), version_ids)
+
+    def unknown_originals(self, keys: Collection[str]) -> set[str]:
+        """Select the keys of originals that no version names."""
+        left = set(keys)
+        if left:
+            with read(self._engine) as connection:  # one pass over all rows, since keys have no index
+                for known in connection.execute(select(versions.c.blob_key)).yield_per(_AT_ONCE).scalars():
+                    left.discard(known)
+        return left
+
+    def first_seen(self) -> dict[str, float]:
+        """Return the unknown versions that the index had chunks of in the last round, each with its first sighting."""
+        with read(self._engine) as connection:
+            return {row.version_id: row.since for row in connection.execute(select(unknown_versions)).all()}
+
+    def note_unknown(self, present: Collection[str]) -> None:
+        """Record which unknown versions the index has chunks of; those that are gone or claimed are forgotten."""
+        known, now = set(self.first_seen()), time.time()
+        if known == set(present):
+            return
+        with write(self._engine) as connection:
+            for some in portions(sorted(known - set(present))):
+                connection.execute(delete(unknown_versions).where(unknown_versions.c.version_id.in_(some)))
+            for version in sorted(set(present) - known):
+                insert_new(connection, unknown_versions, version_id=version, since=now)
+
+    def _select(self, query: Select[Any], version_ids: Collection[str]) -> set[str]:
+        found: set[str] = set()
+        with read(self._engine) as connection:
+            for some in portions(sorted(version_ids)):
+                found |= set(connection.execute(query.where(versions.c.id.in_(some))).scalars())
+        return found

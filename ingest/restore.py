@@ -1,0 +1,127 @@
+"""A backup is put back: files first, then the catalog, and a generation of the index to be built from both."""
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ingest.backup import BLOBS, CATALOG, Advanced, Manifest, read_manifest, read_sums
+from ingest.blobs import DirectoryBlobs, fsync_path, translating_out_of_room
+from ingest.catalog.copying import CatalogCopies
+from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.installation import InstallationRecord
+from ingest.errors import BackupError
+from ingest.installation import RESTORING, write_mark
+
+_READ_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class RestoredParts:
+    """What a backup is put back into."""
+
+    catalog: CatalogCopies
+    record: InstallationRecord
+    generations: GenerationRecords
+    blobs: DirectoryBlobs
+
+
+def restore(
+    folder: Path,
+    parts: RestoredParts,
+    advanced: Advanced,
+    *,
+    taken: Callable[[int], bool],
+    replace: bool = False,
+    as_new: bool = False,
+) -> Manifest:
+    """Put a backup back into a catalog and a blob folder, which no process may have open.
+
+    Both must be empty, unless `replace`: then the catalog that there is is kept beside the blobs, and files that the
+    backup does not have stay, for upkeep to put aside. The installation's id is the backup's, or a new one with
+    `as_new`. A new generation of the index awaits being built; `taken` tells which numbers have an index already.
+
+    Until this returns, no service starts on these parts; broken off, it can be done again. Raises `BackupError`.
+    """
+    manifest, blobs = read_manifest(folder), parts.blobs
+    mark = blobs.path(RESTORING)
+    begun_before = mark.exists() and mark.read_text() == manifest.sums_sha256
+    if not begun_before:
+        _require_idle(parts.catalog)
+        if not replace:
+            _require_empty(parts)
+    mark.write_text(manifest.sums_sha256)
+    fsync_path(mark.parent)
+    if replace and not begun_before:
+        _save_catalog(parts)
+    sums = read_sums(folder)
+    catalog_digest = sums.pop(CATALOG)
+    for number, (path, digest) in enumerate(sums.items(), start=1):
+        _put_back(folder / path, blobs.path(path.removeprefix(f"{BLOBS}/")), digest)
+        advanced("Files", number, len(sums))
+    _load_catalog(folder / CATALOG, catalog_digest, parts, advanced)
+    if as_new:
+        parts.record.replace(str(uuid.uuid4()))
+    write_mark(blobs.path(""), parts.record.id() or manifest.installation, replace=True)
+    parts.generations.begin_anew(taken)
+    os.sync()  # the files before the end of the restore
+    mark.unlink()
+    return manifest
+
+
+def _load_catalog(catalog: Path, digest: str, parts: RestoredParts, advanced: Advanced) -> None:
+    """Load a copy of a backup's catalog; it is brought to this release's schema, and the backup stays as it is."""
+    copy = parts.blobs.path(f"incoming/{uuid.uuid4().hex}")  # what a kill leaves there is removed at the next start
+    try:
+        _copy(catalog, copy, digest)
+        parts.catalog.load(copy, lambda done, total: advanced("Catalog", done, total))
+    finally:
+        for path in copy.parent.glob(f"{copy.name}*"):
+            path.unlink()
+
+
+def _require_idle(catalog: CatalogCopies) -> None:
+    if catalog.at_work():
+        raise BackupError("Workers are at work on this catalog.", hint="Stop the API, the workers and beat first.")
+
+
+def _require_empty(parts: RestoredParts) -> None:
+    count, originals = parts.catalog.documents(), sum(1 for _ in parts.blobs.keys("original"))
+    if count or originals:
+        raise BackupError(
+            f"There are documents here already: {count:,} in the catalog, and {originals:,} originals.",
+            hint="Restore to an empty home and database, or say `--replace`: the catalog that is here is then saved "
+            "beside the files, and its place taken.",
+        )
+
+
+def _save_catalog(parts: RestoredParts) -> None:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    parts.catalog.save(parts.blobs.path(f"catalog-replaced-{stamp}.sqlite"), lambda done, total: None)
+
+
+def _put_back(source: Path, target: Path, digest: str) -> None:
+    """Copy a file to its place, in one step. Raises `BackupError` for a damaged one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        _copy(source, draft, digest)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path, digest: str) -> None:
+    found = hashlib.sha256()
+    try:
+        with translating_out_of_room(), source.open("rb") as reading, target.open("wb") as writing:
+            while block := reading.read(_READ_BYTES):
+                found.update(block)
+                writing.write(block)
+    except FileNotFoundError as error:
+        raise BackupError(f"{source} is missing from the backup.") from error
+    if found.hexdigest() != digest:
+        raise BackupError(f"{source} has other bytes than when the backup was made.")

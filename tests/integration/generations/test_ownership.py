@@ -1,0 +1,57 @@
+"""An index that another installation has taken over is left alone."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from ingest.catalog.leftovers import Leftovers
+from ingest.errors import InstallationMismatchError
+from ingest.installation import Installation
+from ingest.quarantine import UpkeepLimits
+from retrieval.generations import IndexStore
+from retrieval.index_stores import FolderStore, ServerStore
+from tests.support.generations_fixture import WHALE, GenerationsFixture
+from workers.leftovers import FORGOTTEN_SECONDS, LeftoverRounds, Removed
+
+THEIRS = Installation("another", lambda _: True)
+
+
+def taken_over(store: IndexStore, tmp_path: Path) -> IndexStore:
+    """The same place, as another installation opens it."""
+    if isinstance(store, ServerStore):
+        return ServerStore(store._url, THEIRS, api_key=None, settings=store._settings)
+    return FolderStore(tmp_path, THEIRS)
+
+
+def test_upkeep_touches_nothing_once_an_index_belongs_to_another_installation(
+    at: GenerationsFixture, store: IndexStore, tmp_path: Path
+) -> None:
+    at.ready(WHALE)
+    at.blobs.put("original/ab/forgotten", b"bytes")
+    long_ago = time.time() - FORGOTTEN_SECONDS - 60
+    os.utime(at.blobs.path("original/ab/forgotten"), (long_ago, long_ago))
+    rounds = LeftoverRounds(at.record, Leftovers(at.engine), at.open, at.blobs, at.texts, UpkeepLimits())
+    taken_over(store, tmp_path).adopt(1)
+    assert "belongs to installation another" in rounds.run().stopped
+    assert at.blobs.read("original/ab/forgotten") == b"bytes"
+    store.adopt(1)
+    assert rounds.run() == Removed(put_aside=1)
+    assert at.record.notices() == {}
+
+
+def test_a_discarded_generation_that_another_installation_has_is_not_removed(
+    at: GenerationsFixture, store: IndexStore, tmp_path: Path
+) -> None:
+    at.ready(WHALE)
+    at.switcher.reembed(at.choice("hashing-32"), at.sparse.fingerprint)
+    at.switcher.switch()
+    at.records.discard(unfinished=False)
+    theirs = taken_over(store, tmp_path)
+    theirs.adopt(1)
+    at.open.tidy()
+    assert store.size(1) is not None
+    with pytest.raises(InstallationMismatchError):
+        store.remove(1)
+    theirs.remove(1)

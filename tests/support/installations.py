@@ -1,0 +1,17 @@
+"""The installation that tests of workers and indexes share."""
+
+from sqlalchemy import Engine
+
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.installation import InstallationRecord
+from ingest.installation import Installation, tie
+
+OURS = Installation("11111111-1111-4111-8111-111111111111", lambda _: True)
+
+
+def tied(engine: Engine, blobs: DirectoryBlobs) -> InstallationRecord:
+    """The record of a catalog that belongs to `OURS`, with its blobs."""
+    record = InstallationRecord(engine)
+    record.claim(OURS.id)
+    tie(record, blobs)
+    return record

@@ -1,0 +1,196 @@
+"""Content of the index and the blobs that no document uses: removed if the catalog explains it, else put aside.
+
+A worker that was overtaken can write once more after its document was deleted, and die before it takes that back; an
+API that dies between storing bytes and recording them leaves a file. Both are rare. What the catalog has never heard of
+may also belong to a newer catalog than this one: it is kept for days, and while there is much of it nothing is touched.
+"""
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.installation import InstallationRecord
+from ingest.catalog.leftovers import Leftovers
+from ingest.errors import InstallationMismatchError
+from ingest.installation import require_tied
+from ingest.quarantine import Quarantine, UpkeepLimits
+from ingest.tables import RecordTables
+from ingest.texts import Texts, version_of
+from retrieval.generations import Generations
+from retrieval.index import Index
+
+# An upload may take long, but an unfinished one that is older than this was given up.
+FORGOTTEN_SECONDS = 24 * 3600.0
+NOTICE = "upkeep"
+# So few files or versions are never too large a share.
+_HANDFUL = 10
+_DERIVED = ("text", "tables")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """Counts of a round: removed chunks and files, files put aside and put back, and why it touched nothing, if so."""
+
+    orphan_chunks: int = 0
+    files: int = 0
+    put_aside: int = 0
+    put_back: int = 0
+    stopped: str = ""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What there is of a kind, how much of that nobody explains, and how much of it is aside already."""
+
+    name: str
+    total: int
+    unknown: int
+    aside: int
+
+    def too_much(self, share: float) -> bool:
+        strange = self.unknown + self.aside
+        return self.unknown > 0 and strange > _HANDFUL and strange > share * (self.total + self.aside)
+
+    @property
+    def counts(self) -> str:
+        return f"{self.unknown + self.aside:,} of {self.total + self.aside:,} {self.name}"
+
+
+class LeftoverRounds:
+    """Looks for leftovers, one round at a time. Rounds may run in two processes at once."""
+
+    def __init__(
+        self,
+        record: InstallationRecord,
+        leftovers: Leftovers,
+        generations: Generations,
+        blobs: DirectoryBlobs,
+        texts: Texts,
+        limits: UpkeepLimits,
+        *,
+        forgotten_seconds: float = FORGOTTEN_SECONDS,
+    ) -> None:
+        self._record = record
+        self._leftovers = leftovers
+        self._generations = generations
+        self._blobs = blobs
+        self._texts = texts
+        self._tables = RecordTables(blobs)
+        self._quarantine = Quarantine(blobs)
+        self._limits = limits
+        self._forgotten_seconds = forgotten_seconds
+
+    def run(self) -> Removed:
+        """Put back what is claimed again, put aside what is not known, remove what is explained or expired.
+
+        A round that finds parts of different installations, or too much that is unknown, changes nothing and leaves a
+        notice. Raises `IndexUnavailableError`.
+        """
+        try:
+            with self._generations.indexes() as indexes:
+                identifier = require_tied(self._record, self._blobs.path(""))
+                self._generations.require_owned(identifier)
+                done = self._round(indexes)
+        except InstallationMismatchError as error:
+            done = Removed(stopped=str(error))
+        if done.stopped:
+            log.error("upkeep touches nothing", reason=done.stopped)
+            self._record.notice(NOTICE, done.stopped)
+            return done
+        self._generations.tidy()
+        self._record.withdraw_notice(NOTICE)
+        if done != Removed():
+            log.warning("saw to what no document uses", **{name: n for name, n in vars(done).items() if n})
+        return done
+
+    @property
+    def due(self) -> bool:
+        """True if a round has something to do or to say again: files are aside, or the last round touched nothing."""
+        return bool(self._quarantine.since()) or NOTICE in self._record.notices()
+
+    def put_back(self) -> int:
+        """Return files to their places that the catalog names; return how many."""
+        aside = self._quarantine.since()
+        return self._quarantine.put_back(set(aside) - self._unknown(aside)) if aside else 0
+
+    def _round(self, indexes: Mapping[int, Index]) -> Removed:
+        put_back = self.put_back()
+        present = {version for index in indexes.values() for version in index.versions()}
+        keys = {kind: set(self._blobs.keys(kind)) for kind in ("original", *_DERIVED)}
+        derived = keys["text"] | keys["tables"]
+        strangers = self._leftovers.unknown_versions(present)
+        lasting = self._lasting(strangers)
+        unknown = {name: self._forgotten(self._unknown(some)) for name, some in keys.items()}
+        aside = self._aside()
+        stopped = self._too_much(
+            _Kind("originals", len(keys["original"]), len(unknown["original"]), aside["original"]),
+            _Kind("texts", len(derived), len(unknown["text"] | unknown["tables"]), aside["text"] + aside["tables"]),
+            _Kind("versions in the index", len(present), len(strangers - lasting), 0),
+        )
+        if stopped:
+            return Removed(put_back=put_back, stopped=stopped)
+        chunks = self._remove_given_up(indexes, present, derived)
+        self._leftovers.note_unknown(strangers - lasting)
+        chunks += _remove(indexes, lasting)
+        put_aside = self._quarantine.put_aside(set().union(*unknown.values()))
+        files = self._quarantine.expire(older_than_days=self._limits.quarantine_days)
+        files += self._blobs.discard_unfinished(older_than_seconds=self._forgotten_seconds)
+        return Removed(chunks, files, put_aside, put_back)
+
+    def _unknown(self, keys: Collection[str]) -> set[str]:
+        """Select the keys of originals that no version names, and of texts and tables of unknown versions."""
+        originals = {key for key in keys if key.startswith("original/")}
+        versions = {key: version_of(key) for key in keys if key not in originals}
+        strangers = self._leftovers.unknown_versions(set(versions.values()))
+        unknown = {key for key, version in versions.items() if version in strangers}
+        return unknown | self._leftovers.unknown_originals(originals)
+
+    def _forgotten(self, keys: Collection[str]) -> set[str]:
+        return {key for key in keys if self._blobs.age_seconds(key) >= self._forgotten_seconds}
+
+    def _aside(self) -> Mapping[str, int]:
+        """Count what is aside and will stay there in this round, by the first part of its key."""
+        first = (datetime.now(UTC) - timedelta(days=self._limits.quarantine_days)).date()
+        kinds = [key.partition("/")[0] for key, day in self._quarantine.since().items() if day >= first]
+        return {kind: kinds.count(kind) for kind in ("original", *_DERIVED)}
+
+    def _lasting(self, unknown: Collection[str]) -> set[str]:
+        """Select the unknown versions that were first seen longer ago than they are kept."""
+        seen, last = self._leftovers.first_seen(), time.time() - 86_400 * self._limits.quarantine_days
+        return {version for version in unknown if seen.get(version, last) < last}
+
+    def _too_much(self, *kinds: _Kind) -> str:
+        """Say which kinds are unknown in too large a part; nothing if none is."""
+        found = [kind for kind in kinds if kind.too_much(self._limits.share)]
+        if not found:
+            return ""
+        counts = ", ".join(kind.counts for kind in found)
+        return (
+            f"The catalog does not know {counts}: more than {self._limits.share:.0%}, so nothing is put aside or "
+            "removed. If this is an older catalog, put the newer one back. If they are leftovers indeed, start once "
+            "with LEADLINE_UPKEEP_SHARE=1."
+        )
+
+    def _remove_given_up(self, indexes: Mapping[int, Index], present: Collection[str], derived: Collection[str]) -> int:
+        given_up = self._leftovers.given_up({*present, *map(version_of, derived)})
+        chunks = _remove(indexes, given_up.intersection(present))
+        for version in given_up:
+            self._texts.delete(version)
+            self._tables.delete(version)
+        return chunks
+
+
+def _remove(indexes: Mapping[int, Index], versions: Collection[str]) -> int:
+    """Remove the chunks of versions from all generations; return how many there were."""
+    return sum(
+        index.delete_version(tenant, version)
+        for version in versions
+        for index in indexes.values()
+        for tenant in index.tenants_of(version)
+    )
