@@ -3,10 +3,12 @@
 So a backup of a PostgreSQL catalog is an SQLite file, which the migrations bring up to date before it is put back.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, select, text
 
@@ -39,9 +41,19 @@ class CatalogCopies:
         self._engine = engine
 
     def save(self, path: Path, copied: Copied) -> None:
-        """Copy the catalog as it is now to a new file; readers and writers go on meanwhile."""
-        with _file(path) as target:
-            copy_catalog(self._engine, target, copied)
+        """Copy the catalog as it is now to a new file; readers and writers go on meanwhile.
+
+        SQLite copies itself in one step: a reader that stays would keep its write-ahead log from being emptied after a
+        deletion.
+        """
+        if self._engine.dialect.name != "sqlite":
+            with _file(path) as target:
+                copy_catalog(self._engine, target, copied)
+            return
+        _copy_pages(self._engine, path)
+        with _file(path) as target, read(target) as connection:
+            rows = _count(connection, _plain_tables())
+        copied(rows, rows)
 
     def load(self, path: Path, copied: Copied) -> None:
         """Replace the catalog by a copy, in one transaction; the copy is brought to this release's schema before."""
@@ -95,6 +107,12 @@ def _contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Conte
     return found
 
 
+def _copy_pages(engine: Engine, path: Path) -> None:
+    with engine.connect() as connection, closing(sqlite3.connect(path)) as target:
+        driver: Any = connection.connection.driver_connection
+        driver.backup(target)
+
+
 @contextmanager
 def _file(path: Path) -> Iterator[Engine]:
     engine = open_database(sqlite_url(path))
@@ -111,7 +129,7 @@ def copy_catalog(source: Engine, target: Engine, copied_rows: Copied = lambda do
     """
     tables, copied = _plain_tables(), 0
     with _snapshot(source) as reading, write(target) as writing:
-        total = sum(reading.execute(select(func.count()).select_from(table)).scalar_one() for table in tables)
+        total = _count(reading, tables)
         for table in reversed(tables):
             writing.execute(table.delete())
         for table in tables:
@@ -122,6 +140,10 @@ def copy_catalog(source: Engine, target: Engine, copied_rows: Copied = lambda do
                 copied_rows(copied, total)
         _advance_sequences(writing, tables)
     return copied
+
+
+def _count(connection: Connection, tables: Iterable[Table]) -> int:
+    return sum(connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables)
 
 
 def _plain_tables() -> list[Table]:
