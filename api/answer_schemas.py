@@ -9,6 +9,8 @@ from pydantic import Field, computed_field, model_validator
 from api.rendering import Cited, Form, as_form, title_as_form
 from api.schemas import Wire
 from ingest.conversations import KeptAnswer
+from ingest.filters import conditions
+from ingest.identity import Principal
 from rlm.answers import AnswerStatus, Check
 from rlm.llm.budgets import Limits
 from rlm.requests import AnswerScope, Message, StrategyName, Wanted
@@ -47,9 +49,10 @@ class QuestionIn(Wire):
     conversation the model sees the last messages, about 24,000 characters. `conversation` with a `question` keeps the
     conversation here: `new` begins one, and the id in its answer goes on with it.
 
-    `stream` answers with server-sent events instead of one JSON, `background` with a run at once. `strategy` is how the
-    answer is made: `direct` reads passages, `table` computes over records, `recursive` has the model write code that
-    works through the documents, and `auto` leaves the choice to the model.
+    `filters` are conditions on documents' metadata, as in a search. `stream` answers with server-sent events instead of
+    one JSON, `background` with a run at once. `strategy` is how the answer is made: `direct` reads passages, `table`
+    computes over records, `recursive` has the model write code that works through the documents, and `auto` leaves the
+    choice to the model.
 
     Work whose estimate is large is refused with `confirmation_required`, unless `confirm` is true or a `budget` is set;
     what a budget does not cover is left out, and the answer says so. Of many records a model judges a sample and those
@@ -65,6 +68,7 @@ class QuestionIn(Wire):
     conversation: str | None = Field(None, min_length=1, max_length=100)
     collections: list[str] = Field(default_factory=list, max_length=100)
     documents: list[str] = Field(default_factory=list, max_length=1000)
+    filters: dict[str, Any] = Field(default_factory=dict, examples=[{"year": {"gte": 1800, "lt": 1900}}])
     strategy: StrategyName = StrategyName.AUTO
     stream: bool = False
     background: bool = False
@@ -93,8 +97,11 @@ class QuestionIn(Wire):
         """The messages before the question; none for a kept conversation."""
         return tuple(Message(each.role, each.content.replace("\0", " ")) for each in self.messages[:-1])
 
-    def scope(self, tenant_id: str) -> AnswerScope:
-        return AnswerScope(tenant_id, tuple(self.collections), tuple(self.documents))
+    def scope(self, caller: Principal) -> AnswerScope:
+        """Return what the caller asks about, as far as it may see that. Raises `FilterError`."""
+        conditions(self.filters)
+        named = tuple(self.collections), tuple(self.documents)
+        return AnswerScope(caller.tenant_id, *named, self.filters, caller.readers)
 
     def wanted(self) -> Wanted:
         budget = self.budget.limits() if self.budget else None
@@ -105,8 +112,9 @@ class CitationOut(Wire):
     """A passage that the answer rests on, and where it stands: `text[start:end]` of the version's normalized text.
 
     `quote` is that span as the document has it. `verified` says that the model quoted it and code found it there;
-    otherwise it is the part of the passage that is closest to the sentence. Of a document that was `deleted` since,
-    nothing is shown. `html` and `mrkdwn` are the title as a link to the span, where the answer was asked for in them.
+    otherwise it is the part of the passage that is closest to the sentence. Of a document that was `deleted` since, or
+    closed to the caller, nothing is shown. `html` and `mrkdwn` are the title as a link to the span, where the answer
+    was asked for in them.
     """
 
     number: int

@@ -10,6 +10,7 @@ from api.rendering import Form
 from api.services import Services
 from ingest.conversations import NEW_CONVERSATION, KeptAnswer
 from ingest.errors import IngestError
+from ingest.identity import Principal
 from ingest.works import UsedVersions, new_work_id
 from rlm.answers import Answer, kept_answer
 from rlm.requests import AnswerRequest, Message, check_question
@@ -23,16 +24,16 @@ HISTORY_CHARS = 24_000
 class Asking:
     """One question of one caller. Making it raises `QuestionError`, and `ConversationNotFoundError`."""
 
-    def __init__(self, served: Services, tenant_id: str, body: QuestionIn) -> None:
+    def __init__(self, served: Services, caller: Principal, body: QuestionIn) -> None:
         self._served = served
-        self._tenant_id = tenant_id
+        self._caller = caller
         self._question = check_question(body.asked)
         self._conversation_id = None if body.conversation == NEW_CONVERSATION else body.conversation
         self._forms = body.render
         self._is_new = body.conversation == NEW_CONVERSATION
         self.request = AnswerRequest(
             self._question,
-            body.scope(tenant_id),
+            body.scope(caller),
             recent(self._said_before(body)),
             body.wanted(),
             UsedVersions(new_work_id(), self._used_before()),
@@ -41,7 +42,9 @@ class Asking:
     def begin_conversation(self) -> str | None:
         """Return the id of the answer's conversation, which is made if a new one is wanted."""
         if self._is_new and self._conversation_id is None:
-            self._conversation_id = self._served.conversations.begin(self._tenant_id, self._question)
+            self._conversation_id = self._served.conversations.begin(
+                self._caller.tenant_id, self._question, self._caller.owner
+            )
         return self._conversation_id
 
     def keep(self, answer: Answer) -> AnswerOut:
@@ -49,27 +52,33 @@ class Asking:
         identifier, versions = self.request.used.work.id, self.request.used.work.versions
         try:
             conversation = self.begin_conversation()
-            kept = kept_answer(answer, identifier, self._tenant_id, self._question, conversation)
-            kept_as = self._served.conversations.keep(kept, versions)
+            kept_as = self._served.conversations.keep(self._kept(answer, identifier, conversation), versions)
             return rendered(self._served, AnswerOut.of(kept_as), self._forms)
         except IngestError as error:  # it was paid for, and the waiting client should get it
             log.warning("an answer was not kept", error=repr(error))
             noted = replace(answer, notes=(*answer.notes, "This answer could not be kept."))
-            kept = kept_answer(noted, identifier, self._tenant_id, self._question, None)
+            kept = self._kept(noted, identifier, None)
             unkept = AnswerOut.of_body(kept.body, identifier=None, conversation=None)
             return rendered(self._served, unkept, self._forms)
+
+    def _kept(self, answer: Answer, identifier: str, conversation: str | None) -> KeptAnswer:
+        caller = self._caller
+        return kept_answer(answer, identifier, caller.tenant_id, self._question, conversation, caller.owner)
 
     def _used_before(self) -> frozenset[str]:
         """Return the versions that what is said before in the kept conversation rests on."""
         if self._conversation_id is None:
             return frozenset()
-        return self._served.conversations.versions(self._tenant_id, self._conversation_id)
+        return self._served.conversations.versions(self._caller.tenant_id, self._conversation_id)
 
     def _said_before(self, body: QuestionIn) -> Sequence[Message]:
         if self._conversation_id is None:
             return body.said_before
         found = self._served.conversations.last_exchanges(
-            self._tenant_id, self._conversation_id, characters=HISTORY_CHARS
+            self._caller.tenant_id,
+            self._conversation_id,
+            characters=HISTORY_CHARS,
+            owner=self._caller.sees_only,
         )
         return [
             message for each in found for message in (Message("user", each.question), Message("assistant", each.answer))
@@ -89,9 +98,10 @@ def recent(messages: Sequence[Message], characters: int = HISTORY_CHARS) -> tupl
     return tuple(reversed(kept))
 
 
-def shown(served: Services, kept: KeptAnswer) -> AnswerOut:
-    """Return a kept answer, without quotations from documents that were deleted since."""
-    return AnswerOut.of(kept, served.conversations.deleted_documents(cited_documents(kept.body)))
+def shown(served: Services, caller: Principal, kept: KeptAnswer) -> AnswerOut:
+    """Return a kept answer, without quotations from documents that were deleted since or closed to the caller."""
+    named = cited_documents(kept.body)
+    return AnswerOut.of(kept, served.conversations.withheld_documents(named, caller.readers))
 
 
 def rendered(served: Services, answer: AnswerOut, forms: Sequence[Form]) -> AnswerOut:

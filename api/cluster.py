@@ -26,6 +26,7 @@ from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
 from rlm.tables.sql import SqlEngine
+from workers.access import ReadersWriter
 from workers.cluster import OpenAnswers, OpenEncoders, Parts, configured_encoders, open_parts
 from workers.deletion import Deleter
 from workers.enqueue.celery_app import make_app
@@ -97,6 +98,7 @@ def open_cluster(
             notices=parts.installation.notices,
             ping=partial(ping, door),
             delete=Deleter(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
+            settle=ReadersWriter(parts.catalog, parts.generations).settle,
         )
         try:
             yield services
@@ -149,6 +151,7 @@ def _asking(settings: Settings, parts: Parts, language_model: LanguageModel | No
             parts.generations.encoder(),
             sandbox,
             parts.replies,
+            parts.catalog,
         )
         yield _Asking(
             searcher,

@@ -60,6 +60,7 @@ from rlm.llm.scheduler import SubCallScheduler
 from rlm.rewriting import ModelRewriter
 from rlm.sandbox.build import build_sandbox
 from rlm.tables.sql import SqlEngine
+from workers.access import ReadersWriter
 from workers.deletion import CollectTask, Deleter
 from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
@@ -204,6 +205,7 @@ def _assemble(
     if crashed:
         with generations.active() as made:
             behind = reconcile(catalog, jobs, made.index)
+        catalog.unsettle()
         log.info("the last process ended without closing", versions_indexed_again=len(behind))
     rounds = LeftoverRounds(record, Leftovers(engine), generations, blobs, texts, settings.upkeep_limits)
     if crashed or rounds.due:
@@ -234,9 +236,10 @@ def _assemble(
     sandbox = build_sandbox(settings.sandbox)
     stack.callback(sandbox.close)
     tables = RecordTables(blobs)
-    parts = Parts(catalog, texts, tables, SqlEngine(), sub_calls, generations.encoder(), sandbox, replies)
+    parts = Parts(catalog, texts, tables, SqlEngine(), sub_calls, generations.encoder(), sandbox, replies, catalog)
     conversations, expiry = Conversations(engine), Expiry(engine)
     answering = make_answering(settings, searcher, language_model, parts, stack)
+    readers_writer = ReadersWriter(catalog, generations)
     workers = WorkerThreads(
         jobs,
         [ingest_task()],
@@ -250,6 +253,7 @@ def _assemble(
         remove_tenants=TenantRemoval(engine).step,
         step_seconds=settings.task_seconds,
         another_ingest=ingest_task,
+        settle=readers_writer.settle_all,
         open_builder=lambda stopping, slice_over: open_builder(records, deps, stopping, slice_over)[0],
     )
     # Keys and health have connections of their own, so that they never wait for one behind work.
@@ -286,6 +290,7 @@ def _assemble(
         model_costs=model_costs(settings),
         doorbell=doorbell,
         delete=Deleter(catalog, generations, texts, blobs).delete,
+        settle=readers_writer.settle,
         require_index=generations.require_ready,
         notices=record.notices,
         ping=partial(ping, door),

@@ -1,7 +1,7 @@
 """Receives uploads: multipart forms and bare bodies, written to disk block by block, never whole in memory."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,8 +13,9 @@ from api.problems import BadRequestError
 from api.threads import Threads
 from ingest.catalog.catalog import Accepted
 from ingest.errors import InputError, UploadError
-from ingest.inbound import check_text, read_metadata
+from ingest.inbound import check_text, read_json, read_metadata
 from ingest.intake import Upload, UploadRequest
+from ingest.metadata import require_metadata, require_own_sight, require_readers
 
 _MAX_FIELD_BYTES = 64 * 1024
 _MAX_PARTS = 1000
@@ -45,7 +46,7 @@ async def receive_body(
 async def receive_form(
     stream: AsyncIterator[bytes], content_type: str, request: UploadRequest, receive: Receive, threads: Threads
 ) -> Received:
-    """Receive each named part as a document; `collection`, `batch` and `metadata` apply to the files after them.
+    """Receive each named part as a document; fields apply to the files after them.
 
     Raises `BadRequestError` for a malformed form, and `InputError` for a field whose text cannot be taken; files before
     the fault are kept.
@@ -149,7 +150,7 @@ class _Form:
 
     def _take_field(self, name: str, content: bytes) -> None:
         if name == "metadata":
-            self._request = replace(self._request, attributes=read_metadata(content))
+            self._request = replace(self._request, attributes=metadata(content))
             return
         value = _text(content, name)
         if name == "collection":
@@ -161,9 +162,13 @@ class _Form:
             self._request = replace(self._request, collection=value)
         elif name == "batch":
             self._request = replace(self._request, batch_id=value)
+        elif name == "readers":
+            listed = _listed_readers(content)
+            given = None if listed is None else readers(listed, self._request.sender)
+            self._request = replace(self._request, readers=given)
         else:
             raise BadRequestError(
-                f"The form has an unknown field {name!r}.", hint="Known: collection, batch, metadata, files."
+                f"The form has an unknown field {name!r}.", hint="Known: collection, batch, metadata, readers, files."
             )
 
     def _guard(self, step: Callable[[], object]) -> None:
@@ -178,6 +183,26 @@ class _Form:
     def _leave(self) -> None:
         self._upload = None
         self._stack.close()
+
+
+def metadata(content: bytes) -> dict[str, Any]:
+    """Read user metadata: a JSON object of plain values. Raises `InputError` and `MetadataError`."""
+    return require_metadata(read_metadata(content))
+
+
+def readers(subjects: Collection[str], own: frozenset[str] | None) -> frozenset[str]:
+    """Check the readers that a principal gives a document; `own` are its own subjects. Raises `MetadataError`."""
+    found = require_readers(subjects)
+    require_own_sight(found, own)
+    return found
+
+
+def _listed_readers(content: bytes) -> list[str] | None:
+    """Read a JSON list of subjects; null is the whole tenant. Raises `BadRequestError` and `InputError`."""
+    value = read_json(content, "readers")
+    if value is None or (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+        return value
+    raise BadRequestError("readers is no JSON list of texts.", hint='Send a list such as ["user:ann", "group:hr"].')
 
 
 def _text(content: bytes, at: str) -> str:

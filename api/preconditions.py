@@ -1,4 +1,4 @@
-"""`ETag` and `If-Match`: the state of a document that a client means. Its tag is the id of its latest version."""
+"""`ETag` and `If-Match`: the state of a document that a client means, which is its latest version and its revision."""
 
 import re
 
@@ -10,16 +10,16 @@ _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 def etag(document: Document) -> dict[str, str]:
     """Return the header for a document."""
-    return {"ETag": f'"{document.version.id}"'}
+    return {"ETag": f'"{document.tag}"'}
 
 
 def matching(if_match: str | None) -> frozenset[str] | None:
-    """Return the ids of the versions that an `If-Match` header admits; None for `*`, which admits any.
+    """Return the tags that an `If-Match` header admits; None for `*`, which admits any.
 
     Raises `PreconditionRequiredError` without a header. A weak tag admits nothing (RFC 9110, 13.1.1).
     """
     if if_match is None:
-        raise PreconditionRequiredError("Replacing a document needs If-Match, so that nobody's change is lost.")
+        raise PreconditionRequiredError("Changing a document needs If-Match, so that nobody's change is lost.")
     if if_match.strip() == "*":
         return None
     found = [_TAG.fullmatch(part.strip()) for part in if_match.split(",")]

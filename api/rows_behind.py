@@ -6,12 +6,17 @@ from itertools import islice
 from api.conversation_schemas import RowOut
 from api.services import Services
 from ingest.conversations import KeptAnswer, RowRanges
+from ingest.identity import Principal
 from rlm.answers import as_json
 
 
-def rows_behind(served: Services, kept: KeptAnswer, begin: int, limit: int) -> list[RowOut]:
-    """Return `limit` records from number `begin` on, counted from 0; those of gone versions have no contents."""
-    deleted = served.conversations.deleted_documents({each.document_id for each in kept.rows_behind})
+def rows_behind(served: Services, caller: Principal, kept: KeptAnswer, begin: int, limit: int) -> list[RowOut]:
+    """Return `limit` records from number `begin` on, counted from 0.
+
+    Those of gone versions, and of documents closed to the caller, have no contents.
+    """
+    named = {each.document_id for each in kept.rows_behind}
+    deleted = served.conversations.withheld_documents(named, caller.readers)
     found: list[RowOut] = []
     for part, numbers in _page(kept, begin, limit):
         gone = part.document_id in deleted

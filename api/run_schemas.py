@@ -44,6 +44,7 @@ class RunOut(Wire):
     question: str
     collections: list[str]
     documents: list[str]
+    filters: dict[str, Any]
     strategy: str
     budget: dict[str, Any]
     every_record: bool
@@ -64,8 +65,9 @@ class RunOut(Wire):
     ended_at: datetime | None
 
     @classmethod
-    def of(cls, run: Run, *, queue_position: int | None = None) -> "RunOut":
-        return cls(**_members(run), queue_position=queue_position)
+    def of(cls, run: Run, *, queue_position: int | None = None, withheld: bool = False) -> "RunOut":
+        """Make it from a run; one that is `withheld` does not show its progress, which names documents."""
+        return cls(**_members(run, withheld=withheld), queue_position=queue_position)
 
 
 class RunWithAnswerOut(RunOut):
@@ -74,9 +76,15 @@ class RunWithAnswerOut(RunOut):
     answer: AnswerOut | None
 
     @classmethod
-    def of(cls, run: Run, *, queue_position: int | None = None, deleted: Collection[str] = ()) -> "RunWithAnswerOut":
+    def of(
+        cls, run: Run, *, queue_position: int | None = None, deleted: Collection[str] = (), withheld: bool = False
+    ) -> "RunWithAnswerOut":
         """Make it from a run; `deleted` are the ids of documents that are no longer shown."""
-        return cls(**_members(run), queue_position=queue_position, answer=_answer(run, deleted))
+        return cls(**_members(run, withheld=withheld), queue_position=queue_position, answer=_answer(run, deleted))
+
+
+# Kinds of events that say nothing of any document.
+_WITHOUT_TEXT = frozenset({"start", "resume", "end"})
 
 
 class RunPage(Wire):
@@ -95,10 +103,10 @@ class RunEventOut(Wire):
     body: dict[str, Any]
 
     @classmethod
-    def of(cls, event: RunEvent) -> "RunEventOut":
-        return cls(
-            sequence=event.sequence, kind=event.kind, at=instant(event.created_at), body=as_json(_shown(event.body))
-        )
+    def of(cls, event: RunEvent, *, withheld: bool = False) -> "RunEventOut":
+        """Make it from an event; `withheld` leaves out what may have come from documents, and says so."""
+        shown = {"withheld": True} if withheld and event.kind not in _WITHOUT_TEXT else as_json(_shown(event.body))
+        return cls(sequence=event.sequence, kind=event.kind, at=instant(event.created_at), body=shown)
 
 
 class RunEventPage(Wire):
@@ -111,7 +119,7 @@ class RunEventPage(Wire):
     next_cursor: str | None
 
 
-def _members(run: Run) -> dict[str, Any]:
+def _members(run: Run, *, withheld: bool) -> dict[str, Any]:
     failure, spent, answer = run.failure, run.spent, run.answer or {}
     scope = None
     if run.scope_documents is not None:
@@ -121,6 +129,7 @@ def _members(run: Run) -> dict[str, Any]:
         "question": run.question,
         "collections": list(run.collections),
         "documents": list(run.documents),
+        "filters": dict(run.filters),
         "strategy": run.strategy,
         "budget": dict(run.limits),
         "every_record": run.every_record,
@@ -128,7 +137,7 @@ def _members(run: Run) -> dict[str, Any]:
         "history": len(run.history),
         "state": run.state,
         "attempt": run.attempt,
-        "progress": run.progress and as_json(run.progress),
+        "progress": None if withheld or not run.progress else as_json(run.progress),
         "events": run.events,
         "usage": RunUsageOut(**{name: getattr(spent, name) for name in RunUsageOut.model_fields}),
         "scope": scope,

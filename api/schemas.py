@@ -5,11 +5,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.outbound import sendable
 from ingest.catalog.catalog import Total
-from ingest.documents import Deletion, Document, VersionState
+from ingest.documents import Deletion, Document, DocumentChange, VersionState
+from ingest.metadata import MAX_READERS, require_readers
 from ingest.progress import Progress, progress_of
 from retrieval.query_cache import CacheCounts
 
@@ -65,8 +66,9 @@ class DocumentOut(Wire):
     """A document and the state of its newest version.
 
     `active_version` is the one that searches find: not `version` while a replacement is under way, or when it failed.
-    `chunks_reused` counts the chunks of `version` whose vectors were taken from chunks of the
-    tenant's that say the same, as those of the version before mostly do.
+    `readers` are the users and groups who may see the document, null the whole tenant. `chunks_reused` counts the
+    chunks of `version` whose vectors were taken from chunks of the tenant's that say the same, as those of the version
+    before mostly do.
     """
 
     id: str
@@ -85,6 +87,7 @@ class DocumentOut(Wire):
     active_version: str | None
     chunks_reused: int
     metadata: dict[str, Any]
+    readers: list[str] | None
     created_at: datetime
     searchable_at: datetime | None
     ready_at: datetime | None
@@ -111,6 +114,7 @@ class DocumentOut(Wire):
             active_version=document.active_version_id,
             chunks_reused=version.chunks_reused,
             metadata=document.attributes,
+            readers=None if document.readers is None else sorted(document.readers),
             created_at=instant(document.created_at),
             searchable_at=version.searchable_at and instant(version.searchable_at),
             ready_at=version.ready_at and instant(version.ready_at),
@@ -125,9 +129,31 @@ class DocumentPage(Wire):
 
 
 class UploadedOut(DocumentOut):
-    """An uploaded document. `duplicate` says that these bytes were already there."""
+    """An uploaded document. `duplicate` says that these bytes were already there.
+
+    `kept` names what was sent with them, `metadata` or `readers`, and differs from what their document has, which
+    stays; `hint` says how to change it.
+    """
 
     duplicate: bool
+    kept: list[str]
+    hint: str | None
+
+
+KEPT_HINT = "These bytes were there with other {what}, which stay: change them with PATCH /v1/documents/{{id}}."
+
+
+class DocumentChangeIn(Wire):
+    """A change of what is known about a document; what is left out stays."""
+
+    metadata: dict[str, Any] = Field(default_factory=dict, examples=[{"year": 1815, "draft": None}])
+    title: str | None = Field(None, min_length=1, max_length=1_000)
+    readers: list[str] | None = Field(None, max_length=MAX_READERS, examples=[["user:ann", "group:hr"]])
+
+    def change(self) -> DocumentChange:
+        """Return the change. Raises `MetadataError`."""
+        readers = None if self.readers is None else require_readers(self.readers)
+        return DocumentChange(self.metadata, self.title, readers, frozenset(self.model_fields_set))
 
 
 class RejectedOut(Wire):

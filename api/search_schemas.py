@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from api.schemas import Wire
+from ingest.identity import Principal
 from retrieval.fusion import Fusion
 from retrieval.requests import MAX_EXPAND_CHARS, MAX_QUERY_CHARS, MAX_TOP_K, Mode, Rewrite, SearchRequest
 from retrieval.reranking import Reranked
@@ -42,10 +43,10 @@ class SearchIn(Wire):
     rerank_depth: int | None = Field(None, ge=1, le=MAX_TOP_K)
     rewrite: Rewrite | None = None
 
-    def request(self, tenant_id: str) -> SearchRequest:
+    def request(self, caller: Principal) -> SearchRequest:
         asked: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields if name != "rewrite"}
         asked.update({name: tuple(asked[name]) for name in ("collections", "documents")})
-        return SearchRequest(tenant_id=tenant_id, **asked)
+        return SearchRequest(tenant_id=caller.tenant_id, readers=caller.readers, **asked)
 
 
 class WhyOut(Wire):

@@ -66,6 +66,7 @@ class RecordReader(Protocol):
 @dataclass
 class Services:
     """The parts of a service. `delete` removes a document from catalog, index and blobs, and returns the receipt.
+    `settle` gives the index the readers of a document that was changed.
 
     `model_costs` says that the language model has a price, and it is not 0. `require_index` raises a `LeadlineError`
     while searches cannot work, and `ping` while the catalog does not answer. `notices` tells what people should see to.
@@ -90,7 +91,8 @@ class Services:
     answering: Answers
     meter: Meter
     doorbell: Doorbell
-    delete: Callable[[str, str], Deletion]
+    delete: Callable[[str, str, frozenset[str] | None], Deletion]
+    settle: Callable[[str], object] = lambda _: None
     tokens: Tokens | None = None
     model_costs: bool = False
     require_index: Callable[[], None] = lambda: None

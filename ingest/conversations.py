@@ -28,7 +28,7 @@ class RowRanges:
 
 @dataclass(frozen=True)
 class KeptAnswer:
-    """An answer as it is kept. `body` is its JSON, without the rows behind it.
+    """An answer as it is kept. `body` is its JSON, without the rows behind it; `owner` is who asked, if it is known.
 
     `turn` counts the answers of its conversation from 1; both are None for an answer that belongs to none.
     """
@@ -41,11 +41,14 @@ class KeptAnswer:
     body: Mapping[str, Any]
     rows_behind: tuple[RowRanges, ...]
     created_at: float
+    owner: str | None = None
 
 
 @dataclass(frozen=True)
 class Conversation:
     """A conversation as it stands. `sequence` orders a tenant's conversations, `title` is its first question.
+
+    `owner` is who began it, if that is known.
 
     `turns` counts the questions that were answered in it, those that were deleted since too.
     """
@@ -53,6 +56,7 @@ class Conversation:
     id: str
     sequence: int
     tenant_id: str
+    owner: str | None
     title: str
     turns: int
     created_at: float

@@ -1,6 +1,7 @@
 """Records of documents, versions and jobs, their states, and ids that come from content."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
@@ -107,7 +108,8 @@ class Document:
     """A document as users see it. `sequence` orders documents by arrival and is the cursor of listings.
 
     `version` is the latest one, `active_version_id` the one that searches find; name, title and media type are the
-    active one's, or the latest's while there is none.
+    active one's, or the latest's while there is none, but a title that a user gave stays. `readers` are the subjects
+    that may see the document; None is the whole tenant. `revision` counts changes of metadata, title and readers.
     """
 
     id: str
@@ -122,6 +124,28 @@ class Document:
     created_at: float
     key_id: str = ""
     attributes: dict[str, Any] = field(default_factory=dict)
+    readers: frozenset[str] | None = None
+    is_titled: bool = False
+    revision: int = 0
+
+    @property
+    def tag(self) -> str:
+        """The document's state as `ETag` and `If-Match` name it."""
+        return f"{self.version.id}.{self.revision}" if self.revision else self.version.id
+
+
+@dataclass(frozen=True)
+class DocumentChange:
+    """A change of what is known about a document, not of its content.
+
+    `metadata` is a JSON merge patch (RFC 7396): its members are set, those that are null are removed. `title` and
+    `readers` change if `changed` names them; no title is the content's own, no readers the whole tenant.
+    """
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    title: str | None = None
+    readers: frozenset[str] | None = None
+    changed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -180,6 +180,20 @@ class SourceGoneError(CatalogError):
     default_hint = "A run goes on by itself without that document."
 
 
+class FilterError(IngestError):
+    """A filter on documents' metadata is not valid, or names more than a filter may."""
+
+    code = "filter_invalid"
+    default_hint = "Leave some out, or put the documents into a collection of their own and name that."
+
+
+class MetadataError(IngestError):
+    """Metadata, a title or an access list that a document cannot have."""
+
+    code = "metadata_invalid"
+    default_hint = 'Send metadata such as {"year": 1815}, and readers such as ["user:ann", "group:hr"].'
+
+
 class BatchNotFoundError(CatalogError):
     """No such batch for this tenant."""
 
@@ -205,6 +219,13 @@ class RunStateError(CatalogError):
     """The run is in a state in which this cannot be done."""
 
     code = "run_state"
+
+
+class KeyRevokedError(CatalogError):
+    """The key that asked for a run was revoked, or has expired, so the run goes no further."""
+
+    code = "key_revoked"
+    default_hint = "Ask again with a key that is valid."
 
 
 class RunsFullError(CatalogError):

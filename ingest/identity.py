@@ -99,6 +99,16 @@ class Principal:
         """
         return None if self.is_admin and self.user is None else self.subjects
 
+    @property
+    def owner(self) -> str:
+        """The name under which the conversations, answers and runs of this principal are its own."""
+        return f"user:{self.user}" if self.user is not None else f"key:{self.key_id}"
+
+    @property
+    def sees_only(self) -> str | None:
+        """The owner whose conversations, answers and runs it may see; None, for an admin, is everybody's."""
+        return None if self.is_admin else self.owner
+
     def collections_by(self, grants: Iterable[tuple[str, str, Role]]) -> CollectionAccess:
         """Decide which collections it may use; a tenant's admin uses all of them."""
         if self.is_admin:

@@ -9,6 +9,7 @@ from typing import Any
 from ingest.blobs import DirectoryBlobs, Incoming
 from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Accepted, Arrival, Catalog
+from ingest.catalog.document_scope import Readers
 from ingest.catalog.quotas import Quotas, storage_exceeded
 from ingest.chunking import chunker_fingerprint
 from ingest.documents import Failure, Priority
@@ -56,8 +57,9 @@ class Replaces:
 class UploadRequest:
     """The owner of an upload and its sender's description. The name is for display; content decides the type.
 
-    A replacement stays in its document's collection and keeps its attributes. `batch_id` names the batch, if any, and
-    `key_id` the key that it came with.
+    A replacement stays in its document's collection and keeps its attributes and readers. `batch_id` names the batch,
+    if any, and `key_id` the key that it came with. `readers` may see the document (None: the whole tenant), and
+    `sender` are the subjects of who sends it.
     """
 
     tenant_id: str
@@ -69,6 +71,8 @@ class UploadRequest:
     replaces: Replaces | None = None
     batch_id: str | None = None
     key_id: str = ""
+    readers: frozenset[str] | None = None
+    sender: Readers = None
 
 
 class Intake:
@@ -153,6 +157,8 @@ class Intake:
             priority=request.priority,
             batch_id=request.batch_id,
             key_id=request.key_id,
+            readers=request.readers,
+            sender=request.sender,
         )
         try:
             accepted = self._record(arrival, request.replaces)

@@ -39,10 +39,11 @@ class RunRequest:
     """A question to be answered in the background.
 
     `limits` is the budget that the caller gave, and `unasked` the budget of a run without one. With `every_record` the
-    model has to read all records. Requests of a tenant with the same `idempotency_key` make one run.
-    `history` is what was said before, messages of a `role` and a `text`. `conversation` is what the caller named, `new`
-    or an id, and `conversation_id` the one that the answer goes into.
-    `wanted` is what it counts on whose quotas; None counts on none.
+    model has to read all records. Requests of a tenant with the same `idempotency_key` make one run. `owner` asked with
+    the key `key_id`, and may see the documents of `readers` (None: all); `filters` are conditions on documents'
+    metadata. `history` is what was said before, messages of a `role` and a `text`. `conversation` is what the caller
+    named, `new` or an id, and `conversation_id` the one that the answer goes into. `wanted` is what it counts on whose
+    quotas; None counts on none.
     """
 
     tenant_id: str
@@ -58,12 +59,18 @@ class RunRequest:
     conversation: str | None = None
     conversation_id: str | None = None
     wanted: Wanted | None = None
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    owner: str | None = None
+    key_id: str | None = None
+    readers: frozenset[str] | None = None
 
     @property
     def asked_sha256(self) -> str:
         """A digest of everything that the caller asked for, whatever the order of collections and documents."""
         scope = sorted(set(self.collections)), sorted(set(self.documents))
         asked: list[object] = [self.question, *scope, self.strategy, self.limits, self.every_record]
+        if self.filters:
+            asked.append(self.filters)
         if self.conversation is not None:  # its turns are not what the caller sent, and more of them may come
             asked.append(self.conversation)
         elif self.history:
@@ -114,6 +121,10 @@ class Run:
     created_at: float
     started_at: float | None
     ended_at: float | None
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    owner: str | None = None
+    key_id: str | None = None
+    readers: frozenset[str] | None = None
 
     @property
     def ended(self) -> bool:

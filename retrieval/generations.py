@@ -3,7 +3,7 @@
 An index and the encoder that made its vectors are always handed out together and never mixed with others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -95,6 +95,9 @@ class Generations(Protocol):
 
     def require_owned(self, installation_id: str) -> None:
         """Raise `InstallationMismatchError` unless every index carries this installation's id now."""
+
+    def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
+        """Close a version's chunks to all but these readers in every generation; None opens them to the tenant."""
 
     def tidy(self) -> None:
         """Remove the indexes of discarded generations, except those still in use in this process."""

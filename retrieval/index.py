@@ -1,6 +1,6 @@
 """The port of the vector index, and its types. The embedded and the server index pass one contract suite."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple, Protocol, TypeVar
@@ -46,12 +46,16 @@ class IndexedChunk:
 
 @dataclass(frozen=True)
 class Scope:
-    """The chunks that a query may see. Every query carries a scope; there is no query without a tenant."""
+    """The chunks that a query may see. Every query carries a scope; there is no query without a tenant.
+
+    With `readers`, only chunks that are open to the tenant or to one of these subjects.
+    """
 
     tenant_id: str
     collections: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
     hidden_versions: tuple[str, ...] = ()
+    readers: frozenset[str] | None = None
 
 
 class Scored(NamedTuple):
@@ -101,6 +105,9 @@ class IndexWriter(IndexVectors, Protocol):
 
     def set_dense(self, chunk_ids: Sequence[str], vectors: DenseVector) -> None:
         """Give existing chunks their embeddings; `vectors` has one row for each id. Unknown ids are an error."""
+
+    def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
+        """Close the chunks of a version to all but these readers; None opens them to the tenant."""
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         """Remove every chunk of a version; return how many there were."""

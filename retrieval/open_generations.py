@@ -8,9 +8,10 @@ reason.
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
@@ -26,6 +27,7 @@ from retrieval.generations import GenerationRecords, IndexStore, OpenGeneration
 from retrieval.index import Index
 
 LOOK_SECONDS = 1.0
+Result = TypeVar("Result")
 
 log = structlog.get_logger(__name__)
 
@@ -102,16 +104,23 @@ class OpenGenerations:
                 self._users.subtract(list(found))
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
-        most = 0
+        return max(self._in_each(lambda index: index.delete_version(tenant_id, version_id)), default=0)
+
+    def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
+        self._in_each(lambda index: index.set_readers(tenant_id, version_id, readers))
+
+    def _in_each(self, change: Callable[[Index], Result]) -> list[Result]:
+        """Change every generation's index, and return the results."""
+        found: list[Result] = []
         with self.indexes() as indexes:
             for generation_id, index in indexes.items():
                 try:
-                    most = max(most, index.delete_version(tenant_id, version_id))
+                    found.append(change(index))
                 except IndexUnavailableError:
                     self._look()
                     if generation_id in self._live:  # otherwise it was discarded meanwhile, with all it had
                         raise
-        return most
+        return found
 
     def encoder(self) -> Embedder:
         """Return the encoder of the generation that is active now, kept open until `close`.

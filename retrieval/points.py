@@ -1,6 +1,6 @@
 """Chunks as points of the vector engine: the code that the embedded and the server adapter share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -12,7 +12,11 @@ from retrieval.index import IndexedChunk, Scope, Scored, best_first
 DENSE, SPARSE = "dense", "bm25"
 # The payload fields that filters name; each has a keyword index.
 TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST = "tenant", "collection", "document", "version", "digest"
-KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST)
+# Who may see the chunk; absent in chunks that are open to the tenant.
+READERS = "readers"
+KEYWORDS = (TENANT, COLLECTION, DOCUMENT, VERSION, DIGEST, READERS)
+# Written for a list that names nobody: the engine takes an empty list for an absent one.
+_NOBODY = "nobody"
 # Points per write, within the 64 to 256 that the engine's makers recommend.
 BATCH = 256
 # Points per page when a whole version is read.
@@ -32,6 +36,11 @@ def payload_of(chunk: IndexedChunk) -> dict[str, Any]:
         "headings": list(chunk.heading_path),
         DIGEST: chunk.digest,
     }
+
+
+def readers_payload(readers: Collection[str]) -> dict[str, Any]:
+    """Return the part of a payload that closes a chunk to all but these readers."""
+    return {READERS: sorted(readers) or [_NOBODY]}
 
 
 def chunk_of(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk:
@@ -57,7 +66,10 @@ def chunk_of(identifier: str, payload: Mapping[str, Any] | None) -> IndexedChunk
 
 
 def inside(scope: Scope, chunk: IndexedChunk) -> bool:
-    """True if the chunk passes the filter of a scope's queries; for chunks that were asked for by id."""
+    """True if the chunk passes the filter of a scope's queries, readers apart, for chunks that were asked for by id.
+
+    Who may see a chunk is for the catalog to say, since the index may learn of a change a moment later.
+    """
     return (
         chunk.tenant_id == scope.tenant_id
         and (not scope.collections or chunk.collection in scope.collections)

@@ -5,7 +5,7 @@ was written lately, because the engine holds the GIL while it seals.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from qdrant_edge import (
     HasIdCondition,
     HasVectorCondition,
     IdfParams,
+    IsEmptyCondition,
     MatchAny,
     MatchValue,
     Point,
@@ -45,12 +46,14 @@ from retrieval.points import (
     DIGEST,
     DOCUMENT,
     PAGE,
+    READERS,
     SPARSE,
     TENANT,
     VERSION,
     chunk_of,
     inside,
     payload_of,
+    readers_payload,
     scored,
 )
 from retrieval.sole_tenant import SoleTenant
@@ -102,6 +105,15 @@ class QdrantEdgeIndex:
             ]
             self._update(UpdateOperation.update_vectors(points), len(points))
 
+    def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
+        present = self.count(tenant_id, version_id)
+        if present:
+            where = _version_filter(tenant_id, version_id)
+            if readers is None:
+                self._update(UpdateOperation.delete_payload_by_filter(where, [READERS]), present)
+            else:
+                self._update(UpdateOperation.set_payload_by_filter(where, readers_payload(readers)), present)
+
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         present = self.count(tenant_id, version_id)
         if present:
@@ -119,7 +131,7 @@ class QdrantEdgeIndex:
     ) -> tuple[list[Scored], list[Scored]]:
         wanted: list[tuple[int, Any, SearchParams | None]] = []
         if sparse is not None and sparse.indices:
-            wanted.append((0, Query.Nearest(_edge_sparse(sparse), using=SPARSE), self._statistics(scope.tenant_id)))
+            wanted.append((0, Query.Nearest(_edge_sparse(sparse), using=SPARSE), self._statistics(scope)))
         if dense is not None:
             wanted.append((1, Query.Nearest(dense.astype(np.float32).tolist(), using=DENSE), DENSE_SEARCH))
         found: tuple[list[Scored], list[Scored]] = ([], [])
@@ -206,11 +218,14 @@ class QdrantEdgeIndex:
         self._upkeep.close()
         self._shard.close()
 
-    def _statistics(self, tenant_id: str) -> SearchParams | None:
-        """Return parameters that count words in the tenant's chunks only, so that no tenant moves another's scores."""
-        if self._sole_tenant.has_all(tenant_id):
+    def _statistics(self, scope: Scope) -> SearchParams | None:
+        """Return parameters that count words only in chunks of the tenant that the readers may see.
+
+        Otherwise the scores of what one may see would tell which words stand in what one may not.
+        """
+        if scope.readers is None and self._sole_tenant.has_all(scope.tenant_id):
             return None
-        return SearchParams(idf=IdfParams(corpus=Filter(must=[_equals(TENANT, tenant_id)])))
+        return SearchParams(idf=IdfParams(corpus=Filter(must=_seen(scope))))
 
     def _tenants(self, careful: bool) -> set[str]:
         with self._reading() as shard:
@@ -245,7 +260,7 @@ def _version_filter(tenant_id: str, version_id: str, more: Sequence[Any] = ()) -
 
 
 def _scope_filter(scope: Scope) -> Filter:
-    must: list[Any] = [_equals(TENANT, scope.tenant_id)]
+    must = _seen(scope)
     if scope.collections:
         must.append(FieldCondition(key=COLLECTION, match=MatchAny(list(scope.collections))))
     if scope.documents:
@@ -254,3 +269,12 @@ def _scope_filter(scope: Scope) -> Filter:
     if scope.hidden_versions:
         must_not.append(FieldCondition(key=VERSION, match=MatchAny(list(scope.hidden_versions))))
     return Filter(must=must, must_not=must_not)
+
+
+def _seen(scope: Scope) -> list[Any]:
+    """Return the conditions of tenant and readers."""
+    must: list[Any] = [_equals(TENANT, scope.tenant_id)]
+    if scope.readers is not None:
+        readers = FieldCondition(key=READERS, match=MatchAny(sorted(scope.readers)))
+        must.append(Filter(should=[IsEmptyCondition(READERS), readers]))
+    return must

@@ -13,8 +13,8 @@ from retrieval.qdrant_server_connection import QdrantConnection
 
 # Older servers ignore or refuse `idf`, so that one tenant's words would move another's scores.
 _OLDEST_SERVER = (1, 19, 0)
-# The most conditions of a filter.
-MOST_CONDITIONS = 16
+# The most conditions of a filter, and the most values of one condition.
+MOST_CONDITIONS, CONDITION_VALUES = 16, 10_000
 _INSTALLATION = "leadline_installation"
 # For a moment, a new collection does not exist yet on the other nodes of a cluster.
 _NOT_YET = frozenset({404})
@@ -242,7 +242,7 @@ def _limits(settings: QdrantServerSettings) -> models.StrictModeConfig:
         search_max_batchsize=8,
         search_max_oversampling=4.0,
         filter_max_conditions=MOST_CONDITIONS,
-        condition_max_size=10_000,
+        condition_max_size=CONDITION_VALUES,
         max_payload_index_count=16,
     )
 

@@ -5,7 +5,7 @@ write that is done twice, or killed midway and repeated, has the same effect as 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -24,15 +24,17 @@ from retrieval.points import (
     DIGEST,
     DOCUMENT,
     PAGE,
+    READERS,
     SPARSE,
     TENANT,
     VERSION,
     chunk_of,
     inside,
     payload_of,
+    readers_payload,
     scored,
 )
-from retrieval.qdrant_server_collection import MOST_CONDITIONS, prepare
+from retrieval.qdrant_server_collection import CONDITION_VALUES, MOST_CONDITIONS, prepare
 from retrieval.qdrant_server_connection import QdrantConnection, T, UnfinishedWriteError
 from retrieval.retries import RetryPolicy
 from retrieval.sole_tenant import SoleTenant
@@ -83,6 +85,13 @@ class QdrantServerIndex:
             self._write(partial(self._update_vectors, points=points, ids=ids))
             self._require_embedded(ids)
 
+    def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
+        where = models.FilterSelector(filter=_version_filter(tenant_id, version_id))
+        if readers is None:
+            self._write(partial(QdrantClient.delete_payload, keys=[READERS], points=where))
+        else:
+            self._write(partial(QdrantClient.set_payload, payload=readers_payload(readers), points=where))
+
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         present = self.count(tenant_id, version_id)
         # Sent even if nothing was counted: the count may have come from a replica that is behind.
@@ -100,7 +109,7 @@ class QdrantServerIndex:
         where = _scope_filter(scope)
         wanted: list[tuple[int, models.QueryRequest]] = []
         if sparse is not None and sparse.indices:
-            params = self._statistics(scope.tenant_id)
+            params = self._statistics(scope)
             by_words = models.QueryRequest(
                 query=_sparse(sparse), using=SPARSE, filter=where, params=params, limit=limit
             )
@@ -258,11 +267,14 @@ class QdrantServerIndex:
         hits = self._read(partial(QdrantClient.facet, key=field, facet_filter=where, limit=limit, exact=True)).hits
         return {str(hit.value): hit.count for hit in hits}
 
-    def _statistics(self, tenant_id: str) -> models.SearchParams | None:
-        """Return parameters that count words in the tenant's chunks only, so that no tenant moves another's scores."""
-        if self._sole_tenant.has_all(tenant_id):
+    def _statistics(self, scope: Scope) -> models.SearchParams | None:
+        """Return parameters that count words only in chunks of the tenant that the readers may see.
+
+        Otherwise the scores of what one may see would tell which words stand in what one may not.
+        """
+        if scope.readers is None and self._sole_tenant.has_all(scope.tenant_id):
             return None
-        corpus = models.Filter(must=[_equals(TENANT, tenant_id)])
+        corpus = models.Filter(must=_seen(scope))
         return models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
 
     def _tenants(self, careful: bool) -> set[str]:
@@ -309,12 +321,23 @@ def _version_filter(tenant_id: str, version_id: str, more: Sequence[models.Condi
 
 
 def _scope_filter(scope: Scope) -> models.Filter:
-    must: list[models.Condition] = [_equals(TENANT, scope.tenant_id)]
+    must = _seen(scope)
     if scope.collections:
         must.append(_any_of(COLLECTION, scope.collections))
     if scope.documents:
-        must.append(_any_of(DOCUMENT, scope.documents))
+        at_once = range(0, len(scope.documents), CONDITION_VALUES)
+        parts = [_any_of(DOCUMENT, scope.documents[at : at + CONDITION_VALUES]) for at in at_once]
+        must.append(parts[0] if len(parts) == 1 else models.Filter(should=list(parts)))
     must_not: list[models.Condition] = []
     if scope.hidden_versions:
         must_not.append(_any_of(VERSION, scope.hidden_versions))
     return models.Filter(must=must, must_not=must_not or None)
+
+
+def _seen(scope: Scope) -> list[models.Condition]:
+    """Return the conditions of tenant and readers."""
+    must: list[models.Condition] = [_equals(TENANT, scope.tenant_id)]
+    if scope.readers is not None:
+        unlisted = models.IsEmptyCondition(is_empty=models.PayloadField(key=READERS))
+        must.append(models.Filter(should=[unlisted, _any_of(READERS, sorted(scope.readers))]))
+    return must

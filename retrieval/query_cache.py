@@ -1,10 +1,11 @@
 """A cache of search results, kept while a search would still find the same.
 
 A result's key holds everything that the result depends on: the tenant, the number of the tenant's corpus, the index
-generation, and every member of the request, including its collections and documents. The corpus number is read from the
-catalog for each search, and grows with every commit of any process that may change results. So every process can have a
-cache of its own, and once a deletion has answered, no cache shows the deleted text. A catalog that cannot be read fails
-the search, as it would without a cache.
+generation, and every member of the request, including its collections, its documents and whose readers ask. The corpus
+number is read from the catalog for each search, and grows with every commit of any process that may change results. So
+every process can have a cache of its own, and once a deletion has answered, no cache shows the deleted text; the same
+holds for a document that was closed to some of its readers. A catalog that cannot be read fails the search, as it would
+without a cache.
 """
 
 import json
@@ -158,6 +159,7 @@ def _canonical(request: SearchRequest) -> str:
     """Return every member of a request as JSON, except the tenant, which is a separate part of the key."""
     members = asdict(request)
     del members["tenant_id"]
+    members["readers"] = None if request.readers is None else sorted(request.readers)
     return json.dumps(members, ensure_ascii=False, sort_keys=True, default=repr)
 
 

@@ -48,8 +48,9 @@ class Also:
 class SearchRequest:
     """A search for at most `top_k` hits, with at most `per_document` from one document (None: no cap).
 
-    `fusion` and `feedback` matter to hybrid searches only. `filters` are conditions on documents' attributes, in the
-    format of `filters.conditions`. `diversity` above 0 trades relevance for difference from the hits before. `grouped`
+    `readers` are the subjects of the principal that asks; None sees every document of the tenant. `fusion` and
+    `feedback` matter to hybrid searches only. `filters` are conditions on documents' metadata, in the format of
+    `ingest.filters`. `diversity` above 0 trades relevance for difference from the hits before. `grouped`
     puts the hits of a document together, and `top_k` then counts documents. `expand_chars` widens each hit to as many
     characters of its section, and merges hits that meet. `explain` names the words that matched. `rerank` turns the
     reranker on or off (None: on if there is one); the reranker reads the best `rerank_depth` candidates. `also` are
@@ -73,6 +74,7 @@ class SearchRequest:
     rerank: bool | None = None
     rerank_depth: int | None = None
     also: tuple[Also, ...] = ()
+    readers: frozenset[str] | None = None
 
     @property
     def document_cap(self) -> int | None:

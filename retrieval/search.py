@@ -1,24 +1,26 @@
 """Search: question in, ranked hits with their text out, every stage timed.
 
-query → BM25 and dense prefetch in one engine call, filtered by tenant, active versions and documents → fusion →
-feedback from the best passage → reranking, where there is a reranker → diversity → visibility checked against the
-catalog, per-document cap, grouping → text, widened and merged.
+query → BM25 and dense prefetch in one engine call, filtered by tenant, readers, active versions and documents → fusion
+→ feedback from the best passage → reranking, where there is a reranker → diversity → visibility, readers and filters
+checked against the catalog, per-document cap, grouping → text, widened and merged.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from ingest.catalog.catalog import Visible
 from ingest.chunking import context_line
+from ingest.filters import conditions
 from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder, matched_words
-from retrieval.choosing import Chosen, choose
+from retrieval.choosing import Chosen, Show, choose
 from retrieval.clock import Clock
 from retrieval.errors import IndexUnavailableError, QueryError
 from retrieval.expansion import Stretch, merge, widen
-from retrieval.filters import conditions, match
 from retrieval.generations import Generations, OpenGeneration
 from retrieval.index import IndexReader, Scope, Scored
+from retrieval.metadata_filter import MetadataFilter, allowed
 from retrieval.passages import Passage
 from retrieval.ranking import CANDIDATES, QueryVectors, Ranking, diversify, rank_all
 from retrieval.requests import MAX_QUERY_CHARS, MAX_TOP_K, Also, Mode, SearchRequest, check
@@ -35,9 +37,6 @@ __all__ = [
     "Searcher",
     "Searches",
 ]
-
-# The most documents that a filter may leave; a vector server takes no longer lists.
-_MAX_MATCHING = 10_000
 
 
 @dataclass(frozen=True)
@@ -121,24 +120,26 @@ class Searcher:
         if request.rerank and self._reranking is None:
             raise QueryError("There is no reranker.", hint="Start the service with LEADLINE_RERANKER, or leave it out.")
         clock = Clock()
-        documents = self._documents(request)
-        if request.filters:
+        filters = self._filters(request)
+        if filters is not None:
             clock.lap("filter")
-            if not documents:
+            if filters.is_short and not filters.documents:
                 return SearchResult((), clock.laps())
         with self.generations.active() as made:
             try:
-                found = self._find(made, request, documents, clock)
+                found = self._find(made, request, filters, clock)
             except IndexUnavailableError:
                 if not self.generations.has_left(made):
                     raise
                 with self.generations.active() as made:  # the previous one was discarded during this search
-                    found = self._find(made, request, documents, clock)
+                    found = self._find(made, request, filters, clock)
         hits = self._hits(found, request)
         clock.lap("read")
         return SearchResult(hits, clock.laps(), found.reranked, made.id)
 
-    def _find(self, made: OpenGeneration, request: SearchRequest, documents: tuple[str, ...], clock: Clock) -> "_Found":
+    def _find(
+        self, made: OpenGeneration, request: SearchRequest, filters: MetadataFilter | None, clock: Clock
+    ) -> "_Found":
         """Search one generation of the index, with a query from that generation's encoder."""
         asked = (Also(request.query, request.mode), *request.also)
         queries = [
@@ -149,45 +150,55 @@ class Searcher:
             for each in asked
         ]
         clock.lap("embed")
-        found = self._look(made.index, request, documents, queries, clock)
+        found = self._look(made.index, request, filters, queries, clock)
         hidden = self._hidden(request)
         if set(found.scope.hidden_versions).difference(hidden) or (
             found.passed_over and hidden != found.scope.hidden_versions
         ):
             # The engine was told too many or too few hidden versions: a document was replaced meanwhile, or since the
             # hidden versions were last asked for.
-            found = self._look(made.index, request, documents, queries, clock)
+            found = self._look(made.index, request, filters, queries, clock)
         return found
 
-    def _documents(self, request: SearchRequest) -> tuple[str, ...]:
-        """Return the documents that the request names and that its filters leave."""
+    def _filters(self, request: SearchRequest) -> MetadataFilter | None:
+        """Return the request's filters, with the documents that they leave if these are few. Raises `FilterError`."""
         if not request.filters:
-            return request.documents
-        wanted = conditions(request.filters)
-        named = set(request.documents)
-        matching = tuple(
-            document
-            for document, attributes in self._visibility.attributes(request.tenant_id)
-            if (not named or document in named) and match(attributes, wanted)
-        )
-        if len(matching) > _MAX_MATCHING:
-            raise QueryError(
-                f"The filters leave {len(matching):,} documents, and the limit is {_MAX_MATCHING:,}.",
-                hint="Narrow them down, or put the documents into a collection of their own and search that.",
-            )
-        return matching
+            return None
+        return MetadataFilter(self._visibility, request.tenant_id, conditions(request.filters), request.documents)
+
+    def _scope(self, request: SearchRequest, filters: MetadataFilter | None) -> Scope:
+        """Return the scope of every query of a search."""
+        documents = request.documents if filters is None else filters.documents
+        readers = request.readers
+        if readers is not None and not self._visibility.has_access_lists(request.tenant_id):
+            readers = None  # which is quicker; what was closed a moment ago is not shown either
+        return Scope(request.tenant_id, request.collections, documents, self._hidden(request), readers)
+
+    def _shown(self, request: SearchRequest, filters: MetadataFilter | None) -> Show:
+        """Return what may be shown of versions, by the catalog as it is now: to this principal, within its filters.
+
+        The index has learnt of a change of readers a moment later than the catalog, or not yet; so this decides.
+        """
+
+        def show(tenant_id: str, version_ids: Collection[str]) -> Mapping[str, Visible]:
+            found = self._visibility.visible(tenant_id, version_ids)
+            shown = {version: each for version, each in found.items() if each.open_to(request.readers)}
+            left = allowed(filters, {version: each.document_id for version, each in shown.items()})
+            return {version: each for version, each in shown.items() if version in left}
+
+        return show
 
     def _look(
         self,
         index: IndexReader,
         request: SearchRequest,
-        documents: tuple[str, ...],
+        filters: MetadataFilter | None,
         queries: Sequence[QueryVectors],
         clock: Clock,
     ) -> "_Found":
-        scope = Scope(request.tenant_id, request.collections, documents, self._hidden(request))
+        scope, show = self._scope(request, filters), self._shown(request, filters)
         ranking = rank_all(
-            index,
+            index if filters is None else filters.over(index),
             scope,
             queries,
             depth=max(CANDIDATES, request.top_k * (1 if request.document_cap is None else 4)),
@@ -197,7 +208,7 @@ class Searcher:
         )
         unshown, reranked = 0, None
         if self._reranking is not None and request.rerank is not False:
-            passages, unshown = self._passages(index, scope, ranking, request, self._reranking.depth)
+            passages, unshown = self._passages(index, show, scope, ranking, request)
             ranking, reranked = self._reranking.rerank(request.query, ranking, passages)
             clock.lap("rerank")
         if request.diversity:
@@ -205,16 +216,17 @@ class Searcher:
             count = len(ranking.by_rerank) or CANDIDATES
             ranking = diversify(index, ranking, diversity=request.diversity, count=count)
             clock.lap("diversify")
-        chosen, passed_over = choose(index, self._visibility.visible, scope, ranking.best, request)
+        chosen, passed_over = choose(index, show, scope, ranking.best, request)
         clock.lap("show")
         return _Found(scope, ranking, chosen, unshown + passed_over, reranked)
 
     def _passages(
-        self, index: IndexReader, scope: Scope, ranking: Ranking, request: SearchRequest, depth: int
+        self, index: IndexReader, show: Show, scope: Scope, ranking: Ranking, request: SearchRequest
     ) -> tuple[dict[str, str], int]:
         """Return the texts, with context, of the best candidates that may be shown, by id, and how many may not be."""
-        best = replace(request, top_k=request.rerank_depth or depth, per_document=None, grouped=False)
-        chosen, unshown = choose(index, self._visibility.visible, scope, ranking.best, best)
+        depth = request.rerank_depth or (self._reranking.depth if self._reranking else 0)
+        best = replace(request, top_k=depth, per_document=None, grouped=False)
+        chosen, unshown = choose(index, show, scope, ranking.best, best)
         passages: dict[str, str] = {}
         for each in chosen:
             chunk = each.chunk

@@ -2,11 +2,12 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from ingest.catalog.catalog import Visible
+from ingest.filters import Condition
 
 # Answers are kept for at most this many tenants, and versions of each: some hundred bytes a version.
 _TENANTS = 64
@@ -20,10 +21,15 @@ class Visibility(Protocol):
         """Return versions that no search may show, as far as is known; callers ask again after `visible`."""
 
     def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
-        """Return those of `version_ids` that may be shown now, by version id."""
+        """Return those of `version_ids` that somebody may be shown now, by version id, with who that is."""
 
-    def attributes(self, tenant_id: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
-        """Return the id and the attributes of each of a tenant's documents."""
+    def has_access_lists(self, tenant_id: str) -> bool:
+        """Return true if there are documents that not everybody in the tenant may see, as far as is known."""
+
+    def matching(
+        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+    ) -> list[str]:
+        """Return ids of documents whose metadata meets the conditions now: of `among`, or at most `limit` of all."""
 
 
 class CorpusVersions(Protocol):
@@ -43,6 +49,7 @@ class _Facts:
     corpus_version: int
     shown: dict[str, Visible | None] = field(default_factory=dict)
     hidden: list[str] | None = None
+    has_access_lists: bool | None = None
 
 
 class KeptVisibility:
@@ -83,8 +90,16 @@ class KeptVisibility:
             facts.hidden = None
         return shown
 
-    def attributes(self, tenant_id: str) -> Iterable[tuple[str, Mapping[str, Any]]]:
-        return self._catalog.attributes(tenant_id)
+    def has_access_lists(self, tenant_id: str) -> bool:
+        facts = self._facts_of(tenant_id, self._catalog.corpus_version(tenant_id))
+        if facts.has_access_lists is None:
+            facts.has_access_lists = self._catalog.has_access_lists(tenant_id)
+        return facts.has_access_lists
+
+    def matching(
+        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+    ) -> list[str]:
+        return self._catalog.matching(tenant_id, conditions, among=among, limit=limit)
 
     def _facts_of(self, tenant_id: str, corpus_version: int) -> _Facts:
         """Return the facts of this corpus, or of a newer one that another search has seen meanwhile."""

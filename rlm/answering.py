@@ -249,7 +249,7 @@ class _Asked:
         return self._answers.bind(
             model.chat,
             model.profile,
-            self._request.scope.tenant_id,
+            self._request.scope,
             budget,
             self._durability,
             run=self,

@@ -273,14 +273,19 @@ def answer_json(answer: Answer) -> dict[str, Any]:
 
 
 def kept_answer(
-    answer: Answer, identifier: str, tenant_id: str, question: str, conversation_id: str | None
+    answer: Answer,
+    identifier: str,
+    tenant_id: str,
+    question: str,
+    conversation_id: str | None,
+    owner: str | None = None,
 ) -> KeptAnswer:
-    """Return an answer as the catalog stores it; `question` is what the caller asked."""
+    """Return an answer as the catalog stores it; `question` is what the caller, its `owner`, asked."""
     rows = tuple(
         RowRanges(each.document_id, each.version_id, each.table, ranges_of(each.rows)) for each in answer.rows_behind
     )
     body = answer_json(answer)
-    return KeptAnswer(identifier, tenant_id, conversation_id, None, question, body, rows, time.time())
+    return KeptAnswer(identifier, tenant_id, conversation_id, None, question, body, rows, time.time(), owner)
 
 
 def as_json(value: object) -> Any:  # noqa: ANN401 - any JSON

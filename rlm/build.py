@@ -11,6 +11,7 @@ from ingest.works import UsedVersions
 from retrieval.embedding import Embedder
 from retrieval.search import Searches
 from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus, scope_of
+from rlm.corpus.withheld import DocumentAccess, Withheld, nothing
 from rlm.direct import DirectStrategy
 from rlm.errors import SandboxUnavailableError
 from rlm.estimates import at_most, unasked
@@ -37,7 +38,7 @@ from rlm.tables.strategy import TableStrategy
 @dataclass(frozen=True)
 class Parts:
     """The parts of a process that answers are made of. No classifier judges records without an encoder, and no
-    programs answer without a sandbox."""
+    programs answer without a sandbox. `access` tells what was closed while a question is answered."""
 
     catalog: ActiveDocuments
     texts: Texts
@@ -47,6 +48,7 @@ class Parts:
     embedder: Embedder | None = None
     sandbox: Sandbox | None = None
     replies: ReplyCache | None = None
+    access: DocumentAccess | None = None
 
 
 class Answers:
@@ -58,8 +60,10 @@ class Answers:
 
     def corpus(self, scope: AnswerScope, durability: Durability = ONCE, used: UsedVersions | None = None) -> Corpus:
         """Open the documents of a scope as they are now, or as they were when a run began."""
-        documents = durability.documents(self._parts.catalog)
-        return open_corpus(documents, self._parts.texts, scope, self._parts.tables, used)
+        parts = self._parts
+        withheld = Withheld(parts.access, scope) if parts.access is not None and scope.readers is not None else nothing
+        documents = durability.documents(parts.catalog)
+        return open_corpus(documents, parts.texts, scope, parts.tables, used, withheld=withheld)
 
     def budget(self, wanted: Wanted, profile: ModelProfile, durability: Durability) -> Budget:
         """Return the budget of one request: the caller's limits, and no limit where the caller set none."""
@@ -70,19 +74,26 @@ class Answers:
         self,
         chat: BaseChatModel,
         profile: ModelProfile,
-        tenant_id: str,
+        scope: AnswerScope,
         budget: Budget,
         durability: Durability,
         *,
         run: Hashable,
         used: UsedVersions | None = None,
     ) -> SubCalls:
-        """Bind a model's calls to `budget`; all calls of one request share the same `run`.
+        """Bind a model's calls, for a scope, to `budget`; all calls of one request share the same `run`.
 
         Their replies go with the versions in `used`.
         """
         bound = self._parts.sub_calls.bind(
-            chat, profile, tenant_id=tenant_id, budget=budget, run=run, background=durability.background, used=used
+            chat,
+            profile,
+            tenant_id=scope.tenant_id,
+            audience=scope.audience,
+            budget=budget,
+            run=run,
+            background=durability.background,
+            used=used,
         )
         return durability.sub_calls(bound, budget, profile.price)
 

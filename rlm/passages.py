@@ -33,6 +33,8 @@ def searching(searcher: Searches, scope: AnswerScope, *, widened_chars: int | No
             top_k=min(top_k, MAX_TOP_K),
             collections=scope.collections,
             documents=scope.documents,
+            filters=scope.filters,
+            readers=scope.readers,
             feedback=False,
             expand_chars=widened_chars,
         )

@@ -1,8 +1,10 @@
 """A caller's request: the question, the conversation before it, its scope, and how the answer is wanted."""
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from ingest.works import UsedVersions, new_work_id
 from rlm.errors import AnswerError
@@ -23,11 +25,24 @@ class StrategyName(StrEnum):
 
 @dataclass(frozen=True)
 class AnswerScope:
-    """A tenant's collections and documents, or all of them if none is named; an answer cites nothing else."""
+    """A tenant's collections and documents, or all of them if none is named; an answer cites nothing else.
+
+    `filters` are conditions on documents' metadata, in the format of `ingest.filters`. `readers` are the subjects of
+    the principal that asks, which bind every search, corpus and tool; None sees every document of the tenant.
+    """
 
     tenant_id: str
     collections: tuple[str, ...] = ()
     documents: tuple[str, ...] = ()
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    readers: frozenset[str] | None = None
+
+    @property
+    def audience(self) -> str:
+        """A name for all who may see the same documents: what is kept for one audience is not used for another."""
+        if self.readers is None:
+            return ""
+        return hashlib.sha256("\0".join(sorted(self.readers)).encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

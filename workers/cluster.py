@@ -44,6 +44,7 @@ from retrieval.encoders import Encoders
 from retrieval.generations import IndexStore, require_fit
 from retrieval.models.store import ModelStore
 from retrieval.open_generations import OpenGenerations
+from workers.access import ReadersWriter
 from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask
 from workers.ingest_task import IngestTask
@@ -234,8 +235,9 @@ class WorkerProcess:
         self._parts.tenant_removal.step()
 
     def tidy(self) -> None:
-        """Remove what was kept for its time, and what no document uses, which takes an index that is there."""
+        """Remove what was kept for its time, and repair the index and remove what no document uses, if it is there."""
         parts = self._parts
+        ReadersWriter(parts.catalog, parts.generations).settle_all()
         parts.expiry.forget(self._retention)
         parts.rounds.run()
 

@@ -4,6 +4,7 @@ import structlog
 
 from ingest.blobs import Blobs
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.document_scope import Readers
 from ingest.documents import Deletion, Job, Version, VersionState
 from ingest.errors import LeadlineError
 from ingest.faultpoints import reach
@@ -44,13 +45,14 @@ class Deleter:
         self._catalog.redact(removable)
         return chunks, size
 
-    def delete(self, tenant_id: str, document_id: str) -> Deletion:
+    def delete(self, tenant_id: str, document_id: str, readers: Readers = None) -> Deletion:
         """Delete a document and remove its content as far as possible now; the receipt says what was removed.
 
         Searches find nothing of it from the first commit on. Content that cannot be removed now, because the index is
-        away or a worker is still writing it, is removed by the queued collection. Raises `DocumentNotFoundError`.
+        away or a worker is still writing it, is removed by the queued collection. Raises `DocumentNotFoundError`, also
+        for a document that these readers may not see.
         """
-        deleted = self._catalog.delete(tenant_id, document_id)
+        deleted = self._catalog.delete(tenant_id, document_id, readers=readers)
         reach("delete.committed")
         for version in deleted.leaving:
             try:

@@ -8,6 +8,7 @@ from ingest.errors import (
     DocumentNotFoundError,
     GenerationChangedError,
     IngestError,
+    KeyRevokedError,
     LeadlineError,
     LeaseLostError,
     LogEntryTooLargeError,
@@ -48,6 +49,7 @@ OUTCOMES: dict[type[LeadlineError], Outcome] = {
     LeaseLostError: Outcome.ABANDON,
     RunNotFoundError: Outcome.ABANDON,
     DocumentNotFoundError: Outcome.ABANDON,
+    KeyRevokedError: Outcome.FAIL,
     VersionInUseError: Outcome.WAIT,  # until the run has ended
     SourceGoneError: Outcome.WAIT,  # until what was made of it is redacted; then the run goes on without it
     LogEntryTooLargeError: Outcome.FAIL,

@@ -20,6 +20,7 @@ from ingest.tables import named_tables
 from ingest.texts import VersionText
 from ingest.tracing import span
 from retrieval.index import IndexedChunk, IndexWriter
+from workers.access import write_new_points
 from workers.vectors import indexed_chunks, with_context
 from workers.worker_deps import Stopping, WorkerDeps
 
@@ -137,6 +138,7 @@ class IngestTask:
         if parsed:
             with span("index", {"leadline.documents": [version.document.id for version in parsed]}):
                 lost += self._index(parsed, index, stopping)
+                write_new_points(deps.catalog, index, [(each.document.id, each.version.id) for each in parsed])
             reach("ingest.indexed")
             parsed = [version for version in parsed if version.job not in lost]
         if parsed:

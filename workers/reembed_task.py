@@ -9,6 +9,7 @@ from ingest.faultpoints import reach
 from ingest.texts import TextMap
 from retrieval.generations import OpenGeneration
 from retrieval.index import IndexedChunk
+from workers.access import write_new_points
 from workers.vectors import Portion, VectorWriter, chunk_texts, indexed_chunks
 from workers.worker_deps import Stopping, WorkerDeps
 
@@ -94,6 +95,7 @@ class ReembedTask:
         if present < len(entry.chunks):
             indexed = list(indexed_chunks(document, version, text, entry.chunks))
             self._write_chunks(job, version, entry, indexed, made, stopping)
+        write_new_points(deps.catalog, made.index, [(document.id, version.id)])
         if version.state is VersionState.FAILED:  # only its words can be found; it has no vectors in any generation
             return _Begun(job, version, entry, len(entry.chunks))
         embedded = made.index.count(version.tenant_id, version.id, embedded_only=True)

@@ -59,7 +59,7 @@ class RunTask:
         reach("run.begun")
         clock, used = RunClock(run.seconds), UsedVersions(run.id)
         with self._watching(job) as held:
-            durable = DurableRun(run, _JobLog(self._log, job, clock, used), clock)
+            durable = DurableRun(run, _JobLog(self._log, job, clock, used, run.readers), clock)
             try:
                 with closing(durable):
                     self._answer(job, run, used, durable, clock, cancelled=lambda: stopping() or not held())
@@ -84,7 +84,7 @@ class RunTask:
                 durable.flush()
                 reach("run.answered")
                 answer = event.answer
-                kept = kept_answer(answer, run.id, run.tenant_id, run.question, run.conversation_id)
+                kept = kept_answer(answer, run.id, run.tenant_id, run.question, run.conversation_id, run.owner)
                 self._log.finish(job, state_of(answer), kept.body, seconds=clock(), kept=kept, work=used.work)
                 reach("run.ended")
                 return
@@ -131,11 +131,14 @@ class RunTask:
 class _JobLog:
     """The log of one run, bound to the job that its worker holds."""
 
-    def __init__(self, run_log: RunLog, job: Job, clock: RunClock, used: UsedVersions) -> None:
+    def __init__(
+        self, run_log: RunLog, job: Job, clock: RunClock, used: UsedVersions, readers: frozenset[str] | None
+    ) -> None:
         self._log = run_log
         self._job = job
         self._clock = clock
         self._used = used
+        self._readers = readers
 
     def logged(self, keys: Collection[str]) -> Mapping[str, Mapping[str, Any]]:
         return self._log.logged(self._job.version_id, keys)
@@ -143,8 +146,8 @@ class _JobLog:
     def append(self, entries: Sequence[Entry]) -> None:
         self._log.append(self._job, entries, seconds=self._clock(), work=self._used.work)
 
-    def deleted(self, version_ids: Collection[str]) -> Collection[str]:
-        return self._log.deleted(version_ids)
+    def withheld(self, version_ids: Collection[str]) -> Collection[str]:
+        return self._log.withheld(version_ids, self._readers)
 
     def lost(self) -> Usage:
         return Usage(**self._log.lost(self._job.version_id))
@@ -154,14 +157,14 @@ class _JobLog:
         self._log.raise_spent(self._job.version_id, spent)
 
     def pinned(self, *, after: int) -> list[ActiveDocument]:
-        return self._log.pinned(self._job.version_id, after=after)
+        return self._log.pinned(self._job.version_id, readers=self._readers, after=after)
 
 
 def _request(run: Run, used: UsedVersions) -> AnswerRequest:
     """Return a run's request; it spends no more than its budget, so nothing is left to be confirmed."""
     return AnswerRequest(
         run.question,
-        AnswerScope(run.tenant_id, run.collections, run.documents),
+        AnswerScope(run.tenant_id, run.collections, run.documents, run.filters, run.readers),
         tuple(Message("user" if said["role"] == "user" else "assistant", said["text"]) for said in run.history),
         Wanted(
             StrategyName(run.strategy),

@@ -54,6 +54,7 @@ class WorkerThreads:
         runs_at_once: int = 2,
         open_builder: OpenBuilder | None = None,
         tidy: Callable[[], object] = lambda: None,
+        settle: Callable[[], object] = lambda: None,
         remove_tenants: Callable[[], bool] = lambda: False,
         step_seconds: float = 900.0,
         another_ingest: Callable[[], IngestTask] | None = None,
@@ -63,7 +64,7 @@ class WorkerThreads:
         While `has_room` is false only collections are claimed: on a full disk documents wait instead of failing. With
         `answer` there are also `runs_at_once` threads for runs. `open_builder` makes the builder for another generation
         of the index. `tidy` is called at the start, and every hour; `remove_tenants` a few times a minute, and if it is
-        true there is something to collect.
+        true there is something to collect; `settle`, which gives the index what it is behind with, as often.
 
         A step of a job that takes longer than `step_seconds` is ended. Where its thread does not end it, another takes
         the thread's place, with a task that `another_ingest` makes, because the hung one still has its parser.
@@ -93,6 +94,7 @@ class WorkerThreads:
         self._builder = open_builder and open_builder(self._stop.is_set, self._documents_wait)
         self._last_embed = self._last_build = time.monotonic()
         self._tidy = tidy
+        self._settle = settle
         self._remove_tenants = remove_tenants
         self._next_tidy = time.monotonic()
         self._threads: list[threading.Thread] = []
@@ -212,6 +214,7 @@ class WorkerThreads:
         if time.monotonic() >= self._next_tidy:
             self._next_tidy = time.monotonic() + _TIDY_SECONDS
             self._guarded(lambda: bool(self._tidy()))
+        self._guarded(lambda: bool(self._settle()))
         if self._guarded(self._remove_tenants):
             self._doorbell.ring(JobKind.COLLECT)
         for runner in (*self._runners, self._embedder, *self._answerers):

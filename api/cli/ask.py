@@ -12,6 +12,7 @@ from rich.console import Console
 from api.cli.answer_view import LiveAnswer, Shows, print_answer
 from api.cli.client import Client, ServiceError, connect
 from api.cli.environment import read_settings
+from api.cli.filters import Filters, assigned
 from ingest.conversations import NEW_CONVERSATION
 from rlm.requests import StrategyName
 
@@ -28,6 +29,7 @@ Strategy = Annotated[
 def ask(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     collection: Collections = None,
+    filters: Filters = None,
     conversation: Annotated[
         str | None, typer.Option(help="Go on with a kept conversation, by its id; `new` begins one.")
     ] = None,
@@ -62,6 +64,7 @@ def ask(
     body: dict[str, Any] = {
         "question": question,
         "collections": collection or [],
+        "filters": assigned(filters),
         "strategy": strategy.value,
         "confirm": confirm,
         "every_record": every_record,

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,18 +41,34 @@ class Client:
     def post(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
         return self._json(self.http.post(path, json=body))
 
+    def patch(self, path: str, body: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+        """Change what is at a path, whatever state it is in."""
+        return self._json(self.http.patch(path, json=body, headers={"If-Match": "*"}))
+
     def delete(self, path: str) -> None:
         response = self.http.delete(path)
         if response.status_code >= 400:
             self._json(response)
 
     def upload(
-        self, path: Path, *, name: str, collection: str, priority: str = "interactive", batch: str | None = None
+        self,
+        path: Path,
+        *,
+        name: str,
+        collection: str,
+        priority: str = "interactive",
+        batch: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        readers: Sequence[str] = (),
     ) -> Any:  # noqa: ANN401 - JSON
         """Stream the file; the answer is the document, with `duplicate`."""
-        params = {"name": name, "collection": collection, "priority": priority}
+        params: dict[str, Any] = {"name": name, "collection": collection, "priority": priority}
         if batch is not None:
             params["batch"] = batch
+        if metadata:
+            params["metadata"] = json.dumps(metadata)
+        if readers:
+            params["readers"] = list(readers)
         with path.open("rb") as file:
             return self._json(self.http.post("/v1/documents", params=params, content=file))
 

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from api.cli.client import Client, ServiceError, connect
 from api.cli.environment import read_settings
+from api.cli.filters import Assigned, assigned
 from api.cli.progress import duration
 from ingest.errors import LeadlineError
 
@@ -44,9 +45,22 @@ class Report:
     tokens: int = 0
 
 
+@dataclass(frozen=True)
+class About:
+    """What is said of every file: metadata, and who may see it (nobody named: the whole tenant)."""
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    readers: tuple[str, ...] = ()
+
+
 def ingest(
     paths: Annotated[list[Path], typer.Argument(help="Files and folders; folders are read with all below them.")],
     collection: Annotated[str, typer.Option(help="The collection to put them in.")] = "default",
+    metadata: Assigned = None,
+    reader: Annotated[
+        list[str] | None,
+        typer.Option(help="Close them to all but these: user:ann, group:hr; may be repeated."),
+    ] = None,
     wait: Annotated[
         str, typer.Option(help="Wait until documents are `searchable`, `ready`, or do not: `no`.")
     ] = "ready",
@@ -60,8 +74,9 @@ def ingest(
         raise ServiceError("There is no file to upload.", hint="Name files, or a folder that has some.")
     console = Console(stderr=True)
     name = ", ".join(str(path) for path in paths)
+    about = About(assigned(metadata), tuple(reader or ()))
     with connect(read_settings()) as client, Bars(console) as watch:
-        report = run(client, files, collection=collection, wait=wait, name=name, watch=watch)
+        report = run(client, files, collection=collection, wait=wait, name=name, watch=watch, about=about)
     if as_json:
         print(json.dumps(asdict(report)))
     else:
@@ -78,13 +93,14 @@ def run(
     wait: str,
     name: str = "",
     watch: Watch = lambda *_: None,
+    about: About = About(),
 ) -> Report:
     """Upload `(name, path)` pairs as a batch, a few at once, and wait as asked."""
     begun = time.monotonic()
     batch = client.post("/v1/batches", {"name": name[:_NAME_CHARS]})["id"]
     report = Report(files=len(files), batch=batch)
     try:
-        _upload_all(client, files, collection, report, watch)
+        _upload_all(client, files, collection, report, watch, about)
         batch_now = client.post(f"/v1/batches/{batch}/close", {})
         if wait != "no":
             batch_now = _wait(client, report, wait, begun, watch)
@@ -112,7 +128,12 @@ class Interrupted(LeadlineError):
 
 
 def _upload_all(
-    client: Client, files: Sequence[tuple[str, Path]], collection: str, report: Report, watch: Watch
+    client: Client,
+    files: Sequence[tuple[str, Path]],
+    collection: str,
+    report: Report,
+    watch: Watch,
+    about: About,
 ) -> None:
     priority = "bulk" if len(files) > 1 else "interactive"
 
@@ -120,7 +141,13 @@ def _upload_all(
         name, path = entry
         try:
             result: dict[str, Any] = client.upload(
-                path, name=name, collection=collection, priority=priority, batch=report.batch
+                path,
+                name=name,
+                collection=collection,
+                priority=priority,
+                batch=report.batch,
+                metadata=about.metadata,
+                readers=about.readers,
             )
         except ServiceError as error:
             return {"rejected": {"name": name, "detail": error.detail, "hint": error.hint}}

@@ -51,6 +51,7 @@ COMMANDS = {
     "quotas": Target("api.cli.quotas:app", "Show and set quotas of tenants and keys; show what was used."),
     "queue": Target("api.cli.queue:app", "Show what waits; pause and resume a kind of work."),
     "runs": Target("api.cli.runs:app", "List, show, watch, cancel and delete answers that are made in the background."),
+    "documents": Target("api.cli.documents:app", "List and show documents; change their metadata, title and readers."),
     "batch": Target("api.cli.batch:app", "Show, list and cancel batches of uploads."),
     "replies": Target("api.cli.replies:app", "Show how much of language models' replies is kept, and forget them."),
     "index": Target(

@@ -12,6 +12,7 @@ from api.cli.answer_view import clean, place, short
 from api.cli.ask import wait_for_language_model
 from api.cli.client import connect
 from api.cli.environment import read_settings
+from api.cli.filters import Filters, assigned
 from retrieval.requests import Mode, Rewrite
 
 _SNIPPET_CHARS = 300
@@ -22,6 +23,7 @@ def search(
     top_k: Annotated[int, typer.Option(help="How many passages.", min=1, max=200)] = 5,
     mode: Annotated[Mode, typer.Option(help="Which retrievers take part.")] = Mode.HYBRID,
     collection: Annotated[list[str] | None, typer.Option(help="Only these collections.")] = None,
+    filters: Filters = None,
     rerank: Annotated[
         bool | None,
         typer.Option("--rerank/--no-rerank", help="Insist on the reranker, or leave it out.", show_default=False),
@@ -38,6 +40,7 @@ def search(
         "top_k": top_k,
         "mode": mode.value,
         "collections": collection or [],
+        "filters": assigned(filters),
         "rerank": rerank,
         "rerank_depth": rerank_depth,
     }

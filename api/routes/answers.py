@@ -73,7 +73,7 @@ async def ask(
 
     A complete answer is kept, for 30 days if the service is not set otherwise, or with its conversation.
     """
-    asking = await run_in_threadpool(Asking, served, caller.tenant_id, body)
+    asking = await run_in_threadpool(Asking, served, caller, body)
     if body.background:
         return await run_in_threadpool(_begin, served, caller, body, asking, idempotency_key)
     place.leave()  # an answer has a thread of its own
@@ -97,11 +97,12 @@ async def ask(
 def one(
     answer_id: str, caller: Caller, served: Served, render: Annotated[list[Form] | None, Query()] = None
 ) -> AnswerOut:
-    """Show a kept answer, without quotations from documents that were deleted since.
+    """Show a kept answer, without quotations from documents that were deleted since or closed to the caller.
 
     The answer of a run has the run's id. `render` adds its text as `html`, as `mrkdwn`, or as both.
     """
-    return rendered(served, shown(served, served.conversations.answer(caller.tenant_id, answer_id)), render or ())
+    kept = served.conversations.answer(caller.tenant_id, answer_id, caller.sees_only)
+    return rendered(served, shown(served, caller, kept), render or ())
 
 
 @router.get("/{answer_id}/rows")
@@ -113,16 +114,16 @@ def rows(
     cursor: str | None = None,
 ) -> RowPage:
     """List all records that a computed answer rests on, a page at a time, in the order of their tables."""
-    kept = served.conversations.answer(caller.tenant_id, answer_id)
+    kept = served.conversations.answer(caller.tenant_id, answer_id, caller.sees_only)
     total, begin = sum(map(len, kept.rows_behind)), decode_cursor(cursor)
     more = encode_cursor(begin + limit) if begin + limit < total else None
-    return RowPage(rows=rows_behind(served, kept, begin, limit), total=total, next_cursor=more)
+    return RowPage(rows=rows_behind(served, caller, kept, begin, limit), total=total, next_cursor=more)
 
 
 @router.delete("/{answer_id}", status_code=204)
 def delete(answer_id: str, caller: Asker, served: Served) -> None:
     """Delete a kept answer: its conversation goes on without it, and a run that made it no longer has one."""
-    served.conversations.delete_answer(caller.tenant_id, answer_id)
+    served.conversations.delete_answer(caller.tenant_id, answer_id, caller.sees_only)
 
 
 def _begin(served: Services, caller: Principal, body: QuestionIn, asking: Asking, key: str | None) -> Response:
@@ -145,6 +146,10 @@ def _begin(served: Services, caller: Principal, body: QuestionIn, asking: Asking
         key,
         history=[{"role": message.role, "text": message.text} for message in question.history],
         conversation=body.conversation,
+        filters=scope.filters,
+        owner=caller.owner,
+        key_id=caller.key_id,
+        readers=caller.readers,
     )
     known = served.runs.known(request)
     if known is not None:  # regardless of what it would be given by now

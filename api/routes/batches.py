@@ -82,7 +82,9 @@ def failures(
     cursor: str | None = None,
 ) -> BatchFailurePage:
     """List files that were refused or whose documents failed, with the reason and what to do, a page at a time."""
-    found = served.batches.failures(caller.tenant_id, batch_id, after=decode_cursor(cursor), limit=limit + 1)
+    found = served.batches.failures(
+        caller.tenant_id, batch_id, after=decode_cursor(cursor), limit=limit + 1, readers=caller.readers
+    )
     page = found[:limit]
     more = encode_cursor(page[-1].number) if len(found) > limit else None
     return BatchFailurePage(failures=[BatchFailureOut.of(failure) for failure in page], next_cursor=more)
@@ -99,9 +101,9 @@ def cancel(batch_id: str, caller: Writer, served: Served) -> BatchOut:
     """Take no more files and stop the processing of those that are not ready; ready ones stay.
 
     When this answers, no more of them will become searchable. Files whose bytes were there before the batch, or that
-    another batch has too, go on. `409` when the batch is completed.
+    another batch has too, go on, and so do documents that are closed to the caller. `409` when the batch is completed.
     """
-    cancelled = served.batches.cancel(caller.tenant_id, batch_id)
+    cancelled = served.batches.cancel(caller.tenant_id, batch_id, readers=caller.readers)
     served.doorbell.ring(JobKind.COLLECT)
     return BatchOut.of(cancelled)
 

@@ -27,7 +27,7 @@ def listing(
     the service is not set otherwise.
     """
     before = decode_cursor(cursor) if cursor else None
-    found = served.conversations.conversations(caller.tenant_id, before=before, limit=limit + 1)
+    found = served.conversations.conversations(caller.tenant_id, before=before, limit=limit + 1, owner=caller.sees_only)
     more = encode_cursor(found[limit - 1].sequence) if len(found) > limit else None
     return ConversationPage(conversations=[ConversationOut.of(each) for each in found[:limit]], next_cursor=more)
 
@@ -43,14 +43,20 @@ def one(
 ) -> ConversationWithTurnsOut:
     """Show a conversation with its questions and answers, oldest first, a page at a time.
 
-    An answer is shown without quotations from documents that were deleted since. `render` adds the texts of answers as
-    `html`, as `mrkdwn`, or as both.
+    An answer is shown without quotations from documents that were deleted since or closed to the caller. `render` adds
+    the texts of answers as `html`, as `mrkdwn`, or as both.
     """
-    conversation = served.conversations.conversation(caller.tenant_id, conversation_id)
-    found = served.conversations.turns(caller.tenant_id, conversation_id, after=decode_cursor(cursor), limit=limit + 1)
+    conversation = served.conversations.conversation(caller.tenant_id, conversation_id, caller.sees_only)
+    found = served.conversations.turns(
+        caller.tenant_id,
+        conversation_id,
+        after=decode_cursor(cursor),
+        limit=limit + 1,
+        owner=caller.sees_only,
+    )
     page = found[:limit]
     named = {document for kept in page for document in cited_documents(kept.body)}
-    deleted = served.conversations.deleted_documents(named)
+    deleted = served.conversations.withheld_documents(named, caller.readers)
     turns = [TurnOut.of(kept, deleted) for kept in page]
     more = encode_cursor(page[-1].turn or 0) if len(found) > limit else None
     return ConversationWithTurnsOut(
@@ -63,4 +69,4 @@ def one(
 @router.delete("/{conversation_id}", status_code=204)
 def delete(conversation_id: str, caller: Asker, served: Served) -> None:
     """Delete a conversation with all its answers."""
-    served.conversations.delete(caller.tenant_id, conversation_id)
+    served.conversations.delete(caller.tenant_id, conversation_id, caller.sees_only)

@@ -1,5 +1,6 @@
-"""`/v1/documents`: upload, list, look at, read, replace, cancel and delete."""
+"""`/v1/documents`: upload, list, look at, read, change, replace, cancel and delete."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
@@ -15,7 +16,9 @@ from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
 from api.quota_headers import tell
 from api.schemas import (
+    KEPT_HINT,
     DeletionOut,
+    DocumentChangeIn,
     DocumentOut,
     DocumentPage,
     RejectedOut,
@@ -30,6 +33,7 @@ from ingest.errors import DocumentNotFoundError, DocumentStateError, QuotaExceed
 from ingest.faultpoints import reach
 from ingest.identity import Principal
 from ingest.intake import Replaces, UploadRequest
+from ingest.metadata import MAX_READERS
 
 router = APIRouter(prefix="/v1/documents", tags=["documents"])
 
@@ -48,21 +52,30 @@ async def upload(
     name: Annotated[str, Query(max_length=1024)] = "unnamed",
     priority: Urgency = "interactive",
     batch: BatchId = None,
+    metadata: Annotated[str, Query(max_length=64 * 1024)] = "{}",
+    readers: Annotated[list[str] | None, Query(max_length=MAX_READERS)] = None,
 ) -> JSONResponse:
     """Upload one file or many.
 
-    `multipart/form-data`: every part with a file name is a document; fields `collection`, `batch` and `metadata` (a
-    JSON object) apply to the files after them. Any other content type: the body is one file, called `name`.
-    `202` means the bytes are on disk and the job is recorded; `200` that the same bytes were already there. What is
-    sent as `bulk` lets the caller's other uploads go first. `batch` names a batch made with `POST /v1/batches`.
+    `multipart/form-data`: every part with a file name is a document; fields `collection`, `batch`, `metadata` (a JSON
+    object) and `readers` (a JSON list) apply to the files after them. Any other content type: the body is one file,
+    called `name`, with `metadata` and `readers` as parameters. `readers` are the users and groups who may see the
+    document, such as `user:ann` and `group:hr`; without it the whole tenant may.
+
+    `202` means the bytes are on disk and the job is recorded; `200` that the same bytes were already there. Then their
+    document stays as it is, and `kept` names what was sent and differs: `PATCH` changes that. What is sent as `bulk`
+    lets the caller's other uploads go first. `batch` names a batch made with `POST /v1/batches`.
     """
     base = UploadRequest(
         caller.tenant_id,
         collection,
         name,
+        attributes=multipart.metadata(metadata.encode()),
         priority=Priority[priority.upper()],
         batch_id=batch,
         key_id=caller.key_id or "",
+        readers=None if readers is None else multipart.readers(readers, caller.readers),
+        sender=caller.readers,
     )
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
@@ -88,7 +101,12 @@ def listing(
 ) -> DocumentPage:
     """List documents in order of arrival, a page at a time."""
     found = served.catalog.documents(
-        caller.tenant_id, collection=collection, states=state or (), after=decode_cursor(cursor), limit=limit + 1
+        caller.tenant_id,
+        collection=collection,
+        states=state or (),
+        after=decode_cursor(cursor),
+        limit=limit + 1,
+        readers=caller.readers,
     )
     page = found[:limit]
     more = encode_cursor(page[-1].sequence) if len(found) > limit else None
@@ -98,7 +116,7 @@ def listing(
 @router.get("/{document_id}")
 def one(document_id: str, caller: Caller, served: Served, response: Response) -> DocumentOut:
     """Show a document: its state, progress, and the reason if it failed. Send its `ETag` as `If-Match`."""
-    document = served.catalog.document(caller.tenant_id, document_id)
+    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
     response.headers.update(etag(document))
     return DocumentOut.of(document, served.catalog.progress(document))
 
@@ -117,7 +135,7 @@ async def events(
     Each event carries the content of `GET /v1/documents/{id}`. `Last-Event-ID` works on every server, after any time.
     """
     await place.trade(streams)
-    return await sse.follow(_followed(served, caller.tenant_id, document_id), last_event_id)
+    return await sse.follow(_followed(served, caller, document_id), last_event_id)
 
 
 @router.put("/{document_id}", status_code=202, response_model=UploadedOut)
@@ -139,7 +157,9 @@ async def replace(
     the document has changed since. `200` means that these bytes are there already; `duplicate` says the same.
     """
     admitted = matching(if_match)
-    document = await run_in_threadpool(served.catalog.document, caller.tenant_id, document_id)
+    document = await run_in_threadpool(
+        partial(served.catalog.document, caller.tenant_id, document_id, readers=caller.readers)
+    )
     require_match(document, admitted)  # before the bytes are sent, and again when they are recorded
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise BadRequestError("A document is replaced by one file.", hint="Send the file itself as the body.")
@@ -151,11 +171,35 @@ async def replace(
         replaces=Replaces(document_id, admitted),
         batch_id=batch,
         key_id=caller.key_id or "",
+        sender=caller.readers,
     )
     received = await multipart.receive_body(request.stream(), replacement, served.intake.receive, threads)
     served.doorbell.ring(JobKind.INGEST)
     await _tell_room(request, caller, served)
     return _one(*received.outcomes[0])
+
+
+@router.patch("/{document_id}")
+def change(
+    document_id: str,
+    body: DocumentChangeIn,
+    caller: Caller,
+    served: Served,
+    response: Response,
+    if_match: Annotated[str | None, Header()] = None,
+) -> DocumentOut:
+    """Change a document's metadata, title or readers without uploading it again.
+
+    `metadata` is a JSON merge patch: its members are set, and those that are null removed. `title` null is the title
+    that the content has. `readers` null opens the document to the whole tenant; a list closes it to all others, who get
+    `404` from then on and find nothing of it. `If-Match` carries the document's `ETag`, which changes: `428` without
+    it, `412` when the document has changed since.
+    """
+    admitted = matching(if_match)
+    document = served.catalog.change(caller.tenant_id, document_id, body.change(), admitted, readers=caller.readers)
+    served.settle(document_id)
+    response.headers.update(etag(document))
+    return DocumentOut.of(document, served.catalog.progress(document))
 
 
 @router.delete("/{document_id}")
@@ -164,7 +208,7 @@ def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
 
     The answer is a receipt. Deleting again gives the same one.
     """
-    deletion = served.delete(caller.tenant_id, document_id)
+    deletion = served.delete(caller.tenant_id, document_id, caller.readers)
     served.doorbell.ring(JobKind.COLLECT)
     return DeletionOut.of(deletion)
 
@@ -172,7 +216,7 @@ def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
 @router.get("/{document_id}/deletion")
 def deletion(document_id: str, caller: Caller, served: Served) -> DeletionOut:
     """Show the receipt of a deleted document."""
-    return DeletionOut.of(served.catalog.deletion(caller.tenant_id, document_id))
+    return DeletionOut.of(served.catalog.deletion(caller.tenant_id, document_id, readers=caller.readers))
 
 
 @router.post("/{document_id}/cancel")
@@ -181,7 +225,7 @@ def cancel(document_id: str, caller: Writer, served: Served, response: Response)
 
     `409` when nothing is under way. Uploading the same bytes again starts over.
     """
-    document = served.catalog.cancel(caller.tenant_id, document_id)
+    document = served.catalog.cancel(caller.tenant_id, document_id, readers=caller.readers)
     served.doorbell.ring(JobKind.COLLECT)
     response.headers.update(etag(document))
     return DocumentOut.of(document)
@@ -196,7 +240,7 @@ def content(
     end: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
     """Return the normalized text, or its code points from `start` to before `end`, in which citation spans count."""
-    document = served.catalog.document(caller.tenant_id, document_id)
+    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
     if document.active_version_id is None:
         raise DocumentStateError(
             f"The document is {document.version.state}, so it has no text to show.",
@@ -209,7 +253,7 @@ def content(
 @router.get("/{document_id}/original", response_class=FileResponse)
 def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
     """Download the original bytes of the version that searches find, or of the latest upload if they find none."""
-    document = served.catalog.document(caller.tenant_id, document_id)
+    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
     version = document.version
     if document.active_version_id not in (None, version.id):
         version = served.catalog.version(str(document.active_version_id))
@@ -224,13 +268,13 @@ async def _tell_room(request: Request, caller: Principal, served: Services) -> N
     tell(request, await run_in_threadpool(served.meter.stored, account_of(caller)))
 
 
-def _followed(served: Services, tenant_id: str, document_id: str) -> sse.Followed:
+def _followed(served: Services, caller: Principal, document_id: str) -> sse.Followed:
     seen = False
 
     def look() -> sse.State:
         nonlocal seen
         try:
-            document = served.catalog.document(tenant_id, document_id)
+            document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
         except DocumentNotFoundError:
             if not seen:
                 raise
@@ -241,7 +285,7 @@ def _followed(served: Services, tenant_id: str, document_id: str) -> sse.Followe
 
     return sse.Followed(
         look=look,
-        watch=lambda wake: served.feed.watch(tenant_id, document_id, wake),
+        watch=lambda wake: served.feed.watch(caller.tenant_id, document_id, wake),
         going_on=lambda: served.accepting,
     )
 
@@ -270,4 +314,6 @@ def _many(outcomes: list[tuple[str, Accepted | UploadError]]) -> JSONResponse:
 
 def _uploaded(accepted: Accepted) -> dict[str, Any]:
     document = DocumentOut.of(accepted.document)
-    return UploadedOut(**document.model_dump(), duplicate=not accepted.created).model_dump(mode="json")
+    hint = KEPT_HINT.format(what=" and ".join(accepted.kept)) if accepted.kept else None
+    uploaded = UploadedOut(**document.model_dump(), duplicate=not accepted.created, kept=list(accepted.kept), hint=hint)
+    return uploaded.model_dump(mode="json")

@@ -60,7 +60,7 @@ async def ready(
 @router.get("/v1/status")
 def status(caller: Caller, served: Served, collection: str | None = None) -> StatusOut:
     """Count the caller's documents in each state, and the outcomes of its searches in the query cache."""
-    totals = served.catalog.totals(caller.tenant_id, collection)
+    totals = served.catalog.totals(caller.tenant_id, collection, readers=caller.readers)
     return StatusOut.of(totals, served.searcher.counts(caller.tenant_id))
 
 

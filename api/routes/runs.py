@@ -18,6 +18,7 @@ from api.problems import problem
 from api.run_schemas import RunEventOut, RunEventPage, RunOut, RunPage, RunWithAnswerOut
 from api.services import Services
 from ingest.errors import CatalogUnavailableError, LeadlineError
+from ingest.identity import Principal
 from ingest.runs import Run, RunEvent, RunState
 
 router = APIRouter(prefix="/v1/runs", tags=["runs"])
@@ -35,16 +36,19 @@ def listing(
 ) -> RunPage:
     """List runs, newest first, a page at a time."""
     before = decode_cursor(cursor) if cursor else None
-    found = served.runs.runs(caller.tenant_id, states=state or (), before=before, limit=limit + 1)
+    found = served.runs.runs(
+        caller.tenant_id, states=state or (), before=before, limit=limit + 1, owner=caller.sees_only
+    )
     page = found[:limit]
     more = encode_cursor(page[-1].sequence) if len(found) > limit else None
-    return RunPage(runs=[RunOut.of(run) for run in page], next_cursor=more)
+    withheld = served.runs.withheld([run.id for run in page], caller.readers)
+    return RunPage(runs=[RunOut.of(run, withheld=run.id in withheld) for run in page], next_cursor=more)
 
 
 @router.get("/{run_id}")
 def one(run_id: str, caller: Caller, served: Served) -> RunWithAnswerOut:
     """Show a run: its state, progress and usage, and its answer once there is one."""
-    return _whole(served, served.runs.run(caller.tenant_id, run_id))
+    return _whole(served, caller, served.runs.run(caller.tenant_id, run_id, caller.sees_only))
 
 
 @router.get(
@@ -65,45 +69,49 @@ async def events(
 ) -> Response | RunEventPage:
     """Stream the events of a run until it ends, as server-sent events; with `Last-Event-ID`, only those after that one.
 
-    The last event is `end`, with the run and its answer. With `Accept: application/json`, a page of them instead, whose
-    `end` has the run's state, and why it failed, but neither run nor answer.
+    Once a document of the run's scope is closed to the caller, events come without their bodies. The last event is
+    `end`, with the run and its answer. With `Accept: application/json`, a page of them instead, whose `end` has the
+    run's state, and why it failed, but neither run nor answer.
     """
-    run = await run_in_threadpool(served.runs.run, caller.tenant_id, run_id)
+    run = await run_in_threadpool(served.runs.run, caller.tenant_id, run_id, caller.sees_only)
     if request.headers.get("accept", "").startswith("application/json"):
-        return await run_in_threadpool(_page, served, run, decode_cursor(cursor), limit)
+        return await run_in_threadpool(_page, served, caller, run, decode_cursor(cursor), limit)
     seen = min(event_number(last_event_id), run.events)
     if run.ended and seen >= run.events:
         return Response(status_code=204)  # tells an EventSource not to come back
     await place.trade(streams)
-    return StreamingResponse(_followed(served, run, seen), media_type=sse.MEDIA_TYPE)
+    return StreamingResponse(_followed(served, caller, run, seen), media_type=sse.MEDIA_TYPE)
 
 
 @router.post("/{run_id}/cancel")
 def cancel(run_id: str, caller: Asker, served: Served) -> RunWithAnswerOut:
     """Stop a run, wherever it is worked at; within two seconds all its work ends. An ended run stays as it is."""
-    return _whole(served, served.runs.cancel(caller.tenant_id, run_id))
+    return _whole(served, caller, served.runs.cancel(caller.tenant_id, run_id, caller.sees_only))
 
 
 @router.delete("/{run_id}", status_code=204)
 def delete(run_id: str, caller: Asker, served: Served) -> None:
     """Delete an ended run, with its answer and its log. `409` while the run goes on."""
-    served.runs.delete(caller.tenant_id, run_id)
+    served.runs.delete(caller.tenant_id, run_id, caller.sees_only)
 
 
-def _whole(served: Services, run: Run) -> RunWithAnswerOut:
+def _whole(served: Services, caller: Principal, run: Run) -> RunWithAnswerOut:
     position = served.jobs.position(run.id) if run.state is RunState.QUEUED else None
-    deleted = served.conversations.deleted_documents(cited_documents(run.answer)) if run.answer else ()
-    return RunWithAnswerOut.of(run, queue_position=position, deleted=deleted)
+    named = cited_documents(run.answer) if run.answer else ()
+    deleted = served.conversations.withheld_documents(named, caller.readers) if named else ()
+    withheld = bool(served.runs.withheld([run.id], caller.readers))
+    return RunWithAnswerOut.of(run, queue_position=position, deleted=deleted, withheld=withheld)
 
 
-def _page(served: Services, run: Run, after: int, limit: int) -> RunEventPage:
+def _page(served: Services, caller: Principal, run: Run, after: int, limit: int) -> RunEventPage:
     found = served.runs.events(run.tenant_id, run.id, after=after, limit=limit)
     last = found[-1].sequence if found else after
     more = encode_cursor(last) if not run.ended or last < run.events else None
-    return RunEventPage(events=[RunEventOut.of(each) for each in found], next_cursor=more)
+    withheld = bool(served.runs.withheld([run.id], caller.readers))
+    return RunEventPage(events=[RunEventOut.of(each, withheld=withheld) for each in found], next_cursor=more)
 
 
-async def _followed(served: Services, run: Run, seen: int) -> AsyncIterator[str]:
+async def _followed(served: Services, caller: Principal, run: Run, seen: int) -> AsyncIterator[str]:
     """Yield every event after `seen`, as it is logged, until the run's last one or until the process stops.
 
     An unavailable catalog is waited for.
@@ -113,7 +121,7 @@ async def _followed(served: Services, run: Run, seen: int) -> AsyncIterator[str]
         while served.accepting:
             changed.clear()  # before looking, so that what is logged meanwhile is looked at next
             try:
-                logged = await run_in_threadpool(_next, served, run, seen)
+                logged = await run_in_threadpool(_next, served, caller, run, seen)
             except CatalogUnavailableError:
                 logged, said_at = [], -math.inf
             except LeadlineError as error:  # the response status was sent long ago
@@ -131,15 +139,16 @@ async def _followed(served: Services, run: Run, seen: int) -> AsyncIterator[str]
             await sse.until(changed, lambda: served.accepting)
 
 
-def _next(served: Services, run: Run, seen: int) -> list[tuple[int, str, dict[str, object]]]:
+def _next(served: Services, caller: Principal, run: Run, seen: int) -> list[tuple[int, str, dict[str, object]]]:
     """Return the next events after `seen` as they are sent: number, name and body."""
     logged = served.runs.events(run.tenant_id, run.id, after=seen, limit=_EVENTS_AT_ONCE)
-    return [(each.sequence, each.kind, _wire(served, run, each)) for each in logged]
+    withheld = bool(logged) and bool(served.runs.withheld([run.id], caller.readers))
+    return [(each.sequence, each.kind, _wire(served, caller, run, each, withheld=withheld)) for each in logged]
 
 
-def _wire(served: Services, run: Run, logged: RunEvent) -> dict[str, object]:
-    body = RunEventOut.of(logged).model_dump(mode="json")
+def _wire(served: Services, caller: Principal, run: Run, logged: RunEvent, *, withheld: bool) -> dict[str, object]:
+    body = RunEventOut.of(logged, withheld=withheld).model_dump(mode="json")
     if logged.kind == "end":
         ended = served.runs.run(run.tenant_id, run.id)
-        body["run"] = _whole(served, ended).model_dump(mode="json")
+        body["run"] = _whole(served, caller, ended).model_dump(mode="json")
     return body

@@ -24,7 +24,7 @@ async def search(body: SearchIn, caller: Caller, served: Served, threads: Answer
     """
     if body.rewrite is not None and Scope.ASK not in caller.scopes:
         raise missing_scope(Scope.ASK)
-    request = body.request(caller.tenant_id)
+    request = body.request(caller)
     if body.rewrite is None:
         return await run_in_threadpool(_plain, served, body.query, request)
     place.leave()

@@ -15,6 +15,7 @@ from ingest.audit import Action
 from ingest.batches import Batch, BatchFailure, BatchProgress, BatchState, Tally
 from ingest.catalog.audit import record
 from ingest.catalog.database import bump_corpus_versions, lock_documents, lock_tenant, read, write
+from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.queue_statistics import tenant_queues
 from ingest.catalog.records import Accepted, version_of
 from ingest.catalog.tables import batch_entries, batches, documents, versions
@@ -97,11 +98,12 @@ class Batches:
         self._announce(tenant_id, None)
         return self.progress(tenant_id, identifier)
 
-    def cancel(self, tenant_id: str, identifier: str) -> BatchProgress:
+    def cancel(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> BatchProgress:
         """Close a batch and cancel the versions in progress of its files, in one commit; ready versions stay.
 
-        Versions that were there before the batch, or that another uncancelled batch has too, are left alone. Cancelling
-        again changes nothing. Raises `BatchNotFoundError`, and `BatchStateError` for a completed batch.
+        Versions that were there before the batch, that another uncancelled batch has too, or whose document these
+        readers may not see, are left alone. Cancelling again changes nothing. Raises `BatchNotFoundError`, and
+        `BatchStateError` for a completed batch.
         """
         with write(self._engine) as connection:
             batch = lock_batch(connection, tenant_id, identifier)
@@ -112,7 +114,7 @@ class Batches:
                         hint="Delete the documents that you don't want.",
                     )
                 _close(connection, identifier, cancelled_at=time.time())
-                _cancel_unfinished(connection, identifier)
+                _cancel_unfinished(connection, identifier, readers)
                 record(connection, Action.BATCH_CANCELLED, f"batch:{identifier}", tenant_id=tenant_id)
                 bump_corpus_versions(connection, [tenant_id])
         self._announce(tenant_id, None)
@@ -124,8 +126,12 @@ class Batches:
             _enter_refused(connection, lock_batch(connection, tenant_id, identifier), name, failure)
         self._announce(tenant_id, None)
 
-    def failures(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50) -> list[BatchFailure]:
+    def failures(
+        self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50, readers: Readers = None
+    ) -> list[BatchFailure]:
         """List files above `after` that were refused or whose documents failed, in order of arrival.
+
+        Documents that these readers may not see are left out.
 
         Raises `BatchNotFoundError`.
         """
@@ -140,7 +146,9 @@ class Batches:
                 func.coalesce(batch_entries.c.error_hint, versions.c.error_hint, "").label("hint"),
             )
             .outerjoin(versions, versions.c.id == batch_entries.c.version_id)
+            .outerjoin(documents, documents.c.id == batch_entries.c.document_id)
             .where(batch_entries.c.batch_id == identifier, batch_entries.c.number > after, failed)
+            .where(batch_entries.c.document_id.is_(None) | open_to(readers))
             .order_by(batch_entries.c.number)
             .limit(limit)
         )
@@ -275,14 +283,14 @@ def _tallies(connection: Connection, identifiers: Sequence[str]) -> dict[str, Ta
     return {identifier: _tally(rows) for identifier, rows in found.items()}
 
 
-def _cancel_unfinished(connection: Connection, identifier: str) -> None:
+def _cancel_unfinished(connection: Connection, identifier: str, readers: Readers) -> None:
     """Cancel the versions in progress of a locked batch that is marked cancelled.
 
     A version is cancelled if it was made for a cancelled batch and all batches that have it are cancelled.
     """
-    ids = list(connection.execute(_cancellable(identifier, batch_entries.c.document_id)).scalars())
+    ids = list(connection.execute(_cancellable(identifier, readers, batch_entries.c.document_id)).scalars())
     lock_documents(connection, set(ids))
-    rows = connection.execute(_cancellable(identifier, versions)).all()  # some may have ended meanwhile
+    rows = connection.execute(_cancellable(identifier, readers, versions)).all()  # some may have ended meanwhile
     cancel_versions(connection, [version_of(row) for row in rows])
 
 
@@ -304,7 +312,7 @@ def _tally(rows: Sequence[Row[Any]]) -> Tally:
     )
 
 
-def _cancellable(identifier: str, *columns: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's own overloads
+def _cancellable(identifier: str, readers: Readers, *columns: Any) -> Any:  # noqa: ANN401 - SQLAlchemy's own overloads
     other, its = batch_entries.alias("other"), batches.alias("its")
     sharing = select(other.c.number).join(its, its.c.id == other.c.batch_id).where(other.c.version_id == versions.c.id)
     return (
@@ -314,6 +322,7 @@ def _cancellable(identifier: str, *columns: Any) -> Any:  # noqa: ANN401 - SQLAl
         .join(documents, and_(documents.c.id == versions.c.document_id, documents.c.latest_version_id == versions.c.id))
         .where(
             batch_entries.c.batch_id == identifier,
+            open_to(readers),
             versions.c.state.in_(IN_PROGRESS),
             exists(sharing.where(other.c.duplicate.is_(False), its.c.cancelled_at.is_not(None))),
             ~exists(sharing.where(its.c.cancelled_at.is_(None))),

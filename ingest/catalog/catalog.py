@@ -1,18 +1,27 @@
 """The catalog of documents and their versions. Each method is one transaction; jobs are in `jobs.py`."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, func, select
+from sqlalchemy import Connection, Engine, bindparam, func, null, select, update
 
 from ingest.audit import Action
 from ingest.batches import Batch
 from ingest.catalog import deletions
 from ingest.catalog.audit import record
 from ingest.catalog.batches import enter_accepted, lock_batch, require_open
-from ingest.catalog.database import CORPUS_VERSION, ScalarQuery, bump_corpus_versions, insert_new, read, scrub, write
+from ingest.catalog.database import (
+    CORPUS_VERSION,
+    ScalarQuery,
+    bump_corpus_versions,
+    insert_new,
+    portions,
+    read,
+    scrub,
+    write,
+)
+from ingest.catalog.document_scope import Readers, meets, open_to
 from ingest.catalog.queue_statistics import document_progress
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.records import (
@@ -27,15 +36,25 @@ from ingest.catalog.records import (
     document_query,
     read_document,
     read_version,
+    readers_of,
     version_of,
 )
 from ingest.catalog.run_log import read_by_a_run
 from ingest.catalog.tables import documents, tenants, versions
-from ingest.catalog.versions import accept_document, cancel_latest, replace_document
+from ingest.catalog.versions import accept_document, cancel_latest, change_document, replace_document
 from ingest.catalog.works import Redacted, Redaction
-from ingest.documents import COLLECTABLE_STATES, SEARCHABLE_STATES, Deletion, Document, Version, VersionState
+from ingest.documents import (
+    COLLECTABLE_STATES,
+    SEARCHABLE_STATES,
+    Deletion,
+    Document,
+    DocumentChange,
+    Version,
+    VersionState,
+)
 from ingest.errors import VersionInUseError
 from ingest.feed import Announce, to_nobody
+from ingest.filters import Condition
 from ingest.progress import Progress
 from ingest.quotas import Account
 
@@ -56,6 +75,7 @@ _VISIBLE = (
         documents.c.title,
         documents.c.name,
         documents.c.attributes,
+        documents.c.readers,
     )
     .join(documents, documents.c.id == versions.c.document_id)
     .where(
@@ -69,6 +89,9 @@ _VISIBLE = (
 
 class Catalog:
     """The documents of every tenant. A method that takes a tenant sees nothing of another.
+
+    `readers` are the subjects of a principal: documents whose access list names none of them do not exist for it. None,
+    the default, is for workers and admins, who see every document.
 
     `announce` is called with every changed document, after the commit.
     """
@@ -117,10 +140,49 @@ class Catalog:
         self._announce(arrival.tenant_id, [identifier])
         return accepted
 
-    def document(self, tenant_id: str, identifier: str) -> Document:
+    def change(
+        self,
+        tenant_id: str,
+        identifier: str,
+        change: DocumentChange,
+        if_match: Collection[str] | None,
+        *,
+        readers: Readers = None,
+    ) -> Document:
+        """Change a document's metadata, title or readers in one commit, from which on all queries go by them.
+
+        `unsettled` lists it until the index has its readers; `visible` knows them at once. Raises
+        `DocumentNotFoundError`, `PreconditionFailedError` and `MetadataError`.
+        """
+        with self._changing_search_results(tenant_id) as connection:
+            changed = change_document(connection, tenant_id, identifier, change, if_match, readers)
+            record(connection, Action.DOCUMENT_CHANGED, f"document:{identifier}", tenant_id=tenant_id)
+        self._announce(tenant_id, [identifier])
+        return changed
+
+    def document(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
         """Read a document. Raises `DocumentNotFoundError`, also for a deleted one and for another tenant's."""
         with read(self._engine) as connection:
-            return read_document(connection, tenant_id, identifier)
+            return read_document(connection, tenant_id, identifier, readers)
+
+    def unsettled(self, *, limit: int = 100) -> list[str]:
+        """List any tenant's documents whose readers the index may not have yet."""
+        behind = documents.c.index_revision < documents.c.revision, documents.c.deleted_at.is_(None)
+        with read(self._engine) as connection:
+            return list(connection.execute(select(documents.c.id).where(*behind).limit(limit)).scalars())
+
+    def unsettle(self) -> None:
+        """Have the readers of all documents written into the index again: a crash may have lost some."""
+        changed = documents.c.readers.is_not(null()) | (documents.c.revision > 0)
+        with write(self._engine) as connection:
+            connection.execute(update(documents).where(changed).values(index_revision=-1))
+
+    def record_settled(self, identifier: str, revision: int) -> bool:
+        """Record that the index has the readers of this revision; return false if the document has changed since."""
+        current = documents.c.id == identifier, documents.c.revision == revision
+        with write(self._engine) as connection:
+            settled = update(documents).where(*current).values(index_revision=revision)
+            return bool(connection.execute(settled).rowcount)
 
     def version(self, identifier: str) -> Version:
         """Read any tenant's version, deleted or not, for a worker that holds a job for it."""
@@ -147,9 +209,12 @@ class Catalog:
         states: Collection[VersionState] = (),
         after: int = 0,
         limit: int = 50,
+        readers: Readers = None,
     ) -> list[Document]:
         """List documents with a `sequence` above `after`, in order of arrival."""
-        query = document_query().where(documents.c.tenant_id == tenant_id, documents.c.sequence > after)
+        query = document_query().where(
+            documents.c.tenant_id == tenant_id, documents.c.sequence > after, open_to(readers)
+        )
         if collection is not None:
             query = query.where(documents.c.collection == collection)
         if states:
@@ -164,12 +229,14 @@ class Catalog:
         *,
         collections: Collection[str] = (),
         identifiers: Collection[str] = (),
+        conditions: Sequence[Condition] = (),
+        readers: Readers = None,
         after: int = 0,
         limit: int = 1000,
     ) -> list[ActiveDocument]:
         """List live documents that searches find, with a `sequence` above `after`, in order of arrival.
 
-        Empty filters take all.
+        Empty collections, identifiers and conditions take all.
         """
         query = (
             select(
@@ -189,6 +256,8 @@ class Catalog:
                 versions.c.tenant_id == tenant_id,
                 documents.c.deleted_at.is_(None),
                 documents.c.sequence > after,
+                open_to(readers),
+                *meets(tenant_id, conditions),
             )
             .order_by(documents.c.sequence)
             .limit(limit)
@@ -205,7 +274,9 @@ class Catalog:
                 for row in connection.execute(query).all()
             ]
 
-    def totals(self, tenant_id: str, collection: str | None = None) -> dict[VersionState, Total]:
+    def totals(
+        self, tenant_id: str, collection: str | None = None, *, readers: Readers = None
+    ) -> dict[VersionState, Total]:
         """Sum up a tenant's documents by state, without deleted ones."""
         query = (
             select(
@@ -216,7 +287,7 @@ class Catalog:
                 func.coalesce(func.sum(versions.c.tokens), 0),
             )
             .join(documents, documents.c.latest_version_id == versions.c.id)
-            .where(documents.c.tenant_id == tenant_id, documents.c.deleted_at.is_(None))
+            .where(documents.c.tenant_id == tenant_id, documents.c.deleted_at.is_(None), open_to(readers))
             .group_by(versions.c.state)
         )
         if collection is not None:
@@ -225,7 +296,7 @@ class Catalog:
             # PostgreSQL sums big integers as decimals.
             return {VersionState(row[0]): Total(*map(int, row[1:])) for row in connection.execute(query).all()}
 
-    def delete(self, tenant_id: str, identifier: str) -> Deleted:
+    def delete(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Deleted:
         """Delete a document and queue the collection of its content; deleting again returns the same receipt.
 
         From this commit on no search shows it, since searches go by `visible` and `hidden_versions`. While a worker
@@ -233,7 +304,7 @@ class Catalog:
         behind. The caller removes what it can at once, and reports that with `record_removal`.
         """
         with self._changing_search_results(tenant_id) as connection:
-            deleted = deletions.delete_document(connection, tenant_id, identifier)
+            deleted = deletions.delete_document(connection, tenant_id, identifier, readers)
         self._announce(tenant_id, [identifier])
         return deleted
 
@@ -251,18 +322,18 @@ class Catalog:
         scrub(self._engine)
         return redacted
 
-    def deletion(self, tenant_id: str, identifier: str) -> Deletion:
+    def deletion(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Deletion:
         """Read the receipt of a document's deletion. Raises `DocumentNotFoundError` if it was not deleted."""
         with read(self._engine) as connection:
-            return deletions.read_deletion(connection, tenant_id, identifier)
+            return deletions.read_deletion(connection, tenant_id, identifier, readers)
 
-    def cancel(self, tenant_id: str, identifier: str) -> Document:
+    def cancel(self, tenant_id: str, identifier: str, *, readers: Readers = None) -> Document:
         """Cancel a document's latest version; uploading the same bytes again starts over.
 
         Raises `DocumentNotFoundError`, and `DocumentStateError` when the version is not in progress.
         """
         with self._changing_search_results(tenant_id) as connection:
-            cancelled = cancel_latest(connection, tenant_id, identifier)
+            cancelled = cancel_latest(connection, tenant_id, identifier, readers)
             record(connection, Action.DOCUMENT_CANCELLED, f"document:{identifier}", tenant_id=tenant_id)
         self._announce(tenant_id, [identifier])
         return cancelled
@@ -281,23 +352,51 @@ class Catalog:
             return list(connection.execute(_HIDDEN, {"tenant_id": tenant_id}).scalars())
 
     def visible(self, tenant_id: str, version_ids: Collection[str]) -> dict[str, Visible]:
-        """Select the versions that are the active version of a live document, by version id."""
+        """Select the versions that are the active version of a live document, by version id, whoever may see them."""
         if not version_ids:
             return {}
         wanted = {"tenant_id": tenant_id, "version_ids": list(version_ids)}
         with read(self._engine) as connection:
             rows = connection.execute(_VISIBLE, wanted).all()
-        return {row[0]: Visible(row[0], row[1], row[2], row[3] or row[4], row[5]) for row in rows}
+        return {row[0]: Visible(row[0], row[1], row[2], row[3] or row[4], row[5], readers_of(row[6])) for row in rows}
 
-    def attributes(self, tenant_id: str) -> list[tuple[str, Mapping[str, Any]]]:
-        """List the id and the attributes of each of a tenant's documents that searches can find."""
-        query = select(documents.c.id, documents.c.attributes).where(
+    def has_access_lists(self, tenant_id: str) -> bool:
+        """True if there are documents that not everybody in the tenant may see."""
+        closed = (
             documents.c.tenant_id == tenant_id,
-            documents.c.active_version_id.is_not(None),
+            documents.c.readers.is_not(null()),
             documents.c.deleted_at.is_(None),
         )
         with read(self._engine) as connection:
-            return [(row[0], row[1]) for row in connection.execute(query).all()]
+            return connection.execute(select(documents.c.id).where(*closed).limit(1)).first() is not None
+
+    def closed_documents(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+        """List the documents that these readers may not see."""
+        closed = documents.c.tenant_id == tenant_id, documents.c.readers.is_not(null()), ~open_to(readers)
+        with read(self._engine) as connection:
+            return set(connection.execute(select(documents.c.id).where(*closed)).scalars())
+
+    def matching(
+        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+    ) -> list[str]:
+        """List the ids of documents that searches find and whose metadata meets the conditions, at most `limit`.
+
+        With `among`, only those of these ids, by a query whose cost does not grow with the tenant's documents.
+        """
+        query = select(documents.c.id).where(
+            documents.c.tenant_id == tenant_id,
+            documents.c.active_version_id.is_not(None),
+            documents.c.deleted_at.is_(None),
+            *meets(tenant_id, conditions, by_document=bool(among)),
+        )
+        with read(self._engine) as connection:
+            if not among:
+                return list(connection.execute(query.limit(limit)).scalars())
+            return [
+                identifier
+                for some in portions(list(among))
+                for identifier in connection.execute(query.where(documents.c.id.in_(some))).scalars()
+            ]
 
     def corpus_version(self, tenant_id: str) -> int:
         """Read the number that grows whenever the tenant's searches may find something else than before.

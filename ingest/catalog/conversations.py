@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, Row, Select, delete, func, insert, nu
 from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.database import lock_derived, lock_tenant, read, write
-from ingest.catalog.tables import answers, conversations, documents, runs, work_versions
+from ingest.catalog.document_scope import Readers, owned_by, withheld_documents
+from ingest.catalog.tables import answers, conversations, runs, work_versions
 from ingest.catalog.works import gone_of, note_versions
 from ingest.conversations import Conversation, Exchange, KeptAnswer, RowRanges
 from ingest.errors import AnswerNotFoundError, ConversationNotFoundError
@@ -23,13 +24,16 @@ _EXCHANGES_AT_ONCE = 20
 
 
 class Conversations:
-    """The conversations and kept answers of every tenant; no method sees another tenant's."""
+    """The conversations and kept answers of every tenant; no method sees another tenant's.
+
+    With `owner`, no method sees another owner's either.
+    """
 
     def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self._clock = clock
 
-    def begin(self, tenant_id: str, question: str) -> str:
+    def begin(self, tenant_id: str, question: str, owner: str | None = None) -> str:
         """Return the id of a new conversation, which is listed once its first question is answered."""
         identifier, now = str(uuid.uuid4()), self._clock()
         with write(self._engine) as connection:
@@ -41,6 +45,7 @@ class Conversations:
                     id=identifier,
                     sequence=last + 1,
                     tenant_id=tenant_id,
+                    owner=owner,
                     title=" ".join(question.split())[:_TITLE_CHARS],
                     turns=0,
                     created_at=now,
@@ -77,53 +82,60 @@ class Conversations:
         with read(self._engine) as connection:
             return frozenset(connection.execute(query).scalars())
 
-    def answer(self, tenant_id: str, identifier: str) -> KeptAnswer:
+    def answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> KeptAnswer:
         """Raises `AnswerNotFoundError`, also for another tenant's."""
         with read(self._engine) as connection:
-            found = _answer(connection, tenant_id, identifier)
+            found = _answer(connection, tenant_id, identifier, owner)
         if found is None:
             raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
         return found
 
-    def delete_answer(self, tenant_id: str, identifier: str) -> None:
+    def delete_answer(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """Remove an answer, its turn of a conversation, and what a run that made it has of it.
 
         Raises `AnswerNotFoundError`.
         """
         with write(self._engine) as connection:
-            mine = answers.c.tenant_id == tenant_id, answers.c.id == identifier
+            mine = answers.c.tenant_id == tenant_id, answers.c.id == identifier, owned_by(answers, owner)
             if not connection.execute(delete(answers).where(*mine)).rowcount:
                 raise AnswerNotFoundError(f"There is no answer {identifier!r}.")
             of_run = runs.c.tenant_id == tenant_id, runs.c.id == identifier
             connection.execute(update(runs).where(*of_run).values(answer=null()))
             record(connection, Action.ANSWER_DELETED, f"answer:{identifier}", tenant_id=tenant_id)
 
-    def conversation(self, tenant_id: str, identifier: str) -> Conversation:
+    def conversation(self, tenant_id: str, identifier: str, owner: str | None = None) -> Conversation:
         """Raises `ConversationNotFoundError`, also for another tenant's."""
         with read(self._engine) as connection:
-            return _conversation(connection, tenant_id, identifier)
+            return _conversation(connection, tenant_id, identifier, owner)
 
-    def conversations(self, tenant_id: str, *, before: int | None = None, limit: int = 50) -> list[Conversation]:
+    def conversations(
+        self, tenant_id: str, *, before: int | None = None, limit: int = 50, owner: str | None = None
+    ) -> list[Conversation]:
         """Return the conversations with answers, newest first, with a `sequence` below `before`."""
-        query = select(conversations).where(conversations.c.tenant_id == tenant_id, conversations.c.turns > 0)
+        mine = conversations.c.tenant_id == tenant_id, owned_by(conversations, owner)
+        query = select(conversations).where(*mine, conversations.c.turns > 0)
         if before is not None:
             query = query.where(conversations.c.sequence < before)
         with read(self._engine) as connection:
             rows = connection.execute(query.order_by(conversations.c.sequence.desc()).limit(limit)).all()
         return [Conversation(**row._mapping) for row in rows]
 
-    def turns(self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50) -> list[KeptAnswer]:
+    def turns(
+        self, tenant_id: str, identifier: str, *, after: int = 0, limit: int = 50, owner: str | None = None
+    ) -> list[KeptAnswer]:
         """Return the answers of a conversation in order, those whose `turn` is above `after`.
 
         Raises `ConversationNotFoundError`.
         """
         query = _answers(tenant_id).where(answers.c.conversation_id == identifier, answers.c.turn > after)
         with read(self._engine) as connection:
-            _conversation(connection, tenant_id, identifier)
+            _conversation(connection, tenant_id, identifier, owner)
             rows = connection.execute(query.order_by(answers.c.turn).limit(limit)).all()
         return [_kept(row) for row in rows]
 
-    def last_exchanges(self, tenant_id: str, identifier: str, *, characters: int) -> list[Exchange]:
+    def last_exchanges(
+        self, tenant_id: str, identifier: str, *, characters: int, owner: str | None = None
+    ) -> list[Exchange]:
         """Return a conversation's end, oldest first: the last turns within `characters`, and the one before them.
 
         Raises `ConversationNotFoundError`.
@@ -136,7 +148,7 @@ class Conversations:
         )
         found: list[Exchange] = []
         with read(self._engine) as connection:
-            before = _conversation(connection, tenant_id, identifier).turns + 1
+            before = _conversation(connection, tenant_id, identifier, owner).turns + 1
             while characters > 0 and (rows := connection.execute(query.where(answers.c.turn < before)).all()):
                 before = rows[-1].turn
                 for row in rows:
@@ -145,18 +157,17 @@ class Conversations:
                         characters -= len(row.question) + len(row.text)
         return found[::-1]
 
-    def delete(self, tenant_id: str, identifier: str) -> None:
+    def delete(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """Remove a conversation with all its answers. Raises `ConversationNotFoundError`."""
         with write(self._engine) as connection:
-            _conversation(connection, tenant_id, identifier)
+            _conversation(connection, tenant_id, identifier, owner)
             _delete(connection, [identifier])
             record(connection, Action.CONVERSATION_DELETED, f"conversation:{identifier}", tenant_id=tenant_id)
 
-    def deleted_documents(self, identifiers: Collection[str]) -> set[str]:
-        """Return the deleted ones among the documents: nothing that they say may be shown."""
-        query = select(documents.c.id).where(documents.c.id.in_(list(identifiers)), documents.c.deleted_at.is_not(None))
+    def withheld_documents(self, identifiers: Collection[str], readers: Readers = None) -> set[str]:
+        """Return the deleted ones among the documents and those closed to these readers: nothing of them is shown."""
         with read(self._engine) as connection:
-            return set(connection.execute(query).scalars())
+            return withheld_documents(connection, identifiers, readers)
 
 
 def keep_answer(connection: Connection, answer: KeptAnswer) -> KeptAnswer:
@@ -181,6 +192,7 @@ def keep_answer(connection: Connection, answer: KeptAnswer) -> KeptAnswer:
             tenant_id=answer.tenant_id,
             conversation_id=conversation_id,
             turn=turn,
+            owner=answer.owner,
             question=answer.question,
             answer=answer.body,
             rows_behind=[[each.document_id, each.version_id, each.table, each.ranges] for each in answer.rows_behind],
@@ -196,8 +208,9 @@ def _delete(connection: Connection, identifiers: Collection[str]) -> None:
         connection.execute(delete(conversations).where(conversations.c.id == identifier))
 
 
-def _conversation(connection: Connection, tenant_id: str, identifier: str) -> Conversation:
-    query = select(conversations).where(conversations.c.id == identifier, conversations.c.tenant_id == tenant_id)
+def _conversation(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Conversation:
+    mine = conversations.c.id == identifier, conversations.c.tenant_id == tenant_id
+    query = select(conversations).where(*mine, owned_by(conversations, owner))
     row = connection.execute(query).first()
     if row is None:
         raise ConversationNotFoundError(f"There is no conversation {identifier!r}.")
@@ -208,8 +221,9 @@ def _answers(tenant_id: str) -> Select[Any]:
     return select(answers).where(answers.c.tenant_id == tenant_id)
 
 
-def _answer(connection: Connection, tenant_id: str, identifier: str) -> KeptAnswer | None:
-    row = connection.execute(_answers(tenant_id).where(answers.c.id == identifier)).first()
+def _answer(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> KeptAnswer | None:
+    query = _answers(tenant_id).where(answers.c.id == identifier, owned_by(answers, owner))
+    row = connection.execute(query).first()
     return None if row is None else _kept(row)
 
 
@@ -227,4 +241,5 @@ def _kept(row: Row[Any]) -> KeptAnswer:
         row.answer,
         tuple(ranges),
         row.created_at,
+        row.owner,
     )

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.database import lock_documents
+from ingest.catalog.document_scope import Readers, open_to, write_attributes
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import Deleted, read_document, version_of
 from ingest.catalog.tables import batch_entries, deletions, documents, jobs, versions
@@ -20,12 +21,12 @@ _REMOVAL_SECONDS = 10.0
 _COLLECTED = frozenset({VersionState.CANCELLED, VersionState.RETIRED})
 
 
-def delete_document(connection: Connection, tenant_id: str, identifier: str) -> Deleted:
+def delete_document(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deleted:
     """Withdraw every version of a document and erase its names, title and attributes. See `Catalog.delete`."""
     lock_documents(connection, [identifier])
-    if (known := _find(connection, tenant_id, identifier)) is not None:
+    if (known := _find(connection, tenant_id, identifier, readers)) is not None:
         return Deleted(known, (), frozenset())
-    document = read_document(connection, tenant_id, identifier)  # raises `DocumentNotFoundError`
+    document = read_document(connection, tenant_id, identifier, readers)  # raises `DocumentNotFoundError`
     of_document = versions.c.document_id == identifier
     rows = connection.execute(select(versions).where(of_document).order_by(versions.c.id)).all()
     leaving = tuple(version_of(row) for row in rows if row.hidden or row.state not in _COLLECTED)
@@ -40,6 +41,7 @@ def delete_document(connection: Connection, tenant_id: str, identifier: str) -> 
         .where(documents.c.id == identifier)
         .values(deleted_at=time.time(), active_version_id=None, name="", title=None, attributes={})
     )
+    write_attributes(connection, tenant_id, identifier, {})
     connection.execute(
         insert(deletions).values(
             id=deletion_id(identifier),
@@ -61,9 +63,9 @@ def delete_document(connection: Connection, tenant_id: str, identifier: str) -> 
     return Deleted(read_deletion(connection, tenant_id, identifier), leaving, worked_on)
 
 
-def read_deletion(connection: Connection, tenant_id: str, identifier: str) -> Deletion:
-    """Read a receipt. Raises `DocumentNotFoundError` unless the document was this tenant's and was deleted."""
-    found = _find(connection, tenant_id, identifier)
+def read_deletion(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Deletion:
+    """Read a receipt. Raises `DocumentNotFoundError` unless it was deleted, and these readers could see it."""
+    found = _find(connection, tenant_id, identifier, readers)
     if found is None:
         raise DocumentNotFoundError(f"No document {identifier!r} was deleted.")
     return found
@@ -94,10 +96,12 @@ def add_removed(connection: Connection, document: str, *, chunks: int, size: int
     )
 
 
-def _find(connection: Connection, tenant_id: str, identifier: str) -> Deletion | None:
+def _find(connection: Connection, tenant_id: str, identifier: str, readers: Readers) -> Deletion | None:
     left = select(func.count()).where(versions.c.document_id == identifier, versions.c.hidden.is_(True))
-    query = select(deletions, left.scalar_subquery().label("left")).where(
-        deletions.c.document_id == identifier, deletions.c.tenant_id == tenant_id
+    query = (
+        select(deletions, left.scalar_subquery().label("left"))
+        .join(documents, documents.c.id == deletions.c.document_id)
+        .where(deletions.c.document_id == identifier, deletions.c.tenant_id == tenant_id, open_to(readers))
     )
     row = connection.execute(query).first()
     if row is None:

@@ -197,6 +197,25 @@ def _record(connection: Connection, action: Action, key: ApiKey, **details: Any)
     record(connection, action, f"key:{key.id}", tenant_id=key.tenant_id, name=key.name, **details)
 
 
+def current_principal(connection: Connection, identifier: str) -> Principal | None:
+    """Return who holds a key now, or the key it was rotated to, for work that the key began; None if neither lives.
+
+    A user's groups may have changed since.
+    """
+    now = time.time()
+    seen: set[str] = set()
+    at: str | None = identifier
+    while at is not None and at not in seen:
+        seen.add(at)
+        row = connection.execute(_CHECKED, {"id": at}).first()
+        if row is None:
+            return None
+        if _is_live(row, now):
+            return with_collections(connection, _principal(row))
+        at = row.successor_id
+    return None
+
+
 def _insert(connection: Connection, **values: Any) -> tuple[ApiKey, str]:  # noqa: ANN401 - columns
     identifier, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     connection.execute(insert(api_keys).values(id=identifier, secret_sha256=_sha256(secret), **values))

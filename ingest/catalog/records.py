@@ -1,11 +1,12 @@
 """Records that go into the catalog and come out of it, and how rows of documents and versions become records."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, case, select
 
+from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.tables import documents, versions
 from ingest.documents import Deletion, Document, Failure, Priority, Version, VersionState
 from ingest.errors import DocumentNotFoundError
@@ -22,7 +23,8 @@ class Arrival:
     """An upload whose bytes are safe on disk, about to be accepted.
 
     `fingerprint` names the parser and the chunker; `batch_id` the batch it was sent into, and `key_id` the key that it
-    came with, if any.
+    came with, if any. `readers` may see the document (None: the whole tenant). `sender` are the subjects of who sends
+    it: documents that these may not see are not looked at.
     """
 
     tenant_id: str
@@ -37,18 +39,23 @@ class Arrival:
     priority: Priority = Priority.INTERACTIVE
     batch_id: str | None = None
     key_id: str = ""
+    readers: frozenset[str] | None = None
+    sender: Readers = None
 
 
 @dataclass(frozen=True)
 class Accepted:
     """The document of an upload; `created` is false if the same bytes were there already, and the blob is unused.
 
-    `is_first` says that there was no document of these bytes before.
+    `is_first` says that there was no document of these bytes before. `kept` names what was sent with bytes that were
+    there, `metadata` or `readers`, and differs from what the document has, which stays: an upload that is sent again
+    must not undo a change made since.
     """
 
     document: Document
     created: bool
     is_first: bool = False
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,11 @@ class Visible:
     collection: str
     title: str
     attributes: Mapping[str, Any]
+    readers: frozenset[str] | None = None
+
+    def open_to(self, readers: Readers) -> bool:
+        """True if a principal with these subjects may see the document."""
+        return readers is None or self.readers is None or not self.readers.isdisjoint(readers)
 
 
 @dataclass(frozen=True)
@@ -113,9 +125,10 @@ def document_query() -> Select[Any]:
     )
 
 
-def read_document(connection: Connection, tenant_id: str, identifier: str) -> Document:
-    """Read a document. Raises `DocumentNotFoundError`."""
-    query = document_query().where(documents.c.tenant_id == tenant_id, documents.c.id == identifier)
+def read_document(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
+    """Read a document. Raises `DocumentNotFoundError`, also for one that these readers may not see."""
+    mine = documents.c.tenant_id == tenant_id, documents.c.id == identifier
+    query = document_query().where(*mine, open_to(readers))
     row = connection.execute(query).first()
     if row is None:
         raise DocumentNotFoundError(f"There is no document {identifier!r}.")
@@ -133,7 +146,13 @@ def read_version(connection: Connection, identifier: str) -> Version:
 def document_of(row: Row[Any]) -> Document:
     """Make a document from a row of `document_query`."""
     values = {column.name: row._mapping[column] for column in _DOCUMENT}
+    values["readers"] = readers_of(values["readers"])
     return Document(**values, version=version_of(row))
+
+
+def readers_of(column: Sequence[str] | None) -> frozenset[str] | None:
+    """Return the access list that a column has."""
+    return None if column is None else frozenset(column)
 
 
 def version_of(row: Row[Any]) -> Version:

@@ -6,21 +6,24 @@ A worker that resumes a run reads back what earlier attempts logged.
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, case, func, insert, literal, select, update
 
 from ingest.catalog.conversations import keep_answer
 from ingest.catalog.database import json_text, lock_derived, now, portions, read, write
+from ingest.catalog.document_scope import Readers, meets, open_to, owned_by
+from ingest.catalog.keys import current_principal
 from ingest.catalog.quota_rows import charge, day_of, settle_run
-from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument
+from ingest.catalog.records import COUNTED_TOKENS, ActiveDocument, readers_of
 from ingest.catalog.tables import documents, jobs, run_documents, run_events, runs, versions
 from ingest.catalog.works import note_versions
 from ingest.conversations import KeptAnswer
 from ingest.documents import Failure, Job, JobKind, VersionState
-from ingest.errors import LeaseLostError, LogEntryTooLargeError, RunNotFoundError, SourceGoneError
+from ingest.errors import KeyRevokedError, LeaseLostError, LogEntryTooLargeError, RunNotFoundError, SourceGoneError
 from ingest.feed import Announce, to_nobody
+from ingest.filters import conditions
 from ingest.quotas import Account, Spending
 from ingest.runs import Entry, Run, RunState, Spent
 from ingest.works import Work
@@ -42,16 +45,19 @@ class RunLog:
         self._engine = engine
 
     def begin(self, job: Job) -> Run:
-        """Begin or resume the run of a claimed job; the first time, pin the versions in its scope, which it reads."""
+        """Begin or resume the run of a claimed job; the first time, pin the versions in its scope, which it reads.
+
+        Raises `KeyRevokedError` if the key that asked is no longer valid.
+        """
         with write(self._engine) as connection:
             _require_held(connection, job)
-            run = read_run(connection, job.tenant_id, job.version_id)
+            run = _as_of_now(connection, read_run(connection, job.tenant_id, job.version_id))
             if run.started_at is None:
                 _pin(connection, run)
                 log_entries(connection, run.id, [Entry("start", "start", {})], started_at=time.time())
             else:
                 log_entries(connection, run.id, [Entry(f"resume:{job.fence}", "resume", {"attempt": job.attempt})])
-            return read_run(connection, job.tenant_id, job.version_id)
+            return replace(read_run(connection, job.tenant_id, job.version_id), readers=run.readers)
 
     def append(self, job: Job, entries: Sequence[Entry], *, seconds: float, work: Work | None = None) -> None:
         """Log the entries that are new; `seconds` is how long the run has been worked at so far.
@@ -134,8 +140,13 @@ class RunLog:
             if row.ended_as is not None:
                 charge(connection, Account(row.tenant_id, row.key_id), day_of(now(connection)), None, Spending(**more))
 
-    def pinned(self, run_id: str, *, after: int = 0, limit: int = 1000) -> list[ActiveDocument]:
-        """Read the versions that were pinned when the run began, in order of arrival, without deleted documents."""
+    def pinned(
+        self, run_id: str, *, readers: Readers = None, after: int = 0, limit: int = 1000
+    ) -> list[ActiveDocument]:
+        """Read the versions that were pinned when the run began, in order of arrival.
+
+        Documents that were deleted or closed to these readers since are left out.
+        """
         query = (
             select(
                 documents.c.sequence,
@@ -143,7 +154,9 @@ class RunLog:
                 versions.c.id,
                 documents.c.collection,
                 versions.c.name,
-                func.coalesce(versions.c.title, versions.c.name),
+                case(
+                    (documents.c.is_titled, documents.c.title), else_=func.coalesce(versions.c.title, versions.c.name)
+                ),
                 func.coalesce(versions.c.characters, 0),
                 COUNTED_TOKENS,
                 documents.c.attributes,
@@ -151,19 +164,24 @@ class RunLog:
             .select_from(run_documents)
             .join(documents, documents.c.id == run_documents.c.document_id)
             .join(versions, versions.c.id == run_documents.c.version_id)
-            .where(run_documents.c.run_id == run_id, run_documents.c.sequence > after, documents.c.deleted_at.is_(None))
+            .where(
+                run_documents.c.run_id == run_id,
+                run_documents.c.sequence > after,
+                documents.c.deleted_at.is_(None),
+                open_to(readers),
+            )
             .order_by(run_documents.c.sequence)
             .limit(limit)
         )
         with read(self._engine) as connection:
             return [ActiveDocument(*row) for row in connection.execute(query).all()]
 
-    def deleted(self, version_ids: Collection[str]) -> set[str]:
-        """Select versions whose document was deleted: their text may not be read any more, not even from a log."""
+    def withheld(self, version_ids: Collection[str], readers: Readers = None) -> set[str]:
+        """Select versions whose document was deleted or is closed to these readers: no log may show their text."""
         query = (
             select(versions.c.id)
             .join(documents, documents.c.id == versions.c.document_id)
-            .where(versions.c.id.in_(list(version_ids)), documents.c.deleted_at.is_not(None))
+            .where(versions.c.id.in_(list(version_ids)), documents.c.deleted_at.is_not(None) | ~open_to(readers))
         )
         with read(self._engine) as connection:
             return set(connection.execute(query).scalars())
@@ -175,9 +193,9 @@ def run_query() -> Select[Any]:
     return select(runs, jobs.c.state.label("job_state"), jobs.c.attempt).outerjoin(jobs, of_run)
 
 
-def read_run(connection: Connection, tenant_id: str, identifier: str) -> Run:
-    """Read a run. Raises `RunNotFoundError`."""
-    query = run_query().where(runs.c.id == identifier, runs.c.tenant_id == tenant_id)
+def read_run(connection: Connection, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
+    """Read a run. Raises `RunNotFoundError`, also for one of another owner than this."""
+    query = run_query().where(runs.c.id == identifier, runs.c.tenant_id == tenant_id, owned_by(runs, owner))
     row = connection.execute(query).first()
     if row is None:
         raise RunNotFoundError(f"There is no run {identifier!r}.")
@@ -188,8 +206,10 @@ def run_of(row: Row[Any]) -> Run:
     """Make a run from a row of `run_query`."""
     failure = row.error_code and Failure(row.error_code, row.error_detail or "", row.error_hint or "")
     values = {field.name: row._mapping[field.name] for field in fields(Run) if field.name in runs.c}
+    del values["readers"]
     return Run(
         **{**values, "collections": tuple(row.collections), "documents": tuple(row.documents)},
+        readers=readers_of(row.readers),
         state=RunState(row.ended_as or row.job_state),
         attempt=row.attempt or 0,
         spent=Spent(row.calls, row.cached, row.prompt_tokens, row.completion_tokens, row.nanodollars),
@@ -301,6 +321,21 @@ def _require_held(connection: Connection, job: Job) -> None:
         raise _lost(job)
 
 
+def _as_of_now(connection: Connection, run: Run) -> Run:
+    """Return the run with the readers that the key which asked stands for now, if it stood for them when it asked.
+
+    Raises `KeyRevokedError` if the key is no longer valid. Runs of tokens and of old releases have no key to look at.
+    """
+    if not run.key_id:
+        return run
+    principal = current_principal(connection, run.key_id)
+    if principal is None:
+        raise KeyRevokedError("The API key that asked is no longer valid.")
+    if run.readers is None:
+        return replace(run, readers=principal.readers)
+    return run if principal.readers is None else replace(run, readers=run.readers & principal.readers)
+
+
 def _require_sources(connection: Connection, work: Work | None) -> None:
     """Note what a run was given. Raises `SourceGoneError`."""
     if work is not None and not note_versions(connection, work):
@@ -321,6 +356,7 @@ def _pin(connection: Connection, run: Run) -> None:
         in_scope.append(documents.c.collection.in_(run.collections))
     if run.documents:
         in_scope.append(documents.c.id.in_(run.documents))
+    in_scope += [open_to(run.readers), *meets(run.tenant_id, conditions(run.filters))]
     chosen = (
         select(literal(run.id), documents.c.sequence, documents.c.id, versions.c.id)
         .join(versions, versions.c.id == documents.c.active_version_id)

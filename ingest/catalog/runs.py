@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 from ingest.audit import Action
 from ingest.catalog.audit import record
 from ingest.catalog.database import lock_tenant, read, write
+from ingest.catalog.document_scope import Readers, open_to, owned_by
 from ingest.catalog.job_queue import queue_job
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.run_log import end_run, read_run, run_of, run_query
-from ingest.catalog.tables import answers, jobs, run_documents, run_events, runs
+from ingest.catalog.tables import answers, documents, jobs, run_documents, run_events, runs
 from ingest.catalog.works import inherit_versions
 from ingest.documents import JobKind, Priority
 from ingest.errors import IdempotencyKeyReusedError, RunsFullError, RunStateError
@@ -24,7 +25,8 @@ MAX_WAITING = 1000
 
 
 class Runs:
-    """The runs of every tenant; no method sees another tenant's. A tenant may have `max_waiting` queued at once.
+    """The runs of every tenant; no method sees another tenant's nor, with `owner`, another owner's. A tenant may have
+    `max_waiting` queued at once.
 
     `announce` is called with the id of a run that was cancelled.
     """
@@ -73,16 +75,34 @@ class Runs:
         with read(self._engine) as connection:
             return _by_key(connection, request)
 
-    def run(self, tenant_id: str, identifier: str) -> Run:
+    def run(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
         """Read a run. Raises `RunNotFoundError`, also for another tenant's."""
         with read(self._engine) as connection:
-            return read_run(connection, tenant_id, identifier)
+            return read_run(connection, tenant_id, identifier, owner)
+
+    def withheld(self, identifiers: Collection[str], readers: Readers) -> set[str]:
+        """Return the runs that may have read a document which is closed to these readers by now."""
+        if readers is None or not identifiers:
+            return set()
+        closed = (
+            select(run_documents.c.run_id)
+            .join(documents, documents.c.id == run_documents.c.document_id)
+            .where(run_documents.c.run_id.in_(list(identifiers)), ~open_to(readers))
+        )
+        with read(self._engine) as connection:
+            return set(connection.execute(closed.distinct()).scalars())
 
     def runs(
-        self, tenant_id: str, *, states: Collection[RunState] = (), before: int | None = None, limit: int = 50
+        self,
+        tenant_id: str,
+        *,
+        states: Collection[RunState] = (),
+        before: int | None = None,
+        limit: int = 50,
+        owner: str | None = None,
     ) -> list[Run]:
         """List runs with a `sequence` below `before`, newest first."""
-        query = run_query().where(runs.c.tenant_id == tenant_id)
+        query = run_query().where(runs.c.tenant_id == tenant_id, owned_by(runs, owner))
         if before is not None:
             query = query.where(runs.c.sequence < before)
         if states:
@@ -103,13 +123,13 @@ class Runs:
             read_run(connection, tenant_id, identifier)
             return [RunEvent(*row) for row in connection.execute(query).all()]
 
-    def cancel(self, tenant_id: str, identifier: str) -> Run:
+    def cancel(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
         """Cancel a run unless it has ended; its worker loses the lease and stops when it notices.
 
         Raises `RunNotFoundError`.
         """
         with write(self._engine) as connection:
-            read_run(connection, tenant_id, identifier)
+            read_run(connection, tenant_id, identifier, owner)
             taken = connection.execute(
                 update(jobs)
                 .where(
@@ -125,13 +145,13 @@ class Runs:
         self._announce(tenant_id, {identifier})
         return run
 
-    def delete(self, tenant_id: str, identifier: str) -> None:
+    def delete(self, tenant_id: str, identifier: str, owner: str | None = None) -> None:
         """Remove a run that has ended, with its log.
 
         Raises `RunNotFoundError`, and `RunStateError` if the run has not ended.
         """
         with write(self._engine) as connection:
-            run = read_run(connection, tenant_id, identifier)
+            run = read_run(connection, tenant_id, identifier, owner)
             if run.state not in ENDED_STATES:
                 raise RunStateError(f"The run is {run.state}.", hint="Cancel it first, then delete it.")
             for table in (run_events, run_documents):
@@ -169,6 +189,8 @@ def _by_key(connection: Connection, request: RunRequest) -> Run | None:
     row = connection.execute(query).first()
     if row is None:
         return None
+    if row.owner not in (None, request.owner):
+        raise IdempotencyKeyReusedError(f"The idempotency key {key!r} belongs to somebody else's request.")
     if row.asked_sha256 not in (None, request.asked_sha256):
         raise IdempotencyKeyReusedError(f"The idempotency key {key!r} belongs to another request, of run {row.id}.")
     return run_of(row)
@@ -191,13 +213,16 @@ def _insert(connection: Connection, request: RunRequest, identifier: str, limits
             every_record=request.every_record,
             history=[dict(message) for message in request.history],
             conversation_id=request.conversation_id,
+            filters=dict(request.filters),
+            owner=request.owner,
+            readers=None if request.readers is None else sorted(request.readers),
             events=0,
             calls=0,
             cached=0,
             prompt_tokens=0,
             completion_tokens=0,
             nanodollars=0,
-            key_id=request.wanted.account.key_id if request.wanted else "",
+            key_id=request.key_id or (request.wanted.account.key_id if request.wanted else ""),
             seconds=0.0,
             created_at=time.time(),
         )

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    null,
 )
 
 metadata = MetaData(
@@ -122,6 +123,13 @@ documents = Table(
     Column("title", Text),
     Column("media_type", String(128), nullable=False),
     Column("attributes", JSON, nullable=False),
+    # The subjects that may see it; null is the whole tenant. `document_readers` has a row for each.
+    Column("readers", JSON(none_as_null=True)),
+    # The title was given by a user and outlives the versions, which have titles of their own.
+    Column("is_titled", Boolean, nullable=False, server_default=false()),
+    # Counts changes of metadata, title and readers; the index has the readers of `index_revision` or later ones.
+    Column("revision", Integer, nullable=False, server_default="0"),
+    Column("index_revision", Integer, nullable=False, server_default="0"),
     # The first version's content; the id derives from it. Later content is in the versions.
     Column("content_sha256", String(64), nullable=False),
     Column("latest_version_id", String(36), nullable=False),
@@ -132,6 +140,34 @@ documents = Table(
     Column("deleted_at", Float),
     Index(None, "tenant_id", "collection", "content_sha256"),
     Index(None, "tenant_id", "sequence", unique=True),
+)
+
+_closed = documents.c.readers.is_not(null())
+Index("ix_documents_closed", documents.c.tenant_id, sqlite_where=_closed, postgresql_where=_closed)
+_behind = documents.c.index_revision < documents.c.revision
+Index("ix_documents_unsettled", documents.c.id, sqlite_where=_behind, postgresql_where=_behind)
+
+# Who may see a document that has an access list; see `document_scope`.
+document_readers = Table(
+    "document_readers",
+    metadata,
+    Column("document_id", ForeignKey("documents.id"), primary_key=True),
+    Column("subject", String(256), primary_key=True),
+)
+
+# The values of documents' metadata, as filters compare them; see `ingest.filters`.
+document_attributes = Table(
+    "document_attributes",
+    metadata,
+    Column("document_id", ForeignKey("documents.id"), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("value_key", String(64), primary_key=True),
+    Column("tenant_id", String(64), nullable=False),
+    Column("number", Float),
+    Column("instant", Float),
+    Index("ix_document_attributes_tenant_id_name_value_key", "tenant_id", "name", "value_key", "document_id"),
+    Index("ix_document_attributes_tenant_id_name_number", "tenant_id", "name", "number", "document_id"),
+    Index("ix_document_attributes_tenant_id_name_instant", "tenant_id", "name", "instant", "document_id"),
 )
 
 versions = Table(
@@ -327,6 +363,10 @@ runs = Table(
     # The messages before the question, and the conversation that the answer goes into.
     Column("history", JSON, nullable=False, server_default="[]"),
     Column("conversation_id", String(36)),
+    # Who asked, and whose documents that principal may see (null: all).
+    Column("owner", String(256)),
+    Column("readers", JSON(none_as_null=True)),
+    Column("filters", JSON, nullable=False, server_default="{}"),
     Column("ended_as", String(16)),
     Column("events", Integer, nullable=False),
     Column("calls", Integer, nullable=False),
@@ -382,6 +422,8 @@ conversations = Table(
     Column("id", String(36), primary_key=True),
     Column("sequence", _BIG, nullable=False),
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    # Null in rows of releases without owners: open to the tenant. The same holds for answers and runs.
+    Column("owner", String(256)),
     Column("title", Text, nullable=False),
     Column("turns", Integer, nullable=False),
     Column("created_at", Float, nullable=False),
@@ -398,6 +440,7 @@ answers = Table(
     Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
     Column("conversation_id", ForeignKey("conversations.id")),
     Column("turn", Integer),
+    Column("owner", String(256)),
     Column("question", Text, nullable=False),
     Column("answer", JSON, nullable=False),
     Column("rows_behind", JSON, nullable=False),

@@ -8,10 +8,12 @@ which changes in one commit.
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, case, func, insert, select, update
 
 from ingest.catalog.database import lock_documents, lock_tenant, now, portions
+from ingest.catalog.document_scope import Readers, open_to, write_attributes, write_readers
 from ingest.catalog.job_queue import queue_job, queue_jobs
 from ingest.catalog.quota_rows import give_back_stored
 from ingest.catalog.records import (
@@ -26,6 +28,7 @@ from ingest.catalog.tables import documents, jobs, versions
 from ingest.documents import (
     IN_PROGRESS,
     Document,
+    DocumentChange,
     EmbedReport,
     IngestReport,
     Job,
@@ -36,6 +39,7 @@ from ingest.documents import (
     version_id,
 )
 from ingest.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
+from ingest.metadata import merged, require_own_sight
 
 # An answer that is being written when its document is replaced may still read the old version.
 _READERS_GRACE_SECONDS = 60.0
@@ -56,9 +60,51 @@ def accept_document(connection: Connection, arrival: Arrival) -> Accepted:
     known = _same_content(connection, arrival)
     if known is None:
         return Accepted(_new_document(connection, arrival), created=True, is_first=True)
+    kept = _kept(known, arrival)
     if known.version.state in _ENDED_UNREADY:
-        return Accepted(add_version(connection, known, arrival), created=True)
-    return Accepted(known, created=False)
+        return Accepted(add_version(connection, known, arrival), created=True, kept=kept)
+    return Accepted(known, created=False, kept=kept)
+
+
+def change_document(
+    connection: Connection,
+    tenant_id: str,
+    identifier: str,
+    change: DocumentChange,
+    if_match: Collection[str] | None,
+    readers: Readers,
+) -> Document:
+    """Change metadata, title and readers of a document. See `Catalog.change`."""
+    lock_documents(connection, [identifier])
+    document = read_document(connection, tenant_id, identifier, readers)
+    require_match(document, if_match)
+    values: dict[str, Any] = {"revision": documents.c.revision + 1, "attributes": merged(document, change)}
+    if "title" in change.changed:
+        own = _title_of_content(connection, document) if change.title is None else change.title
+        values |= {"title": own, "is_titled": change.title is not None}
+    if "readers" in change.changed and change.readers != document.readers:
+        require_own_sight(change.readers, readers)
+        values["readers"] = None if change.readers is None else sorted(change.readers)
+        write_readers(connection, identifier, change.readers)
+    else:  # the index holds nothing of the rest
+        up_to_date = documents.c.index_revision == documents.c.revision
+        values["index_revision"] = documents.c.index_revision + case((up_to_date, 1), else_=0)
+    if change.metadata:
+        write_attributes(connection, tenant_id, identifier, values["attributes"])
+    connection.execute(update(documents).where(documents.c.id == identifier).values(**values))
+    return read_document(connection, tenant_id, identifier)
+
+
+def _title_of_content(connection: Connection, document: Document) -> str | None:
+    if document.active_version_id is None:
+        return None
+    return read_version(connection, document.active_version_id).title
+
+
+def _kept(known: Document, arrival: Arrival) -> tuple[str, ...]:
+    """Name what an upload of known bytes says otherwise than their document."""
+    metadata = ["metadata"] if arrival.attributes and dict(arrival.attributes) != known.attributes else []
+    return (*metadata, *(["readers"] if arrival.readers is not None and arrival.readers != known.readers else []))
 
 
 def add_version(connection: Connection, document: Document, arrival: Arrival) -> Document:
@@ -79,7 +125,8 @@ def add_version(connection: Connection, document: Document, arrival: Arrival) ->
     _insert_version(connection, arrival, document.id, identifier)
     changed: dict[str, str | None] = {"latest_version_id": identifier}
     if document.active_version_id is None:
-        changed |= {"name": arrival.name, "media_type": arrival.media_type, "title": None}
+        changed |= {"name": arrival.name, "media_type": arrival.media_type}
+        changed |= {} if document.is_titled else {"title": None}
     connection.execute(update(documents).where(documents.c.id == document.id).values(**changed))
     return read_document(connection, document.tenant_id, document.id)
 
@@ -92,6 +139,7 @@ def _same_content(connection: Connection, arrival: Arrival) -> Document | None:
             versions.c.tenant_id == arrival.tenant_id,
             versions.c.content_sha256 == arrival.content_sha256,
             documents.c.collection == arrival.collection,
+            open_to(arrival.sender),
         )
         .order_by(documents.c.sequence)
     )
@@ -130,11 +178,14 @@ def _new_document(connection: Connection, arrival: Arrival) -> Document:
             media_type=arrival.media_type,
             attributes=dict(arrival.attributes),
             key_id=arrival.key_id,
+            readers=None if arrival.readers is None else sorted(arrival.readers),
             content_sha256=arrival.content_sha256,
             latest_version_id=version,
             created_at=time.time(),
         )
     )
+    write_readers(connection, identifier, arrival.readers)
+    write_attributes(connection, arrival.tenant_id, identifier, arrival.attributes)
     _queue_ingest(connection, arrival, identifier, version)
     _insert_version(connection, arrival, identifier, version)
     return read_document(connection, arrival.tenant_id, identifier)
@@ -178,7 +229,7 @@ def replace_document(
 ) -> Accepted:
     """Stage the arrival as the latest version; it cancels a replacement that is under way. See `Catalog.replace`."""
     lock_documents(connection, [identifier])
-    document = read_document(connection, arrival.tenant_id, identifier)
+    document = read_document(connection, arrival.tenant_id, identifier, arrival.sender)
     latest = document.version
     require_match(document, if_match)
     if latest.content_sha256 == arrival.content_sha256 and latest.state not in _ENDED_UNREADY:
@@ -193,9 +244,9 @@ def replace_document(
 
 
 def require_match(document: Document, if_match: Collection[str] | None) -> None:
-    """Raise `PreconditionFailedError` unless the latest version is one of `if_match`; None stands for any."""
-    if if_match is not None and document.version.id not in if_match:
-        raise PreconditionFailedError(f"The document's latest version is {document.version.id}, not the one named.")
+    """Raise `PreconditionFailedError` unless the document's tag is one of `if_match`; None stands for any."""
+    if if_match is not None and document.tag not in if_match:
+        raise PreconditionFailedError(f"The document's ETag is {document.tag}, not the one named.")
 
 
 def make_searchable(connection: Connection, report: IngestReport) -> None:
@@ -274,7 +325,7 @@ def _activate(connection: Connection, job: Job) -> None:
         .values(
             active_version_id=version.id,
             name=version.name,
-            title=version.title,
+            title=case((documents.c.is_titled, documents.c.title), else_=version.title),
             media_type=version.media_type,
         )
     )
@@ -288,7 +339,7 @@ def _require_whole(connection: Connection, report: EmbedReport) -> None:
         )
 
 
-def cancel_latest(connection: Connection, tenant_id: str, identifier: str) -> Document:
+def cancel_latest(connection: Connection, tenant_id: str, identifier: str, readers: Readers = None) -> Document:
     """Cancel a document's latest version.
 
     A document that had another version before keeps that one, as if the replacement had never been sent. Otherwise
@@ -296,7 +347,7 @@ def cancel_latest(connection: Connection, tenant_id: str, identifier: str) -> Do
     not in progress.
     """
     lock_documents(connection, [identifier])
-    document = read_document(connection, tenant_id, identifier)
+    document = read_document(connection, tenant_id, identifier, readers)
     version = document.version
     if version.state not in IN_PROGRESS:
         raise DocumentStateError(

@@ -12,11 +12,13 @@ from itertools import groupby
 from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
+from ingest.filters import Condition, conditions
 from ingest.tables import RecordTable, RecordTables, Row
 from ingest.texts import TextMap, Texts
 from ingest.works import UsedVersions, new_work_id
 from retrieval.passages import Passage
 from rlm.corpus.handles import Handle
+from rlm.corpus.withheld import Changes, nothing
 from rlm.errors import UnknownHandleError
 from rlm.requests import AnswerScope
 
@@ -56,7 +58,14 @@ class ActiveDocuments(Protocol):
     """The queries that a corpus makes to the catalog."""
 
     def active_documents(
-        self, tenant_id: str, *, collections: Sequence[str], identifiers: Sequence[str], after: int
+        self,
+        tenant_id: str,
+        *,
+        collections: Sequence[str],
+        identifiers: Sequence[str],
+        conditions: Sequence[Condition],
+        readers: frozenset[str] | None,
+        after: int,
     ) -> list[ActiveDocument]: ...
 
 
@@ -65,6 +74,8 @@ class Corpus:
 
     `used` notes the versions of which anything but a size was read. Whoever shows their titles or attributes, or reads
     their tables by other ways, notes them with `note`.
+    `withheld` returns the ids of documents that are closed to the principal: of those that were closed since the corpus
+    was opened, nothing is read any more.
     """
 
     def __init__(
@@ -74,12 +85,15 @@ class Corpus:
         tenant_id: str = "",
         tables: RecordTables | None = None,
         used: UsedVersions | None = None,
+        *,
+        withheld: Changes = nothing,
     ) -> None:
         self.tenant_id = tenant_id
         self.documents = tuple(documents)
         self._texts = texts
         self._tables = tables
         self.used = used or UsedVersions(new_work_id())
+        self._withheld = withheld
         self._by_version = {document.handle.version_id: document for document in self.documents}
         self._by_id = {document.handle.document_id: document for document in reversed(self.documents)}
 
@@ -119,6 +133,7 @@ class Corpus:
 
     def text(self, handle: Handle) -> str:
         """Return a handle's whole text. Raises `UnknownHandleError`, also if the document was deleted meanwhile."""
+        self._require_open(self.document(handle))
         self.note([self.document(handle)])
         try:
             return self._texts.read(handle.version_id, handle.start, handle.end)
@@ -137,6 +152,7 @@ class Corpus:
 
     def map(self, document: CorpusDocument) -> TextMap:
         """Return the chunks and pages of a document, without reading its text. Raises `UnknownHandleError`."""
+        self._require_open(document)
         self.note([document])
         try:
             return self._texts.map(document.handle.version_id)
@@ -152,6 +168,7 @@ class Corpus:
 
     def rows(self, document: CorpusDocument, table: int, numbers: Sequence[int] | range) -> Sequence[Row]:
         """Return rows of one record table of a document, by number from 1."""
+        self._require_open(document)
         self.note([document])
         return self._tables.rows(document.handle.version_id, table, numbers) if self._tables is not None else ()
 
@@ -195,7 +212,15 @@ class Corpus:
         """Return a corpus of only the documents that the handles lie in, in the order of this corpus."""
         wanted = {self.document(handle).handle.version_id for handle in handles}
         documents = (each for each in self.documents if each.handle.version_id in wanted)
-        return Corpus(documents, self._texts, self.tenant_id, self._tables, self.used)
+        return Corpus(documents, self._texts, self.tenant_id, self._tables, self.used, withheld=self._withheld)
+
+    def look_again(self) -> None:
+        """Learn now which documents were closed since, for code that begins something new."""
+        self._withheld(at_once=True)
+
+    def _require_open(self, document: CorpusDocument) -> None:
+        if document.handle.document_id in self._withheld():
+            raise _gone(document.handle)
 
 
 def open_corpus(
@@ -204,16 +229,23 @@ def open_corpus(
     scope: AnswerScope,
     tables: RecordTables | None = None,
     used: UsedVersions | None = None,
+    *,
+    withheld: Changes = nothing,
 ) -> Corpus:
     """Open the documents of a scope as they are now; documents that arrive or change later are not in the corpus."""
-    return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id, tables, used)
+    return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id, tables, used, withheld=withheld)
 
 
 def _listed(catalog: ActiveDocuments, scope: AnswerScope) -> Iterator[ActiveDocument]:
     after = 0
     while True:
         page = catalog.active_documents(
-            scope.tenant_id, collections=scope.collections, identifiers=scope.documents, after=after
+            scope.tenant_id,
+            collections=scope.collections,
+            identifiers=scope.documents,
+            conditions=conditions(scope.filters),
+            readers=scope.readers,
+            after=after,
         )
         yield from page
         if not page:
@@ -238,7 +270,7 @@ def estimated_tokens(characters: int) -> int:
 
 
 def _gone(handle: Handle) -> UnknownHandleError:
-    return UnknownHandleError(f"The document {handle.document_id} was deleted meanwhile.")
+    return UnknownHandleError(f"The document {handle.document_id} was deleted or closed meanwhile.")
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,14 @@ class ReplyCache(Protocol):
         """
 
 
-def reply_key(tenant_id: str, profile: ModelProfile, call: SubCall) -> str:
-    """Return a digest of the tenant and of everything that decides the model's answer.
+def reply_key(tenant_id: str, audience: str, profile: ModelProfile, call: SubCall) -> str:
+    """Return a digest of the tenant, of who may see its documents, and of everything that decides the model's answer.
 
     The prompt holds the documents' words, so only a caller who has them can make a key: a hit shows nobody a text that
     the caller did not send, and a caller cannot ask for what the caller may not read.
     """
-    parts = [tenant_id, profile.fingerprint, *call.content]
+    of_audience = [audience] if audience else []
+    parts = [tenant_id, *of_audience, profile.fingerprint, *call.content]
     written = json.dumps(parts, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(written.encode()).hexdigest()
 

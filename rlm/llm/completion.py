@@ -160,7 +160,7 @@ async def complete(
     call: SubCall,
     completion: Completion,
     *,
-    tenant_id: str,
+    salt: str,
     most_tokens: int,
     priority: Priority = Priority.INTERACTIVE,
 ) -> None:
@@ -170,7 +170,7 @@ async def complete(
     """
     try:
         messages = [*([SystemMessage(call.system)] if call.system else []), HumanMessage(call.prompt)]
-        options = {**_options(call, profile, tenant_id, priority), "max_tokens": most_tokens}
+        options = {**_options(call, profile, salt, priority), "max_tokens": most_tokens}
         if call.schema is not None:
             completion.unseen = True
             completion.take(AIMessageChunk(**_whole(await chat.ainvoke(messages, **options))))
@@ -193,11 +193,11 @@ def _whole(message: BaseMessage) -> dict[str, Any]:
     return {name: value for name in kept if (value := getattr(message, name, None)) is not None}
 
 
-def _options(call: SubCall, profile: ModelProfile, tenant_id: str, priority: Priority) -> dict[str, Any]:
+def _options(call: SubCall, profile: ModelProfile, salt: str, priority: Priority) -> dict[str, Any]:
     options: dict[str, Any] = {**profile.request_options}
     if call.schema is not None:
         options["response_format"] = response_format(call.schema)
-    ours: dict[str, Any] = {"cache_salt": cache_salt(tenant_id)} if profile.cache_salt else {}
+    ours: dict[str, Any] = {"cache_salt": salt} if profile.cache_salt else {}
     if profile.priority and priority:  # vLLM takes none for 0, and there too the lowest goes first
         ours["priority"] = int(priority)
     if ours:
@@ -205,9 +205,13 @@ def _options(call: SubCall, profile: ModelProfile, tenant_id: str, priority: Pri
     return options
 
 
-def cache_salt(tenant_id: str) -> str:
-    """Return a salt that keeps a server from sharing its prefix cache between tenants, who could tell from timings."""
-    return hashlib.sha256(f"leadline cache salt\0{tenant_id}".encode()).hexdigest()
+def cache_salt(tenant_id: str, audience: str = "") -> str:
+    """Return a salt that keeps a server from sharing its prefix cache between tenants, who could tell from timings.
+
+    The same holds for users of a tenant who may not see the same documents: each `audience` has a salt of its own.
+    """
+    of_audience = f"\0{audience}" if audience else ""
+    return hashlib.sha256(f"leadline cache salt\0{tenant_id}{of_audience}".encode()).hexdigest()
 
 
 _begun: ContextVar[list[AsyncGenerator[Any, Any]] | None] = ContextVar("begun", default=None)

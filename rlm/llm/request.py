@@ -21,7 +21,7 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.llm.budgets import Amount, Budget, Reservation
-from rlm.llm.completion import Completion, Show, ThoughtFilter, complete, prompt_tokens
+from rlm.llm.completion import Completion, Show, ThoughtFilter, cache_salt, complete, prompt_tokens
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Holder, Priority, RateLimit, Sleep
@@ -68,6 +68,7 @@ class ModelClient:
     chat: BaseChatModel
     profile: ModelProfile
     tenant_id: str
+    audience: str
     budget: Budget
     run: Hashable
     background: bool
@@ -250,7 +251,7 @@ class Request:
                     profile,
                     call,
                     completion,
-                    tenant_id=client.tenant_id,
+                    salt=cache_salt(client.tenant_id, client.audience),
                     most_tokens=call.max_tokens + self._thinking_tokens,
                     priority=self._priority,
                 )

@@ -72,11 +72,13 @@ class SubCallScheduler:
         *,
         tenant_id: str,
         budget: Budget,
+        audience: str = "",
         run: Hashable | None = None,
         background: bool = False,
         used: UsedVersions | None = None,
     ) -> SubCalls:
-        """Bind sub-calls to one run. Budgets of a run's parts are bound with the same `run`: runs share the model.
+        """Bind sub-calls to one run, for the `audience` that may see the documents in them. Budgets of a run's parts
+        are bound with the same `run`: runs share the model.
 
         Calls of a run in the `background` go after those of answers that clients wait for. `used` notes the versions
         that prompts are made of, and replies are removed with these.
@@ -93,6 +95,7 @@ class SubCallScheduler:
             chat=chat,
             profile=profile,
             tenant_id=tenant_id,
+            audience=audience,
             budget=budget,
             run=object() if run is None else run,
             background=background,
@@ -243,7 +246,7 @@ class _Batch:
         self._priority = _priority(client, len(calls))
         self._positions: defaultdict[str, list[int]] = defaultdict(list)
         for position, call in enumerate(calls):
-            self._positions[reply_key(client.tenant_id, client.profile, call)].append(position)
+            self._positions[reply_key(client.tenant_id, client.audience, client.profile, call)].append(position)
         kept = scheduler.cached_replies.read(client.tenant_id, set(self._positions))
         KEPT_REPLIES.inc(len(kept))
         self._outcomes: dict[str, SubReply | SubFailure] = {key: _kept_reply(reply) for key, reply in kept.items()}

@@ -106,6 +106,7 @@ class Toolbox:
 
     def _require_room(self) -> None:
         self._time.require()
+        self._corpus.look_again()
         self._called += 1
         if self._called > MAX_CALLS_OF_A_CELL:
             raise ToolError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from ingest.catalog.records import ActiveDocument
 from ingest.faultpoints import reach
+from ingest.filters import Condition
 from ingest.runs import Run
 from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled
@@ -88,7 +89,7 @@ class DurableRun:
                 self._writer.flush()
                 return found
             passages = passages_of(logged)
-            gone = self._log.deleted({passage.version_id for passage in passages})
+            gone = self._log.withheld({passage.version_id for passage in passages})
             return [passage for passage in passages if passage.version_id not in gone]
 
         return search
@@ -97,9 +98,16 @@ class DurableRun:
         return self
 
     def active_documents(
-        self, tenant_id: str, *, collections: Sequence[str], identifiers: Sequence[str], after: int
+        self,
+        tenant_id: str,
+        *,
+        collections: Sequence[str],
+        identifiers: Sequence[str],
+        conditions: Sequence[Condition],
+        readers: frozenset[str] | None,
+        after: int,
     ) -> list[ActiveDocument]:
-        """Return the documents that the run began with; its scope is the same in each attempt."""
+        """Return the documents that the run began with and may still see; its scope is the same in each attempt."""
         return self._log.pinned(after=after)
 
     def budget(self, limits: Limits, price: Price | None) -> Budget:

@@ -24,8 +24,8 @@ class Log(Protocol):
     def append(self, entries: Sequence[Entry]) -> None:
         """Log the entries with new keys, in one commit. Raises `LeaseLostError` once the run is somebody else's."""
 
-    def deleted(self, version_ids: Collection[str]) -> Collection[str]:
-        """Return the versions whose document was deleted: nothing of them may come from the log."""
+    def withheld(self, version_ids: Collection[str]) -> Collection[str]:
+        """Return the versions whose document was deleted, or closed to the run's principal, since the run began."""
 
     def lost(self) -> Usage:
         """Return the cost of sub-calls that came to nothing and are asked again."""

@@ -49,15 +49,15 @@ def test_a_version_is_visible_from_its_activation_to_its_deletion(catalog: Catal
     document = arrive(catalog)
     version = document.version.id
     assert catalog.visible("ann", [version]) == {}
-    assert catalog.attributes("ann") == []
+    assert catalog.matching("ann", []) == []
     searchable(jobs)
     assert catalog.visible("ann", [version])[version].title == "Title"
     assert catalog.visible("bob", [version]) == {}
-    assert catalog.attributes("ann") == [(document.id, document.attributes)]
-    assert catalog.attributes("bob") == []
+    assert catalog.matching("ann", []) == [document.id]
+    assert catalog.matching("bob", []) == []
     catalog.delete("ann", document.id)
     assert catalog.visible("ann", [version]) == {}
-    assert catalog.attributes("ann") == []
+    assert catalog.matching("ann", []) == []
     assert catalog.hidden_versions("ann") == [version]
     wake(engine)
     (collect,) = jobs.claim(JobKind.COLLECT)

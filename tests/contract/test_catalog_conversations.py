@@ -158,7 +158,7 @@ def test_which_documents_were_deleted(kept: Conversations, engine: Engine) -> No
     catalog = Catalog(engine)
     gone, there = arrive(catalog, "gone"), arrive(catalog, "there")
     catalog.delete("ann", gone.id)
-    assert kept.deleted_documents({gone.id, there.id, "unknown"}) == {gone.id}
+    assert kept.withheld_documents({gone.id, there.id, "unknown"}) == {gone.id}
 
 
 def test_a_run_ends_with_its_answer_in_its_conversation_and_deleting_either_leaves_nothing_of_it(

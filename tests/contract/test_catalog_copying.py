@@ -62,7 +62,7 @@ def test_an_absent_value_stays_absent(engine: Engine, copy: Engine) -> None:
 
 def test_what_is_committed_after_the_copy_began_is_not_in_it(engine: Engine, catalog: Catalog, copy: Engine) -> None:
     accept(catalog, "a")
-    more = iter("bcdefgh")
+    more = (f"{number}" for number in range(1_000))
 
     def go_on(done: int, total: int) -> None:
         accept(catalog, next(more))

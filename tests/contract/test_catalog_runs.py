@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from ingest.catalog.catalog import Catalog
+from ingest.catalog.identities import Identities
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
 from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.run_log import RunLog
@@ -17,6 +18,7 @@ from ingest.catalog.tables import runs as run_rows
 from ingest.documents import Failure, Job, JobKind
 from ingest.errors import (
     IdempotencyKeyReusedError,
+    KeyRevokedError,
     LeaseLostError,
     LogEntryTooLargeError,
     RunNotFoundError,
@@ -24,6 +26,7 @@ from ingest.errors import (
     RunStateError,
     VersionInUseError,
 )
+from ingest.identity import Scope
 from ingest.runs import Entry, Run, RunRequest, RunState, Spent
 from tests.support.catalogs import age_absence, arrival, arrive, at_once, embedded, lapse, searchable, wake
 
@@ -149,7 +152,7 @@ def test_a_run_is_about_the_versions_that_were_active_when_it_began(
     assert [(p.document_id, p.version_id) for p in log.pinned(run.id)] == [(first.id, first.version.id)]
     catalog.delete("ann", first.id)
     assert log.pinned(run.id) == []
-    assert log.deleted([first.version.id]) == {first.version.id}
+    assert log.withheld([first.version.id]) == {first.version.id}
 
 
 def test_a_run_keeps_how_it_was_asked_for(runs: Runs) -> None:
@@ -482,3 +485,55 @@ def test_an_event_too_large_to_be_kept_is_refused(runs: Runs, jobs: Jobs, log: R
     with pytest.raises(LogEntryTooLargeError, match="'call'"):
         log.append(job, [Entry("big", "call", {"text": "鯨" * 1_500_000})], seconds=1.0)
     assert kinds(runs, job) == ["start"]
+
+
+def test_a_run_reads_what_its_asker_may_see_when_it_begins_and_when_it_goes_on(
+    runs: Runs, jobs: Jobs, log: RunLog, catalog: Catalog, engine: Engine
+) -> None:
+    identities = Identities.of(engine)
+    identities.users.create("ann", "eve", ["hr"])
+    key, _ = identities.keys.issue("ann", "eve", scopes=[Scope.ASK], user="eve")
+    opened, closed, other = (
+        catalog.accept(replace(arrival(name), readers=readers, attributes={"year": year})).document
+        for name, readers, year in (
+            ("open", None, 1815),
+            ("closed", frozenset({"group:hr"}), 1815),
+            ("other", frozenset({"user:bob"}), 1815),
+        )
+    )
+    catalog.accept(replace(arrival("late"), attributes={"year": 1900}))
+    for _ in range(4):
+        searchable(jobs)
+    readers = frozenset({"user:eve", "group:hr"})
+    request = RunRequest("ann", "Why?", filters={"year": 1815}, owner="user:eve", key_id=key.id, readers=readers)
+    runs.create(request)
+    job = claimed(jobs)
+    run = log.begin(job)
+    assert [each.document_id for each in log.pinned(run.id, readers=run.readers)] == [opened.id, closed.id]
+    assert log.withheld([closed.version.id, other.version.id], run.readers) == {other.version.id}
+    with pytest.raises(RunNotFoundError):
+        runs.run("ann", run.id, "user:bob")
+    assert runs.runs("ann", owner="user:bob") == []
+    runs.create(replace(request, idempotency_key="k"))
+    with pytest.raises(IdempotencyKeyReusedError):
+        runs.create(replace(request, idempotency_key="k", owner="user:bob"))
+    identities.users.set_groups("ann", "eve", [])
+    again = log.begin(job)
+    assert again.readers == frozenset({"user:eve"})
+    assert [each.document_id for each in log.pinned(run.id, readers=again.readers)] == [opened.id]
+    assert runs.withheld([run.id], again.readers) == {run.id}
+    identities.keys.revoke("ann", key.id)
+    with pytest.raises(KeyRevokedError):
+        log.begin(job)
+
+
+def test_a_run_goes_on_with_the_key_that_its_own_was_rotated_to(
+    runs: Runs, jobs: Jobs, log: RunLog, engine: Engine
+) -> None:
+    keys = Identities.of(engine).keys
+    key, _ = keys.issue("ann", "robot")
+    runs.create(RunRequest("ann", "Why?", key_id=key.id))
+    job = claimed(jobs)
+    keys.rotate("ann", key.id)
+    keys.revoke("ann", key.id)
+    assert log.begin(job).readers is None

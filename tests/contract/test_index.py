@@ -149,6 +149,29 @@ def test_hidden_versions_collections_and_documents_narrow_the_scope(index: Index
         assert list(index.chunks(scope, [one.id, two.id])) == [one.id]
 
 
+def test_a_closed_version_is_found_by_its_readers_alone_by_words_and_by_meaning(index: Index) -> None:
+    closed, opened = chunk("x", version="v1"), chunk("x", version="v2")
+    put(index, {closed: "same words", opened: "same words"})
+    index.set_readers("ann", "v1", {"user:eve", "group:hr"})
+    for readers in (frozenset({"user:eve"}), frozenset({"group:hr", "user:bob"}), None):
+        assert find(index, "same words", Scope("ann", readers=readers)) == (sorted([closed.id, opened.id]),) * 2
+    for readers in (frozenset({"user:bob"}), frozenset[str]()):
+        assert find(index, "same words", Scope("ann", readers=readers)) == ([opened.id], [opened.id])
+
+
+def test_readers_can_be_none_at_all_and_everybody_again(index: Index) -> None:
+    closed = chunk("x")
+    put(index, {closed: "same words"})
+    eve = Scope("ann", readers=frozenset({"user:eve"}))
+    index.set_readers("ann", "v1", [])
+    assert find(index, "same words", eve) == ([], [])
+    index.set_readers("bob", "v1", None)
+    assert find(index, "same words", eve) == ([], [])
+    index.set_readers("ann", "v1", None)
+    assert find(index, "same words", eve) == ([closed.id], [closed.id])
+    assert index.count("ann", "v1", embedded_only=True) == 1
+
+
 def test_writing_twice_is_writing_once(index: Index) -> None:
     texts = {chunk(name): f"word {name}" for name in "abc"}
     put(index, texts)

@@ -11,7 +11,7 @@ from rlm.usage import Usage
 
 
 class MemoryLog:
-    """`commits` are the entries of each; `failure` is raised by the next one. Versions in `gone` were deleted.
+    """`commits` are the entries of each; `failure` is raised by the next one. Versions in `gone` are withheld.
 
     `told` is what the run has spent in all, if it was told after a failure.
     """
@@ -40,7 +40,7 @@ class MemoryLog:
             for entry in entries:
                 self._entries.setdefault(entry.key, entry)
 
-    def deleted(self, version_ids: Collection[str]) -> Collection[str]:
+    def withheld(self, version_ids: Collection[str]) -> Collection[str]:
         return self.gone & set(version_ids)
 
     def lost(self) -> Usage:

@@ -141,14 +141,14 @@ GUARDS = (
     Guard(
         "words are counted by tenant, embedded",
         "retrieval/qdrant_edge_index.py",
-        "if self._sole_tenant.has_all(tenant_id):",
+        "if scope.readers is None and self._sole_tenant.has_all(scope.tenant_id):",
         "if True:",
         "tests/contract/test_index.py::test_no_tenants_words_move_another_tenants_scores",
     ),
     Guard(
         "words are counted by tenant, on a server",
         "retrieval/qdrant_server_index.py",
-        "if self._sole_tenant.has_all(tenant_id):",
+        "if scope.readers is None and self._sole_tenant.has_all(scope.tenant_id):",
         "if True:",
         "tests/contract/test_index.py::test_no_tenants_words_move_another_tenants_scores",
     ),
@@ -223,8 +223,15 @@ GUARDS = (
     Guard(
         "a tenant's own replies",
         "rlm/llm/cache.py",
-        "[tenant_id, profile.fingerprint,",
-        "[profile.fingerprint,",
+        "[tenant_id, *of_audience, profile",
+        "[*of_audience, profile",
+        "tests/unit/rlm/llm/test_cache.py::test_whatever_decides_the_reply_is_part_of_its_key",
+    ),
+    Guard(
+        "replies of those who may see the same",
+        "rlm/llm/cache.py",
+        "[tenant_id, *of_audience, profile",
+        "[tenant_id, profile",
         "tests/unit/rlm/llm/test_cache.py::test_whatever_decides_the_reply_is_part_of_its_key",
     ),
     Guard(
@@ -368,6 +375,110 @@ GUARDS = (
         "members = asdict(request)",
         'members = {"query": request.query, "tenant_id": ""}',
         "tests/unit/retrieval/test_query_cache.py::test_every_member_of_a_request_is_a_part_of_its_key",
+    ),
+    Guard(
+        "readers in the vector query",
+        "retrieval/qdrant_edge_index.py",
+        "must.append(Filter(should=[IsEmptyCondition(READERS), readers]))",
+        "pass",
+        "tests/contract/test_index.py::test_a_closed_version_is_found_by_its_readers_alone_by_words_and_by_meaning",
+    ),
+    Guard(
+        "readers in the vector server's query",
+        "retrieval/qdrant_server_index.py",
+        "must.append(models.Filter(should=[unlisted, _any_of(READERS, sorted(scope.readers))]))",
+        "pass",
+        "tests/contract/test_index.py::test_a_closed_version_is_found_by_its_readers_alone_by_words_and_by_meaning",
+    ),
+    Guard(
+        "readers after the vector query",
+        "retrieval/search.py",
+        "if each.open_to(request.readers)}",
+        "}",
+        "tests/unit/retrieval/test_search.py"
+        "::test_what_is_closed_is_found_by_its_readers_alone_whatever_the_index_knows",
+    ),
+    Guard(
+        "readers in the query cache",
+        "retrieval/query_cache.py",
+        'members["readers"] = None if request.readers is None else sorted(request.readers)',
+        'del members["readers"]',
+        "tests/unit/retrieval/test_query_cache.py::test_every_member_of_a_request_is_a_part_of_its_key",
+    ),
+    Guard(
+        "a change of readers counts",
+        "ingest/catalog/catalog.py",
+        "with self._changing_search_results(tenant_id) as connection:\n            changed",
+        "with write(self._engine) as connection:\n            changed",
+        "tests/contract/test_catalog_access.py::test_a_change_is_seen_by_every_query_and_changes_tag_and_corpus",
+    ),
+    Guard(
+        "readers of new points",
+        "workers/access.py",
+        "write_until_current(catalog, document_id, write)",
+        "pass",
+        "tests/unit/workers/test_access.py"
+        "::test_points_written_while_a_document_is_closed_are_closed_before_they_are_found",
+    ),
+    Guard(
+        "readers in listings",
+        "ingest/catalog/catalog.py",
+        "documents.c.sequence > after, open_to(readers)\n        )",
+        "documents.c.sequence > after\n        )",
+        "tests/contract/test_catalog_access.py::test_a_closed_document_does_not_exist_for_others",
+    ),
+    Guard(
+        "readers of a single document",
+        "ingest/catalog/records.py",
+        "where(*mine, open_to(readers))",
+        "where(*mine)",
+        "tests/contract/test_catalog_access.py::test_a_closed_document_does_not_exist_for_others",
+    ),
+    Guard(
+        "readers of content",
+        "api/routes/documents.py",
+        "    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)\n"
+        "    if document.active_version_id is None:",
+        "    document = served.catalog.document(caller.tenant_id, document_id)\n"
+        "    if document.active_version_id is None:",
+        "tests/security/test_access_lists.py"
+        "::test_a_closed_document_answers_as_an_unknown_one_on_every_route_of_documents",
+    ),
+    Guard(
+        "readers of a corpus",
+        "rlm/corpus/corpus.py",
+        "            readers=scope.readers,\n            after=after,",
+        "            readers=None,\n            after=after,",
+        "tests/security/test_access_lists.py::test_no_answer_and_no_prompt_has_anything_of_a_closed_document",
+    ),
+    Guard(
+        "readers of tools while they run",
+        "rlm/corpus/corpus.py",
+        "if document.handle.document_id in self._withheld():",
+        "if False:",
+        "tests/unit/rlm/corpus/test_withheld.py::test_nothing_of_a_document_is_read_once_it_is_closed",
+    ),
+    Guard(
+        "readers of a run",
+        "ingest/catalog/run_log.py",
+        "in_scope += [open_to(run.readers), ",
+        "in_scope += [",
+        "tests/security/test_access_lists.py::test_a_run_acts_for_who_asked_and_is_nobody_elses",
+    ),
+    Guard(
+        "owners of runs",
+        "ingest/catalog/run_log.py",
+        "runs.c.tenant_id == tenant_id, owned_by(runs, owner))",
+        "runs.c.tenant_id == tenant_id)",
+        "tests/contract/test_catalog_runs.py"
+        "::test_a_run_reads_what_its_asker_may_see_when_it_begins_and_when_it_goes_on",
+    ),
+    Guard(
+        "owners of answers",
+        "ingest/catalog/conversations.py",
+        "where(answers.c.id == identifier, owned_by(answers, owner))",
+        "where(answers.c.id == identifier)",
+        "tests/security/test_access_lists.py::test_conversations_and_answers_are_their_askers",
     ),
     Guard(
         "a deletion counts",

@@ -107,9 +107,7 @@ def test_whatever_builds_a_call_its_messages_and_schema_are_taken_care_of(token:
     call = SubCall(f"Do it. {token}", f"Text: {token}", 10, schema)
     chat = ScriptedChat(script=["{}"])
     asyncio.run(
-        complete(
-            chat, ModelProfile("m", 9_000, 100), call, Completion(ThoughtFilter()), tenant_id="ann", most_tokens=10
-        )
+        complete(chat, ModelProfile("m", 9_000, 100), call, Completion(ThoughtFilter()), salt="s", most_tokens=10)
     )
     assert token not in chat.prompt_text()
     assert token not in str(chat.options[0]["response_format"])

@@ -2,11 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from ingest.catalog.catalog import Visible
 from ingest.catalog.records import ActiveDocument
 from ingest.chunking import chunk_text
+from ingest.filters import Condition
 from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
@@ -43,13 +43,25 @@ class Documents:
             self._rows.append(row)
 
     def active_documents(
-        self, tenant_id: str, *, collections: Sequence[str], identifiers: Sequence[str], after: int
+        self,
+        tenant_id: str,
+        *,
+        collections: Sequence[str],
+        identifiers: Sequence[str],
+        conditions: Sequence[Condition] = (),
+        readers: frozenset[str] | None = None,
+        after: int,
     ) -> list[ActiveDocument]:
         if tenant_id != self._tenant_id or after:
             return []
         return [row for row in self._rows if not identifiers or row.document_id in identifiers]
 
-    def attributes(self, tenant_id: str) -> list[tuple[str, Mapping[str, Any]]]:
+    def has_access_lists(self, tenant_id: str) -> bool:
+        return False
+
+    def matching(
+        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+    ) -> list[str]:
         return []
 
     def hidden_versions(self, tenant_id: str) -> list[str]:

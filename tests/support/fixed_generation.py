@@ -1,6 +1,6 @@
 """One generation of the index that is always the active one: for tests that are not about generations."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from retrieval.embedding import Embedder
@@ -34,6 +34,9 @@ class FixedGeneration:
 
     def require_owned(self, installation_id: str) -> None:
         return None
+
+    def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
+        self.made.index.set_readers(tenant_id, version_id, readers)
 
     def tidy(self) -> None:
         return None

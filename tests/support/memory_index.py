@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ class MemoryIndex:
         self.kept: dict[str, IndexedChunk] = {}
         self.sparse: dict[str, SparseVector] = {}
         self.embeddings: dict[str, DenseVector] = {}
+        self.readers: dict[tuple[str, str], frozenset[str]] = {}
         self.fault: Callable[[str], None] = lambda _: None
 
     def upsert(self, chunks: Sequence[IndexedChunk], sparse: Sequence[SparseVector]) -> None:
@@ -37,6 +38,13 @@ class MemoryIndex:
                 raise ChunksMissingError(f"There is no point {identifier}.")
             # Cosine is the product of vectors of length 1, and so the engine keeps them.
             self.embeddings[identifier] = (vector / (np.linalg.norm(vector) or 1)).astype(np.float32)
+
+    def set_readers(self, tenant_id: str, version_id: str, readers: Collection[str] | None) -> None:
+        self.fault("set_readers")
+        if readers is None:
+            self.readers.pop((tenant_id, version_id), None)
+        else:
+            self.readers[(tenant_id, version_id)] = frozenset(readers)
 
     def delete_version(self, tenant_id: str, version_id: str) -> int:
         self.fault("delete_version")
@@ -71,7 +79,7 @@ class MemoryIndex:
         return best_first(Scored(i, float(np.dot(dense, vector))) for i, vector in found)
 
     def chunks(self, scope: Scope, chunk_ids: Sequence[str]) -> dict[str, IndexedChunk]:
-        return {i: self.kept[i] for i in chunk_ids if i in self.kept and self._in(scope, i)}
+        return {i: self.kept[i] for i in chunk_ids if i in self.kept and inside(scope, self.kept[i])}
 
     def points(self, tenant_id: str, version_id: str) -> Iterator[IndexedChunk]:
         for _, chunk in sorted(self.kept.items()):
@@ -106,7 +114,10 @@ class MemoryIndex:
         return None
 
     def _in(self, scope: Scope, identifier: str) -> bool:
-        return inside(scope, self.kept[identifier])
+        chunk = self.kept[identifier]
+        listed = self.readers.get((chunk.tenant_id, chunk.version_id))
+        is_open = scope.readers is None or listed is None or not listed.isdisjoint(scope.readers)
+        return is_open and inside(scope, chunk)
 
     def _by_bm25(self, scope: Scope, query: SparseVector) -> list[Scored]:
         mine = [(i, v) for i, v in list(self.sparse.items()) if self.kept[i].tenant_id == scope.tenant_id]

@@ -121,10 +121,10 @@ def test_an_index_is_spread_while_it_is_used_without_a_failed_search_or_a_vector
 
 
 def test_vectors_that_are_still_being_made_are_waited_for_and_copied(tmp_path: Path, server: VectorServer) -> None:
-    before = GenerationsFixture(tmp_path, build.server_indexes(server.url))
+    before = GenerationsFixture(tmp_path, build.server_indexes(server.url, OURS))
     before.ready(WHALE, "w.md")
     before.close()
-    at = restarted(tmp_path, build.server_indexes(server.url, settings=SPREAD))
+    at = restarted(tmp_path, build.server_indexes(server.url, OURS, settings=SPREAD))
     at.upload(SHIPS, "s.md")
     at.ingest.run(at.jobs.claim(JobKind.INGEST)[0], no)
     active = at.records.active()

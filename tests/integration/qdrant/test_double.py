@@ -104,7 +104,7 @@ def test_a_value_that_would_be_read_as_another_is_refused(at: str) -> None:
         ("points/scroll", {"order_by": "tenant"}),
         ("points/query", {"query": [1.0, 2.0], "using": "dense", "score_threshold": 0.5}),
         ("points/query", {"query": {"fusion": "dbsf"}, "prefetch": []}),
-        ("points/count", {"filter": {"should": MINE["must"]}}),
+        ("points/count", {"filter": {"min_should": {"conditions": MINE["must"], "min_count": 1}}}),
         ("points/count", {"filter": {"must": [{"key": "tenant", "range": {"gt": 1}}]}}),
         ("facet", {"key": "tenant", "shard_key": "a"}),
     ],

@@ -13,13 +13,16 @@ from tests.support.qdrant_double.refusals import Refusal, only
 def filter_of(given: models.Filter | None) -> edge.Filter:
     if given is None:
         return edge.Filter()
-    only(given, "must", "must_not")
-    return edge.Filter(must=_conditions(given.must), must_not=_conditions(given.must_not))
+    only(given, "must", "must_not", "should")
+    return edge.Filter(
+        must=_conditions(given.must), must_not=_conditions(given.must_not), should=_conditions(given.should)
+    )
 
 
 def conditions(given: models.Filter | None) -> list[Any]:
-    """All conditions of a filter, for counting and looking at."""
-    return [] if given is None else [*_listed(given.must), *_listed(given.must_not)]
+    """All conditions of a filter and of the filters in it, for counting and looking at."""
+    found = [] if given is None else [*_listed(given.must), *_listed(given.must_not), *_listed(given.should)]
+    return [one for each in found for one in (conditions(each) if isinstance(each, models.Filter) else [each])]
 
 
 def query_of(given: models.QueryInterface | models.VectorInput | None, using: str | None) -> Any:  # noqa: ANN401 - the engine's own query types
@@ -122,6 +125,10 @@ def _conditions(given: Any) -> list[Any] | None:  # noqa: ANN401 - a condition o
 
 
 def _condition(given: Any) -> Any:  # noqa: ANN401 - one of many condition types
+    if isinstance(given, models.Filter):
+        return filter_of(given)
+    if isinstance(given, models.IsEmptyCondition):
+        return edge.IsEmptyCondition(given.is_empty.key)
     if isinstance(given, models.HasIdCondition):
         return edge.HasIdCondition({point_id(identifier) for identifier in given.has_id})
     if isinstance(given, models.HasVectorCondition):

@@ -52,10 +52,11 @@ class Limits:
             raise Refusal(400, f"Condition size limit reached ({max(sizes)} > {self._strict.condition_max_size})")
         allowed = self._strict.unindexed_filtering_update if update else self._strict.unindexed_filtering_retrieve
         for condition in found:
-            if allowed is False and isinstance(condition, models.FieldCondition) and condition.key not in self._indexed:
+            key = _key(condition)
+            if allowed is False and key is not None and key not in self._indexed:
                 raise Refusal(
                     400,
-                    f'Index required but not found for "{condition.key}" of one of the following types: [keyword]. '
+                    f'Index required but not found for "{key}" of one of the following types: [keyword]. '
                     "Help: Create an index for this key or use a different filter.",
                 )
 
@@ -73,6 +74,12 @@ def known(config: models.StrictModeConfig | None) -> None:
     """Refuse a limit that would not be kept."""
     if config is not None:
         only(config, *_CHECKED)
+
+
+def _key(condition: object) -> str | None:
+    if isinstance(condition, models.IsEmptyCondition):
+        return condition.is_empty.key
+    return condition.key if isinstance(condition, models.FieldCondition) else None
 
 
 def _size(condition: object) -> int:

@@ -16,6 +16,8 @@ from tests.support.qdrant_double.store import Collections, engine_errors
 _INDEX = TypeAdapter(models.CreateFieldIndex)
 _INSERT: TypeAdapter[Any] = TypeAdapter(models.PointInsertOperations)
 _VECTORS = TypeAdapter(models.UpdateVectors)
+_SET_PAYLOAD = TypeAdapter(models.SetPayload)
+_DELETE_PAYLOAD = TypeAdapter(models.DeletePayload)
 _SELECTOR: TypeAdapter[Any] = TypeAdapter(models.PointsSelector)
 
 _MODES = {
@@ -63,6 +65,22 @@ def install(app: FastAPI, collections: Collections) -> None:
                 for point in asked.wanted.points
             ]
         return _applied(asked, edge.UpdateOperation.update_vectors(points))
+
+    @app.post("/collections/{name}/points/payload")
+    def set_payload(name: str, request: Request, body: Body) -> JSONResponse:
+        asked = to_write(collections, name, request, body, _SET_PAYLOAD)
+        only(asked.wanted, "payload", "filter")
+        asked.limits.filter(asked.wanted.filter, update=True)
+        where = convert.filter_of(asked.wanted.filter)
+        return _applied(asked, edge.UpdateOperation.set_payload_by_filter(where, asked.wanted.payload))
+
+    @app.post("/collections/{name}/points/payload/delete")
+    def delete_payload(name: str, request: Request, body: Body) -> JSONResponse:
+        asked = to_write(collections, name, request, body, _DELETE_PAYLOAD)
+        only(asked.wanted, "keys", "filter")
+        asked.limits.filter(asked.wanted.filter, update=True)
+        where = convert.filter_of(asked.wanted.filter)
+        return _applied(asked, edge.UpdateOperation.delete_payload_by_filter(where, asked.wanted.keys))
 
     @app.post("/collections/{name}/points/delete")
     def delete(name: str, request: Request, body: Body) -> JSONResponse:

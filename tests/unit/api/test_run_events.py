@@ -1,9 +1,8 @@
 """Following a run: from anywhere, over a catalog that is away, and to its end."""
 
 import asyncio
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import AsyncIterable, Collection, Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -11,13 +10,13 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from api import sse
-from api.access import Caller
 from api.problems import BadRequestError, StreamsFullError
 from api.routes.runs import events
 from api.services import Services
 from api.turns import Place, Turns
 from ingest.errors import CatalogUnavailableError, RunNotFoundError
 from ingest.feed import LocalFeed
+from ingest.identity import Principal
 from ingest.runs import Run, RunEvent, RunState
 from tests.fakes.runs import RUN
 
@@ -34,7 +33,10 @@ class ScriptedRuns:
         self.logged, self.last, self.errors = logged, last, errors or {}
         self.looks = 0
 
-    def run(self, tenant_id: str, identifier: str) -> Run:
+    def withheld(self, identifiers: Collection[str], readers: frozenset[str] | None) -> set[str]:
+        return set()
+
+    def run(self, tenant_id: str, identifier: str, owner: str | None = None) -> Run:
         ended = self.logged >= self.last
         return replace(RUN, events=self.logged, state=RunState.COMPLETED if ended else RunState.RUNNING)
 
@@ -67,7 +69,7 @@ def sent(runs: ScriptedRuns, last_event_id: str | None = None) -> list[str]:
         response: Any = await events(
             "r",
             Request({"type": "http", "headers": []}),
-            cast(Caller, SimpleNamespace(tenant_id=RUN.tenant_id)),
+            Principal(RUN.tenant_id, "k", "a test"),
             cast(Services, Served(runs)),
             Place(streams, RUN.tenant_id),
             streams,

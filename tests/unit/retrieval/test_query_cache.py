@@ -34,6 +34,7 @@ OTHERWISE: dict[str, Any] = {
     "rerank": False,
     "rerank_depth": 7,
     "also": (Also("ships", Mode.DENSE),),
+    "readers": frozenset({"user:eve"}),
 }
 
 

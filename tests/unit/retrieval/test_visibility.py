@@ -1,14 +1,14 @@
 """What is kept of the catalog's answers: never more than the catalog itself would say."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.catalog.catalog import Visible
+from ingest.filters import Condition
 from retrieval import visibility
 from retrieval.search import Searcher, SearchRequest
 from retrieval.visibility import KeptVisibility
@@ -45,7 +45,12 @@ class Numbered:
     def corpus_version(self, tenant_id: str) -> int:
         return self.number
 
-    def attributes(self, tenant_id: str) -> list[tuple[str, Mapping[str, Any]]]:
+    def has_access_lists(self, tenant_id: str) -> bool:
+        return False
+
+    def matching(
+        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+    ) -> list[str]:
         return []
 
 

@@ -3,7 +3,7 @@ belongs to one of them: one scheduler, one cache of replies, one sandbox, one mo
 
 import asyncio
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from ingest.catalog.catalog import Visible
 from ingest.catalog.records import ActiveDocument
+from ingest.filters import Condition
 from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
@@ -63,12 +64,24 @@ class Tenants:
     """A catalog in which each tenant has one document, of the same title."""
 
     def active_documents(
-        self, tenant_id: str, *, collections: Sequence[str], identifiers: Sequence[str], after: int
+        self,
+        tenant_id: str,
+        *,
+        collections: Sequence[str],
+        identifiers: Sequence[str],
+        conditions: Sequence[Condition] = (),
+        readers: frozenset[str] | None = None,
+        after: int,
     ) -> list[ActiveDocument]:
         size = len(text_of(tenant_id))
         return [] if after else [ActiveDocument(1, "d", f"v-{tenant_id}", "c", "t.txt", tenant_id, size, None, {})]
 
-    def attributes(self, tenant_id: str) -> list[tuple[str, Mapping[str, Any]]]:
+    def has_access_lists(self, tenant_id: str) -> bool:
+        return False
+
+    def matching(
+        self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
+    ) -> list[str]:
         return []
 
     def hidden_versions(self, tenant_id: str) -> list[str]:

@@ -86,7 +86,14 @@ class Listing:
         self.count = count
 
     def active_documents(
-        self, tenant_id: str, *, collections: object, identifiers: object, after: int
+        self,
+        tenant_id: str,
+        *,
+        collections: object,
+        identifiers: object,
+        conditions: object,
+        readers: frozenset[str] | None,
+        after: int,
     ) -> list[ActiveDocument]:
         rows = (
             ActiveDocument(n, f"d{n}", f"v{n}", "c", f"{n}.md", f"T{n}", 40 * n, None, {})

@@ -1,0 +1,87 @@
+"""`leadline documents`: lists and shows documents, and changes their metadata, title and readers."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from api.cli.answer_view import clean
+from api.cli.client import connect
+from api.cli.environment import read_settings
+from api.cli.filters import Assigned, assigned
+
+app = typer.Typer(help="List and show documents; change their metadata, title and readers.", no_args_is_help=True)
+
+Identifier = Annotated[str, typer.Argument(help="The id that `leadline documents list` prints.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as the API gives it.")]
+
+
+@app.command("list")
+def listing(
+    collection: Annotated[str | None, typer.Option(help="Only this collection.")] = None,
+    limit: Annotated[int, typer.Option(help="How many.", min=1, max=500)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List documents in order of arrival."""
+    with connect(read_settings()) as client:
+        documents = client.get("/v1/documents", limit=limit, collection=collection)["documents"]
+    if as_json:
+        print(json.dumps(documents, ensure_ascii=False))
+        return
+    table = Table("id", "name", "collection", "state", "readers")
+    for each in documents:
+        table.add_row(each["id"], escape(clean(each["name"])), each["collection"], each["state"], _readers(each))
+    Console().print(table)
+
+
+@app.command()
+def show(document_id: Identifier, as_json: AsJson = False) -> None:
+    """Show a document: its state, metadata and readers."""
+    with connect(read_settings()) as client:
+        _print(client.get(f"/v1/documents/{document_id}"), as_json=as_json)
+
+
+@app.command()
+def change(
+    document_id: Identifier,
+    metadata: Assigned = None,
+    unset: Annotated[list[str] | None, typer.Option(help="Remove this attribute; may be repeated.")] = None,
+    title: Annotated[str | None, typer.Option(help='The title to show; "" is the content\'s own again.')] = None,
+    reader: Annotated[
+        list[str] | None,
+        typer.Option(help="Close the document to all but these: user:ann, group:hr; may be repeated."),
+    ] = None,
+    everybody: Annotated[bool, typer.Option("--everybody", help="Open it to the whole tenant.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change a document's metadata, title or readers; all searches and answers go by that at once."""
+    if reader and everybody:
+        raise typer.BadParameter("say either --reader or --everybody")
+    body: dict[str, Any] = {"metadata": {**assigned(metadata), **dict.fromkeys(unset or ())}}
+    if title is not None:
+        body["title"] = title or None
+    if reader or everybody:
+        body["readers"] = None if everybody else reader
+    with connect(read_settings()) as client:
+        _print(client.patch(f"/v1/documents/{document_id}", body), as_json=as_json)
+
+
+def _print(document: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False))
+        return
+    console = Console()
+    named = {"name": "name", "title": "title", "collection": "collection", "state": "state"}
+    for label, member in named.items():
+        console.print(f"{label}: {escape(clean(str(document[member])))}", highlight=False)
+    metadata = json.dumps(document["metadata"], ensure_ascii=False)
+    console.print(f"metadata: {escape(clean(metadata))}", highlight=False)
+    console.print(f"readers: {_readers(document)}", highlight=False)
+
+
+def _readers(document: dict[str, Any]) -> str:
+    readers = document["readers"]
+    return "everybody" if readers is None else escape(clean(", ".join(readers))) or "nobody"

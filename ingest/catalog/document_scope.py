@@ -1,0 +1,107 @@
+"""The documents that a principal may see and that filters leave, as conditions in SQL, and the rows those read.
+
+Every query on documents for a principal goes through `open_to`. `readers` are the subjects of `Principal.readers`, such
+as `user:ann`; None sees every document of the tenant.
+"""
+
+import operator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, null, select, true
+
+from ingest.catalog.database import portions
+from ingest.catalog.tables import document_attributes, document_readers, documents
+from ingest.filters import Condition, attribute_name, attribute_values
+
+Readers = frozenset[str] | None
+_COMPARE: Mapping[str, Callable[..., ColumnElement[bool]]] = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+}
+
+
+def open_to(readers: Readers) -> ColumnElement[bool]:
+    """Return a condition on `documents`: it has no access list, or one that names a reader."""
+    if readers is None:
+        return true()
+    named = select(document_readers.c.document_id).where(
+        document_readers.c.document_id == documents.c.id, document_readers.c.subject.in_(sorted(readers))
+    )
+    return documents.c.readers.is_(null()) | named.exists()
+
+
+def owned_by(table: Table, owner: str | None) -> ColumnElement[bool]:
+    """Return a condition on conversations, answers or runs: this owner's, or without one; None is anybody's.
+
+    Rows of releases without owners belong to the whole tenant, which was free to read every document then.
+    """
+    return true() if owner is None else table.c.owner.is_(None) | (table.c.owner == owner)
+
+
+def withheld_documents(connection: Connection, identifiers: Collection[str], readers: Readers) -> set[str]:
+    """Return the documents of which nothing may be shown to these readers: deleted ones, and those closed to them."""
+    withheld: set[str] = set()
+    for some in portions(sorted(identifiers)):
+        hidden = documents.c.deleted_at.is_not(None) | ~open_to(readers)
+        withheld |= set(connection.execute(select(documents.c.id).where(documents.c.id.in_(some), hidden)).scalars())
+    return withheld
+
+
+def meets(
+    tenant_id: str, conditions: Sequence[Condition], *, by_document: bool = False
+) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions on `documents`: the tenant's documents whose metadata meets each of `conditions`.
+
+    Each is a subquery over an index, so its cost grows with the values that it finds; with `by_document` it is asked
+    of each document, which is quicker for a few documents.
+    """
+    column = document_attributes.c
+
+    def having(values: Select[tuple[str]]) -> ColumnElement[bool]:
+        return (
+            values.where(column.document_id == documents.c.id).exists() if by_document else documents.c.id.in_(values)
+        )
+
+    for condition in conditions:
+        values = select(column.document_id).where(column.name == attribute_name(condition.attribute))
+        if not by_document:  # with the tenant, SQLite would walk the tenant's values for each document
+            values = values.where(column.tenant_id == tenant_id)
+        if condition.none_of:
+            yield ~having(values.where(column.value_key.in_(condition.none_of)))
+        if condition.one_of is not None or condition.bounds:
+            found = values if condition.one_of is None else values.where(column.value_key.in_(condition.one_of))
+            for comparison, bound, is_instant in condition.bounds:
+                compared = column.instant if is_instant else column.number
+                found = found.where(_COMPARE[comparison](compared, bound))
+            yield having(found)
+
+
+def write_readers(connection: Connection, document_id: str, readers: Collection[str] | None) -> None:
+    """Write the rows that `open_to` reads; the list itself is a column of the document."""
+    connection.execute(delete(document_readers).where(document_readers.c.document_id == document_id))
+    if readers:
+        connection.execute(
+            insert(document_readers),
+            [{"document_id": document_id, "subject": subject} for subject in sorted(set(readers))],
+        )
+
+
+def write_attributes(connection: Connection, tenant_id: str, document_id: str, attributes: Mapping[str, Any]) -> None:
+    """Write the rows that `meets` reads."""
+    connection.execute(delete(document_attributes).where(document_attributes.c.document_id == document_id))
+    rows = [
+        {
+            "tenant_id": tenant_id,
+            "document_id": document_id,
+            "name": value.name,
+            "value_key": value.key,
+            "number": value.number,
+            "instant": value.instant,
+        }
+        for value in attribute_values(attributes)
+    ]
+    if rows:
+        connection.execute(insert(document_attributes), rows)

@@ -1,0 +1,149 @@
+"""Typed conditions on documents' metadata: equality, lists, ranges of numbers and of dates.
+
+A client writes them by attribute:
+
+    {"language": "en", "year": {"gte": 1800, "lt": 1900}, "author": ["Austen", "Shelley"], "draft": {"not": true}}
+
+A list attribute matches when one of its members does. A document without the attribute matches `not` only. The catalog
+evaluates conditions in SQL, over rows that `attribute_values` makes of a document's metadata.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ingest.errors import FilterError
+
+MAX_CONDITIONS = 20
+# Of all conditions together: each value is a parameter of one SQL statement.
+MAX_VALUES = 1_000
+MAX_NAME_CHARS = 200
+_HINT = 'A condition is a value, a list of values, or an object such as {"gte": 1800, "lt": 1900} or {"not": "draft"}.'
+_COMPARISONS = ("gt", "gte", "lt", "lte")
+# Longer keys are replaced by their digest, since a database's index takes only so many bytes.
+_KEY_CHARS = 60
+
+Scalar = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition on one attribute: one of the values, none of them, or within every bound (a number or an instant).
+
+    Values are keys of `value_key`. A bound is the comparison, the number, and true if the number is an instant: seconds
+    since the epoch.
+    """
+
+    attribute: str
+    one_of: tuple[str, ...] | None = None
+    none_of: tuple[str, ...] = ()
+    bounds: tuple[tuple[str, float, bool], ...] = ()
+
+
+@dataclass(frozen=True)
+class AttributeValue:
+    """One value of an attribute as the catalog indexes it; `instant` is set for a text that is a date."""
+
+    name: str
+    key: str
+    number: float | None
+    instant: float | None
+
+
+def conditions(filters: Mapping[str, Any]) -> tuple[Condition, ...]:
+    """Parse filters into conditions. Raises `FilterError` for a filter that is not valid, or names too much."""
+    if len(filters) > MAX_CONDITIONS:
+        raise FilterError(f"There are {len(filters)} filters, and the limit is {MAX_CONDITIONS}.")
+    found = tuple(_condition(attribute, wanted) for attribute, wanted in filters.items())
+    values = sum(len(each.one_of or ()) + len(each.none_of) for each in found)
+    if values > MAX_VALUES:
+        raise FilterError(f"The filters name {values:,} values, and the limit is {MAX_VALUES:,} in all.")
+    return found
+
+
+def attribute_values(attributes: Mapping[str, Any]) -> Iterator[AttributeValue]:
+    """Yield the values of a document's metadata, each once; a list has one for each different member."""
+    for name, value in attributes.items():
+        members = value if isinstance(value, list | tuple) else [value]
+        for key, member in {value_key(member): member for member in members}.items():
+            yield AttributeValue(attribute_name(name), key, _number(member), instant(member))
+
+
+def attribute_name(name: str) -> str:
+    """Return the name by which the catalog indexes an attribute."""
+    return name if len(name) <= MAX_NAME_CHARS else _digest(name)
+
+
+def value_key(value: object) -> str:
+    """Return a text that two values share if they are equal: 1 and 1.0 are, True and 1 are not."""
+    if isinstance(value, bool):
+        return f"b:{value}"
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    key = f"s:{value}" if isinstance(value, str) else f"n:{value!r}"
+    return key if len(key) <= _KEY_CHARS else _digest(key)
+
+
+def instant(value: object) -> float | None:
+    """Parse an ISO date, or date and time, to seconds since the epoch; without a zone it is UTC."""
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _condition(attribute: str, wanted: object) -> Condition:
+    if not isinstance(wanted, Mapping):
+        return Condition(attribute, one_of=_keys(attribute, wanted))
+    unknown = wanted.keys() - {*_COMPARISONS, "not", "in"}
+    if unknown or not wanted:
+        what = f"has no operator {', '.join(sorted(map(repr, unknown)))}" if unknown else "says nothing"
+        raise FilterError(f"The filter on {attribute!r} {what}.", hint=_HINT)
+    return Condition(
+        attribute,
+        one_of=_keys(attribute, wanted["in"]) if "in" in wanted else None,
+        none_of=_keys(attribute, wanted["not"]) if "not" in wanted else (),
+        bounds=tuple(_bound(attribute, name, wanted[name]) for name in _COMPARISONS if name in wanted),
+    )
+
+
+def _keys(attribute: str, wanted: object) -> tuple[str, ...]:
+    values = tuple(wanted) if isinstance(wanted, list | tuple) else (wanted,)
+    if not values or len(values) > MAX_VALUES or not all(isinstance(value, str | int | float) for value in values):
+        raise FilterError(
+            f"The filter on {attribute!r} is to name 1 to {MAX_VALUES:,} texts, numbers or booleans.", hint=_HINT
+        )
+    return tuple(sorted(set(map(value_key, values))))
+
+
+def _bound(attribute: str, comparison: str, wanted: object) -> tuple[str, float, bool]:
+    number = _number(wanted)
+    if number is not None:
+        return comparison, number, False
+    moment = instant(wanted)
+    if moment is None:
+        raise FilterError(
+            f"The bound {str(wanted)[:100]!r} of the filter on {attribute!r} is neither a number nor a date.",
+            hint="Write dates as 2024-01-31 or 2024-01-31T12:00:00Z; a date means its first moment.",
+        )
+    return comparison, moment, True
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of over 300 digits
+        return math.copysign(math.inf, value)
+    return None if math.isnan(number) else number
+
+
+def _digest(text: str) -> str:
+    return f"h:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[: _KEY_CHARS - 2]}"

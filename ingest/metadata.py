@@ -1,0 +1,61 @@
+"""What users say about a document: metadata and an access list. Checks of both, and how a change is merged."""
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ingest.documents import Document, DocumentChange
+from ingest.errors import MetadataError
+from ingest.inbound import MAX_METADATA_BYTES, check_metadata
+
+MAX_METADATA_VALUES = 1_000
+MAX_READERS = 200
+_SUBJECT = re.compile(r"(user|group):\S(?:[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{0,198}\S)?")
+
+
+def require_metadata(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of a document if it can have it. Raises `InputError` and `MetadataError`."""
+    check_metadata(value)
+    values = sum(len(member) if isinstance(member, list) else 1 for member in value.values())
+    if values > MAX_METADATA_VALUES:
+        raise MetadataError(
+            f"metadata has {values:,} values, and the limit is {MAX_METADATA_VALUES:,}.",
+            hint="Leave some out, or make them part of the document's text.",
+        )
+    return dict(value)
+
+
+def require_readers(subjects: Collection[str]) -> frozenset[str]:
+    """Return an access list if it is one. Raises `MetadataError`."""
+    readers = frozenset(subjects)
+    wrong = [subject for subject in sorted(readers) if not _SUBJECT.fullmatch(subject)]
+    if wrong:
+        raise MetadataError(
+            f"{wrong[0][:100]!r} cannot be a reader.", hint="Name users and groups: user:ann, group:hr."
+        )
+    if len(readers) > MAX_READERS:
+        raise MetadataError(
+            f"The document would have {len(readers):,} readers, and the limit is {MAX_READERS}.",
+            hint="Put users into a group, and name that.",
+        )
+    return readers
+
+
+def require_own_sight(readers: frozenset[str] | None, own: frozenset[str] | None) -> None:
+    """Check that who sets `readers` is among them. Raises `MetadataError`: only an admin can give a document away."""
+    if own is not None and readers is not None and readers.isdisjoint(own):
+        raise MetadataError(
+            "With these readers you could not see the document yourself.",
+            hint=f"Add one of {', '.join(sorted(own)[:5])}." if own else "Use a key of a user or of an admin.",
+        )
+
+
+def merged(document: Document, change: DocumentChange) -> dict[str, Any]:
+    """Return a document's metadata after a change (RFC 7396). Raises `MetadataError` for more than it can have."""
+    values = {**document.attributes, **change.metadata}
+    kept = {name: value for name, value in values.items() if value is not None}
+    size = len(json.dumps(kept, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    if size > MAX_METADATA_BYTES:
+        raise MetadataError(f"metadata would have {size:,} bytes, and the limit is {MAX_METADATA_BYTES:,}.")
+    return require_metadata(kept)

@@ -1,0 +1,189 @@
+"""Who may see a document, what changes of it do, and filters on metadata, on each database the catalog may live in."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine
+
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.jobs import Jobs
+from ingest.documents import Document, DocumentChange, VersionState
+from ingest.errors import DocumentNotFoundError, MetadataError, PreconditionFailedError
+from ingest.filters import conditions
+from tests.support.catalogs import arrival, arrive, searchable
+from tests.support.metadata_model import matches
+
+EVE, BOB, NOBODY = frozenset({"user:eve", "group:hr"}), frozenset({"user:bob"}), frozenset[str]()
+
+
+def upload(catalog: Catalog, content: str = "a", **members: Any) -> Document:  # noqa: ANN401 - of `Arrival`
+    return catalog.accept(replace(arrival(content), **members)).document
+
+
+def change(
+    catalog: Catalog,
+    document: Document,
+    *,
+    readers: frozenset[str] | None = None,
+    **members: Any,  # noqa: ANN401
+) -> Document:
+    """Change what is named, as somebody with `readers`, whatever the document's state."""
+    metadata = members.pop("metadata", {})
+    given = {name: value for name, value in members.items()}
+    return catalog.change(
+        "ann",
+        document.id,
+        DocumentChange(metadata, given.get("title"), given.get("closed_to"), _changed(given)),
+        None,
+        readers=readers,
+    )
+
+
+def _changed(given: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset({"title": "title", "closed_to": "readers"}[name] for name in given)
+
+
+def test_a_closed_document_does_not_exist_for_others(catalog: Catalog, jobs: Jobs) -> None:
+    opened, closed = upload(catalog), upload(catalog, "b", readers=frozenset({"group:hr"}))
+    searchable(jobs)
+    searchable(jobs)
+    for readers, seen in ((EVE, [opened.id, closed.id]), (BOB, [opened.id]), (NOBODY, [opened.id])):
+        assert [each.id for each in catalog.documents("ann", readers=readers)] == seen
+        assert [each.document_id for each in catalog.active_documents("ann", readers=readers)] == seen
+        assert sum(total.documents for total in catalog.totals("ann", readers=readers).values()) == len(seen)
+    shown = catalog.visible("ann", [opened.version.id, closed.version.id])
+    assert [shown[each.version.id].open_to(BOB) for each in (opened, closed)] == [True, False]
+    assert catalog.document("ann", closed.id, readers=EVE).readers == frozenset({"group:hr"})
+    for forbidden in (
+        lambda: catalog.document("ann", closed.id, readers=BOB),
+        lambda: catalog.cancel("ann", closed.id, readers=BOB),
+        lambda: catalog.delete("ann", closed.id, readers=BOB),
+        lambda: change(catalog, closed, readers=BOB, title="mine"),
+        lambda: catalog.replace(replace(arrival("c"), sender=BOB), closed.id, None),
+    ):
+        with pytest.raises(DocumentNotFoundError):
+            forbidden()
+    catalog.delete("ann", closed.id, readers=EVE)
+    assert catalog.deletion("ann", closed.id, readers=EVE).document_id == closed.id
+    with pytest.raises(DocumentNotFoundError):
+        catalog.deletion("ann", closed.id, readers=BOB)
+    with pytest.raises(DocumentNotFoundError):
+        catalog.delete("ann", closed.id, readers=BOB)
+
+
+def test_the_same_bytes_sent_by_who_may_not_see_the_document_make_another(catalog: Catalog) -> None:
+    closed = upload(catalog, readers=EVE, sender=EVE)
+    other = catalog.accept(replace(arrival(), sender=BOB))
+    assert other.created
+    assert other.document.id != closed.id
+    assert not catalog.accept(replace(arrival(), sender=EVE)).created
+
+
+def test_the_same_bytes_with_other_metadata_keep_what_is_there_and_say_so(catalog: Catalog) -> None:
+    first = upload(catalog, attributes={"year": 1815}, readers=EVE)
+    again = catalog.accept(replace(arrival(), attributes={"year": 1816}, readers=frozenset({"user:eve"})))
+    assert (again.document, again.created, again.kept) == (first, False, ("metadata", "readers"))
+    assert catalog.accept(replace(arrival(), attributes={"year": 1815})).kept == ()
+
+
+def test_a_change_is_seen_by_every_query_and_changes_tag_and_corpus(catalog: Catalog, jobs: Jobs) -> None:
+    document = upload(catalog, attributes={"year": 1815, "draft": True})
+    searchable(jobs)
+    before = catalog.corpus_version("ann")
+    changed = change(catalog, document, metadata={"draft": None, "author": "Austen"}, title="Emma")
+    assert (changed.attributes, changed.title, changed.revision) == ({"year": 1815, "author": "Austen"}, "Emma", 1)
+    assert changed.tag != document.tag
+    assert catalog.corpus_version("ann") > before
+    assert catalog.matching("ann", conditions({"author": "Austen", "draft": {"not": True}})) == [document.id]
+    assert catalog.matching("ann", conditions({"draft": True})) == []
+    with pytest.raises(PreconditionFailedError):
+        catalog.change("ann", document.id, DocumentChange({"a": 1}), {document.tag})
+    catalog.change("ann", document.id, DocumentChange({"a": 1}), {changed.tag})
+    assert catalog.unsettled() == []
+
+
+def test_a_given_title_outlives_new_content_and_can_be_given_back(catalog: Catalog, jobs: Jobs) -> None:
+    document = upload(catalog)
+    assert change(catalog, document, title="Mine").title == "Mine"
+    searchable(jobs)
+    assert catalog.document("ann", document.id).title == "Mine"
+    assert catalog.visible("ann", [document.version.id])[document.version.id].title == "Mine"
+    assert change(catalog, document, title=None).title == "Title"
+
+
+def test_readers_are_unsettled_until_the_index_has_those_of_the_last_change(catalog: Catalog) -> None:
+    document = upload(catalog)
+    first = change(catalog, document, closed_to=EVE)
+    second = change(catalog, document, closed_to=BOB)
+    assert catalog.unsettled() == [document.id]
+    assert not catalog.record_settled(document.id, first.revision)
+    assert catalog.unsettled() == [document.id]
+    assert catalog.record_settled(document.id, second.revision)
+    change(catalog, document, metadata={"a": 1})
+    assert catalog.unsettled() == []
+    catalog.unsettle()
+    assert catalog.unsettled() == [document.id]
+
+
+def test_nobody_but_an_admin_closes_a_document_to_themselves(catalog: Catalog) -> None:
+    document = upload(catalog)
+    with pytest.raises(MetadataError, match="could not see"):
+        change(catalog, document, readers=BOB, closed_to=EVE)
+    assert change(catalog, document, closed_to=NOBODY).readers == NOBODY
+    assert catalog.documents("ann", readers=EVE) == []
+    assert change(catalog, document, closed_to=None).readers is None
+
+
+def test_metadata_cannot_grow_without_end_by_changes(catalog: Catalog) -> None:
+    document = upload(catalog, attributes={"first": list(range(900))})
+    with pytest.raises(MetadataError, match="1,001 values"):
+        change(catalog, document, metadata={"second": list(range(101))})
+
+
+VALUES = st.sampled_from(["a", "b", "1815", "1815-12-23", "1815-12-23T01:00:00+02:00", 0, 1, 1.0, 2.5, -3, True, False])
+ATTRIBUTES = st.dictionaries(st.sampled_from("xyz"), VALUES | st.lists(VALUES, max_size=3), max_size=3)
+BOUNDS = st.sampled_from([0, 1, 2.5, "1815-12-23", "1815-12-24T00:00:00Z"])
+ONE_OR_MORE = VALUES | st.lists(VALUES, min_size=1, max_size=3)
+FILTERS = st.dictionaries(
+    st.sampled_from("xyz"),
+    ONE_OR_MORE
+    | st.dictionaries(st.sampled_from(["in", "not"]), ONE_OR_MORE, min_size=1)
+    | st.dictionaries(st.sampled_from(["gt", "gte", "lt", "lte"]), BOUNDS, min_size=1, max_size=2),
+    min_size=1,
+    max_size=3,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(ATTRIBUTES, min_size=1, max_size=4), st.lists(FILTERS, min_size=1, max_size=6))
+def test_sql_finds_what_plain_python_finds(
+    catalog: Catalog, jobs: Jobs, some: list[dict[str, Any]], filters: list[dict[str, Any]]
+) -> None:
+    documents = [arrive(catalog, f"t{number}") for number in range(len(some))]
+    for document in documents:
+        if document.version.state is VersionState.ACCEPTED:
+            searchable(jobs)
+    for document, attributes in zip(documents, some, strict=True):
+        known = catalog.document("ann", document.id).attributes
+        change(catalog, document, metadata={**dict.fromkeys(known), **attributes})
+    ids = [document.id for document in documents]
+    for wanted in filters:
+        expected = {i for i, attributes in zip(ids, some, strict=True) if matches(attributes, wanted)}
+        assert set(catalog.matching("ann", conditions(wanted), among=ids)) == expected
+        assert set(catalog.matching("ann", conditions(wanted))) & set(ids) == expected
+        assert {each.document_id for each in catalog.active_documents("ann", conditions=conditions(wanted))} & set(
+            ids
+        ) == expected
+
+
+def test_deleted_metadata_matches_nothing(catalog: Catalog, engine: Engine, jobs: Jobs) -> None:
+    document = upload(catalog, attributes={"year": 1815})
+    searchable(jobs)
+    catalog.delete("ann", document.id)
+    assert catalog.matching("ann", conditions({"year": 1815})) == []
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM document_attributes").scalar() == 0

@@ -1,0 +1,85 @@
+"""Documents on the command line, with a private service on a folder."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import api.cli.ask
+import api.cli.documents
+import api.cli.ingest
+import api.cli.search
+from api.cli.client import Client
+from api.cli.filters import assigned
+from tests.support.service import running
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def leadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """A command by its module and words; its output."""
+    with running(tmp_path / "home") as (_, client):
+
+        @contextmanager
+        def connect(_: object) -> Iterator[Client]:
+            yield client
+
+        app = typer.Typer()
+        for module in (api.cli.ask, api.cli.documents, api.cli.ingest, api.cli.search):
+            monkeypatch.setattr(module, "connect", connect)
+            monkeypatch.setattr(module, "read_settings", lambda: None)
+        for command in (api.cli.ask.ask, api.cli.ingest.ingest, api.cli.search.search):
+            app.command(command.__name__)(command)
+        app.add_typer(api.cli.documents.app, name="documents")
+
+        def run(*words: str) -> str:
+            result = CliRunner().invoke(app, list(words), catch_exceptions=False)
+            assert result.exit_code == 0, result.output
+            printed: str = result.stdout
+            # Services log to the same stream; JSON is the last line.
+            return printed.rstrip().rpartition("\n")[2] if "--json" in words else printed
+
+        yield run
+
+
+def test_metadata_and_readers_are_given_changed_and_filtered_by(leadline: Run, tmp_path: Path) -> None:
+    (tmp_path / "emma.md").write_text("# Emma\n\nEmma Woodhouse, handsome, clever, and rich.\n")
+    leadline("ingest", str(tmp_path / "emma.md"), "--metadata", "year=1815", "--reader", "group:hr", "--json")
+    (document,) = json.loads(leadline("documents", "list", "--json"))
+    assert (document["metadata"], document["readers"]) == ({"year": 1815}, ["group:hr"])
+
+    def hits(filters: str) -> list[Any]:
+        found: list[Any] = json.loads(leadline("search", "Emma", "--filter", filters, "--json"))["hits"]
+        return found
+
+    assert (len(hits("year=1815")), hits("year=1816")) == (1, [])
+    change = ("documents", "change", document["id"])
+    leadline(*change, "--metadata", "by=Austen", "--unset", "year", "--title", "Novel", "--everybody")
+    shown = leadline("documents", "show", document["id"])
+    assert 'metadata: {"by": "Austen"}' in shown
+    assert "title: Novel" in shown
+    assert "readers: everybody" in shown
+    assert (len(hits("by=Austen")), hits("year=1815")) == (1, [])
+    asked = ("ask", "Who is clever?", "--json", "--filter")
+    assert "Emma" in json.loads(leadline(*asked, "by=Austen"))["text"]
+    assert json.loads(leadline(*asked, "by=Melville"))["citations"] == []
+    assert "user:ann" in leadline(*change, "--reader", "user:ann", "--json")
+
+
+def test_values_are_json_or_else_texts() -> None:
+    given = ["year=1815", 'tags=["a"]', "by=Jane Austen", "is=a=b", 'range={"gte": 3}']
+    assert assigned(given) == {
+        "year": 1815,
+        "tags": ["a"],
+        "by": "Jane Austen",
+        "is": "a=b",
+        "range": {"gte": 3},
+    }
+    with pytest.raises(typer.BadParameter):
+        assigned(["year"])

@@ -1,0 +1,67 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.errors import FilterError
+from ingest.filters import MAX_CONDITIONS, MAX_VALUES, attribute_values, conditions, value_key
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"year": {"above": 3}},
+        {"year": {}},
+        {"year": {"gte": "soon"}},
+        {"year": {"gte": True}},
+        {"year": {"gte": None}},
+        {"year": None},
+        {"year": []},
+        {"year": [[1]]},
+        {"year": {"in": {"gte": 3}}},
+        {"year": list(range(MAX_VALUES + 1))},
+        {"year": list(range(MAX_VALUES // 2 + 1)), "month": {"not": list(range(MAX_VALUES // 2))}},
+        {str(number): 1 for number in range(MAX_CONDITIONS + 1)},
+    ],
+)
+def test_what_is_no_condition_or_too_much_is_refused_with_the_next_step(filters: dict[str, Any]) -> None:
+    with pytest.raises(FilterError) as caught:
+        conditions(filters)
+    assert caught.value.hint
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "Austen", "1815-12-23", "\ud800"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["gte", "lt", "in", "not"]), inner),
+    max_leaves=4,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["year", "tags"]), JSON, max_size=2))
+def test_any_json_is_a_condition_or_is_refused(filters: dict[str, Any]) -> None:
+    try:
+        wanted = conditions(filters)
+    except FilterError:
+        return
+    assert [each.attribute for each in wanted] == list(filters)
+
+
+@given(st.one_of(st.text(max_size=80), st.integers(), st.floats(allow_nan=False), st.booleans()))
+def test_values_have_one_key_if_they_are_equal_and_of_one_kind(value: str | float) -> None:
+    same = float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53 else value
+    assert value_key(same) == value_key(value)
+    assert len(value_key(value)) <= 60
+    assert value_key(value) != value_key(not value if isinstance(value, bool) else f"{value}!")
+
+
+def test_a_list_is_indexed_by_its_different_members_with_numbers_and_dates() -> None:
+    found = list(attribute_values({"tags": ["a", "a", 3, "1970-01-02", True], "x" * 300: 1}))
+    assert [(each.number, each.instant) for each in found] == [
+        (None, None),
+        (3.0, None),
+        (None, 86_400.0),
+        (None, None),
+        (1.0, None),
+    ]
+    assert {len(each.name) <= 200 for each in found} == {True}

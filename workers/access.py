@@ -1,0 +1,76 @@
+"""Gives the index the readers of documents, so that its queries find for a principal what the principal may see.
+
+The catalog decides what is shown, from the commit of a change on. The index follows at once or, if it is away, when it
+is back: `Catalog.unsettled` names the documents that it is behind with.
+"""
+
+from collections.abc import Callable, Collection
+
+import structlog
+
+from ingest.catalog.catalog import Catalog
+from ingest.documents import Document
+from ingest.errors import LeadlineError
+from ingest.faultpoints import reach
+from retrieval.generations import Generations
+from retrieval.index import IndexWriter
+
+log = structlog.get_logger(__name__)
+
+
+class ReadersWriter:
+    """Writes documents' readers into every generation of the index."""
+
+    def __init__(self, catalog: Catalog, generations: Generations) -> None:
+        self._catalog = catalog
+        self._generations = generations
+
+    def settle(self, document_id: str) -> bool:
+        """Write a changed document's readers; return false if the index is away, and `settle_all` is to do it."""
+        reach("access.committed")
+        try:
+            revision = write_until_current(self._catalog, document_id, self._write)
+        except LeadlineError as error:
+            log.warning("the index has not learnt a document's readers yet", document=document_id, error=repr(error))
+            return False
+        return revision is None or self._catalog.record_settled(document_id, revision)
+
+    def settle_all(self) -> int:
+        """Write the readers of documents that the index is behind with, of every tenant; return how many."""
+        return sum(self.settle(document_id) for document_id in self._catalog.unsettled())
+
+    def _write(self, document: Document) -> None:
+        for version in {document.version.id, document.active_version_id} - {None}:
+            self._generations.set_readers(document.tenant_id, str(version), document.readers)
+
+
+def write_new_points(catalog: Catalog, index: IndexWriter, versions: Collection[tuple[str, str]]) -> None:
+    """Write the readers of versions, pairs of document and version, whose points were just written open to the tenant.
+
+    Called before the versions are committed, so before anything of them is found.
+    """
+    live = catalog.live([document_id for document_id, _ in versions])
+    for document_id, version_id in versions:
+        document = live.get(document_id)
+        if document is None or (document.readers is None and not document.revision):
+            continue  # a change from now on finds the points
+
+        def write(current: Document, version_id: str = version_id) -> None:
+            index.set_readers(current.tenant_id, version_id, current.readers)
+
+        write_until_current(catalog, document_id, write)
+
+
+def write_until_current(catalog: Catalog, document_id: str, write: Callable[[Document], None]) -> int | None:
+    """Write a document until it has not changed meanwhile, and return its revision; None if it was deleted.
+
+    Whoever writes last has looked again afterwards, so what two writers leave is current.
+    """
+    document = catalog.live([document_id]).get(document_id)
+    while document is not None:
+        write(document)
+        current = catalog.live([document_id]).get(document_id)
+        if current is None or current.revision == document.revision:
+            return document.revision
+        document = current
+    return None
