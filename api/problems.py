@@ -47,6 +47,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.KeyNotFoundError: 404,
     ingest.KeyStateError: 409,
     ingest.CollectionNotFoundError: 404,
+    ingest.RoleMissingError: 403,
     ingest.GrantNotFoundError: 404,
     ingest.LastGrantError: 409,
     ingest.NameTakenError: 409,
@@ -138,14 +139,6 @@ class ScopeMissingError(ApiError):
     code = "scope_missing"
     status = 403
     default_hint = "Ask an admin of your tenant for a key with this scope."
-
-
-class RoleMissingError(ApiError):
-    """The collection is open to this principal, but not for this."""
-
-    code = "role_missing"
-    status = 403
-    default_hint = "Ask an admin of your tenant, or of the collection, for the role."
 
 
 class BadRequestError(ApiError):

@@ -305,6 +305,13 @@ class CollectionNotFoundError(CatalogError):
     default_hint = "List the collections with GET /v1/collections."
 
 
+class RoleMissingError(CatalogError):
+    """The collection is open to this principal, but not for this."""
+
+    code = "role_missing"
+    default_hint = "Ask an admin of your tenant, or of the collection, for the role."
+
+
 class GrantNotFoundError(CatalogError):
     """The collection has no grant for this subject."""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ingest.errors import NameInvalidError
+from ingest.errors import CollectionNotFoundError, NameInvalidError, RoleMissingError
 
 MAX_NAME_CHARS = 200
 
@@ -38,25 +38,36 @@ class CollectionAccess:
     """Collections that a principal may not use in full; every other one is open to it, within its scopes.
 
     `denied` ones are to it as if they were not there. `read_only` ones may be read, and `managed` ones are those whose
-    grants it may change without the scope `admin`.
+    grants it may change without the scope `admin`. `by_key` says that a grant names its key.
     """
 
     denied: frozenset[str] = frozenset()
     read_only: frozenset[str] = frozenset()
     managed: frozenset[str] = frozenset()
+    by_key: bool = False
 
     @classmethod
     def of(cls, grants: Iterable[tuple[str, str, Role]], subjects: frozenset[str]) -> "CollectionAccess":
         """Decide by the grants of a tenant, each a collection, a subject and a role: a collection without is open."""
         best: dict[str, int] = {}
+        by_key = False
         for collection, subject, role in grants:
             rank = _RANK[role] if subject in subjects else -1
+            by_key |= rank >= 0 and subject.startswith("key:")
             best[collection] = max(rank, best.get(collection, -1))
         return cls(
             denied=frozenset(name for name, rank in best.items() if rank < 0),
             read_only=frozenset(name for name, rank in best.items() if rank == _RANK[Role.READER]),
             managed=frozenset(name for name, rank in best.items() if rank == _RANK[Role.ADMIN]),
+            by_key=by_key,
         )
+
+    def require_writable(self, collection: str) -> None:
+        """Raise `CollectionNotFoundError` for a denied collection, and `RoleMissingError` for a read-only one."""
+        if collection in self.denied:
+            raise CollectionNotFoundError(f"There is no collection {collection!r}.")
+        if collection in self.read_only:
+            raise RoleMissingError(f"This needs the role `writer` on the collection {collection!r}.")
 
     def may_read(self, collection: str) -> bool:
         return collection not in self.denied
@@ -66,6 +77,8 @@ class CollectionAccess:
 
 
 OPEN = CollectionAccess()
+# Among the readers of an admin, who needs no grant; no grant and no access list can name it.
+EVERY_COLLECTION = "scope:admin"
 
 
 @dataclass(frozen=True)
@@ -93,11 +106,16 @@ class Principal:
 
     @property
     def readers(self) -> frozenset[str] | None:
-        """The subjects whose documents it may see; None, for an admin that is no user, means every one of the tenant.
+        """The subjects whose documents and collections it may see; None, for an admin that is no user, is all of them.
 
-        Documents without an ACL are open to every principal of the tenant.
+        Documents without an ACL are open to every principal of the tenant that may see their collection, and every
+        collection is to an admin. A key's own name is among them only where a grant says so: what is kept for one key
+        is used for another otherwise.
         """
-        return None if self.is_admin and self.user is None else self.subjects
+        if self.is_admin and self.user is None:
+            return None
+        every = {EVERY_COLLECTION} if self.is_admin else set()
+        return self.subjects | every | ({f"key:{self.key_id}"} if self.collections.by_key else set())
 
     @property
     def owner(self) -> str:

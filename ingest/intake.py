@@ -26,6 +26,7 @@ from ingest.errors import (
     UploadTooLargeError,
 )
 from ingest.faultpoints import reach
+from ingest.identity import OPEN, CollectionAccess
 from ingest.inbound import check_metadata, check_text
 from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.registry import FORMATS
@@ -58,8 +59,8 @@ class UploadRequest:
     """The owner of an upload and its sender's description. The name is for display; content decides the type.
 
     A replacement stays in its document's collection and keeps its attributes and readers. `batch_id` names the batch,
-    if any, and `key_id` the key that it came with. `readers` may see the document (None: the whole tenant), and
-    `sender` are the subjects of who sends it.
+    if any, and `key_id` the key that it came with. `readers` may see the document (None: the whole tenant), `sender`
+    are the subjects of who sends it, and `collections` says where those may write.
     """
 
     tenant_id: str
@@ -73,6 +74,7 @@ class UploadRequest:
     key_id: str = ""
     readers: frozenset[str] | None = None
     sender: Readers = None
+    collections: CollectionAccess = OPEN
 
 
 class Intake:
@@ -105,12 +107,13 @@ class Intake:
     def receive(self, request: UploadRequest) -> Iterator["Upload"]:
         """Open an upload to write blocks to and then `accept`; leaving the block without that keeps nothing.
 
-        Raises the `UploadError`s, `BatchNotFoundError` and `BatchStateError`, and `InputError` for a description that
-        cannot be kept.
+        Raises the `UploadError`s, `BatchNotFoundError`, `BatchStateError`, `InputError` for a description that cannot
+        be kept, and `CollectionNotFoundError` and `RoleMissingError` for a collection that is not the sender's to fill.
         """
         for at in ("collection", "name", "batch_id"):
             check_text(getattr(request, at) or "", at)
         check_metadata(request.attributes)
+        request.collections.require_writable(request.collection)
         if request.batch_id is not None:  # checked before the bytes are sent, and again when they are recorded
             self._batches.require_open(request.tenant_id, request.batch_id)
         waiting = self._backlog(request.tenant_id)

@@ -48,7 +48,8 @@ class IndexedChunk:
 class Scope:
     """The chunks that a query may see. Every query carries a scope; there is no query without a tenant.
 
-    With `readers`, only chunks that are open to the tenant or to one of these subjects.
+    With `readers`, only chunks that are open to the tenant or to one of these subjects; and none of collections that
+    are `closed` to them.
     """
 
     tenant_id: str
@@ -56,6 +57,12 @@ class Scope:
     documents: tuple[str, ...] = ()
     hidden_versions: tuple[str, ...] = ()
     readers: frozenset[str] | None = None
+    closed: tuple[str, ...] = ()
+
+    @property
+    def sees_all(self) -> bool:
+        """True if nothing of the tenant is kept from the query."""
+        return self.readers is None and not self.closed
 
 
 class Scored(NamedTuple):

@@ -73,6 +73,7 @@ def inside(scope: Scope, chunk: IndexedChunk) -> bool:
     return (
         chunk.tenant_id == scope.tenant_id
         and (not scope.collections or chunk.collection in scope.collections)
+        and chunk.collection not in scope.closed
         and (not scope.documents or chunk.document_id in scope.documents)
         and chunk.version_id not in scope.hidden_versions
     )

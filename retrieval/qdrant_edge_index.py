@@ -223,7 +223,7 @@ class QdrantEdgeIndex:
 
         Otherwise the scores of what one may see would tell which words stand in what one may not.
         """
-        if scope.readers is None and self._sole_tenant.has_all(scope.tenant_id):
+        if scope.sees_all and self._sole_tenant.has_all(scope.tenant_id):
             return None
         return SearchParams(idf=IdfParams(corpus=Filter(must=_seen(scope))))
 
@@ -272,9 +272,11 @@ def _scope_filter(scope: Scope) -> Filter:
 
 
 def _seen(scope: Scope) -> list[Any]:
-    """Return the conditions of tenant and readers."""
+    """Return the conditions of tenant, readers and collections that are closed to them."""
     must: list[Any] = [_equals(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         readers = FieldCondition(key=READERS, match=MatchAny(sorted(scope.readers)))
         must.append(Filter(should=[IsEmptyCondition(READERS), readers]))
+    if scope.closed:
+        must.append(Filter(must_not=[FieldCondition(key=COLLECTION, match=MatchAny(list(scope.closed)))]))
     return must

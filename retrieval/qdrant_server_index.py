@@ -272,7 +272,7 @@ class QdrantServerIndex:
 
         Otherwise the scores of what one may see would tell which words stand in what one may not.
         """
-        if scope.readers is None and self._sole_tenant.has_all(scope.tenant_id):
+        if scope.sees_all and self._sole_tenant.has_all(scope.tenant_id):
             return None
         corpus = models.Filter(must=_seen(scope))
         return models.SearchParams(idf=models.IdfCorpusParams(corpus=corpus))
@@ -335,9 +335,11 @@ def _scope_filter(scope: Scope) -> models.Filter:
 
 
 def _seen(scope: Scope) -> list[models.Condition]:
-    """Return the conditions of tenant and readers."""
+    """Return the conditions of tenant, readers and collections that are closed to them."""
     must: list[models.Condition] = [_equals(TENANT, scope.tenant_id)]
     if scope.readers is not None:
         unlisted = models.IsEmptyCondition(is_empty=models.PayloadField(key=READERS))
         must.append(models.Filter(should=[unlisted, _any_of(READERS, sorted(scope.readers))]))
+    if scope.closed:
+        must.append(models.Filter(must_not=[_any_of(COLLECTION, scope.closed)]))
     return must

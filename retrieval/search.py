@@ -172,7 +172,14 @@ class Searcher:
         readers = request.readers
         if readers is not None and not self._visibility.has_access_lists(request.tenant_id):
             readers = None  # which is quicker; what was closed a moment ago is not shown either
-        return Scope(request.tenant_id, request.collections, documents, self._hidden(request), readers)
+        hidden, closed = self._hidden(request), tuple(sorted(self._closed(request)))
+        return Scope(request.tenant_id, request.collections, documents, hidden, readers, closed)
+
+    def _closed(self, request: SearchRequest) -> Collection[str]:
+        """Return the collections that are closed to the principal."""
+        if request.readers is None:
+            return ()
+        return self._visibility.closed_collections(request.tenant_id, request.readers)
 
     def _shown(self, request: SearchRequest, filters: MetadataFilter | None) -> Show:
         """Return what may be shown of versions, by the catalog as it is now: to this principal, within its filters.
@@ -182,7 +189,12 @@ class Searcher:
 
         def show(tenant_id: str, version_ids: Collection[str]) -> Mapping[str, Visible]:
             found = self._visibility.visible(tenant_id, version_ids)
-            shown = {version: each for version, each in found.items() if each.open_to(request.readers)}
+            closed = self._closed(request)
+            shown = {
+                version: each
+                for version, each in found.items()
+                if each.open_to(request.readers) and each.collection not in closed
+            }
             left = allowed(filters, {version: each.document_id for version, each in shown.items()})
             return {version: each for version, each in shown.items() if version in left}
 

@@ -12,6 +12,7 @@ from ingest.filters import Condition
 # Answers are kept for at most this many tenants, and versions of each: some hundred bytes a version.
 _TENANTS = 64
 _VERSIONS = 2_000
+_READERS = 1_000
 
 
 class Visibility(Protocol):
@@ -25,6 +26,9 @@ class Visibility(Protocol):
 
     def has_access_lists(self, tenant_id: str) -> bool:
         """Return true if there are documents that not everybody in the tenant may see, as far as is known."""
+
+    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
+        """Return the collections of which these readers may see nothing now."""
 
     def matching(
         self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None
@@ -50,6 +54,7 @@ class _Facts:
     shown: dict[str, Visible | None] = field(default_factory=dict)
     hidden: list[str] | None = None
     has_access_lists: bool | None = None
+    closed_collections: dict[frozenset[str], Collection[str]] = field(default_factory=dict)
 
 
 class KeptVisibility:
@@ -95,6 +100,15 @@ class KeptVisibility:
         if facts.has_access_lists is None:
             facts.has_access_lists = self._catalog.has_access_lists(tenant_id)
         return facts.has_access_lists
+
+    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> Collection[str]:
+        facts = self._facts_of(tenant_id, self._catalog.corpus_version(tenant_id))
+        closed = facts.closed_collections.get(readers)
+        if closed is None:
+            if len(facts.closed_collections) >= _READERS:
+                facts.closed_collections = {}
+            closed = facts.closed_collections[readers] = self._catalog.closed_collections(tenant_id, readers)
+        return closed
 
     def matching(
         self, tenant_id: str, conditions: Sequence[Condition], *, among: Collection[str] = (), limit: int | None = None

@@ -6,9 +6,8 @@ from fastapi import APIRouter, Path, Query
 
 from api.access import Caller, Granter, Served
 from api.identity_schemas import CollectionList, CollectionOut, GrantList, GrantOut, RoleIn
-from api.problems import RoleMissingError
 from api.services import Services
-from ingest.errors import CollectionNotFoundError
+from ingest.errors import CollectionNotFoundError, RoleMissingError
 from ingest.identity import Principal, Role
 
 router = APIRouter(prefix="/v1/collections", tags=["collections"])

@@ -76,6 +76,7 @@ async def upload(
         key_id=caller.key_id or "",
         readers=None if readers is None else multipart.readers(readers, caller.readers),
         sender=caller.readers,
+        collections=caller.collections,
     )
     content_type = request.headers.get("content-type", "")
     if content_type.startswith("multipart/form-data"):
@@ -172,6 +173,7 @@ async def replace(
         batch_id=batch,
         key_id=caller.key_id or "",
         sender=caller.readers,
+        collections=caller.collections,
     )
     received = await multipart.receive_body(request.stream(), replacement, served.intake.receive, threads)
     served.doorbell.ring(JobKind.INGEST)
@@ -183,7 +185,7 @@ async def replace(
 def change(
     document_id: str,
     body: DocumentChangeIn,
-    caller: Caller,
+    caller: Writer,
     served: Served,
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
@@ -196,6 +198,7 @@ def change(
     it, `412` when the document has changed since.
     """
     admitted = matching(if_match)
+    _require_writable(served, caller, document_id)
     document = served.catalog.change(caller.tenant_id, document_id, body.change(), admitted, readers=caller.readers)
     served.settle(document_id)
     response.headers.update(etag(document))
@@ -208,6 +211,7 @@ def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
 
     The answer is a receipt. Deleting again gives the same one.
     """
+    _require_writable(served, caller, document_id)
     deletion = served.delete(caller.tenant_id, document_id, caller.readers)
     served.doorbell.ring(JobKind.COLLECT)
     return DeletionOut.of(deletion)
@@ -225,6 +229,7 @@ def cancel(document_id: str, caller: Writer, served: Served, response: Response)
 
     `409` when nothing is under way. Uploading the same bytes again starts over.
     """
+    _require_writable(served, caller, document_id)
     document = served.catalog.cancel(caller.tenant_id, document_id, readers=caller.readers)
     served.doorbell.ring(JobKind.COLLECT)
     response.headers.update(etag(document))
@@ -266,6 +271,13 @@ def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
 
 async def _tell_room(request: Request, caller: Principal, served: Services) -> None:
     tell(request, await run_in_threadpool(served.meter.stored, account_of(caller)))
+
+
+def _require_writable(served: Services, caller: Principal, document_id: str) -> None:
+    """Raise `RoleMissingError` for a document of a collection that the caller may only read."""
+    if caller.collections.read_only:
+        document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+        caller.collections.require_writable(document.collection)
 
 
 def _followed(served: Services, caller: Principal, document_id: str) -> sse.Followed:

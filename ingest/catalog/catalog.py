@@ -21,7 +21,7 @@ from ingest.catalog.database import (
     scrub,
     write,
 )
-from ingest.catalog.document_scope import Readers, meets, open_to
+from ingest.catalog.document_scope import Readers, closed_collections, meets, open_to
 from ingest.catalog.queue_statistics import document_progress
 from ingest.catalog.quotas import UNLIMITED, Rules
 from ingest.catalog.records import (
@@ -370,9 +370,14 @@ class Catalog:
         with read(self._engine) as connection:
             return connection.execute(select(documents.c.id).where(*closed).limit(1)).first() is not None
 
+    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+        """List the collections that were granted to others, and to none of these readers."""
+        with read(self._engine) as connection:
+            return closed_collections(connection, tenant_id, readers)
+
     def closed_documents(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
         """List the documents that these readers may not see."""
-        closed = documents.c.tenant_id == tenant_id, documents.c.readers.is_not(null()), ~open_to(readers)
+        closed = documents.c.tenant_id == tenant_id, ~open_to(readers)
         with read(self._engine) as connection:
             return set(connection.execute(select(documents.c.id).where(*closed)).scalars())
 

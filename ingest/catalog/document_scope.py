@@ -11,8 +11,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, Table, delete, insert, null, select, true
 
 from ingest.catalog.database import portions
-from ingest.catalog.tables import document_attributes, document_readers, documents
+from ingest.catalog.tables import collection_grants, document_attributes, document_readers, documents
 from ingest.filters import Condition, attribute_name, attribute_values
+from ingest.identity import EVERY_COLLECTION
 
 Readers = frozenset[str] | None
 _COMPARE: Mapping[str, Callable[..., ColumnElement[bool]]] = {
@@ -24,13 +25,35 @@ _COMPARE: Mapping[str, Callable[..., ColumnElement[bool]]] = {
 
 
 def open_to(readers: Readers) -> ColumnElement[bool]:
-    """Return a condition on `documents`: it has no access list, or one that names a reader."""
+    """Return a condition on `documents`: it has no access list, or one that names a reader, and so has its collection.
+
+    A collection without grants has no list, and an admin needs none.
+    """
     if readers is None:
         return true()
     named = select(document_readers.c.document_id).where(
         document_readers.c.document_id == documents.c.id, document_readers.c.subject.in_(sorted(readers))
     )
-    return documents.c.readers.is_(null()) | named.exists()
+    listed = documents.c.readers.is_(null()) | named.exists()
+    return listed if EVERY_COLLECTION in readers else listed & ~_in_closed_collection(readers)
+
+
+def closed_collections(connection: Connection, tenant_id: str, readers: Readers) -> set[str]:
+    """Return the collections of which these readers may see nothing: those with grants, and with none for them."""
+    if readers is None or EVERY_COLLECTION in readers:
+        return set()
+    grants = collection_grants.c
+    of_tenant = select(grants.collection).where(grants.tenant_id == tenant_id)
+    open_ones = of_tenant.where(grants.subject.in_(sorted(readers)))
+    return set(connection.execute(of_tenant.where(grants.collection.not_in(open_ones))).scalars())
+
+
+def _in_closed_collection(readers: frozenset[str]) -> ColumnElement[bool]:
+    grants = collection_grants.c
+    given = select(grants.subject).where(
+        grants.tenant_id == documents.c.tenant_id, grants.collection == documents.c.collection
+    )
+    return given.exists() & ~given.where(grants.subject.in_(sorted(readers))).exists()
 
 
 def owned_by(table: Table, owner: str | None) -> ColumnElement[bool]:

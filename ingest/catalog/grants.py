@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 
 from ingest.audit import Action
 from ingest.catalog.audit import record
-from ingest.catalog.database import lock_tenant, put, read, write
+from ingest.catalog.database import bump_corpus_versions, lock_tenant, put, read, write
 from ingest.catalog.tables import collection_grants, documents
 from ingest.errors import GrantNotFoundError, LastGrantError
 from ingest.identity import Principal, Role, checked_subject
@@ -66,6 +66,7 @@ class Grants:
             )
             granted = {"granted": grant.subject, "role": role.value}
             record(connection, Action.COLLECTION_CHANGED, f"collection:{collection}", tenant_id=tenant_id, **granted)
+            bump_corpus_versions(connection, [tenant_id])
         return grant
 
     def revoke(self, tenant_id: str, collection: str, subject: str, *, open_to_all: bool = False) -> None:
@@ -84,6 +85,7 @@ class Grants:
             connection.execute(delete(collection_grants).where(*here, collection_grants.c.subject == subject))
             taken: dict[str, Any] = {"revoked": subject, "open_to_all": len(held) == 1}
             record(connection, Action.COLLECTION_CHANGED, f"collection:{collection}", tenant_id=tenant_id, **taken)
+            bump_corpus_versions(connection, [tenant_id])
 
     def grants(self, tenant_id: str, collection: str) -> list[Grant]:
         """List the grants of a collection in the order of their subjects."""

@@ -234,6 +234,30 @@ def test_a_key_is_checked_with_the_grants_of_its_tenant(identities: Identities) 
     assert found.collections.denied == {"staff"}
 
 
+def test_documents_of_a_granted_collection_are_for_its_readers_and_admins(engine: Engine, catalog: Catalog) -> None:
+    grants = Grants(engine)
+    plan, book = arrive(catalog, "a", collection="staff"), arrive(catalog, "b", collection="books")
+    before = catalog.corpus_version("ann")
+    grants.grant("ann", "staff", "group:hr", Role.READER)
+    assert catalog.corpus_version("ann") > before  # nothing that was found before is shown again
+    for who, seen in (
+        (Principal("ann", "k", "", scopes=READ), {book.id}),
+        (Principal("ann", "k", "", user="otto", scopes=READ), {book.id}),
+        (Principal("ann", "k", "", user="otto", groups=frozenset({"hr"}), scopes=READ), {plan.id, book.id}),
+        (Principal("ann", "k", "", user="otto", scopes=TENANT_SCOPES), {plan.id, book.id}),
+        (Principal("ann", "k", "", scopes=TENANT_SCOPES), {plan.id, book.id}),
+    ):
+        principal = grants.granted(who)
+        readers = principal.readers
+        assert {each.id for each in catalog.documents("ann", readers=readers)} == seen
+        closed = set() if readers is None else catalog.closed_collections("ann", readers)
+        assert ("staff" in closed) is (plan.id not in seen)
+        assert principal.collections.may_read("staff") is (plan.id in seen)
+    grants.grant("ann", "staff", "key:robot", Role.WRITER)
+    robot = grants.granted(Principal("ann", "robot", "", scopes=READ))
+    assert {each.id for each in catalog.documents("ann", readers=robot.readers)} == {plan.id, book.id}
+
+
 def test_the_last_grant_is_taken_away_only_if_it_is_meant(engine: Engine) -> None:
     grants = Grants(engine)
     grants.grant("ann", "staff", "group:hr", Role.READER)

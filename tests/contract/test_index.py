@@ -159,6 +159,14 @@ def test_a_closed_version_is_found_by_its_readers_alone_by_words_and_by_meaning(
         assert find(index, "same words", Scope("ann", readers=readers)) == ([opened.id], [opened.id])
 
 
+def test_chunks_of_a_closed_collection_are_found_by_nobody_whom_it_is_closed_to(index: Index) -> None:
+    closed, opened = chunk("x", version="v1", collection="staff"), chunk("x", version="v2", collection="open")
+    put(index, {closed: "same words", opened: "same words"})
+    scope = Scope("ann", closed=("staff",))
+    assert find(index, "same words", scope) == ([opened.id], [opened.id])
+    assert set(index.chunks(scope, [closed.id, opened.id])) == {opened.id}
+
+
 def test_readers_can_be_none_at_all_and_everybody_again(index: Index) -> None:
     closed = chunk("x")
     put(index, {closed: "same words"})

@@ -30,6 +30,29 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "grants in every query of documents",
+        "ingest/catalog/document_scope.py",
+        "listed if EVERY_COLLECTION in readers else listed & ~_in_closed_collection(readers)",
+        "listed",
+        "tests/contract/test_catalog_identities.py"
+        "::test_documents_of_a_granted_collection_are_for_its_readers_and_admins",
+    ),
+    Guard(
+        "grants in searches",
+        "retrieval/search.py",
+        "return self._visibility.closed_collections(request.tenant_id, request.readers)",
+        "return ()",
+        "tests/security/test_collection_roles.py"
+        "::test_searches_listings_counts_and_contents_show_a_collection_to_those_granted_alone",
+    ),
+    Guard(
+        "roles of who writes",
+        "ingest/identity.py",
+        "        if collection in self.read_only:\n            raise",
+        "        if False:\n            raise",
+        "tests/security/test_collection_roles.py::test_a_reader_changes_nothing_and_a_writer_does",
+    ),
+    Guard(
         "scopes of a key",
         "api/access.py",
         "if self.scopes and found.scopes.isdisjoint(self.scopes):",
@@ -141,14 +164,14 @@ GUARDS = (
     Guard(
         "words are counted by tenant, embedded",
         "retrieval/qdrant_edge_index.py",
-        "if scope.readers is None and self._sole_tenant.has_all(scope.tenant_id):",
+        "if scope.sees_all and self._sole_tenant.has_all(scope.tenant_id):",
         "if True:",
         "tests/contract/test_index.py::test_no_tenants_words_move_another_tenants_scores",
     ),
     Guard(
         "words are counted by tenant, on a server",
         "retrieval/qdrant_server_index.py",
-        "if scope.readers is None and self._sole_tenant.has_all(scope.tenant_id):",
+        "if scope.sees_all and self._sole_tenant.has_all(scope.tenant_id):",
         "if True:",
         "tests/contract/test_index.py::test_no_tenants_words_move_another_tenants_scores",
     ),
@@ -393,8 +416,8 @@ GUARDS = (
     Guard(
         "readers after the vector query",
         "retrieval/search.py",
-        "if each.open_to(request.readers)}",
-        "}",
+        "if each.open_to(request.readers) and",
+        "if",
         "tests/unit/retrieval/test_search.py"
         "::test_what_is_closed_is_found_by_its_readers_alone_whatever_the_index_knows",
     ),

@@ -83,6 +83,26 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
     )
 
 
+@pytest.fixture(scope="module", params=["a closed collection's", "a closed document's", "another user's"])
+def closed(request: pytest.FixtureRequest, service: tuple[Services, Client], other_tenant: Outside) -> Outside:
+    """What is closed to a user of the same tenant: by a grant on its collection, by its own list, or by its owner."""
+    services, client = service
+    name, every = request.param, TENANT_SCOPES - {Scope.ADMIN}
+    user = services.identities.users.create(DEFAULT_TENANT, name).name
+    headers = {"Authorization": f"Bearer {services.keys.issue(DEFAULT_TENANT, name, scopes=every, user=user)[1]}"}
+    if name == "a closed collection's":
+        ids = {"document_id": other_tenant.ids["document_id"], "collection": other_tenant.ids["collection"]}
+        return Outside(name, {**ids, "subject": "user:x"}, headers)
+    if name == "another user's":
+        return Outside(
+            name, {each: other_tenant.ids[each] for each in ("answer_id", "conversation_id", "run_id")}, headers
+        )
+    upload = {"name": "list.md", "collection": "lists", "readers": "user:quokka-keeper"}
+    document = client.http.post("/v1/documents", params=upload, content=TEXT + b"It has a list.\n").json()["id"]
+    wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="it is ready")
+    return Outside(name, {"document_id": document}, headers)
+
+
 def routes(services: Services) -> list[tuple[str, str]]:
     """Every route but the public ones and those of operators, who are on no tenant's side."""
     found = [
@@ -146,11 +166,29 @@ def test_no_listing_shows_anything_of_another(service: tuple[Services, Client], 
             continue
         shown = client.http.get(path, headers=other_tenant.headers)
         assert shown.status_code == 200, f"GET {path}: {shown.text}"
-        found = {each for each in (*other_tenant.ids.values(), "quokka") if each in shown.text}
-        # The caller has granted a collection of that name in its own tenant, in the matrix above.
-        assert found <= {"secrets"}, f"GET {path} shows {found}"
+        own = shown.text
+        for name in NAMES:  # the caller has granted a collection of that name in its own tenant, in the matrix above
+            own = own.replace(other_tenant.ids[name], "")
+        ids = {value for name, value in other_tenant.ids.items() if name not in NAMES}
+        assert {each for each in (*ids, "quokka") if each in own} == set(), f"GET {path}: {own}"
         seen += 1
     assert seen >= 8
+
+
+def test_what_is_closed_within_a_tenant_is_as_what_is_not_there(
+    service: tuple[Services, Client], closed: Outside
+) -> None:
+    services, client = service
+    asked_for = 0
+    for method, path in routes(services):
+        parameters = set(re.findall(r"\{(\w+)\}", path))
+        if not parameters or not parameters <= set(closed.ids):
+            continue
+        mine, unknown = (asked(client, closed, method, path, ids) for ids in (closed.ids, nobodys(closed)))
+        assert mine == unknown, f"{method} {path}"
+        assert mine[0] == 404, f"{method} {path}: {mine}"
+        asked_for += 1
+    assert asked_for >= 3
 
 
 # Routes whose bodies and queries can name something, with what comes of naming another's or nobody's.

@@ -56,6 +56,9 @@ class Documents:
             return []
         return [row for row in self._rows if not identifiers or row.document_id in identifiers]
 
+    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+        return set()
+
     def has_access_lists(self, tenant_id: str) -> bool:
         return False
 

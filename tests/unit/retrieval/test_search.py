@@ -46,6 +46,9 @@ class Shown:
             if self.shown.get(version) == tenant_id
         }
 
+    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+        return set()
+
     def has_access_lists(self, tenant_id: str) -> bool:
         return bool(self.readers)
 

@@ -45,6 +45,9 @@ class Numbered:
     def corpus_version(self, tenant_id: str) -> int:
         return self.number
 
+    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+        return set()
+
     def has_access_lists(self, tenant_id: str) -> bool:
         return False
 

@@ -76,6 +76,9 @@ class Tenants:
         size = len(text_of(tenant_id))
         return [] if after else [ActiveDocument(1, "d", f"v-{tenant_id}", "c", "t.txt", tenant_id, size, None, {})]
 
+    def closed_collections(self, tenant_id: str, readers: frozenset[str]) -> set[str]:
+        return set()
+
     def has_access_lists(self, tenant_id: str) -> bool:
         return False
 
