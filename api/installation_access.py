@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from api.embedded import owned
 from api.settings import Settings
+from ingest.audit import Action
 from ingest.blobs import DirectoryBlobs
+from ingest.catalog.audit import Audit
 from ingest.catalog.copying import CatalogCopies
 from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.generations import GenerationRecords
@@ -25,6 +27,7 @@ class InstallationParts:
     """A catalog, a blob folder and a store of indexes, whether or not they belong together."""
 
     catalog: CatalogCopies
+    audit: Audit
     record: InstallationRecord
     leftovers: Leftovers
     generations: GenerationRecords
@@ -57,6 +60,7 @@ class InstallationParts:
         write_mark(self.blobs.path(""), identifier, replace=True)
         for generation in self.generations.live():
             self.store.adopt(generation.id)
+        self.audit.record(Action.INSTALLATION_CHANGED, f"installation:{identifier}", tenant_id=None)
         return identifier
 
 
@@ -88,6 +92,7 @@ def open_installation(
             store = build.server_indexes(cluster.qdrant_url, installation, api_key=key, settings=cluster.vector_server)
         yield InstallationParts(
             CatalogCopies(engine),
+            Audit(engine),
             record,
             Leftovers(engine),
             GenerationRecords(engine),

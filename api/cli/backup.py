@@ -17,7 +17,8 @@ from api.cli.environment import read_settings
 from api.cli.fetching import fetch_needed
 from api.cli.index import watching
 from api.index_access import open_index_access
-from api.installation_access import open_installation
+from api.installation_access import InstallationParts, open_installation
+from ingest.audit import Action
 from ingest.backup import make_backup, verify_backup, verify_contents
 from ingest.installation import tie
 from ingest.restore import RestoredParts
@@ -61,6 +62,7 @@ def make(
     with open_installation(read_settings(), cluster_named()) as parts, _progress() as advanced:
         tie(parts.record, parts.blobs)
         made = make_backup(parts.catalog, parts.blobs, folder, advanced, link=not copy)
+        _record(parts, Action.BACKUP_MADE, made.documents)
     _say(f"{folder} holds {made.documents:,} documents, in {made.files:,} files of {decimal(made.size_bytes)}.")
     lost = [f"{key} is missing from the installation." for key in made.lost]
     _end(lost + [f"{key} has other bytes than were uploaded." for key in made.damaged])
@@ -113,6 +115,7 @@ def restore(
             replace=replace,
             as_new=as_new,
         )
+        _record(parts, Action.BACKUP_RESTORED, made.documents)
     _say(f"{made.documents:,} documents are back, as of {made.made_at}.")
     if without_index:
         _say("Searches find nothing yet: `leadline index rebuild` makes the index.")
@@ -122,6 +125,10 @@ def restore(
     with open_index_access(settings, cluster=cluster) as access, watching("Indexing") as watch:
         access.build_restored(watch)
     _say("Everything is back.")
+
+
+def _record(parts: InstallationParts, action: Action, documents: int) -> None:
+    parts.audit.record(action, f"installation:{parts.record.id()}", tenant_id=None, documents=documents)
 
 
 def _end(wrong: list[str]) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, case, delete, func, insert, literal, select, update
 
+from ingest.audit import Action
 from ingest.catalog import generation_rows
+from ingest.catalog.audit import record
 from ingest.catalog.database import insert_new, read, upsert, write
 from ingest.catalog.records import version_of
 from ingest.catalog.tables import documents, generations, jobs, versions
@@ -214,6 +216,8 @@ class GenerationRecords:
             # From here on the rows describe the generation that was left, which has completely what was ready in it.
             ready = select(versions.c.id).where(versions.c.state == VersionState.READY)
             connection.execute(delete(jobs).where(_REEMBED, (jobs.c.state != "done") | jobs.c.version_id.not_in(ready)))
+            subject = f"generation:{target.id}"
+            record(connection, Action.INDEX_SWITCHED, subject, tenant_id=None, previous=active.id)
             reach("switch.committing")
             return generation_rows.read(connection, generation_id)
 

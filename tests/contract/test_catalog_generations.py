@@ -3,6 +3,8 @@
 import pytest
 from sqlalchemy import Engine
 
+from ingest.audit import Action
+from ingest.catalog.audit import Audit, AuditFilter
 from ingest.catalog.catalog import Catalog
 from ingest.catalog.generations import GenerationRecords
 from ingest.catalog.jobs import MAX_ATTEMPTS, Jobs
@@ -95,7 +97,7 @@ def test_beginning_again_goes_on_and_another_is_refused_with_the_next_step(gener
 
 
 def test_a_switch_waits_for_the_rest_and_says_how_much_that_is(
-    catalog: Catalog, jobs: Jobs, generations: GenerationRecords
+    engine: Engine, catalog: Catalog, jobs: Jobs, generations: GenerationRecords
 ) -> None:
     for content in "abcd":
         ready(catalog, jobs, content)
@@ -109,6 +111,8 @@ def test_a_switch_waits_for_the_rest_and_says_how_much_that_is(
     put_in(generations, jobs)
     assert generations.activate(2).state is GenerationState.ACTIVE
     assert generations.activate(2).id == 2
+    (switched,) = Audit(engine).latest(AuditFilter(whole=True, action=Action.INDEX_SWITCHED))
+    assert (switched.object, switched.details) == ("generation:2", {"previous": 1})
     assert states(generations) == {1: "previous", 2: "active"}
     assert jobs.unfinished() == {}
 

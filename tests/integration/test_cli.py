@@ -199,9 +199,7 @@ def test_a_backup_is_made_beside_a_running_service_and_restored_elsewhere(
     service: tuple["subprocess.Popen[str]", str], environment: dict[str, str], papers: Path, tmp_path: Path
 ) -> None:
     folder = str(tmp_path / "backup")
-    key = re.search(r"ll_\S+", service[1])
-    assert key
-    environment["LEADLINE_API_KEY"] = key[0]
+    environment["LEADLINE_API_KEY"] = first_key_file(service[1]).read_text().strip()
     assert leadline(environment, "ingest", str(papers)).returncode == 0
     made = leadline(environment, "backup", folder)
     assert made.returncode == 0, made.stderr
@@ -216,6 +214,8 @@ def test_a_backup_is_made_beside_a_running_service_and_restored_elsewhere(
     assert restored.returncode == 0, restored.stderr
     assert "Everything is back." in restored.stdout
     assert "four hundred pounds" in leadline(elsewhere, "search", "whale heart").stdout
+    assert "backup.restored" in leadline(elsewhere, "audit", "list").stdout
+    assert leadline(elsewhere, "audit", "verify").returncode == 0
     again = leadline(elsewhere, "restore", folder)
     assert again.returncode == 1
     assert "--replace" in again.stderr
