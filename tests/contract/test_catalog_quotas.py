@@ -11,16 +11,16 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, insert, select
 
 from ingest.catalog.catalog import Accepted, Catalog
-from ingest.catalog.database import open_database
+from ingest.catalog.database import open_database, write
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.quotas import Granted, Quotas, Rules
 from ingest.catalog.run_log import RunLog
 from ingest.catalog.runs import Runs
-from ingest.catalog.tables import documents, stored_content, versions
+from ingest.catalog.tables import api_keys, documents, stored_content, versions
 from ingest.documents import Document, Failure, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, DocumentStateError, QuotaExceededError, StorageQuotaExceededError
 from ingest.quotas import NANODOLLARS, Account, Quota, Spending
@@ -258,6 +258,9 @@ def begun(engine: Engine, runs: Runs, *, tokens: int | None = 100, **asked: obje
 
 @pytest.fixture
 def runs(engine: Engine, quotas: Quotas) -> Runs:
+    with write(engine) as connection:  # a run goes on only while its key is valid
+        key = {"id": KEY.key_id, "tenant_id": "ann", "name": "k", "secret_sha256": "", "scopes": [], "created_at": 0.0}
+        connection.execute(insert(api_keys).values(key))
     return Runs(engine, quotas=quotas.rules)
 
 

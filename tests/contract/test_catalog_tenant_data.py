@@ -29,7 +29,7 @@ from ingest.works import Work
 from tests.support.catalogs import accept, wake
 
 # Tables that belong to the installation; a new one is named here, or its rows are found by their tenant.
-WHOLE = {"audit_chain", "generations", "pauses", "tenants"}
+WHOLE = {"audit_chain", "generations", "installation", "notices", "pauses", "tenants", "unknown_versions"}
 
 
 def filled(engine: Engine, tenant: str) -> str:
