@@ -203,7 +203,9 @@ def upsert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.I
 
 def insert_new(connection: Connection, table: Table, **values: Any) -> bool:  # noqa: ANN401 - columns of the table
     """Insert a row and return true; return false if its key is taken, also by a transaction that commits meanwhile."""
-    return connection.execute(upsert(connection, table).values(**values).on_conflict_do_nothing()).rowcount == 1
+    new = upsert(connection, table).values(**values).on_conflict_do_nothing()
+    # A driver's count of rows is not known everywhere once keys are returned.
+    return connection.execute(new.returning(*table.primary_key)).first() is not None
 
 
 def put(connection: Connection, table: Table, key: Sequence[str], **values: Any) -> None:  # noqa: ANN401 - columns

@@ -16,10 +16,10 @@ from sqlalchemy import Engine, text
 
 import ingest.catalog.database
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.database import json_text, migrate, open_database, sqlite_url, write
+from ingest.catalog.database import insert_new, json_text, migrate, open_database, sqlite_url, write
 from ingest.catalog.keys import ApiKeys
 from ingest.catalog.runs import Runs
-from ingest.catalog.tables import metadata
+from ingest.catalog.tables import metadata, tenant_deletions, tenants
 from ingest.errors import (
     CatalogAccessError,
     CatalogLimitError,
@@ -208,3 +208,13 @@ def test_no_secret_is_in_the_database(tmp_path: Path) -> None:
         _, presented = ApiKeys(engine).issue("ann", "laptop")
     secret = presented.split("_", 2)[2].encode()
     assert all(secret not in path.read_bytes() for path in tmp_path.glob("catalog.sqlite*"))
+
+
+def test_a_row_is_new_once(engine: Engine) -> None:
+    for table, values in (
+        (tenants, {"id": "eve", "name": "eve", "created_at": 1.0}),
+        (tenant_deletions, {"tenant_id": "ann", "deleted_at": 1.0}),
+    ):
+        for is_new in (True, False):
+            with write(engine) as connection:
+                assert insert_new(connection, table, **values) is is_new
