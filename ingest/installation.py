@@ -13,10 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ingest.blobs import DirectoryBlobs, fsync_path
-from ingest.catalog.installation import InstallationRecord
 from ingest.errors import InstallationMismatchError, RestoreUnfinishedError
+
+if TYPE_CHECKING:  # settings import this module, and commands that ask a service need no database's library
+    from ingest.catalog.installation import InstallationRecord
 
 MARK = "INSTALLATION"
 # Stands in the blob folder while a backup is put back.
@@ -33,7 +36,7 @@ class Installation:
     knows_version: Callable[[Collection[str]], bool]
 
 
-def tie(record: InstallationRecord, blobs: DirectoryBlobs) -> Installation:
+def tie(record: "InstallationRecord", blobs: DirectoryBlobs) -> Installation:
     """Return the installation of a catalog and a blob folder, and mark whichever has no id yet.
 
     Raises `InstallationMismatchError` when they have different ids, and when one without an id does not seem to belong
@@ -52,7 +55,7 @@ def tie(record: InstallationRecord, blobs: DirectoryBlobs) -> Installation:
     return Installation(recorded, record.knows_version)
 
 
-def require_tied(record: InstallationRecord, folder: Path) -> str:
+def require_tied(record: "InstallationRecord", folder: Path) -> str:
     """Return the id that catalog and blob folder have in common now. Raises `InstallationMismatchError`."""
     recorded, marked = record.id(), read_mark(folder)
     if recorded is None or recorded != marked:
@@ -60,7 +63,7 @@ def require_tied(record: InstallationRecord, folder: Path) -> str:
     return recorded
 
 
-def refuse_foreign(record: InstallationRecord, folder: Path) -> None:
+def refuse_foreign(record: "InstallationRecord", folder: Path) -> None:
     """Raise `InstallationMismatchError` if both have an id, and not the same."""
     recorded, marked = record.id(), read_mark(folder)
     if recorded is not None and marked is not None and recorded != marked:
@@ -100,7 +103,7 @@ def write_mark(folder: Path, identifier: str, *, replace: bool = False) -> str:
     return read_mark(folder) or identifier
 
 
-def _require_related(record: InstallationRecord, blobs: DirectoryBlobs) -> None:
+def _require_related(record: "InstallationRecord", blobs: DirectoryBlobs) -> None:
     """Raise `InstallationMismatchError` if the blobs hold originals and the catalog knows none, or the other way."""
     found = list(islice(blobs.keys("original"), _COMPARED))
     if found and not record.knows_blob(found):

@@ -18,7 +18,7 @@ def test_it_sees_what_another_process_has_committed_and_nothing_before(catalog_u
     question = ScalarQuery(engine, WHEN)
     assert question.value({"tenant_id": "ann"}) is None
     with write(other) as connection:
-        connection.execute(tenants.insert().values(id="ann", created_at=1.0))
+        connection.execute(tenants.insert().values(id="ann", name="ann", created_at=1.0))
         assert question.value({"tenant_id": "ann"}) is None
     assert question.value({"tenant_id": "ann"}) == 1.0
     with write(other) as connection:
@@ -33,7 +33,8 @@ def test_it_sees_what_another_process_has_committed_and_nothing_before(catalog_u
 def test_many_threads_may_ask_at_once(catalog_url: str) -> None:
     engine = open_database(catalog_url)
     with write(engine) as connection:
-        connection.execute(tenants.insert(), [{"id": f"t{n}", "created_at": float(n)} for n in range(8)])
+        rows = [{"id": f"t{n}", "name": f"t{n}", "created_at": float(n)} for n in range(8)]
+        connection.execute(tenants.insert(), rows)
     question = ScalarQuery(engine, WHEN)
     wrong: list[object] = []
 

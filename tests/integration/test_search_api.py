@@ -102,7 +102,7 @@ def test_a_search_that_cannot_be_done_is_a_problem_with_a_reason(client: Client,
     response = client.http.post("/v1/search", content=json.dumps(body), headers={"content-type": "application/json"})
     assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
     problem = response.json()
-    assert problem["code"] in ("query_invalid", "invalid_request")
+    assert problem["code"] in ("query_invalid", "filter_invalid", "invalid_request")
     assert problem["detail"]
     assert problem["hint"]
 

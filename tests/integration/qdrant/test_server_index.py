@@ -35,7 +35,7 @@ def test_the_collection_is_made_for_many_tenants(double: VectorServer, client: Q
     params = {field: index.params for field, index in schema.items()}
     assert all(isinstance(found, models.KeywordIndexParams) for found in params.values())
     tenant_flags = {field: found.is_tenant for field, found in params.items() if found}  # type: ignore[union-attr]
-    others = ("collection", "document", "version", "digest")
+    others = ("collection", "document", "version", "digest", "readers")
     assert tenant_flags == {"tenant": True, **dict.fromkeys(others, False)}
     assert config.strict_mode_config is not None
     assert config.strict_mode_config.enabled
@@ -149,7 +149,7 @@ def test_the_next_start_completes_a_collection_half_made(double: VectorServer, c
     client.create_payload_index(name, "tenant", models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD))
     opened(double.url, name).close()
     info = client.get_collection(name)
-    assert set(info.payload_schema) == {"tenant", "collection", "document", "version", "digest"}
+    assert set(info.payload_schema) == {"tenant", "collection", "document", "version", "digest", "readers"}
     assert info.payload_schema["tenant"].params == models.KeywordIndexParams(
         type=models.KeywordIndexType.KEYWORD, is_tenant=True, enable_hnsw=True
     )

@@ -5,7 +5,7 @@ def test_an_admin_that_is_no_user_sees_every_document_and_nobody_else_does() -> 
     everything = frozenset(Scope)
     assert Principal("t", "k", "admin", scopes=everything).readers is None
     assert Principal("t", "k", "reader", scopes=everything - {Scope.ADMIN}).readers == frozenset()
-    assert Principal("t", "k", "ann", user="ann", scopes=everything).readers == frozenset({"user:ann"})
+    assert Principal("t", "k", "ann", user="ann", scopes=everything).readers == frozenset({"user:ann", "scope:admin"})
 
 
 def test_the_subjects_of_a_principal_are_its_user_and_its_groups() -> None:

@@ -70,7 +70,7 @@ def test_a_missed_deadline_leaves_the_order_and_says_so() -> None:
         over.set()
     assert ranking is RANKING
     assert (told.failure, told.passages) == ("reranker_timeout", 0)
-    assert "2 passages in 50 ms" in told.detail
+    assert told.detail == RerankerTimeoutError.public_detail  # hosts and times are for the log
 
 
 def test_searches_behind_those_that_hang_miss_their_deadline_and_the_next_one_is_served() -> None:
@@ -105,21 +105,20 @@ def test_a_reranker_that_fails_again_and_again_is_left_alone_for_a_while() -> No
             raise RerankerUnavailableError("away")
         return [1.0] * len(passages)
 
-    made = Reranking(Scripted(act), clock=lambda: now)
+    made, away = Reranking(Scripted(act), clock=lambda: now), RerankerUnavailableError.public_detail
 
     def told() -> Reranked:
         return made.rerank("x", RANKING, TEXTS)[1]
 
-    assert [told().detail for _ in range(3)] == ["away"] * 3
-    assert "failed 3 times in a row" in told().detail
+    assert [told().detail for _ in range(3)] == [away] * 3
     assert (told().failure, len(asked)) == ("reranker_unavailable", 3)
     now = 11.0
-    assert (told().detail, len(asked)) == ("away", 4)
-    assert ("4 times" in told().detail, len(asked)) == (True, 4)
+    assert (told().detail, len(asked)) == (away, 4)
+    assert (told().failure, len(asked)) == ("reranker_unavailable", 4)
     now, well = 22.0, True
     assert told().failure == ""
     well = False
-    assert [told().detail for _ in range(2)] == ["away"] * 2
+    assert [told().detail for _ in range(2)] == [away] * 2
     made.close()
 
 

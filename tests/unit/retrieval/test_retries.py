@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.index_stores import QdrantServerSettings
 from retrieval.retries import RetryPolicy
 
 POLICY = RetryPolicy(attempts=5, first_wait_seconds=1.0, longest_wait_seconds=4.0)
@@ -31,8 +30,3 @@ def test_no_wait_is_longer_than_the_longest(attempts: int, first: float, factor:
 def test_a_policy_that_makes_no_sense_is_refused(attempts: int, first: float, longest: float) -> None:
     with pytest.raises(ValueError, match="attempt"):
         RetryPolicy(attempts, first, longest)
-
-
-def test_a_write_cannot_wait_for_more_replicas_than_there_are() -> None:
-    with pytest.raises(ValueError, match="replicas"):
-        QdrantServerSettings(write_consistency_factor=2)
