@@ -46,7 +46,10 @@ def private(services: Services) -> Iterator[Client]:
 def private_server(
     services: Services, kind: Callable[[uvicorn.Config], AnyServer]
 ) -> Iterator[tuple[AnyServer, str, str]]:
-    """Yield a running server of services in this process, its socket, and a key that is revoked at the end."""
+    """Yield a running server of services in this process, its socket, and a key that ends with the block.
+
+    Runs that were begun with it go on at the next start.
+    """
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-"))
         socket = str(Path(folder) / "api")
@@ -59,5 +62,5 @@ def private_server(
         while not server.started:
             time.sleep(0.01)
         key, text = services.keys.issue(DEFAULT_TENANT, "one command on this machine")
-        stack.callback(services.keys.revoke, DEFAULT_TENANT, key.id)
+        stack.callback(services.keys.expire, DEFAULT_TENANT, key.id)
         yield server, socket, text

@@ -183,6 +183,12 @@ class ApiKeys:
             _record(connection, Action.KEY_ROTATED, key, successor=successor[0].id, ends_at=ends)
         return successor
 
+    def expire(self, tenant_id: str, identifier: str) -> None:
+        """Have a key end now; runs that it began go on, unlike those of a key that is revoked."""
+        of_key = api_keys.c.tenant_id == tenant_id, api_keys.c.id == identifier
+        with write(self._engine) as connection:
+            connection.execute(update(api_keys).where(*of_key).values(expires_at=self._clock()))
+
     def revoke(self, tenant_id: str, identifier: str) -> bool:
         """False when the tenant has no such key that is not revoked yet."""
         of_key = api_keys.c.tenant_id == tenant_id, api_keys.c.id == identifier, api_keys.c.revoked_at.is_(None)
@@ -198,11 +204,10 @@ def _record(connection: Connection, action: Action, key: ApiKey, **details: Any)
 
 
 def current_principal(connection: Connection, identifier: str) -> Principal | None:
-    """Return who holds a key now, or the key it was rotated to, for work that the key began; None if neither lives.
+    """Return who holds a key now, or the key it was rotated to, for work that the key began; None if both were revoked.
 
-    A user's groups may have changed since.
+    A user's groups may have changed since. Work that was begun in time goes on after the key's expiry.
     """
-    now = time.time()
     seen: set[str] = set()
     at: str | None = identifier
     while at is not None and at not in seen:
@@ -210,7 +215,7 @@ def current_principal(connection: Connection, identifier: str) -> Principal | No
         row = connection.execute(_CHECKED, {"id": at}).first()
         if row is None:
             return None
-        if _is_live(row, now):
+        if _is_held(row):
             return with_collections(connection, _principal(row))
         at = row.successor_id
     return None
@@ -223,12 +228,11 @@ def _insert(connection: Connection, **values: Any) -> tuple[ApiKey, str]:  # noq
 
 
 def _is_live(row: Row[Any], now: float) -> bool:
-    return (
-        row.revoked_at is None
-        and (row.expires_at is None or row.expires_at > now)
-        and row.deleted_at is None
-        and row.suspended_at is None
-    )
+    return _is_held(row) and (row.expires_at is None or row.expires_at > now)
+
+
+def _is_held(row: Row[Any]) -> bool:
+    return row.revoked_at is None and row.deleted_at is None and row.suspended_at is None
 
 
 def _principal(row: Row[Any]) -> Principal:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ingest.model_text import neutral
 from rlm.direct import SYSTEM as DIRECT
 from tests.benchmark.tasks.folder import Question, TaskFolder
 from tests.support.oracle_programs import COPY, LABEL, NOT_THERE, next_program
@@ -108,7 +109,8 @@ class Oracle:
         return question.gold[0] if shown and all(each in prompt for each in shown) else None
 
     def _asked(self, prompt: str) -> Question | None:
-        return next((question for question in self._questions if question.text in prompt), None)
+        """The question in a prompt: as it was asked, or as our own prompts have it, without chat templates' tokens."""
+        return next((each for each in self._questions if each.text in prompt or neutral(each.text) in prompt), None)
 
 
 def _evidence_sentences(folder: TaskFolder, questions: list[Question]) -> dict[str, list[str]]:
