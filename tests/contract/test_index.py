@@ -58,7 +58,10 @@ def make(kind: str, tmp_path: Path, double: VectorServer) -> Index:
     return QdrantServerIndex(double.url, dimension=DIMENSION, api_key=None, settings=settings)
 
 
-@pytest.fixture(params=["edge", "edge, compacted after every write", "memory", "server"])
+_COMPACTED = pytest.param("edge, compacted after every write", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=["edge", _COMPACTED, "memory", "server"])
 def index(request: pytest.FixtureRequest, tmp_path: Path, double: VectorServer) -> Iterator[Index]:
     made = make(request.param, tmp_path, double)
     yield made

@@ -198,6 +198,7 @@ def many(count: int, request: Callable[[], httpx.Response], gate: Gate) -> Itera
             gate.opened.set()
 
 
+@pytest.mark.slow
 def test_health_and_other_tenants_are_answered_while_one_key_has_all_its_searches_hanging(tmp_path: Path) -> None:
     with served(tmp_path, work_at_once=8, turn_seconds=1) as (services, http):
         gate = Gate()
@@ -219,6 +220,7 @@ def test_health_and_other_tenants_are_answered_while_one_key_has_all_its_searche
             assert gate.entered <= 6  # three quarters of the places
 
 
+@pytest.mark.slow
 def test_rewrites_hold_no_thread_that_others_need(tmp_path: Path) -> None:
     with served(tmp_path, work_at_once=4, answers_at_once=8, turn_seconds=1) as (services, http):
         gate = Gate()
@@ -231,6 +233,7 @@ def test_rewrites_hold_no_thread_that_others_need(tmp_path: Path) -> None:
             refused(next(future for future in futures if future.done()).result(), 429, "answers_full")
 
 
+@pytest.mark.slow
 def test_a_background_question_is_queued_while_every_place_for_answers_is_taken(tmp_path: Path) -> None:
     with served(tmp_path, answers_at_once=1, runs_at_once=1) as (services, http):
         gate = Gate()

@@ -130,6 +130,7 @@ def test_a_first_start_makes_a_key_that_works_and_is_else_kept_only_as_a_hash(
     assert not (home / "service.json").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_mid_ingest_drains_and_the_next_start_goes_on(
     service: tuple["subprocess.Popen[str]", str], environment: dict[str, str]
 ) -> None:
@@ -150,6 +151,7 @@ def test_ctrl_c_in_mid_ingest_drains_and_the_next_start_goes_on(
     assert json.loads(listed.stdout)["uploaded"] == 1
 
 
+@pytest.mark.slow
 def test_keys_are_made_listed_and_revoked(environment: dict[str, str]) -> None:
     made = leadline(environment, "keys", "create", "laptop")
     identifier = made.stdout.split("_")[1]
@@ -160,6 +162,7 @@ def test_keys_are_made_listed_and_revoked(environment: dict[str, str]) -> None:
     assert "keys list" in again.stderr
 
 
+@pytest.mark.slow
 def test_doctor_is_content_and_names_what_is_missing(environment: dict[str, str], tmp_path: Path) -> None:
     well = leadline({**environment, "LEADLINE_PORT": "0"}, "doctor")
     assert well.returncode == 0, well.stdout

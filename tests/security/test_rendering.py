@@ -231,6 +231,7 @@ def test_the_text_of_a_refused_link_stays_readable() -> None:
     assert shown == "Read [the terms](https[:]//evil[.]test/x) or ![a chart](https[:]//evil[.]test/y) of it."
 
 
+@pytest.mark.slow
 def test_deep_and_long_markdown_is_rendered() -> None:
     for text in (
         "> " * 5_000 + "x",

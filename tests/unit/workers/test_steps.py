@@ -86,6 +86,7 @@ def test_a_step_that_runs_for_ever_is_interrupted_and_its_document_fails_after_i
     assert ends_as_failed(worker, spin) == "step_timeout"
 
 
+@pytest.mark.slow
 def test_a_step_that_waits_for_ever_loses_its_job_and_another_thread_goes_on(worker: WorkerFixture) -> None:
     never = threading.Event()
     try:
