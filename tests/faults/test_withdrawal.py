@@ -10,6 +10,7 @@ import pytest
 
 from ingest.documents import Document, Job, JobKind, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
+from ingest.installation import MARK
 from tests.support.books import book
 from tests.support.fixed_generation import FixedGeneration
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
@@ -125,7 +126,7 @@ def in_use(worker: WorkerFixture) -> set[str]:
 def everything_kept(worker: WorkerFixture) -> tuple[set[str], int]:
     """Versions with points, and how many texts and originals are on disk."""
     points = {chunk.version_id for chunk in worker.index.kept.values()}
-    return points, sum(path.is_file() for path in worker.blobs.path("").rglob("*"))
+    return points, sum(path.is_file() and path.name != MARK for path in worker.blobs.path("").rglob("*"))
 
 
 @pytest.mark.parametrize("withdraw", [delete, cancel, supersede])
