@@ -131,7 +131,7 @@ def test_processes_that_make_the_collection_at_once_all_get_it(double: VectorSer
     for racer in racers:
         racer.join()
     assert [racer.exitcode for racer in racers] == [0, 0, 0]
-    assert all(len(client.get_collection(name).payload_schema) == 5 for name in names)
+    assert all(len(client.get_collection(name).payload_schema) == 6 for name in names)
 
 
 def _race(url: str, names: list[str], barrier: Barrier) -> None:
