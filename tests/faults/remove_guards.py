@@ -76,15 +76,15 @@ GUARDS = (
     Guard(
         "revocation of a key",
         "ingest/catalog/keys.py",
-        "row.revoked_at is None\n",
-        "True\n",
+        "return row.revoked_at is None",
+        "return True",
         "tests/contract/test_catalog_identities.py"
         "::test_a_key_opens_only_with_its_whole_secret_and_only_until_it_is_revoked",
     ),
     Guard(
         "suspended tenants",
         "ingest/catalog/keys.py",
-        "        and row.suspended_at is None\n",
+        " and row.suspended_at is None",
         "",
         "tests/contract/test_catalog_identities.py::test_a_suspended_tenants_keys_are_refused_until_it_is_resumed",
     ),
