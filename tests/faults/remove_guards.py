@@ -523,7 +523,7 @@ GUARDS = (
         "ingest/installation.py",
         'if recorded != marked:\n        raise mismatch(recorded, f"the blob folder {folder}", marked)\n    return I',
         "return I",
-        "tests/integration/test_older_catalog.py::test_a_catalog_that_is_not_the_folders_is_refused_at_the_start",
+        "tests/contract/test_installation.py::test_another_ones_blobs_are_refused_and_stay_another_ones",
     ),
     Guard(
         "blobs without an id",
