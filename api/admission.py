@@ -18,7 +18,7 @@ from ingest.identity import Principal
 
 CALLER, PLACE = "leadline.caller", "leadline.place"
 
-# What is answered to anybody, or looks itself at who asks; everything else needs a key, also what no route answers.
+# Paths that need no key, or whose route checks a token. Every other path needs a key, also one without a route.
 _PUBLIC = re.compile(r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?")
 
 # Finds who presents a key; None for a key that is not valid.

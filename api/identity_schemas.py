@@ -25,7 +25,7 @@ class TenantIn(Wire):
 
 
 class TenantChange(Wire):
-    """What is to change of a tenant; while it is suspended, none of its keys and tokens is valid."""
+    """Changes of a tenant; while a tenant is suspended, none of its keys and tokens is valid."""
 
     name: Name | None = None
     suspended: bool | None = None
@@ -97,7 +97,7 @@ class KeyIn(Wire):
 
 
 class KeyChange(Wire):
-    """What is to change of a live key; `"expires_at": null` takes its expiry away."""
+    """Changes of a live key; `"expires_at": null` removes the expiry."""
 
     name: Name | None = None
     scopes: set[Scope] | None = Field(None, min_length=1)

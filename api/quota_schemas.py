@@ -67,7 +67,7 @@ class QuotasIn(Wire):
 
 
 class UsageOut(Wire):
-    """What came of one key's requests on one `day` of UTC; `key_id` is null for requests without a key.
+    """Usage of one key on one `day` of UTC; `key_id` is null for requests without a key.
 
     `documents` and `bytes` are those that were uploaded, whether they are still there or not.
     """

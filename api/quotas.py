@@ -170,7 +170,7 @@ class Metered(Once):
 
     @property
     def spent(self) -> Spending:
-        """What the work has spent so far."""
+        """Return the spending of the work so far."""
         if self._budget is None:
             return Spending()
         spent = self._budget.spent

@@ -56,7 +56,7 @@ _TAGS = {
 _REL = "noopener noreferrer nofollow"
 # The columns of a table are told apart by bars; a cell is cut, because lines of code do not wrap.
 _CELL_CHARS = 60
-# What Slack makes a link of by itself: an address with a scheme, or of mail; and a name with a dot in it.
+# Slack makes links of addresses with a scheme, of mail addresses, and of names with a dot in them.
 _ADDRESS = re.compile(
     r"(?:[a-z][a-z0-9+.-]*:(?=//)|(?:mailto|tel|sms|callto|sip|xmpp|javascript|vbscript|data|file|slack|magnet|intent):"
     r"|//(?=\S)|www\.)[^\s`]*|[^\s@`]+@[^\s@`]+",

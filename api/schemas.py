@@ -235,7 +235,7 @@ class PartOut(Wire):
 
 
 class ReadinessOut(Wire):
-    """Whether a process should get requests, and the state of its parts; details are in its log."""
+    """Readiness of a process for requests, and the state of each part; details are in the log."""
 
     status: str
     parts: dict[str, PartOut]

@@ -47,7 +47,7 @@ class Report:
 
 @dataclass(frozen=True)
 class About:
-    """What is said of every file: metadata, and who may see it (nobody named: the whole tenant)."""
+    """Hold the metadata and readers of an upload's files; without readers, the whole tenant sees them."""
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
     readers: tuple[str, ...] = ()
