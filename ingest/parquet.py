@@ -15,28 +15,55 @@ _PLACE = (ROW_NUMBER, ROW_START, ROW_END)
 # As `csv.writer` writes; nothing is guessed, and one reader keeps the order.
 _CSV = "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"
 _LINE_BYTES = 1 << 30  # a row may be as long as its document
+# Rows that are compressed together: DuckDB's own number of them, and fewer where there are many columns.
+_MOST_IN_A_GROUP, _FEWEST_IN_A_GROUP, _CELLS_IN_A_GROUP = 122_880, 2_048, 4_000_000
 
 
 class RowsError(ValueError):
     """The file does not hold rows as they were announced."""
 
 
-def rows_to_parquet(rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int) -> bytes:
-    """Return a Parquet file from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB's types.
+class ParquetWriter:
+    """Makes Parquet files of rows, one table after the other, with one engine: starting it costs more than a table."""
 
-    Raises `RowsError` where a cell is not of its column's type, or rows are not `count` spans in order within the
-    table's own. The rows never become objects of Python.
-    """
-    kinds = {**dict.fromkeys(_PLACE, "BIGINT"), **dict(columns)}
-    with tempfile.TemporaryDirectory(prefix="leadline-rows-") as folder, _engine() as engine:
-        target = Path(folder, "rows.parquet")
+    def __init__(self, engine: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        self._engine = engine
+        self._target = folder / "rows.parquet"
+
+    def to_parquet(self, rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int) -> bytes:
+        """Return a Parquet file from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB's types.
+
+        Raises `RowsError` where a cell is not of its column's type, or rows are not `count` spans in order within the
+        table's own. The rows never become objects of Python, and only a group of them is in memory.
+        """
+        kinds = {**dict.fromkeys(_PLACE, "BIGINT"), **dict(columns)}
+        group = max(_FEWEST_IN_A_GROUP, min(_MOST_IN_A_GROUP, _CELLS_IN_A_GROUP // len(kinds)))
         try:
-            to = f"{quoted_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
-            engine.execute(f"COPY (FROM {read_csv_call(kinds, str(rows))}) TO {to}")
-            _require_order(engine, target, count, start, end)
+            to = f"{quoted_literal(str(self._target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"
+            self._engine.execute(f"COPY (FROM {read_csv_call(kinds, str(rows))}) TO {to}")
+            self._require_order(count, start, end)
         except duckdb.Error as error:
             raise RowsError("The rows of a table are not what was announced.") from error
-        return target.read_bytes()
+        return self._target.read_bytes()
+
+    def _require_order(self, count: int, start: int, end: int) -> None:
+        """Compare each row with the one before it as they are read, without sorting them."""
+        within = self._engine.execute(
+            """SELECT count(*) = $count AND bool_and(_row = place AND _start >= coalesce(before, $start)
+                      AND _start <= _end AND _end <= $end)
+               FROM (SELECT _row, _start, _end, row_number() OVER () AS place, lag(_end) OVER () AS before
+                     FROM read_parquet($file))""",
+            {"count": count, "start": start, "end": end, "file": str(self._target)},
+        ).fetchone()
+        if not within or not within[0]:
+            raise RowsError("The rows of a table are not in order within its span.")
+
+
+@contextmanager
+def parquet_writer() -> Iterator[ParquetWriter]:
+    """Open an engine that makes Parquet files."""
+    with tempfile.TemporaryDirectory(prefix="leadline-rows-") as folder, _engine() as engine:
+        yield ParquetWriter(engine, Path(folder))
 
 
 def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...]]:
@@ -49,18 +76,6 @@ def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...
             wanted, values = "_row IN (SELECT unnest($numbers::BIGINT[]))", {"numbers": list(numbers)}
         found = engine.execute(f"FROM read_parquet($path) WHERE {wanted}", {"path": str(path), **values})
         return [tuple(row) for row in found.fetchall()]
-
-
-def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, start: int, end: int) -> None:
-    within = engine.execute(
-        """SELECT count(*) = $count AND bool_and(_row = place AND _start >= coalesce(before, $start)
-                  AND _start <= _end AND _end <= $end)
-           FROM (SELECT *, row_number() OVER (ORDER BY _row) AS place, lag(_end) OVER (ORDER BY _row) AS before
-                 FROM (SELECT _row, _start, _end FROM read_parquet($file)))""",
-        {"count": count, "start": start, "end": end, "file": str(file)},
-    ).fetchone()
-    if not within or not within[0]:
-        raise RowsError("The rows of a table are not in order within its span.")
 
 
 @contextmanager
