@@ -6,7 +6,7 @@ from itertools import count
 from ingest.chunking import chunk_text
 from ingest.texts import Texts
 from retrieval.passages import Passage
-from rlm.checking.locating import stems
+from rlm.checking.checker import stems
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubCalls
