@@ -192,7 +192,7 @@ class Corpus:
             heading_path=self.heading_path(span),
             start=window.start,
             end=window.end,
-            page=self.map(document).page_of(span.start),
+            page=place.number if (place := self.map(document).layout.place_at(span.start)) else None,
             text=self.text(window),
             rank=1,
             score=1.0,

@@ -7,6 +7,7 @@ from ingest.catalog.catalog import Visible
 from ingest.catalog.records import ActiveDocument
 from ingest.chunking import chunk_text
 from ingest.filters import Condition
+from ingest.layout import markdown_layout
 from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
@@ -39,7 +40,7 @@ class Documents:
         self._tenant_id = tenant_id
         self._rows: list[ActiveDocument] = []
         for number, (title, text) in enumerate(documents.items(), 1):
-            texts.save(f"v{number}", text, title=title, pages=(), chunks=chunk_text(text, markdown=True))
+            texts.save(f"v{number}", text, title=title, chunks=chunk_text(text, markdown_layout(text)))
             row = ActiveDocument(number, f"d{number}", f"v{number}", "c", f"{title}.md", title, len(text), None, {})
             self._rows.append(row)
 

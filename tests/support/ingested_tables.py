@@ -30,8 +30,8 @@ def ingested(
             path.write_bytes(raw)
             media_type = sniff(raw[:HEAD_BYTES], name, None)
             parsed = parser.parse(path, media_type, name=name)
-            chunks = chunk_text(parsed.text, markdown=media_type == "text/markdown")
-            texts.save(version, parsed.text, title=parsed.title, pages=parsed.pages, chunks=chunks)
+            chunks = chunk_text(parsed.text, parsed.layout)
+            texts.save(version, parsed.text, title=parsed.title, chunks=chunks, layout=parsed.layout)
             tables.save(version, named_tables(parsed.tables, name))
             size = len(parsed.text)
             documents.append(

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError, UnsupportedTypeError
+from ingest.layout import NO_LAYOUT
 from ingest.normalize import normalize
 from ingest.parsing.html import parse_html
 from ingest.parsing.pdf import parse_pdf
@@ -41,7 +42,7 @@ def test_plain_text_is_normalized_and_has_no_pages(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf# Not a title\r\n\r\nWords. \r\n")
     document = parse_text(file)
     assert document.text == "# Not a title\n\nWords."
-    assert (document.title, document.pages, document.page_of(3)) == (None, (), None)
+    assert (document.title, document.layout) == (None, NO_LAYOUT)
 
 
 @pytest.mark.parametrize("content", [b" \n\t\n", b"\xef\xbb\xbf", "\u200b\u202e".encode(), b""])
@@ -174,8 +175,9 @@ def test_a_pdf_gives_text_pages_and_title(file: Path) -> None:
     assert document.text == "First (one)\nsecond line\n\n“Third” page"
     assert document.title == "Über 😀"
     third = document.text.index("“Third”")
-    assert document.pages == (0, third - 2, third)
-    assert [document.page_of(offset) for offset in (0, third - 3, third, len(document.text) - 1)] == [1, 1, 3, 3]
+    assert [place.start for place in document.layout.places] == [0, third - 2, third]
+    found = [document.layout.place_at(offset) for offset in (0, third - 3, third, len(document.text) - 1)]
+    assert [place.label for place in found if place] == ["page 1", "page 1", "page 3", "page 3"]
 
 
 def test_a_word_divided_at_a_lines_end_is_joined_only_where_the_document_has_it_whole(file: Path) -> None:

@@ -139,7 +139,7 @@ def answering() -> Iterator[Answering]:
 
     texts = Texts(MemoryBlobs())
     for number in range(TENANTS):
-        texts.save(f"v-{tenant(number)}", text_of(tenant(number)), title=tenant(number), pages=(), chunks=())
+        texts.save(f"v-{tenant(number)}", text_of(tenant(number)), title=tenant(number), chunks=())
     catalog, encoder, sandbox = Tenants(), HashingEmbedder(), build_sandbox(SandboxForm.PLAIN)
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
     scheduler = SubCallScheduler(MemoryReplyCache())
