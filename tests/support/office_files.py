@@ -1,6 +1,6 @@
 """Office files made for tests from the XML that matters; `docx` and `pptx` put the rest around it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tests.support.zip_files import zipped
 
@@ -89,3 +89,58 @@ def table(*rows: str) -> str:
 def cell(content: str, properties: str = "") -> str:
     content = content if content.startswith("<") else paragraph(content)
     return f"<w:tc><w:tcPr>{properties}</w:tcPr>{content}</w:tc>"
+
+
+def pptx(
+    slides: Sequence[str],
+    related: Mapping[int, Mapping[str, tuple[str, str]]] | None = None,
+    more: Mapping[str, str | bytes] | None = None,
+    extra: str = "",
+) -> bytes:
+    """Return a presentation of 1,000 by 500 units. `slides` are the contents of their shape trees, or whole parts.
+
+    `related` has the relations of slides by their numbers from 1; `extra` goes into the main part.
+    """
+    numbers = range(1, len(slides) + 1)
+    listed = "".join(f'<p:sldId id="{255 + each}" r:id="rId{each}"/>' for each in numbers)
+    parts = {
+        "ppt/presentation.xml": root(
+            "p:presentation", f'<p:sldIdLst>{listed}</p:sldIdLst><p:sldSz cx="1000" cy="500"/>{extra}'
+        ),
+        "ppt/_rels/presentation.xml.rels": relations(
+            {f"rId{each}": ("slide", f"slides/slide{each}.xml") for each in numbers}
+        ),
+        **{
+            f"ppt/slides/slide{each}.xml": content if content.startswith("<?xml") else slide(content)
+            for each, content in enumerate(slides, start=1)
+        },
+        **{f"ppt/slides/_rels/slide{each}.xml.rels": relations(found) for each, found in (related or {}).items()},
+        **(more or {}),
+    }
+    return package("ppt/presentation.xml", PPTX, parts)
+
+
+def slide(shapes: str, tag: str = "p:sld", attributes: str = "") -> str:
+    part = root(tag, f"<p:cSld><p:spTree>{shapes}</p:spTree></p:cSld>")
+    return part.replace(f"<{tag} ", f"<{tag} {attributes} ", 1)
+
+
+def transform(left: float, top: float, width: float, height: float, more: str = "", tag: str = "a:xfrm") -> str:
+    return f'<{tag}><a:off x="{left}" y="{top}"/><a:ext cx="{width}" cy="{height}"/>{more}</{tag}>'
+
+
+def shape(*lines: str, at: tuple[int, int, int, int] | None = None, placeholder: str = "", properties: str = "") -> str:
+    """Return a shape of these paragraphs, which are texts or whole elements; `placeholder` are attributes of one."""
+    body = "".join(line if line.startswith("<") else f"<a:p><a:r><a:t>{line}</a:t></a:r></a:p>" for line in lines)
+    held = f"<p:ph {placeholder}/>" if placeholder else ""
+    moved = transform(*at) if at else ""
+    return (
+        f"<p:sp><p:nvSpPr><p:cNvPr id='2' name='s' {properties}/><p:cNvSpPr/><p:nvPr>{held}</p:nvPr></p:nvSpPr>"
+        f"<p:spPr>{moved}</p:spPr><p:txBody><a:bodyPr/>{body}</p:txBody></p:sp>"
+    )
+
+
+def graphic(content: str, at: tuple[int, int, int, int] = (0, 0, 10, 10)) -> str:
+    """Return a graphic frame: a table, a chart or an object."""
+    moved = transform(*at, tag="p:xfrm")
+    return f"<p:graphicFrame>{moved}<a:graphic><a:graphicData>{content}</a:graphicData></a:graphic></p:graphicFrame>"

@@ -7,7 +7,7 @@ from itertools import islice
 from lxml import etree
 
 from ingest.parsing.office.names import DGM, A, C
-from ingest.parsing.writer import DocumentWriter
+from ingest.parsing.writer import DocumentWriter, Piece, Position
 
 _MOST_POINTS = 100_000
 _DIGITS = 15
@@ -17,7 +17,7 @@ _CATEGORIES = (f"{C}cat", f"{C}xVal")
 _VALUES = (f"{C}val", f"{C}yVal", f"{C}bubbleSize")
 
 
-def write_chart(writer: DocumentWriter, chart: etree._Element) -> bool:
+def write_chart(writer: DocumentWriter, chart: etree._Element, at: Position | None = None) -> bool:
     """Write a chart's data: a row for each category, a column for each series. Returns False if it has none."""
     series = list(chart.iter(f"{C}ser"))
     columns: list[tuple[str, dict[int, str]]] = []
@@ -25,12 +25,13 @@ def write_chart(writer: DocumentWriter, chart: etree._Element) -> bool:
     for number, each in enumerate(series, start=1):
         names |= _points(each, _CATEGORIES)
         columns.append((_text(each.find(f"{C}tx")) or f"Series {number}", _points(each, _VALUES)))
-    at = sorted({index for _, values in columns for index in values} | set(names))
-    if not columns or not at:
+    indices = sorted({index for _, values in columns for index in values} | set(names))
+    if not columns or not indices:
         return False
-    rows = [[names.get(index, str(index + 1)), *(values.get(index, "") for _, values in columns)] for index in at]
-    title = _text(chart.find(f".//{C}title")) or "Chart"
-    writer.table([[_axis(chart) or "Category", *(name for name, _ in columns)], *rows], caption=title)
+    header = [_axis(chart) or "Category", *(name for name, _ in columns)]
+    rows = ([names.get(index, str(index + 1)), *(values.get(index, "") for _, values in columns)] for index in indices)
+    writer.paragraph(_text(chart.find(f".//{C}title")) or "Chart", at)
+    writer.table([Piece(cell, at) for cell in row] for row in (header, *rows))
     return True
 
 

@@ -44,7 +44,7 @@ def parse_docx(path: Path) -> ParsedDocument:
         reader = DocxReader(package, main)
         reader.read()
         title = next((core_title(package.xml(name)) for name in package.related("", "core-properties")), None)
-        title = title or reader.title or reader.writer.first_heading
+        title = reader.title or title or reader.writer.first_heading
         return reader.writer.finish(DOCX_PARSER, title, nothing="The document holds no text.", hint=NO_TEXT_HINT)
 
 
