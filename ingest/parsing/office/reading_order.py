@@ -14,8 +14,7 @@ _EDGE = 0.25
 def reading_order(boxes: Sequence[Box]) -> list[int]:
     """Return the indices of boxes as they are read: row by row.
 
-    Where empty bands run in both directions, a grid with as many columns as rows, or more, is read column by column:
-    there each column has its own title.
+    A full grid with as many columns as rows, or more, is read column by column: there each column has its own title.
     """
     return _cut(list(range(len(boxes))), boxes)
 
@@ -23,7 +22,8 @@ def reading_order(boxes: Sequence[Box]) -> list[int]:
 def _cut(indices: list[int], boxes: Sequence[Box]) -> list[int]:
     rows = _bands(indices, lambda index: _vertical(boxes[index]))
     columns = _bands(indices, lambda index: _horizontal(boxes[index]))
-    bands = columns if len(columns) > 1 and len(columns) >= len(rows) else rows
+    is_grid = len(columns) >= len(rows) and all(len(row) >= len(columns) for row in rows)
+    bands = columns if is_grid and len(columns) > 1 else rows if len(rows) > 1 else columns
     if len(bands) > 1:
         return [index for band in bands for index in _cut(band, boxes)]
     return sorted(indices, key=lambda index: (boxes[index].top, boxes[index].left))
