@@ -8,7 +8,7 @@ from lxml import etree
 
 from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind
-from ingest.parsing.grid import GridCell, write_grid
+from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
 from ingest.parsing.office.charts import diagram_texts, write_chart
 from ingest.parsing.office.docx_inline import (
     CHART,
@@ -231,7 +231,7 @@ class DocxReader:
                 lines.extend(", ".join(filter(None, row)) + ";" for row in rows if any(row))
             elif child.tag in (f"{W}sdt", f"{W}sdtContent", f"{W}customXml", f"{W}ins"):
                 lines.append(self._cell_text(child))
-        return " ".join(" ".join(filter(None, lines)).split())
+        return without_lone_bullet(" ".join(" ".join(filter(None, lines)).split()), len(lines))
 
     def _cell_paragraph(self, paragraph: etree._Element) -> Iterator[str]:
         properties = paragraph.find(f"{W}pPr")
