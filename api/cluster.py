@@ -140,12 +140,13 @@ def _asking(settings: Settings, parts: Parts, language_model: LanguageModel | No
         reranking = open_reranking(settings, models)
         if reranking is not None:
             stack.callback(reranking.close)
-        bare = Searcher(parts.generations, parts.sparse, KeptVisibility(parts.catalog), parts.texts, reranking)
+        tables = RecordTables(parts.blobs)
+        bare = Searcher(parts.generations, parts.sparse, KeptVisibility(parts.catalog), parts.texts, reranking, tables)
         searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
         making = AnswerParts(
             parts.catalog,
             parts.texts,
-            RecordTables(parts.blobs),
+            tables,
             SqlEngine(),
             sub_calls,
             parts.generations.encoder(),

@@ -107,7 +107,7 @@ class Answering:
             if not isinstance(event, Drafted):
                 yield event
                 continue
-            sentences, citations = located(event.draft, self._searcher.page_of)
+            sentences, citations = located(event.draft, self._searcher.locate)
             clock.lap("extractive")
             answer = replace(
                 _answer(event.draft, request.question, "extractive", None),
@@ -208,7 +208,7 @@ class _Asked:
     def _checked(self, draft: Draft, question: str, routed: Route) -> Iterator[Event]:
         """Check the draft and yield the answer with every sentence marked."""
         mode = self._answering._check
-        sentences, citations = located(draft, self._answering._searcher.page_of, mode)
+        sentences, citations = located(draft, self._answering._searcher.locate, mode)
         marked, notes = tuple(sentences), draft.notes
         cited = sum(map(is_judged, sentences))
         judge = self._judge_of() if mode is CheckMode.JUDGE and cited else None

@@ -56,7 +56,7 @@ def noting(search: Search, used: UsedVersions) -> Search:
 
 def tokens_of(passage: Passage) -> int:
     """Estimate how many tokens a passage takes in a prompt."""
-    return estimated_tokens(passage.text) + _TOKENS_AROUND
+    return estimated_tokens(passage.table_header + passage.text) + _TOKENS_AROUND
 
 
 def within(passages: Iterable[Passage], tokens: int) -> list[Passage]:
@@ -135,16 +135,4 @@ def _pieces(corpus: Corpus, document: CorpusDocument) -> Iterator[Passage]:
 
 
 def _piece(corpus: Corpus, document: CorpusDocument, group: Sequence[Chunk]) -> Passage:
-    span = document.handle[group[0].start : group[-1].end]
-    return Passage(
-        document_id=span.document_id,
-        version_id=span.version_id,
-        title=document.title,
-        heading_path=group[0].heading_path,
-        start=span.start,
-        end=span.end,
-        page=group[0].page,
-        text=corpus.text(span),
-        rank=1,
-        score=1.0,
-    )
+    return corpus.passage(document.handle[group[0].start : group[-1].end])

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 
+from ingest.places import Location
 from retrieval.passages import Passage
 from rlm.answers import Check, Citation, Draft, Quote, Sentence
 from rlm.checking.judging import NOT_SUPPORTED, PARTLY, SUPPORTED, Judgement, Verdict
 from rlm.checking.locating import PassageQuotes
 from rlm.checking.markers import marked_spans
 
-PageOf = Callable[[str, int], int | None]
+Locate = Callable[[str, int, int], Location]
 _LOST = "The words that the model quoted for this stand nowhere in the passage."
 _PARTLY = "Supported in part: "
 
@@ -26,7 +27,7 @@ class CheckMode(StrEnum):
     OFF = "off"  # citations name passages, and nothing is looked up
 
 
-def located(draft: Draft, page_of: PageOf, mode: CheckMode = CheckMode.JUDGE) -> tuple[list[Sentence], list[Citation]]:
+def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> tuple[list[Sentence], list[Citation]]:
     """Return a draft's sentences with their quotes, and its citations by number; none is judged yet."""
     sources = {
         number: PassageQuotes(number, passage, () if mode is CheckMode.OFF else draft.quotes)
@@ -42,8 +43,8 @@ def located(draft: Draft, page_of: PageOf, mode: CheckMode = CheckMode.JUDGE) ->
         for number in cited:
             found = sources[number].best_for(sentence.text)
             passage = draft.evidence[number]
-            page = passage.page and page_of(passage.version_id, passage.start + found.start)
-            quote = sources[number].quote(found, page)
+            location = locate(passage.version_id, passage.start + found.start, passage.start + found.end)
+            quote = sources[number].quote(found, location)
             quotes.append(quote)
             offered, lost = offered or found.offered, lost or sources[number].lost > 0
             citations.setdefault(number, _citation(number, passage, quote, verified=found.offered))
@@ -86,6 +87,7 @@ def _citation(number: int, passage: Passage, quote: Quote, *, verified: bool) ->
         title=passage.title,
         heading_path=passage.heading_path,
         page=quote.page,
+        place=quote.place,
         start=quote.start,
         end=quote.end,
         quote=quote.text,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from ingest.places import Location
 from retrieval.passages import Passage
 from rlm.answers import OfferedQuote, Quote
 from rlm.checking.markers import without_markers
@@ -47,10 +48,10 @@ class PassageQuotes:
             return LocatedQuote(0, len(self._passage.text), offered=False)
         return LocatedQuote(*best, offered=False)
 
-    def quote(self, located: LocatedQuote, page: int | None) -> Quote:
+    def quote(self, located: LocatedQuote, location: Location) -> Quote:
         start = self._passage.start
         text = self._passage.text[located.start : located.end]
-        return Quote(self._number, start + located.start, start + located.end, text, page)
+        return Quote(self._number, start + located.start, start + located.end, text, location.page, location.words)
 
 
 def stems(text: str) -> frozenset[str]:
