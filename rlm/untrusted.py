@@ -34,14 +34,14 @@ def one_line(text: str, max_chars: int | None = None) -> str:
     return _WHITE.sub(" ", neutral(text)).strip()[:max_chars]
 
 
-def delimited(label: str, passage: Passage, nonce: str, *, max_chars: int | None = None) -> str:
-    """Return a passage between marks, with title, headings and place on the first line; cut after `max_chars`.
+def delimited(label: str, passage: Passage, nonce: str) -> str:
+    """Return a passage between marks, with title, headings and place on the first line.
 
     Rows of a table have its header above them.
     """
     line = one_line(context_line(passage.title, passage.heading_path))
     if passage.place:
         line = f"{line} ({one_line(passage.place)})"
-    text = passage.text[:max_chars]
-    body = plain("\n".join(filter(None, (line, passage.table_header, text))), nonce)
+    body = plain("
+".join(filter(None, (line, passage.table_header, passage.text))), nonce)
     return f"BEGIN {label} {nonce}\n{body}\nEND {label} {nonce}"
