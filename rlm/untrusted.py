@@ -42,6 +42,5 @@ def delimited(label: str, passage: Passage, nonce: str) -> str:
     line = one_line(context_line(passage.title, passage.heading_path))
     if passage.place:
         line = f"{line} ({one_line(passage.place)})"
-    body = plain("
-".join(filter(None, (line, passage.table_header, passage.text))), nonce)
+    body = plain("\n".join(filter(None, (line, passage.table_header, passage.text))), nonce)
     return f"BEGIN {label} {nonce}\n{body}\nEND {label} {nonce}"
