@@ -9,11 +9,18 @@ from ingest.parsing.containers import DOCX, ODP, ODT, OFFICE_ENCRYPTED, PPTX
 from ingest.parsing.delimited import delimited_table
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_rows import json_lines_table, json_tables
-from ingest.parsing.office.docx import DOCX_PARSER, parse_docx
-from ingest.parsing.office.encrypted import ENCRYPTED_OFFICE_PARSER, parse_encrypted
-from ingest.parsing.office.odp import ODP_PARSER, parse_odp
-from ingest.parsing.office.odt import ODT_PARSER, parse_odt
-from ingest.parsing.office.pptx import PPTX_PARSER, parse_pptx
+from ingest.parsing.office import (
+    DOCX_PARSER,
+    ENCRYPTED_OFFICE_PARSER,
+    ODP_PARSER,
+    ODT_PARSER,
+    PPTX_PARSER,
+    parse_docx,
+    parse_encrypted,
+    parse_odp,
+    parse_odt,
+    parse_pptx,
+)
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.tables import FoundTable

@@ -9,6 +9,7 @@ from lxml import etree
 from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind
 from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
+from ingest.parsing.office import DOCX_PARSER
 from ingest.parsing.office.charts import diagram_texts, write_chart
 from ingest.parsing.office.docx_inline import (
     CHART,
@@ -28,8 +29,6 @@ from ingest.parsing.office.package import Package, open_package
 from ingest.parsing.text import NO_TEXT_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
-
-DOCX_PARSER = "docx-1"
 
 _VALUE = f"{W}val"
 _TABLE_IN_TABLE = "tables inside of tables' cells, whose text stands in the cell"

@@ -8,6 +8,7 @@ from lxml import etree
 
 from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind, PlaceKind
+from ingest.parsing.office import ODP_PARSER
 from ingest.parsing.office.odf import OdfReader, meta_title, open_content
 from ingest.parsing.office.odf_names import DRAW, OFFICE, PRESENTATION, SVG
 from ingest.parsing.office.odf_styles import PageSize, length
@@ -16,8 +17,6 @@ from ingest.parsing.office.reading_order import reading_order
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import Piece
 from ingest.positions import Box
-
-ODP_PARSER = "odp-1"
 
 _NOT_READ = frozenset({"page-number", "date-time", "header"})
 _USUAL_SIZE = PageSize(28.0, 21.0)

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from ingest.errors import DamagedDocumentError
+from ingest.parsing.office import ODT_PARSER
 from ingest.parsing.office.odf import OdfReader, meta_title, open_content
 from ingest.parsing.office.odf_names import OFFICE
 from ingest.parsing.office.package import open_package
 from ingest.parsing.text import NO_TEXT_HINT
 from ingest.parsing.types import ParsedDocument
-
-ODT_PARSER = "odt-1"
 
 
 def parse_odt(path: Path) -> ParsedDocument:
