@@ -6,9 +6,10 @@ studies find no gain from it, and without it every code point of a text belongs 
 """
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from ingest.layout import Layout
 
 DEFAULT_MAX_CHARS = 1000  # about 245 tokens of English at 4.07 characters a token; the encoder reads 256
 _CONTEXT_CHARS = 200
@@ -19,7 +20,7 @@ class Chunk:
     """The half-open code-point span `[start, end)` of one version's normalized text; `text[start:end]` is the chunk.
 
     `ordinal` counts from 0 in reading order. `heading_path` runs from the outermost heading to the innermost. `page`
-    counts from 1 and is the page on which the chunk starts.
+    counts from 1 and is the page, slide or sheet on which the chunk starts.
     """
 
     ordinal: int
@@ -36,10 +37,6 @@ class _Section:
     heading_path: tuple[str, ...]
 
 
-_HEADING_OR_FENCE = re.compile(
-    r"^(?P<marks>#{1,6})[ \t]+(?P<title>\S[^\n]*)$|^[ ]{0,3}(?P<fence>`{3,}|~{3,})", re.MULTILINE
-)
-_TRAILING_MARKS = re.compile(r"[ \t]+#+[ \t]*$")
 _CUTS = (
     re.compile(r"\n[ \t]*\n"),
     re.compile(r"\n"),
@@ -50,25 +47,21 @@ _CUTS = (
 
 def chunker_fingerprint(max_chars: int = DEFAULT_MAX_CHARS) -> str:
     """Name every choice that changes spans; the name is part of each version's id."""
-    return f"structure-1/{max_chars}"
+    return f"structure-2/{max_chars}"
 
 
-def chunk_text(
-    text: str, *, markdown: bool, pages: Sequence[int] = (), max_chars: int = DEFAULT_MAX_CHARS
-) -> list[Chunk]:
+def chunk_text(text: str, layout: Layout, *, max_chars: int = DEFAULT_MAX_CHARS) -> list[Chunk]:
     """Cut `text` into chunks in reading order: disjoint, at most `max_chars` long, and only white space between them.
 
-    `pages` holds the offset at which each page starts. With `markdown` false, `#` at a line's start is plain text.
     Time is linear in the text.
     """
     if max_chars < 16:
         raise ValueError("max_chars must be at least 16")
-    sections = _sections(text) if markdown else [_Section(0, len(text), ())]
     chunks: list[Chunk] = []
-    for section in sections:
+    for section in _sections(text, layout):
         for start, end in _split(text, section.start, section.end, max_chars):
-            page = bisect_right(pages, start) if pages else None
-            chunks.append(Chunk(len(chunks), start, end, section.heading_path, page or None))
+            place = layout.place_at(start)
+            chunks.append(Chunk(len(chunks), start, end, section.heading_path, place.number if place else None))
     return chunks
 
 
@@ -84,33 +77,19 @@ def context_line(title: str | None, heading_path: Sequence[str]) -> str:
     return " > ".join(parts)[:_CONTEXT_CHARS]
 
 
-def _sections(text: str) -> list[_Section]:
-    """Cut the text before every Markdown heading; a heading without text below it joins the next section."""
+def _sections(text: str, layout: Layout) -> list[_Section]:
+    """Cut the text before every heading; a heading without text below it joins the next section."""
     sections: list[_Section] = []
     path: list[tuple[int, str]] = []
     start = body = 0
-    for level, title, at, after in _headings(text):
-        if text[body:at].strip():
-            sections.append(_Section(start, at, tuple(name for _, name in path)))
-            start = at
-        path = [(depth, name) for depth, name in path if depth < level] + [(level, title)]
-        body = after
+    for heading in layout.headings:
+        if text[body : heading.start].strip():
+            sections.append(_Section(start, heading.start, tuple(name for _, name in path)))
+            start = heading.start
+        path = [(level, name) for level, name in path if level < heading.level] + [(heading.level, heading.title)]
+        body = heading.end
     sections.append(_Section(start, len(text), tuple(name for _, name in path)))
     return sections
-
-
-def _headings(text: str) -> Iterator[tuple[int, str, int, int]]:
-    """Yield `(level, title, start, end of line)` of each ATX heading outside code fences."""
-    fence = ""
-    for match in _HEADING_OR_FENCE.finditer(text):
-        mark = match["fence"]
-        if mark:
-            if not fence:
-                fence = mark
-            elif mark[0] == fence[0] and len(mark) >= len(fence):
-                fence = ""
-        elif not fence:
-            yield len(match["marks"]), _TRAILING_MARKS.sub("", match["title"]).strip(), match.start(), match.end()
 
 
 def _split(text: str, start: int, end: int, max_chars: int) -> Iterator[tuple[int, int]]:

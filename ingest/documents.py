@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
+from ingest.layout import Omission
+
 _NAMESPACE = uuid.UUID("6c656164-6c69-5e65-8000-000000000001")
 
 
@@ -76,8 +78,9 @@ class Failure:
 class Version:
     """One content of a document. Counts are None until the stage that finds them has ended.
 
-    `chunks_reused` counts chunks whose vectors were taken from other chunks with the same text. `key_id` names the key
-    that sent it, on whose quotas it counts.
+    `pages` counts pages, slides or sheets, and `omissions` say what of the file is not in the text. `chunks_reused`
+    counts chunks whose vectors were taken from other chunks with the same text. `key_id` names the key that sent it, on
+    whose quotas it counts.
     """
 
     id: str
@@ -97,6 +100,7 @@ class Version:
     chunks_embedded: int = 0
     chunks_reused: int = 0
     failure: Failure | None = None
+    omissions: tuple[Omission, ...] = ()
     key_id: str = ""
     created_at: float = 0.0
     searchable_at: float | None = None
@@ -193,6 +197,7 @@ class IngestReport:
     pages: int | None
     characters: int
     chunks: int
+    omissions: tuple[Omission, ...] = ()
 
 
 @dataclass(frozen=True)

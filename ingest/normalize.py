@@ -68,6 +68,13 @@ def normalize(text: str) -> str:
     return text.strip("\n")
 
 
+def count_invisible(text: str) -> int:
+    """Count the characters that a reader cannot see and that `normalize` removes; the joiners of scripts apart."""
+    if text.isascii():
+        return len(text) - len(text.translate(_controls))
+    return sum(len(run) for run in _invisible.findall(text))
+
+
 def normalize_pages(pages: Iterable[str]) -> tuple[str, tuple[int, ...]]:
     """Normalize and join pages; returns the text and the code point at which each page starts.
 

@@ -5,61 +5,60 @@ A text is stored as UTF-8. Because a code point takes one to four bytes, its map
 """
 
 import json
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import PurePath
 
 from ingest.blobs import Blobs
 from ingest.chunking import Chunk
+from ingest.layout import NO_LAYOUT, Layout, page_places
+from ingest.layout_json import layout_json, read_layout
+from ingest.positions import Positions
 
 _STRIDE = 1024
 
 
 @dataclass(frozen=True)
 class TextMap:
-    """The map of a version's text: byte offsets, pages and chunks, without the text itself.
+    """The map of a version's text: byte offsets, tree and chunks, without the text itself.
 
     `marks[i]` is the byte offset of code point `1024 * i`; it is empty when the text is ASCII and offsets coincide.
-    `pages[i]` is the code point at which page `i + 1` starts.
     """
 
     characters: int
     size_bytes: int
     title: str | None
-    pages: tuple[int, ...]
     chunks: tuple[Chunk, ...]
     marks: tuple[int, ...]
-
-    def page_of(self, offset: int) -> int | None:
-        """Return the page, from 1, that holds a code point; None where the format has no pages."""
-        return bisect_right(self.pages, offset) or None
+    layout: Layout = NO_LAYOUT
 
 
 @dataclass(frozen=True)
 class VersionText:
-    """A version's text, and where its pages and chunks begin and end in it."""
+    """A version's text with its tree and chunks, and where its pieces stand in the file."""
 
     version_id: str
     text: str
     title: str | None
-    pages: tuple[int, ...]
     chunks: tuple[Chunk, ...]
+    layout: Layout = NO_LAYOUT
+    positions: Positions = field(default_factory=Positions)
 
 
 class Texts:
-    """Normalized texts and their maps, by version id, in blobs."""
+    """Normalized texts, their maps and their positions, by version id, in blobs."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._map = lru_cache(maxsize=64)(self._load_map)
+        self._positions = lru_cache(maxsize=8)(self._load_positions)
 
     def save(
-        self, version_id: str, text: str, *, title: str | None, pages: Sequence[int], chunks: Iterable[Chunk]
+        self, version_id: str, text: str, *, title: str | None, chunks: Iterable[Chunk], layout: Layout = NO_LAYOUT
     ) -> None:
         """Store a text durably before returning; saving the same again changes nothing."""
-        self.save_all([VersionText(version_id, text, title, tuple(pages), tuple(chunks))])
+        self.save_all([VersionText(version_id, text, title, tuple(chunks), layout)])
 
     def save_all(self, texts: Sequence[VersionText]) -> None:
         """Save several versions, as `save` does."""
@@ -67,14 +66,23 @@ class Texts:
         for each in texts:
             encoded = each.text.encode("utf-8")
             marks = () if len(encoded) == len(each.text) else tuple(_marks(each.text))
-            entry = TextMap(len(each.text), len(encoded), each.title, each.pages, each.chunks, marks)
+            entry = TextMap(len(each.text), len(encoded), each.title, each.chunks, marks, each.layout)
             contents[_text_key(each.version_id)] = encoded
             contents[_map_key(each.version_id)] = _dump(entry)
+            if each.positions:
+                contents[positions_key(each.version_id)] = each.positions.to_bytes()
         self._blobs.put_all(contents)
 
     def map(self, version_id: str) -> TextMap:
         """Read the map of a version. Raises `KeyError` for a version without text."""
         return self._map(version_id)
+
+    def positions(self, version_id: str) -> Positions:
+        """Read where a version's text stands in its file; empty if its format does not know.
+
+        Raises `KeyError` for a version without text.
+        """
+        return self._positions(version_id)
 
     def read(self, version_id: str, start: int = 0, end: int | None = None) -> str:
         """Read the text between two code points; an `end` past the last one means the last one."""
@@ -95,12 +103,21 @@ class Texts:
         return self._blobs.read(_text_key(version_id), byte_start, byte_end - byte_start).decode("utf-8")
 
     def delete(self, version_id: str) -> int:
-        """Delete text and map of a version; returns the bytes freed."""
+        """Delete text, map and positions of a version; returns the bytes freed."""
         self._map.cache_clear()
-        return self._blobs.delete(_text_key(version_id)) + self._blobs.delete(_map_key(version_id))
+        self._positions.cache_clear()
+        keys = (*text_keys(version_id), positions_key(version_id))
+        return sum(self._blobs.delete(key) for key in keys)
 
     def _load_map(self, version_id: str) -> TextMap:
         return _load(self._blobs.read(_map_key(version_id)))
+
+    def _load_positions(self, version_id: str) -> Positions:
+        characters = self.map(version_id).characters
+        try:
+            return Positions.from_bytes(self._blobs.read(positions_key(version_id)), characters=characters)
+        except KeyError:
+            return Positions()
 
 
 def byte_spans(text: str, chunks: Sequence[Chunk]) -> list[tuple[int, int]]:
@@ -127,6 +144,11 @@ def text_keys(version_id: str) -> tuple[str, str]:
     return _text_key(version_id), _map_key(version_id)
 
 
+def positions_key(version_id: str) -> str:
+    """Return the key of a version's positions, which not every version has."""
+    return f"text/{version_id[:2]}/{version_id}.positions"
+
+
 def version_of(key: str) -> str:
     """Return the version that the key of a text, a map or a record table is of."""
     return PurePath(key).name.partition(".")[0]
@@ -149,8 +171,8 @@ def _dump(entry: TextMap) -> bytes:
             "characters": entry.characters,
             "size_bytes": entry.size_bytes,
             "title": entry.title,
-            "pages": entry.pages,
             "marks": entry.marks,
+            "layout": layout_json(entry.layout),
             "heading_paths": paths,
             "chunks": [(c.start, c.end, number[c.heading_path], c.page) for c in entry.chunks],
         },
@@ -164,4 +186,8 @@ def _load(content: bytes) -> TextMap:
     chunks = tuple(
         Chunk(ordinal, start, end, paths[path], page) for ordinal, (start, end, path, page) in enumerate(raw["chunks"])
     )
-    return TextMap(raw["characters"], raw["size_bytes"], raw["title"], tuple(raw["pages"]), chunks, tuple(raw["marks"]))
+    if "layout" in raw:
+        layout = read_layout(raw["layout"], characters=raw["characters"])
+    else:  # written before texts had a tree
+        layout = Layout(places=page_places(raw["pages"]))
+    return TextMap(raw["characters"], raw["size_bytes"], raw["title"], chunks, tuple(raw["marks"]), layout)

@@ -253,7 +253,8 @@ class Searcher:
         return tuple(self._visibility.hidden_versions(request.tenant_id))
 
     def page_of(self, version_id: str, offset: int) -> int | None:
-        return self._texts.map(version_id).page_of(offset)
+        place = self._texts.map(version_id).layout.place_at(offset)
+        return place.number if place else None
 
     def _hits(self, found: "_Found", request: SearchRequest) -> tuple[Hit, ...]:
         """Return the hits with their texts. A chunk deleted a moment ago has no text any more, and is not a hit."""

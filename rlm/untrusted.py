@@ -34,10 +34,10 @@ def one_line(text: str, max_chars: int | None = None) -> str:
     return _WHITE.sub(" ", neutral(text)).strip()[:max_chars]
 
 
-def delimited(label: str, passage: Passage, nonce: str, *, max_chars: int | None = None) -> str:
-    """Return a passage between marks, with title, headings and page on the first line; cut after `max_chars`."""
+def delimited(label: str, passage: Passage, nonce: str) -> str:
+    """Return a passage between marks, with title, headings and page on the first line."""
     place = one_line(context_line(passage.title, passage.heading_path))
     if passage.page is not None:
         place = f"{place} (page {passage.page})"
-    body = plain(f"{place}\n{passage.text[:max_chars]}", nonce)
+    body = plain(f"{place}\n{passage.text}", nonce)
     return f"BEGIN {label} {nonce}\n{body}\nEND {label} {nonce}"

@@ -21,7 +21,7 @@ from ingest.texts import VersionText
 from ingest.tracing import span
 from retrieval.index import IndexedChunk, IndexWriter
 from workers.access import write_new_points
-from workers.vectors import indexed_chunks, with_context
+from workers.vectors import indexed_chunks, indexed_text
 from workers.worker_deps import Stopping, WorkerDeps
 
 # Limits of a claim: bytes of all files together, and documents.
@@ -32,7 +32,6 @@ TOGETHER_DOCUMENTS = 32
 _TOGETHER_SECONDS = 2.0
 _TOGETHER_CHARACTERS = 4_000_000
 _INDEX_BATCH = 512
-_MARKDOWN = frozenset({"text/markdown", "text/html"})  # HTML is parsed to Markdown
 
 
 @dataclass(frozen=True)
@@ -56,15 +55,23 @@ class _ParsedVersion:
     @property
     def report(self) -> IngestReport:
         parsed = self.parsed
-        return IngestReport(self.job, parsed.title, len(parsed.pages) or None, len(parsed.text), len(self.chunks))
+        return IngestReport(
+            self.job,
+            parsed.title,
+            len(parsed.layout.places) or None,
+            len(parsed.text),
+            len(self.chunks),
+            parsed.omissions,
+        )
 
     @property
     def stored_text(self) -> VersionText:
-        return VersionText(self.version.id, self.parsed.text, self.parsed.title, self.parsed.pages, self.chunks)
+        parsed = self.parsed
+        return VersionText(self.version.id, parsed.text, parsed.title, self.chunks, parsed.layout, parsed.positions)
 
     def points(self) -> Iterator["_Point"]:
         version = replace(self.version, title=self.parsed.title)
-        indexed = indexed_chunks(self.document, version, self.parsed.text, self.chunks)
+        indexed = indexed_chunks(self.document, version, self.parsed.text, self.chunks, self.parsed.layout)
         for chunk, point in zip(self.chunks, indexed, strict=True):
             yield _Point(self, chunk, point)
 
@@ -80,8 +87,8 @@ class _Point:
     @property
     def text(self) -> str:
         """The text that BM25 indexes."""
-        title, text = self.owner.parsed.title or self.owner.version.name, self.owner.parsed.text
-        return with_context(title, self.chunk, text[self.chunk.start : self.chunk.end])
+        parsed = self.owner.parsed
+        return indexed_text(parsed.title or self.owner.version.name, self.chunk, parsed.text, parsed.layout)
 
 
 class IngestTask:
@@ -179,9 +186,9 @@ class IngestTask:
             parsed = self._parser.parse(deps.path_of(version.blob_key), version.media_type, name=version.name)
         reach("ingest.parsed")
         if alone:  # small documents pass this stage too fast for anyone to see
-            characters = len(parsed.text)
-            deps.jobs.progress(job, VersionState.CHUNKING, pages=len(parsed.pages) or None, characters=characters)
-        chunks = chunk_text(parsed.text, markdown=version.media_type in _MARKDOWN, pages=parsed.pages)
+            pages, characters = len(parsed.layout.places) or None, len(parsed.text)
+            deps.jobs.progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
+        chunks = chunk_text(parsed.text, parsed.layout)
         return _ParsedVersion(job, document, version, parsed, tuple(chunks))
 
     def _index(self, parsed: Sequence[_ParsedVersion], index: IndexWriter, stopping: Callable[[], bool]) -> list[Job]:

@@ -93,7 +93,7 @@ class ReembedTask:
             made.index.delete_version(version.tenant_id, version.id)
             present = 0
         if present < len(entry.chunks):
-            indexed = list(indexed_chunks(document, version, text, entry.chunks))
+            indexed = list(indexed_chunks(document, version, text, entry.chunks, entry.layout))
             self._write_chunks(job, version, entry, indexed, made, stopping)
         write_new_points(deps.catalog, made.index, [(document.id, version.id)])
         if version.state is VersionState.FAILED:  # only its words can be found; it has no vectors in any generation

@@ -14,6 +14,7 @@ from ingest.catalog.catalog import Catalog
 from ingest.chunking import Chunk, context_line
 from ingest.documents import Document, JobKind, Version, chunk_id
 from ingest.faultpoints import reach
+from ingest.layout import Layout
 from ingest.texts import Texts, byte_spans
 from ingest.tracing import span
 from retrieval.generations import OpenGeneration
@@ -21,27 +22,36 @@ from retrieval.index import DenseVector, IndexedChunk
 
 _READ_AT_ONCE = 256
 _DIGESTS_AT_ONCE = 256
+HEADER_CHARS = 300  # of a table's header that stands above each chunk of its rows; the encoder reads 256 tokens
 _TOKENS_A_CHARACTER = 0.25
 
 
-def with_context(title: str, chunk: Chunk, text: str) -> str:
-    """Return the text of a chunk as BM25 and the encoder read it: a context line, then the chunk itself."""
-    return f"{context_line(title, chunk.heading_path)}\n{text}"
+def indexed_text(title: str, chunk: Chunk, text: str, layout: Layout, offset: int = 0) -> str:
+    """Return a chunk as BM25 and the encoder read it: a context line, its table's header if it has not, and itself.
+
+    `text` begins at the code point `offset` and holds the chunk and that header.
+    """
+    lines = [context_line(title, chunk.heading_path)]
+    if header := layout.header_above(chunk.start):
+        lines.append(text[header[0] - offset : header[1] - offset][:HEADER_CHARS])
+    return "\n".join([*lines, text[chunk.start - offset : chunk.end - offset]])
 
 
 def chunk_texts(texts: Texts, version: Version, chunks: Sequence[Chunk]) -> Iterator[tuple[str, str]]:
     """Yield the id of each chunk and its text with the context line, for chunks in reading order."""
-    title = version.title or version.name
+    title, layout = version.title or version.name, texts.map(version.id).layout
     for at in range(0, len(chunks), _READ_AT_ONCE):
         some = chunks[at : at + _READ_AT_ONCE]
-        offset = some[0].start
+        headers = (header[0] for chunk in some if (header := layout.header_above(chunk.start)))
+        offset = min([some[0].start, *headers])
         body = texts.read(version.id, offset, some[-1].end)
         for chunk in some:
-            text = with_context(title, chunk, body[chunk.start - offset : chunk.end - offset])
-            yield chunk_id(version.id, chunk.start, chunk.end), text
+            yield chunk_id(version.id, chunk.start, chunk.end), indexed_text(title, chunk, body, layout, offset)
 
 
-def indexed_chunks(document: Document, version: Version, text: str, chunks: Sequence[Chunk]) -> Iterator[IndexedChunk]:
+def indexed_chunks(
+    document: Document, version: Version, text: str, chunks: Sequence[Chunk], layout: Layout
+) -> Iterator[IndexedChunk]:
     """Yield the chunks of a version's whole text as records for the index."""
     title = version.title or version.name
     for chunk, (byte_start, byte_end) in zip(chunks, byte_spans(text, chunks), strict=True):
@@ -58,7 +68,7 @@ def indexed_chunks(document: Document, version: Version, text: str, chunks: Sequ
             byte_end=byte_end,
             page=chunk.page,
             heading_path=chunk.heading_path,
-            digest=text_digest(with_context(title, chunk, text[chunk.start : chunk.end])),
+            digest=text_digest(indexed_text(title, chunk, text, layout)),
         )
 
 

@@ -132,7 +132,7 @@ class Verifier:
         except KeyError:
             wrong.text_lost = True
             return wrong
-        expected = {chunk.id: chunk for chunk in indexed_chunks(document, version, text, entry.chunks)}
+        expected = {chunk.id: chunk for chunk in indexed_chunks(document, version, text, entry.chunks, entry.layout)}
         present = {chunk.id: chunk for chunk in self._made.index.points(version.tenant_id, version.id)}
         self._compare_chunks(wrong, expected, present)
         vectors = version.state is not VersionState.FAILED if self._beside else version.state is VersionState.READY

@@ -15,7 +15,7 @@ from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, 
 from ingest.catalog.database import clock, open_database, read, sqlite_url, write
 from ingest.catalog.tables import documents, jobs, metadata, versions
 from ingest.documents import SEARCHABLE_STATES, VersionState
-from ingest.texts import text_keys
+from ingest.texts import positions_key, text_keys
 
 _AT_ONCE = 1_000
 # The content of these versions is removed, unless they are still their documents' active ones.
@@ -103,7 +103,7 @@ def _contents(engine: Engine, tables: Mapping[str, Sequence[str]]) -> list[Conte
             if row.state not in _GONE or row.searched:
                 found.append(Content(row.blob_key, row.content_sha256))
             found += [Content(key, required=bool(row.searched)) for key in text_keys(row.id)]
-            found += [Content(key, required=False) for key in tables.get(row.id, ())]
+            found += [Content(key, required=False) for key in (positions_key(row.id), *tables.get(row.id, ()))]
     return found
 
 

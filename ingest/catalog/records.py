@@ -1,5 +1,6 @@
 """Records that go into the catalog and come out of it, and how rows of documents and versions become records."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,6 +11,7 @@ from ingest.catalog.document_scope import Readers, open_to
 from ingest.catalog.tables import documents, versions
 from ingest.documents import Deletion, Document, Failure, Priority, Version, VersionState
 from ingest.errors import DocumentNotFoundError
+from ingest.layout_json import read_omissions
 
 # Until a version is ready, its `tokens` count only the chunks that were embedded so far.
 COUNTED_TOKENS = case((versions.c.ready_at.is_not(None), versions.c.tokens))
@@ -160,4 +162,5 @@ def version_of(row: Row[Any]) -> Version:
     values = {column.name: row._mapping[column] for column in _VERSION}
     code, detail, hint = (row._mapping[versions.c[f"error_{part}"]] for part in ("code", "detail", "hint"))
     failure = Failure(code, detail or "", hint or "") if code else None
-    return Version(**{**values, "state": VersionState(values["state"]), "failure": failure})
+    omissions = read_omissions(json.loads(values["omissions"] or "[]"))
+    return Version(**{**values, "state": VersionState(values["state"]), "failure": failure, "omissions": omissions})

@@ -196,6 +196,7 @@ versions = Table(
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("error_hint", Text),
+    Column("omissions", Text),
     Column("created_at", Float, nullable=False),
     Column("searchable_at", Float),
     Column("ready_at", Float),

@@ -5,6 +5,7 @@ moment it may have points in the index; whether it is shown is decided by its do
 which changes in one commit.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -39,6 +40,7 @@ from ingest.documents import (
     version_id,
 )
 from ingest.errors import DocumentStateError, IncompleteVersionError, PreconditionFailedError
+from ingest.layout_json import omissions_json
 from ingest.metadata import merged, require_own_sight
 
 # An answer that is being written when its document is replaced may still read the old version.
@@ -258,6 +260,7 @@ def make_searchable(connection: Connection, report: IngestReport) -> None:
         "pages": report.pages,
         "characters": report.characters,
         "chunks": report.chunks,
+        "omissions": json.dumps(omissions_json(report.omissions)) if report.omissions else None,
     }
     if staged:
         stage = {"state": VersionState.EMBEDDING, "hidden": True}

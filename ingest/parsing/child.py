@@ -18,18 +18,21 @@ import os
 import resource
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ingest.errors import DamagedDocumentError, LeadlineError, ParserLimitError, StorageFullError
+from ingest.layout import TableSpan
 from ingest.parsing.confinement import ALL, confine, end_with_parent
 from ingest.parsing.handover import too_much_text, write_document
 from ingest.parsing.registry import ParserFunction, parser_for, table_finder_for
 from ingest.parsing.table_files import write_tables
-from ingest.parsing.types import Isolation, ParserLimits
+from ingest.parsing.tables import FoundTable
+from ingest.parsing.types import Isolation, ParsedDocument, ParserLimits
 
 # Loaded once here, and not by each document's process.
 _LIBRARIES = ("charset_normalizer", "lxml.html", "markdownify", "pypdfium2")
@@ -163,8 +166,9 @@ def answer(
     too_late = _lateness(limits)
     try:
         document = find_parser(media_type)(path)
-        write_document(document, folder, limits.text_bytes)
-        write_tables(table_finder_for(media_type)(document.text), folder, too_late=too_late)
+        found = table_finder_for(media_type)(document.text)
+        write_document(_with_tables(document, found), folder, limits.text_bytes)
+        write_tables(found, folder, too_late=too_late)
     except LeadlineError as error:
         failure = error
     except MemoryError:
@@ -176,6 +180,14 @@ def answer(
     else:
         return {}
     return {"code": failure.code, "detail": failure.detail[:_MESSAGE_CHARS], "hint": failure.hint[:_MESSAGE_CHARS]}
+
+
+def _with_tables(document: ParsedDocument, found: Sequence[FoundTable]) -> ParsedDocument:
+    """Put the tables that were found in the text into its tree, if its parser did not."""
+    if document.layout.tables:
+        return document
+    spans = tuple(TableSpan(table.start, table.header_end, table.end) for table in found)
+    return replace(document, layout=replace(document.layout, tables=spans))
 
 
 def _lateness(limits: ParserLimits) -> Callable[[], bool]:

@@ -48,14 +48,15 @@ def delimited_table(text: str, *, declared: bool) -> list[FoundTable]:
         width, end = _extent(records())
     if not width:
         return []
-    start, _, names = next(records())
+    start, first_end, names = next(records())
     titled = _is_header(names, (cells for _, _, cells in islice(records(), 1, None)))
 
     def rows() -> Iterator[TableRow]:
         for begin, stop, cells in islice(records(), int(titled), None):
             yield TableRow(begin, stop, (cells + [""] * (width - len(cells)))[:width])
 
-    return [FoundTable("", unique_names(names if titled else [], width), start, end, rows)]
+    header_end = first_end if titled else start
+    return [FoundTable("", unique_names(names if titled else [], width), start, end, header_end, rows)]
 
 
 def _extent(records: Iterable[tuple[int, int, list[str]]]) -> tuple[int, int]:

@@ -5,16 +5,22 @@ The text and what is known of it are two files; `ingest.parsing.table_files` has
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ingest.errors import ParserLimitError
+from ingest.layout import Layout, Omission
+from ingest.layout_json import LayoutError, layout_json, omissions_json, read_layout, read_omissions
 from ingest.parsing.plain_files import read_plain_file
 from ingest.parsing.table_files import TablesError, read_tables
 from ingest.parsing.types import ParsedDocument
+from ingest.positions import Positions, PositionsError
 
 TEXT_FILE = "text"
 RECORD_FILE = "document.json"
+POSITIONS_FILE = "positions"
 
-_RECORD_BYTES = 64_000_000  # a page's offset takes ten bytes
+_RECORD_BYTES = 64_000_000
+_POSITIONS_BYTES = 256_000_000
 
 
 class HandoverError(ValueError):
@@ -26,9 +32,16 @@ def write_document(document: ParsedDocument, folder: Path, max_text_bytes: int) 
     content = document.text.encode("utf-8")
     if len(content) > max_text_bytes:
         raise too_much_text(max_text_bytes)
-    record = {"title": document.title, "pages": document.pages, "parser": document.parser}
+    record = {
+        "title": document.title,
+        "parser": document.parser,
+        "layout": layout_json(document.layout),
+        "omissions": omissions_json(document.omissions),
+    }
     (folder / TEXT_FILE).write_bytes(content)
     (folder / RECORD_FILE).write_text(json.dumps(record), encoding="utf-8")
+    if document.positions:
+        (folder / POSITIONS_FILE).write_bytes(document.positions.to_bytes())
 
 
 def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
@@ -36,20 +49,34 @@ def read_document(folder: Path, max_text_bytes: int) -> ParsedDocument:
     try:
         text = read_plain_file(folder / TEXT_FILE, max_text_bytes).decode("utf-8")
         record = json.loads(read_plain_file(folder / RECORD_FILE, _RECORD_BYTES))
-        title, pages, parser = record["title"], tuple(record["pages"]), record["parser"]
+        title, parser = record["title"], record["parser"]
+        layout, omissions = _read_tree(record, len(text))
+        positions = _read_positions(folder / POSITIONS_FILE, len(text))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise HandoverError("The files cannot be read.") from error
     if not (title is None or isinstance(title, str)) or not isinstance(parser, str):
         raise HandoverError("The record is of another shape.")
-    if not all(type(page) is int for page in pages) or list(pages) != sorted(pages):
-        raise HandoverError("The pages are not offsets in order.")
-    if pages and not 0 <= pages[0] <= pages[-1] <= len(text):
-        raise HandoverError("A page starts outside the text.")
     try:
         tables = read_tables(folder, characters=len(text))
     except TablesError as error:
         raise HandoverError("The record tables are of another shape.") from error
-    return ParsedDocument(text, pages, title, parser, tables)
+    return ParsedDocument(text, title, parser, tables, layout, positions, omissions)
+
+
+def _read_tree(record: dict[str, Any], characters: int) -> tuple[Layout, tuple[Omission, ...]]:
+    try:
+        return read_layout(record["layout"], characters=characters), read_omissions(record["omissions"])
+    except LayoutError as error:
+        raise HandoverError(str(error)) from error
+
+
+def _read_positions(path: Path, characters: int) -> Positions:
+    if not path.is_symlink() and not path.exists():
+        return Positions()
+    try:
+        return Positions.from_bytes(read_plain_file(path, _POSITIONS_BYTES), characters=characters)
+    except PositionsError as error:
+        raise HandoverError(str(error)) from error
 
 
 def too_much_text(max_text_bytes: int) -> ParserLimitError:

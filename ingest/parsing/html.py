@@ -4,12 +4,13 @@ import re
 from pathlib import Path
 
 from ingest.errors import NoTextError
+from ingest.layout import markdown_layout
 from ingest.normalize import normalize, normalize_title
 from ingest.parsing.charsets import decode
-from ingest.parsing.text import NO_TEXT_HINT, first_heading, read_text_bytes
+from ingest.parsing.text import NO_TEXT_HINT, first_heading, invisible_in, read_text_bytes
 from ingest.parsing.types import ParsedDocument
 
-HTML_PARSER = "html-2"
+HTML_PARSER = "html-3"
 
 _CHARSET_WITHIN = 4096
 _charset = re.compile(
@@ -30,4 +31,6 @@ def parse_html(path: Path) -> ParsedDocument:
     text = normalize(markdown)
     if not text.strip():
         raise NoTextError("The page holds no text, only markup.", hint=NO_TEXT_HINT)
-    return ParsedDocument(text, (), normalize_title(title) or first_heading(text), HTML_PARSER)
+    title = normalize_title(title) or first_heading(text)
+    layout = markdown_layout(text)
+    return ParsedDocument(text, title, HTML_PARSER, layout=layout, omissions=invisible_in(markdown))

@@ -125,7 +125,7 @@ def _objects_table(
             flat = _flat(value, nested=nested)
             yield TableRow(begin, stop, [flat.get(path, "") for path in paths])
 
-    return FoundTable(name, unique_names(paths, len(paths)), start, end, rows)
+    return FoundTable(name, unique_names(paths, len(paths)), start, end, start, rows)
 
 
 def _flat(value: dict[str, Any], *, nested: bool, prefix: str = "") -> dict[str, str]:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.errors import DamagedDocumentError, EncryptedDocumentError, NoTextError
+from ingest.layout import Layout, page_places
 from ingest.normalize import normalize_pages, normalize_title
 from ingest.parsing.types import ParsedDocument
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
 
-PDF_PARSER = "pdf-1"
+PDF_PARSER = "pdf-2"
 
 _TAIL_BYTES = 65_536
 _PASSWORD_ERRORS = frozenset({4, 5})  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
@@ -34,7 +35,7 @@ def parse_pdf(path: Path) -> ParsedDocument:
     if not text:
         pages_without = "1 page and it holds no text" if len(pages) == 1 else f"{len(pages)} pages and none holds text"
         raise NoTextError(f"The PDF has {pages_without}.")
-    return ParsedDocument(text, pages, title, PDF_PARSER)
+    return ParsedDocument(text, title, PDF_PARSER, layout=Layout(places=page_places(pages)))
 
 
 def _require_end(path: Path) -> None:

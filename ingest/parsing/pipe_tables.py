@@ -61,7 +61,8 @@ def _pipe_table(text: str, name: str, names: list[str], start: int, spans: list[
             if any(cells):
                 yield TableRow(begin, end, (cells + [""] * (width - len(cells)))[:width])
 
-    return FoundTable(name, unique_names(names, width), start, spans[-1][1], rows)
+    header_end = text.rindex("\n", start, spans[0][0])
+    return FoundTable(name, unique_names(names, width), start, spans[-1][1], header_end, rows)
 
 
 def _rule_width(line: str) -> int:

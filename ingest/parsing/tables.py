@@ -25,12 +25,16 @@ class TableRow:
 
 @dataclass(frozen=True)
 class FoundTable:
-    """A table and how to read its rows, from the first, as often as they are needed. The name may be empty."""
+    """A table and how to read its rows, from the first, as often as they are needed. The name may be empty.
+
+    Its header is the span from `start` to `header_end`, which are the same for a table without one.
+    """
 
     name: str
     columns: tuple[str, ...]
     start: int
     end: int
+    header_end: int
     rows: Callable[[], Iterator[TableRow]]
 
 

@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 
 from ingest.errors import DamagedDocumentError, NoTextError
-from ingest.normalize import normalize, normalize_title
+from ingest.layout import Omission, OmissionKind, markdown_layout
+from ingest.normalize import count_invisible, normalize, normalize_title
 from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text, turns_binary
 from ingest.parsing.types import ParsedDocument
 
-TEXT_PARSER = "text-2"
-DELIMITED_PARSER = "delimited-1"
-MARKDOWN_PARSER = "markdown-2"
+TEXT_PARSER = "text-3"
+DELIMITED_PARSER = "delimited-2"
+MARKDOWN_PARSER = "markdown-3"
 NO_TEXT_HINT = "Check that the file was saved completely, and upload it again."
 
 _front_matter = re.compile(r"---\n(?P<fields>.*?)^(?:---|\.\.\.)$", re.DOTALL | re.MULTILINE)
@@ -23,18 +24,22 @@ _closing_marks = re.compile(r"[ \t]+#+$")
 
 def parse_text(path: Path) -> ParsedDocument:
     """Parse plain text. Raises `DamagedDocumentError` for a file that is not text after all, and `NoTextError`."""
-    return ParsedDocument(_normalized(path), (), None, TEXT_PARSER)
+    text, omissions = _normalized(path)
+    return ParsedDocument(text, None, TEXT_PARSER, omissions=omissions)
 
 
 def parse_delimited(path: Path) -> ParsedDocument:
     """CSV or TSV, as its source."""
-    return ParsedDocument(_normalized(path), (), None, DELIMITED_PARSER)
+    text, omissions = _normalized(path)
+    return ParsedDocument(text, None, DELIMITED_PARSER, omissions=omissions)
 
 
 def parse_markdown(path: Path) -> ParsedDocument:
     """Parse Markdown to its source; the title is in its front matter, or else its first heading of level one."""
-    text = _normalized(path)
-    return ParsedDocument(text, (), normalize_title(_front_matter_title(text) or first_heading(text)), MARKDOWN_PARSER)
+    text, omissions = _normalized(path)
+    title = normalize_title(_front_matter_title(text) or first_heading(text))
+    layout = markdown_layout(text)
+    return ParsedDocument(text, title, MARKDOWN_PARSER, layout=layout, omissions=omissions)
 
 
 def read_text_bytes(path: Path) -> bytes:
@@ -49,11 +54,18 @@ def read_text_bytes(path: Path) -> bytes:
     return content
 
 
-def _normalized(path: Path) -> str:
-    text = normalize(decode(read_text_bytes(path)))
+def _normalized(path: Path) -> tuple[str, tuple[Omission, ...]]:
+    raw = decode(read_text_bytes(path))
+    text = normalize(raw)
     if not text.strip():
         raise NoTextError("The file holds no text, only blanks.", hint=NO_TEXT_HINT)
-    return text
+    return text, invisible_in(raw)
+
+
+def invisible_in(raw: str) -> tuple[Omission, ...]:
+    """Return how many invisible characters normalizing `raw` takes out, if any."""
+    count = count_invisible(raw)
+    return (Omission(OmissionKind.INVISIBLE_CHARACTER, count),) if count else ()
 
 
 def _front_matter_title(text: str) -> str | None:

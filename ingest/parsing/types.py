@@ -1,11 +1,12 @@
 """The parser's port, its result, and its limits."""
 
-from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from ingest.layout import NO_LAYOUT, Layout, Omission
+from ingest.positions import Positions
 from ingest.tables import ParsedTable
 
 
@@ -13,19 +14,18 @@ from ingest.tables import ParsedTable
 class ParsedDocument:
     """A document's normalized text; every span of the product is a half-open span of code points in `text`.
 
-    `pages[i]` is the code point at which page `i + 1` starts; empty where the format has no pages. `parser` is the name
-    and version of what made it. `tables` are the record tables whose rows the text holds, in reading order.
+    `parser` is the name and version of what made it. `tables` are the record tables whose rows the text holds, in
+    reading order. `positions` say where each piece of the text stands in its file, as far as its format knows, and
+    `omissions` what of the file is not in the text.
     """
 
     text: str
-    pages: tuple[int, ...]
     title: str | None
     parser: str
     tables: tuple[ParsedTable, ...] = ()
-
-    def page_of(self, offset: int) -> int | None:
-        """Return the page, from 1, that holds the code point at `offset`; None where the format has no pages."""
-        return bisect_right(self.pages, offset) or None
+    layout: Layout = NO_LAYOUT
+    positions: Positions = field(default_factory=Positions)
+    omissions: tuple[Omission, ...] = ()
 
 
 class Parser(Protocol):

@@ -157,7 +157,7 @@ class TableCatalog:
 
 def document_row(document: CorpusDocument, corpus: Corpus, columns: Sequence[Column]) -> tuple[object, ...]:
     """Return the row of `documents` for a document, in the order of `columns`."""
-    pages = len(corpus.map(document).pages) or None
+    pages = len(corpus.map(document).layout.places) or None
     fixed = (document.title, document.name, document.collection, document.characters, document.tokens, pages)
     attributes = {_attribute_name(name): value for name, value in document.attributes.items()}
     others = columns[len(_DOCUMENT_COLUMNS) :]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ingest.chunking import chunk_text, context_line
+from ingest.layout import markdown_layout
 from retrieval.build import embedded_encoder
 from retrieval.models.store import ModelStore
 
@@ -20,7 +21,7 @@ def sample_chunks(files: Iterable[tuple[str, Path]], size: int) -> list[str]:
         body = path.read_bytes().decode("utf-8", "replace")
         texts += [
             f"{context_line(name, chunk.heading_path)}\n{body[chunk.start : chunk.end]}"
-            for chunk in chunk_text(body, markdown=True)
+            for chunk in chunk_text(body, markdown_layout(body))
         ]
     chosen = np.random.default_rng(0).permutation(len(texts))[:size]
     return [texts[index] for index in chosen]

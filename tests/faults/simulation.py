@@ -38,6 +38,7 @@ from ingest.documents import SEARCHABLE_STATES, Job, JobKind, VersionState, chun
 from ingest.errors import DocumentNotFoundError
 from ingest.faultpoints import arm, reach
 from ingest.intake import Intake, UploadRequest
+from ingest.layout import markdown_layout
 from ingest.parsing.text import parse_markdown
 from ingest.parsing.types import ParsedDocument
 from ingest.quarantine import UpkeepLimits
@@ -190,7 +191,7 @@ class Simulation:
                 continue
             assert version.state is VersionState.READY, f"{document.id} stays {version.state}"
             text = self.texts.read(version.id)
-            live |= {chunk_id(version.id, c.start, c.end) for c in chunk_text(text, markdown=True, pages=())}
+            live |= {chunk_id(version.id, c.start, c.end) for c in chunk_text(text, markdown_layout(text))}
         assert len(contents) == len(set(contents)), "two documents have the same content"
         for document_id in self.acknowledged.keys() - self.deleting:
             self.catalog.document(_TENANT, document_id)  # raises when it was lost

@@ -7,14 +7,16 @@ from ingest.catalog.catalog import Visible
 from ingest.catalog.records import ActiveDocument
 from ingest.chunking import chunk_text
 from ingest.filters import Condition
+from ingest.layout import markdown_layout
 from ingest.tables import RecordTables
 from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
-from rlm.answering import Answering, LanguageModel
-from rlm.build import Answers, Parts
+from rlm.answering import Answering
+from rlm.build import Parts
 from rlm.checking.checker import CheckMode
+from rlm.llm.port import LanguageModel
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.sandbox.build import build_sandbox
@@ -38,7 +40,7 @@ class Documents:
         self._tenant_id = tenant_id
         self._rows: list[ActiveDocument] = []
         for number, (title, text) in enumerate(documents.items(), 1):
-            texts.save(f"v{number}", text, title=title, pages=(), chunks=chunk_text(text, markdown=True))
+            texts.save(f"v{number}", text, title=title, chunks=chunk_text(text, markdown_layout(text)))
             row = ActiveDocument(number, f"d{number}", f"v{number}", "c", f"{title}.md", title, len(text), None, {})
             self._rows.append(row)
 
@@ -119,7 +121,7 @@ def pipeline(
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
     parts = Parts(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
     try:
-        yield Answering(searcher, LoadedModel(chat, profile), Answers(parts), check=check, judge=judge), chat
+        yield Answering(searcher, LoadedModel(chat, profile), parts, check=check, judge=judge), chat
     finally:
         scheduler.close()
         sandbox.close()

@@ -7,6 +7,7 @@ from ingest.blobs import DirectoryBlobs
 from ingest.chunking import chunk_text
 from ingest.documents import COLLECTABLE_STATES, Document, VersionState, chunk_id
 from ingest.errors import DocumentNotFoundError
+from ingest.layout import markdown_layout
 from ingest.normalize import normalize
 from ingest.texts import Texts
 from tests.support.cluster import Cluster
@@ -81,4 +82,5 @@ class Truth:
 
 @lru_cache(maxsize=1024)
 def _spans(text: str) -> tuple[tuple[int, int], ...]:
-    return tuple((chunk.start, chunk.end) for chunk in chunk_text(normalize(text), markdown=True, pages=()))
+    normal = normalize(text)
+    return tuple((chunk.start, chunk.end) for chunk in chunk_text(normal, markdown_layout(normal)))

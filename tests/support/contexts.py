@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import count
 
 from ingest.chunking import chunk_text
+from ingest.layout import Layout, markdown_layout
 from ingest.texts import Texts
 from retrieval.passages import Passage
-from rlm.checking.locating import stems
+from rlm.checking.checker import stems
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubCalls
@@ -25,7 +26,12 @@ def corpus_of(documents: Mapping[str, str], *, markdown: bool = True) -> Corpus:
     found: list[CorpusDocument] = []
     for number, (title, text) in enumerate(documents.items(), 1):
         handle = Handle(f"d{number}", f"v{number}", 0, len(text))
-        texts.save(handle.version_id, text, title=title, pages=(), chunks=chunk_text(text, markdown=markdown))
+        texts.save(
+            handle.version_id,
+            text,
+            title=title,
+            chunks=chunk_text(text, markdown_layout(text) if markdown else Layout()),
+        )
         found.append(CorpusDocument(handle, title, f"{title}.md", "default", estimated_tokens(len(text))))
     return Corpus(found, texts, "ann")
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ingest.chunking import chunk_text
+from ingest.layout import Layout, markdown_layout
 from ingest.parquet import rows_to_parquet
 from ingest.tables import Column, ColumnType, ParsedTable, RecordTables
 from ingest.texts import Texts
@@ -26,7 +27,8 @@ def corpus_of(
     for number, text in enumerate(documents, start=1):
         version = f"v{number}"
         title = titles[number - 1] if titles else f"Title {number}"
-        texts.save(version, text, title=title, pages=(), chunks=chunk_text(text, markdown=markdown))
+        layout = markdown_layout(text) if markdown else Layout()
+        texts.save(version, text, title=title, chunks=chunk_text(text, layout), layout=layout)
         handle = Handle(f"doc-{number}", version, 0, len(text))
         made.append(CorpusDocument(handle, title, f"{number}.md", "default", estimated_tokens(len(text))))
     return Corpus(made, texts, tables=tables)

@@ -104,22 +104,22 @@ HOSTILE: dict[str, Callable[[], None]] = {
 
 
 def _long_text(path: Path) -> ParsedDocument:
-    return ParsedDocument("x" * 5_000_000, (), None, "test")
+    return ParsedDocument("x" * 5_000_000, None, "test")
 
 
 def _environment(path: Path) -> ParsedDocument:
-    return ParsedDocument("\n".join(f"{name}={value}" for name, value in os.environ.items()), (), None, "test")
+    return ParsedDocument("\n".join(f"{name}={value}" for name, value in os.environ.items()), None, "test")
 
 
 def _limits(path: Path) -> ParsedDocument:
     kinds = ("RLIMIT_CORE", "RLIMIT_NOFILE", "RLIMIT_NPROC")
     limits = {kind: resource.getrlimit(getattr(resource, kind)) for kind in kinds}
-    return ParsedDocument(json.dumps(limits), (), None, "test")
+    return ParsedDocument(json.dumps(limits), None, "test")
 
 
 def _process(path: Path) -> ParsedDocument:
     """Its own number, and that of the child that started it."""
-    return ParsedDocument(f"{os.getpid()} {os.getppid()}", (), None, "test")
+    return ParsedDocument(f"{os.getpid()} {os.getppid()}", None, "test")
 
 
 def _reach(path: Path) -> ParsedDocument:
@@ -161,7 +161,7 @@ def _reach(path: Path) -> ParsedDocument:
             done[name] = f"done: {str(act())[:80]}"
         except OSError as error:
             done[name] = error.strerror or type(error).__name__
-    return ParsedDocument(json.dumps(done), (), None, "test")
+    return ParsedDocument(json.dumps(done), None, "test")
 
 
 def _required(result: int) -> int:
@@ -183,7 +183,7 @@ def _hoard(path: Path) -> ParsedDocument:
     found = [*([left.name] if left.exists() else []), *_kept_names]
     left.write_text(path.read_text())
     _kept_names.append("in memory")
-    return ParsedDocument(json.dumps(found), (), None, "test")
+    return ParsedDocument(json.dumps(found), None, "test")
 
 
 _kept_names: list[str] = []
@@ -192,7 +192,7 @@ _kept_names: list[str] = []
 def _keeper(path: Path) -> ParsedDocument:
     """Keeps the memory it took, as a library that leaks does."""
     _kept.append(bytes(150_000_000))
-    return ParsedDocument("kept", (), None, "test")
+    return ParsedDocument("kept", None, "test")
 
 
 _kept: list[bytes] = []
@@ -214,7 +214,7 @@ def find_parser(media_type: str) -> ParserFunction:
 
     def parse(path: Path) -> ParsedDocument:
         act()
-        return ParsedDocument(f"{media_type} did as it pleased", (), None, "test")
+        return ParsedDocument(f"{media_type} did as it pleased", None, "test")
 
     return parse
 

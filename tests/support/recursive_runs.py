@@ -9,7 +9,7 @@ from rlm.answers import Draft
 from rlm.checking.checker import located
 from rlm.corpus.corpus import Corpus
 from rlm.events import Drafted
-from rlm.llm.budgets import Budget
+from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCalls, SubFailure
 from rlm.llm.profiles import ModelProfile
 from rlm.loop.environment import Environment
@@ -106,7 +106,9 @@ class Asked:
         self.root = ScriptedRoot(*script)
         self.turns: list[Turn] = []
         calls: SubCalls = self.root if rule is None else Both(self.root, rule)
-        given = environment(sandbox, calls, *documents, budget=budget, told=self.turns.append, **more)
+        given = environment(
+            sandbox, calls, *documents, budget=budget or Budget(Limits()), told=self.turns.append, **more
+        )
         self.corpus: Corpus = given.corpus
         self.draft = drafted(given)
 

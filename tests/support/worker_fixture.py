@@ -11,6 +11,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.documents import Document, JobKind, VersionState
 from ingest.errors import DamagedDocumentError
 from ingest.intake import Intake, Replaces, UploadRequest
+from ingest.layout import markdown_layout
 from ingest.parsing.types import ParsedDocument
 from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
@@ -45,7 +46,8 @@ class PlainParser:
         text = path.read_text()
         if text.startswith("damaged"):
             raise DamagedDocumentError(f"{name} is damaged.")
-        return ParsedDocument(text, (), name.partition(".")[0], "plain", parsed_from(text, media_type))
+        tables = parsed_from(text, media_type)
+        return ParsedDocument(text, name.partition(".")[0], "plain", tables, markdown_layout(text))
 
 
 def no() -> bool:

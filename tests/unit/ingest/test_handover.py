@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import ParserLimitError
+from ingest.layout import Layout, page_places
 from ingest.parsing.handover import (
+    POSITIONS_FILE,
     RECORD_FILE,
     TEXT_FILE,
     HandoverError,
@@ -13,12 +15,14 @@ from ingest.parsing.handover import (
     write_document,
 )
 from ingest.parsing.types import ParsedDocument
+from ingest.positions import Box, PositionsBuilder
 
-DOCUMENT = ParsedDocument("Größe\n\n5 €", (0, 7), "Title", "pdf-1")
+TREE: dict[str, list[object]] = {"headings": [], "places": [], "tables": []}
+DOCUMENT = ParsedDocument("Größe\n\n5 €", "Title", "pdf-1", layout=Layout(places=page_places((0, 7))))
 
 
 def _record(folder: Path, **changes: object) -> None:
-    record = {"title": "Title", "pages": [0, 7], "parser": "pdf-1"} | changes
+    record = {"title": "Title", "parser": "pdf-1", "layout": TREE, "omissions": []} | changes
     (folder / RECORD_FILE).write_text(json.dumps(record))
 
 
@@ -28,7 +32,7 @@ def test_a_document_arrives_as_it_was_sent(tmp_path: Path) -> None:
 
 
 def test_a_text_past_the_limit_is_neither_sent_nor_read(tmp_path: Path) -> None:
-    document = ParsedDocument("x" * 100, (), None, "text-1")
+    document = ParsedDocument("x" * 100, None, "text-1")
     with pytest.raises(ParserLimitError):
         write_document(document, tmp_path, 99)
     write_document(document, tmp_path, 100)
@@ -67,12 +71,22 @@ def test_a_pipe_does_not_keep_the_reader_waiting(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"pages": [7, 0]},
-        {"pages": [0, 99]},
-        {"pages": [-1]},
-        {"pages": [0.5]},
-        {"pages": ["0"]},
-        {"pages": None},
+        {"layout": {**TREE, "places": [["page", 1, 7, ""], ["page", 2, 0, ""]]}},
+        {"layout": {**TREE, "places": [["page", 1, 99, ""]]}},
+        {"layout": {**TREE, "places": [["page", 1, -1, ""]]}},
+        {"layout": {**TREE, "places": [["page", 1, 0.5, ""]]}},
+        {"layout": {**TREE, "places": [["cave", 1, 0, ""]]}},
+        {"layout": {**TREE, "places": [["page", 1, 0]]}},
+        {"layout": {**TREE, "headings": [[1, 0, 99, "x"]]}},
+        {"layout": {**TREE, "headings": [[1, 0, 2, None]]}},
+        {"layout": {**TREE, "tables": [[0, 5, 4]]}},
+        {"layout": {**TREE, "tables": [[0, 1]]}},
+        {"layout": {"places": []}},
+        {"layout": None},
+        {"omissions": [["image", "many", ""]]},
+        {"omissions": [["image"]]},
+        {"omissions": [["dragon", 1, ""]]},
+        {"omissions": [["image", 1, ""]] * 200},
         {"title": 5},
         {"parser": None},
     ],
@@ -95,5 +109,31 @@ def test_a_record_that_is_not_json_is_refused(tmp_path: Path, content: bytes) ->
 def test_a_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     write_document(DOCUMENT, tmp_path, 1_000)
     (tmp_path / TEXT_FILE).write_bytes(b"\xff")
+    with pytest.raises(HandoverError):
+        read_document(tmp_path, 1_000)
+
+
+def _positions(*entries: tuple[int, int]) -> bytes:
+    builder = PositionsBuilder()
+    for start, end in entries:
+        builder.add(start, end, Box(1, 0, 0, 1, 1))
+    return builder.made().to_bytes()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"positions-1\n",
+        b"positions-1\nnothing packed",
+        _positions((0, 3), (2, 4)),
+        _positions((3, 4), (0, 1)),
+        _positions((0, 99)),
+        _positions((0, 3))[:-4],
+    ],
+)
+def test_positions_of_another_shape_are_refused(tmp_path: Path, content: bytes) -> None:
+    write_document(DOCUMENT, tmp_path, 1_000)
+    (tmp_path / POSITIONS_FILE).write_bytes(content)
     with pytest.raises(HandoverError):
         read_document(tmp_path, 1_000)

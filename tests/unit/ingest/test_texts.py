@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ingest.blobs import DirectoryBlobs
 from ingest.chunking import Chunk, chunk_text
+from ingest.layout import Layout, page_places
 from ingest.texts import Texts, byte_spans
 from tests.fakes.memory_blobs import MemoryBlobs
 
@@ -17,7 +18,7 @@ TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, m
 @given(TEXTS, st.data())
 def test_any_span_reads_as_the_same_slice_of_the_text(text: str, data: st.DataObject) -> None:
     texts = Texts(MemoryBlobs())
-    texts.save("v1", text, title=None, pages=(), chunks=())
+    texts.save("v1", text, title=None, chunks=())
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(0, len(text) + 5))
     assert texts.read("v1", start, end) == text[start:end]
@@ -27,8 +28,8 @@ def test_any_span_reads_as_the_same_slice_of_the_text(text: str, data: st.DataOb
 @given(TEXTS)
 def test_byte_spans_of_chunks_read_as_their_code_point_spans(text: str) -> None:
     texts = Texts(MemoryBlobs())
-    chunks = chunk_text(text, markdown=False, max_chars=50)
-    texts.save("v1", text, title=None, pages=(), chunks=chunks)
+    chunks = chunk_text(text, Layout(), max_chars=50)
+    texts.save("v1", text, title=None, chunks=chunks)
     for chunk, (byte_start, byte_end) in zip(chunks, byte_spans(text, chunks), strict=True):
         assert texts.read_bytes("v1", byte_start, byte_end) == text[chunk.start : chunk.end]
 
@@ -36,7 +37,7 @@ def test_byte_spans_of_chunks_read_as_their_code_point_spans(text: str) -> None:
 def test_a_short_span_of_a_long_text_costs_a_short_read() -> None:
     blobs = MemoryBlobs()
     texts = Texts(blobs)
-    texts.save("v1", "é" * 1_000_000, title=None, pages=(), chunks=())
+    texts.save("v1", "é" * 1_000_000, title=None, chunks=())
     texts.map("v1")
     blobs.bytes_read = 0
     assert texts.read("v1", 500_000, 500_010) == "é" * 10
@@ -45,14 +46,15 @@ def test_a_short_span_of_a_long_text_costs_a_short_read() -> None:
 
 def test_the_map_keeps_title_pages_and_chunks(tmp_path: Path) -> None:
     chunks = [Chunk(0, 0, 3, ("A", "B"), 1), Chunk(1, 4, 7, ("A", "B"), 2)]
-    Texts(DirectoryBlobs(tmp_path)).save("v1", "one two", title="T", pages=(0, 4), chunks=chunks)
+    layout = Layout(places=page_places((0, 4)))
+    Texts(DirectoryBlobs(tmp_path)).save("v1", "one two", title="T", layout=layout, chunks=chunks)
     found = Texts(DirectoryBlobs(tmp_path)).map("v1")
-    assert (found.title, found.pages, list(found.chunks), found.characters) == ("T", (0, 4), chunks, 7)
+    assert (found.title, found.layout, list(found.chunks), found.characters) == ("T", layout, chunks, 7)
 
 
 def test_a_deleted_text_is_gone_also_from_memory(tmp_path: Path) -> None:
     texts = Texts(DirectoryBlobs(tmp_path))
-    texts.save("v1", "text", title=None, pages=(), chunks=())
+    texts.save("v1", "text", title=None, chunks=())
     texts.map("v1")
     assert texts.delete("v1") > 0
     with pytest.raises(KeyError):

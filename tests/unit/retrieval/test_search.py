@@ -85,7 +85,7 @@ class Shelf:
         for line in text.split("\n"):
             chunks.append(Chunk(len(chunks), position, position + len(line), (), None))
             position += len(line) + 1
-        self.texts.save(version, text, title=None, pages=(), chunks=chunks)
+        self.texts.save(version, text, title=None, chunks=chunks)
         indexed = [
             IndexedChunk(
                 f"{version}-{c.ordinal}", tenant, "default", f"doc-{version}", version, c.ordinal, c.start, c.end,

@@ -107,7 +107,7 @@ def test_files_that_grow_a_thousandfold_are_not_held_in_memory_together(worker: 
 
     class GrowingParser(PlainParser):
         def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
-            return ParsedDocument("word " * 900_000, (), None, "plain")
+            return ParsedDocument("word " * 900_000, None, "plain")
 
     spoiled = IngestTask(worker.deps, GrowingParser()).run_together(claim(worker), no)
     assert [type(each.error) for each in spoiled] == [Stopping] * 2

@@ -63,7 +63,7 @@ def test_chunks_written_after_their_document_was_deleted_and_collected_are_remov
     late = {i: c for i, c in worker.index.kept.items() if c.version_id == version.id}
     worker.deleter.delete("ann", gone)
     worker.index.upsert(list(late.values()), [worker.deps.sparse.document("late")] * len(late))
-    worker.texts.save(version.id, "late", title=None, pages=(), chunks=())
+    worker.texts.save(version.id, "late", title=None, chunks=())
     assert rounds(worker).run().orphan_chunks == len(late) > 0
     assert set(worker.index.versions()) == {worker.catalog.document("ann", kept).version.id}
     assert version.id not in "".join(worker.blobs.keys("text"))
@@ -96,7 +96,7 @@ def test_a_version_that_went_and_came_again_is_kept_for_days_again(worker: Worke
 def test_files_that_nobody_recorded_are_put_aside_when_they_are_old_and_listed(worker: WorkerFixture) -> None:
     document = ready(worker, book(1), "a.md")
     RecordTables(worker.blobs).save("unknown", parsed_from("id,name\n1,Ann\n2,Bob", "text/csv"))
-    worker.texts.save("unknown", "text", title=None, pages=(), chunks=())
+    worker.texts.save("unknown", "text", title=None, chunks=())
     strays = {"original/ab/forgotten", *(k for f in ("text", "tables") for k in worker.blobs.keys(f) if "unknown" in k)}
     worker.blobs.put("original/ab/forgotten", b"bytes")
     worker.blobs.put("original/ab/arriving", b"bytes")

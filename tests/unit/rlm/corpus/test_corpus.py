@@ -29,7 +29,7 @@ def test_a_handle_that_the_corpus_did_not_give_out_is_refused(forged: Handle) ->
 
 def test_another_tenants_text_in_the_same_blobs_is_out_of_reach() -> None:
     texts = Texts(MemoryBlobs())
-    texts.save("theirs", "secret", title=None, pages=(), chunks=())
+    texts.save("theirs", "secret", title=None, chunks=())
     with pytest.raises(UnknownHandleError):
         Corpus([], texts).text(Handle("d", "theirs", 0, 6))
 

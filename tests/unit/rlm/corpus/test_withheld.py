@@ -3,6 +3,7 @@
 import pytest
 
 from ingest.chunking import chunk_text
+from ingest.layout import Layout
 from ingest.texts import Texts
 from rlm.corpus.corpus import Corpus, CorpusDocument
 from rlm.corpus.handles import Handle
@@ -37,7 +38,7 @@ class Access:
 def test_nothing_of_a_document_is_read_once_it_is_closed() -> None:
     access, now = Access(), [0.0]
     texts = Texts(MemoryBlobs())
-    texts.save("v", TEXT, title="Ledger", pages=(), chunks=chunk_text(TEXT, markdown=False))
+    texts.save("v", TEXT, title="Ledger", chunks=chunk_text(TEXT, Layout()))
     handle = Handle("d", "v", 0, len(TEXT))
     document = CorpusDocument(handle, "Ledger", "ledger.md", "default", 8)
     corpus = Corpus([document], texts, "ann", withheld=Withheld(access, EVE, clock=lambda: now[0]))

@@ -1,0 +1,136 @@
+"""The light tree over a normalized text: headings, places (pages, slides, sheets) and tables, each by code points.
+
+A parser says where they are; nothing is guessed from the text afterwards. What a text left out of its file is counted.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class PlaceKind(StrEnum):
+    """What a file's text is divided into, as a reader of the file would name it."""
+
+    PAGE = "page"
+    SLIDE = "slide"
+    SHEET = "sheet"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page, slide or sheet that starts at a code point; `number` counts from 1, and only a sheet has a name."""
+
+    kind: PlaceKind
+    number: int
+    start: int
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """The place in words: `page 12`, `slide 4`, `sheet Costs`."""
+        return f"{self.kind} {self.name or self.number}"
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading of level 1 to 6, or deeper where a format has deeper ones. Its line is `text[start:end]`.
+
+    A heading is where a section of the tree begins, also if no line of the text says its title (a definition of source
+    code, a path of JSON): then `start == end`.
+    """
+
+    level: int
+    start: int
+    end: int
+    title: str
+
+
+@dataclass(frozen=True)
+class TableSpan:
+    """A table; its header, with the rule below it, is `text[start:header_end]`."""
+
+    start: int
+    header_end: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tree of a text, all in reading order. Places do not overlap, and neither do tables."""
+
+    headings: tuple[Heading, ...] = ()
+    places: tuple[Place, ...] = ()
+    tables: tuple[TableSpan, ...] = ()
+
+    def place_at(self, offset: int) -> Place | None:
+        """Return the place that holds a code point; None before the first, and in a text that has none."""
+        at = bisect_right(self.places, offset, key=lambda place: place.start)
+        return self.places[at - 1] if at else None
+
+    def header_above(self, offset: int) -> tuple[int, int] | None:
+        """Return the span of the header of the table in whose rows a code point stands."""
+        at = bisect_right(self.tables, offset, key=lambda table: table.start)
+        if at and self.tables[at - 1].header_end <= offset < self.tables[at - 1].end:
+            return self.tables[at - 1].start, self.tables[at - 1].header_end
+        return None
+
+
+NO_LAYOUT = Layout()
+
+
+class OmissionKind(StrEnum):
+    """What a file has and its text has not."""
+
+    PAGE_WITHOUT_TEXT = "page_without_text"
+    IMAGE = "image"
+    FORMULA = "formula"  # an equation, or a cell whose value was not kept
+    HIDDEN = "hidden"  # hidden rows, columns, sheets, slides or text
+    ENTRY = "entry"  # an entry of an archive, or an attachment
+    INVISIBLE_CHARACTER = "invisible_character"
+    EMBEDDED_OBJECT = "embedded_object"
+    UNREADABLE_CHARACTER = "unreadable_character"  # its font does not say which it is
+    MACRO = "macro"
+    TABLE = "table"  # a table whose rows did not become records
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Omission:
+    """A kind of thing that was left out, how often, and where or why in plain words ("pages 3, 7 to 9")."""
+
+    kind: OmissionKind
+    count: int
+    detail: str = ""
+
+
+def page_places(starts: Iterable[int]) -> tuple[Place, ...]:
+    """Make the pages that start at these code points."""
+    return tuple(Place(PlaceKind.PAGE, number, start) for number, start in enumerate(starts, start=1))
+
+
+_HEADING_OR_FENCE = re.compile(
+    r"^(?P<marks>#{1,6})[ \t]+(?P<title>\S[^\n]*)$|^[ ]{0,3}(?P<fence>`{3,}|~{3,})", re.MULTILINE
+)
+_TRAILING_MARKS = re.compile(r"[ \t]+#+[ \t]*$")
+
+
+def markdown_headings(text: str) -> Iterator[Heading]:
+    """Yield each heading that a line of Markdown marks with `#`, outside of code fences."""
+    fence = ""
+    for match in _HEADING_OR_FENCE.finditer(text):
+        mark = match["fence"]
+        if mark:
+            if not fence:
+                fence = mark
+            elif mark[0] == fence[0] and len(mark) >= len(fence):
+                fence = ""
+        elif not fence:
+            title = _TRAILING_MARKS.sub("", match["title"]).strip()
+            yield Heading(len(match["marks"]), match.start(), match.end(), title)
+
+
+def markdown_layout(text: str) -> Layout:
+    """Return the tree of Markdown as far as its headings make it."""
+    return Layout(tuple(markdown_headings(text)))

@@ -1,0 +1,254 @@
+"""Writes a document's normalized text piece by piece, with its tree and the place of each piece.
+
+Every format's parser goes through here. Structure becomes Markdown: headings with `#`, lists, code in fences, tables
+with pipes, whose rows `ingest.parsing.pipe_tables` finds again. Each piece is normalized by itself, and pieces are
+joined by ASCII characters only, so that the whole is normalized too and no offset moves after it was noted.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import dropwhile
+
+from ingest.errors import NoTextError
+from ingest.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
+from ingest.normalize import count_invisible, normalize, normalize_title
+from ingest.parsing.types import ParsedDocument
+from ingest.positions import Box, Cell, PositionsBuilder
+
+Position = Box | Cell
+_DEEPEST_MARK = 6
+_fence = re.compile(r"`{3,}")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of text with its position, if it has one. A piece that continues a word has no `gap` before it."""
+
+    text: str
+    at: Position | None = None
+    gap: str = " "
+
+
+@dataclass
+class _Omitted:
+    count: int = 0
+    details: list[str] = field(default_factory=list)
+
+
+class DocumentWriter:
+    """Writes one document in reading order. Blocks are separated by a blank line."""
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._length = 0
+        self._headings: list[Heading] = []
+        self._places: list[Place] = []
+        self._tables: list[TableSpan] = []
+        self._positions = PositionsBuilder()
+        self._omitted: dict[OmissionKind, _Omitted] = {}
+
+    @property
+    def length(self) -> int:
+        """The code points written so far."""
+        return self._length
+
+    @property
+    def first_heading(self) -> str | None:
+        """The title of the first heading of level one, which names a document that has no other title."""
+        return next((heading.title for heading in self._headings if heading.level == 1), None)
+
+    def place(self, kind: PlaceKind, name: str = "", number: int | None = None) -> Place:
+        """Begin a page, slide or sheet: what is written from here on stands there. Numbers count from 1 by themselves.
+
+        A place without text starts where the text before it ends.
+        """
+        place = Place(kind, number or len(self._places) + 1, self._length, _line(name))
+        self._places.append(place)
+        return place
+
+    def heading(self, title: str, level: int, pieces: Sequence[Piece] | None = None) -> None:
+        """Write a heading line; `pieces` are its words with their positions, if they are known.
+
+        A title of which nothing is visible writes nothing.
+        """
+        pieces = [Piece(title)] if pieces is None else pieces
+        if not any(_line(piece.text) for piece in pieces):
+            return
+        level = max(1, level)
+        self._begin_block()
+        start = self._length
+        self._append("#" * min(level, _DEEPEST_MARK) + " ")
+        words = len(self._parts)
+        self._write_line(pieces)
+        self._headings.append(Heading(level, start, self._length, "".join(self._parts[words:])))
+
+    def section(self, title: str, level: int) -> None:
+        """Begin a section of the tree that no line of the text names; it starts with the next block."""
+        line = _line(title)
+        if line:
+            at = self._length + (2 if self._length else 0)
+            self._headings.append(Heading(max(1, level), at, at, line))
+
+    def paragraph(self, text: str, at: Position | None = None) -> None:
+        """Write a paragraph, with the line ends it has. Nothing visible writes nothing."""
+        self.pieces([Piece(text, at)])
+
+    def pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> None:
+        r"""Write a paragraph of pieces, each after its gap (a blank, a line end, or nothing); `mark` goes before it.
+
+        A line end in a paragraph is one `\n`: blank lines inside a piece are kept as they are.
+        """
+        self._write_block(pieces, mark, tight=False)
+
+    def item(self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0) -> None:
+        """Write an item of a list on a line of its own, indented by its depth from 0, below the item before it."""
+        pieces = [Piece(pieces)] if isinstance(pieces, str) else pieces
+        self._write_block(pieces, "  " * max(0, depth) + mark + " ", tight=True)
+
+    def code(self, text: str, language: str = "", at: Position | None = None) -> None:
+        """Write lines between fences, as they are."""
+        body = self._normalized(text.strip("\n"))
+        if not body.strip():
+            return
+        longest = max((len(found) for found in _fence.findall(body)), default=2)
+        fence = "`" * max(3, longest + 1)
+        self._begin_block()
+        self._append(f"{fence}{_line(language)}\n")
+        self._append_at(body, at)
+        self._append(f"\n{fence}")
+
+    def table(
+        self,
+        rows: Iterable[Sequence[str | Piece]],
+        *,
+        caption: str = "",
+    ) -> TableSpan | None:
+        """Write a table whose first row with a visible cell is its header; `caption` becomes a paragraph above it.
+
+        Every row gets as many cells as the header: short ones are filled up, and what longer ones have too much stands
+        in the last cell. A table without a visible cell writes nothing and returns None.
+        """
+        lines = ([cell if isinstance(cell, Piece) else Piece(cell) for cell in row] for row in rows)
+        body = dropwhile(lambda row: not any(_line(cell.text) for cell in row), lines)
+        header = next(body, None)
+        if header is None:
+            return None
+        if caption:
+            self.paragraph(caption)
+        width = len(header)
+        self._begin_block()
+        start = self._length
+        self._row(header, width)
+        self._append("\n" + "|" + " --- |" * width)
+        header_end = self._length
+        for row in body:
+            self._append("\n")
+            self._row(row, width)
+        span = TableSpan(start, header_end, self._length)
+        self._tables.append(span)
+        return span
+
+    def omit(self, kind: OmissionKind, count: int = 1, detail: str = "") -> None:
+        """Count something that the text leaves out; details of one kind are listed once each."""
+        found = self._omitted.setdefault(kind, _Omitted())
+        found.count += count
+        if detail and detail not in found.details:
+            found.details.append(detail)
+
+    def finish(self, parser: str, title: str | None = None, *, nothing: str, hint: str = "") -> ParsedDocument:
+        """Return the document. Raises `NoTextError`, saying `nothing` and the hint, if nothing was written."""
+        text = "".join(self._parts)
+        if not text.strip():
+            raise NoTextError(nothing, hint=hint)
+        layout = Layout(tuple(self._headings), tuple(self._places), tuple(self._tables))
+        return ParsedDocument(
+            text,
+            normalize_title(title),
+            parser,
+            layout=layout,
+            positions=self._positions.made(),
+            omissions=self.omissions(),
+        )
+
+    def omissions(self) -> tuple[Omission, ...]:
+        return tuple(
+            Omission(kind, found.count, _listed(found.details)) for kind, found in sorted(self._omitted.items())
+        )
+
+    def _write_block(self, pieces: Iterable[Piece], mark: str, *, tight: bool) -> None:
+        written = [(each, text) for each in pieces if (text := self._normalized(each.text)).strip()]
+        if not written:
+            return
+        self._begin_block(tight=tight)
+        if mark.strip():
+            self._append(mark)
+        for number, (piece, text) in enumerate(written):
+            text = text.strip() if mark else text.strip("\n")
+            self._append(self._gap(piece.gap, text) if number else "")
+            self._append_at(text, piece.at)
+
+    def _write_line(self, pieces: Iterable[Piece]) -> None:
+        """Write pieces on one line."""
+        first = True
+        for piece in pieces:
+            if line := self._line(piece.text):
+                self._append("" if first else self._gap(piece.gap.replace("\n", " "), line))
+                self._append_at(line, piece.at)
+                first = False
+
+    def _row(self, cells: Sequence[Piece], width: int) -> None:
+        cells = cells if len(cells) <= width else [*cells[: width - 1], _together(cells[width - 1 :])]
+        self._append("|")
+        for number in range(width):
+            cell = cells[number] if number < len(cells) else None
+            text = self._line(cell.text).replace("|", "\\|") if cell else ""
+            self._append(" ")
+            if cell and text:
+                self._append_at(text, cell.at)
+                self._append(" ")
+            self._append("|")
+
+    def _gap(self, gap: str, text: str) -> str:
+        """Return the gap before a piece: a blank where the piece would otherwise merge with the character before it."""
+        if gap:
+            return gap
+        before = self._parts[-1][-1]
+        return "" if normalize(before + text[0]) == before + text[0] else " "
+
+    def _begin_block(self, *, tight: bool = False) -> None:
+        if self._length:
+            self._append("\n" if tight and self._is_tight else "\n\n")
+        self._is_tight = tight
+
+    _is_tight = False
+
+    def _append_at(self, text: str, at: Position | None) -> None:
+        if at is not None:
+            self._positions.add(self._length, self._length + len(text), at)
+        self._append(text)
+
+    def _append(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
+
+    def _normalized(self, text: str) -> str:
+        if hidden := count_invisible(text):
+            self.omit(OmissionKind.INVISIBLE_CHARACTER, hidden)
+        return normalize(text)
+
+    def _line(self, text: str) -> str:
+        return " ".join(self._normalized(text).split())
+
+
+def _line(text: str) -> str:
+    return " ".join(normalize(text).split())
+
+
+def _together(cells: Sequence[Piece]) -> Piece:
+    return Piece(" ".join(cell.text for cell in cells if cell.text), cells[0].at)
+
+
+def _listed(details: Sequence[str], most: int = 20) -> str:
+    shown = "; ".join(details[:most])
+    return f"{shown}; and {len(details) - most} more" if len(details) > most else shown

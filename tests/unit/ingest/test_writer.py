@@ -1,0 +1,124 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.errors import NoTextError
+from ingest.layout import OmissionKind, PlaceKind
+from ingest.normalize import normalize
+from ingest.parsing.pipe_tables import pipe_tables
+from ingest.parsing.writer import DocumentWriter, Piece
+from ingest.positions import Box, Cell, Positions
+
+# What moves offsets when it is normalized: marks that compose, joiners, invisible characters, line ends.
+_RAW = st.text(alphabet="ab|#\\`é\u0301\u200b\u200d\ufe0f\u202e\u0627\U0001f600\u1100\u1161\r\n\t \x00", max_size=12)
+
+
+@st.composite
+def _written(draw: st.DrawFn) -> tuple[DocumentWriter, int]:
+    """A document of random pieces, each with a box of its own, whose left edge is the piece's number."""
+    writer, count = DocumentWriter(), 0
+
+    def piece() -> Piece:
+        nonlocal count
+        count += 1
+        return Piece(draw(_RAW), Box(1, count, 0, count + 1, 1), draw(st.sampled_from([" ", "\n", ""])))
+
+    for kind in draw(st.lists(st.sampled_from(["place", "heading", "pieces", "item", "code", "table"]), max_size=8)):
+        if kind == "place":
+            writer.place(PlaceKind.PAGE)
+        elif kind == "heading":
+            pieces = [piece(), piece()]
+            writer.heading(" ".join(each.text for each in pieces), draw(st.integers(0, 9)), pieces)
+        elif kind == "pieces":
+            writer.pieces([piece() for _ in range(draw(st.integers(0, 3)))])
+        elif kind == "item":
+            writer.item([piece()], mark=draw(st.sampled_from(["-", "1."])), depth=draw(st.integers(0, 2)))
+        elif kind == "code":
+            writer.code(draw(_RAW), draw(_RAW), Box(1, 0, 0, 1, 1))
+        else:
+            rows = draw(st.lists(st.integers(0, 3), max_size=3))
+            writer.table([[piece() for _ in range(cells)] for cells in rows])
+    return writer, count
+
+
+@given(_written())
+def test_offsets_hold_in_the_normalized_text(written: tuple[DocumentWriter, int]) -> None:
+    writer, _ = written
+    try:
+        document = writer.finish("test", nothing="Nothing.")
+    except NoTextError:
+        return
+    text = document.text
+    assert normalize(text) == text
+    for heading in document.layout.headings:
+        assert heading.title in text[heading.start : heading.end]
+    for table in document.layout.tables:
+        lines = text[table.start : table.end].split("\n")
+        assert all(line.startswith("|") and line.endswith("|") for line in lines)
+        assert set(lines[1]) <= set("| -")
+        assert text[table.start : table.header_end] == "\n".join(lines[:2])
+    ends = [0]
+    for start, end, _at in document.positions.within(0, len(text)):
+        assert ends[-1] <= start < end <= len(text)
+        assert text[start:end].strip()
+        ends.append(end)
+
+
+def test_a_piece_is_found_where_it_was_put() -> None:
+    writer = DocumentWriter()
+    writer.place(PlaceKind.PAGE)
+    writer.heading(
+        "Über uns", 1, [Piece("U\u0308ber", Box(1, 0.1, 0.1, 0.2, 0.2)), Piece("uns", Box(1, 0.3, 0.1, 0.4, 0.2))]
+    )
+    writer.place(PlaceKind.SHEET, "Costs")
+    writer.table([["Item", "Cost"], [Piece("Rent", Cell(2, 2, 1)), Piece("1|200", Cell(2, 2, 2))]])
+    document = writer.finish("test", nothing="Nothing.")
+    at = document.text.index("uns")
+    assert document.positions.boxes(at, at + 1) == [Box(1, *map(_single, (0.3, 0.1, 0.4, 0.2)))]
+    at = document.text.index("200")
+    assert document.positions.cells(at, at + 3) == [Cell(2, 2, 2)]
+    place = document.layout.place_at(at)
+    assert place is not None
+    assert place.label == "sheet Costs"
+    (table,) = pipe_tables(document.text)
+    assert [row.cells for row in table.rows()] == [["Rent", "1|200"]]
+
+
+def test_words_of_one_line_have_one_box_and_those_of_the_next_another() -> None:
+    writer = DocumentWriter()
+    writer.place(PlaceKind.PAGE)
+    boxes = [(0.1, 0.10, 0.2, 0.12), (0.25, 0.101, 0.4, 0.121), (0.1, 0.13, 0.3, 0.15)]
+    writer.pieces(Piece(word, Box(1, *box)) for word, box in zip(("one", "two", "three"), boxes, strict=True))
+    document = writer.finish("test", nothing="Nothing.")
+    first, second = document.positions.boxes(0, len(document.text))
+    assert (first.left, first.right) == (_single(0.1), _single(0.4))
+    assert second.top == _single(0.13)
+
+
+def test_invisible_characters_and_what_else_was_left_out_are_counted() -> None:
+    writer = DocumentWriter()
+    writer.paragraph("pay\u200b\u202eload")
+    writer.omit(OmissionKind.IMAGE, 2, "page 1")
+    writer.omit(OmissionKind.IMAGE, 1, "page 4")
+    found = {each.kind: (each.count, each.detail) for each in writer.finish("test", nothing="Nothing.").omissions}
+    assert found == {OmissionKind.IMAGE: (3, "page 1; page 4"), OmissionKind.INVISIBLE_CHARACTER: (2, "")}
+
+
+def test_a_table_with_an_empty_header_takes_its_first_row_with_words() -> None:
+    writer = DocumentWriter()
+    assert writer.table([["", ""], ["\u200b", " "]]) is None
+    writer.table([["", ""], ["", ""], ["a", "b", "c"], ["1"]])
+    assert writer.finish("test", nothing="Nothing.").text == "| a | b | c |\n| --- | --- | --- |\n| 1 | | |"
+
+
+def test_positions_arrive_as_they_were_written() -> None:
+    writer = DocumentWriter()
+    writer.pieces([Piece("one", Box(1, 0, 0, 1, 1)), Piece("two", Cell(3, 4, 5))])
+    document = writer.finish("test", nothing="Nothing.")
+    content = document.positions.to_bytes()
+    assert Positions.from_bytes(content, characters=len(document.text)) == document.positions
+
+
+def _single(number: float) -> float:
+    import numpy as np
+
+    return float(np.float32(number))
