@@ -90,6 +90,8 @@ def retrieval(
     console = Console(stderr=True)
     data = open_placed(source, documents, by_pages=by_pages) if is_placed(source) else open_judged(source)
     asked = _asked(data, part)
+    if not asked:
+        raise typer.BadParameter("there is no question in this part", param_hint="--part")
     requests = {name: _request(name, data) for name in searches or _usual()}
     with indexed(data, index, console) as collection, console.status("Searching …") as status:
         places = data.located(collection.texts()) if isinstance(data, PlacedQuestions) else {}
@@ -183,21 +185,15 @@ def _search(
     return hits, {stage: round(statistics.median(values), 3) for stage, values in stages.items()}
 
 
-def _documents(
-    collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> dict[str, list[str]]:
+def _documents(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
     return {
         query: [owner for hit in found for owner in collection.owners[hit["document"]]] for query, found in hits.items()
     }
 
 
-def _passages(
-    collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> dict[str, list[Place]]:
+def _passages(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Place]]:
     return {
-        query: [
-            Place(collection.owners[hit["document"]][0], hit["start"], hit["end"], hit["page"]) for hit in found
-        ]
+        query: [Place(collection.owners[hit["document"]][0], hit["start"], hit["end"], hit["page"]) for hit in found]
         for query, found in hits.items()
     }
 

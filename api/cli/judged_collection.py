@@ -58,9 +58,7 @@ class JudgedCollection:
 
 
 @contextmanager
-def indexed(
-    data: JudgedFolder | PlacedQuestions, home: Path | None, console: Console
-) -> Iterator[JudgedCollection]:
+def indexed(data: JudgedFolder | PlacedQuestions, home: Path | None, console: Console) -> Iterator[JudgedCollection]:
     """Open the corpus in a service without a language model, on its own data folder.
 
     Without `home` that folder is removed afterwards. With it, the corpus is indexed the first time and found there from
