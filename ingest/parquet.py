@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,47 +24,23 @@ class RowsError(ValueError):
     """The file does not hold rows as they were announced."""
 
 
-class ParquetWriter:
-    """Makes Parquet files of rows, one table after the other, with one engine: starting it costs more than a table."""
+def rows_to_parquet(rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int) -> bytes:
+    """Return a Parquet file from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB's types.
 
-    def __init__(self, engine: duckdb.DuckDBPyConnection, folder: Path) -> None:
-        self._engine = engine
-        self._target = folder / "rows.parquet"
-
-    def to_parquet(self, rows: Path, columns: Sequence[tuple[str, str]], *, count: int, start: int, end: int) -> bytes:
-        """Return a Parquet file from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB's types.
-
-        Raises `RowsError` where a cell is not of its column's type, or rows are not `count` spans in order within the
-        table's own. The rows never become objects of Python, and only a group of them is in memory.
-        """
-        kinds = {**dict.fromkeys(_PLACE, "BIGINT"), **dict(columns)}
-        group = max(_FEWEST_IN_A_GROUP, min(_MOST_IN_A_GROUP, _CELLS_IN_A_GROUP // len(kinds)))
+    Raises `RowsError` where a cell is not of its column's type, or rows are not `count` spans in order within the
+    table's own. The rows never become objects of Python, and only a group of them is in memory.
+    """
+    kinds = {**dict.fromkeys(_PLACE, "BIGINT"), **dict(columns)}
+    group = max(_FEWEST_IN_A_GROUP, min(_MOST_IN_A_GROUP, _CELLS_IN_A_GROUP // len(kinds)))
+    with tempfile.TemporaryDirectory(prefix="leadline-rows-") as folder, _engine() as engine:
+        target = Path(folder, "rows.parquet")
         try:
-            to = f"{quoted_literal(str(self._target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"
-            self._engine.execute(f"COPY (FROM {read_csv_call(kinds, str(rows))}) TO {to}")
-            self._require_order(count, start, end)
+            to = f"{quoted_literal(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"
+            engine.execute(f"COPY (FROM {read_csv_call(kinds, str(rows))}) TO {to}")
+            _require_order(engine, target, count, start, end)
         except duckdb.Error as error:
             raise RowsError("The rows of a table are not what was announced.") from error
-        return self._target.read_bytes()
-
-    def _require_order(self, count: int, start: int, end: int) -> None:
-        """Compare each row with the one before it as they are read, without sorting them."""
-        within = self._engine.execute(
-            """SELECT count(*) = $count AND bool_and(_row = place AND _start >= coalesce(before, $start)
-                      AND _start <= _end AND _end <= $end)
-               FROM (SELECT _row, _start, _end, row_number() OVER () AS place, lag(_end) OVER () AS before
-                     FROM read_parquet($file))""",
-            {"count": count, "start": start, "end": end, "file": str(self._target)},
-        ).fetchone()
-        if not within or not within[0]:
-            raise RowsError("The rows of a table are not in order within its span.")
-
-
-@contextmanager
-def parquet_writer() -> Iterator[ParquetWriter]:
-    """Open an engine that makes Parquet files."""
-    with tempfile.TemporaryDirectory(prefix="leadline-rows-") as folder, _engine() as engine:
-        yield ParquetWriter(engine, Path(folder))
+        return target.read_bytes()
 
 
 def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...]]:
@@ -78,14 +55,43 @@ def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...
         return [tuple(row) for row in found.fetchall()]
 
 
+def read_spans(path: Path) -> tuple[list[int], list[int]]:
+    """Return the code points at which rows start, and those at which they end, in the order of their numbers."""
+    with _engine() as engine:
+        query = "SELECT _start, _end FROM read_parquet($path) ORDER BY _row"
+        found = engine.execute(query, {"path": str(path)}).fetchnumpy()
+        return found[ROW_START].tolist(), found[ROW_END].tolist()
+
+
+def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, start: int, end: int) -> None:
+    """Compare each row with the one before it as they are read, without sorting them."""
+    within = engine.execute(
+        """SELECT count(*) = $count AND bool_and(_row = place AND _start >= coalesce(before, $start)
+                  AND _start <= _end AND _end <= $end)
+           FROM (SELECT _row, _start, _end, row_number() OVER () AS place, lag(_end) OVER () AS before
+                 FROM read_parquet($file))""",
+        {"count": count, "start": start, "end": end, "file": str(file)},
+    ).fetchone()
+    if not within or not within[0]:
+        raise RowsError("The rows of a table are not in order within its span.")
+
+
 @contextmanager
 def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
-    """One thread: ingest and answering have their own share of the machine, and rows keep their order."""
-    engine = duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
+    engine = _database().cursor()  # a connection of its own
     try:
         yield engine
     finally:
         engine.close()
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Start the process's engine, which takes longer than most tables, and holds nothing between them.
+
+    One thread: ingest and answering have their own share of the machine, and rows keep their order.
+    """
+    return duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
 
 
 def read_csv_call(kinds: Mapping[str, str], path: str) -> str:

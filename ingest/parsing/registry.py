@@ -5,9 +5,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.errors import UnsupportedTypeError
+from ingest.parsing.containers import DOCX, ODP, ODT, OFFICE_ENCRYPTED, PPTX
 from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_rows import json_lines_table, json_tables
+from ingest.parsing.office import (
+    DOCX_PARSER,
+    ENCRYPTED_OFFICE_PARSER,
+    ODP_PARSER,
+    ODT_PARSER,
+    PPTX_PARSER,
+    parse_docx,
+    parse_encrypted,
+    parse_odp,
+    parse_odt,
+    parse_pptx,
+)
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.tables import FoundTable
@@ -46,6 +59,11 @@ FORMATS: dict[str, Format] = {
     "text/csv": Format(parse_delimited, DELIMITED_PARSER),
     "text/markdown": Format(parse_markdown, MARKDOWN_PARSER, pipe_tables),
     "text/html": Format(parse_html, HTML_PARSER, pipe_tables),
+    DOCX: Format(parse_docx, DOCX_PARSER, pipe_tables),
+    PPTX: Format(parse_pptx, PPTX_PARSER, pipe_tables),
+    ODT: Format(parse_odt, ODT_PARSER, pipe_tables),
+    ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
+    OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),
     "application/pdf": Format(parse_pdf, PDF_PARSER),
 }
 

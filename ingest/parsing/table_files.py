@@ -13,15 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ingest.parsing.cells import CellType, ColumnTyping
 from ingest.parsing.plain_files import open_plain_file, read_plain_file
 from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow
 from ingest.tables import Column, ColumnType, ParsedTable
-
-if TYPE_CHECKING:
-    from ingest.parquet import ParquetWriter
 
 MAX_TABLES = 1_000
 LIST_FILE = "tables.json"
@@ -79,11 +76,7 @@ def read_tables(folder: Path, *, characters: int) -> tuple[ParsedTable, ...]:
         listed = json.loads(read_plain_file(folder / LIST_FILE, _LIST_BYTES))
         if not isinstance(listed, list) or len(listed) > MAX_TABLES:
             raise TablesError("The list of tables is of another shape.")
-        from ingest.parquet import parquet_writer  # only here: documents without tables load no engine
-
-        with parquet_writer() as writer:
-            files = (folder / _rows_file(at) for at in range(len(listed)))
-            return tuple(_read_table(each, file, characters, writer) for each, file in zip(listed, files, strict=True))
+        return tuple(_read_table(each, folder / _rows_file(at), characters) for at, each in enumerate(listed))
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:  # a `RowsError` is a `ValueError`
         raise TablesError("The tables cannot be read.") from error
 
@@ -142,7 +135,9 @@ def _listed(table: _Typed) -> dict[str, Any]:
     return {"name": found.name, "columns": columns, "rows": table.rows, "start": found.start, "end": found.end}
 
 
-def _read_table(listed: dict[str, Any], rows: Path, characters: int, writer: "ParquetWriter") -> ParsedTable:
+def _read_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTable:
+    from ingest.parquet import rows_to_parquet  # only here: documents without tables load no engine
+
     name, count, start, end = listed["name"], listed["rows"], listed["start"], listed["end"]
     columns = [(str(name), ColumnType(kind), str(unit), str(stored)) for name, kind, unit, stored in listed["columns"]]
     names = {name.casefold() for name, _, _, _ in columns}
@@ -155,7 +150,7 @@ def _read_table(listed: dict[str, Any], rows: Path, characters: int, writer: "Pa
     with open_plain_file(rows, _ROWS_BYTES) as file:
         stored_columns = [(name, stored) for name, _, _, stored in columns]
         path = Path(f"/proc/self/fd/{file.fileno()}")
-        parquet = writer.to_parquet(path, stored_columns, count=count, start=start, end=end)
+        parquet = rows_to_parquet(path, stored_columns, count=count, start=start, end=end)
     return ParsedTable(
         name, tuple(Column(name, kind, unit) for name, kind, unit, _ in columns), count, start, end, parquet
     )

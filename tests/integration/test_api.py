@@ -14,6 +14,7 @@ from api.services import Services
 from ingest.documents import JobKind
 from tests.support.pdf_files import pdf
 from tests.support.service import running
+from tests.support.zip_files import ole
 
 WHALE = b"# The Whale\n\nThe white whale was seen off the coast of Japan in 1819. It had a crooked jaw.\n"
 SHIP = b"# The Ship\n\nThe ship had three masts. Her captain was called Peleg.\n"
@@ -250,6 +251,7 @@ def test_listing_pages_through_every_document_once(client: Client) -> None:
     [
         (b"", "empty.txt", 422, "empty_file"),
         (b"\x7fELF\x02\x01\x01" + bytes(500), "notes.txt", 415, "unsupported_type"),
+        (ole("WordDocument"), "old.doc", 415, "unsupported_type"),
         (b"x" * 200_001, "big.txt", 413, "file_too_large"),
     ],
 )
@@ -340,7 +342,7 @@ def test_a_citation_names_the_page_its_quotation_stands_on(client: Client) -> No
     assert document["pages"] == 2
     answer = client.post("/v1/answers", {"question": "Who is the walrus that sang?", "documents": [document["id"]]})
     sang = [citation for citation in answer["citations"] if "Ottokar" in citation["quote"]]
-    assert [citation["page"] for citation in sang] == [2]
+    assert [(citation["page"], citation["place"]) for citation in sang] == [(2, "page 2")]
 
 
 def test_a_streamed_answer_ends_with_the_same_answer(client: Client) -> None:

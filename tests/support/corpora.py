@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ingest.chunking import chunk_text
 from ingest.layout import Layout, markdown_layout
-from ingest.parquet import parquet_writer
+from ingest.parquet import rows_to_parquet
 from ingest.tables import Column, ColumnType, ParsedTable, RecordTables
 from ingest.texts import Texts
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
@@ -42,11 +42,11 @@ def tables_of(version: str, text: str, rows: Sequence[str], columns: Mapping[str
     kinds = {ColumnType.TEXT: "VARCHAR", ColumnType.INTEGER: "BIGINT", ColumnType.DATE: "DATE"}
     starts = [text.index(row) for row in rows]
     lines = (f"{n},{at},{at + len(row)},{row}\n" for n, (at, row) in enumerate(zip(starts, rows, strict=True), start=1))
-    with tempfile.NamedTemporaryFile("w", suffix=".csv") as file, parquet_writer() as writer:
+    with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
         file.write("".join(lines))
         file.flush()
         typed = [(name, kinds[kind]) for name, kind in columns.items()]
-        parquet = writer.to_parquet(Path(file.name), typed, count=len(rows), start=0, end=len(text))
+        parquet = rows_to_parquet(Path(file.name), typed, count=len(rows), start=0, end=len(text))
     table = ParsedTable(
         "table", tuple(Column(name, kind) for name, kind in columns.items()), len(rows), 0, len(text), parquet
     )

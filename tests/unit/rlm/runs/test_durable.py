@@ -17,13 +17,12 @@ from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.events import Reading
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 from rlm.loop.trajectory import Turn
 from rlm.runs.attempt import RunClock
 from rlm.runs.bodies import limits_body, limits_of
 from rlm.runs.durable import DurableRun
-from rlm.usage import Usage
 from tests.fakes.memory_log import MemoryLog
 from tests.fakes.passages import passage
 from tests.fakes.runs import RUN
@@ -177,11 +176,7 @@ def test_what_was_refused_until_the_model_came_back_is_answered_after_all() -> N
     for _ in range(2):
         with pytest.raises(LanguageModelUnavailableError):
             attempt(log, inner, [["b"]])
-    run, told = DurableRun(RUN, log), []
-    calls = run.sub_calls(inner, Budget(Limits()), None)
-    calls.run([call("b")], finished=lambda at, result: told.append((at, *texts([result]))))
-    run.close()
-    assert told == [(0, "b 4")]
+    assert attempt(log, inner, [["b"]]) == [["b 4"]]
     assert attempt(log, inner, [["b"]]) == [["b 4"]]
 
 
