@@ -64,7 +64,7 @@ FORMATS: dict[str, Format] = {
     ODT: Format(parse_odt, ODT_PARSER, pipe_tables),
     ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
     OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),
-    "application/pdf": Format(parse_pdf, PDF_PARSER),
+    "application/pdf": Format(parse_pdf, PDF_PARSER, pipe_tables),
 }
 
 
