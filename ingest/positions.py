@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 _FORMAT = b"positions-1\n"
 _ROW = np.dtype([("start", "<u4"), ("end", "<u4"), ("place", "<u4"), ("at", "<f4", (4,))])
+_PACK = 10_000
 _NO_BOX = -1.0  # in place of a box's right and bottom, for a cell
 _SAME_LINE = 0.6  # of the lower of two heights: as much must two words share to stand on one line
 
@@ -44,9 +45,10 @@ class Cell:
 
 @dataclass
 class PositionsBuilder:
-    """Collects positions in reading order."""
+    """Collects positions in reading order; all but the latest are held as columns."""
 
     _entries: list[tuple[int, int, int, tuple[float, float, float, float]]] = field(default_factory=list)
+    _packed: list[npt.NDArray[np.void]] = field(default_factory=list)
 
     def add(self, start: int, end: int, at: Box | Cell) -> None:
         """Say where the non-empty span `[start, end)` stands."""
@@ -57,9 +59,16 @@ class PositionsBuilder:
         else:
             four = float(at.row), float(at.column), _NO_BOX, _NO_BOX
         self._entries.append((start, end, at.place, four))
+        if len(self._entries) >= _PACK:
+            self._pack()
 
     def made(self) -> "Positions":
-        return Positions(np.array(self._entries, dtype=_ROW))
+        self._pack()
+        return Positions(np.concatenate(self._packed))
+
+    def _pack(self) -> None:
+        self._packed.append(np.array(self._entries, dtype=_ROW))
+        self._entries = []
 
 
 class Positions:

@@ -12,9 +12,7 @@ from ingest.parsing.containers import (
     DOC,
     EPUB,
     MSG,
-    ODP,
     ODS,
-    ODT,
     OLE,
     OLE_MARK,
     PPT,
@@ -63,8 +61,6 @@ _UNREAD = {
     XLSB: ("an Excel workbook", _SAVE_AS.format("CSV")),
     ODS: ("an OpenDocument spreadsheet", _SAVE_AS.format("CSV")),
     MSG: ("an Outlook message", _SAVE_AS.format("text or HTML")),
-    ODT: ("an OpenDocument text", _SAVE_AS.format("PDF")),
-    ODP: ("an OpenDocument presentation", _SAVE_AS.format("PDF")),
     EPUB: ("an EPUB book", _SAVE_AS.format("PDF")),
 }
 

@@ -1,11 +1,13 @@
 """A small file of each type that is not text."""
 
-from ingest.parsing.containers import DOCX, PPTX
-from tests.support.office_files import docx, paragraph, pptx, shape
+from ingest.parsing.containers import DOCX, ODP, ODT, PPTX
+from tests.support.office_files import docx, odf, paragraph, pptx, shape
 from tests.support.pdf_files import pdf
 
 SAMPLES = {
     "application/pdf": pdf([["Words."]]),
     DOCX: docx(paragraph("Words.")),
     PPTX: pptx([shape("Words.")]),
+    ODT: odf("text", "<text:p>Words.</text:p>"),
+    ODP: odf("presentation", "<draw:page><draw:rect><text:p>Words.</text:p></draw:rect></draw:page>"),
 }
