@@ -90,14 +90,7 @@ class Positions:
 
     def boxes(self, start: int, end: int) -> list[Box]:
         """Return the boxes of a span, those of words on one line joined into one."""
-        joined: list[Box] = []
-        for _, _, at in self.within(start, end):
-            if isinstance(at, Box):
-                if joined and _on_one_line(joined[-1], at):
-                    joined[-1] = _around(joined[-1], at)
-                else:
-                    joined.append(at)
-        return joined
+        return joined_boxes(at for _, _, at in self.within(start, end) if isinstance(at, Box))
 
     def cells(self, start: int, end: int) -> list[Cell]:
         """Return the cells of a span, in reading order."""
@@ -147,6 +140,17 @@ def joined(maps: Iterable[tuple[int, Positions]]) -> Positions:
         part["end"] += offset
         parts.append(part)
     return Positions(np.concatenate(parts)) if parts else Positions()
+
+
+def joined_boxes(boxes: Iterable[Box]) -> list[Box]:
+    """Join the boxes of words that follow each other on one line."""
+    found: list[Box] = []
+    for box in boxes:
+        if found and _on_one_line(found[-1], box):
+            found[-1] = _around(found[-1], box)
+        else:
+            found.append(box)
+    return found
 
 
 def _on_one_line(one: Box, other: Box) -> bool:
