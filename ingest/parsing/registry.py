@@ -9,6 +9,7 @@ from ingest.parsing.containers import DOCX, ODP, ODT, OFFICE_ENCRYPTED, PPTX
 from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_rows import json_lines_table, json_tables
+from ingest.parsing.ocr import IMAGE_PARSER, IMAGE_TYPES, parse_image, parse_pdf_with_scans, pdf_fingerprint
 from ingest.parsing.office import (
     DOCX_PARSER,
     ENCRYPTED_OFFICE_PARSER,
@@ -21,7 +22,6 @@ from ingest.parsing.office import (
     parse_odt,
     parse_pptx,
 )
-from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
@@ -64,7 +64,8 @@ FORMATS: dict[str, Format] = {
     ODT: Format(parse_odt, ODT_PARSER, pipe_tables),
     ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
     OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),
-    "application/pdf": Format(parse_pdf, PDF_PARSER, pipe_tables),
+    "application/pdf": Format(parse_pdf_with_scans, pdf_fingerprint(), pipe_tables),
+    **{kind: Format(parse_image, IMAGE_PARSER, pipe_tables) for kind in IMAGE_TYPES},
 }
 
 

@@ -21,7 +21,7 @@ from ingest.errors import (
 )
 from ingest.normalize import normalize_title
 from ingest.parsing.confinement import ALL
-from ingest.parsing.handover import HandoverError, read_document
+from ingest.parsing.handover import RECOGNITION_NEEDED, HandoverError, read_document
 from ingest.parsing.process import CHILD_COMMAND, BadAnswerError, ChildEndedError, ParserProcess
 from ingest.parsing.types import DEFAULT_LIMITS, Isolation, ParsedDocument, ParserLimits
 
@@ -73,30 +73,41 @@ class ParserSandbox:
         when the child cannot be started, or its processes cannot be confined as is required.
         """
         path.stat()
+        document = self._parsed(path, media_type, name, self._limits)
+        if document is None:  # it has pictures to read
+            document = self._parsed(path, media_type, name, self._limits.for_recognition())
+        if document is None:
+            raise DamagedDocumentError(f"The parser gave no usable answer on {_shown(name)}.")
+        return document
+
+    def _parsed(self, path: Path, media_type: str, name: str, limits: ParserLimits) -> ParsedDocument | None:
+        """Parse a file within limits; None if they do not do, because text is to be recognized in pictures."""
         child = self._started()
         with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
             request = {
                 "path": str(path.absolute()),
                 "media_type": media_type,
                 "folder": folder,
-                "limits": asdict(self._limits),
+                "limits": asdict(limits),
                 "isolation": self._isolation.value,
             }
             try:
-                outcome = child.ask(request, self._limits.wall_seconds)
+                outcome = child.ask(request, limits.wall_seconds)
             except BaseException as error:
                 self.end_child()
                 if isinstance(error, TimeoutError):
-                    raise _too_slow(name, f"{self._limits.wall_seconds:g} s") from error
+                    raise _too_slow(name, f"{limits.wall_seconds:g} s") from error
                 if isinstance(error, ChildEndedError | BadAnswerError):
                     raise DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.") from error
                 raise
             if outcome.message is None or outcome.status != 0:
-                raise self._error_of_the_dead(outcome.status, name)
+                raise _error_of_the_dead(outcome.status, name, limits)
+            if outcome.message.get("code") == RECOGNITION_NEEDED:
+                return None
             if "code" in outcome.message:
                 raise _error_in(outcome.message)
             try:
-                return read_document(Path(folder), self._limits.text_bytes)
+                return read_document(Path(folder), limits.text_bytes)
             except HandoverError as error:
                 raise DamagedDocumentError(f"The parser gave no usable answer on {_shown(name)}.") from error
 
@@ -132,14 +143,15 @@ class ParserSandbox:
             )
         return self._child
 
-    def _error_of_the_dead(self, status: int, name: str) -> LeadlineError:
-        if status == -signal.SIGXCPU:
-            return _too_slow(name, f"{self._limits.cpu_seconds} s of processor time")
-        if status == -signal.SIGKILL:
-            return ParserLimitError(f"Parsing {_shown(name)} was killed by the system, most likely for its memory.")
-        if status < 0:
-            return _crash(name, -status, self._limits.memory_bytes)
-        return DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.")
+
+def _error_of_the_dead(status: int, name: str, limits: ParserLimits) -> LeadlineError:
+    if status == -signal.SIGXCPU:
+        return _too_slow(name, f"{limits.cpu_seconds} s of processor time")
+    if status == -signal.SIGKILL:
+        return ParserLimitError(f"Parsing {_shown(name)} was killed by the system, most likely for its memory.")
+    if status < 0:
+        return _crash(name, -status, limits.memory_bytes)
+    return DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.")
 
 
 def _too_slow(name: str, allowance: str) -> ParserLimitError:

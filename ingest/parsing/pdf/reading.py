@@ -1,6 +1,7 @@
 """Reads pages one at a time: what is drawn, its words, its annotations, and by OCR what is only a picture."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from pypdfium2 import PdfDocument, PdfiumError, PdfPage
 
@@ -21,6 +22,14 @@ class PageError(Exception):
     def __init__(self, number: int, pages: int) -> None:
         super().__init__(f"Page {number} of {pages} of the PDF cannot be read.")
         self.pages = pages
+
+
+class ReadsPages(Protocol):
+    """Gives the pages of a document one at a time, by number from 1."""
+
+    count: int
+
+    def read(self, number: int) -> PageContent: ...
 
 
 class PageReader:
@@ -50,13 +59,19 @@ class PageReader:
         read_words(page, content, self._fonts, keep_invisible=scanned)
         read_annotations(self._document, page, content)
         if scanned and not content.words and self._ocr_page is not None:
-            content.words = [_recognized(word, content) for word in self._ocr_page(page, number)]
+            content.words = as_words(self._ocr_page(page, number), content)
         return content
+
+
+def as_words(recognized: Iterable[RecognizedWord], content: PageContent) -> list[Word]:
+    """Return recognized words as words of the page, in points, with a type size by their height."""
+    return [_recognized(word, content) for word in recognized]
 
 
 def _recognized(word: RecognizedWord, content: PageContent) -> Word:
     box = word.box
     left, right = box.left * content.width, box.right * content.width
     top, bottom = box.top * content.height, box.bottom * content.height
-    size = round(_TYPE_OF_LINE * (bottom - top))  # whole points: the height of a line is not exact
-    return Word(word.text, left, top, right, bottom, float(max(1, size)), False, 0, box)
+    high = bottom - top if word.turn % 2 == 0 else right - left
+    size = round(_TYPE_OF_LINE * high)  # whole points: the height of a line is not exact
+    return Word(word.text, left, top, right, bottom, float(max(1, size)), False, word.turn, box)
