@@ -35,7 +35,7 @@ from ingest.parsing.tables import FoundTable
 from ingest.parsing.types import Isolation, ParsedDocument, ParserLimits
 
 # Loaded once here, and not by each document's process.
-_LIBRARIES = ("charset_normalizer", "lxml.html", "markdownify", "pypdfium2")
+_LIBRARIES = ("charset_normalizer", "lxml.html", "pypdfium2")
 _SAMPLES = {
     "text/html": "<title>a</title><h1>b</h1><p>c <b>d</b></p><ul><li>e</ul><table><tr><td>f</table>",
     "text/markdown": "# a\n\nä",
