@@ -10,7 +10,6 @@ from ingest.errors import UnsupportedTypeError
 from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
 from ingest.parsing.containers import (
     DOC,
-    EPUB,
     MSG,
     ODS,
     OLE,
@@ -61,7 +60,6 @@ _UNREAD = {
     XLSB: ("an Excel workbook", _SAVE_AS.format("CSV")),
     ODS: ("an OpenDocument spreadsheet", _SAVE_AS.format("CSV")),
     MSG: ("an Outlook message", _SAVE_AS.format("text or HTML")),
-    EPUB: ("an EPUB book", _SAVE_AS.format("PDF")),
 }
 
 
