@@ -6,6 +6,7 @@ from tests.support.pdf_files import pdf
 
 SAMPLES = {
     "application/pdf": pdf([["Words."]]),
+    "application/rtf": rb"{\rtf1 Words.}",
     DOCX: docx(paragraph("Words.")),
     PPTX: pptx([shape("Words.")]),
     EPUB: epub({"one.xhtml": "<p>Words.</p>"}),
