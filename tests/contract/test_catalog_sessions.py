@@ -84,7 +84,7 @@ def test_a_session_of_a_token_ends_with_the_token_and_sees_what_its_holder_sees(
     secret = sessions.begin(holder)
     found = sessions.check(secret)
     assert found is not None
-    assert (found.user, found.groups, found.scopes) == ("ludo", {"hr"}, {Scope.READ})
+    assert (found.user, found.groups, found.scopes) == ("ludo", frozenset({"hr"}), frozenset({Scope.READ}))
     assert not found.collections.may_read("plans")
     clock.now += 61
     assert sessions.check(secret) is None

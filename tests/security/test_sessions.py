@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from fastapi.testclient import TestClient
 
@@ -194,7 +193,7 @@ def test_every_file_that_a_page_or_a_module_names_is_served(api: AskedApi) -> No
         if address in seen:
             continue
         seen.add(address)
-        found: httpx.Response = http.get(address)
+        found = http.get(address)
         assert found.status_code == 200, address
         assert found.headers["cache-control"] == "no-cache"
         assert found.headers["x-content-type-options"] == "nosniff"
