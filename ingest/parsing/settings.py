@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.parsing.types import Isolation
+from ingest.parsing.types import Isolation, ParserLimits
 
 
 class ParserSettings(BaseSettings):
@@ -16,3 +16,15 @@ class ParserSettings(BaseSettings):
         description="`require`: no document is parsed where the kernel cannot confine its parser by Landlock and "
         "seccomp; `best`: it is confined by what the kernel has of the two.",
     )
+    ocr_pages: int = Field(
+        200,
+        ge=0,
+        le=10_000,
+        description="In how many scanned pages or pages of an image text is recognized, for one document; others are "
+        "left out and counted. A page takes seconds. Needs the extra `ocr`.",
+    )
+
+    @property
+    def parser_limits(self) -> ParserLimits:
+        """The limits for one document."""
+        return ParserLimits(ocr_pages=self.ocr_pages)
