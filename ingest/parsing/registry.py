@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.errors import UnsupportedTypeError
-from ingest.parsing.containers import DOCX, ODP, ODT, OFFICE_ENCRYPTED, PPTX
+from ingest.parsing.containers import DOCX, ODP, ODS, ODT, OFFICE_ENCRYPTED, PPTX, XLS, XLSB, XLSX
 from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_rows import json_lines_table, json_tables
@@ -23,6 +23,7 @@ from ingest.parsing.office import (
 )
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
+from ingest.parsing.sheets import WORKBOOK_PARSER, parse_workbook
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
 from ingest.parsing.types import ParsedDocument
@@ -63,6 +64,7 @@ FORMATS: dict[str, Format] = {
     PPTX: Format(parse_pptx, PPTX_PARSER, pipe_tables),
     ODT: Format(parse_odt, ODT_PARSER, pipe_tables),
     ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
+    **dict.fromkeys((XLSX, XLSB, XLS, ODS), Format(parse_workbook, WORKBOOK_PARSER, pipe_tables)),
     OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),
     "application/pdf": Format(parse_pdf, PDF_PARSER, pipe_tables),
 }
