@@ -35,7 +35,12 @@ from ingest.parsing.tables import FoundTable, table_spans
 from ingest.parsing.types import Isolation, ParsedDocument, ParserLimits
 
 # Loaded once here, and not by each document's process.
-_LIBRARIES = ("charset_normalizer", "lxml.html", "markdownify", "ingest.parsing.pdf.pages")
+_LIBRARIES = (
+    "charset_normalizer",
+    "ingest.parsing.office.docx",
+    "ingest.parsing.office.pptx",
+    "ingest.parsing.pdf.pages",
+)
 _SAMPLES = {
     "text/html": "<title>a</title><h1>b</h1><p>c <b>d</b></p><ul><li>e</ul><table><tr><td>f</table>",
     "text/markdown": "# a\n\nä",

@@ -129,6 +129,10 @@ class DocumentWriter:
         pieces = [Piece(pieces)] if isinstance(pieces, str) else pieces
         self._write_block(pieces, "  " * max(0, depth) + mark + " ", tight=True, mark_at=at)
 
+    def end_list(self) -> None:
+        """Have a blank line between the items written so far and those that follow."""
+        self._is_tight = False
+
     def code(self, text: str, language: str = "", at: Position | None = None) -> None:
         """Write lines between fences, as they are."""
         body = self._normalized(text.strip("\n"))

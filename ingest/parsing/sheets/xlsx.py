@@ -63,12 +63,7 @@ def _units(package: Package) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, style in enumerate(() if formats is None else formats.iterchildren("{*}xf")):
         identifier = str(style.get("numFmtId", "0"))
-        unit = (
-            "%"
-            if identifier.isdecimal() and int(identifier) in _PERCENT_FORMATS
-            else unit_of(codes.get(identifier, ""))
-        )
-        if unit:
+        if unit := "%" if identifier in _PERCENT_FORMATS else unit_of(codes.get(identifier, "")):
             found[str(number)] = unit
     return found
 

@@ -162,3 +162,20 @@ def _single(number: float) -> float:
     import numpy as np
 
     return float(np.float32(number))
+
+
+def test_two_lists_stand_apart_where_the_first_is_said_to_end() -> None:
+    writer = DocumentWriter()
+    writer.item("one")
+    writer.item("two")
+    writer.end_list()
+    writer.item("other", mark="1.")
+    assert writer.finish("test", nothing="Nothing.").text == "- one\n- two\n\n1. other"
+
+
+def test_the_first_heading_of_level_one_is_known() -> None:
+    writer = DocumentWriter()
+    assert writer.first_heading is None
+    for title, level in (("Two", 2), ("One", 1), ("Other", 1)):
+        writer.heading(title, level)
+    assert writer.first_heading == "One"
