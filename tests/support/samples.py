@@ -2,7 +2,8 @@
 
 from ingest.parsing.containers import DOCX, EPUB, ODP, ODS, ODT, PPTX, XLS, XLSB, XLSX
 from tests.support.office_files import docx, epub, odf, paragraph, pptx, shape
-from tests.support.pdf_files import pdffrom tests.support.workbooks import ods, xls, xlsx
+from tests.support.pdf_files import pdf
+from tests.support.workbooks import ods, xls, xlsx
 
 SAMPLES = {
     "application/pdf": pdf([["Words."]]),
