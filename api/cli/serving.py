@@ -14,7 +14,6 @@ from api.main import create_app
 from api.services import Services
 from ingest.errors import DataFolderBusyError
 
-
 # How long a thread keeps the interpreter while others wait for it, a tenth of Python's own: the event loop wakes up for
 # every request and every probe, and waited for each working thread in turn. Measured under three times what the service
 # can do: the slowest hundredth of `/health/live` from 158 to 102 ms, a light tenant beside a greedy one from 240 to 83.

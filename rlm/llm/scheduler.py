@@ -13,10 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from langchain_core.language_models import BaseChatModel
 
 from ingest.catalog.replies import StoredReply
 from ingest.works import UsedVersions
@@ -30,6 +29,9 @@ from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Clock, Priority, RateLimit, Sleep
 from rlm.llm.request import ModelClient, Request, SharedModel
 from rlm.metrics import BUDGET_STOPS, KEPT_REPLIES
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +68,7 @@ class SubCallScheduler:
 
     def bind(
         self,
-        chat: BaseChatModel,
+        chat: "BaseChatModel",
         profile: ModelProfile,
         *,
         tenant_id: str,
