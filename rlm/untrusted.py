@@ -35,9 +35,12 @@ def one_line(text: str, max_chars: int | None = None) -> str:
 
 
 def delimited(label: str, passage: Passage, nonce: str) -> str:
-    """Return a passage between marks, with title, headings and page on the first line."""
-    place = one_line(context_line(passage.title, passage.heading_path))
-    if passage.page is not None:
-        place = f"{place} (page {passage.page})"
-    body = plain(f"{place}\n{passage.text}", nonce)
+    """Return a passage between marks, with title, headings and place on the first line.
+
+    Rows of a table have its header above them.
+    """
+    line = one_line(context_line(passage.title, passage.heading_path))
+    if passage.place:
+        line = f"{line} ({one_line(passage.place)})"
+    body = plain("\n".join(filter(None, (line, passage.table_header, passage.text))), nonce)
     return f"BEGIN {label} {nonce}\n{body}\nEND {label} {nonce}"

@@ -144,3 +144,81 @@ def graphic(content: str, at: tuple[int, int, int, int] = (0, 0, 10, 10)) -> str
     """Return a graphic frame: a table, a chart or an object."""
     moved = transform(*at, tag="p:xfrm")
     return f"<p:graphicFrame>{moved}<a:graphic><a:graphicData>{content}</a:graphicData></a:graphic></p:graphicFrame>"
+
+
+_ODF = "urn:oasis:names:tc:opendocument:xmlns:"
+ODF_NAMESPACES = " ".join(
+    [
+        *(f'xmlns:{name}="{_ODF}{name}:1.0"' for name in ("office", "text", "table", "style", "presentation", "chart")),
+        f'xmlns:draw="{_ODF}drawing:1.0" xmlns:svg="{_ODF}svg-compatible:1.0" xmlns:fo="{_ODF}xsl-fo-compatible:1.0"',
+        'xmlns:xlink="http://www.w3.org/1999/xlink" xmlns:dc="http://purl.org/dc/elements/1.1/"',
+        f'xmlns:math="http://www.w3.org/1998/Math/MathML" xmlns:manifest="{_ODF}manifest:1.0"',
+    ]
+)
+
+
+def odf_root(tag: str, content: str) -> str:
+    return f'<?xml version="1.0" encoding="UTF-8"?><{tag} {ODF_NAMESPACES}>{content}</{tag}>'
+
+
+def odf(
+    kind: str,
+    body: str,
+    *,
+    automatic: str = "",
+    styles: str | None = None,
+    more: Mapping[str, str | bytes] | None = None,
+) -> bytes:
+    """Return an OpenDocument file; `kind` is `text` or `presentation`, `automatic` its automatic styles."""
+    content = (
+        f"<office:automatic-styles>{automatic}</office:automatic-styles>"
+        f"<office:body><office:{kind}>{body}</office:{kind}></office:body>"
+    )
+    return zipped(
+        {
+            "mimetype": f"application/vnd.oasis.opendocument.{kind}",
+            "content.xml": odf_root("office:document-content", content),
+            **({} if styles is None else {"styles.xml": odf_root("office:document-styles", styles)}),
+            **(more or {}),
+        }
+    )
+
+
+def epub(
+    chapters: Mapping[str, str],
+    *,
+    navigation: str | None = None,
+    ncx: str | None = None,
+    left_out: Sequence[str] = (),
+    more: Mapping[str, str | bytes] | None = None,
+) -> bytes:
+    """Return a book of these documents' bodies, with contents in a navigation document or of the older form."""
+    kind = "application/xhtml+xml"
+    items = [f'<item id="c{at}" href="{name}" media-type="{kind}"/>' for at, name in enumerate(chapters)]
+    items.append(f'<item id="nav" href="nav.xhtml" media-type="{kind}" properties="nav"/>' if navigation else "")
+    items.append('<item id="ncx" href="toc.ncx" media-type="application/x-dtbncx+xml"/>' if ncx else "")
+    spine = "".join(f'<itemref idref="c{at}"/>' for at in range(len(chapters)))
+    package_document = (
+        '<package xmlns="http://www.idpf.org/2007/opf"><metadata xmlns:dc="http://purl.org/dc/elements/1.1/">'
+        f"<dc:title>Moby Dick</dc:title></metadata><manifest>{''.join(items)}</manifest>"
+        f'<spine toc="ncx">{spine}</spine></package>'
+    )
+
+    def page(body: str) -> str:
+        return (
+            '<?xml version="1.0"?><!DOCTYPE html><html xmlns="http://www.w3.org/1999/xhtml" '
+            f'xmlns:epub="http://www.idpf.org/2007/ops"><body>{body}</body></html>'
+        )
+
+    container = '<container><rootfiles><rootfile full-path="OPS/book.opf"/></rootfiles></container>'
+    return zipped(
+        {
+            "mimetype": "application/epub+zip",
+            "META-INF/container.xml": container,
+            "OPS/book.opf": package_document,
+            **({"OPS/nav.xhtml": page(navigation)} if navigation else {}),
+            **({"OPS/toc.ncx": f'<ncx xmlns="http://www.daisy.org/z3986/2005/ncx/">{ncx}</ncx>'} if ncx else {}),
+            **{f"OPS/{name}": page(body) for name, body in chapters.items() if name not in left_out},
+            **(more or {}),
+        }
+    )

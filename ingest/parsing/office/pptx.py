@@ -10,6 +10,7 @@ from lxml import etree
 from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind, PlaceKind
 from ingest.parsing.grid import GridCell, write_grid
+from ingest.parsing.office import PPTX_PARSER
 from ingest.parsing.office.charts import diagram_texts, write_chart
 from ingest.parsing.office.names import DGM, A, C, P, R, choose_alternatives, core_title
 from ingest.parsing.office.package import Package, open_package
@@ -18,8 +19,6 @@ from ingest.parsing.office.pptx_text import Bullets, paragraph_text, paragraphs
 from ingest.parsing.office.reading_order import reading_order
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
-
-PPTX_PARSER = "pptx-1"
 
 _P14_SECTION = "{http://schemas.microsoft.com/office/powerpoint/2010/main}section"
 _P14_SLIDE = "{http://schemas.microsoft.com/office/powerpoint/2010/main}sldId"
@@ -177,8 +176,7 @@ class PptxReader:
         table = element.find(f"{A}graphic/{A}graphicData/{A}tbl")
         chart, diagram = element.find(f".//{C}chart"), element.find(f".//{DGM}relIds")
         if table is not None:
-            header_rows = 1 if table.find(f"{A}tblPr[@firstRow]") is not None else 0
-            write_grid(self.writer, list(_table_rows(table, shape, context.number)), header_rows=header_rows)
+            write_grid(self.writer, list(_table_rows(table, shape, context.number)))
         elif chart is not None:
             part = self._related(context.part, chart.get(f"{R}id", ""))
             if part is None or not write_chart(self.writer, part, shape.box):
