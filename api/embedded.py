@@ -182,7 +182,7 @@ def _assemble(
     feed = LocalFeed()
     quotas = Quotas(engine, **quota_defaults(settings))
     catalog = Catalog(engine, announce=feed.announce, quotas=quotas.rules)
-    jobs = Jobs(engine, announce=feed.announce)
+    jobs = Jobs(engine, announce=feed.announce, quotas=quotas.rules)
     batches = Batches(engine, announce=feed.announce)
     catalog.ensure_tenant(DEFAULT_TENANT)
     blobs = DirectoryBlobs(home / "blobs", min_free_bytes=settings.min_free_bytes)

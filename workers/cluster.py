@@ -145,8 +145,8 @@ def open_parts(
             generations.open()
         rounds = LeftoverRounds(record, Leftovers(engine), generations, blobs, texts, settings.upkeep_limits)
         rounds.put_back()
-        jobs = Jobs(engine, lease_seconds=settings.lease_seconds, announce=feed.announce)
         quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
+        jobs = Jobs(engine, lease_seconds=settings.lease_seconds, announce=feed.announce, quotas=quotas.rules)
         yield Parts(
             expiry=Expiry(engine),
             tenant_removal=TenantRemoval(engine),
