@@ -9,9 +9,10 @@ from retrieval.models.store import ModelStore
 from retrieval.reranker import parse_reranker
 from retrieval.reranking import Reranking
 from retrieval.search import Searches
-from rlm.answering import Answering, LanguageModel
-from rlm.build import Answers, Parts
+from rlm.answering import Answering
+from rlm.build import Parts
 from rlm.checking.checker import CheckMode
+from rlm.llm.port import LanguageModel
 
 
 def open_reranking(settings: Settings, models: ModelStore) -> Reranking | None:
@@ -35,4 +36,4 @@ def make_answering(
     judge = open_judge(settings)
     if judge is not None:
         stack.callback(judge.close)
-    return Answering(searcher, language_model, Answers(parts), check=CheckMode(settings.check), judge=judge)
+    return Answering(searcher, language_model, parts, check=CheckMode(settings.check), judge=judge)

@@ -2,35 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
 
-from api.answering import make_answering, open_reranking
-from api.identity_provider import open_tokens
-from api.language_model import model_costs, open_language_model
-from api.metering import open_meter, quota_defaults
+from api.composition import Asking, make_services, open_asking
+from api.language_model import open_language_model
+from api.metering import quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from api.settings_record import record_settings
-from ingest.catalog.database import open_database, ping
-from ingest.catalog.identities import Identities
-from ingest.intake import Intake
-from ingest.tables import RecordTables
 from retrieval.models.store import ModelStore
-from retrieval.query_cache import CachedSearcher
-from retrieval.search import Searcher
-from retrieval.visibility import KeptVisibility
-from rlm.answering import Answering, LanguageModel
-from rlm.build import Parts as AnswerParts
-from rlm.llm.scheduler import SubCallScheduler
-from rlm.rewriting import ModelRewriter
-from rlm.sandbox.build import build_sandbox
-from rlm.tables.sql import SqlEngine
-from workers.access import ReadersWriter
-from workers.cluster import OpenAnswers, OpenEncoders, Parts, configured_encoders, open_parts
-from workers.deletion import Deleter
+from rlm.answering import Answering
+from rlm.llm.port import LanguageModel
+from workers.cluster import OpenAnswers, OpenEncoders, configured_encoders, open_parts
 from workers.enqueue.celery_app import make_app
 from workers.enqueue.celery_doorbell import CeleryDoorbell
+from workers.parts import Parts
 from workers.settings import ClusterSettings
 
 
@@ -60,45 +45,14 @@ def open_cluster(
         record_settings(parts.audit, "api", settings, cluster)
         doorbell = CeleryDoorbell(make_app(cluster.redis_url.get_secret_value()))
         stack.callback(doorbell.close)
-        asking = stack.enter_context(_asking(settings, parts, language_model))
-        # Keys and health have connections of their own, so that they never wait for one behind work.
-        door = open_database(cluster.database_url.get_secret_value(), pool_size=4)
-        stack.callback(door.dispose)
-        identities = Identities.of(door)
-        services = Services(
-            settings=settings,
-            catalog=parts.catalog,
-            jobs=parts.jobs,
-            runs=parts.runs,
-            identities=identities,
-            tokens=open_tokens(settings, identities),
-            audit=parts.audit,
-            batches=parts.batches,
-            conversations=parts.conversations,
-            feed=parts.feed,
-            blobs=parts.blobs,
-            texts=parts.texts,
-            record_tables=RecordTables(parts.blobs),
-            intake=Intake(
-                parts.catalog,
-                parts.blobs,
-                parts.batches,
-                max_bytes=settings.max_upload_bytes,
-                backlog=parts.jobs.backlog,
-                max_backlog=settings.max_backlog,
-                quotas=parts.quotas,
-            ),
-            searcher=asking.searcher,
-            rewriter=asking.rewriter,
-            meter=open_meter(settings, parts.quotas, stack, redis_url=cluster.redis_url.get_secret_value()),
-            answering=asking.answering,
-            model_costs=model_costs(settings),
-            doorbell=doorbell,
-            require_index=parts.generations.require_ready,
-            notices=parts.installation.notices,
-            ping=partial(ping, door),
-            delete=Deleter(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
-            settle=ReadersWriter(parts.catalog, parts.generations).settle,
+        services = make_services(
+            settings,
+            parts,
+            _open_asking(settings, parts, language_model, stack),
+            doorbell,
+            stack,
+            database_url=cluster.database_url.get_secret_value(),
+            redis_url=cluster.redis_url.get_secret_value(),
         )
         try:
             yield services
@@ -111,50 +65,14 @@ def cluster_answers(settings: Settings, *, language_model: LanguageModel | None 
 
     @contextmanager
     def open_answers(parts: Parts) -> Iterator[Answering]:
-        with _asking(settings, parts, language_model) as asking:
-            yield asking.answering
+        with ExitStack() as stack:
+            yield _open_asking(settings, parts, language_model, stack).answering
 
     return open_answers
 
 
-@dataclass(frozen=True)
-class _Asking:
-    """The searcher and the answering of a process."""
-
-    searcher: CachedSearcher
-    rewriter: ModelRewriter
-    answering: Answering
-
-
-@contextmanager
-def _asking(settings: Settings, parts: Parts, language_model: LanguageModel | None) -> Iterator[_Asking]:
-    """Open them; a given language model is closed with the rest."""
-    with ExitStack() as stack:
-        models = ModelStore(settings.models)
-        language_model = language_model or open_language_model(settings, models)
-        stack.callback(language_model.close)
-        sub_calls = SubCallScheduler(parts.replies)
-        stack.callback(sub_calls.close)
-        sandbox = build_sandbox(settings.sandbox)
-        stack.callback(sandbox.close)
-        reranking = open_reranking(settings, models)
-        if reranking is not None:
-            stack.callback(reranking.close)
-        bare = Searcher(parts.generations, parts.sparse, KeptVisibility(parts.catalog), parts.texts, reranking)
-        searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
-        making = AnswerParts(
-            parts.catalog,
-            parts.texts,
-            RecordTables(parts.blobs),
-            SqlEngine(),
-            sub_calls,
-            parts.generations.encoder(),
-            sandbox,
-            parts.replies,
-            parts.catalog,
-        )
-        yield _Asking(
-            searcher,
-            ModelRewriter(language_model, sub_calls),
-            make_answering(settings, searcher, language_model, making, stack),
-        )
+def _open_asking(settings: Settings, parts: Parts, language_model: LanguageModel | None, stack: ExitStack) -> Asking:
+    """Open searching and answering; a given language model is closed with the rest."""
+    language_model = language_model or open_language_model(settings, ModelStore(settings.models))
+    stack.callback(language_model.close)
+    return open_asking(settings, parts, language_model, stack)

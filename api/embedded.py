@@ -7,70 +7,48 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import IO
 
 import structlog
 
-from api.answering import make_answering, open_reranking
-from api.identity_provider import open_tokens
-from api.language_model import model_costs, open_language_model
-from api.metering import open_meter, quota_defaults
+from api.composition import make_services, open_asking
+from api.language_model import open_language_model
+from api.metering import quota_defaults
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from api.settings_record import record_settings
 from ingest.blobs import DirectoryBlobs
 from ingest.catalog.audit import Audit
-from ingest.catalog.batches import Batches
 from ingest.catalog.catalog import Catalog
-from ingest.catalog.conversations import Conversations
-from ingest.catalog.database import open_database, ping, sqlite_url
-from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.database import open_database, sqlite_url
 from ingest.catalog.identities import Identities
 from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
 from ingest.catalog.keys import ApiKeys
-from ingest.catalog.leftovers import Leftovers
 from ingest.catalog.quotas import Quotas
 from ingest.catalog.replies import Replies
-from ingest.catalog.retention import Expiry
-from ingest.catalog.run_log import RunLog
-from ingest.catalog.runs import Runs
-from ingest.catalog.tenant_data import TenantData, TenantRemoval
+from ingest.catalog.tenant_data import TenantData
 from ingest.errors import DataFolderBusyError
 from ingest.feed import LocalFeed
-from ingest.installation import refuse_foreign, tie
-from ingest.intake import Intake
+from ingest.installation import Installation, refuse_foreign
 from ingest.parsing.sandbox import ParserSandbox
-from ingest.tables import RecordTables
-from ingest.texts import Texts
 from retrieval import build
 from retrieval.embedding import Embedder
 from retrieval.encoders import Encoders, only
-from retrieval.generations import require_fit
+from retrieval.generations import IndexStore
 from retrieval.models.store import ModelStore
-from retrieval.open_generations import OpenGenerations
-from retrieval.query_cache import CachedSearcher
-from retrieval.search import Searcher
-from retrieval.visibility import KeptVisibility
-from rlm.answering import LanguageModel
-from rlm.build import Parts
-from rlm.llm.scheduler import SubCallScheduler
-from rlm.rewriting import ModelRewriter
-from rlm.sandbox.build import build_sandbox
-from rlm.tables.sql import SqlEngine
+from rlm.llm.port import LanguageModel
 from workers.access import ReadersWriter
-from workers.deletion import CollectTask, Deleter
+from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask
 from workers.enqueue import ThreadDoorbell
 from workers.generation_builder import open_builder
 from workers.ingest_task import IngestTask
-from workers.leftovers import LeftoverRounds
+from workers.parts import parts_over
 from workers.run_task import RunTask
 from workers.threads import WorkerThreads
 from workers.upkeep import reconcile
-from workers.worker_deps import WorkerDeps
 
 log = structlog.get_logger(__name__)
 
@@ -177,39 +155,39 @@ def _assemble(
 ) -> tuple[Services, WorkerThreads]:
     home = settings.home
     url = sqlite_url(home / "catalog.sqlite")
-    engine = open_database(url)
-    stack.callback(engine.dispose)
-    feed = LocalFeed()
-    quotas = Quotas(engine, **quota_defaults(settings))
-    catalog = Catalog(engine, announce=feed.announce, quotas=quotas.rules)
-    jobs = Jobs(engine, announce=feed.announce, quotas=quotas.rules)
-    batches = Batches(engine, announce=feed.announce)
-    catalog.ensure_tenant(DEFAULT_TENANT)
-    blobs = DirectoryBlobs(home / "blobs", min_free_bytes=settings.min_free_bytes)
-    record = InstallationRecord(engine)
-    installation = tie(record, blobs)
-    blobs.discard_unfinished()
-    texts = Texts(blobs)
+    defaults = quota_defaults(settings)
+    crashed = False
 
-    sparse = build.sparse_encoder()
-    audit = Audit(engine)
-    record_settings(audit, "embedded", settings)
-    records = GenerationRecords(engine)
-    first = encoders.named(settings.encoder)
-    active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
-    require_fit(active, encoders, sparse, chosen=settings.encoder)
-    crashed = _mark_unclean(home, stack)
-    generations = OpenGenerations(records, build.embedded_indexes(home, installation), encoders, sparse)
-    stack.callback(generations.close)
+    def open_store(installation: Installation) -> IndexStore:
+        nonlocal crashed
+        crashed = _mark_unclean(home, stack)  # all that a crash leaves unsettled is opened from here on
+        return build.embedded_indexes(home, installation)
+
+    parts = stack.enter_context(
+        parts_over(
+            url,
+            LocalFeed(),
+            DirectoryBlobs(home / "blobs", min_free_bytes=settings.min_free_bytes),
+            lambda: encoders,
+            open_store,
+            encoder=settings.encoder,
+            upkeep_limits=settings.upkeep_limits,
+            tenant_quotas=defaults["tenant_defaults"],
+            key_quotas=defaults["key_defaults"],
+        )
+    )
+    catalog, jobs, blobs, generations = parts.catalog, parts.jobs, parts.blobs, parts.generations
+    catalog.ensure_tenant(DEFAULT_TENANT)
+    blobs.discard_unfinished()
+    record_settings(parts.audit, "embedded", settings)
     generations.open()
     if crashed:
         with generations.active() as made:
             behind = reconcile(catalog, jobs, made.index)
         catalog.unsettle()
         log.info("the last process ended without closing", versions_indexed_again=len(behind))
-    rounds = LeftoverRounds(record, Leftovers(engine), generations, blobs, texts, settings.upkeep_limits)
-    if crashed or rounds.due:
-        rounds.run()
+    if crashed or parts.rounds.due:
+        parts.rounds.run()
     recovered = jobs.recover(all_running=True)
     if recovered:
         log.info("jobs queued again after the last process ended", jobs=recovered)
@@ -217,7 +195,7 @@ def _assemble(
     scratch = home / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # files left by a killed process
     scratch.mkdir()
-    deps = WorkerDeps(catalog, jobs, blobs, texts, generations, sparse, blobs.path)
+    deps = parts.worker_deps()
 
     def ingest_task() -> IngestTask:
         parser = ParserSandbox(scratch=scratch, isolation=settings.parser_isolation)
@@ -225,21 +203,7 @@ def _assemble(
         return IngestTask(deps, parser)
 
     doorbell = ThreadDoorbell()
-    reranking = open_reranking(settings, ModelStore(settings.models))
-    if reranking is not None:
-        stack.callback(reranking.close)
-    bare = Searcher(generations, sparse, KeptVisibility(catalog), texts, reranking)
-    searcher = CachedSearcher(bare, catalog, max_bytes=settings.query_cache_bytes)
-    replies = Replies(engine)
-    sub_calls = SubCallScheduler(replies)
-    stack.callback(sub_calls.close)
-    sandbox = build_sandbox(settings.sandbox)
-    stack.callback(sandbox.close)
-    tables = RecordTables(blobs)
-    parts = Parts(catalog, texts, tables, SqlEngine(), sub_calls, generations.encoder(), sandbox, replies, catalog)
-    conversations, expiry = Conversations(engine), Expiry(engine)
-    answering = make_answering(settings, searcher, language_model, parts, stack)
-    readers_writer = ReadersWriter(catalog, generations)
+    asking = open_asking(settings, parts, language_model, stack)
     workers = WorkerThreads(
         jobs,
         [ingest_task()],
@@ -247,55 +211,16 @@ def _assemble(
         CollectTask(deps),
         doorbell,
         has_room=blobs.has_room_to_work,
-        answer=RunTask(jobs, RunLog(engine, announce=feed.announce), answering),
+        answer=RunTask(jobs, parts.run_log, asking.answering),
         runs_at_once=settings.runs_at_once,
-        tidy=lambda: expiry.forget(settings.retention),
-        remove_tenants=TenantRemoval(engine).step,
+        tidy=lambda: parts.expiry.forget(settings.retention),
+        remove_tenants=parts.tenant_removal.step,
         step_seconds=settings.task_seconds,
         another_ingest=ingest_task,
-        settle=readers_writer.settle_all,
-        open_builder=lambda stopping, slice_over: open_builder(records, deps, stopping, slice_over)[0],
+        settle=ReadersWriter(catalog, generations).settle_all,
+        open_builder=lambda stopping, slice_over: open_builder(parts.records, deps, stopping, slice_over)[0],
     )
-    # Keys and health have connections of their own, so that they never wait for one behind work.
-    door = open_database(url, pool_size=4)
-    stack.callback(door.dispose)
-    identities = Identities.of(door)
-    services = Services(
-        settings=settings,
-        catalog=catalog,
-        jobs=jobs,
-        identities=identities,
-        tokens=open_tokens(settings, identities),
-        audit=audit,
-        batches=batches,
-        conversations=conversations,
-        feed=feed,
-        runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
-        blobs=blobs,
-        texts=texts,
-        record_tables=tables,
-        intake=Intake(
-            catalog,
-            blobs,
-            batches,
-            max_bytes=settings.max_upload_bytes,
-            backlog=jobs.backlog,
-            max_backlog=settings.max_backlog,
-            quotas=quotas,
-        ),
-        searcher=searcher,
-        rewriter=ModelRewriter(language_model, sub_calls),
-        answering=answering,
-        meter=open_meter(settings, quotas, stack),
-        model_costs=model_costs(settings),
-        doorbell=doorbell,
-        delete=Deleter(catalog, generations, texts, blobs).delete,
-        settle=readers_writer.settle,
-        require_index=generations.require_ready,
-        notices=record.notices,
-        ping=partial(ping, door),
-    )
-    return services, workers
+    return make_services(settings, parts, asking, doorbell, stack, database_url=url), workers
 
 
 def _mark_unclean(home: Path, stack: ExitStack) -> bool:

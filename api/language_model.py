@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from api.settings import Settings
 from retrieval.models.manifest import LANGUAGE_GGUF, model_file
 from retrieval.models.store import ModelStore
-from rlm.answering import ChatModel, LanguageModel
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.budgets import FREE
 from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.port import ChatModel, LanguageModel
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, read_profiles
 
 log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ from rlm.events import Event
 from rlm.llm.budgets import Budget, Limits, Price
 from rlm.requests import Wanted
 from rlm.rewriting import ModelRewriter
-from rlm.runs.port import Once
+from rlm.runs.port import Durability
 
 log = structlog.get_logger(__name__)
 
@@ -157,7 +157,7 @@ class Meter:
         return None if wanted.confirm else nanodollars(UNASKED_DOLLARS)
 
 
-class Metered(Once):
+class Metered(Durability):
     """Work that a client waits for, within what was reserved for it; `reported` is what the catalog knows of it."""
 
     def __init__(self, meter: Meter, account: Account, kind: Kind, granted: Granted) -> None:

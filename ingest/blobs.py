@@ -57,6 +57,14 @@ class Incoming:
             self._file.write(block)
         self._digest.update(block)
 
+    @contextmanager
+    def reading(self) -> Iterator[BinaryIO]:
+        """Open what was written so far to read."""
+        with translating_out_of_room():
+            self._file.flush()
+        with self.path.open("rb") as file:
+            yield file
+
     def finish(self) -> str:
         """Fsync and return the SHA-256 in hex. Raises `EmptyUploadError` when nothing was written."""
         if self.size == 0:

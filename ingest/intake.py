@@ -29,8 +29,9 @@ from ingest.faultpoints import reach
 from ingest.identity import OPEN, CollectionAccess
 from ingest.inbound import check_metadata, check_text
 from ingest.parsing.charsets import HEAD_BYTES
+from ingest.parsing.containers import OLE, ZIP
 from ingest.parsing.registry import FORMATS
-from ingest.parsing.sniff import sniff
+from ingest.parsing.sniff import sniff, sniff_container
 from ingest.quotas import Account, Quota, Standing
 
 _NAME_CHARS = 255
@@ -213,6 +214,9 @@ class Upload:
         with self._telling():
             if self._media_type is None and self._head:
                 self._sniff()
+            if self._media_type in (ZIP, OLE):
+                with self._incoming.reading() as file:
+                    self._media_type = sniff_container(file)
             return self._intake.accept(self._request, self._incoming, self._media_type or "")
 
     @contextmanager

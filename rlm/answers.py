@@ -5,12 +5,14 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
 from ingest.conversations import KeptAnswer, RowRanges, ranges_of
 from retrieval.passages import Passage
-from rlm.usage import Usage
+from rlm.llm.budgets import Usage
 
 
 class AnswerStatus(StrEnum):
@@ -291,14 +293,19 @@ def kept_answer(
 def as_json(value: object) -> Any:  # noqa: ANN401 - any JSON
     """Return a value as JSON that every reader and database accepts.
 
-    A set becomes a sorted list, a dict key its text, a number without a JSON form null, and half a surrogate pair a
-    question mark.
+    A set becomes a sorted list, a dict key its text, a decimal a number, a date or time its ISO text, a number without
+    a JSON form null, and half a surrogate pair a question mark.
     """
     match value:
         case None | bool() | int():
             return value
         case float():
             return value if math.isfinite(value) else None
+        case Decimal():
+            whole = value == value.to_integral_value() and int(value.as_tuple().exponent) >= 0
+            return int(value) if whole else as_json(float(value))
+        case date():
+            return value.isoformat()
         case Mapping():
             return {_key(key): as_json(each) for key, each in value.items()}
         case list() | tuple():

@@ -1,13 +1,11 @@
-"""Makes the strategies of a deployment: the only module of `rlm` that names their concrete classes."""
+"""Opens what one request works with, and makes its strategy: the only module of `rlm` that names concrete ones."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
-
-from langchain_core.language_models import BaseChatModel
+from functools import cached_property
 
 from ingest.tables import RecordTables
 from ingest.texts import Texts
-from ingest.works import UsedVersions
 from retrieval.embedding import Embedder
 from retrieval.search import Searches
 from rlm.corpus.corpus import ActiveDocuments, Corpus, open_corpus, scope_of
@@ -16,18 +14,14 @@ from rlm.direct import DirectStrategy
 from rlm.errors import SandboxUnavailableError
 from rlm.estimates import at_most, unasked
 from rlm.llm.budgets import FREE, Budget, Limits
-from rlm.llm.cache import ReplyCache
-from rlm.llm.port import SubCalls
-from rlm.llm.profiles import ModelProfile
+from rlm.llm.port import ChatModel, SubCalls
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.loop.environment import Environment
 from rlm.loop.strategy import RecursiveStrategy
-from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.operators import Operators
-from rlm.operators.packing import PackLimits
-from rlm.passages import noting, searching
-from rlm.requests import AnswerScope, StrategyName, Wanted
-from rlm.runs.port import ONCE, Durability
+from rlm.passages import WIDENED_CHARS, searching
+from rlm.requests import AnswerRequest, StrategyName
+from rlm.runs.port import Durability
 from rlm.sandbox.port import Sandbox
 from rlm.strategy import Context, Search, Strategy
 from rlm.tables.catalog import TableCatalog, TablesInScope
@@ -47,138 +41,135 @@ class Parts:
     sub_calls: SubCallScheduler
     embedder: Embedder | None = None
     sandbox: Sandbox | None = None
-    replies: ReplyCache | None = None
     access: DocumentAccess | None = None
 
+    @cached_property
+    def table_catalog(self) -> TableCatalog:
+        return TableCatalog(self.tables)
 
-class Answers:
-    """Opens corpora and makes the parts of each request."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._tables = TableCatalog(parts.tables)
+class OpenRequest:
+    """One request: its budget and calls, its corpus and search, and the strategies that its model can carry out."""
 
-    def corpus(self, scope: AnswerScope, durability: Durability = ONCE, used: UsedVersions | None = None) -> Corpus:
-        """Open the documents of a scope as they are now, or as they were when a run began."""
-        parts = self._parts
-        withheld = Withheld(parts.access, scope) if parts.access is not None and scope.readers is not None else nothing
-        documents = durability.documents(parts.catalog)
-        return open_corpus(documents, parts.texts, scope, parts.tables, used, withheld=withheld)
-
-    def budget(self, wanted: Wanted, profile: ModelProfile, durability: Durability) -> Budget:
-        """Return the budget of one request: the caller's limits, and no limit where the caller set none."""
-        limits = (wanted.limits or Limits()).within(Limits(depth=profile.max_depth))
-        return durability.budget(limits, profile.price)
-
-    def bind(
+    def __init__(
         self,
-        chat: BaseChatModel,
-        profile: ModelProfile,
-        scope: AnswerScope,
-        budget: Budget,
+        parts: Parts,
+        searcher: Searches,
+        model: ChatModel,
+        request: AnswerRequest,
         durability: Durability,
-        *,
-        run: Hashable,
-        used: UsedVersions | None = None,
-    ) -> SubCalls:
-        """Bind a model's calls, for a scope, to `budget`; all calls of one request share the same `run`.
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._parts = parts
+        self._searcher = searcher
+        self._durability = durability
+        self.model = model
+        self.profile = model.profile
+        self.request = request
+        self.cancelled = cancelled
+        self.nonce = durability.nonce
+        limits = (request.wanted.limits or Limits()).within(Limits(depth=self.profile.max_depth))
+        self.budget = durability.budget(limits, self.profile.price)
+        self.calls = self.bind(self.budget)
 
-        Their replies go with the versions in `used`.
-        """
+    def bind(self, budget: Budget, model: ChatModel | None = None) -> SubCalls:
+        """Bind calls of the request's model, or of another one, to its budget or to that of a part of it."""
+        model, scope = model or self.model, self.request.scope
         bound = self._parts.sub_calls.bind(
-            chat,
-            profile,
+            model.chat,
+            model.profile,
             tenant_id=scope.tenant_id,
             audience=scope.audience,
             budget=budget,
-            run=run,
-            background=durability.background,
-            used=used,
+            run=self,
+            background=self._durability.background,
+            used=self.request.used,
         )
-        return durability.sub_calls(bound, budget, profile.price)
+        return self._durability.sub_calls(bound, budget, model.profile.price)
 
-    def strategies(self, profile: ModelProfile) -> list[StrategyName]:
-        """Return the strategies that a model can carry out here."""
-        programs = profile.writes_code and self._parts.sandbox is not None
+    @cached_property
+    def corpus(self) -> Corpus:
+        """The documents in scope as they are now, or as they were when a run began; opened once."""
+        parts, scope = self._parts, self.request.scope
+        withheld = Withheld(parts.access, scope) if parts.access is not None and scope.readers is not None else nothing
+        documents = self._durability.documents(parts.catalog)
+        return open_corpus(documents, parts.texts, scope, parts.tables, self.request.used, withheld=withheld)
+
+    def tables(self) -> TablesInScope:
+        """Return the tables in scope, with some of their rows."""
+        return self._parts.table_catalog.in_scope(self.corpus)
+
+    def context(self, question: str, queries: tuple[str, ...]) -> Context:
+        """Return the parts that any strategy works with; the passages of a small model are as they were indexed."""
+        request, widened = self.request, None if self.profile.small else WIDENED_CHARS
+        search = searching(self._searcher, request.scope, request.used, widened_chars=widened)
+        return Context(
+            question=question,
+            queries=queries,
+            scope=request.scope,
+            wanted=request.wanted,
+            profile=self.profile,
+            calls=self.calls,
+            search=self._durability.search(search),
+            corpus=lambda: self.corpus,
+            nonce=self.nonce,
+            cancelled=self.cancelled,
+        )
+
+    def strategies(self) -> list[StrategyName]:
+        """Return the strategies that the model can carry out here."""
+        programs = self.profile.writes_code and self._parts.sandbox is not None
         return [StrategyName.DIRECT, StrategyName.TABLE, *([StrategyName.RECURSIVE] if programs else [])]
 
-    def tables(self, corpus: Corpus) -> TablesInScope:
-        """Return the tables in scope, with some of their rows."""
-        return self._tables.in_scope(corpus)
-
-    def strategy(self, name: StrategyName, making: "Making") -> Strategy:
-        """Make the strategy of a request. Raises `SandboxUnavailableError` for programs without a sandbox."""
+    def strategy(self, name: StrategyName) -> Strategy:
+        """Make a strategy. Raises `SandboxUnavailableError` for programs without a sandbox."""
         match name:
             case StrategyName.TABLE:
-                otherwise = None if making.context.wanted.strategy is StrategyName.TABLE else DirectStrategy()
-                return TableStrategy(self._tables, self._parts.sql, self._parts.embedder, otherwise=otherwise)
+                otherwise = None if self.request.wanted.strategy is StrategyName.TABLE else DirectStrategy()
+                parts = self._parts
+                return TableStrategy(parts.table_catalog, parts.sql, parts.embedder, otherwise=otherwise)
             case StrategyName.RECURSIVE:
-                return self._recursive(making)
+                return self._recursive()
             case _:
                 return DirectStrategy()
 
-    def _recursive(self, making: "Making") -> Strategy:
+    def spendable(self, name: StrategyName) -> str:
+        """Return the most a recursive run may spend, for people; empty for other strategies."""
+        return at_most(self.request.wanted.limits or self._unasked) if name is StrategyName.RECURSIVE else ""
+
+    @property
+    def _unasked(self) -> Limits:
+        model_costs = self.profile.price not in (None, FREE)
+        return unasked(is_confirmed=self.request.wanted.confirm, model_costs=model_costs)
+
+    def _recursive(self) -> Strategy:
         if self._parts.sandbox is None:
             raise SandboxUnavailableError("This process has no sandbox.")
-        context, budget = making.context, making.budget
-        if context.wanted.limits is None:
-            budget.narrow(_unasked(context.wanted, context.profile))
-        whole = context.corpus()
+        request, durability = self.request, self._durability
+        if request.wanted.limits is None:
+            self.budget.narrow(self._unasked)
 
-        def search(corpus: Corpus) -> Search:
-            part = scope_of(corpus, whole, context.scope)
-            return making.durability.search(noting(searching(making.searcher, part), whole.used))
+        def search(part: Corpus) -> Search:
+            scope = scope_of(part, self.corpus, request.scope)
+            return durability.search(searching(self._searcher, scope, request.used))
+
+        def operators(corpus: Corpus, calls: SubCalls) -> Operators:
+            return Operators.of(
+                corpus, calls, self.profile, self._parts.embedder, request.wanted, cancelled=self.cancelled
+            )
 
         return RecursiveStrategy(
             Environment(
-                corpus=whole,
-                calls=context.calls,
-                profile=context.profile,
+                corpus=self.corpus,
+                calls=self.calls,
+                profile=self.profile,
                 sandbox=self._parts.sandbox,
-                operators=making.operators(self._parts),
+                operators=operators,
                 search=search,
-                budget=budget,
-                bind=making.bind,
-                cancelled=context.cancelled,
-                told=making.durability.turn,
-                tells_time=not making.durability.background,
+                budget=self.budget,
+                bind=self.bind,
+                cancelled=self.cancelled,
+                told=durability.turn,
+                tells_time=not durability.background,
             )
         )
-
-
-@dataclass(frozen=True)
-class Making:
-    """A request for which a strategy is made: its context, its budget, calls for a part of it, and its durability."""
-
-    context: Context
-    budget: Budget
-    bind: Callable[[Budget], SubCalls]
-    durability: Durability
-    searcher: Searches
-
-    def operators(self, parts: Parts) -> Callable[[Corpus, SubCalls], Operators]:
-        """Return a factory of operators over a corpus; the model reads all records if the caller asked for that."""
-        context = self.context
-
-        def made(corpus: Corpus, calls: SubCalls) -> Operators:
-            return Operators(
-                corpus,
-                calls,
-                parts.embedder,
-                limits=PackLimits.of(context.profile),
-                cascade_limits=EVERY_RECORD if context.wanted.every_record else CascadeLimits(),
-                cancelled=context.cancelled,
-            )
-
-        return made
-
-
-def _unasked(wanted: Wanted, profile: ModelProfile) -> Limits:
-    return unasked(is_confirmed=wanted.confirm, model_costs=profile.price not in (None, FREE))
-
-
-def spendable(name: StrategyName, wanted: Wanted, profile: ModelProfile) -> str:
-    """Return the most a recursive run may spend, for people; empty for other strategies."""
-    if name is not StrategyName.RECURSIVE:
-        return ""
-    return at_most(wanted.limits or _unasked(wanted, profile))

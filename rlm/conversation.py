@@ -7,6 +7,7 @@ from rlm.cancelling import not_cancelled
 from rlm.errors import ContextTooLongError, LanguageModelOutputError
 from rlm.llm.port import SubCall, SubCalls, reply_to
 from rlm.llm.profiles import ModelProfile
+from rlm.llm.structured_output import closed_object
 from rlm.requests import MAX_QUESTION_CHARS, Message
 from rlm.untrusted import plain
 
@@ -54,12 +55,7 @@ def condense(
 
 def condensed_schema() -> dict[str, object]:
     """Return the JSON schema of a rewritten question."""
-    return {
-        "type": "object",
-        "properties": {"question": {"type": "string"}},
-        "required": ["question"],
-        "additionalProperties": False,
-    }
+    return closed_object({"question": {"type": "string"}})
 
 
 def _recent(history: Sequence[Message], characters: int) -> list[Message]:

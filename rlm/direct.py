@@ -6,16 +6,17 @@ hidden from readers, with the words that the model quotes.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from retrieval.passages import Passage
 from rlm.answers import AnswerStatus, Draft, OfferedQuote, searched
-from rlm.checking.locating import offered_quotes
+from rlm.checking.checker import offered_quotes
 from rlm.checking.markers import MarkedText, without_markers
 from rlm.errors import LanguageModelOutputError
 from rlm.events import Delta, Drafted, Event, Reading, Retrieved
 from rlm.llm.port import SubCall, SubFailure, SubReply, raised, reply_to
+from rlm.llm.structured_output import closed_object
 from rlm.passages import PassageNumbers, fits, in_reading_order, in_turn, tokens_of, whole, within
 from rlm.strategy import Context
 from rlm.untrusted import DATA_ONLY, delimited, one_line, plain
@@ -75,12 +76,9 @@ passage that answers it, "quote" the sentence copied from it, and "answer" one c
 question. If no passage answers it, give passage 0 with an empty quote and an empty answer.
 
 {DATA_ONLY}"""
-_SMALL_SCHEMA: Mapping[str, object] = {
-    "type": "object",
-    "properties": {"passage": {"type": "integer"}, "quote": {"type": "string"}, "answer": {"type": "string"}},
-    "required": ["passage", "quote", "answer"],
-    "additionalProperties": False,
-}
+_SMALL_SCHEMA = closed_object(
+    {"passage": {"type": "integer"}, "quote": {"type": "string"}, "answer": {"type": "string"}}
+)
 NOT_SAID = "The passages that were read do not say."
 _RESTS_ON_NOTHING = "The model named no passage that it read for this answer."
 
@@ -246,7 +244,7 @@ class _Reply:
             text=self.text,
             evidence={number: self._passages[original - 1] for original, number in self._order.items()},
             searched=searched(self._passages, self._passages, queries),
-            quotes=tuple(offered_quotes(self._marked.rest, list(self._order.items()))),
+            quotes=offered_quotes(self._marked.rest, self._order),
             finished=not self.cut_off,
             notes=tuple(notes),
         )

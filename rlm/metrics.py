@@ -1,9 +1,18 @@
-"""What Prometheus is told of answers, calls of language models, budgets and the sandbox. No label names a tenant."""
+"""What Prometheus is told of answers, calls of language models, budgets and the sandbox, and the spans of such calls.
 
+No label names a tenant.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 
+from ingest.tracing import Value, span
 from rlm.answers import Answer
-from rlm.usage import Usage
+from rlm.llm.budgets import Usage
 
 # Answers take from a tenth of a second to an hour.
 _LONG = (0.1, 0.3, 1, 3, 10, 30, 60, 120, 300, 900, 1800, 3600)
@@ -35,9 +44,37 @@ def note_answer(answer: Answer) -> None:
     DOLLARS.inc(answer.dollars or 0.0)
 
 
-def note_call(model: str, outcome: str, seconds: float, used: Usage) -> None:
-    """Count a request to a model; `outcome` is `ok` or the code of its error."""
-    MODEL_CALLS.labels(model, outcome).inc()
-    MODEL_SECONDS.labels(model).observe(seconds)
-    MODEL_TOKENS.labels(model, "prompt").inc(used.prompt_tokens)
-    MODEL_TOKENS.labels(model, "completion").inc(used.completion_tokens)
+class ObservedCall:
+    """A request to a model that is under way: its cost, and how it ended: `ok`, `given_up` or the code of its error."""
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+        self.outcome = "given_up"
+
+
+@contextmanager
+def observed_call(model: str, purpose: str, max_tokens: int) -> Iterator[ObservedCall]:
+    """Time and count a request to `model`, and make a span of it; what was asked and replied is no part of either.
+
+    The span has attributes of OpenTelemetry's conventions for generative AI, version 0.1.0, which are in development.
+    """
+    noted, begun = ObservedCall(), time.monotonic()
+    attributes: dict[str, Value] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": model,
+        "gen_ai.request.max_tokens": max_tokens,
+        "leadline.call.purpose": purpose,
+    }
+    with span(f"chat {model}", attributes, kind=SpanKind.CLIENT) as made:
+        try:
+            yield noted
+        finally:
+            read, written = noted.usage.prompt_tokens, noted.usage.completion_tokens
+            made.set_attribute("gen_ai.usage.input_tokens", read)
+            made.set_attribute("gen_ai.usage.output_tokens", written)
+            if noted.outcome not in ("ok", "given_up"):
+                made.set_attribute("error.type", noted.outcome)
+            MODEL_CALLS.labels(model, noted.outcome).inc()
+            MODEL_SECONDS.labels(model).observe(time.monotonic() - begun)
+            MODEL_TOKENS.labels(model, "prompt").inc(read)
+            MODEL_TOKENS.labels(model, "completion").inc(written)

@@ -20,10 +20,13 @@ WIDENED_CHARS = 4_000
 _TOKENS_AROUND = 40
 
 
-def searching(searcher: Searches, scope: AnswerScope, *, widened_chars: int | None = WIDENED_CHARS) -> Search:
+def searching(
+    searcher: Searches, scope: AnswerScope, used: UsedVersions, *, widened_chars: int | None = WIDENED_CHARS
+) -> Search:
     """Return the service's search within a scope; hits are widened to their neighbours, and those that meet are merged.
 
-    With `widened_chars` None, passages are as they were indexed. A query over the length limit is cut.
+    With `widened_chars` None, passages are as they were indexed. A query over the length limit is cut. `used` notes the
+    versions that are found as given to the answer.
     """
 
     def search(query: str, top_k: int) -> Sequence[Passage]:
@@ -38,20 +41,11 @@ def searching(searcher: Searches, scope: AnswerScope, *, widened_chars: int | No
             feedback=False,
             expand_chars=widened_chars,
         )
-        return [hit.passage for hit in searcher.search(request).hits]
-
-    return search
-
-
-def noting(search: Search, used: UsedVersions) -> Search:
-    """Return the search with the versions that it finds noted as given to the answer."""
-
-    def noted(query: str, top_k: int) -> Sequence[Passage]:
-        found = search(query, top_k)
+        found = [hit.passage for hit in searcher.search(request).hits]
         used.add(passage.version_id for passage in found)
         return found
 
-    return noted
+    return search
 
 
 def tokens_of(passage: Passage) -> int:
@@ -127,24 +121,8 @@ def _pieces(corpus: Corpus, document: CorpusDocument) -> Iterator[Passage]:
     group: list[Chunk] = []
     for chunk in corpus.map(document).chunks:
         if group and (chunk.end - group[0].start > WIDENED_CHARS or chunk.heading_path != group[0].heading_path):
-            yield _piece(corpus, document, group)
+            yield corpus.passage(document.handle[group[0].start : group[-1].end])
             group = []
         group.append(chunk)
     if group:
-        yield _piece(corpus, document, group)
-
-
-def _piece(corpus: Corpus, document: CorpusDocument, group: Sequence[Chunk]) -> Passage:
-    span = document.handle[group[0].start : group[-1].end]
-    return Passage(
-        document_id=span.document_id,
-        version_id=span.version_id,
-        title=document.title,
-        heading_path=group[0].heading_path,
-        start=span.start,
-        end=span.end,
-        page=group[0].page,
-        text=corpus.text(span),
-        rank=1,
-        score=1.0,
-    )
+        yield corpus.passage(document.handle[group[0].start : group[-1].end])

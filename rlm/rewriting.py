@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from retrieval.requests import Rewrite
 from retrieval.rewriting import MAX_QUERIES
-from rlm.answering import ChatModel, LanguageModel
 from rlm.errors import (
     BudgetExhaustedError,
     LanguageModelOutputError,
@@ -19,9 +18,9 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.llm.budgets import Limits
-from rlm.llm.port import SubCall, SubFailure
+from rlm.llm.port import ChatModel, LanguageModel, SubCall, SubFailure
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.operators.tasks import closed_object
+from rlm.llm.structured_output import closed_object
 from rlm.runs.port import ONCE, Durability
 from rlm.untrusted import one_line
 

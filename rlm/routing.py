@@ -8,6 +8,7 @@ from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.errors import BudgetExhaustedError, ContextTooLongError, LanguageModelOutputError, LanguageModelRefusedError
 from rlm.llm.port import SubCall, SubCalls, reply_to
+from rlm.llm.structured_output import closed_object
 from rlm.requests import StrategyName
 from rlm.untrusted import DATA_ONLY, one_line, plain
 
@@ -72,16 +73,13 @@ def route(
 
 def route_schema(choices: Sequence[StrategyName]) -> dict[str, object]:
     """Return the JSON schema of a router's reply."""
-    return {
-        "type": "object",
-        "properties": {
+    return closed_object(
+        {
             "why": {"type": "string"},
             "strategy": {"type": "string", "enum": [each.value for each in choices]},
             "queries": {"type": "array", "items": {"type": "string"}},
-        },
-        "required": ["why", "strategy", "queries"],
-        "additionalProperties": False,
-    }
+        }
+    )
 
 
 def _prompt(question: str, corpus: Corpus, choices: Sequence[StrategyName], tables: str, nonce: str) -> str:

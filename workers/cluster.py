@@ -6,53 +6,31 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
 
 from ingest.blobs import DirectoryBlobs
-from ingest.catalog.audit import Audit
-from ingest.catalog.batches import Batches
-from ingest.catalog.catalog import Catalog
-from ingest.catalog.conversations import Conversations
-from ingest.catalog.database import open_database
-from ingest.catalog.generations import GenerationRecords
-from ingest.catalog.identities import Identities
-from ingest.catalog.installation import InstallationRecord
 from ingest.catalog.jobs import Jobs
-from ingest.catalog.leftovers import Leftovers
-from ingest.catalog.quotas import Quotas
-from ingest.catalog.replies import Replies
-from ingest.catalog.retention import Expiry
-from ingest.catalog.run_log import RunLog
-from ingest.catalog.runs import Runs
-from ingest.catalog.tenant_data import TenantRemoval
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
-from ingest.feed import Feed
-from ingest.installation import tie
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.types import Isolation
 from ingest.quotas import Quota
 from ingest.redis_feed import RedisFeed
 from ingest.retention import Retention
-from ingest.texts import Texts
 from retrieval import build
-from retrieval.bm25 import SparseEncoder
 from retrieval.encoders import Encoders
-from retrieval.generations import IndexStore, require_fit
 from retrieval.models.store import ModelStore
-from retrieval.open_generations import OpenGenerations
 from workers.access import ReadersWriter
 from workers.deletion import CollectTask
 from workers.embed_task import EmbedTask
 from workers.ingest_task import IngestTask
 from workers.job_runner import JobRunner
-from workers.leftovers import LeftoverRounds
+from workers.parts import Parts, parts_over
 from workers.run_task import Answers, RunTask
 from workers.settings import ClusterSettings
-from workers.worker_deps import WorkerDeps
 
 log = structlog.get_logger(__name__)
 
@@ -61,40 +39,6 @@ OpenParser = Callable[[Path, Isolation], ParserSandbox]
 
 # A task works for this share of its time limit and then rings for the next, so that no step comes near the limit.
 _SLICE = 0.25
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The parts that API and workers share, opened on the cluster's servers."""
-
-    expiry: Expiry
-    tenant_removal: TenantRemoval
-    catalog: Catalog
-    jobs: Jobs
-    runs: Runs
-    run_log: RunLog
-    replies: Replies
-    installation: InstallationRecord
-    rounds: LeftoverRounds
-    identities: Identities
-    audit: Audit
-    batches: Batches
-    conversations: Conversations
-    quotas: Quotas
-    feed: Feed
-    blobs: DirectoryBlobs
-    texts: Texts
-    records: GenerationRecords
-    store: IndexStore
-    generations: OpenGenerations
-    encoders: Encoders
-    sparse: SparseEncoder
-
-    def worker_deps(self) -> WorkerDeps:
-        """Return the parts that tasks of workers need."""
-        return WorkerDeps(
-            self.catalog, self.jobs, self.blobs, self.texts, self.generations, self.sparse, self.blobs.path
-        )
 
 
 OpenAnswers = Callable[[Parts], AbstractContextManager[Answers]]
@@ -122,55 +66,31 @@ def open_parts(
 
     Without `serving`, as for repairs, indexes are opened on demand and may come from any encoder.
     """
+    if settings.vector_server_warning:
+        log.warning(settings.vector_server_warning)
+    key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
     with ExitStack() as stack:
-        engine = open_database(settings.database_url.get_secret_value())
-        stack.callback(engine.dispose)
         feed = RedisFeed(settings.redis_url.get_secret_value())
         stack.callback(feed.close)
-        encoders, sparse = open_encoders(settings), build.sparse_encoder()
-        records = GenerationRecords(engine)
-        first = encoders.named(settings.encoder)
-        active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
-        key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-        if settings.vector_server_warning:
-            log.warning(settings.vector_server_warning)
-        blobs = DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes)
-        texts, record = Texts(blobs), InstallationRecord(engine)
-        installation = tie(record, blobs)
-        store = build.server_indexes(settings.qdrant_url, installation, api_key=key, settings=settings.vector_server)
-        generations = OpenGenerations(records, store, encoders, sparse)
-        stack.callback(generations.close)
-        if serving:
-            require_fit(active, encoders, sparse, chosen=settings.encoder)
-            generations.open()
-        rounds = LeftoverRounds(record, Leftovers(engine), generations, blobs, texts, settings.upkeep_limits)
-        rounds.put_back()
-        quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
-        jobs = Jobs(engine, lease_seconds=settings.lease_seconds, announce=feed.announce, quotas=quotas.rules)
-        yield Parts(
-            expiry=Expiry(engine),
-            tenant_removal=TenantRemoval(engine),
-            catalog=Catalog(engine, announce=feed.announce, quotas=quotas.rules),
-            jobs=jobs,
-            runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
-            run_log=RunLog(engine, announce=feed.announce),
-            replies=Replies(engine),
-            installation=record,
-            rounds=rounds,
-            identities=Identities.of(engine),
-            audit=Audit(engine),
-            batches=Batches(engine, announce=feed.announce),
-            conversations=Conversations(engine),
-            quotas=quotas,
-            feed=feed,
-            blobs=blobs,
-            texts=texts,
-            records=records,
-            store=store,
-            generations=generations,
-            encoders=encoders,
-            sparse=sparse,
+        parts = stack.enter_context(
+            parts_over(
+                settings.database_url.get_secret_value(),
+                feed,
+                DirectoryBlobs(settings.home / "blobs", min_free_bytes=settings.min_free_bytes),
+                lambda: open_encoders(settings),
+                partial(build.server_indexes, settings.qdrant_url, api_key=key, settings=settings.vector_server),
+                encoder=settings.encoder,
+                upkeep_limits=settings.upkeep_limits,
+                serving=serving,
+                lease_seconds=settings.lease_seconds,
+                tenant_quotas=tenant_quotas,
+                key_quotas=key_quotas,
+            )
         )
+        if serving:
+            parts.generations.open()
+        parts.rounds.put_back()
+        yield parts
 
 
 class WorkerProcess:

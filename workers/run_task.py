@@ -21,12 +21,12 @@ from ingest.works import UsedVersions
 from rlm.answers import kept_answer
 from rlm.errors import LanguageModelRefusedError, LanguageModelUnavailableError, RunCancelledError
 from rlm.events import Completed, Event
+from rlm.llm.budgets import Usage
 from rlm.requests import AnswerRequest, AnswerScope, Message, StrategyName, Wanted
 from rlm.runs.attempt import RunClock
 from rlm.runs.bodies import limits_of, state_of
 from rlm.runs.durable import DurableRun
 from rlm.runs.port import Durability
-from rlm.usage import Usage
 from workers.worker_deps import Stopping
 
 # How often a worker checks whether its run was cancelled.

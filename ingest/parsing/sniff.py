@@ -1,12 +1,33 @@
-"""A file's media type from its first bytes; the name only chooses between kinds of text, where an error is harmless."""
+"""A file's media type from its content; the name only chooses between kinds of text, where an error is harmless."""
 
 import re
 from pathlib import PurePath
+from typing import BinaryIO
 
 import filetype
 
 from ingest.errors import UnsupportedTypeError
-from ingest.parsing.charsets import decode, looks_like_text
+from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
+from ingest.parsing.containers import (
+    DOC,
+    DOCX,
+    EPUB,
+    MSG,
+    ODP,
+    ODS,
+    ODT,
+    OFFICE_ENCRYPTED,
+    OLE,
+    OLE_MARK,
+    PPT,
+    PPTX,
+    XLS,
+    XLSB,
+    XLSX,
+    ZIP,
+    ZIP_MARK,
+    container_type,
+)
 
 PDF = "application/pdf"
 HTML = "text/html"
@@ -33,15 +54,53 @@ _WRITTEN_FORMATS = ((b"{\\rtf", "an RTF file"), (b"%!PS", "a PostScript file"))
 _KINDS = {"image": "image", "audio": "recording", "video": "video"}
 _ARCHIVES = frozenset({"zip", "tar", "rar", "gz", "bz2", "7z", "xz", "lz", "lzo", "lz4", "zst", "br", "Z", "cab", "ar"})
 _SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX8"
+_SAVE_AS = "Open it in its own program or in LibreOffice, save it as {}, and upload that."
+# Containers that no parser reads: what they are, and what to do.
+_UNREAD = {
+    ZIP: ("a ZIP archive", "Unpack it, and upload the files in it."),
+    OLE: ("an OLE file of a kind that Leadline does not know", _SAVE_AS.format("PDF")),
+    DOC: ("an old Word document (.doc)", _SAVE_AS.format("Word document (.docx)")),
+    PPT: ("an old PowerPoint presentation (.ppt)", _SAVE_AS.format("PowerPoint presentation (.pptx)")),
+    XLS: ("an old Excel workbook (.xls)", _SAVE_AS.format("CSV")),
+    XLSX: ("an Excel workbook", _SAVE_AS.format("CSV")),
+    XLSB: ("an Excel workbook", _SAVE_AS.format("CSV")),
+    ODS: ("an OpenDocument spreadsheet", _SAVE_AS.format("CSV")),
+    MSG: ("an Outlook message", _SAVE_AS.format("text or HTML")),
+    DOCX: ("a Word document", _SAVE_AS.format("PDF")),
+    PPTX: ("a PowerPoint presentation", _SAVE_AS.format("PDF")),
+    ODT: ("an OpenDocument text", _SAVE_AS.format("PDF")),
+    ODP: ("an OpenDocument presentation", _SAVE_AS.format("PDF")),
+    EPUB: ("an EPUB book", _SAVE_AS.format("PDF")),
+    OFFICE_ENCRYPTED: ("an Office file with a password", "Save a copy without a password and upload that."),
+}
+
+
+def sniff_file(file: BinaryIO, name: str, declared: str | None) -> str:
+    """Return the media type of a file that can be read anywhere. Raises as `sniff`."""
+    file.seek(0)
+    kind = sniff(file.read(HEAD_BYTES), name, declared)
+    return sniff_container(file) if kind in (ZIP, OLE) else kind
+
+
+def sniff_container(file: BinaryIO) -> str:
+    """Return the media type of what a zip or an OLE file holds. Raises as `sniff`."""
+    kind = container_type(file) or ZIP
+    if kind in _UNREAD:
+        words, hint = _UNREAD[kind]
+        raise UnsupportedTypeError(f"The content looks like {words}, which Leadline does not read.", hint=hint)
+    return kind
 
 
 def sniff(head: bytes, name: str, declared: str | None) -> str:
     """Return the media type of the file that starts with `head` (its first `charsets.HEAD_BYTES`, or all of it).
 
-    Raises `UnsupportedTypeError`, which says what the content looks like.
+    `ZIP` and `OLE` are what `sniff_container` looks into. Raises `UnsupportedTypeError`, which says what the content
+    looks like.
     """
     if _is_pdf(head):
         return PDF
+    if head.startswith((ZIP_MARK, OLE_MARK)):
+        return ZIP if head.startswith(ZIP_MARK) else OLE
     kind = unreadable_kind(head)
     if kind is not None:
         raise UnsupportedTypeError(f"The content looks like {kind}, which Leadline does not read.")

@@ -3,19 +3,24 @@
 A check only marks. It never deletes or rewrites a sentence, nor turns an answer into "not found".
 """
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 
 from retrieval.passages import Passage
-from rlm.answers import Check, Citation, Draft, Quote, Sentence
-from rlm.checking.judging import NOT_SUPPORTED, PARTLY, SUPPORTED, Judgement, Verdict
-from rlm.checking.locating import PassageQuotes
-from rlm.checking.markers import marked_spans
+from rlm.answers import Check, Citation, Draft, OfferedQuote, Quote, Sentence
+from rlm.checking.judging import PARTLY, SUPPORTED, Judgement, Verdict
+from rlm.checking.markers import marked_spans, without_markers
+from rlm.checking.quotes import QuotedText
+from rlm.checking.sentences import sentence_spans
 
 PageOf = Callable[[str, int], int | None]
 _LOST = "The words that the model quoted for this stand nowhere in the passage."
 _PARTLY = "Supported in part: "
+_WORD = re.compile(r"\w+")
+_STEM_CHARS = 5
+_SUPPORT_LINE = re.compile(r"^[ \t>*-]*[\[【](?:passage\s+)?(\d{1,4})[\]】]:?[ \t]*(\S[^\n]*)$", re.MULTILINE | re.I)
 
 
 class CheckMode(StrEnum):
@@ -29,7 +34,7 @@ class CheckMode(StrEnum):
 def located(draft: Draft, page_of: PageOf, mode: CheckMode = CheckMode.JUDGE) -> tuple[list[Sentence], list[Citation]]:
     """Return a draft's sentences with their quotes, and its citations by number; none is judged yet."""
     sources = {
-        number: PassageQuotes(number, passage, () if mode is CheckMode.OFF else draft.quotes)
+        number: CitedPassage(number, passage, () if mode is CheckMode.OFF else draft.quotes)
         for number, passage in draft.evidence.items()
     }
     sentences: list[Sentence] = []
@@ -40,13 +45,10 @@ def located(draft: Draft, page_of: PageOf, mode: CheckMode = CheckMode.JUDGE) ->
         quotes: list[Quote] = []
         offered = lost = False
         for number in cited:
-            found = sources[number].best_for(sentence.text)
-            passage = draft.evidence[number]
-            page = passage.page and page_of(passage.version_id, passage.start + found.start)
-            quote = sources[number].quote(found, page)
+            quote, is_offered = sources[number].quote_for(sentence.text, page_of)
             quotes.append(quote)
-            offered, lost = offered or found.offered, lost or sources[number].lost > 0
-            citations.setdefault(number, _citation(number, passage, quote, verified=found.offered))
+            offered, lost = offered or is_offered, lost or sources[number].lost
+            citations.setdefault(number, _citation(draft.evidence[number], quote, verified=is_offered))
         sentences.append(_marked(replace(sentence, quotes=tuple(quotes)), draft, mode, lost=lost and not offered))
     return sentences, [citations[number] for number in sorted(citations)]
 
@@ -67,20 +69,17 @@ def _marked(sentence: Sentence, draft: Draft, mode: CheckMode, *, lost: bool) ->
 def _with_verdict(sentence: Sentence, verdict: Verdict | None) -> Sentence:
     if verdict is None:
         return sentence
-    match verdict.support:
-        case _ if verdict.support == SUPPORTED:
-            return replace(sentence, check=Check.VERIFIED, reason="")
-        case _ if verdict.support == PARTLY:
-            return replace(sentence, check=Check.QUOTED, reason=f"{_PARTLY}{verdict.reason}" if verdict.reason else "")
-        case _ if verdict.support == NOT_SUPPORTED:
-            reason = verdict.reason or "The cited passage does not say this."
-            return replace(sentence, check=Check.UNSUPPORTED, reason=reason)
-    return sentence
+    if verdict.support == SUPPORTED:
+        return replace(sentence, check=Check.VERIFIED, reason="")
+    if verdict.support == PARTLY:
+        return replace(sentence, check=Check.QUOTED, reason=f"{_PARTLY}{verdict.reason}" if verdict.reason else "")
+    reason = verdict.reason or "The cited passage does not say this."
+    return replace(sentence, check=Check.UNSUPPORTED, reason=reason)
 
 
-def _citation(number: int, passage: Passage, quote: Quote, *, verified: bool) -> Citation:
+def _citation(passage: Passage, quote: Quote, *, verified: bool) -> Citation:
     return Citation(
-        number=number,
+        number=quote.number,
         document_id=passage.document_id,
         version_id=passage.version_id,
         title=passage.title,
@@ -91,3 +90,59 @@ def _citation(number: int, passage: Passage, quote: Quote, *, verified: bool) ->
         quote=quote.text,
         verified=verified,
     )
+
+
+class CitedPassage:
+    """One cited passage with its sentences and the model's quotations from it, located once.
+
+    `lost` says that a quotation stands nowhere in it.
+    """
+
+    def __init__(self, number: int, passage: Passage, offered: Iterable[OfferedQuote]) -> None:
+        self._number = number
+        self._passage = passage
+        source = QuotedText(passage.text)
+        spans = [source.locate(each.text) for each in offered if each.number == number]
+        self._offered = [span for span in spans if span is not None]
+        self._sentences = sentence_spans(passage.text)
+        self.lost = len(self._offered) < len(spans)
+
+    def quote_for(self, sentence: str, page_of: PageOf) -> tuple[Quote, bool]:
+        """Return the span that the sentence rests on, and True if the model quoted it.
+
+        It is the model's quotation sharing most words with the sentence, or else the passage's closest sentence; the
+        whole passage if no sentence shares a word, as between two languages.
+        """
+        passage, wanted = self._passage, stems(without_markers(sentence))
+        if self._offered:
+            start, end = max(self._offered, key=lambda span: _shared(wanted, passage.text[slice(*span)]))
+        else:
+            best = max(self._sentences, key=lambda span: _likeness(wanted, passage.text[slice(*span)]), default=(0, 0))
+            start, end = best if _shared(wanted, passage.text[slice(*best)]) else (0, len(passage.text))
+        page = passage.page and page_of(passage.version_id, passage.start + start)
+        quote = Quote(self._number, passage.start + start, passage.start + end, passage.text[start:end], page)
+        return quote, bool(self._offered)
+
+
+def stems(text: str) -> frozenset[str]:
+    """Return the beginnings of a text's words, which inflected forms share."""
+    return frozenset(word[:_STEM_CHARS].casefold() for word in _WORD.findall(text))
+
+
+def _shared(wanted: frozenset[str], text: str) -> int:
+    return len(wanted & stems(text))
+
+
+def _likeness(wanted: frozenset[str], text: str) -> float:
+    """Return the Dice coefficient of the two sets of stems, so that the longest sentence does not always win."""
+    found = stems(text)
+    return 2 * len(wanted & found) / (len(wanted) + len(found)) if wanted and found else 0.0
+
+
+def offered_quotes(block: str, numbers: Mapping[int, int]) -> tuple[OfferedQuote, ...]:
+    """Read the quotations of a `<support>` block, one a line: `[3] "words"`. `numbers` gives the number in the answer
+    for a passage's number in the prompt."""
+    lines = (
+        (numbers.get(int(match[1])), match[2].strip().strip("\"'“”„‘’«»")) for match in _SUPPORT_LINE.finditer(block)
+    )
+    return tuple(OfferedQuote(number, text.strip()) for number, text in lines if number is not None and text.strip())

@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from ingest.errors import LeadlineError
 from retrieval.passages import Passage
@@ -13,6 +12,7 @@ from rlm.checking.markers import without_markers
 from rlm.errors import RunCancelledError
 from rlm.llm.port import SubCall, SubCalls, reply_to
 from rlm.llm.profiles import ModelProfile, estimated_tokens
+from rlm.llm.structured_output import closed_object
 from rlm.untrusted import DATA_ONLY, delimited, one_line, plain
 
 SUPPORTED, PARTLY, NOT_SUPPORTED = "supported", "partly", "not_supported"
@@ -63,12 +63,7 @@ class Judge:
     """Asks one model for verdicts; made for one request."""
 
     def __init__(
-        self,
-        calls: SubCalls,
-        profile: ModelProfile,
-        nonce: str,
-        *,
-        cancelled: Callable[[], bool] = not_cancelled,
+        self, calls: SubCalls, profile: ModelProfile, nonce: str, *, cancelled: Callable[[], bool] = not_cancelled
     ) -> None:
         self._calls = calls
         self._profile = profile
@@ -108,7 +103,9 @@ class Judge:
             delimited(f"passage {number}", _around(evidence[number], sentences, places, number, most), self._nonce)
             for number in numbers
         ]
-        lines = [_line(place, each, place in places) for place, each in enumerate(sentences) if _near(place, places)]
+        first = max(0, places[0] - 2)
+        near = enumerate(sentences[first : places[-1] + 1], first)
+        asked = ", ".join(str(place + 1) for place in places)
         prompt = "\n".join(
             [
                 *blocks,
@@ -116,9 +113,9 @@ class Judge:
                 f"Question: {plain(one_line(question), self._nonce)}",
                 "",
                 "Sentences, in the order of the answer:",
-                *(plain(line, self._nonce) for line in lines),
+                *(plain(_line(place, each, place in places), self._nonce) for place, each in near),
                 "",
-                f"Give a verdict on each sentence with a number in front: {', '.join(map(str, _shown(places)))}.",
+                f"Give a verdict on each sentence with a number in front: {asked}.",
             ]
         )
         tokens = min(self._profile.max_output_tokens, _SPARE_TOKENS + _VERDICT_TOKENS * len(places))
@@ -127,22 +124,14 @@ class Judge:
 
 def verdict_schema() -> dict[str, object]:
     """Return the JSON schema of a judge's reply."""
-    verdict = {
-        "type": "object",
-        "properties": {
+    verdict = closed_object(
+        {
             "sentence": {"type": "integer"},
             "support": {"type": "string", "enum": [SUPPORTED, PARTLY, NOT_SUPPORTED]},
             "reason": {"type": "string"},
-        },
-        "required": ["sentence", "support", "reason"],
-        "additionalProperties": False,
-    }
-    return {
-        "type": "object",
-        "properties": {"verdicts": {"type": "array", "items": verdict}},
-        "required": ["verdicts"],
-        "additionalProperties": False,
-    }
+        }
+    )
+    return closed_object({"verdicts": {"type": "array", "items": verdict}})
 
 
 def _around(
@@ -156,7 +145,7 @@ def _around(
     ]
     middle = quoted[0] if quoted else 0
     start = max(0, min(middle - most // 2, len(passage.text) - most))
-    return Passage(**{**vars(passage), "text": passage.text[start : start + most], "start": passage.start + start})
+    return replace(passage, text=passage.text[start : start + most], start=passage.start + start)
 
 
 def _line(place: int, sentence: Sentence, is_judged: bool) -> str:
@@ -167,20 +156,11 @@ def _line(place: int, sentence: Sentence, is_judged: bool) -> str:
     return f"{place + 1}. {said} (cites {'passage' if len(sentence.citations) == 1 else 'passages'} {cited})"
 
 
-def _near(place: int, places: Sequence[int]) -> bool:
-    return places[0] - 2 <= place <= places[-1]
-
-
-def _shown(places: Sequence[int]) -> list[int]:
-    return [place + 1 for place in places]
-
-
 def _read_verdicts(text: str, places: Sequence[int]) -> dict[int, Verdict]:
     """Read verdicts by place; a sentence with two different verdicts has none."""
     found: dict[int, Verdict] = {}
     contradicted: set[int] = set()
-    entries: Any = json.loads(text)["verdicts"]
-    for entry in entries:
+    for entry in json.loads(text)["verdicts"]:
         place = entry["sentence"] - 1
         if place not in places:
             continue

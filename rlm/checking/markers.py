@@ -6,7 +6,7 @@ neither. Code between backticks has no markers.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rlm.checking.sentences import sentence_spans
 
@@ -37,7 +37,7 @@ class MarkedText:
     _waiting: str = ""
     _space: str = ""
     _ended: bool = False
-    _code: str = field(default="")
+    _code: str = ""
 
     def feed(self, piece: str) -> str:
         """Return the next piece of the answer; hold back a possible marker or trailing block, and white space that may
@@ -62,7 +62,8 @@ class MarkedText:
         given: list[str] = []
         text, at = self._waiting, 0
         while at < len(text) and not self._ended:
-            found = self._next(text, at)
+            places = (text.find(char, at) for char in "[【`<")  # what may begin a marker, a block or code
+            found = min((place for place in places if place >= 0), default=len(text))
             given.append(text[at:found])
             at = found
             if at == len(text):
@@ -73,11 +74,6 @@ class MarkedText:
             at = taken
         self._waiting = "" if final else text[at:]
         return "".join(given)
-
-    def _next(self, text: str, at: int) -> int:
-        """Return the position of the next character that may begin a marker, block or code."""
-        places = (text.find(char, at) for char in "[【`<")
-        return min((place for place in places if place >= 0), default=len(text))
 
     def _take(self, text: str, at: int, given: list[str], *, final: bool) -> int:
         """Handle what begins at `at`; return where to go on, or `at` to wait for more text."""
@@ -92,7 +88,7 @@ class MarkedText:
         if match := _GROUP.match(text, at):
             given.append(self._marked(match[1]))
             return match.end()
-        if len(text) - at < _LONGEST_GROUP and _may_become_group(text[at:]):
+        if len(text) - at < _LONGEST_GROUP and _BEGUN.fullmatch(text, at):  # it may become a group of markers
             return at
         given.append(char)
         return at + 1
@@ -128,11 +124,6 @@ class MarkedText:
             elif number not in known:
                 known.append(number)
         return "".join(f"[{number}]" for number in known)
-
-
-def _may_become_group(text: str) -> bool:
-    """True if the text may be the beginning of a group of markers."""
-    return _BEGUN.fullmatch(text) is not None
 
 
 def _read_numbers(numbers: str) -> Iterator[int]:

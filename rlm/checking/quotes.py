@@ -58,7 +58,7 @@ class _Folded:
 
 
 def fold(text: str) -> str:
-    """Return the text in the form that `locate` compares; folding twice gives an equivalent text."""
+    """Return the text in the form that is compared; folding twice gives an equivalent text."""
     return _fold(text).text
 
 
@@ -69,7 +69,13 @@ class QuotedText:
         self._text = text
 
     def locate(self, quote: str) -> Span | None:
-        """As the function `locate`."""
+        """Return the first place of `quote`, in code points of the text, or None.
+
+        An exact copy is preferred. A quotation needs a letter or digit, and never begins or ends inside a word or
+        number. Parts joined by an ellipsis must follow each other within `MAX_ELLIPSIS_GAP`, and the span takes in what
+        was left out between them. Punctuation at the quotation's ends is ignored when nothing else fits. Time is linear
+        in both.
+        """
         if not any(map(str.isalnum, quote)):
             return None
         found = locate_exactly(quote, self._text)
@@ -94,19 +100,8 @@ class QuotedText:
         return _fold(self._text, divided) if divided else None
 
 
-def locate(quote: str, text: str) -> Span | None:
-    """Return the first place of `quote` in `text`, in code points of `text`, or None.
-
-    An exact copy is preferred. A quotation needs a letter or digit, and never begins or ends inside a word or number.
-    Parts joined by an ellipsis must follow each other within `MAX_ELLIPSIS_GAP`, and the span takes in what was left
-    out between them. Punctuation at the quotation's ends is ignored when nothing else fits. Time is linear in both
-    arguments.
-    """
-    return QuotedText(text).locate(quote)
-
-
 def locate_exactly(quote: str, text: str) -> Span | None:
-    """Return the first verbatim place of `quote`, ignoring white space around it; much faster than `locate`."""
+    """Return the first verbatim place of `quote`, ignoring white space around it; much faster than `QuotedText`."""
     exact = quote.strip()
     if not any(map(str.isalnum, exact)):
         return None

@@ -233,24 +233,19 @@ def open_corpus(
     withheld: Changes = nothing,
 ) -> Corpus:
     """Open the documents of a scope as they are now; documents that arrive or change later are not in the corpus."""
-    return Corpus(map(_document, _listed(catalog, scope)), texts, scope.tenant_id, tables, used, withheld=withheld)
-
-
-def _listed(catalog: ActiveDocuments, scope: AnswerScope) -> Iterator[ActiveDocument]:
+    documents: list[CorpusDocument] = []
     after = 0
-    while True:
-        page = catalog.active_documents(
-            scope.tenant_id,
-            collections=scope.collections,
-            identifiers=scope.documents,
-            conditions=conditions(scope.filters),
-            readers=scope.readers,
-            after=after,
-        )
-        yield from page
-        if not page:
-            return
+    while page := catalog.active_documents(
+        scope.tenant_id,
+        collections=scope.collections,
+        identifiers=scope.documents,
+        conditions=conditions(scope.filters),
+        readers=scope.readers,
+        after=after,
+    ):
+        documents += map(_document, page)
         after = page[-1].sequence
+    return Corpus(documents, texts, scope.tenant_id, tables, used, withheld=withheld)
 
 
 def _document(active: ActiveDocument) -> CorpusDocument:

@@ -252,15 +252,12 @@ class PatternWalk:
             return self._pattern.match(text, place, timeout=step, concurrent=True)
 
     def _step(self) -> float:
-        return min(self._left(), _STEP_SECONDS)
-
-    def _left(self) -> float:
         if self._cancelled():
             raise RunCancelledError("The search was cancelled.")
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        return left
+        return min(left, _STEP_SECONDS)
 
 
 def _place(cursor: str | None) -> tuple[int, int]:

@@ -67,6 +67,30 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """Requests sent and tokens read and written; tokens are 0 for a server that does not count them."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+    def without(self, part: "Usage") -> "Usage":
+        """Return the rest after a part of it, which may be larger."""
+        return Usage(
+            max(0, self.calls - part.calls),
+            max(0, self.prompt_tokens - part.prompt_tokens),
+            max(0, self.completion_tokens - part.completion_tokens),
+        )
+
+
+@dataclass(frozen=True)
 class Amount:
     """Spending, actual or possible. A call is a request that was sent, whatever its outcome."""
 
@@ -89,6 +113,11 @@ class Amount:
         sums: dict[str, Any] = {name: value + sign * getattr(other, name) for name, value in vars(self).items()}
         return Amount(**sums)
 
+    @property
+    def usage(self) -> Usage:
+        """The same without the dollars."""
+        return Usage(self.calls, self.prompt_tokens, self.completion_tokens)
+
 
 NOTHING = Amount()
 _WORDS = {
@@ -107,7 +136,8 @@ class Budget:
     """The budget of a run, or of a part of one. Safe to use from any thread.
 
     `spent` and `elapsed_seconds` are what an earlier process spent of the same budget before the run was resumed, as
-    far as it is not charged when it is met again.
+    far as it is not charged when it is met again. `limits` of a child are those requested within what its parent had
+    left; `kept_back` is the part of the parent's budget that is not available here.
     """
 
     def __init__(
@@ -120,9 +150,9 @@ class Budget:
         _parent: "Budget | None" = None,
         _kept_back: Amount = NOTHING,
     ) -> None:
-        self._limits = limits
+        self.limits = limits
         self._parent = _parent
-        self._kept_back = _kept_back
+        self.kept_back = _kept_back
         self._lock: threading.Lock = threading.Lock() if _parent is None else _parent._lock
         self._clock = clock
         self._begun = clock() - elapsed_seconds
@@ -130,19 +160,9 @@ class Budget:
         self._reserved = NOTHING
 
     @property
-    def limits(self) -> Limits:
-        """The limits of this budget: for a child, the limits requested within what its parent had left."""
-        return self._limits
-
-    @property
     def root(self) -> "Budget":
         """The budget of the whole run."""
         return self if self._parent is None else self._parent.root
-
-    @property
-    def kept_back(self) -> Amount:
-        """The part of the parent's budget that is not available here."""
-        return self._kept_back
 
     @property
     def spent(self) -> Amount:
@@ -178,7 +198,7 @@ class Budget:
     def narrow(self, limits: Limits) -> None:
         """Lower the limits of this budget to `limits`; earlier spending counts."""
         with self._lock:
-            self._limits = self._limits.within(limits)
+            self.limits = self.limits.within(limits)
 
     def keeping(self, amount: Amount) -> "Budget":
         """Make a budget of the same depth for others to spend, which leaves `amount` to the holder of this one.
@@ -203,7 +223,7 @@ class Budget:
         dollars = price.of(prompt_tokens, completion_tokens) if price else Decimal(0)
         amount = Amount(1, prompt_tokens, completion_tokens, dollars)
         with self._lock:
-            for budget, kept in self._upwards_keeping():
+            for budget, kept in self._upwards():
                 budget._require(amount, kept, priced=price is not None)
             self._move(reserved=amount)
         return Reservation(self, amount, price)
@@ -215,25 +235,21 @@ class Budget:
             self._move(reserved=NOTHING, settled=Amount(calls, prompt_tokens, completion_tokens, dollars))
 
     def _limit(self, name: str) -> Any:  # noqa: ANN401 - whole tokens, or decimal dollars
-        both = self._limits.tokens if name in ("prompt_tokens", "completion_tokens") else None
-        return _smaller(getattr(self._limits, name), both)
+        both = self.limits.tokens if name in ("prompt_tokens", "completion_tokens") else None
+        return _smaller(getattr(self.limits, name), both)
 
-    def _upwards(self) -> Iterator["Budget"]:
-        budget: Budget | None = self
-        while budget is not None:
-            yield budget
-            budget = budget._parent
-
-    def _upwards_keeping(self) -> Iterator[tuple["Budget", Amount]]:
+    def _upwards(self) -> Iterator[tuple["Budget", Amount]]:
         """Yield this budget and those above it, each with the amount kept back from callers of this one."""
+        budget: Budget | None = self
         kept = NOTHING
-        for budget in self._upwards():
+        while budget is not None:
             yield budget, kept
-            kept += budget._kept_back
+            kept += budget.kept_back
+            budget = budget._parent
 
     def _remaining(self) -> Limits:
         rest = self._rest(NOTHING)
-        for budget, kept in self._upwards_keeping():
+        for budget, kept in self._upwards():
             rest = rest.within(Limits(**{**vars(budget._rest(kept)), "depth": rest.depth}))
         return rest
 
@@ -243,14 +259,14 @@ class Budget:
         left = {
             name: None if limit is None else max(type(limit)(0), limit - getattr(used, name))
             for name in _SPENDABLE
-            for limit in [getattr(self._limits, name)]
+            for limit in [getattr(self.limits, name)]
         }
-        seconds = self._limits.seconds
+        seconds = self.limits.seconds
         left["seconds"] = None if seconds is None else max(0.0, seconds - self.elapsed_seconds)
-        return Limits(**left, depth=self._limits.depth)
+        return Limits(**left, depth=self.limits.depth)
 
     def _require(self, amount: Amount, kept: Amount, *, priced: bool) -> None:
-        limits = self._limits
+        limits = self.limits
         if limits.dollars is not None and not priced:
             raise UnpricedModelError("This model has no price, so a limit in dollars cannot be kept.")
         if limits.seconds is not None and self.elapsed_seconds >= limits.seconds:
@@ -269,7 +285,7 @@ class Budget:
                 )
 
     def _move(self, *, reserved: Amount, settled: Amount = NOTHING) -> None:
-        for budget in self._upwards():
+        for budget, _ in self._upwards():
             budget._reserved += reserved
             budget._settled += settled
 

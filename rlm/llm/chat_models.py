@@ -115,14 +115,18 @@ class OpenAIChatModel(ChatOpenAI):
                 try:
                     async with aclosing(cast(AsyncGenerator[ChatGenerationChunk, None], chunks)):
                         async for chunk in chunks:
-                            answered, ended = True, ended or _ends(chunk)
+                            answered = True
+                            ended = ended or bool((chunk.generation_info or {}).get("finish_reason"))
                             yield chunk
                     answered = True
                 except openai.APIStatusError as refusal:
                     if answered:
                         raise
                     accepted = self._after(refusal, accepted, messages, kwargs)
-            _require_end(ended)
+            if not ended:  # a cleanly cut connection looks like the end of a stream
+                raise LanguageModelUnavailableError(
+                    "The language model broke off its answer.", hint="Ask again.", reached=True
+                )
         self._habits.remember(begun, accepted, with_schema=False)
 
     def _after(
@@ -140,24 +144,20 @@ class OpenAIChatModel(ChatOpenAI):
         return found
 
 
-def remote_chat_model(base_url: str, profile: ModelProfile, *, api_key: SecretStr | None = None) -> OpenAIChatModel:
-    """Make a model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
-    return _chat_model(base_url, profile, api_key=api_key)
-
-
 def local_chat_model(socket: Path, profile: ModelProfile) -> OpenAIChatModel:
     """Make the model of the process that listens on a Unix socket."""
     transport = httpx2.AsyncHTTPTransport(uds=str(socket))
-    return _chat_model("http://leadline-language-model/v1", profile, transport=transport)
+    return remote_chat_model("http://leadline-language-model/v1", profile, transport=transport)
 
 
-def _chat_model(
+def remote_chat_model(
     base_url: str,
     profile: ModelProfile,
     *,
     api_key: SecretStr | None = None,
     transport: httpx2.AsyncHTTPTransport | None = None,
 ) -> OpenAIChatModel:
+    """Make a model served at `base_url` (ending in `/v1`), greedy; `profile.name` is its name there."""
     # An unstreamed answer is silent until its end, so silence may last as long as a call may take. The client sends a
     # timeout of its own with each request, whatever the transport's timeout is.
     timeout = httpx2.Timeout(profile.call_seconds, connect=_CONNECT_SECONDS)
@@ -186,16 +186,6 @@ def openai_errors() -> Iterator[None]:
         yield
     except (openai.OpenAIError, httpx2.HTTPError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise translated(error) from error
-
-
-def _ends(chunk: ChatGenerationChunk) -> bool:
-    return bool((chunk.generation_info or {}).get("finish_reason"))
-
-
-def _require_end(ended: bool) -> None:
-    """Raise unless a finish reason came: a cleanly cut connection looks like the end of a stream."""
-    if not ended:
-        raise LanguageModelUnavailableError("The language model broke off its answer.", hint="Ask again.", reached=True)
 
 
 # Addresses, hosts with a port, and keys, also half masked ones.

@@ -1,8 +1,10 @@
-"""The port of sub-calls: prompts in, replies or typed failures out, in order."""
+"""The ports of language models: the model of a deployment, and sub-calls to it: prompts in, replies or failures out."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from langchain_core.language_models import BaseChatModel
 
 from ingest.model_text import neutral
 from rlm.cancelling import not_cancelled
@@ -17,7 +19,8 @@ from rlm.errors import (
     LanguageModelUnavailableError,
     UnpricedModelError,
 )
-from rlm.usage import Usage
+from rlm.llm.budgets import Usage
+from rlm.llm.profiles import ModelProfile
 
 _RAISED: dict[str, type[AnswerError]] = {
     kind.code: kind
@@ -31,6 +34,26 @@ _RAISED: dict[str, type[AnswerError]] = {
         UnpricedModelError,
     )
 }
+
+
+@dataclass(frozen=True)
+class ChatModel:
+    """A chat model that can be asked now, with its sizes and habits."""
+
+    chat: BaseChatModel
+    profile: ModelProfile
+
+
+class LanguageModel(Protocol):
+    """The language model of a deployment, which may still be loading or be switched off."""
+
+    def state(self) -> Mapping[str, Any]:
+        """`state` is `loading`, `ready`, `failed` or `none`, `model` its name; more members explain."""
+
+    def acquire(self) -> ChatModel | None:
+        """Return the model; None if switched off. Raises `LanguageModelUnavailableError` while it loads or is dead."""
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

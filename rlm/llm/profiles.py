@@ -191,23 +191,18 @@ class Profiles:
                 raise ProfileFileError(
                     f"{source}: model {name!r} has no setting {unknown[0]!r}; there are {', '.join(_SETTINGS)}."
                 )
-            made._add({**made._stated_for(name), **entry, "name": name}, source)
+            found = made._find(name)
+            known = {} if found is None else made._stated.get(found) or asdict(found)
+            stated = {**known, **entry, "name": name}  # sizes derived from others are derived anew
+            try:
+                profile = _PROFILE.validate_python(stated)
+            except ValidationError as error:
+                first = error.errors()[0]
+                where = "".join(f"{part}: " for part in first["loc"])
+                raise ProfileFileError(f"{source}: model {name!r}: {where}{first['msg']}.") from error
+            made._profiles += (profile,)
+            made._stated[profile] = stated
         return made
-
-    def _stated_for(self, name: str) -> Mapping[str, Any]:
-        """Return the stated members of the profile for `name`; sizes derived from others are derived anew."""
-        found = self._find(name)
-        return {} if found is None else self._stated.get(found) or asdict(found)
-
-    def _add(self, stated: Mapping[str, Any], source: str) -> None:
-        try:
-            profile = _PROFILE.validate_python(stated)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = "".join(f"{part}: " for part in first["loc"])
-            raise ProfileFileError(f"{source}: model {stated['name']!r}: {where}{first['msg']}.") from error
-        self._profiles += (profile,)
-        self._stated[profile] = stated
 
 
 def read_profiles(path: Path | None) -> Profiles:

@@ -1,7 +1,6 @@
 """One sub-call from its reservation to its reply: sent, repeated if that may help, and asked once more."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -20,15 +19,13 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.llm.budgets import Amount, Budget, Reservation
+from rlm.llm.budgets import Amount, Budget, Reservation, Usage
 from rlm.llm.completion import Completion, Show, ThoughtFilter, cache_salt, complete, prompt_tokens
 from rlm.llm.port import SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Holder, Priority, RateLimit, Sleep
 from rlm.llm.structured_output import asked_again, require_usable, shaped
-from rlm.llm.telemetry import chat_span
-from rlm.metrics import note_call
-from rlm.usage import Usage
+from rlm.metrics import observed_call
 
 _MAX_ATTEMPTS = 4
 _FIRST_PAUSE_SECONDS = 0.5
@@ -195,8 +192,18 @@ class Request:
         while True:
             await rate_limit.enter(client.holder, priority=self._priority)
             try:
-                self._require_heard()
-                reservation = self._reserve(call)
+                if rest := ceil(rate_limit.resting_seconds):
+                    raise LanguageModelRestingError(
+                        "The language model has let too many calls in a row go unanswered; "
+                        f"it is asked again in {rest} seconds.",
+                        retry_after_seconds=rest,
+                        sent=False,
+                    )
+                reservation = client.budget.reserve(
+                    prompt_tokens=prompt_tokens(call),
+                    completion_tokens=call.max_tokens + self._thinking_tokens,
+                    price=client.profile.price,
+                )
                 client.under_way[client.budget.root] += 1
                 return reservation
             except BudgetExhaustedError as refused:
@@ -208,37 +215,20 @@ class Request:
                 raise
             await asyncio.sleep(_RECHECK_SECONDS)
 
-    def _require_heard(self) -> None:
-        if rest := self._client.model.rate_limit.resting_seconds:
-            raise LanguageModelRestingError(
-                "The language model has let too many calls in a row go unanswered; "
-                f"it is asked again in {ceil(rest)} seconds.",
-                retry_after_seconds=ceil(rest),
-                sent=False,
-            )
-
-    def _reserve(self, call: SubCall) -> Reservation:
-        profile = self._client.profile
-        return self._client.budget.reserve(
-            prompt_tokens=prompt_tokens(call),
-            completion_tokens=call.max_tokens + self._thinking_tokens,
-            price=profile.price,
-        )
-
     async def _send(self, call: SubCall, reservation: Reservation) -> Completion:
         profile = self._client.profile
-        completion, begun = Completion(self._thought_filter(), self._show), time.monotonic()
-        with chat_span(profile.name, call.purpose, call.max_tokens) as noted:
+        completion = Completion(self._thought_filter(), self._show)
+        with observed_call(profile.name, call.purpose, call.max_tokens) as observed:
             try:
                 await self._fill(completion, call)
             finally:
-                if isinstance(completion.error, LanguageModelTimeoutError | LanguageModelUnavailableError):
-                    self._client.model.rate_limit.failed(silent=_silent(completion.error))
-                used = self._settled(reservation, completion)
-                self.used += used
-                noted.usage, noted.error = used, completion.error.code if completion.error else None
-                outcome = noted.error or ("ok" if completion.ended else "given_up")
-                note_call(profile.name, outcome, time.monotonic() - begun, used)
+                error = completion.error
+                if isinstance(error, LanguageModelTimeoutError | LanguageModelUnavailableError):
+                    silent = isinstance(error, LanguageModelTimeoutError) or error.silent
+                    self._client.model.rate_limit.failed(silent=silent)
+                observed.usage = self._settled(reservation, completion)
+                observed.outcome = error.code if error else "ok" if completion.ended else "given_up"
+                self.used += observed.usage
         return completion
 
     async def _fill(self, completion: Completion, call: SubCall) -> None:
@@ -297,10 +287,3 @@ def _used(completion: Completion, reserved: Amount) -> Usage:
     unread = isinstance(error, _UNREAD) and not (completion.started or reached)
     prompt = completion.prompt_tokens or (0 if unread else reserved.prompt_tokens)
     return Usage(1, prompt, completion.written_tokens(0 if unread else reserved.completion_tokens))
-
-
-def _silent(error: LanguageModelError | None) -> bool:
-    """True if a call, or its connection, timed out in silence."""
-    return isinstance(error, LanguageModelTimeoutError) or (
-        isinstance(error, LanguageModelUnavailableError) and error.silent
-    )

@@ -22,7 +22,7 @@ from ingest.catalog.replies import StoredReply
 from ingest.works import UsedVersions
 from rlm.cancelling import not_cancelled, require_wanted
 from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
-from rlm.llm.budgets import Budget
+from rlm.llm.budgets import Budget, Usage
 from rlm.llm.cache import CachedReplies, ReplyCache, SingleFlight, reply_key
 from rlm.llm.completion import Show, note_generators, prompt_tokens
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
@@ -30,7 +30,6 @@ from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Clock, Priority, RateLimit, Sleep
 from rlm.llm.request import ModelClient, Request, SharedModel
 from rlm.metrics import BUDGET_STOPS, KEPT_REPLIES
-from rlm.usage import Usage
 
 log = structlog.get_logger(__name__)
 

@@ -30,6 +30,16 @@ def canonical(schema: Mapping[str, Any]) -> str:
     return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
+def closed_object(properties: Mapping[str, object]) -> dict[str, object]:
+    """Return the schema of an object with all of these members and no others."""
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
 def response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request's member that asks for JSON of this schema; `strict` if OpenAI takes the schema as strict."""
     return {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": _is_closed(schema)}}

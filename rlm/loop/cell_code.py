@@ -2,7 +2,7 @@
 
 import ast
 import builtins
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _BUILT_IN = frozenset(dir(builtins))
 
@@ -41,7 +41,7 @@ class CellCode:
     def _is_stated(self, answer: ast.expr) -> bool:
         if any(isinstance(node, ast.Starred) for node in ast.walk(answer)):
             return False
-        open_, seen = _loaded(answer), set[str]()
+        open_, seen = _loaded(ast.walk(answer)), set[str]()
         while open_:
             name = open_.pop()
             if name in seen or (name in _BUILT_IN and name not in self._made_of):
@@ -56,9 +56,9 @@ class CellCode:
         """Note what the statements bind; `under` are the names that decide whether, and how often, they run."""
         for statement in statements:
             own = [node for part in _expressions(statement) for node in ast.walk(part)]
-            loaded = {name for node in own for name in _loaded_by(node)}
+            loaded = _loaded(own)
             if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                self._bind(statement.name, _loaded(statement))
+                self._bind(statement.name, _loaded(ast.walk(statement)))
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 for alias in statement.names:
                     self._bind((alias.asname or alias.name).partition(".")[0], set())
@@ -81,13 +81,8 @@ def _answer(call: ast.Call) -> ast.expr | None:
     return call.args[0] if call.args else next(named, None)
 
 
-def _loaded(node: ast.AST) -> set[str]:
-    return {name for each in ast.walk(node) for name in _loaded_by(each)}
-
-
-def _loaded_by(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-        yield node.id
+def _loaded(nodes: Iterable[ast.AST]) -> set[str]:
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
 
 
 def _changed_by(node: ast.AST) -> str | None:

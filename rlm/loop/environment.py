@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.errors import BudgetExhaustedError
-from rlm.llm.budgets import Budget
+from rlm.llm.budgets import Budget, Usage
 from rlm.llm.port import SubCalls
 from rlm.llm.profiles import ModelProfile
 from rlm.loop.trajectory import Told, untold
 from rlm.operators.operators import Operators
 from rlm.sandbox.port import Sandbox
 from rlm.strategy import Search
-from rlm.usage import Usage
 
 MAX_CELLS = 30
 # Grace for handing in an answer that was found in time: sub-calls end with the time, but the code that waited for them

@@ -18,7 +18,7 @@ from rlm.errors import (
     RunCancelledError,
     SandboxLostError,
 )
-from rlm.llm.budgets import Amount, Budget
+from rlm.llm.budgets import Amount, Budget, Usage
 from rlm.llm.port import SubCall, SubFailure, raised
 from rlm.llm.profiles import estimated_tokens
 from rlm.loop.cell_code import CellCode
@@ -40,7 +40,6 @@ from rlm.loop.submit import Submission, Submissions
 from rlm.loop.tools import Toolbox
 from rlm.loop.trajectory import ROOT, RecordedSubCalls, Turn
 from rlm.sandbox.port import Cell, Session
-from rlm.usage import Usage
 
 _MAX_IDLE_TURNS = 5
 _MAX_LOST_SANDBOXES = 3

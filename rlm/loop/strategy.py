@@ -33,52 +33,31 @@ class RecursiveStrategy:
 
 def _draft(run: RecursiveRun) -> Draft:
     """Return the submitted answer, the best draft, or a sentence that says why there is none."""
-    found, finished = run.answer, run.submissions.final is not None
-    coverage = run.log.coverage()
+    found, finished, log = run.answer, run.submissions.final is not None, run.log
+    coverage, notes, reasons = log.coverage(), list[str](), [] if finished or not run.reason else [run.reason]
     if found is None:
         found = Submission(f"No answer was found before the run ended. {run.reason}".strip())
-    ended = () if finished else (run.reason,)
+    elif not finished and found.part:
+        notes.append(f"The run ended before its answer was ready. This answers a part of it: “{found.part.strip()}”")
+    elif not finished:
+        notes.append("The run ended before its answer was submitted; this is the draft that it had kept.")
+    reasons += [*log.failures, *log.remarks, *found.remarks]
+    if found.computed:
+        gone_through = f"{log.documents_searched:,} of {coverage.units:,} documents"
+        how = f": {found.how.rstrip('.')}" if found.how else ""
+        reasons.append(f"Computed by code that went through {gone_through}{how}.")
+    status = AnswerStatus.ANSWERED if found.found else AnswerStatus.NOT_FOUND
     named = {number: each for number, each in enumerate(found.cited, start=1) if f"[{number}]" in found.text}
     return Draft(
-        status=_status(run, found, finished=finished),
+        status=AnswerStatus.PARTIAL if not finished or (found.computed and log.failures) else status,
         text=found.text,
         evidence={number: each.passage for number, each in named.items()},
-        searched=run.log.sought(),
+        searched=log.sought(),
         quotes=tuple(OfferedQuote(number, each.quote) for number, each in named.items() if each.quote),
         computed=found.computed,
         finished=finished,
-        reasons=(
-            *(each for each in ended if each),
-            *run.log.failures,
-            *run.log.remarks,
-            *found.remarks,
-            *([_computed(run, found)] if found.computed else []),
-            f"{coverage.sentence()}.",
-        ),
-        notes=_notes(run, finished=finished),
+        reasons=(*reasons, f"{coverage.sentence()}."),
+        notes=tuple(notes),
         coverage=coverage,
         result=found.result,
     )
-
-
-def _status(run: RecursiveRun, found: Submission, *, finished: bool) -> AnswerStatus:
-    if not finished or (found.computed and run.log.failures):
-        return AnswerStatus.PARTIAL
-    return AnswerStatus.ANSWERED if found.found else AnswerStatus.NOT_FOUND
-
-
-def _computed(run: RecursiveRun, found: Submission) -> str:
-    """Describe the source of a computed value."""
-    log = run.log
-    said = f"Computed by code that went through {log.documents_searched:,} of {log.coverage().units:,} documents"
-    return f"{said}: {found.how.rstrip('.')}." if found.how else f"{said}."
-
-
-def _notes(run: RecursiveRun, *, finished: bool) -> tuple[str, ...]:
-    """Return notes for people: that the answer is a draft, or answers only a part of the question."""
-    draft = run.answer
-    if finished or draft is None:
-        return ()
-    if draft.part:
-        return (f"The run ended before its answer was ready. This answers a part of it: “{draft.part.strip()}”",)
-    return ("The run ended before its answer was submitted; this is the draft that it had kept.",)

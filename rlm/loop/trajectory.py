@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rlm.cancelling import not_cancelled
+from rlm.llm.budgets import Usage
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
-from rlm.usage import Usage
 
 # The purpose of the root model's own calls, which are not sub-calls of a cell.
 ROOT = "root"

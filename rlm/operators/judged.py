@@ -9,8 +9,8 @@ from functools import cached_property
 from rlm.answers import Coverage, Interval
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
+from rlm.llm.budgets import Usage
 from rlm.llm.port import SubFailure
-from rlm.usage import Usage
 
 
 class JudgedBy(StrEnum):

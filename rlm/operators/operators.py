@@ -8,7 +8,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,10 +17,12 @@ from rlm.cancelling import not_cancelled, require_wanted, unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubCalls
-from rlm.operators.cascade import Cascaded, CascadeLimits, Matrix, cascade
+from rlm.llm.profiles import ModelProfile
+from rlm.operators.cascade import EVERY_RECORD, CascadeLimits, Matrix, cascade
 from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, covered
 from rlm.operators.packing import Asked, Asker, PackLimits, Progress, Texts
 from rlm.operators.tasks import YES, YES_OR_NO, Classify, Extract, Filter, Task, label_set
+from rlm.requests import Wanted
 
 # A cancelled run waits for at most this many texts to be embedded: about a second on two cores.
 _EMBEDDED_AT_ONCE = 128
@@ -85,9 +87,25 @@ class Operators:
     ) -> None:
         self._corpus = corpus
         self._embedder = embedder
-        self._asker = Asker(subcalls, limits or PackLimits(), cancelled)
-        self._cascade_limits = cascade_limits or CascadeLimits()
+        self.limits = limits or PackLimits()
+        self.cascade_limits = cascade_limits or (EVERY_RECORD if embedder is None else CascadeLimits())
+        self._asker = Asker(subcalls, self.limits, cancelled)
         self._cancelled = cancelled
+
+    @classmethod
+    def of(
+        cls,
+        corpus: Corpus,
+        calls: SubCalls,
+        profile: ModelProfile,
+        embedder: Embedder | None,
+        wanted: Wanted,
+        *,
+        cancelled: Callable[[], bool],
+    ) -> "Operators":
+        """Return the operators of a request; the model reads every record if the caller asked for that."""
+        limits, cascade_limits = PackLimits.of(profile), EVERY_RECORD if wanted.every_record else None
+        return cls(corpus, calls, embedder, limits=limits, cascade_limits=cascade_limits, cancelled=cancelled)
 
     def classify(
         self,
@@ -125,16 +143,7 @@ class Operators:
         found = [asked.results.get(number) for number in distinct.number_of]
         values = [each if isinstance(each, dict) else None for each in found]
         judged_by = [JudgedBy.NOBODY if each is None else JudgedBy.MODEL for each in values]
-        refused = _reasons(asked, distinct.copies)
-        return Extraction(
-            records=records,
-            values=values,
-            judged_by=judged_by,
-            coverage=covered(self._corpus, records, judged_by, refused),
-            usage=asked.usage,
-            refused=refused,
-            failure=asked.failure,
-        )
+        return Extraction(values=values, **self._report(records, judged_by, asked, distinct))
 
     def pairs(self, candidates: Sequence[tuple[Handle, Handle]], criterion: str) -> Working[PairJudgement]:
         """Answer a yes/no question about each pair of records, such as "Do both report the same fault?".
@@ -190,26 +199,33 @@ class Operators:
             list(labels),
             distinct.copies,
             embed if self._embedder is not None else None,
-            self._cascade_limits,
+            self.cascade_limits,
             cancelled=self._cancelled,
         )
-        return self._classified(records, distinct, found)
-
-    def _classified(self, records: Sequence[Handle], distinct: DistinctTexts, found: Cascaded) -> Classification:
         said = {number: str(label) for number, label in found.asked.results.items()}
-        labels = [said.get(number) or found.inferred.get(number) for number in distinct.number_of]
-        judged_by = [_judge_of(number, found) for number in distinct.number_of]
-        refused = _reasons(found.asked, distinct.copies)
+        authors = dict.fromkeys(found.inferred, JudgedBy.CLASSIFIER) | dict.fromkeys(said, JudgedBy.MODEL)
+        judged_by = [authors.get(number, JudgedBy.NOBODY) for number in distinct.number_of]
+        by_number = found.inferred | said
+        given = [by_number.get(number) for number in distinct.number_of]
         return Classification(
-            records=records,
-            labels=labels,
-            judged_by=judged_by,
-            coverage=covered(self._corpus, records, judged_by, refused),
-            doubt=found.doubt,
-            usage=found.asked.usage,
-            refused=refused,
-            failure=found.asked.failure,
+            labels=given, doubt=found.doubt, **self._report(records, judged_by, found.asked, distinct)
         )
+
+    def _report(
+        self, records: Sequence[Handle], judged_by: Sequence[JudgedBy], asked: Asked, distinct: DistinctTexts
+    ) -> dict[str, Any]:
+        """Return what the reports on records have in common; records without a result count by the reason's code."""
+        refused, copies = Counter[str](), distinct.copies
+        for number, why in asked.refused.items():
+            refused[why.code] += copies[number]
+        return {
+            "records": records,
+            "judged_by": judged_by,
+            "coverage": covered(self._corpus, records, judged_by, refused),
+            "usage": asked.usage,
+            "refused": dict(refused),
+            "failure": asked.failure,
+        }
 
     def _distinct(self, records: Sequence[Handle], texts: Texts | None) -> DistinctTexts:
         return DistinctTexts(len(records), texts or self._own_texts(records), cancelled=self._cancelled)
@@ -229,17 +245,3 @@ class Operators:
             require_wanted(self._cancelled)
             portions.append(self._embedder.documents(portion).vectors)
         return np.concatenate(portions) if portions else np.zeros((0, self._embedder.dimension), np.float32)
-
-
-def _judge_of(number: int, found: Cascaded) -> JudgedBy:
-    if number in found.asked.results:
-        return JudgedBy.MODEL
-    return JudgedBy.CLASSIFIER if number in found.inferred else JudgedBy.NOBODY
-
-
-def _reasons(asked: Asked, copies: Counter[int]) -> Mapping[str, int]:
-    """Count the records without a result, by the reason's code."""
-    reasons: Counter[str] = Counter()
-    for number, why in asked.refused.items():
-        reasons[why.code] += copies[number]
-    return dict(reasons)

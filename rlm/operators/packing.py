@@ -7,11 +7,11 @@ from itertools import groupby, islice
 from typing import Any
 
 from rlm.cancelling import not_cancelled
+from rlm.llm.budgets import Usage
 from rlm.llm.port import SubCalls, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile, estimated_tokens
 from rlm.operators.tasks import TakeNotes, Task
 from rlm.untrusted import one_line
-from rlm.usage import Usage
 
 # Calls that are handed over together; progress is reported in between.
 _CALLS_AT_ONCE = 64

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from ingest.model_text import neutral
 from rlm.llm.port import SubCall
-from rlm.llm.structured_output import require_usable
+from rlm.llm.structured_output import closed_object, require_usable
 from rlm.untrusted import one_line
 
 MAX_LABELS = 40
@@ -87,16 +87,6 @@ def _listed(labels: Mapping[str, str]) -> str:
 def numbered_schema(count: int, each: Mapping[str, object]) -> dict[str, object]:
     """Return the schema of an object with a value of schema `each` for every number from 1 to `count`."""
     return closed_object({str(number): each for number in range(1, count + 1)})
-
-
-def closed_object(properties: Mapping[str, object]) -> dict[str, object]:
-    """Return the schema of an object with all of these members and no others."""
-    return {
-        "type": "object",
-        "properties": dict(properties),
-        "required": list(properties),
-        "additionalProperties": False,
-    }
 
 
 def _numbered(records: Sequence[str]) -> str:

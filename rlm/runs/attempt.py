@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ingest.runs import Entry, Spent
-from rlm.llm.budgets import Budget, Price
-from rlm.usage import Usage
+from rlm.llm.budgets import Budget, Price, Usage
 
 
 class RunClock:
@@ -52,7 +51,7 @@ class Spending:
         """Charge a replayed part of what earlier attempts spent."""
         with self._lock:
             if not self._rest_charged:
-                self._rest = _without(self._rest, usage)
+                self._rest = self._rest.without(usage)
                 self._charge(usage, budget, price)
 
     def charge_rest(self, budget: Budget, price: Price | None) -> None:
@@ -69,9 +68,9 @@ class Spending:
 
     def given_up(self, budget: Budget) -> Usage:
         """Return the run `budget`'s spending on unlogged requests: those given up, and those whose replies were."""
-        spent = budget.spent
+        spent = budget.spent.usage
         with self._lock:
-            return _without(Usage(spent.calls, spent.prompt_tokens, spent.completion_tokens), self._known)
+            return spent.without(self._known)
 
     def _charge(self, usage: Usage, budget: Budget, price: Price | None) -> None:
         self._known += usage
@@ -81,14 +80,6 @@ class Spending:
             completion_tokens=usage.completion_tokens,
             price=price,
         )
-
-
-def _without(usage: Usage, part: Usage) -> Usage:
-    return Usage(
-        max(0, usage.calls - part.calls),
-        max(0, usage.prompt_tokens - part.prompt_tokens),
-        max(0, usage.completion_tokens - part.completion_tokens),
-    )
 
 
 # Each time is a separate attempt, some seconds after the one before.

@@ -13,11 +13,10 @@ from retrieval.passages import Passage
 from rlm.answers import Answer
 from rlm.errors import RunCancelledError
 from rlm.events import Checking, Condensed, Event, Planned, Reading, Routed, Working
-from rlm.llm.budgets import Limits, Price
+from rlm.llm.budgets import Limits, Price, Usage
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.loop.trajectory import Turn
 from rlm.sandbox.reports import CappedOutput
-from rlm.usage import Usage
 
 _TITLES = 20
 _TITLE_CHARS = 200
@@ -79,11 +78,6 @@ def _spent(usage: Usage, price: Price | None, *, cached: int = 0) -> Spent:
 def paid(result: SubReply | SubFailure) -> Usage:
     """Return the cost of a sub-call to its run."""
     return Usage() if isinstance(result, SubReply) and result.cached else result.usage
-
-
-def turn_entry(key: str, turn: Turn) -> Entry:
-    """Return the entry of a root model's cell and its result."""
-    return Entry(key, "cell", cell_body(turn))
 
 
 def cell_body(turn: Turn) -> dict[str, Any]:

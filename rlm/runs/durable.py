@@ -13,7 +13,7 @@ from typing import Any
 from ingest.catalog.records import ActiveDocument
 from ingest.faultpoints import reach
 from ingest.filters import Condition
-from ingest.runs import Run
+from ingest.runs import Entry, Run
 from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import ActiveDocuments
@@ -25,13 +25,14 @@ from rlm.errors import (
     LanguageModelUnavailableError,
 )
 from rlm.events import Event
-from rlm.llm.budgets import Budget, Limits, Price
+from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore, raised
 from rlm.loop.trajectory import Turn
 from rlm.runs.attempt import LogWriter, Losses, RunClock, Spending
 from rlm.runs.bodies import (
     call_entry,
     call_hash,
+    cell_body,
     content_hash,
     event_entry,
     given_up_entry,
@@ -39,18 +40,16 @@ from rlm.runs.bodies import (
     passages_entry,
     passages_of,
     result_of,
-    turn_entry,
 )
-from rlm.runs.port import Log
+from rlm.runs.port import Durability, Log
 from rlm.strategy import Search
-from rlm.usage import Usage
 
 # Failures that the same call would meet again; code that met one went on from it, and will do so again.
 _LASTING = frozenset({ContextTooLongError.code, LanguageModelOutputError.code, BudgetExhaustedError.code})
 _PROBE_TOKENS = 16
 
 
-class DurableRun:
+class DurableRun(Durability):
     """One attempt at a run, as a `Durability`; closed when the attempt is over.
 
     Equal requests within a run are told apart by their order: the first occurrence gets the logged result of the first,
@@ -77,7 +76,7 @@ class DurableRun:
 
     def turn(self, turn: Turn) -> None:
         digest = content_hash(turn.depth, turn.number, turn.code, turn.output, turn.error)
-        self._writer.put(turn_entry(self.key("cell", digest), turn))
+        self._writer.put(Entry(self.key("cell", digest), "cell", cell_body(turn)))
 
     def search(self, inner: Search) -> Search:
         def search(query: str, top_k: int) -> Sequence[Passage]:
@@ -178,7 +177,7 @@ class DurableRun:
         if not self._writer.close() and self._budget is not None:
             spent = self._budget.spent
             with suppress(Exception):  # the catalog is away
-                self._log.spent(Usage(spent.calls, spent.prompt_tokens, spent.completion_tokens), spent.dollars)
+                self._log.spent(spent.usage, spent.dollars)
 
 
 class _DurableSubCalls:

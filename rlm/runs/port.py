@@ -1,4 +1,4 @@
-"""The ports of durable runs: the log kept by the catalog, and the wrapper that makes a strategy durable."""
+"""The ports of durable runs: the log that the catalog keeps, and the wrapper that makes a strategy durable."""
 
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
@@ -7,12 +7,11 @@ from typing import Any, Protocol
 from ingest.catalog.records import ActiveDocument
 from ingest.runs import Entry
 from rlm.corpus.corpus import ActiveDocuments
-from rlm.llm.budgets import Budget, Limits, Price
+from rlm.llm.budgets import Budget, Limits, Price, Usage
 from rlm.llm.port import SubCalls
 from rlm.loop.trajectory import Turn
 from rlm.strategy import Search
 from rlm.untrusted import new_nonce
-from rlm.usage import Usage
 
 
 class Log(Protocol):
@@ -37,16 +36,15 @@ class Log(Protocol):
         """Return the next documents of the run's scope as of its beginning, without those deleted since."""
 
 
-class Durability(Protocol):
-    """Wraps the parts of a strategy, so that running it again repeats no finished work.
+class Durability:
+    """Wraps the parts of a strategy, so that running it again repeats no finished work; this one wraps nothing.
 
     The strategy itself must be deterministic: given the same replies it asks the same things again, in any order of
-    its threads.
+    its threads. `background` says that no client waits for the answer: its calls go after others, and no cell may tell
+    the time.
     """
 
-    @property
-    def background(self) -> bool:
-        """True if no client waits for the answer: its calls go after others, and no cell may tell the time."""
+    background = False
 
     def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
         """`budget` is the one that `inner` spends: logged calls are charged to it at the same points as before.
@@ -54,44 +52,26 @@ class Durability(Protocol):
         Calls of a resumable run raise `LanguageModelUnavailableError` while the model is away; a strategy cannot go
         on from that failure.
         """
+        return inner
 
-    def search(self, inner: Search) -> Search: ...
+    def search(self, inner: Search) -> Search:
+        return inner
 
     def turn(self, turn: Turn) -> None:
         """Log the result of a root model's cell, in the run or in a part of it."""
 
     def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
         """Return the documents in scope: those of now, or those of when the run began."""
+        return inner
 
     def budget(self, limits: Limits, price: Price | None) -> Budget:
         """Return the budget: the limits, less the lost spending and the time of earlier attempts."""
-
-    def nonce(self) -> str:
-        """Return a nonce as `rlm.untrusted.new_nonce`; the n-th is the same in each attempt, so prompts are too."""
-
-
-class Once:
-    """No durability: for an answer that its caller waits for."""
-
-    background = False
-
-    def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
-        return inner
-
-    def turn(self, turn: Turn) -> None:
-        return None
-
-    def search(self, inner: Search) -> Search:
-        return inner
-
-    def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
-        return inner
-
-    def budget(self, limits: Limits, price: Price | None) -> Budget:
         return Budget(limits)
 
     def nonce(self) -> str:
+        """Return a nonce as `rlm.untrusted.new_nonce`; the n-th is the same in each attempt, so prompts are too."""
         return new_nonce()
 
 
-ONCE: Durability = Once()
+ONCE = Durability()
+"""No durability: for an answer that its caller waits for."""

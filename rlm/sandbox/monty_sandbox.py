@@ -26,10 +26,9 @@ from ingest.errors import LeadlineError
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError, SandboxLostError, SandboxUnavailableError
 from rlm.metrics import CELL_SECONDS, CELLS
-from rlm.sandbox.imports import PRELUDE, shim_source
-from rlm.sandbox.lowering import lower
+from rlm.sandbox.lowering import PRELUDE, lower, shim_source
 from rlm.sandbox.port import DEFAULT_LIMITS, Cell, SandboxLimits, Tool, ToolError
-from rlm.sandbox.reports import NO_FILES, CappedOutput, hint_for, refused_report, report, syntax_report
+from rlm.sandbox.reports import NO_FILES, CappedOutput, hint_for, report, syntax_report
 
 log = structlog.get_logger(__name__)
 _PLAIN = (str, int, float, bool, bytes, type(None))
@@ -139,7 +138,7 @@ class MontyReplSession:
         except SyntaxError as error:
             return syntax_report(error)
         except ValueError as error:
-            return refused_report(error)
+            return f"SyntaxError: {error}"  # refused before anything was run
         try:
             self._load(lowered.shims)
             self._feed(lowered.code, output, cancelled)
@@ -197,14 +196,11 @@ class MontyReplSession:
             raise SandboxLostError("The code waits for something that nobody will bring.")
         name = str(snapshot.function_name)
         if snapshot.is_os_function:
-            refusal = _no_module(snapshot.args) if name == "import" else PermissionError(NO_FILES)
-            return snapshot.resume({"exception": refusal})
+            wanted = str(snapshot.args[0] if snapshot.args else "")[:100]
+            no_module = ModuleNotFoundError(f"No module named {wanted!r}")
+            return snapshot.resume({"exception": no_module if name == "import" else PermissionError(NO_FILES)})
         result = self._tools.call(name, snapshot.args, snapshot.kwargs)
         return snapshot.resume({"exception": result} if isinstance(result, Exception) else {"return_value": result})
-
-
-def _no_module(arguments: tuple[Any, ...]) -> Exception:
-    return ModuleNotFoundError(f"No module named {str(arguments[0] if arguments else '')[:100]!r}")
 
 
 def _placeholder(name: str) -> Callable[..., None]:

@@ -139,8 +139,3 @@ def _unwrapped(line: str) -> str:
 def syntax_report(error: SyntaxError) -> str:
     """Report a syntax error as Python does, with the line and a caret."""
     return _CELL.sub("<cell>", "".join(traceback.format_exception_only(error))).strip()
-
-
-def refused_report(error: Exception) -> str:
-    """Report code that was refused before anything was run."""
-    return f"SyntaxError: {error}"

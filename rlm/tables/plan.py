@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from rlm.llm.port import SubCall
-from rlm.operators.tasks import MAX_LABELS, closed_object, label_set
+from rlm.llm.structured_output import closed_object
+from rlm.operators.tasks import MAX_LABELS, label_set
 from rlm.tables.catalog import TableInScope, TablesInScope
 from rlm.untrusted import DATA_ONLY, plain
 
@@ -162,7 +163,7 @@ def read_plan(reply: str, tables: TablesInScope, *, repaired: bool = False) -> P
         columns = tuple(each for each in columns if not _is_there(each, tables))
     if any(len(text) > _MAX_TEXT_CHARS for text in texts):
         raise PlanError(f"A query or an answer has more than {_MAX_TEXT_CHARS:,} characters.")
-    plan = Plan(columns, _one_statement(texts[0]), _one_statement(texts[1]), texts[2])
+    plan = Plan(columns, texts[0].rstrip("; \n\t"), texts[1].rstrip("; \n\t"), texts[2])
     if not plan.sql and not plan.answer:
         raise PlanError('It has neither "sql" nor an "answer" that says what is missing.')
     if len(columns) > _MOST_SEMANTIC_COLUMNS:
@@ -189,10 +190,6 @@ def _is_there(column: SemanticColumn, tables: TablesInScope) -> bool:
 
 def _names(table: TableInScope) -> set[str]:
     return {each.name.casefold() for each in table.columns} | {"_row"}
-
-
-def _one_statement(sql: str) -> str:
-    return sql.rstrip("; \n\t")
 
 
 def _require_usable(columns: Sequence[SemanticColumn], tables: TablesInScope) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 
-from rlm.answers import Interval, Result
+from rlm.answers import Interval, Result, as_json
 from rlm.tables.sql import SqlResult
 from rlm.untrusted import one_line
 
@@ -86,28 +86,9 @@ def cell(value: object) -> str:
     return _escaped(_written(value))
 
 
-def as_value(value: object) -> object:
-    """Return a value for programs: JSON types, with dates and times as ISO texts."""
-    match value:
-        case Decimal():
-            return (
-                int(value)
-                if value == value.to_integral_value() and int(value.as_tuple().exponent) >= 0
-                else float(value)
-            )
-        case datetime() | date():
-            return value.isoformat()
-        case None | bool() | int() | float() | str():
-            return value
-        case list() | tuple():
-            return [as_value(each) for each in value]
-        case _:
-            return str(value)
-
-
 def result_of(result: SqlResult, interval: Interval | None, most_rows: int) -> Result:
     """Return a result for programs: a number or label of one cell, a list of one column, or a table of named values."""
-    rows = [[as_value(value) for value in row] for row in result.rows[:most_rows]]
+    rows = [as_json(row) for row in result.rows[:most_rows]]
     if len(result.columns) == 1:
         if result.total_rows == 1:
             (value,) = rows[0]

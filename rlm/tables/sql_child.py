@@ -58,9 +58,13 @@ def require_select(engine: duckdb.DuckDBPyConnection, sql: str, tables: Sequence
         if isinstance(kind, str) and (kind in _REFUSED_NODES or kind.endswith("_QUERY_NODE")):
             raise SqlNotOneSelectError(f"The SQL {_REFUSED_NODES.get(kind, 'does more than select')}.")
         if kind == "BASE_TABLE":
-            _require_known(node, known)
-        if kind == "TABLE_FUNCTION" and (called := _table_function(node)) not in _TABLE_FUNCTIONS:
-            raise SqlNotOneSelectError(f"The SQL reads from {called}(), and may read the given tables only.")
+            name, elsewhere = str(node["table_name"]), node["schema_name"] not in ("", "main") or node["catalog_name"]
+            if elsewhere or name.casefold() not in known:
+                raise SqlNotOneSelectError(f"There is no table {name!r} here.")
+        if kind == "TABLE_FUNCTION":
+            called = str(node["function"].get("function_name", "")).casefold()
+            if called not in _TABLE_FUNCTIONS:
+                raise SqlNotOneSelectError(f"The SQL reads from {called}(), and may read the given tables only.")
         if function in _REFUSED_FUNCTIONS:
             raise SqlNotOneSelectError(f"The SQL calls {function}().")
 
@@ -125,16 +129,6 @@ def _named_queries(statement: Node) -> Iterator[str]:
             yield from (str(entry["key"]) for entry in named["map"])
         if node.get("type") == "RECURSIVE_CTE_NODE":
             yield str(node.get("cte_name", ""))
-
-
-def _require_known(table: Node, known: set[str]) -> None:
-    name = str(table["table_name"])
-    if table["schema_name"] not in ("", "main") or table["catalog_name"] or name.casefold() not in known:
-        raise SqlNotOneSelectError(f"There is no table {name!r} here.")
-
-
-def _table_function(node: Node) -> str:
-    return str(node["function"].get("function_name", "")).casefold()
 
 
 def _reads_query_alone(node: Node) -> bool:

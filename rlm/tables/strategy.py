@@ -6,7 +6,7 @@ from pathlib import Path
 
 from retrieval.embedding import Embedder
 from retrieval.passages import Passage
-from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, Searched
+from rlm.answers import AnswerStatus, Draft, Interval, ResultTable, Searched, as_json
 from rlm.cancelling import require_wanted
 from rlm.errors import LanguageModelOutputError, SqlError, SqlRefusedError
 from rlm.events import Delta, Drafted, Event, Planned, Routed
@@ -15,7 +15,7 @@ from rlm.operators.judged import Classification
 from rlm.strategy import Context, Strategy
 from rlm.tables.catalog import TableCatalog, TablesInScope
 from rlm.tables.plan import Plan, PlanError, planning_call, read_plan, repairing_call
-from rlm.tables.render import as_value, markdown_table, result_of, sentence, shows_table, unknown_placeholders
+from rlm.tables.render import markdown_table, result_of, sentence, shows_table, unknown_placeholders
 from rlm.tables.sql import SqlEngine, SqlResult
 from rlm.tables.working import PlanRun
 
@@ -142,7 +142,7 @@ def _evidence(behind: Mapping[str, Sequence[int]], run: PlanRun) -> dict[int, Pa
 
 
 def _table(plan: Plan, result: SqlResult) -> ResultTable:
-    rows = tuple(tuple(as_value(value) for value in row) for row in result.rows[:_KEPT_ROWS])
+    rows = tuple(tuple(as_json(row)) for row in result.rows[:_KEPT_ROWS])
     judged = {column.name: column.instruction for column in plan.semantic_columns}
     return ResultTable(result.columns, rows, result.total_rows, plan.sql, judged)
 

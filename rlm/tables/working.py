@@ -16,10 +16,8 @@ from rlm.errors import SqlError, SqlLimitError, SqlRefusedError
 from rlm.estimates import Estimate, judging, require_confirmation
 from rlm.events import Event
 from rlm.llm.port import raised
-from rlm.operators.cascade import EVERY_RECORD, CascadeLimits
 from rlm.operators.judged import Classification, Extraction, JudgedBy
 from rlm.operators.operators import Operators, Working
-from rlm.operators.packing import PackLimits
 from rlm.operators.tasks import YES
 from rlm.strategy import Context
 from rlm.tables.catalog import Kind, TablesInScope
@@ -122,14 +120,8 @@ class PlanRun:
         self._folder = folder
         self._opened: dict[str, OpenedTable] = {}
         self._judged: dict[SemanticColumn, JudgedColumn] = {}
-        self._cascade = EVERY_RECORD if context.wanted.every_record or embedder is None else CascadeLimits()
-        self._operators = Operators(
-            corpus,
-            context.calls,
-            embedder,
-            limits=PackLimits.of(context.profile),
-            cascade_limits=self._cascade,
-            cancelled=context.cancelled,
+        self._operators = Operators.of(
+            corpus, context.calls, context.profile, embedder, context.wanted, cancelled=context.cancelled
         )
 
     def judged(self, plan: Plan) -> list[JudgedColumn]:
@@ -150,13 +142,13 @@ class PlanRun:
         total = Estimate()
         for column in waiting:
             opened = self._open(column.table)
-            profile, rows = self._context.profile, numbers[column]
+            rows = numbers[column]
             total += judging(
                 len(rows),
                 opened.tokens(rows),
-                profile,
-                pack=PackLimits.of(profile),
-                cascade=self._cascade,
+                self._context.profile,
+                pack=self._operators.limits,
+                cascade=self._operators.cascade_limits,
                 values=column.type not in (SemanticType.BOOLEAN, SemanticType.LABEL),
             )
         require_confirmation(total, self._context.wanted)

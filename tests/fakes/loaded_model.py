@@ -5,7 +5,7 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 
-from rlm.answering import ChatModel
+from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 
 PROFILE = ModelProfile("scripted", 32_000, 2_000)

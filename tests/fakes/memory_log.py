@@ -7,7 +7,7 @@ from typing import Any
 
 from ingest.catalog.records import ActiveDocument
 from ingest.runs import Entry
-from rlm.usage import Usage
+from rlm.llm.budgets import Usage
 
 
 class MemoryLog:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
+from rlm.llm.budgets import Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
-from rlm.usage import Usage
 
 _RECORD = re.compile(r"^(\d+)\. (.*)$", re.MULTILINE)
 

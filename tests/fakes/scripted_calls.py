@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
+from rlm.llm.budgets import Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
-from rlm.usage import Usage
 
 Reply = str | SubReply | SubFailure
 # A text for every call of a purpose, the texts of its calls in order, or a function of the call.

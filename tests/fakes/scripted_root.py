@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rlm.cancelling import not_cancelled
 from rlm.errors import RunCancelledError
+from rlm.llm.budgets import Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
-from rlm.usage import Usage
 
 SPENT = Usage(1, 100, 10)
 

@@ -232,7 +232,7 @@ GUARDS = (
     Guard(
         "budget over the tree",
         "rlm/llm/budgets.py",
-        "            for budget, kept in self._upwards_keeping():\n                budget._require(",
+        "            for budget, kept in self._upwards():\n                budget._require(",
         "            for budget, kept in [(self, NOTHING)]:\n                budget._require(",
         "tests/faults/test_hostile_trees.py",
     ),
@@ -470,8 +470,8 @@ GUARDS = (
     Guard(
         "readers of a corpus",
         "rlm/corpus/corpus.py",
-        "            readers=scope.readers,\n            after=after,",
-        "            readers=None,\n            after=after,",
+        "        readers=scope.readers,\n        after=after,",
+        "        readers=None,\n        after=after,",
         "tests/security/test_access_lists.py::test_no_answer_and_no_prompt_has_anything_of_a_closed_document",
     ),
     Guard(

@@ -10,9 +10,8 @@ import pytest
 
 from api.cli.client import Client
 from api.language_model import RemoteLanguageModel
-from rlm.answering import ChatModel
 from rlm.llm.chat_models import remote_chat_model
-from rlm.llm.port import SubCall, SubReply
+from rlm.llm.port import ChatModel, SubCall, SubReply
 from rlm.llm.profiles import ModelProfile
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.cluster import wait_until

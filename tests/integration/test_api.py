@@ -14,6 +14,7 @@ from api.services import Services
 from ingest.documents import JobKind
 from tests.support.pdf_files import pdf
 from tests.support.service import running
+from tests.support.zip_files import ole
 
 WHALE = b"# The Whale\n\nThe white whale was seen off the coast of Japan in 1819. It had a crooked jaw.\n"
 SHIP = b"# The Ship\n\nThe ship had three masts. Her captain was called Peleg.\n"
@@ -250,6 +251,7 @@ def test_listing_pages_through_every_document_once(client: Client) -> None:
     [
         (b"", "empty.txt", 422, "empty_file"),
         (b"\x7fELF\x02\x01\x01" + bytes(500), "notes.txt", 415, "unsupported_type"),
+        (ole("WordDocument"), "old.doc", 415, "unsupported_type"),
         (b"x" * 200_001, "big.txt", 413, "file_too_large"),
     ],
 )

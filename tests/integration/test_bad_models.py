@@ -10,8 +10,8 @@ import pytest
 from api.cli.answer_view import cell_line
 from api.cli.client import Client
 from api.language_model import RemoteLanguageModel
-from rlm.answering import ChatModel
 from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
 from tests.support.labelled_records import document, labelled_records

@@ -12,8 +12,8 @@ from api.cli.private_service import private
 from api.embedded import open_embedded
 from api.language_model import LocalLanguageModel
 from api.settings import Settings
-from rlm.answering import ChatModel
 from rlm.llm.local.process import LocalModelProcess
+from rlm.llm.port import ChatModel
 
 LOG = """# Log of the schooner Margarethe
 

@@ -11,8 +11,8 @@ import pytest
 from api.cli.client import Client
 from api.language_model import RemoteLanguageModel
 from ingest.redaction import WITHHELD
-from rlm.answering import ChatModel
 from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
 from tests.support.scripted_openai import scripted_openai, wanted_members

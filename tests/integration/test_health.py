@@ -15,8 +15,8 @@ from ingest import errors as ingest
 from ingest.errors import CatalogUnavailableError
 from retrieval import errors as retrieval
 from retrieval.errors import IndexUnavailableError
-from rlm.answering import ChatModel
 from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.service import listening, running
 from workers.errors import failure

@@ -14,8 +14,8 @@ from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
 from api.language_model import RemoteLanguageModel
-from rlm.answering import ChatModel
 from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.scripted_openai import scripted_openai
 from tests.support.service import listening, running

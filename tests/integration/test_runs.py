@@ -18,8 +18,8 @@ from api.language_model import RemoteLanguageModel
 from api.services import Services
 from ingest.documents import JobKind
 from ingest.runs import RunState
-from rlm.answering import ChatModel
 from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.cluster import wait_until
 from tests.support.scripted_openai import ScriptedOpenAI, scripted_openai, wanted_members

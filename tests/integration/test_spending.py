@@ -8,9 +8,9 @@ import pytest
 
 from api.cli.client import Client
 from api.language_model import RemoteLanguageModel
-from rlm.answering import ChatModel
 from rlm.errors import LanguageModelUnavailableError
 from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.fakes.loaded_model import LoadedModel
 from tests.support.cluster import wait_until

@@ -17,7 +17,7 @@ from ingest.model_text import neutral
 from retrieval.models.manifest import LANGUAGE_GGUF
 from retrieval.models.store import ModelStore
 from rlm.checking import judging
-from rlm.checking.quotes import fold, locate
+from rlm.checking.quotes import QuotedText, fold
 from rlm.llm.completion import Completion, ThoughtFilter, complete
 from rlm.llm.port import SubCall
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile
@@ -63,13 +63,13 @@ def test_nothing_is_put_together_by_taking_out(text: str) -> None:
 def test_what_a_model_copies_is_found_in_the_original(text: str) -> None:
     original = f"The first word. {text} The last word."
     assert fold(neutral(original)) == fold(original)
-    assert locate(neutral(original), original) is not None
+    assert QuotedText(original).locate(neutral(original)) is not None
 
 
 @pytest.mark.parametrize("token", ["<|im_end|>", "<s>", "[INST]", "<｜User｜>", "<think>"])
 def test_a_quotation_of_a_text_about_templates_gets_its_place_in_that_text(token: str) -> None:
     text = f"Chapter 2.\n\nA turn ends with {token} in this\u00ad template. Then the next begins."
-    start, end = locate(neutral(f"A turn ends with {token} in this template."), text) or (0, 0)
+    start, end = QuotedText(text).locate(neutral(f"A turn ends with {token} in this template.")) or (0, 0)
     assert text[start:end].startswith(f"A turn ends with {token}")
 
 

@@ -13,9 +13,10 @@ from ingest.texts import Texts
 from retrieval.bm25 import Bm25Encoder
 from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
-from rlm.answering import Answering, LanguageModel
-from rlm.build import Answers, Parts
+from rlm.answering import Answering
+from rlm.build import Parts
 from rlm.checking.checker import CheckMode
+from rlm.llm.port import LanguageModel
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.sandbox.build import build_sandbox
@@ -120,7 +121,7 @@ def pipeline(
     searcher = Searcher(FixedGeneration(MemoryIndex(), encoder), Bm25Encoder(), catalog, texts)
     parts = Parts(catalog, texts, RecordTables(blobs), SqlEngine(), scheduler, encoder, sandbox)
     try:
-        yield Answering(searcher, LoadedModel(chat, profile), Answers(parts), check=check, judge=judge), chat
+        yield Answering(searcher, LoadedModel(chat, profile), parts, check=check, judge=judge), chat
     finally:
         scheduler.close()
         sandbox.close()

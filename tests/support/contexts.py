@@ -7,7 +7,7 @@ from ingest.chunking import chunk_text
 from ingest.layout import Layout, markdown_layout
 from ingest.texts import Texts
 from retrieval.passages import Passage
-from rlm.checking.locating import stems
+from rlm.checking.checker import stems
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
 from rlm.corpus.handles import Handle
 from rlm.llm.port import SubCalls

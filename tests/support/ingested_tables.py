@@ -6,9 +6,8 @@ from typing import Any
 
 from ingest.blobs import DirectoryBlobs
 from ingest.chunking import chunk_text
-from ingest.parsing.charsets import HEAD_BYTES
 from ingest.parsing.sandbox import ParserSandbox
-from ingest.parsing.sniff import sniff
+from ingest.parsing.sniff import sniff_file
 from ingest.tables import RecordTables, named_tables
 from ingest.texts import Texts
 from rlm.corpus.corpus import Corpus, CorpusDocument, estimated_tokens
@@ -28,7 +27,8 @@ def ingested(
             version, raw = f"version{number}", content.encode() if isinstance(content, str) else content
             path = folder / "uploads" / f"{number}"
             path.write_bytes(raw)
-            media_type = sniff(raw[:HEAD_BYTES], name, None)
+            with path.open("rb") as file:
+                media_type = sniff_file(file, name, None)
             parsed = parser.parse(path, media_type, name=name)
             chunks = chunk_text(parsed.text, parsed.layout)
             texts.save(version, parsed.text, title=parsed.title, chunks=chunks, layout=parsed.layout)

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from ingest.parsing.charsets import HEAD_BYTES
-from ingest.parsing.sniff import sniff
+from ingest.parsing.sniff import sniff_file
 from ingest.parsing.types import ParsedDocument, Parser
 
 
@@ -11,7 +10,9 @@ def parse(parser: Parser, folder: Path, name: str, content: bytes) -> ParsedDocu
     """As an upload goes: sniffed first, then parsed."""
     path = folder / name
     path.write_bytes(content)
-    return parser.parse(path, sniff(content[:HEAD_BYTES], name, None), name=name)
+    with path.open("rb") as file:
+        media_type = sniff_file(file, name, None)
+    return parser.parse(path, media_type, name=name)
 
 
 def parse_as(parser: Parser, folder: Path, media_type: str, content: bytes = b"any") -> ParsedDocument:

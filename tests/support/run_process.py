@@ -8,8 +8,8 @@ from api.embedded import open_embedded
 from api.language_model import RemoteLanguageModel
 from api.settings import Settings
 from retrieval.embedding import HashingEmbedder
-from rlm.answering import ChatModel
 from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.port import ChatModel
 from rlm.llm.profiles import ModelProfile
 from tests.support.fault_folder import arm_from_environment
 

@@ -12,7 +12,7 @@ from api.main import create_app
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from retrieval.embedding import HashingEmbedder
-from rlm.answering import LanguageModel
+from rlm.llm.port import LanguageModel
 from tests.support.serving import serving
 
 

@@ -7,13 +7,13 @@ import pytest
 
 from rlm.answers import AnswerStatus
 from rlm.cancelling import not_cancelled
+from rlm.llm.budgets import Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 from rlm.llm.profiles import ModelProfile
 from rlm.operators.operators import Operators
 from rlm.operators.packing import PackLimits
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.port import Sandbox, SandboxForm
-from rlm.usage import Usage
 from tests.benchmark.tasks.generate import Spec, generate
 from tests.benchmark.tasks.scoring import score
 from tests.support.corpora import corpus_of

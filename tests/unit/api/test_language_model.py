@@ -8,8 +8,8 @@ import pytest
 from api.language_model import RemoteLanguageModel, model_profile, open_judge, open_language_model
 from api.settings import Settings
 from retrieval.models.store import ModelStore
-from rlm.answering import ChatModel
 from rlm.llm.chat_models import remote_chat_model
+from rlm.llm.port import ChatModel
 from rlm.llm.profiles import LOCAL_QWEN, ModelProfile, ProfileFileError
 from tests.support.cluster import wait_until
 from tests.support.misbehaving_openai import MisbehavingOpenAI, misbehaving_openai

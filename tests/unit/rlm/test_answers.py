@@ -13,7 +13,7 @@ from rlm.answers import (
     answer_json,
     searched,
 )
-from rlm.usage import Usage
+from rlm.llm.budgets import Usage
 from tests.fakes.passages import passage
 
 

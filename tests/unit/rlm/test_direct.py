@@ -9,8 +9,8 @@ from rlm.answers import AnswerStatus, Draft
 from rlm.direct import DirectStrategy
 from rlm.errors import LanguageModelOutputError, LanguageModelUnavailableError
 from rlm.events import Delta, Drafted, Event, Reading, Retrieved
+from rlm.llm.budgets import Usage
 from rlm.llm.port import SubFailure, SubReply
-from rlm.usage import Usage
 from tests.fakes.scripted_calls import ScriptedCalls
 from tests.support.contexts import CAPABLE, context_over, corpus_of
 

@@ -19,14 +19,14 @@ from retrieval.embedding import HashingEmbedder
 from retrieval.search import Searcher
 from rlm.answering import Answering
 from rlm.answers import Answer, AnswerStatus
-from rlm.build import Answers, Parts
+from rlm.build import Parts
 from rlm.checking.checker import CheckMode
 from rlm.events import Completed
 from rlm.llm.budgets import Limits
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.requests import AnswerRequest, AnswerScope, StrategyName, Wanted
-from rlm.runs.port import Once
+from rlm.runs.port import Durability
 from rlm.sandbox.build import build_sandbox
 from rlm.sandbox.port import SandboxForm
 from rlm.tables.sql import SqlEngine
@@ -107,7 +107,7 @@ def text_of(tenant_id: str) -> str:
     return f"It is said that the {secret(number)}. Nobody else knows it.\n"
 
 
-class Told(Once):
+class Told(Durability):
     """Keeps the cells of one run."""
 
     def __init__(self) -> None:
@@ -145,7 +145,7 @@ def answering() -> Iterator[Answering]:
     scheduler = SubCallScheduler(MemoryReplyCache())
     model = LoadedModel(CallableChat(answer=answer), PROFILE)
     parts = Parts(catalog, texts, RecordTables(MemoryBlobs()), SqlEngine(), scheduler, encoder, sandbox)
-    yield Answering(searcher, model, Answers(parts), check=CheckMode.QUOTES)
+    yield Answering(searcher, model, parts, check=CheckMode.QUOTES)
     scheduler.close()
     sandbox.close()
 

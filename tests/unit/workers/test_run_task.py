@@ -17,11 +17,10 @@ from ingest.runs import Run, RunRequest, RunState
 from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError
 from rlm.events import Event
-from rlm.llm.budgets import Limits
+from rlm.llm.budgets import Limits, Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 from rlm.requests import AnswerRequest
 from rlm.runs.port import Durability
-from rlm.usage import Usage
 from tests.fakes.whole_replies import WholeReplies
 from tests.support.catalogs import age_absence, migrated_sqlite, wake
 from tests.support.postgres import disposed

@@ -5,12 +5,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rlm.checking.quotes import fold, locate
+from rlm.checking.quotes import QuotedText, Span, fold
 
 SOURCE = (
     "The Panthers’ defense gave up just **308 points**, ranking sixth in the league — its best year.\n"
     "It cost €1,308.50 in “Zürich”… and the ﬁnal score was 24–10."
 )
+
+
+def locate(quote: str, text: str) -> Span | None:
+    return QuotedText(text).locate(quote)
 
 
 def shown(quote: str, text: str = SOURCE) -> str | None:

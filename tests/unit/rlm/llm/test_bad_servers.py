@@ -8,12 +8,11 @@ from dataclasses import replace
 import pytest
 
 from rlm.errors import RunCancelledError
-from rlm.llm.budgets import NOTHING, Budget, Limits
+from rlm.llm.budgets import NOTHING, Budget, Limits, Usage
 from rlm.llm.chat_models import OpenAIChatModel, remote_chat_model
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.usage import Usage
 from tests.support import misbehaving_openai as bad
 from tests.support.misbehaving_openai import Behaviour, MisbehavingOpenAI, misbehaving_openai
 

@@ -11,10 +11,9 @@ from rlm.errors import (
     LanguageModelRefusedError,
     RunCancelledError,
 )
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import SubReply
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.usage import Usage
 from tests.support.scheduling import PROFILE, Held, call, calls, chat, echo, run, scripted, started, texts
 
 

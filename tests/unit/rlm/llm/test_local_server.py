@@ -10,12 +10,12 @@ import pytest
 
 from rlm.errors import RunCancelledError
 from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Usage as Spent
 from rlm.llm.chat_models import OpenAIChatModel, local_chat_model
 from rlm.llm.local.protocol import Event, Finished, TextDelta, Usage
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import LOCAL_QWEN
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.usage import Usage as Spent
 from tests.fakes.scripted_engine import ScriptedEngine
 from tests.support.engine_server import engine_server
 

@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import SubFailure, SubReply
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.usage import Usage
 from tests.support.scheduling import PROFILE, SCHEMA, call, chat, echo, run, scripted, texts
 
 

@@ -12,10 +12,9 @@ from rlm.errors import (
     LanguageModelTimeoutError,
     LanguageModelUnavailableError,
 )
-from rlm.llm.budgets import NOTHING, Budget, Limits
+from rlm.llm.budgets import NOTHING, Budget, Limits, Usage
 from rlm.llm.port import SubFailure, SubReply
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.usage import Usage
 from tests.fakes.callable_chat import Answer
 from tests.support.scheduling import (
     PROFILE,

@@ -8,11 +8,10 @@ from rlm.errors import (
     ContextTooLongError,
     LanguageModelRefusedError,
 )
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import SubFailure, SubReply
 from rlm.llm.rate_limit import Priority
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.usage import Usage
 from tests.fakes.callable_chat import Answer
 from tests.fakes.scripted_chat import ScriptedChat
 from tests.support.scheduling import (

@@ -14,11 +14,10 @@ from rlm.errors import (
     LanguageModelUnavailableError,
     RunCancelledError,
 )
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.usage import Usage
 from tests.fakes.callable_chat import Answer, CallableChat
 
 PROFILE = ModelProfile("m", context_tokens=4_000, max_output_tokens=400, parallel_calls=4)

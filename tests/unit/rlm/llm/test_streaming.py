@@ -7,12 +7,11 @@ from dataclasses import replace
 import pytest
 
 from rlm.errors import RunCancelledError
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.chat_models import OpenAIChatModel, remote_chat_model
 from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile, Thinking
 from rlm.llm.scheduler import SubCallScheduler
-from rlm.usage import Usage
 from tests.fakes.memory_reply_cache import MemoryReplyCache
 from tests.support import misbehaving_openai as bad
 from tests.support.misbehaving_openai import MisbehavingOpenAI, Request, misbehaving_openai

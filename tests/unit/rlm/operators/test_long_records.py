@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from rlm.llm.budgets import Usage
 from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.operators.operators import Operators, finish
 from rlm.operators.packing import PackLimits
-from rlm.usage import Usage
 from tests.fakes.rule_subcalls import RuleSubCalls
 from tests.support.kinds_of_lines import LABELS, corpus_and_records, kind
 

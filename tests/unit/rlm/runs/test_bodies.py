@@ -4,10 +4,10 @@ import pytest
 
 from ingest.runs import RunState
 from rlm.answers import Answer, AnswerStatus, Searched
+from rlm.llm.budgets import Usage
 from rlm.llm.port import SubCall, SubReply
 from rlm.loop.trajectory import Turn
-from rlm.runs.bodies import call_entry, result_of, state_of, turn_entry
-from rlm.usage import Usage
+from rlm.runs.bodies import call_entry, cell_body, result_of, state_of
 
 
 @pytest.mark.parametrize("status", list(AnswerStatus))
@@ -21,7 +21,7 @@ def test_a_run_ends_as_partial_when_a_limit_ended_its_work(
 
 def test_a_long_cell_is_logged_by_its_head_and_tail_with_a_mark_of_what_was_left_out() -> None:
     long = "begin " + "x" * 20_000 + " end"
-    body = turn_entry("cell", Turn(1, 0, long, long, long, long, 1.0, 0)).body
+    body = cell_body(Turn(1, 0, long, long, long, long, 1.0, 0))
     for name in ("code", "note", "output", "error"):
         assert body[name].startswith("begin xxx")
         assert body[name].endswith("xxx end")
@@ -30,7 +30,7 @@ def test_a_long_cell_is_logged_by_its_head_and_tail_with_a_mark_of_what_was_left
 
 
 def test_a_short_cell_is_logged_as_it_is() -> None:
-    body = turn_entry("cell", Turn(1, 2, None, "no code", "3\n", None, 1.0, 0, "1.2")).body
+    body = cell_body(Turn(1, 2, None, "no code", "3\n", None, 1.0, 0, "1.2"))
     assert body["part"] == "1.2"
     assert (body["code"], body["note"], body["output"], body["error"]) == (None, "no code", "3\n", None)
 

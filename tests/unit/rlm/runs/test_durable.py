@@ -17,13 +17,12 @@ from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError, RunCancelledError
 from rlm.events import Reading
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 from rlm.loop.trajectory import Turn
 from rlm.runs.attempt import RunClock
 from rlm.runs.bodies import limits_body, limits_of
 from rlm.runs.durable import DurableRun
-from rlm.usage import Usage
 from tests.fakes.memory_log import MemoryLog
 from tests.fakes.passages import passage
 from tests.fakes.runs import RUN

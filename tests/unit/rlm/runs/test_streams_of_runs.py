@@ -6,10 +6,9 @@ import pytest
 
 from rlm.cancelling import not_cancelled
 from rlm.errors import LanguageModelUnavailableError
-from rlm.llm.budgets import Budget, Limits
+from rlm.llm.budgets import Budget, Limits, Usage
 from rlm.llm.port import Finished, SubCall, SubFailure, SubReply, ignore
 from rlm.runs.durable import DurableRun
-from rlm.usage import Usage
 from tests.fakes.memory_log import MemoryLog
 from tests.fakes.runs import RUN
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 import pytest
 from markdown_it import MarkdownIt
 
-from rlm.answers import Interval
-from rlm.tables.render import as_value, cell, markdown_table, result_of, sentence, shows_table, unknown_placeholders
+from rlm.answers import Interval, as_json
+from rlm.tables.render import cell, markdown_table, result_of, sentence, shows_table, unknown_placeholders
 from rlm.tables.sql import SqlResult
 
 
@@ -128,10 +128,10 @@ def test_values_are_written_for_people(value: object, written: str) -> None:
 
 
 def test_values_for_programs_are_those_of_json() -> None:
-    assert as_value(Decimal("8810006.61")) == 8810006.61
-    assert as_value(Decimal(5)) == 5
-    assert as_value(date(2025, 3, 1)) == "2025-03-01"
-    assert as_value([Decimal("1.5"), None]) == [1.5, None]
+    assert as_json(Decimal("8810006.61")) == 8810006.61
+    assert as_json(Decimal(5)) == 5
+    assert as_json(date(2025, 3, 1)) == "2025-03-01"
+    assert as_json([Decimal("1.5"), None]) == [1.5, None]
 
 
 def test_a_result_for_programs_is_a_number_a_label_a_list_or_a_table() -> None:

@@ -1,0 +1,118 @@
+"""Makes the services of a process from its parts, alike in every deployment."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from api.answering import make_answering, open_reranking
+from api.identity_provider import open_tokens
+from api.language_model import model_costs
+from api.metering import open_meter
+from api.services import Services
+from api.settings import Settings
+from ingest.catalog.database import open_database, ping
+from ingest.catalog.identities import Identities
+from ingest.intake import Intake
+from ingest.tables import RecordTables
+from retrieval.models.store import ModelStore
+from retrieval.query_cache import CachedSearcher
+from retrieval.search import Searcher
+from retrieval.visibility import KeptVisibility
+from rlm.answering import Answering
+from rlm.build import Parts as AnswerParts
+from rlm.llm.port import LanguageModel
+from rlm.llm.scheduler import SubCallScheduler
+from rlm.rewriting import ModelRewriter
+from rlm.sandbox.build import build_sandbox
+from rlm.tables.sql import SqlEngine
+from workers.access import ReadersWriter
+from workers.deletion import Deleter
+from workers.enqueue import Doorbell
+from workers.parts import Parts
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What answers questions and searches in a process."""
+
+    searcher: CachedSearcher
+    rewriter: ModelRewriter
+    answering: Answering
+
+
+def open_asking(settings: Settings, parts: Parts, language_model: LanguageModel, stack: ExitStack) -> Asking:
+    """Open searching and answering, which are closed with `stack`."""
+    reranking = open_reranking(settings, ModelStore(settings.models))
+    if reranking is not None:
+        stack.callback(reranking.close)
+    visibility = KeptVisibility(parts.catalog)
+    bare = Searcher(parts.generations, parts.sparse, visibility, parts.texts, reranking)
+    searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
+    sub_calls = SubCallScheduler(parts.replies)
+    stack.callback(sub_calls.close)
+    sandbox = build_sandbox(settings.sandbox)
+    stack.callback(sandbox.close)
+    answer_parts = AnswerParts(
+        catalog=parts.catalog,
+        texts=parts.texts,
+        tables=RecordTables(parts.blobs),
+        sql=SqlEngine(),
+        sub_calls=sub_calls,
+        embedder=parts.generations.encoder(),
+        sandbox=sandbox,
+        access=parts.catalog,
+    )
+    answering = make_answering(settings, searcher, language_model, answer_parts, stack)
+    return Asking(searcher, ModelRewriter(language_model, sub_calls), answering)
+
+
+def make_services(
+    settings: Settings,
+    parts: Parts,
+    asking: Asking,
+    doorbell: Doorbell,
+    stack: ExitStack,
+    *,
+    database_url: str,
+    redis_url: str | None = None,
+) -> Services:
+    """Make the services; what they open besides the parts is closed with `stack`."""
+    # Keys and health have connections of their own, so that they never wait for one behind work.
+    door = open_database(database_url, pool_size=4)
+    stack.callback(door.dispose)
+    identities = Identities.of(door)
+    return Services(
+        settings=settings,
+        catalog=parts.catalog,
+        jobs=parts.jobs,
+        runs=parts.runs,
+        identities=identities,
+        tokens=open_tokens(settings, identities),
+        audit=parts.audit,
+        batches=parts.batches,
+        conversations=parts.conversations,
+        feed=parts.feed,
+        blobs=parts.blobs,
+        texts=parts.texts,
+        record_tables=RecordTables(parts.blobs),
+        intake=Intake(
+            parts.catalog,
+            parts.blobs,
+            parts.batches,
+            max_bytes=settings.max_upload_bytes,
+            backlog=parts.jobs.backlog,
+            max_backlog=settings.max_backlog,
+            quotas=parts.quotas,
+        ),
+        searcher=asking.searcher,
+        rewriter=asking.rewriter,
+        answering=asking.answering,
+        meter=open_meter(settings, parts.quotas, stack, redis_url=redis_url),
+        model_costs=model_costs(settings),
+        doorbell=doorbell,
+        delete=Deleter(parts.catalog, parts.generations, parts.texts, parts.blobs).delete,
+        settle=ReadersWriter(parts.catalog, parts.generations).settle,
+        require_index=parts.generations.require_ready,
+        notices=parts.installation.notices,
+        ping=partial(ping, door),
+    )

@@ -1,0 +1,87 @@
+"""Zip archives are looked over before anything in them is inflated, and their entries are read within bounds.
+
+Word, PowerPoint, Excel, OpenDocument and EPUB files are zips inside. A library that opens one inflates what the
+archive asks for, so the archive's directory is checked first.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from lzma import LZMAError
+from pathlib import Path
+
+from ingest.errors import DamagedDocumentError, EncryptedDocumentError, ParserLimitError
+
+_ENCRYPTED = 0x1  # of an entry's flags (APPNOTE 4.4.4)
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, NotImplementedError, ValueError)
+
+
+@dataclass(frozen=True)
+class ZipLimits:
+    """How much an archive may hold; sizes are inflated.
+
+    `ratio` is how many times an entry may inflate, as in Apache POI, whose `MIN_INFLATE_RATIO` is 0.01. Markup with
+    many repetitions does so, too, so that entries of up to `ratio_free_bytes` are not held to it.
+    """
+
+    entries: int = 10_000
+    total_bytes: int = 2 * 1024**3
+    ratio: int = 100
+    ratio_free_bytes: int = 16 * 1024**2
+
+
+DEFAULT_ZIP_LIMITS = ZipLimits()
+
+
+def check_zip(path: Path, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> None:
+    """Look over an archive that a library is to open. Raises as `open_zip`."""
+    with open_zip(path, limits):
+        pass
+
+
+@contextmanager
+def open_zip(path: Path, limits: ZipLimits = DEFAULT_ZIP_LIMITS) -> Iterator[zipfile.ZipFile]:
+    """Open an archive whose directory keeps the limits.
+
+    Raises `DamagedDocumentError` for one that is cut off, or whose entries overlap; `EncryptedDocumentError`;
+    `ParserLimitError`.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except _UNREADABLE as error:
+        raise DamagedDocumentError("The file is cut off or damaged: its directory of parts cannot be read.") from error
+    with archive:
+        _check(archive.infolist(), path.stat().st_size, limits)
+        yield archive
+
+
+def read_entry(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Inflate an entry, never beyond the size that its directory states. Raises `DamagedDocumentError`."""
+    try:
+        return archive.read(name)
+    except KeyError as error:
+        raise DamagedDocumentError(f"The file is incomplete: its part {name[:200]} is missing.") from error
+    except _UNREADABLE as error:
+        raise DamagedDocumentError(f"The part {name[:200]} of the file is damaged.") from error
+
+
+def _check(entries: list[zipfile.ZipInfo], file_bytes: int, limits: ZipLimits) -> None:
+    if len(entries) > limits.entries:
+        raise ParserLimitError(f"The file has {len(entries):,} parts, and no more than {limits.entries:,} are read.")
+    if any(entry.flag_bits & _ENCRYPTED for entry in entries):
+        raise EncryptedDocumentError("The file is encrypted and asks for a password.")
+    if sum(entry.compress_size for entry in entries) > file_bytes:
+        raise DamagedDocumentError("The file is no sound archive: its parts overlap.")
+    total = sum(entry.file_size for entry in entries)
+    if total > limits.total_bytes:
+        raise ParserLimitError(
+            f"The file unpacks to {total:,} bytes, and no more than {limits.total_bytes:,} are read."
+        )
+    for entry in entries:
+        if entry.file_size > max(limits.ratio_free_bytes, limits.ratio * entry.compress_size):
+            raise ParserLimitError(
+                f"The part {entry.filename[:200]} unpacks to more than {limits.ratio} times its size, as no document's "
+                "does."
+            )

@@ -1,0 +1,131 @@
+"""The parts of a service over one catalog, one folder of blobs and one index, opened alike by every deployment."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from ingest.blobs import DirectoryBlobs
+from ingest.catalog.audit import Audit
+from ingest.catalog.batches import Batches
+from ingest.catalog.catalog import Catalog
+from ingest.catalog.conversations import Conversations
+from ingest.catalog.database import open_database
+from ingest.catalog.generations import GenerationRecords
+from ingest.catalog.identities import Identities
+from ingest.catalog.installation import InstallationRecord
+from ingest.catalog.jobs import Jobs
+from ingest.catalog.leftovers import Leftovers
+from ingest.catalog.quotas import Quotas
+from ingest.catalog.replies import Replies
+from ingest.catalog.retention import Expiry
+from ingest.catalog.run_log import RunLog
+from ingest.catalog.runs import Runs
+from ingest.catalog.tenant_data import TenantRemoval
+from ingest.feed import Feed
+from ingest.installation import Installation, tie
+from ingest.quarantine import UpkeepLimits
+from ingest.quotas import Quota
+from ingest.texts import Texts
+from retrieval import build
+from retrieval.bm25 import SparseEncoder
+from retrieval.encoders import Encoders
+from retrieval.generations import IndexStore, require_fit
+from retrieval.open_generations import OpenGenerations
+from workers.leftovers import LeftoverRounds
+from workers.worker_deps import WorkerDeps
+
+LEASE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the API and the workers of a deployment share."""
+
+    expiry: Expiry
+    tenant_removal: TenantRemoval
+    catalog: Catalog
+    jobs: Jobs
+    runs: Runs
+    run_log: RunLog
+    replies: Replies
+    installation: InstallationRecord
+    rounds: LeftoverRounds
+    identities: Identities
+    audit: Audit
+    batches: Batches
+    conversations: Conversations
+    quotas: Quotas
+    feed: Feed
+    blobs: DirectoryBlobs
+    texts: Texts
+    records: GenerationRecords
+    store: IndexStore
+    generations: OpenGenerations
+    encoders: Encoders
+    sparse: SparseEncoder
+
+    def worker_deps(self) -> WorkerDeps:
+        """Return the parts that tasks of workers need."""
+        return WorkerDeps(
+            self.catalog, self.jobs, self.blobs, self.texts, self.generations, self.sparse, self.blobs.path
+        )
+
+
+@contextmanager
+def parts_over(
+    database_url: str,
+    feed: Feed,
+    blobs: DirectoryBlobs,
+    open_encoders: Callable[[], Encoders],
+    open_store: Callable[[Installation], IndexStore],
+    *,
+    encoder: str | None,
+    upkeep_limits: UpkeepLimits,
+    serving: bool = True,
+    lease_seconds: float = LEASE_SECONDS,
+    tenant_quotas: Mapping[Quota, int] | None = None,
+    key_quotas: Mapping[Quota, int] | None = None,
+) -> Iterator[Parts]:
+    """Open the parts, but no index yet; a new installation begins with the named `encoder`.
+
+    Raises `InstallationMismatchError` for blobs of another installation, and what keeps a process from `serving`: an
+    index of another encoder. `open_store` is called once nothing of that kind is in the way.
+    """
+    with ExitStack() as stack:
+        engine = open_database(database_url)
+        stack.callback(engine.dispose)
+        texts, record = Texts(blobs), InstallationRecord(engine)
+        installation = tie(record, blobs)
+        encoders, sparse, records = open_encoders(), build.sparse_encoder(), GenerationRecords(engine)
+        first = encoders.named(encoder)
+        active = records.ensure_first(first.fingerprint, sparse.fingerprint, first.dimension)
+        if serving:
+            require_fit(active, encoders, sparse, chosen=encoder)
+        store = open_store(installation)
+        generations = OpenGenerations(records, store, encoders, sparse)
+        stack.callback(generations.close)
+        quotas = Quotas(engine, tenant_defaults=tenant_quotas, key_defaults=key_quotas)
+        yield Parts(
+            expiry=Expiry(engine),
+            tenant_removal=TenantRemoval(engine),
+            catalog=Catalog(engine, announce=feed.announce, quotas=quotas.rules),
+            jobs=Jobs(engine, lease_seconds=lease_seconds, announce=feed.announce, quotas=quotas.rules),
+            runs=Runs(engine, announce=feed.announce, quotas=quotas.rules),
+            run_log=RunLog(engine, announce=feed.announce),
+            replies=Replies(engine),
+            installation=record,
+            rounds=LeftoverRounds(record, Leftovers(engine), generations, blobs, texts, upkeep_limits),
+            identities=Identities.of(engine),
+            audit=Audit(engine),
+            batches=Batches(engine, announce=feed.announce),
+            conversations=Conversations(engine),
+            quotas=quotas,
+            feed=feed,
+            blobs=blobs,
+            texts=texts,
+            records=records,
+            store=store,
+            generations=generations,
+            encoders=encoders,
+            sparse=sparse,
+        )
