@@ -79,9 +79,9 @@ class Failure:
 class Version:
     """One content of a document. Counts are None until the stage that finds them has ended.
 
-    `pages` counts pages, slides or sheets, and `omissions` say what of the file is not in the text. `chunks_reused`
-    counts chunks whose vectors were taken from other chunks with the same text. `key_id` names the key that sent it, on
-    whose quotas it counts.
+    `pages` counts pages, slides or sheets, of which `pages_done` were parsed when that was last told, and `omissions`
+    say what of the file is not in the text. `chunks_reused` counts chunks whose vectors were taken from other chunks
+    with the same text. `key_id` names the key that sent it, on whose quotas it counts.
     """
 
     id: str
@@ -95,6 +95,7 @@ class Version:
     state: VersionState
     title: str | None = None
     pages: int | None = None
+    pages_done: int | None = None
     characters: int | None = None
     tokens: int | None = None
     chunks: int | None = None

@@ -54,6 +54,7 @@ class Progress:
     pages: int | None
     chunks: int | None
     chunks_embedded: int
+    pages_done: int | None = None
     attempt: int | None = None
     queue_position: int | None = None
     seconds_left: float | None = None
@@ -70,6 +71,7 @@ def progress_of(version: Version, turn: Turn | None = None, queues: Mapping[JobK
         pages=version.pages,
         chunks=version.chunks,
         chunks_embedded=version.chunks_embedded,
+        pages_done=version.pages_done if version.state is VersionState.PARSING else version.pages,
         attempt=None if turn is None else turn.attempt,
         queue_position=None if turn is None else turn.position,
         seconds_left=left,

@@ -97,14 +97,16 @@ def listing(
     served: Served,
     collection: Collection | None = None,
     state: Annotated[list[VersionState] | None, Query()] = None,
+    container: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> DocumentPage:
-    """List documents in order of arrival, a page at a time."""
+    """List documents in order of arrival, a page at a time; `container` lists the entries of that document."""
     found = served.catalog.documents(
         caller.tenant_id,
         collection=collection,
         states=state or (),
+        container=container,
         after=decode_cursor(cursor),
         limit=limit + 1,
         readers=caller.readers,
@@ -209,7 +211,8 @@ def change(
 def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
     """Delete a document; when this answers, no search or answer can show anything of it.
 
-    The answer is a receipt. Deleting again gives the same one.
+    The answer is a receipt. Deleting again gives the same one. The entries of an archive, a mailbox or a message are
+    deleted with it.
     """
     _require_writable(served, caller, document_id)
     deletion = served.delete(caller.tenant_id, document_id, caller.readers)

@@ -41,7 +41,7 @@ def delete_document(connection: Connection, tenant_id: str, identifier: str, rea
         f"document:{identifier}",
         tenant_id=tenant_id,
         versions=ids,
-        **({"entries": len(entries)} if entries else {}),
+        entries=len(entries),
     )
     return Deleted(read_deletion(connection, tenant_id, identifier), leaving, worked_on)
 

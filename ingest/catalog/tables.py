@@ -192,6 +192,8 @@ versions = Table(
     # The index may have points that no search may show: the version is staged, or withdrawn and not yet collected.
     Column("hidden", Boolean, nullable=False),
     Column("pages", Integer),
+    # While it is parsed: how many of the pages are done.
+    Column("pages_done", Integer),
     Column("characters", _BIG),
     Column("tokens", _BIG),
     Column("chunks", Integer),

@@ -7,14 +7,15 @@ in an archive is ever one on the disk; what an entry is called is cleaned, and i
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from ingest.errors import ParserLimitError, UnsupportedTypeError
 from ingest.layout import OmissionKind
 from ingest.normalize import normalize
 from ingest.parsing.sniff import sniff_file
-from ingest.parsing.types import NO_ROOM, EntryRoom, FoundEntry
+from ingest.parsing.types import NO_ROOM, EntryRoom, FoundEntry, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
 _PATH_CHARS = 500
@@ -22,6 +23,7 @@ _PART_CHARS = 200
 _MOST_PARTS = 30
 # Said of each entry by name up to so many, and by their number beyond.
 _LISTED = 20_000
+_DETAILED = 100
 _drive = re.compile(r"^[A-Za-z]:")
 
 
@@ -32,14 +34,15 @@ class Outcome:
     path: str
     size: int | None
     problem: str = ""
+    is_limit: bool = False
 
     @property
     def told(self) -> str:
         return self.problem or "a document of its own"
 
 
-class TooMuchError(Exception):
-    """The container's room is used up; the rest of its entries are only listed."""
+class UnreadableEntryError(Exception):
+    """An entry cannot be read to its end; the text says why."""
 
 
 class EntryFolder:
@@ -57,12 +60,12 @@ class EntryFolder:
         """Write an entry's file and return its path, cleaned and unique.
 
         `packed` is its size in the container, if it is known: then `EntryRoom.ratio` bounds what it may inflate to. An
-        entry that cannot be taken is an outcome with a problem; whatever `blocks` raises is raised.
+        entry that cannot be taken, or whose `blocks` raise `UnreadableEntryError`, is an outcome with a problem.
         """
         path = self._unique(clean_path(path))
         problem = self._problem()
         if problem:
-            return self._note(path, None, problem)
+            return self._note(path, None, problem, is_limit=True)
         name = f"entry-{len(self.found)}"
         try:
             size = self._write(self._folder / name, blocks, packed)
@@ -71,7 +74,9 @@ class EntryFolder:
             with (self._folder / name).open("rb") as file:
                 media_type = sniff_file(file, path, declared)
         except ParserLimitError as error:
-            return self._note(path, None, error.detail)
+            return self._note(path, None, error.detail, is_limit=True)
+        except UnreadableEntryError as error:
+            return self._note(path, None, str(error))
         except UnsupportedTypeError as error:
             return self._note(path, size, _lower(error.detail))
         self.found.append(FoundEntry(path, name, media_type, size))
@@ -81,20 +86,30 @@ class EntryFolder:
         """Note an entry that is not taken."""
         self._note(self._unique(clean_path(path)), size, problem)
 
-    def tell(self, writer: DocumentWriter) -> None:
-        """Write the list of entries, and count those that are no documents as omissions."""
+    def finish(
+        self, writer: DocumentWriter, parser: str, title: str | None = None, *, listed_as: str = ""
+    ) -> ParsedDocument:
+        """Write the entries, count those that are no documents as omissions, and return the document.
+
+        They are written as a table, which is a record table then, or as a list below the words `listed_as`.
+        """
         shown = self.outcomes[:_LISTED]
-        if not shown:
-            return
-        writer.table(
-            [["Entry", "Bytes", "Outcome"]]
-            + [[each.path, "" if each.size is None else str(each.size), each.told] for each in shown]
-        )
+        if shown and listed_as:
+            writer.paragraph(listed_as)
+            for each in shown:
+                size = "" if each.size is None else f" ({each.size:,} bytes)"
+                writer.item(f"{each.path}{size}: {each.told}")
+        elif shown:
+            header = [["Entry", "Bytes", "Outcome"]]
+            rows = ([each.path, "" if each.size is None else str(each.size), each.told] for each in shown)
+            writer.table(chain(header, rows))
         if len(self.outcomes) > len(shown):
             writer.paragraph(f"And {len(self.outcomes) - len(shown):,} more.")
-        for each in self.outcomes:
-            if each.problem:
-                writer.omit(OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}")
+        failed = [each for each in self.outcomes if each.problem]
+        for number, each in enumerate(failed):
+            writer.omit(OmissionKind.ENTRY, 1, f"{each.path}: {each.problem}" if number < _DETAILED else "")
+        document = writer.finish(parser, title, nothing="It holds nothing.")
+        return replace(document, entries=tuple(self.found))
 
     def _problem(self) -> str:
         if self._room.levels < 1:
@@ -111,22 +126,22 @@ class EntryFolder:
         inflated = None if packed is None else max(self._room.ratio_free_bytes, packed * self._room.ratio)
         size = 0
         with file.open("wb") as target:
-            for block in blocks:
-                size += len(block)
-                problem = ""
-                if size > most:
-                    problem = f"not taken: it is larger than {most:,} bytes"
-                elif inflated is not None and size > inflated:
-                    problem = f"not taken: it inflates to more than {self._room.ratio} times its size"
-                if problem:
-                    target.truncate(0)
-                    raise ParserLimitError(problem)
-                target.write(block)
+            try:
+                for block in blocks:
+                    size += len(block)
+                    if size > most:
+                        raise ParserLimitError(f"not taken: it is larger than {most:,} bytes")
+                    if inflated is not None and size > inflated:
+                        raise ParserLimitError(f"not taken: it inflates to more than {self._room.ratio} times its size")
+                    target.write(block)
+            except BaseException:
+                target.truncate(0)
+                raise
         self._bytes_left -= size
         return size
 
-    def _note(self, path: str, size: int | None, problem: str = "") -> str:
-        self.outcomes.append(Outcome(path, size, problem))
+    def _note(self, path: str, size: int | None, problem: str = "", *, is_limit: bool = False) -> str:
+        self.outcomes.append(Outcome(path, size, problem, is_limit))
         return path
 
     def _unique(self, path: str) -> str:

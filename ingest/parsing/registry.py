@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ingest.errors import UnsupportedTypeError
+from ingest.parsing.archives import ZIP_PARSER, unpack_zip
+from ingest.parsing.code import CODE_PARSER, LANGUAGES, code_parser
 from ingest.parsing.delimited import delimited_table
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_rows import json_lines_table, json_tables
+from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, MSG_PARSER, unpack_eml, unpack_mbox, unpack_msg
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.tables import FoundTable
@@ -19,9 +22,11 @@ from ingest.parsing.text import (
     parse_markdown,
     parse_text,
 )
-from ingest.parsing.types import ParsedDocument
+from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 
 ParserFunction = Callable[[Path], ParsedDocument]
+# Of containers: takes the file, the folder for its entries, and the room for them.
+UnpackerFunction = Callable[[Path, Path, EntryRoom], ParsedDocument]
 TableFinder = Callable[[str], Sequence[FoundTable]]
 
 
@@ -44,12 +49,13 @@ def _no_tables(text: str) -> list[FoundTable]:
 class Format:
     """The parser of a media type. The fingerprint changes whenever the same bytes may give other text or tables.
 
-    `find_tables` looks for record tables in the normalized text.
+    `find_tables` looks for record tables in the normalized text. A container has `unpack` in place of `parse`.
     """
 
-    parse: ParserFunction
+    parse: ParserFunction | None
     fingerprint: str
     find_tables: TableFinder
+    unpack: UnpackerFunction | None = None
 
 
 FORMATS: dict[str, Format] = {
@@ -58,14 +64,32 @@ FORMATS: dict[str, Format] = {
     "text/markdown": Format(parse_markdown, MARKDOWN_PARSER, pipe_tables),
     "text/html": Format(parse_html, HTML_PARSER, pipe_tables),
     "application/pdf": Format(parse_pdf, PDF_PARSER, _no_tables),
+    **{kind: Format(code_parser(kind), CODE_PARSER, _no_tables) for kind in LANGUAGES},
+    "application/zip": Format(None, ZIP_PARSER, pipe_tables, unpack_zip),
+    "message/rfc822": Format(None, EML_PARSER, pipe_tables, unpack_eml),
+    "application/mbox": Format(None, MBOX_PARSER, pipe_tables, unpack_mbox),
+    "application/vnd.ms-outlook": Format(None, MSG_PARSER, pipe_tables, unpack_msg),
 }
 
 
-def parser_for(media_type: str) -> ParserFunction:
-    """Look up the parser of a media type. Raises `UnsupportedTypeError`."""
-    if media_type not in FORMATS:
+def parser_for(media_type: str, room: EntryRoom = NO_ROOM) -> ParserFunction:
+    """Look up the parser of a media type; that of a container takes entries into the current folder, within `room`.
+
+    Raises `UnsupportedTypeError`.
+    """
+    found = FORMATS.get(media_type)
+    if found is None:
         raise UnsupportedTypeError(f"Leadline has no parser for {media_type}.")
-    return FORMATS[media_type].parse
+    unpack = found.unpack
+    if unpack is not None:
+        return lambda path: unpack(path, Path.cwd(), room)
+    assert found.parse is not None
+    return found.parse
+
+
+def is_container(media_type: str) -> bool:
+    """True for types whose files hold files."""
+    return media_type in FORMATS and FORMATS[media_type].unpack is not None
 
 
 def table_finder_for(media_type: str) -> TableFinder:

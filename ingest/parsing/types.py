@@ -56,6 +56,7 @@ class EntryRoom:
     ratio_free_bytes: int = 16 * 1024**2
 
 
+DEFAULT_ROOM = EntryRoom()
 NO_ROOM = EntryRoom(entries=0, total_bytes=0, entry_bytes=0, levels=0)
 
 
