@@ -111,10 +111,11 @@ class QuestionIn(Wire):
 class CitationOut(Wire):
     """A passage that the answer rests on, and where it stands: `text[start:end]` of the version's normalized text.
 
-    `quote` is that span as the document has it. `verified` says that the model quoted it and code found it there;
-    otherwise it is the part of the passage that is closest to the sentence. Of a document that was `deleted` since, or
-    closed to the caller, nothing is shown. `html` and `mrkdwn` are the title as a link to the span, where the answer
-    was asked for in them.
+    `quote` is that span as the document has it. `page` is the number of the page, slide or sheet it starts on, and
+    `place` says in words where it stands in the file; empty where the format has no places. `verified` says that the
+    model quoted it and code found it there; otherwise it is the part of the passage that is closest to the sentence. Of
+    a document that was `deleted` since, or closed to the caller, nothing is shown. `html` and `mrkdwn` are the title as
+    a link to the span, where the answer was asked for in them.
     """
 
     number: int
@@ -123,6 +124,7 @@ class CitationOut(Wire):
     title: str
     heading_path: list[str]
     page: int | None
+    place: str = Field("", examples=["page 12", "slide 4", "sheet Costs, row 40"])
     start: int
     end: int
     quote: str
@@ -140,6 +142,7 @@ class QuoteOut(Wire):
     end: int
     text: str
     page: int | None
+    place: str = ""
 
 
 class SentenceOut(Wire):
@@ -311,7 +314,7 @@ def cited_documents(body: Mapping[str, Any]) -> set[str]:
 
 def _without(body: Mapping[str, Any], deleted: Collection[str]) -> dict[str, Any]:
     """Return an answer without titles and quotations of deleted documents, and without values computed from them."""
-    nothing = {"title": "", "heading_path": [], "quote": "", "deleted": True}
+    nothing = {"title": "", "heading_path": [], "place": "", "quote": "", "deleted": True}
     gone = {each["number"] for each in body["citations"] if each["document_id"] in deleted}
     shown = {
         **body,

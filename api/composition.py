@@ -46,7 +46,8 @@ def open_asking(settings: Settings, parts: Parts, language_model: LanguageModel,
     if reranking is not None:
         stack.callback(reranking.close)
     visibility = KeptVisibility(parts.catalog)
-    bare = Searcher(parts.generations, parts.sparse, visibility, parts.texts, reranking)
+    tables = RecordTables(parts.blobs)
+    bare = Searcher(parts.generations, parts.sparse, visibility, parts.texts, reranking, tables)
     searcher = CachedSearcher(bare, parts.catalog, max_bytes=settings.query_cache_bytes)
     sub_calls = SubCallScheduler(parts.replies)
     stack.callback(sub_calls.close)
@@ -55,7 +56,7 @@ def open_asking(settings: Settings, parts: Parts, language_model: LanguageModel,
     answer_parts = AnswerParts(
         catalog=parts.catalog,
         texts=parts.texts,
-        tables=RecordTables(parts.blobs),
+        tables=tables,
         sql=SqlEngine(),
         sub_calls=sub_calls,
         embedder=parts.generations.encoder(),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from api.outbound import sendable
 from ingest.catalog.catalog import Total
 from ingest.documents import Deletion, Document, DocumentChange, VersionState
+from ingest.layout import OmissionKind
 from ingest.metadata import MAX_READERS, require_readers
 from ingest.progress import Progress, progress_of
 from retrieval.query_cache import CacheCounts
@@ -63,14 +64,22 @@ class ProgressOut(Wire):
         return cls(**{**asdict(progress), "seconds_left": None if left is None else round(left, 1)})
 
 
+class OmissionOut(Wire):
+    """A kind of thing that the file has and its text has not, how often, and where or why in plain words."""
+
+    kind: OmissionKind
+    count: int
+    detail: str
+
+
 class DocumentOut(Wire):
     """A document and the state of its newest version.
 
     `active_version` is the one that searches find: not `version` while a replacement is under way, or when it failed.
     `readers` are the users and groups who may see the document, null the whole tenant. `chunks_reused` counts the
     chunks of `version` whose vectors were taken from chunks of the tenant's that say the same, as those of the version
-    before mostly do. An entry of an archive, a mailbox or a message has the id of that document as `container`, and
-    its path there.
+    before mostly do. `omissions` are what `version` leaves out of its file, such as pages without text or images. An
+    entry of an archive, a mailbox or a message has the id of that document as `container`, and its path there.
     """
 
     id: str
@@ -82,6 +91,7 @@ class DocumentOut(Wire):
     state: VersionState
     progress: ProgressOut
     failure: Reason | None
+    omissions: list[OmissionOut]
     pages: int | None
     characters: int | None
     tokens: int | None
@@ -111,6 +121,7 @@ class DocumentOut(Wire):
             state=version.state,
             progress=ProgressOut.of(progress or progress_of(version)),
             failure=failure and Reason(**asdict(failure)),
+            omissions=[OmissionOut(**asdict(each)) for each in version.omissions],
             pages=version.pages,
             characters=version.characters,
             tokens=version.tokens or None,

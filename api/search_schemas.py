@@ -59,6 +59,8 @@ class WhyOut(Wire):
 class HitOut(Wire):
     """A passage; `start` and `end` are code points of the document's normalized text.
 
+    `page` is the number of the page, slide or sheet that it starts on, and `place` says in words where it stands in the
+    file (`page 12`, `sheet Costs, rows 4 to 9`). `table_header` is the header of the table in whose rows it begins.
     `matched` is filled by `explain`, and `merged`, the chunks that became part of this passage, by `expand_chars`.
     """
 
@@ -71,9 +73,11 @@ class HitOut(Wire):
     title: str
     heading_path: list[str]
     page: int | None
+    place: str
     start: int
     end: int
     text: str
+    table_header: str
     why: dict[str, WhyOut]
     matched: list[str]
     merged: list[str]
@@ -91,9 +95,11 @@ class HitOut(Wire):
             title=passage.title,
             heading_path=list(passage.heading_path),
             page=passage.page,
+            place=passage.place,
             start=passage.start,
             end=passage.end,
             text=passage.text,
+            table_header=passage.table_header,
             why={name: WhyOut(rank=why.rank, score=why.score) for name, why in hit.why.items()},
             matched=list(hit.matched),
             merged=list(hit.merged),

@@ -51,6 +51,14 @@ def read_rows(path: Path, numbers: Sequence[int] | range) -> list[tuple[Any, ...
         return [tuple(row) for row in found.fetchall()]
 
 
+def read_spans(path: Path) -> tuple[list[int], list[int]]:
+    """Return the code points at which rows start, and those at which they end, in the order of their numbers."""
+    with _engine() as engine:
+        query = "SELECT _start, _end FROM read_parquet($path) ORDER BY _row"
+        found = engine.execute(query, {"path": str(path)}).fetchnumpy()
+        return found[ROW_START].tolist(), found[ROW_END].tolist()
+
+
 def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, start: int, end: int) -> None:
     within = engine.execute(
         """SELECT count(*) = $count AND bool_and(_row = place AND _start >= coalesce(before, $start)

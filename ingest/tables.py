@@ -7,6 +7,8 @@ number, from 1, which leads from anything computed over rows back to their spans
 import itertools
 import json
 import tempfile
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -98,6 +100,7 @@ class RecordTables:
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
         self._known = lru_cache(maxsize=4096)(self._load)
+        self._spans = lru_cache(maxsize=8)(self._load_spans)
 
     def save(self, version_id: str, tables: Iterable[ParsedTable]) -> None:
         """Durable when it returns; saving the same again changes nothing, and saving none writes nothing."""
@@ -108,6 +111,7 @@ class RecordTables:
         self._blobs.put(_list_key(version_id), _dump(tables))
         self._blobs.put_all({_rows_key(version_id, index): table.parquet for index, table in enumerate(tables)})
         self._known.cache_clear()
+        self._spans.cache_clear()
 
     def tables(self, version_id: str) -> tuple[RecordTable, ...]:
         """Return a version's tables in reading order; none if the format has none, or is older than record tables."""
@@ -125,6 +129,15 @@ class RecordTables:
             found = {row[0]: Row(row[0], row[1], row[2], row[3:]) for row in read_rows(Path(file.name), numbers)}
         return [found[number] for number in numbers if number in found]
 
+    def rows_within(self, version_id: str, index: int, start: int, end: int) -> tuple[int, int] | None:
+        """Return the numbers of the first and the last row of a table that have a code point in `[start, end)`.
+
+        Raises `KeyError` for a table that there is not.
+        """
+        starts, ends = self._spans(version_id, index)
+        first, last = bisect_right(ends, start) + 1, bisect_left(starts, end)
+        return (first, last) if first <= last else None
+
     def copy_to(self, version_id: str, index: int, path: Path) -> None:
         """Write a table's Parquet file: `_row`, `_start`, `_end` and the columns. Raises `KeyError` where it is not."""
         path.write_bytes(self._blobs.read(_rows_key(version_id, index)))
@@ -138,7 +151,16 @@ class RecordTables:
         freed = sum(self._blobs.delete(_rows_key(version_id, index)) for index in range(count))
         freed += self._blobs.delete(_list_key(version_id))
         self._known.cache_clear()
+        self._spans.cache_clear()
         return freed
+
+    def _load_spans(self, version_id: str, index: int) -> tuple[Sequence[int], Sequence[int]]:
+        from ingest.parquet import read_spans  # only here, as above
+
+        with tempfile.NamedTemporaryFile(prefix="leadline-table-", suffix=".parquet") as file:
+            self.copy_to(version_id, index, Path(file.name))
+            starts, ends = read_spans(Path(file.name))
+        return array("Q", starts), array("Q", ends)
 
     def _load(self, version_id: str) -> tuple[RecordTable, ...]:
         try:

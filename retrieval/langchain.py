@@ -25,7 +25,7 @@ _SEARCH = "/v1/search"
 _PASSAGE = PromptTemplate.from_template("[{source}]\n{page_content}")
 _DESCRIPTION = (
     "Searches the documents for passages about a query, by words and by meaning. Each passage comes with the title of "
-    "its document and, if it has pages, its page."
+    "its document and, if its file has pages, slides or sheets, its place there."
 )
 
 
@@ -42,8 +42,9 @@ class LeadlineRetriever(BaseRetriever):
     those members, for one search.
 
     A document's `id` is the passage's chunk, and its `metadata` gives the location: `document_id`, `version_id`,
-    `start` and `end` (code points of the document's text), `page`, `title`, `heading_path`, `collection`, `rank`,
-    `score`, and `source`, the location in words. Raises `SearchServiceError`.
+    `start` and `end` (code points of the document's text), `page` and `place` (`page 12`,
+    `sheet Costs, row 4`), `table_header` (of the table in whose rows it begins), `title`, `heading_path`, `collection`,
+    `rank`, `score`, and `source`, the location in words. Raises `SearchServiceError`.
 
     Each search opens a connection of its own, unless `http_client` or `http_async_client` is given: a client that knows
     the service's address, and is closed by its owner.
@@ -137,13 +138,25 @@ def _documents(response: httpx.Response) -> list[Document]:
 
 
 def _document(hit: Mapping[str, Any]) -> Document:
-    page = f", page {hit['page']}" if hit["page"] else ""
+    place = f", {hit['place']}" if hit["place"] else ""
     where = {
-        "source": f"{hit['title']}{page}, characters {hit['start']} to {hit['end']}",
+        "source": f"{hit['title']}{place}, characters {hit['start']} to {hit['end']}",
         "document_id": hit["document"],
         "version_id": hit["version"],
         **{
-            name: hit[name] for name in ("start", "end", "page", "title", "heading_path", "collection", "rank", "score")
+            name: hit[name]
+            for name in (
+                "start",
+                "end",
+                "page",
+                "place",
+                "table_header",
+                "title",
+                "heading_path",
+                "collection",
+                "rank",
+                "score",
+            )
         },
     }
     return Document(page_content=hit["text"], id=hit["chunk"], metadata=where)

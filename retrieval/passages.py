@@ -7,8 +7,10 @@ from dataclasses import dataclass
 class Passage:
     """Text of one version between two code points; `text == normalized_text[start:end]`.
 
-    `page` counts from 1 and is None where the format has no pages. `rank` counts from 1, best first. `cosine` is the
-    best similarity of question and passage by the bi-encoder, in [-1, 1], and `nearest` is the similarity of the
+    `page` counts from 1 and is None where the format has no pages, slides or sheets; `place` says where the passage
+    stands in its file (`page 12`, `sheet Costs, rows 4 to 9`). `table_header` is the header of the table in whose rows
+    the passage begins, for whoever reads it; it is not part of the text. `rank` counts from 1, best first. `cosine` is
+    the best similarity of question and passage by the bi-encoder, in [-1, 1], and `nearest` is the similarity of the
     question and the passage's nearest sentence; each is None if it was not computed.
     """
 
@@ -24,3 +26,5 @@ class Passage:
     score: float
     cosine: float | None = None
     nearest: float | None = None
+    place: str = ""
+    table_header: str = ""

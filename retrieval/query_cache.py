@@ -16,6 +16,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
+from ingest.places import Location
 from ingest.tracing import span
 from retrieval.clock import Clock
 from retrieval.metrics import note_search
@@ -107,8 +108,8 @@ class CachedSearcher:
         total = round(looked + found.timings_ms["total"], 3)
         return replace(found, timings_ms={"cache": looked, **found.timings_ms, "total": total})
 
-    def page_of(self, version_id: str, offset: int) -> int | None:
-        return self.uncached.page_of(version_id, offset)
+    def locate(self, version_id: str, start: int, end: int) -> Location:
+        return self.uncached.locate(version_id, start, end)
 
     def counts(self, tenant_id: str) -> CacheCounts:
         with self._lock:
@@ -169,5 +170,5 @@ def _size(key: _Key, result: SearchResult) -> int:
 
 def _text_size(hit: Hit) -> int:
     passage = hit.passage
-    texts = (passage.text, passage.title, *passage.heading_path, *hit.merged, *hit.matched)
+    texts = (passage.text, passage.table_header, passage.title, *passage.heading_path, *hit.merged, *hit.matched)
     return sum(map(sys.getsizeof, texts))

@@ -12,6 +12,7 @@ from typing import Protocol
 from ingest.catalog.catalog import Visible
 from ingest.chunking import context_line
 from ingest.filters import conditions
+from ingest.places import Location, Places, TableRows
 from ingest.texts import Texts
 from retrieval.bm25 import SparseEncoder, matched_words
 from retrieval.choosing import Chosen, Show, choose
@@ -88,8 +89,8 @@ class Searches(Protocol):
     def search(self, request: SearchRequest) -> SearchResult:
         """Search. Raises `QueryError` for a question that cannot be searched for; no hits is not an error."""
 
-    def page_of(self, version_id: str, offset: int) -> int | None:
-        """Return the page of a code point: a passage may begin on one page and be quoted on the next."""
+    def locate(self, version_id: str, start: int, end: int) -> Location:
+        """Return the place of a span: a passage may begin on one page and be quoted on the next."""
 
 
 class Searcher:
@@ -102,11 +103,13 @@ class Searcher:
         visibility: Visibility,
         texts: Texts,
         reranking: Reranking | None = None,
+        tables: TableRows | None = None,
     ) -> None:
         self.generations = generations
         self._sparse = sparse
         self._visibility = visibility
         self._texts = texts
+        self._places = Places(texts, tables)
         self._reranking = reranking
 
     @property
@@ -252,9 +255,8 @@ class Searcher:
     def _hidden(self, request: SearchRequest) -> tuple[str, ...]:
         return tuple(self._visibility.hidden_versions(request.tenant_id))
 
-    def page_of(self, version_id: str, offset: int) -> int | None:
-        place = self._texts.map(version_id).layout.place_at(offset)
-        return place.number if place else None
+    def locate(self, version_id: str, start: int, end: int) -> Location:
+        return self._places.locate(version_id, start, end)
 
     def _hits(self, found: "_Found", request: SearchRequest) -> tuple[Hit, ...]:
         """Return the hits with their texts. A chunk deleted a moment ago has no text any more, and is not a hit."""
@@ -305,10 +307,11 @@ class Searcher:
     def _passage(self, chosen: Chosen, start: int | None, end: int | None, rank: int, cosine: float | None) -> Passage:
         chunk = chosen.chunk
         if start is None or end is None:
-            start, end, page = chunk.start, chunk.end, chunk.page
+            start, end = chunk.start, chunk.end
             text = self._texts.read_bytes(chunk.version_id, chunk.byte_start, chunk.byte_end)
         else:
-            text, page = self._texts.read(chunk.version_id, start, end), self.page_of(chunk.version_id, start)
+            text = self._texts.read(chunk.version_id, start, end)
+        location = self.locate(chunk.version_id, start, end)
         return Passage(
             document_id=chunk.document_id,
             version_id=chunk.version_id,
@@ -316,11 +319,13 @@ class Searcher:
             heading_path=chunk.heading_path,
             start=start,
             end=end,
-            page=page,
+            page=location.page,
             text=text,
             rank=rank,
             score=chosen.score,
             cosine=cosine,
+            place=location.words,
+            table_header=self._places.table_header(chunk.version_id, start),
         )
 
     def _matched(self, query: str, passage: Passage) -> tuple[str, ...]:

@@ -103,7 +103,7 @@ class Answering:
     ) -> Iterator[Event]:
         """Check the draft and yield the answer with every sentence marked."""
         profile, budget = opened.profile, opened.budget
-        sentences, citations = located(draft, self._searcher.page_of, self._check)
+        sentences, citations = located(draft, self._searcher.locate, self._check)
         marked, notes = tuple(sentences), draft.notes
         cited = sum(map(is_judged, sentences))
         judge = self._judge_of(opened) if self._check is CheckMode.JUDGE and cited else None
@@ -144,7 +144,7 @@ class Answering:
             if not isinstance(event, Drafted):
                 yield event
                 continue
-            sentences, citations = located(event.draft, self._searcher.page_of)
+            sentences, citations = located(event.draft, self._searcher.locate)
             clock.lap("extractive")
             answer = replace(
                 _answer(event.draft, request.question, "extractive", None),

@@ -43,6 +43,7 @@ class Quote:
     end: int
     text: str
     page: int | None = None
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class Citation:
     """A passage that an answer rests on; `number` counts from 1 within the answer and stands in its text as `[1]`.
 
     `start` and `end` are code points of the version's normalized text, and `quote` is that span as the document has it,
-    never as a model wrote it. `verified` says that code found a quotation of the model's there; otherwise the span is
-    the part of the passage that is closest to the sentence.
+    never as a model wrote it. `place` says in words where it stands in the file (`page 12`, `slide 4`). `verified` says
+    that code found a quotation of the model's there; otherwise the span is the part of the passage that is closest to
+    the sentence.
     """
 
     number: int
@@ -64,6 +66,7 @@ class Citation:
     end: int
     quote: str
     verified: bool
+    place: str = ""
 
 
 @dataclass(frozen=True)

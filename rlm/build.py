@@ -14,7 +14,7 @@ from rlm.direct import DirectStrategy
 from rlm.errors import SandboxUnavailableError
 from rlm.estimates import at_most, unasked
 from rlm.llm.budgets import FREE, Budget, Limits
-from rlm.llm.port import ChatModel, SubCalls
+from rlm.llm.port import BatchedSubCalls, ChatModel, SubCalls
 from rlm.llm.scheduler import SubCallScheduler
 from rlm.loop.environment import Environment
 from rlm.loop.strategy import RecursiveStrategy
@@ -153,7 +153,7 @@ class OpenRequest:
             scope = scope_of(part, self.corpus, request.scope)
             return durability.search(searching(self._searcher, scope, request.used))
 
-        def operators(corpus: Corpus, calls: SubCalls) -> Operators:
+        def operators(corpus: Corpus, calls: BatchedSubCalls) -> Operators:
             return Operators.of(
                 corpus, calls, self.profile, self._parts.embedder, request.wanted, cancelled=self.cancelled
             )

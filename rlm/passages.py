@@ -50,7 +50,7 @@ def searching(
 
 def tokens_of(passage: Passage) -> int:
     """Estimate how many tokens a passage takes in a prompt."""
-    return estimated_tokens(passage.text) + _TOKENS_AROUND
+    return estimated_tokens(passage.table_header + passage.text) + _TOKENS_AROUND
 
 
 def within(passages: Iterable[Passage], tokens: int) -> list[Passage]:

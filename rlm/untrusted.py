@@ -34,10 +34,13 @@ def one_line(text: str, max_chars: int | None = None) -> str:
     return _WHITE.sub(" ", neutral(text)).strip()[:max_chars]
 
 
-def delimited(label: str, passage: Passage, nonce: str, *, max_chars: int | None = None) -> str:
-    """Return a passage between marks, with title, headings and page on the first line; cut after `max_chars`."""
-    place = one_line(context_line(passage.title, passage.heading_path))
-    if passage.page is not None:
-        place = f"{place} (page {passage.page})"
-    body = plain(f"{place}\n{passage.text[:max_chars]}", nonce)
+def delimited(label: str, passage: Passage, nonce: str) -> str:
+    """Return a passage between marks, with title, headings and place on the first line.
+
+    Rows of a table have its header above them.
+    """
+    line = one_line(context_line(passage.title, passage.heading_path))
+    if passage.place:
+        line = f"{line} ({one_line(passage.place)})"
+    body = plain("\n".join(filter(None, (line, passage.table_header, passage.text))), nonce)
     return f"BEGIN {label} {nonce}\n{body}\nEND {label} {nonce}"

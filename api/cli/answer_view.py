@@ -168,12 +168,13 @@ def print_sources(console: Console, answer: Mapping[str, Any]) -> None:
 
 
 def place(found: Mapping[str, Any]) -> str:
-    """Return the place of a citation or a hit: title, page, and the nearest heading."""
+    """Return the place of a citation or a hit: title, page, slide or row, and the nearest heading."""
     if found.get("deleted"):
         return "a document that was deleted"
-    page = f", page {found['page']}" if found.get("page") else ""
+    page = f"page {found['page']}" if found.get("page") else ""  # as answers of earlier releases have it
+    where = found.get("place") or page
     headings = " > ".join(found.get("heading_path", [])[-1:])
-    return clean(f"{found['title']}{page}" + (f" ({headings})" if headings else ""))
+    return clean(f"{found['title']}" + (f", {where}" if where else "") + (f" ({headings})" if headings else ""))
 
 
 def clean(text: str) -> str:

@@ -98,11 +98,11 @@ class Client:
                     raise
             time.sleep(_POLL_SECONDS * 2**broken)
 
-    def pages(self, path: str, members: str) -> Iterator[dict[str, Any]]:
+    def pages(self, path: str, members: str, **params: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - members of a query
         """Yield everything of a listing, page by page."""
         cursor: str | None = None
         while True:
-            page = self.get(path, limit=_PAGE, cursor=cursor)
+            page = self.get(path, limit=_PAGE, cursor=cursor, **params)
             yield from page[members]
             cursor = page["next_cursor"]
             if cursor is None:

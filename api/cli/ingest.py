@@ -11,9 +11,12 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from api.cli.answer_view import clean
 from api.cli.client import Client, ServiceError, connect
+from api.cli.documents import omitted
 from api.cli.environment import read_settings
 from api.cli.filters import Assigned, assigned
 from api.cli.progress import duration
@@ -31,7 +34,10 @@ Watch = Callable[[str, int, int, str], None]
 
 @dataclass
 class Report:
-    """The result of an ingest. Seconds count from the first upload; None if it was not waited for."""
+    """The result of an ingest. Seconds count from the first upload; None if it was not waited for.
+
+    `left_out` names the files whose text leaves something of them out, as far as they were waited for.
+    """
 
     files: int
     batch: str = ""
@@ -39,6 +45,7 @@ class Report:
     duplicates: int = 0
     rejected: list[dict[str, str]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
+    left_out: list[dict[str, Any]] = field(default_factory=list)
     searchable_seconds: float | None = None
     ready_seconds: float | None = None
     chunks: int = 0
@@ -112,6 +119,11 @@ def run(
         for failure in client.pages(f"/v1/batches/{batch}/failures", "failures")
         if not failure["refused"]
     ]
+    if wait != "no":
+        report.left_out = [
+            {"name": document["name"], "omissions": document["omissions"]}
+            for document in client.pages("/v1/documents", "documents", batch=batch, with_omissions=True)
+        ]
     return report
 
 
@@ -255,5 +267,8 @@ def _tell(console: Console, report: Report) -> None:
         console.print(f"Searchable after {report.searchable_seconds:.1f} s.", highlight=False)
     if report.ready_seconds is not None:
         console.print(f"Ready after {report.ready_seconds:.1f} s.", highlight=False)
+    for document in report.left_out:
+        what = escape(f"{clean(document['name'])} leaves out {omitted(document['omissions'])}.")
+        console.print(what, highlight=False, soft_wrap=True)
     for entry in (*report.rejected, *report.failed):
         console.print(f"[red]{entry['name']}[/red]: {entry['detail']} {entry['hint']}", highlight=False)

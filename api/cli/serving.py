@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,11 @@ from api.cli.http_protocol import bounded_protocol
 from api.main import create_app
 from api.services import Services
 from ingest.errors import DataFolderBusyError
+
+# How long a thread keeps the interpreter while others wait for it, a tenth of Python's own: the event loop wakes up for
+# every request and every probe, and waited for each working thread in turn. Measured under three times what the service
+# can do: the slowest hundredth of `/health/live` from 158 to 102 ms, a light tenant beside a greedy one from 240 to 83.
+_SWITCH_SECONDS = 0.0005
 
 
 @contextmanager
@@ -36,6 +42,7 @@ _KEEP_ALIVE_SECONDS = 75
 
 def serve(services: Services, greet: Callable[[str], None]) -> None:
     """Serve until a signal. Raises an error in words if the port cannot be had."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     server = Server(services, greet)
     with startup_kept():
         server.run()

@@ -97,16 +97,26 @@ def listing(
     served: Served,
     collection: Collection | None = None,
     state: Annotated[list[VersionState] | None, Query()] = None,
+    batch: BatchId = None,
     container: Annotated[str | None, Query(max_length=64)] = None,
+    with_omissions: bool = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> DocumentPage:
-    """List documents in order of arrival, a page at a time; `container` lists the entries of that document."""
+    """List documents in order of arrival, a page at a time.
+
+    `batch` lists those of a batch, `container` the entries of that archive, mailbox or message, and `with_omissions`
+    those whose text leaves something of their file out.
+    """
+    if batch is not None:
+        served.batches.progress(caller.tenant_id, batch)
     found = served.catalog.documents(
         caller.tenant_id,
         collection=collection,
         states=state or (),
         container=container,
+        batch=batch,
+        with_omissions=with_omissions,
         after=decode_cursor(cursor),
         limit=limit + 1,
         readers=caller.readers,

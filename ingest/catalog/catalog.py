@@ -42,7 +42,7 @@ from ingest.catalog.records import (
     version_of,
 )
 from ingest.catalog.run_log import read_by_a_run
-from ingest.catalog.tables import documents, tenants, versions
+from ingest.catalog.tables import batch_entries, documents, tenants, versions
 from ingest.catalog.versions import accept_document, cancel_latest, change_document, replace_document
 from ingest.catalog.works import Redacted, Redaction
 from ingest.documents import (
@@ -216,11 +216,17 @@ class Catalog:
         collection: str | None = None,
         states: Collection[VersionState] = (),
         container: str | None = None,
+        batch: str | None = None,
+        with_omissions: bool = False,
         after: int = 0,
         limit: int = 50,
         readers: Readers = None,
     ) -> list[Document]:
-        """List documents with a `sequence` above `after`, in order of arrival; of a `container`, its entries."""
+        """List documents with a `sequence` above `after`, in order of arrival.
+
+        Of a `batch`, those whose bytes were sent into it; of a `container`, its entries; `with_omissions`, those whose
+        text leaves something out.
+        """
         query = document_query().where(
             documents.c.tenant_id == tenant_id, documents.c.sequence > after, open_to(readers)
         )
@@ -230,6 +236,11 @@ class Catalog:
             query = query.where(documents.c.container_id == container)
         if states:
             query = query.where(versions.c.state.in_([state.value for state in states]))
+        if batch is not None:
+            sent = select(batch_entries.c.document_id).where(batch_entries.c.batch_id == batch)
+            query = query.where(documents.c.id.in_(sent))
+        if with_omissions:
+            query = query.where(versions.c.omissions.is_not(None))
         with read(self._engine) as connection:
             rows = connection.execute(query.order_by(documents.c.sequence).limit(limit)).all()
         return [document_of(row) for row in rows]

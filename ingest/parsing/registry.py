@@ -7,10 +7,14 @@ from pathlib import Path
 from ingest.errors import UnsupportedTypeError
 from ingest.parsing.archives import ZIP_PARSER, unpack_zip
 from ingest.parsing.code import CODE_PARSER, LANGUAGES, code_parser
+from ingest.parsing.containers import DOCX, OFFICE_ENCRYPTED, PPTX
 from ingest.parsing.delimited import delimited_table
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_rows import json_lines_table, json_tables
 from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, MSG_PARSER, unpack_eml, unpack_mbox, unpack_msg
+from ingest.parsing.office.docx import DOCX_PARSER, parse_docx
+from ingest.parsing.office.encrypted import ENCRYPTED_OFFICE_PARSER, parse_encrypted
+from ingest.parsing.office.pptx import PPTX_PARSER, parse_pptx
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.tables import FoundTable
@@ -63,6 +67,9 @@ FORMATS: dict[str, Format] = {
     "text/csv": Format(parse_delimited, DELIMITED_PARSER, _tables_in_delimited),
     "text/markdown": Format(parse_markdown, MARKDOWN_PARSER, pipe_tables),
     "text/html": Format(parse_html, HTML_PARSER, pipe_tables),
+    DOCX: Format(parse_docx, DOCX_PARSER, pipe_tables),
+    PPTX: Format(parse_pptx, PPTX_PARSER, pipe_tables),
+    OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER, _no_tables),
     "application/pdf": Format(parse_pdf, PDF_PARSER, _no_tables),
     **{kind: Format(code_parser(kind), CODE_PARSER, _no_tables) for kind in LANGUAGES},
     "application/zip": Format(None, ZIP_PARSER, pipe_tables, unpack_zip),

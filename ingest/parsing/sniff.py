@@ -11,16 +11,13 @@ from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
 from ingest.parsing.code import LANGUAGES
 from ingest.parsing.containers import (
     DOC,
-    DOCX,
     EPUB,
     ODP,
     ODS,
     ODT,
-    OFFICE_ENCRYPTED,
     OLE,
     OLE_MARK,
     PPT,
-    PPTX,
     XLS,
     XLSB,
     XLSX,
@@ -80,12 +77,9 @@ _UNREAD = {
     XLSX: ("an Excel workbook", _SAVE_AS.format("CSV")),
     XLSB: ("an Excel workbook", _SAVE_AS.format("CSV")),
     ODS: ("an OpenDocument spreadsheet", _SAVE_AS.format("CSV")),
-    DOCX: ("a Word document", _SAVE_AS.format("PDF")),
-    PPTX: ("a PowerPoint presentation", _SAVE_AS.format("PDF")),
     ODT: ("an OpenDocument text", _SAVE_AS.format("PDF")),
     ODP: ("an OpenDocument presentation", _SAVE_AS.format("PDF")),
     EPUB: ("an EPUB book", _SAVE_AS.format("PDF")),
-    OFFICE_ENCRYPTED: ("an Office file with a password", "Save a copy without a password and upload that."),
 }
 
 

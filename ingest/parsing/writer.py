@@ -53,6 +53,11 @@ class DocumentWriter:
         """The code points written so far."""
         return self._length
 
+    @property
+    def first_heading(self) -> str | None:
+        """The title of the first heading of level one, which names a document that has no other title."""
+        return next((heading.title for heading in self._headings if heading.level == 1), None)
+
     def place(self, kind: PlaceKind, name: str = "", number: int | None = None) -> Place:
         """Begin a page, slide or sheet: what is written from here on stands there. Numbers count from 1 by themselves.
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 
+from ingest.places import Location
 from retrieval.passages import Passage
 from rlm.answers import Check, Citation, Draft, OfferedQuote, Quote, Sentence
 from rlm.checking.judging import PARTLY, SUPPORTED, Judgement, Verdict
@@ -15,7 +16,7 @@ from rlm.checking.markers import marked_spans, without_markers
 from rlm.checking.quotes import QuotedText
 from rlm.checking.sentences import sentence_spans
 
-PageOf = Callable[[str, int], int | None]
+Locate = Callable[[str, int, int], Location]
 _LOST = "The words that the model quoted for this stand nowhere in the passage."
 _PARTLY = "Supported in part: "
 _WORD = re.compile(r"\w+")
@@ -31,7 +32,7 @@ class CheckMode(StrEnum):
     OFF = "off"  # citations name passages, and nothing is looked up
 
 
-def located(draft: Draft, page_of: PageOf, mode: CheckMode = CheckMode.JUDGE) -> tuple[list[Sentence], list[Citation]]:
+def located(draft: Draft, locate: Locate, mode: CheckMode = CheckMode.JUDGE) -> tuple[list[Sentence], list[Citation]]:
     """Return a draft's sentences with their quotes, and its citations by number; none is judged yet."""
     sources = {
         number: CitedPassage(number, passage, () if mode is CheckMode.OFF else draft.quotes)
@@ -45,7 +46,7 @@ def located(draft: Draft, page_of: PageOf, mode: CheckMode = CheckMode.JUDGE) ->
         quotes: list[Quote] = []
         offered = lost = False
         for number in cited:
-            quote, is_offered = sources[number].quote_for(sentence.text, page_of)
+            quote, is_offered = sources[number].quote_for(sentence.text, locate)
             quotes.append(quote)
             offered, lost = offered or is_offered, lost or sources[number].lost
             citations.setdefault(number, _citation(draft.evidence[number], quote, verified=is_offered))
@@ -85,6 +86,7 @@ def _citation(passage: Passage, quote: Quote, *, verified: bool) -> Citation:
         title=passage.title,
         heading_path=passage.heading_path,
         page=quote.page,
+        place=quote.place,
         start=quote.start,
         end=quote.end,
         quote=quote.text,
@@ -107,7 +109,7 @@ class CitedPassage:
         self._sentences = sentence_spans(passage.text)
         self.lost = len(self._offered) < len(spans)
 
-    def quote_for(self, sentence: str, page_of: PageOf) -> tuple[Quote, bool]:
+    def quote_for(self, sentence: str, locate: Locate) -> tuple[Quote, bool]:
         """Return the span that the sentence rests on, and True if the model quoted it.
 
         It is the model's quotation sharing most words with the sentence, or else the passage's closest sentence; the
@@ -119,8 +121,9 @@ class CitedPassage:
         else:
             best = max(self._sentences, key=lambda span: _likeness(wanted, passage.text[slice(*span)]), default=(0, 0))
             start, end = best if _shared(wanted, passage.text[slice(*best)]) else (0, len(passage.text))
-        page = passage.page and page_of(passage.version_id, passage.start + start)
-        quote = Quote(self._number, passage.start + start, passage.start + end, passage.text[start:end], page)
+        first, last = passage.start + start, passage.start + end
+        location = locate(passage.version_id, first, last)
+        quote = Quote(self._number, first, last, passage.text[start:end], location.page, location.words)
         return quote, bool(self._offered)
 
 

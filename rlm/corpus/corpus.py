@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from ingest.catalog.records import ActiveDocument
 from ingest.filters import Condition, conditions
+from ingest.places import Places
 from ingest.tables import RecordTable, RecordTables, Row
 from ingest.texts import TextMap, Texts
 from ingest.works import UsedVersions, new_work_id
@@ -92,6 +93,7 @@ class Corpus:
         self.documents = tuple(documents)
         self._texts = texts
         self._tables = tables
+        self._places = Places(texts, tables)
         self.used = used or UsedVersions(new_work_id())
         self._withheld = withheld
         self._by_version = {document.handle.version_id: document for document in self.documents}
@@ -181,10 +183,11 @@ class Corpus:
     def passage(self, span: Handle, *, around: int = 0) -> Passage:
         """Return a span as a passage to cite, with `around` code points of its document on either side.
 
-        The heading path and the page are those of the span's start. Raises `UnknownHandleError`.
+        The heading path is that of the span's start, and so is the page. Raises `UnknownHandleError`.
         """
         document = self.document(span)
         window = document.handle[max(0, span.start - around) : span.end + around]
+        location = self._places.locate(span.version_id, span.start, span.end)
         return Passage(
             document_id=span.document_id,
             version_id=span.version_id,
@@ -192,10 +195,12 @@ class Corpus:
             heading_path=self.heading_path(span),
             start=window.start,
             end=window.end,
-            page=place.number if (place := self.map(document).layout.place_at(span.start)) else None,
+            page=location.page,
             text=self.text(window),
             rank=1,
             score=1.0,
+            place=location.words,
+            table_header=self._places.table_header(span.version_id, window.start),
         )
 
     def tokens(self, handle: Handle) -> int:

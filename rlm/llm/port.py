@@ -94,6 +94,11 @@ class SubReply:
     cached: bool = False
     cut_off: bool = False
 
+    @property
+    def paid(self) -> Usage:
+        """The cost to the run that asked."""
+        return Usage() if self.cached else self.usage
+
 
 @dataclass(frozen=True)
 class SubFailure:
@@ -106,6 +111,10 @@ class SubFailure:
     detail: str
     usage: Usage = field(default_factory=Usage)
     error: AnswerError | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def paid(self) -> Usage:
+        return self.usage
 
 
 def _neutral_json(value: Any) -> Any:  # noqa: ANN401
@@ -131,20 +140,21 @@ def raised(failure: SubFailure) -> AnswerError:
     return failure.error or _RAISED.get(failure.code, LanguageModelError)(failure.detail)
 
 
-class SubCalls(Protocol):
+class BatchedSubCalls(Protocol):
     """Makes the sub-calls of one run, with its tenant, model, budget and cache."""
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Sequence[SubReply | SubFailure]:
         """Return one result for each call, in the order of `calls`; a failing call never affects another.
-
-        `finished` gets each call's position and result as soon as there is one, in any thread and before `run`
-        returns, so that a long batch is logged call by call. Its exceptions end the batch and are raised here.
 
         Calls that the budget does not cover are not sent and come back as `SubFailure("budget_exhausted")`. Raises
         `RunCancelledError` soon after `cancelled` says so; requests in flight are given up.
         """
+
+
+class SubCalls(BatchedSubCalls, Protocol):
+    """Sub-calls of which one can also be read while it is written."""
 
     def stream(
         self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
@@ -157,7 +167,19 @@ class SubCalls(Protocol):
         """
 
 
-def reply_to(calls: SubCalls, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled) -> SubReply:
+class ReportedSubCalls(SubCalls, Protocol):
+    """Sub-calls that are reported one by one as they end, so that a long batch is logged call by call."""
+
+    def run(
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+    ) -> Sequence[SubReply | SubFailure]:
+        """Run as `BatchedSubCalls`; `finished` gets each call's position and result as soon as there is one.
+
+        It is called in any thread and before `run` returns. Its exceptions end the batch and are raised here.
+        """
+
+
+def reply_to(calls: BatchedSubCalls, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled) -> SubReply:
     """Return the reply to one call. Raises the failure instead of returning it."""
     (result,) = calls.run([call], cancelled=cancelled)
     if isinstance(result, SubFailure):

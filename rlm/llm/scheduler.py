@@ -25,7 +25,7 @@ from rlm.errors import AnswerError, BudgetExhaustedError, RunCancelledError
 from rlm.llm.budgets import Budget, Usage
 from rlm.llm.cache import CachedReplies, ReplyCache, SingleFlight, reply_key
 from rlm.llm.completion import Show, note_generators, prompt_tokens
-from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
+from rlm.llm.port import Finished, ReportedSubCalls, SubCall, SubFailure, SubReply, ignore
 from rlm.llm.profiles import ModelProfile
 from rlm.llm.rate_limit import Clock, Priority, RateLimit, Sleep
 from rlm.llm.request import ModelClient, Request, SharedModel
@@ -75,7 +75,7 @@ class SubCallScheduler:
         run: Hashable | None = None,
         background: bool = False,
         used: UsedVersions | None = None,
-    ) -> SubCalls:
+    ) -> ReportedSubCalls:
         """Bind sub-calls to one run, for the `audience` that may see the documents in them. Budgets of a run's parts
         are bound with the same `run`: runs share the model.
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from rlm.cancelling import not_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.errors import BudgetExhaustedError
-from rlm.llm.budgets import Budget, Usage
-from rlm.llm.port import SubCalls
+from rlm.llm.budgets import Budget, Limits, Usage
+from rlm.llm.port import BatchedSubCalls, SubCalls
 from rlm.llm.profiles import ModelProfile
 from rlm.loop.trajectory import Told, untold
 from rlm.operators.operators import Operators
@@ -27,7 +27,7 @@ class Environment:
     """The parts of a run.
 
     `calls` spend `budget`, and `bind` makes calls that spend another one, such as that of a part of the run; without
-    the two there are no parts. `operators` judge records of a corpus by such calls. `search` makes the search over a
+    it there are no parts. `operators` judge records of a corpus by such calls. `search` makes the search over a
     corpus, or is None without an index. `told` hears of each cell, including cells of parts.
 
     A resumed run must ask the same again, so its model learns the time spent only with `tells_time`.
@@ -40,9 +40,9 @@ class Environment:
     calls: SubCalls
     profile: ModelProfile
     sandbox: Sandbox
-    operators: Callable[[Corpus, SubCalls], Operators]
+    operators: Callable[[Corpus, BatchedSubCalls], Operators]
     search: Callable[[Corpus], Search] | None = None
-    budget: Budget | None = None
+    budget: Budget = field(default_factory=lambda: Budget(Limits()))
     bind: Callable[[Budget], SubCalls] | None = None
     cancelled: Callable[[], bool] = not_cancelled
     told: Told = untold
@@ -55,13 +55,13 @@ class Environment:
     @property
     def may_descend(self) -> bool:
         """True if the run may have parts of its own."""
-        return self.depth < self.profile.max_depth and self.budget is not None and self.bind is not None
+        return self.depth < self.profile.max_depth and self.bind is not None
 
 
 class TimeLimit:
-    """The time limit of one budget; without a budget, or without a limit in it, the time never ends."""
+    """The time limit of one budget; without a limit in it, the time never ends."""
 
-    def __init__(self, budget: Budget | None) -> None:
+    def __init__(self, budget: Budget) -> None:
         self._budget = budget
 
     def require(self) -> None:
@@ -90,5 +90,5 @@ class TimeLimit:
         return asked
 
     def _over(self, grace_seconds: float) -> bool:
-        limit = self._budget.limits.seconds if self._budget is not None else None
-        return limit is not None and self._budget is not None and self._budget.elapsed_seconds >= limit + grace_seconds
+        limit = self._budget.limits.seconds
+        return limit is not None and self._budget.elapsed_seconds >= limit + grace_seconds

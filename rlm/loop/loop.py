@@ -63,12 +63,11 @@ class RecursiveRun:
         self._question = question
         self._cancelled = environment.cancelled
         self._history = _History(environment, question)
-        budget, bind = environment.budget, environment.bind
-        self._budget = budget.keeping(self._last_cells()) if budget is not None else None
+        self._budget = environment.budget.keeping(self._last_cells())
         self._own = RecordedSubCalls(environment.calls)
-        self._calls = RecordedSubCalls(bind(self._budget) if bind and self._budget else environment.calls)
+        self._calls = RecordedSubCalls(environment.bind(self._budget) if environment.bind else environment.calls)
         self._parts, self._used_by_parts = 0, Usage()
-        self._time = TimeLimit(budget)
+        self._time = TimeLimit(environment.budget)
         self._cells = CellCode()
         self._failure = ""
         self.log = ReadLog(environment.corpus)
@@ -202,8 +201,6 @@ class RecursiveRun:
         The count is the run's own, not its budget's, which begins with earlier spending in a resumed run: a resumed run
         has to ask the same again.
         """
-        if self._budget is None:
-            return []
         budget, kept, warnings = self._budget.root, self._budget.kept_back, list[str]()
         for name, spent in self._spent(budget).items():
             limit = getattr(budget.limits, name)
@@ -227,7 +224,6 @@ class RecursiveRun:
     def _descend(self, question: str, corpus: Corpus) -> Mapping[str, Any]:
         """Run a part on its own, with its own session and the rest of the budget."""
         environment = self._environment
-        assert self._budget is not None, "a run without a budget has no parts"
         assert environment.bind is not None, "a run without further calls has no parts"
         budget = self._budget.child()
         self._parts += 1

@@ -90,7 +90,7 @@ def opening(question: str, environment: Environment, samples: Sequence[Handle]) 
     lines.append("Samples of their text, each between a BEGIN and an END mark:")
     for text in map(corpus.text, samples):
         lines += [f"BEGIN sample {mark}", plain(text, mark), f"END sample {mark}"]
-    limits = environment.budget.root.limits if environment.budget is not None else Limits()
+    limits = environment.budget.root.limits
     lines += [
         f"Limits of the whole run: {', '.join([f'{environment.max_cells} cells', *_spendable(limits)])}.",
         f"A prompt to a sub-model may have {profile.max_prompt_tokens:,} tokens, about "

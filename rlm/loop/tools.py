@@ -14,7 +14,7 @@ from rlm.corpus.grep import count_matches, grep
 from rlm.corpus.handles import Handle
 from rlm.corpus.records import Record, SplitBy, default_splitting, split
 from rlm.errors import AnswerError, BudgetExhaustedError, LanguageModelUnavailableError, RunCancelledError
-from rlm.llm.port import SubCall, SubCalls, SubFailure, SubReply
+from rlm.llm.port import BatchedSubCalls, SubCall, SubFailure, SubReply
 from rlm.llm.profiles import estimated_tokens
 from rlm.loop.environment import RESOURCE, Environment, TimeLimit
 from rlm.loop.evidence import (
@@ -59,7 +59,7 @@ class Toolbox:
     def __init__(
         self,
         environment: Environment,
-        calls: SubCalls,
+        calls: BatchedSubCalls,
         log: ReadLog,
         submissions: Submissions,
         time: TimeLimit,

@@ -1,11 +1,11 @@
 """The trajectory of a run: its cells, their output, and how many sub-calls they made."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlm.cancelling import not_cancelled
 from rlm.llm.budgets import Usage
-from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore
+from rlm.llm.port import BatchedSubCalls, SubCall, SubFailure, SubReply
 
 # The purpose of the root model's own calls, which are not sub-calls of a cell.
 ROOT = "root"
@@ -41,31 +41,19 @@ def untold(_: Turn) -> None:
 class RecordedSubCalls:
     """Sub-calls of a run with their cost, in all and since the last turn."""
 
-    def __init__(self, inner: SubCalls) -> None:
+    def __init__(self, inner: BatchedSubCalls) -> None:
         self._inner = inner
         self.usage = Usage()
         self.count = 0
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Sequence[SubReply | SubFailure]:
-        results = self._inner.run(calls, cancelled=cancelled, finished=finished)
+        results = self._inner.run(calls, cancelled=cancelled)
         for call, result in zip(calls, results, strict=True):
-            self._record(call, result)
+            self.usage += result.paid
+            self.count += call.purpose != ROOT
         return results
-
-    def stream(
-        self, call: SubCall, *, cancelled: Callable[[], bool] = not_cancelled
-    ) -> Iterator[str | SubReply | SubFailure]:
-        for piece in self._inner.stream(call, cancelled=cancelled):
-            if not isinstance(piece, str):
-                self._record(call, piece)
-            yield piece
-
-    def _record(self, call: SubCall, result: SubReply | SubFailure) -> None:
-        cached = isinstance(result, SubReply) and result.cached
-        self.usage += Usage() if cached else result.usage
-        self.count += call.purpose != ROOT
 
     def taken(self) -> int:
         """Return how many calls there were since this method was last called."""

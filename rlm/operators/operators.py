@@ -16,7 +16,7 @@ from retrieval.embedding import Embedder
 from rlm.cancelling import not_cancelled, require_wanted, unless_cancelled
 from rlm.corpus.corpus import Corpus
 from rlm.corpus.handles import Handle
-from rlm.llm.port import SubCalls
+from rlm.llm.port import BatchedSubCalls
 from rlm.llm.profiles import ModelProfile
 from rlm.operators.cascade import EVERY_RECORD, CascadeLimits, Matrix, cascade
 from rlm.operators.judged import Classification, Extraction, JudgedBy, PairJudgement, covered
@@ -78,7 +78,7 @@ class Operators:
     def __init__(
         self,
         corpus: Corpus,
-        subcalls: SubCalls,
+        subcalls: BatchedSubCalls,
         embedder: Embedder | None = None,
         *,
         limits: PackLimits | None = None,
@@ -96,7 +96,7 @@ class Operators:
     def of(
         cls,
         corpus: Corpus,
-        calls: SubCalls,
+        calls: BatchedSubCalls,
         profile: ModelProfile,
         embedder: Embedder | None,
         wanted: Wanted,

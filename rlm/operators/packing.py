@@ -8,7 +8,7 @@ from typing import Any
 
 from rlm.cancelling import not_cancelled
 from rlm.llm.budgets import Usage
-from rlm.llm.port import SubCalls, SubFailure, SubReply
+from rlm.llm.port import BatchedSubCalls, SubFailure, SubReply
 from rlm.llm.profiles import ModelProfile, estimated_tokens
 from rlm.operators.tasks import TakeNotes, Task
 from rlm.untrusted import one_line
@@ -88,7 +88,7 @@ class Asked:
 class Asker:
     """Asks one model about records; a record that is too long for one call is read whole, in parts."""
 
-    subcalls: SubCalls
+    subcalls: BatchedSubCalls
     limits: PackLimits
     cancelled: Callable[[], bool] = not_cancelled
 
@@ -191,11 +191,10 @@ def _packs(records: Iterator[tuple[int, str]], limits: PackLimits) -> Iterator[l
 
 
 def _take(task: Task, pack: Sequence[tuple[int, str]], reply: SubReply | SubFailure, asked: Asked) -> None:
+    asked.usage += reply.paid
     if isinstance(reply, SubFailure):
-        asked.usage += reply.usage
         asked.refused |= dict.fromkeys((number for number, _ in pack), Refused(reply.code, reply))
         return
-    asked.usage += Usage() if reply.cached else reply.usage
     values = _json_object(reply.text)
     for position, (number, _) in enumerate(pack, start=1):
         result = task.read(values.get(str(position)))

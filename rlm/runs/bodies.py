@@ -7,6 +7,8 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from ingest.quotas import nanodollars
 from ingest.runs import Entry, RunState, Spent
 from retrieval.passages import Passage
@@ -18,6 +20,7 @@ from rlm.llm.port import SubCall, SubFailure, SubReply
 from rlm.loop.trajectory import Turn
 from rlm.sandbox.reports import CappedOutput
 
+_LIMITS, _PASSAGES = TypeAdapter(Limits), TypeAdapter(list[Passage])
 _TITLES = 20
 _TITLE_CHARS = 200
 _CELL_CHARS = 8_000
@@ -26,13 +29,13 @@ _PROMPT_CHARS = 600
 
 def limits_body(limits: Limits) -> dict[str, Any]:
     """Return a budget's limits as JSON; absent ones are none."""
-    given = {name: value for name, value in vars(limits).items() if value is not None}
-    return {name: str(value) if isinstance(value, Decimal) else value for name, value in given.items()}
+    body: dict[str, Any] = _LIMITS.dump_python(limits, mode="json", exclude_none=True)
+    return body
 
 
 def limits_of(body: Mapping[str, Any]) -> Limits:
     """Read the limits that `limits_body` wrote."""
-    return Limits(**{**body, **({"dollars": Decimal(body["dollars"])} if "dollars" in body else {})})
+    return _LIMITS.validate_python(body)
 
 
 def content_hash(*parts: object) -> str:
@@ -60,8 +63,7 @@ def call_entry(
         body |= {"text": result.text, "cached": cached, **({"cut_off": True} if result.cut_off else {})}
     else:
         body |= {"code": result.code, "detail": result.detail}
-    used = paid(result)
-    return Entry(key, kind, body, _spent(used, price, cached=int(cached)))
+    return Entry(key, kind, body, _spent(result.paid, price, cached=int(cached)))
 
 
 def given_up_entry(key: str, usage: Usage, price: Price | None) -> Entry:
@@ -73,11 +75,6 @@ def given_up_entry(key: str, usage: Usage, price: Price | None) -> Entry:
 def _spent(usage: Usage, price: Price | None, *, cached: int = 0) -> Spent:
     dollars = price.of(usage.prompt_tokens, usage.completion_tokens) if price else Decimal(0)
     return Spent(usage.calls, cached, usage.prompt_tokens, usage.completion_tokens, nanodollars(dollars))
-
-
-def paid(result: SubReply | SubFailure) -> Usage:
-    """Return the cost of a sub-call to its run."""
-    return Usage() if isinstance(result, SubReply) and result.cached else result.usage
 
 
 def cell_body(turn: Turn) -> dict[str, Any]:
@@ -112,7 +109,7 @@ def passages_entry(key: str, passages: Sequence[Passage]) -> Entry:
 
 def passages_of(body: Mapping[str, Any]) -> list[Passage]:
     """Read the passages that `passages_entry` logged."""
-    return [Passage(**{**found, "heading_path": tuple(found["heading_path"])}) for found in body["found"]]
+    return _PASSAGES.validate_python(body["found"])
 
 
 def event_entry(event: Event, occurrence: int) -> Entry | None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from ingest.catalog.records import ActiveDocument
 from ingest.faultpoints import reach
-from ingest.filters import Condition
 from ingest.runs import Entry, Run
 from retrieval.passages import Passage
 from rlm.cancelling import not_cancelled
@@ -26,7 +25,7 @@ from rlm.errors import (
 )
 from rlm.events import Event
 from rlm.llm.budgets import Budget, Limits, Price, Usage
-from rlm.llm.port import Finished, SubCall, SubCalls, SubFailure, SubReply, ignore, raised
+from rlm.llm.port import Finished, ReportedSubCalls, SubCall, SubCalls, SubFailure, SubReply, raised
 from rlm.loop.trajectory import Turn
 from rlm.runs.attempt import LogWriter, Losses, RunClock, Spending
 from rlm.runs.bodies import (
@@ -36,7 +35,6 @@ from rlm.runs.bodies import (
     content_hash,
     event_entry,
     given_up_entry,
-    paid,
     passages_entry,
     passages_of,
     result_of,
@@ -71,7 +69,7 @@ class DurableRun(Durability):
         self._budget: Budget | None = None
         self._price: Price | None = None
 
-    def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
+    def sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
         return _DurableSubCalls(inner, self, self._spending, budget, price)
 
     def turn(self, turn: Turn) -> None:
@@ -96,16 +94,7 @@ class DurableRun(Durability):
     def documents(self, inner: ActiveDocuments) -> ActiveDocuments:
         return self
 
-    def active_documents(
-        self,
-        tenant_id: str,
-        *,
-        collections: Sequence[str],
-        identifiers: Sequence[str],
-        conditions: Sequence[Condition],
-        readers: frozenset[str] | None,
-        after: int,
-    ) -> list[ActiveDocument]:
+    def active_documents(self, tenant_id: str, *, after: int, **scope: object) -> list[ActiveDocument]:
         """Return the documents that the run began with and may still see; its scope is the same in each attempt."""
         return self._log.pinned(after=after)
 
@@ -153,7 +142,7 @@ class DurableRun(Durability):
         elif not _is_unsent(result):
             lost = result if result.usage.prompt_tokens else replace(result, usage=Usage())
             self._writer.put(call_entry(self._losses.next_key(key), call, lost, price, kind="lost"))
-        self._spending.logged(paid(result))
+        self._spending.logged(result.paid)
 
     def lost_often(self, key: str) -> bool:
         """True if a sub-call that was `put` came to nothing, as it did in earlier attempts."""
@@ -182,7 +171,7 @@ class DurableRun(Durability):
 
 class _DurableSubCalls:
     def __init__(
-        self, inner: SubCalls, run: DurableRun, spending: Spending, budget: Budget, price: Price | None
+        self, inner: ReportedSubCalls, run: DurableRun, spending: Spending, budget: Budget, price: Price | None
     ) -> None:
         self._inner = inner
         self._run = run
@@ -191,7 +180,7 @@ class _DurableSubCalls:
         self._put = partial(run.put, price=price)
 
     def run(
-        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled, finished: Finished = ignore
+        self, calls: Sequence[SubCall], *, cancelled: Callable[[], bool] = not_cancelled
     ) -> Sequence[SubReply | SubFailure]:
         """Run as the port says. Replies logged by an earlier attempt cost nothing and ask nobody.
 
@@ -201,32 +190,25 @@ class _DurableSubCalls:
         keys = [self._run.key("call", call_hash(call)) for call in calls]
         logged = self._run.logged(keys)
         results = {at: result_of(logged[key]) for at, key in enumerate(keys) if key in logged}
-        for at, result in results.items():
-            self._charge(paid(result))
-            finished(at, result)
+        for result in results.values():
+            self._charge(result.paid)
         missing = [at for at in range(len(calls)) if at not in results]
         if missing:
             self._run.clock.go_on()
             self._charge_rest()
-            told = self._telling(calls, keys, missing, finished)
-            for place, result in enumerate(
-                self._inner.run([calls[at] for at in missing], cancelled=cancelled, finished=told)
-            ):
+            told = self._logging(calls, keys, missing)
+            asked = [calls[at] for at in missing]
+            for place, result in enumerate(self._inner.run(asked, cancelled=cancelled, finished=told)):
                 told(place, result)
                 results[missing[place]] = result
             self._run.flush()
             failures = ((at, results[at]) for at in missing)
             failed = [_Failed(at, keys[at], calls[at], each) for at, each in failures if isinstance(each, SubFailure)]
             results |= self._settle(failed, cancelled)
-            for each in failed:
-                if _is_away(each.failure):
-                    finished(each.at, results[each.at])
         return [results[at] for at in range(len(calls))]
 
-    def _telling(
-        self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int], finished: Finished
-    ) -> Finished:
-        """Log each result once, as soon as it is known, and report it, unless it may yet change."""
+    def _logging(self, calls: Sequence[SubCall], keys: Sequence[str], missing: Sequence[int]) -> Finished:
+        """Return what logs each result once, as soon as it is known."""
         seen: set[int] = set()
         lock = threading.Lock()
 
@@ -237,8 +219,6 @@ class _DurableSubCalls:
                 seen.add(place)
             at = missing[place]
             self._put(keys[at], calls[at], result)
-            if not _is_away(result):
-                finished(at, result)
 
         return told
 
@@ -252,7 +232,7 @@ class _DurableSubCalls:
         key = self._run.key("call", call_hash(call))
         if (logged := self._run.logged([key]).get(key)) is not None:
             result = result_of(logged)
-            self._charge(paid(result))
+            self._charge(result.paid)
             if isinstance(result, SubReply):
                 yield result.text
             yield result

@@ -8,7 +8,7 @@ from ingest.catalog.records import ActiveDocument
 from ingest.runs import Entry
 from rlm.corpus.corpus import ActiveDocuments
 from rlm.llm.budgets import Budget, Limits, Price, Usage
-from rlm.llm.port import SubCalls
+from rlm.llm.port import ReportedSubCalls, SubCalls
 from rlm.loop.trajectory import Turn
 from rlm.strategy import Search
 from rlm.untrusted import new_nonce
@@ -46,7 +46,7 @@ class Durability:
 
     background = False
 
-    def sub_calls(self, inner: SubCalls, budget: Budget, price: Price | None) -> SubCalls:
+    def sub_calls(self, inner: ReportedSubCalls, budget: Budget, price: Price | None) -> SubCalls:
         """`budget` is the one that `inner` spends: logged calls are charged to it at the same points as before.
 
         Calls of a resumable run raise `LanguageModelUnavailableError` while the model is away; a strategy cannot go

@@ -342,7 +342,7 @@ def test_a_citation_names_the_page_its_quotation_stands_on(client: Client) -> No
     assert document["pages"] == 2
     answer = client.post("/v1/answers", {"question": "Who is the walrus that sang?", "documents": [document["id"]]})
     sang = [citation for citation in answer["citations"] if "Ottokar" in citation["quote"]]
-    assert [citation["page"] for citation in sang] == [2]
+    assert [(citation["page"], citation["place"]) for citation in sang] == [(2, "page 2")]
 
 
 def test_a_streamed_answer_ends_with_the_same_answer(client: Client) -> None:

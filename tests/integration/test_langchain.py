@@ -52,7 +52,7 @@ def test_documents_carry_where_they_stand(service: Service) -> None:
     at = found.metadata
     text = service.client.http.get(f"/v1/documents/{at['document_id']}/content").text
     assert found.page_content == text[at["start"] : at["end"]]
-    assert (at["page"], at["rank"], at["collection"]) == (1, 1, "default")
+    assert (at["page"], at["place"], at["rank"], at["collection"]) == (1, "page 1", 1, "default")
     assert at["source"] == f"bones.pdf, page 1, characters {at['start']} to {at['end']}"
     assert at["version_id"] == service.client.get(f"/v1/documents/{at['document_id']}")["version"]
     assert at["score"] > 0

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from ingest.places import Location
 from ingest.tables import RecordTables
 from rlm.answers import Draft
 from rlm.checking.checker import located
 from rlm.corpus.corpus import Corpus
 from rlm.events import Drafted
-from rlm.llm.budgets import Budget
+from rlm.llm.budgets import Budget, Limits
 from rlm.llm.port import SubCalls, SubFailure
 from rlm.llm.profiles import ModelProfile
 from rlm.loop.environment import Environment
@@ -75,7 +76,7 @@ def drafted(given: Environment, question: str = QUESTION) -> Draft:
 
 def quotes(draft: Draft) -> list[str]:
     """What the draft's citations quote, by number."""
-    return [each.quote for each in located(draft, lambda version, at: None)[1]]
+    return [each.quote for each in located(draft, lambda *_: Location())[1]]
 
 
 class Both:
@@ -106,7 +107,9 @@ class Asked:
         self.root = ScriptedRoot(*script)
         self.turns: list[Turn] = []
         calls: SubCalls = self.root if rule is None else Both(self.root, rule)
-        given = environment(sandbox, calls, *documents, budget=budget, told=self.turns.append, **more)
+        given = environment(
+            sandbox, calls, *documents, budget=budget or Budget(Limits()), told=self.turns.append, **more
+        )
         self.corpus: Corpus = given.corpus
         self.draft = drafted(given)
 

@@ -17,6 +17,11 @@ def zipped(parts: Mapping[str, str | bytes], compression: int = zipfile.ZIP_DEFL
     return target.getvalue()
 
 
+def unzipped(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
 def ole(*streams: str) -> bytes:
     """Return an OLE file whose root has empty streams of these names, each the right sibling of the one before."""
     header = bytearray(512)

@@ -38,15 +38,31 @@ if __name__ == "__main__":
     sail()
 '''
 _CASES = [
-    ("text/javascript", "export class A {\n  b() {}\n}\nfunction c() { function d() {} }\n", ["class A", "method b", "function c"]),
+    (
+        "text/javascript",
+        "export class A {\n  b() {}\n}\nfunction c() { function d() {} }",
+        ["class A", "method b", "function c"],
+    ),
     ("text/typescript", "interface A { x: number }\ntype B = A;\nenum C { D }\n", ["interface A", "type B", "enum C"]),
     ("text/tsx", "function A() { return <p>hi</p>; }\n", ["function A"]),
-    ("text/x-go", "package a\n\n// T is.\ntype T struct{}\n\nfunc (t *T) B() {}\n\nfunc c() {}\n", ["type T", "func (t *T) B", "func c"]),
+    (
+        "text/x-go",
+        "package a\n\n// T is.\ntype T struct{}\n\nfunc (t *T) B() {}\n\nfunc c() {}\n",
+        ["type T", "func (t *T) B", "func c"],
+    ),
     ("text/x-rust", "struct A;\nimpl B for A {\n    fn c(&self) {}\n}\n", ["struct A", "impl B for A", "fn c"]),
     ("text/x-java", "class A {\n  A() {}\n  int b() { return 1; }\n}\n", ["class A", "method A", "method b"]),
-    ("text/x-c", "struct a { int b; };\nstruct a c;\nstatic int *d(int e) { return 0; }\n", ["struct a", "top level", "function d"]),
-    ("text/x-c++", "namespace n {\ntemplate <class T> class A { void b() {} };\n}\n", ["namespace n", "class A", "function b"]),
-]  # fmt: skip
+    (
+        "text/x-c",
+        "struct a { int b; };\nstruct a c;\nstatic int *d(int e) { return 0; }\n",
+        ["struct a", "top level", "function d"],
+    ),
+    (
+        "text/x-c++",
+        "namespace n {\ntemplate <class T> class A { void b() {} };\n}\n",
+        ["namespace n", "class A", "function b"],
+    ),
+]
 
 
 def parse(folder: Path, media_type: str, source: str) -> ParsedDocument:

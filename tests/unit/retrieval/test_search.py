@@ -12,6 +12,7 @@ from ingest.catalog.catalog import Visible
 from ingest.chunking import Chunk
 from ingest.errors import FilterError
 from ingest.filters import Condition
+from ingest.layout import NO_LAYOUT, Layout, TableSpan, page_places
 from ingest.texts import Texts, byte_spans
 from retrieval import metadata_filter
 from retrieval.bm25 import Bm25Encoder
@@ -79,13 +80,15 @@ class Shelf:
         self.texts = Texts(DirectoryBlobs(folder))
         self.searcher = Searcher(FixedGeneration(self.index, self.embedder), Bm25Encoder(), self.shown, self.texts)
 
-    def put(self, version: str, text: str, *, tenant: str = "ann", dense: bool = True) -> None:
+    def put(
+        self, version: str, text: str, *, tenant: str = "ann", dense: bool = True, layout: Layout = NO_LAYOUT
+    ) -> None:
         chunks: list[Chunk] = []
         position = 0
         for line in text.split("\n"):
             chunks.append(Chunk(len(chunks), position, position + len(line), (), None))
             position += len(line) + 1
-        self.texts.save(version, text, title=None, chunks=chunks)
+        self.texts.save(version, text, title=None, chunks=chunks, layout=layout)
         indexed = [
             IndexedChunk(
                 f"{version}-{c.ordinal}", tenant, "default", f"doc-{version}", version, c.ordinal, c.start, c.end,
@@ -103,6 +106,16 @@ class Shelf:
     def find(self, query: str, **options: object) -> list[str]:
         request = SearchRequest("ann", query, **options)  # type: ignore[arg-type]
         return [hit.chunk_id for hit in self.searcher.search(request).hits]
+
+
+def test_a_hit_says_its_place_and_has_the_header_of_the_table_in_whose_rows_it_begins(shelf: Shelf) -> None:
+    lines = ["| town | people |", "| --- | --- |", "| Oslo | 709037 |", "| Bergen | 291940 |"]
+    text = "\n".join(lines)
+    table = TableSpan(0, text.index("\n| Oslo"), len(text))
+    shelf.put("v1", text, layout=Layout(places=page_places([0]), tables=(table,)))
+    (found,) = shelf.searcher.search(SearchRequest("ann", "Bergen", mode=Mode.BM25)).hits
+    assert (found.passage.text, found.passage.page, found.passage.place) == (lines[3], 1, "page 1")
+    assert found.passage.table_header == "\n".join(lines[:2])
 
 
 @pytest.fixture

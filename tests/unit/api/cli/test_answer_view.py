@@ -1,6 +1,7 @@
 """How an answer looks on a terminal, and in a file."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -40,6 +41,29 @@ def test_a_good_answer_is_its_text_its_source_and_a_line_about_it() -> None:
         "[1] The Whale, page 2 (Chapter 1): “white whale was”",
         "answered · direct · a model · 0.0 s · 1 verified",
     ]
+
+
+@pytest.mark.parametrize(
+    ("page", "place", "said"),
+    [(4, "slide 4", "slide 4"), (2, "sheet Costs, row 40", "sheet Costs, row 40"), (None, "row 7", "row 7")],
+)
+def test_a_source_says_its_place_in_the_words_of_its_file(page: int | None, place: str, said: str) -> None:
+    made = answer()
+    placed = replace(made, citations=(replace(made.citations[0], page=page, place=place),))
+    assert f"[1] The Whale, {said} (Chapter 1): “white whale was”" in printed(placed)
+
+
+def test_a_kept_answer_of_an_earlier_release_has_no_words_for_places_and_is_shown_with_its_page() -> None:
+    body = kept_answer(answer(), "id", "ann", "Why?", None).body
+    for each in body["citations"]:
+        del each["place"]
+    for each in (quote for sentence in body["sentences"] for quote in sentence["quotes"]):
+        del each["place"]
+    read = AnswerOut.of_body(body, identifier="id", conversation=None)
+    assert {each.place for each in read.citations} == {""}
+    console = Console(file=io.StringIO(), width=100, color_system=None)
+    print_answer(console, read.model_dump(mode="json"))
+    assert "[1] The Whale, page 2 (Chapter 1)" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_sentence_that_is_not_supported_is_marked_under_the_answer_and_never_inside_it() -> None:

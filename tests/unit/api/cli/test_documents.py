@@ -48,6 +48,18 @@ def leadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
         yield run
 
 
+def test_what_a_text_leaves_out_is_said_after_ingest_and_of_the_document(leadline: Run, tmp_path: Path) -> None:
+    (tmp_path / "plain.txt").write_text("Nothing is hidden here.")
+    (tmp_path / "hidden.txt").write_text("Two charac\u200bters are hid\u200bden.")
+    printed = leadline("ingest", str(tmp_path / "plain.txt"), str(tmp_path / "hidden.txt"))
+    assert "hidden.txt leaves out 2 invisible characters." in printed
+    assert "plain.txt leaves" not in printed
+    documents = json.loads(leadline("documents", "list", "--json"))
+    shown = {each["name"]: leadline("documents", "show", each["id"]) for each in documents}
+    assert "left out: 2 invisible characters" in shown["hidden.txt"]
+    assert "left out" not in shown["plain.txt"]
+
+
 def test_metadata_and_readers_are_given_changed_and_filtered_by(leadline: Run, tmp_path: Path) -> None:
     (tmp_path / "emma.md").write_text("# Emma\n\nEmma Woodhouse, handsome, clever, and rich.\n")
     leadline("ingest", str(tmp_path / "emma.md"), "--metadata", "year=1815", "--reader", "group:hr", "--json")

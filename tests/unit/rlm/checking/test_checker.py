@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from ingest.places import Location
 from rlm.answers import AnswerStatus, Check, Draft, OfferedQuote, ResultTable, Sentence, searched
 from rlm.checking.checker import CheckMode, judged, located
 from rlm.checking.judging import Judge, Judgement
@@ -25,8 +26,13 @@ def draft_of(text: str, quotes: Mapping[int, str] | None = None, *, computed: bo
     return Draft(AnswerStatus.ANSWERED, text, evidence, searched([KEEPER, SHIP]), offered, computed)
 
 
+def place_of(version: str, start: int, end: int) -> Location:
+    assert start < end
+    return Location(4, "page 4") if version == SHIP.version_id else Location()
+
+
 def sentences_of(draft: Draft, mode: CheckMode = CheckMode.JUDGE) -> list[Sentence]:
-    return located(draft, lambda version, offset: 4 if version == SHIP.version_id else None, mode)[0]
+    return located(draft, place_of, mode)[0]
 
 
 def judgement_of(reply: str | SubFailure, draft: Draft) -> tuple[Judgement, ScriptedCalls]:
@@ -47,7 +53,7 @@ def test_each_sentence_has_its_own_markers_and_its_own_quotation() -> None:
     assert second.quotes[0].text == "She lit it in 1871."
     assert third.quotes[0].text == "Merle sank off the cape"
     assert (first.citations, third.citations) == ((1,), (2,))
-    assert third.quotes[0].page == 4
+    assert (third.quotes[0].page, third.quotes[0].place) == (4, "page 4")
     assert all(each.check is Check.QUOTED for each in (first, second, third))
     quote = first.quotes[0]
     assert KEEPER.text[quote.start - KEEPER.start : quote.end - KEEPER.start] == quote.text
@@ -60,7 +66,7 @@ def test_spans_of_sentences_are_those_of_the_text() -> None:
 
 
 def test_citations_say_whether_the_model_quoted_them() -> None:
-    _, citations = located(draft_of("It sank [2]. She kept it [1].", {2: "sank off"}), lambda *_: None)
+    _, citations = located(draft_of("It sank [2]. She kept it [1].", {2: "sank off"}), lambda *_: Location())
     assert [(each.number, each.verified) for each in citations] == [(1, False), (2, True)]
 
 
@@ -140,7 +146,7 @@ def test_a_passage_too_long_for_the_judge_is_shown_around_the_quotation() -> Non
     text = "Filler of no use. " * 20_000
     long = passage(f"{text}Ada Brandt kept the lighthouse. {text}")
     draft = Draft(AnswerStatus.ANSWERED, "Ada Brandt kept it [1].", {1: long}, searched([long]))
-    sentences = located(draft, lambda *_: None)[0]
+    sentences = located(draft, lambda *_: Location())[0]
     calls = ScriptedCalls({"judge": verdicts((1, "supported", ""))})
     Judge(calls, CAPABLE, "nonce").judge("Who?", sentences, draft.evidence)
     assert "Ada Brandt kept the lighthouse." in calls.calls[0].prompt

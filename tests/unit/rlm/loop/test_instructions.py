@@ -27,7 +27,7 @@ ROWS = ["Finance,No place to park", "Finance,Cold soup", "Sales,Parking fees", "
 def tools(sandbox: Sandbox) -> dict[str, Tool]:
     given = environment(sandbox, ScriptedRoot())
     log = ReadLog(given.corpus)
-    return Toolbox(given, given.calls, log, Submissions(given.corpus, log, CellCode()), TimeLimit(None)).tools()
+    return Toolbox(given, given.calls, log, Submissions(given.corpus, log, CellCode()), TimeLimit(given.budget)).tools()
 
 
 def examples() -> list[list[str]]:

@@ -53,7 +53,7 @@ class Toolkit:
         given = environment(NO_SANDBOX, made, *(documents or (SHIPS,)), cancelled=lambda: cancelled, **more)
         self.log = ReadLog(given.corpus)
         self.submissions = Submissions(given.corpus, self.log, CellCode())
-        self.toolbox = Toolbox(given, given.calls, self.log, self.submissions, TimeLimit(None), descend)
+        self.toolbox = Toolbox(given, given.calls, self.log, self.submissions, TimeLimit(given.budget), descend)
         self.tools: dict[str, Any] = dict(self.toolbox.tools())
 
 

@@ -176,11 +176,7 @@ def test_what_was_refused_until_the_model_came_back_is_answered_after_all() -> N
     for _ in range(2):
         with pytest.raises(LanguageModelUnavailableError):
             attempt(log, inner, [["b"]])
-    run, told = DurableRun(RUN, log), []
-    calls = run.sub_calls(inner, Budget(Limits()), None)
-    calls.run([call("b")], finished=lambda at, result: told.append((at, *texts([result]))))
-    run.close()
-    assert told == [(0, "b 4")]
+    assert attempt(log, inner, [["b"]]) == [["b 4"]]
     assert attempt(log, inner, [["b"]]) == [["b 4"]]
 
 

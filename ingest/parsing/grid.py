@@ -1,0 +1,106 @@
+"""Makes plain rows of a table whose cells span rows and columns: every row complete, under one header row."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from ingest.parsing.tables import MAX_COLUMNS
+from ingest.parsing.writer import DocumentWriter, Piece, Position
+
+_MOST_HEADER_ROWS = 5
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """A cell as its file has it, and how many columns and rows it spans."""
+
+    text: str
+    columns: int = 1
+    rows: int = 1
+    at: Position | None = None
+
+
+def write_grid(
+    writer: DocumentWriter, rows: Sequence[Sequence[GridCell]], *, header_rows: int = 1, caption: str = ""
+) -> None:
+    """Write a table.
+
+    A cell that spans rows stands in each of them, and so does one that spans columns, unless it spans the whole table:
+    such a first row is the caption, and any other has its text in the first column. Rows of the header become one row.
+    """
+    grid = list(_filled(rows))
+    while grid and not any(cell and cell.text.strip() for cell in grid[0]):
+        del grid[0]
+        header_rows -= 1
+    if len(grid) > 2 and _is_one_cell(grid[0]) and grid[0][0] and max(map(len, grid)) > 1:
+        caption = " ".join(filter(None, (caption, grid[0][0].text)))
+        del grid[0]
+        header_rows -= 1
+    if not grid:
+        return
+    count = min(max(header_rows, _rows_of_header(grid[0]), 1), len(grid), _MOST_HEADER_ROWS)
+    width = max(map(len, grid))
+    header = [_joined([row[at] if at < len(row) else None for row in grid[:count]]) for at in range(width)]
+    writer.table(
+        [header, *([_piece(cell) for cell in _once(row)] for row in islice(grid, count, None))],
+        caption=caption,
+    )
+
+
+def _filled(rows: Sequence[Sequence[GridCell]]) -> Iterator[list[GridCell | None]]:
+    """Yield rows with a cell in every place; None where the file has none."""
+    above: dict[int, GridCell] = {}  # cells that reach into the next row, with the rows that they still have
+    for cells in rows:
+        row: list[GridCell | None] = []
+        waiting = iter(cells)
+        following: dict[int, GridCell] = {}
+        while True:
+            at = len(row)
+            cell = above.pop(at, None)
+            if cell is None:
+                cell = next(waiting, None)
+                if cell is None:
+                    if not above or at >= MAX_COLUMNS:
+                        break
+                    row.append(None)
+                    continue
+                spread = max(1, min(cell.columns, MAX_COLUMNS - at))
+            else:
+                spread = 1
+            for column in range(at, at + spread):
+                row.append(cell)
+                if cell.rows > 1:
+                    following[column] = replace(cell, rows=cell.rows - 1)
+                above.pop(column, None)
+            if len(row) >= MAX_COLUMNS:
+                break
+        above = following
+        yield row
+
+
+def _is_one_cell(row: Sequence[GridCell | None]) -> bool:
+    """True if one cell spans the row."""
+    first = row[0] if row else None
+    return first is not None and all(cell is first for cell in row) and first.rows == 1
+
+
+def _once(row: Sequence[GridCell | None]) -> Sequence[GridCell | None]:
+    return row[:1] if len(row) > 1 and _is_one_cell(row) else row
+
+
+def _rows_of_header(first: Sequence[GridCell | None]) -> int:
+    """Return how many rows the header has, by its cells: below one over several columns others reach as far down."""
+    cells = [cell for cell in first if cell is not None]
+    if any(cell.columns > 1 for cell in cells) and any(cell.rows > 1 for cell in cells):
+        return max(cell.rows for cell in cells)
+    return 1
+
+
+def _joined(cells: Sequence[GridCell | None]) -> Piece:
+    """Join the cells of a column's header, each text once."""
+    texts = list(dict.fromkeys(cell.text for cell in cells if cell is not None and cell.text.strip()))
+    return Piece(" ".join(texts), next((cell.at for cell in reversed(cells) if cell is not None), None))
+
+
+def _piece(cell: GridCell | None) -> Piece:
+    return Piece("") if cell is None else Piece(cell.text, cell.at)

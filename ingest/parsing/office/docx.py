@@ -1,0 +1,375 @@
+"""Word documents (DOCX, DOCM, DOTX) in reading order: headings, numbered lists, tables, notes, comments, boxes."""
+
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+
+from lxml import etree
+
+from ingest.errors import DamagedDocumentError
+from ingest.layout import OmissionKind
+from ingest.parsing.grid import GridCell, write_grid
+from ingest.parsing.office.charts import diagram_texts, write_chart
+from ingest.parsing.office.docx_inline import (
+    CHART,
+    COMMENT,
+    DIAGRAM,
+    ENDNOTE,
+    FOOTNOTE,
+    TEXT_BOX,
+    Attached,
+    Inline,
+    InlineReader,
+)
+from ingest.parsing.office.docx_numbering import BULLET, Numbering, printed_number
+from ingest.parsing.office.docx_styles import ListPlace, Styles, list_place, outline_level
+from ingest.parsing.office.names import R, W, choose_alternatives, core_title, is_on
+from ingest.parsing.office.package import Package, open_package
+from ingest.parsing.text import NO_TEXT_HINT
+from ingest.parsing.types import ParsedDocument
+from ingest.parsing.writer import DocumentWriter
+
+DOCX_PARSER = "docx-1"
+
+_VALUE = f"{W}val"
+_TABLE_IN_TABLE = "tables inside of tables' cells, whose text stands in the cell"
+
+
+def parse_docx(path: Path) -> ParsedDocument:
+    """Parse a document. Raises `DamagedDocumentError`, `EncryptedDocumentError`, `ParserLimitError`, `NoTextError`."""
+    with open_package(path) as package:
+        main = next(iter(package.related("", "officeDocument")), "")
+        if not main:
+            raise DamagedDocumentError("The file is incomplete: it has no main part.")
+        reader = DocxReader(package, main)
+        reader.read()
+        title = next((core_title(package.xml(name)) for name in package.related("", "core-properties")), None)
+        title = reader.title or title or reader.writer.first_heading
+        return reader.writer.finish(DOCX_PARSER, title, nothing="The document holds no text.", hint=NO_TEXT_HINT)
+
+
+class DocxReader:
+    """Reads one document from its main part into a writer."""
+
+    def __init__(self, package: Package, main: str) -> None:
+        self.writer = DocumentWriter()
+        self.title: str | None = None
+        self._package = package
+        self._main = main
+        self._part = main  # the part that is being read, whose relations count
+        self._styles = Styles(self._optional("styles"))
+        self._numbering = Numbering(self._optional("numbering"))
+        self._notes = {
+            FOOTNOTE: _by_id(self._optional("footnotes"), f"{W}footnote"),
+            ENDNOTE: _by_id(self._optional("endnotes"), f"{W}endnote"),
+            COMMENT: _by_id(self._optional("comments"), f"{W}comment"),
+        }
+        self._marks: dict[tuple[str, str], str] = {}
+        self._waiting: list[Attached] = []
+        self._at_end: list[Attached] = []
+        self._code: list[str] = []
+        self._carried = ""
+        self._inline = InlineReader(self._styles, self.writer, self._mark)
+
+    def read(self) -> None:
+        """Write headers, the body with its notes, endnotes and footers."""
+        document = self._xml(self._main)
+        body = document.find(f"{W}body")
+        if body is None:
+            raise DamagedDocumentError("The file is no sound Word document: it has no body.")
+        headers, footers = self._edges(document, "header"), self._edges(document, "footer")
+        for text in headers:
+            self.writer.paragraph(text)
+        self._blocks(body)
+        self._flush()
+        for note in self._at_end:
+            self._write_attached(note)
+        for text in footers:
+            self.writer.paragraph(text)
+        if any(name.lower().endswith("vbaproject.bin") for name in self._package.names):
+            self.writer.omit(OmissionKind.MACRO)
+
+    def _blocks(self, parent: etree._Element) -> None:
+        for child in parent.iterchildren():
+            tag = child.tag
+            if tag == f"{W}p":
+                self._paragraph(child)
+            elif tag == f"{W}tbl":
+                self._flush()
+                self._table(child)
+            elif tag == f"{W}sdt":
+                for content in child.iterchildren(f"{W}sdtContent"):
+                    self._blocks(content)
+            elif tag in (f"{W}customXml", f"{W}ins", f"{W}moveTo"):
+                self._blocks(child)
+            elif tag == f"{W}altChunk":
+                self.writer.omit(OmissionKind.EMBEDDED_OBJECT)
+
+    def _paragraph(self, paragraph: etree._Element) -> None:
+        properties = paragraph.find(f"{W}pPr")
+        style = self._style(properties)
+        inline = self._read_inline(paragraph, properties)
+        if inline is None:
+            return
+        text = inline.text
+        if self._styles.is_code(style):
+            self._waiting.extend(inline.attached)
+            self._code.append(text)
+            return
+        self._flush_code()
+        if text.strip():
+            self._write_paragraph(text, properties, style)
+        else:
+            self._flush()
+            self._numbered(properties, style)  # an empty item is counted, too
+        self._waiting.extend(inline.attached)
+        if any(each.kind not in (FOOTNOTE, ENDNOTE, COMMENT) for each in inline.attached):
+            self._flush()
+
+    def _read_inline(self, paragraph: etree._Element, properties: etree._Element | None) -> Inline | None:
+        """Read a paragraph; None if its end was deleted, so that it goes on in the next, or if it is hidden."""
+        style = self._style(properties)
+        inline = self._inline.read(paragraph)
+        inline.parts.insert(0, self._carried)
+        self._carried = ""
+        if properties is not None and properties.find(f"{W}rPr/{W}del") is not None:
+            self._carried = inline.text
+            self._waiting.extend(inline.attached)
+            return None
+        if self._styles.is_hidden(style):
+            if inline.text.strip():
+                self.writer.omit(OmissionKind.HIDDEN, detail="hidden text")
+            return None
+        return inline
+
+    def _write_paragraph(self, text: str, properties: etree._Element | None, style: str) -> None:
+        level = outline_level(properties)
+        if level is None:
+            level = self._styles.heading_level(style)
+        numbered = self._numbered(properties, style)
+        if level:
+            self._flush()
+            number = "" if numbered is None or numbered[0] == BULLET else f"{numbered[0]} "
+            self.writer.heading(number + text, level)
+            if self.title is None and self._styles.is_title(style):
+                self.title = text
+        elif numbered is not None:
+            self.writer.item(" ".join(text.split()), mark=numbered[0] or BULLET, depth=numbered[1])
+        else:
+            self._flush()
+            self.writer.paragraph(text.strip())
+
+    def _numbered(self, properties: etree._Element | None, style: str) -> tuple[str, int] | None:
+        """Count a paragraph in its list; returns its number and its level from 0, or None for one in no list."""
+        place = list_place(properties) or self._styles.list_place(style)
+        if place is None or place.list_id == "0":
+            return None
+        level = self._level(place, properties, style)
+        number = self._numbering.next(place.list_id, level)
+        return None if number is None else (number, level)
+
+    def _level(self, place: ListPlace, properties: etree._Element | None, style: str) -> int:
+        if place.level is not None:
+            return place.level
+        return self._numbering.level_of_style(place.list_id, self._styles.chain_ids(style))
+
+    def _table(self, table: etree._Element) -> None:
+        rows = list(self._rows(table))
+        only = rows[0][0] if len(rows) == 1 and len(rows[0]) == 1 else None
+        if only is not None:  # a frame around text, and no table
+            self._blocks(only)
+            return
+        of_header = takewhile(lambda row: is_on(row.find(f"{W}trPr/{W}tblHeader")), self._row_elements(table))
+        write_grid(self.writer, self._grid(table), header_rows=len(list(of_header)))
+        self._flush()
+
+    def _rows(self, table: etree._Element) -> Iterator[list[etree._Element]]:
+        for row in self._row_elements(table):
+            yield list(_unwrapped(row, f"{W}tc"))
+
+    def _row_elements(self, table: etree._Element) -> Iterator[etree._Element]:
+        """Yield the rows of a table, but for those that were deleted."""
+        for row in _unwrapped(table, f"{W}tr"):
+            properties = row.find(f"{W}trPr")
+            if properties is None or properties.find(f"{W}del") is None:
+                yield row
+
+    def _grid(self, table: etree._Element) -> list[list[GridCell]]:
+        """Return the cells with the rows that they span: each continued cell lengthens the one above it."""
+        grid: list[list[GridCell]] = []
+        begun: dict[int, tuple[int, int]] = {}  # by the first column: row and place of the cell that may go on
+        for row in self._row_elements(table):
+            properties = row.find(f"{W}trPr")
+            cells = [GridCell("") for _ in range(_span(properties, "gridBefore", 0))]
+            column = len(cells)
+            for cell in _unwrapped(row, f"{W}tc"):
+                about = cell.find(f"{W}tcPr")
+                merge = None if about is None else about.find(f"{W}vMerge")
+                width = _span(about, "gridSpan", 1)
+                if merge is not None and merge.get(_VALUE, "continue") == "continue" and column in begun:
+                    at, place = begun[column]
+                    above = grid[at][place]
+                    grid[at][place] = GridCell(above.text, above.columns, len(grid) - at + 1)
+                elif about is not None and _continues_left(about) and cells:
+                    cells[-1] = GridCell(cells[-1].text, cells[-1].columns + width, cells[-1].rows)
+                else:
+                    begun[column] = (len(grid), len(cells))
+                    cells.append(GridCell(self._cell_text(cell), width))
+                column += width
+            grid.append(cells)
+        return grid
+
+    def _cell_text(self, cell: etree._Element) -> str:
+        """Return the text of all that stands in a cell, note or box, on one line."""
+        lines: list[str] = []
+        for child in cell.iterchildren():
+            if child.tag == f"{W}p":
+                lines.extend(self._cell_paragraph(child))
+            elif child.tag == f"{W}tbl":
+                self.writer.omit(OmissionKind.TABLE, detail=_TABLE_IN_TABLE)
+                rows = ([self._cell_text(each) for each in row] for row in self._rows(child))
+                lines.extend(", ".join(filter(None, row)) + ";" for row in rows if any(row))
+            elif child.tag in (f"{W}sdt", f"{W}sdtContent", f"{W}customXml", f"{W}ins"):
+                lines.append(self._cell_text(child))
+        return " ".join(" ".join(filter(None, lines)).split())
+
+    def _cell_paragraph(self, paragraph: etree._Element) -> Iterator[str]:
+        properties = paragraph.find(f"{W}pPr")
+        inline = self._read_inline(paragraph, properties)
+        if inline is None:
+            return
+        numbered = self._numbered(properties, self._style(properties))
+        if inline.text.strip():
+            yield f"{numbered[0] or BULLET} {inline.text}" if numbered else inline.text
+        for each in inline.attached:
+            if each.kind == TEXT_BOX and each.element is not None:
+                yield self._cell_text(each.element)
+            else:
+                self._waiting.append(each)
+
+    def _flush(self) -> None:
+        """Write the code that was collected, and what hangs on the paragraphs before."""
+        self._flush_code()
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            if each.kind == ENDNOTE:
+                self._at_end.append(each)
+            else:
+                self._write_attached(each)
+
+    def _flush_code(self) -> None:
+        if self._code:
+            lines, self._code = self._code, []
+            self.writer.code("\n".join(lines))
+
+    def _write_attached(self, attached: Attached) -> None:
+        if attached.kind == TEXT_BOX:
+            if attached.element is not None:
+                self._blocks(attached.element)
+                self._flush()
+        elif attached.kind in (CHART, DIAGRAM):
+            self._write_drawn(attached)
+        else:
+            self._write_note(attached)
+
+    def _write_note(self, attached: Attached) -> None:
+        note = self._notes[attached.kind].get(attached.key)
+        text = "" if note is None else self._in_part(attached.kind + "s", note)
+        if note is None or not text:
+            return
+        if attached.kind == COMMENT:
+            author = " ".join(note.get(f"{W}author", "").split())
+            self.writer.paragraph(f"[Comment{f' by {author}' if author else ''}: {text}]")
+        else:
+            self.writer.paragraph(f"{self._marks[attached.kind, attached.key]}: {text}")
+
+    def _write_drawn(self, attached: Attached) -> None:
+        relation = self._package.relations(self._part).get(attached.key)
+        if relation is None or relation.is_external or relation.target not in self._package.names:
+            self.writer.omit(OmissionKind.OTHER, detail="charts and diagrams without their data")
+            return
+        part = self._package.xml(relation.target)
+        if attached.kind == CHART:
+            if not write_chart(self.writer, part):
+                self.writer.omit(OmissionKind.OTHER, detail="charts and diagrams without their data")
+        else:
+            for text in diagram_texts(part):
+                self.writer.item(text)
+
+    def _mark(self, attached: Attached) -> str:
+        """Return the mark of a note in the text: `[^1]`, and `[^i]` for an endnote; comments have none."""
+        if attached.kind == COMMENT:
+            return ""
+        key = (attached.kind, attached.key)
+        if key not in self._marks:
+            count = sum(kind == attached.kind for kind, _ in self._marks) + 1
+            form = "decimal" if attached.kind == FOOTNOTE else "lowerRoman"
+            self._marks[key] = f"[^{printed_number(count, form)}]"
+        return self._marks[key]
+
+    def _edges(self, document: etree._Element, kind: str) -> list[str]:
+        """Return the texts of the headers or footers that pages show, each once."""
+        settings = self._optional("settings")
+        even = settings is not None and is_on(settings.find(f"{W}evenAndOddHeaders"))
+        relations = self._package.relations(self._main)
+        texts: dict[str, None] = {}
+        for section in document.iter(f"{W}sectPr"):
+            shown = {"default"} | ({"first"} if is_on(section.find(f"{W}titlePg")) else set())
+            for reference in section.iterchildren(f"{W}{kind}Reference"):
+                relation = relations.get(reference.get(f"{R}id", ""))
+                if relation is None or relation.target not in self._package.names:
+                    continue
+                if reference.get(f"{W}type", "default") in (shown | {"even"} if even else shown):
+                    texts.setdefault(self._edge_text(relation.target))
+        self._waiting.clear()
+        return [text for text in texts if text]
+
+    def _edge_text(self, name: str) -> str:
+        self._part = name
+        text = self._cell_text(self._xml(name))
+        self._part = self._main
+        return text
+
+    def _in_part(self, kind: str, element: etree._Element) -> str:
+        """Read what belongs to another part, such as footnotes, whose relations count then."""
+        self._part = next(iter(self._package.related(self._main, kind)), self._main)
+        text = self._cell_text(element)
+        self._part = self._main
+        return text
+
+    def _style(self, properties: etree._Element | None) -> str:
+        style = None if properties is None else properties.find(f"{W}pStyle")
+        return self._styles.default if style is None else style.get(_VALUE, "")
+
+    def _optional(self, kind: str) -> etree._Element | None:
+        name = next(iter(self._package.related(self._main, kind)), None)
+        return None if name is None else self._xml(name)
+
+    def _xml(self, name: str) -> etree._Element:
+        root = self._package.xml(name)
+        choose_alternatives(root)
+        return root
+
+
+def _unwrapped(parent: etree._Element, tag: str) -> Iterator[etree._Element]:
+    """Yield the children of a tag, also those inside of content controls and tracked insertions."""
+    for child in parent.iterchildren():
+        if child.tag == tag:
+            yield child
+        elif child.tag in (f"{W}sdt", f"{W}sdtContent", f"{W}customXml", f"{W}ins"):
+            yield from _unwrapped(child, tag)
+
+
+def _span(properties: etree._Element | None, name: str, default: int) -> int:
+    found = None if properties is None else properties.find(f"{W}{name}")
+    value = "" if found is None else found.get(_VALUE, "")
+    return min(int(value), 1_000) if value.isdecimal() and len(value) < 10 else default
+
+
+def _continues_left(properties: etree._Element) -> bool:
+    merge = properties.find(f"{W}hMerge")
+    return merge is not None and merge.get(_VALUE, "continue") == "continue"
+
+
+def _by_id(root: etree._Element | None, tag: str) -> dict[str, etree._Element]:
+    return {} if root is None else {each.get(f"{W}id", ""): each for each in root.iterchildren(tag)}

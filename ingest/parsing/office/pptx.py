@@ -1,0 +1,264 @@
+"""Presentations (PPTX, PPSX, PPTM, POTX): each slide a place, in reading order, with its notes and comments."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lxml import etree
+
+from ingest.errors import DamagedDocumentError
+from ingest.layout import OmissionKind, PlaceKind
+from ingest.parsing.grid import GridCell, write_grid
+from ingest.parsing.office.charts import diagram_texts, write_chart
+from ingest.parsing.office.names import DGM, A, C, P, R, choose_alternatives, core_title
+from ingest.parsing.office.package import Package, open_package
+from ingest.parsing.office.pptx_shapes import Frame, Shape, Slide, number
+from ingest.parsing.office.pptx_text import Bullets, paragraph_text, paragraphs
+from ingest.parsing.office.reading_order import reading_order
+from ingest.parsing.types import ParsedDocument
+from ingest.parsing.writer import DocumentWriter, Piece
+
+PPTX_PARSER = "pptx-1"
+
+_P14_SECTION = "{http://schemas.microsoft.com/office/powerpoint/2010/main}section"
+_P14_SLIDE = "{http://schemas.microsoft.com/office/powerpoint/2010/main}sldId"
+_NOT_READ = frozenset({"sldNum", "dt", "hdr"})
+_NO_DATA = "charts and diagrams without their data"
+_DEFAULT_SIZE = (9_144_000.0, 6_858_000.0)
+
+
+def parse_pptx(path: Path) -> ParsedDocument:
+    """Parse a presentation. Raises the `ParseError`s of a zip, and `NoTextError`."""
+    with open_package(path) as package:
+        main = next(iter(package.related("", "officeDocument")), "")
+        if not main:
+            raise DamagedDocumentError("The file is incomplete: it has no main part.")
+        reader = PptxReader(package, main)
+        slides = reader.read()
+        title = next((core_title(package.xml(name)) for name in package.related("", "core-properties")), None)
+        nothing = f"The presentation has {slides:,} slides, and none that is shown holds text."
+        hint = "Save it as PDF, run text recognition (OCR) on that, and upload the result; or show its hidden slides."
+        return reader.writer.finish(PPTX_PARSER, reader.title or title, nothing=nothing, hint=hint)
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What the shapes of a slide need to be written."""
+
+    part: str
+    number: int
+    level: int  # of the slide's heading
+    master: etree._Element | None
+
+
+class PptxReader:
+    """Reads one presentation from its main part into a writer."""
+
+    def __init__(self, package: Package, main: str) -> None:
+        self.writer = DocumentWriter()
+        self.title: str | None = None
+        self._package = package
+        self._main = main
+        self._root = package.xml(main)
+        self._roots: dict[str, etree._Element] = {}
+        self._footers = set[str]()
+
+    def read(self) -> int:
+        """Write all slides, and return how many there are."""
+        slides = list(self._root.iterfind(f"{P}sldIdLst/{P}sldId"))
+        relations = self._package.relations(self._main)
+        sections = self._sections()
+        for place, slide in enumerate(slides, start=1):
+            relation = relations.get(slide.get(f"{R}id", ""))
+            if relation is None or relation.target not in self._package.names:
+                raise DamagedDocumentError(f"The file is incomplete: its slide {place} is missing.")
+            self.writer.place(PlaceKind.SLIDE)
+            section = sections.get(slide.get("id", ""))
+            if section:
+                self.writer.section(section, 1)
+            self._slide(relation.target, place, level=2 if sections else 1)
+        if any(name.lower().endswith("vbaproject.bin") for name in self._package.names):
+            self.writer.omit(OmissionKind.MACRO)
+        return len(slides)
+
+    def _sections(self) -> dict[str, str]:
+        """Return the names of sections by their first slides' ids."""
+        found = {}
+        for section in self._root.iter(_P14_SECTION):
+            first = section.find(f".//{_P14_SLIDE}")
+            if first is not None:
+                found[first.get("id", "")] = section.get("name", "")
+        return found
+
+    def _slide(self, part: str, place: int, level: int) -> None:
+        root = self._package.xml(part)
+        if root.get("show") in {"0", "false"}:
+            self.writer.omit(OmissionKind.HIDDEN, detail=f"slide {place}")
+            return
+        choose_alternatives(root)
+        before = self.writer.length
+        behind = list(self._behind(part))
+        slide = Slide(place, root, behind, self._frame)
+        context = _Context(part, place, level, behind[-1] if len(behind) > 1 else None)
+        shapes = list(slide.shapes())
+        titles = [shape for shape in shapes if shape.is_title]
+        others = [shape for shape in shapes if not shape.is_title]
+        for shape in (*titles, *(others[at] for at in reading_order([shape.box for shape in others]))):
+            self._shape(shape, context)
+        if slide.hidden_shapes:
+            self.writer.omit(OmissionKind.HIDDEN, slide.hidden_shapes, f"shapes on slide {place}")
+        self._notes(part)
+        self._comments(part)
+        if self.writer.length == before:
+            self.writer.omit(OmissionKind.PAGE_WITHOUT_TEXT, detail=f"slide {place}")
+
+    @cached_property
+    def _frame(self) -> Frame:
+        size = self._root.find(f"{P}sldSz")
+        width, height = (0.0, 0.0) if size is None else (number(size.get("cx")), number(size.get("cy")))
+        return Frame(0.0, 0.0, 1 / (width or _DEFAULT_SIZE[0]), 1 / (height or _DEFAULT_SIZE[1]))
+
+    def _behind(self, part: str) -> Iterator[etree._Element]:
+        """Yield the layout and the master of a slide."""
+        for layout in self._package.related(part, "slideLayout")[:1]:
+            yield self._kept(layout)
+            for master in self._package.related(layout, "slideMaster")[:1]:
+                yield self._kept(master)
+
+    def _kept(self, name: str) -> etree._Element:
+        if name not in self._roots:
+            self._roots[name] = self._package.xml(name)
+        return self._roots[name]
+
+    def _shape(self, shape: Shape, context: _Context) -> None:
+        tag = shape.element.tag
+        if tag == f"{P}pic":
+            self._picture(shape)
+        elif tag == f"{P}graphicFrame":
+            self._graphic(shape, context)
+        else:
+            self._text(shape, context)
+
+    def _text(self, shape: Shape, context: _Context) -> None:
+        body = shape.element.find(f"{P}txBody")
+        if body is None or shape.placeholder in _NOT_READ:
+            return
+        found = list(paragraphs(body, Bullets(body, shape.inherited, context.master, shape.placeholder)))
+        if shape.is_title:
+            title = " ".join(each.text for each in found)
+            self.writer.heading(title, context.level, [Piece(title, shape.box)])
+            self.title = self.title or title
+            return
+        if shape.placeholder == "ftr":
+            text = " ".join(each.text for each in found)
+            if text in self._footers:
+                return
+            self._footers.add(text)
+        for each in found:
+            if each.mark is None:
+                self.writer.paragraph(each.text.strip(), shape.box)
+            else:
+                line = " ".join(each.text.split())
+                self.writer.item([Piece(line, shape.box)], mark=each.mark, depth=each.level)
+
+    def _picture(self, shape: Shape) -> None:
+        if shape.element.find(f"{P}nvPicPr/{P}nvPr/{A}videoFile") is not None or _has_sound(shape.element):
+            self.writer.omit(OmissionKind.EMBEDDED_OBJECT, detail="films and sounds")
+        else:
+            self.writer.omit(OmissionKind.IMAGE)
+        properties = shape.element.find(f"{P}nvPicPr/{P}cNvPr")
+        words = "" if properties is None else " ".join(properties.get("descr", "").split())
+        if words:
+            self.writer.paragraph(f"[Image: {words}]", shape.box)
+
+    def _graphic(self, shape: Shape, context: _Context) -> None:
+        element = shape.element
+        table = element.find(f"{A}graphic/{A}graphicData/{A}tbl")
+        chart, diagram = element.find(f".//{C}chart"), element.find(f".//{DGM}relIds")
+        if table is not None:
+            header_rows = 1 if table.find(f"{A}tblPr[@firstRow]") is not None else 0
+            write_grid(self.writer, list(_table_rows(table, shape, context.number)), header_rows=header_rows)
+        elif chart is not None:
+            part = self._related(context.part, chart.get(f"{R}id", ""))
+            if part is None or not write_chart(self.writer, part, shape.box):
+                self.writer.omit(OmissionKind.OTHER, detail=_NO_DATA)
+        elif diagram is not None:
+            part = self._related(context.part, diagram.get(f"{R}dm", ""))
+            texts = [] if part is None else list(diagram_texts(part))
+            for text in texts:
+                self.writer.item([Piece(text, shape.box)])
+            if not texts:
+                self.writer.omit(OmissionKind.OTHER, detail=_NO_DATA)
+        else:
+            self.writer.omit(OmissionKind.EMBEDDED_OBJECT)
+
+    def _related(self, part: str, key: str) -> etree._Element | None:
+        relation = self._package.relations(part).get(key)
+        if relation is None or relation.is_external or relation.target not in self._package.names:
+            return None
+        return self._package.xml(relation.target)
+
+    def _notes(self, part: str) -> None:
+        for name in self._package.related(part, "notesSlide")[:1]:
+            lines: list[str] = []
+            for shape in self._package.xml(name).iter(f"{P}sp"):
+                placeholder = shape.find(f"{P}nvSpPr/{P}nvPr/{P}ph")
+                if placeholder is not None and placeholder.get("type") == "body":
+                    lines.extend(paragraph_text(each).strip() for each in shape.iterfind(f"{P}txBody/{A}p"))
+            notes = "\n".join(filter(None, lines))
+            if notes:
+                self.writer.paragraph(f"Notes: {notes}")
+
+    def _comments(self, part: str) -> None:
+        """Write comments of both kinds: older ones by `cm` and `text`, threads since 2021 with text bodies."""
+        for name in self._package.related(part, "comments"):
+            for comment in self._package.xml(name).iter("{*}cm", "{*}reply"):
+                text = comment.findtext("{*}text") or " ".join(
+                    paragraph_text(each) for each in comment.iterfind(f"{{*}}txBody/{A}p")
+                )
+                if text.strip():
+                    author = self._authors.get(comment.get("authorId", ""), "")
+                    by = f" by {author}" if author else ""
+                    self.writer.paragraph(f"[Comment{by}: {' '.join(text.split())}]")
+
+    @cached_property
+    def _authors(self) -> dict[str, str]:
+        parts = [*self._package.related(self._main, "commentAuthors"), *self._package.related(self._main, "authors")]
+        return {
+            each.get("id", ""): " ".join(each.get("name", "").split())
+            for part in parts
+            for each in self._package.xml(part).iter("{*}cmAuthor", "{*}author")
+        }
+
+
+def _has_sound(picture: etree._Element) -> bool:
+    return picture.find(f"{P}nvPicPr/{P}nvPr/{A}audioFile") is not None
+
+
+def _table_rows(table: etree._Element, shape: Shape, slide: int) -> Iterator[list[GridCell]]:
+    """Yield rows of cells with their boxes; cells that another covers are left out."""
+    transform = shape.element.find(f"{P}xfrm/{A}off")
+    left, top = (0.0, 0.0) if transform is None else (number(transform.get("x")), number(transform.get("y")))
+    widths = [number(each.get("w")) for each in table.iterfind(f"{A}tblGrid/{A}gridCol")]
+    heights = [number(each.get("h")) for each in table.iterchildren(f"{A}tr")]
+    for at, row in enumerate(table.iterchildren(f"{A}tr")):
+        cells: list[GridCell] = []
+        for column, cell in enumerate(row.iterchildren(f"{A}tc")):
+            if cell.get("hMerge") in {"1", "true"} or cell.get("vMerge") in {"1", "true"}:
+                continue
+            columns, rows = _span(cell.get("gridSpan")), _span(cell.get("rowSpan"))
+            box = shape.frame.box(
+                slide,
+                left + sum(widths[:column]),
+                top + sum(heights[:at]),
+                sum(widths[column : column + columns]),
+                sum(heights[at : at + rows]),
+            )
+            text = " ".join(paragraph_text(each) for each in cell.iterfind(f"{A}txBody/{A}p"))
+            cells.append(GridCell(" ".join(text.split()), columns, rows, box))
+        yield cells
+
+
+def _span(text: str | None) -> int:
+    return int(text) if text and text.isdecimal() and 0 < len(text) < 5 else 1

@@ -1,0 +1,143 @@
+"""The shapes of a slide with their boxes, also those in groups, and what they inherit from layout and master."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from lxml import etree
+
+from ingest.parsing.office.names import A, P
+from ingest.positions import Box
+
+_SHAPES = (f"{P}sp", f"{P}pic", f"{P}graphicFrame", f"{P}cxnSp", f"{P}contentPart")
+_TITLES = frozenset({"title", "ctrTitle"})
+_DEEPEST = 60
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Maps the coordinates inside of a group, or of the slide itself, to fractions of the slide."""
+
+    left: float
+    top: float
+    across: float
+    down: float
+
+    def box(self, slide: int, x: float, y: float, width: float, height: float) -> Box:
+        """Return a rectangle's box, cut at the slide's edges."""
+        left, top = self.left + x * self.across, self.top + y * self.down
+        right, bottom = left + abs(width * self.across), top + abs(height * self.down)
+        return Box(slide, _within(left), _within(top), _within(right), _within(bottom))
+
+    def inside(self, transform: etree._Element | None) -> "Frame":
+        """Return the frame of a group."""
+        if transform is None:
+            return self
+        x, y, width, height = _rectangle(transform, "off", "ext")
+        inner_x, inner_y, inner_width, inner_height = _rectangle(transform, "chOff", "chExt")
+        across = self.across * (width / inner_width if inner_width else 1.0)
+        down = self.down * (height / inner_height if inner_height else 1.0)
+        return Frame(
+            self.left + x * self.across - inner_x * across, self.top + y * self.down - inner_y * down, across, down
+        )
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A shape, its box, and the placeholders of layout and master that it takes after, the nearest first."""
+
+    element: etree._Element
+    box: Box
+    placeholder: str | None
+    inherited: tuple[etree._Element, ...]
+    frame: Frame
+
+    @property
+    def is_title(self) -> bool:
+        return self.placeholder in _TITLES
+
+
+class Slide:
+    """A slide's shapes; `behind` are the roots of its layout and master."""
+
+    def __init__(self, number: int, root: etree._Element, behind: Sequence[etree._Element], frame: Frame) -> None:
+        self._number = number
+        self._root = root
+        self._behind = behind
+        self._frame = frame
+        self.hidden_shapes = 0
+
+    def shapes(self) -> Iterator[Shape]:
+        """Yield the shapes in the order in which they are drawn. Those that are hidden are counted."""
+        tree = self._root.find(f"{P}cSld/{P}spTree")
+        if tree is not None:
+            yield from self._shapes_in(tree, self._frame, 0)
+
+    def _shapes_in(self, parent: etree._Element, frame: Frame, depth: int) -> Iterator[Shape]:
+        for element in parent.iterchildren():
+            if element.tag != f"{P}grpSp" and element.tag not in _SHAPES:
+                continue
+            if _is_hidden(element):
+                self.hidden_shapes += 1
+            elif element.tag in _SHAPES:
+                yield self._shape(element, frame)
+            elif depth < _DEEPEST:
+                yield from self._shapes_in(element, frame.inside(element.find(f"{P}grpSpPr/{A}xfrm")), depth + 1)
+
+    def _shape(self, element: etree._Element, frame: Frame) -> Shape:
+        placeholder = _placeholder(element)
+        inherited: tuple[etree._Element, ...] = ()
+        if placeholder is not None:
+            inherited = tuple(self._inherited(placeholder))
+        transforms = (_transform(each) for each in (element, *inherited))
+        transform = next((each for each in transforms if each is not None), None)
+        x, y, width, height = (0.0, 0.0, 0.0, 0.0) if transform is None else _rectangle(transform, "off", "ext")
+        kind = None if placeholder is None else placeholder.get("type", "obj")
+        return Shape(element, frame.box(self._number, x, y, width, height), kind, inherited, frame)
+
+    def _inherited(self, placeholder: etree._Element) -> Iterator[etree._Element]:
+        """Yield what a placeholder takes after: in the layout the one of its index, in the master that of its kind."""
+        kind, index = placeholder.get("type", "obj"), placeholder.get("idx", "0")
+        for root in self._behind:
+            shapes = [(each, found) for each in root.iter(f"{P}sp") if (found := _placeholder(each)) is not None]
+            same = [each for each, found in shapes if found.get("idx", "0") == index and index != "0"]
+            same = same or [each for each, found in shapes if _same_kind(found.get("type", "obj"), kind)]
+            if same:
+                kind = _placeholder(same[0]).get("type", kind)  # type: ignore[union-attr]  # it has one
+                index = "0"  # the master's indices are its own
+                yield same[0]
+
+
+def _same_kind(one: str, other: str) -> bool:
+    body = {"obj", "body", "subTitle", "tbl", "chart", "dgm", "media", "pic", "clipArt"}
+    return one == other or (one in _TITLES and other in _TITLES) or (one in body and other in body)
+
+
+def _placeholder(element: etree._Element) -> etree._Element | None:
+    return element.find(f"*/{P}nvPr/{P}ph")
+
+
+def _is_hidden(element: etree._Element) -> bool:
+    properties = element.find(f"*/{P}cNvPr")
+    return properties is not None and properties.get("hidden") in {"1", "true"}
+
+
+def _transform(element: etree._Element) -> etree._Element | None:
+    found = element.find(f"{P}spPr/{A}xfrm")
+    return element.find(f"{P}xfrm") if found is None else found
+
+
+def _rectangle(transform: etree._Element, offset: str, extent: str) -> tuple[float, float, float, float]:
+    at, size = transform.find(f"{A}{offset}"), transform.find(f"{A}{extent}")
+    x, y = (0.0, 0.0) if at is None else (number(at.get("x")), number(at.get("y")))
+    width, height = (0.0, 0.0) if size is None else (number(size.get("cx")), number(size.get("cy")))
+    return x, y, width, height
+
+
+def number(text: str | None) -> float:
+    """Return a coordinate or length of the file's; 0 for what is none."""
+    text = text or ""
+    return float(text) if text.lstrip("-").isdecimal() and len(text) < 16 else 0.0
+
+
+def _within(fraction: float) -> float:
+    return min(max(fraction, 0.0), 1.0)

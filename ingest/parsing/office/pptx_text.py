@@ -1,0 +1,105 @@
+"""The paragraphs of a text frame, with the bullets and numbers that they have or inherit."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lxml import etree
+
+from ingest.parsing.office.docx_numbering import printed_number
+from ingest.parsing.office.equations import linear
+from ingest.parsing.office.names import A, M, P
+
+_auto = re.compile(r"(?P<form>arabic|alphaLc|alphaUc|romanLc|romanUc)(?P<mark>Period|ParenR|ParenBoth|Plain)")
+_FORMS = {
+    "arabic": "decimal",
+    "alphaLc": "lowerLetter",
+    "alphaUc": "upperLetter",
+    "romanLc": "lowerRoman",
+    "romanUc": "upperRoman",
+}
+_MARKS = {"Period": "{}.", "ParenR": "{})", "ParenBoth": "({})", "Plain": "{}"}
+_OF_TEXT = {"title": "titleStyle", "ctrTitle": "titleStyle"}
+_OTHER_TEXT = frozenset({"dt", "ftr", "sldNum", "hdr"})
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph: its text, its mark if it is a list's item, and its level from 0."""
+
+    text: str
+    mark: str | None
+    level: int
+
+
+class Bullets:
+    """What marks the paragraphs of one shape: their own properties, or what these take after, the nearest first."""
+
+    def __init__(
+        self,
+        body: etree._Element,
+        inherited: tuple[etree._Element, ...],
+        master: etree._Element | None,
+        placeholder: str | None,
+    ) -> None:
+        styles = [body.find(f"{A}lstStyle"), *(each.find(f"{P}txBody/{A}lstStyle") for each in inherited)]
+        if master is not None and placeholder is not None and placeholder not in _OTHER_TEXT:
+            styles.append(master.find(f"{P}txStyles/{P}{_OF_TEXT.get(placeholder, 'bodyStyle')}"))
+        self._styles = [style for style in styles if style is not None]
+        self._counts: dict[int, tuple[str, int]] = {}
+
+    def mark(self, properties: etree._Element | None, level: int) -> str | None:
+        """Return a paragraph's mark and count it; None for one that is in no list."""
+        own = [] if properties is None else [properties]
+        levels = (style.find(f"{A}lvl{level + 1}pPr") for style in self._styles)
+        for source in (*own, *(each for each in levels if each is not None)):
+            for child in source.iterchildren():
+                if child.tag in (f"{A}buChar", f"{A}buBlip"):
+                    self._end_counts(level)
+                    return "-"
+                if child.tag == f"{A}buAutoNum":
+                    return self._number(child, level)
+                if child.tag == f"{A}buNone":
+                    self._end_counts(level)
+                    return None
+        self._end_counts(level)
+        return None
+
+    def _number(self, definition: etree._Element, level: int) -> str:
+        kind = definition.get("type", "arabicPeriod")
+        found = _auto.match(kind)
+        start = definition.get("startAt", "1")
+        before = self._counts.get(level)
+        count = before[1] + 1 if before is not None and before[0] == kind else int(start) if start.isdecimal() else 1
+        self._end_counts(level)
+        self._counts[level] = kind, count
+        if found is None:
+            return f"{count}."
+        return _MARKS[found["mark"]].format(printed_number(count, _FORMS[found["form"]]))
+
+    def _end_counts(self, level: int) -> None:
+        self._counts = {each: count for each, count in self._counts.items() if each < level}
+
+
+def paragraphs(body: etree._Element, bullets: Bullets) -> Iterator[Paragraph]:
+    """Yield the paragraphs of a text frame that have text."""
+    for paragraph in body.iterchildren(f"{A}p"):
+        text = paragraph_text(paragraph)
+        if text.strip():
+            properties = paragraph.find(f"{A}pPr")
+            stated = "" if properties is None else properties.get("lvl", "")
+            level = int(stated) if stated.isdecimal() and len(stated) == 1 else 0
+            yield Paragraph(text, bullets.mark(properties, level), level)
+
+
+def paragraph_text(paragraph: etree._Element) -> str:
+    """Return a paragraph's text with its line breaks; an equation stands on the line."""
+    parts: list[str] = []
+    for child in paragraph.iterchildren():
+        if child.tag in (f"{A}r", f"{A}fld"):
+            parts.append(child.findtext(f"{A}t", ""))
+        elif child.tag == f"{A}br":
+            parts.append("\n")
+        else:
+            parts.extend(linear(math) for math in child.iter(f"{M}oMath"))
+    return "".join(parts)

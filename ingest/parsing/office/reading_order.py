@@ -1,0 +1,54 @@
+"""The order in which people read boxes on a slide: rows and columns by recursive cuts along empty bands.
+
+Source: Nagy & Seth, "Hierarchical representation of optically scanned documents", ICPR 1984 (XY cut).
+"""
+
+from collections.abc import Callable, Sequence
+
+from ingest.positions import Box
+
+# Frames are larger than their text, so that neighbours' overlap; the middle half of each counts.
+_EDGE = 0.25
+
+
+def reading_order(boxes: Sequence[Box]) -> list[int]:
+    """Return the indices of boxes as they are read: row by row.
+
+    A full grid with as many columns as rows, or more, is read column by column: there each column has its own title.
+    """
+    return _cut(list(range(len(boxes))), boxes)
+
+
+def _cut(indices: list[int], boxes: Sequence[Box]) -> list[int]:
+    rows = _bands(indices, lambda index: _vertical(boxes[index]))
+    columns = _bands(indices, lambda index: _horizontal(boxes[index]))
+    is_grid = len(columns) >= len(rows) and all(len(row) >= len(columns) for row in rows)
+    bands = columns if is_grid and len(columns) > 1 else rows if len(rows) > 1 else columns
+    if len(bands) > 1:
+        return [index for band in bands for index in _cut(band, boxes)]
+    return sorted(indices, key=lambda index: (boxes[index].top, boxes[index].left))
+
+
+def _bands(indices: list[int], extent: Callable[[int], tuple[float, float]]) -> list[list[int]]:
+    """Group what overlaps in one direction."""
+    bands: list[list[int]] = []
+    end = 0.0
+    for index in sorted(indices, key=extent):
+        start, stop = extent(index)
+        if bands and start < end:
+            bands[-1].append(index)
+            end = max(end, stop)
+        else:
+            bands.append([index])
+            end = stop
+    return bands
+
+
+def _vertical(box: Box) -> tuple[float, float]:
+    edge = (box.bottom - box.top) * _EDGE
+    return box.top + edge, box.bottom - edge
+
+
+def _horizontal(box: Box) -> tuple[float, float]:
+    edge = (box.right - box.left) * _EDGE
+    return box.left + edge, box.right - edge
