@@ -15,8 +15,6 @@ from ingest.layout import Heading, Layout
 from ingest.parsing.text import parse_plain
 from ingest.parsing.types import ParsedDocument
 
-CODE_PARSER = "code-1"
-
 _TOP_LEVEL = "top level"
 _NAME_CHARS = 120
 
@@ -110,14 +108,18 @@ class _Definition:
     is_function: bool
 
 
+def code_fingerprint(media_type: str) -> str:
+    """Return the name and version of the parser of a language."""
+    return f"code-1/{media_type.partition('/')[2]}"
+
+
 def code_parser(media_type: str) -> Callable[[Path], ParsedDocument]:
-    """Return the parser of a language."""
-    return partial(parse_code, language=LANGUAGES[media_type])
+    """Return the parser of a language, which raises as `parse_text`."""
+    return partial(_parse, media_type=media_type)
 
 
-def parse_code(path: Path, language: Language) -> ParsedDocument:
-    """Parse source code. Raises as `parse_text`."""
-    document = parse_plain(path, CODE_PARSER)
+def _parse(path: Path, media_type: str) -> ParsedDocument:
+    document, language = parse_plain(path, code_fingerprint(media_type)), LANGUAGES[media_type]
     return replace(document, layout=Layout(tuple(_headings(document.text, _definitions(document.text, language)))))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ingest.errors import UnsupportedTypeError
 from ingest.parsing.archives import ZIP_PARSER, unpack_zip
-from ingest.parsing.code import CODE_PARSER, LANGUAGES, code_parser
+from ingest.parsing.code import LANGUAGES, code_fingerprint, code_parser
 from ingest.parsing.containers import DOCX, OFFICE_ENCRYPTED, PPTX
 from ingest.parsing.delimited import delimited_table
 from ingest.parsing.html import HTML_PARSER, parse_html
@@ -71,7 +71,7 @@ FORMATS: dict[str, Format] = {
     PPTX: Format(parse_pptx, PPTX_PARSER, pipe_tables),
     OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER, _no_tables),
     "application/pdf": Format(parse_pdf, PDF_PARSER, _no_tables),
-    **{kind: Format(code_parser(kind), CODE_PARSER, _no_tables) for kind in LANGUAGES},
+    **{kind: Format(code_parser(kind), code_fingerprint(kind), _no_tables) for kind in LANGUAGES},
     "application/zip": Format(None, ZIP_PARSER, pipe_tables, unpack_zip),
     "message/rfc822": Format(None, EML_PARSER, pipe_tables, unpack_eml),
     "application/mbox": Format(None, MBOX_PARSER, pipe_tables, unpack_mbox),

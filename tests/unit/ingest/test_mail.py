@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import ParserLimitError
-from ingest.parsing.mail import unpack_eml, unpack_mbox
-from ingest.parsing.sniff import EML, MBOX, TEXT, sniff
+from ingest.parsing.containers import MSG
+from ingest.parsing.mail import unpack_eml, unpack_mbox, unpack_msg
+from ingest.parsing.sniff import EML, MBOX, TEXT, sniff, sniff_file
 from ingest.parsing.types import EntryRoom, ParsedDocument
 from tests.support.containers import mailbox_of, message
+from tests.support.outlook_files import outlook_message
 
 
 def parse(folder: Path, content: bytes) -> ParsedDocument:
@@ -65,6 +67,17 @@ def test_parts_beyond_all_measure_are_refused(tmp_path: Path) -> None:
     head = b"From: a@example.org\nDate: x\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
     with pytest.raises(ParserLimitError, match="parts"):
         parse(tmp_path, head + b"--b\n\nx\n" * 10_500 + b"--b--\n")
+
+
+def test_an_outlook_message_is_read_as_others_are(tmp_path: Path) -> None:
+    path = tmp_path / "mail.msg"
+    path.write_bytes(outlook_message("Tides", "The flood comes at six.", {"a.txt": b"Words."}))
+    with path.open("rb") as file:
+        assert sniff_file(file, "unnamed", None) == MSG
+    document = unpack_msg(path, tmp_path, EntryRoom())
+    assert document.title == "Tides"
+    assert "The flood comes at six." in document.text
+    assert [entry.path for entry in document.entries] == ["a.txt"]
 
 
 def test_each_message_of_a_mailbox_is_an_entry(tmp_path: Path) -> None:
