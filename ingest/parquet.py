@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +74,20 @@ def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, st
 
 @contextmanager
 def _engine() -> Iterator[duckdb.DuckDBPyConnection]:
-    """One thread: ingest and answering have their own share of the machine, and rows keep their order."""
-    engine = duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
+    engine = _database().cursor()  # a connection of its own
     try:
         yield engine
     finally:
         engine.close()
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Start the process's engine, which takes longer than most tables, and holds nothing between them.
+
+    One thread: ingest and answering have their own share of the machine, and rows keep their order.
+    """
+    return duckdb.connect(":memory:", config={"threads": 1, "python_enable_replacements": False})
 
 
 def read_csv_call(kinds: Mapping[str, str], path: str) -> str:

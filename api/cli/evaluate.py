@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +17,16 @@ from api.cli.environment import read_settings
 from api.cli.judged_collection import JudgedCollection, indexed
 from retrieval.errors import EvaluationDataError
 from retrieval.evaluation.judged import JudgedFolder, open_judged
+from retrieval.evaluation.passages import (
+    PASSAGES,
+    Part,
+    Place,
+    PlacedQuestions,
+    is_placed,
+    judge_passages,
+    open_placed,
+    part_of,
+)
 from retrieval.evaluation.runs import DEPTH, Difference, Estimate, Evaluation, Run, compare, judge, load, save
 from retrieval.fusion import Fusion
 from retrieval.requests import Mode
@@ -39,7 +49,23 @@ _SEARCHES: Mapping[str, Mapping[str, Any]] = {
 
 @app.command()
 def retrieval(
-    folder: Annotated[Path, typer.Argument(help="A folder of judged questions, in BEIR's or SQuAD's format.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder of judged questions in BEIR's, SQuAD's or Chroma's format, or a file of JSON lines that "
+            "names excerpts or pages of documents.",
+        ),
+    ],
+    documents: Annotated[
+        Path | None, typer.Option(help="The folder of the documents that a file of JSON lines is about.")
+    ] = None,
+    by_pages: Annotated[
+        bool, typer.Option("--by-pages", help="Judge by the pages that a file names, not by its exact excerpts.")
+    ] = False,
+    part: Annotated[
+        Part | None, typer.Option(help="Only one half of the questions: to choose by, or kept aside.")
+    ] = None,
     searches: Annotated[
         list[str] | None, typer.Option("--search", "-s", help="What to measure; may be given several times.")
     ] = None,
@@ -52,20 +78,34 @@ def retrieval(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure BM25, dense and hybrid search: nDCG@10, recall@10, recall@100, MRR@10, with 95 % bootstrap intervals.
+    """Measure BM25, dense and hybrid search, with 95 % bootstrap intervals.
+
+    Texts that are judged as a whole give nDCG@10, recall@10, recall@100 and MRR@10. Excerpts and pages of documents
+    give the MRR@10 and the share of the questions with an answer among the first 1, 5 and 10 passages. A passage is
+    right if it begins on the page, or shares half of the shorter of excerpt and passage.
 
     A service is started on a data folder of its own; every text of the corpus is uploaded, chunked and embedded as
     any document, and every query is sent as any search.
     """
     console = Console(stderr=True)
-    data = open_judged(folder)
-    requests = {name: _request(name) for name in searches or _usual()}
+    data = open_placed(source, documents, by_pages=by_pages) if is_placed(source) else open_judged(source)
+    asked = _asked(data, part)
+    if not asked:
+        raise typer.BadParameter("there is no question in this part", param_hint="--part")
+    requests = {name: _request(name, data) for name in searches or _usual()}
     with indexed(data, index, console) as collection, console.status("Searching …") as status:
+        places = data.located(collection.texts()) if isinstance(data, PlacedQuestions) else {}
         runs: dict[str, Run] = {}
         for name, request in requests.items():
             status.update(f"Searching: {name} …")
-            runs[name] = _run(collection, data, request)
-    evaluation = Evaluation(folder.name, {query: data.queries[query] for query in data.qrels}, runs)
+            hits, stages = _search(collection, asked, request)
+            if isinstance(data, PlacedQuestions):
+                wanted = {query: places[query] for query in asked}
+                runs[name] = judge_passages(_passages(collection, hits), wanted, stages)
+            else:
+                qrels = {query: data.qrels[query] for query in asked}
+                runs[name] = judge(_documents(collection, hits), qrels, stages)
+    evaluation = Evaluation(source.stem, asked, runs)
     if output is not None:
         save(evaluation, output)
     summaries = {name: run.summary() for name, run in runs.items()}
@@ -79,7 +119,9 @@ def retrieval(
 def compare_runs(
     first: Annotated[str, typer.Argument(metavar="A", help="FILE or FILE:SEARCH, as `eval retrieval -o` wrote it.")],
     second: Annotated[str, typer.Argument(metavar="B", help="The same; what is compared with A.")],
-    measure: Annotated[str, typer.Option(help="The measure whose queries are listed.")] = "ndcg@10",
+    measure: Annotated[
+        str | None, typer.Option(help="The measure whose queries are listed; the first one without it.")
+    ] = None,
     queries: Annotated[int, typer.Option(help="How many of the most changed queries to list.", min=0)] = 10,
     as_json: AsJson = False,
 ) -> None:
@@ -89,6 +131,7 @@ def compare_runs(
     """
     (evaluation, ours), (_, theirs) = _named(first), _named(second)
     differences = compare(ours, theirs)
+    measure = measure or next(iter(differences))
     if measure not in differences:
         raise typer.BadParameter(f"say one of {', '.join(differences)}", param_hint="--measure")
     if as_json:
@@ -107,27 +150,52 @@ def _usual() -> list[str]:
     return [name for name in _SEARCHES if name not in without]
 
 
-def _request(search: str) -> dict[str, Any]:
+def _request(search: str, data: JudgedFolder | PlacedQuestions) -> dict[str, Any]:
     if search not in _SEARCHES:
         raise typer.BadParameter(f"{search!r} is none of {', '.join(_SEARCHES)}", param_hint="--search")
+    if isinstance(data, PlacedQuestions):
+        return {**_SEARCHES[search], "top_k": PASSAGES}
     return {**_SEARCHES[search], "top_k": DEPTH, "per_document": 1}
 
 
-def _run(collection: JudgedCollection, data: JudgedFolder, request: Mapping[str, Any]) -> Run:
-    rankings: dict[str, list[str]] = {}
+def _asked(data: JudgedFolder | PlacedQuestions, part: Part | None) -> dict[str, str]:
+    """Return the judged questions by id, or one half of them."""
+    if isinstance(data, PlacedQuestions):
+        return {each.id: each.text for each in data.questions if part in (None, each.part)}
+    every = {query: data.queries[query] for query in data.qrels}
+    return {query: text for query, text in every.items() if part in (None, part_of(text))}
+
+
+def _search(
+    collection: JudgedCollection, asked: Mapping[str, str], request: Mapping[str, Any]
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, float]]:
+    """Return the hits of each question by its id, and the median milliseconds of each stage."""
+    hits: dict[str, list[dict[str, Any]]] = {}
     stages: dict[str, list[float]] = {}
-    for query in data.qrels:
-        found = collection.client.post("/v1/search", {**request, "query": data.queries[query]})
+    for query, text in asked.items():
+        found = collection.client.post("/v1/search", {**request, "query": text})
         if (reranked := found["reranked"]) and reranked["state"] == "failed":
             raise ServiceError(
                 f"Query {query} was not reranked: {reranked['detail']}",
                 hint="For a measurement give it more time: LEADLINE_RERANK_DEADLINE_MS=60000.",
             )
-        rankings[query] = [owner for hit in found["hits"] for owner in collection.owners[hit["document"]]]
+        hits[query] = found["hits"]
         for stage, milliseconds in found["timings_ms"].items():
             stages.setdefault(stage, []).append(milliseconds)
-    medians = {stage: round(statistics.median(values), 3) for stage, values in stages.items()}
-    return judge(rankings, data.qrels, medians)
+    return hits, {stage: round(statistics.median(values), 3) for stage, values in stages.items()}
+
+
+def _documents(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[str]]:
+    return {
+        query: [owner for hit in found for owner in collection.owners[hit["document"]]] for query, found in hits.items()
+    }
+
+
+def _passages(collection: JudgedCollection, hits: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, list[Place]]:
+    return {
+        query: [Place(collection.owners[hit["document"]][0], hit["start"], hit["end"], hit["page"]) for hit in found]
+        for query, found in hits.items()
+    }
 
 
 def _named(name: str) -> tuple[Evaluation, Run]:

@@ -1,4 +1,4 @@
-"""Puts the texts of judged questions into their own service: uploaded, chunked and embedded like any others."""
+"""Puts the documents of judged questions into their own service: uploaded, chunked and embedded like any others."""
 
 import hashlib
 import json
@@ -22,6 +22,7 @@ from api.embedded import open_embedded
 from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
 from retrieval.evaluation.judged import CorpusEntry, JudgedFolder
+from retrieval.evaluation.passages import PlacedQuestions
 
 _UPLOADS_AT_ONCE = 4
 _COLLECTION = "default"
@@ -31,7 +32,7 @@ _MARKDOWN_MARKS = "# \n"
 
 @dataclass(frozen=True)
 class JudgedCollection:
-    """A service that holds the corpus; `owners` are corpus ids by document id.
+    """A service that holds the corpus; `owners` are corpus ids, or names of files, by document id.
 
     Texts that are equal to the byte are one document with several ids. `indexing_seconds` runs from the
     first upload to the last vector, and is None if the index was there already.
@@ -47,9 +48,17 @@ class JudgedCollection:
         every = self.services.catalog.active_documents(DEFAULT_TENANT, limit=len(self.owners))
         return {document.document_id: document.version_id for document in every}
 
+    def texts(self) -> dict[str, str]:
+        """Return the normalized text of each document by its corpus id or file name."""
+        return {
+            owner: self.services.texts.read(version)
+            for document, version in self.versions().items()
+            for owner in self.owners[document]
+        }
+
 
 @contextmanager
-def indexed(data: JudgedFolder, home: Path | None, console: Console) -> Iterator[JudgedCollection]:
+def indexed(data: JudgedFolder | PlacedQuestions, home: Path | None, console: Console) -> Iterator[JudgedCollection]:
     """Open the corpus in a service without a language model, on its own data folder.
 
     Without `home` that folder is removed afterwards. With it, the corpus is indexed the first time and found there from
@@ -60,7 +69,7 @@ def indexed(data: JudgedFolder, home: Path | None, console: Console) -> Iterator
     with ExitStack() as stack:
         if home is None:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-eval-")))
-        corpus = _digest(data.corpus_file)
+        corpus = _digest(data.documents if isinstance(data, PlacedQuestions) else {"corpus": data.corpus_file})
         owners = _known(home, corpus)
         own = Settings(**{**settings.model_dump(), "home": home})
         services = stack.enter_context(open_embedded(own))
@@ -93,24 +102,25 @@ def _note(home: Path, corpus: str, owners: Mapping[str, Sequence[str]] | None) -
     (home / _NOTE).write_text(json.dumps({"corpus": corpus, "owners": owners}))
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(files: Mapping[str, Path]) -> str:
+    """Return a digest of the files' contents; one file has its own."""
+    digests = []
+    for path in files.values():
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _upload(client: Client, data: JudgedFolder, console: Console) -> dict[str, list[str]]:
+def _upload(client: Client, data: JudgedFolder | PlacedQuestions, console: Console) -> dict[str, list[str]]:
     owners: dict[str, list[str]] = {}
     empty = 0
-    batch = client.post("/v1/batches", {"name": data.folder.name})["id"]
     with tempfile.TemporaryDirectory() as scratch, console.status("Uploading …") as status:
-        files: dict[str, Path] = {}
-        for number, entry in enumerate(data.corpus()):
-            text = _markdown(entry)
-            if not text.strip(_MARKDOWN_MARKS):
-                empty += 1
-                continue
-            files[entry.id] = Path(scratch) / f"{number}.md"
-            files[entry.id].write_text(text)
+        if isinstance(data, PlacedQuestions):
+            files, name = dict(data.documents), data.source.name
+        else:
+            files, empty = _written(data, Path(scratch))
+            name = data.folder.name
+        batch = client.post("/v1/batches", {"name": name})["id"]
         with ThreadPoolExecutor(_UPLOADS_AT_ONCE) as pool:
             sent = pool.map(lambda entry: (entry[0], _send(client, batch, *entry)), files.items())
             for identifier, document in sent:
@@ -118,6 +128,20 @@ def _upload(client: Client, data: JudgedFolder, console: Console) -> dict[str, l
         _wait(client, batch, status)
     console.print(f"{len(owners):,} documents, {empty} texts without a word left out.", highlight=False)
     return owners
+
+
+def _written(data: JudgedFolder, folder: Path) -> tuple[dict[str, Path], int]:
+    """Write each text of a corpus to a file; return the files by corpus id, and how many texts have no word."""
+    files: dict[str, Path] = {}
+    empty = 0
+    for number, entry in enumerate(data.corpus()):
+        text = _markdown(entry)
+        if not text.strip(_MARKDOWN_MARKS):
+            empty += 1
+            continue
+        files[entry.id] = folder / f"{number}.md"
+        files[entry.id].write_text(text)
+    return files, empty
 
 
 def _markdown(entry: CorpusEntry) -> str:

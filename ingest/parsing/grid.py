@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 
 from ingest.parsing.tables import MAX_COLUMNS
 from ingest.parsing.writer import DocumentWriter, Piece, Position
@@ -26,10 +26,11 @@ def write_grid(
     """Write a table.
 
     A cell that spans rows stands in each of them, and so does one that spans columns, unless it spans the whole table:
-    such a first row is the caption, and any other has its text in the first column. Rows of the header become one row.
+    such a first row is the caption, and any other has its text in the first column. Rows of the header become one row,
+    and empty rows are left out.
     """
     grid = list(_filled(rows))
-    while grid and not any(cell and cell.text.strip() for cell in grid[0]):
+    while grid and not any(map(_is_seen, grid[0])):
         del grid[0]
         header_rows -= 1
     if len(grid) > 2 and _is_one_cell(grid[0]) and grid[0][0] and max(map(len, grid)) > 1:
@@ -41,10 +42,13 @@ def write_grid(
     count = min(max(header_rows, _rows_of_header(grid[0]), 1), len(grid), _MOST_HEADER_ROWS)
     width = max(map(len, grid))
     header = [_joined([row[at] if at < len(row) else None for row in grid[:count]]) for at in range(width)]
-    writer.table(
-        [header, *([_piece(cell) for cell in _once(row)] for row in islice(grid, count, None))],
-        caption=caption,
-    )
+    body = ([_piece(cell) for cell in _once(row)] for row in islice(grid, count, None) if any(map(_is_seen, row)))
+    writer.table(chain([header], body), caption=caption)
+
+
+def without_lone_bullet(text: str, lines: int) -> str:
+    """Return a cell's text, without the bullet of the only line that it has."""
+    return text.removeprefix("- ") if lines == 1 else text
 
 
 def _filled(rows: Sequence[Sequence[GridCell]]) -> Iterator[list[GridCell | None]]:
@@ -76,6 +80,10 @@ def _filled(rows: Sequence[Sequence[GridCell]]) -> Iterator[list[GridCell | None
                 break
         above = following
         yield row
+
+
+def _is_seen(cell: GridCell | None) -> bool:
+    return cell is not None and bool(cell.text.strip())
 
 
 def _is_one_cell(row: Sequence[GridCell | None]) -> bool:

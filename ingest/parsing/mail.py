@@ -24,7 +24,10 @@ from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
 # Only the checker of types knows that a message has parameters.
-Part = Message[str, str] if TYPE_CHECKING else Message
+if TYPE_CHECKING:
+    Part = Message[str, str]
+else:
+    Part = Message
 
 EML_PARSER = "eml-1"
 MSG_PARSER = "msg-1"

@@ -7,14 +7,23 @@ from pathlib import Path
 from ingest.errors import UnsupportedTypeError
 from ingest.parsing.archives import ZIP_PARSER, unpack_zip
 from ingest.parsing.code import LANGUAGES, code_fingerprint, code_parser
-from ingest.parsing.containers import DOCX, OFFICE_ENCRYPTED, PPTX
+from ingest.parsing.containers import DOCX, ODP, ODT, OFFICE_ENCRYPTED, PPTX
 from ingest.parsing.delimited import delimited_table
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_rows import json_lines_table, json_tables
 from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, MSG_PARSER, unpack_eml, unpack_mbox, unpack_msg
-from ingest.parsing.office.docx import DOCX_PARSER, parse_docx
-from ingest.parsing.office.encrypted import ENCRYPTED_OFFICE_PARSER, parse_encrypted
-from ingest.parsing.office.pptx import PPTX_PARSER, parse_pptx
+from ingest.parsing.office import (
+    DOCX_PARSER,
+    ENCRYPTED_OFFICE_PARSER,
+    ODP_PARSER,
+    ODT_PARSER,
+    PPTX_PARSER,
+    parse_docx,
+    parse_encrypted,
+    parse_odp,
+    parse_odt,
+    parse_pptx,
+)
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.tables import FoundTable
@@ -69,6 +78,8 @@ FORMATS: dict[str, Format] = {
     "text/html": Format(parse_html, HTML_PARSER, pipe_tables),
     DOCX: Format(parse_docx, DOCX_PARSER, pipe_tables),
     PPTX: Format(parse_pptx, PPTX_PARSER, pipe_tables),
+    ODT: Format(parse_odt, ODT_PARSER, pipe_tables),
+    ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
     OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER, _no_tables),
     "application/pdf": Format(parse_pdf, PDF_PARSER, _no_tables),
     **{kind: Format(code_parser(kind), code_fingerprint(kind), _no_tables) for kind in LANGUAGES},

@@ -12,9 +12,7 @@ from ingest.parsing.code import LANGUAGES
 from ingest.parsing.containers import (
     DOC,
     EPUB,
-    ODP,
     ODS,
-    ODT,
     OLE,
     OLE_MARK,
     PPT,
@@ -77,8 +75,6 @@ _UNREAD = {
     XLSX: ("an Excel workbook", _SAVE_AS.format("CSV")),
     XLSB: ("an Excel workbook", _SAVE_AS.format("CSV")),
     ODS: ("an OpenDocument spreadsheet", _SAVE_AS.format("CSV")),
-    ODT: ("an OpenDocument text", _SAVE_AS.format("PDF")),
-    ODP: ("an OpenDocument presentation", _SAVE_AS.format("PDF")),
     EPUB: ("an EPUB book", _SAVE_AS.format("PDF")),
 }
 

@@ -67,6 +67,26 @@ def test_figures_of_every_search_are_measured_kept_and_compared(folder: Path, tm
     assert "not shown" in compared.output
 
 
+def test_questions_about_places_of_files_are_judged_by_the_passages_that_hold_them(tmp_path: Path) -> None:
+    (tmp_path / "books").mkdir()
+    text = "# Ships\n\n" + "The wind was fair that day.  \n\n" * 60 + "The Pequod sailed from Nantucket.\n"
+    (tmp_path / "books" / "ships.md").write_text(text)
+    start = text.index("The Pequod")
+    reference = {"document": "ships.md", "start": start, "end": len(text) - 1}
+    question = {"id": "q", "question": "harbour of the Pequod", "part": "kept", "references": [reference]}
+    file = tmp_path / "questions.jsonl"
+    file.write_text(json.dumps(question))
+    command = ["eval", "retrieval", str(file), "--documents", str(tmp_path / "books"), "-s", "bm25", "--json"]
+
+    done = CliRunner().invoke(app, [*command, "--part", "kept"])
+
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)["searches"]["bm25"]
+    assert [figures[name]["mean"] for name in ("mrr@10", "found@1", "recall@10")] == [1, 1, 1]
+    none = CliRunner().invoke(app, [*command, "--part", "choosing"])
+    assert (none.exit_code, "no question" in none.output) == (2, True)
+
+
 def test_an_index_of_another_corpus_is_refused_in_words(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     (tmp_path / "index" / "judged.json").write_text(json.dumps({"corpus": "another", "owners": {}}))

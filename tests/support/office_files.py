@@ -144,3 +144,41 @@ def graphic(content: str, at: tuple[int, int, int, int] = (0, 0, 10, 10)) -> str
     """Return a graphic frame: a table, a chart or an object."""
     moved = transform(*at, tag="p:xfrm")
     return f"<p:graphicFrame>{moved}<a:graphic><a:graphicData>{content}</a:graphicData></a:graphic></p:graphicFrame>"
+
+
+_ODF = "urn:oasis:names:tc:opendocument:xmlns:"
+ODF_NAMESPACES = " ".join(
+    [
+        *(f'xmlns:{name}="{_ODF}{name}:1.0"' for name in ("office", "text", "table", "style", "presentation", "chart")),
+        f'xmlns:draw="{_ODF}drawing:1.0" xmlns:svg="{_ODF}svg-compatible:1.0" xmlns:fo="{_ODF}xsl-fo-compatible:1.0"',
+        'xmlns:xlink="http://www.w3.org/1999/xlink" xmlns:dc="http://purl.org/dc/elements/1.1/"',
+        f'xmlns:math="http://www.w3.org/1998/Math/MathML" xmlns:manifest="{_ODF}manifest:1.0"',
+    ]
+)
+
+
+def odf_root(tag: str, content: str) -> str:
+    return f'<?xml version="1.0" encoding="UTF-8"?><{tag} {ODF_NAMESPACES}>{content}</{tag}>'
+
+
+def odf(
+    kind: str,
+    body: str,
+    *,
+    automatic: str = "",
+    styles: str | None = None,
+    more: Mapping[str, str | bytes] | None = None,
+) -> bytes:
+    """Return an OpenDocument file; `kind` is `text` or `presentation`, `automatic` its automatic styles."""
+    content = (
+        f"<office:automatic-styles>{automatic}</office:automatic-styles>"
+        f"<office:body><office:{kind}>{body}</office:{kind}></office:body>"
+    )
+    return zipped(
+        {
+            "mimetype": f"application/vnd.oasis.opendocument.{kind}",
+            "content.xml": odf_root("office:document-content", content),
+            **({} if styles is None else {"styles.xml": odf_root("office:document-styles", styles)}),
+            **(more or {}),
+        }
+    )

@@ -1,8 +1,8 @@
 """A small file of each type that is not text."""
 
-from ingest.parsing.containers import DOCX, MSG, PPTX
+from ingest.parsing.containers import DOCX, MSG, ODP, ODT, PPTX
 from tests.support.containers import mailbox_of, message, zip_of
-from tests.support.office_files import docx, paragraph, pptx, shape
+from tests.support.office_files import docx, odf, paragraph, pptx, shape
 from tests.support.outlook_files import outlook_message
 from tests.support.pdf_files import pdf
 
@@ -13,4 +13,6 @@ SAMPLES = {
     "application/pdf": pdf([["Words."]]),
     DOCX: docx(paragraph("Words.")),
     PPTX: pptx([shape("Words.")]),
+    ODT: odf("text", "<text:p>Words.</text:p>"),
+    ODP: odf("presentation", "<draw:page><draw:rect><text:p>Words.</text:p></draw:rect></draw:page>"),
 }

@@ -1,1 +1,48 @@
-"""Office documents: XML parts in a zip, read with lxml and mapped through `DocumentWriter`."""
+"""Office documents: XML parts in a zip, read with lxml and mapped through `DocumentWriter`.
+
+The functions here load their parser, and lxml with it, when they are first called.
+"""
+
+from pathlib import Path
+
+from ingest.errors import EncryptedDocumentError
+from ingest.parsing.types import ParsedDocument
+
+DOCX_PARSER = "docx-1"
+PPTX_PARSER = "pptx-1"
+ODT_PARSER = "odt-1"
+ODP_PARSER = "odp-1"
+ENCRYPTED_OFFICE_PARSER = "encrypted-office-1"
+
+
+def parse_docx(path: Path) -> ParsedDocument:
+    """Parse a Word document: DOCX, DOCM, DOTX."""
+    from ingest.parsing.office.docx import parse_docx as parse
+
+    return parse(path)
+
+
+def parse_pptx(path: Path) -> ParsedDocument:
+    """Parse a presentation: PPTX, PPSX, PPTM, POTX."""
+    from ingest.parsing.office.pptx import parse_pptx as parse
+
+    return parse(path)
+
+
+def parse_odt(path: Path) -> ParsedDocument:
+    """Parse an OpenDocument text."""
+    from ingest.parsing.office.odt import parse_odt as parse
+
+    return parse(path)
+
+
+def parse_odp(path: Path) -> ParsedDocument:
+    """Parse an OpenDocument presentation."""
+    from ingest.parsing.office.odp import parse_odp as parse
+
+    return parse(path)
+
+
+def parse_encrypted(path: Path) -> ParsedDocument:
+    """Raise `EncryptedDocumentError`: of an Office file with a password nothing can be read."""
+    raise EncryptedDocumentError("The Office file is encrypted and asks for a password.")

@@ -8,7 +8,8 @@ from lxml import etree
 
 from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind
-from ingest.parsing.grid import GridCell, write_grid
+from ingest.parsing.grid import GridCell, without_lone_bullet, write_grid
+from ingest.parsing.office import DOCX_PARSER
 from ingest.parsing.office.charts import diagram_texts, write_chart
 from ingest.parsing.office.docx_inline import (
     CHART,
@@ -28,8 +29,6 @@ from ingest.parsing.office.package import Package, open_package
 from ingest.parsing.text import NO_TEXT_HINT
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
-
-DOCX_PARSER = "docx-1"
 
 _VALUE = f"{W}val"
 _TABLE_IN_TABLE = "tables inside of tables' cells, whose text stands in the cell"
@@ -231,7 +230,7 @@ class DocxReader:
                 lines.extend(", ".join(filter(None, row)) + ";" for row in rows if any(row))
             elif child.tag in (f"{W}sdt", f"{W}sdtContent", f"{W}customXml", f"{W}ins"):
                 lines.append(self._cell_text(child))
-        return " ".join(" ".join(filter(None, lines)).split())
+        return without_lone_bullet(" ".join(" ".join(filter(None, lines)).split()), len(lines))
 
     def _cell_paragraph(self, paragraph: etree._Element) -> Iterator[str]:
         properties = paragraph.find(f"{W}pPr")

@@ -3,7 +3,6 @@
 Insertions of tracked changes are read, and deletions are counted. Fields have the result that they last had.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,6 +12,7 @@ from ingest.layout import OmissionKind
 from ingest.parsing.office.docx_styles import Styles
 from ingest.parsing.office.equations import linear
 from ingest.parsing.office.names import DGM, MC, PIC, W14, WP, C, M, O, R, V, W, is_on
+from ingest.parsing.office.spacing import apart, spaced
 from ingest.parsing.writer import DocumentWriter
 
 _VALUE = f"{W}val"
@@ -34,12 +34,6 @@ DELETED = "deletions of tracked changes"
 COMMENT, FOOTNOTE, ENDNOTE, TEXT_BOX, CHART, DIAGRAM = "comment", "footnote", "endnote", "text box", "chart", "diagram"
 
 
-# Where a blank is wanted unless there is one; no XML has these characters.
-_BEFORE, _AFTER = "\x1e", "\x1f"
-_before = re.compile(rf"(?<=[^\s{_AFTER}]){_BEFORE}")
-_after = re.compile(rf"{_AFTER}(?=[\w{_BEFORE}])")
-
-
 @dataclass(frozen=True)
 class Attached:
     """Something that hangs on a paragraph: a note by its id, a chart or diagram by its relation, or a text box."""
@@ -58,11 +52,7 @@ class Inline:
 
     @property
     def text(self) -> str:
-        return _before.sub(" ", _after.sub(" ", "".join(self.parts))).replace(_BEFORE, "").replace(_AFTER, "")
-
-    def insert(self, text: str) -> None:
-        """Add what stood apart from the words around it: an equation, or a picture's description."""
-        self.parts.append(f"{_BEFORE}{text}{_AFTER}")
+        return spaced("".join(self.parts))
 
 
 @dataclass
@@ -203,7 +193,7 @@ class InlineReader:
     def _equation(self, element: etree._Element, inline: Inline) -> None:
         text = linear(element)
         if text:
-            inline.insert(text)
+            inline.parts.append(apart(text))
         else:
             self._writer.omit(OmissionKind.FORMULA)
 

@@ -42,7 +42,7 @@ def _part(element: etree._Element, name: str, depth: int) -> str:
     return _children(element.find(f"{M}{name}"), depth).strip()
 
 
-def _grouped(text: str) -> str:
+def grouped(text: str) -> str:
     """Put what is more than one sign or number in brackets, unless it has them."""
     if len(text) < 2 or text.isalnum() or (text[0] == "(" and text.find(")") == len(text) - 1):
         return text
@@ -60,16 +60,16 @@ def _fraction(element: etree._Element, depth: int) -> str:
     over, under = _part(element, "num", depth), _part(element, "den", depth)
     if _setting(element, "type", "bar") == "noBar":
         return f"({over}¦{under})"
-    return f"{_grouped(over)}/{_grouped(under)}"
+    return f"{grouped(over)}/{grouped(under)}"
 
 
 def _script(element: etree._Element, depth: int) -> str:
     base, sub, sup = (_part(element, name, depth) for name in ("e", "sub", "sup"))
-    return _grouped(base) + _scripts(sub, sup)
+    return grouped(base) + _scripts(sub, sup)
 
 
 def _scripts(sub: str, sup: str) -> str:
-    return (f"_{_grouped(sub)}" if sub else "") + (f"^{_grouped(sup)}" if sup else "")
+    return (f"_{grouped(sub)}" if sub else "") + (f"^{grouped(sup)}" if sup else "")
 
 
 def _before(element: etree._Element, depth: int) -> str:
@@ -110,7 +110,7 @@ def _equations(element: etree._Element, depth: int) -> str:
 
 
 def _accent(element: etree._Element, depth: int) -> str:
-    return _grouped(_part(element, "e", depth)) + _setting(element, "chr", "\u0302")
+    return grouped(_part(element, "e", depth)) + _setting(element, "chr", "\u0302")
 
 
 def _bar(element: etree._Element, depth: int) -> str:
@@ -119,7 +119,7 @@ def _bar(element: etree._Element, depth: int) -> str:
 
 def _limit(sign: str) -> Callable[[etree._Element, int], str]:
     def write(element: etree._Element, depth: int) -> str:
-        return f"{_part(element, 'e', depth)}{sign}{_grouped(_part(element, 'lim', depth))}"
+        return f"{_part(element, 'e', depth)}{sign}{grouped(_part(element, 'lim', depth))}"
 
     return write
 

@@ -10,6 +10,7 @@ from lxml import etree
 from ingest.errors import DamagedDocumentError
 from ingest.layout import OmissionKind, PlaceKind
 from ingest.parsing.grid import GridCell, write_grid
+from ingest.parsing.office import PPTX_PARSER
 from ingest.parsing.office.charts import diagram_texts, write_chart
 from ingest.parsing.office.names import DGM, A, C, P, R, choose_alternatives, core_title
 from ingest.parsing.office.package import Package, open_package
@@ -18,8 +19,6 @@ from ingest.parsing.office.pptx_text import Bullets, paragraph_text, paragraphs
 from ingest.parsing.office.reading_order import reading_order
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter, Piece
-
-PPTX_PARSER = "pptx-1"
 
 _P14_SECTION = "{http://schemas.microsoft.com/office/powerpoint/2010/main}section"
 _P14_SLIDE = "{http://schemas.microsoft.com/office/powerpoint/2010/main}sldId"

@@ -9,6 +9,7 @@ from lxml import etree
 from ingest.parsing.office.docx_numbering import printed_number
 from ingest.parsing.office.equations import linear
 from ingest.parsing.office.names import A, M, P
+from ingest.parsing.office.spacing import apart, spaced
 
 _auto = re.compile(r"(?P<form>arabic|alphaLc|alphaUc|romanLc|romanUc)(?P<mark>Period|ParenR|ParenBoth|Plain)")
 _FORMS = {
@@ -101,5 +102,5 @@ def paragraph_text(paragraph: etree._Element) -> str:
         elif child.tag == f"{A}br":
             parts.append("\n")
         else:
-            parts.extend(linear(math) for math in child.iter(f"{M}oMath"))
-    return "".join(parts)
+            parts.extend(apart(linear(math)) for math in child.iter(f"{M}oMath"))
+    return spaced("".join(parts))

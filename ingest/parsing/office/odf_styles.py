@@ -1,0 +1,109 @@
+"""The styles of an OpenDocument file, as far as reading its text needs them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lxml import etree
+
+from ingest.parsing.office.odf_names import DRAW, FO, OFFICE, PRESENTATION, STYLE, TEXT
+
+_UNITS = {"cm": 1.0, "mm": 0.1, "in": 2.54, "pt": 2.54 / 72, "pc": 2.54 / 6, "px": 2.54 / 96}
+_CODE = {"Preformatted_20_Text", "Source_20_Code", "Preformatted Text", "Source Code"}
+
+
+@dataclass(frozen=True)
+class PageSize:
+    """The width and height of a page, in centimetres."""
+
+    width: float
+    height: float
+
+
+class OdfStyles:
+    """Named and automatic styles by their names; automatic ones of the content come before those of other parts."""
+
+    def __init__(self, content: etree._Element, styles: etree._Element | None) -> None:
+        self._roots = [content] if styles is None else [content, styles]
+        self._styles: dict[str, etree._Element] = {}
+        for root in self._roots:
+            for each in root.iter(f"{STYLE}style"):
+                self._styles.setdefault(each.get(f"{STYLE}name", ""), each)
+
+    def is_title(self, style: str) -> bool:
+        return "Title" in self._names(style)
+
+    def is_code(self, style: str) -> bool:
+        """True for the styles that LibreOffice and Pandoc keep for code."""
+        return not _CODE.isdisjoint(self._names(style))
+
+    def is_hidden(self, style: str) -> bool:
+        """True if text of the style is hidden."""
+        for _, each in self._chain(style):
+            display = each.find(f"{STYLE}text-properties[@{TEXT}display]")
+            if display is not None:
+                return bool(display.get(f"{TEXT}display") == "none")
+        return False
+
+    def is_hidden_slide(self, page: etree._Element) -> bool:
+        for _, each in self._chain(page.get(f"{DRAW}style-name", "")):
+            properties = each.find(f"{STYLE}drawing-page-properties")
+            if properties is not None and properties.get(f"{PRESENTATION}visibility") == "hidden":
+                return True
+        return False
+
+    def list_style(self, style: str) -> str:
+        """Return the name of the list style that a paragraph's style asks for."""
+        for _, each in self._chain(style):
+            if f"{STYLE}list-style-name" in each.attrib:
+                return str(each.get(f"{STYLE}list-style-name"))
+        return ""
+
+    def edges(self, kind: str) -> Iterator[etree._Element]:
+        """Yield the headers or footers of the pages that are used; the first of the file's is the usual one."""
+        masters = [each for root in self._roots for each in root.iter(f"{STYLE}master-page")]
+        used = {each.get(f"{STYLE}master-page-name") for each in self._styles.values()}
+        for at, master in enumerate(masters):
+            if at == 0 or master.get(f"{STYLE}name") in used:
+                yield from (
+                    each
+                    for each in master.iterchildren(*(f"{STYLE}{kind}{form}" for form in ("", "-left", "-first")))
+                    if each.get(f"{STYLE}display") != "false"
+                )
+
+    def page_size(self, master_name: str) -> PageSize | None:
+        """Return the size of the pages of a master page."""
+        for root in self._roots:
+            for master in root.iterfind(f".//{OFFICE}master-styles/{STYLE}master-page"):
+                if master.get(f"{STYLE}name") == master_name:
+                    return self._layout_size(master.get(f"{STYLE}page-layout-name", ""))
+        return None
+
+    def _layout_size(self, name: str) -> PageSize | None:
+        for root in self._roots:
+            for layout in root.iter(f"{STYLE}page-layout"):
+                properties = layout.find(f"{STYLE}page-layout-properties")
+                if layout.get(f"{STYLE}name") == name and properties is not None:
+                    width, height = (length(properties.get(f"{FO}page-{each}")) for each in ("width", "height"))
+                    return PageSize(width, height) if width and height else None
+        return None
+
+    def _names(self, style: str) -> set[str]:
+        """Return a style's name and those of its parents, also of one that the file does not define."""
+        parents = (each.get(f"{STYLE}parent-style-name", "") for _, each in self._chain(style))
+        return {style, *parents}
+
+    def _chain(self, style: str) -> Iterator[tuple[str, etree._Element]]:
+        seen = set[str]()
+        while style in self._styles and style not in seen:
+            seen.add(style)
+            yield style, self._styles[style]
+            style = self._styles[style].get(f"{STYLE}parent-style-name", "")
+
+
+def length(text: str | None) -> float | None:
+    """Return a length in centimetres; None for what is none."""
+    text = (text or "").strip()
+    try:
+        return float(text[:-2]) * _UNITS[text[-2:]]
+    except (KeyError, ValueError):
+        return None

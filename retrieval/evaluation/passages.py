@@ -1,0 +1,222 @@
+"""Questions whose answers stand at known places of documents, and measures of the passages that a search finds.
+
+Two formats are read. A file of JSON lines has one question a line: `question`, an optional `id` and `part`, and
+`references`, exact excerpts, or `pages`, wider places, or both: lists of `{"document", "start", "end"}` (code points of
+the file as text) or `{"document", "page"}` (counted from 1). The documents are the files of a folder, of any format.
+The other format is that of Chroma's chunking evaluation (2024): `questions.csv` with the columns `question`,
+`references` (a JSON list with `start_index` and `end_index`) and `corpus_id`, beside `corpora/*.md`.
+"""
+
+import csv
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ingest.normalize import normalize
+from retrieval.errors import EvaluationDataError
+from retrieval.evaluation.runs import Run
+
+# A search's passages that the measures look at.
+PASSAGES = 10
+
+
+class Part(StrEnum):
+    """A half of the questions: one to choose settings by, the other to see if the choice holds."""
+
+    CHOOSING = "choosing"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A stretch of a document in code points, or a page of it; `page` is None where it is not known."""
+
+    document: str
+    start: int = 0
+    end: int = 0
+    page: int | None = None
+
+    def holds(self, wanted: "Place") -> bool:
+        """True if this passage begins on the wanted page, or shares half of the shorter of the two stretches."""
+        if self.document != wanted.document:
+            return False
+        if wanted.page is not None:
+            return self.page == wanted.page
+        shared = min(self.end, wanted.end) - max(self.start, wanted.start)
+        return 2 * shared >= min(self.end - self.start, wanted.end - wanted.start)
+
+
+@dataclass(frozen=True)
+class PlacedQuestion:
+    """A question with the places that answer it, as the file has them."""
+
+    id: str
+    text: str
+    part: Part
+    places: tuple[Place, ...]
+
+
+class PlacedQuestions:
+    """Questions of a file, and the documents that they are about, by name.
+
+    `by_pages` judges by `pages` where a question has both. Raises `EvaluationDataError`.
+    """
+
+    def __init__(self, questions: Sequence[PlacedQuestion], documents: Mapping[str, Path], source: Path) -> None:
+        self.source = source
+        self.questions = tuple(questions)
+        named = dict.fromkeys(place.document for question in questions for place in question.places)
+        for name in named:
+            if name not in documents:
+                raise EvaluationDataError(f"{source} asks about {name}, and there is no such document.")
+        # Documents that no question is about would only take time; a corpus of their own makes a search harder.
+        self.documents: Mapping[str, Path] = MappingProxyType({name: documents[name] for name in named})
+
+    def located(self, texts: Mapping[str, str]) -> dict[str, list[Place]]:
+        """Return the places of each question in the documents' normalized texts, by question id.
+
+        Offsets are those of the file's text, from which normalizing may have removed some; so the excerpt is looked up,
+        nearest to its offset. Raises `EvaluationDataError` for an excerpt that is not found.
+        """
+        raw = {name: _read(path) for name, path in self.documents.items() if self._has_offsets(name)}
+        return {
+            question.id: [
+                place if place.page is not None else _locate(place, raw[place.document], texts[place.document])
+                for place in question.places
+            ]
+            for question in self.questions
+        }
+
+    def _has_offsets(self, document: str) -> bool:
+        places = (place for question in self.questions for place in question.places)
+        return any(place.document == document and place.page is None for place in places)
+
+
+def open_placed(path: Path, documents: Path | None, *, by_pages: bool = False) -> PlacedQuestions:
+    """Open a file of JSON lines with its documents' folder, or a folder of Chroma's format.
+
+    Raises `EvaluationDataError`.
+    """
+    if path.is_dir():
+        texts = {file.stem: file for file in sorted((path / "corpora").glob("*.md"))}
+        return PlacedQuestions(list(_chroma(path / "questions.csv")), texts, path)
+    folder = documents or path.parent
+    files = {file.name: file for file in sorted(folder.iterdir()) if file.is_file()}
+    return PlacedQuestions(list(_json_lines(path, by_pages=by_pages)), files, path)
+
+
+def is_placed(path: Path) -> bool:
+    """True if the path has questions about places of documents, by its name and files alone."""
+    return path.suffix == ".jsonl" or (path / "questions.csv").is_file()
+
+
+def part_of(question: str) -> Part:
+    """Return the half of a question: by a hash of its text, so that it is the same in every run."""
+    return Part.KEPT if hashlib.sha256(question.encode()).digest()[0] % 2 else Part.CHOOSING
+
+
+def judge_passages(
+    rankings: Mapping[str, Sequence[Place]],
+    wanted: Mapping[str, Sequence[Place]],
+    stages_ms: Mapping[str, float] | None = None,
+) -> Run:
+    """Compute the figures of every question; a question without a ranking found nothing."""
+    figures: dict[str, dict[str, float]] = {name: {} for name in MEASURES}
+    for question, places in wanted.items():
+        passages = rankings.get(question, ())[:PASSAGES]
+        ranks = [_rank(passages, place) for place in places]
+        for name, measure in MEASURES.items():
+            figures[name][question] = measure(ranks)
+    return Run(figures, stages_ms or {})
+
+
+def _rank(passages: Sequence[Place], wanted: Place) -> int | None:
+    return next((rank for rank, passage in enumerate(passages, start=1) if passage.holds(wanted)), None)
+
+
+def _first(ranks: Sequence[int | None]) -> int | None:
+    return min((rank for rank in ranks if rank is not None), default=None)
+
+
+def _found_at(k: int) -> Callable[[Sequence[int | None]], float]:
+    return lambda ranks: float((_first(ranks) or k + 1) <= k)
+
+
+# By the ranks (from 1) of the first passage that holds each place, None for a place that no passage holds.
+# `mrr@10` counts the first passage that holds any place, `found@k` asks if one is among the first k, and `recall@10` is
+# the share of the places that the first ten hold.
+MEASURES: Mapping[str, Callable[[Sequence[int | None]], float]] = {
+    "mrr@10": lambda ranks: 1 / first if (first := _first(ranks)) else 0.0,
+    "found@1": _found_at(1),
+    "found@5": _found_at(5),
+    "found@10": _found_at(10),
+    "recall@10": lambda ranks: sum(rank is not None for rank in ranks) / len(ranks),
+}
+
+
+def _locate(place: Place, raw: str, text: str) -> Place:
+    excerpt = normalize(raw[place.start : place.end]).strip()
+    guess = place.start * len(text) // max(1, len(raw))
+    found = [at for at in (text.find(excerpt, guess), text.rfind(excerpt, 0, guess + len(excerpt))) if at >= 0]
+    if not excerpt or not found:
+        raise EvaluationDataError(
+            f"The excerpt {place.start} to {place.end} of {place.document} is not in its normalized text."
+        )
+    start = min(found, key=lambda at: abs(at - guess))
+    return Place(place.document, start, start + len(excerpt))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationDataError(f"{path} cannot be read as UTF-8 text ({error}).") from error
+
+
+def _json_lines(path: Path, *, by_pages: bool) -> Iterator[PlacedQuestion]:
+    for number, line in enumerate(_read(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry: dict[str, Any] = json.loads(line)
+            references, pages = entry.get("references") or [], entry.get("pages") or []
+            chosen = (pages or references) if by_pages else (references or pages)
+            places = tuple(_place(each) for each in chosen)
+            text = str(entry["question"])
+            part = Part(entry["part"]) if "part" in entry else part_of(text)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise EvaluationDataError(f"{path}, line {number}: {error!r}.", hint=_HINT) from error
+        if not places:
+            raise EvaluationDataError(f"{path}, line {number}: the question has no place.", hint=_HINT)
+        yield PlacedQuestion(str(entry.get("id", number)), text, part, places)
+
+
+def _place(entry: Mapping[str, Any]) -> Place:
+    if "page" in entry:
+        return Place(str(entry["document"]), page=int(entry["page"]))
+    return Place(str(entry["document"]), int(entry["start"]), int(entry["end"]))
+
+
+def _chroma(path: Path) -> Iterator[PlacedQuestion]:
+    """Yield the questions of Chroma's format; the same question twice is one with all its references."""
+    asked: dict[str, list[Place]] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for row in csv.DictReader(file):
+                places = asked.setdefault(row["question"], [])
+                for each in json.loads(row["references"]):
+                    places.append(Place(row["corpus_id"], int(each["start_index"]), int(each["end_index"])))
+    except OSError as error:
+        raise EvaluationDataError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise EvaluationDataError(f"{path} is not Chroma's format ({error!r}).", hint=_HINT) from error
+    for number, (text, places) in enumerate(asked.items(), start=1):
+        yield PlacedQuestion(str(number), text, part_of(text), tuple(places))
+
+
+_HINT = "The formats are described in retrieval/evaluation/passages.py."
