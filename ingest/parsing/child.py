@@ -26,7 +26,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import DamagedDocumentError, LeadlineError, ParserLimitError, StorageFullError
+from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError, ParserLimitError, StorageFullError
 from ingest.layout import TableSpan
 from ingest.parsing.confinement import ALL, confine, end_with_parent
 from ingest.parsing.handover import too_much_text, write_document
@@ -43,6 +43,7 @@ _SAMPLES = {
     "text/markdown": "# a\n\nä",
     "text/csv": "a,b\n1,2\n",
 }
+_NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
 _OPEN_FILES = 64
 _MESSAGE_CHARS = 1_000
 _SAID_BYTES = 16_384
@@ -172,6 +173,8 @@ def answer(
     too_late = _lateness(limits)
     try:
         document = find_parser(media_type)(path)
+        if not any(map(str.isalnum, document.text)):
+            raise NoTextError("The document holds no letter and no digit.", hint=_NO_WORDS_HINT)
         found = table_finder_for(media_type)(document.text)
         write_document(_with_tables(document, found), folder, limits.text_bytes)
         write_tables(found, folder, too_late=too_late)

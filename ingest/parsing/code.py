@@ -4,6 +4,7 @@ The grammars are those of tree-sitter, which read broken code as far as it goes.
 to the function: nobody looks for them by name.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,12 +12,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ingest.layout import Heading, Layout
+from ingest.layout import Heading, Layout, Omission, OmissionKind
 from ingest.parsing.text import parse_plain
 from ingest.parsing.types import ParsedDocument
 
 _TOP_LEVEL = "top level"
 _NAME_CHARS = 120
+_BLOCK_BYTES = 65_536
+_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,18 @@ def code_parser(media_type: str) -> Callable[[Path], ParsedDocument]:
 
 def _parse(path: Path, media_type: str) -> ParsedDocument:
     document, language = parse_plain(path, code_fingerprint(media_type)), LANGUAGES[media_type]
-    return replace(document, layout=Layout(tuple(_headings(document.text, _definitions(document.text, language)))))
+    definitions = _definitions(document.text, language)
+    if definitions is None:
+        slow = Omission(OmissionKind.OTHER, 1, "its definitions, which took too long to find")
+        return replace(document, omissions=(*document.omissions, slow))
+    return replace(document, layout=Layout(tuple(_headings(document.text, definitions))))
 
 
-def _definitions(text: str, language: Language) -> list[_Definition]:
-    """Find the definitions that stand in no function, in order, each with the comment right above it."""
+def _definitions(text: str, language: Language) -> list[_Definition] | None:
+    """Find the definitions that stand in no function, in order, each with the comment right above it.
+
+    None where that takes too long, as in code that nobody wrote: a hundred thousand brackets in each other.
+    """
     from tree_sitter import Language as Grammar  # only here: importing this module loads no parser
     from tree_sitter import Parser, Query, QueryCursor
 
@@ -133,7 +143,17 @@ def _definitions(text: str, language: Language) -> list[_Definition]:
     wanted = {**dict.fromkeys(language.words, "definition"), **dict.fromkeys(language.wrappers, "wrapper")}
     wanted |= dict.fromkeys(language.comments, "comment")
     query = Query(grammar, "\n".join(f"({kind}) @{name}" for kind, name in wanted.items()))
-    found = QueryCursor(query).captures(Parser(grammar).parse(source).root_node)
+    until = time.monotonic() + _SECONDS
+
+    def is_late(*_: object) -> bool:
+        return time.monotonic() > until
+
+    tree = Parser(grammar).parse(lambda at, _: source[at : at + _BLOCK_BYTES], progress_callback=is_late)
+    if tree is None:
+        return None
+    found = QueryCursor(query).captures(tree.root_node, progress_callback=is_late)
+    if is_late():
+        return None
     comments = {node.end_point.row: node for node in found.get("comment", ())}
     wrappers = {node.end_byte: node for node in found.get("wrapper", ())}
     spans = []
