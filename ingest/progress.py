@@ -46,7 +46,8 @@ class Turn:
 class Progress:
     """The progress of a document. Values that are not known, or were not looked up, are None.
 
-    `pages_done` of `pages` are parsed, while a long file is. `attempt` counts from 1 and is 0 before the first. `seconds_left` estimates the time until the document is ready.
+    `pages_done` of `pages` are parsed, while a long file is. `attempt` counts from 1 and is 0 before the first.
+    `seconds_left` estimates the time until the document is ready.
     """
 
     stage: VersionState

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import BinaryIO
 
-from ingest.chunking import Chunk, chunk_text
+from ingest.chunking import Chunk, chunk_text, left_out_rows
 from ingest.documents import Document, IngestReport, Job, Version, VersionState
 from ingest.entries import Entry
 from ingest.errors import DocumentNotFoundError, LeaseLostError
@@ -207,7 +207,9 @@ class IngestTask:
         if alone:  # small documents pass this stage too fast for anyone to see
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
             deps.jobs.progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
-        chunks = chunk_text(parsed.text, parsed.layout)
+        chunks = chunk_text(parsed.text, parsed.layout, parsed.positions)
+        unsearched = left_out_rows(parsed.text, parsed.layout, parsed.positions)
+        parsed = replace(parsed, omissions=(*parsed.omissions, *unsearched))
         return _ParsedVersion(job, document, version, parsed, tuple(chunks), store.entries())
 
     def _unpacking(self, document: Document, version: Version, store: EntryStore) -> Unpacking | None:

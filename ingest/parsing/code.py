@@ -20,6 +20,7 @@ _TOP_LEVEL = "top level"
 _NAME_CHARS = 120
 _BLOCK_BYTES = 65_536
 _SECONDS = 5.0
+_BETWEEN_LOOKS = 1_000
 
 
 @dataclass(frozen=True)
@@ -136,40 +137,64 @@ def _definitions(text: str, language: Language) -> list[_Definition] | None:
     None where that takes too long, as in code that nobody wrote: a hundred thousand brackets in each other.
     """
     from tree_sitter import Language as Grammar  # only here: importing this module loads no parser
-    from tree_sitter import Parser, Query, QueryCursor
+    from tree_sitter import Parser
 
-    grammar = Grammar(getattr(import_module(language.module), language.function)())
-    source = text.encode("utf-8")
-    wanted = {**dict.fromkeys(language.words, "definition"), **dict.fromkeys(language.wrappers, "wrapper")}
-    wanted |= dict.fromkeys(language.comments, "comment")
-    query = Query(grammar, "\n".join(f"({kind}) @{name}" for kind, name in wanted.items()))
     until = time.monotonic() + _SECONDS
 
     def is_late(*_: object) -> bool:
         return time.monotonic() > until
 
+    grammar = Grammar(getattr(import_module(language.module), language.function)())
+    source = text.encode("utf-8")
     tree = Parser(grammar).parse(lambda at, _: source[at : at + _BLOCK_BYTES], progress_callback=is_late)
-    if tree is None:
+    found = None if tree is None else _nodes(tree.walk(), language, is_late)
+    if found is None:
         return None
-    found = QueryCursor(query).captures(tree.root_node, progress_callback=is_late)
-    if is_late():
-        return None
-    comments = {node.end_point.row: node for node in found.get("comment", ())}
-    wrappers = {node.end_byte: node for node in found.get("wrapper", ())}
+    definitions, wrappers, comments = found
     spans = []
-    end_of_function = 0
-    for node in sorted(found.get("definition", ()), key=lambda node: (node.start_byte, -node.end_byte)):
+    for node in definitions:
         name = _name(node, language)
-        if node.start_byte < end_of_function or not name:
+        if not name:
             continue
         is_function = node.type in language.functions
-        end_of_function = node.end_byte if is_function else end_of_function
         outer = wrappers.get(node.end_byte)
         first = outer if outer is not None and outer.start_byte <= node.start_byte else node
         first = _with_comments(first, comments)
         spans.append((first.start_byte, node.end_byte, f"{language.words[node.type]} {name}", is_function))
     to_text = _points(source, sorted({at for span in spans for at in span[:2]}))
     return [_Definition(to_text[start], to_text[end], title, function) for start, end, title, function in spans]
+
+
+def _nodes(
+    cursor: Any,  # noqa: ANN401 - tree-sitter's cursor
+    language: Language,
+    is_late: Callable[[], bool],
+) -> tuple[list[Any], dict[int, Any], dict[int, Any]] | None:
+    """Walk a tree but for what is inside of functions.
+
+    Returns the definitions in order, what wraps one by where it ends, and the comments by the row on which they end;
+    None when it is late. (The library's queries are quicker, and take hours for a few broken files.)
+    """
+    definitions: list[Any] = []
+    wrappers: dict[int, Any] = {}
+    comments: dict[int, Any] = {}
+    visited = 0
+    while True:
+        node = cursor.node
+        visited += 1
+        if visited % _BETWEEN_LOOKS == 0 and is_late():
+            return None
+        if node.type in language.words:
+            definitions.append(node)
+        elif node.type in language.wrappers:
+            wrappers.setdefault(node.end_byte, node)
+        elif node.type in language.comments:
+            comments[node.end_point.row] = node
+        if node.type not in language.functions and cursor.goto_first_child():
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return definitions, wrappers, comments
 
 
 def _name(node: Any, language: Language) -> str:  # noqa: ANN401 - tree-sitter's node

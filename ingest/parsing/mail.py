@@ -8,17 +8,20 @@ it does on damaged ones, the raw header is taken.
 import mailbox
 import mimetypes
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import dataclass
 from email import policy
 from email.message import Message
 from email.parser import BytesParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError
+from ingest.errors import DamagedDocumentError, NoTextError, ParseError, ParserLimitError
+from ingest.layout import OmissionKind
 from ingest.normalize import normalize_title
 from ingest.parsing.charsets import decode
+from ingest.parsing.containers import EML
 from ingest.parsing.entries import EntryFolder
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 from ingest.parsing.writer import DocumentWriter
@@ -48,11 +51,11 @@ def unpack_eml(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
         with path.open("rb") as file:
             message = BytesParser(policy=policy.default).parse(file)
         reader = _Reader(entries)
-        body = reader.read(message)
+        bodies = reader.read(message)
     except RecursionError as error:
         raise _too_deep() from error
     subject = header(message, "Subject")
-    _write(writer, subject, {name: header(message, name) for name in _HEADERS}, body)
+    _write(writer, subject, {name: header(message, name) for name in _HEADERS}, bodies)
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
     return entries.finish(writer, EML_PARSER, subject, listed_as="Attachments:")
@@ -65,7 +68,7 @@ def unpack_mbox(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDo
         keys = messages.keys()
         for number, key in enumerate(keys, start=1):
             content = messages.get_bytes(key)
-            entries.add(f"{number:05} {_subject_in(content)}.eml", [content], declared="message/rfc822")
+            entries.add(f"{number:05} {_subject_in(content)}.eml", [content], declared=EML)
     if not entries.found:
         problem = entries.outcomes[0].problem if entries.outcomes else "it has none"
         raise DamagedDocumentError(f"No message can be taken out of the mailbox: {problem}.")
@@ -85,7 +88,7 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
         said["To"] = said["To"] or ", ".join(f"{each.name} <{each.email_address}>" for each in message.recipients)
         said["Date"] = said["Date"] or str(message.sent_date or "")
         subject = message.subject or ""
-        body = _better(message.body or "", message.html_body or "")
+        bodies = _better([Body(message.body or "")], [Body(message.html_body or "", is_html=True)])
         for number, attachment in enumerate(message.attachments, start=1):
             name = attachment.file_name or f"attachment {number}"
             content = attachment.file_bytes if attachment.attached_by_value else None
@@ -97,7 +100,7 @@ def unpack_msg(path: Path, folder: Path, room: EntryRoom = NO_ROOM) -> ParsedDoc
         raise
     except Exception as error:  # the library raises whatever its own code stumbles over
         raise DamagedDocumentError("The Outlook message cannot be read: it is damaged or incomplete.") from error
-    _write(writer, subject, said, body)
+    _write(writer, subject, said, bodies)
     if not writer.length:
         raise NoTextError("The message is empty.", hint="Check that it was saved completely, and upload it again.")
     return entries.finish(writer, MSG_PARSER, subject, listed_as="Attachments:")
@@ -113,6 +116,14 @@ def header(message: Part, name: str) -> str:
     return " ".join(value.split())[:_HEADER_CHARS]
 
 
+@dataclass(frozen=True)
+class Body:
+    """A text of a message that its reader sees, plain or as HTML."""
+
+    text: str
+    is_html: bool = False
+
+
 class _Reader:
     """Reads the parts of one message: bodies are joined, attachments become entries."""
 
@@ -121,8 +132,8 @@ class _Reader:
         self._parts = 0
         self._unnamed = 0
 
-    def read(self, part: Part, depth: int = 0) -> str:
-        """Return the text of a part and of the parts in it."""
+    def read(self, part: Part, depth: int = 0) -> list[Body]:
+        """Return the bodies in a part, in their order."""
         self._parts += 1
         if self._parts > _MOST_PARTS:
             raise ParserLimitError(
@@ -135,30 +146,25 @@ class _Reader:
             children = [each for each in part.get_payload() if isinstance(each, Message)]
             if kind == "multipart/alternative":
                 return self._best(children, depth)
-            return "\n\n".join(filter(None, (self.read(each, depth + 1) for each in children)))
+            return [body for each in children for body in self.read(each, depth + 1)]
         if kind in ("text/plain", "text/html") and not _is_attachment(part):
-            text = _text(part)
-            return _markdown(text) if kind == "text/html" else text
+            return [Body(_text(part), is_html=kind == "text/html")]
         self._attach(part, kind)
-        return ""
+        return []
 
-    def _best(self, children: list[Part], depth: int) -> str:
+    def _best(self, children: list[Part], depth: int) -> list[Body]:
         """Return the alternative that says most; others, such as invitations to meetings, become entries."""
-        plain: list[str] = []
-        html: list[str] = []
-        for each in children:
-            texts = html if _holds_html(each) else plain
-            texts.append(self.read(each, depth + 1))
-        return _better("\n\n".join(filter(None, plain)), "\n\n".join(filter(None, html)), is_markdown=True)
+        bodies = [body for each in children for body in self.read(each, depth + 1)]
+        return _better([body for body in bodies if not body.is_html], [body for body in bodies if body.is_html])
 
     def _attach(self, part: Part, kind: str) -> None:
         content = _content(part)
         name = _file_name(part)
         if not name:
             self._unnamed += 1
-            inner = part.get_payload(0) if kind == "message/rfc822" and part.is_multipart() else None
+            inner = part.get_payload(0) if kind == EML and part.is_multipart() else None
             subject = header(inner, "Subject") if isinstance(inner, Message) else ""
-            suffix = ".eml" if kind == "message/rfc822" else mimetypes.guess_extension(kind) or ""
+            suffix = ".eml" if kind == EML else mimetypes.guess_extension(kind) or ""
             name = f"{_short(subject) or f'attachment {self._unnamed}'}{suffix}"
         if content is None:
             self._entries.skip(name, "its bytes cannot be decoded")
@@ -197,36 +203,38 @@ def _file_name(part: Part) -> str:
     return ""
 
 
-def _holds_html(part: Part) -> bool:
-    return any(each.get_content_type() == "text/html" for each in _walk(part))
-
-
-def _walk(part: Part, depth: int = 0) -> Iterator[Part]:
-    yield part
-    if part.is_multipart() and depth < _MOST_DEPTH:
-        for each in part.get_payload():
-            if isinstance(each, Message):
-                yield from _walk(each, depth + 1)
-
-
-def _better(plain: str, html: str, *, is_markdown: bool = False) -> str:
-    """Return the plain body, or the HTML one where the plain one says less than half as much."""
-    if not html.strip():
+def _better(plain: list[Body], html: list[Body]) -> list[Body]:
+    """Return the plain bodies, or the HTML ones where the plain ones say less than half as much."""
+    if not any(body.text.strip() for body in html):
         return plain
-    markdown = html if is_markdown else _markdown(html)
-    return plain if 2 * len(_word.findall(plain)) >= len(_word.findall(markdown)) else markdown
+    return plain if 2 * _words(plain) >= _words(html) else html
 
 
-def _markdown(html: str) -> str:
-    from ingest.parsing.html_markdown import markdown_of  # only here: importing this module loads no parser
+def _words(bodies: Sequence[Body]) -> int:
+    """Count the words that a reader of these sees."""
+    scratch = DocumentWriter()
+    for body in bodies:
+        _write_body(scratch, body)
+    return len(_word.findall(scratch.finish("", nothing="").text)) if scratch.length else 0
 
-    return markdown_of(html)[1]
+
+def _write_body(writer: DocumentWriter, body: Body) -> None:
+    from ingest.parsing.html_blocks import write_html  # only here: importing this module loads no parser
+
+    if not body.is_html:
+        writer.paragraph(body.text)
+        return
+    try:
+        write_html(writer, body.text, whole=True, deeper=1)
+    except ParseError as error:
+        writer.omit(OmissionKind.OTHER, 1, f"the HTML of a body: {error.detail}")
 
 
-def _write(writer: DocumentWriter, subject: str, said: dict[str, str], body: str) -> None:
+def _write(writer: DocumentWriter, subject: str, said: dict[str, str], bodies: Sequence[Body]) -> None:
     writer.heading(subject, 1)
     writer.paragraph("\n".join(f"{name}: {value}" for name, value in said.items() if value.strip()))
-    writer.paragraph(body)
+    for body in bodies:
+        _write_body(writer, body)
 
 
 def _subject_in(content: bytes) -> str:

@@ -11,7 +11,9 @@ from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
 from ingest.parsing.code import LANGUAGES
 from ingest.parsing.containers import (
     DOC,
+    EML,
     EPUB,
+    MBOX,
     ODS,
     OLE,
     OLE_MARK,
@@ -29,8 +31,6 @@ HTML = "text/html"
 MARKDOWN = "text/markdown"
 TEXT = "text/plain"
 DELIMITED = "text/csv"
-EML = "message/rfc822"
-MBOX = "application/mbox"
 
 _PDF_MARK = b"%PDF-"
 _PDF_MARK_WITHIN = 1024  # readers accept this much before it (ISO 32000-1, annex H.3)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from ingest.errors import ParserLimitError
-from ingest.parsing.containers import MSG
+from ingest.parsing.containers import EML, MBOX, MSG
 from ingest.parsing.mail import unpack_eml, unpack_mbox, unpack_msg
-from ingest.parsing.sniff import EML, MBOX, TEXT, sniff, sniff_file
+from ingest.parsing.sniff import TEXT, sniff, sniff_file
 from ingest.parsing.types import EntryRoom, ParsedDocument
 from tests.support.containers import mailbox_of, message
 from tests.support.outlook_files import outlook_message
