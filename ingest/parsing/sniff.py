@@ -12,7 +12,6 @@ from ingest.parsing.code import LANGUAGES
 from ingest.parsing.containers import (
     DOC,
     EML,
-    EPUB,
     MBOX,
     ODS,
     OLE,
@@ -31,8 +30,10 @@ HTML = "text/html"
 MARKDOWN = "text/markdown"
 TEXT = "text/plain"
 DELIMITED = "text/csv"
+RTF = "application/rtf"
 
 _PDF_MARK = b"%PDF-"
+_RTF_MARK = b"{\\rtf"
 _PDF_MARK_WITHIN = 1024  # readers accept this much before it (ISO 32000-1, annex H.3)
 _SUFFIXES = {
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), MARKDOWN),
@@ -61,7 +62,7 @@ _mailbox = re.compile(
 )
 _field_name = re.compile(r"^([!-9;-~]{1,76}):", re.MULTILINE)
 # Text to a computer, but not to a reader.
-_WRITTEN_FORMATS = ((b"{\\rtf", "an RTF file"), (b"%!PS", "a PostScript file"))
+_WRITTEN_FORMATS = ((_RTF_MARK, "an RTF file"), (b"%!PS", "a PostScript file"))
 _KINDS = {"image": "image", "audio": "recording", "video": "video"}
 _ARCHIVES = frozenset({"zip", "tar", "rar", "gz", "bz2", "7z", "xz", "lz", "lzo", "lz4", "zst", "br", "Z", "cab", "ar"})
 _SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX8"
@@ -75,7 +76,6 @@ _UNREAD = {
     XLSX: ("an Excel workbook", _SAVE_AS.format("CSV")),
     XLSB: ("an Excel workbook", _SAVE_AS.format("CSV")),
     ODS: ("an OpenDocument spreadsheet", _SAVE_AS.format("CSV")),
-    EPUB: ("an EPUB book", _SAVE_AS.format("PDF")),
 }
 
 
@@ -103,6 +103,8 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
     """
     if _is_pdf(head):
         return PDF
+    if head.startswith(_RTF_MARK):
+        return RTF
     if head.startswith((ZIP_MARK, OLE_MARK)):
         return ZIP if head.startswith(ZIP_MARK) else OLE
     kind = unreadable_kind(head)

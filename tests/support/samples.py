@@ -1,8 +1,8 @@
 """A small file of each type that is not text."""
 
-from ingest.parsing.containers import DOCX, MSG, ODP, ODT, PPTX
+from ingest.parsing.containers import DOCX, EPUB, MSG, ODP, ODT, PPTX
 from tests.support.containers import mailbox_of, message, zip_of
-from tests.support.office_files import docx, odf, paragraph, pptx, shape
+from tests.support.office_files import docx, epub, odf, paragraph, pptx, shape
 from tests.support.outlook_files import outlook_message
 from tests.support.pdf_files import pdf
 
@@ -11,8 +11,10 @@ SAMPLES = {
     "application/mbox": mailbox_of(message()),
     MSG: outlook_message("Tides", "Words."),
     "application/pdf": pdf([["Words."]]),
+    "application/rtf": rb"{\rtf1 Words.}",
     DOCX: docx(paragraph("Words.")),
     PPTX: pptx([shape("Words.")]),
+    EPUB: epub({"one.xhtml": "<p>Words.</p>"}),
     ODT: odf("text", "<text:p>Words.</text:p>"),
     ODP: odf("presentation", "<draw:page><draw:rect><text:p>Words.</text:p></draw:rect></draw:page>"),
 }
