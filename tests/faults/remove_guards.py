@@ -508,11 +508,11 @@ GUARDS = (
     ),
     Guard(
         "readers of content",
-        "api/routes/documents.py",
+        "api/routes/contents.py",
         "    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)\n"
-        "    if document.active_version_id is None:",
+        "    active = document.active_version_id",
         "    document = served.catalog.document(caller.tenant_id, document_id)\n"
-        "    if document.active_version_id is None:",
+        "    active = document.active_version_id",
         "tests/security/test_access_lists.py"
         "::test_a_closed_document_answers_as_an_unknown_one_on_every_route_of_documents",
     ),
@@ -926,6 +926,34 @@ GUARDS = (
         "if console.file.isatty():",
         "if True:",
         "tests/unit/api/cli/test_up.py::test_where_nobody_reads_along_the_first_key_goes_into_a_file_of_its_user",
+    ),
+    Guard(
+        "pages whose pictures may be read",
+        "ingest/parsing/ocr/allowance.py",
+        "if _allowance.pages <= 0:",
+        "if False:",
+        "tests/unit/ingest/test_ocr.py::test_pages_of_an_image_after_those_that_are_allowed_are_left_out_and_counted",
+    ),
+    Guard(
+        "pixels of an image",
+        "ingest/parsing/ocr/images.py",
+        "if width * height > MAX_PIXELS:",
+        "if False:",
+        "tests/unit/ingest/test_ocr.py::test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded",
+    ),
+    Guard(
+        "no picture is read with the limits of other documents",
+        "ingest/parsing/ocr/allowance.py",
+        "        raise RecognitionNeeded",
+        "        return True",
+        "tests/unit/ingest/test_ocr.py::test_a_process_that_may_read_no_pictures_asks_for_it",
+    ),
+    Guard(
+        "the version that a span counts in",
+        "api/routes/contents.py",
+        "    if version not in (None, active):",
+        "    if False:",
+        "tests/integration/test_contents.py::test_a_span_of_a_former_version_is_refused_and_says_why",
     ),
 )
 

@@ -15,6 +15,7 @@ from ingest.parsing.pdf.opening import bookmarks_of, embedded_files, title_of
 from ingest.parsing.pdf.reading import ReadsPages
 from ingest.parsing.pdf.rows import Row, in_reading_order
 from ingest.parsing.pdf.writing import PageBlocks, PageWriter, words_of
+from ingest.parsing.progress import tell
 from ingest.parsing.types import ParsedDocument
 from ingest.parsing.writer import DocumentWriter
 
@@ -81,7 +82,10 @@ class PagesParser:
         return self._writer.finish(parser, title, nothing=f"The PDF has {without}.", hint=NoTextError.default_hint)
 
     def _window(self, numbers: Iterable[int]) -> list[PageBlocks]:
-        contents = [self._reader.read(number) for number in numbers]
+        contents = []
+        for number in numbers:
+            contents.append(self._reader.read(number))
+            tell(number, self._reader.count)
         edges = {content.number: page_edges(content) for content in contents}
         furniture = Furniture(list(edges.items()))
         found = []

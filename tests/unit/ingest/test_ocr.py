@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ingest.errors import DamagedDocumentError, NoTextError, ParserLimitError, UnsupportedTypeError
 from ingest.layout import OmissionKind
 from ingest.parsing.ocr import allowance, images, parse_image, parse_pdf_with_scans, scans
+from ingest.parsing.registry import FORMATS
 from ingest.parsing.sandbox import ParserSandbox
 from ingest.parsing.sniff import sniff, sniff_file
 from ingest.parsing.types import DEFAULT_LIMITS, ParserLimits
@@ -86,7 +87,8 @@ def test_each_kind_of_image_is_known_by_its_bytes_and_read(tmp_path: Path, kind:
     with path.open("rb") as file:
         media_type = sniff_file(file, "picture", None)
     assert media_type == f"image/{kind.lower()}"
-    assert parse_image(path).text.strip() == LINES[0]
+    document = parse_image(path)
+    assert (document.text.strip(), document.parser) == (LINES[0], FORMATS[media_type].fingerprint)
 
 
 @pytest.mark.usefixtures("pages")
