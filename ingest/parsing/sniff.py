@@ -13,13 +13,9 @@ from ingest.parsing.containers import (
     DOC,
     EML,
     MBOX,
-    ODS,
     OLE,
     OLE_MARK,
     PPT,
-    XLS,
-    XLSB,
-    XLSX,
     ZIP,
     ZIP_MARK,
     container_type,
@@ -72,10 +68,6 @@ _UNREAD = {
     OLE: ("an OLE file of a kind that Leadline does not know", _SAVE_AS.format("PDF")),
     DOC: ("an old Word document (.doc)", _SAVE_AS.format("Word document (.docx)")),
     PPT: ("an old PowerPoint presentation (.ppt)", _SAVE_AS.format("PowerPoint presentation (.pptx)")),
-    XLS: ("an old Excel workbook (.xls)", _SAVE_AS.format("CSV")),
-    XLSX: ("an Excel workbook", _SAVE_AS.format("CSV")),
-    XLSB: ("an Excel workbook", _SAVE_AS.format("CSV")),
-    ODS: ("an OpenDocument spreadsheet", _SAVE_AS.format("CSV")),
 }
 
 
