@@ -26,6 +26,8 @@ from api.routes import (
     documents,
     health,
     keys,
+    openai_chat,
+    openai_responses,
     runs,
     search,
     tenants,
@@ -67,7 +69,18 @@ def create_app(services: Services) -> FastAPI:
     problems.install(app)
     for route in (documents, batches, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (answers, conversations, runs, usage, collections, keys, users, tenants):
+    for route in (
+        answers,
+        openai_chat,
+        openai_responses,
+        conversations,
+        runs,
+        usage,
+        collections,
+        keys,
+        users,
+        tenants,
+    ):
         app.include_router(route.router, responses=PROBLEMS)
     docs.describe(app)
     return app
