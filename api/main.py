@@ -21,6 +21,7 @@ from api.routes import (
     audit,
     batches,
     collections,
+    contents,
     conversations,
     docs,
     documents,
@@ -67,7 +68,7 @@ def create_app(services: Services) -> FastAPI:
     )
     _admit(app, services)
     problems.install(app)
-    for route in (documents, batches, search, audit, health, metrics):
+    for route in (documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
     for route in (
         answers,

@@ -35,6 +35,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.UploadError: 422,
     ingest.ParseError: 422,
     ingest.DocumentNotFoundError: 404,
+    ingest.TableNotFoundError: 404,
     ingest.DocumentStateError: 409,
     ingest.FilterError: 422,
     ingest.MetadataError: 422,

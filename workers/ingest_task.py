@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ingest.chunking import Chunk, chunk_text
+from ingest.chunking import Chunk, chunk_text, left_out_rows
 from ingest.documents import Document, IngestReport, Job, Version, VersionState
 from ingest.errors import DocumentNotFoundError, LeaseLostError
 from ingest.faultpoints import reach
@@ -188,7 +188,9 @@ class IngestTask:
         if alone:  # small documents pass this stage too fast for anyone to see
             pages, characters = len(parsed.layout.places) or None, len(parsed.text)
             deps.jobs.progress(job, VersionState.CHUNKING, pages=pages, characters=characters)
-        chunks = chunk_text(parsed.text, parsed.layout)
+        chunks = chunk_text(parsed.text, parsed.layout, parsed.positions)
+        unsearched = left_out_rows(parsed.text, parsed.layout, parsed.positions)
+        parsed = replace(parsed, omissions=(*parsed.omissions, *unsearched))
         return _ParsedVersion(job, document, version, parsed, tuple(chunks))
 
     def _index(self, parsed: Sequence[_ParsedVersion], index: IndexWriter, stopping: Callable[[], bool]) -> list[Job]:

@@ -2,16 +2,14 @@
 
 from functools import partial
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import multipart, sse
 from api.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, account_of
 from api.cursors import decode_cursor, encode_cursor
-from api.outbound import sendable_text
 from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
 from api.quota_headers import tell
@@ -29,7 +27,7 @@ from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.versions import require_match
 from ingest.documents import IN_PROGRESS, JobKind, Priority, VersionState
-from ingest.errors import DocumentNotFoundError, DocumentStateError, QuotaExceededError, UploadError
+from ingest.errors import DocumentNotFoundError, QuotaExceededError, UploadError
 from ingest.faultpoints import reach
 from ingest.identity import Principal
 from ingest.intake import Replaces, UploadRequest
@@ -243,39 +241,6 @@ def cancel(document_id: str, caller: Writer, served: Served, response: Response)
     served.doorbell.ring(JobKind.COLLECT)
     response.headers.update(etag(document))
     return DocumentOut.of(document)
-
-
-@router.get("/{document_id}/content", response_class=PlainTextResponse)
-def content(
-    document_id: str,
-    caller: Caller,
-    served: Served,
-    start: Annotated[int, Query(ge=0)] = 0,
-    end: Annotated[int | None, Query(ge=0)] = None,
-) -> Response:
-    """Return the normalized text, or its code points from `start` to before `end`, in which citation spans count."""
-    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
-    if document.active_version_id is None:
-        raise DocumentStateError(
-            f"The document is {document.version.state}, so it has no text to show.",
-            hint="Wait until it is searchable, or get /original.",
-        )
-    text = served.texts.read(document.active_version_id, start, end)
-    return PlainTextResponse(text, headers={"ETag": f'"{document.active_version_id}"'})
-
-
-@router.get("/{document_id}/original", response_class=FileResponse)
-def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
-    """Download the original bytes of the version that searches find, or of the latest upload if they find none."""
-    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
-    version = document.version
-    if document.active_version_id not in (None, version.id):
-        version = served.catalog.version(str(document.active_version_id))
-    if version.state is VersionState.CANCELLED:
-        raise DocumentStateError("The document was cancelled, and its bytes are gone.", hint="Upload it again.")
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(sendable_text(version.name))}"}
-    path = served.blobs.path(version.blob_key)
-    return FileResponse(path, media_type="application/octet-stream", headers=headers)
 
 
 async def _tell_room(request: Request, caller: Principal, served: Services) -> None:

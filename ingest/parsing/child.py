@@ -26,16 +26,21 @@ from pathlib import Path
 from typing import Any
 
 from ingest.errors import DamagedDocumentError, LeadlineError, ParserLimitError, StorageFullError
-from ingest.layout import TableSpan
+from ingest.layout import Omission, OmissionKind
 from ingest.parsing.confinement import ALL, confine, end_with_parent
 from ingest.parsing.handover import too_much_text, write_document
-from ingest.parsing.registry import ParserFunction, parser_for, table_finder_for
+from ingest.parsing.registry import ParserFunction, parser_for, tables_of
 from ingest.parsing.table_files import write_tables
-from ingest.parsing.tables import FoundTable
+from ingest.parsing.tables import FoundTable, table_spans
 from ingest.parsing.types import Isolation, ParsedDocument, ParserLimits
 
 # Loaded once here, and not by each document's process.
-_LIBRARIES = ("charset_normalizer", "lxml.html", "markdownify", "pypdfium2")
+_LIBRARIES = (
+    "charset_normalizer",
+    "ingest.parsing.office.docx",
+    "ingest.parsing.office.pptx",
+    "ingest.parsing.pdf.pages",
+)
 _SAMPLES = {
     "text/html": "<title>a</title><h1>b</h1><p>c <b>d</b></p><ul><li>e</ul><table><tr><td>f</table>",
     "text/markdown": "# a\n\nä",
@@ -166,9 +171,9 @@ def answer(
     too_late = _lateness(limits)
     try:
         document = find_parser(media_type)(path)
-        found = table_finder_for(media_type)(document.text)
-        write_document(_with_tables(document, found), folder, limits.text_bytes)
-        write_tables(found, folder, too_late=too_late)
+        found = tables_of(document, media_type)
+        lost = write_tables(found, folder, too_late=too_late)
+        write_document(_with_tables(document, found, lost), folder, limits.text_bytes)
     except LeadlineError as error:
         failure = error
     except MemoryError:
@@ -182,12 +187,12 @@ def answer(
     return {"code": failure.code, "detail": failure.detail[:_MESSAGE_CHARS], "hint": failure.hint[:_MESSAGE_CHARS]}
 
 
-def _with_tables(document: ParsedDocument, found: Sequence[FoundTable]) -> ParsedDocument:
-    """Put the tables that were found in the text into its tree, if its parser did not."""
-    if document.layout.tables:
-        return document
-    spans = tuple(TableSpan(table.start, table.header_end, table.end) for table in found)
-    return replace(document, layout=replace(document.layout, tables=spans))
+def _with_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int) -> ParsedDocument:
+    """Put the tables that were found in the text into its tree, if its parser did not, and say how many were lost."""
+    layout = document.layout if document.layout.tables else replace(document.layout, tables=table_spans(found))
+    detail = "tables that took too long, or were too many, to become records: their text can be searched"
+    said = (Omission(OmissionKind.TABLE, lost, detail),) if lost else ()
+    return replace(document, layout=layout, omissions=(*document.omissions, *said))
 
 
 def _lateness(limits: ParserLimits) -> Callable[[], bool]:

@@ -1,12 +1,12 @@
 """The formats: one row each. A parser module loads its library when it is first called, so importing this is cheap."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.errors import UnsupportedTypeError
 from ingest.parsing.containers import DOCX, ODP, ODT, OFFICE_ENCRYPTED, PPTX
-from ingest.parsing.delimited import delimited_table
+from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_rows import json_lines_table, json_tables
 from ingest.parsing.office import (
@@ -24,29 +24,18 @@ from ingest.parsing.office import (
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.tables import FoundTable
-from ingest.parsing.text import (
-    DELIMITED_PARSER,
-    MARKDOWN_PARSER,
-    TEXT_PARSER,
-    parse_delimited,
-    parse_markdown,
-    parse_text,
-)
+from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
 from ingest.parsing.types import ParsedDocument
 
 ParserFunction = Callable[[Path], ParsedDocument]
 TableFinder = Callable[[str], Sequence[FoundTable]]
 
 
-def _tables_in_delimited(text: str) -> list[FoundTable]:
-    return delimited_table(text, declared=True)
-
-
 def _tables_in_text(text: str) -> list[FoundTable]:
     """As far as the content leaves no doubt, whatever the file is called."""
     if text.lstrip()[:1] in ("{", "["):
         return json_tables(text) or json_lines_table(text)
-    return pipe_tables(text) or delimited_table(text, declared=False)
+    return pipe_tables(text) or delimited_table(text)
 
 
 def _no_tables(text: str) -> list[FoundTable]:
@@ -57,25 +46,25 @@ def _no_tables(text: str) -> list[FoundTable]:
 class Format:
     """The parser of a media type. The fingerprint changes whenever the same bytes may give other text or tables.
 
-    `find_tables` looks for record tables in the normalized text.
+    `find_tables` looks for record tables in the normalized text, if the parser does not say where they are.
     """
 
     parse: ParserFunction
     fingerprint: str
-    find_tables: TableFinder
+    find_tables: TableFinder = _no_tables
 
 
 FORMATS: dict[str, Format] = {
     "text/plain": Format(parse_text, TEXT_PARSER, _tables_in_text),
-    "text/csv": Format(parse_delimited, DELIMITED_PARSER, _tables_in_delimited),
+    "text/csv": Format(parse_delimited, DELIMITED_PARSER),
     "text/markdown": Format(parse_markdown, MARKDOWN_PARSER, pipe_tables),
     "text/html": Format(parse_html, HTML_PARSER, pipe_tables),
     DOCX: Format(parse_docx, DOCX_PARSER, pipe_tables),
     PPTX: Format(parse_pptx, PPTX_PARSER, pipe_tables),
     ODT: Format(parse_odt, ODT_PARSER, pipe_tables),
     ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
-    OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER, _no_tables),
-    "application/pdf": Format(parse_pdf, PDF_PARSER, _no_tables),
+    OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),
+    "application/pdf": Format(parse_pdf, PDF_PARSER, pipe_tables),
 }
 
 
@@ -86,6 +75,10 @@ def parser_for(media_type: str) -> ParserFunction:
     return FORMATS[media_type].parse
 
 
-def table_finder_for(media_type: str) -> TableFinder:
-    """Finds none for a type that has no parser."""
-    return FORMATS[media_type].find_tables if media_type in FORMATS else _no_tables
+def tables_of(document: ParsedDocument, media_type: str) -> Sequence[FoundTable]:
+    """Return the record tables of a document whose parser read that type; each has its caption as its name."""
+    if document.found or media_type not in FORMATS:
+        return document.found
+    captions = {table.start: table.name for table in document.layout.tables}
+    found = FORMATS[media_type].find_tables(document.text)
+    return [replace(table, name=captions.get(table.start) or table.name) for table in found]

@@ -1,11 +1,13 @@
 """The parser's port, its result, and its limits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from ingest.layout import NO_LAYOUT, Layout, Omission
+from ingest.parsing.tables import FoundTable
 from ingest.positions import Positions
 from ingest.tables import ParsedTable
 
@@ -16,7 +18,8 @@ class ParsedDocument:
 
     `parser` is the name and version of what made it. `tables` are the record tables whose rows the text holds, in
     reading order. `positions` say where each piece of the text stands in its file, as far as its format knows, and
-    `omissions` what of the file is not in the text.
+    `omissions` what of the file is not in the text. `found` are the tables as a parser left them that knows where their
+    rows are; they are typed and become `tables` before the document leaves the parser's process.
     """
 
     text: str
@@ -26,6 +29,7 @@ class ParsedDocument:
     layout: Layout = NO_LAYOUT
     positions: Positions = field(default_factory=Positions)
     omissions: tuple[Omission, ...] = ()
+    found: Sequence[FoundTable] = field(default=(), repr=False)
 
 
 class Parser(Protocol):

@@ -1,12 +1,14 @@
 """Documents made searchable together: they share what costs, and none of them shares another's fate."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ingest.documents import Document, Job, JobKind, VersionState
 from ingest.errors import DamagedDocumentError, LeaseLostError
+from ingest.layout import Layout, OmissionKind, TableSpan
 from ingest.parsing.types import ParsedDocument
 from retrieval.errors import IndexUnavailableError
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
@@ -133,3 +135,20 @@ def test_an_index_that_is_away_is_asked_once_for_all_and_none_of_them_fails(work
 
 def no_fault(_: str) -> None:
     return None
+
+
+class TableParser(PlainParser):
+    """Says that the whole text is one table without a header."""
+
+    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        parsed = super().parse(path, media_type, name=name)
+        return replace(parsed, layout=Layout(tables=(TableSpan(0, 0, len(parsed.text)),)))
+
+
+def test_rows_of_a_very_long_table_that_are_not_indexed_are_counted(worker: WorkerFixture) -> None:
+    document = worker.upload("\n".join(letter * 1_000_000 for letter in "abcdef"), "a.csv")
+    assert IngestTask(worker.deps, TableParser()).run_together(claim(worker), no) == []
+    version = worker.catalog.document("ann", document.id).version
+    assert [(omission.kind, omission.count) for omission in version.omissions] == [(OmissionKind.ROW, 3)]
+    assert version.characters == 6_000_005
+    assert worker.index.count("ann", version.id) == version.chunks == 3_000
