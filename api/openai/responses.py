@@ -14,13 +14,21 @@ from api.answer_schemas import AnswerOut
 from api.openai.annotations import response_annotations, shown_text
 from api.openai.asked import Lenient, OptionsIn, TurnIn
 from api.openai.inert import Inert
-from api.problems import BadRequestError, openai_error
+from api.problems import ApiError, BadRequestError, openai_error
 from api.sse import event
 from rlm.answers import Answer
 from rlm.events import Completed, Delta, Event, Reading, Retrieved
 
 PREFIX = "resp_"
 RESULTS = "file_search_call.results"
+
+
+class ResponseNotFoundError(ApiError):
+    """There is neither an answer nor a run of this id, or it is another's."""
+
+    code = "response_not_found"
+    status = 404
+    default_hint = "Responses are kept as long as answers, for 30 days if the service is not set otherwise."
 
 
 class FileSearchIn(Lenient):

@@ -13,7 +13,7 @@ from api.answer_work import AnswerWork
 from api.asking import Asking
 from api.openai.asked import question_of, refuse_tools
 from api.openai.chat import ChatChunks, ChatIn, completion
-from api.openai.models import base_url, chosen, model_object, names
+from api.openai.models import BASE, base_url, chosen, model_object, names
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
@@ -25,10 +25,16 @@ def models(caller: Caller, served: Served) -> dict[str, Any]:
     return {"object": "list", "data": [model_object(name, now) for name in names(served, caller)]}
 
 
-@router.get("/models/{model:path}")
+@router.get("/models/{model}")
 def model(model: str, caller: Caller, served: Served) -> dict[str, Any]:
-    """Show a model. `404` for a name that is none, or a collection that the caller may not read."""
+    """Show a model. `404` for a name that is none."""
     return model_object(chosen(served, caller, model).name, int(time.time()))
+
+
+@router.get(f"/models/{BASE}/{{collection}}")
+def collection_model(collection: str, caller: Caller, served: Served) -> dict[str, Any]:
+    """Show a collection as a model. `404` also for a collection that the caller may not read."""
+    return model_object(chosen(served, caller, f"{BASE}/{collection}").name, int(time.time()))
 
 
 @router.post("/chat/completions")

@@ -1,5 +1,7 @@
 """`/v1/responses`: answers for programs that speak OpenAI's Responses protocol."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -18,6 +20,7 @@ from api.openai.responses import (
     RESULTS,
     ResponseEvents,
     ResponseIn,
+    ResponseNotFoundError,
     output_of,
     response_object,
     searched_by,
@@ -26,7 +29,7 @@ from api.openai.responses import (
 from api.problems import BadRequestError
 from api.services import Services
 from ingest.conversations import NEW_CONVERSATION
-from ingest.errors import AnswerNotFoundError
+from ingest.errors import AnswerNotFoundError, RunNotFoundError
 from ingest.identity import Principal
 from ingest.runs import Run, RunState
 
@@ -80,14 +83,16 @@ def one(response_id: ResponseId, request: Request, caller: Caller, served: Serve
 @router.post("/{response_id}/cancel")
 def cancel(response_id: ResponseId, request: Request, caller: Asker, served: Served) -> dict[str, Any]:
     """Stop the run that makes a response in the background; one that has ended stays as it is."""
-    served.runs.cancel(caller.tenant_id, response_id.removeprefix(PREFIX), caller.sees_only)
+    with _known(response_id):
+        served.runs.cancel(caller.tenant_id, response_id.removeprefix(PREFIX), caller.sees_only)
     return _shown(request, served, caller, response_id)
 
 
 @router.delete("/{response_id}")
 def delete(response_id: ResponseId, caller: Asker, served: Served) -> dict[str, Any]:
     """Delete a finished response: its conversation goes on without it."""
-    served.conversations.delete_answer(caller.tenant_id, response_id.removeprefix(PREFIX), caller.sees_only)
+    with _known(response_id):
+        served.conversations.delete_answer(caller.tenant_id, response_id.removeprefix(PREFIX), caller.sees_only)
     return {"id": response_id, "object": "response.deleted", "deleted": True}
 
 
@@ -96,9 +101,10 @@ def _question(served: Services, caller: Principal, body: ResponseIn) -> Question
     model = chosen(served, caller, body.model)
     turns, conversation = body.turns, None
     if body.previous_response_id is not None:
-        before = served.conversations.answer(
-            caller.tenant_id, body.previous_response_id.removeprefix(PREFIX), caller.sees_only
-        )
+        with _known(body.previous_response_id):
+            before = served.conversations.answer(
+                caller.tenant_id, body.previous_response_id.removeprefix(PREFIX), caller.sees_only
+            )
         conversation = before.conversation_id
         if conversation is None:
             said = [TurnIn(role="user", content=before.question), TurnIn(role="assistant", content=before.body["text"])]
@@ -108,12 +114,23 @@ def _question(served: Services, caller: Principal, body: ResponseIn) -> Question
     return question_of(turns, model, searched_by(body.tools, body.leadline), conversation=conversation)
 
 
+@contextmanager
+def _known(response_id: str) -> Iterator[None]:
+    """Say that there is no such response where there is neither such an answer nor such a run."""
+    try:
+        yield
+    except (AnswerNotFoundError, RunNotFoundError) as error:
+        raise ResponseNotFoundError(f"There is no response {response_id!r}.") from error
+
+
 def _shown(request: Request, served: Services, caller: Principal, response_id: str) -> dict[str, Any]:
     identifier = response_id.removeprefix(PREFIX)
     try:
         kept = served.conversations.answer(caller.tenant_id, identifier, caller.sees_only)
     except AnswerNotFoundError:
-        return _of_run(request, served, caller, served.runs.run(caller.tenant_id, identifier, caller.sees_only))
+        with _known(response_id):
+            run = served.runs.run(caller.tenant_id, identifier, caller.sees_only)
+        return _of_run(request, served, caller, run)
     return _of_answer(request, served, identifier, shown(served, caller, kept), kept.created_at)
 
 

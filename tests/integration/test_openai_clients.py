@@ -9,7 +9,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_openai import ChatOpenAI
 from openai import APIStatusError, AsyncOpenAI, NotFoundError, OpenAI
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from tests.support.cluster import wait_until
 from tests.support.harbour import COUNT, KEEPER, LAMP, Harbour, Model, harbour
@@ -29,8 +29,13 @@ def openai(service: Harbour) -> Iterator[OpenAI]:
         yield client
 
 
-def user(text: str) -> dict[str, Any]:
+def user(text: str) -> Any:  # noqa: ANN401 - the client has a type for each role
     return {"role": "user", "content": text}
+
+
+def ours(made: BaseModel) -> Any:  # noqa: ANN401 - JSON
+    assert made.model_extra is not None
+    return made.model_extra["leadline"]
 
 
 def span_of(service: Harbour, cited: dict[str, Any]) -> str:
@@ -50,7 +55,7 @@ def test_the_models_are_strategies_and_collections(openai: OpenAI) -> None:
 def test_a_chat_completion_has_the_answer_and_annotations_that_lead_to_its_spans(
     openai: OpenAI, service: Harbour
 ) -> None:
-    made = openai.chat.completions.create(model="leadline", messages=[user(KEEPER)])  # type: ignore[list-item]
+    made = openai.chat.completions.create(model="leadline", messages=[user(KEEPER)])
     (choice,) = made.choices
     assert (choice.message.content, choice.finish_reason) == (ANSWER, "stop")
     assert choice.message.annotations is not None
@@ -59,19 +64,19 @@ def test_a_chat_completion_has_the_answer_and_annotations_that_lead_to_its_spans
     assert ANSWER[cited.start_index : cited.end_index] == "[1]"
     assert cited.title == "Harbour"
     assert service.client.http.get(cited.url).text == QUOTE
-    assert span_of(service, cited.model_extra["leadline"]) == QUOTE  # type: ignore[index]
-    assert made.model_extra["leadline"]["sentences"][0]["check"] == "verified"  # type: ignore[index]
+    assert span_of(service, ours(cited)) == QUOTE
+    assert ours(made)["sentences"][0]["check"] == "verified"
     assert made.usage is not None
     assert made.usage.total_tokens == made.usage.prompt_tokens + made.usage.completion_tokens > 0
 
 
 def test_a_streamed_chat_completion_is_the_same_piece_by_piece(openai: OpenAI) -> None:
-    options = {"include_usage": True}
+    options: Any = {"include_usage": True}
     stream = openai.chat.completions.create(
         model="leadline",
-        messages=[user(KEEPER)],  # type: ignore[list-item]
+        messages=[user(KEEPER)],
         stream=True,
-        stream_options=options,  # type: ignore[arg-type]
+        stream_options=options,
     )
     chunks = list(stream)
     deltas = [chunk.choices[0].delta for chunk in chunks if chunk.choices]
@@ -85,9 +90,13 @@ def test_a_streamed_chat_completion_is_the_same_piece_by_piece(openai: OpenAI) -
 
 
 def test_a_conversation_in_messages_is_understood(openai: OpenAI) -> None:
-    said = [user(KEEPER), {"role": "assistant", "content": ANSWER}, user("And when did she first light the lamp?")]
-    instructed = [{"role": "system", "content": "Speak like a pirate."}, *said]
-    made = openai.chat.completions.create(model="leadline/default", messages=instructed)  # type: ignore[arg-type]
+    said: list[Any] = [
+        user(KEEPER),
+        {"role": "assistant", "content": ANSWER},
+        user("And when did she first light the lamp?"),
+    ]
+    instructed: list[Any] = [{"role": "system", "content": "Speak like a pirate."}, *said]
+    made = openai.chat.completions.create(model="leadline/default", messages=instructed)
     assert made.choices[0].message.content == "She lit it in 1871 [1]."
 
 
@@ -113,7 +122,7 @@ def test_a_response_has_the_search_and_the_message_with_files_and_addresses(open
     assert (file.file_id, file.filename) == (search.results[0].file_id, "Harbour")
     assert ANSWER[url.start_index : url.end_index] == "[1]"
     assert ANSWER[: file.index].endswith("[1]")
-    assert span_of(service, file.model_extra["leadline"]) == QUOTE  # type: ignore[index]
+    assert span_of(service, ours(file)) == QUOTE
     assert openai.responses.retrieve(made.id).output_text == ANSWER
 
 
@@ -148,8 +157,8 @@ def test_a_response_goes_on_with_the_conversation_of_the_one_before(openai: Open
         model="leadline", input="And when did she first light the lamp?", previous_response_id=first.id
     )
     assert second.output_text == "She lit it in 1871 [1]."
-    turns = [user(KEEPER), {"role": "assistant", "content": ANSWER}, user(LAMP)]
-    assert openai.responses.create(model="leadline", input=turns, store=False).output_text == second.output_text  # type: ignore[arg-type]
+    turns: list[Any] = [user(KEEPER), {"role": "assistant", "content": ANSWER}, user(LAMP)]
+    assert openai.responses.create(model="leadline", input=turns, store=False).output_text == second.output_text
 
 
 def test_a_response_in_the_background_is_a_run_that_is_read_later(openai: OpenAI) -> None:
@@ -164,19 +173,22 @@ def test_a_response_in_the_background_is_a_run_that_is_read_later(openai: OpenAI
 def test_a_count_is_computed_through_a_response(openai: OpenAI) -> None:
     made = openai.responses.create(model="leadline:table", input=COUNT)
     assert made.output_text.startswith("2 of the 4 orders came late")
-    assert made.model_extra["leadline"]["rows_behind_total"] == 2  # type: ignore[index]
+    assert ours(made)["rows_behind_total"] == 2
 
 
 def test_what_only_a_clients_own_tool_could_answer_is_refused_in_words(openai: OpenAI) -> None:
-    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}
+    tool: Any = {
+        "type": "function",
+        "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
+    }
     messages = [user(KEEPER)]
-    made = openai.chat.completions.create(model="leadline", messages=messages, tools=[tool])  # type: ignore[list-item]
+    made = openai.chat.completions.create(model="leadline", messages=messages, tools=[tool])
     assert made.choices[0].message.content == ANSWER
     with pytest.raises(APIStatusError, match="calls no tools"):
         openai.chat.completions.create(
             model="leadline",
-            messages=messages,  # type: ignore[arg-type]
-            tools=[tool],  # type: ignore[list-item]
+            messages=messages,
+            tools=[tool],
             tool_choice="required",
         )
     with pytest.raises(APIStatusError, match="no message by the user"):
@@ -185,8 +197,8 @@ def test_what_only_a_clients_own_tool_could_answer_is_refused_in_words(openai: O
 
 def test_filters_of_file_search_are_followed_or_refused(openai: OpenAI) -> None:
     def asked(filters: dict[str, Any]) -> str:
-        tool = {"type": "file_search", "vector_store_ids": ["default"], "filters": filters}
-        return openai.responses.create(model="leadline", input=KEEPER, tools=[tool]).output_text  # type: ignore[list-item]
+        tool: Any = {"type": "file_search", "vector_store_ids": ["default"], "filters": filters}
+        return openai.responses.create(model="leadline", input=KEEPER, tools=[tool]).output_text
 
     year = {
         "type": "and",

@@ -263,7 +263,9 @@ def _requests(client: Client, document: str) -> Iterator[tuple[str, str, dict[st
                 continue
             schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
             bodies = BODIES.get(path) if method == "post" else None
-            for request in bodies or [{} if schema is None else {"json": _instance(schema, openapi)}]:
+            needed = [each for each in operation.get("parameters", ()) if each["in"] == "query" and each["required"]]
+            query = {"params": {each["name"]: _instance(each["schema"], openapi) for each in needed}} if needed else {}
+            for request in bodies or [query | ({} if schema is None else {"json": _instance(schema, openapi)})]:
                 if method == "put" and path == "/v1/documents/{document_id}":
                     request = {"content": b"# Replaced\n\nBy something.", "headers": {"If-Match": "*"}}
                 filled = path.replace("{document_id}", document).replace("{subject}", "user:x")
@@ -324,5 +326,6 @@ def test_no_route_spends_anything_once_the_quotas_are_used_up(services: Services
                 refused.add(f"{method} {path}")
             assert response.status_code != 422, f"say in BODIES what {method} {path} takes: {response.text}"
     mine = f"put /v1/documents/{document}"
-    assert spenders == {"post /v1/answers", "post /v1/search", "post /v1/documents", mine}
+    asked = {"post /v1/answers", "post /v1/chat/completions", "post /v1/responses"}
+    assert spenders == {*asked, "post /v1/search", "post /v1/documents", mine}
     assert spenders <= refused
