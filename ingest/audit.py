@@ -40,6 +40,8 @@ class Action(StrEnum):
     KEY_CHANGED = "key.changed"
     KEY_ROTATED = "key.rotated"
     KEY_REVOKED = "key.revoked"
+    SESSION_BEGUN = "session.begun"
+    SESSIONS_ENDED = "sessions.ended"
     QUOTA_CHANGED = "quota.changed"
     QUEUE_PAUSED = "queue.paused"
     QUEUE_RESUMED = "queue.resumed"

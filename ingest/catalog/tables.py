@@ -101,6 +101,26 @@ api_keys = Table(
     Index(None, "user_id"),
 )
 
+# Sessions of people in a browser, and one-time tickets that begin one, by `purpose`. Each acts as its key does, or as
+# the `holder` of a token; only the hash of its secret is kept.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("secret_sha256", String(64), primary_key=True),
+    Column("purpose", String(16), nullable=False),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("key_id", ForeignKey("api_keys.id")),
+    Column("holder", JSON(none_as_null=True)),
+    Column("owner", String(256), nullable=False),
+    Column("created_at", Float, nullable=False),
+    # Not exact: it is written every few minutes.
+    Column("used_at", Float, nullable=False),
+    Column("ends_at", Float, nullable=False),
+    Column("idle_seconds", Float, nullable=False),
+    Index(None, "tenant_id", "owner"),
+    Index(None, "ends_at"),
+)
+
 # The subjects that may use a collection; a collection without grants is open to the tenant.
 collection_grants = Table(
     "collection_grants",

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from html.entities import html5
 
 from lxml import etree
 
 from ingest.errors import DamagedDocumentError, ParserLimitError
 from ingest.layout import OmissionKind
+from ingest.parsing.html import decode_html
+from ingest.parsing.office.package import parse_xml
 from ingest.parsing.writer import DocumentWriter
 
 # What reads the tree calls itself three times a level, so 1,000 frames bound it at about 300; real pages have under 60.
@@ -24,6 +27,8 @@ _hidden_style = re.compile(
 _AROUND = frozenset({"navigation", "banner", "contentinfo", "search"})
 _LANDMARK_TAGS = {"nav": "navigation", "main": "main", "search": "search"}
 _AROUND_THE_PAGE = {"footer": "contentinfo", "header": "banner"}
+_named = re.compile(rb"&([A-Za-z][A-Za-z0-9]{1,31});")
+_XML_NAMES = frozenset({"amp", "lt", "gt", "quot", "apos"})
 _LINK_BLOCKS = frozenset({"ul", "ol", "menu", "table", "dl"})
 _PROSE_WORDS = 16
 _MOST_IN_LINKS = 1 / 3
@@ -53,6 +58,25 @@ def parse_tree(html: str) -> etree._Element | None:
     if root is not None:
         _flatten(root)
     return root
+
+
+def parse_xhtml(content: bytes) -> etree._Element | None:
+    """Parse a page that should be XML, in which an empty `<title/>` has ended; one that is none is parsed as HTML."""
+    try:
+        root = parse_xml(_named.sub(_character, content), "page")
+    except (DamagedDocumentError, ParserLimitError):
+        return parse_tree(decode_html(content))
+    for element in root.iter():
+        element.tag = etree.QName(element).localname.lower()
+    _flatten(root)
+    return root
+
+
+def _character(found: re.Match[bytes]) -> bytes:
+    """Return a character of HTML for its name, as a number, which XML knows, too."""
+    name = found[1].decode("ascii")
+    characters = "" if name in _XML_NAMES else html5.get(f"{name};", "")
+    return "".join(f"&#{ord(each)};" for each in characters).encode("ascii") or found[0]
 
 
 def drop_unseen(root: etree._Element, writer: DocumentWriter) -> None:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.errors import UnsupportedTypeError
-from ingest.parsing.containers import DOCX, ODP, ODT, OFFICE_ENCRYPTED, PPTX
+from ingest.parsing.containers import DOCX, EPUB, ODP, ODT, OFFICE_ENCRYPTED, PPTX
 from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
+from ingest.parsing.epub import EPUB_PARSER, parse_epub
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_rows import json_lines_table, json_tables
 from ingest.parsing.office import (
@@ -23,6 +24,7 @@ from ingest.parsing.office import (
 )
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
+from ingest.parsing.rtf import RTF_PARSER, parse_rtf
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
 from ingest.parsing.types import ParsedDocument
@@ -61,6 +63,8 @@ FORMATS: dict[str, Format] = {
     "text/html": Format(parse_html, HTML_PARSER, pipe_tables),
     DOCX: Format(parse_docx, DOCX_PARSER, pipe_tables),
     PPTX: Format(parse_pptx, PPTX_PARSER, pipe_tables),
+    "application/rtf": Format(parse_rtf, RTF_PARSER, pipe_tables),
+    EPUB: Format(parse_epub, EPUB_PARSER, pipe_tables),
     ODT: Format(parse_odt, ODT_PARSER, pipe_tables),
     ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
     OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),

@@ -10,7 +10,6 @@ from ingest.errors import UnsupportedTypeError
 from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text
 from ingest.parsing.containers import (
     DOC,
-    EPUB,
     MSG,
     ODS,
     OLE,
@@ -29,8 +28,10 @@ HTML = "text/html"
 MARKDOWN = "text/markdown"
 TEXT = "text/plain"
 DELIMITED = "text/csv"
+RTF = "application/rtf"
 
 _PDF_MARK = b"%PDF-"
+_RTF_MARK = b"{\\rtf"
 _PDF_MARK_WITHIN = 1024  # readers accept this much before it (ISO 32000-1, annex H.3)
 _SUFFIXES = {
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd"), MARKDOWN),
@@ -45,7 +46,7 @@ _html_document = re.compile(rf"{_BEFORE_MARKUP}<(?:!doctype\s+html|html|head|bod
 _html_piece = re.compile(rf"{_BEFORE_MARKUP}<(?:{_PIECES})\b", re.IGNORECASE)
 _tag = re.compile(r"<[a-z!/]", re.IGNORECASE)
 # Text to a computer, but not to a reader.
-_WRITTEN_FORMATS = ((b"{\\rtf", "an RTF file"), (b"%!PS", "a PostScript file"))
+_WRITTEN_FORMATS = ((_RTF_MARK, "an RTF file"), (b"%!PS", "a PostScript file"))
 _KINDS = {"image": "image", "audio": "recording", "video": "video"}
 _ARCHIVES = frozenset({"zip", "tar", "rar", "gz", "bz2", "7z", "xz", "lz", "lzo", "lz4", "zst", "br", "Z", "cab", "ar"})
 _SPOKEN_WITH_A_VOWEL = "AEFHILMNORSX8"
@@ -61,7 +62,6 @@ _UNREAD = {
     XLSB: ("an Excel workbook", _SAVE_AS.format("CSV")),
     ODS: ("an OpenDocument spreadsheet", _SAVE_AS.format("CSV")),
     MSG: ("an Outlook message", _SAVE_AS.format("text or HTML")),
-    EPUB: ("an EPUB book", _SAVE_AS.format("PDF")),
 }
 
 
@@ -89,6 +89,8 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
     """
     if _is_pdf(head):
         return PDF
+    if head.startswith(_RTF_MARK):
+        return RTF
     if head.startswith((ZIP_MARK, OLE_MARK)):
         return ZIP if head.startswith(ZIP_MARK) else OLE
     kind = unreadable_kind(head)

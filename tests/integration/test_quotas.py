@@ -240,6 +240,11 @@ def test_an_admin_sets_the_limits_of_a_key_and_an_operator_those_of_a_tenant(
 
 MAKING = {JobKind.INGEST, JobKind.EMBED, JobKind.RUN}
 BODIES: dict[str, list[dict[str, Any]]] = {
+    "/v1/chat/completions": [{"json": {"model": "leadline", "messages": [{"role": "user", "content": "When?"}]}}],
+    "/v1/responses": [
+        {"json": {"model": "leadline", "input": "When?"}},
+        {"json": {"model": "leadline", "input": "When?", "background": True}},
+    ],
     "/v1/keys": [{"json": {"name": "another", "scopes": ["read"]}}],
     "/v1/answers": [
         {"json": QUESTION},
