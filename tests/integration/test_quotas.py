@@ -274,7 +274,13 @@ def _requests(client: Client, document: str) -> Iterator[tuple[str, str, dict[st
                 if method == "put" and path == "/v1/documents/{document_id}":
                     request = {"content": b"# Replaced\n\nBy something.", "headers": {"If-Match": "*"}}
                 filled = path.replace("{document_id}", document).replace("{subject}", "user:x")
-                yield method, "/".join("x" if part.startswith("{") else part for part in filled.split("/")), request
+                numbers = {
+                    f"{{{each['name']}}}"
+                    for each in operation.get("parameters", ())
+                    if each["in"] == "path" and each["schema"].get("type") == "integer"
+                }
+                parts = ["1" if part in numbers else "x" if part.startswith("{") else part for part in filled.split("/")]
+                yield method, "/".join(parts), request
 
 
 def _instance(schema: dict[str, Any], openapi: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
