@@ -96,13 +96,15 @@ def listing(
     collection: Collection | None = None,
     state: Annotated[list[VersionState] | None, Query()] = None,
     batch: BatchId = None,
+    container: Annotated[str | None, Query(max_length=64)] = None,
     with_omissions: bool = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> DocumentPage:
     """List documents in order of arrival, a page at a time.
 
-    `batch` lists those of a batch, and `with_omissions` those whose text leaves something of their file out.
+    `batch` lists those of a batch, `container` the entries of that archive, mailbox or message, and `with_omissions`
+    those whose text leaves something of their file out.
     """
     if batch is not None:
         served.batches.progress(caller.tenant_id, batch)
@@ -110,6 +112,7 @@ def listing(
         caller.tenant_id,
         collection=collection,
         states=state or (),
+        container=container,
         batch=batch,
         with_omissions=with_omissions,
         after=decode_cursor(cursor),
@@ -216,7 +219,8 @@ def change(
 def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
     """Delete a document; when this answers, no search or answer can show anything of it.
 
-    The answer is a receipt. Deleting again gives the same one.
+    The answer is a receipt. Deleting again gives the same one. The entries of an archive, a mailbox or a message are
+    deleted with it.
     """
     _require_writable(served, caller, document_id)
     deletion = served.delete(caller.tenant_id, document_id, caller.readers)

@@ -23,8 +23,13 @@ _closing_marks = re.compile(r"[ \t]+#+$")
 
 def parse_text(path: Path) -> ParsedDocument:
     """Parse plain text. Raises `DamagedDocumentError` for a file that is not text after all, and `NoTextError`."""
+    return parse_plain(path, TEXT_PARSER)
+
+
+def parse_plain(path: Path, parser: str) -> ParsedDocument:
+    """Parse a text without structure, in the name of `parser`. Raises as `parse_text`."""
     text, omissions = normalized_file(path)
-    return ParsedDocument(text, None, TEXT_PARSER, omissions=omissions)
+    return ParsedDocument(text, None, parser, omissions=omissions)
 
 
 def parse_markdown(path: Path) -> ParsedDocument:

@@ -19,6 +19,7 @@ from ingest.positions import Box, Cell, PositionsBuilder
 Position = Box | Cell
 _DEEPEST_MARK = 6
 _MOST_PARTS = 50_000
+_plain_line = re.compile(r"(?:[!-~]+(?: (?=[!-~]))?)*+")
 _fence = re.compile(r"`{3,}")
 
 
@@ -36,6 +37,14 @@ class Piece:
 
 
 CellContent = str | Piece | Sequence[Piece]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table that has a position as a whole, and not for its cells."""
+
+    cells: Sequence[CellContent]
+    at: Position | None = None
 
 
 @dataclass
@@ -138,28 +147,31 @@ class DocumentWriter:
 
     def table(
         self,
-        rows: Iterable[Sequence[CellContent]],
+        rows: Iterable[Sequence[CellContent] | Row],
         *,
         caption: str = "",
+        name: str = "",
         headed: bool = True,
     ) -> TableSpan | None:
         """Write a table whose first row with a visible cell is its header; `caption` becomes a paragraph above it.
 
-        A table that is not `headed` gets a header without words. Every row gets as many cells as the header: short ones
-        are filled up, and what longer ones have too much stands in the last cell. A table without a visible cell writes
-        nothing and returns None.
+        It is known by its caption, or by a `name` that stands somewhere else. A table that is not `headed` gets a
+        header without words. Every row gets as many cells as the header: short ones are filled up, and what longer ones
+        have too much stands in the last cell. A table without a visible cell writes nothing and returns None.
         """
-        lines = ([_pieces_of(cell) for cell in row] for row in rows)
-        body = dropwhile(lambda row: not any(_line(piece.text) for cell in row for piece in cell), lines)
+        lines = (row if isinstance(row, Row) else Row(row) for row in rows)
+        body = dropwhile(
+            lambda row: not any(_line(piece.text) for cell in row.cells for piece in _pieces_of(cell)), lines
+        )
         header = next(body, None)
         if header is None:
             return None
-        rest: Iterable[list[Sequence[Piece]]] = body
+        rest: Iterable[Row] = body
         if not headed:
-            rest, header = chain([header], body), [[] for _ in header]
+            rest, header = chain([header], body), Row([[] for _ in header.cells])
         if caption:
             self.paragraph(caption)
-        width = len(header)
+        width = len(header.cells)
         self._begin_block()
         start = self._length
         self._row(header, width)
@@ -168,7 +180,8 @@ class DocumentWriter:
         for row in rest:
             self._append("\n")
             self._row(row, width)
-        span = TableSpan(start, header_end, self._length)
+            self._join_parts()
+        span = TableSpan(start, header_end, self._length, _line(name or caption))
         self._tables.append(span)
         return span
 
@@ -224,7 +237,8 @@ class DocumentWriter:
                 self._append_at(line, piece.at)
                 first = False
 
-    def _row(self, cells: Sequence[Sequence[Piece]], width: int) -> None:
+    def _row(self, row: Row, width: int) -> None:
+        start, cells = self._length, [_pieces_of(cell) for cell in row.cells]
         cells = cells if len(cells) <= width else [*cells[: width - 1], _together(cells[width - 1 :])]
         self._append("|")
         for number in range(width):
@@ -236,6 +250,8 @@ class DocumentWriter:
                     self._append_at(text, piece.at)
                     first = False
             self._append("|" if first else " |")
+        if row.at is not None:
+            self._positions.add(start, self._length, row.at)
 
     def _gap(self, gap: str, text: str) -> str:
         """Return the gap before a piece: a blank where the piece would otherwise merge with the character before it."""
@@ -245,14 +261,17 @@ class DocumentWriter:
         return "" if normalize(before + text[0]) == before + text[0] else " "
 
     def _begin_block(self, *, tight: bool = False) -> None:
-        if len(self._parts) > _MOST_PARTS:
-            self._done.append("".join(self._parts))
-            self._parts = []
+        self._join_parts()
         if self._length:
             self._append("\n" if tight and self._is_tight else "\n\n")
         self._is_tight = tight
 
     _is_tight = False
+
+    def _join_parts(self) -> None:
+        if len(self._parts) > _MOST_PARTS:
+            self._done.append("".join(self._parts))
+            self._parts = []
 
     def _append_at(self, text: str, at: Position | None) -> None:
         if at is not None:
@@ -269,6 +288,8 @@ class DocumentWriter:
         return normalize(text)
 
     def _line(self, text: str) -> str:
+        if _plain_line.fullmatch(text):  # as most cells are
+            return text
         return " ".join(self._normalized(text).split())
 
 

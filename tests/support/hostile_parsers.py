@@ -18,7 +18,7 @@ from pathlib import Path
 from ingest.errors import ParserLimitError
 from ingest.parsing import child
 from ingest.parsing.registry import ParserFunction, parser_for
-from ingest.parsing.types import ParsedDocument
+from ingest.parsing.types import EntryRoom, ParsedDocument
 
 SLEEPER = ("/bin/sleep", "20.0731")
 COMMAND = (sys.executable, "-I", str(Path(__file__)))
@@ -207,10 +207,10 @@ _DOCUMENTS: dict[str, ParserFunction] = {
 }
 
 
-def find_parser(media_type: str) -> ParserFunction:
+def find_parser(media_type: str, room: EntryRoom) -> ParserFunction:
     act = HOSTILE.get(media_type)
     if act is None:
-        return _DOCUMENTS.get(media_type) or parser_for(media_type)
+        return _DOCUMENTS.get(media_type) or parser_for(media_type, room)
 
     def parse(path: Path) -> ParsedDocument:
         act()

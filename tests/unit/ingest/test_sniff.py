@@ -32,7 +32,7 @@ _DOCTYPE = b"<!DOCTYPE html>\n<title>t</title>"
         (b"# Title", "a.md", None, "text/markdown"),
         (b"# Title", "a.MARKDOWN", None, "text/markdown"),
         (b"# Title", "a", "text/markdown; charset=utf-8", "text/markdown"),
-        (b"# a comment", "a.py", "text/x-python", "text/plain"),
+        (b"# a comment", "a.py", "text/x-python", "text/x-python"),
         (b"<note><to>x</to></note>", "a.xml", "application/xml", "text/plain"),
         (b"BM25 is a ranking function.", "a.txt", None, "text/plain"),
         (b"MZ is short for something.", "a.txt", None, "text/plain"),

@@ -25,10 +25,10 @@ class WatchedParser(PlainParser):
         self.now = 0.0
         self._seconds = seconds
 
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+    def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
         self.names.append(name)
         self.now += self._seconds
-        return super().parse(path, media_type, name=name)
+        return super().parse(path, media_type, name=name, **more)
 
 
 def upload(worker: WorkerFixture, *texts: str) -> list[Document]:
@@ -74,10 +74,10 @@ def test_a_document_deleted_under_the_worker_leaves_nothing_and_the_others_go_on
             worker.deleter.delete("ann", documents[2].id)
 
     class DeletingParser(PlainParser):
-        def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
             if name == "3.md":
                 delete("parse")
-            return super().parse(path, media_type, name=name)
+            return super().parse(path, media_type, name=name, **more)
 
     worker.index.fault = delete
     (spoiled,) = IngestTask(worker.deps, DeletingParser()).run_together(claim(worker), no)
@@ -108,7 +108,7 @@ def test_files_that_grow_a_thousandfold_are_not_held_in_memory_together(worker: 
     upload(worker, "grow", "grow more", "small")
 
     class GrowingParser(PlainParser):
-        def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
             return ParsedDocument("word " * 900_000, None, "plain")
 
     spoiled = IngestTask(worker.deps, GrowingParser()).run_together(claim(worker), no)
