@@ -241,6 +241,7 @@ def test_an_admin_sets_the_limits_of_a_key_and_an_operator_those_of_a_tenant(
 MAKING = {JobKind.INGEST, JobKind.EMBED, JobKind.RUN}
 BODIES: dict[str, list[dict[str, Any]]] = {
     "/v1/chat/completions": [{"json": {"model": "leadline", "messages": [{"role": "user", "content": "When?"}]}}],
+    "/v1/sign-in": [{"json": {"ticket": "of nobody"}}],
     "/v1/responses": [
         {"json": {"model": "leadline", "input": "When?"}},
         {"json": {"model": "leadline", "input": "When?", "background": True}},

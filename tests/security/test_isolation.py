@@ -226,6 +226,7 @@ NAMED_IN_BODIES: Mapping[str, list[dict[str, Any]]] = {
     ],
     "/v1/keys": [{"json": {"name": "mine", "scopes": ["read"], "user": "{user_id}"}}],
     "/v1/users": [],
+    "/v1/sign-out": [],
 }
 
 
@@ -253,7 +254,7 @@ def test_an_operators_key_without_other_scopes_reads_no_tenants_documents(
     services, client = service
     _, key = services.keys.issue(DEFAULT_TENANT, "operator", scopes=[Scope.OPERATOR])
     for method, path in routes(services):
-        if path == "/v1/me":
+        if path in ("/v1/me", "/v1/session", "/v1/sign-out"):  # for whoever has a valid key
             continue
         ids = other_tenant.ids
         found = client.http.request(method, path.format(**ids), headers={"Authorization": f"Bearer {key}"})
