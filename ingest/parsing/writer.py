@@ -13,6 +13,7 @@ from itertools import chain, dropwhile
 from ingest.errors import NoTextError
 from ingest.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
 from ingest.normalize import count_invisible, normalize, normalize_title
+from ingest.parsing.progress import tell
 from ingest.parsing.types import ParsedDocument
 from ingest.positions import Box, Cell, PositionsBuilder
 
@@ -82,6 +83,8 @@ class DocumentWriter:
         A place without text starts where the text before it ends.
         """
         place = Place(kind, number or len(self._places) + 1, self._length, _line(name))
+        if kind is not PlaceKind.PAGE:  # those of a PDF are told as they are read, and written later
+            tell(len(self._places))
         self._places.append(place)
         return place
 
