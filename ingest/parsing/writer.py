@@ -13,6 +13,7 @@ from itertools import chain, dropwhile
 from ingest.errors import NoTextError
 from ingest.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
 from ingest.normalize import count_invisible, normalize, normalize_title
+from ingest.parsing.progress import tell
 from ingest.parsing.types import ParsedDocument
 from ingest.positions import Box, Cell, PositionsBuilder
 
@@ -82,6 +83,8 @@ class DocumentWriter:
         A place without text starts where the text before it ends.
         """
         place = Place(kind, number or len(self._places) + 1, self._length, _line(name))
+        if kind is not PlaceKind.PAGE:  # those of a PDF are told as they are read, and written later
+            tell(len(self._places))
         self._places.append(place)
         return place
 
@@ -112,12 +115,13 @@ class DocumentWriter:
         """Write a paragraph, with the line ends it has. Nothing visible writes nothing."""
         self.pieces([Piece(text, at)])
 
-    def pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> None:
+    def pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> tuple[int, int] | None:
         r"""Write a paragraph of pieces, each after its gap (a blank, a line end, or nothing); `mark` goes before it.
 
-        A line end in a paragraph is one `\n`: blank lines inside a piece are kept as they are.
+        A line end in a paragraph is one `\n`: blank lines inside a piece are kept as they are. Returns the paragraph's
+        span; None where nothing was written.
         """
-        self._write_block(pieces, mark, tight=False)
+        return self._write_block(pieces, mark, tight=False)
 
     def item(
         self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0, at: Position | None = None
@@ -212,11 +216,14 @@ class DocumentWriter:
             Omission(kind, found.count, _listed(found.details)) for kind, found in sorted(self._omitted.items())
         )
 
-    def _write_block(self, pieces: Iterable[Piece], mark: str, *, tight: bool, mark_at: Position | None = None) -> None:
+    def _write_block(
+        self, pieces: Iterable[Piece], mark: str, *, tight: bool, mark_at: Position | None = None
+    ) -> tuple[int, int] | None:
         written = [(each, text) for each in pieces if (text := self._normalized(each.text)).strip()]
         if not written:
-            return
+            return None
         self._begin_block(tight=tight)
+        start = self._length
         if shown := mark.strip():
             self._append(mark[: len(mark) - len(mark.lstrip())])
             self._append_at(shown, mark_at)
@@ -227,6 +234,7 @@ class DocumentWriter:
             if piece.page is not None:
                 self.place(PlaceKind.PAGE, number=piece.page)
             self._append_at(text, piece.at)
+        return start, self._length
 
     def _write_line(self, pieces: Iterable[Piece]) -> None:
         """Write pieces on one line."""
