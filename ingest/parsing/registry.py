@@ -7,11 +7,26 @@ from pathlib import Path
 from ingest.errors import UnsupportedTypeError
 from ingest.parsing.archives import ZIP_PARSER, unpack_zip
 from ingest.parsing.code import LANGUAGES, code_fingerprint, code_parser
-from ingest.parsing.containers import DOCX, EML, EPUB, MBOX, MSG, ODP, ODT, OFFICE_ENCRYPTED, PPTX, ZIP
+from ingest.parsing.containers import (
+    DOCX,
+    EML,
+    EPUB,
+    MBOX,
+    MSG,
+    ODP,
+    ODS,
+    ODT,
+    OFFICE_ENCRYPTED,
+    PPTX,
+    XLS,
+    XLSB,
+    XLSX,
+    ZIP,
+)
 from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
 from ingest.parsing.epub import EPUB_PARSER, parse_epub
 from ingest.parsing.html import HTML_PARSER, parse_html
-from ingest.parsing.json_rows import json_lines_table, json_tables
+from ingest.parsing.json_documents import JSON_PARSER, parse_json
 from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, MSG_PARSER, unpack_eml, unpack_mbox, unpack_msg
 from ingest.parsing.office import (
     DOCX_PARSER,
@@ -28,6 +43,7 @@ from ingest.parsing.office import (
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.rtf import RTF_PARSER, parse_rtf
+from ingest.parsing.sheets import WORKBOOK_PARSER, parse_workbook
 from ingest.parsing.tables import FoundTable
 from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
 from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
@@ -40,8 +56,6 @@ TableFinder = Callable[[str], Sequence[FoundTable]]
 
 def _tables_in_text(text: str) -> list[FoundTable]:
     """As far as the content leaves no doubt, whatever the file is called."""
-    if text.lstrip()[:1] in ("{", "["):
-        return json_tables(text) or json_lines_table(text)
     return pipe_tables(text) or delimited_table(text)
 
 
@@ -65,6 +79,7 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "text/plain": Format(parse_text, TEXT_PARSER, _tables_in_text),
+    "application/json": Format(parse_json, JSON_PARSER),
     "text/csv": Format(parse_delimited, DELIMITED_PARSER),
     "text/markdown": Format(parse_markdown, MARKDOWN_PARSER, pipe_tables),
     "text/html": Format(parse_html, HTML_PARSER, pipe_tables),
@@ -74,6 +89,7 @@ FORMATS: dict[str, Format] = {
     EPUB: Format(parse_epub, EPUB_PARSER, pipe_tables),
     ODT: Format(parse_odt, ODT_PARSER, pipe_tables),
     ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
+    **dict.fromkeys((XLSX, XLSB, XLS, ODS), Format(parse_workbook, WORKBOOK_PARSER, pipe_tables)),
     OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),
     "application/pdf": Format(parse_pdf, PDF_PARSER, pipe_tables),
     **{kind: Format(code_parser(kind), code_fingerprint(kind)) for kind in LANGUAGES},

@@ -3,6 +3,7 @@
 import signal
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -117,8 +118,8 @@ class ParserSandbox:
             try:
                 document = read_document(Path(folder), self._limits.text_bytes)
                 if unpacking is not None:
-                    _hand_over(document.entries, Path(folder), unpacking)
-            except (HandoverError, NotPlainError) as error:
+                    hand_over(document.entries, Path(folder), unpacking)
+            except HandoverError as error:
                 raise DamagedDocumentError(f"The parser gave no usable answer on {_shown(name)}.") from error
             return document
 
@@ -164,17 +165,18 @@ class ParserSandbox:
         return DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.")
 
 
-def _hand_over(entries: Sequence[FoundEntry], folder: Path, unpacking: Unpacking) -> None:
+def hand_over(entries: Sequence[FoundEntry], folder: Path, unpacking: Unpacking) -> None:
     """Hand over the entries' files, no more and none larger than there is room for. Raises `HandoverError`."""
     room = unpacking.room
     if len(entries) > room.entries or sum(entry.size for entry in entries) > room.total_bytes:
         raise HandoverError("There are more entries than there is room for.")
     for entry in entries:
-        try:
-            with open_plain_file(folder / entry.file, entry.size) as file:
-                unpacking.take(entry, file)
-        except FileNotFoundError as error:
-            raise HandoverError("An entry has no file.") from error
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(open_plain_file(folder / entry.file, entry.size))
+            except (NotPlainError, OSError) as error:
+                raise HandoverError("An entry has no plain file of its size.") from error
+            unpacking.take(entry, file)
 
 
 def _watch(folder: Path, progress: Callable[[int, int | None], None]) -> Callable[[], None]:

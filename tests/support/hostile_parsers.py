@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ingest.errors import ParserLimitError
 from ingest.parsing import child
+from ingest.parsing.progress import tell
 from ingest.parsing.registry import ParserFunction, parser_for
 from ingest.parsing.types import EntryRoom, ParsedDocument
 
@@ -195,6 +196,13 @@ def _keeper(path: Path) -> ParsedDocument:
     return ParsedDocument("kept", None, "test")
 
 
+def _slow(path: Path) -> ParsedDocument:
+    """Takes its time, and tells of it."""
+    tell(3, 10)
+    time.sleep(1.5)
+    return ParsedDocument("slow", None, "test")
+
+
 _kept: list[bytes] = []
 _DOCUMENTS: dict[str, ParserFunction] = {
     "test/long-text": _long_text,
@@ -204,6 +212,7 @@ _DOCUMENTS: dict[str, ParserFunction] = {
     "test/reach": _reach,
     "test/hoard": _hoard,
     "test/keeper": _keeper,
+    "test/slow": _slow,
 }
 
 

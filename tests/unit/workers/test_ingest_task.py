@@ -89,6 +89,23 @@ def test_a_document_deleted_under_the_worker_leaves_nothing_and_the_others_go_on
         worker.texts.map(spoiled.job.version_id)
 
 
+def test_pages_that_a_parser_tells_of_are_shown_while_it_goes_on(worker: WorkerFixture) -> None:
+    shown: list[tuple[int | None, int | None]] = []
+
+    class TellingParser(PlainParser):
+        def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
+            assert callable(more["progress"])
+            more["progress"](7, 20)
+            progress = worker.catalog.progress(worker.catalog.document("ann", document.id))
+            shown.append((progress.pages_done, progress.pages))
+            return super().parse(path, media_type, name=name)
+
+    (document,) = upload(worker, "# One\n\nWords.")
+    assert IngestTask(worker.deps, TellingParser()).run_together(claim(worker), no) == []
+    assert shown == [(7, 20)]
+    assert worker.catalog.progress(worker.catalog.document("ann", document.id)).pages_done is None
+
+
 def test_what_there_was_no_time_for_goes_back_into_the_queue_and_costs_no_attempt(worker: WorkerFixture) -> None:
     documents = upload(worker, *(f"# Note {n}\n\nThe tide is at {n}." for n in range(5)))
     parser = WatchedParser(seconds=1.5)
@@ -140,7 +157,7 @@ def no_fault(_: str) -> None:
 class TableParser(PlainParser):
     """Says that the whole text is one table without a header."""
 
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+    def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
         parsed = super().parse(path, media_type, name=name)
         return replace(parsed, layout=Layout(tables=(TableSpan(0, 0, len(parsed.text)),)))
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0023_entries"
-down_revision = "0020_omissions"
+down_revision = "0030_sessions"
 branch_labels = None
 depends_on = None
 
