@@ -783,7 +783,7 @@ GUARDS = (
     ),
     Guard(
         "runs are metered",
-        "api/routes/answers.py",
+        "api/answer_work.py",
         ", wanted=wants)",
         ")",
         "tests/integration/test_quotas.py::test_no_route_spends_anything_once_the_quotas_are_used_up",
