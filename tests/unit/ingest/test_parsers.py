@@ -24,7 +24,9 @@ def _html(file: Path, body: str, head: str = "") -> ParsedDocument:
 
 
 def test_each_format_has_a_fingerprint_of_its_own() -> None:
-    assert len({row.fingerprint for row in FORMATS.values()}) == len({row.parse or row.unpack for row in FORMATS.values()})
+    assert len({row.fingerprint for row in FORMATS.values()}) == len(
+        {row.parse or row.unpack for row in FORMATS.values()}
+    )
 
 
 @pytest.mark.parametrize("media_type", sorted(set(FORMATS) - {OFFICE_ENCRYPTED}))
