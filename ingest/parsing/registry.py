@@ -26,7 +26,7 @@ from ingest.parsing.containers import (
 from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
 from ingest.parsing.epub import EPUB_PARSER, parse_epub
 from ingest.parsing.html import HTML_PARSER, parse_html
-from ingest.parsing.json_rows import json_lines_table, json_tables
+from ingest.parsing.json_documents import JSON_PARSER, parse_json
 from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, MSG_PARSER, unpack_eml, unpack_mbox, unpack_msg
 from ingest.parsing.office import (
     DOCX_PARSER,
@@ -56,8 +56,6 @@ TableFinder = Callable[[str], Sequence[FoundTable]]
 
 def _tables_in_text(text: str) -> list[FoundTable]:
     """As far as the content leaves no doubt, whatever the file is called."""
-    if text.lstrip()[:1] in ("{", "["):
-        return json_tables(text) or json_lines_table(text)
     return pipe_tables(text) or delimited_table(text)
 
 
@@ -81,6 +79,7 @@ class Format:
 
 FORMATS: dict[str, Format] = {
     "text/plain": Format(parse_text, TEXT_PARSER, _tables_in_text),
+    "application/json": Format(parse_json, JSON_PARSER),
     "text/csv": Format(parse_delimited, DELIMITED_PARSER),
     "text/markdown": Format(parse_markdown, MARKDOWN_PARSER, pipe_tables),
     "text/html": Format(parse_html, HTML_PARSER, pipe_tables),

@@ -27,6 +27,7 @@ MARKDOWN = "text/markdown"
 TEXT = "text/plain"
 DELIMITED = "text/csv"
 RTF = "application/rtf"
+JSON = "application/json"
 
 _PDF_MARK = b"%PDF-"
 _RTF_MARK = b"{\\rtf"
@@ -36,6 +37,7 @@ _SUFFIXES = {
     **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
     **dict.fromkeys((".txt", ".text"), TEXT),
     **dict.fromkeys((".csv", ".tsv", ".tab"), DELIMITED),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson", ".geojson"), JSON),
     **dict.fromkeys((".py", ".pyi"), "text/x-python"),
     **dict.fromkeys((".js", ".mjs", ".cjs", ".jsx"), "text/javascript"),
     **dict.fromkeys((".ts", ".mts", ".cts"), "text/typescript"),
@@ -44,12 +46,17 @@ _SUFFIXES = {
     ".eml": EML,
     ".mbox": MBOX,
 }
-_DECLARED = {"application/xhtml+xml": HTML, "text/x-markdown": MARKDOWN, "text/tab-separated-values": DELIMITED}
+_DECLARED = {
+    **{"application/xhtml+xml": HTML, "text/x-markdown": MARKDOWN, "text/tab-separated-values": DELIMITED},
+    **dict.fromkeys(("application/x-ndjson", "application/jsonl", "application/geo+json"), JSON),
+}
 _BEFORE_MARKUP = r"(?:\s|<!--(?:[^-]|-(?!->))*+-->|<\?[^>]*+>)*+"
 _PIECES = "title|meta|script|style|h[1-6]|div|p|table|ul|ol|article|section|main|header|nav|span|a|br"
 _html_document = re.compile(rf"{_BEFORE_MARKUP}<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _html_piece = re.compile(rf"{_BEFORE_MARKUP}<(?:{_PIECES})\b", re.IGNORECASE)
 _tag = re.compile(r"<[a-z!/]", re.IGNORECASE)
+# An object's first member, or a list of objects: no prose begins so.
+_json = re.compile(r"\s*(?:\[\s*)*\{\s*\"(?:[^\"\\\n]|\\.)*+\"\s*:")
 # A header line of a message (RFC 5322, 2.2), and the line between messages of a mailbox (RFC 4155).
 _field = r"[!-9;-~]{1,76}:[^\n]*+\n"
 _message = re.compile(rf"\r?\n?{_field}")
@@ -134,7 +141,9 @@ def _kind_of_text(text: str, name: str, declared: str | None) -> str:
     expected = _SUFFIXES.get(PurePath(name).suffix.lower()) or _DECLARED.get(declared_type, declared_type)
     if expected == HTML:
         return HTML if _tag.search(text) else TEXT
-    if expected in {MARKDOWN, TEXT, DELIMITED, *LANGUAGES} or (expected == EML and _message.match(text)):
+    if expected in (TEXT, "") and _json.match(text):
+        return JSON
+    if expected in {MARKDOWN, TEXT, DELIMITED, JSON, *LANGUAGES} or (expected == EML and _message.match(text)):
         return expected
     return HTML if _html_piece.match(text) else TEXT
 
