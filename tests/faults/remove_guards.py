@@ -611,7 +611,8 @@ GUARDS = (
         "api/routes/contents.py",
         "    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)\n"
         "    active = document.active_version_id",
-        "    document = served.catalog.document(caller.tenant_id, document_id)\n    active = document.active_version_id",
+        "    document = served.catalog.document(caller.tenant_id, document_id)\n"
+        "    active = document.active_version_id",
         "tests/security/test_access_lists.py"
         "::test_a_closed_document_answers_as_an_unknown_one_on_every_route_of_documents",
     ),
