@@ -883,7 +883,7 @@ GUARDS = (
     ),
     Guard(
         "runs are metered",
-        "api/routes/answers.py",
+        "api/answer_work.py",
         ", wanted=wants)",
         ")",
         "tests/integration/test_quotas.py::test_no_route_spends_anything_once_the_quotas_are_used_up",
@@ -1026,6 +1026,34 @@ GUARDS = (
         "if console.file.isatty():",
         "if True:",
         "tests/unit/api/cli/test_up.py::test_where_nobody_reads_along_the_first_key_goes_into_a_file_of_its_user",
+    ),
+    Guard(
+        "pages whose pictures may be read",
+        "ingest/parsing/ocr/allowance.py",
+        "if _allowance.pages <= 0:",
+        "if False:",
+        "tests/unit/ingest/test_ocr.py::test_pages_of_an_image_after_those_that_are_allowed_are_left_out_and_counted",
+    ),
+    Guard(
+        "pixels of an image",
+        "ingest/parsing/ocr/images.py",
+        "if width * height > MAX_PIXELS:",
+        "if False:",
+        "tests/unit/ingest/test_ocr.py::test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded",
+    ),
+    Guard(
+        "no picture is read with the limits of other documents",
+        "ingest/parsing/ocr/allowance.py",
+        "        raise RecognitionNeeded",
+        "        return True",
+        "tests/unit/ingest/test_ocr.py::test_a_process_that_may_read_no_pictures_asks_for_it",
+    ),
+    Guard(
+        "the version that a span counts in",
+        "api/routes/contents.py",
+        "    if version not in (None, active):",
+        "    if False:",
+        "tests/integration/test_contents.py::test_a_span_of_a_former_version_is_refused_and_says_why",
     ),
 )
 
