@@ -74,6 +74,15 @@ async def upload_threads(request: Request) -> Threads:
 UploadThreads = Annotated[Threads, Depends(upload_threads)]
 
 
+async def key_threads(request: Request) -> Threads:
+    """Return the threads that look keys up, which must never wait behind work."""
+    found: Threads = request.app.state.key_threads
+    return found
+
+
+KeyThreads = Annotated[Threads, Depends(key_threads)]
+
+
 async def health_threads(request: Request) -> Threads:
     """Return the threads that look at the parts for health, which must never wait behind work."""
     found: Threads = request.app.state.health_threads

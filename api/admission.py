@@ -11,38 +11,66 @@ import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.bounds import brings_files
+from api.portal.cookies import SessionCookie, require_own
 from api.problems import UnauthorizedError
 from api.turns import Turns
 from ingest.audit import Actor, ActorKind, identify
 from ingest.identity import Principal
 
-CALLER, PLACE = "leadline.caller", "leadline.place"
+CALLER, PLACE, SESSION = "leadline.caller", "leadline.place", "leadline.session"
 
 # Paths that need no key, or whose route checks a token. Every other path needs a key, also one without a route.
-_PUBLIC = re.compile(r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?")
+_PUBLIC = re.compile(
+    r"/health/(live|ready)|/metrics|/problems/[^/]*|/openapi\.json|/docs(/.*)?|/portal/assets/.*|/v1/sign-in"
+)
+# Pages of the portal, which hold nothing of a tenant's: who is not signed in is led to where one signs in.
+_PAGES = re.compile(r"/|/sign-in|/(library|ask)(/[^/]*)?")
 
-# Finds who presents a key; None for a key that is not valid.
+# Finds who presents a key or the secret of a session; None for one that is not valid.
 Identify = Callable[[str], Awaitable[Principal | None]]
 
 
 class Authentication:
-    """Finds out who asks, before anything of the body is read. Raises `UnauthorizedError`, which tells nothing."""
+    """Finds out who asks, before anything of the body is read. Raises `UnauthorizedError`, which tells nothing.
 
-    def __init__(self, app: ASGIApp, *, identify: Identify) -> None:
+    Who sends a key or a token is its holder. A browser of the portal sends the cookie of a session instead, and with
+    what changes something the session's token: `api.portal.cookies`.
+    """
+
+    def __init__(self, app: ASGIApp, *, identify: Identify, in_session: Identify, cookie: SessionCookie) -> None:
         self._app = app
         self._identify = identify
+        self._in_session = in_session
+        self._cookie = cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or _PUBLIC.fullmatch(scope["path"]):
             await self._app(scope, receive, send)
             return
-        caller = await self._identify(_presented(scope))
-        if caller is None:
-            raise UnauthorizedError("The API key or token is not valid.")
+        caller = await self._caller(scope)
+        if caller is None:  # a page for nobody in particular
+            await self._app(scope, receive, send)
+            return
         scope[CALLER] = caller
         identify(Actor(ActorKind.CALLER, caller.key_id, caller.user))
         with structlog.contextvars.bound_contextvars(tenant=caller.tenant_id, key=caller.key_id):
             await self._app(scope, receive, send)
+
+    async def _caller(self, scope: Scope) -> Principal | None:
+        presented, is_page = _presented(scope), _PAGES.fullmatch(scope["path"]) is not None
+        if presented is not None:
+            if (caller := await self._identify(presented)) is None:
+                raise UnauthorizedError("The API key or token is not valid.")
+            return caller
+        secret = self._cookie.read(scope)
+        caller = None if secret is None else await self._in_session(secret)
+        if secret is None or caller is None:
+            if is_page:
+                return None
+            raise UnauthorizedError("This needs an API key." if secret is None else "The session has ended.")
+        require_own(scope, secret)
+        scope[SESSION] = secret
+        return caller
 
 
 class TenantTurns:
@@ -69,10 +97,12 @@ class TenantTurns:
             place.leave()
 
 
-def _presented(scope: Scope) -> str:
+def _presented(scope: Scope) -> str | None:
+    """Return the key or token of a request; None where no `Authorization` is sent, which leaves the cookie."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, credentials = value.decode("latin-1").partition(" ")
             if scheme.lower() == "bearer" and credentials.strip():
                 return str(credentials.strip())
-    raise UnauthorizedError("This needs an API key.")
+            raise UnauthorizedError("This needs an API key.")
+    return None

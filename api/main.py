@@ -13,6 +13,8 @@ from api.answer_threads import AnswerThreads
 from api.bounds import BodyBounds, HeadBounds
 from api.metrics import Measured
 from api.middleware import Refusals, RequestContext
+from api.portal import pages
+from api.portal.cookies import SessionCookie
 from api.problem_schemas import PROBLEMS
 from api.problems import StreamsFullError, TooManyRequestsError
 from api.quota_headers import RequestQuotas
@@ -21,6 +23,7 @@ from api.routes import (
     audit,
     batches,
     collections,
+    contents,
     conversations,
     docs,
     documents,
@@ -28,6 +31,7 @@ from api.routes import (
     keys,
     runs,
     search,
+    sessions,
     tenants,
     usage,
     users,
@@ -40,7 +44,8 @@ from ingest.quotas import Standing
 
 DESCRIPTION = """Ask a body of documents, and see where each sentence of the answer comes from and how it was checked.
 
-Every request but `/health` needs `Authorization: Bearer <key>`. Every error is `application/problem+json`
+Every request but `/health` needs `Authorization: Bearer <key>`, or the cookie of a session. Every error is
+`application/problem+json`
 ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)): `code` is stable, `hint` says what to do next."""
 
 # Threads that look keys up, and those that look at the parts for health, apart from those of all other requests.
@@ -65,10 +70,11 @@ def create_app(services: Services) -> FastAPI:
     )
     _admit(app, services)
     problems.install(app)
-    for route in (documents, batches, search, audit, health, metrics):
+    for route in (documents, contents, batches, search, audit, health, metrics):
         app.include_router(route.router)
-    for route in (answers, conversations, runs, usage, collections, keys, users, tenants):
+    for route in (answers, conversations, runs, usage, collections, keys, users, tenants, sessions):
         app.include_router(route.router, responses=PROBLEMS)
+    pages.install(app)
     docs.describe(app)
     return app
 
@@ -76,9 +82,13 @@ def create_app(services: Services) -> FastAPI:
 def _admit(app: FastAPI, services: Services) -> None:
     """Wrap the application: the last wrapper is the outermost one, so they are passed from the last to the first."""
     settings, key_threads = services.settings, Threads(_KEY_THREADS)
+    app.state.key_threads = key_threads
 
     async def identify(presented: str) -> Principal | None:
         return await key_threads.run(services.identify, presented)
+
+    async def in_session(secret: str) -> Principal | None:
+        return await key_threads.run(services.identities.sessions.check, secret)
 
     async def count(caller: Principal) -> Sequence[Standing]:
         return await key_threads.run(services.meter.count_request, account_of(caller))
@@ -96,7 +106,7 @@ def _admit(app: FastAPI, services: Services) -> None:
         bytes_per_second=settings.body_bytes_per_second,
     )
     app.add_middleware(RequestQuotas, count=count)
-    app.add_middleware(Authentication, identify=identify)
+    app.add_middleware(Authentication, identify=identify, in_session=in_session, cookie=SessionCookie.of(settings))
     app.add_middleware(HeadBounds, requests_at_once=settings.requests_at_once)
     app.add_middleware(Refusals)
     app.add_middleware(Measured)

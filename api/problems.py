@@ -34,6 +34,7 @@ STATUS: Mapping[type[LeadlineError], int] = {
     ingest.UploadError: 422,
     ingest.ParseError: 422,
     ingest.DocumentNotFoundError: 404,
+    ingest.TableNotFoundError: 404,
     ingest.DocumentStateError: 409,
     ingest.FilterError: 422,
     ingest.MetadataError: 422,
@@ -139,6 +140,25 @@ class ScopeMissingError(ApiError):
     code = "scope_missing"
     status = 403
     default_hint = "Ask an admin of your tenant for a key with this scope."
+
+
+class ForeignRequestError(ApiError):
+    """A request with a session's cookie that did not come from a page of the session."""
+
+    code = "foreign_request"
+    status = 403
+    default_hint = "Load the page again and repeat it there; programs send an API key instead of a cookie."
+
+
+class InsecureSignInError(ApiError):
+    """A session would begin over a connection that others can read."""
+
+    code = "https_required"
+    status = 403
+    default_hint = (
+        "Open it on the machine itself, as http://127.0.0.1 or through an SSH tunnel; or put https in front and set "
+        "LEADLINE_PUBLIC_URL to its address."
+    )
 
 
 class BadRequestError(ApiError):

@@ -37,7 +37,12 @@ class Settings(EncoderSettings, RetentionSettings, ParserSettings, UpkeepSetting
     public_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s<>|]+$",
-        description="Where people reach the service, such as `https://leadline.example.org`: links in Slack need it.",
+        description="Where people reach the service, such as `https://leadline.example.org`: links in Slack need it. "
+        "People sign in to the portal from other machines only where it is https.",
+    )
+    session_hours: float = Field(168.0, gt=0, description="How long somebody stays signed in to the portal.")
+    session_idle_hours: float = Field(
+        24.0, gt=0, description="After how long without use somebody is signed out of the portal."
     )
     llm: str = Field(
         "local",

@@ -22,6 +22,7 @@ class Action(StrEnum):
     DOCUMENT_CHANGED = "document.changed"
     DOCUMENT_CANCELLED = "document.cancelled"
     DOCUMENT_DELETED = "document.deleted"
+    ENTRIES_TAKEN = "document.entries_taken"  # the entries of a container became documents
     BATCH_CANCELLED = "batch.cancelled"
     COLLECTION_CHANGED = "collection.changed"
     RUN_DELETED = "run.deleted"
@@ -40,6 +41,8 @@ class Action(StrEnum):
     KEY_CHANGED = "key.changed"
     KEY_ROTATED = "key.rotated"
     KEY_REVOKED = "key.revoked"
+    SESSION_BEGUN = "session.begun"
+    SESSIONS_ENDED = "sessions.ended"
     QUOTA_CHANGED = "quota.changed"
     QUEUE_PAUSED = "queue.paused"
     QUEUE_RESUMED = "queue.resumed"

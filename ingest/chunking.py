@@ -1,17 +1,25 @@
 """Cut normalized text into chunks along its structure, with exact code-point spans.
 
 A chunk never crosses a heading. Inside a section the cut prefers, in order, a blank line, a line end (list items,
-table rows, code), a sentence end, any white space, and only then the bare limit. There is no overlap: measured
-studies find no gain from it, and without it every code point of a text belongs to one chunk at most.
+code), a sentence end, any white space, and only then the bare limit; inside a table it falls between rows, and a header
+is not cut off from the first of them. There is no overlap: measured studies find no gain from it, and without it every
+code point of a text belongs to one chunk at most.
+
+Of very long tables only the first rows are in chunks: searching by words is of little use in the others, and would
+cost as much as whole libraries. All rows are in the record table, and so within reach of questions about the table.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ingest.layout import Layout
+from ingest.layout import Layout, Omission, OmissionKind, TableSpan
+from ingest.positions import Positions
 
 DEFAULT_MAX_CHARS = 1000  # about 245 tokens of English at 4.07 characters a token; the encoder reads 256
+# Of a document's tables, together: as much as ten long books. At 13,000 tokens a second it is embedded in minutes.
+INDEXED_TABLE_CHARS = 4_000_000
 _CONTEXT_CHARS = 200
 
 
@@ -47,22 +55,118 @@ _CUTS = (
 
 def chunker_fingerprint(max_chars: int = DEFAULT_MAX_CHARS) -> str:
     """Name every choice that changes spans; the name is part of each version's id."""
-    return f"structure-2/{max_chars}"
+    return f"structure-3/{max_chars}"
 
 
-def chunk_text(text: str, layout: Layout, *, max_chars: int = DEFAULT_MAX_CHARS) -> list[Chunk]:
-    """Cut `text` into chunks in reading order: disjoint, at most `max_chars` long, and only white space between them.
+def chunk_text(
+    text: str,
+    layout: Layout,
+    positions: Positions | None = None,
+    *,
+    max_chars: int = DEFAULT_MAX_CHARS,
+    table_chars: int = INDEXED_TABLE_CHARS,
+) -> list[Chunk]:
+    """Cut `text` into chunks in reading order: disjoint, at most `max_chars` long.
 
-    Time is linear in the text.
+    Between them is only white space, or what `unindexed` returns. Rows that are more than a line are known from the
+    positions of their cells. Time is linear in the text.
     """
     if max_chars < 16:
         raise ValueError("max_chars must be at least 16")
+    rows = _Rows(text, layout.tables, positions or Positions())
+    left_out = unindexed(text, layout, positions, table_chars=table_chars)
     chunks: list[Chunk] = []
     for section in _sections(text, layout):
-        for start, end in _split(text, section.start, section.end, max_chars):
-            place = layout.place_at(start)
-            chunks.append(Chunk(len(chunks), start, end, section.heading_path, place.number if place else None))
+        for begin, stop in _without(section.start, section.end, left_out):
+            for start, end in _split(text, begin, stop, max_chars, rows):
+                place = layout.place_at(start)
+                chunks.append(Chunk(len(chunks), start, end, section.heading_path, place.number if place else None))
     return chunks
+
+
+def unindexed(
+    text: str, layout: Layout, positions: Positions | None = None, *, table_chars: int = INDEXED_TABLE_CHARS
+) -> list[tuple[int, int]]:
+    """Return the spans of the last rows of tables that are too long to be indexed whole.
+
+    The longest tables of a document are cut to one length, so that together they have no more than `table_chars`.
+    """
+    most = _common_length([table.end - table.start for table in layout.tables], table_chars)
+    rows = _Rows(text, layout.tables, positions or Positions())
+    cuts = (
+        (rows.last_end(table, table.start + most), table) for table in layout.tables if table.end > table.start + most
+    )
+    return [(cut, table.end) for cut, table in cuts if cut < table.end]
+
+
+def left_out_rows(text: str, layout: Layout, positions: Positions | None = None) -> tuple[Omission, ...]:
+    """Say how many rows are in no chunk, if there are any."""
+    spans = unindexed(text, layout, positions)
+    of_cells = (len((positions or Positions()).row_ends(start, end)) for start, end in spans)
+    count = sum(rows or text.count("\n", start, end) + 1 for rows, (start, end) in zip(of_cells, spans, strict=True))
+    detail = "rows of very long tables: searching finds the rows before them, questions about the table find all"
+    return (Omission(OmissionKind.ROW, count, detail),) if count else ()
+
+
+def _common_length(lengths: Sequence[int], total: int) -> int:
+    """Return the greatest length to which all can be cut so that together they are no longer than `total`."""
+    left = total
+    for longer, length in enumerate(sorted(lengths)):
+        if length * (len(lengths) - longer) > left:
+            return left // (len(lengths) - longer)
+        left -= length
+    return max(lengths, default=0)
+
+
+def _without(start: int, end: int, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield what of `[start, end)` is outside of some spans, which are in order."""
+    for begin, stop in spans:
+        if begin < end and stop > start:
+            yield start, max(start, begin)
+            start = min(stop, end)
+    yield start, end
+
+
+class _Rows:
+    """Where the rows of a text's tables end."""
+
+    def __init__(self, text: str, tables: Sequence[TableSpan], positions: Positions) -> None:
+        self._text, self._tables, self._positions = text, tables, positions
+
+    def best_end(self, start: int, target: int, limit: int, cut: int) -> int | None:
+        """Return a better place to cut than `cut` if it is in a table, after `start` and no later than `limit`.
+
+        It is the end of a row, the nearest to `target`; or else the table's start.
+        """
+        at = bisect_left(self._tables, cut, key=lambda table: table.start) - 1
+        if at < 0 or cut >= self._tables[at].end:
+            return None
+        table = self._tables[at]
+        ends = self._ends(table, start, limit)
+        if not ends and start < table.start:
+            ends = [table.start]
+        return min(ends, key=lambda end: abs(end - target), default=None)
+
+    def last_end(self, table: TableSpan, limit: int) -> int:
+        """Return the end of the last row that is no later than a limit; that of the header if there is none."""
+        for window in (10_000, 1_000_000, limit - table.start):
+            if ends := self._ends(table, limit - window, limit):
+                return ends[-1]
+        return table.header_end
+
+    def _ends(self, table: TableSpan, start: int, limit: int) -> list[int]:
+        """Return where rows end, each after its line end, between `start` and `limit`."""
+        start = max(start, table.header_end + (table.header_end > table.start))
+        limit = min(limit, table.end)
+        cells = self._positions.row_ends(start, limit)
+        if len(cells):  # a row ends with the line on which its last cell does
+            ends = [self._text.find("\n", cell) + 1 or table.end for cell in cells.tolist()]
+        else:
+            ends = [match.end() for match in _line_end.finditer(self._text, start, limit)]
+        return [end for end in [*ends, table.end] if start < end <= limit]
+
+
+_line_end = re.compile(r"\n")
 
 
 def context_line(title: str | None, heading_path: Sequence[str]) -> str:
@@ -92,7 +196,7 @@ def _sections(text: str, layout: Layout) -> list[_Section]:
     return sections
 
 
-def _split(text: str, start: int, end: int, max_chars: int) -> Iterator[tuple[int, int]]:
+def _split(text: str, start: int, end: int, max_chars: int, rows: _Rows) -> Iterator[tuple[int, int]]:
     """Yield spans of about equal length, at most `max_chars`, that leave out only white space between them."""
     while True:
         start, end = _trim(text, start, end, max_chars)
@@ -104,6 +208,7 @@ def _split(text: str, start: int, end: int, max_chars: int) -> Iterator[tuple[in
             return
         target = length // -(-length // max_chars)
         cut = _best_cut(text, start, start + target, start + max_chars)
+        cut = rows.best_end(start, start + target, start + max_chars, cut) or cut
         piece_start, piece_end = start, cut
         while text[piece_end - 1].isspace():
             piece_end -= 1

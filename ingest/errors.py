@@ -160,6 +160,13 @@ class CatalogError(IngestError):
     code = "catalog_error"
 
 
+class TableNotFoundError(CatalogError):
+    """A document has no record table with this number."""
+
+    code = "table_not_found"
+    default_hint = "GET /v1/documents/{id}/tables lists its tables."
+
+
 class DocumentNotFoundError(CatalogError):
     """No such document for this tenant."""
 

@@ -49,11 +49,12 @@ class Heading:
 
 @dataclass(frozen=True)
 class TableSpan:
-    """A table; its header, with the rule below it, is `text[start:header_end]`."""
+    """A table; its header, with the rule below it, is `text[start:header_end]`. Its name is that of its caption."""
 
     start: int
     header_end: int
     end: int
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class OmissionKind(StrEnum):
     UNREADABLE_CHARACTER = "unreadable_character"  # its font does not say which it is
     MACRO = "macro"
     TABLE = "table"  # a table whose rows did not become records
+    ROW = "row"  # a row of a very long table: only questions about the table find it
     OTHER = "other"
 
 

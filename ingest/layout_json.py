@@ -19,7 +19,7 @@ def layout_json(layout: Layout) -> dict[str, Any]:
     return {
         "headings": [(each.level, each.start, each.end, each.title) for each in layout.headings],
         "places": [(each.kind, each.number, each.start, each.name) for each in layout.places],
-        "tables": [(each.start, each.header_end, each.end) for each in layout.tables],
+        "tables": [(each.start, each.header_end, each.end, each.name) for each in layout.tables],
     }
 
 
@@ -33,7 +33,10 @@ def read_layout(raw: object, *, characters: int) -> Layout:
         places = tuple(
             Place(PlaceKind(each[0]), _whole(each[1]), _whole(each[2]), _name(each[3])) for each in columns["places"]
         )
-        tables = tuple(TableSpan(*map(_whole, each)) for each in columns["tables"])
+        tables = tuple(  # the first that were written had no names
+            TableSpan(_whole(each[0]), _whole(each[1]), _whole(each[2]), _name(each[3]) if each[3:] else "")
+            for each in columns["tables"]
+        )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise LayoutError("The tree is of another shape.") from error
     _require_order([(each.start, each.end) for each in headings], characters)

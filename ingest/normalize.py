@@ -7,7 +7,7 @@ two characters of those scripts or two pictographs, and go elsewhere, where they
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 PAGE_BREAK = "\n\n"
 _TITLE_CHARS = 300
@@ -62,10 +62,19 @@ def normalize(text: str) -> str:
     """
     text = text.replace("\r\n", "\n")
     text = text.translate(_ASCII) if text.isascii() else _normalize_unicode(text)
-    text = "\n".join([line.rstrip() for line in text.split("\n")])
+    text = "".join(_stripped(text))
     if _TOO_MANY_LINE_ENDS in text:
         text = _blank_lines.sub("\n\n\n", text)
     return text.strip("\n")
+
+
+def _stripped(text: str, block: int = 1 << 20) -> Iterator[str]:
+    """Yield the text without white space at line ends: a block of lines at a time, because lines are many objects."""
+    at = 0
+    while at < len(text):
+        end = text.find("\n", at + block) + 1 or len(text)
+        yield "\n".join([line.rstrip() for line in text[at:end].split("\n")])
+        at = end
 
 
 def count_invisible(text: str) -> int:

@@ -16,6 +16,8 @@ _PLACE = (ROW_NUMBER, ROW_START, ROW_END)
 # As `csv.writer` writes; nothing is guessed, and one reader keeps the order.
 _CSV = "header=false, delim=',', quote='\"', escape='\"', new_line='\\n', nullstr='', auto_detect=false, parallel=false"
 _LINE_BYTES = 1 << 30  # a row may be as long as its document
+# Rows that are compressed together: DuckDB's own number of them, and fewer where there are many columns.
+_MOST_IN_A_GROUP, _FEWEST_IN_A_GROUP, _CELLS_IN_A_GROUP = 122_880, 2_048, 4_000_000
 
 
 class RowsError(ValueError):
@@ -26,13 +28,14 @@ def rows_to_parquet(rows: Path, columns: Sequence[tuple[str, str]], *, count: in
     """Return a Parquet file from a CSV of `_row, _start, _end` and the columns, given as names and DuckDB's types.
 
     Raises `RowsError` where a cell is not of its column's type, or rows are not `count` spans in order within the
-    table's own. The rows never become objects of Python.
+    table's own. The rows never become objects of Python, and only a group of them is in memory.
     """
     kinds = {**dict.fromkeys(_PLACE, "BIGINT"), **dict(columns)}
+    group = max(_FEWEST_IN_A_GROUP, min(_MOST_IN_A_GROUP, _CELLS_IN_A_GROUP // len(kinds)))
     with tempfile.TemporaryDirectory(prefix="leadline-rows-") as folder, _engine() as engine:
         target = Path(folder, "rows.parquet")
         try:
-            to = f"{quoted_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
+            to = f"{quoted_literal(str(target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {group})"
             engine.execute(f"COPY (FROM {read_csv_call(kinds, str(rows))}) TO {to}")
             _require_order(engine, target, count, start, end)
         except duckdb.Error as error:
@@ -61,11 +64,12 @@ def read_spans(path: Path) -> tuple[list[int], list[int]]:
 
 
 def _require_order(engine: duckdb.DuckDBPyConnection, file: Path, count: int, start: int, end: int) -> None:
+    """Compare each row with the one before it as they are read, without sorting them."""
     within = engine.execute(
         """SELECT count(*) = $count AND bool_and(_row = place AND _start >= coalesce(before, $start)
                   AND _start <= _end AND _end <= $end)
-           FROM (SELECT *, row_number() OVER (ORDER BY _row) AS place, lag(_end) OVER (ORDER BY _row) AS before
-                 FROM (SELECT _row, _start, _end FROM read_parquet($file)))""",
+           FROM (SELECT _row, _start, _end, row_number() OVER () AS place, lag(_end) OVER () AS before
+                 FROM read_parquet($file))""",
         {"count": count, "start": start, "end": end, "file": str(file)},
     ).fetchone()
     if not within or not within[0]:

@@ -6,8 +6,9 @@ as columns of numbers: 28 bytes an entry, and about a quarter of that on disk.
 """
 
 import zlib
+from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -42,24 +43,28 @@ class Cell:
     column: int
 
 
-@dataclass
 class PositionsBuilder:
-    """Collects positions in reading order."""
+    """Collects positions in reading order, as numbers and not as objects: there may be millions."""
 
-    _entries: list[tuple[int, int, int, tuple[float, float, float, float]]] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._spans, self._at = array("I"), array("f")
 
     def add(self, start: int, end: int, at: Box | Cell) -> None:
         """Say where the non-empty span `[start, end)` stands."""
         if start >= end:
             return
+        self._spans.extend((start, end, at.place))
         if isinstance(at, Box):
-            four = at.left, at.top, at.right, at.bottom
+            self._at.extend((at.left, at.top, at.right, at.bottom))
         else:
-            four = float(at.row), float(at.column), _NO_BOX, _NO_BOX
-        self._entries.append((start, end, at.place, four))
+            self._at.extend((at.row, at.column, _NO_BOX, _NO_BOX))
 
     def made(self) -> "Positions":
-        return Positions(np.array(self._entries, dtype=_ROW))
+        entries = np.empty(len(self._spans) // 3, dtype=_ROW)
+        spans = np.array(self._spans, dtype=np.uint32).reshape(-1, 3)
+        entries["start"], entries["end"], entries["place"] = spans.T
+        entries["at"] = np.array(self._at, dtype=np.float32).reshape(-1, 4)
+        return Positions(entries)
 
 
 class Positions:
@@ -85,18 +90,23 @@ class Positions:
 
     def boxes(self, start: int, end: int) -> list[Box]:
         """Return the boxes of a span, those of words on one line joined into one."""
-        joined: list[Box] = []
-        for _, _, at in self.within(start, end):
-            if isinstance(at, Box):
-                if joined and _on_one_line(joined[-1], at):
-                    joined[-1] = _around(joined[-1], at)
-                else:
-                    joined.append(at)
-        return joined
+        return joined_boxes(at for _, _, at in self.within(start, end) if isinstance(at, Box))
 
     def cells(self, start: int, end: int) -> list[Cell]:
         """Return the cells of a span, in reading order."""
         return [at for _, _, at in self.within(start, end) if isinstance(at, Cell)]
+
+    def row_ends(self, start: int, end: int) -> npt.NDArray[np.uint32]:
+        """Return where the last cell of each row of a sheet ends, of the rows with a cell in `[start, end)`."""
+        first = int(np.searchsorted(self._entries["end"], start, side="right"))
+        last = int(np.searchsorted(self._entries["start"], end, side="left"))
+        cells = self._entries[first:last]
+        cells = cells[cells["at"][:, 2] < 0]
+        rows, places = cells["at"][:, 0], cells["place"]
+        is_last = np.ones(len(cells), dtype=bool)
+        is_last[:-1] = (rows[1:] != rows[:-1]) | (places[1:] != places[:-1])
+        ends: npt.NDArray[np.uint32] = cells["end"][is_last]
+        return ends
 
     def to_bytes(self) -> bytes:
         return _FORMAT + zlib.compress(self._entries.tobytes(), level=1)
@@ -130,6 +140,17 @@ def joined(maps: Iterable[tuple[int, Positions]]) -> Positions:
         part["end"] += offset
         parts.append(part)
     return Positions(np.concatenate(parts)) if parts else Positions()
+
+
+def joined_boxes(boxes: Iterable[Box]) -> list[Box]:
+    """Join the boxes of words that follow each other on one line."""
+    found: list[Box] = []
+    for box in boxes:
+        if found and _on_one_line(found[-1], box):
+            found[-1] = _around(found[-1], box)
+        else:
+            found.append(box)
+    return found
 
 
 def _on_one_line(one: Box, other: Box) -> bool:

@@ -8,15 +8,21 @@ from ingest.chunking import Chunk
 
 @dataclass(frozen=True)
 class Stretch:
-    """Neighbouring chunks of one version, from ordinal `first` to ordinal `last`."""
+    """Neighbouring chunks of one version, from ordinal `first` to ordinal `last`.
+
+    `gap_after` is true if the text between the last chunk and the next one is in no chunk, such as most of the rows of
+    a very long table.
+    """
 
     version_id: str
     first: int
     last: int
+    gap_after: bool = False
 
     def meets(self, other: "Stretch") -> bool:
         """True if the stretches overlap, or one begins where the other ends."""
-        return self.version_id == other.version_id and self.first <= other.last + 1 and other.first <= self.last + 1
+        one, next_ = sorted((self, other), key=lambda stretch: stretch.first)
+        return self.version_id == other.version_id and next_.first <= one.last + (not one.gap_after)
 
 
 def widen(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: int) -> Stretch:
@@ -34,7 +40,8 @@ def widen(chunks: Sequence[Chunk], version_id: str, ordinal: int, *, max_chars: 
                 first, last = low, high
                 break
         else:
-            return Stretch(version_id, first, last)
+            gap = last + 1 < len(chunks) and chunks[last + 1].start - chunks[last].end > max_chars
+            return Stretch(version_id, first, last, gap)
 
 
 def merge(stretches: Sequence[Stretch]) -> list[tuple[Stretch, list[int]]]:
@@ -54,8 +61,8 @@ def merge(stretches: Sequence[Stretch]) -> list[tuple[Stretch, list[int]]]:
                 continue
             place = min(place, index)
             members = [*positions, *members]
-            first, last = min(stretch.first, other.first), max(stretch.last, other.last)
-            stretch = Stretch(stretch.version_id, first, last)
+            later = max(stretch, other, key=lambda each: each.last)
+            stretch = Stretch(stretch.version_id, min(stretch.first, other.first), later.last, later.gap_after)
         apart.insert(place, (stretch, sorted(members)))
         merged = apart
     return merged

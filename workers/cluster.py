@@ -16,7 +16,7 @@ from ingest.catalog.jobs import Jobs
 from ingest.documents import JobKind
 from ingest.faultpoints import reach
 from ingest.parsing.sandbox import ParserSandbox
-from ingest.parsing.types import Isolation
+from ingest.parsing.types import DEFAULT_ROOM, EntryRoom, Isolation
 from ingest.quotas import Quota
 from ingest.redis_feed import RedisFeed
 from ingest.retention import Retention
@@ -106,6 +106,7 @@ class WorkerProcess:
         slice_seconds: float,
         retention: Retention,
         answers: Answers | None = None,
+        room: EntryRoom = DEFAULT_ROOM,
     ) -> None:
         self._parts = parts
         self._stopping = stopping
@@ -116,7 +117,7 @@ class WorkerProcess:
         deps = parts.worker_deps()
         self._runner = JobRunner(
             parts.jobs,
-            IngestTask(deps, parser),
+            IngestTask(deps, parser, room=room),
             EmbedTask(deps),
             CollectTask(deps),
             stopping=stopping,
@@ -200,6 +201,7 @@ def open_worker_process(
             slice_seconds=_SLICE * settings.task_seconds,
             retention=settings.retention,
             answers=answers,
+            room=settings.entry_room,
         )
         stack.callback(process.close)
         yield process

@@ -18,6 +18,7 @@ COMMANDS = {
         "api.cli.up:up",
         "Start the service: API, workers, index and language model in one process. Ctrl-C drains and stops it.",
     ),
+    "sign-in": Target("api.cli.sign_in:sign_in", "Print a link that signs one person in to the portal, once."),
     "api": Target(
         "api.cli.cluster:api",
         "Start one API process of a cluster. Needs LEADLINE_DATABASE_URL, _REDIS_URL, _QDRANT_URL and _HOME.",

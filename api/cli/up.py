@@ -16,6 +16,7 @@ from api.cli.fetching import fetch_needed
 from api.cli.serving import serve
 from api.cli.telemetry import start_tracing
 from api.embedded import open_embedded
+from api.portal.links import browser_address, own_key, sign_in_link
 from api.services import DEFAULT_TENANT, Services
 
 FIRST_KEY_FILE = "first-api-key"
@@ -47,6 +48,7 @@ def _greet(services: Services, url: str, console: Console) -> None:
     )
     if not services.keys.keys(DEFAULT_TENANT):
         key = _first_key(services, console)
+    _invite(services, url, console)
     console.print("\nTry it:", highlight=False)
     header = f'-H "Authorization: Bearer {key}"'
     for line in (
@@ -56,6 +58,18 @@ def _greet(services: Services, url: str, console: Console) -> None:
     ):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(f"\n{_language_model(services)} Ctrl-C stops it.\n", highlight=False)
+
+
+def _invite(services: Services, url: str, console: Console) -> None:
+    """Say where the portal is: where a person reads along, with a link that signs in, which is good once."""
+    address = browser_address(services.settings.public_url or url)
+    if not console.file.isatty():
+        console.print(f"\nThe portal is {address}; `leadline sign-in` prints a link that signs in.", highlight=False)
+        return
+    identities = services.identities
+    ticket = identities.sessions.ticket(DEFAULT_TENANT, own_key(identities.keys, DEFAULT_TENANT).id)
+    console.print("\nOpen the portal; this link signs in once, within an hour:", highlight=False)
+    console.print(f"  {sign_in_link(address, ticket)}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _first_key(services: Services, console: Console) -> str:

@@ -2,16 +2,14 @@
 
 from functools import partial
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from api import multipart, sse
 from api.access import Caller, HeldPlace, Served, Streams, UploadThreads, Writer, account_of
 from api.cursors import decode_cursor, encode_cursor
-from api.outbound import sendable_text
 from api.preconditions import etag, matching
 from api.problems import BadRequestError, problem
 from api.quota_headers import tell
@@ -29,7 +27,7 @@ from api.services import Services
 from ingest.catalog.catalog import Accepted
 from ingest.catalog.versions import require_match
 from ingest.documents import IN_PROGRESS, JobKind, Priority, VersionState
-from ingest.errors import DocumentNotFoundError, DocumentStateError, QuotaExceededError, UploadError
+from ingest.errors import DocumentNotFoundError, QuotaExceededError, UploadError
 from ingest.faultpoints import reach
 from ingest.identity import Principal
 from ingest.intake import Replaces, UploadRequest
@@ -98,13 +96,15 @@ def listing(
     collection: Collection | None = None,
     state: Annotated[list[VersionState] | None, Query()] = None,
     batch: BatchId = None,
+    container: Annotated[str | None, Query(max_length=64)] = None,
     with_omissions: bool = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
     cursor: str | None = None,
 ) -> DocumentPage:
     """List documents in order of arrival, a page at a time.
 
-    `batch` lists those of a batch, and `with_omissions` those whose text leaves something of their file out.
+    `batch` lists those of a batch, `container` the entries of that archive, mailbox or message, and `with_omissions`
+    those whose text leaves something of their file out.
     """
     if batch is not None:
         served.batches.progress(caller.tenant_id, batch)
@@ -112,6 +112,7 @@ def listing(
         caller.tenant_id,
         collection=collection,
         states=state or (),
+        container=container,
         batch=batch,
         with_omissions=with_omissions,
         after=decode_cursor(cursor),
@@ -218,7 +219,8 @@ def change(
 def delete(document_id: str, caller: Writer, served: Served) -> DeletionOut:
     """Delete a document; when this answers, no search or answer can show anything of it.
 
-    The answer is a receipt. Deleting again gives the same one.
+    The answer is a receipt. Deleting again gives the same one. The entries of an archive, a mailbox or a message are
+    deleted with it.
     """
     _require_writable(served, caller, document_id)
     deletion = served.delete(caller.tenant_id, document_id, caller.readers)
@@ -243,39 +245,6 @@ def cancel(document_id: str, caller: Writer, served: Served, response: Response)
     served.doorbell.ring(JobKind.COLLECT)
     response.headers.update(etag(document))
     return DocumentOut.of(document)
-
-
-@router.get("/{document_id}/content", response_class=PlainTextResponse)
-def content(
-    document_id: str,
-    caller: Caller,
-    served: Served,
-    start: Annotated[int, Query(ge=0)] = 0,
-    end: Annotated[int | None, Query(ge=0)] = None,
-) -> Response:
-    """Return the normalized text, or its code points from `start` to before `end`, in which citation spans count."""
-    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
-    if document.active_version_id is None:
-        raise DocumentStateError(
-            f"The document is {document.version.state}, so it has no text to show.",
-            hint="Wait until it is searchable, or get /original.",
-        )
-    text = served.texts.read(document.active_version_id, start, end)
-    return PlainTextResponse(text, headers={"ETag": f'"{document.active_version_id}"'})
-
-
-@router.get("/{document_id}/original", response_class=FileResponse)
-def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
-    """Download the original bytes of the version that searches find, or of the latest upload if they find none."""
-    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
-    version = document.version
-    if document.active_version_id not in (None, version.id):
-        version = served.catalog.version(str(document.active_version_id))
-    if version.state is VersionState.CANCELLED:
-        raise DocumentStateError("The document was cancelled, and its bytes are gone.", hint="Upload it again.")
-    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(sendable_text(version.name))}"}
-    path = served.blobs.path(version.blob_key)
-    return FileResponse(path, media_type="application/octet-stream", headers=headers)
 
 
 async def _tell_room(request: Request, caller: Principal, served: Services) -> None:

@@ -1,4 +1,4 @@
-"""Tenants, users, keys and grants of one catalog, together."""
+"""Tenants, users, keys, sessions and grants of one catalog, together."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 
 from ingest.catalog.grants import Grants
 from ingest.catalog.keys import ApiKeys
+from ingest.catalog.sessions import Sessions
 from ingest.catalog.tenants import Tenants
 from ingest.catalog.users import Users
 
@@ -18,7 +19,8 @@ class Identities:
     users: Users
     keys: ApiKeys
     grants: Grants
+    sessions: Sessions
 
     @classmethod
     def of(cls, engine: Engine) -> "Identities":
-        return cls(Tenants(engine), Users(engine), ApiKeys(engine), Grants(engine))
+        return cls(Tenants(engine), Users(engine), ApiKeys(engine), Grants(engine), Sessions(engine))

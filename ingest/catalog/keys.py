@@ -203,6 +203,12 @@ def _record(connection: Connection, action: Action, key: ApiKey, **details: Any)
     record(connection, action, f"key:{key.id}", tenant_id=key.tenant_id, name=key.name, **details)
 
 
+def live_principal(connection: Connection, identifier: str, now: float) -> Principal | None:
+    """Return who holds a key that is live now, for a session that acts as the key does."""
+    row = connection.execute(_CHECKED, {"id": identifier}).first()
+    return with_collections(connection, _principal(row)) if row is not None and _is_live(row, now) else None
+
+
 def current_principal(connection: Connection, identifier: str) -> Principal | None:
     """Return who holds a key now, or the key it was rotated to, for work that the key began; None if both were revoked.
 

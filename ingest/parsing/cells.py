@@ -9,7 +9,7 @@ sign, the same in the whole column: it becomes the column's unit, so `12%` is 12
 
 import re
 from calendar import month_abbr, month_name
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -27,11 +27,14 @@ Canonical = Callable[[str], str | None]
 
 @dataclass(frozen=True)
 class CellType:
-    """A column's type: `stored` is DuckDB's name of it, and `canonical` writes a cell so that DuckDB reads it."""
+    """A column's type: `stored` is DuckDB's name of it, and `canonical` writes a cell so that DuckDB reads it.
+
+    Without `canonical` all cells are written so already.
+    """
 
     type: ColumnType
     stored: str
-    canonical: Canonical
+    canonical: Canonical | None = None
     unit: str = ""
 
 
@@ -65,6 +68,8 @@ def _number_pattern(group: str, decimal: str) -> re.Pattern[str]:
 
 _POINT = _number_pattern(",", r"\.")
 _COMMA = _number_pattern(".", ",")
+_plain_integers = re.compile(r"(?:-?(?:0|[1-9]\d{0,30})(?:\n|\Z))+", re.ASCII)
+_plain_decimals = re.compile(r"(?:-?(?:0|[1-9]\d{0,30})\.\d{1,30}(?:\n|\Z))+", re.ASCII)
 _MONTHS = {name.lower(): at for names in (month_name, month_abbr) for at, name in enumerate(names) if name} | {
     "sept": 9
 }
@@ -149,10 +154,6 @@ def _zone(words: str | None) -> timezone | None:
     return timezone(-offset if words[0] == "-" else offset)
 
 
-def _text(cell: str) -> str:
-    return cell
-
-
 def _boolean(cell: str) -> str | None:
     word = cell.lower()
     return word if word in ("true", "false") else None
@@ -166,22 +167,35 @@ class _Numbers:
         self._units: set[str] = set()
         self._whole = self._fraction = 0
         self._floating = False
+        self._plain = True
 
     def see(self, cell: str) -> str | None:
         """Return the cell's canonical form; None if the column does not fit any more."""
         if _is_plain(cell) and "%" not in self._units:
-            self._units.add("")
-            self._whole = max(self._whole, len(cell))
+            self.see_plain([cell], point=False)
             return cell
         number = read_number(cell, comma=self.comma)
         if number is None:
             return None
+        self._plain = self._plain and number.text == cell
         self._units.add(number.unit)
         self._whole = max(self._whole, len(number.whole))
         self._fraction = max(self._fraction, len(number.fraction))
         self._floating = self._floating or bool(number.exponent)
         one_unit = len(self._units) == 1 or (len(self._units - {""}) == 1 and "%" not in self._units)
         return number.text if one_unit else None
+
+    def see_plain(self, cells: Collection[str], *, point: bool) -> None:
+        """See numbers that are written plainly, with a point and some digits after it or all without one."""
+        self._units.add("")
+        digits = [cell.lstrip("-") for cell in cells]
+        fraction = max(len(cell) - 1 - cell.index(".") for cell in digits) if point else 0
+        whole = max(cell.index(".") for cell in digits) if point else max(map(len, digits))
+        self._fraction, self._whole = max(self._fraction, fraction), max(self._whole, whole)
+
+    @property
+    def takes_plain(self) -> bool:
+        return "%" not in self._units
 
     def canonical(self, cell: str) -> str | None:
         if _is_plain(cell):
@@ -190,14 +204,14 @@ class _Numbers:
         return number.text if number else None
 
     def type(self) -> CellType:
-        unit = "".join(self._units)
+        unit, canonical = "".join(self._units), None if self._plain else self.canonical
         if not self._fraction and not self._floating:
             # So long a number is a name, and would lose its last digits.
             too_long = self._whole > _DECIMAL_DIGITS
-            return TEXT if too_long else CellType(ColumnType.INTEGER, "BIGINT", self.canonical, unit)
+            return TEXT if too_long else CellType(ColumnType.INTEGER, "BIGINT", canonical, unit)
         exact = self._fraction <= _FRACTION_DIGITS and self._whole + self._fraction <= _DECIMAL_DIGITS
         stored = f"DECIMAL({_DECIMAL_DIGITS},{self._fraction})" if exact and not self._floating else "DOUBLE"
-        return CellType(ColumnType.NUMBER, stored, self.canonical, unit)
+        return CellType(ColumnType.NUMBER, stored, canonical, unit)
 
 
 def _is_plain(cell: str) -> bool:
@@ -212,32 +226,36 @@ class _Moments:
         self.month_first = month_first
         self.timed = timed
         self._zoned: set[bool] = set()
+        self._plain = True
 
     def see(self, cell: str) -> str | None:
         """Return the cell's canonical form; None if the column does not fit any more."""
-        if not self.timed:
-            return self.canonical(cell)
-        moment = read_timestamp(cell, self.month_first)
+        moment = self._read(cell)
         if moment is None:
             return None
-        self._zoned.add(moment.tzinfo is not None)
-        return _written(moment) if len(self._zoned) == 1 else None
+        if isinstance(moment, datetime):
+            self._zoned.add(moment.tzinfo is not None)
+        written = _written(moment)
+        self._plain = self._plain and written == cell
+        return written if len(self._zoned) <= 1 else None
 
     def canonical(self, cell: str) -> str | None:
-        moment = (read_timestamp if self.timed else read_date)(cell, self.month_first)
+        moment = self._read(cell)
         return _written(moment) if moment else None
 
     def type(self) -> CellType:
-        if self.timed:
-            return CellType(ColumnType.TIMESTAMP, "TIMESTAMP", self.canonical)
-        return CellType(ColumnType.DATE, "DATE", self.canonical)
+        kind, stored = (ColumnType.TIMESTAMP, "TIMESTAMP") if self.timed else (ColumnType.DATE, "DATE")
+        return CellType(kind, stored, None if self._plain else self.canonical)
+
+    def _read(self, cell: str) -> date | None:
+        return (read_timestamp if self.timed else read_date)(cell, self.month_first)
 
 
 def _written(moment: date) -> str:
     return moment.replace(tzinfo=None).isoformat(" ") if isinstance(moment, datetime) else moment.isoformat()
 
 
-TEXT = CellType(ColumnType.TEXT, "VARCHAR", _text)
+TEXT = CellType(ColumnType.TEXT, "VARCHAR")
 _BOOLEAN = CellType(ColumnType.BOOLEAN, "BOOLEAN", _boolean)
 
 
@@ -252,6 +270,29 @@ class ColumnTyping:
         self._times = _Moments(False, timed=True), _Moments(True, timed=True)
         self._fitting: list[_Numbers | _Moments] = [self._point, self._comma, *self._dates, *self._times]
         self._ambiguous = False
+
+    def see_all(self, cells: Iterable[str]) -> None:
+        """See some cells of the column, of which the empty ones do not count; of equal ones one is looked at."""
+        distinct = dict.fromkeys(cells)
+        distinct.pop("", None)
+        if not distinct or self.is_settled:
+            return
+        if not self._see_plain(distinct.keys()):
+            for cell in distinct:
+                self.see(cell)
+
+    def _see_plain(self, cells: Collection[str]) -> bool:
+        """See many numbers at once, if all are written plainly and the column is known to be one of numbers."""
+        numbers = [reader for reader in self._fitting if isinstance(reader, _Numbers) and reader.takes_plain]
+        if not self._seen or self._boolean or not numbers or len(numbers) < len(self._fitting):
+            return False
+        joined = "\n".join(cells)
+        point = numbers == [self._point] and _plain_decimals.fullmatch(joined) is not None
+        if point or _plain_integers.fullmatch(joined):
+            for reader in numbers:
+                reader.see_plain(cells, point=point)
+            return True
+        return False
 
     def see(self, cell: str) -> None:
         """`cell` is not empty."""

@@ -65,7 +65,18 @@ def decode(content: bytes, declared: str | None = None) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:
+        if (text := _with_pairs(content)) is not None:
+            return text
         return content.decode(_LABELS.get((declared or "").lower()) or _best_charset(content), "replace")
+
+
+def _with_pairs(content: bytes) -> str | None:
+    """Decode UTF-8 in which pairs of surrogates stand for one character, as some databases write it (CESU-8)."""
+    try:
+        text = content.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _is_binary(content: bytes) -> bool:

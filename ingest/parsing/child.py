@@ -6,7 +6,8 @@ request a line on its standard input. For each it forks a process, which gives u
 and ends. Nothing is left of a document when the next one is parsed. The answer, a line on the standard output, says how
 that process ended, with the message that it left.
 
-    {"id": 1, "path": "…", "media_type": "text/html", "folder": "…", "limits": {…}, "isolation": "best"}
+    {"id": 1, "path": "…", "media_type": "text/html", "folder": "…", "limits": {…}, "room": null,
+     "isolation": "best"}
     {"id": 1, "status": 0, "said": "{}"}  or  {…, "said": "{\\"code\\": …}"}  or  {…, "status": -11, "said": ""}
 """
 
@@ -25,22 +26,29 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import DamagedDocumentError, LeadlineError, ParserLimitError, StorageFullError
-from ingest.layout import TableSpan
+from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError, ParserLimitError, StorageFullError
+from ingest.layout import Omission, OmissionKind
 from ingest.parsing.confinement import ALL, confine, end_with_parent
 from ingest.parsing.handover import too_much_text, write_document
-from ingest.parsing.registry import ParserFunction, parser_for, table_finder_for
+from ingest.parsing.progress import ProgressFile, arm
+from ingest.parsing.registry import ParserFunction, parser_for, tables_of
 from ingest.parsing.table_files import write_tables
-from ingest.parsing.tables import FoundTable
-from ingest.parsing.types import Isolation, ParsedDocument, ParserLimits
+from ingest.parsing.tables import FoundTable, table_spans
+from ingest.parsing.types import NO_ROOM, EntryRoom, Isolation, ParsedDocument, ParserLimits
 
 # Loaded once here, and not by each document's process.
-_LIBRARIES = ("charset_normalizer", "lxml.html", "markdownify", "pypdfium2")
+_LIBRARIES = (
+    "charset_normalizer",
+    "ingest.parsing.office.docx",
+    "ingest.parsing.office.pptx",
+    "ingest.parsing.pdf.pages",
+)
 _SAMPLES = {
     "text/html": "<title>a</title><h1>b</h1><p>c <b>d</b></p><ul><li>e</ul><table><tr><td>f</table>",
     "text/markdown": "# a\n\nä",
     "text/csv": "a,b\n1,2\n",
 }
+_NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
 _OPEN_FILES = 64
 _MESSAGE_CHARS = 1_000
 _SAID_BYTES = 16_384
@@ -48,7 +56,7 @@ _PARENT_CHECK_SECONDS = 1.0
 _ENDING_SECONDS = 0.002
 
 
-def main(find_parser: Callable[[str], ParserFunction] = parser_for) -> None:
+def main(find_parser: Callable[[str, EntryRoom], ParserFunction] = parser_for) -> None:
     """Serve until the parent closes the pipe or dies."""
     requests, answers = os.dup(0), os.dup(1)
     # A library that prints must not write into our answers, nor one that reads eat requests.
@@ -149,14 +157,18 @@ def _rest(reading: int) -> bytes:
     return b""
 
 
-def _answer_confined(request: dict[str, Any], find_parser: Callable[[str], ParserFunction]) -> dict[str, str]:
+def _answer_confined(
+    request: dict[str, Any], find_parser: Callable[[str, EntryRoom], ParserFunction]
+) -> dict[str, str]:
     path, folder, limits = Path(request["path"]), Path(request["folder"]), ParserLimits(**request["limits"])
     os.chdir(folder)
     restrict(limits)
     done = confine(path, folder)
     if request["isolation"] == Isolation.REQUIRE and done != ALL:
         raise RuntimeError("what the first try was confined by is missing now")
-    return answer(path, request["media_type"], folder, limits, find_parser)
+    room = EntryRoom(**request["room"]) if request.get("room") else NO_ROOM
+    arm(ProgressFile(folder))
+    return answer(path, request["media_type"], folder, limits, lambda kind: find_parser(kind, room))
 
 
 def answer(
@@ -166,9 +178,11 @@ def answer(
     too_late = _lateness(limits)
     try:
         document = find_parser(media_type)(path)
-        found = table_finder_for(media_type)(document.text)
-        write_document(_with_tables(document, found), folder, limits.text_bytes)
-        write_tables(found, folder, too_late=too_late)
+        if not any(map(str.isalnum, document.text)):
+            raise NoTextError("The document holds no letter and no digit.", hint=_NO_WORDS_HINT)
+        found = tables_of(document, media_type)
+        lost = write_tables(found, folder, too_late=too_late)
+        write_document(_with_tables(document, found, lost), folder, limits.text_bytes)
     except LeadlineError as error:
         failure = error
     except MemoryError:
@@ -182,12 +196,12 @@ def answer(
     return {"code": failure.code, "detail": failure.detail[:_MESSAGE_CHARS], "hint": failure.hint[:_MESSAGE_CHARS]}
 
 
-def _with_tables(document: ParsedDocument, found: Sequence[FoundTable]) -> ParsedDocument:
-    """Put the tables that were found in the text into its tree, if its parser did not."""
-    if document.layout.tables:
-        return document
-    spans = tuple(TableSpan(table.start, table.header_end, table.end) for table in found)
-    return replace(document, layout=replace(document.layout, tables=spans))
+def _with_tables(document: ParsedDocument, found: Sequence[FoundTable], lost: int) -> ParsedDocument:
+    """Put the tables that were found in the text into its tree, if its parser did not, and say how many were lost."""
+    layout = document.layout if document.layout.tables else replace(document.layout, tables=table_spans(found))
+    detail = "tables that took too long, or were too many, to become records: their text can be searched"
+    said = (Omission(OmissionKind.TABLE, lost, detail),) if lost else ()
+    return replace(document, layout=layout, omissions=(*document.omissions, *said))
 
 
 def _lateness(limits: ParserLimits) -> Callable[[], bool]:

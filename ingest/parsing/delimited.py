@@ -1,19 +1,30 @@
-"""The record table of delimited text: CSV, TSV and what resembles them."""
+"""Delimited text: CSV, TSV and what resembles them, as its source, with one record table."""
 
 import csv
+import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile, islice, pairwise
+from pathlib import Path
 from typing import Literal
 
+from ingest.layout import Layout
 from ingest.parsing.cells import ColumnTyping
-from ingest.parsing.tables import MAX_COLUMNS, NAME_CHARS, FoundTable, TableRow, unique_names
+from ingest.parsing.tables import MAX_COLUMNS, NAME_CHARS, FoundTable, TableRow, table_spans, unique_names
+from ingest.parsing.text import normalized_file
+from ingest.parsing.types import ParsedDocument
+from ingest.positions import Cell, Positions, PositionsBuilder
 from ingest.tables import ColumnType
 
+DELIMITED_PARSER = "delimited-3"
 _DELIMITERS = "\t;|,"
 _SAMPLED_RECORDS = 200
 _FEWEST_RECORDS = 3
+_PLACED_CELLS = 200_000  # a file with more cells has the positions of its rows alone
+
+_Record = tuple[int, int, int, list[str]]
 
 
 @dataclass(frozen=True)
@@ -26,45 +37,107 @@ class _Dialect:
     even: bool
 
 
-def delimited_table(text: str, *, declared: bool) -> list[FoundTable]:
-    """RFC 4180 with any of four delimiters. Short records are filled up, and longer ones make columns without a name.
+@dataclass(frozen=True)
+class _Extent:
+    """The number of cells of the longest record, where the last one ends, and row, start and end of each."""
 
-    Lines before the first record that is as wide as most are a preamble, and no rows. Of text that nobody declared to
-    be delimited, every sampled record must have the same number of cells, two at least.
+    width: int
+    end: int
+    rows: "array[int]"
+
+
+def parse_delimited(path: Path) -> ParsedDocument:
+    """Parse CSV or TSV: the text is the source, normalized, and each cell or row of it has its position.
+
+    Raises as `ingest.parsing.text.normalized_file`.
+    """
+    text, omissions = normalized_file(path)
+    found, positions = _read(text, _dialect(text))
+    layout = Layout(tables=table_spans(found))
+    return ParsedDocument(
+        text, None, DELIMITED_PARSER, layout=layout, positions=positions, omissions=omissions, found=found
+    )
+
+
+def delimited_table(text: str) -> list[FoundTable]:
+    """Find the table of a text that nobody declared to be delimited.
+
+    Every sampled record must have the same number of cells, two at least.
     """
     dialect = _dialect(text)
-    if not declared and not dialect.even:
-        return []
+    return _read(text, dialect)[0] if dialect.even else []
 
-    def records() -> Iterator[tuple[int, int, list[str]]]:
-        wide = dropwhile(lambda record: len(record[2]) < dialect.width, _records(text, dialect.delimiter, quoted))
-        return (record for record in wide if any(record[2]))
+
+def _read(text: str, dialect: _Dialect) -> tuple[list[FoundTable], Positions]:
+    """Read RFC 4180 with any of four delimiters.
+
+    Short records are filled up, and longer ones make columns without a name. Lines before the first record that is as
+    wide as most are a preamble, and no rows.
+    """
+
+    def records() -> Iterator[_Record]:
+        wide = dropwhile(lambda record: len(record[3]) < dialect.width, _records(text, dialect.delimiter, quoted))
+        return (record for record in wide if any(record[3]))
 
     quoted = dialect.quoted
     try:
-        width, end = _extent(records())
+        extent = _extent(records())
     except csv.Error:  # a quotation mark is open at the end: then such marks are plain characters
         quoted = False
-        width, end = _extent(records())
-    if not width:
-        return []
-    start, first_end, names = next(records())
-    titled = _is_header(names, (cells for _, _, cells in islice(records(), 1, None)))
+        extent = _extent(records())
+    if not extent.width:
+        return [], Positions()
+    width = extent.width
+    _, start, first_end, names = next(records())
+    titled = _is_header(names, (cells for _, _, _, cells in islice(records(), 1, None)))
 
     def rows() -> Iterator[TableRow]:
-        for begin, stop, cells in islice(records(), int(titled), None):
+        for _, begin, stop, cells in islice(records(), int(titled), None):
             yield TableRow(begin, stop, (cells + [""] * (width - len(cells)))[:width])
 
-    header_end = first_end if titled else start
-    return [FoundTable("", unique_names(names if titled else [], width), start, end, header_end, rows)]
+    columns, header_end = unique_names(names if titled else [], width), first_end if titled else start
+    found = FoundTable("", columns, start, extent.end, header_end, rows)
+    return [found], _positions(text, extent, dialect.delimiter, quoted=quoted)
 
 
-def _extent(records: Iterable[tuple[int, int, list[str]]]) -> tuple[int, int]:
-    """Return the number of cells of the longest record, as far as a table has columns, and where the last one ends."""
-    width = end = 0
-    for _, stop, cells in records:
-        width, end = max(width, len(cells)), stop
-    return min(width, MAX_COLUMNS), end
+def _extent(records: Iterable[_Record]) -> _Extent:
+    width, rows = 0, array("I")
+    for row, begin, stop, cells in records:
+        width = max(width, len(cells))
+        rows.extend((row, begin, stop))
+    return _Extent(min(width, MAX_COLUMNS), rows[-1] if rows else 0, rows)
+
+
+def _positions(text: str, extent: _Extent, delimiter: str, *, quoted: bool) -> Positions:
+    """Return the positions of the cells, or, if there are very many, of the rows."""
+    positions, numbers = PositionsBuilder(), iter(extent.rows)
+    each_cell = extent.width * len(extent.rows) // 3 <= _PLACED_CELLS
+    for row, begin, stop in zip(numbers, numbers, numbers, strict=True):
+        if each_cell:
+            for column, (start, end) in enumerate(_cell_spans(text, begin, stop, delimiter, quoted=quoted), start=1):
+                positions.add(start, end, Cell(1, row, column))
+        else:
+            positions.add(begin, stop, Cell(1, row, 0))
+    return positions.made()
+
+
+def _cell_spans(text: str, begin: int, stop: int, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, int]]:
+    """Yield the span of each cell of a record, without blanks around it and without its quotation marks."""
+    at = begin
+    while at <= stop:
+        while at < stop and text[at] == " ":
+            at += 1
+        cell = _quoted_cell.match(text, at, stop) if quoted else None
+        end = text.find(delimiter, cell.end() if cell else at, stop)
+        end = stop if end < 0 else end
+        if cell and not text[cell.end() : end].strip():
+            yield cell.span("inside")
+        else:
+            yield at, at + len(text[at:end].rstrip())
+        at = end + 1
+
+
+_quoted_cell = re.compile(r'"(?P<inside>(?:[^"]|"")*+)"')
 
 
 def _dialect(text: str) -> _Dialect:
@@ -77,7 +150,7 @@ def _dialect(text: str) -> _Dialect:
         for quoted in (True, False):
             try:
                 records = islice(_records(text, delimiter, quoted), _SAMPLED_RECORDS)
-                widths = [len(cells) for _, _, cells in records]
+                widths = [len(cells) for _, _, _, cells in records]
             except csv.Error:
                 continue
             width, count = max(Counter(widths).items(), key=lambda each: (each[1], each[0]), default=(1, 0))
@@ -88,8 +161,8 @@ def _dialect(text: str) -> _Dialect:
     return max(found, key=lambda each: each[:2], default=(False, 0.0, _Dialect(",", True, 1, False)))[2]
 
 
-def _records(text: str, delimiter: str, quoted: bool) -> Iterator[tuple[int, int, list[str]]]:
-    """Yield each record that is not blank: the span of the lines that the reader took for it, and its cells.
+def _records(text: str, delimiter: str, quoted: bool) -> Iterator[_Record]:
+    """Yield each record that is not blank: its row in the file, the span of the lines that it took, and its cells.
 
     Raises `csv.Error` when a quotation mark is open at the end of the text.
     """
@@ -104,29 +177,36 @@ def _records(text: str, delimiter: str, quoted: bool) -> Iterator[tuple[int, int
     csv.field_size_limit(max(len(text), csv.field_size_limit()))  # the process's own: nobody's is made smaller
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     start = 0
-    for cells in csv.reader(lines(), delimiter=delimiter, quoting=quoting, skipinitialspace=True):
+    reader = csv.reader(lines(), delimiter=delimiter, quoting=quoting, skipinitialspace=True)
+    for row, cells in enumerate(reader, start=1):
         begin, start = start, taken
         end = taken - 1 if text[taken - 1] == "\n" else taken
         if taken == len(text) and quoted and "\n" in text[begin:end]:
             next(csv.reader([text[begin:end]], delimiter=delimiter, skipinitialspace=True, strict=True))
         if cells:
-            yield begin, end, [cell.strip() for cell in cells]
+            yield row, begin, end, [cell.strip() for cell in cells]
 
 
 def _is_header(names: Sequence[str], following: Iterable[Sequence[str]]) -> bool:
-    """True if a record names columns: words, or years in a row, above values of another type or above other words."""
+    """True if a record names columns: words or years in a row above values of another type, or above other words."""
     given = [name.casefold() for name in names if name]
     if 2 * len(given) < len(names) or any(len(name) > NAME_CHARS for name in names):
         return False
-    typed = [name for name in given if _type_of([name]) is not ColumnType.TEXT]
-    if typed and not (len(typed) < len(given) and _are_years_in_a_row(typed)):
-        return False
     below = [list(cells) for cells in islice(following, _SAMPLED_RECORDS)]
     columns = [[cells[at] for cells in below if at < len(cells) and cells[at]] for at in range(len(names))]
+    typed = [name for name in given if _type_of([name]) is not ColumnType.TEXT]
+    if typed and not (len(typed) < len(given) and _are_years_in_a_row(typed)):
+        return _are_numbers_over_words(names, columns)
     if any(_type_of(cells) is not ColumnType.TEXT for cells in columns):
         return True
     repeated = any(name and name in cells for name, cells in zip(names, columns, strict=True))
     return len(set(given)) == len(given) and not repeated
+
+
+def _are_numbers_over_words(names: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:
+    """True for columns that are numbered, and whose cells are all words."""
+    numbered = all(name.isascii() and name.isdecimal() for name in names) and len(set(names)) == len(names)
+    return numbered and all(columns) and all(_type_of([cell]) is ColumnType.TEXT for cells in columns for cell in cells)
 
 
 def _are_years_in_a_row(cells: Sequence[str]) -> bool:

@@ -21,23 +21,24 @@ class GridCell:
 
 
 def write_grid(
-    writer: DocumentWriter, rows: Sequence[Sequence[GridCell]], *, header_rows: int = 1, caption: str = ""
+    writer: DocumentWriter, rows: Sequence[Sequence[GridCell]], *, header_rows: int = 0, caption: str = ""
 ) -> None:
-    """Write a table.
+    """Write a table whose file says how many rows its header has; 0 if it does not say.
 
     A cell that spans rows stands in each of them, and so does one that spans columns, unless it spans the whole table:
-    such a first row is the caption, and any other has its text in the first column. Rows of the header become one row,
-    and empty rows are left out.
+    such a first row is the caption if it is not the header, and any other has its text in the first column. Rows of the
+    header become one row, and empty rows are left out.
     """
     grid = list(_filled(rows))
     while grid and not any(map(_is_seen, grid[0])):
         del grid[0]
         header_rows -= 1
-    if len(grid) > 2 and _is_one_cell(grid[0]) and grid[0][0] and max(map(len, grid)) > 1:
+    if header_rows != 1 and len(grid) > 2 and grid[0][0] and _is_one_cell(grid[0]) and max(map(len, grid)) > 1:
         caption = " ".join(filter(None, (caption, grid[0][0].text)))
         del grid[0]
         header_rows -= 1
     if not grid:
+        writer.paragraph(caption)
         return
     count = min(max(header_rows, _rows_of_header(grid[0]), 1), len(grid), _MOST_HEADER_ROWS)
     width = max(map(len, grid))

@@ -1,16 +1,14 @@
-"""HTML is parsed to the Markdown that a reader of the page would write down."""
+"""HTML is read as the reader of a page would write it down: main content, headings, lists, tables, code."""
 
 import re
 from pathlib import Path
 
-from ingest.errors import NoTextError
-from ingest.layout import markdown_layout
-from ingest.normalize import normalize, normalize_title
 from ingest.parsing.charsets import decode
-from ingest.parsing.text import NO_TEXT_HINT, first_heading, invisible_in, read_text_bytes
+from ingest.parsing.text import NO_TEXT_HINT, read_text_bytes
 from ingest.parsing.types import ParsedDocument
+from ingest.parsing.writer import DocumentWriter
 
-HTML_PARSER = "html-3"
+HTML_PARSER = "html-4"
 
 _CHARSET_WITHIN = 4096
 _charset = re.compile(
@@ -23,14 +21,19 @@ def parse_html(path: Path) -> ParsedDocument:
 
     Raises `DamagedDocumentError`, `ParserLimitError` for absurdly deep nesting, and `NoTextError`.
     """
-    from ingest.parsing.html_markdown import markdown_of  # only here: importing this module loads no parser
+    from ingest.parsing.html_blocks import write_html  # only here: importing this module loads no parser
 
-    content = read_text_bytes(path)
+    writer = DocumentWriter()
+    title = write_html(writer, decode_html(read_text_bytes(path)))
+    return writer.finish(
+        HTML_PARSER,
+        title if title and title.strip() else writer.first_heading,
+        nothing="The page holds no text, only markup.",
+        hint=NO_TEXT_HINT,
+    )
+
+
+def decode_html(content: bytes) -> str:
+    """Decode a page in the character set that it declares, as far as it is in that."""
     declared = _charset.search(content[:_CHARSET_WITHIN])
-    title, markdown = markdown_of(decode(content, declared["label"].decode("ascii") if declared else None))
-    text = normalize(markdown)
-    if not text.strip():
-        raise NoTextError("The page holds no text, only markup.", hint=NO_TEXT_HINT)
-    title = normalize_title(title) or first_heading(text)
-    layout = markdown_layout(text)
-    return ParsedDocument(text, title, HTML_PARSER, layout=layout, omissions=invisible_in(markdown))
+    return decode(content, declared["label"].decode("ascii") if declared else None)

@@ -1,14 +1,33 @@
 """The formats: one row each. A parser module loads its library when it is first called, so importing this is cheap."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ingest.errors import UnsupportedTypeError
-from ingest.parsing.containers import DOCX, ODP, ODT, OFFICE_ENCRYPTED, PPTX
-from ingest.parsing.delimited import delimited_table
+from ingest.parsing.archives import ZIP_PARSER, unpack_zip
+from ingest.parsing.code import LANGUAGES, code_fingerprint, code_parser
+from ingest.parsing.containers import (
+    DOCX,
+    EML,
+    EPUB,
+    MBOX,
+    MSG,
+    ODP,
+    ODS,
+    ODT,
+    OFFICE_ENCRYPTED,
+    PPTX,
+    XLS,
+    XLSB,
+    XLSX,
+    ZIP,
+)
+from ingest.parsing.delimited import DELIMITED_PARSER, delimited_table, parse_delimited
+from ingest.parsing.epub import EPUB_PARSER, parse_epub
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_rows import json_lines_table, json_tables
+from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, MSG_PARSER, unpack_eml, unpack_mbox, unpack_msg
 from ingest.parsing.office import (
     DOCX_PARSER,
     ENCRYPTED_OFFICE_PARSER,
@@ -23,30 +42,23 @@ from ingest.parsing.office import (
 )
 from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
+from ingest.parsing.rtf import RTF_PARSER, parse_rtf
+from ingest.parsing.sheets import WORKBOOK_PARSER, parse_workbook
 from ingest.parsing.tables import FoundTable
-from ingest.parsing.text import (
-    DELIMITED_PARSER,
-    MARKDOWN_PARSER,
-    TEXT_PARSER,
-    parse_delimited,
-    parse_markdown,
-    parse_text,
-)
-from ingest.parsing.types import ParsedDocument
+from ingest.parsing.text import MARKDOWN_PARSER, TEXT_PARSER, parse_markdown, parse_text
+from ingest.parsing.types import NO_ROOM, EntryRoom, ParsedDocument
 
 ParserFunction = Callable[[Path], ParsedDocument]
+# Of containers: takes the file, the folder for its entries, and the room for them.
+UnpackerFunction = Callable[[Path, Path, EntryRoom], ParsedDocument]
 TableFinder = Callable[[str], Sequence[FoundTable]]
-
-
-def _tables_in_delimited(text: str) -> list[FoundTable]:
-    return delimited_table(text, declared=True)
 
 
 def _tables_in_text(text: str) -> list[FoundTable]:
     """As far as the content leaves no doubt, whatever the file is called."""
     if text.lstrip()[:1] in ("{", "["):
         return json_tables(text) or json_lines_table(text)
-    return pipe_tables(text) or delimited_table(text, declared=False)
+    return pipe_tables(text) or delimited_table(text)
 
 
 def _no_tables(text: str) -> list[FoundTable]:
@@ -57,35 +69,62 @@ def _no_tables(text: str) -> list[FoundTable]:
 class Format:
     """The parser of a media type. The fingerprint changes whenever the same bytes may give other text or tables.
 
-    `find_tables` looks for record tables in the normalized text.
+    `find_tables` looks for record tables in the normalized text, if the parser does not say where they are. A container
+    has `unpack` in place of `parse`.
     """
 
-    parse: ParserFunction
+    parse: ParserFunction | None
     fingerprint: str
-    find_tables: TableFinder
+    find_tables: TableFinder = _no_tables
+    unpack: UnpackerFunction | None = None
 
 
 FORMATS: dict[str, Format] = {
     "text/plain": Format(parse_text, TEXT_PARSER, _tables_in_text),
-    "text/csv": Format(parse_delimited, DELIMITED_PARSER, _tables_in_delimited),
+    "text/csv": Format(parse_delimited, DELIMITED_PARSER),
     "text/markdown": Format(parse_markdown, MARKDOWN_PARSER, pipe_tables),
     "text/html": Format(parse_html, HTML_PARSER, pipe_tables),
     DOCX: Format(parse_docx, DOCX_PARSER, pipe_tables),
     PPTX: Format(parse_pptx, PPTX_PARSER, pipe_tables),
+    "application/rtf": Format(parse_rtf, RTF_PARSER, pipe_tables),
+    EPUB: Format(parse_epub, EPUB_PARSER, pipe_tables),
     ODT: Format(parse_odt, ODT_PARSER, pipe_tables),
     ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
-    OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER, _no_tables),
-    "application/pdf": Format(parse_pdf, PDF_PARSER, _no_tables),
+    **dict.fromkeys((XLSX, XLSB, XLS, ODS), Format(parse_workbook, WORKBOOK_PARSER, pipe_tables)),
+    OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),
+    "application/pdf": Format(parse_pdf, PDF_PARSER, pipe_tables),
+    **{kind: Format(code_parser(kind), code_fingerprint(kind)) for kind in LANGUAGES},
+    ZIP: Format(None, ZIP_PARSER, pipe_tables, unpack_zip),
+    EML: Format(None, EML_PARSER, pipe_tables, unpack_eml),
+    MBOX: Format(None, MBOX_PARSER, pipe_tables, unpack_mbox),
+    MSG: Format(None, MSG_PARSER, pipe_tables, unpack_msg),
 }
 
 
-def parser_for(media_type: str) -> ParserFunction:
-    """Look up the parser of a media type. Raises `UnsupportedTypeError`."""
-    if media_type not in FORMATS:
+def parser_for(media_type: str, room: EntryRoom = NO_ROOM) -> ParserFunction:
+    """Look up the parser of a media type; that of a container takes entries into the current folder, within `room`.
+
+    Raises `UnsupportedTypeError`.
+    """
+    found = FORMATS.get(media_type)
+    if found is None:
         raise UnsupportedTypeError(f"Leadline has no parser for {media_type}.")
-    return FORMATS[media_type].parse
+    unpack = found.unpack
+    if unpack is not None:
+        return lambda path: unpack(path, Path.cwd(), room)
+    assert found.parse is not None
+    return found.parse
 
 
-def table_finder_for(media_type: str) -> TableFinder:
-    """Finds none for a type that has no parser."""
-    return FORMATS[media_type].find_tables if media_type in FORMATS else _no_tables
+def is_container(media_type: str) -> bool:
+    """True for types whose files hold files."""
+    return media_type in FORMATS and FORMATS[media_type].unpack is not None
+
+
+def tables_of(document: ParsedDocument, media_type: str) -> Sequence[FoundTable]:
+    """Return the record tables of a document whose parser read that type; each has its caption as its name."""
+    if document.found or media_type not in FORMATS:
+        return document.found
+    captions = {table.start: table.name for table in document.layout.tables}
+    found = FORMATS[media_type].find_tables(document.text)
+    return [replace(table, name=captions.get(table.start) or table.name) for table in found]

@@ -2,7 +2,8 @@
 
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +23,18 @@ from ingest.errors import (
 from ingest.normalize import normalize_title
 from ingest.parsing.confinement import ALL
 from ingest.parsing.handover import HandoverError, read_document
+from ingest.parsing.plain_files import NotPlainError, open_plain_file
 from ingest.parsing.process import CHILD_COMMAND, BadAnswerError, ChildEndedError, ParserProcess
-from ingest.parsing.types import DEFAULT_LIMITS, Isolation, ParsedDocument, ParserLimits
+from ingest.parsing.progress import read_progress
+from ingest.parsing.types import (
+    DEFAULT_LIMITS,
+    FoundEntry,
+    Isolation,
+    ParsedDocument,
+    ParserLimits,
+    Unpacking,
+    unwatched,
+)
 
 _MESSAGE_CHARS = 1_000
 _KNOWN: dict[str, type[LeadlineError]] = {
@@ -66,8 +77,16 @@ class ParserSandbox:
         """Return what confines a document's process on this machine. Raises `IngestError` as `parse`."""
         return self._started().confined_by
 
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
-        """Parse a file in a process of its own.
+    def parse(
+        self,
+        path: Path,
+        media_type: str,
+        *,
+        name: str,
+        unpacking: Unpacking | None = None,
+        progress: Callable[[int, int | None], None] = unwatched,
+    ) -> ParsedDocument:
+        """Parse a file in a process of its own; its entries are handed over before this returns.
 
         Raises the `ParseError`s, `UnsupportedTypeError`, `StorageFullError`, `FileNotFoundError`, and `IngestError`
         when the child cannot be started, or its processes cannot be confined as is required.
@@ -80,10 +99,11 @@ class ParserSandbox:
                 "media_type": media_type,
                 "folder": folder,
                 "limits": asdict(self._limits),
+                "room": asdict(unpacking.room) if unpacking else None,
                 "isolation": self._isolation.value,
             }
             try:
-                outcome = child.ask(request, self._limits.wall_seconds)
+                outcome = child.ask(request, self._limits.wall_seconds, _watch(Path(folder), progress))
             except BaseException as error:
                 self.end_child()
                 if isinstance(error, TimeoutError):
@@ -96,9 +116,12 @@ class ParserSandbox:
             if "code" in outcome.message:
                 raise _error_in(outcome.message)
             try:
-                return read_document(Path(folder), self._limits.text_bytes)
+                document = read_document(Path(folder), self._limits.text_bytes)
+                if unpacking is not None:
+                    hand_over(document.entries, Path(folder), unpacking)
             except HandoverError as error:
                 raise DamagedDocumentError(f"The parser gave no usable answer on {_shown(name)}.") from error
+            return document
 
     def close(self) -> None:
         """End the child and remove the folder."""
@@ -140,6 +163,34 @@ class ParserSandbox:
         if status < 0:
             return _crash(name, -status, self._limits.memory_bytes)
         return DamagedDocumentError(f"The parser ended on {_shown(name)} without an answer.")
+
+
+def hand_over(entries: Sequence[FoundEntry], folder: Path, unpacking: Unpacking) -> None:
+    """Hand over the entries' files, no more and none larger than there is room for. Raises `HandoverError`."""
+    room = unpacking.room
+    if len(entries) > room.entries or sum(entry.size for entry in entries) > room.total_bytes:
+        raise HandoverError("There are more entries than there is room for.")
+    for entry in entries:
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(open_plain_file(folder / entry.file, entry.size))
+            except (NotPlainError, OSError) as error:
+                raise HandoverError("An entry has no plain file of its size.") from error
+            unpacking.take(entry, file)
+
+
+def _watch(folder: Path, progress: Callable[[int, int | None], None]) -> Callable[[], None]:
+    """Return what tells `progress` whatever the parser has left since the last time."""
+    last: tuple[int, int | None] | None = None
+
+    def look() -> None:
+        nonlocal last
+        found = read_progress(folder)
+        if found is not None and found != last:
+            last = found
+            progress(*found)
+
+    return look
 
 
 def _too_slow(name: str, allowance: str) -> ParserLimitError:

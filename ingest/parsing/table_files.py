@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from ingest.parsing.plain_files import open_plain_file, read_plain_file
 from ingest.parsing.tables import MAX_COLUMNS, FoundTable, TableRow
 from ingest.tables import Column, ColumnType, ParsedTable
 
-MAX_TABLES = 100
+MAX_TABLES = 1_000
 LIST_FILE = "tables.json"
 
 _LIST_BYTES = 64_000_000
-_SETTLED_AFTER = 100  # rows after which columns that turned out to be text are not looked at again
+_ROWS_TOGETHER = 2_000
 _ROWS_BYTES = 1 << 32
 _STORED = {
     ColumnType.TEXT: re.compile("VARCHAR"),
@@ -39,15 +40,18 @@ class TablesError(ValueError):
     """The files are not what `write_tables` writes."""
 
 
-def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callable[[], bool]) -> None:
-    """Tables without rows are left out, and those that are not done before it is `too_late`.
+def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callable[[], bool]) -> int:
+    """Write tables, and return how many were left out: those that are not done before it is `too_late`.
 
-    Of more tables than `MAX_TABLES` those with most rows are kept.
+    Of more tables than `MAX_TABLES` those with most rows are kept. Tables without rows do not count.
     """
+    waiting = list(found)
     typed: list[_Typed] = []
     with suppress(_TooSlowError):
-        typed.extend(_typed(table, too_late) for table in found)
-    most = sorted((each for each in typed if each.rows), key=lambda each: -each.rows)[:MAX_TABLES]
+        typed.extend(_typed(table, too_late) for table in waiting)
+    left_out = len(waiting) - len(typed)
+    typed = [each for each in typed if each.rows]
+    most = sorted(typed, key=lambda each: -each.rows)[:MAX_TABLES]
     listed: list[dict[str, Any]] = []
     for each in sorted(most, key=lambda each: each.found.start):
         try:
@@ -58,26 +62,14 @@ def write_tables(found: Iterable[FoundTable], folder: Path, *, too_late: Callabl
             if error.errno != errno.EFBIG:
                 raise
             continue  # numbers can make rows longer than the text they are in; the text is kept all the same
-        columns = [
-            (name, kind.type, kind.unit, kind.stored) for name, kind in zip(each.found.columns, each.types, strict=True)
-        ]
-        listed.append(
-            {
-                "name": each.found.name,
-                "columns": columns,
-                "rows": each.rows,
-                "start": each.found.start,
-                "end": each.found.end,
-            }
-        )
+        listed.append(_listed(each))
     if listed:
         (folder / LIST_FILE).write_text(json.dumps(listed), encoding="utf-8")
+    return left_out + len(typed) - len(listed)
 
 
 def read_tables(folder: Path, *, characters: int) -> tuple[ParsedTable, ...]:
     """Return the tables of a text of that many characters. Raises `TablesError`."""
-    from ingest.parquet import RowsError  # only here and below: documents without tables load no engine
-
     if not (folder / LIST_FILE).is_symlink() and not (folder / LIST_FILE).exists():
         return ()
     try:
@@ -85,7 +77,7 @@ def read_tables(folder: Path, *, characters: int) -> tuple[ParsedTable, ...]:
         if not isinstance(listed, list) or len(listed) > MAX_TABLES:
             raise TablesError("The list of tables is of another shape.")
         return tuple(_read_table(each, folder / _rows_file(at), characters) for at, each in enumerate(listed))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, RowsError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:  # a `RowsError` is a `ValueError`
         raise TablesError("The tables cannot be read.") from error
 
 
@@ -102,40 +94,49 @@ class _TooSlowError(Exception):
     """The time for tables is over; the document goes on without those that are not done."""
 
 
-def _rows_until(table: FoundTable, too_late: Callable[[], bool]) -> Iterator[TableRow]:
-    for row in table.rows():
+def _batches(table: FoundTable, too_late: Callable[[], bool]) -> Iterator[list[TableRow]]:
+    rows = table.rows()
+    while batch := list(islice(rows, _ROWS_TOGETHER)):
         if too_late():
             raise _TooSlowError
-        yield row
+        yield batch
 
 
 def _typed(table: FoundTable, too_late: Callable[[], bool]) -> _Typed:
     typings = [ColumnTyping() for _ in table.columns]
-    open_typings = list(enumerate(typings))
     rows = 0
-    for row in _rows_until(table, too_late):
-        rows += 1
-        for at, typing in open_typings:
-            if cell := row.cells[at]:
-                typing.see(cell)
-        if rows % _SETTLED_AFTER == 0:
-            open_typings = [(at, typing) for at, typing in open_typings if not typing.is_settled]
+    for batch in _batches(table, too_late):
+        rows += len(batch)
+        for at, typing in enumerate(typings):
+            if not typing.is_settled:
+                typing.see_all([row.cells[at] for row in batch])
     commas = any(typing.has_decimal_commas for typing in typings)
     prefer_comma = commas and not any(typing.has_decimal_points for typing in typings)
     return _Typed(table, tuple(typing.type(prefer_comma=prefer_comma) for typing in typings), rows)
 
 
 def _write_rows(table: _Typed, path: Path, too_late: Callable[[], bool]) -> None:
-    canonical = [None if kind.type is ColumnType.TEXT else kind.canonical for kind in table.types]
+    number = 1
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        for number, row in enumerate(_rows_until(table.found, too_late), start=1):
-            cells = [write(cell) if write and cell else cell for write, cell in zip(canonical, row.cells, strict=True)]
-            writer.writerow([number, row.start, row.end, *cells])
+        for batch in _batches(table.found, too_late):
+            starts, ends, rows = zip(*batch, strict=True)
+            columns = [
+                column if kind.canonical is None else [cell and kind.canonical(cell) for cell in column]
+                for kind, column in zip(table.types, zip(*rows, strict=True), strict=True)
+            ]
+            writer.writerows(zip(range(number, number + len(batch)), starts, ends, *columns, strict=True))
+            number += len(batch)
+
+
+def _listed(table: _Typed) -> dict[str, Any]:
+    found = table.found
+    columns = [(name, kind.type, kind.unit, kind.stored) for name, kind in zip(found.columns, table.types, strict=True)]
+    return {"name": found.name, "columns": columns, "rows": table.rows, "start": found.start, "end": found.end}
 
 
 def _read_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTable:
-    from ingest.parquet import rows_to_parquet
+    from ingest.parquet import rows_to_parquet  # only here: documents without tables load no engine
 
     name, count, start, end = listed["name"], listed["rows"], listed["start"], listed["end"]
     columns = [(str(name), ColumnType(kind), str(unit), str(stored)) for name, kind, unit, stored in listed["columns"]]
@@ -148,9 +149,8 @@ def _read_table(listed: dict[str, Any], rows: Path, characters: int) -> ParsedTa
         raise TablesError("A column is of no type.")
     with open_plain_file(rows, _ROWS_BYTES) as file:
         stored_columns = [(name, stored) for name, _, _, stored in columns]
-        parquet = rows_to_parquet(
-            Path(f"/proc/self/fd/{file.fileno()}"), stored_columns, count=count, start=start, end=end
-        )
+        path = Path(f"/proc/self/fd/{file.fileno()}")
+        parquet = rows_to_parquet(path, stored_columns, count=count, start=start, end=end)
     return ParsedTable(
         name, tuple(Column(name, kind, unit) for name, kind, unit, _ in columns), count, start, end, parquet
     )

@@ -4,9 +4,11 @@ The readers of each format (`delimited`, `json_rows`, `pipe_tables`) walk the te
 its span in it. A table's rows can be read any number of times and are never held together.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from ingest.layout import TableSpan
 from ingest.tables import ROW_NUMBER
 
 MAX_COLUMNS = 1_000
@@ -14,8 +16,7 @@ NAME_CHARS = 100
 _RESERVED = (ROW_NUMBER, "_start", "_end")
 
 
-@dataclass(frozen=True)
-class TableRow:
+class TableRow(NamedTuple):
     """A row's span and its cells, as many as the table has columns; an empty cell is an empty string."""
 
     start: int
@@ -36,6 +37,11 @@ class FoundTable:
     end: int
     header_end: int
     rows: Callable[[], Iterator[TableRow]]
+
+
+def table_spans(found: Iterable[FoundTable]) -> tuple[TableSpan, ...]:
+    """Return tables as a text's tree has them."""
+    return tuple(TableSpan(table.start, table.header_end, table.end, table.name) for table in found)
 
 
 def unique_names(names: Sequence[str], width: int) -> tuple[str, ...]:

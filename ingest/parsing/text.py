@@ -1,4 +1,4 @@
-"""Plain text, Markdown and delimited text are parsed; Markdown and tables stay source."""
+"""Plain text and Markdown are parsed; Markdown stays source."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,6 @@ from ingest.parsing.charsets import HEAD_BYTES, decode, looks_like_text, turns_b
 from ingest.parsing.types import ParsedDocument
 
 TEXT_PARSER = "text-3"
-DELIMITED_PARSER = "delimited-2"
 MARKDOWN_PARSER = "markdown-3"
 NO_TEXT_HINT = "Check that the file was saved completely, and upload it again."
 
@@ -24,19 +23,18 @@ _closing_marks = re.compile(r"[ \t]+#+$")
 
 def parse_text(path: Path) -> ParsedDocument:
     """Parse plain text. Raises `DamagedDocumentError` for a file that is not text after all, and `NoTextError`."""
-    text, omissions = _normalized(path)
-    return ParsedDocument(text, None, TEXT_PARSER, omissions=omissions)
+    return parse_plain(path, TEXT_PARSER)
 
 
-def parse_delimited(path: Path) -> ParsedDocument:
-    """CSV or TSV, as its source."""
-    text, omissions = _normalized(path)
-    return ParsedDocument(text, None, DELIMITED_PARSER, omissions=omissions)
+def parse_plain(path: Path, parser: str) -> ParsedDocument:
+    """Parse a text without structure, in the name of `parser`. Raises as `parse_text`."""
+    text, omissions = normalized_file(path)
+    return ParsedDocument(text, None, parser, omissions=omissions)
 
 
 def parse_markdown(path: Path) -> ParsedDocument:
     """Parse Markdown to its source; the title is in its front matter, or else its first heading of level one."""
-    text, omissions = _normalized(path)
+    text, omissions = normalized_file(path)
     title = normalize_title(_front_matter_title(text) or first_heading(text))
     layout = markdown_layout(text)
     return ParsedDocument(text, title, MARKDOWN_PARSER, layout=layout, omissions=omissions)
@@ -54,7 +52,8 @@ def read_text_bytes(path: Path) -> bytes:
     return content
 
 
-def _normalized(path: Path) -> tuple[str, tuple[Omission, ...]]:
+def normalized_file(path: Path) -> tuple[str, tuple[Omission, ...]]:
+    """Return the text of a file, and what normalizing left out. Raises as `read_text_bytes`, and `NoTextError`."""
     raw = decode(read_text_bytes(path))
     text = normalize(raw)
     if not text.strip():

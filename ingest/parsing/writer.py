@@ -7,27 +7,45 @@ joined by ASCII characters only, so that the whole is normalized too and no offs
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import dropwhile
+from dataclasses import dataclass, field, replace
+from itertools import chain, dropwhile
 
 from ingest.errors import NoTextError
 from ingest.layout import Heading, Layout, Omission, OmissionKind, Place, PlaceKind, TableSpan
 from ingest.normalize import count_invisible, normalize, normalize_title
+from ingest.parsing.progress import tell
 from ingest.parsing.types import ParsedDocument
 from ingest.positions import Box, Cell, PositionsBuilder
 
 Position = Box | Cell
 _DEEPEST_MARK = 6
+_MOST_PARTS = 50_000
+_plain_line = re.compile(r"(?:[!-~]+(?: (?=[!-~]))?)*+")
 _fence = re.compile(r"`{3,}")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of text with its position, if it has one. A piece that continues a word has no `gap` before it."""
+    """A piece of text with its position, if it has one. A piece that continues a word has no `gap` before it.
+
+    `page` is the number of a page that begins with this piece, in the middle of a paragraph.
+    """
 
     text: str
     at: Position | None = None
     gap: str = " "
+    page: int | None = None
+
+
+CellContent = str | Piece | Sequence[Piece]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table that has a position as a whole, and not for its cells."""
+
+    cells: Sequence[CellContent]
+    at: Position | None = None
 
 
 @dataclass
@@ -40,6 +58,7 @@ class DocumentWriter:
     """Writes one document in reading order. Blocks are separated by a blank line."""
 
     def __init__(self) -> None:
+        self._done: list[str] = []  # many parts in one, so that a long text is held once
         self._parts: list[str] = []
         self._length = 0
         self._headings: list[Heading] = []
@@ -64,6 +83,8 @@ class DocumentWriter:
         A place without text starts where the text before it ends.
         """
         place = Place(kind, number or len(self._places) + 1, self._length, _line(name))
+        if kind is not PlaceKind.PAGE:  # those of a PDF are told as they are read, and written later
+            tell(len(self._places))
         self._places.append(place)
         return place
 
@@ -101,10 +122,19 @@ class DocumentWriter:
         """
         self._write_block(pieces, mark, tight=False)
 
-    def item(self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0) -> None:
-        """Write an item of a list on a line of its own, indented by its depth from 0, below the item before it."""
+    def item(
+        self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0, at: Position | None = None
+    ) -> None:
+        """Write an item of a list on a line of its own, indented by its depth from 0, below the item before it.
+
+        `at` is where the mark stands, if the file has it.
+        """
         pieces = [Piece(pieces)] if isinstance(pieces, str) else pieces
-        self._write_block(pieces, "  " * max(0, depth) + mark + " ", tight=True)
+        self._write_block(pieces, "  " * max(0, depth) + mark + " ", tight=True, mark_at=at)
+
+    def end_list(self) -> None:
+        """Have a blank line between the items written so far and those that follow."""
+        self._is_tight = False
 
     def code(self, text: str, language: str = "", at: Position | None = None) -> None:
         """Write lines between fences, as they are."""
@@ -120,32 +150,41 @@ class DocumentWriter:
 
     def table(
         self,
-        rows: Iterable[Sequence[str | Piece]],
+        rows: Iterable[Sequence[CellContent] | Row],
         *,
         caption: str = "",
+        name: str = "",
+        headed: bool = True,
     ) -> TableSpan | None:
         """Write a table whose first row with a visible cell is its header; `caption` becomes a paragraph above it.
 
-        Every row gets as many cells as the header: short ones are filled up, and what longer ones have too much stands
-        in the last cell. A table without a visible cell writes nothing and returns None.
+        It is known by its caption, or by a `name` that stands somewhere else. A table that is not `headed` gets a
+        header without words. Every row gets as many cells as the header: short ones are filled up, and what longer ones
+        have too much stands in the last cell. A table without a visible cell writes nothing and returns None.
         """
-        lines = ([cell if isinstance(cell, Piece) else Piece(cell) for cell in row] for row in rows)
-        body = dropwhile(lambda row: not any(_line(cell.text) for cell in row), lines)
+        lines = (row if isinstance(row, Row) else Row(row) for row in rows)
+        body = dropwhile(
+            lambda row: not any(_line(piece.text) for cell in row.cells for piece in _pieces_of(cell)), lines
+        )
         header = next(body, None)
         if header is None:
             return None
+        rest: Iterable[Row] = body
+        if not headed:
+            rest, header = chain([header], body), Row([[] for _ in header.cells])
         if caption:
             self.paragraph(caption)
-        width = len(header)
+        width = len(header.cells)
         self._begin_block()
         start = self._length
         self._row(header, width)
         self._append("\n" + "|" + " --- |" * width)
         header_end = self._length
-        for row in body:
+        for row in rest:
             self._append("\n")
             self._row(row, width)
-        span = TableSpan(start, header_end, self._length)
+            self._join_parts()
+        span = TableSpan(start, header_end, self._length, _line(name or caption))
         self._tables.append(span)
         return span
 
@@ -158,7 +197,7 @@ class DocumentWriter:
 
     def finish(self, parser: str, title: str | None = None, *, nothing: str, hint: str = "") -> ParsedDocument:
         """Return the document. Raises `NoTextError`, saying `nothing` and the hint, if nothing was written."""
-        text = "".join(self._parts)
+        text = "".join([*self._done, *self._parts])
         if not text.strip():
             raise NoTextError(nothing, hint=hint)
         layout = Layout(tuple(self._headings), tuple(self._places), tuple(self._tables))
@@ -176,16 +215,20 @@ class DocumentWriter:
             Omission(kind, found.count, _listed(found.details)) for kind, found in sorted(self._omitted.items())
         )
 
-    def _write_block(self, pieces: Iterable[Piece], mark: str, *, tight: bool) -> None:
+    def _write_block(self, pieces: Iterable[Piece], mark: str, *, tight: bool, mark_at: Position | None = None) -> None:
         written = [(each, text) for each in pieces if (text := self._normalized(each.text)).strip()]
         if not written:
             return
         self._begin_block(tight=tight)
-        if mark.strip():
-            self._append(mark)
+        if shown := mark.strip():
+            self._append(mark[: len(mark) - len(mark.lstrip())])
+            self._append_at(shown, mark_at)
+            self._append(" ")
         for number, (piece, text) in enumerate(written):
             text = text.strip() if mark else text.strip("\n")
             self._append(self._gap(piece.gap, text) if number else "")
+            if piece.page is not None:
+                self.place(PlaceKind.PAGE, number=piece.page)
             self._append_at(text, piece.at)
 
     def _write_line(self, pieces: Iterable[Piece]) -> None:
@@ -197,17 +240,21 @@ class DocumentWriter:
                 self._append_at(line, piece.at)
                 first = False
 
-    def _row(self, cells: Sequence[Piece], width: int) -> None:
+    def _row(self, row: Row, width: int) -> None:
+        start, cells = self._length, [_pieces_of(cell) for cell in row.cells]
         cells = cells if len(cells) <= width else [*cells[: width - 1], _together(cells[width - 1 :])]
         self._append("|")
         for number in range(width):
-            cell = cells[number] if number < len(cells) else None
-            text = self._line(cell.text).replace("|", "\\|") if cell else ""
             self._append(" ")
-            if cell and text:
-                self._append_at(text, cell.at)
-                self._append(" ")
-            self._append("|")
+            first = True
+            for piece in cells[number] if number < len(cells) else ():
+                if text := self._line(piece.text).replace("|", "\\|"):
+                    self._append("" if first else self._gap(piece.gap.replace("\n", " "), text))
+                    self._append_at(text, piece.at)
+                    first = False
+            self._append("|" if first else " |")
+        if row.at is not None:
+            self._positions.add(start, self._length, row.at)
 
     def _gap(self, gap: str, text: str) -> str:
         """Return the gap before a piece: a blank where the piece would otherwise merge with the character before it."""
@@ -217,11 +264,17 @@ class DocumentWriter:
         return "" if normalize(before + text[0]) == before + text[0] else " "
 
     def _begin_block(self, *, tight: bool = False) -> None:
+        self._join_parts()
         if self._length:
             self._append("\n" if tight and self._is_tight else "\n\n")
         self._is_tight = tight
 
     _is_tight = False
+
+    def _join_parts(self) -> None:
+        if len(self._parts) > _MOST_PARTS:
+            self._done.append("".join(self._parts))
+            self._parts = []
 
     def _append_at(self, text: str, at: Position | None) -> None:
         if at is not None:
@@ -238,6 +291,8 @@ class DocumentWriter:
         return normalize(text)
 
     def _line(self, text: str) -> str:
+        if _plain_line.fullmatch(text):  # as most cells are
+            return text
         return " ".join(self._normalized(text).split())
 
 
@@ -245,8 +300,18 @@ def _line(text: str) -> str:
     return " ".join(normalize(text).split())
 
 
-def _together(cells: Sequence[Piece]) -> Piece:
-    return Piece(" ".join(cell.text for cell in cells if cell.text), cells[0].at)
+def _pieces_of(cell: CellContent) -> Sequence[Piece]:
+    if isinstance(cell, str):
+        return [Piece(cell)]
+    return [cell] if isinstance(cell, Piece) else cell
+
+
+def _together(cells: Sequence[Sequence[Piece]]) -> Sequence[Piece]:
+    """Return all pieces of some cells, those of one cell after a blank."""
+    found: list[Piece] = []
+    for cell in cells:
+        found += [replace(piece, gap=" ") if not number else piece for number, piece in enumerate(cell)]
+    return found
 
 
 def _listed(details: Sequence[str], most: int = 20) -> str:

@@ -30,6 +30,55 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "the token of a session",
+        "api/portal/cookies.py",
+        "if not hmac.compare_digest(_header(scope, _CSRF).encode(), csrf_token(secret).encode()):",
+        "if False:",
+        "tests/security/test_sessions.py::test_what_changes_something_needs_the_token_of_the_session",
+    ),
+    Guard(
+        "the token of a session on every route",
+        "api/admission.py",
+        "        require_own(scope, secret)\n",
+        "",
+        "tests/security/test_sessions.py::test_no_route_that_changes_something_is_reached_by_a_cookie_alone",
+    ),
+    Guard(
+        "pages of other sites",
+        "api/routes/sessions.py",
+        "    require_same_origin(request.scope)\n",
+        "",
+        "tests/security/test_sessions.py::test_a_page_of_another_site_begins_and_changes_nothing",
+    ),
+    Guard(
+        "sign-in over plain http",
+        "api/routes/sessions.py",
+        "    cookie.require_safe(request.scope)\n",
+        "",
+        "tests/security/test_sessions.py::test_nobody_signs_in_over_a_connection_that_others_can_read",
+    ),
+    Guard(
+        "one use of a link",
+        "ingest/catalog/sessions.py",
+        "connection.execute(delete(sessions).where(sessions.c.secret_sha256 == row.secret_sha256)).rowcount",
+        "1",
+        "tests/contract/test_catalog_sessions.py::test_a_ticket_is_good_once_and_for_an_hour_and_is_no_session",
+    ),
+    Guard(
+        "the end of a session that is not used",
+        "ingest/catalog/sessions.py",
+        "now - row.used_at <= row.idle_seconds",
+        "True",
+        "tests/contract/test_catalog_sessions.py::test_a_session_ends_without_use_and_at_its_time",
+    ),
+    Guard(
+        "the policy of pages",
+        "api/portal/pages.py",
+        "HTMLResponse(written, headers=HEADERS)",
+        "HTMLResponse(written)",
+        "tests/security/test_sessions.py::test_pages_run_and_load_files_of_their_own_alone",
+    ),
+    Guard(
         "grants in every query of documents",
         "ingest/catalog/document_scope.py",
         "listed if EVERY_COLLECTION in readers else listed & ~_in_closed_collection(readers)",
@@ -459,11 +508,10 @@ GUARDS = (
     ),
     Guard(
         "readers of content",
-        "api/routes/documents.py",
+        "api/routes/contents.py",
         "    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)\n"
-        "    if document.active_version_id is None:",
-        "    document = served.catalog.document(caller.tenant_id, document_id)\n"
-        "    if document.active_version_id is None:",
+        "    active = document.active_version_id",
+        "    document = served.catalog.document(caller.tenant_id, document_id)\n    active = document.active_version_id",
         "tests/security/test_access_lists.py"
         "::test_a_closed_document_answers_as_an_unknown_one_on_every_route_of_documents",
     ),
@@ -773,9 +821,9 @@ GUARDS = (
     Guard(
         "the key before the body",
         "api/admission.py",
-        "        caller = await self._identify(_presented(scope))",
+        "        caller = await self._caller(scope)",
         '        while (await receive()).get("more_body"):\n            pass\n'
-        "        caller = await self._identify(_presented(scope))",
+        "        caller = await self._caller(scope)",
         "tests/integration/test_bounds.py::test_a_request_without_a_key_is_refused_before_its_body_comes -o timeout=60",
     ),
     Guard(

@@ -25,12 +25,15 @@ UNKNOWN = "0123456789abcdef"
 TEXT = b"# Plans\n\nThe quokka project begins in spring, and nobody else may know of the quokka.\n"
 # A subject and a collection are names, and each tenant has its own of them.
 NAMES = {"collection", "subject"}
+# A table or a page is a number within a document.
+NUMBERS = {"table": "0"}
 BODIES: Mapping[tuple[str, str], Any] = {
     ("PATCH", "/v1/keys/{key_id}"): {"json": {"name": "mine"}},
     ("PUT", "/v1/keys/{key_id}/quotas"): {"json": {"limits": {"requests_per_minute": 1}}},
     ("PATCH", "/v1/users/{user_id}"): {"json": {"groups": ["mine"]}},
     ("PATCH", "/v1/documents/{document_id}"): {"json": {"metadata": {"mine": True}}, "headers": {"If-Match": "*"}},
     ("PUT", "/v1/documents/{document_id}"): {"content": b"mine", "headers": {"If-Match": "*"}},
+    ("GET", "/v1/documents/{document_id}/positions"): {"params": {"start": 0, "end": 4}},
     ("PUT", "/v1/collections/{collection}/grants/{subject}"): {"json": {"role": "reader"}},
 }
 
@@ -78,6 +81,7 @@ def other_tenant(service: tuple[Services, Client]) -> Outside:
             "key_id": key.id,
             "collection": "secrets",
             "subject": "user:quokka-keeper",
+            **NUMBERS,
         },
         {"Authorization": f"Bearer {mine}"},
     )
@@ -91,7 +95,7 @@ def closed(request: pytest.FixtureRequest, service: tuple[Services, Client], oth
     user = services.identities.users.create(DEFAULT_TENANT, name).name
     headers = {"Authorization": f"Bearer {services.keys.issue(DEFAULT_TENANT, name, scopes=every, user=user)[1]}"}
     if name == "a closed collection's":
-        ids = {"document_id": other_tenant.ids["document_id"], "collection": other_tenant.ids["collection"]}
+        ids = {name: other_tenant.ids[name] for name in ("document_id", "collection", *NUMBERS)}
         return Outside(name, {**ids, "subject": "user:x"}, headers)
     if name == "another user's":
         return Outside(
@@ -100,7 +104,7 @@ def closed(request: pytest.FixtureRequest, service: tuple[Services, Client], oth
     upload = {"name": "list.md", "collection": "lists", "readers": "user:quokka-keeper"}
     document = client.http.post("/v1/documents", params=upload, content=TEXT + b"It has a list.\n").json()["id"]
     wait_until(lambda: client.get(f"/v1/documents/{document}")["state"] == "ready", seconds=60, what="it is ready")
-    return Outside(name, {"document_id": document}, headers)
+    return Outside(name, {"document_id": document, **NUMBERS}, headers)
 
 
 def routes(services: Services) -> list[tuple[str, str]]:
@@ -124,14 +128,14 @@ def asked(client: Client, outside: Outside, method: str, path: str, ids: Mapping
     if found.headers["content-type"].startswith("application/problem+json"):
         body = json.dumps({name: value for name, value in found.json().items() if name != "request_id"}, sort_keys=True)
     for name, value in ids.items():
-        body = body.replace(value, f"<{name}>")
+        body = body if name in NUMBERS else body.replace(value, f"<{name}>")
     return found.status_code, re.sub(r'"\d{4}-\d\d-\d\dT[^"]*"', "<time>", body)
 
 
 def nobodys(outside: Outside) -> dict[str, str]:
     """An id of each kind that nobody has."""
     unknown = {name: f"{number:02}{UNKNOWN}" for number, name in enumerate(outside.ids)}
-    return {name: f"user:{value}" if name == "subject" else value for name, value in unknown.items()}
+    return {name: f"user:{value}" if name == "subject" else value for name, value in unknown.items()} | NUMBERS
 
 
 def test_what_is_anothers_is_as_what_is_not_there(service: tuple[Services, Client], other_tenant: Outside) -> None:
@@ -169,7 +173,7 @@ def test_no_listing_shows_anything_of_another(service: tuple[Services, Client], 
         own = shown.text
         for name in NAMES:  # the caller has granted a collection of that name in its own tenant, in the matrix above
             own = own.replace(other_tenant.ids[name], "")
-        ids = {value for name, value in other_tenant.ids.items() if name not in NAMES}
+        ids = {value for name, value in other_tenant.ids.items() if name not in NAMES | NUMBERS.keys()}
         assert {each for each in (*ids, "quokka") if each in own} == set(), f"GET {path}: {own}"
         seen += 1
     assert seen >= 8

@@ -15,7 +15,11 @@ from tests.support.asking import AskedApi, asked_api
 from tests.support.routes import api_routes
 
 # What answers without a key; `/metrics` has a token of its own.
-PUBLIC = {"/health/live", "/health/ready", "/problems/{code}", "/metrics", "/docs"}
+PUBLIC = {
+    *("/health/live", "/health/ready", "/problems/{code}", "/metrics", "/docs", "/v1/sign-in"),
+    # Pages of the portal hold nothing of a tenant: their modules ask the API.
+    *("/", "/sign-in", "/library", "/library/{document_id}", "/ask", "/ask/{conversation_id}"),
+}
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def ingested(
             with path.open("rb") as file:
                 media_type = sniff_file(file, name, None)
             parsed = parser.parse(path, media_type, name=name)
-            chunks = chunk_text(parsed.text, parsed.layout)
+            chunks = chunk_text(parsed.text, parsed.layout, parsed.positions)
             texts.save(version, parsed.text, title=parsed.title, chunks=chunks, layout=parsed.layout)
             tables.save(version, named_tables(parsed.tables, name))
             size = len(parsed.text)

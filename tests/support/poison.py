@@ -14,7 +14,7 @@ from pathlib import Path
 from ingest.parsing import child
 from ingest.parsing.registry import ParserFunction, parser_for
 from ingest.parsing.sandbox import ParserSandbox
-from ingest.parsing.types import Isolation, ParsedDocument, ParserLimits
+from ingest.parsing.types import EntryRoom, Isolation, ParsedDocument, ParserLimits
 from retrieval.embedding import Embedded, HashingEmbedder
 
 HARMS = ("kill", "hang", "memory")
@@ -62,10 +62,10 @@ def _obey(text: str, whom: str) -> None:
             return
 
 
-def _find_parser(media_type: str) -> ParserFunction:
+def _find_parser(media_type: str, room: EntryRoom) -> ParserFunction:
     def parse(path: Path) -> ParsedDocument:
         _obey(path.read_text(), _PARSER)
-        return parser_for(media_type)(path)
+        return parser_for(media_type, room)(path)
 
     return parse
 

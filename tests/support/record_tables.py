@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ingest.parsing.registry import table_finder_for
+from ingest.parsing.registry import parser_for, tables_of
 from ingest.parsing.table_files import read_tables, write_tables
 from ingest.parsing.tables import FoundTable
 from ingest.tables import ParsedTable
@@ -12,7 +12,10 @@ from ingest.tables import ParsedTable
 
 def found_in(text: str, media_type: str = "text/plain") -> Sequence[FoundTable]:
     """The tables of a normalized text."""
-    return table_finder_for(media_type)(text)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "file")
+        path.write_text(text, encoding="utf-8")
+        return tables_of(parser_for(media_type)(path), media_type)
 
 
 def parsed_from(text: str, media_type: str = "text/plain") -> tuple[ParsedTable, ...]:

@@ -18,7 +18,9 @@ from workers.settings import ClusterSettings
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-API, ANSWERS, SETTINGS = ((ROOT / "docs" / f"{name}.md").read_text() for name in ("api", "answers", "settings"))
+API, ANSWERS, ERRORS, SETTINGS = (
+    (ROOT / "docs" / f"{name}.md").read_text() for name in ("api", "answers", "errors", "settings")
+)
 _ERROR = re.compile(r"^\| (`[a-z_`, ]+`) \| (\d{3}|–) \|", re.MULTILINE)
 _SETTING = re.compile(r"^\| `(LEADLINE_[A-Z_]+)` \| ([^|]+) \|", re.MULTILINE)
 _EVENT = re.compile(r"^\| `(\w+)` \|", re.MULTILINE)
@@ -31,7 +33,7 @@ def errors(kind: type[LeadlineError] = LeadlineError) -> list[type[LeadlineError
 
 def test_each_code_has_the_status_that_is_described() -> None:
     known = {kind.code: kind for kind in errors()}
-    described = {code: status for codes, status in _ERROR.findall(API) for code in re.findall(r"\w+", codes)}
+    described = {code: status for codes, status in _ERROR.findall(ERRORS) for code in re.findall(r"\w+", codes)}
     assert len(described) >= 30
     assert described.pop(ProfileFileError.code) == "–"  # it keeps the service from starting
     # By class alone: some are made with more than a sentence.

@@ -176,8 +176,7 @@ class PptxReader:
         table = element.find(f"{A}graphic/{A}graphicData/{A}tbl")
         chart, diagram = element.find(f".//{C}chart"), element.find(f".//{DGM}relIds")
         if table is not None:
-            header_rows = 1 if table.find(f"{A}tblPr[@firstRow]") is not None else 0
-            write_grid(self.writer, list(_table_rows(table, shape, context.number)), header_rows=header_rows)
+            write_grid(self.writer, list(_table_rows(table, shape, context.number)))
         elif chart is not None:
             part = self._related(context.part, chart.get(f"{R}id", ""))
             if part is None or not write_chart(self.writer, part, shape.box):

@@ -42,7 +42,7 @@ def test_an_index_of_a_release_that_weighed_words_otherwise_is_made_again_and_it
         marked = made.encoder.documents(["a vector that no text has"]).vectors
         made.index.set_dense([chunk.id], marked)
     with before.engine.begin() as connection:
-        connection.execute(text("UPDATE  SET sparse = 'another release'"))
+        connection.execute(text("UPDATE generations SET sparse = 'another release'"))
     before.close()
     at = GenerationsFixture(tmp_path, store)
     with pytest.raises(IndexMismatchError, match="weighs words by another release"):

@@ -1,6 +1,8 @@
 from datetime import date, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ingest.parsing.cells import CellType, ColumnTyping, read_date, read_timestamp
 from ingest.tables import ColumnType
@@ -16,7 +18,7 @@ def _column(*cells: str, prefer_comma: bool = False) -> CellType:
 def _read(*cells: str, prefer_comma: bool = False) -> tuple[str, ...]:
     """The type, the unit if there is one, and the cells as the engine reads them."""
     kind = _column(*cells, prefer_comma=prefer_comma)
-    return (kind.type.value, *filter(None, [kind.unit]), *(str(kind.canonical(cell)) for cell in cells))
+    return (kind.type.value, *filter(None, [kind.unit]), *(str((kind.canonical or str)(cell)) for cell in cells))
 
 
 @pytest.mark.parametrize(
@@ -109,3 +111,31 @@ def test_dates_of_other_calendars_are_none() -> None:
     assert read_date("31 Apr 2024", None) is None
     assert read_date("1st of May 2024", None) is None
     assert read_date("1st May 2024", None) == date(2024, 5, 1)
+
+
+_WRITTEN = st.sampled_from(
+    ["0", "7", "-7", "012", "1,234", "1.234", "12.50", "-0.5", "5%", "$3", "€2", "99999999999999999999", "1e5"]
+) | st.sampled_from(["", "x", "true", "2024-01-02", "03/04/2024", "2024-01-02 10:30"])
+
+
+@given(st.lists(st.lists(_WRITTEN, max_size=4), max_size=5), st.booleans())
+def test_cells_seen_together_make_the_type_of_cells_seen_one_by_one(
+    batches: list[list[str]], prefer_comma: bool
+) -> None:
+    together, single = ColumnTyping(), ColumnTyping()
+    for batch in batches:
+        together.see_all(batch)
+        for cell in filter(None, batch):
+            single.see(cell)
+    one, other = together.type(prefer_comma=prefer_comma), single.type(prefer_comma=prefer_comma)
+    assert (one.type, one.stored, one.unit) == (other.type, other.stored, other.unit)
+    for cell in (cell for batch in batches for cell in batch if cell):
+        if one.type is not ColumnType.TEXT:
+            assert (one.canonical or str)(cell) == (other.canonical or str)(cell)
+
+
+def test_a_column_that_is_written_as_the_engine_reads_it_is_left_alone() -> None:
+    for cells in (["1", "-20"], ["0.5", "12.50"], ["2024-01-02", "2024-12-31"], ["word", "5"]):
+        assert _column(*cells).canonical is None
+    for cells in (["1,000", "2"], ["5%"], ["2 May 2024"], ["1 000.5"]):
+        assert _column(*cells).canonical is not None

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.chunking import Chunk, chunk_text, context_line
-from ingest.layout import Layout, markdown_layout, page_places
+from ingest.chunking import Chunk, chunk_text, context_line, unindexed
+from ingest.layout import Layout, TableSpan, markdown_layout, page_places
+from ingest.positions import Cell, PositionsBuilder
 
 LINES = st.sampled_from(
     [
@@ -103,3 +104,64 @@ def test_a_limit_too_small_to_hold_a_word_is_refused() -> None:
 def test_the_context_line_drops_consecutive_repetitions() -> None:
     assert context_line("Emma", ("EMMA", "Volume I", "Chapter I")) == "Emma > Volume I > Chapter I"
     assert context_line(None, ()) == ""
+
+
+_CELLS = st.text("ab \n", max_size=30).map(str.strip)
+
+
+@st.composite
+def _tables(draw: st.DrawFn) -> tuple[str, list[TableSpan], PositionsBuilder, list[int]]:
+    """A text with tables whose cells may be several lines, the positions of those cells, and where rows end."""
+    text, tables, positions, ends, row = "", [], PositionsBuilder(), [], 0
+    for number in range(draw(st.integers(1, 3))):
+        text += f"Words about table {number}.\n\n"
+        start = header_end = len(text)
+        for at in range(draw(st.integers(1, 8))):
+            row += 1
+            for column in (1, 2):
+                cell = draw(_CELLS)
+                positions.add(len(text), len(text) + len(cell), Cell(1, row, column))
+                text += cell + ";"
+            header_end = len(text) if at == 0 else header_end
+            ends += [len(text)] if at else []
+            text += "\n"
+        tables.append(TableSpan(start, header_end, len(text) - 1))
+        text += "\n"
+    return text, tables, positions, ends
+
+
+@given(_tables(), st.integers(140, 250))
+def test_cuts_in_a_table_fall_between_its_rows(
+    made: tuple[str, list[TableSpan], PositionsBuilder, list[int]], max_chars: int
+) -> None:
+    text, tables, positions, ends = made
+    for chunk in chunk_text(text, Layout(tables=tuple(tables)), positions.made(), max_chars=max_chars):
+        if any(table.start < chunk.end < table.end for table in tables):
+            assert chunk.end in ends
+
+
+def test_a_header_is_never_cut_off_from_the_first_row() -> None:
+    lines = ["| name | value |", "| --- | --- |", *(f"| {n:04} | {'x' * 40} |" for n in range(40))]
+    before = "Some words above the table, a little longer than a line.\n\n"
+    text = before + "\n".join(lines)
+    header_end = len(before) + len("\n".join(lines[:2]))
+    table = TableSpan(len(before), header_end, len(text))
+    for max_chars in range(110, 300, 7):
+        chunks = chunk_text(text, Layout(tables=(table,)), max_chars=max_chars)
+        assert not [chunk for chunk in chunks if len(before) < chunk.end <= header_end]
+        assert all(text[chunk.end - 1] == "|" for chunk in chunks[1:])
+
+
+def test_of_very_long_tables_the_first_rows_are_in_chunks_and_the_others_are_named() -> None:
+    short, long = "name,value\na,1\nb,2", "name,value\n" + "\n".join(f"row {n},{n}" for n in range(1000))
+    text = f"{long}\n\n{short}\n\nThe end."
+    tables = (TableSpan(0, 10, len(long)), TableSpan(len(long) + 2, len(long) + 12, len(long) + 2 + len(short)))
+    layout = Layout(tables=tables)
+    ((start, end),) = unindexed(text, layout, table_chars=500)
+    assert end == len(long)
+    assert 400 < start <= 500
+    assert text[start - 1] == "\n"
+    found = chunk_text(text, layout, table_chars=500)
+    covered = "".join(text[chunk.start : chunk.end] for chunk in found)
+    assert covered.replace("\n", "") == (text[:start] + text[end:]).replace("\n", "")
+    assert unindexed(text, layout) == []

@@ -149,7 +149,6 @@ def test_a_quotation_mark_that_nothing_closes_costs_only_its_own_row() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "one line",
         "Dear Ann, thank you.\n\nIt rains, and rains, and rains.\nBest, Bob",
         "{",

@@ -9,8 +9,9 @@ import duckdb
 import pytest
 
 from ingest.blobs import DirectoryBlobs
+from ingest.parsing import table_files
 from ingest.parsing.sandbox import ParserSandbox
-from ingest.parsing.table_files import LIST_FILE, MAX_TABLES, TablesError, read_tables, write_tables
+from ingest.parsing.table_files import LIST_FILE, TablesError, read_tables, write_tables
 from ingest.tables import Column, ColumnType, ParsedTable, RecordTables, Row, named_tables
 from tests.support.record_tables import found_in, parsed_from
 
@@ -111,16 +112,18 @@ def test_a_spans_rows_come_through_the_parsers_child(tmp_path: Path) -> None:
     assert without.tables == ()
 
 
-def test_of_too_many_tables_the_longest_are_kept() -> None:
-    tables = [f"# T{n}\n\n| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * (1 + n % 7) for n in range(MAX_TABLES + 20)]
-    kept = parsed_from("\n".join(tables), "text/markdown")
-    assert len(kept) == MAX_TABLES
+def test_of_too_many_tables_the_longest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table_files, "MAX_TABLES", 30)
+    text = "\n".join(f"# T{n}\n\n| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * (1 + n % 7) for n in range(50))
+    assert write_tables(found_in(text, "text/markdown"), tmp_path, too_late=lambda: False) == 20
+    kept = read_tables(tmp_path, characters=len(text))
+    assert len(kept) == 30
     assert list(kept) == sorted(kept, key=lambda table: table.start)
-    assert sum(table.rows == 7 for table in kept) == sum(n % 7 == 6 for n in range(MAX_TABLES + 20))
+    assert sum(table.rows == 7 for table in kept) == sum(n % 7 == 6 for n in range(50))
 
 
 def test_tables_that_take_too_long_are_left_out_and_not_the_document(tmp_path: Path) -> None:
-    write_tables(found_in(TEXT), tmp_path, too_late=lambda: True)
+    assert write_tables(found_in(TEXT), tmp_path, too_late=lambda: True) == 1
     assert read_tables(tmp_path, characters=len(TEXT)) == ()
 
 

@@ -5,7 +5,7 @@ from ingest.errors import NoTextError
 from ingest.layout import OmissionKind, PlaceKind
 from ingest.normalize import normalize
 from ingest.parsing.pipe_tables import pipe_tables
-from ingest.parsing.writer import DocumentWriter, Piece
+from ingest.parsing.writer import CellContent, DocumentWriter, Piece
 from ingest.positions import Box, Cell, Positions
 
 # What moves offsets when it is normalized: marks that compose, joiners, invisible characters, line ends.
@@ -22,6 +22,9 @@ def _written(draw: st.DrawFn) -> tuple[DocumentWriter, int]:
         count += 1
         return Piece(draw(_RAW), Box(1, count, 0, count + 1, 1), draw(st.sampled_from([" ", "\n", ""])))
 
+    def cell() -> CellContent:
+        return [piece(), piece()] if draw(st.booleans()) else piece()
+
     for kind in draw(st.lists(st.sampled_from(["place", "heading", "pieces", "item", "code", "table"]), max_size=8)):
         if kind == "place":
             writer.place(PlaceKind.PAGE)
@@ -31,12 +34,14 @@ def _written(draw: st.DrawFn) -> tuple[DocumentWriter, int]:
         elif kind == "pieces":
             writer.pieces([piece() for _ in range(draw(st.integers(0, 3)))])
         elif kind == "item":
-            writer.item([piece()], mark=draw(st.sampled_from(["-", "1."])), depth=draw(st.integers(0, 2)))
+            mark, at = draw(st.sampled_from([("-", None), ("1.", Box(1, 0, 0, 1, 1))]))
+            writer.item([piece()], mark=mark, depth=draw(st.integers(0, 2)), at=at)
         elif kind == "code":
             writer.code(draw(_RAW), draw(_RAW), Box(1, 0, 0, 1, 1))
         else:
             rows = draw(st.lists(st.integers(0, 3), max_size=3))
-            writer.table([[piece() for _ in range(cells)] for cells in rows])
+            headed = draw(st.booleans())
+            writer.table([[cell() for _ in range(cells)] for cells in rows], headed=headed)
     return writer, count
 
 
@@ -110,6 +115,41 @@ def test_a_table_with_an_empty_header_takes_its_first_row_with_words() -> None:
     assert writer.finish("test", nothing="Nothing.").text == "| a | b | c |\n| --- | --- | --- |\n| 1 | | |"
 
 
+def test_a_table_without_a_header_gets_an_empty_one_and_keeps_all_its_rows() -> None:
+    writer = DocumentWriter()
+    writer.table([["a", "1"], ["b", "2"]], headed=False)
+    document = writer.finish("test", nothing="Nothing.")
+    assert document.text == "| | |\n| --- | --- |\n| a | 1 |\n| b | 2 |"
+    (table,) = pipe_tables(document.text)
+    assert [row.cells for row in table.rows()] == [["a", "1"], ["b", "2"]]
+
+
+def test_a_cell_of_several_pieces_has_a_position_for_each() -> None:
+    writer = DocumentWriter()
+    writer.table([["Cost"], [[Piece("$", Box(1, 0, 0, 0.1, 0.1)), Piece("12", Box(1, 0.5, 0, 0.75, 0.1), gap="")]]])
+    document = writer.finish("test", nothing="Nothing.")
+    assert document.text.endswith("| $12 |")
+    at = document.text.index("12")
+    assert [box.left for box in document.positions.boxes(at, at + 2)] == [0.5]
+
+
+def test_a_page_may_begin_in_the_middle_of_a_paragraph() -> None:
+    writer = DocumentWriter()
+    writer.place(PlaceKind.PAGE)
+    writer.pieces([Piece("goes"), Piece("on", page=2)])
+    document = writer.finish("test", nothing="Nothing.")
+    assert document.text == "goes on"
+    assert [(place.number, place.start) for place in document.layout.places] == [(1, 0), (2, 5)]
+
+
+def test_the_mark_of_an_item_has_a_position() -> None:
+    writer = DocumentWriter()
+    writer.item("text", mark="(a)", depth=1, at=Box(1, 0.25, 0, 0.5, 0.1))
+    document = writer.finish("test", nothing="Nothing.")
+    assert document.text == "  (a) text"
+    assert [box.left for box in document.positions.boxes(2, 5)] == [0.25]
+
+
 def test_positions_arrive_as_they_were_written() -> None:
     writer = DocumentWriter()
     writer.pieces([Piece("one", Box(1, 0, 0, 1, 1)), Piece("two", Cell(3, 4, 5))])
@@ -122,3 +162,20 @@ def _single(number: float) -> float:
     import numpy as np
 
     return float(np.float32(number))
+
+
+def test_two_lists_stand_apart_where_the_first_is_said_to_end() -> None:
+    writer = DocumentWriter()
+    writer.item("one")
+    writer.item("two")
+    writer.end_list()
+    writer.item("other", mark="1.")
+    assert writer.finish("test", nothing="Nothing.").text == "- one\n- two\n\n1. other"
+
+
+def test_the_first_heading_of_level_one_is_known() -> None:
+    writer = DocumentWriter()
+    assert writer.first_heading is None
+    for title, level in (("Two", 2), ("One", 1), ("Other", 1)):
+        writer.heading(title, level)
+    assert writer.first_heading == "One"

@@ -27,6 +27,13 @@ def test_stretches_that_meet_become_one_in_the_place_of_the_first() -> None:
     assert found == [(Stretch("v", 0, 5), [0, 2, 3]), (Stretch("w", 4, 5), [1])]
 
 
+def test_stretches_do_not_meet_over_text_that_is_in_no_chunk() -> None:
+    apart = [*CHUNKS[:4], Chunk(4, 5_000, 5_010, ("Two",), None)]
+    before, after = (widen(apart, "v", ordinal, max_chars=100) for ordinal in (3, 4))
+    assert (before.last, after.first) == (3, 4)
+    assert merge([before, after]) == [(before, [0]), (after, [1])]
+
+
 @given(st.lists(st.tuples(st.sampled_from("vw"), st.integers(0, 20), st.integers(0, 4)), max_size=10))
 def test_merging_loses_nothing_and_leaves_nothing_that_meets(made: list[tuple[str, int, int]]) -> None:
     stretches = [Stretch(version, first, first + length) for version, first, length in made]

@@ -1,12 +1,14 @@
 """Documents made searchable together: they share what costs, and none of them shares another's fate."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ingest.documents import Document, Job, JobKind, VersionState
 from ingest.errors import DamagedDocumentError, LeaseLostError
+from ingest.layout import Layout, OmissionKind, TableSpan
 from ingest.parsing.types import ParsedDocument
 from retrieval.errors import IndexUnavailableError
 from tests.support.worker_fixture import PlainParser, WorkerFixture, no
@@ -23,10 +25,10 @@ class WatchedParser(PlainParser):
         self.now = 0.0
         self._seconds = seconds
 
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+    def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
         self.names.append(name)
         self.now += self._seconds
-        return super().parse(path, media_type, name=name)
+        return super().parse(path, media_type, name=name, **more)
 
 
 def upload(worker: WorkerFixture, *texts: str) -> list[Document]:
@@ -72,10 +74,10 @@ def test_a_document_deleted_under_the_worker_leaves_nothing_and_the_others_go_on
             worker.deleter.delete("ann", documents[2].id)
 
     class DeletingParser(PlainParser):
-        def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
             if name == "3.md":
                 delete("parse")
-            return super().parse(path, media_type, name=name)
+            return super().parse(path, media_type, name=name, **more)
 
     worker.index.fault = delete
     (spoiled,) = IngestTask(worker.deps, DeletingParser()).run_together(claim(worker), no)
@@ -85,6 +87,23 @@ def test_a_document_deleted_under_the_worker_leaves_nothing_and_the_others_go_on
     }
     with pytest.raises(KeyError):
         worker.texts.map(spoiled.job.version_id)
+
+
+def test_pages_that_a_parser_tells_of_are_shown_while_it_goes_on(worker: WorkerFixture) -> None:
+    shown: list[tuple[int | None, int | None]] = []
+
+    class TellingParser(PlainParser):
+        def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
+            assert callable(more["progress"])
+            more["progress"](7, 20)
+            progress = worker.catalog.progress(worker.catalog.document("ann", document.id))
+            shown.append((progress.pages_done, progress.pages))
+            return super().parse(path, media_type, name=name)
+
+    (document,) = upload(worker, "# One\n\nWords.")
+    assert IngestTask(worker.deps, TellingParser()).run_together(claim(worker), no) == []
+    assert shown == [(7, 20)]
+    assert worker.catalog.progress(worker.catalog.document("ann", document.id)).pages_done is None
 
 
 def test_what_there_was_no_time_for_goes_back_into_the_queue_and_costs_no_attempt(worker: WorkerFixture) -> None:
@@ -106,7 +125,7 @@ def test_files_that_grow_a_thousandfold_are_not_held_in_memory_together(worker: 
     upload(worker, "grow", "grow more", "small")
 
     class GrowingParser(PlainParser):
-        def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
+        def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
             return ParsedDocument("word " * 900_000, None, "plain")
 
     spoiled = IngestTask(worker.deps, GrowingParser()).run_together(claim(worker), no)
@@ -133,3 +152,20 @@ def test_an_index_that_is_away_is_asked_once_for_all_and_none_of_them_fails(work
 
 def no_fault(_: str) -> None:
     return None
+
+
+class TableParser(PlainParser):
+    """Says that the whole text is one table without a header."""
+
+    def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
+        parsed = super().parse(path, media_type, name=name)
+        return replace(parsed, layout=Layout(tables=(TableSpan(0, 0, len(parsed.text)),)))
+
+
+def test_rows_of_a_very_long_table_that_are_not_indexed_are_counted(worker: WorkerFixture) -> None:
+    document = worker.upload("\n".join(letter * 1_000_000 for letter in "abcdef"), "a.csv")
+    assert IngestTask(worker.deps, TableParser()).run_together(claim(worker), no) == []
+    version = worker.catalog.document("ann", document.id).version
+    assert [(omission.kind, omission.count) for omission in version.omissions] == [(OmissionKind.ROW, 3)]
+    assert version.characters == 6_000_005
+    assert worker.index.count("ann", version.id) == version.chunks == 3_000

@@ -36,8 +36,8 @@ class HangingParser(PlainParser):
     def __init__(self, hang: Callable[[], None]) -> None:
         self._hang = hang
 
-    def parse(self, path: Path, media_type: str, *, name: str) -> ParsedDocument:
-        parsed = super().parse(path, media_type, name=name)
+    def parse(self, path: Path, media_type: str, *, name: str, **more: object) -> ParsedDocument:
+        parsed = super().parse(path, media_type, name=name, **more)
         if parsed.text.startswith("x"):
             self._hang()
         return parsed

@@ -1,6 +1,7 @@
 """What `leadline up` says when it listens."""
 
 import io
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ from rich.console import Console
 from api.cli.up import _greet
 from api.embedded import open_embedded
 from api.language_model import NoLanguageModel
-from api.services import Services
+from api.services import DEFAULT_TENANT, Services
 from api.settings import Settings
+from ingest.identity import TENANT_SCOPES
 from retrieval.embedding import HashingEmbedder
 
 
@@ -47,3 +49,22 @@ def test_on_a_terminal_the_first_key_is_shown(tmp_path: Path) -> None:
         _greet(services, "http://127.0.0.1:1", Console(file=said, width=500))
         assert "export LEADLINE_API_KEY=ll_" in said.getvalue()
         assert not (tmp_path / "first-api-key").exists()
+
+
+def test_on_a_terminal_a_link_signs_in_to_the_portal_and_elsewhere_no_log_has_one(tmp_path: Path) -> None:
+    with opened(tmp_path) as services:
+        said = Terminal()
+        _greet(services, "http://0.0.0.0:8000", Console(file=said, width=500))
+        found = re.search(r"http://127\.0\.0\.1:8000/sign-in#(\S+)", said.getvalue())
+        assert found is not None
+        principal = services.identities.sessions.redeem(found[1])
+        assert principal is not None
+        assert principal.scopes == TENANT_SCOPES
+        again = Terminal()
+        _greet(services, "http://127.0.0.1:1", Console(file=again, width=500))
+        portals = [key for key in services.keys.keys(DEFAULT_TENANT) if key.name == "portal"]
+        assert [key.id for key in portals] == [principal.key_id]
+        logged = io.StringIO()
+        _greet(services, "http://127.0.0.1:1", Console(file=logged, width=500))
+        assert "#" not in logged.getvalue()
+        assert "leadline sign-in" in logged.getvalue()

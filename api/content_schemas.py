@@ -1,0 +1,201 @@
+"""What a document's text holds and where it stands in its file, on the wire."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Literal, Self
+
+from api.schemas import Wire
+from ingest.layout import Layout
+from ingest.positions import Box, Cell, Positions, joined_boxes
+from ingest.tables import ColumnType, RecordTable, Row
+from rlm.answers import as_json
+
+
+class BoxOut(Wire):
+    """A rectangle on page or slide `page`, in fractions of its width and height from the top left corner."""
+
+    page: int
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+class CellOut(Wire):
+    """A cell of sheet number `sheet`, by row and column from 1; a column of 0 stands for the whole row."""
+
+    sheet: int
+    row: int
+    column: int
+
+
+class PositionsOut(Wire):
+    """Where a span of a version's text stands in its file, in reading order; words on one line are one box.
+
+    Both lists are empty where the format has no positions. `next_start` is where to go on, null at the end of the span.
+    """
+
+    version: str
+    place: str
+    boxes: list[BoxOut]
+    cells: list[CellOut]
+    next_start: int | None
+
+    @classmethod
+    def of(cls, version: str, place: str, positions: Positions, start: int, end: int, limit: int) -> Self:
+        found = list(islice(positions.within(start, end), limit + 1))
+        more = found[limit][0] if len(found) > limit else None
+        places = [at for _, _, at in found[:limit]]
+        return cls(
+            version=version,
+            place=place,
+            boxes=[
+                BoxOut(page=at.place, left=at.left, top=at.top, right=at.right, bottom=at.bottom)
+                for at in joined_boxes(at for at in places if isinstance(at, Box))
+            ],
+            cells=[CellOut(sheet=at.place, row=at.row, column=at.column) for at in places if isinstance(at, Cell)],
+            next_start=more,
+        )
+
+
+class OutlineEntryOut(Wire):
+    """A heading with all that stands below it, a page, slide or sheet, or a table: `start` to before `end` of the text.
+
+    `level` is a heading's. `page` and `place` say where it begins. `header_end` is where a table's header ends, and
+    `table` its number among the document's record tables, if its rows are records.
+    """
+
+    kind: Literal["heading", "page", "slide", "sheet", "table"]
+    title: str
+    start: int
+    end: int
+    page: int | None
+    place: str
+    level: int | None = None
+    header_end: int | None = None
+    table: int | None = None
+
+
+class OutlinePage(Wire):
+    """A page of a text's outline in reading order; `next_cursor` is null on the last one."""
+
+    version: str
+    entries: list[OutlineEntryOut]
+    next_cursor: str | None
+
+
+def outline_entries(layout: Layout, characters: int, tables: Iterable[RecordTable]) -> list[OutlineEntryOut]:
+    """Return the headings, places and tables of a text in reading order; what holds more comes first."""
+    entries = [*_headings(layout, characters), *_places(layout, characters), *_tables(layout, list(tables))]
+    return sorted(entries, key=lambda each: (each.start, -each.end))
+
+
+def _headings(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
+    ends = [characters] * len(layout.headings)
+    open_: list[int] = []
+    for number, heading in enumerate(layout.headings):
+        while open_ and layout.headings[open_[-1]].level >= heading.level:
+            ends[open_.pop()] = heading.start
+        open_.append(number)
+    for heading, end in zip(layout.headings, ends, strict=True):
+        at = _at(layout, heading.start)
+        yield OutlineEntryOut(
+            kind="heading", title=heading.title, start=heading.start, end=end, level=heading.level, **at
+        )
+
+
+def _places(layout: Layout, characters: int) -> Iterator[OutlineEntryOut]:
+    ends = [*(place.start for place in layout.places[1:]), characters]
+    for place, end in zip(layout.places, ends, strict=False):
+        yield OutlineEntryOut(
+            kind=place.kind.value,
+            title=place.name or place.label,
+            start=place.start,
+            end=end,
+            page=place.number,
+            place=place.label,
+        )
+
+
+def _tables(layout: Layout, records: Sequence[RecordTable]) -> Iterator[OutlineEntryOut]:
+    for span in layout.tables:
+        # The span of a record table may begin with the line that names it.
+        record = next((each for each in records if each.start <= span.start and span.end <= each.end), None)
+        yield OutlineEntryOut(
+            kind="table",
+            title=record.name if record else "",
+            start=span.start,
+            end=span.end,
+            header_end=span.header_end,
+            table=record.index if record else None,
+            **_at(layout, span.start),
+        )
+
+
+def _at(layout: Layout, offset: int) -> dict[str, Any]:
+    place = layout.place_at(offset)
+    return {"page": place.number if place else None, "place": place.label if place else ""}
+
+
+class ColumnOut(Wire):
+    """A column; `unit` is the sign (€, %) that stands at its numbers and is in no value."""
+
+    name: str
+    type: ColumnType
+    unit: str
+
+
+class TableOut(Wire):
+    """A table whose rows are records, by its number from 0; its span holds its header and all rows."""
+
+    table: int
+    name: str
+    columns: list[ColumnOut]
+    rows: int
+    start: int
+    end: int
+    place: str
+
+    @classmethod
+    def of(cls, table: RecordTable, place: str) -> Self:
+        columns = [ColumnOut(name=each.name, type=each.type, unit=each.unit) for each in table.columns]
+        return cls(
+            table=table.index,
+            name=table.name,
+            columns=columns,
+            rows=table.rows,
+            start=table.start,
+            end=table.end,
+            place=place,
+        )
+
+
+class TablePage(Wire):
+    """A page of a document's tables in reading order; `next_cursor` is null on the last one."""
+
+    version: str
+    tables: list[TableOut]
+    next_cursor: str | None
+
+
+class RecordOut(Wire):
+    """A row by its number from 1, its span of the text, and its values by column; dates are ISO texts."""
+
+    row: int
+    start: int
+    end: int
+    values: dict[str, Any]
+
+    @classmethod
+    def of(cls, row: Row, names: Sequence[str], wanted: Iterable[str]) -> Self:
+        values = dict(zip(names, as_json(row.values), strict=True))
+        return cls(row=row.number, start=row.start, end=row.end, values={name: values[name] for name in wanted})
+
+
+class RecordPage(Wire):
+    """A page of a table's rows, `total` in all; `next_cursor` is null on the last one."""
+
+    version: str
+    rows: list[RecordOut]
+    total: int
+    next_cursor: str | None

@@ -1,0 +1,82 @@
+// Makes elements. Text never becomes HTML here: every string ends up in a text node or an attribute.
+
+export function el(tag, properties = {}, ...children) {
+  const made = document.createElement(tag)
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue
+    if (name === 'class') made.className = value
+    else if (name === 'data') Object.assign(made.dataset, value)
+    else if (name.startsWith('on')) made.addEventListener(name.slice(2), value)
+    else if (name === 'text') made.textContent = value
+    else made.setAttribute(name, value === true ? '' : value)
+  }
+  made.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false))
+  return made
+}
+
+export const byId = (id) => document.getElementById(id)
+
+// Shows text of a document, whose direction is its own.
+export const foreign = (text, tag = 'span', properties = {}) =>
+  el(tag, { dir: 'auto', ...properties, class: `foreign ${properties.class ?? ''}`.trim(), text: readable(text) })
+
+// Characters that cannot be seen and turn the direction of others around are shown as what they are.
+export function readable(text) {
+  return String(text ?? '').replace(/[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '\u00b7')
+}
+
+let pending
+export function say(text) {
+  const place = byId('said')
+  if (!place) return
+  place.textContent = ''
+  clearTimeout(pending)
+  pending = setTimeout(() => { place.textContent = text }, 60)
+}
+
+export function trouble(error, ...actions) {
+  const number = error.requestId && error.status >= 500 ? ` (request ${error.requestId})` : ''
+  return el('div', { class: 'notice bad', role: 'alert' },
+    el('strong', { text: error.message || 'Something went wrong.' }),
+    error.hint ? el('span', { text: error.hint + number }) : number, ...actions)
+}
+
+export async function confirmed(title, lines, action) {
+  const dialog = el('dialog', { 'aria-labelledby': 'confirm-title' },
+    el('h2', { id: 'confirm-title', text: title }),
+    ...lines.map((line) => (typeof line === 'string' ? el('p', { text: line }) : line)),
+    el('div', { class: 'row end' },
+      el('button', { type: 'button', text: 'Keep', autofocus: true, onclick: () => dialog.close('no') }),
+      el('button', { type: 'button', class: 'danger', text: action, onclick: () => dialog.close('yes') })))
+  document.body.append(dialog)
+  dialog.showModal()
+  await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }))
+  dialog.remove()
+  return dialog.returnValue === 'yes'
+}
+
+const LOCALE = navigator.languages?.length ? navigator.languages : undefined
+const whole = new Intl.NumberFormat(LOCALE)
+const dated = new Intl.DateTimeFormat(LOCALE, { dateStyle: 'medium', timeStyle: 'short' })
+const percents = new Intl.NumberFormat(LOCALE, { style: 'percent', maximumFractionDigits: 0 })
+
+export const number = (value) => (value === null || value === undefined ? '–' : whole.format(value))
+export const percent = (fraction) => percents.format(fraction)
+export const time = (iso) => (iso ? dated.format(new Date(iso)) : '–')
+
+export function bytes(count) {
+  let unit = 0
+  let left = count
+  while (left >= 1000 && unit < 4) { left /= 1000; unit += 1 }
+  const shown = new Intl.NumberFormat(LOCALE, { maximumFractionDigits: left < 10 && unit ? 1 : 0 }).format(left)
+  return `${shown} ${['B', 'kB', 'MB', 'GB', 'TB'][unit]}`
+}
+
+export function span(seconds) {
+  if (seconds === null || seconds === undefined) return ''
+  if (seconds < 60) return `about ${Math.max(1, Math.round(seconds))} s`
+  if (seconds < 5400) return `about ${Math.round(seconds / 60)} min`
+  return `about ${number(Math.round(seconds / 3600))} h`
+}
+
+export const plural = (count, one, many = `${one}s`) => `${number(count)} ${count === 1 ? one : many}`

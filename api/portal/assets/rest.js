@@ -1,0 +1,104 @@
+// Asks the REST API in the session's name. Whatever fails becomes a Problem, which says what to do next.
+
+const CSRF = document.querySelector('meta[name="csrf"]')?.content ?? ''
+const SCOPES = new Set((document.body?.dataset.scopes ?? '').split(' ').filter(Boolean))
+
+export class Problem extends Error {
+  constructor(body, status) {
+    super(body.detail || body.title || 'Something went wrong.')
+    this.code = body.code || 'unknown'
+    this.hint = body.hint || ''
+    this.status = status
+    this.requestId = body.request_id || ''
+  }
+}
+
+export const may = (scope) => SCOPES.has(scope)
+
+export function headers(more = {}) {
+  return { 'X-CSRF-Token': CSRF, ...more }
+}
+
+export function away() {
+  return new Problem({
+    code: 'service_away',
+    detail: 'Leadline does not answer.',
+    hint: 'Check that it is running and that you are connected; then try again.',
+  }, 0)
+}
+
+export async function problemOf(response) {
+  let body = {}
+  try {
+    body = await response.json()
+  } catch { /* a proxy's page, or a connection that broke off */ }
+  if (response.status === 401 && !location.pathname.startsWith('/sign-in')) signedOut()
+  return new Problem({ detail: `The service answered ${response.status}.`, hint: 'Try again in a moment.', ...body }, response.status)
+}
+
+// Somebody whose session has ended comes back to where they were.
+export function signedOut() {
+  try {
+    sessionStorage.setItem('after-sign-in', location.pathname + location.search)
+  } catch { /* storage is switched off */ }
+  location.assign('/sign-in')
+}
+
+export async function send(method, path, { json, body, more, signal } = {}) {
+  const sent = json === undefined ? {} : { 'Content-Type': 'application/json' }
+  let response
+  try {
+    response = await fetch(path, {
+      method, signal, credentials: 'same-origin', headers: headers({ ...sent, ...more }),
+      body: json === undefined ? body : JSON.stringify(json),
+    })
+  } catch (error) {
+    if (error.name === 'AbortError') throw error
+    throw away()
+  }
+  if (!response.ok) throw await problemOf(response)
+  return response
+}
+
+export async function get(path, params = {}, options = {}) {
+  const query = new URLSearchParams()
+  for (const [name, value] of Object.entries(params)) {
+    for (const each of Array.isArray(value) ? value : [value]) {
+      if (each !== null && each !== undefined && each !== '') query.append(name, each)
+    }
+  }
+  const text = query.toString()
+  return (await send('GET', text ? `${path}?${text}` : path, options)).json()
+}
+
+export const post = async (path, json, options = {}) => {
+  const response = await send('POST', path, { json, ...options })
+  return response.status === 204 ? null : response.json()
+}
+
+// Yields the server-sent events of a response as [name, body].
+export async function * events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader()
+  let left = ''
+  try {
+    while (true) {
+      const { value, done } = await reader.read()
+      if (done) return
+      left += value
+      let end
+      while ((end = left.indexOf('\n\n')) >= 0) {
+        const block = left.slice(0, end)
+        left = left.slice(end + 2)
+        let name = 'message'
+        let data = ''
+        for (const line of block.split('\n')) {
+          if (line.startsWith('event: ')) name = line.slice(7)
+          else if (line.startsWith('data: ')) data += line.slice(6)
+        }
+        if (data) yield [name, JSON.parse(data)]
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {})
+  }
+}

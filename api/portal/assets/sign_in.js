@@ -1,0 +1,51 @@
+import { byId } from './dom.js'
+import { post } from './rest.js'
+
+const why = byId('why')
+
+function show(error) {
+  why.replaceChildren()
+  const bold = document.createElement('strong')
+  bold.textContent = error.message
+  why.append(bold, error.hint)
+  why.classList.add('bad')
+  why.hidden = false
+}
+
+function onward() {
+  let to = '/'
+  try {
+    to = sessionStorage.getItem('after-sign-in') || '/'
+    sessionStorage.removeItem('after-sign-in')
+  } catch { /* storage is switched off */ }
+  location.replace(/^\/(?![/\\])/.test(to) ? to : '/')
+}
+
+// A link that signs in has its ticket in the fragment; it is taken out of the address at once.
+const ticket = location.hash.slice(1)
+if (ticket) {
+  history.replaceState(null, '', '/sign-in')
+  try {
+    await post('/v1/sign-in', { ticket })
+    onward()
+  } catch (error) {
+    show(error)
+  }
+}
+
+byId('sign-in').addEventListener('submit', async (event) => {
+  event.preventDefault()
+  const field = byId('key')
+  const button = event.target.querySelector('button')
+  button.disabled = true
+  try {
+    await post('/v1/sign-in', { key: field.value.trim() })
+    onward()
+  } catch (error) {
+    show(error)
+    field.value = ''
+    field.focus()
+  } finally {
+    button.disabled = false
+  }
+})

@@ -1,0 +1,100 @@
+"""The cookie of a session, and what tells a request of the portal's own pages from one that another site has made.
+
+A cookie is sent with whatever a browser asks of this host, so it alone proves nothing about who wrote the request. A
+method that changes something needs the session's token in a header, which only a page of this origin can read.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.requests import cookie_parser
+from starlette.responses import Response
+from starlette.types import Scope
+
+from api.problems import ForeignRequestError, InsecureSignInError
+from api.settings import Settings
+
+CSRF_HEADER = "X-CSRF-Token"
+_CSRF = CSRF_HEADER.lower().encode()
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+# A cookie with this prefix is refused by browsers unless it is Secure, for the whole host, and set by the host itself.
+_HOST_PREFIX = "__Host-"
+_NAME = "leadline"
+
+
+@dataclass(frozen=True)
+class SessionCookie:
+    """How the cookie is written: `__Host-leadline` and Secure where people come by https, else `leadline`.
+
+    Browsers differ in whether http on this machine may set Secure cookies, so there the prefix is left out, and a
+    session begins on addresses of this machine alone: `require_safe`.
+    """
+
+    secure: bool
+    lifetime_seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "SessionCookie":
+        return cls((settings.public_url or "").startswith("https://"), settings.session_hours * 3600)
+
+    @property
+    def name(self) -> str:
+        return f"{_HOST_PREFIX}{_NAME}" if self.secure else _NAME
+
+    def read(self, scope: Scope) -> str | None:
+        """Return the secret that a request brings."""
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                found = cookie_parser(value.decode("latin-1")).get(self.name)
+                if found:
+                    return str(found)
+        return None
+
+    def write(self, response: Response, secret: str) -> None:
+        """Set it for as long as a session may last, also over a restart of the browser."""
+        response.set_cookie(
+            self.name,
+            secret,
+            max_age=int(self.lifetime_seconds),
+            path="/",
+            secure=self.secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def clear(self, response: Response) -> None:
+        response.delete_cookie(self.name, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+    def require_safe(self, scope: Scope) -> None:
+        """Refuse to begin a session whose cookie others on the network could read. Raises `InsecureSignInError`."""
+        host = urlsplit(f"//{_header(scope, b'host')}").hostname
+        if not self.secure and host not in _LOOPBACK:
+            raise InsecureSignInError(f"Nobody signs in to {host} without https.")
+
+
+def csrf_token(secret: str) -> str:
+    """Return the token of a session: it follows from the secret, and the secret does not follow from it."""
+    return hmac.new(secret.encode(), b"csrf", hashlib.sha256).hexdigest()
+
+
+def require_own(scope: Scope, secret: str) -> None:
+    """Refuse a change that no page of this session has asked for. Raises `ForeignRequestError`."""
+    if scope["method"] in _SAFE:
+        return
+    require_same_origin(scope)
+    if not hmac.compare_digest(_header(scope, _CSRF).encode(), csrf_token(secret).encode()):
+        raise ForeignRequestError("The request does not carry the token of this session.")
+
+
+def require_same_origin(scope: Scope) -> None:
+    """Refuse what a browser says that a page of another origin has sent. Raises `ForeignRequestError`."""
+    site, origin = _header(scope, b"sec-fetch-site"), _header(scope, b"origin")
+    if site not in ("", "same-origin", "none") or (origin and urlsplit(origin).netloc != _header(scope, b"host")):
+        raise ForeignRequestError("The request comes from a page of another site.")
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")

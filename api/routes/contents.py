@@ -1,0 +1,193 @@
+"""`/v1/documents/{id}/…`: a document's text, outline, positions and record tables, and the bytes that were uploaded."""
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import FileResponse, PlainTextResponse
+
+from api.access import Caller, Served
+from api.content_schemas import (
+    OutlinePage,
+    PositionsOut,
+    RecordOut,
+    RecordPage,
+    TableOut,
+    TablePage,
+    outline_entries,
+)
+from api.cursors import decode_cursor, encode_cursor
+from api.outbound import sendable_text
+from api.problems import BadRequestError
+from api.services import Services
+from ingest.documents import VersionState
+from ingest.errors import DocumentStateError, TableNotFoundError
+from ingest.identity import Principal
+from ingest.tables import RecordTable
+
+router = APIRouter(prefix="/v1/documents/{document_id}", tags=["documents"])
+
+Version = Annotated[
+    str | None,
+    Query(max_length=64, description="The version that spans count in, as a citation names it: `409` if it is gone."),
+]
+Limit = Annotated[int, Query(ge=1, le=500)]
+MAX_POSITIONS = 10_000
+_MOST_COLUMNS = 1_000
+
+
+@router.get("/content", response_class=PlainTextResponse)
+def content(
+    document_id: str,
+    caller: Caller,
+    served: Served,
+    start: Annotated[int, Query(ge=0)] = 0,
+    end: Annotated[int | None, Query(ge=0)] = None,
+    version: Version = None,
+) -> Response:
+    """Return the normalized text, or its code points from `start` to before `end`, in which citation spans count."""
+    active = _shown(served, caller, document_id, version)
+    text = served.texts.read(active, start, end)
+    return PlainTextResponse(text, headers={"ETag": f'"{active}"'})
+
+
+@router.get("/original", response_class=FileResponse)
+def original(document_id: str, caller: Caller, served: Served) -> FileResponse:
+    """Download the original bytes of the version that searches find, or of the latest upload if they find none."""
+    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+    version = document.version
+    if document.active_version_id not in (None, version.id):
+        version = served.catalog.version(str(document.active_version_id))
+    if version.state is VersionState.CANCELLED:
+        raise DocumentStateError("The document was cancelled, and its bytes are gone.", hint="Upload it again.")
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(sendable_text(version.name))}"}
+    path = served.blobs.path(version.blob_key)
+    return FileResponse(path, media_type="application/octet-stream", headers=headers)
+
+
+@router.get("/outline")
+def outline(
+    document_id: str,
+    caller: Caller,
+    served: Served,
+    version: Version = None,
+    limit: Limit = 100,
+    cursor: str | None = None,
+) -> OutlinePage:
+    """List the headings, pages, slides, sheets and tables of a document in reading order, a page at a time."""
+    active = _shown(served, caller, document_id, version)
+    text = served.texts.map(active)
+    entries = outline_entries(text.layout, text.characters, served.record_tables.tables(active))
+    begin = decode_cursor(cursor)
+    return OutlinePage(
+        version=active, entries=entries[begin : begin + limit], next_cursor=_more(begin + limit, len(entries))
+    )
+
+
+@router.get("/positions")
+def positions(
+    document_id: str,
+    caller: Caller,
+    served: Served,
+    start: Annotated[int, Query(ge=0)],
+    end: Annotated[int, Query(ge=0)],
+    version: Version = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_POSITIONS)] = 1_000,
+) -> PositionsOut:
+    """Say where the code points from `start` to before `end` stand in the file: boxes on its pages, or cells of sheets.
+
+    Send `version` of the citation whose `start` and `end` these are. `limit` counts words or cells.
+    """
+    active = _shown(served, caller, document_id, version)
+    if end <= start:
+        raise BadRequestError("`end` is not after `start`.", hint="Send the span of a citation, a quote or a hit.")
+    place = served.searcher.locate(active, start, end).words
+    return PositionsOut.of(active, place, served.texts.positions(active), start, end, limit)
+
+
+@router.get("/tables")
+def tables(
+    document_id: str,
+    caller: Caller,
+    served: Served,
+    version: Version = None,
+    limit: Limit = 50,
+    cursor: str | None = None,
+) -> TablePage:
+    """List the tables of a document whose rows are records, in reading order, a page at a time."""
+    active = _shown(served, caller, document_id, version)
+    found = served.record_tables.tables(active)
+    begin = decode_cursor(cursor)
+    return TablePage(
+        version=active,
+        tables=[
+            TableOut.of(table, served.searcher.locate(active, table.start, table.end).words)
+            for table in found[begin : begin + limit]
+        ],
+        next_cursor=_more(begin + limit, len(found)),
+    )
+
+
+@router.get("/tables/{table}/rows")
+def rows(
+    document_id: str,
+    table: Annotated[int, Path(ge=0, le=1_000_000)],
+    caller: Caller,
+    served: Served,
+    column: Annotated[
+        list[str] | None, Query(max_length=_MOST_COLUMNS, description="Only this column; may be repeated.")
+    ] = None,
+    version: Version = None,
+    limit: Limit = 100,
+    cursor: str | None = None,
+) -> RecordPage:
+    """List the rows of a table with their values by column, a page at a time."""
+    active = _shown(served, caller, document_id, version)
+    found = _table(served, active, table)
+    names = [each.name for each in found.columns]
+    unknown = next((name for name in column or () if name not in names), None)
+    if unknown is not None:
+        raise BadRequestError(
+            f"The table has no column {unknown[:100]!r}.", hint="GET /v1/documents/{id}/tables names its columns."
+        )
+    begin = decode_cursor(cursor)
+    numbers = range(begin + 1, min(begin + limit, found.rows) + 1)
+    records = served.record_tables.rows(active, found.index, numbers) if numbers else []
+    return RecordPage(
+        version=active,
+        rows=[RecordOut.of(row, names, column or names) for row in records],
+        total=found.rows,
+        next_cursor=_more(begin + limit, found.rows),
+    )
+
+
+def _table(served: Services, version: str, number: int) -> RecordTable:
+    found = served.record_tables.tables(version)
+    if number >= len(found):
+        raise TableNotFoundError(f"The document has no table {number}: it has {len(found)}, counted from 0.")
+    return found[number]
+
+
+def _more(end: int, total: int) -> str | None:
+    return encode_cursor(end) if end < total else None
+
+
+def _shown(served: Services, caller: Principal, document_id: str, version: str | None) -> str:
+    """Return the version of a document whose text is shown.
+
+    Raises `DocumentNotFoundError`, also for a document that is closed to the caller, and `DocumentStateError` if there
+    is no text, or not of the version that is asked for.
+    """
+    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)
+    active = document.active_version_id
+    if active is None:
+        raise DocumentStateError(
+            f"The document is {document.version.state}, so it has no text to show.",
+            hint="Wait until it is searchable, or get /original.",
+        )
+    if version not in (None, active):
+        raise DocumentStateError(
+            "The document was replaced: its text is that of another version.",
+            hint="Search or ask again; spans of the former version mean nothing in the new one.",
+        )
+    return active

@@ -1,0 +1,161 @@
+"""Sessions of people in a browser, and one-time tickets that begin one: 256 random bits, of which a hash is kept."""
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+
+from ingest.audit import Action
+from ingest.catalog.audit import record
+from ingest.catalog.database import read, write
+from ingest.catalog.grants import with_collections
+from ingest.catalog.keys import live_principal
+from ingest.catalog.tables import sessions, tenants
+from ingest.identity import Principal, Scope
+
+LIFETIME_SECONDS = 7 * 86_400.0
+IDLE_SECONDS = 24 * 3_600.0
+TICKET_SECONDS = 3_600.0
+# The last use of a session is written no more often than this.
+_BETWEEN_SECONDS = 300.0
+_SESSION, _TICKET = "session", "ticket"
+
+
+class Sessions:
+    """Begin, check and end. A session acts as the key that began it, and ends with it."""
+
+    def __init__(self, engine: Engine, *, clock: Callable[[], float] = time.time) -> None:
+        self._engine = engine
+        self._clock = clock
+
+    def ticket(self, tenant_id: str, key_id: str, *, seconds: float = TICKET_SECONDS) -> str:
+        """Return a text that begins one session, within this time, as the holder of the key."""
+        now, owner = self._clock(), f"key:{key_id}"
+        with write(self._engine) as connection:
+            return _insert(
+                connection,
+                purpose=_TICKET,
+                tenant_id=tenant_id,
+                key_id=key_id,
+                owner=owner,
+                now=now,
+                ends_at=now + seconds,
+            )
+
+    def redeem(self, ticket: str) -> Principal | None:
+        """Return whom a ticket admits, and use it up; None for one that is unknown, used or late."""
+        with write(self._engine) as connection:
+            row = _live_row(connection, ticket, _TICKET, self._clock())
+            if row is None:
+                return None
+            used = connection.execute(delete(sessions).where(sessions.c.secret_sha256 == row.secret_sha256)).rowcount
+            return _principal(connection, row, self._clock()) if used == 1 else None
+
+    def begin(
+        self, principal: Principal, *, lifetime_seconds: float = LIFETIME_SECONDS, idle_seconds: float = IDLE_SECONDS
+    ) -> str:
+        """Return the secret of a new session, which ends with the key or token of its principal at the latest."""
+        now = self._clock()
+        ends_at = min(now + lifetime_seconds, principal.expires_at or float("inf"))
+        with write(self._engine) as connection:
+            connection.execute(delete(sessions).where(sessions.c.ends_at <= now))
+            secret = _insert(
+                connection,
+                purpose=_SESSION,
+                tenant_id=principal.tenant_id,
+                key_id=principal.key_id,
+                holder=None if principal.key_id else _holder(principal),
+                owner=principal.owner,
+                now=now,
+                ends_at=ends_at,
+                idle_seconds=idle_seconds,
+            )
+            record(connection, Action.SESSION_BEGUN, principal.owner, tenant_id=principal.tenant_id, ends_at=ends_at)
+        return secret
+
+    def check(self, presented: str) -> Principal | None:
+        """Return who is in a session; None for one that has ended, was not used for long, or whose key is not live."""
+        now = self._clock()
+        with read(self._engine) as connection:
+            row = _live_row(connection, presented, _SESSION, now)
+            principal = None if row is None else _principal(connection, row, now)
+        if row is not None and principal is not None and now - row.used_at > _BETWEEN_SECONDS:
+            with write(self._engine) as connection:
+                of_session = sessions.c.secret_sha256 == row.secret_sha256
+                connection.execute(update(sessions).where(of_session).values(used_at=now))
+        return None if row is None or principal is None else replace(principal, expires_at=row.ends_at)
+
+    def end(self, presented: str) -> None:
+        """Sign out of one session."""
+        with write(self._engine) as connection:
+            connection.execute(delete(sessions).where(sessions.c.secret_sha256 == _sha256(presented)))
+
+    def end_all(self, principal: Principal) -> int:
+        """Sign a principal out of all of its sessions; tickets that were not used end too."""
+        of_owner = sessions.c.tenant_id == principal.tenant_id, sessions.c.owner == principal.owner
+        with write(self._engine) as connection:
+            ended = connection.execute(delete(sessions).where(*of_owner)).rowcount
+            record(connection, Action.SESSIONS_ENDED, principal.owner, tenant_id=principal.tenant_id, sessions=ended)
+        return ended
+
+
+def _insert(
+    connection: Connection,
+    *,
+    now: float,
+    idle_seconds: float = IDLE_SECONDS,
+    **values: Any,  # noqa: ANN401 - columns
+) -> str:
+    secret = secrets.token_urlsafe(32)
+    connection.execute(
+        insert(sessions).values(
+            secret_sha256=_sha256(secret), created_at=now, used_at=now, idle_seconds=idle_seconds, **values
+        )
+    )
+    return secret
+
+
+def _live_row(connection: Connection, presented: str, purpose: str, now: float) -> Row[Any] | None:
+    """Find by the hash alone: who can ask for hashes of guesses learns nothing of secrets from how long that takes."""
+    found = sessions.c.secret_sha256 == _sha256(presented), sessions.c.purpose == purpose
+    row = connection.execute(
+        select(sessions, tenants.c.suspended_at).join(tenants, tenants.c.id == sessions.c.tenant_id).where(*found)
+    ).first()
+    if row is None or row.suspended_at is not None or row.ends_at <= now:
+        return None
+    return row if purpose == _TICKET or now - row.used_at <= row.idle_seconds else None
+
+
+def _principal(connection: Connection, row: Row[Any], now: float) -> Principal | None:
+    if row.key_id is not None:
+        return live_principal(connection, row.key_id, now)
+    holder = row.holder or {}
+    return with_collections(
+        connection,
+        Principal(
+            row.tenant_id,
+            None,
+            holder["name"],
+            user=holder["user"],
+            groups=frozenset(holder["groups"]),
+            scopes=frozenset(scope for scope in Scope if scope in holder["scopes"]),
+            expires_at=row.ends_at,
+        ),
+    )
+
+
+def _holder(principal: Principal) -> dict[str, Any]:
+    return {
+        "name": principal.name,
+        "user": principal.user,
+        "groups": sorted(principal.groups),
+        "scopes": sorted(principal.scopes),
+    }
+
+
+def _sha256(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

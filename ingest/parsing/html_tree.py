@@ -1,0 +1,238 @@
+"""A page's tree, without what its reader does not see, and without navigation, banners and footers around it."""
+
+import re
+from collections.abc import Iterator
+from html.entities import html5
+
+from lxml import etree
+
+from ingest.errors import DamagedDocumentError, ParserLimitError
+from ingest.layout import OmissionKind
+from ingest.parsing.html import decode_html
+from ingest.parsing.office.package import parse_xml
+from ingest.parsing.writer import DocumentWriter
+
+# What reads the tree calls itself three times a level, so 1,000 frames bound it at about 300; real pages have under 60.
+_MAX_DEPTH = 100
+
+_UNSEEN = (
+    *("head", "script", "style", "noscript", "template", "svg", "iframe", "object", "embed", "canvas"),
+    *("input", "button", "select", "textarea", "datalist"),
+)
+_hidden_style = re.compile(
+    r"(?:^|[;\s])(?:display\s*:\s*none|visibility\s*:\s*hidden|(?:font-size|opacity)\s*:\s*0*\.?0+(?![.\d]))",
+    re.IGNORECASE,
+)
+# Landmarks of a page (WAI-ARIA 1.2, 5.3.4) that are not its content.
+_AROUND = frozenset({"navigation", "banner", "contentinfo", "search"})
+_LANDMARK_TAGS = {"nav": "navigation", "main": "main", "search": "search"}
+_AROUND_THE_PAGE = {"footer": "contentinfo", "header": "banner"}
+_named = re.compile(rb"&([A-Za-z][A-Za-z0-9]{1,31});")
+_XML_NAMES = frozenset({"amp", "lt", "gt", "quot", "apos"})
+_LINK_BLOCKS = frozenset({"ul", "ol", "menu", "table", "dl"})
+_PROSE_WORDS = 16
+_MOST_IN_LINKS = 1 / 3
+ROW_PARTS = frozenset({"thead", "tbody", "tfoot", "tr"})  # between a table and its cells
+_SECTIONS = frozenset({"article", "main", "section", "aside", "nav", "blockquote", "figure", "td"})
+
+
+def parse_tree(html: str) -> etree._Element | None:
+    """Parse to the root element; None for a document without one. `huge_tree` allows lines of more than 10 MB.
+
+    Raises `ParserLimitError` where the nesting passes what libxml2 reads (2,048), and `DamagedDocumentError`.
+    """
+    parser = etree.HTMLParser(encoding="utf-8", huge_tree=True, remove_comments=True, remove_pis=True)
+    try:
+        root = etree.fromstring(html.replace("\0", "").encode("utf-8"), parser)
+    except etree.XMLSyntaxError as error:
+        if error.code == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError from error
+        raise DamagedDocumentError("The HTML cannot be read.") from error
+    # After a fatal error the tree ends early, and there is no exception.
+    for entry in parser.error_log.filter_from_fatals():
+        if entry.type == etree.ErrorTypes.ERR_NO_MEMORY:
+            raise MemoryError
+        if entry.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT:
+            raise ParserLimitError("The HTML is nested more deeply than any page is.", hint="Simplify the page.")
+        raise DamagedDocumentError(f"The HTML cannot be read beyond line {entry.line}.")
+    if root is not None:
+        _flatten(root)
+    return root
+
+
+def parse_xhtml(content: bytes) -> etree._Element | None:
+    """Parse a page that should be XML, in which an empty `<title/>` has ended; one that is none is parsed as HTML."""
+    try:
+        root = parse_xml(_named.sub(_character, content), "page")
+    except (DamagedDocumentError, ParserLimitError):
+        return parse_tree(decode_html(content))
+    for element in root.iter():
+        element.tag = etree.QName(element).localname.lower()
+    _flatten(root)
+    return root
+
+
+def _character(found: re.Match[bytes]) -> bytes:
+    """Return a character of HTML for its name, as a number, which XML knows, too."""
+    name = found[1].decode("ascii")
+    characters = "" if name in _XML_NAMES else html5.get(f"{name};", "")
+    return "".join(f"&#{ord(each)};" for each in characters).encode("ascii") or found[0]
+
+
+def drop_unseen(root: etree._Element, writer: DocumentWriter) -> None:
+    """Take out what a reader does not see, and count hidden elements that have text."""
+    etree.strip_elements(root, *_UNSEEN, with_tail=False)
+    hidden = 0
+    for element in [each for each in root.iter() if _is_hidden(each)]:
+        hidden += has_text(element)
+        remove(element)
+    if hidden:
+        writer.omit(OmissionKind.HIDDEN, hidden, "hidden elements")
+
+
+def drop_surroundings(root: etree._Element, writer: DocumentWriter) -> None:
+    """Take out what stands around a page's content, and count it.
+
+    The page's own landmarks come first; then blocks of links before the first and behind the last block of prose. What
+    would leave nothing, or less than it takes, stays.
+    """
+    body = root.find("body")
+    body = root if body is None else body
+    regions = _dropped(list(_surroundings(body)), body, least_share=0.0)
+    regions += _dropped(list(_link_blocks_around(body)), body, least_share=0.5)
+    if regions:
+        writer.omit(OmissionKind.OTHER, regions, "navigation, banners, footers and other parts around the content")
+
+
+def _dropped(around: list[etree._Element], body: etree._Element, *, least_share: float) -> int:
+    """Take out elements if more than a share of the words stays; returns how many of them had text."""
+    regions = [element for element in around if has_text(element)]
+    words, all_words = sum(map(_words, regions)), _words(body)
+    if all_words - words <= all_words * least_share:
+        return 0
+    for element in around:
+        remove(element)
+    return len(regions)
+
+
+def _link_blocks_around(body: etree._Element) -> Iterator[etree._Element]:
+    """Yield the blocks that are links before the first and behind the last block of prose.
+
+    Prose has more than 16 words, and no more than a third of them in links. Source: Kohlschütter, Fankhauser & Nejdl,
+    "Boilerplate Detection using Shallow Text Features", WSDM 2010.
+    """
+    blocks = list(_blocks(body))
+    prose = [at for at, block in enumerate(blocks) if _words(block) > _PROSE_WORDS and not _is_links(block)]
+    if prose:
+        outer = (*blocks[: prose[0]], *blocks[prose[-1] + 1 :])
+        yield from (block for block in outer if block.tag in _LINK_BLOCKS and _is_links(block))
+
+
+def _blocks(parent: etree._Element) -> Iterator[etree._Element]:
+    """Yield the outermost lists, tables and paragraphs, and other elements that have text of their own."""
+    for child in parent.iterchildren():
+        own_text = (child.text or "").strip() or any((each.tail or "").strip() for each in child)
+        if child.tag in _LINK_BLOCKS or own_text or not len(child):
+            yield child
+        else:
+            yield from _blocks(child)
+
+
+def _is_links(block: etree._Element) -> bool:
+    return sum(map(_words, block.iter("a"))) > _MOST_IN_LINKS * _words(block)
+
+
+def _words(element: etree._Element) -> int:
+    return len(" ".join(element.itertext()).split())
+
+
+def remove(element: etree._Element) -> None:
+    """Take an element out of its tree, and leave the text behind it."""
+    parent = element.getparent()
+    if parent is not None:
+        element.text = None
+        for child in list(element):
+            element.remove(child)
+        element.tag = "br" if element.tag in ("div", "p") else "span"
+        element.attrib.clear()
+
+
+def has_text(element: etree._Element) -> bool:
+    return any(text.strip() for text in element.itertext())
+
+
+def _is_hidden(element: etree._Element) -> bool:
+    if "hidden" in element.attrib or (element.tag == "dialog" and "open" not in element.attrib):
+        return True
+    if element.get("aria-hidden") == "true":  # the drawing of a formula whose markup stands before it
+        before = element.getprevious()
+        if before is not None and next(before.iter("math"), None) is not None:
+            return True
+    return _hidden_style.search(element.get("style", "")) is not None
+
+
+def _surroundings(body: etree._Element) -> Iterator[etree._Element]:
+    """Yield the outermost regions that are not content."""
+    main = _main(body)
+    if main is not None:
+        yield from _outside(main, body)
+    for element in (body if main is None else main).iterdescendants():
+        role = _role(element)
+        if role in _AROUND and not any(_role(each) in _AROUND for each in element.iterancestors()):
+            is_title = role == "banner" and next(element.iter("h1"), None) is not None
+            if not is_title:
+                yield element
+
+
+def _main(body: etree._Element) -> etree._Element | None:
+    """Return the one element that holds a page's content, if the page says so."""
+    mains = [each for each in body.iterdescendants() if _role(each) == "main" and has_text(each)]
+    if len(mains) == 1:
+        return mains[0]
+    articles = [each for each in body.iterdescendants("article") if has_text(each)]
+    return articles[0] if not mains and len(articles) == 1 else None
+
+
+def _outside(main: etree._Element, body: etree._Element) -> Iterator[etree._Element]:
+    """Yield what stands beside an element and beside those around it; titles stay if it has none."""
+    keeps_titles = next(main.iter("h1"), None) is None
+    inner = main
+    while inner is not body:
+        outer = inner.getparent()
+        if outer is None:
+            return
+        for sibling in outer.iterchildren():
+            if sibling is not inner and not (keeps_titles and next(sibling.iter("h1"), None) is not None):
+                yield sibling
+        inner = outer
+
+
+def _role(element: etree._Element) -> str:
+    """Return an element's landmark role, stated or of its tag; headers and footers of a section have none."""
+    stated = element.get("role")
+    if stated:
+        return str(stated).strip().lower()
+    tag = element.tag
+    if tag in _AROUND_THE_PAGE:
+        inside = any(ancestor.tag in _SECTIONS for ancestor in element.iterancestors())
+        return "" if inside else _AROUND_THE_PAGE[tag]
+    return _LANDMARK_TAGS.get(tag, "") if isinstance(tag, str) else ""
+
+
+def _flatten(root: etree._Element) -> None:
+    """Replace elements below `_MAX_DEPTH` by their text; the parts of a table stay, so that the text is in a cell."""
+    depth = 0
+    deep: list[etree._Element] = []
+    inside: etree._Element | None = None
+    for event, element in etree.iterwalk(root, events=("start", "end")):
+        depth += 1 if event == "start" else -1
+        if inside is None and event == "start" and depth >= _MAX_DEPTH and len(element):
+            if element.tag != "table" and element.tag not in ROW_PARTS:
+                deep.append(element)
+                inside = element
+        elif event == "end" and element is inside:
+            inside = None
+    for element in deep:
+        text = " ".join(element.itertext())
+        element.clear(keep_tail=True)
+        element.text = text

@@ -1,0 +1,86 @@
+"""Reads what annotations say on a page: the values of a form's fields and free text; comments are counted.
+
+PDFium leaves them out of a page's text.
+"""
+
+import ctypes
+
+import numpy as np
+import pypdfium2.raw as raw
+from pypdfium2 import PdfDocument, PdfPage
+
+from ingest.parsing.pdf.characters import page_frame
+from ingest.parsing.pdf.content import PageContent, Word, words_in_box
+
+_MOST = 5_000  # of one page
+_WITH_TEXT = frozenset({raw.FPDF_FORMFIELD_TEXTFIELD, raw.FPDF_FORMFIELD_COMBOBOX, raw.FPDF_FORMFIELD_LISTBOX})
+_CHECKS = frozenset({raw.FPDF_FORMFIELD_CHECKBOX, raw.FPDF_FORMFIELD_RADIOBUTTON})
+_COMMENTS = frozenset(
+    {
+        raw.FPDF_ANNOT_TEXT,
+        raw.FPDF_ANNOT_HIGHLIGHT,
+        raw.FPDF_ANNOT_UNDERLINE,
+        raw.FPDF_ANNOT_SQUIGGLY,
+        raw.FPDF_ANNOT_STRIKEOUT,
+        raw.FPDF_ANNOT_STAMP,
+        raw.FPDF_ANNOT_INK,
+    }
+)
+_NOT_SHOWN = 0x02 | 0x20  # hidden, no view
+_CHECKED = "☒"
+
+
+def read_annotations(document: PdfDocument, page: PdfPage, content: PageContent) -> None:
+    """Add the words of fields and free text, at their places."""
+    for number in range(min(raw.FPDFPage_GetAnnotCount(page), _MOST)):
+        annotation = raw.FPDFPage_GetAnnot(page, number)
+        if annotation:
+            try:
+                _read(document, page, content, annotation)
+            finally:
+                raw.FPDFPage_CloseAnnot(annotation)
+
+
+def _read(document: PdfDocument, page: PdfPage, content: PageContent, annotation: object) -> None:
+    kind = raw.FPDFAnnot_GetSubtype(annotation)
+    if kind == raw.FPDF_ANNOT_WIDGET and document.formenv:
+        text = _field(document.formenv, annotation)
+    elif kind in (raw.FPDF_ANNOT_FREETEXT, *_COMMENTS):
+        text = _string(raw.FPDFAnnot_GetStringValue, annotation, b"Contents")
+    else:
+        return
+    if not text.strip():
+        return
+    if raw.FPDFAnnot_GetFlags(annotation) & _NOT_SHOWN:
+        content.hidden += len(text)
+    elif kind in _COMMENTS:
+        content.comments += 1
+    else:
+        content.words += _words(page, content, annotation, text)
+
+
+def _field(form: object, annotation: object) -> str:
+    kind = raw.FPDFAnnot_GetFormFieldType(form, annotation)
+    if kind in _WITH_TEXT:
+        return _string(raw.FPDFAnnot_GetFormFieldValue, form, annotation)
+    if kind in _CHECKS and raw.FPDFAnnot_IsChecked(form, annotation):
+        return _CHECKED
+    return ""
+
+
+def _string(function: "ctypes._FuncPointer", *arguments: object) -> str:
+    length = function(*arguments, None, 0)
+    if length <= 2:
+        return ""
+    buffer = ctypes.create_string_buffer(length)
+    function(*arguments, ctypes.cast(buffer, ctypes.POINTER(ctypes.c_ushort)), length)
+    return buffer.raw[: length - 2].decode("utf-16-le", "replace")
+
+
+def _words(page: PdfPage, content: PageContent, annotation: object, text: str) -> list[Word]:
+    rectangle = raw.FS_RECTF()
+    if not raw.FPDFAnnot_GetRect(annotation, rectangle):
+        return []
+    box = np.array([[rectangle.left, rectangle.top, rectangle.right, rectangle.bottom]], np.float32)
+    left, top, right, bottom = page_frame(page).shown(box)[0].tolist()
+    return words_in_box(content, text, left, top, right, bottom)

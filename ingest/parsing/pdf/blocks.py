@@ -1,0 +1,210 @@
+"""Puts a page's rows into blocks: paragraphs, items of lists, and tables, in reading order."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from ingest.parsing.pdf.aligned_tables import with_tables
+from ingest.parsing.pdf.columns import columns
+from ingest.parsing.pdf.content import PageContent, Word, median, upright
+from ingest.parsing.pdf.grids import grid_tables
+from ingest.parsing.pdf.rows import Row, in_reading_order, is_right_to_left, make_rows
+from ingest.parsing.pdf.tables import Table
+from ingest.positions import Box
+
+_BULLET = re.compile(r"[•◦▪▫■□●○‣⁃∙·✓✔➢➤►\uf0b7\uf0a7\uf0d8\u2013\u2014*-]")
+_NUMBER = re.compile(r"\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]")
+_END = re.compile(r".*[.!?:;。！？؟][\"'”’)\]]*", re.DOTALL)
+
+_MORE_LEADING = 1.25  # of the usual distance between lines: a greater one begins a paragraph
+_INDENT = 0.8  # of the type size
+_SAME_SIZE = 0.1
+_ENOUGH = 8  # pairs of lines of one size, to tell their usual distance
+_SINGLE = 1.25  # of the type size: the distance of lines otherwise
+
+
+@dataclass
+class Block:
+    """Lines that belong together: a paragraph, a heading, or an item of a list with its mark.
+
+    `right` is where the lines of its column end. `lines` are words in reading order.
+    """
+
+    page: int
+    lines: list[list[Word]]
+    size: float
+    bold: bool
+    left: float
+    right: float
+    mark: Word | None = None
+    depth: int = 0
+    level: int = 0  # of a heading, from 1
+    breaks: list[bool] = field(default_factory=list)  # whether a line's end, but for the last, was meant
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.text for line in self.lines for word in line)
+
+    @property
+    def ends_short(self) -> bool:
+        """True if its last line leaves room, so that the sentence does not go on elsewhere."""
+        last = self.lines[-1]
+        return max(word.right for word in last) < self.right - 4 * self.size
+
+    @property
+    def ends_a_sentence(self) -> bool:
+        return _END.fullmatch(self.lines[-1][-1].text) is not None
+
+
+@dataclass
+class PageTable:
+    """A table, and the page it is on."""
+
+    page: int
+    table: Table
+
+
+@dataclass
+class PageRegions:
+    """A page's rows and tables by region, in reading order."""
+
+    number: int
+    regions: list[list[Row | Table]]
+
+
+def page_regions(content: PageContent) -> PageRegions:
+    """Divide a page: first the words that stand as most of them do, then any others."""
+    counts: dict[int, int] = {}
+    for word in content.words:
+        counts[word.turn] = counts.get(word.turn, 0) + len(word.text)
+    regions: list[list[Row | Table]] = []
+    for turn in sorted(counts, key=lambda each: -counts[each]):
+        regions += _upright_regions(upright(content, turn))
+    return PageRegions(content.number, regions)
+
+
+def _upright_regions(content: PageContent) -> list[list[Row | Table]]:
+    tables, words = grid_tables(content)
+    stand_ins = [_stand_in(table, content.number) for table in tables]
+    in_place = {id(word): table for word, table in zip(stand_ins, tables, strict=True)}
+    found: list[list[Row | Table]] = []
+    for region in columns([*words, *stand_ins]):
+        rows = make_rows(word for word in region if id(word) not in in_place)
+        items = with_tables(rows, content.rules)
+        items += [in_place[id(word)] for word in region if id(word) in in_place]
+        found.append(sorted(items, key=lambda item: item.top))
+    return found
+
+
+class Leading:
+    """The usual distance of lines, by type size, in running text."""
+
+    def __init__(self, pages: Iterable[PageRegions]) -> None:
+        distances: dict[float, list[float]] = {}
+        for page in pages:
+            for one, other in (pair for items in page.regions for pair in pairwise(items)):
+                if isinstance(one, Row) and isinstance(other, Row) and _alike(one, other):
+                    distances.setdefault(one.size, []).append(other.bottom - one.bottom)
+        self._usual = {size: median(each) for size, each in distances.items() if len(each) >= _ENOUGH}
+
+    def of(self, row: Row) -> float:
+        return self._usual.get(row.size, _SINGLE * row.size)
+
+
+def page_blocks(page: PageRegions, leading: Leading) -> list[Block | PageTable]:
+    """Put the rows of a page into blocks."""
+    return [block for items in page.regions for block in _ColumnBlocks(page.number, items, leading).made()]
+
+
+def _stand_in(table: Table, page: int) -> Word:
+    """Return what takes a table's place among the words while columns are looked for."""
+    box = Box(page, 0.0, 0.0, 0.0, 0.0)
+    return Word("", table.left, table.top, table.right, table.bottom, 0.0, False, 0, box)
+
+
+def _alike(one: Row, other: Row) -> bool:
+    return abs(one.size - other.size) <= _SAME_SIZE * one.size and one.bold == other.bold
+
+
+class _ColumnBlocks:
+    """Makes the blocks of one column."""
+
+    def __init__(self, page: int, items: Sequence[Row | Table], leading: Leading) -> None:
+        self._page = page
+        self._items = items
+        self._leading = leading
+        rows = [item for item in items if isinstance(item, Row)]
+        self._left = min((row.left for row in rows), default=0.0)
+        self._right = max((row.right for row in rows), default=0.0)
+        self._blocks: list[Block | PageTable] = []
+        self._last: Row | None = None
+        self._hanging = 0.0  # where the text of an item begins
+
+    def made(self) -> list[Block | PageTable]:
+        for item in self._items:
+            if isinstance(item, Table):
+                self._blocks.append(PageTable(self._page, item))
+                self._last = None
+            else:
+                self._add(item)
+        return self._blocks
+
+    def _add(self, row: Row) -> None:
+        block = self._blocks[-1] if self._blocks else None
+        words = list(in_reading_order(row.words))
+        mark = _mark(words)
+        if self._last is None or not isinstance(block, Block) or mark or not self._goes_on(block, self._last, row):
+            text = words[1:] if mark else words
+            rightward = is_right_to_left(words)
+            left = -row.right if rightward else row.left
+            self._blocks.append(Block(self._page, [text], row.size, row.bold, left, self._right, mark))
+            self._hanging = text[0].left
+            self._set_depth()
+        else:
+            block.breaks.append(self._leaves_room(self._last, row))
+            block.lines.append(words)
+        self._last = row
+
+    def _goes_on(self, block: Block, last: Row, row: Row) -> bool:
+        usual = self._leading.of(row)
+        if not _alike(last, row) or row.bottom - last.bottom > _MORE_LEADING * max(usual, row.height):
+            return False
+        if block.mark is not None:
+            return row.left >= min(self._hanging, block.mark.left + _INDENT * row.size) - 2
+        if self._leaves_room(last, row) and block.ends_a_sentence:
+            return False
+        begins_indented = row.left - last.left > _INDENT * row.size
+        flush = last.left - self._left <= _INDENT * row.size
+        return not (begins_indented and flush and len(block.lines) > 1)
+
+    def _leaves_room(self, last: Row, row: Row) -> bool:
+        """True if the next line's first word would have stood on the last line too: the line's end was meant."""
+        first = in_reading_order(row.words)[0]
+        room = self._right - last.right if not is_right_to_left(last.words) else last.left - self._left
+        return room > first.right - first.left + row.size
+
+    def _set_depth(self) -> None:
+        """Set how deep an item stands: one more than the nearest item before it that stands further out."""
+        block = self._blocks[-1]
+        if not isinstance(block, Block) or block.mark is None:
+            return
+        for before in reversed(self._blocks[:-1]):
+            if not isinstance(before, Block) or before.mark is None:
+                break
+            if before.left < block.left - 2:
+                block.depth = before.depth + 1
+                break
+            if abs(before.left - block.left) <= 2:
+                block.depth = before.depth
+                break
+
+
+def _mark(words: Sequence[Word]) -> Word | None:
+    """Return the bullet or number that a row begins with, if words follow it."""
+    if len(words) < 2:
+        return None
+    first = words[0]
+    if _BULLET.fullmatch(first.text) or _NUMBER.fullmatch(first.text):
+        return first
+    return None

@@ -1,0 +1,150 @@
+"""Divides a page into columns, from the white space between them.
+
+A gutter is a tall strip without a word. It parts columns of text if what stands on both sides is running text, or if
+the lines of one side do not stand beside those of the other; else it parts the columns of a table. What crosses a
+gutter's strip above or below it ends the columns there. Regions are cut again until no gutter is left.
+
+The strips are found as in Breuel's whitespace analysis (Two Geometric Algorithms for Layout Analysis, DAS 2002), on a
+raster instead of rectangles.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ingest.parsing.pdf.content import Word, typical_size
+from ingest.parsing.pdf.rows import Row, is_right_to_left, make_rows
+
+_ACROSS, _DOWN = 2.0, 3.0  # points: the raster's step
+_NARROWEST = 0.6  # of the type size
+_SHORTEST = 4.0  # of the type size: about three lines
+_MOST_TRIES = 8
+_DEEPEST = 8
+_FILLED = 0.55  # of a column's width: as much do most lines of running text take up
+_WORDS = 3.0  # of a line of running text, at least
+_NUMBERS = 0.3  # of the words of running text, at most
+_BESIDE = 0.75  # of the rows of a table's column: as many stand beside a row of the column before
+_SAME_BASE = 0.35  # of the type size: rows beside each other differ by less
+
+
+@dataclass(frozen=True)
+class _Gutter:
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+
+def columns(words: Sequence[Word], depth: int = 0) -> Iterator[list[Word]]:
+    """Yield the words of each region without columns, regions in reading order."""
+    if not words:
+        return
+    gutter = _find_gutter(words) if depth < _DEEPEST else None
+    if gutter is None:
+        yield list(words)
+        return
+    above: list[Word] = []
+    below: list[Word] = []
+    left: list[Word] = []
+    right: list[Word] = []
+    for word in words:
+        middle = (word.top + word.bottom) / 2
+        if middle <= gutter.top:
+            above.append(word)
+        elif middle >= gutter.bottom:
+            below.append(word)
+        else:
+            (left if word.middle < gutter.left else right).append(word)
+    sides = (right, left) if is_right_to_left([*left, *right]) else (left, right)
+    for part in (above, *sides, below):
+        yield from columns(part, depth + 1)
+
+
+def _find_gutter(words: Sequence[Word]) -> _Gutter | None:
+    """Return the tallest strip that parts columns."""
+    size = typical_size(words)
+    for gutter in _strips(words, size):
+        inside = [word for word in words if gutter.top < (word.top + word.bottom) / 2 < gutter.bottom]
+        left = [word for word in inside if word.middle < gutter.left]
+        right = [word for word in inside if word.middle >= gutter.left]
+        if left and right and _parts_columns(left, right, size):
+            return gutter
+    return None
+
+
+def _strips(words: Sequence[Word], size: float) -> Iterator[_Gutter]:
+    """Yield tall strips between words, the tallest first, each where it is widest."""
+    x0, y0 = min(word.left for word in words), min(word.top for word in words)
+    x1, y1 = max(word.right for word in words), max(word.bottom for word in words)
+    if y1 - y0 < _SHORTEST * size:
+        return
+    wide, high = int((x1 - x0) / _ACROSS) + 1, int((y1 - y0) / _DOWN) + 1
+    filled = np.zeros((high + 1, wide + 1), np.int32)
+    for word in words:
+        top, bottom = int((word.top - y0) / _DOWN), int((word.bottom - y0) / _DOWN) + 1
+        filled[top + 1 : bottom + 1, int((word.left - x0) / _ACROSS) + 1 : int((word.right - x0) / _ACROSS) + 2] = 1
+    window = max(1, round(_NARROWEST * size / _ACROSS))
+    if window >= wide:
+        return
+    sums = np.cumsum(filled[1:], axis=1)
+    blocked = sums[:, window:] > sums[:, :-window]
+    lines = np.arange(high)[:, None]
+    run = lines - np.maximum.accumulate(np.where(blocked, lines, -1), axis=0)
+    tallest, ends = run.max(axis=0), run.argmax(axis=0)
+    least = _SHORTEST * size / _DOWN
+    for _ in range(_MOST_TRIES):
+        at = int(tallest.argmax())
+        if tallest[at] < least:
+            return
+        first, last = at, at
+        while first > 0 and tallest[first - 1] == tallest[at] and ends[first - 1] == ends[at]:
+            first -= 1
+        while last + 1 < len(tallest) and tallest[last + 1] == tallest[at] and ends[last + 1] == ends[at]:
+            last += 1
+        end = int(ends[at]) + 1
+        if first > 0 and last + window < wide:
+            yield _Gutter(
+                x0 + first * _ACROSS,
+                x0 + (last + window) * _ACROSS,
+                y0 + (end - int(tallest[at])) * _DOWN,
+                y0 + end * _DOWN,
+            )
+        tallest[first : last + 1] = 0
+
+
+def _parts_columns(left: Sequence[Word], right: Sequence[Word], size: float) -> bool:
+    one, other = _text_rows(left), _text_rows(right)
+    if not one or not other:  # a table stands on one side
+        return len(one) > 1 or len(other) > 1
+    if min(len(one), len(other)) < 2:
+        return False
+    if _is_running_text(one) and _is_running_text(other):
+        return True
+    if _is_mostly_numbers(one) or _is_mostly_numbers(other):
+        return False
+    few, many = sorted((one, other), key=len)
+    return len(few) > 2 and _share_beside(few, many, size) < _BESIDE
+
+
+def _text_rows(words: Sequence[Word]) -> list[Row]:
+    return make_rows(word for word in words if word.text)
+
+
+def _is_mostly_numbers(rows: Sequence[Row]) -> bool:
+    words = [word for row in rows for word in row.words]
+    return 2 * sum(not any(map(str.isalpha, word.text)) for word in words) > len(words)
+
+
+def _is_running_text(rows: Sequence[Row]) -> bool:
+    width = max(row.right for row in rows) - min(row.left for row in rows)
+    words = [word for row in rows for word in row.words]
+    numbers = sum(not any(map(str.isalpha, word.text)) for word in words)
+    full = sum(sum(word.right - word.left for word in row.words) >= _FILLED * width for row in rows)
+    return len(words) >= _WORDS * len(rows) and numbers <= _NUMBERS * len(words) and 2 * full > len(rows)
+
+
+def _share_beside(few: Sequence[Row], many: Sequence[Row], size: float) -> float:
+    middles = np.array([row.top + row.bottom for row in many]) / 2
+    beside = sum(bool(np.any(np.abs(middles - (row.top + row.bottom) / 2) <= _SAME_BASE * size)) for row in few)
+    return beside / len(few)

@@ -1,0 +1,153 @@
+"""A page of a PDF as it is drawn: words, rules and pictures, before anything is known of their order.
+
+Coordinates are points from the top left corner of the page as it is shown: its crop box, turned as the page says.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from ingest.positions import Box
+
+RULES_TOUCH = 3.0  # points: rules that end so near each other meet
+_SAME_RULE = 2.0  # points: rules nearer than this are one
+
+
+@dataclass(slots=True)
+class Word:
+    """A word, or what of it stands on one line. `turn` counts quarter turns to the left; 4 is for what is slanted."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    size: float
+    bold: bool
+    turn: int
+    box: Box
+
+    @property
+    def middle(self) -> float:
+        return (self.left + self.right) / 2
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A drawn line, level or upright: its ends are `start` and `end`, and `at` is where it stands across."""
+
+    level: bool
+    at: float
+    start: float
+    end: float
+
+
+@dataclass
+class PageContent:
+    """What a page holds. `image_share` is how much of it its largest picture covers."""
+
+    number: int
+    width: float
+    height: float
+    words: list[Word] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
+    images: int = 0
+    image_share: float = 0.0
+    hidden: int = 0  # characters that are drawn invisibly, or outside of the page
+    unreadable: dict[str, int] = field(default_factory=dict)  # characters by font
+    comments: int = 0
+
+
+@dataclass(frozen=True)
+class RecognizedWord:
+    """A word that was recognized in the picture of a page, upright in the page as it is shown."""
+
+    text: str
+    box: Box
+
+
+def upright(content: PageContent, turn: int) -> PageContent:
+    """Return a page with its words of one turn, set upright; a word's `box` stays as it is.
+
+    Rules follow the words; slanted words stay where they are.
+    """
+    words = [word for word in content.words if word.turn == turn]
+    if turn in (0, 4):
+        return replace(content, words=words, rules=content.rules if turn == 0 else [])
+
+    def turned(left: float, top: float, right: float, bottom: float) -> tuple[float, float, float, float]:
+        if turn == 1:
+            return content.height - bottom, left, content.height - top, right
+        if turn == 2:
+            return content.width - right, content.height - bottom, content.width - left, content.height - top
+        return top, content.width - right, bottom, content.width - left
+
+    rules = []
+    for rule in content.rules:
+        level, at, start, end = rule.level, rule.at, rule.start, rule.end
+        left, top, right, bottom = turned(start, at, end, at) if level else turned(at, start, at, end)
+        now_level = level == (turn == 2)
+        rules.append(Rule(True, top, left, right) if now_level else Rule(False, left, top, bottom))
+    for word in words:
+        word.left, word.top, word.right, word.bottom = turned(word.left, word.top, word.right, word.bottom)
+    across = turn % 2 == 1
+    width, height = (content.height, content.width) if across else (content.width, content.height)
+    return replace(content, width=width, height=height, words=words, rules=rules)
+
+
+def merged_rules(rules: Iterable[Rule]) -> list[Rule]:
+    """Join rules on one line that touch."""
+    merged: list[Rule] = []
+    for rule in sorted(rules, key=lambda each: (round(each.at), each.start)):
+        last = merged[-1] if merged else None
+        if last and abs(last.at - rule.at) <= _SAME_RULE and rule.start <= last.end + RULES_TOUCH:
+            merged[-1] = Rule(last.level, last.at, last.start, max(last.end, rule.end))
+        else:
+            merged.append(rule)
+    return merged
+
+
+def words_in_box(content: PageContent, text: str, left: float, top: float, right: float, bottom: float) -> list[Word]:
+    """Return the words of a text that fills a box of a page, each with its share of it."""
+    left, right = max(0.0, left), min(content.width, right)
+    top, bottom = max(0.0, top), min(content.height, bottom)
+    lines = text.splitlines()
+    high = (bottom - top) / max(1, len(lines))
+    words = []
+    for number, line in enumerate(lines):
+        upper, wide, at = top + number * high, (right - left) / max(1, len(line)), 0
+        for word in line.split():
+            at = line.index(word, at)
+            start, end, lower = left + at * wide, left + (at + len(word)) * wide, upper + high
+            box = Box(
+                content.number,
+                start / content.width,
+                upper / content.height,
+                end / content.width,
+                lower / content.height,
+            )
+            words.append(Word(word, start, upper, end, lower, round(0.8 * high * 2) / 2, False, 0, box))
+            at += len(word)
+    return words
+
+
+def median(numbers: Iterable[float], default: float = 0.0) -> float:
+    """Return the middle one of the numbers, the higher of two."""
+    ordered = sorted(numbers)
+    return ordered[len(ordered) // 2] if ordered else default
+
+
+def typical_size(words: Sequence[Word]) -> float:
+    """Return the type size that half of the words' characters do not exceed."""
+    sizes: dict[float, int] = {}
+    for word in words:
+        sizes[word.size] = sizes.get(word.size, 0) + len(word.text)
+    half, seen = sum(sizes.values()) / 2, 0
+    for size in sorted(sizes):
+        seen += sizes[size]
+        if seen >= half:
+            return size
+    return 10.0

@@ -1,0 +1,76 @@
+"""Finds running headers, footers and page numbers: lines at a page's edge that other pages have too.
+
+A line is furniture if the same line stands at the same edge of at least `_PAGES` pages, or one that differs in a
+number alone which counts the pages. Only lines beyond which there is nothing else are looked at.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ingest.parsing.pdf.content import PageContent, Word
+from ingest.parsing.pdf.rows import Row, make_rows
+
+_LINES = 4  # of each edge
+_PAGES = 3
+_DIGITS, _NUMBERS = 4, 6  # of a page number, and numbers of a line that may be one
+_number = re.compile(r"\d+")
+Key = tuple[str, str]
+
+
+@dataclass
+class PageEdges:
+    """The lines at a page's two edges, from the outermost inwards."""
+
+    top: list[Row] = field(default_factory=list)
+    bottom: list[Row] = field(default_factory=list)
+
+
+def page_edges(content: PageContent) -> PageEdges:
+    """Return the outermost lines of a page's upright words."""
+    words = [word for word in content.words if word.turn == 0]
+    by_top = sorted(words, key=lambda word: word.top)
+    by_bottom = sorted(words, key=lambda word: -word.bottom)
+    return PageEdges(_outermost(by_top, down=True), _outermost(by_bottom, down=False))
+
+
+def _outermost(words: Sequence[Word], *, down: bool) -> list[Row]:
+    most = 40
+    rows = make_rows(words[:most])
+    while len(rows) < _LINES + 1 and most < len(words):
+        most *= 2
+        rows = make_rows(words[:most])
+    whole = len(words) <= most
+    rows = rows if down else rows[::-1]
+    return rows[:_LINES] if whole else rows[: min(_LINES, len(rows) - 1)]
+
+
+def _keys(text: str, page: int) -> list[str]:
+    """Return the ways in which a line may be the same on other pages."""
+    folded = " ".join(text.casefold().split())
+    keys = [folded] if any(map(str.isalpha, folded)) else []
+    numbers = [found for found in _number.finditer(folded) if len(found[0]) <= _DIGITS][:_NUMBERS]
+    return keys + [f"{folded[: each.start()]}\0{int(each[0]) - page}\0{folded[each.end() :]}" for each in numbers]
+
+
+class Furniture:
+    """The running lines of some pages."""
+
+    def __init__(self, pages: Sequence[tuple[int, PageEdges]]) -> None:
+        counts: Counter[Key] = Counter()
+        for number, edges in pages:
+            for side, rows in (("top", edges.top), ("bottom", edges.bottom)):
+                counts.update({(side, key) for row in rows for key in _keys(row.text, number)})
+        self._running = {key for key, count in counts.items() if count >= _PAGES}
+
+    def of(self, number: int, edges: PageEdges) -> list[tuple[str, Row]]:
+        """Return a page's running lines, each with what makes it the same on other pages."""
+        found = []
+        for side, rows in (("top", edges.top), ("bottom", edges.bottom)):
+            for row in rows:
+                same = [key for key in _keys(row.text, number) if (side, key) in self._running]
+                if not same:
+                    break
+                found.append((same[0], row))
+        return found

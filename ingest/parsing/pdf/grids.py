@@ -1,0 +1,183 @@
+"""Finds the tables that a page draws a grid of rules for.
+
+Rules that touch belong to one grid. Its cells are what no rule parts; a word belongs to the cell it stands in.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.parsing.pdf.content import RULES_TOUCH, PageContent, Rule, Word, merged_rules
+from ingest.parsing.pdf.rows import make_rows
+from ingest.parsing.pdf.tables import Table, Words, cell_text, header_rows, in_lines, is_value
+
+Drawn = npt.NDArray[np.bool_]
+
+_DRAWN = 0.8  # of an edge: as much of it must be drawn
+_EDGES = 0.5  # of all edges of a grid must be drawn
+_MOST_RULES = 1_500
+_LARGEST_CELL = 0.6  # of the words: a frame around text, and no table, has a cell with more
+_CELL_WORDS = 60
+
+
+@dataclass
+class _Grid:
+    xs: list[float]
+    ys: list[float]
+    upright: list[Rule]
+    level: list[Rule]
+
+
+def grid_tables(content: PageContent) -> tuple[list[Table], list[Word]]:
+    """Return the tables in grids, and the words that are in none."""
+    level = merged_rules(rule for rule in content.rules if rule.level)
+    upright = merged_rules(rule for rule in content.rules if not rule.level)
+    words = content.words
+    if not upright or len(level) < 2 or len(level) + len(upright) > _MOST_RULES:
+        return [], words
+    tables = []
+    for grid in _grids(level, upright):
+        inside: list[Word] = []
+        outside: list[Word] = []
+        for word in words:
+            middle = (word.top + word.bottom) / 2
+            in_grid = grid.xs[0] <= word.middle <= grid.xs[-1] and grid.ys[0] <= middle <= grid.ys[-1]
+            (inside if in_grid else outside).append(word)
+        table = _table(grid, inside)
+        if table is not None:
+            tables.append(table)
+            words = outside
+    return tables, words
+
+
+def _grids(level: Sequence[Rule], upright: Sequence[Rule]) -> Iterable[_Grid]:
+    """Yield the grids of rules that touch each other, the largest first."""
+    y, x0, x1 = np.array([(rule.at, rule.start, rule.end) for rule in level]).T[:, :, None]
+    x, y0, y1 = np.array([(rule.at, rule.start, rule.end) for rule in upright]).T[:, None, :]
+    inside_x = (x >= x0 - RULES_TOUCH) & (x <= x1 + RULES_TOUCH)
+    meets = inside_x & (y >= y0 - RULES_TOUCH) & (y <= y1 + RULES_TOUCH)
+    found = []
+    left = set(np.flatnonzero(meets.any(axis=1)).tolist())
+    while left:
+        rows, columns = {left.pop()}, set[int]()
+        todo = list(rows)
+        while todo:
+            for column in np.flatnonzero(meets[todo.pop()]).tolist():
+                if column not in columns:
+                    columns.add(column)
+                    new = set(np.flatnonzero(meets[:, column]).tolist()) - rows
+                    rows |= new
+                    todo += new
+        left -= rows
+        if len(rows) > 1:
+            found.append(_grid([level[n] for n in rows], [upright[n] for n in columns]))
+    return sorted(found, key=lambda grid: -(grid.xs[-1] - grid.xs[0]) * (grid.ys[-1] - grid.ys[0]))
+
+
+def _grid(level: list[Rule], upright: list[Rule]) -> _Grid:
+    xs = _apart([*(r.at for r in upright), min(r.start for r in level), max(r.end for r in level)])
+    ys = _apart([*(r.at for r in level), min(r.start for r in upright), max(r.end for r in upright)])
+    return _Grid(xs, ys, upright, level)
+
+
+def _apart(numbers: Iterable[float]) -> list[float]:
+    kept: list[float] = []
+    for number in sorted(numbers):
+        if not kept or number - kept[-1] > RULES_TOUCH:
+            kept.append(number)
+    return kept
+
+
+def _table(grid: _Grid, words: Sequence[Word]) -> Table | None:
+    wide, high = len(grid.xs) - 1, len(grid.ys) - 1
+    if wide < 2 or high < 1 or not words:
+        return None
+    right_of = _drawn(grid.upright, grid.xs, grid.ys)  # [column edge][row]
+    below = _drawn(grid.level, grid.ys, grid.xs)  # [row edge][column]
+    if right_of.mean() < _EDGES or below.mean() < _EDGES:
+        return None
+    owner = _owners(right_of, below, wide, high)
+    held: dict[tuple[int, int], Words] = {}
+    for word in words:
+        column = int(np.clip(np.searchsorted(grid.xs, word.middle) - 1, 0, wide - 1))
+        row = int(np.clip(np.searchsorted(grid.ys, (word.top + word.bottom) / 2) - 1, 0, high - 1))
+        held.setdefault(owner[row][column], []).append(word)
+    largest = max(map(len, held.values()))
+    if len(held) < 3 or (largest > _CELL_WORDS and largest > _LARGEST_CELL * len(words)):
+        return None
+    rows = []
+    for row in range(high):
+        cells = [held.get((row, column), []) if owner[row][column] == (row, column) else [] for column in range(wide)]
+        rows += _lines_of(cells)
+    rows = [row for row in rows if any(row)]
+    used = [column for column in range(wide) if any(row[column] for row in rows)]
+    rows = [[row[column] for column in used] for row in rows]
+    if len(rows) < 2 or len(used) < 2:
+        return None
+    return _with_header(rows, grid)
+
+
+def _with_header(rows: list[list[Words]], grid: _Grid) -> Table:
+    headers = header_rows(rows)
+    if headers > 1:
+        for line in rows[:headers]:
+            _spread(line)
+        joined = [[word for line in rows[:headers] for word in line[number]] for number in range(len(rows[0]))]
+        rows, headers = [joined, *rows[headers:]], 1
+    return Table(rows, headers, grid.xs[0], grid.ys[0], grid.xs[-1], grid.ys[-1])
+
+
+def _spread(line: list[Words]) -> None:
+    """Repeat a cell of a header in the empty columns to its right, which it spans."""
+    for number in range(2, len(line)):
+        if not line[number]:
+            line[number] = list(line[number - 1])
+
+
+def _drawn(rules: Sequence[Rule], lines: Sequence[float], across: Sequence[float]) -> Drawn:
+    """Return for each line, and each step between two places across, whether a rule is drawn there."""
+    drawn = np.zeros((len(lines), len(across) - 1), bool)
+    for number, line in enumerate(lines):
+        for rule in rules:
+            if abs(rule.at - line) <= RULES_TOUCH:
+                for step in range(len(across) - 1):
+                    start, end = across[step], across[step + 1]
+                    if min(rule.end, end) - max(rule.start, start) >= _DRAWN * (end - start):
+                        drawn[number, step] = True
+    return drawn
+
+
+def _owners(right_of: Drawn, below: Drawn, wide: int, high: int) -> list[list[tuple[int, int]]]:
+    """Return for each place of a grid the first place of the cell it belongs to."""
+    owner = [[(row, column) for column in range(wide)] for row in range(high)]
+    for row in range(high):
+        for column in range(wide):
+            if column and not right_of[column][row]:
+                owner[row][column] = owner[row][column - 1]
+            elif row and not below[row][column]:
+                owner[row][column] = owner[row - 1][column]
+    return owner
+
+
+def _lines_of(cells: list[Words]) -> list[list[Words]]:
+    """Return the rows of a row of a grid: several if its cells' lines stand beside each other, as no rule parts rows.
+
+    They do if two or more cells have three lines or more, as many of them, at the same heights.
+    """
+    lines = [make_rows(cell) for cell in cells]
+    several = [each for each in lines if len(each) > 2]
+    if len(several) < 2:
+        return [[in_lines(cell) for cell in cells]]
+    tops = [row.top for row in max(several, key=len)]
+    beside = all(all(min(abs(row.top - top) for top in tops) <= RULES_TOUCH for row in each) for each in several)
+    values = sum(len(each) > 1 and all(is_value(cell_text(row.words)) for row in each) for each in lines)
+    if not beside or not values or any(0 < len(each) < len(tops) / 2 for each in lines):
+        return [[in_lines(cell) for cell in cells]]
+    split: list[list[Words]] = [[[] for _ in cells] for _ in tops]
+    for column, each in enumerate(lines):
+        for row in each:
+            at = min(range(len(tops)), key=lambda number: abs(tops[number] - row.top))
+            split[at][column] += in_lines(row.words)
+    return split

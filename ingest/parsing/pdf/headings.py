@@ -1,0 +1,128 @@
+"""Finds headings: lines that a bookmark names, and short ones in larger or bolder type than the text below them.
+
+Levels come from the bookmarks; where there are none, from the order of type sizes, then bold before plain, then how
+deep a section's number is. Type that long blocks are set in is no heading's.
+"""
+
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from ingest.parsing.pdf.blocks import Block, PageTable
+from ingest.parsing.pdf.content import median
+
+_LARGER = 1.07  # of the body's type size
+_LONGEST = 250  # characters of a heading
+_MOST_LINES = 4
+_LONG_BLOCK = 120  # characters: a style whose blocks are usually longer is running text
+_DEEPEST = 6
+_number = re.compile(r"(?:[A-Z]|\d{1,3})((?:\.\d{1,3}){0,5})\.?$")
+_not_word = re.compile(r"[\W_]+")
+
+Style = tuple[float, int, int]  # minus size, 0 for bold, depth of the number: sorts as headings rank
+
+
+@dataclass(frozen=True)
+class Bookmark:
+    """An entry of the outline: its level from 1, and the page it leads to."""
+
+    title: str
+    level: int
+    page: int
+
+
+@dataclass
+class Headings:
+    """Which blocks of a document are headings, and of what level."""
+
+    bookmarks: Sequence[Bookmark] = ()
+    _by_page: dict[int, list[Bookmark]] = field(default_factory=dict)
+    _body_size: float = 0.0
+    _body_bold: bool = False
+    _running: set[tuple[float, bool]] = field(default_factory=set)
+    _ranks: list[Style] = field(default_factory=list)
+    _marked: dict[Style, int] = field(default_factory=dict)
+
+    def learn(self, pages: Iterable[Sequence[Block | PageTable]]) -> None:
+        """Learn a document's type from some of its pages."""
+        for bookmark in self.bookmarks:
+            self._by_page.setdefault(bookmark.page, []).append(bookmark)
+        pages = [list(blocks) for blocks in pages]
+        blocks = [block for each in pages for block in each if isinstance(block, Block)]
+        characters: Counter[tuple[float, bool]] = Counter()
+        lengths: dict[tuple[float, bool], list[int]] = {}
+        for block in blocks:
+            characters[block.size, block.bold] += len(block.text)
+            lengths.setdefault((block.size, block.bold), []).append(len(block.text))
+        if not characters:
+            return
+        self._body_size, self._body_bold = characters.most_common(1)[0][0]
+        self._running = {style for style, found in lengths.items() if median(found) > _LONG_BLOCK}
+        ranks: Counter[Style] = Counter()
+        marked: dict[Style, Counter[int]] = {}
+        for each in pages:
+            for block, level in self._found(each):
+                ranks[_style(block)] += 1
+                if level:
+                    marked.setdefault(_style(block), Counter())[level] += 1
+        self._marked = {style: counts.most_common(1)[0][0] for style, counts in marked.items()}
+        self._ranks = sorted(style for style, count in ranks.items() if count > 1 or style == min(ranks))
+
+    def mark(self, blocks: Sequence[Block | PageTable]) -> None:
+        """Set the level of each heading of a page."""
+        for block, level in self._found(blocks):
+            block.level = level or self._level(_style(block))
+
+    def _level(self, style: Style) -> int:
+        if style in self._marked:
+            return self._marked[style]
+        above = [self._marked[each] for each in self._marked if each < style]
+        if above:
+            return min(_DEEPEST, max(above) + 1)
+        return min(_DEEPEST, bisect_left(self._ranks, style) + 1)
+
+    def _found(self, blocks: Sequence[Block | PageTable]) -> Iterable[tuple[Block, int]]:
+        """Yield the headings of a page with their bookmark's level, or 0."""
+        page = next((block.page for block in blocks), 0)
+        named = {_folded(each.title): each.level for each in self._by_page.get(page, ())}
+        for number, block in enumerate(blocks):
+            if not isinstance(block, Block) or len(block.text) > _LONGEST or len(block.lines) > _MOST_LINES:
+                continue
+            folded = _folded(_whole(block))
+            level = named.get(folded) or named.get(_number_off(folded)) or 0
+            if folded and (level or self._looks_like_one(block, blocks[number + 1 :])):
+                yield block, level
+
+    def _looks_like_one(self, block: Block, after: Sequence[Block | PageTable]) -> bool:
+        text = block.text
+        if sum(map(str.isalpha, text)) < 2 or (block.size, block.bold) in self._running:
+            return False
+        if text.endswith((".", ",", ";")) and not _number.match(text.split()[-1]):
+            return False
+        if block.size >= _LARGER * self._body_size:
+            return True
+        bolder = block.bold and not self._body_bold and block.size >= self._body_size / _LARGER
+        following = next(iter(after), None)
+        return bolder and following is not None and block.mark is None
+
+
+def _whole(block: Block) -> str:
+    return f"{block.mark.text} {block.text}" if block.mark else block.text
+
+
+def _style(block: Block) -> Style:
+    first = _whole(block).split()[0]
+    numbered = _number.match(first)
+    depth = 1 + (numbered[1].count(".") if numbered else 0)
+    return -block.size, 0 if block.bold else 1, depth
+
+
+def _folded(text: str) -> str:
+    return " ".join(_not_word.sub(" ", text.casefold()).split())
+
+
+def _number_off(folded: str) -> str:
+    """Return a title without the number before it."""
+    return re.sub(r"^(?:chapter |section |appendix )?(?:[a-z]|[\divx]+)(?: \d+)* (?=\S)", "", folded)

@@ -1,0 +1,135 @@
+"""Opens a PDF, repaired if it must be."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.errors import DamagedDocumentError, EncryptedDocumentError
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfDocument
+
+    from ingest.parsing.pdf.headings import Bookmark
+
+_TAIL_BYTES = 65_536
+_PASSWORD_ERRORS = frozenset({4, 5})  # FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY
+_MOST_BOOKMARKS = 20_000
+_DEEPEST_BOOKMARK = 12
+_DAMAGED = "The PDF cannot be opened: it is damaged or incomplete."
+_LOST_PAGE = "Pages tree includes non-dictionary object"  # qpdf's warning of a page that is not in the file
+SAVE_AGAIN = "Open it in a PDF reader, save it as a new file, and upload that."
+
+
+def require_end(path: Path) -> None:
+    """Raise for a truncated file, since PDFium silently leaves out its missing pages.
+
+    Other bytes may follow the end mark, as servers append some, but no objects: those are of an update that was cut.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _TAIL_BYTES))
+        tail = file.read()
+    end = max(tail.rfind(b"startxref"), tail.rfind(b"%%EOF"))
+    if end < 0 or b" obj" in tail[end:]:
+        raise DamagedDocumentError("The PDF is cut off: its end is missing.", hint="Upload the complete file.")
+
+
+@contextmanager
+def opened(path: Path) -> "Iterator[PdfDocument]":
+    """Open a file, repaired if PDFium cannot open it. Raises `EncryptedDocumentError` and `DamagedDocumentError`."""
+    from pypdfium2 import PdfDocument, PdfiumError
+
+    try:
+        document = PdfDocument(path)
+    except PdfiumError as error:
+        if error.err_code in _PASSWORD_ERRORS:
+            raise EncryptedDocumentError(
+                "The PDF is encrypted and asks for a password.",
+                hint="Open it with its password, save or print it to a PDF without one, and upload that.",
+            ) from error
+        document = _repaired(path)
+    try:
+        _begin_forms(document)
+        yield document
+    finally:
+        document.close()
+
+
+@contextmanager
+def repaired(path: Path, *, pages: int) -> "Iterator[PdfDocument]":
+    """Open a repaired copy of a file, which must have as many pages as the file says."""
+    document = _repaired(path)
+    try:
+        if len(document) < pages:
+            raise DamagedDocumentError(f"{pages - len(document)} of the PDF's {pages} pages are lost.", hint=SAVE_AGAIN)
+        _begin_forms(document)
+        yield document
+    finally:
+        document.close()
+
+
+def _begin_forms(document: "PdfDocument") -> None:
+    """Make the values of a form's fields readable. Scripts do not run: this PDFium has no engine for them."""
+    from pypdfium2 import PdfiumError
+
+    with suppress(PdfiumError):
+        document.init_forms()
+
+
+def _repaired(path: Path) -> "PdfDocument":
+    """Have qpdf rebuild the file in memory. A part of a file is not passed off as the whole."""
+    import pikepdf
+    from pypdfium2 import PdfDocument, PdfiumError
+
+    rebuilt = io.BytesIO()
+    try:
+        with pikepdf.open(path, suppress_warnings=True) as damaged:
+            found = len(damaged.pages)
+            lost = sum(_LOST_PAGE in str(warning) for warning in damaged.get_warnings())
+            if lost or not found:
+                raise DamagedDocumentError(f"{_DAMAGED} {lost} of {found + lost} pages are lost.", hint=SAVE_AGAIN)
+            damaged.save(rebuilt)
+        return PdfDocument(rebuilt)
+    except (pikepdf.PdfError, PdfiumError, AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedDocumentError(_DAMAGED, hint=SAVE_AGAIN) from error
+
+
+def title_of(document: "PdfDocument") -> str | None:
+    try:
+        return str(document.get_metadata_value("Title")) or None
+    except UnicodeDecodeError:
+        return None
+
+
+def bookmarks_of(document: "PdfDocument") -> "list[Bookmark]":
+    """Return the outline, as far as its entries lead to a page."""
+    from pypdfium2 import PdfiumError
+
+    from ingest.parsing.pdf.headings import Bookmark
+
+    found = []
+    try:
+        for entry in islice(document.get_toc(max_depth=_DEEPEST_BOOKMARK), _MOST_BOOKMARKS):
+            target = entry.get_dest()
+            page = target.get_index() if target else None
+            if page is not None:
+                found.append(Bookmark(entry.get_title(), entry.level + 1, page + 1))
+    except (PdfiumError, UnicodeDecodeError):
+        return found
+    return found
+
+
+def embedded_files(document: "PdfDocument") -> list[str]:
+    """Return the names of the files that are attached to a PDF."""
+    from pypdfium2 import PdfiumError
+
+    names = []
+    for number in range(min(document.count_attachments(), 1_000)):
+        try:
+            names.append(document.get_attachment(number).get_name() or "unnamed")
+        except (PdfiumError, UnicodeDecodeError):
+            names.append("unnamed")
+    return names

@@ -1,0 +1,155 @@
+"""Turns the pages of an open PDF into a document, a window of pages at a time."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from pypdfium2 import PdfDocument
+
+from ingest.errors import NoTextError
+from ingest.layout import OmissionKind
+from ingest.parsing.pdf.blocks import Block, Leading, PageTable, page_blocks, page_regions
+from ingest.parsing.pdf.content import PageContent
+from ingest.parsing.pdf.furniture import Furniture, page_edges
+from ingest.parsing.pdf.headings import Headings
+from ingest.parsing.pdf.opening import bookmarks_of, embedded_files, title_of
+from ingest.parsing.pdf.reading import PageReader
+from ingest.parsing.pdf.rows import Row, in_reading_order
+from ingest.parsing.pdf.writing import PageBlocks, PageWriter, words_of
+from ingest.parsing.progress import tell
+from ingest.parsing.types import ParsedDocument
+from ingest.parsing.writer import DocumentWriter
+
+_WINDOW = 128  # pages that are held at once
+_SAMPLE = 64  # pages that the type of a longer document is learned from
+_RUNNING = "running headers and footers after the first, and page numbers"
+
+
+@dataclass
+class _Seen:
+    """What is counted while pages go by."""
+
+    without_text: list[int] = field(default_factory=list)
+    images: int = 0
+    hidden: int = 0
+    comments: int = 0
+    running_lines: int = 0
+    unreadable: dict[str, int] = field(default_factory=dict)
+
+    def add(self, content: PageContent) -> None:
+        if not content.words:
+            self.without_text.append(content.number)
+        self.images += content.images
+        self.hidden += content.hidden
+        self.comments += content.comments
+        for font, count in content.unreadable.items():
+            self.unreadable[font] = self.unreadable.get(font, 0) + count
+
+
+class PagesParser:
+    """Reads, orders and writes all pages of a document."""
+
+    def __init__(self, document: PdfDocument, reader: PageReader) -> None:
+        self._document = document
+        self._reader = reader
+        self._headings = Headings(bookmarks_of(document))
+        self._writer = DocumentWriter()
+        self._seen = _Seen()
+        self._running_seen: set[str] = set()
+
+    def parsed(self, parser: str) -> ParsedDocument:
+        """Return the document. Raises `PageError` and `NoTextError`."""
+        count = self._reader.count
+        pages = PageWriter(self._writer)
+        first_title: str | None = None
+        if count > _WINDOW:
+            numbers = (1 + number * count // _SAMPLE for number in range(_SAMPLE))
+            sample = [page_regions(self._reader.read(number)) for number in numbers]
+            self._headings.learn(page_blocks(page, Leading(sample)) for page in sample)
+        for start in range(1, count + 1, _WINDOW):
+            window = range(start, min(start + _WINDOW, count + 1))
+            found = self._window(window)
+            if count <= _WINDOW:
+                self._headings.learn(each.blocks for each in found)
+            words: set[str] = set()
+            for each in found:
+                self._headings.mark(each.blocks)
+                words_of(each.blocks, words)
+            first_title = first_title or _largest_heading(found[0].blocks if start == 1 else ())
+            pages.write(found, words, last=window[-1] == count)
+        self._say_omissions()
+        without = "1 page and it holds no text" if count == 1 else f"{count} pages and none holds text"
+        title = title_of(self._document) or first_title
+        return self._writer.finish(parser, title, nothing=f"The PDF has {without}.", hint=NoTextError.default_hint)
+
+    def _window(self, numbers: Iterable[int]) -> list[PageBlocks]:
+        contents = [self._read(number) for number in numbers]
+        edges = {content.number: page_edges(content) for content in contents}
+        furniture = Furniture(list(edges.items()))
+        found = []
+        for content in contents:
+            self._seen.add(content)
+            running = self._without_running_lines(content, furniture.of(content.number, edges[content.number]))
+            found.append((page_regions(content), *running))
+            content.words = []
+        leading = Leading(page for page, _, _ in found)
+        return [PageBlocks(page.number, page_blocks(page, leading), above, below) for page, above, below in found]
+
+    def _read(self, number: int) -> PageContent:
+        tell(number - 1, self._reader.count)
+        return self._reader.read(number)
+
+    def _without_running_lines(
+        self, content: PageContent, running: Sequence[tuple[str, Row]]
+    ) -> tuple[list[Block], list[Block]]:
+        """Take a page's running lines from its words; returns those that no page before had, by edge."""
+        gone: set[int] = set()
+        first: tuple[list[Block], list[Block]] = [], []
+        for key, row in running:
+            gone.update(map(id, row.words))
+            if key in self._running_seen or not any(map(str.isalpha, row.text)):
+                self._seen.running_lines += 1
+                continue
+            self._running_seen.add(key)
+            words = list(in_reading_order(row.words))
+            block = Block(content.number, [words], row.size, row.bold, row.left, row.right)
+            first[row.top > content.height / 2].append(block)
+        content.words = [word for word in content.words if id(word) not in gone]
+        return first[0], first[1][::-1]
+
+    def _say_omissions(self) -> None:
+        omit, seen = self._writer.omit, self._seen
+        if seen.without_text:
+            omit(OmissionKind.PAGE_WITHOUT_TEXT, len(seen.without_text), _listed(seen.without_text))
+        if seen.images:
+            omit(OmissionKind.IMAGE, seen.images)
+        if seen.hidden:
+            omit(OmissionKind.HIDDEN, seen.hidden, "characters that are drawn invisibly or outside of the page")
+        for font, count in seen.unreadable.items():
+            omit(OmissionKind.UNREADABLE_CHARACTER, count, f"the font {font} does not say which characters they are")
+        for name in embedded_files(self._document):
+            omit(OmissionKind.ENTRY, 1, f"embedded file {name}")
+        if seen.comments:
+            omit(OmissionKind.OTHER, seen.comments, "comments")
+        if seen.running_lines:
+            omit(OmissionKind.OTHER, seen.running_lines, _RUNNING)
+
+
+def _largest_heading(blocks: Sequence[Block | PageTable]) -> str | None:
+    """Return the heading of the first page in the largest type, if it stands alone in it."""
+    titles = [block for block in blocks if isinstance(block, Block) and block.level]
+    largest = max((block.size for block in titles), default=0.0)
+    found = [block.text for block in titles if block.size == largest]
+    return found[0] if len(found) == 1 else None
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Write page numbers as "pages 3, 7 to 9"."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    shown = ", ".join(" to ".join(map(str, run)) for run in runs[:50])
+    more = f" and {len(runs) - 50} more" if len(runs) > 50 else ""
+    return f"{'page' if len(numbers) == 1 else 'pages'} {shown}{more}"

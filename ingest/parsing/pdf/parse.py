@@ -1,0 +1,48 @@
+"""Parses a PDF: pages are read and written in windows, so that memory does not grow with their number."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.errors import DamagedDocumentError
+from ingest.parsing.pdf.opening import SAVE_AGAIN, opened, repaired, require_end
+from ingest.parsing.types import ParsedDocument
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfDocument, PdfPage
+
+    from ingest.parsing.pdf.content import RecognizedWord
+
+    OcrPage = Callable[[PdfPage, int], Sequence[RecognizedWord]]
+
+PDF_PARSER = "pdf-3"
+
+
+def parse_pdf(path: Path, *, ocr_page: "OcrPage | None" = None) -> ParsedDocument:
+    """Read the text that the pages show, in reading order, with headings, lists, tables and the box of each word.
+
+    A page that is a picture without text is given to `ocr_page`, with its number; without it, the page is counted
+    among those without text. Raises `EncryptedDocumentError`, `DamagedDocumentError` (also when a single page cannot
+    be read, after qpdf tried to repair the file: a part is not passed off as the whole) and `NoTextError`.
+    """
+    require_end(path)
+    from ingest.parsing.pdf.reading import PageError  # only here: importing this module loads no parser
+
+    try:
+        with opened(path) as document:
+            return _parsed(document, ocr_page)
+    except PageError as error:
+        try:
+            with repaired(path, pages=error.pages) as document:
+                return _parsed(document, ocr_page)
+        except (PageError, DamagedDocumentError) as again:
+            raise DamagedDocumentError(str(error), hint=SAVE_AGAIN) from again
+
+
+def _parsed(document: "PdfDocument", ocr_page: "OcrPage | None") -> ParsedDocument:
+    from ingest.parsing.pdf.pages import PagesParser
+    from ingest.parsing.pdf.reading import PageReader
+
+    if len(document) == 0:
+        raise DamagedDocumentError("The PDF has no pages.")
+    return PagesParser(document, PageReader(document, ocr_page)).parsed(PDF_PARSER)

@@ -1,0 +1,177 @@
+"""The calls of PDFium that are made for each character or object, without what ctypes checks at each.
+
+Arguments are addresses, so that results land in one NumPy array; the interpreter's lock is kept, since a parser has
+one thread. This halves the time of a page beside the typed functions of pypdfium2.
+"""
+
+import ctypes
+from collections import deque
+from collections.abc import Callable
+from functools import cache
+from itertools import repeat
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pypdfium2.raw as raw
+from pypdfium2 import PdfPage, PdfTextPage
+
+CType: TypeAlias = "type[ctypes._SimpleCData[Any]]"
+PdfiumFunction = Callable[..., Any]
+
+_address, _int = ctypes.c_void_p, ctypes.c_int
+_HYPHEN, _HYPHEN_IN_TEXT = 0x2, 0xFFFE
+PATH, IMAGE, SHADING, FORM = 2, 3, 4, 5  # FPDF_PAGEOBJ_*
+
+
+@cache
+def call(name: str, result: CType, *arguments: CType) -> PdfiumFunction:
+    """Return a function of PDFium that takes and gives plain numbers."""
+    found = ctypes.cast(getattr(raw, name), _address).value
+    function: PdfiumFunction = ctypes.PYFUNCTYPE(result, *arguments)(found or 0)
+    return function
+
+
+def address(of: PdfPage | PdfTextPage) -> int:
+    """Return the address of what one of pypdfium2's objects stands for."""
+    return int(ctypes.cast(of.raw, _address).value or 0)
+
+
+class Floats:
+    """A few floats or doubles that PDFium writes."""
+
+    def __init__(self, count: int, kind: str = "f4") -> None:
+        self.values = np.zeros(count, kind)
+        self.first = self.values.ctypes.data
+        self.each = [self.first + self.values.itemsize * number for number in range(count)]
+
+
+class TextPage:
+    """The characters of a page, by their index."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+        self.count = max(0, call("FPDFText_CountChars", _int, _address)(handle))
+        self._object = call("FPDFText_GetTextObject", _address, _address, _int)
+        self._size = call("FPDFText_GetFontSize", ctypes.c_double, _address, _int)
+        self._matrix_of = call("FPDFText_GetMatrix", _int, _address, _int, _address)
+        self._unmapped = call("FPDFText_HasUnicodeMapError", _int, _address, _int)
+        self._matrix = Floats(6)
+
+    def codes(self) -> npt.NDArray[np.uint32]:
+        """Return the code points; 2 stands for the hyphen of a word that a line divides."""
+        buffer = np.zeros(self.count + 2, np.uint16)
+        written = call("FPDFText_GetText", _int, _address, _int, _int, _address)(
+            self.handle, 0, self.count, buffer.ctypes.data
+        )
+        if written == self.count + 1 and not np.any((buffer & 0xF800) == 0xD800):
+            codes = buffer[: self.count].astype(np.uint32)
+            codes[codes == _HYPHEN_IN_TEXT] = _HYPHEN
+            return codes
+        one = call("FPDFText_GetUnicode", ctypes.c_uint, _address, _int)
+        return np.fromiter(map(one, repeat(self.handle), range(self.count)), np.uint32, self.count)
+
+    def boxes(self) -> npt.NDArray[np.float32]:
+        """Return left, top, right and bottom of each character, with the height of its font, up being more."""
+        boxes = np.zeros((self.count, 4), np.float32)
+        first, one = boxes.ctypes.data, call("FPDFText_GetLooseCharBox", _int, _address, _int, _address)
+        addresses = range(first, first + 16 * self.count, 16)
+        deque(map(one, repeat(self.handle), range(self.count), addresses), maxlen=0)
+        return boxes
+
+    def tight_box(self, index: int) -> tuple[float, float, float, float]:
+        """Return left, top, right and bottom of what is drawn of a character."""
+        four = Floats(4, "f8")
+        left, right, bottom, top = four.each
+        call("FPDFText_GetCharBox", _int, _address, _int, *[_address] * 4)(self.handle, index, left, right, bottom, top)
+        return float(four.values[0]), float(four.values[3]), float(four.values[1]), float(four.values[2])
+
+    def text_object(self, index: int) -> int:
+        return int(self._object(self.handle, index) or 0)
+
+    def matrix(self, index: int) -> tuple[float, ...]:
+        self._matrix_of(self.handle, index, self._matrix.first)
+        return tuple(self._matrix.values.tolist())
+
+    def font_size(self, index: int) -> float:
+        return float(self._size(self.handle, index))
+
+    def is_unmapped(self, index: int) -> bool:
+        """True if the font does not say which character this is."""
+        return bool(self._unmapped(self.handle, index) == 1)
+
+
+def text_object_font(text_object: int) -> int:
+    return int(call("FPDFTextObj_GetFont", _address, _address)(text_object) or 0)
+
+
+def render_mode(text_object: int) -> int:
+    return int(call("FPDFTextObj_GetTextRenderMode", _int, _address)(text_object))
+
+
+def font_name(font: int) -> str:
+    buffer = ctypes.create_string_buffer(128)
+    call("FPDFFont_GetBaseFontName", ctypes.c_size_t, _address, _address, ctypes.c_size_t)(
+        font, ctypes.addressof(buffer), 128
+    )
+    return buffer.value.decode("utf-8", "replace")
+
+
+def font_weight(font: int) -> int:
+    return int(call("FPDFFont_GetWeight", _int, _address)(font))
+
+
+def page_objects(page: int) -> list[tuple[int, int]]:
+    """Return kind and address of each object of a page that is not text."""
+    count = call("FPDFPage_CountObjects", _int, _address)(page)
+    return _objects(call("FPDFPage_GetObject", _address, _address, _int), page, count)
+
+
+def form_objects(form: int) -> list[tuple[int, int]]:
+    count = call("FPDFFormObj_CountObjects", _int, _address)(form)
+    return _objects(call("FPDFFormObj_GetObject", _address, _address, ctypes.c_ulong), form, count)
+
+
+def _objects(one: PdfiumFunction, holder: int, count: int) -> list[tuple[int, int]]:
+    kind = call("FPDFPageObj_GetType", _int, _address)
+    found = [each for each in map(one, repeat(holder), range(max(0, count))) if each]
+    return [(number, each) for number, each in zip(map(kind, found), found, strict=True) if number > 1]
+
+
+def bounds(page_object: int, into: Floats) -> tuple[float, float, float, float] | None:
+    """Return left, bottom, right and top of an object, in the coordinates of what holds it."""
+    if not call("FPDFPageObj_GetBounds", _int, *[_address] * 5)(page_object, *into.each):
+        return None
+    left, bottom, right, top = into.values.tolist()
+    return left, bottom, right, top
+
+
+def object_matrix(page_object: int) -> tuple[float, ...]:
+    six = Floats(6)
+    call("FPDFPageObj_GetMatrix", _int, _address, _address)(page_object, six.first)
+    return tuple(six.values.tolist())
+
+
+def draw_mode(path: int) -> tuple[bool, bool]:
+    """Return whether a path is filled, and whether it is stroked."""
+    two = Floats(2, "i4")
+    call("FPDFPath_GetDrawMode", _int, _address, _address, _address)(path, *two.each)
+    return bool(two.values[0]), bool(two.values[1])
+
+
+def segments(path: int, most: int) -> list[tuple[int, float, float, bool]]:
+    """Return kind (0 line, 1 curve, 2 move), point and whether it closes, of each segment; none of more than `most`."""
+    count = call("FPDFPath_CountSegments", _int, _address)(path)
+    if count > most:
+        return []
+    one = call("FPDFPath_GetPathSegment", _address, _address, _int)
+    kind = call("FPDFPathSegment_GetType", _int, _address)
+    point = call("FPDFPathSegment_GetPoint", _int, _address, _address, _address)
+    closes = call("FPDFPathSegment_GetClose", _int, _address)
+    two = Floats(2)
+    found = []
+    for number in range(count):
+        segment = one(path, number)
+        point(segment, *two.each)
+        found.append((kind(segment), float(two.values[0]), float(two.values[1]), bool(closes(segment))))
+    return found

@@ -1,0 +1,87 @@
+"""A table of a page: its cells' words, and how many of its rows are its header."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ingest.parsing.pdf.content import Word
+from ingest.parsing.pdf.rows import in_reading_order, make_rows
+
+_OPENING = re.compile(r"[A-Z]{0,3}[$€£¥₹₩]|[(\[]|[+\-−]")
+_CLOSING = re.compile(r"[)\]%‰°*†‡]+|\)?\s?%")
+_SYMBOLS = re.compile(r"(?:[A-Z]{0,3}[$€£¥₹₩]|[()\[\]%‰])+")
+_VALUE = re.compile(
+    r"[(\[]?\s*[+\-−–]?\s*(?:[A-Z]{0,3}[$€£¥₹₩])?\s*[(\[]?\s*[+\-−–]?\s*"
+    r"(?:\d[\d.,'’\s]*(?:\s?[%xX‰])?|[—–\-−])\s*[)\]]*\s*%?[)\]]*(?:\s?[*†‡])?"
+)
+_YEAR = re.compile(r"(?:19|20)\d\d")
+
+Words = list[Word]
+
+
+@dataclass
+class Table:
+    """A table by rows of cells, each the words of a cell in reading order; the first `headers` rows are one header."""
+
+    rows: list[list[Words]]
+    headers: int
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def cell_text(words: Sequence[Word]) -> str:
+    """Return the words of a cell, with its signs where they belong."""
+    text = ""
+    for gap, word in with_gaps(words):
+        text += gap + word.text
+    return text
+
+
+def with_gaps(words: Sequence[Word]) -> list[tuple[str, Word]]:
+    """Return words with what goes before each: nothing between a number and its currency, bracket or percent sign."""
+    found: list[tuple[str, Word]] = []
+    for word in words:
+        before = found[-1][1].text if found else ""
+        tight = (_OPENING.fullmatch(before) and word.text[:1] in "(0123456789.,$€£¥-−") or _CLOSING.fullmatch(word.text)
+        found.append(("" if not before or tight else " ", word))
+    return found
+
+
+def is_symbol(text: str) -> bool:
+    """True for what stands beside a number as a part of it."""
+    return _SYMBOLS.fullmatch(text.replace(" ", "")) is not None
+
+
+def opens(text: str) -> bool:
+    return _OPENING.fullmatch(text.replace(" ", "")) is not None
+
+
+def is_value(text: str) -> bool:
+    """True for a number, an amount, a share, or the dash in place of one."""
+    return _VALUE.fullmatch(text) is not None
+
+
+def is_year(text: str) -> bool:
+    return _YEAR.fullmatch(text) is not None
+
+
+def in_lines(words: Sequence[Word]) -> Words:
+    """Return the words of a cell of one or several lines in reading order."""
+    return [word for row in make_rows(words) for word in in_reading_order(row.words)]
+
+
+def header_rows(rows: Sequence[Sequence[Words]]) -> int:
+    """Return how many rows come before the first that has a value: a number that is no year, or a year with a label.
+
+    A row that has a label alone does not end a header. Without values it is the first row.
+    """
+    for number, row in enumerate(rows):
+        texts = [cell_text(cell) for cell in row]
+        values = [text for text in texts[1:] if is_value(text)]
+        if any(not is_year(text) for text in values) or (values and texts[0]):
+            while number and not any(rows[number - 1][1:]):
+                number -= 1
+            return number
+    return 1

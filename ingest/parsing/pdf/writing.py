@@ -1,0 +1,156 @@
+"""Writes the blocks of pages through a `DocumentWriter`."""
+
+import re
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field
+
+from ingest.layout import PlaceKind
+from ingest.parsing.pdf.blocks import Block, PageTable
+from ingest.parsing.pdf.tables import Table, Words, cell_text, with_gaps
+from ingest.parsing.writer import DocumentWriter, Piece
+
+_divided = re.compile(r"(?P<start>.*\w)[-\u2010\u2011]", re.DOTALL)
+_letters = re.compile(r"\w+")
+_BULLET = "-"
+
+
+@dataclass
+class PageBlocks:
+    """What is written of a page: its blocks, between its running lines where they stand for the first time."""
+
+    number: int
+    blocks: list[Block | PageTable]
+    above: list[Block] = field(default_factory=list)
+    below: list[Block] = field(default_factory=list)
+
+
+class PageWriter:
+    """Writes pages in order. A paragraph that goes on after the end of its page is written whole."""
+
+    def __init__(self, writer: DocumentWriter) -> None:
+        self._writer = writer
+        self._begun = 0
+        self._open: Block | None = None  # a paragraph that may go on
+        self._header: list[str] = []  # of the last table, while nothing but page ends came after it
+
+    def write(self, pages: Sequence[PageBlocks], words: Set[str], *, last: bool) -> None:
+        """Write pages; `words` are those of the document that tell whether a divided word is one word."""
+        for page in pages:
+            self._page(page, words)
+        if last:
+            self._close(words)
+
+    def _page(self, page: PageBlocks, words: Set[str]) -> None:
+        blocks = [*page.above, *page.blocks, *page.below]
+        if not blocks:
+            self._close(words)
+            self._begin(page.number)
+        for block in blocks:
+            if isinstance(block, Block) and self._open and _continues(self._open, block):
+                _join(self._open, block)
+                continue
+            self._close(words)
+            self._begin(page.number)
+            if isinstance(block, PageTable):
+                self._table(block.table)
+                continue
+            self._header = []
+            if block.level or block.mark:
+                self._write(block, words)
+            else:
+                self._open = block
+
+    def _begin(self, number: int) -> None:
+        if number > self._begun:
+            self._writer.place(PlaceKind.PAGE, number=number)
+            self._begun = number
+
+    def _close(self, words: Set[str]) -> None:
+        if self._open:
+            self._write(self._open, words)
+            self._open = None
+
+    def _write(self, block: Block, words: Set[str]) -> None:
+        pieces = self._pieces(block, words)
+        if block.level:
+            mark = [Piece(block.mark.text, block.mark.box)] if block.mark else []
+            self._writer.heading(block.text, block.level, [*mark, *pieces])
+        elif block.mark:
+            ordered = block.mark.text[-1] in ".)"
+            mark_text = block.mark.text if ordered else _BULLET
+            self._writer.item(pieces, mark=mark_text, depth=block.depth, at=block.mark.box if ordered else None)
+        else:
+            self._writer.pieces(pieces)
+
+    def _pieces(self, block: Block, words: Set[str]) -> list[Piece]:
+        pieces: list[Piece] = []
+        for number, line in enumerate(block.lines):
+            gap = ""
+            if number:
+                meant = block.breaks[number - 1] and not block.level
+                gap = "\n" if meant else " "
+                if not meant and (start := _first_half(pieces[-1].text, line[0].text)) is not None:
+                    gap = ""
+                    if _is_one_word(start, line[0].text, words):
+                        pieces[-1] = Piece(start, pieces[-1].at, pieces[-1].gap, pieces[-1].page)
+            for word in line:
+                page = word.box.place if word.box.place > self._begun else None
+                if page:
+                    self._begun = page
+                pieces.append(Piece(word.text, word.box, gap, page))
+                gap = " "
+        return pieces
+
+    def _table(self, table: Table) -> None:
+        rows: list[list[list[Piece] | str]] = [[_cell(words) for words in row] for row in table.rows]
+        width = len(table.rows[0])
+        headed = table.headers > 0
+        if headed:
+            self._header = [cell_text(words) for words in table.rows[0]]
+        elif len(self._header) == width:  # the rest of the table before
+            rows.insert(0, list(self._header))
+            headed = True
+        else:
+            self._header = []
+        self._writer.table(rows, headed=headed)
+
+
+def _cell(words: Words) -> list[Piece]:
+    return [Piece(word.text, word.box, gap) for gap, word in with_gaps(words)]
+
+
+def _continues(before: Block, block: Block) -> bool:
+    """True if a paragraph goes on in a block of another column or page."""
+    same_type = abs(before.size - block.size) <= 0.1 * before.size and before.bold == block.bold
+    if not same_type or block.level or block.mark or before.ends_a_sentence:
+        return False
+    moved = block.page != before.lines[-1][-1].box.place or block.lines[0][0].box.top < before.lines[-1][-1].box.top
+    begins = block.lines[0][0].text[:1]
+    return moved and not before.ends_short and (begins.islower() or before.text.endswith("-"))
+
+
+def _join(before: Block, block: Block) -> None:
+    before.breaks += [False, *block.breaks]
+    before.lines += block.lines
+    before.right = block.right
+
+
+def _first_half(before: str, after: str) -> str | None:
+    """Return what a line's last word begins with, if the line's end divides it."""
+    found = _divided.fullmatch(before)
+    return found["start"] if found and after[:1].islower() else None
+
+
+def _is_one_word(start: str, end: str, words: Set[str]) -> bool:
+    """True if the document has the two halves as one word elsewhere: "exam-ple" is one word, "well-known" two."""
+    first, second = _letters.findall(start)[-1:], _letters.findall(end)[:1]
+    return bool(first and second) and (first[0] + second[0]).casefold() in words
+
+
+def words_of(blocks: Sequence[Block | PageTable], into: set[str]) -> None:
+    """Collect the words of lines, as far as a line's end does not divide them."""
+    for block in blocks:
+        if isinstance(block, Block):
+            for line in block.lines:
+                for word in line:
+                    into.update(_letters.findall(word.text.casefold()))

@@ -1,0 +1,145 @@
+"""Sessions of people in a browser, and the tickets that begin one, on each database."""
+
+import time
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from ingest.catalog.audit import Audit, AuditFilter
+from ingest.catalog.identities import Identities
+from ingest.catalog.keys import ApiKey
+from ingest.catalog.sessions import IDLE_SECONDS, LIFETIME_SECONDS, TICKET_SECONDS, Sessions
+from ingest.catalog.tables import sessions as rows
+from ingest.identity import Principal, Role, Scope
+
+DAY = 86_400.0
+
+
+class Clock:
+    """Begins now, because keys have the real clock."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def identities(engine: Engine) -> Identities:
+    return Identities.of(engine)
+
+
+@pytest.fixture
+def sessions(engine: Engine, clock: Clock) -> Sessions:
+    return Sessions(engine, clock=clock)
+
+
+@pytest.fixture
+def key(identities: Identities) -> ApiKey:
+    return identities.keys.issue("ann", "laptop", scopes=[Scope.READ])[0]
+
+
+def principal(key: ApiKey) -> Principal:
+    return Principal(key.tenant_id, key.id, key.name, scopes=key.scopes)
+
+
+def test_a_session_acts_as_its_key_and_ends_with_it(sessions: Sessions, identities: Identities, key: ApiKey) -> None:
+    secret = sessions.begin(principal(key))
+    found = sessions.check(secret)
+    assert found is not None
+    assert replace(found, expires_at=None) == principal(key)
+    for wrong in (secret[:-1], "", secret + "x"):
+        assert sessions.check(wrong) is None
+    identities.keys.change("ann", key.id, {"scopes": [Scope.ASK]})
+    changed = sessions.check(secret)
+    assert changed is not None
+    assert changed.scopes == {Scope.ASK}
+    identities.keys.revoke("ann", key.id)
+    assert sessions.check(secret) is None
+
+
+def test_a_session_ends_without_use_and_at_its_time(sessions: Sessions, key: ApiKey, clock: Clock) -> None:
+    idle, used = sessions.begin(principal(key)), sessions.begin(principal(key))
+    begun = clock.now
+    while clock.now + IDLE_SECONDS / 2 < begun + LIFETIME_SECONDS:
+        clock.now += IDLE_SECONDS / 2
+        assert sessions.check(used) is not None
+    assert sessions.check(idle) is None
+    clock.now = begun + LIFETIME_SECONDS
+    assert sessions.check(used) is None
+
+
+def test_a_session_of_a_token_ends_with_the_token_and_sees_what_its_holder_sees(
+    sessions: Sessions, identities: Identities, clock: Clock
+) -> None:
+    identities.grants.grant("ann", "plans", "user:lena", Role.READER)
+    holder = Principal("ann", None, "ludo", "ludo", frozenset({"hr"}), frozenset({Scope.READ}), clock.now + 60)
+    secret = sessions.begin(holder)
+    found = sessions.check(secret)
+    assert found is not None
+    assert (found.user, found.groups, found.scopes) == ("ludo", frozenset({"hr"}), frozenset({Scope.READ}))
+    assert not found.collections.may_read("plans")
+    clock.now += 61
+    assert sessions.check(secret) is None
+
+
+def test_a_ticket_is_good_once_and_for_an_hour_and_is_no_session(sessions: Sessions, key: ApiKey, clock: Clock) -> None:
+    ticket, late = sessions.ticket("ann", key.id), sessions.ticket("ann", key.id)
+    assert sessions.check(ticket) is None
+    found = sessions.redeem(ticket)
+    assert found is not None
+    assert found.key_id == key.id
+    assert sessions.redeem(ticket) is None
+    session = sessions.begin(found)
+    assert sessions.redeem(session) is None
+    assert sessions.check(session) is not None
+    clock.now += TICKET_SECONDS + 1
+    assert sessions.redeem(late) is None
+
+
+def test_signing_out_ends_one_session_or_all_of_the_same_holder(
+    sessions: Sessions, identities: Identities, key: ApiKey
+) -> None:
+    other = identities.keys.issue("ann", "phone")[0]
+    first, second, third = (sessions.begin(principal(each)) for each in (key, key, other))
+    ticket = sessions.ticket("ann", key.id)
+    sessions.end(first)
+    assert sessions.check(first) is None
+    assert sessions.check(second) is not None
+    assert sessions.end_all(principal(key)) == 2
+    assert sessions.check(second) is None
+    assert sessions.redeem(ticket) is None
+    assert sessions.check(third) is not None
+
+
+def test_a_suspended_tenant_has_no_sessions(sessions: Sessions, identities: Identities, key: ApiKey) -> None:
+    secret, ticket = sessions.begin(principal(key)), sessions.ticket("ann", key.id)
+    identities.tenants.suspend("ann")
+    assert sessions.check(secret) is None
+    assert sessions.redeem(ticket) is None
+
+
+def test_no_secret_is_kept_and_what_has_ended_goes(
+    sessions: Sessions, engine: Engine, key: ApiKey, clock: Clock
+) -> None:
+    secret = sessions.begin(principal(key))
+    with engine.connect() as connection:
+        assert secret not in str(connection.execute(select(rows)).all())
+    clock.now += LIFETIME_SECONDS + DAY
+    sessions.begin(principal(key))
+    with engine.connect() as connection:
+        assert connection.execute(select(func.count()).select_from(rows)).scalar_one() == 1
+
+
+def test_sessions_are_in_the_audit_log(sessions: Sessions, engine: Engine, key: ApiKey) -> None:
+    sessions.begin(principal(key))
+    sessions.end_all(principal(key))
+    actions = [entry.action for entry in Audit(engine).entries(AuditFilter(tenant_id="ann"))]
+    assert {"session.begun", "sessions.ended"} <= set(actions)

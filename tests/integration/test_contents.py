@@ -1,0 +1,154 @@
+"""What a document's text holds, and where it stands in its file, over HTTP."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from api.cli.client import Client, ServiceError
+from api.services import Services
+from tests.support.service import running
+
+BOOK = """# Voyage
+
+Before.
+
+## North
+
+| town | people |
+| --- | --- |
+| Oslo | 709037 |
+| Bergen | 291940 |
+
+## South
+
+They came home.
+"""
+CITIES = "city,people,founded\nOslo,709037,1048-01-01\nBergen,291940,1070-01-01\nTrondheim,212660,0997-01-01\n"
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Services, Client]]:
+    with running(tmp_path_factory.mktemp("home")) as (services, client):
+        yield services, client
+
+
+@pytest.fixture
+def client(service: tuple[Services, Client]) -> Client:
+    return service[1]
+
+
+def sent(client: Client, name: str, content: str | bytes) -> str:
+    """Upload a file and wait until it is searchable; its document's id."""
+    raw = content.encode() if isinstance(content, str) else content
+    document: str = client.http.post("/v1/documents", params={"name": name}, content=raw).json()["id"]
+    for state in client.follow(f"/v1/documents/{document}/events"):
+        assert state["state"] != "failed", state
+    return document
+
+
+def text_of(client: Client, document: str) -> str:
+    return client.http.get(f"/v1/documents/{document}/content").text
+
+
+def test_an_outline_has_each_heading_with_what_is_below_it_and_each_table(client: Client) -> None:
+    document = sent(client, "voyage.md", BOOK)
+    text, found = text_of(client, document), client.get(f"/v1/documents/{document}/outline")
+    assert [(each["kind"], each["title"], each["level"]) for each in found["entries"]] == [
+        ("heading", "Voyage", 1),
+        ("heading", "North", 2),
+        ("table", found["entries"][2]["title"], None),
+        ("heading", "South", 2),
+    ]
+    whole, north, table, south = (text[each["start"] : each["end"]] for each in found["entries"])
+    assert whole == text
+    assert north.startswith("## North")
+    assert ("Bergen" in north, "South" in north) == (True, False)
+    assert (table[:6], table[-10:]) == ("| town", "| 291940 |")
+    assert south.strip() == "## South\n\nThey came home."
+    assert text[found["entries"][2]["start"] : found["entries"][2]["header_end"]] == "| town | people |\n| --- | --- |"
+    assert found["entries"][2]["table"] == 0
+
+
+def test_an_outline_is_read_page_by_page(client: Client) -> None:
+    document = sent(client, "parts.md", "\n\n".join(f"# Part {number}\n\nText {number}." for number in range(7)))
+    first = client.get(f"/v1/documents/{document}/outline", limit=4)
+    rest = client.get(f"/v1/documents/{document}/outline", limit=4, cursor=first["next_cursor"])
+    assert [each["title"] for each in first["entries"] + rest["entries"]] == [f"Part {number}" for number in range(7)]
+    assert rest["next_cursor"] is None
+
+
+def test_the_rows_of_a_table_are_read_page_by_page_with_the_columns_that_are_asked_for(client: Client) -> None:
+    document = sent(client, "cities.csv", CITIES)
+    (table,) = client.get(f"/v1/documents/{document}/tables")["tables"]
+    assert (table["table"], table["rows"], table["place"]) == (0, 3, "rows 1 to 3")
+    assert [(each["name"], each["type"]) for each in table["columns"]] == [
+        ("city", "text"),
+        ("people", "integer"),
+        ("founded", "date"),
+    ]
+    path = f"/v1/documents/{document}/tables/0/rows"
+    first = client.get(path, limit=2, column=["people", "city"])
+    assert [each["values"] for each in first["rows"]] == [
+        {"people": 709037, "city": "Oslo"},
+        {"people": 291940, "city": "Bergen"},
+    ]
+    rest = client.get(path, limit=2, cursor=first["next_cursor"])
+    text, (row,) = text_of(client, document), rest["rows"]
+    assert (row["row"], row["values"]["founded"], rest["total"], rest["next_cursor"]) == (3, "0997-01-01", 3, None)
+    assert text[row["start"] : row["end"]] == "Trondheim,212660,0997-01-01"
+
+
+def test_a_table_or_column_that_there_is_not_is_named_with_the_route_that_lists_them(client: Client) -> None:
+    document = sent(client, "towns.csv", CITIES.replace("city", "town"))
+    missing = client.http.get(f"/v1/documents/{document}/tables/3/rows")
+    assert (missing.status_code, missing.json()["code"]) == (404, "table_not_found")
+    with pytest.raises(ServiceError, match=r"no column 'mayor'.*/tables names its columns"):
+        client.get(f"/v1/documents/{document}/tables/0/rows", column="mayor")
+
+
+def test_a_span_of_a_former_version_is_refused_and_says_why(client: Client) -> None:
+    document = sent(client, "plan.txt", "The first plan.")
+    former = client.get(f"/v1/documents/{document}")["version"]
+    span = {"start": 0, "end": 5, "version": former}
+    assert client.get(f"/v1/documents/{document}/positions", **span)["version"] == former
+    client.http.put(f"/v1/documents/{document}", content=b"The second plan.", headers={"If-Match": "*"})
+    for state in client.follow(f"/v1/documents/{document}/events"):
+        assert state["state"] != "failed"
+    for what in ("positions", "content", "outline", "tables"):
+        found = client.http.get(f"/v1/documents/{document}/{what}", params=span)
+        assert (found.status_code, found.json()["code"]) == (409, "document_state"), what
+
+
+def test_positions_go_on_where_a_page_of_them_ended(client: Client, service: tuple[Services, Client]) -> None:
+    from ingest.positions import Box, PositionsBuilder
+    from ingest.texts import VersionText
+
+    services, _ = service
+    document = sent(client, "words.txt", "one two three four")
+    version = client.get(f"/v1/documents/{document}")["version"]
+    builder, text = PositionsBuilder(), "one two three four"
+    for number, word in enumerate(text.split()):
+        at = Box(1 + number // 3, 0.25 * (number % 3), 0.125, 0.25 * (number % 3) + 0.125, 0.25)
+        builder.add(text.index(word), text.index(word) + len(word), at)
+    services.texts.delete(version)
+    services.texts.save_all([VersionText(version, text, None, (), positions=builder.made())])
+    path = f"/v1/documents/{document}/positions"
+    whole: Any = client.get(path, start=0, end=18)
+    assert whole["boxes"] == [
+        {"page": 1, "left": 0.0, "top": 0.125, "right": 0.625, "bottom": 0.25},
+        {"page": 2, "left": 0.0, "top": 0.125, "right": 0.125, "bottom": 0.25},
+    ]
+    assert whole["next_start"] is None
+    first: Any = client.get(path, start=0, end=18, limit=2)
+    assert (first["boxes"][0]["right"], first["next_start"]) == (0.375, 8)
+    rest: Any = client.get(path, start=first["next_start"], end=18)
+    assert [each["left"] for each in rest["boxes"]] == [0.5, 0.0]
+
+
+@pytest.mark.parametrize("span", [{"start": 5, "end": 5}, {"start": 9, "end": 2}])
+def test_an_empty_span_has_no_positions(client: Client, span: dict[str, int]) -> None:
+    document = sent(client, "short.txt", "Nothing more to say than this.")
+    found = client.http.get(f"/v1/documents/{document}/positions", params=span)
+    assert found.status_code == 400
+    assert "citation" in found.json()["hint"]

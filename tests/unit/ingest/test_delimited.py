@@ -1,0 +1,79 @@
+"""Delimited files as they are parsed: each cell at its place, whatever the dialect."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ingest.parsing import delimited
+from ingest.parsing.delimited import parse_delimited
+from ingest.parsing.types import ParsedDocument
+from ingest.positions import Cell
+
+_WORDS = st.text("ab é\"'\n,;\t|", max_size=8)
+
+
+def _parsed(folder: Path, content: str | bytes) -> ParsedDocument:
+    path = folder / "file.csv"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return parse_delimited(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(_WORDS, min_size=3, max_size=3), min_size=1, max_size=6), st.sampled_from(",;\t|"))
+def test_a_cells_code_points_map_back_to_its_row_and_column(
+    tmp_path: Path, rows: list[list[str]], delimiter: str
+) -> None:
+    others = {ord(other): "." for other in ",;\t|" if other != delimiter}
+    rows = [["first", "second", "third"], *([cell.translate(others).strip() for cell in row] for row in rows)]
+    file = io.StringIO()
+    csv.writer(file, delimiter=delimiter).writerows(rows)
+    document = _parsed(tmp_path, file.getvalue())
+    found = {
+        (at.row, at.column): document.text[start:end].replace('""', '"').strip()
+        for start, end, at in document.positions.within(0, len(document.text))
+        if isinstance(at, Cell) and document.text[start:end].strip()
+    }
+    # Normalizing the whole takes blanks at line ends out of cells that are several lines.
+    wanted = {
+        (row, column): "\n".join(line.rstrip() for line in cell.split("\n"))
+        for row, cells in enumerate(rows, start=1)
+        for column, cell in enumerate(cells, start=1)
+        if cell
+    }
+    assert {at: " ".join(cell.split()) for at, cell in found.items()} == {
+        at: " ".join(cell.split()) for at, cell in wanted.items()
+    }
+
+
+def test_a_file_of_very_many_cells_has_the_places_of_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delimited, "_PLACED_CELLS", 5)
+    document = _parsed(tmp_path, 'id,note\n1,"one\ntwo"\n\n2,three\n')
+    assert [(document.text[start:end], at) for start, end, at in document.positions.within(0, len(document.text))] == [
+        ("id,note", Cell(1, 1, 0)),
+        ('1,"one\ntwo"', Cell(1, 2, 0)),
+        ("2,three", Cell(1, 4, 0)),
+    ]
+
+
+def test_cells_with_a_quotation_mark_inside_are_found_whole(tmp_path: Path) -> None:
+    document = _parsed(tmp_path, 'size,part\n5" pipe,"big"ger\n6, "x, y" \n')
+    cells = [document.text[start:end] for start, end, _ in document.positions.within(0, len(document.text))]
+    assert cells == ["size", "part", '5" pipe', '"big"ger', "6", "x, y"]
+
+
+def test_numbers_over_columns_of_words_are_a_heading(tmp_path: Path) -> None:
+    (table,) = _parsed(tmp_path, '1,2,3\na,",",c\na,b,c\n').found
+    assert (table.columns, len(list(table.rows()))) == (("1", "2", "3"), 2)
+    (table,) = _parsed(tmp_path, "1,2,3\na,5,c\na,b,c\n").found
+    assert (table.columns[0], len(list(table.rows()))) == ("column_1", 3)
+
+
+def test_the_table_stands_in_the_tree_with_its_header(tmp_path: Path) -> None:
+    document = _parsed(tmp_path, "Report\n\nname,value\na,1\nb,2\n")
+    (table,) = document.layout.tables
+    assert document.text[table.start : table.header_end] == "name,value"
+    assert document.text[table.start : table.end] == "name,value\na,1\nb,2"
