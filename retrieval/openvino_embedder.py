@@ -229,7 +229,8 @@ def _rarity(encoding: Encoding) -> DenseVector:
     frequency falls as its rank grows, so the logarithm of the rank is its idf but for a constant.
     """
     ranks = np.maximum(1, np.array(encoding.ids) - _MOST_FREQUENT + 1)
-    return (np.log(1 + ranks) * (1 - np.array(encoding.special_tokens_mask))).astype(np.float32)
+    weights: DenseVector = (np.log(1 + ranks) * (1 - np.array(encoding.special_tokens_mask))).astype(np.float32)
+    return weights
 
 
 def _normalized(model: Any) -> Any:  # noqa: ANN401 - OpenVINO's model

@@ -53,7 +53,9 @@ def rank(
 ) -> Ranking:
     """Rank the chunks of a scope for the given vectors. Feedback needs results from both retrievers.
 
-    `floor` is the encoder's least cosine, for the fusion. The best `CANDIDATES` of each retriever are ranked, whatever the depth: the first hits do not depend on how many are
+    `floor` is the encoder's least cosine, for the fusion.
+
+    The best `CANDIDATES` of each retriever are ranked, whatever the depth: the first hits do not depend on how many are
     asked for. Deeper candidates follow after them.
     """
     by_bm25, by_dense = index.search(scope, sparse=sparse, dense=dense, limit=depth)

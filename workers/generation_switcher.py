@@ -68,7 +68,7 @@ class GenerationSwitcher:
     def rebuild(self, choice: EncoderChoice, sparse: str) -> Generation:
         """Build the whole index anew, from the catalog and the blobs, and switch to it.
 
-        Vectors are copied where only the words are weighed otherwise, as after an upgrade: that takes minutes, not hours.
+        Vectors are copied where only the words are weighed otherwise, as after an upgrade.
         """
         active = self._records.active()
         same_vectors = active.encoder == choice.fingerprint and active.sparse != sparse
