@@ -22,10 +22,20 @@ _PICTURE, _OBJECT = "pict", "object"
 _token = re.compile(r"\\(?P<word>[a-z]{1,32})(?P<number>-?\d{1,10})? ?|\\[^a-z]|[{}]", re.IGNORECASE)
 _code_page = re.compile(r"\\ansicpg(\d{1,5})")
 _style = re.compile(r"\{\\s(?P<number>\d+)(?P<about>(?:\\[^{};]*|\{[^{}]*\}|[^{};\\])*);\}")
+_box = re.compile(r"\{\\shptxt(?![a-z])")
 _outline = re.compile(r"\\outlinelevel(?P<level>\d)")
 _style_name = re.compile(r"(?:^|[{}]|\\[a-z]+-?\d* )(?P<name>[^\\{}]*)$", re.IGNORECASE)
 _heading_name = re.compile(r"heading ([1-9])", re.IGNORECASE)
 _number = re.compile(r"[(\[]?[\w.]*(?:\d[.)\]:]?|[\w][.)\]:])")
+# Groups that striprtf leaves out.
+_COUNTED: dict[str, tuple[OmissionKind, int, str]] = {
+    "annotation": (OmissionKind.OTHER, 1, "comments"),
+    "moMath": (OmissionKind.FORMULA, 1, ""),
+    **dict.fromkeys(
+        (f"{edge}{pages}" for edge in ("header", "footer") for pages in ("", "f", "l", "r")),
+        (OmissionKind.OTHER, 1, "headers and footers"),
+    ),
+}
 _DEEPEST = 1_000
 _STYLESHEET = 500_000  # characters
 
@@ -49,7 +59,7 @@ def parse_rtf(path: Path) -> ParsedDocument:
     stated = _code_page.search(content[:4096].decode("ascii", "replace"))
     source = content.decode(_codec(stated[1] if stated else "1252"), "replace")
     writer = DocumentWriter()
-    text = _read(_Marking(source, writer).marked())
+    text = _read(_Marking(_boxes_last(source), writer).marked())
     _write(_without_unseen(text, writer), writer)
     title = _title(source)
     return writer.finish(
@@ -134,8 +144,8 @@ class _Marking:
         if word == "footnote":
             self._end_with(_written(_NOTE_END))
             return _written(_NOTE), False
-        if word == "annotation":
-            self.writer.omit(OmissionKind.OTHER, detail="comments")
+        if word in _COUNTED:
+            self.writer.omit(*_COUNTED[word])
         if word == "listtext":
             self._end_with(_written(_ITEM_END))
             return _written(_ITEM), True
@@ -165,13 +175,38 @@ class _Marking:
         is_shown = word == _OBJECT or "nonshppict" not in self.source[max(0, found.start() - 16) : found.start()]
         if is_shown:  # Word writes each picture a second time for old readers
             self.writer.omit(OmissionKind.IMAGE if word == _PICTURE else OmissionKind.EMBEDDED_OBJECT)
-        depth, at = 1, found.end()
-        while depth and (each := _token.search(self.source, at)) is not None:
-            at = each.end()
-            depth += (each[0] == "{") - (each[0] == "}")
-            if each["word"] == "bin":
-                at += max(0, int(each["number"] or 0))
-        return at - 1 if not depth else len(self.source)
+        end = _group_end(self.source, found.end())
+        return end - 1 if end else len(self.source)
+
+
+def _group_end(source: str, at: int) -> int:
+    """Return where the group ends that is open at this place, behind its brace; 0 for one that does not end."""
+    depth = 1
+    while (found := _token.search(source, at)) is not None:
+        at = found.end()
+        depth += (found[0] == "{") - (found[0] == "}")
+        if found["word"] == "bin":
+            at += max(0, int(found["number"] or 0))
+        if not depth:
+            return at
+    return 0
+
+
+def _boxes_last(source: str) -> str:
+    """Move the text of drawn boxes, which striprtf leaves out, to the end of the document."""
+    kept: list[str] = []
+    boxes: list[str] = []
+    at = 0
+    for found in _box.finditer(source):
+        end = _group_end(source, found.end())
+        if found.start() >= at and end:
+            kept.append(source[at : found.start()])
+            boxes.append(f"\\par\\pard {source[found.end() : end - 1]}")
+            at = end
+    if not boxes:
+        return source
+    body, brace, rest = "".join((*kept, source[at:])).rpartition("}")
+    return "".join((body, *boxes, brace, rest))
 
 
 def _heading_styles(source: str) -> dict[str, int]:

@@ -20,6 +20,7 @@ from ingest.parsing.containers import (
     ZIP_MARK,
     container_type,
 )
+from ingest.parsing.ocr import IMAGE_TYPES, INSTALL, is_installed
 
 PDF = "application/pdf"
 HTML = "text/html"
@@ -27,6 +28,7 @@ MARKDOWN = "text/markdown"
 TEXT = "text/plain"
 DELIMITED = "text/csv"
 RTF = "application/rtf"
+JSON = "application/json"
 
 _PDF_MARK = b"%PDF-"
 _RTF_MARK = b"{\\rtf"
@@ -36,6 +38,7 @@ _SUFFIXES = {
     **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
     **dict.fromkeys((".txt", ".text"), TEXT),
     **dict.fromkeys((".csv", ".tsv", ".tab"), DELIMITED),
+    **dict.fromkeys((".json", ".jsonl", ".ndjson", ".geojson"), JSON),
     **dict.fromkeys((".py", ".pyi"), "text/x-python"),
     **dict.fromkeys((".js", ".mjs", ".cjs", ".jsx"), "text/javascript"),
     **dict.fromkeys((".ts", ".mts", ".cts"), "text/typescript"),
@@ -44,12 +47,17 @@ _SUFFIXES = {
     ".eml": EML,
     ".mbox": MBOX,
 }
-_DECLARED = {"application/xhtml+xml": HTML, "text/x-markdown": MARKDOWN, "text/tab-separated-values": DELIMITED}
+_DECLARED = {
+    **{"application/xhtml+xml": HTML, "text/x-markdown": MARKDOWN, "text/tab-separated-values": DELIMITED},
+    **dict.fromkeys(("application/x-ndjson", "application/jsonl", "application/geo+json"), JSON),
+}
 _BEFORE_MARKUP = r"(?:\s|<!--(?:[^-]|-(?!->))*+-->|<\?[^>]*+>)*+"
 _PIECES = "title|meta|script|style|h[1-6]|div|p|table|ul|ol|article|section|main|header|nav|span|a|br"
 _html_document = re.compile(rf"{_BEFORE_MARKUP}<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _html_piece = re.compile(rf"{_BEFORE_MARKUP}<(?:{_PIECES})\b", re.IGNORECASE)
 _tag = re.compile(r"<[a-z!/]", re.IGNORECASE)
+# An object's first member, or a list of objects: no prose begins so.
+_json = re.compile(r"\s*(?:\[\s*)*\{\s*\"(?:[^\"\\\n]|\\.)*+\"\s*:")
 # A header line of a message (RFC 5322, 2.2), and the line between messages of a mailbox (RFC 4155).
 _field = r"[!-9;-~]{1,76}:[^\n]*+\n"
 _message = re.compile(rf"\r?\n?{_field}")
@@ -100,6 +108,8 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
     if head.startswith((ZIP_MARK, OLE_MARK)):
         return ZIP if head.startswith(ZIP_MARK) else OLE
     kind = unreadable_kind(head)
+    if kind is not None and (picture := _picture_type(head)):
+        return picture
     if kind is not None:
         raise UnsupportedTypeError(f"The content looks like {kind}, which Leadline does not read.")
     return _kind_of_text(decode(head), name, declared)
@@ -115,6 +125,19 @@ def unreadable_kind(head: bytes) -> str | None:
         return None
     found = filetype.guess(head)
     return "binary data" if found is None else _in_words(found.mime, found.extension)
+
+
+def _picture_type(head: bytes) -> str | None:
+    """Return the type of an image whose text can be read. Raises `UnsupportedTypeError` if nothing here can do so."""
+    found = filetype.guess(head)
+    if found is None or found.mime not in IMAGE_TYPES:
+        return None
+    if not is_installed():
+        what = _in_words(found.mime, found.extension)
+        raise UnsupportedTypeError(
+            f"The content looks like {what}, and nothing here reads text in images.", hint=INSTALL
+        )
+    return str(found.mime)
 
 
 def _is_pdf(head: bytes) -> bool:
@@ -134,7 +157,9 @@ def _kind_of_text(text: str, name: str, declared: str | None) -> str:
     expected = _SUFFIXES.get(PurePath(name).suffix.lower()) or _DECLARED.get(declared_type, declared_type)
     if expected == HTML:
         return HTML if _tag.search(text) else TEXT
-    if expected in {MARKDOWN, TEXT, DELIMITED, *LANGUAGES} or (expected == EML and _message.match(text)):
+    if expected in (TEXT, "") and _json.match(text):
+        return JSON
+    if expected in {MARKDOWN, TEXT, DELIMITED, JSON, *LANGUAGES} or (expected == EML and _message.match(text)):
         return expected
     return HTML if _html_piece.match(text) else TEXT
 

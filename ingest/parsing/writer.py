@@ -115,12 +115,13 @@ class DocumentWriter:
         """Write a paragraph, with the line ends it has. Nothing visible writes nothing."""
         self.pieces([Piece(text, at)])
 
-    def pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> None:
+    def pieces(self, pieces: Iterable[Piece], *, mark: str = "") -> tuple[int, int] | None:
         r"""Write a paragraph of pieces, each after its gap (a blank, a line end, or nothing); `mark` goes before it.
 
-        A line end in a paragraph is one `\n`: blank lines inside a piece are kept as they are.
+        A line end in a paragraph is one `\n`: blank lines inside a piece are kept as they are. Returns the paragraph's
+        span; None where nothing was written.
         """
-        self._write_block(pieces, mark, tight=False)
+        return self._write_block(pieces, mark, tight=False)
 
     def item(
         self, pieces: Iterable[Piece] | str, *, mark: str = "-", depth: int = 0, at: Position | None = None
@@ -215,11 +216,14 @@ class DocumentWriter:
             Omission(kind, found.count, _listed(found.details)) for kind, found in sorted(self._omitted.items())
         )
 
-    def _write_block(self, pieces: Iterable[Piece], mark: str, *, tight: bool, mark_at: Position | None = None) -> None:
+    def _write_block(
+        self, pieces: Iterable[Piece], mark: str, *, tight: bool, mark_at: Position | None = None
+    ) -> tuple[int, int] | None:
         written = [(each, text) for each in pieces if (text := self._normalized(each.text)).strip()]
         if not written:
-            return
+            return None
         self._begin_block(tight=tight)
+        start = self._length
         if shown := mark.strip():
             self._append(mark[: len(mark) - len(mark.lstrip())])
             self._append_at(shown, mark_at)
@@ -230,6 +234,7 @@ class DocumentWriter:
             if piece.page is not None:
                 self.place(PlaceKind.PAGE, number=piece.page)
             self._append_at(text, piece.at)
+        return start, self._length
 
     def _write_line(self, pieces: Iterable[Piece]) -> None:
         """Write pieces on one line."""

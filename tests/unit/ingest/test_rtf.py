@@ -69,6 +69,13 @@ def test_notes_stand_at_the_end_and_pictures_objects_and_comments_are_counted(fi
     }
 
 
+def test_the_text_of_drawn_boxes_follows_the_document_and_what_else_is_not_read_is_counted(file: Path) -> None:
+    box = r"{\shp{\*\shpinst\shpleft0{\sp{\sn a}{\sv 1}}{\shptxt\pard In {\b the} box\par}}{\shprslt old}}"
+    document = rtf(file, rf"{{\header Top\par}}Before {box}after {{\mmath{{\*\moMath x}}}}\par")
+    assert document.text.split("\n\n") == ["Before after", "In the box"]
+    assert {each.kind: each.count for each in document.omissions} == {OmissionKind.OTHER: 1, OmissionKind.FORMULA: 1}
+
+
 def test_hidden_and_deleted_text_is_left_out_and_counted(file: Path) -> None:
     document = rtf(file, r"Seen{\v secret {\b rules}}, {\deleted gone}\v hid\v0 den\v hid\plain  end\par")
     assert document.text == "Seen, den end"
