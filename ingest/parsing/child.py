@@ -29,7 +29,8 @@ from typing import Any
 from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError, ParserLimitError, StorageFullError
 from ingest.layout import Omission, OmissionKind
 from ingest.parsing.confinement import ALL, confine, end_with_parent
-from ingest.parsing.handover import too_much_text, write_document
+from ingest.parsing.handover import RECOGNITION_NEEDED, too_much_text, write_document
+from ingest.parsing.ocr.allowance import RecognitionNeeded, allow
 from ingest.parsing.progress import ProgressFile, arm
 from ingest.parsing.registry import ParserFunction, parser_for, tables_of
 from ingest.parsing.table_files import write_tables
@@ -166,7 +167,7 @@ def _answer_confined(
     path, folder, limits = Path(request["path"]), Path(request["folder"]), ParserLimits(**request["limits"])
     os.chdir(folder)
     restrict(limits)
-    done = confine(path, folder)
+    done = confine(path, folder, hardware=limits.threads)
     if request["isolation"] == Isolation.REQUIRE and done != ALL:
         raise RuntimeError("what the first try was confined by is missing now")
     room = EntryRoom(**request["room"]) if request.get("room") else NO_ROOM
@@ -178,6 +179,8 @@ def answer(
     path: Path, media_type: str, folder: Path, limits: ParserLimits, find_parser: Callable[[str], ParserFunction]
 ) -> dict[str, str]:
     """Parse one document; returns nothing if it is in its folder, else the code, detail and hint of the error."""
+    if limits.threads:
+        allow(limits.ocr_pages)
     too_late = _lateness(limits)
     try:
         if media_type in _SOURCES and path.stat().st_size > _SHRINKS * limits.text_bytes:
@@ -188,6 +191,8 @@ def answer(
         found = tables_of(document, media_type)
         lost = write_tables(found, folder, too_late=too_late)
         write_document(_with_tables(document, found, lost), folder, limits.text_bytes)
+    except RecognitionNeeded:
+        return {"code": RECOGNITION_NEEDED}
     except LeadlineError as error:
         failure = error
     except MemoryError:
@@ -223,7 +228,8 @@ def _lateness(limits: ParserLimits) -> Callable[[], bool]:
 def restrict(limits: ParserLimits) -> None:
     """Bound this process: memory, processor time from now on, files and their size."""
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_NPROC, 0)
+    if not limits.threads:
+        _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _limit(resource.RLIMIT_AS, limits.memory_bytes)
     _limit(resource.RLIMIT_FSIZE, limits.text_bytes)
