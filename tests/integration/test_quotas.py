@@ -280,7 +280,9 @@ def _requests(client: Client, document: str) -> Iterator[tuple[str, str, dict[st
                     for each in operation.get("parameters", ())
                     if each["in"] == "path" and each["schema"].get("type") == "integer"
                 }
-                parts = ["1" if part in numbers else "x" if part.startswith("{") else part for part in filled.split("/")]
+                parts = [
+                    "1" if part in numbers else "x" if part.startswith("{") else part for part in filled.split("/")
+                ]
                 yield method, "/".join(parts), request
 
 
