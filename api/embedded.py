@@ -198,7 +198,7 @@ def _assemble(
     deps = parts.worker_deps()
 
     def ingest_task() -> IngestTask:
-        parser = ParserSandbox(scratch=scratch, isolation=settings.parser_isolation)
+        parser = ParserSandbox(settings.parser_limits, scratch=scratch, isolation=settings.parser_isolation)
         stack.callback(parser.close)
         return IngestTask(deps, parser, room=settings.entry_room)
 

@@ -29,7 +29,8 @@ from typing import Any
 from ingest.errors import DamagedDocumentError, LeadlineError, NoTextError, ParserLimitError, StorageFullError
 from ingest.layout import Omission, OmissionKind
 from ingest.parsing.confinement import ALL, confine, end_with_parent
-from ingest.parsing.handover import too_much_text, write_document
+from ingest.parsing.handover import RECOGNITION_NEEDED, too_much_text, write_document
+from ingest.parsing.ocr.allowance import RecognitionNeeded, allow
 from ingest.parsing.progress import ProgressFile, arm
 from ingest.parsing.registry import ParserFunction, parser_for, tables_of
 from ingest.parsing.table_files import write_tables
@@ -49,6 +50,9 @@ _SAMPLES = {
     "text/csv": "a,b\n1,2\n",
 }
 _NO_WORDS_HINT = "Check that the file was saved completely, and upload it again."
+# Files whose text is their source, and how many times longer they may be than it: as UTF-16 of ASCII is.
+_SOURCES = frozenset({"text/plain", "text/csv", "text/markdown", "application/json"})
+_SHRINKS = 2
 _OPEN_FILES = 64
 _MESSAGE_CHARS = 1_000
 _SAID_BYTES = 16_384
@@ -163,7 +167,7 @@ def _answer_confined(
     path, folder, limits = Path(request["path"]), Path(request["folder"]), ParserLimits(**request["limits"])
     os.chdir(folder)
     restrict(limits)
-    done = confine(path, folder)
+    done = confine(path, folder, hardware=limits.threads)
     if request["isolation"] == Isolation.REQUIRE and done != ALL:
         raise RuntimeError("what the first try was confined by is missing now")
     room = EntryRoom(**request["room"]) if request.get("room") else NO_ROOM
@@ -175,14 +179,20 @@ def answer(
     path: Path, media_type: str, folder: Path, limits: ParserLimits, find_parser: Callable[[str], ParserFunction]
 ) -> dict[str, str]:
     """Parse one document; returns nothing if it is in its folder, else the code, detail and hint of the error."""
+    if limits.threads:
+        allow(limits.ocr_pages)
     too_late = _lateness(limits)
     try:
+        if media_type in _SOURCES and path.stat().st_size > _SHRINKS * limits.text_bytes:
+            raise too_much_text(limits.text_bytes)
         document = find_parser(media_type)(path)
         if not any(map(str.isalnum, document.text)):
             raise NoTextError("The document holds no letter and no digit.", hint=_NO_WORDS_HINT)
         found = tables_of(document, media_type)
         lost = write_tables(found, folder, too_late=too_late)
         write_document(_with_tables(document, found, lost), folder, limits.text_bytes)
+    except RecognitionNeeded:
+        return {"code": RECOGNITION_NEEDED}
     except LeadlineError as error:
         failure = error
     except MemoryError:
@@ -218,7 +228,8 @@ def _lateness(limits: ParserLimits) -> Callable[[], bool]:
 def restrict(limits: ParserLimits) -> None:
     """Bound this process: memory, processor time from now on, files and their size."""
     _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_NPROC, 0)
+    if not limits.threads:
+        _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
     _limit(resource.RLIMIT_AS, limits.memory_bytes)
     _limit(resource.RLIMIT_FSIZE, limits.text_bytes)

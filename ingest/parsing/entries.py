@@ -54,7 +54,8 @@ class EntryFolder:
         self._folder = folder
         self._room = room
         self._bytes_left = room.total_bytes
-        self._paths: set[str] = set()
+        # How often each path came, so that the next of the same name need not count from the first.
+        self._paths: dict[str, int] = {}
 
     def add(self, path: str, blocks: Iterable[bytes], *, declared: str | None = None, packed: int | None = None) -> str:
         """Write an entry's file and return its path, cleaned and unique.
@@ -147,11 +148,15 @@ class EntryFolder:
     def _unique(self, path: str) -> str:
         """Number a path that another entry has."""
         stem, dot, suffix = path.rpartition(".")
-        unique, number = path, 1
-        while unique.casefold() in self._paths:
+        number = self._paths.get(path.casefold(), 0)
+        unique = path
+        while number:
             number += 1
             unique = f"{stem} ({number}){dot}{suffix}" if stem and "/" not in suffix else f"{path} ({number})"
-        self._paths.add(unique.casefold())
+            if unique.casefold() not in self._paths:
+                break
+        self._paths[path.casefold()] = max(1, number)
+        self._paths.setdefault(unique.casefold(), 1)
         return unique
 
 

@@ -21,6 +21,8 @@ from ingest.parsing.table_files import TablesError, read_tables
 from ingest.parsing.types import FoundEntry, ParsedDocument
 from ingest.positions import Positions, PositionsError
 
+# What a document's process answers if it has to read pictures, and may not.
+RECOGNITION_NEEDED = "recognition_needed"
 TEXT_FILE = "text"
 RECORD_FILE = "document.json"
 POSITIONS_FILE = "positions"

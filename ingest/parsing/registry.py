@@ -28,6 +28,7 @@ from ingest.parsing.epub import EPUB_PARSER, parse_epub
 from ingest.parsing.html import HTML_PARSER, parse_html
 from ingest.parsing.json_documents import JSON_PARSER, parse_json
 from ingest.parsing.mail import EML_PARSER, MBOX_PARSER, MSG_PARSER, unpack_eml, unpack_mbox, unpack_msg
+from ingest.parsing.ocr import IMAGE_PARSER, IMAGE_TYPES, parse_image, parse_pdf_with_scans, pdf_fingerprint
 from ingest.parsing.office import (
     DOCX_PARSER,
     ENCRYPTED_OFFICE_PARSER,
@@ -40,7 +41,6 @@ from ingest.parsing.office import (
     parse_odt,
     parse_pptx,
 )
-from ingest.parsing.pdf import PDF_PARSER, parse_pdf
 from ingest.parsing.pipe_tables import pipe_tables
 from ingest.parsing.rtf import RTF_PARSER, parse_rtf
 from ingest.parsing.sheets import WORKBOOK_PARSER, parse_workbook
@@ -91,7 +91,8 @@ FORMATS: dict[str, Format] = {
     ODP: Format(parse_odp, ODP_PARSER, pipe_tables),
     **dict.fromkeys((XLSX, XLSB, XLS, ODS), Format(parse_workbook, WORKBOOK_PARSER, pipe_tables)),
     OFFICE_ENCRYPTED: Format(parse_encrypted, ENCRYPTED_OFFICE_PARSER),
-    "application/pdf": Format(parse_pdf, PDF_PARSER, pipe_tables),
+    "application/pdf": Format(parse_pdf_with_scans, pdf_fingerprint(), pipe_tables),
+    **{kind: Format(parse_image, IMAGE_PARSER, pipe_tables) for kind in IMAGE_TYPES},
     **{kind: Format(code_parser(kind), code_fingerprint(kind)) for kind in LANGUAGES},
     ZIP: Format(None, ZIP_PARSER, pipe_tables, unpack_zip),
     EML: Format(None, EML_PARSER, pipe_tables, unpack_eml),

@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from ingest.parsing.types import EntryRoom, Isolation
+from ingest.parsing.types import EntryRoom, Isolation, ParserLimits
 
 
 class ParserSettings(BaseSettings):
@@ -15,6 +15,13 @@ class ParserSettings(BaseSettings):
         Isolation.BEST,
         description="`require`: no document is parsed where the kernel cannot confine its parser by Landlock and "
         "seccomp; `best`: it is confined by what the kernel has of the two.",
+    )
+    ocr_pages: int = Field(
+        200,
+        ge=0,
+        le=10_000,
+        description="In how many scanned pages or pages of an image text is recognized, for one document; others are "
+        "left out and counted. A page takes seconds. Needs the extra `ocr`.",
     )
     container_entries: int = Field(
         10_000,
@@ -34,3 +41,8 @@ class ParserSettings(BaseSettings):
     def entry_room(self) -> EntryRoom:
         """What may be taken out of an uploaded container."""
         return EntryRoom(self.container_entries, self.container_bytes, levels=self.container_levels)
+
+    @property
+    def parser_limits(self) -> ParserLimits:
+        """The limits for one document."""
+        return ParserLimits(ocr_pages=self.ocr_pages)

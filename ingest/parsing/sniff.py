@@ -20,6 +20,7 @@ from ingest.parsing.containers import (
     ZIP_MARK,
     container_type,
 )
+from ingest.parsing.ocr import IMAGE_TYPES, INSTALL, is_installed
 
 PDF = "application/pdf"
 HTML = "text/html"
@@ -107,6 +108,8 @@ def sniff(head: bytes, name: str, declared: str | None) -> str:
     if head.startswith((ZIP_MARK, OLE_MARK)):
         return ZIP if head.startswith(ZIP_MARK) else OLE
     kind = unreadable_kind(head)
+    if kind is not None and (picture := _picture_type(head)):
+        return picture
     if kind is not None:
         raise UnsupportedTypeError(f"The content looks like {kind}, which Leadline does not read.")
     return _kind_of_text(decode(head), name, declared)
@@ -122,6 +125,19 @@ def unreadable_kind(head: bytes) -> str | None:
         return None
     found = filetype.guess(head)
     return "binary data" if found is None else _in_words(found.mime, found.extension)
+
+
+def _picture_type(head: bytes) -> str | None:
+    """Return the type of an image whose text can be read. Raises `UnsupportedTypeError` if nothing here can do so."""
+    found = filetype.guess(head)
+    if found is None or found.mime not in IMAGE_TYPES:
+        return None
+    if not is_installed():
+        what = _in_words(found.mime, found.extension)
+        raise UnsupportedTypeError(
+            f"The content looks like {what}, and nothing here reads text in images.", hint=INSTALL
+        )
+    return str(found.mime)
 
 
 def _is_pdf(head: bytes) -> bool:

@@ -1,7 +1,7 @@
 """The parser's port, its result, and its limits."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -102,14 +102,34 @@ class Isolation(StrEnum):
     BEST = "best"
 
 
+_OCR_MEMORY_BYTES = 4_000_000_000
+_OCR_PAGE_SECONDS = 30
+
+
 @dataclass(frozen=True)
 class ParserLimits:
-    """The limits for one document. Memory is address space; `text_bytes` bounds the UTF-8 text and any file written."""
+    """The limits for one document. Memory is address space; `text_bytes` bounds the UTF-8 text and any file written.
+
+    `ocr_pages` bounds the pictures in which text is recognized, each of which adds to the limits on time. Only a
+    process that does so has `threads`.
+    """
 
     memory_bytes: int = 1_500_000_000
     cpu_seconds: int = 120
     wall_seconds: float = 180.0
     text_bytes: int = 200_000_000
+    ocr_pages: int = 200
+    threads: bool = False
+
+    def for_recognition(self) -> "ParserLimits":
+        """Return the limits for a document with pictures to read: the models need 2 GB, and a page takes seconds."""
+        return replace(
+            self,
+            memory_bytes=max(self.memory_bytes, _OCR_MEMORY_BYTES),
+            cpu_seconds=self.cpu_seconds + _OCR_PAGE_SECONDS * self.ocr_pages,
+            wall_seconds=self.wall_seconds + 2 * _OCR_PAGE_SECONDS * self.ocr_pages,
+            threads=True,
+        )
 
 
 DEFAULT_LIMITS = ParserLimits()

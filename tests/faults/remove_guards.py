@@ -30,6 +30,142 @@ class Guard:
 
 GUARDS = (
     Guard(
+        "no source is read that cannot fit",
+        "ingest/parsing/child.py",
+        "if media_type in _SOURCES and path.stat().st_size > _SHRINKS * limits.text_bytes:",
+        "if False:",
+        "tests/unit/ingest/test_parsers.py::test_a_source_that_cannot_fit_is_refused_before_it_is_read",
+    ),
+    Guard(
+        "rows of very long tables are not indexed",
+        "ingest/chunking.py",
+        "        for begin, stop in _without(section.start, section.end, left_out):",
+        "        for begin, stop in [(section.start, section.end)]:",
+        "tests/unit/ingest/test_chunking.py"
+        "::test_of_very_long_tables_the_first_rows_are_in_chunks_and_the_others_are_named",
+    ),
+    Guard(
+        "hits are not joined over rows that are not indexed",
+        "retrieval/expansion.py",
+        "next_.first <= one.last + (not one.gap_after)",
+        "next_.first <= one.last + 1",
+        "tests/unit/retrieval/test_expansion.py::test_stretches_do_not_meet_over_text_that_is_in_no_chunk",
+    ),
+    Guard(
+        "hidden sheets are left out",
+        "ingest/parsing/sheets/workbook.py",
+        "if sheet.visible is not SheetVisibleEnum.Visible:",
+        "if False:",
+        "tests/unit/ingest/test_workbooks.py::test_what_is_hidden_is_said_and_hidden_sheets_are_left_out",
+    ),
+    Guard(
+        "cells that merged ones are repeated in",
+        "ingest/parsing/sheets/blocks.py",
+        "if end - begin > self._left:",
+        "if False:",
+        "tests/unit/ingest/test_workbooks.py::test_cells_that_merged_ones_are_repeated_in_are_bounded",
+    ),
+    Guard(
+        "room of an upload for entries",
+        "workers/ingest_task.py",
+        "entries=max(0, self._room.entries - others)",
+        "entries=self._room.entries",
+        "tests/unit/workers/test_containers.py::test_the_room_of_an_upload_counts_the_entries_of_all_containers_in_it",
+    ),
+    Guard(
+        "levels of containers",
+        "ingest/parsing/entries.py",
+        "if self._room.levels < 1:",
+        "if False:",
+        "tests/unit/workers/test_containers.py::test_containers_in_containers_are_opened_a_few_levels_deep",
+    ),
+    Guard(
+        "ratio of an entry",
+        "ingest/parsing/entries.py",
+        "if inflated is not None and size > inflated:",
+        "if False:",
+        "tests/unit/ingest/test_archives.py::test_an_entry_that_inflates_beyond_reason_is_left_out",
+    ),
+    Guard(
+        "devices in archives",
+        "ingest/parsing/archives.py",
+        "elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):",
+        "elif False:",
+        "tests/unit/ingest/test_archives.py::test_links_and_devices_are_not_followed",
+    ),
+    Guard(
+        "paths of entries",
+        "ingest/parsing/entries.py",
+        'if part.strip(". ")]',
+        "if part]",
+        "tests/unit/ingest/test_archives.py::test_a_path_is_cleaned_and_never_empty",
+    ),
+    Guard(
+        "overlapping entries",
+        "ingest/parsing/archives.py",
+        "if sum(info.compress_size for info in infos) > file_bytes:",
+        "if False:",
+        "tests/unit/ingest/test_archives.py::test_overlapping_entries_are_no_sound_archive",
+    ),
+    Guard(
+        "forged entries",
+        "ingest/parsing/handover.py",
+        "if not _entry_file.fullmatch(file) or media_type",
+        "if media_type",
+        "tests/security/test_parser_sandbox.py::test_entries_that_no_parser_of_ours_leaves_are_not_taken",
+    ),
+    Guard(
+        "entries beyond their room",
+        "ingest/parsing/sandbox.py",
+        "if len(entries) > room.entries or sum",
+        "if sum",
+        "tests/security/test_parser_sandbox.py::test_entries_that_no_parser_of_ours_leaves_are_not_taken",
+    ),
+    Guard(
+        "entries of an active version",
+        "workers/ingest_task.py",
+        "_keep_nothing if document.active_version_id == version.id else store.take",
+        "store.take",
+        "tests/unit/workers/test_containers.py::test_indexing_a_container_again_brings_no_deleted_entry_back",
+    ),
+    Guard(
+        "entries are no uploads",
+        "ingest/catalog/versions.py",
+        "            documents.c.container_id.is_(None),  # an entry goes with its container, and an upload does not\n",
+        "",
+        "tests/unit/workers/test_containers.py::test_an_upload_of_the_same_bytes_as_an_entry_is_a_document_of_its_own",
+    ),
+    Guard(
+        "readers of entries",
+        "ingest/catalog/versions.py",
+        '        _change_readers_of_entries(connection, entries, values["readers"])\n',
+        "",
+        "tests/unit/workers/test_containers.py"
+        "::test_entries_have_the_readers_of_their_container_also_when_those_change",
+    ),
+    Guard(
+        "quotas of entries",
+        "ingest/catalog/entries.py",
+        "    if _stored(connection, rules, list(arrivals.values())) is None:\n",
+        "    if True:\n",
+        "tests/contract/test_catalog_entries.py::test_entries_beyond_a_quota_are_omissions_and_their_blobs_are_unused",
+    ),
+    Guard(
+        "staged entries are known",
+        "ingest/catalog/leftovers.py",
+        "for table in (versions, staged_entries):",
+        "for table in (versions,):",
+        "tests/contract/test_catalog_entries.py::test_a_replacement_takes_its_entries_when_it_is_ready_and_not_before",
+    ),
+    Guard(
+        "words in a document",
+        "ingest/parsing/child.py",
+        "if not any(map(str.isalnum, document.text)):",
+        "if False:",
+        "tests/security/test_hostile_documents.py"
+        "::test_a_hostile_file_ends_in_an_error_that_helps_or_as_what_can_be_read_of_it",
+    ),
+    Guard(
         "the token of a session",
         "api/portal/cookies.py",
         "if not hmac.compare_digest(_header(scope, _CSRF).encode(), csrf_token(secret).encode()):",
@@ -372,7 +508,7 @@ GUARDS = (
     Guard(
         "parsers open no files",
         "ingest/parsing/confinement.py",
-        "LANDLOCK if _restrict_files(document, folder) else",
+        "LANDLOCK if _restrict_files(document, folder, extra) else",
         "LANDLOCK if True else",
         "tests/unit/ingest/test_confinement.py"
         "::test_the_document_can_be_read_its_folder_be_written_and_no_other_file_be_opened",
@@ -511,7 +647,8 @@ GUARDS = (
         "api/routes/contents.py",
         "    document = served.catalog.document(caller.tenant_id, document_id, readers=caller.readers)\n"
         "    active = document.active_version_id",
-        "    document = served.catalog.document(caller.tenant_id, document_id)\n    active = document.active_version_id",
+        "    document = served.catalog.document(caller.tenant_id, document_id)\n"
+        "    active = document.active_version_id",
         "tests/security/test_access_lists.py"
         "::test_a_closed_document_answers_as_an_unknown_one_on_every_route_of_documents",
     ),
@@ -718,8 +855,8 @@ GUARDS = (
     Guard(
         "a run that read a gone version loses its worker",
         "ingest/catalog/works.py",
-        '.values(state="queued", fence=jobs.c.fence + 1, attempt',
-        '.values(state="queued", attempt',
+        '.values(state="queued", fence=jobs.c.fence + 1, attempt=jobs.c.attempt - 1, lease_until=None)',
+        ".values(attempt=jobs.c.attempt - 1)",
         "tests/contract/test_catalog_works.py"
         "::test_a_run_under_way_loses_its_worker_and_begins_again_without_what_it_had_read",
     ),
@@ -782,7 +919,7 @@ GUARDS = (
     ),
     Guard(
         "runs are metered",
-        "api/routes/answers.py",
+        "api/answer_work.py",
         ", wanted=wants)",
         ")",
         "tests/integration/test_quotas.py::test_no_route_spends_anything_once_the_quotas_are_used_up",
@@ -925,6 +1062,34 @@ GUARDS = (
         "if console.file.isatty():",
         "if True:",
         "tests/unit/api/cli/test_up.py::test_where_nobody_reads_along_the_first_key_goes_into_a_file_of_its_user",
+    ),
+    Guard(
+        "pages whose pictures may be read",
+        "ingest/parsing/ocr/allowance.py",
+        "if _allowance.pages <= 0:",
+        "if False:",
+        "tests/unit/ingest/test_ocr.py::test_pages_of_an_image_after_those_that_are_allowed_are_left_out_and_counted",
+    ),
+    Guard(
+        "pixels of an image",
+        "ingest/parsing/ocr/images.py",
+        "if width * height > MAX_PIXELS:",
+        "if False:",
+        "tests/unit/ingest/test_ocr.py::test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded",
+    ),
+    Guard(
+        "no picture is read with the limits of other documents",
+        "ingest/parsing/ocr/allowance.py",
+        "        raise RecognitionNeeded",
+        "        return True",
+        "tests/unit/ingest/test_ocr.py::test_a_process_that_may_read_no_pictures_asks_for_it",
+    ),
+    Guard(
+        "the version that a span counts in",
+        "api/routes/contents.py",
+        "    if version not in (None, active):",
+        "    if False:",
+        "tests/integration/test_contents.py::test_a_span_of_a_former_version_is_refused_and_says_why",
     ),
 )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -280,10 +281,8 @@ def _requests(client: Client, document: str) -> Iterator[tuple[str, str, dict[st
                     for each in operation.get("parameters", ())
                     if each["in"] == "path" and each["schema"].get("type") == "integer"
                 }
-                parts = [
-                    "1" if part in numbers else "x" if part.startswith("{") else part for part in filled.split("/")
-                ]
-                yield method, "/".join(parts), request
+                filled = "/".join("1" if part in numbers else part for part in filled.split("/"))
+                yield method, re.sub(r"\{\w+\}", "x", filled), request
 
 
 def _instance(schema: dict[str, Any], openapi: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON

@@ -12,7 +12,7 @@ from ingest.parsing.pdf.content import PageContent
 from ingest.parsing.pdf.furniture import Furniture, page_edges
 from ingest.parsing.pdf.headings import Headings
 from ingest.parsing.pdf.opening import bookmarks_of, embedded_files, title_of
-from ingest.parsing.pdf.reading import PageReader
+from ingest.parsing.pdf.reading import ReadsPages
 from ingest.parsing.pdf.rows import Row, in_reading_order
 from ingest.parsing.pdf.writing import PageBlocks, PageWriter, words_of
 from ingest.parsing.progress import tell
@@ -48,7 +48,7 @@ class _Seen:
 class PagesParser:
     """Reads, orders and writes all pages of a document."""
 
-    def __init__(self, document: PdfDocument, reader: PageReader) -> None:
+    def __init__(self, document: PdfDocument, reader: ReadsPages) -> None:
         self._document = document
         self._reader = reader
         self._headings = Headings(bookmarks_of(document))

@@ -42,9 +42,9 @@ class MergedCells:
 
     ranges: Iterable[Range]
     _active: list[tuple[Range, Value]] = field(default_factory=list)
-    _left: int = _MOST_FILLED
 
     def __post_init__(self) -> None:
+        self._left = _MOST_FILLED
         self._waiting = sorted(self.ranges, reverse=True)
 
     def filled(self, number: int, values: list[Value], first_column: int) -> SheetRow:
@@ -53,13 +53,14 @@ class MergedCells:
         while self._waiting and self._waiting[-1][0][0] <= number:
             (top, left), (bottom, right) = self._waiting.pop()
             at = left - first_column
-            if top == number and bottom >= number and 0 <= at < len(values):
+            if top == number and bottom >= number and 0 <= at < len(values) and values[at] != "":
                 self._active.append((((top, left), (bottom, right)), values[at]))
         spread: set[int] = set()
         for ((_, left), (_, right)), value in self._active:
             begin, end = max(0, left - first_column), min(right - first_column + 1, len(values))
-            if value == "" or end - begin > self._left:
-                continue
+            if end - begin > self._left:
+                self._active, self._waiting = [], []
+                break
             self._left -= end - begin
             values[begin:end] = [value] * (end - begin)
             spread.update(range(begin + 1, end))
@@ -76,6 +77,10 @@ def bands(rows: Iterable[SheetRow]) -> Iterator[Iterator[SheetRow]]:
 def blocks(rows: Sequence[SheetRow]) -> Iterator[Block]:
     """Yield the blocks of a band, from the left; each is cut at blank rows and columns of its own again."""
     used = [at for at in range(len(rows[0].values)) if any(row.values[at] != "" for row in rows)]
+    if cut := _step(rows):
+        yield from blocks(rows[:cut])
+        yield from blocks(rows[cut:])
+        return
     parts = _parted(used)
     if len(parts) == 1:
         yield Block(rows, used)
@@ -88,6 +93,21 @@ def blocks(rows: Sequence[SheetRow]) -> Iterator[Block]:
         ]
         for band in bands(own):
             yield from blocks(list(band))
+
+
+def _step(rows: Sequence[SheetRow]) -> int:
+    """Return the number of rows above a place where no row above has a column in common with one below; 0 if none is.
+
+    Blocks that touch at a corner alone are parted there.
+    """
+    columns = [{at for at, value in enumerate(row.values) if value != ""} for row in rows]
+    last_rows = {at: number for number, used in enumerate(columns) for at in used}
+    reach = 0  # the last row that has a column in common with those above
+    for number, used in enumerate(columns[:-1], start=1):
+        reach = max(reach, *(last_rows[at] for at in used), 0)
+        if reach < number:
+            return number
+    return 0
 
 
 def _parted(used: Sequence[int]) -> list[list[int]]:

@@ -34,7 +34,12 @@ def test_encoded_words_and_other_charsets_are_decoded(tmp_path: Path) -> None:
         b"Content-Type: text/plain; charset=koi8-r\n\n\xf0\xd2\xc9\xd7\xc5\xd4\n"
     )
     document = parse(tmp_path, raw)
+    attached = b"Content-Disposition: attachment; filename*=utf-8''%C3%BC.txt\nX: y"
+    named = raw.replace(b"Content-Type: text/plain", attached)
     assert document.title == "Grüße"
+    assert [entry.path for entry in parse(tmp_path, named).entries] == ["ü.txt"]
+    encoded = named.replace(b"filename*=utf-8''%C3%BC.txt", b'filename="=?utf-8?q?=C3=A4.txt?="')
+    assert [entry.path for entry in parse(tmp_path, encoded).entries] == ["ä.txt"]
     assert "From: Jürgen <j@example.org>" in document.text
     assert document.text.endswith("Привет")
 

@@ -51,8 +51,7 @@ def test_the_content_decides_and_the_name_only_between_kinds_of_text(
 @pytest.mark.parametrize(
     ("head", "looks_like"),
     [
-        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "a PNG image"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "a JPG image"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "an HEIC image"),
         (gzip.compress(b"text", mtime=0), "a GZ archive"),
         (b"MZ\x90\x00\x03\x00\x00\x00", "an EXE file"),
         (b"ID3\x03\x00\x00\x00\x00", "an MP3 recording"),

@@ -76,6 +76,7 @@ def ends_as_failed(worker: WorkerFixture, hang: Callable[[], None]) -> str:
     return failure.code
 
 
+@pytest.mark.slow
 def test_a_step_that_runs_for_ever_is_interrupted_and_its_document_fails_after_its_attempts(
     worker: WorkerFixture,
 ) -> None:
